@@ -1,0 +1,202 @@
+//! Payloads of the writer's own records: producer rows, wall-clock anchors, status.
+
+use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::NAME_BYTES_MAX;
+
+/// One producer, as the writer knows it: the payload of its start, its end and its table rows.
+///
+/// In a start or a row the counts stand for what earlier blocks hold, so that the row in a segment's header is the
+/// baseline for all that follows it. In an end they are final, and
+/// `next_sequence == records + dropped + overwritten + unwritten`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerRow {
+    /// Unique within the run, never reused, never 0.
+    pub(crate) id: u32,
+    /// The kernel's id of the thread that made the producer.
+    pub(crate) tid: u32,
+    /// The sequence number that follows the last one accounted for: attempts so far.
+    pub(crate) next_sequence: u64,
+    /// Records written to blocks so far.
+    pub(crate) records: u64,
+    /// Records refused for want of space, as published by the producer.
+    pub(crate) dropped: u64,
+    /// Records that newer ones replaced before the writer read them, as published by the producer.
+    pub(crate) overwritten: u64,
+    /// Records that were still in the ring at close's deadline.
+    pub(crate) unwritten: u64,
+    /// The producer's name, often its thread's; at most [`NAME_BYTES_MAX`] bytes.
+    pub(crate) name: String,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct RawProducerRow {
+    id: U32,
+    tid: U32,
+    next_sequence: U64,
+    records: U64,
+    dropped: U64,
+    overwritten: U64,
+    unwritten: U64,
+    name_bytes: U16,
+    reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<RawProducerRow>() == 56 && align_of::<RawProducerRow>() == 1);
+
+impl ProducerRow {
+    /// The longest encoded row, in bytes.
+    pub(crate) const BYTES_MAX: usize = size_of::<RawProducerRow>() + NAME_BYTES_MAX;
+
+    /// Appends the row's bytes to `out`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        debug_assert!(self.name.len() <= NAME_BYTES_MAX);
+        let raw = RawProducerRow {
+            id: U32::new(self.id),
+            tid: U32::new(self.tid),
+            next_sequence: U64::new(self.next_sequence),
+            records: U64::new(self.records),
+            dropped: U64::new(self.dropped),
+            overwritten: U64::new(self.overwritten),
+            unwritten: U64::new(self.unwritten),
+            name_bytes: U16::new(self.name.len() as u16),
+            reserved: [0; 6],
+        };
+        out.extend_from_slice(raw.as_bytes());
+        out.extend_from_slice(self.name.as_bytes());
+    }
+
+    /// Reads a row; `None` where the bytes are not one.
+    pub(crate) fn decode(payload: &[u8]) -> Option<ProducerRow> {
+        let (raw, name) = RawProducerRow::read_from_prefix(payload).ok()?;
+        let name = name.get(..usize::from(raw.name_bytes.get()))?;
+        if name.len() > NAME_BYTES_MAX || raw.id.get() == 0 {
+            return None;
+        }
+        Some(ProducerRow {
+            id: raw.id.get(),
+            tid: raw.tid.get(),
+            next_sequence: raw.next_sequence.get(),
+            records: raw.records.get(),
+            dropped: raw.dropped.get(),
+            overwritten: raw.overwritten.get(),
+            unwritten: raw.unwritten.get(),
+            name: String::from_utf8_lossy(name).into_owned(),
+        })
+    }
+}
+
+/// Monotonic and wall time read together, for display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct WallAnchor {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub(crate) monotonic_ns: U64,
+    /// Nanoseconds since the Unix epoch, negative before it.
+    pub(crate) unix_ns: I64,
+}
+
+impl WallAnchor {
+    /// Reads an anchor; `None` where the bytes are too few.
+    pub(crate) fn decode(payload: &[u8]) -> Option<WallAnchor> {
+        Some(WallAnchor::read_from_prefix(payload).ok()?.0)
+    }
+
+    /// The wall time at `monotonic_ns`, in nanoseconds since the Unix epoch, saturating.
+    pub(crate) fn unix_ns_at(&self, monotonic_ns: u64) -> i64 {
+        let delta = i128::from(monotonic_ns) - i128::from(self.monotonic_ns.get());
+        let unix = i128::from(self.unix_ns.get()) + delta;
+        unix.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+}
+
+/// What a [`Status`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum StatusCode {
+    /// The device rung in use, and why.
+    Device = 1,
+    /// An error of the device or the file system.
+    Error = 2,
+    /// Writing goes on after an error.
+    Resumed = 3,
+}
+
+/// A note of the writer's, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// A [`StatusCode`]; others come from newer writers.
+    pub(crate) code: u16,
+    /// A sentence.
+    pub(crate) text: String,
+}
+
+impl Status {
+    /// Appends the note's bytes to `out`.
+    pub(crate) fn encode(code: StatusCode, text: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(code as u16).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Reads a note; `None` where the bytes are too few.
+    pub(crate) fn decode(payload: &[u8]) -> Option<Status> {
+        let (code, text) = payload.split_first_chunk::<2>()?;
+        Some(Status { code: u16::from_le_bytes(*code), text: String::from_utf8_lossy(text).into_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> ProducerRow {
+        ProducerRow {
+            id: 3,
+            tid: 77,
+            next_sequence: 10,
+            records: 6,
+            dropped: 3,
+            overwritten: 1,
+            unwritten: 0,
+            name: "orders".into(),
+        }
+    }
+
+    #[test]
+    fn a_row_reads_back_and_its_bytes_are_golden() {
+        let mut bytes = Vec::new();
+        row().encode(&mut bytes);
+        assert_eq!(ProducerRow::decode(&bytes), Some(row()));
+        assert_eq!(bytes[..16], [3, 0, 0, 0, 77, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[48..], [6, 0, 0, 0, 0, 0, 0, 0, b'o', b'r', b'd', b'e', b'r', b's']);
+        for length in 0..bytes.len() {
+            assert_eq!(ProducerRow::decode(&bytes[..length]), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_row_without_an_id_is_refused() {
+        let mut bytes = Vec::new();
+        ProducerRow { id: 0, ..row() }.encode(&mut bytes);
+        assert_eq!(ProducerRow::decode(&bytes), None);
+    }
+
+    #[test]
+    fn an_anchor_gives_wall_time_before_and_after_it_and_saturates() {
+        let anchor = WallAnchor { monotonic_ns: U64::new(1_000), unix_ns: I64::new(50_000) };
+        assert_eq!(WallAnchor::decode(anchor.as_bytes()), Some(anchor));
+        assert_eq!((anchor.unix_ns_at(1_500), anchor.unix_ns_at(0)), (50_500, 49_000));
+        assert_eq!(anchor.unix_ns_at(u64::MAX), i64::MAX);
+        assert_eq!(WallAnchor::decode(&anchor.as_bytes()[..15]), None);
+    }
+
+    #[test]
+    fn a_status_reads_back() {
+        let mut bytes = Vec::new();
+        Status::encode(StatusCode::Error, "no space", &mut bytes);
+        assert_eq!(Status::decode(&bytes), Some(Status { code: 2, text: "no space".into() }));
+        assert_eq!(Status::decode(&bytes[..1]), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! The segment header record: which log, which run, which place in it. It is the first record of block 0.
+
+use std::fmt;
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::NAME_BYTES_MAX;
+
+/// The identity of a log's directory, drawn when its first segment is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LogId(pub(crate) [u8; 16]);
+
+/// The identity of one open of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RunId(pub(crate) [u8; 16]);
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// What a segment belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    /// The directory's identity: the same in every segment of a log.
+    pub(crate) log: LogId,
+    /// The run that wrote the segment.
+    pub(crate) run: RunId,
+    /// The dead run whose rings this run's first records come from, if any.
+    pub(crate) recovers: Option<RunId>,
+    /// The machine's boot, from the kernel; zeros where it has none.
+    pub(crate) boot: [u8; 16],
+    /// The segment's place in the log, counted from 1 over all runs; the file's number.
+    pub(crate) index: u64,
+    /// The id of the segment before it in the same run, or 0 at a run's first.
+    pub(crate) previous_segment_id: u64,
+    /// The largest block, in bytes.
+    pub(crate) block_bytes: u32,
+    /// The longest message, in bytes.
+    pub(crate) message_bytes_max: u32,
+    /// Bits that a reader must know to read the segment; none exist yet.
+    pub(crate) incompatible_features: u32,
+    /// Bits that a reader may ignore; none exist yet.
+    pub(crate) compatible_features: u32,
+    /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
+    pub(crate) service: String,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct RawSegmentHeader {
+    log: [u8; 16],
+    run: [u8; 16],
+    recovers: [u8; 16],
+    boot: [u8; 16],
+    index: U64,
+    previous_segment_id: U64,
+    block_bytes: U32,
+    message_bytes_max: U32,
+    incompatible_features: U32,
+    compatible_features: U32,
+    service_bytes: U16,
+    reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<RawSegmentHeader>() == 104 && align_of::<RawSegmentHeader>() == 1);
+
+impl SegmentHeader {
+    /// Appends the header's bytes to `out`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        debug_assert!(self.service.len() <= NAME_BYTES_MAX);
+        let raw = RawSegmentHeader {
+            log: self.log.0,
+            run: self.run.0,
+            recovers: self.recovers.map_or([0; 16], |run| run.0),
+            boot: self.boot,
+            index: U64::new(self.index),
+            previous_segment_id: U64::new(self.previous_segment_id),
+            block_bytes: U32::new(self.block_bytes),
+            message_bytes_max: U32::new(self.message_bytes_max),
+            incompatible_features: U32::new(self.incompatible_features),
+            compatible_features: U32::new(self.compatible_features),
+            service_bytes: U16::new(self.service.len() as u16),
+            reserved: [0; 6],
+        };
+        out.extend_from_slice(raw.as_bytes());
+        out.extend_from_slice(self.service.as_bytes());
+    }
+
+    /// Reads a header; `None` where the bytes are not one.
+    pub(crate) fn decode(payload: &[u8]) -> Option<SegmentHeader> {
+        let (raw, service) = RawSegmentHeader::read_from_prefix(payload).ok()?;
+        let service = service.get(..usize::from(raw.service_bytes.get()))?;
+        if service.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        Some(SegmentHeader {
+            log: LogId(raw.log),
+            run: RunId(raw.run),
+            recovers: (raw.recovers != [0; 16]).then_some(RunId(raw.recovers)),
+            boot: raw.boot,
+            index: raw.index.get(),
+            previous_segment_id: raw.previous_segment_id.get(),
+            block_bytes: raw.block_bytes.get(),
+            message_bytes_max: raw.message_bytes_max.get(),
+            incompatible_features: raw.incompatible_features.get(),
+            compatible_features: raw.compatible_features.get(),
+            service: String::from_utf8_lossy(service).into_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_reads_back_and_its_bytes_are_golden() {
+        let header = SegmentHeader {
+            log: LogId([1; 16]),
+            run: RunId([2; 16]),
+            recovers: None,
+            boot: [3; 16],
+            index: 5,
+            previous_segment_id: 6,
+            block_bytes: 4096,
+            message_bytes_max: 100,
+            incompatible_features: 0,
+            compatible_features: 1,
+            service: "ads".into(),
+        };
+        let mut bytes = Vec::new();
+        header.encode(&mut bytes);
+        assert_eq!(SegmentHeader::decode(&bytes), Some(header));
+        let mut golden = [[1_u8; 16], [2; 16], [0; 16], [3; 16]].concat();
+        golden.extend_from_slice(&[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
+        golden.extend_from_slice(&[0, 16, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+        golden.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, b'a', b'd', b's']);
+        assert_eq!(bytes, golden);
+        for length in 0..bytes.len() {
+            assert_eq!(SegmentHeader::decode(&bytes[..length]), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn identities_are_shown_in_hexadecimal() {
+        assert_eq!(RunId([0xAB; 16]).to_string(), "ab".repeat(16));
+    }
+}

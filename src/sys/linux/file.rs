@@ -1,0 +1,1 @@
+//! Files: opening for direct I/O, preallocation, locks, directory sync.

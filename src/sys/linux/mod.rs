@@ -1,0 +1,6 @@
+//! The functions of this platform, by subject.
+
+pub(crate) mod cpu;
+pub(crate) mod file;
+pub(crate) mod memory;
+pub(crate) mod time;

@@ -1,0 +1,1 @@
+//! Raw ticks and the clocks they are compared with.

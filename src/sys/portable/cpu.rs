@@ -1,0 +1,1 @@
+//! Which CPU a thread runs on, and how the kernel knows the thread.

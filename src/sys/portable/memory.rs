@@ -1,0 +1,1 @@
+//! Memory: mappings for rings, a page that a fork wipes, a barrier for all threads.
