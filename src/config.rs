@@ -1,0 +1,218 @@
+//! What a log is opened with: one plain value, set by chained calls, checked as a whole when the log is opened.
+//!
+//! Nothing here opens, allocates or asks the machine: whether a core exists or a directory can be made is found out by
+//! [`Logger::open`](crate::Logger::open). It is not a registry either: a running log keeps what it was opened with.
+
+mod check;
+#[cfg(feature = "serde")]
+mod from_toml;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::level::Level;
+
+pub(crate) use check::Validated;
+
+/// What a producer does when its ring is full.
+///
+/// Whatever is lost is counted, for each producer and by cause, in the stats and in the log itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The new record is lost; the caller goes on at once. The default: it never makes the service wait.
+    #[default]
+    DropNewest,
+    /// The caller waits until there is room. Loses nothing while the device works, and stalls with it.
+    ///
+    /// When the device has failed for good, and when the logger is closed, the wait ends and the record is lost.
+    Block,
+    /// The caller waits at most this long for room, then the new record is lost. More than zero, at most an hour.
+    BlockFor(Duration),
+    /// The oldest records that the writer has not copied yet are lost: the last ones before a crash are what counts.
+    ///
+    /// Not crash-safe: the space of a record is free once it is copied, before it is durable.
+    OverwriteOldest,
+}
+
+/// What a log is opened with. Everything but the path has a default.
+///
+/// Setters take and give back the value, so that they chain. Nothing is checked until
+/// [`Logger::open`](crate::Logger::open), which checks all of it together and creates nothing if something is wrong.
+/// The environment variable `DIOLOG_LEVEL`, where it is set and not empty, overrides [`level`](Config::level).
+///
+/// With the feature `serde` a configuration can be read from TOML, with the setters' names as keys:
+///
+/// ```toml
+/// path = "/var/log/app/orders"
+/// ring_bytes = "1 MiB"            # a plain number is a number of bytes
+/// flush_interval = "100 ms"       # a time has a unit
+/// overflow = { block-for = "5 ms" } # or "drop-newest", "block", "overwrite-oldest"
+/// level = "info"
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a configuration does nothing until a logger is opened with it"]
+pub struct Config {
+    path: PathBuf,
+    ring_bytes: usize,
+    thread_ring_bytes: Option<usize>,
+    rings_bytes_max: usize,
+    message_bytes_max: Option<usize>,
+    block_bytes: usize,
+    blocks_in_flight: usize,
+    flush_interval: Duration,
+    segment_bytes: u64,
+    level: Level,
+    overflow: Overflow,
+    writer_core: Option<usize>,
+    close_deadline: Duration,
+    service: String,
+}
+
+impl Config {
+    /// The defaults, for a log in the directory `path`. It is made at open if it is not there; its parent must be.
+    pub fn new(path: impl Into<PathBuf>) -> Config {
+        Config {
+            path: path.into(),
+            // Half of a usual L2 cache: a ring larger than that costs 100 ns and more at p99.
+            ring_bytes: 1 << 20,
+            thread_ring_bytes: None,
+            rings_bytes_max: 256 << 20,
+            message_bytes_max: None,
+            // Four such blocks in flight reach nine tenths of an NVMe disk's rate; larger ones add latency first.
+            block_bytes: 256 << 10,
+            blocks_in_flight: 4,
+            flush_interval: Duration::from_millis(100),
+            segment_bytes: 256 << 20,
+            level: Level::Info,
+            overflow: Overflow::DropNewest,
+            writer_core: None,
+            close_deadline: Duration::from_secs(5),
+            service: String::new(),
+        }
+    }
+
+    /// The log's directory, in place of the one given to [`new`](Config::new) or in TOML.
+    pub fn path(mut self, path: impl Into<PathBuf>) -> Config {
+        self.path = path.into();
+        self
+    }
+
+    /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by default.
+    ///
+    /// It is what a thread can append while the disk stalls: 1 MiB holds some 12,000 records of 64 bytes. The memory
+    /// is taken and touched when the producer is made. Too small: records are dropped (or callers wait) in bursts, and
+    /// blocks are sealed early, since each is sealed when it holds a quarter of a ring. Larger than the L2 cache:
+    /// appending gets slower at the tail.
+    pub fn ring_bytes(mut self, bytes: usize) -> Config {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// Bytes of the ring that a thread gets by [`Logger::log`](crate::Logger::log): a power of two from 4 KiB to
+    /// 1 GiB.
+    ///
+    /// By default 64 KiB, or what an explicit [`message_bytes_max`](Config::message_bytes_max) needs if that is more.
+    /// Smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log now and then. Too small:
+    /// records are dropped in bursts. Too large: memory for each thread that has ever logged and still lives.
+    pub fn thread_ring_bytes(mut self, bytes: usize) -> Config {
+        self.thread_ring_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of all rings together, for one engine: at least one ring; 256 MiB by default.
+    ///
+    /// A producer whose ring would exceed it is refused. Too small: threads that cannot log. Too large: a service that
+    /// starts threads without end takes memory without end.
+    pub fn rings_bytes_max(mut self, bytes: usize) -> Config {
+        self.rings_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.
+    ///
+    /// Longer messages are cut to it and flagged as truncated. By default what fits the producer's ring and a block,
+    /// at most 64 KiB: in a thread's 64 KiB ring that is somewhat less than 32 KiB. An explicit value holds in every
+    /// ring, and may be larger than 64 KiB. Too small: messages are cut. Too large: rings and blocks must be large too.
+    pub fn message_bytes_max(mut self, bytes: usize) -> Config {
+        self.message_bytes_max = Some(bytes);
+        self
+    }
+
+    /// Bytes of a block, which is the largest write: a multiple of 4096 from 4 KiB to 16 MiB; 256 KiB by default.
+    ///
+    /// A block that is sealed early is written only as far as it is filled. Too small: each write costs the disk as
+    /// much as a larger one, and the rate falls (4 KiB reaches about a thirtieth of 256 KiB). Too large: a record waits
+    /// for the write of all that stands in its block, and the memory is held for each block in flight.
+    pub fn block_bytes(mut self, bytes: usize) -> Config {
+        self.block_bytes = bytes;
+        self
+    }
+
+    /// Blocks that may be on their way to the disk at once: 1 to 64; 4 by default.
+    ///
+    /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles while the next block is handed to
+    /// it. Too many: no more throughput, longer waits for a flush, and a longer window of unconfirmed blocks to examine
+    /// after a crash.
+    pub fn blocks_in_flight(mut self, blocks: usize) -> Config {
+        self.blocks_in_flight = blocks;
+        self
+    }
+
+    /// The longest that a record waits in memory for its block to fill: 1 ms to 1 hour; 100 ms by default.
+    ///
+    /// Too short: a slow log writes at least 4 KiB for each interval with a record in it. Too long: more is lost with
+    /// the power, and readers of a live log see records later. [`flush`](crate::Logger::flush) does not wait for it.
+    pub fn flush_interval(mut self, interval: Duration) -> Config {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by default.
+    ///
+    /// Segments start smaller and grow to this size. Too small: many files, and the work of preparing each. Too large:
+    /// disk held in advance, and old records leave in larger steps.
+    pub fn segment_bytes(mut self, bytes: u64) -> Config {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// The least severe level that is logged: `Info` by default. `DIOLOG_LEVEL` in the environment overrides it.
+    ///
+    /// Records below it cost one relaxed load and are not counted as attempts.
+    pub fn level(mut self, level: Level) -> Config {
+        self.level = level;
+        self
+    }
+
+    /// What a producer does when its ring is full: [`Overflow::DropNewest`] by default.
+    pub fn overflow(mut self, overflow: Overflow) -> Config {
+        self.overflow = overflow;
+        self
+    }
+
+    /// The CPU, by the kernel's number, to which the writer thread is pinned: not pinned by default.
+    ///
+    /// A CPU that does not exist, or that the kernel refuses, is an error at open, which lists those that are possible.
+    /// A CPU shared with a producer: appending gets slower at the tail. The CPU that takes the disk's interrupts: it
+    /// works, since the writer yields while writes are under way.
+    pub fn writer_core(mut self, cpu: usize) -> Config {
+        self.writer_core = Some(cpu);
+        self
+    }
+
+    /// How long closing waits for the disk: 0 to 1 day; 5 s by default.
+    ///
+    /// What is not durable by then is counted, reported, and given up. Too short: records are lost that a slow disk
+    /// would have taken. Too long: a service hangs at its end when the disk does.
+    pub fn close_deadline(mut self, deadline: Duration) -> Config {
+        self.close_deadline = deadline;
+        self
+    }
+
+    /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
+    pub fn service(mut self, name: impl Into<String>) -> Config {
+        self.service = name.into();
+        self
+    }
+}
