@@ -1,1 +1,273 @@
 //! Files: opening for direct I/O, preallocation, locks, directory sync.
+//!
+//! Nothing here follows a symbolic link in a path's last component, and every descriptor is closed on exec. What a
+//! file holds is not known here. Called by `device` (the probe), `segment` and `logger`.
+//!
+//! Invariants that the unsafe code rests on:
+//! 1. A descriptor is borrowed from an open `File` for the whole call.
+//! 2. A struct given to the kernel is fully initialised and lives on this stack for the whole call.
+#![allow(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, StatxFlags};
+
+use crate::{Error, Result};
+
+/// Creates a file that must not be there yet, for writing, readable by its owner alone.
+///
+/// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when the block is durable. The flags are libc's: in rustix's
+/// default backend `OFlags::DSYNC` means `O_SYNC`, which would sync the inode's times as well, for each block.
+pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
+    let mut flags = libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    if direct {
+        flags |= libc::O_DIRECT | libc::O_DSYNC;
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
+}
+
+/// Gives `file` `bytes` of space and that size, without writing it. Where the file system cannot reserve space, only
+/// the size is set.
+///
+/// # Errors
+/// With ENOSPC the file may have kept a part of the space: cut it back, or remove it.
+pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)) {
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes),
+        result => Ok(result?),
+    }
+}
+
+/// One `pwrite`: the bytes written may be fewer than those given.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    file.write_at(bytes, offset)
+}
+
+/// Makes the names in a directory durable: those created, renamed and removed before this call.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    let flags = libc::O_DIRECTORY | libc::O_CLOEXEC;
+    OpenOptions::new().read(true).custom_flags(flags).open(directory)?.sync_all()
+}
+
+/// The bytes that an ordinary user can still write to the file system that holds `path`.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What the kernel says of direct I/O on `file`: the alignment in bytes that memory, offsets and lengths need; 0 if
+/// there is none; `None` if this kernel (before 6.1) or this file system does not say.
+pub(crate) fn direct_alignment(file: &File) -> Option<u32> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
+    let known = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN);
+    match (stat.stx_dio_mem_align, stat.stx_dio_offset_align) {
+        _ if !known => None,
+        (0, _) | (_, 0) => Some(0),
+        (memory, offset) => Some(memory.max(offset)),
+    }
+}
+
+/// The name of the kind of file system that holds `file`, for messages; its magic number where the name is not known.
+pub(crate) fn file_system_name(file: &File) -> String {
+    // The numbers are those of statfs(2) and linux/magic.h.
+    let name = match rustix::fs::fstatfs(file).map(|stat| stat.f_type as u32) {
+        Ok(0x0102_1994) => "tmpfs",
+        Ok(0x8584_58f6) => "ramfs",
+        Ok(0x9123_683e) => "btrfs",
+        Ok(0x794c_7630) => "overlay",
+        Ok(0x0000_ef53) => "ext4",
+        Ok(0x5846_5342) => "xfs",
+        Ok(0xf2f5_2010) => "f2fs",
+        Ok(0x2fc1_2fc1) => "zfs",
+        Ok(0x0000_6969) => "nfs",
+        Ok(0x6573_5546) => "fuse",
+        Ok(0x0102_1997) => "9p",
+        Ok(0xff53_4d42 | 0xfe53_4d42) => "smb",
+        Ok(number) => return format!("type {number:#x}"),
+        Err(_) => return "type unknown".to_owned(),
+    };
+    name.to_owned()
+}
+
+/// The largest file that this process may write, in bytes.
+pub(crate) fn file_size_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
+/// A file that this process holds a lock on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Held {
+    device: u64,
+    inode: u64,
+    /// The process that took the lock: a fork inherits this table, but no fcntl lock.
+    process: u32,
+}
+
+/// The lock files that this process has open. `fcntl` locks belong to the process: a second lock by it would succeed,
+/// and closing any other descriptor of the file would drop the first. So no lock file is opened while it stands here.
+static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
+
+/// The right to write the log in a directory, until dropped or until this process ends.
+pub(crate) struct DirectoryLock {
+    held: Held,
+    /// Open for as long as the lock is held. Closing it releases the lock.
+    file: Option<File>,
+}
+
+/// Locks the log in `directory` for this logger alone, by an `fcntl` lock on its file `lock`, which a forked child
+/// does not inherit.
+///
+/// # Errors
+/// [`Error::InUse`] if this process or another one has it; [`Error::Io`] if the file cannot be made or locked.
+pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock> {
+    let path = directory.join("lock");
+    let io_error = |operation, source| Error::io(operation, &path, source);
+    let in_use = |holder: String| Error::InUse { path: PathBuf::from(directory), holder };
+
+    // Held until the end: between the look at the table and the entry no other thread may open the file.
+    let mut table = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    table.retain(|held| held.process == process);
+    if let Ok(metadata) = path.symlink_metadata() {
+        let present = Held { device: metadata.dev(), inode: metadata.ino(), process };
+        if table.contains(&present) {
+            return Err(in_use("this process".to_owned()));
+        }
+    }
+    // Not blocking, lest a FIFO in the file's place hold up the open for ever.
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(&path)
+        .map_err(|source| io_error("open the lock file", source))?;
+    let metadata = file.metadata().map_err(|source| io_error("look at the lock file", source))?;
+    if !metadata.is_file() {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
+        return Err(io_error("lock", source));
+    }
+    match rustix::io::retry_on_intr(|| rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(in_use(lock_holder(&file))),
+        Err(errno) => return Err(io_error("lock", errno.into())),
+    }
+    let held = Held { device: metadata.dev(), inode: metadata.ino(), process };
+    table.push(held);
+    Ok(DirectoryLock { held, file: Some(file) })
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // The file is closed under the table's lock: another thread that found no entry, locked the file anew, and
+        // then saw this descriptor close would have lost its own lock.
+        let mut table = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.file.take());
+        table.retain(|held| *held != self.held);
+    }
+}
+
+/// Who holds a lock on `file` that this process was refused.
+fn lock_holder(file: &File) -> String {
+    // SAFETY: `flock` is a plain C struct, for which all zeros is a value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: invariants 1 and 2.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+    // A holder in another PID namespace has the number 0 here; one that has just let go, none.
+    if result == 0 && lock.l_type != libc::F_UNLCK as libc::c_short && lock.l_pid > 0 {
+        format!("process {}", lock.l_pid)
+    } else {
+        "another process".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap()
+    }
+
+    /// The status flags of an open file, as libc names them.
+    fn flags(file: &File) -> i32 {
+        rustix::fs::fcntl_getfl(file).unwrap().bits() as i32
+    }
+
+    #[test]
+    fn a_direct_segment_has_o_direct_and_o_dsync_and_not_o_sync() {
+        let directory = directory();
+        let flags = flags(&open_segment(&directory.path().join("direct"), true).unwrap());
+        assert_eq!(flags & libc::O_DIRECT, libc::O_DIRECT);
+        assert_eq!(flags & libc::O_DSYNC, libc::O_DSYNC);
+        // O_SYNC is O_DSYNC and one bit more.
+        assert_eq!(flags & (libc::O_SYNC & !libc::O_DSYNC), 0);
+        assert_eq!(flags & libc::O_ACCMODE, libc::O_WRONLY);
+    }
+
+    #[test]
+    fn a_buffered_segment_has_none_of_them() {
+        let directory = directory();
+        let flags = flags(&open_segment(&directory.path().join("buffered"), false).unwrap());
+        assert_eq!(flags & (libc::O_DIRECT | libc::O_SYNC), 0);
+    }
+
+    #[test]
+    fn a_segment_is_its_owners_alone_and_never_replaces_a_file_or_follows_a_link() {
+        let directory = directory();
+        let path = directory.path().join("segment");
+        let mode = open_segment(&path, false).unwrap().metadata().unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        assert_eq!(open_segment(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
+        assert_eq!(open_segment(&link, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(!directory.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn preallocation_sets_the_size_and_reserves_the_space() {
+        let directory = directory();
+        let file = open_segment(&directory.path().join("segment"), false).unwrap();
+        preallocate(&file, 1 << 20).unwrap();
+        let metadata = file.metadata().unwrap();
+        assert_eq!(metadata.len(), 1 << 20);
+        assert!(metadata.blocks() * 512 >= 1 << 20);
+        sync_directory(directory.path()).unwrap();
+        assert!(free_bytes(directory.path()).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_second_lock_of_this_process_is_refused_and_does_not_drop_the_first() {
+        let directory = directory();
+        let lock = lock_directory(directory.path()).unwrap();
+        for _ in 0..2 {
+            let error = lock_directory(directory.path()).err().unwrap();
+            assert!(matches!(&error, Error::InUse { holder, .. } if holder == "this process"), "{error}");
+        }
+        drop(lock);
+        drop(lock_directory(directory.path()).unwrap());
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_or_no_file_is_refused() {
+        let directory = directory();
+        let path = directory.path().join("lock");
+        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &path).unwrap();
+        let error = lock_directory(directory.path()).err().unwrap();
+        assert_eq!(error.io_error().unwrap().raw_os_error(), Some(libc::ELOOP), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(lock_directory(directory.path()), Err(Error::Io { .. })));
+    }
+}

@@ -2,5 +2,6 @@
 
 pub(crate) mod cpu;
 pub(crate) mod file;
+pub(crate) mod huge_pages;
 pub(crate) mod memory;
 pub(crate) mod time;

@@ -1,0 +1,133 @@
+//! Memory that a block is filled in and written from: aligned for direct I/O, zeroed, and resident from the start.
+//!
+//! It does not know what it holds. Made by the writer, filled through `block`, lent to `device` for a write.
+//!
+//! Invariants that the unsafe code rests on:
+//! 1. `memory` came from `alloc` with `layout`, is freed once, in `Drop`, and belongs to this value alone.
+//! 2. All `length` bytes of it are initialised (zeroed when made) and `length` is at most the layout's size.
+//! 3. While the kernel reads the buffer, the device owns the value, so that safe code cannot reach its bytes.
+#![allow(unsafe_code)]
+#![cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "public as diolog::testing, with the feature testing")
+)]
+
+use std::alloc::Layout;
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use crate::format::GRID_BYTES;
+use crate::sys::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
+
+/// From this size on, a buffer lies on huge pages where the system has them: 1 MiB writes are slower from small ones
+/// (the kernel pins and maps each page for each write), 256 KiB writes do not care.
+const HUGE_PAGES_FROM_BYTES: usize = 1 << 20;
+
+/// Bytes aligned for direct I/O.
+pub struct AlignedBuffer {
+    memory: NonNull<u8>,
+    layout: Layout,
+    length: usize,
+    index: u16,
+}
+
+impl AlignedBuffer {
+    /// A buffer of `length` zero bytes, aligned to 4096, with every page touched.
+    ///
+    /// `index` is the creator's number for it, by which a device finds what it has registered with the kernel; it
+    /// must differ from that of every other buffer given to the same device.
+    ///
+    /// # Errors
+    /// `OutOfMemory` if the allocator has no memory; `InvalidInput` if `length` is zero or no size for an allocation.
+    pub fn new(length: usize, index: u16) -> io::Result<AlignedBuffer> {
+        let huge = length >= HUGE_PAGES_FROM_BYTES;
+        // A huge page counts only if all of it belongs to the allocation.
+        let grain = if huge { HUGE_PAGE_BYTES } else { GRID_BYTES };
+        let layout = length
+            .checked_next_multiple_of(grain)
+            .filter(|&size| size > 0)
+            .and_then(|size| Layout::from_size_align(size, grain).ok())
+            .ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("a buffer of {length} bytes cannot be"))
+            })?;
+        // SAFETY: the layout's size is not zero.
+        let memory = NonNull::new(unsafe { std::alloc::alloc(layout) }).ok_or(io::ErrorKind::OutOfMemory)?;
+        if huge {
+            advise_huge_pages(memory.as_ptr(), layout.size());
+        }
+        // SAFETY: the allocation has at least `length` bytes and is ours alone. Writing them also faults in their pages,
+        // so that no append and no write waits for one.
+        unsafe { memory.as_ptr().write_bytes(0, length) };
+        Ok(AlignedBuffer { memory, layout, length, index })
+    }
+
+    /// The creator's number for it.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+}
+
+impl Deref for AlignedBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: invariants 1 and 2, and the borrow of self keeps the memory and forbids writes to it.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.length) }
+    }
+}
+
+impl DerefMut for AlignedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: invariants 1 and 2, and the borrow of self is the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for AlignedBuffer {
+    fn drop(&mut self) {
+        // SAFETY: invariant 1.
+        unsafe { std::alloc::dealloc(self.memory.as_ptr(), self.layout) };
+    }
+}
+
+impl fmt::Debug for AlignedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuffer").field("length", &self.length).field("index", &self.index).finish()
+    }
+}
+
+// SAFETY: invariant 1: it owns its memory, as a `Box<[u8]>` does.
+unsafe impl Send for AlignedBuffer {}
+// SAFETY: a shared reference allows reading only.
+unsafe impl Sync for AlignedBuffer {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_aligned_zeroed_and_as_long_as_asked() {
+        for length in [1, 4096, 65536, (1 << 20) - 4096, 1 << 20, 3 << 20] {
+            let mut buffer = AlignedBuffer::new(length, 7).unwrap();
+            assert!(buffer.as_ptr().addr().is_multiple_of(GRID_BYTES));
+            assert_eq!(buffer.len(), length);
+            assert_eq!(buffer.index(), 7);
+            assert!(buffer.iter().all(|&byte| byte == 0));
+            buffer.fill(0xa5);
+            assert!(buffer.iter().all(|&byte| byte == 0xa5));
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_cannot_be_is_an_error() {
+        assert_eq!(AlignedBuffer::new(0, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(AlignedBuffer::new(usize::MAX, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        // More than any address space holds.
+        assert_eq!(
+            AlignedBuffer::new(isize::MAX as usize & !(HUGE_PAGE_BYTES * 2 - 1), 0).unwrap_err().kind(),
+            io::ErrorKind::OutOfMemory
+        );
+    }
+}

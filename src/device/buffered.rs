@@ -1,0 +1,70 @@
+//! Rung 3: writes through the page cache, and one `fdatasync` for all blocks that were queued. They are durable, and
+//! complete, when it returns.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::direct::write_whole;
+use super::failed::{FailedFiles, copy_error};
+use super::threaded::Operation;
+use super::{BlockWrite, Completion, is_want_of_room};
+
+/// Writes blocks through the page cache.
+#[derive(Default)]
+pub(super) struct Buffered {
+    failed: FailedFiles,
+    /// The batch's writes that await their sync; empty between batches.
+    written: Vec<BlockWrite>,
+}
+
+impl Operation for Buffered {
+    const BATCH_MAX: usize = usize::MAX;
+
+    fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>) {
+        for write in batch.drain(..) {
+            let result = match self.failed.error_of(&write.file) {
+                Some(error) => Err(error),
+                // The page cache takes any length.
+                None => write_whole(&write.file, write.bytes(), write.offset, 1),
+            };
+            match result {
+                Ok(()) => self.written.push(write),
+                Err(error) => {
+                    if !is_want_of_room(&error) {
+                        self.failed.insert(&write.file, &error);
+                    }
+                    completions.push(write.complete(Err(error)));
+                }
+            }
+        }
+        // At a rotation a batch holds blocks of two files.
+        while let Some(file) = self.written.first().map(|write| Arc::clone(&write.file)) {
+            let result = self.sync(&file);
+            for write in self.written.extract_if(.., |write| Arc::ptr_eq(&write.file, &file)) {
+                completions.push(write.complete(result.as_ref().copied().map_err(copy_error)));
+            }
+        }
+    }
+}
+
+impl Buffered {
+    /// Makes what was written to `file` durable, unless a write to it has failed, in this batch too.
+    fn sync(&mut self, file: &Arc<File>) -> io::Result<()> {
+        if let Some(error) = self.failed.error_of(file) {
+            return Err(error);
+        }
+        let result = loop {
+            match file.sync_data() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        // Any failure counts here, want of room too: the pages may be gone.
+        if let Err(error) = &result {
+            self.failed.insert(file, error);
+        }
+        result
+    }
+}

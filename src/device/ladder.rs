@@ -1,0 +1,271 @@
+//! Which rung of the ladder a log stands on: what was asked for, what the file system and the kernel can do, and why.
+//!
+//! The file system is asked with a file of our own in the log's directory, removed before it is used, so that nothing
+//! stays behind. tmpfs, btrfs and overlays on them accept `O_DIRECT` and ignore it: only `STATX_DIOALIGN` tells, where
+//! the kernel (6.1) and the file system have it. Elsewhere a trial does: an aligned write must work, a misaligned one
+//! must be refused; who takes both goes through the page cache.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::buffer::AlignedBuffer;
+use crate::format::GRID_BYTES;
+use crate::sys;
+use crate::{Error, Result};
+
+use super::Device;
+use super::buffered::Buffered;
+use super::direct::{Direct, write_whole};
+use super::threaded::Threaded;
+
+/// How blocks reach the disk, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rung {
+    /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes on the disk at a time.
+    IoUring,
+    /// A helper thread doing `pwrite` on a file opened with `O_DIRECT | O_DSYNC`: one write at a time.
+    Direct,
+    /// A helper thread writing through the page cache, with one `fdatasync` for all blocks that were queued.
+    Buffered,
+}
+
+impl Rung {
+    /// Whether its files are opened with `O_DIRECT | O_DSYNC`.
+    pub fn is_direct(self) -> bool {
+        matches!(self, Rung::IoUring | Rung::Direct)
+    }
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Rung::IoUring => "io_uring",
+            Rung::Direct => "direct (pwrite)",
+            Rung::Buffered => "buffered",
+        })
+    }
+}
+
+/// The rung at work, and why not a higher one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RungReport {
+    /// The rung.
+    pub rung: Rung,
+    /// For each higher rung not taken, and for each thing that works less well than it could: which, and why.
+    pub reasons: Vec<String>,
+}
+
+impl fmt::Display for RungReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.rung)?;
+        if self.reasons.is_empty() { Ok(()) } else { write!(f, " ({})", self.reasons.join("; ")) }
+    }
+}
+
+/// Which rung to use, or at least to demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum DevicePreference {
+    /// The best rung that works here.
+    #[default]
+    Auto,
+    /// Direct I/O, by io_uring or by `pwrite`; opening fails where there is none.
+    Direct,
+    /// io_uring; opening fails where it cannot be.
+    IoUring,
+    /// Direct I/O by `pwrite`, without io_uring; opening fails where there is none.
+    Pwrite,
+    /// The page cache and `fdatasync`.
+    Buffered,
+}
+
+impl fmt::Display for DevicePreference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            DevicePreference::Auto => "auto",
+            DevicePreference::Direct => "direct",
+            DevicePreference::IoUring => "io_uring",
+            DevicePreference::Pwrite => "pwrite",
+            DevicePreference::Buffered => "buffered",
+        })
+    }
+}
+
+/// Decides the rung for a log in `directory`, which must exist. Nothing stays behind in it.
+///
+/// # Errors
+/// [`Error::Io`] if no file can be made there (a read-only file system, no permission), or the trial write fails;
+/// [`Error::InvalidConfig`] if the rung demanded cannot be.
+pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<RungReport> {
+    // Also where nothing depends on the file: a directory that cannot be written must be known now.
+    let file = create_probe_file(directory, false)?;
+    if preference == DevicePreference::Buffered {
+        return Ok(RungReport { rung: Rung::Buffered, reasons: vec!["direct: not wanted (device = buffered)".into()] });
+    }
+    if let Some(reason) = why_not_direct(directory, &file)? {
+        return match preference {
+            DevicePreference::Auto => {
+                Ok(RungReport { rung: Rung::Buffered, reasons: vec![format!("direct: {reason}")] })
+            }
+            _ => {
+                Err(refuse(preference, &reason, "log to a directory on a file system with direct I/O (ext4, xfs), or"))
+            }
+        };
+    }
+    match preference {
+        DevicePreference::IoUring => Err(refuse(preference, "io_uring is not there", "use \"direct\", or")),
+        _ => Ok(RungReport { rung: Rung::Direct, reasons: Vec::new() }),
+    }
+}
+
+/// Makes the device for the rung that [`probe`] chose, or a lower one where the kernel now refuses it. Called on the
+/// writer thread once it is where it will stay.
+///
+/// `helper_start` is what a helper thread does first: it inherits the writer's CPU, and must leave it.
+///
+/// # Errors
+/// The operating system's, if it has no thread or memory to give.
+pub(crate) fn create(
+    report: &RungReport,
+    in_flight_max: usize,
+    _buffers: &mut [AlignedBuffer],
+    helper_start: impl FnOnce() + Send + 'static,
+) -> io::Result<Box<dyn Device>> {
+    let report = report.clone();
+    Ok(match report.rung {
+        Rung::IoUring | Rung::Direct => {
+            Box::new(Threaded::new(Direct::default(), report, in_flight_max, helper_start)?)
+        }
+        Rung::Buffered => Box::new(Threaded::new(Buffered::default(), report, in_flight_max, helper_start)?),
+    })
+}
+
+/// The error for a rung demanded that cannot be.
+fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
+    Error::InvalidConfig {
+        setting: "device",
+        value: preference.to_string(),
+        remedy: format!("{reason}; {remedy} use \"auto\""),
+    }
+}
+
+/// A file in `directory` that has no name any more.
+fn create_probe_file(directory: &Path, direct: bool) -> Result<File> {
+    // Another process may probe the same directory at the same time; the lock comes later.
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let path = directory.join(format!(".probe-{}-{nanoseconds}.tmp", std::process::id()));
+    let file = sys::file::open_segment(&path, direct);
+    // A failed open can leave the file as well: O_DIRECT is refused after it has been created.
+    let removed = std::fs::remove_file(&path);
+    let file = file.map_err(|source| Error::io("create a file in", directory, source))?;
+    removed.map_err(|source| Error::io("remove", &path, source))?;
+    Ok(file)
+}
+
+/// Why there is no direct I/O in `directory`; `None` if there is. `file` is one of the same file system.
+fn why_not_direct(directory: &Path, file: &File) -> Result<Option<String>> {
+    let name = || sys::file::file_system_name(file);
+    match sys::file::direct_alignment(file) {
+        Some(0) => return Ok(Some(format!("the file system ({}) has no direct I/O here", name()))),
+        Some(alignment) if !GRID_BYTES.is_multiple_of(alignment as usize) => {
+            return Ok(Some(format!("the file system ({}) wants writes aligned to {alignment} bytes", name())));
+        }
+        _ => {}
+    }
+    let file = match create_probe_file(directory, true) {
+        Ok(file) => file,
+        Err(error) if is_refusal_of_direct(&error) => {
+            return Ok(Some(format!("the file system ({}) refuses O_DIRECT", name())));
+        }
+        Err(error) => return Err(error),
+    };
+    let io_error = |source| Error::io("write a trial block in", directory, source);
+    let buffer = AlignedBuffer::new(2 * GRID_BYTES, 0).map_err(io_error)?;
+    match write_whole(&file, &buffer[..GRID_BYTES], 0, GRID_BYTES) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Ok(Some(format!("the file system ({}) refuses direct writes of {GRID_BYTES} bytes", name())));
+        }
+        Err(error) => return Err(io_error(error)),
+    }
+    // One byte off, in memory and in length: no device takes that without a copy.
+    match write_whole(&file, &buffer[1..GRID_BYTES], 0, 1) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        Ok(()) => Ok(Some(format!("the file system ({}) ignores O_DIRECT", name()))),
+        Err(error) => Err(io_error(error)),
+    }
+}
+
+/// Whether an open failed because of `O_DIRECT`, and not for want of permission or space.
+fn is_refusal_of_direct(error: &Error) -> bool {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    error.io_error().is_some_and(|error| matches!(error.kind(), InvalidInput | Unsupported))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        crate::device::tests::directory()
+    }
+
+    fn entries(directory: &Path) -> usize {
+        directory.read_dir().unwrap().count()
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_behind() {
+        let directory = directory();
+        probe(directory.path(), DevicePreference::Auto).unwrap();
+        probe(directory.path(), DevicePreference::Buffered).unwrap();
+        assert_eq!(entries(directory.path()), 0);
+    }
+
+    #[test]
+    fn buffered_is_what_one_gets_when_one_asks_for_it() {
+        let directory = directory();
+        let report = probe(directory.path(), DevicePreference::Buffered).unwrap();
+        assert_eq!(report.rung, Rung::Buffered);
+        assert_eq!(report.to_string(), "buffered (direct: not wanted (device = buffered))");
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_or_is_a_file_is_an_io_error() {
+        let directory = directory();
+        let missing = directory.path().join("missing");
+        assert!(matches!(probe(&missing, DevicePreference::Auto), Err(Error::Io { path, .. }) if path == missing));
+        std::fs::write(&missing, "").unwrap();
+        assert!(matches!(probe(&missing, DevicePreference::Auto), Err(Error::Io { .. })));
+    }
+
+    #[cfg(all(target_os = "linux", not(diolog_portable)))]
+    #[test]
+    fn tmpfs_is_buffered_and_refused_where_direct_is_demanded() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let report = probe(directory.path(), DevicePreference::Auto).unwrap();
+        assert_eq!(report.rung, Rung::Buffered);
+        assert!(report.reasons[0].starts_with("direct: the file system (tmpfs)"), "{report}");
+        for preference in [DevicePreference::Direct, DevicePreference::Pwrite, DevicePreference::IoUring] {
+            let error = probe(directory.path(), preference).unwrap_err();
+            let Error::InvalidConfig { setting, value, remedy } = error else { panic!("{error}") };
+            assert_eq!((setting, value), ("device", preference.to_string()));
+            assert!(remedy.contains("tmpfs") && remedy.contains("\"auto\""), "{remedy}");
+        }
+        assert_eq!(entries(directory.path()), 0);
+    }
+
+    #[cfg(not(all(target_os = "linux", not(diolog_portable))))]
+    #[test]
+    fn without_direct_io_the_rung_is_buffered() {
+        let directory = directory();
+        assert_eq!(probe(directory.path(), DevicePreference::Auto).unwrap().rung, Rung::Buffered);
+        assert!(matches!(probe(directory.path(), DevicePreference::Direct), Err(Error::InvalidConfig { .. })));
+    }
+}

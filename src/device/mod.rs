@@ -1,0 +1,131 @@
+//! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
+//!
+//! A device does not know what it writes: it sees a descriptor, an offset and bytes. It lives on the writer thread,
+//! which alone submits and reaps. Three rungs do the work, best first ([`Rung`]); [`probe`] decides at open which one,
+//! and a device that finds its rung not working steps down by itself and says so in its [`RungReport`].
+//!
+//! What holds for every rung:
+//! - A block that completes without an error is durable. Blocks complete in any order.
+//! - EINTR and short writes are retried inside; every other error comes back with the buffer.
+//! - After a failed write or sync the device neither writes to that descriptor again nor syncs it: what the kernel
+//!   dropped would be reported as durable by the next sync. Every later write to it gets the first error. A write
+//!   refused for want of room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
+#![cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "public as diolog::testing, with the feature testing")
+)]
+
+mod buffered;
+mod direct;
+mod failed;
+mod ladder;
+mod threaded;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::buffer::AlignedBuffer;
+use crate::format::GRID_BYTES;
+
+pub use ladder::{DevicePreference, Rung, RungReport};
+pub(crate) use ladder::{create, probe};
+
+/// A block to be written.
+#[derive(Debug)]
+pub struct BlockWrite {
+    /// The writer's number for it, which comes back in the [`Completion`].
+    pub token: u64,
+    /// The segment, opened as the rung needs it: `O_DIRECT | O_DSYNC`, or neither.
+    pub file: Arc<File>,
+    /// Where in the file, in bytes: a multiple of 4096.
+    pub offset: u64,
+    /// How many bytes of the buffer: a multiple of 4096, at least that.
+    pub length: usize,
+    /// The block's bytes, from the buffer's start. The device owns them until it completes.
+    pub buffer: AlignedBuffer,
+}
+
+impl BlockWrite {
+    /// Asserts that the write is a whole block at an aligned offset from aligned memory (invariant 5).
+    ///
+    /// # Panics
+    /// If it is not: the caller is wrong, and the kernel would refuse it or, worse, write it through the page cache.
+    pub(crate) fn assert_aligned(&self) {
+        assert!(self.offset.is_multiple_of(GRID_BYTES as u64), "block at offset {} off the grid", self.offset);
+        assert!(
+            self.length > 0 && self.length.is_multiple_of(GRID_BYTES),
+            "block of {} bytes off the grid",
+            self.length
+        );
+        assert!(self.length <= self.buffer.len(), "block of {} bytes in {}", self.length, self.buffer.len());
+        assert!(self.buffer.as_ptr().addr().is_multiple_of(GRID_BYTES), "block in unaligned memory");
+    }
+
+    /// The bytes to be written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// The write's end: durable, or failed for the reason given.
+    pub(crate) fn complete(self, result: io::Result<()>) -> Completion {
+        Completion { token: self.token, buffer: self.buffer, result }
+    }
+}
+
+/// A block that has been written, or could not be.
+#[derive(Debug)]
+pub struct Completion {
+    /// That of the [`BlockWrite`].
+    pub token: u64,
+    /// The block's bytes, unchanged.
+    pub buffer: AlignedBuffer,
+    /// `Ok` if the block is durable.
+    pub result: io::Result<()>,
+}
+
+/// Writes blocks. Used by the writer thread alone, on which it was made.
+pub trait Device: Send {
+    /// Takes a block to be written, and never waits for the disk. At most [`Device::in_flight_max`] blocks may be
+    /// submitted and not yet reaped.
+    ///
+    /// # Panics
+    /// If offset, length or memory are not multiples of 4096, or the length exceeds the buffer.
+    fn submit(&mut self, write: BlockWrite);
+
+    /// Appends what has completed, in any order, without waiting.
+    fn reap(&mut self, completions: &mut Vec<Completion>);
+
+    /// Blocks until a block has completed, the calling thread is unparked, or `timeout` has passed; may return earlier
+    /// for no reason. A rung that waits in the kernel sees an unpark only once a block in flight completes.
+    fn wait(&mut self, timeout: Duration);
+
+    /// How many blocks may be in flight, at least 1.
+    fn in_flight_max(&self) -> usize;
+
+    /// The rung at work now, and why not a higher one.
+    fn report(&self) -> &RungReport;
+
+    /// Gives the device up without waiting, with blocks in flight. What the kernel or a helper thread still uses is
+    /// leaked, not freed; blocks whose write has not begun are not written any more.
+    ///
+    /// A device that is dropped instead must have nothing in flight.
+    fn abandon(self: Box<Self>);
+}
+
+impl fmt::Debug for dyn Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("report", self.report()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a write refused with this error has left everything as it was, so that it can be tried again.
+fn is_want_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+#[cfg(test)]
+mod tests;

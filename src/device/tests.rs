@@ -1,0 +1,172 @@
+//! What holds for every rung: what was submitted can be read back, and what failed comes back with its error.
+
+use super::buffered::Buffered;
+use super::*;
+use crate::sys;
+
+use std::path::Path;
+
+/// A directory on a disk, for the tests of this module.
+pub(super) fn directory() -> tempfile::TempDir {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    std::fs::create_dir_all(&target).unwrap();
+    tempfile::tempdir_in(target).unwrap()
+}
+
+/// A device of the rung, and whether its files are direct.
+fn device(rung: Rung, in_flight_max: usize) -> Box<dyn Device> {
+    let report = RungReport { rung, reasons: Vec::new() };
+    create(&report, in_flight_max, &mut [], || ()).unwrap()
+}
+
+/// The rungs that can be tested in `directory`.
+fn rungs(directory: &Path) -> Vec<Rung> {
+    let best = probe(directory, DevicePreference::Auto).unwrap().rung;
+    if !best.is_direct() {
+        println!("only the buffered rung is tested: no direct I/O in {}", directory.display());
+    }
+    [Rung::IoUring, Rung::Direct, Rung::Buffered].into_iter().skip_while(|&rung| rung != best).collect()
+}
+
+/// A buffer of `length` bytes that say where they belong.
+fn filled(length: usize, index: u16) -> AlignedBuffer {
+    let mut buffer = AlignedBuffer::new(length, index).unwrap();
+    for (position, word) in buffer.chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&((u64::from(index) << 32) | position as u64).to_le_bytes());
+    }
+    buffer
+}
+
+/// Waits until `count` blocks have completed.
+fn completions(device: &mut dyn Device, count: usize) -> Vec<Completion> {
+    let mut completions = Vec::new();
+    while completions.len() < count {
+        device.wait(Duration::from_secs(1));
+        device.reap(&mut completions);
+    }
+    completions
+}
+
+fn segment(directory: &Path, name: &str, rung: Rung) -> Arc<File> {
+    Arc::new(sys::file::open_segment(&directory.join(name), rung.is_direct()).unwrap())
+}
+
+#[test]
+fn what_is_submitted_can_be_read_back_from_where_it_was_put() {
+    let directory = directory();
+    for rung in rungs(directory.path()) {
+        for length in [4096, 65536, 1 << 20] {
+            let mut device = device(rung, 4);
+            assert_eq!(device.in_flight_max(), 4);
+            assert_eq!(device.report().rung, rung);
+            let name = format!("{rung}-{length}");
+            let file = segment(directory.path(), &name, rung);
+            // The blocks are submitted in an order that is not the file's.
+            for index in [2u16, 0, 3, 1] {
+                let (offset, token) = (length as u64 * u64::from(index), 100 + u64::from(index));
+                let buffer = filled(length, index);
+                device.submit(BlockWrite { token, file: Arc::clone(&file), offset, length, buffer });
+            }
+            let mut completions = completions(&mut *device, 4);
+            completions.sort_by_key(|completion| completion.token);
+            let on_disk = std::fs::read(directory.path().join(&name)).unwrap();
+            assert_eq!(on_disk.len(), 4 * length);
+            for (index, completion) in completions.iter().enumerate() {
+                assert_eq!(completion.token, 100 + index as u64);
+                assert!(completion.result.is_ok(), "{:?}", completion.result);
+                assert_eq!(completion.buffer.index(), index as u16);
+                assert!(completion.buffer[..] == on_disk[index * length..][..length], "{name}, block {index}");
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_two_files_in_one_batch_both_become_durable() {
+    let directory = directory();
+    for rung in rungs(directory.path()) {
+        let mut device = device(rung, 4);
+        let files = ["old", "new"].map(|name| segment(directory.path(), &format!("{rung}-{name}"), rung));
+        for index in 0..4u16 {
+            let file = Arc::clone(&files[usize::from(index) % 2]);
+            let (token, offset) = (u64::from(index), u64::from(index) / 2 * 4096);
+            device.submit(BlockWrite { token, file, offset, length: 4096, buffer: filled(4096, index) });
+        }
+        assert!(completions(&mut *device, 4).iter().all(|completion| completion.result.is_ok()));
+        for file in files {
+            assert_eq!(file.metadata().unwrap().len(), 8192);
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_comes_back_with_its_buffer_and_the_file_is_never_written_again() {
+    let directory = directory();
+    for rung in rungs(directory.path()) {
+        let mut device = device(rung, 4);
+        let path = directory.path().join(format!("{rung}-read-only"));
+        std::fs::write(&path, "").unwrap();
+        let file = Arc::new(File::open(&path).unwrap());
+        for token in 0..2 {
+            let buffer = filled(4096, 9);
+            device.submit(BlockWrite { token, file: Arc::clone(&file), offset: 0, length: 4096, buffer });
+            let completion = completions(&mut *device, 1).remove(0);
+            assert_eq!(completion.token, token);
+            assert!(completion.buffer[..] == filled(4096, 9)[..]);
+            let error = completion.result.unwrap_err();
+            #[cfg(target_os = "linux")]
+            assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{rung}");
+            let _ = error;
+        }
+        // Another file goes on.
+        let file = segment(directory.path(), &format!("{rung}-other"), rung);
+        device.submit(BlockWrite { token: 2, file, offset: 0, length: 4096, buffer: filled(4096, 9) });
+        assert!(completions(&mut *device, 1)[0].result.is_ok());
+    }
+}
+
+/// Rung 3's blocks written before a failed one of the same file must not be called durable: they are never synced.
+#[test]
+fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
+    use super::threaded::Operation;
+    let directory = directory();
+    let path = directory.path().join("segment");
+    let file = Arc::new(File::create(&path).unwrap());
+    let mut operation = Buffered::default();
+    let write = |token, offset| {
+        let file = Arc::clone(&file);
+        BlockWrite { token, file, offset, length: 4096, buffer: filled(4096, 0) }
+    };
+    // No file reaches so far: the operating system calls the second write invalid.
+    let mut batch = [write(0, 0), write(1, 1 << 63)].into();
+    let mut completions = Vec::new();
+    operation.write(&mut batch, &mut completions);
+    assert_eq!(completions.len(), 2);
+    for completion in completions {
+        assert_eq!(completion.result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn misaligned_writes_are_the_callers_fault() {
+    let directory = directory();
+    let file = segment(directory.path(), "segment", Rung::Buffered);
+    let write = |offset, length, buffer_length| {
+        let buffer = AlignedBuffer::new(buffer_length, 0).unwrap();
+        BlockWrite { token: 0, file: Arc::clone(&file), offset, length, buffer }
+    };
+    write(4096, 4096, 8192).assert_aligned();
+    for (offset, length, buffer_length) in [(512, 4096, 4096), (0, 512, 4096), (0, 0, 4096), (0, 8192, 4096)] {
+        let write = write(offset, length, buffer_length);
+        let outcome = std::panic::catch_unwind(move || write.assert_aligned());
+        assert!(outcome.is_err(), "{length} bytes at {offset} from a buffer of {buffer_length}");
+    }
+}
+
+#[test]
+fn the_wait_ends_when_the_thread_is_unparked() {
+    let mut device = device(Rung::Buffered, 1);
+    std::thread::current().unpark();
+    // An hour: the test would not end otherwise.
+    device.wait(Duration::from_secs(3600));
+}

@@ -1,0 +1,172 @@
+//! A helper thread that writes what the writer submits, so that draining goes on while the disk works: the structure
+//! of rungs 2 and 3, which differ only in their [`Operation`].
+//!
+//! The two sides share a queue and a list of completions behind one mutex, which neither holds while it works. Block
+//! rates are some ten thousand a second at most, so that the mutex costs nothing; the writer's polling alone must
+//! not take it, and looks at `completed` first.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use super::{BlockWrite, Completion, Device, RungReport};
+
+/// How the helper thread writes.
+pub(super) trait Operation: Send + 'static {
+    /// The most blocks that one call takes.
+    const BATCH_MAX: usize;
+
+    /// Writes every block of `batch`, makes it durable, and appends it to `completions`.
+    fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>);
+}
+
+/// A device whose writes are done by a helper thread.
+pub(super) struct Threaded {
+    shared: Arc<Shared>,
+    /// `None` once abandoned.
+    thread: Option<JoinHandle<()>>,
+    in_flight_max: usize,
+    report: RungReport,
+}
+
+/// What the writer and the helper thread share.
+struct Shared {
+    state: Mutex<State>,
+    /// Signalled when `state` has work for the helper, or an end.
+    work: Condvar,
+    /// Whether `state.completions` may hold something. Set under the lock; cleared by the writer before it looks.
+    completed: AtomicBool,
+    /// The writer thread, unparked after each completion.
+    writer: Thread,
+}
+
+struct State {
+    queue: VecDeque<BlockWrite>,
+    completions: Vec<Completion>,
+    /// The helper ends once the queue is empty.
+    closing: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that runs under the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Threaded {
+    /// Starts the helper thread, which first calls `prepare` (to leave the writer's CPU).
+    ///
+    /// # Errors
+    /// The operating system's, if it has no thread to give.
+    pub(super) fn new<O: Operation>(
+        operation: O,
+        report: RungReport,
+        in_flight_max: usize,
+        prepare: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Threaded> {
+        let in_flight_max = in_flight_max.max(1);
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: VecDeque::with_capacity(in_flight_max),
+                completions: Vec::with_capacity(in_flight_max),
+                closing: false,
+            }),
+            work: Condvar::new(),
+            completed: AtomicBool::new(false),
+            writer: thread::current(),
+        });
+        let thread = thread::Builder::new().name("diolog-device".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                prepare();
+                run(operation, &shared, in_flight_max);
+            }
+        })?;
+        Ok(Threaded { shared, thread: Some(thread), in_flight_max, report })
+    }
+}
+
+/// The helper thread: takes what is queued, writes it, hands it back, until told to end.
+fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
+    let mut batch = VecDeque::with_capacity(in_flight_max);
+    let mut completions = Vec::with_capacity(in_flight_max);
+    loop {
+        {
+            let mut state = shared.lock();
+            while state.queue.is_empty() && !state.closing {
+                state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.queue.is_empty() {
+                return;
+            }
+            let count = state.queue.len().min(O::BATCH_MAX);
+            batch.extend(state.queue.drain(..count));
+        }
+        operation.write(&mut batch, &mut completions);
+        {
+            let mut state = shared.lock();
+            state.completions.append(&mut completions);
+            // Release, with the acquire in `reap`: who sees the flag finds the completions. (The lock orders them as
+            // well; the flag only says that it is worth taking.)
+            shared.completed.store(true, Ordering::Release);
+        }
+        shared.writer.unpark();
+    }
+}
+
+impl Device for Threaded {
+    fn submit(&mut self, write: BlockWrite) {
+        write.assert_aligned();
+        self.shared.lock().queue.push_back(write);
+        self.shared.work.notify_one();
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        // Acquire, with the release in `run`.
+        if self.shared.completed.load(Ordering::Relaxed) && self.shared.completed.swap(false, Ordering::Acquire) {
+            completions.append(&mut self.shared.lock().completions);
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        // A completion after this look unparks the thread, which makes the park return at once.
+        if !self.shared.completed.load(Ordering::Relaxed) {
+            thread::park_timeout(timeout);
+        }
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    fn report(&self) -> &RungReport {
+        &self.report
+    }
+
+    fn abandon(mut self: Box<Self>) {
+        // The helper thread keeps what it is writing, and lets go of it once the write has returned.
+        self.thread = None;
+        let unwritten = {
+            let mut state = self.shared.lock();
+            state.closing = true;
+            std::mem::take(&mut state.queue)
+        };
+        self.shared.work.notify_one();
+        drop(unwritten);
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.shared.lock().closing = true;
+            self.shared.work.notify_one();
+            // The helper does not panic; if it did, there is nobody here to tell.
+            let _ = thread.join();
+        }
+    }
+}
