@@ -10,6 +10,7 @@ mod from_toml;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::device::DevicePreference;
 use crate::level::Level;
 
 pub(crate) use check::Validated;
@@ -67,6 +68,7 @@ pub struct Config {
     writer_core: Option<usize>,
     close_deadline: Duration,
     service: String,
+    device: DevicePreference,
 }
 
 impl Config {
@@ -89,6 +91,7 @@ impl Config {
             writer_core: None,
             close_deadline: Duration::from_secs(5),
             service: String::new(),
+            device: DevicePreference::Auto,
         }
     }
 
@@ -213,6 +216,13 @@ impl Config {
     /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
     pub fn service(mut self, name: impl Into<String>) -> Config {
         self.service = name.into();
+        self
+    }
+    /// Which way to the disk is taken, or demanded: the best that works in the log's directory by default.
+    ///
+    /// Demanding one makes open fail where it cannot be, instead of writing by a slower one.
+    pub fn device(mut self, preference: DevicePreference) -> Config {
+        self.device = preference;
         self
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Config, Overflow};
+use crate::device::DevicePreference;
 use crate::error::{Error, Result};
 use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, GRID_BYTES, NAME_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
@@ -60,6 +61,7 @@ pub(crate) struct Validated {
     pub(crate) writer_core: Option<usize>,
     pub(crate) close_deadline: Duration,
     pub(crate) service: String,
+    pub(crate) device: DevicePreference,
 }
 
 impl Validated {
@@ -133,6 +135,7 @@ impl Config {
             writer_core: self.writer_core,
             close_deadline: self.close_deadline,
             service: self.service.clone(),
+            device: self.device,
         })
     }
 
@@ -277,6 +280,7 @@ mod tests {
             writer_core: None,
             close_deadline: Duration::from_secs(5),
             service: String::new(),
+            device: DevicePreference::Auto,
         };
         assert_eq!(settings, expected);
         assert_eq!(settings.message_bytes_max_in(settings.ring_bytes), 64 << 10);

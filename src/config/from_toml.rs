@@ -9,6 +9,7 @@ use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 
 use super::{Config, Overflow};
+use crate::device::DevicePreference;
 use crate::error::{Error, Result};
 use crate::level::Level;
 
@@ -60,7 +61,7 @@ impl<'de> Deserialize<'de> for Config {
             };
         }
         set!(ring_bytes, thread_ring_bytes, rings_bytes_max, message_bytes_max, block_bytes, segment_bytes);
-        set!(blocks_in_flight, flush_interval, close_deadline, level, overflow, writer_core, service);
+        set!(blocks_in_flight, flush_interval, close_deadline, level, overflow, writer_core, service, device);
         Ok(config)
     }
 }
@@ -88,6 +89,8 @@ struct Settings {
     close_deadline: Option<Worded<Duration>>,
     #[serde(default, deserialize_with = "plain")]
     service: Option<Worded<String>>,
+    #[serde(default, deserialize_with = "plain")]
+    device: Option<Worded<DevicePreference>>,
 }
 
 /// A value that a person may have written in words.
@@ -225,6 +228,7 @@ mod tests {
             writer_core = 3
             close_deadline = "1m 30s"
             service = "orders"
+            device = "io_uring"
         "#;
         let set = Config::new("/var/log/app/orders")
             .ring_bytes(2 << 20)
@@ -239,7 +243,8 @@ mod tests {
             .overflow(Overflow::BlockFor(Duration::from_millis(5)))
             .writer_core(3)
             .close_deadline(Duration::from_secs(90))
-            .service("orders");
+            .service("orders")
+            .device(DevicePreference::IoUring);
         let read = Config::from_toml(text).expect("understood");
         assert_eq!(read, set);
         read.validate().expect("valid");
@@ -291,6 +296,7 @@ mod tests {
             ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop-newest\""),
             ("overflow = {}", "line 1: invalid value: map, expected \"drop-newest\""),
             ("writer_core = '3'", "line 1: invalid type: string \"3\", expected usize"),
+            ("device = 'fast'", "line 1: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`"),
             ("path = 'a'\nlevel", "line 2: "),
             ("ring_bytes = 4096\nring_bytes = 4096", "line 2: duplicate key"),
         ];
