@@ -1,11 +1,15 @@
 //! diolog: a Direct I/O logging engine for latency-sensitive Linux services.
 
 mod buffer;
+mod clock;
 mod config;
 mod device;
 mod error;
 mod format;
+mod gate;
 mod level;
+mod ring;
+mod sync;
 mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;

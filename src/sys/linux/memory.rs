@@ -1,1 +1,152 @@
 //! Memory: mappings for rings, a page that a fork wipes, a barrier for all threads.
+//!
+//! 1. A [`Mapping`] is one private anonymous mapping of `bytes` bytes at `base`, made by its constructor and unmapped by
+//!    its drop alone: in between the range is valid, zeroed at first, and nobody else's.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::thread::{MembarrierCommand, membarrier};
+
+use crate::sync::AtomicU32;
+
+/// The smallest page of the platforms that Linux runs on: touching memory at this step touches every page.
+const PAGE_BYTES_MIN: usize = 4096;
+
+/// Private, zeroed memory, aligned to a page.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: (1) the mapping belongs to this value, not to the thread that made it.
+unsafe impl Send for Mapping {}
+// SAFETY: a shared `Mapping` gives away its address only; who uses it answers for the accesses.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `bytes` bytes of zeros, every page of them present, so that using them later never waits for the kernel.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no such range, or no memory for its pages.
+    pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
+        let mapping = Mapping::reserved(bytes)?;
+        // SAFETY: (1); populating changes no byte.
+        match unsafe { madvise(mapping.base.as_ptr().cast(), bytes, Advice::LinuxPopulateWrite) } {
+            Ok(()) => return Ok(mapping),
+            // Kernels before 5.14 do not know this advice: touch the pages instead.
+            Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for offset in (0..bytes).step_by(PAGE_BYTES_MIN) {
+            // SAFETY: (1), and the offset is below `bytes`.
+            unsafe { mapping.base.as_ptr().add(offset).write_volatile(0) };
+        }
+        Ok(mapping)
+    }
+
+    /// A range without pages yet: they come, zeroed, when first used.
+    fn reserved(bytes: usize) -> io::Result<Mapping> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: no address is asked for, so that no existing mapping is replaced.
+        let base = unsafe { mmap_anonymous(ptr::null_mut(), bytes, access, MapFlags::PRIVATE) }?;
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { base, bytes })
+    }
+
+    /// Where it begins.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: (1); a range that was mapped can always be unmapped, so there is no error to report.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Two words that read as zero in a forked child, whatever the parent stored.
+#[derive(Debug)]
+pub(crate) struct WipedOnFork {
+    page: Mapping,
+}
+
+impl WipedOnFork {
+    /// Both words zero.
+    ///
+    /// # Errors
+    ///
+    /// No memory, or a kernel before 4.14, which cannot wipe.
+    pub(crate) fn new() -> io::Result<WipedOnFork> {
+        let page = Mapping::reserved(PAGE_BYTES_MIN)?;
+        // SAFETY: (1); the advice applies to pages that nobody uses yet. The kernel rounds the length up to its page.
+        unsafe { madvise(page.base.as_ptr().cast(), PAGE_BYTES_MIN, Advice::LinuxWipeOnFork) }?;
+        Ok(WipedOnFork { page })
+    }
+
+    /// The words.
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU32; 2] {
+        // SAFETY: (1): in bounds, page-aligned, initialised with zeros, and accessed as these atomics only.
+        unsafe { self.page.base.cast().as_ref() }
+    }
+}
+
+/// Prepares this process for [`barrier_all_threads`]; `false` where the kernel has no such thing (before 4.14, or a
+/// sandbox that forbids it).
+pub(crate) fn register_barrier() -> bool {
+    membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
+}
+
+/// Every thread of this process executes a full memory barrier before this returns `true`.
+pub(crate) fn barrier_all_threads() -> bool {
+    membarrier(MembarrierCommand::PrivateExpedited).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Ordering::Relaxed;
+
+    #[test]
+    fn a_mapping_is_zeroed_aligned_and_writable_to_its_end() {
+        let mapping = Mapping::faulted_in(1 << 16).expect("64 KiB");
+        assert_eq!(mapping.base().as_ptr() as usize % PAGE_BYTES_MIN, 0);
+        // SAFETY: (1), below `bytes`.
+        let last = unsafe { &mut *mapping.base().as_ptr().add((1 << 16) - 1) };
+        assert_eq!(*last, 0);
+        *last = 7;
+    }
+
+    #[test]
+    fn an_impossible_mapping_is_an_error() {
+        assert!(Mapping::faulted_in(1 << 62).is_err());
+    }
+
+    #[test]
+    fn a_forked_child_reads_zeros_and_the_parent_keeps_its_words() {
+        let words = WipedOnFork::new().expect("a page");
+        words.words()[0].store(5, Relaxed);
+        words.words()[1].store(6, Relaxed);
+        // SAFETY: the child calls nothing but `_exit`, which is async-signal-safe.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let seen = words.words()[0].load(Relaxed) + words.words()[1].load(Relaxed);
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(seen as i32) };
+        }
+        assert!(child > 0, "fork failed");
+        let mut status = 0;
+        // SAFETY: `status` outlives the call, and the child is ours.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 0));
+        assert_eq!(words.words()[0].load(Relaxed), 5);
+    }
+}

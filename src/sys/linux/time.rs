@@ -1,1 +1,101 @@
 //! Raw ticks and the clocks they are compared with.
+
+#![allow(unsafe_code)]
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Where the kernel says which counters it trusts to keep time on this machine.
+const CLOCK_SOURCES: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+
+/// The CPU's counter. Only meaningful where [`counter_is_steady`].
+#[inline(always)]
+pub(crate) fn counter() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction; where a process may not use it, `counter_is_steady` was not called with
+    // success and nobody gets here.
+    return unsafe { std::arch::x86_64::_rdtsc() };
+    #[cfg(target_arch = "aarch64")]
+    {
+        let ticks: u64;
+        // SAFETY: reads a register that Linux opens to processes.
+        unsafe { std::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
+        return ticks;
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return monotonic_ns();
+}
+
+/// Whether the counter runs at one rate on all CPUs, whatever their frequency or sleep, by the CPU's word and the
+/// kernel's (which checks at boot and while running, and strikes a counter that it caught lying off its list).
+pub(crate) fn counter_is_steady() -> bool {
+    cpu_promises_a_steady_counter() && kernel_trusts_the_counter(std::fs::read_to_string(CLOCK_SOURCES).ok().as_deref())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_promises_a_steady_counter() -> bool {
+    use std::arch::x86_64::__cpuid;
+    const ADVANCED_POWER: u32 = 0x8000_0007;
+    const INVARIANT_TSC: u32 = 1 << 8;
+    // A leaf above the CPU's highest would answer with another leaf's bits.
+    __cpuid(0x8000_0000).eax >= ADVANCED_POWER && __cpuid(ADVANCED_POWER).edx & INVARIANT_TSC != 0
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_promises_a_steady_counter() -> bool {
+    // The architecture demands it.
+    true
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn cpu_promises_a_steady_counter() -> bool {
+    false
+}
+
+/// `sources` is the kernel's list, `None` where it cannot be read (a sandbox without /sys): then the CPU's word counts.
+fn kernel_trusts_the_counter(sources: Option<&str>) -> bool {
+    let counter = if cfg!(target_arch = "aarch64") { "arch_sys_counter" } else { "tsc" };
+    sources.is_none_or(|sources| sources.split_whitespace().any(|source| source == counter))
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds.
+#[inline]
+pub(crate) fn monotonic_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Monotonic)) as u64
+}
+
+/// `CLOCK_REALTIME`, nanoseconds since 1970.
+pub(crate) fn unix_ns() -> i64 {
+    nanoseconds(clock_gettime(ClockId::Realtime))
+}
+
+fn nanoseconds(time: Timespec) -> i64 {
+    time.tv_sec.saturating_mul(NS_PER_SECOND).saturating_add(time.tv_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_trusts_what_it_lists_and_is_not_asked_where_it_says_nothing() {
+        assert!(kernel_trusts_the_counter(None));
+        assert!(!kernel_trusts_the_counter(Some("")));
+        assert!(!kernel_trusts_the_counter(Some("kvm-clock hpet acpi_pm \n")));
+        assert!(!kernel_trusts_the_counter(Some("tsc-early\n")));
+        if cfg!(target_arch = "x86_64") {
+            assert!(kernel_trusts_the_counter(Some("kvm-clock tsc hpet acpi_pm \n")));
+        }
+    }
+
+    #[test]
+    fn the_monotonic_clock_is_the_kernels_and_does_not_go_back() {
+        let first = monotonic_ns();
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` outlives the call.
+        assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) }, 0);
+        let middle = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+        assert!(first <= middle && middle <= monotonic_ns());
+    }
+}

@@ -1,1 +1,109 @@
-//! Memory: mappings for rings, a page that a fork wipes, a barrier for all threads.
+//! Memory: allocations for rings, two words that nothing wipes here, and no barrier for all threads.
+//!
+//! 1. A [`Mapping`] is one allocation of `layout` at `base`, made by its constructor and freed by its drop alone: in
+//!    between the range is valid, zeroed at first, and nobody else's.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
+use std::ptr::NonNull;
+
+use crate::sync::AtomicU32;
+
+const PAGE_BYTES_MIN: usize = 4096;
+
+/// Private, zeroed memory, aligned to 4096 bytes.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: (1) the allocation belongs to this value, not to the thread that made it.
+unsafe impl Send for Mapping {}
+// SAFETY: a shared `Mapping` gives away its address only; who uses it answers for the accesses.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `bytes` (above zero) bytes of zeros, every page of them touched.
+    ///
+    /// # Errors
+    ///
+    /// The allocator has no such range.
+    pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
+        let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES_MIN).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // SAFETY: the layout's size is not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(io::ErrorKind::OutOfMemory)?;
+        for offset in (0..layout.size()).step_by(PAGE_BYTES_MIN) {
+            // SAFETY: in bounds of the fresh allocation.
+            unsafe { base.as_ptr().add(offset).write_volatile(0) };
+        }
+        Ok(Mapping { base, layout })
+    }
+
+    /// Where it begins.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: (1).
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}
+
+/// Two words. On Linux they read as zero in a forked child; here the child inherits what the parent stored.
+#[derive(Debug)]
+pub(crate) struct WipedOnFork {
+    words: Box<[AtomicU32; 2]>,
+}
+
+impl WipedOnFork {
+    /// Both words zero.
+    ///
+    /// # Errors
+    ///
+    /// None here.
+    pub(crate) fn new() -> io::Result<WipedOnFork> {
+        Ok(WipedOnFork { words: Box::new([AtomicU32::new(0), AtomicU32::new(0)]) })
+    }
+
+    /// The words.
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU32; 2] {
+        &self.words
+    }
+}
+
+/// No barrier for all threads here: who needs one orders its own accesses.
+pub(crate) fn register_barrier() -> bool {
+    false
+}
+
+/// See [`register_barrier`].
+pub(crate) fn barrier_all_threads() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_zeroed_aligned_and_writable_to_its_end() {
+        let mapping = Mapping::faulted_in(1 << 16).expect("64 KiB");
+        assert_eq!(mapping.base().as_ptr() as usize % PAGE_BYTES_MIN, 0);
+        // SAFETY: (1), below its size.
+        let last = unsafe { &mut *mapping.base().as_ptr().add((1 << 16) - 1) };
+        assert_eq!(*last, 0);
+        *last = 7;
+    }
+
+    #[test]
+    fn an_impossible_mapping_is_an_error() {
+        assert!(Mapping::faulted_in(1 << 62).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! Ticks, and what time they mean.
+//!
+//! A producer stamps its records with raw ticks: the CPU's counter where that is steady, `CLOCK_MONOTONIC` otherwise. The
+//! writer turns them into monotonic nanoseconds with a [`TickConverter`], whose anchors it re-reads at least once a
+//! second. Whatever the counter does (a virtual machine that moves, a CPU that lies), [`clamp`] keeps every producer's
+//! times from going backwards and from lying in the future. Wall time is read for display only.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::sys::time as sys;
+
+/// How long the first calibration waits between its two anchors. Their readings are some 20 ns wrong, which gives 20
+/// parts in a million: less than 1 µs off when the next anchor comes, see [`REFRESH_FIRST_NS`].
+const CALIBRATION: Duration = Duration::from_millis(1);
+
+/// The second anchor of a converter comes after this, the next ones at eight times the interval before, up to the maximum.
+const REFRESH_FIRST_NS: u64 = 10_000_000;
+const REFRESH_MAX_NS: u64 = 1_000_000_000;
+
+/// Readings for an anchor: one of them is not interrupted.
+const ANCHOR_READINGS: usize = 8;
+
+/// Two slopes that differ by less than one part in this many are the same counter's. Crystals are a thousand times better;
+/// a counter that jumped, or that belongs to another machine now, is further off.
+const SLOPE_TOLERANCE: u64 = 128;
+
+/// Slopes are nanoseconds for each tick times 2^32: from 2^-22 (a terahertz counter and more) to 2^31 (half a hertz).
+const SLOPE_SHIFT: u32 = 32;
+
+/// Where ticks come from. Chosen at open, the same for all producers of an engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Source);
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Counter,
+    Monotonic,
+    #[cfg(any(test, feature = "testing"))]
+    Manual(&'static ManualClock),
+}
+
+impl Clock {
+    /// The counter where the CPU and the kernel vouch for it, else the monotonic clock.
+    pub(crate) fn detect() -> Clock {
+        Clock(if sys::counter_is_steady() { Source::Counter } else { Source::Monotonic })
+    }
+
+    /// The monotonic clock: ticks are nanoseconds.
+    pub(crate) fn monotonic() -> Clock {
+        Clock(Source::Monotonic)
+    }
+
+    /// A clock that a test moves.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn manual(clock: &'static ManualClock) -> Clock {
+        Clock(Source::Manual(clock))
+    }
+
+    /// The ticks now.
+    #[inline(always)]
+    pub(crate) fn ticks(self) -> u64 {
+        match self.0 {
+            Source::Counter => sys::counter(),
+            Source::Monotonic => sys::monotonic_ns(),
+            #[cfg(any(test, feature = "testing"))]
+            Source::Manual(clock) => clock.ticks.load(std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    #[inline]
+    pub(crate) fn monotonic_ns(self) -> u64 {
+        match self.0 {
+            Source::Counter | Source::Monotonic => sys::monotonic_ns(),
+            #[cfg(any(test, feature = "testing"))]
+            Source::Manual(clock) => clock.monotonic_ns.load(std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+
+    /// Wall time, nanoseconds since 1970.
+    pub(crate) fn unix_ns(self) -> i64 {
+        match self.0 {
+            Source::Counter | Source::Monotonic => sys::unix_ns(),
+            #[cfg(any(test, feature = "testing"))]
+            Source::Manual(clock) => clock.unix_ns.load(std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+
+    /// What the ticks are, for `stats` and `info`.
+    pub(crate) fn name(self) -> &'static str {
+        match self.0 {
+            Source::Counter => "cpu counter",
+            Source::Monotonic => "monotonic clock",
+            #[cfg(any(test, feature = "testing"))]
+            Source::Manual(_) => "manual clock",
+        }
+    }
+}
+
+/// A clock that stands still until a test moves it: counter, monotonic clock and wall clock each by themselves.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Default)]
+#[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "public with the feature alone"))]
+pub struct ManualClock {
+    /// The counter.
+    pub ticks: std::sync::atomic::AtomicU64,
+    /// The monotonic clock, nanoseconds. It must not go back.
+    pub monotonic_ns: std::sync::atomic::AtomicU64,
+    /// Wall time, nanoseconds since 1970.
+    pub unix_ns: std::sync::atomic::AtomicI64,
+}
+
+/// A moment, by the counter and by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    ticks: u64,
+    ns: u64,
+}
+
+impl Anchor {
+    /// The tightest of several readings: the counter was read half way between two readings of the monotonic clock.
+    fn read(clock: Clock) -> Anchor {
+        let mut best = Anchor { ticks: 0, ns: 0 };
+        let mut best_width = u64::MAX;
+        for _ in 0..ANCHOR_READINGS {
+            let before = clock.monotonic_ns();
+            let ticks = clock.ticks();
+            let width = clock.monotonic_ns().saturating_sub(before);
+            if width < best_width {
+                best_width = width;
+                best = Anchor { ticks, ns: before.saturating_add(width / 2) };
+            }
+        }
+        best
+    }
+
+    /// Nanoseconds for each tick since `earlier`, times 2^32; `None` where the counter stood still or went back, or where
+    /// the result is no counter's.
+    fn slope_since(self, earlier: Anchor) -> Option<u64> {
+        let ticks = self.ticks.wrapping_sub(earlier.ticks) as i64;
+        let ns = self.ns.saturating_sub(earlier.ns);
+        if ticks <= 0 || ns == 0 {
+            return None;
+        }
+        let slope = (u128::from(ns) << SLOPE_SHIFT) / ticks as u128;
+        u64::try_from(slope).ok().filter(|slope| (1 << 10..1 << 63).contains(slope))
+    }
+}
+
+/// Whether two slopes can be the same counter's.
+fn agree(a: u64, b: u64) -> bool {
+    a.abs_diff(b) <= a.min(b) / SLOPE_TOLERANCE
+}
+
+/// Turns ticks into monotonic nanoseconds. The writer's.
+#[derive(Debug)]
+pub(crate) struct TickConverter {
+    clock: Clock,
+    /// The latest moment known by both clocks.
+    anchor: Anchor,
+    /// Nanoseconds for each tick, times 2^32.
+    slope: u64,
+    /// The slope of the last interval where that did not agree with `slope`: if the next one agrees with it, the counter
+    /// has really changed.
+    doubtful_slope: Option<u64>,
+    /// When the next anchor is due, and the interval that led there.
+    due_ns: u64,
+    interval_ns: u64,
+}
+
+impl TickConverter {
+    /// A converter for `clock`. The first one in a process takes a millisecond to find the counter's rate.
+    pub(crate) fn new(clock: Clock) -> TickConverter {
+        static COUNTER_SLOPE: OnceLock<u64> = OnceLock::new();
+        let slope = match clock.0 {
+            Source::Counter => *COUNTER_SLOPE.get_or_init(|| {
+                let first = Anchor::read(clock);
+                std::thread::sleep(CALIBRATION);
+                // Without a usable slope all times are the anchor's until the next one is read.
+                Anchor::read(clock).slope_since(first).unwrap_or(0)
+            }),
+            _ => 1 << SLOPE_SHIFT,
+        };
+        TickConverter::starting(clock, slope)
+    }
+
+    fn starting(clock: Clock, slope: u64) -> TickConverter {
+        let anchor = Anchor::read(clock);
+        let due_ns = anchor.ns.saturating_add(REFRESH_FIRST_NS);
+        TickConverter { clock, anchor, slope, doubtful_slope: None, due_ns, interval_ns: REFRESH_FIRST_NS }
+    }
+
+    /// Reads a new anchor where one is due: at least once a second, if called that often. Returns the monotonic time.
+    #[inline]
+    pub(crate) fn refresh_if_due(&mut self) -> u64 {
+        let now_ns = self.clock.monotonic_ns();
+        if now_ns >= self.due_ns {
+            self.refresh();
+        }
+        now_ns
+    }
+
+    #[cold]
+    fn refresh(&mut self) {
+        let anchor = Anchor::read(self.clock);
+        if let Some(slope) = anchor.slope_since(self.anchor) {
+            if self.slope == 0 || agree(slope, self.slope) || self.doubtful_slope.is_some_and(|last| agree(slope, last))
+            {
+                self.slope = slope;
+                self.doubtful_slope = None;
+            } else {
+                // One odd interval is a jump: the counter goes on at its old rate from the new anchor.
+                self.doubtful_slope = Some(slope);
+            }
+        }
+        self.anchor = anchor;
+        self.interval_ns = (self.interval_ns * 8).min(REFRESH_MAX_NS);
+        self.due_ns = anchor.ns.saturating_add(self.interval_ns);
+    }
+
+    /// The monotonic time of `ticks`, before or after the anchor. Not yet trustworthy: see [`clamp`].
+    #[inline]
+    pub(crate) fn to_ns(&self, ticks: u64) -> u64 {
+        let since = ticks.wrapping_sub(self.anchor.ticks) as i64;
+        // 63 bits times 64 bits fit; an arithmetic shift rounds down on both sides of the anchor.
+        let ns = (i128::from(since) * i128::from(self.slope)) >> SLOPE_SHIFT;
+        (i128::from(self.anchor.ns) + ns).clamp(0, i128::from(u64::MAX)) as u64
+    }
+}
+
+/// The time to store: `ns`, but not after `now_ns`, the monotonic clock read after the ring's `write_position`, and not
+/// before `last_ns`, the producer's last time (which was clamped to an earlier `now_ns`).
+#[inline]
+pub(crate) fn clamp(ns: u64, last_ns: u64, now_ns: u64) -> u64 {
+    ns.min(now_ns).max(last_ns)
+}
