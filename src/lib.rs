@@ -1,16 +1,32 @@
 //! diolog: a Direct I/O logging engine for latency-sensitive Linux services.
 
-mod buffer;
-mod clock;
+// In the order of a record's journey: what users touch, the producing thread, the writer, the disk, and what all of
+// them rest on.
+mod logger;
 mod config;
-mod device;
-mod error;
-mod format;
-mod gate;
 mod level;
+mod outcome;
+mod error;
+mod stats;
+
+mod thread_local;
+mod producer;
+mod gate;
+mod clock;
 mod ring;
+mod registry;
+mod shared;
+
+mod writer;
+mod block;
+mod buffer;
+mod segment;
+mod device;
+
+mod format;
 mod sync;
 mod sys;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -18,3 +34,7 @@ pub use config::{Config, Overflow};
 pub use device::{DevicePreference, Rung, RungReport};
 pub use error::{Error, Result};
 pub use level::{Level, ParseLevelError};
+pub use logger::Logger;
+pub use outcome::Outcome;
+pub use producer::Producer;
+pub use stats::{Distribution, ProducerStats, State, Stats};

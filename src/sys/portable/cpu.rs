@@ -1,1 +1,47 @@
-//! Which CPU a thread runs on, and how the kernel knows the thread.
+//! Which CPU a thread runs on, and how the kernel knows the thread: what can be had everywhere.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The CPUs that a thread may run on: unknown here.
+#[derive(Clone, Copy)]
+pub(crate) struct Affinity;
+
+impl Affinity {
+    /// That of the calling thread.
+    pub(crate) fn of_this_thread() -> Affinity {
+        Affinity
+    }
+
+    /// Does nothing: this platform gave no set.
+    pub(crate) fn apply(&self) {}
+}
+
+/// The CPUs that the calling thread may be pinned to: none, because this platform cannot pin.
+pub(crate) fn allowed_cpus() -> Vec<usize> {
+    Vec::new()
+}
+
+/// Pins nothing, and says so.
+pub(crate) fn pin_to(_cpu: usize) -> bool {
+    false
+}
+
+/// The CPU that runs the calling thread: unknown here.
+pub(crate) fn current_cpu() -> Option<usize> {
+    None
+}
+
+/// A number for the calling thread, unique within the process.
+pub(crate) fn thread_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    thread_local!(static ID: u32 = NEXT.fetch_add(1, Ordering::Relaxed));
+    ID.try_with(|id| *id).unwrap_or(0)
+}
+
+/// Does nothing: sleeps are as exact as the platform makes them.
+pub(crate) fn minimal_timer_slack() {}
+
+/// The identity of this boot of the machine: unknown here.
+pub(crate) fn boot_id() -> [u8; 16] {
+    [0; 16]
+}

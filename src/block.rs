@@ -1,0 +1,284 @@
+//! One block being filled: shards and records go in, and sealed bytes come out.
+//!
+//! A block knows the format, and neither how it is written nor where its records come from. The writer fills it and
+//! seals it once its place in a segment is known; sealing again for another place (after a failed segment) keeps
+//! number and records.
+
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::{U16, U32, U64};
+
+use crate::buffer::AlignedBuffer;
+use crate::format::{
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, Kind, RECORD_HEADER_BYTES, RecordHeader,
+    SHARD_HEADER_BYTES, ShardHeader, WRITER_PRODUCER, padded, record_bytes,
+};
+use crate::level::Level;
+
+/// What a record is, apart from its payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordMeta {
+    pub(crate) kind: u8,
+    pub(crate) level: u8,
+    pub(crate) flags: u8,
+    pub(crate) timestamp_ns: u64,
+}
+
+impl RecordMeta {
+    /// The writer's own record of this kind.
+    pub(crate) fn control(kind: Kind, timestamp_ns: u64) -> RecordMeta {
+        RecordMeta { kind: kind as u8, level: Level::Info as u8, flags: 0, timestamp_ns }
+    }
+}
+
+/// Where a block will stand, and what the header must testify.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) segment_id: u64,
+    pub(crate) file_offset: u64,
+    /// The block's number within the run.
+    pub(crate) sequence: u64,
+    /// Earlier blocks not known durable.
+    pub(crate) in_flight: u16,
+}
+
+/// The shard that records are being added to.
+#[derive(Clone, Copy, Debug)]
+struct OpenShard {
+    /// Where its header stands in the buffer.
+    at: usize,
+    producer: u32,
+    first_sequence: u64,
+    /// The sequence that continues it.
+    next_sequence: u64,
+}
+
+/// A block that takes records until it is sealed.
+pub(crate) struct Block {
+    buffer: AlignedBuffer,
+    /// Bytes used, the header's included; at most the buffer's length.
+    used: usize,
+    shard: Option<OpenShard>,
+    shards: u32,
+    records: u32,
+    flags: u16,
+    /// Smallest and largest time of producers' records; `(u64::MAX, 0)` while there is none.
+    times: (u64, u64),
+    /// The same for the writer's own records, which count only where there are no others.
+    control_times: (u64, u64),
+}
+
+impl Block {
+    /// An empty block in `buffer`, whose old bytes it will not let through to the disk.
+    pub(crate) fn new(buffer: AlignedBuffer) -> Block {
+        debug_assert!(buffer.len().is_multiple_of(GRID_BYTES) && buffer.len() >= GRID_BYTES);
+        Block {
+            buffer,
+            used: BLOCK_HEADER_BYTES,
+            shard: None,
+            shards: 0,
+            records: 0,
+            flags: 0,
+            times: (u64::MAX, 0),
+            control_times: (u64::MAX, 0),
+        }
+    }
+
+    /// Whether nothing was added yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Sets a [`BlockFlags`](crate::format::BlockFlags) bit.
+    pub(crate) fn set_flag(&mut self, flag: u16) {
+        self.flags |= flag;
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.buffer.len() - self.used
+    }
+
+    /// Adds a producer's record; `false`, and nothing added, where it does not fit.
+    #[inline]
+    pub(crate) fn append(&mut self, producer: u32, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let continues = self.shard.is_some_and(|shard| shard.producer == producer && shard.next_sequence == sequence);
+        if !continues && !self.open_shard(producer, sequence, record_bytes(payload.len())) {
+            return false;
+        }
+        if !self.push(meta, payload) {
+            return false;
+        }
+        self.times = (self.times.0.min(meta.timestamp_ns), self.times.1.max(meta.timestamp_ns));
+        true
+    }
+
+    /// Adds a record of the writer's own, the `sequence`-th; `false`, and nothing added, where it does not fit.
+    pub(crate) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let continues =
+            self.shard.is_some_and(|shard| shard.producer == WRITER_PRODUCER && shard.next_sequence == sequence);
+        if !continues && !self.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len())) {
+            return false;
+        }
+        if !self.push(meta, payload) {
+            return false;
+        }
+        let (first, last) = self.control_times;
+        self.control_times = (first.min(meta.timestamp_ns), last.max(meta.timestamp_ns));
+        true
+    }
+
+    /// Bytes that the block will occupy if nothing more is added.
+    pub(crate) fn sealed_bytes(&self) -> usize {
+        self.used.next_multiple_of(GRID_BYTES)
+    }
+
+    /// Finishes the block for `place`: header, checksums, zeros up to the grid. Returns the bytes to write.
+    pub(crate) fn seal(&mut self, place: Place) -> usize {
+        self.close_shard();
+        let capacity = self.sealed_bytes();
+        self.buffer[self.used..capacity].fill(0);
+        let (first_ns, last_ns) = if self.times.0 == u64::MAX { self.control_times } else { self.times };
+        let mut header = BlockHeader {
+            capacity: U32::new(capacity as u32),
+            valid: U32::new((self.used - BLOCK_HEADER_BYTES) as u32),
+            magic: BLOCK_MAGIC,
+            header_crc: U32::ZERO,
+            payload_crc: U32::ZERO,
+            flags: U16::new(self.flags),
+            in_flight: U16::new(place.in_flight),
+            segment_id: U64::new(place.segment_id),
+            sequence: U64::new(place.sequence),
+            first_ns: U64::new(first_ns),
+            last_ns: U64::new(last_ns),
+            records: U32::new(self.records),
+            shards: U32::new(self.shards),
+        };
+        header.seal(&self.buffer[BLOCK_HEADER_BYTES..self.used], place.file_offset);
+        self.buffer[..BLOCK_HEADER_BYTES].copy_from_slice(header.as_bytes());
+        capacity
+    }
+
+    /// The buffer, for the device.
+    pub(crate) fn into_buffer(self) -> AlignedBuffer {
+        self.buffer
+    }
+
+    /// Starts a shard if it and a first record of `first_record_bytes` fit.
+    fn open_shard(&mut self, producer: u32, first_sequence: u64, first_record_bytes: usize) -> bool {
+        if SHARD_HEADER_BYTES + first_record_bytes > self.free_bytes() {
+            return false;
+        }
+        self.close_shard();
+        self.shard = Some(OpenShard { at: self.used, producer, first_sequence, next_sequence: first_sequence });
+        self.used += SHARD_HEADER_BYTES;
+        true
+    }
+
+    /// Writes the open shard's header, now that its length is known.
+    fn close_shard(&mut self) {
+        let Some(shard) = self.shard.take() else { return };
+        let mut header = ShardHeader::plain(shard.producer, shard.first_sequence);
+        header.valid = U32::new((self.used - shard.at - SHARD_HEADER_BYTES) as u32);
+        header.records = U32::new((shard.next_sequence - shard.first_sequence) as u32);
+        header.encode(&mut self.buffer[shard.at..]);
+        self.shards += 1;
+    }
+
+    #[inline]
+    fn push(&mut self, meta: RecordMeta, payload: &[u8]) -> bool {
+        let length = payload.len();
+        let end = self.used + RECORD_HEADER_BYTES + padded(length);
+        let Some(out) = self.buffer.get_mut(self.used..end) else { return false };
+        let header = RecordHeader {
+            length: U32::new(length as u32),
+            kind: meta.kind,
+            level: meta.level,
+            flags: meta.flags,
+            reserved: 0,
+            timestamp_ns: U64::new(meta.timestamp_ns),
+        };
+        let (head, body) = out.split_at_mut(RECORD_HEADER_BYTES);
+        head.copy_from_slice(header.as_bytes());
+        // The padding is zeroed first, as the last word: cheaper than by its odd length.
+        if let Some(last_word) = body.last_chunk_mut::<8>() {
+            *last_word = [0; 8];
+        }
+        body[..length].copy_from_slice(payload);
+        self.used = end;
+        self.records += 1;
+        if let Some(shard) = &mut self.shard {
+            shard.next_sequence += 1;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(bytes: usize) -> Block {
+        Block::new(AlignedBuffer::new(bytes, 0).expect("memory"))
+    }
+
+    fn meta(timestamp_ns: u64) -> RecordMeta {
+        RecordMeta { kind: Kind::Message as u8, level: 3, flags: 0, timestamp_ns }
+    }
+
+    const PLACE: Place = Place { segment_id: 9, file_offset: 4096, sequence: 2, in_flight: 1 };
+
+    #[test]
+    fn records_of_one_producer_share_a_shard_until_its_sequence_jumps() {
+        let mut block = block(4096);
+        for sequence in [0, 1, 3] {
+            assert!(block.append(7, sequence, meta(100 + sequence), b"abc"));
+        }
+        assert!(block.append(8, 0, meta(50), b"d"));
+        assert_eq!(block.seal(PLACE), 4096);
+        let bytes = block.into_buffer();
+        let header = BlockHeader::decode(&bytes, 4096).expect("a header");
+        assert_eq!((header.shards.get(), header.records.get()), (3, 4));
+        assert_eq!((header.first_ns.get(), header.last_ns.get()), (50, 103));
+        let payload = &bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize];
+        assert!(header.payload_is_intact(payload));
+        let (first, _, rest) = ShardHeader::split(payload).expect("a shard");
+        assert_eq!((first.producer.get(), first.first_sequence.get(), first.records.get()), (7, 0, 2));
+        let (second, _, _) = ShardHeader::split(rest).expect("a shard");
+        assert_eq!((second.first_sequence.get(), second.records.get()), (3, 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_whole_and_the_rest_still_seals() {
+        let mut block = block(4096);
+        let mut taken = 0;
+        while block.append(1, taken, meta(taken), &[0xAA; 100]) {
+            taken += 1;
+        }
+        assert_eq!(taken, ((4096 - 64 - 32) / (16 + 104)) as u64);
+        assert!(!block.append(2, 0, meta(0), &[0; 2000]), "a new shard that does not fit");
+        block.seal(PLACE);
+        let header = BlockHeader::decode(&block.into_buffer(), 4096).expect("a header");
+        assert_eq!((u64::from(header.records.get()), header.shards.get()), (taken, 1));
+    }
+
+    #[test]
+    fn old_bytes_of_the_buffer_never_reach_padding() {
+        let mut buffer = AlignedBuffer::new(8192, 0).expect("memory");
+        buffer.fill(0xEE);
+        let mut block = Block::new(buffer);
+        assert!(block.append(1, 0, meta(1), b"odd"));
+        assert_eq!(block.seal(PLACE), 4096);
+        let used = 64 + 32 + 16 + 3;
+        assert!(block.into_buffer()[used..4096].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn sealing_again_for_another_place_keeps_number_and_records() {
+        let mut block = block(4096);
+        assert!(block.append(1, 0, meta(1), b"x"));
+        block.seal(PLACE);
+        block.seal(Place { segment_id: 10, file_offset: 8192, ..PLACE });
+        let header = BlockHeader::decode(&block.into_buffer(), 8192).expect("a header");
+        assert_eq!((header.sequence.get(), header.segment_id.get(), header.shards.get()), (2, 10, 1));
+    }
+}

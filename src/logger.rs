@@ -1,0 +1,270 @@
+//! The logger: open a log, give out producers, flush, close.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::config::{Config, Overflow};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::gate::Gate;
+use crate::level::Level;
+use crate::outcome::Outcome;
+use crate::producer::Producer;
+use crate::registry::Registry;
+use crate::segment::{Directory, Segments};
+use crate::shared::{CloseSummary, Closing, LogCounters, Shared, lock};
+use crate::stats::{Distribution, Distributions, Stats};
+use crate::thread_local;
+use crate::writer::flush::FlushQueue;
+use crate::writer::{Begin, WrapDevice, Writer};
+
+/// What `close` waits beyond its deadline for the writer's word, before it gives the writer thread up: the writer ends
+/// by itself at the deadline, unless the kernel holds it in a call.
+const WRITER_GRACE: Duration = Duration::from_millis(500);
+
+/// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-doc-{}", std::process::id()));
+/// use diolog::{Config, Level, Logger};
+///
+/// let logger = Logger::open(Config::new(&directory))?;
+/// let producer = logger.producer()?; // this thread's ring
+/// producer.log(Level::Info, "order 42 filled");
+/// logger.flush()?; // on the disk now
+/// logger.close()?;
+///
+/// assert_eq!(logger.stats().durable_records, 1);
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Logger {
+    handle: Arc<Handle>,
+}
+
+/// What tests put under a log.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) wrap_device: Option<WrapDevice>,
+    pub(crate) clock: Option<Clock>,
+}
+
+/// What the last clone takes down with it.
+struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Logger {
+    /// Opens the log in the directory that `config` names, which is made if its parent exists. Each open is a run of
+    /// its own, in new segments.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a setting that cannot be, with the value and the remedy; [`Error::InUse`] while
+    /// another logger has the log; [`Error::NotALog`] and [`Error::Io`] for a path that cannot be used. Nothing is left
+    /// behind then.
+    pub fn open(config: Config) -> Result<Logger> {
+        Logger::open_with(config, Hooks::default())
+    }
+
+    /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
+    pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
+        let settings = config.validate()?;
+        // The thread comes first: a refused core must leave nothing behind.
+        let writer = Writer::start(settings.writer_core)?;
+        let directory = Directory::open(&settings.path)?;
+        let begun = device::probe(directory.path(), settings.device).and_then(|rung| {
+            let direct = rung.rung.is_direct();
+            Ok((rung, Segments::begin(&directory, direct, settings.segment_bytes)?))
+        });
+        let (rung, segments) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                directory.undo();
+                return Err(error);
+            }
+        };
+        let overwrite = matches!(settings.overflow, Overflow::OverwriteOldest);
+        let gate =
+            Gate::new(settings.level as u8).map_err(|source| Error::io("map a page for", &settings.path, source))?;
+        let shared = Arc::new(Shared {
+            clock: hooks.clock.unwrap_or_else(Clock::detect),
+            gate,
+            registry: Registry::new(overwrite, settings.rings_bytes_max),
+            flushes: FlushQueue::default(),
+            counters: LogCounters::default(),
+            distributions: Mutex::new(Distributions::new()),
+            closing: Closing::default(),
+            rung: Mutex::new(rung),
+            writer: std::sync::OnceLock::new(),
+            settings,
+        });
+        let writer =
+            writer.begin(Begin { shared: Arc::clone(&shared), directory, segments, wrap_device: hooks.wrap_device })?;
+        Ok(Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
+    }
+
+    /// Makes a producer named after the calling thread: the fastest way to log. Allocates its ring of `ring_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`; [`Error::Io`] where memory
+    /// is refused.
+    pub fn producer(&self) -> Result<Producer> {
+        self.producer_named(std::thread::current().name().unwrap_or_default())
+    }
+
+    /// Makes a producer with a name of its own, at most 255 bytes of UTF-8.
+    ///
+    /// # Errors
+    /// As [`Logger::producer`], and [`Error::InvalidConfig`] for a name that is too long: names are not cut.
+    pub fn producer_named(&self, name: &str) -> Result<Producer> {
+        thread_local::new_producer(self.shared(), self.shared().settings.ring_bytes, name)
+    }
+
+    /// Appends a record through the calling thread's own producer, which the first call makes, with a ring of
+    /// `thread_ring_bytes`. Slower than a [`Producer`] by finding that.
+    #[inline]
+    pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
+        let message = message.as_ref();
+        if !self.shared().gate.admits(level as u8) {
+            return thread_local::refused(self.shared());
+        }
+        thread_local::with_producer(self.shared(), |producer| producer.log(level, message))
+    }
+
+    /// Whether a record of `level` would pass the threshold now.
+    #[inline]
+    pub fn is_enabled(&self, level: Level) -> bool {
+        self.shared().gate.admits(level as u8)
+    }
+
+    /// Changes the threshold, for all producers, from their next append on.
+    pub fn set_level(&self, level: Level) {
+        self.shared().gate.set_level(level as u8);
+    }
+
+    /// Waits until everything accepted before this call is durable.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Forked`], or [`Error::Io`] while the device fails: the records stay in the rings.
+    pub fn flush(&self) -> Result<()> {
+        self.flush_in(None)
+    }
+
+    /// As [`Logger::flush`], for at most `limit`.
+    ///
+    /// # Errors
+    /// Those, and [`Error::FlushTimeout`].
+    pub fn flush_within(&self, limit: Duration) -> Result<()> {
+        self.flush_in(Some(limit))
+    }
+
+    fn flush_in(&self, limit: Option<Duration>) -> Result<()> {
+        if self.shared().gate.is_forked() {
+            return Err(Error::Forked);
+        }
+        self.shared().flushes.flush(limit, || self.shared().wake_writer())
+    }
+
+    /// What the log has done so far.
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        let (producers, ended, ring_bytes) = shared.registry.rows();
+        let (attempted, lost) = (producers.iter().map(|row| row.attempted), producers.iter().map(|row| row.dropped));
+        let counters = &shared.counters;
+        let distributions = lock(&shared.distributions);
+        Stats {
+            state: counters.state(),
+            rung: lock(&shared.rung).clone(),
+            attempted: ended.attempted + attempted.sum::<u64>(),
+            dropped: ended.dropped + lost.sum::<u64>(),
+            overwritten: ended.overwritten + producers.iter().map(|row| row.overwritten).sum::<u64>(),
+            refused: counters.refused.load(Ordering::Relaxed),
+            durable_records: counters.durable_records.load(Ordering::Relaxed),
+            durable_blocks: counters.durable_blocks.load(Ordering::Relaxed),
+            durable_bytes: counters.durable_bytes.load(Ordering::Relaxed),
+            write_errors: counters.write_errors.load(Ordering::Relaxed),
+            segments: counters.segments.load(Ordering::Relaxed),
+            ring_bytes,
+            write_latency_ns: Distribution::from(&distributions.write_latency_ns),
+            block_bytes: Distribution::from(&distributions.block_bytes),
+            producers_ended: ended.producers,
+            producers,
+        }
+    }
+
+    /// Refuses further appends, writes what was accepted, and ends the log cleanly, within `close_deadline`. Every call
+    /// gives the same answer.
+    ///
+    /// # Errors
+    /// [`Error::CloseIncomplete`] with what was accepted and is not known to be durable; [`Error::Forked`].
+    pub fn close(&self) -> Result<()> {
+        self.handle.close()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logger").field("path", &self.shared().settings.path).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<()> {
+        let shared = &self.shared;
+        if shared.gate.is_forked() {
+            return Err(Error::Forked);
+        }
+        let limit = shared.settings.close_deadline;
+        let now = Instant::now();
+        // A deadline too far to be represented is a year.
+        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
+        shared.registry.close();
+        // From here on each append either was under way, and the writer waits for it, or returns `Closed`.
+        shared.gate.close();
+        shared.closing.request(deadline);
+        shared.wake_writer();
+        let Some(summary) = shared.closing.wait(limit.saturating_add(WRITER_GRACE)) else {
+            let (attempted, lost) = shared.registry.totals();
+            let durable = shared.counters.durable_records.load(Ordering::Relaxed);
+            return incomplete(CloseSummary {
+                unconfirmed: attempted.saturating_sub(lost + durable),
+                dropped: lost,
+                reason: Some("the writer thread does not answer: the kernel holds it in a call".into()),
+            });
+        };
+        if let Some(writer) = lock(&self.writer).take() {
+            // The writer has published its last word; if it died of a panic instead, that word says so.
+            let _ = writer.join();
+        }
+        incomplete(summary)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to be told; `stats` and `close` are for those who ask before.
+        let _ = self.close();
+    }
+}
+
+/// The answer of close.
+fn incomplete(summary: CloseSummary) -> Result<()> {
+    match summary.reason {
+        None => Ok(()),
+        Some(reason) => {
+            Err(Error::CloseIncomplete { unconfirmed: summary.unconfirmed, dropped: summary.dropped, reason })
+        }
+    }
+}

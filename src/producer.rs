@@ -1,0 +1,201 @@
+//! One thread's handle: check the level, stamp, claim, copy, commit; and the policy when the ring is full.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::Backoff;
+
+use crate::clock::Clock;
+use crate::config::Overflow;
+use crate::format::{Kind, RecordFlags};
+use crate::gate::Refusal;
+use crate::level::Level;
+use crate::outcome::Outcome;
+use crate::ring::{Head, ProducerEnd};
+use crate::shared::Shared;
+use crate::stats::State;
+
+/// How long a producer that waits for space sleeps at a time, once spinning and yielding did not help. The writer is
+/// awake and draining by then: shorter sleeps only take its CPU.
+const BLOCKED_SLEEP: Duration = Duration::from_micros(50);
+
+/// One thread's way into a log: a ring of its own.
+///
+/// `Send` but not `Sync`: move it into the thread that logs. Dropping it hands the ring back; what is in it is still
+/// written. It does not keep the log open: after the last [`Logger`](crate::Logger) is gone, appends return
+/// [`Outcome::Closed`].
+pub struct Producer {
+    shared: Arc<Shared>,
+    /// Taken only by `drop`.
+    end: Option<ProducerEnd>,
+    /// Copies of what every append needs, so that it touches one line less.
+    clock: Clock,
+    message_bytes_max: usize,
+    overflow: Overflow,
+    /// The sequence number of the next attempt; the ring's counters hold the published copy.
+    next_sequence: Cell<u64>,
+    id: u32,
+}
+
+impl Producer {
+    pub(crate) fn new(shared: Arc<Shared>, id: u32, end: ProducerEnd) -> Producer {
+        Producer {
+            clock: shared.clock,
+            message_bytes_max: shared.settings.message_bytes_max_in(2 * end.record_bytes_max()),
+            overflow: shared.settings.overflow,
+            next_sequence: Cell::new(0),
+            end: Some(end),
+            shared,
+            id,
+        }
+    }
+
+    /// The producer's id: unique within the run, and the one that the files and the reader show.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The sequence number that the next attempt will take: how many attempts passed the level so far.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence.get()
+    }
+
+    /// Whether a record of `level` would pass the log's threshold now.
+    #[inline]
+    pub fn is_enabled(&self, level: Level) -> bool {
+        self.shared.gate.admits(level as u8)
+    }
+
+    /// Appends a record. Never waits for the disk; with [`Overflow::Block`] it waits for space in the ring.
+    ///
+    /// Takes about the time of reading the clock. Messages over `message_bytes_max` are cut and come back as
+    /// [`Outcome::Truncated`].
+    #[inline]
+    pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
+        // The caller's code runs before the append begins, so that it may log itself.
+        self.append(level, message.as_ref())
+    }
+
+    /// Whether this is a producer of that log.
+    pub(crate) fn serves(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
+    /// Whether the log still takes records.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.gate.level() != 0
+    }
+
+    #[inline]
+    fn append(&self, level: Level, message: &[u8]) -> Outcome {
+        let Some(end) = &self.end else { return Outcome::Closed };
+        let entered = match self.shared.gate.enter(&end.counters().in_append, level as u8) {
+            Ok(entered) => entered,
+            Err(refusal) => return self.refused(refusal),
+        };
+        let ticks = self.clock.ticks();
+        let (message, flags, accepted) = if message.len() <= self.message_bytes_max {
+            (message, 0, Outcome::Written)
+        } else {
+            (&message[..self.message_bytes_max], RecordFlags::TRUNCATED, Outcome::Truncated)
+        };
+        let sequence = self.next_sequence.get();
+        let head = Head { length: message.len() as u32, tag: tag(Kind::Message, level, flags), sequence, ticks };
+        let outcome = if end.append(head, message).is_ok() {
+            self.took_sequence(end, sequence);
+            accepted
+        } else {
+            self.overflow(end, head, message, accepted)
+        };
+        drop(entered);
+        outcome
+    }
+
+    #[inline]
+    fn took_sequence(&self, end: &ProducerEnd, sequence: u64) {
+        self.next_sequence.set(sequence + 1);
+        end.counters().next_sequence.store(sequence + 1, Ordering::Relaxed);
+    }
+
+    /// The ring is full: waits or gives up, as the policy says.
+    #[cold]
+    #[inline(never)]
+    fn overflow(&self, end: &ProducerEnd, head: Head, message: &[u8], accepted: Outcome) -> Outcome {
+        let give_up_at = match self.overflow {
+            Overflow::Block => None,
+            // A time too far to be represented is no limit.
+            Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
+            Overflow::DropNewest | Overflow::OverwriteOldest => return self.drop_newest(end, head.sequence),
+        };
+        let bounded = matches!(self.overflow, Overflow::BlockFor(_)) && give_up_at.is_some();
+        let backoff = Backoff::new();
+        self.shared.wake_writer();
+        loop {
+            if !self.is_open() {
+                // No sequence number was taken yet, so a refusal leaves no hole.
+                return self.refused(self.shared.gate.refusal());
+            }
+            if end.append(head, message).is_ok() {
+                self.took_sequence(end, head.sequence);
+                return accepted;
+            }
+            if self.shared.counters.state() == State::Failed
+                || (bounded && give_up_at.is_some_and(|deadline| Instant::now() >= deadline))
+            {
+                return self.drop_newest(end, head.sequence);
+            }
+            if backoff.is_completed() {
+                std::thread::sleep(BLOCKED_SLEEP);
+            } else {
+                backoff.snooze();
+            }
+        }
+    }
+
+    fn drop_newest(&self, end: &ProducerEnd, sequence: u64) -> Outcome {
+        let counters = end.counters();
+        counters.dropped.store(counters.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.took_sequence(end, sequence);
+        Outcome::Dropped
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, refusal: Refusal) -> Outcome {
+        if refusal != Refusal::Filtered {
+            self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        match refusal {
+            Refusal::Filtered => Outcome::Filtered,
+            Refusal::Closed => Outcome::Closed,
+            Refusal::Forked => Outcome::Forked,
+            Refusal::Reentrant => Outcome::Reentrant,
+        }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // In a forked child the registry's lock may be held by a thread that does not exist here.
+        if self.shared.gate.is_forked() {
+            return;
+        }
+        if let Some(end) = self.end.take() {
+            self.shared.registry.hand_back(self.id, end);
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("id", &self.id).field("next_sequence", &self.next_sequence.get()).finish()
+    }
+}
+
+/// The ring's opaque tag: kind, level, flags.
+pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {
+    u32::from_le_bytes([kind as u8, level as u8, flags, 0])
+}

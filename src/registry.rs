@@ -1,0 +1,173 @@
+//! Rings handed from new producers to the writer, and back when a thread ends.
+//!
+//! Registering takes a lock; appending never does. A ring lives on after its producer until its last record is
+//! durable, and then serves the next producer that asks for one of its size. Producer ids are never reused.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::error::{Error, Result};
+use crate::ring::{self, ConsumerEnd, Counters, ProducerEnd, RingOptions};
+use crate::shared::lock;
+use crate::stats::ProducerStats;
+
+/// A new producer's ring, on its way to the writer.
+pub(crate) struct Arrival {
+    pub(crate) id: u32,
+    pub(crate) tid: u32,
+    pub(crate) name: String,
+    pub(crate) consumer: ConsumerEnd,
+}
+
+/// What producers and the writer exchange.
+pub(crate) struct Registry {
+    inner: Mutex<Inner>,
+    /// Set with Release after a change under the lock, swapped with AcqRel by the writer ("registry news").
+    news: AtomicBool,
+    overwrite: bool,
+    ring_bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    closed: bool,
+    last_id: u32,
+    ring_bytes: usize,
+    arrivals: Vec<Arrival>,
+    /// Rings whose producers ended, by producer id.
+    returned: HashMap<u32, ProducerEnd>,
+    /// Empty rings, ready for the next producer.
+    spare: Vec<(ProducerEnd, ConsumerEnd)>,
+    live: Vec<Live>,
+    ended: EndedTotals,
+}
+
+struct Live {
+    id: u32,
+    tid: u32,
+    name: String,
+    counters: Arc<Counters>,
+}
+
+/// What producers that are gone had counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EndedTotals {
+    pub(crate) producers: u64,
+    pub(crate) attempted: u64,
+    pub(crate) dropped: u64,
+    pub(crate) overwritten: u64,
+}
+
+impl Registry {
+    /// An empty registry for rings of one policy, of `ring_bytes_max` bytes together.
+    pub(crate) fn new(overwrite: bool, ring_bytes_max: usize) -> Registry {
+        Registry { inner: Mutex::default(), news: AtomicBool::new(false), overwrite, ring_bytes_max }
+    }
+
+    /// Makes or reuses a ring of `capacity_bytes`, and tells the writer.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::RingMemory`] beyond the limit for all rings; [`Error::Io`] where memory is refused.
+    pub(crate) fn register(&self, capacity_bytes: usize, name: String, tid: u32) -> Result<(u32, ProducerEnd)> {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return Err(Error::Closed);
+        }
+        let spare = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes);
+        let (producer, consumer) = match spare {
+            Some(at) => inner.spare.swap_remove(at),
+            None => {
+                if inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
+                    return Err(Error::RingMemory {
+                        ring_bytes: capacity_bytes,
+                        limit_bytes: self.ring_bytes_max,
+                        remedy: "use smaller rings, fewer producers, or raise rings_bytes_max",
+                    });
+                }
+                let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
+                let ends =
+                    ring::ring(options).map_err(|source| Error::io("allocate a ring for", "".as_ref(), source))?;
+                inner.ring_bytes += capacity_bytes;
+                ends
+            }
+        };
+        inner.last_id += 1;
+        let id = inner.last_id;
+        inner.live.push(Live { id, tid, name: name.clone(), counters: Arc::clone(producer.counters()) });
+        inner.arrivals.push(Arrival { id, tid, name, consumer });
+        // Release "registry news": the writer that sees the flag sees the arrival.
+        self.news.store(true, Ordering::Release);
+        Ok((id, producer))
+    }
+
+    /// Takes a ring back from a producer that ends. Its records are still to be drained.
+    pub(crate) fn hand_back(&self, id: u32, producer: ProducerEnd) {
+        lock(&self.inner).returned.insert(id, producer);
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Whether producers came or went since the last call. One relaxed load where not.
+    pub(crate) fn has_news(&self) -> bool {
+        // Acquire "registry news".
+        self.news.load(Ordering::Relaxed) && self.news.swap(false, Ordering::AcqRel)
+    }
+
+    /// The rings that came, and the producers that went, since the last call.
+    pub(crate) fn take(&self) -> (Vec<Arrival>, HashMap<u32, ProducerEnd>) {
+        let mut inner = lock(&self.inner);
+        (std::mem::take(&mut inner.arrivals), std::mem::take(&mut inner.returned))
+    }
+
+    /// Takes in the empty ring of an ended producer, for the next one.
+    pub(crate) fn recycle(&self, id: u32, producer: ProducerEnd, consumer: ConsumerEnd) {
+        let mut inner = lock(&self.inner);
+        if let Some(at) = inner.live.iter().position(|live| live.id == id) {
+            let gone = inner.live.swap_remove(at);
+            inner.ended.producers += 1;
+            inner.ended.attempted += gone.counters.next_sequence.load(Ordering::Relaxed);
+            inner.ended.dropped += gone.counters.dropped.load(Ordering::Relaxed);
+            inner.ended.overwritten += gone.counters.overwritten.load(Ordering::Relaxed);
+        }
+        reset(producer.counters());
+        inner.spare.push((producer, consumer));
+    }
+
+    /// Refuses new producers from now on.
+    pub(crate) fn close(&self) {
+        lock(&self.inner).closed = true;
+    }
+
+    /// Attempts of all producers that ever were, and how many of them the policy gave up.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let (rows, ended, _) = self.rows();
+        let attempted = rows.iter().map(|row| row.attempted).sum::<u64>();
+        let lost = rows.iter().map(|row| row.dropped + row.overwritten).sum::<u64>();
+        (attempted + ended.attempted, lost + ended.dropped + ended.overwritten)
+    }
+
+    /// Rows of the live producers, and the totals of those that ended.
+    pub(crate) fn rows(&self) -> (Vec<ProducerStats>, EndedTotals, usize) {
+        let inner = lock(&self.inner);
+        let row = |live: &Live| ProducerStats {
+            id: live.id,
+            tid: live.tid,
+            name: live.name.clone(),
+            attempted: live.counters.next_sequence.load(Ordering::Relaxed),
+            dropped: live.counters.dropped.load(Ordering::Relaxed),
+            overwritten: live.counters.overwritten.load(Ordering::Relaxed),
+        };
+        let mut rows: Vec<_> = inner.live.iter().map(row).collect();
+        rows.sort_by_key(|row| row.id);
+        (rows, inner.ended, inner.ring_bytes)
+    }
+}
+
+/// Makes an empty ring's counters those of a producer that has done nothing yet. The caller holds both ends, and the
+/// registry's lock orders this before the next producer.
+fn reset(counters: &Counters) {
+    counters.next_sequence.store(0, Ordering::Relaxed);
+    counters.dropped.store(0, Ordering::Relaxed);
+    counters.overwritten.store(0, Ordering::Relaxed);
+    counters.starved.store(false, Ordering::Relaxed);
+}

@@ -1,0 +1,99 @@
+//! Producers made for threads that log through the [`Logger`](crate::Logger) itself.
+//!
+//! Each thread keeps a short list of its producers, one for each open log it has used. What is refused here, because the
+//! thread is ending or no ring can be had, is counted like every refusal.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::error::{Error, Result};
+use crate::format::NAME_BYTES_MAX;
+use crate::gate::Refusal;
+use crate::outcome::Outcome;
+use crate::producer::Producer;
+use crate::shared::Shared;
+use crate::sys;
+
+thread_local! {
+    static PRODUCERS: RefCell<Vec<Producer>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes a producer with a ring of `ring_bytes`.
+///
+/// # Errors
+/// See [`Logger::producer_named`](crate::Logger::producer_named).
+pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) -> Result<Producer> {
+    if shared.gate.is_forked() {
+        return Err(Error::Forked);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::InvalidConfig {
+            setting: "producer name",
+            value: format!("{name:?}"),
+            remedy: format!("use at most {NAME_BYTES_MAX} bytes, this has {}", name.len()),
+        });
+    }
+    let (id, end) = shared.registry.register(ring_bytes, name.to_owned(), sys::cpu::thread_id())?;
+    Ok(Producer::new(Arc::clone(shared), id, end))
+}
+
+/// Calls `append` with the thread's producer for the log, made if there is none yet.
+#[inline]
+pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer) -> Outcome) -> Outcome {
+    let outcome = PRODUCERS.try_with(|producers| {
+        if let Ok(list) = producers.try_borrow()
+            && let Some(producer) = list.iter().find(|producer| producer.serves(shared))
+        {
+            return append(producer);
+        }
+        make(shared, producers).map_or_else(
+            |outcome| outcome,
+            |()| match producers.try_borrow() {
+                Ok(list) => list.last().map_or(Outcome::NoRing, append),
+                Err(_) => Outcome::Reentrant,
+            },
+        )
+    });
+    match outcome {
+        Ok(outcome) => outcome,
+        // The thread is ending, and its list is gone.
+        Err(_) => count_refusal(shared, Outcome::NoRing),
+    }
+}
+
+/// Adds a producer for the log to the thread's list.
+#[cold]
+fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result::Result<(), Outcome> {
+    // A signal handler that interrupts this very function finds the list borrowed, and is refused.
+    let Ok(mut list) = producers.try_borrow_mut() else { return Err(count_refusal(shared, Outcome::Reentrant)) };
+    // Logs that have been closed meanwhile give their rings back.
+    list.retain(Producer::is_open);
+    let thread = std::thread::current();
+    // A thread's name is not ours to refuse: one that is too long is left out.
+    let name = thread.name().filter(|name| name.len() <= NAME_BYTES_MAX).unwrap_or_default();
+    match new_producer(shared, shared.settings.thread_ring_bytes, name) {
+        Ok(producer) => {
+            list.push(producer);
+            Ok(())
+        }
+        Err(Error::Closed) => Err(count_refusal(shared, Outcome::Closed)),
+        Err(Error::Forked) => Err(count_refusal(shared, Outcome::Forked)),
+        Err(_) => Err(count_refusal(shared, Outcome::NoRing)),
+    }
+}
+
+fn count_refusal(shared: &Shared, outcome: Outcome) -> Outcome {
+    shared.counters.refused.fetch_add(1, Relaxed);
+    outcome
+}
+
+/// What a record that the gate does not admit comes back as.
+#[cold]
+pub(crate) fn refused(shared: &Shared) -> Outcome {
+    match shared.gate.refusal() {
+        Refusal::Filtered => Outcome::Filtered,
+        Refusal::Forked => count_refusal(shared, Outcome::Forked),
+        Refusal::Closed | Refusal::Reentrant => count_refusal(shared, Outcome::Closed),
+    }
+}

@@ -1,0 +1,136 @@
+//! Flush tickets: a caller leaves one and waits; the writer answers when what was accepted before is durable.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::shared::lock;
+
+/// What a waiter is told.
+pub(crate) type Answer = std::result::Result<(), FlushFault>;
+
+/// Why a flush failed, in a form that many waiters can be given.
+#[derive(Clone, Debug)]
+pub(crate) enum FlushFault {
+    /// The log was closed before the records were durable.
+    Closed,
+    /// The device or the file system failed.
+    Io { path: PathBuf, kind: io::ErrorKind, os_error: Option<i32>, message: String },
+}
+
+impl FlushFault {
+    /// The fault of a write to `path`.
+    pub(crate) fn io(path: &Path, source: &io::Error) -> FlushFault {
+        FlushFault::Io {
+            path: path.to_owned(),
+            kind: source.kind(),
+            os_error: source.raw_os_error(),
+            message: source.to_string(),
+        }
+    }
+
+    /// The error that the waiter gets.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            FlushFault::Closed => Error::Closed,
+            FlushFault::Io { path, kind, os_error, message } => {
+                let source = os_error.map_or_else(|| io::Error::new(kind, message), io::Error::from_raw_os_error);
+                Error::io("write", &path, source)
+            }
+        }
+    }
+}
+
+/// One caller's wait.
+#[derive(Default)]
+pub(crate) struct Ticket {
+    answer: Mutex<Option<Answer>>,
+    answered: Condvar,
+}
+
+impl Ticket {
+    /// Wakes the caller.
+    pub(crate) fn answer(&self, answer: Answer) {
+        lock(&self.answer).get_or_insert(answer);
+        self.answered.notify_all();
+    }
+
+    /// Waits for the answer, for ever or for `timeout`.
+    fn wait(&self, timeout: Option<Duration>) -> Option<Answer> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut answer = lock(&self.answer);
+        loop {
+            if answer.is_some() {
+                return answer.clone();
+            }
+            answer = match deadline {
+                None => self.answered.wait(answer).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    self.answered.wait_timeout(answer, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+/// Tickets on their way from callers to the writer.
+#[derive(Default)]
+pub(crate) struct FlushQueue {
+    inner: Mutex<Queue>,
+    /// Set with Release after a ticket is in, swapped with AcqRel by the writer ("flush asked").
+    asked: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    closed: bool,
+    tickets: Vec<Arc<Ticket>>,
+}
+
+impl FlushQueue {
+    /// Leaves a ticket, calls `wake`, and waits for the answer, for ever or for `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after close; [`Error::FlushTimeout`]; [`Error::Io`] where the device failed.
+    pub(crate) fn flush(&self, timeout: Option<Duration>, wake: impl FnOnce()) -> Result<()> {
+        let ticket = Arc::new(Ticket::default());
+        {
+            let mut queue = lock(&self.inner);
+            if queue.closed {
+                return Err(Error::Closed);
+            }
+            queue.tickets.push(Arc::clone(&ticket));
+        }
+        // Release "flush asked".
+        self.asked.store(true, Ordering::Release);
+        wake();
+        match ticket.wait(timeout) {
+            Some(answer) => answer.map_err(FlushFault::into_error),
+            None => Err(Error::FlushTimeout { waited: timeout.unwrap_or_default() }),
+        }
+    }
+
+    /// The tickets left since the last call. One relaxed load where there are none.
+    pub(crate) fn take(&self) -> Vec<Arc<Ticket>> {
+        // Acquire "flush asked".
+        if self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::AcqRel) {
+            std::mem::take(&mut lock(&self.inner).tickets)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Refuses tickets from now on, and gives those that nobody has taken.
+    pub(crate) fn close(&self) -> Vec<Arc<Ticket>> {
+        let mut queue = lock(&self.inner);
+        queue.closed = true;
+        std::mem::take(&mut queue.tickets)
+    }
+}

@@ -1,0 +1,180 @@
+//! The writer: one pinned thread that serves a list of logs, and never waits for the disk while rings fill.
+
+pub(crate) mod flush;
+mod idle;
+mod log;
+mod pipeline;
+mod source;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::buffer::AlignedBuffer;
+use crate::device::{self, Device};
+use crate::error::{Error, Result};
+use crate::segment::{Directory, Segments};
+use crate::shared::{CloseSummary, Shared, lock};
+use crate::stats::State;
+use crate::sys::cpu::{self, Affinity};
+use flush::FlushFault;
+use idle::Idle;
+use log::{LogWriter, Turn};
+use pipeline::Pipeline;
+
+/// What the writer needs to begin a log, made by `open` after the thread was pinned.
+pub(crate) struct Begin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) directory: Directory,
+    pub(crate) segments: Segments,
+    pub(crate) wrap_device: Option<WrapDevice>,
+}
+
+/// Puts another device around the one that was made, on the writer thread.
+pub(crate) type WrapDevice = Box<dyn FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send>;
+
+/// A writer thread that is pinned where it should be, and waits for its log.
+pub(crate) struct Writer {
+    thread: JoinHandle<()>,
+    begin: SyncSender<Begin>,
+    begun: Receiver<Result<()>>,
+}
+
+impl Writer {
+    /// Starts the thread and pins it to `core`, if one is given.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] where there is no such CPU or the kernel refuses it; [`Error::Io`] where no thread can
+    /// be started.
+    pub(crate) fn start(core: Option<usize>) -> Result<Writer> {
+        let (pinned, is_pinned) = sync_channel(1);
+        let (begin, begins) = sync_channel::<Begin>(1);
+        let (begun_sender, begun) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("diolog-writer".into())
+            .spawn(move || {
+                // Taken before pinning: helper threads of the device must not share the writer's CPU.
+                let affinity = Affinity::of_this_thread();
+                let is_pinned = core.is_none_or(cpu::pin_to);
+                cpu::minimal_timer_slack();
+                if pinned.send(is_pinned).is_err() || !is_pinned {
+                    return;
+                }
+                let Ok(begin) = begins.recv() else { return };
+                let last_word = LastWord(Arc::clone(&begin.shared));
+                match begin_log(begin, affinity) {
+                    Ok(log) => {
+                        // The opener waits for this word; if it is gone, the log is closed in the next turn.
+                        let _ = begun_sender.send(Ok(()));
+                        serve(vec![log]);
+                    }
+                    Err(error) => drop(begun_sender.send(Err(error))),
+                }
+                drop(last_word);
+            })
+            .map_err(|source| Error::io("start the writer thread for", "a log".as_ref(), source))?;
+        if is_pinned.recv() != Ok(true) {
+            return Err(refused_core(core.unwrap_or_default()));
+        }
+        Ok(Writer { thread, begin, begun })
+    }
+
+    /// Hands the thread its log, and waits until its device is made.
+    ///
+    /// # Errors
+    /// What making the device failed with.
+    pub(crate) fn begin(self, begin: Begin) -> Result<JoinHandle<()>> {
+        let gone = || Error::io("start the writer thread for", "a log".as_ref(), std::io::ErrorKind::Other.into());
+        let _ = begin.shared.writer.set(self.thread.thread().clone());
+        self.begin.send(begin).map_err(|_| gone())?;
+        self.begun.recv().map_err(|_| gone())??;
+        Ok(self.thread)
+    }
+}
+
+/// Answers those who wait for a writer thread that dies. A panic there is a bug of ours; it must not hang the host.
+struct LastWord(Arc<Shared>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let shared = &self.0;
+        shared.counters.set_state(State::Failed);
+        shared.gate.close();
+        for ticket in shared.flushes.close() {
+            ticket.answer(Err(FlushFault::Closed));
+        }
+        let (attempted, lost) = shared.registry.totals();
+        let durable = shared.counters.durable_records.load(std::sync::atomic::Ordering::Relaxed);
+        shared.closing.finish(CloseSummary {
+            unconfirmed: attempted.saturating_sub(lost + durable),
+            dropped: lost,
+            reason: Some("the writer thread panicked: please report this as a bug in diolog".into()),
+        });
+    }
+}
+
+fn refused_core(core: usize) -> Error {
+    let allowed: Vec<_> = cpu::allowed_cpus().iter().map(usize::to_string).collect();
+    let remedy = if allowed.is_empty() {
+        "threads cannot be pinned on this platform: leave writer_core out".to_owned()
+    } else {
+        format!("the kernel does not run the writer there; this process may use CPU {}", allowed.join(", "))
+    };
+    Error::InvalidConfig { setting: "writer_core", value: core.to_string(), remedy }
+}
+
+/// Makes buffers and device on the writer thread, which alone will use them.
+fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
+    let Begin { shared, directory, segments, wrap_device } = begin;
+    let settings = &shared.settings;
+    // One block being filled and one that waits while all others are in flight.
+    let count = settings.blocks_in_flight + 2;
+    let memory_failed = |source| Error::io("allocate block buffers for", &settings.path, source);
+    let mut buffers = (0..count)
+        .map(|index| AlignedBuffer::new(settings.block_bytes, index as u16))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(memory_failed)?;
+    let rung = lock(&shared.rung).clone();
+    let leave_core = move || affinity.apply();
+    let device = device::create(&rung, settings.blocks_in_flight, &mut buffers, leave_core)
+        .map_err(|source| Error::io("make a device for", &settings.path, source))?;
+    let device = match wrap_device {
+        Some(wrap) => wrap(device),
+        None => device,
+    };
+    lock(&shared.rung).clone_from(device.report());
+    let pipeline = Pipeline::new(device, segments, buffers);
+    Ok(LogWriter::new(Arc::clone(&shared), pipeline, directory, crate::sys::cpu::boot_id()))
+}
+
+/// Serves `logs` until the last has ended.
+fn serve(mut logs: Vec<LogWriter>) {
+    let mut idle = Idle::new();
+    while !logs.is_empty() {
+        let mut worked = false;
+        let mut at = 0;
+        while at < logs.len() {
+            match logs[at].turn() {
+                Turn::Ended => {
+                    logs.swap_remove(at).finish();
+                    continue;
+                }
+                Turn::Worked => worked = true,
+                Turn::Idle => {}
+            }
+            at += 1;
+        }
+        if worked {
+            idle.reset();
+        } else if let Some(sleep) = idle.snooze() {
+            match logs.iter_mut().find(|log| log.is_writing()) {
+                Some(log) => log.wait_for_device(sleep),
+                // Woken early by a flush, a close, or a producer that waits for space.
+                None => std::thread::park_timeout(sleep),
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One ring as the writer sees it: what was drained, what the files already account for, and what space to release.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use crate::block::{Block, RecordMeta};
+use crate::clock::{self, TickConverter};
+use crate::format::{Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::registry::Arrival;
+use crate::ring::{ConsumerEnd, ProducerEnd};
+
+/// How much of one ring is drained before the next has its turn, in bytes: some ten microseconds of copying.
+const TURN_BYTES: usize = 32 << 10;
+
+/// Why draining one ring stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// All that was observed is in blocks.
+    Empty,
+    /// The ring has had its turn, and holds more.
+    Turn,
+    /// The next record does not fit the block.
+    BlockFull,
+}
+
+/// One producer's ring and its accounts.
+pub(crate) struct Source {
+    pub(crate) id: u32,
+    tid: u32,
+    name: String,
+    pub(crate) consumer: ConsumerEnd,
+    /// The time of the last record drained: times never go back.
+    last_ns: u64,
+    /// The sequence that follows the last record drained.
+    next_sequence: u64,
+    /// Records drained.
+    records: u64,
+    /// The serial of the block that holds this producer's row.
+    defined_in: Option<u64>,
+    /// Records in closed blocks.
+    closed_records: u64,
+    /// The ring position up to which records are in closed blocks.
+    closed_position: u64,
+    /// The other end, once the producer is gone.
+    pub(crate) returned: Option<ProducerEnd>,
+    /// Whether the end record is in a block.
+    pub(crate) end_written: bool,
+}
+
+impl Source {
+    pub(crate) fn new(arrival: Arrival) -> Source {
+        Source {
+            id: arrival.id,
+            tid: arrival.tid,
+            name: arrival.name,
+            closed_position: arrival.consumer.cursor(),
+            consumer: arrival.consumer,
+            last_ns: 0,
+            next_sequence: 0,
+            records: 0,
+            defined_in: None,
+            closed_records: 0,
+            returned: None,
+            end_written: false,
+        }
+    }
+
+    /// Looks for new records. Whether there are any.
+    #[inline]
+    pub(crate) fn has_records(&mut self) -> bool {
+        self.consumer.observe() != self.consumer.cursor()
+    }
+
+    /// Whether no append is under way. Only after the gate has closed does that stay true.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // Acquire: pairs with the release at an append's end ("append done" in gate.rs).
+        self.consumer.counters().in_append.load(Acquire) == 0
+    }
+
+    /// Moves records into `block`, the `serial`-th, preceded by the producer's row where it has none of it yet.
+    ///
+    /// `now_ns` is the monotonic clock read after the ring was observed: no time comes out later.
+    pub(crate) fn drain(
+        &mut self,
+        block: &mut Block,
+        serial: u64,
+        control_sequence: &mut u64,
+        converter: &TickConverter,
+        now_ns: u64,
+    ) -> Drained {
+        if !self.define_in(block, serial, control_sequence, now_ns) {
+            return Drained::BlockFull;
+        }
+        let (id, mut last_ns, mut next_sequence) = (self.id, self.last_ns, self.next_sequence);
+        let mut full = false;
+        let taken = self.consumer.consume(TURN_BYTES, |head, payload| {
+            let [kind, level, flags, _] = head.tag.to_le_bytes();
+            let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
+            let meta = RecordMeta { kind, level, flags, timestamp_ns };
+            if !block.append(id, head.sequence, meta, payload) {
+                full = true;
+                return false;
+            }
+            last_ns = timestamp_ns;
+            next_sequence = head.sequence + 1;
+            true
+        });
+        self.records += taken as u64;
+        (self.last_ns, self.next_sequence) = (last_ns, next_sequence);
+        if full {
+            Drained::BlockFull
+        } else if self.consumer.unread_bytes() > 0 {
+            Drained::Turn
+        } else {
+            Drained::Empty
+        }
+    }
+
+    /// Writes the producer's row into `block` unless it stands there; `false` where it does not fit, together with
+    /// some record behind it.
+    fn define_in(&mut self, block: &mut Block, serial: u64, control_sequence: &mut u64, now_ns: u64) -> bool {
+        if self.defined_in == Some(serial) {
+            return true;
+        }
+        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
+        self.row().encode(&mut payload);
+        let record_bytes = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
+        if 2 * record_bytes + padded(payload.len()) > block.free_bytes() {
+            return false;
+        }
+        let kind = if self.next_sequence == 0 { Kind::ProducerStart } else { Kind::ProducerRow };
+        if !block.append_control(*control_sequence, RecordMeta::control(kind, now_ns), &payload) {
+            return false;
+        }
+        *control_sequence += 1;
+        self.defined_in = Some(serial);
+        true
+    }
+
+    /// The producer as the blocks so far account for it.
+    pub(crate) fn row(&self) -> ProducerRow {
+        ProducerRow {
+            id: self.id,
+            tid: self.tid,
+            next_sequence: self.next_sequence,
+            records: self.records,
+            dropped: self.consumer.counters().dropped.load(Relaxed),
+            overwritten: self.consumer.counters().overwritten.load(Relaxed),
+            unwritten: 0,
+            name: self.name.clone(),
+        }
+    }
+
+    /// The producer's final account, once it makes no more attempts. What is still in the ring is `unwritten`.
+    pub(crate) fn final_row(&self) -> ProducerRow {
+        let attempted = self.consumer.counters().next_sequence.load(Relaxed).max(self.next_sequence);
+        let row = self.row();
+        let accounted = row.records + row.dropped + row.overwritten;
+        ProducerRow { next_sequence: attempted, unwritten: attempted.saturating_sub(accounted), ..row }
+    }
+
+    /// Bytes of the ring that lie in the block being filled, and not in a closed one.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        self.consumer.cursor().wrapping_sub(self.closed_position)
+    }
+
+    /// Notes that the block being filled is closed: gives the position to release when it is durable, and how many
+    /// records of the ring it holds.
+    pub(crate) fn close_block(&mut self) -> (u64, u64) {
+        self.closed_position = self.consumer.cursor();
+        let records = self.records - self.closed_records;
+        self.closed_records = self.records;
+        (self.closed_position, records)
+    }
+
+    /// Whether the producer found no space since the last call.
+    pub(crate) fn take_starved(&self) -> bool {
+        let starved = &self.consumer.counters().starved;
+        // Relaxed: a hint; missing it once costs a turn.
+        starved.load(Relaxed) && starved.swap(false, Relaxed)
+    }
+}

@@ -1,0 +1,105 @@
+//! Once a thread has its ring, appending allocates nothing, whatever comes of it.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use diolog::{Config, Level, Logger, Outcome, Overflow};
+
+/// Counts the calling thread's allocations.
+struct Counting;
+
+thread_local!(static ALLOCATIONS: Cell<u64> = const { Cell::new(0) });
+
+fn count() {
+    // A thread that is ending has no counter any more, and no append to count for.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+#[expect(unsafe_code, reason = "a global allocator is unsafe to implement; this one only counts")]
+// SAFETY: all calls go to the system's allocator, unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_in(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// Logs until each outcome in `expected` was seen, and at least `appends` times.
+fn log_until(append: impl Fn(&[u8]) -> Outcome, expected: &[Outcome], appends: u64) {
+    let messages: [&[u8]; 4] = [b"", b"short", &[b'x'; 200], &[b'y'; 70_000]];
+    let mut seen = [false; 8];
+    let mut made = 0_u64;
+    while made < appends || !expected.iter().all(|&outcome| seen[index(outcome)]) {
+        let outcome = append(messages[made as usize % messages.len()]);
+        seen[index(outcome)] = true;
+        made += 1;
+    }
+}
+
+fn index(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Written => 0,
+        Outcome::Truncated => 1,
+        Outcome::Dropped => 2,
+        Outcome::Filtered => 3,
+        Outcome::Closed => 4,
+        _ => 7,
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert!(allocations_in(|| drop(std::hint::black_box(vec![1_u8; 100]))) >= 2);
+}
+
+#[test]
+fn a_producer_allocates_nothing_whatever_the_outcome() {
+    use Outcome::{Closed, Dropped, Filtered, Truncated, Written};
+    let cases: [(Overflow, &[Outcome]); 3] = [
+        (Overflow::DropNewest, &[Written, Truncated, Dropped]),
+        (Overflow::OverwriteOldest, &[Written, Truncated]),
+        (Overflow::Block, &[Written, Truncated]),
+    ];
+    for (overflow, expected) in cases {
+        let directory = support::directory();
+        let config = Config::new(directory.path().join("log")).overflow(overflow);
+        let logger = Logger::open(config).expect("a log");
+        let producer = logger.producer().expect("a producer");
+        let allocations = allocations_in(|| {
+            log_until(|message| producer.log(Level::Info, message), expected, 10_000);
+            log_until(|message| producer.log(Level::Debug, message), &[Filtered], 100);
+        });
+        assert_eq!(allocations, 0, "{overflow:?}");
+        logger.close().expect("a clean end");
+        assert_eq!(allocations_in(|| log_until(|message| producer.log(Level::Info, message), &[Closed], 10)), 0);
+    }
+}
+
+#[test]
+fn the_thread_local_convenience_allocates_only_for_its_ring() {
+    let directory = support::directory();
+    let logger = Logger::open(Config::new(directory.path().join("log"))).expect("a log");
+    assert_eq!(logger.log(Level::Info, "this makes the ring"), Outcome::Written);
+    let allocations = allocations_in(|| {
+        log_until(|message| logger.log(Level::Info, message), &[Outcome::Written, Outcome::Truncated], 10_000);
+    });
+    assert_eq!(allocations, 0);
+}
