@@ -23,6 +23,7 @@ mod buffer;
 mod segment;
 mod device;
 
+mod reader;
 mod format;
 mod sync;
 mod sys;
@@ -38,3 +39,7 @@ pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;
 pub use stats::{Distribution, ProducerStats, State, Stats};
+pub use reader::{
+    BlockCounts, Finding, LogInfo, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport,
+    SegmentInfo, Severity, Verdict, Verification, info, verify,
+};

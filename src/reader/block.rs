@@ -1,0 +1,245 @@
+//! One block in memory: read, checked, and taken apart into shards of records and the writer's own notes.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::{
+    BLOCK_HEADER_BYTES, BlockHeader, Kind, ProducerRow, RecordFlags, RecordHeader, SegmentHeader, ShardHeader, Status,
+    WRITER_PRODUCER, WallAnchor,
+};
+
+use super::record::Producer;
+use super::scan::SegmentFile;
+
+/// Records of one producer that stand together in a block. Its bytes are not taken apart yet.
+#[derive(Clone, Debug)]
+pub(super) struct Shard {
+    pub(super) producer: Arc<Producer>,
+    pub(super) first_sequence: u64,
+    pub(super) records: u32,
+    /// Where its records begin in [`Loaded::payload`].
+    pub(super) start: usize,
+    /// Where they end.
+    pub(super) end: usize,
+}
+
+/// A record of the writer's own.
+#[derive(Clone, Debug)]
+pub(super) enum Note {
+    /// A producer, for the records that follow; its counts are those before this block.
+    Row(ProducerRow),
+    /// A producer's final counts.
+    End(ProducerRow),
+    Anchor(WallAnchor),
+    Status(Status),
+    Segment(Box<SegmentHeader>),
+}
+
+/// A block, reused from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Header and payload; only the first `filled` bytes are of this block.
+    bytes: Vec<u8>,
+    filled: usize,
+    /// Shards of producers, in the order of the file.
+    pub(super) shards: Vec<Shard>,
+    /// The writer's own records, in the order of the file.
+    pub(super) notes: Vec<Note>,
+    /// All shards, the writer's own included.
+    pub(super) shards_found: u64,
+    /// All records in them, by their headers' word.
+    pub(super) records_found: u64,
+    /// Records that this version cannot read.
+    pub(super) unreadable: u64,
+    /// Records of the writer's that may be passed over.
+    pub(super) skipped: u64,
+    /// Smallest and largest timestamp of the writer's own records.
+    pub(super) notes_ns: Option<(u64, u64)>,
+}
+
+impl Loaded {
+    /// The shards' bytes.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled]
+    }
+
+    /// Bytes of memory that it holds, its list of shards aside.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Reads the block with `header` at `offset`, and returns whether it is intact.
+    pub(super) fn read(&mut self, file: &SegmentFile, offset: u64, header: &BlockHeader) -> Result<bool> {
+        self.clear();
+        // `decode` has bounded the length by the block's capacity, and that by 16 MiB.
+        let wanted = BLOCK_HEADER_BYTES + header.valid.get() as usize;
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        if file.read_at(offset, &mut self.bytes[..wanted])? < wanted {
+            return Ok(false);
+        }
+        self.filled = wanted;
+        let same = BlockHeader::decode(&self.bytes[..BLOCK_HEADER_BYTES], offset).as_ref() == Ok(header);
+        Ok(same && header.payload_is_intact(self.payload()))
+    }
+
+    /// Takes an intact block apart. `known` gives the producer of a row, or of an id that has none.
+    pub(super) fn take_apart(&mut self, header: &BlockHeader, mut known: impl FnMut(Who<'_>) -> Arc<Producer>) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut rest = &bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled];
+        let payload_bytes = rest.len();
+        let mut last: Option<Arc<Producer>> = None;
+        while let Some((shard, records, behind)) = ShardHeader::split(rest) {
+            let end = payload_bytes - behind.len();
+            let count = shard.records.get();
+            self.shards_found += 1;
+            self.records_found += u64::from(count);
+            rest = behind;
+            let id = shard.producer.get();
+            if id == WRITER_PRODUCER {
+                self.take_notes(records, count, &mut known);
+                last = None;
+                continue;
+            }
+            let producer = last.filter(|last| last.id == id).unwrap_or_else(|| known(Who::Id(id)));
+            last = Some(Arc::clone(&producer));
+            let first_sequence = shard.first_sequence.get();
+            self.shards.push(Shard { producer, first_sequence, records: count, start: end - records.len(), end });
+        }
+        // What is behind the last shard that can be read counts by the block's own word.
+        if !rest.is_empty() {
+            self.unreadable += u64::from(header.records.get()).saturating_sub(self.records_found).max(1);
+        }
+        self.bytes = bytes;
+    }
+
+    fn take_notes(&mut self, mut bytes: &[u8], count: u32, known: &mut impl FnMut(Who<'_>) -> Arc<Producer>) {
+        for taken in 0..count {
+            let Ok((header, payload, rest)) = RecordHeader::split(bytes) else {
+                self.unreadable += u64::from(count - taken);
+                return;
+            };
+            bytes = rest;
+            let ns = header.timestamp_ns.get();
+            let (first, last) = self.notes_ns.unwrap_or((ns, ns));
+            self.notes_ns = Some((first.min(ns), last.max(ns)));
+            let note = match Kind::from_u8(header.kind) {
+                Some(Kind::ProducerStart | Kind::ProducerRow) => ProducerRow::decode(payload).map(Note::Row),
+                Some(Kind::ProducerEnd) => ProducerRow::decode(payload).map(Note::End),
+                Some(Kind::WallAnchor) => WallAnchor::decode(payload).map(Note::Anchor),
+                Some(Kind::Status) => Status::decode(payload).map(Note::Status),
+                Some(Kind::Segment) => SegmentHeader::decode(payload).map(|it| Note::Segment(Box::new(it))),
+                Some(Kind::Message) => None,
+                None if Kind::may_be_skipped(header.kind) => {
+                    self.skipped += 1;
+                    continue;
+                }
+                None => None,
+            };
+            match note {
+                Some(note) => {
+                    if let Note::Row(row) | Note::End(row) = &note {
+                        known(Who::Row(row));
+                    }
+                    self.notes.push(note);
+                }
+                None => self.unreadable += 1,
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.filled = 0;
+        self.shards.clear();
+        self.notes.clear();
+        (self.shards_found, self.records_found) = (0, 0);
+        (self.unreadable, self.skipped) = (0, 0);
+        self.notes_ns = None;
+    }
+}
+
+/// Whose producer is asked for.
+pub(super) enum Who<'a> {
+    /// The one that a row describes.
+    Row(&'a ProducerRow),
+    /// The one with this number, described before if the writer kept its word.
+    Id(u32),
+}
+
+/// A message in a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) timestamp_ns: u64,
+    pub(super) sequence: u64,
+    /// Where its bytes begin in the payload.
+    pub(super) start: usize,
+    pub(super) length: usize,
+    pub(super) level: u8,
+    pub(super) flags: u8,
+}
+
+impl Message {
+    pub(super) fn is_truncated(&self) -> bool {
+        self.flags & RecordFlags::TRUNCATED != 0
+    }
+}
+
+/// The messages of one shard, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Messages {
+    sequence: u64,
+    left: u32,
+    position: usize,
+    end: usize,
+    /// Records passed over because they may be.
+    pub(super) skipped: u64,
+    /// Records that cannot be read.
+    pub(super) unreadable: u64,
+}
+
+impl Messages {
+    pub(super) fn of(shard: &Shard) -> Messages {
+        let (position, end) = (shard.start, shard.end);
+        Messages { sequence: shard.first_sequence, left: shard.records, position, end, skipped: 0, unreadable: 0 }
+    }
+
+    /// The next message in `payload`, the one that the shard is part of.
+    #[inline]
+    pub(super) fn next(&mut self, payload: &[u8]) -> Option<Message> {
+        while self.left > 0 {
+            let bytes = payload.get(self.position..self.end)?;
+            let Ok((header, message, rest)) = RecordHeader::split(bytes) else {
+                self.unreadable += u64::from(self.left);
+                self.left = 0;
+                break;
+            };
+            let start = self.position + size_of::<RecordHeader>();
+            self.position = self.end - rest.len();
+            let sequence = self.sequence;
+            // The shard's header was refused if its last sequence number did not exist.
+            self.sequence += 1;
+            self.left -= 1;
+            if header.kind == Kind::Message as u8 {
+                return Some(Message {
+                    timestamp_ns: header.timestamp_ns.get(),
+                    sequence,
+                    start,
+                    length: message.len(),
+                    level: header.level,
+                    flags: header.flags,
+                });
+            } else if Kind::may_be_skipped(header.kind) {
+                self.skipped += 1;
+            } else {
+                self.unreadable += 1;
+            }
+        }
+        if self.position < self.end {
+            // Bytes behind the last record: the shard's count is not the truth about it.
+            self.unreadable += 1;
+            self.position = self.end;
+        }
+        None
+    }
+}

@@ -1,0 +1,244 @@
+//! The files of a log: which there are, and what the first block of each says.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, RunId, SegmentHeader};
+
+use super::block::{Loaded, Note};
+use super::record::Producer;
+use super::scan::{Cursor, Scanned, SegmentFile};
+
+/// A segment: a numbered file that holds blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub(super) path: Arc<Path>,
+    /// The number in the file's name; 0 for a file opened by itself.
+    pub(super) number: u64,
+    /// The id that its blocks carry.
+    pub(super) segment_id: u64,
+    /// What block 0 says; `None` where it is damaged.
+    pub(super) header: Option<Arc<SegmentHeader>>,
+    /// Block 0, where it is intact.
+    pub(super) block_0: Option<BlockHeader>,
+    /// Where the blocks behind block 0 begin.
+    pub(super) first_offset: u64,
+    /// The number of the first of them.
+    pub(super) first_number: u64,
+}
+
+impl Segment {
+    /// Its place in the log.
+    pub(super) fn index(&self) -> u64 {
+        self.header.as_ref().map_or(self.number, |header| header.index)
+    }
+
+    pub(super) fn run(&self) -> Option<RunId> {
+        self.header.as_ref().map(|header| header.run)
+    }
+}
+
+/// What a numbered file is.
+#[derive(Debug)]
+pub(super) enum Inspected {
+    Segment(Segment),
+    /// Made ready, and not used yet.
+    Prepared,
+    /// Written by a newer diolog: what to say of it.
+    Newer(String),
+    /// Nothing readable: what to say of it.
+    Unreadable(String),
+}
+
+/// How much of a file to look at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// All of it, where block 0 is damaged or zero.
+    Whole,
+    /// Block 0.
+    FirstBlock,
+}
+
+/// The numbered files of a log's directory, or one file by itself.
+#[derive(Debug)]
+pub(super) struct LogFiles {
+    root: PathBuf,
+    is_directory: bool,
+    /// Files that need no second look: segments, and what will never be one.
+    settled: BTreeSet<PathBuf>,
+    sync: bool,
+}
+
+impl LogFiles {
+    /// Names the log at `path`. With `sync`, files are made durable before they are read.
+    pub(super) fn open(path: &Path, sync: bool) -> Result<LogFiles> {
+        let metadata = fs::metadata(path).map_err(|source| Error::io("open", path, source))?;
+        if !metadata.is_dir() && !metadata.is_file() {
+            return Err(not_a_log(path, "is neither a directory nor a file".into()));
+        }
+        if metadata.is_file() && metadata.len() == 0 {
+            return Err(not_a_log(path, "is empty".into()));
+        }
+        Ok(LogFiles { root: path.to_owned(), is_directory: metadata.is_dir(), settled: BTreeSet::new(), sync })
+    }
+
+    /// The files that have not been settled yet, by number.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] where it cannot be listed.
+    pub(super) fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
+        if !self.is_directory {
+            let path = self.root.clone();
+            return Ok(if self.settled.contains(&path) { Vec::new() } else { vec![(0, path)] });
+        }
+        let failed = |source| Error::io("list", &self.root, source);
+        let (mut files, mut entries, mut numbered) = (Vec::new(), 0_u64, 0_u64);
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            entries += 1;
+            let Some(number) = segment_number(&entry.file_name()) else { continue };
+            // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            numbered += 1;
+            let path = entry.path();
+            if !self.settled.contains(&path) {
+                files.push((number, path));
+            }
+        }
+        if numbered == 0 {
+            let what = if entries == 0 { "is empty" } else { "holds no .dlog file" };
+            return Err(not_a_log(&self.root, what.into()));
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Marks `path` as known: it will not be listed again.
+    pub(super) fn settle(&mut self, path: &Path) {
+        self.settled.insert(path.to_owned());
+    }
+
+    /// Opens the file at `path`, durable first if that was asked for.
+    pub(super) fn open_file(&self, path: &Path) -> Result<SegmentFile> {
+        let file = SegmentFile::open(path)?;
+        if self.sync {
+            file.sync()?;
+        }
+        Ok(file)
+    }
+
+    /// Finds out what the file at `path` is.
+    pub(super) fn inspect(&self, number: u64, path: &Path, depth: Depth) -> Result<Inspected> {
+        let file = self.open_file(path)?;
+        let mut first = [0; BLOCK_HEADER_BYTES];
+        let filled = file.read_at(0, &mut first)?;
+        let decoded = if filled < first.len() { Err(HeaderFault::NotABlock) } else { BlockHeader::decode(&first, 0) };
+        match decoded {
+            Ok(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => {
+                inspect_block_0(number, path, &file, header)
+            }
+            Err(HeaderFault::Version(digit)) => Ok(Inspected::Newer(newer_version(digit))),
+            Err(HeaderFault::Zero | HeaderFault::NotABlock) if first[..filled].iter().all(|&byte| byte == 0) => {
+                match depth {
+                    Depth::FirstBlock => Ok(Inspected::Prepared),
+                    Depth::Whole => salvage(number, path, &file, None),
+                }
+            }
+            _ if depth == Depth::FirstBlock => Ok(Inspected::Prepared),
+            _ => salvage(number, path, &file, Some(&first[..filled])),
+        }
+    }
+}
+
+/// An [`Error::NotALog`].
+pub(super) fn not_a_log(path: &Path, what: String) -> Error {
+    Error::NotALog { path: path.to_owned(), what }
+}
+
+fn newer_version(digit: u8) -> String {
+    format!("was written by a newer diolog (format version {})", char::from(digit).escape_default())
+}
+
+/// The number in a segment's file name: eight digits or more, and `.dlog`.
+fn segment_number(name: &OsStr) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(".dlog")?;
+    (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// Reads a segment's block 0, whose header is valid.
+fn inspect_block_0(number: u64, path: &Path, file: &SegmentFile, block: BlockHeader) -> Result<Inspected> {
+    let mut loaded = Loaded::default();
+    let intact = loaded.read(file, 0, &block)?;
+    if intact {
+        loaded.take_apart(&block, |_| Arc::new(Producer::default()));
+    }
+    let header = loaded.notes.into_iter().find_map(|note| match note {
+        Note::Segment(header) => Some(Arc::from(header)),
+        _ => None,
+    });
+    let header: Option<Arc<SegmentHeader>> = header.filter(|_| intact);
+    if let Some(unknown) = header.as_ref().map(|header| header.incompatible_features).filter(|&bits| bits != 0) {
+        return Ok(Inspected::Newer(format!(
+            "was written by a newer diolog (features {unknown:#x} are not known here)"
+        )));
+    }
+    Ok(Inspected::Segment(Segment {
+        path: path.into(),
+        number,
+        segment_id: block.segment_id.get(),
+        block_0: header.is_some().then_some(block),
+        header,
+        first_offset: u64::from(block.capacity.get()),
+        first_number: block.sequence.get(),
+    }))
+}
+
+/// Looks for blocks behind a block 0 that is damaged, or zero (`first` is `None`).
+fn salvage(number: u64, path: &Path, file: &SegmentFile, first: Option<&[u8]>) -> Result<Inspected> {
+    Ok(match Cursor::new(None, 0).next(file, u64::MAX)? {
+        Scanned::Block(found) => Inspected::Segment(Segment {
+            path: path.into(),
+            number,
+            segment_id: found.header.segment_id.get(),
+            header: None,
+            block_0: None,
+            first_offset: found.offset,
+            first_number: found.header.sequence.get(),
+        }),
+        Scanned::End(debris) if debris.newer > 0 => {
+            Inspected::Newer("holds blocks that this version does not know".into())
+        }
+        Scanned::End(debris) => match first {
+            None if debris.is_empty() => Inspected::Prepared,
+            None => Inspected::Unreadable("holds no readable block, and its first one is zero".into()),
+            Some(first) if first.get(8..11) == Some(&BLOCK_MAGIC[..3]) => {
+                Inspected::Unreadable("is a segment without a readable block".into())
+            }
+            Some(first) => {
+                let start = first[..first.len().min(16)].escape_ascii();
+                Inspected::Unreadable(format!("is not a diolog segment: it starts with \"{start}\""))
+            }
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_files_are_told_from_others() {
+        assert_eq!(segment_number(OsStr::new("00000001.dlog")), Some(1));
+        assert_eq!(segment_number(OsStr::new("123456789.dlog")), Some(123_456_789));
+        for other in ["1.dlog", "0000001.dlog", "00000001.dlog.tmp", "+0000001.dlog", "spare.tmp", "lock", ".dlog"] {
+            assert_eq!(segment_number(OsStr::new(other)), None, "{other}");
+        }
+        assert_eq!(segment_number(OsStr::new("99999999999999999999999.dlog")), None, "no number of 64 bits");
+    }
+}

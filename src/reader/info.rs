@@ -1,0 +1,163 @@
+//! What there is: one row a segment, from block headers alone.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::format::{BlockFlags, StatusCode};
+
+use super::block::{Loaded, Note};
+use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
+use super::ledger::Ledger;
+use super::record::{Anchors, RunId};
+use super::report::{Finding, Severity};
+use super::scan::{Cursor, Scanned, SegmentFile};
+
+/// Blocks of a segment that are read whole, in search of the device's note.
+const BLOCKS_READ: u64 = 2;
+
+/// A segment, as its headers tell it. Payloads are not checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size, in bytes.
+    pub file_bytes: u64,
+    /// Bytes of it that blocks take, block 0 included.
+    pub used_bytes: u64,
+    /// Its place in the log, counted from 1.
+    pub index: u64,
+    /// The run that wrote it.
+    pub run: RunId,
+    /// The dead run whose rings the run's first records come from.
+    pub recovers: Option<RunId>,
+    /// Blocks behind block 0.
+    pub blocks: u64,
+    /// Records in them, the writer's own included.
+    pub records: u64,
+    /// The smallest timestamp, in `CLOCK_MONOTONIC` nanoseconds; `None` without records.
+    pub first_ns: Option<u64>,
+    /// The largest timestamp.
+    pub last_ns: Option<u64>,
+    /// The same as wall time, in nanoseconds since the Unix epoch, where an anchor can be read.
+    pub first_unix_ns: Option<i64>,
+    /// The largest timestamp as wall time.
+    pub last_unix_ns: Option<i64>,
+    /// Whether the run's last block is here: it was closed.
+    pub clean_end: bool,
+    /// The device rung in use and why, if it was noted here.
+    pub device: Option<String>,
+    /// The service's name; empty where block 0 is damaged.
+    pub service: String,
+    /// The largest block, in bytes; 0 where block 0 is damaged.
+    pub block_bytes: u32,
+    /// The longest message, in bytes; 0 where block 0 is damaged.
+    pub message_bytes_max: u32,
+}
+
+/// What [`info()`] found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LogInfo {
+    /// The segments, by file number.
+    pub segments: Vec<SegmentInfo>,
+    /// Files made ready and not used yet.
+    pub prepared_files: Vec<PathBuf>,
+    /// Files that cannot be read, or not by this version.
+    pub findings: Vec<Finding>,
+}
+
+/// Says what the log at `path` consists of, from the headers of its blocks.
+///
+/// # Errors
+/// [`Error::NotALog`] for what holds no segment that can be read, with what it is instead; [`Error::Io`] where a file
+/// cannot be read.
+pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
+    let files = LogFiles::open(path.as_ref(), false)?;
+    let mut info = LogInfo::default();
+    for (number, path) in files.list()? {
+        let inspected = match files.inspect(number, &path, Depth::Whole) {
+            // Removed by retention since it was listed.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && number > 0 => continue,
+            inspected => inspected?,
+        };
+        match inspected {
+            Inspected::Segment(segment) => info.segments.push(look(&segment)?),
+            Inspected::Prepared => info.prepared_files.push(path),
+            Inspected::Newer(what) | Inspected::Unreadable(what) => {
+                info.findings.push(Finding { severity: Severity::Unconfirmed, path, offset: None, what });
+            }
+        }
+    }
+    match info.findings.first() {
+        Some(finding) if info.segments.is_empty() && info.prepared_files.is_empty() => {
+            Err(not_a_log(&finding.path, finding.what.clone()))
+        }
+        _ => Ok(info),
+    }
+}
+
+fn look(segment: &Segment) -> Result<SegmentInfo> {
+    let file = SegmentFile::open(&segment.path)?;
+    let header = segment.header.as_deref();
+    let mut info = SegmentInfo {
+        path: segment.path.to_path_buf(),
+        file_bytes: std::fs::metadata(&segment.path).map_err(|source| Error::io("open", &segment.path, source))?.len(),
+        used_bytes: segment.first_offset,
+        index: segment.index(),
+        run: segment.run().map_or_else(|| RunId::unknown(segment.segment_id), RunId::from),
+        recovers: header.and_then(|header| header.recovers).map(RunId::from),
+        blocks: 0,
+        records: 0,
+        first_ns: None,
+        last_ns: None,
+        first_unix_ns: None,
+        last_unix_ns: None,
+        clean_end: false,
+        device: None,
+        service: header.map_or_else(String::new, |header| header.service.clone()),
+        block_bytes: header.map_or(0, |header| header.block_bytes),
+        message_bytes_max: header.map_or(0, |header| header.message_bytes_max),
+    };
+    let mut anchors = Anchors::default();
+    let mut loaded = Loaded::default();
+    if let Some(block_0) = &segment.block_0
+        && loaded.read(&file, 0, block_0)?
+    {
+        loaded.take_apart(block_0, |who| Ledger::default().producer(who));
+        take_notes(&mut info, &mut anchors, &loaded);
+    }
+    let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
+    while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
+        let header = &found.header;
+        info.blocks += 1;
+        info.records += u64::from(header.records.get());
+        info.used_bytes = found.offset + u64::from(header.capacity.get());
+        if header.records.get() > 0 {
+            let (first, last) = (header.first_ns.get(), header.last_ns.get());
+            info.first_ns = Some(info.first_ns.map_or(first, |ns| ns.min(first)));
+            info.last_ns = Some(info.last_ns.map_or(last, |ns| ns.max(last)));
+        }
+        info.clean_end = header.block_flags().has(BlockFlags::CLEAN_END);
+        let wanted = info.blocks <= BLOCKS_READ || header.block_flags().has(BlockFlags::WALL_ANCHOR);
+        if wanted && loaded.read(&file, found.offset, header)? {
+            loaded.take_apart(header, |who| Ledger::default().producer(who));
+            take_notes(&mut info, &mut anchors, &loaded);
+        }
+    }
+    info.first_unix_ns = info.first_ns.and_then(|ns| anchors.unix_ns_at(ns));
+    info.last_unix_ns = info.last_ns.and_then(|ns| anchors.unix_ns_at(ns));
+    Ok(info)
+}
+
+fn take_notes(info: &mut SegmentInfo, anchors: &mut Anchors, loaded: &Loaded) {
+    for note in &loaded.notes {
+        match note {
+            Note::Anchor(anchor) => anchors.add(*anchor),
+            Note::Status(status) if status.code == StatusCode::Device as u16 => {
+                info.device = Some(status.text.clone());
+            }
+            _ => {}
+        }
+    }
+}

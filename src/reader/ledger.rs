@@ -1,0 +1,569 @@
+//! The account of what was read: blocks by outcome, producers' sequences and counts, and whether they add up.
+//!
+//! Fed by the walk with each block of a run in the order of their numbers, it fills the [`Report`]. Nothing is read
+//! here, and no record is looked at: rows and shard headers say enough for the identity.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::format::{ProducerRow, StatusCode};
+
+use super::block::{Loaded, Note, Who};
+use super::files::Segment;
+use super::record::Producer;
+use super::report::{BlockCounts, ProducerReport, Report, RunReport, Severity};
+use super::run::{Place, Run};
+use super::scan::Debris;
+use super::testimony::{Fate, Missing, Testimony};
+
+/// Producers that rows are kept for, over all runs: about 40 MiB of them.
+const PRODUCERS_MAX: usize = 1 << 17;
+
+/// Notes of the writer's kept for each run.
+const NOTES_MAX: usize = 64;
+
+/// A place in a file, for findings.
+type Spot = (Arc<Path>, u64);
+
+/// What is known of one producer while its run is read.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Attempts and records that lie before the files' first segment; `None` until known.
+    base: Option<(u64, u64)>,
+    /// The sequence number that follows the last one accounted for.
+    next: u64,
+    /// Records found since the base.
+    found: u64,
+    /// Records written since the base, and not found.
+    damaged: u64,
+    /// How often blocks had gone missing when the counts last agreed.
+    gaps: u64,
+    /// The last block whose row was compared.
+    row_block: Option<u64>,
+    /// Whether a contradiction has been reported: one a producer will do.
+    contradicted: bool,
+}
+
+/// The account of one run.
+#[derive(Debug, Default)]
+struct Account {
+    testimony: Testimony<Spot>,
+    /// The number of the next block, once known.
+    expected: Option<u64>,
+    /// How often blocks went missing.
+    gaps: u64,
+    /// Whether every producer that no baseline names starts from nothing.
+    beginning_known: bool,
+    /// Without what the end of the run will add.
+    counts: BlockCounts,
+    /// Debris behind the last block of a segment, until the next good block explains it.
+    loose: Vec<(usize, Debris)>,
+    /// Segments whose header is damaged: path, and the number of the first block in it.
+    headless: Vec<(Arc<Path>, u64)>,
+    paths: Vec<Arc<Path>>,
+    /// The number of the block that ended the run.
+    ended_at: Option<u64>,
+    by_id: HashMap<u32, usize>,
+    producers: Vec<Arc<Producer>>,
+    /// In step with `producers` and with the rows of the run's report.
+    states: Vec<State>,
+}
+
+/// What to take back when a run that seemed at its end goes on.
+#[derive(Debug)]
+struct Provisional {
+    findings: usize,
+    findings_omitted: u64,
+    severity: Option<Severity>,
+}
+
+/// The account of all runs.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) report: Report,
+    account: Account,
+    /// Counts of the runs before this one.
+    before: BlockCounts,
+    /// Rows of the runs before this one.
+    rows_before: usize,
+    provisional: Option<Provisional>,
+}
+
+impl Ledger {
+    /// Begins a run.
+    pub(super) fn start_run(&mut self, run: &Run) {
+        let mut report = RunReport::new(run.id);
+        self.account = Account::default();
+        let account = &mut self.account;
+        if let Some(first) = run.segments.first() {
+            (report.first_segment, report.last_segment) = (first.index(), first.index());
+            if let Some(header) = &first.header {
+                account.beginning_known = true;
+                report.retired = header.previous_segment_id != 0;
+                account.expected = Some(if report.retired { first.first_number } else { 0 });
+                report.recovers = header.recovers.map(Into::into);
+            }
+        }
+        if let Some(dead) = report.recovers {
+            for earlier in self.report.runs.iter_mut().filter(|earlier| earlier.run == dead) {
+                earlier.recovered_by = Some(run.id);
+            }
+        }
+        self.report.runs.push(report);
+    }
+
+    /// The number that the next block of the run should have.
+    pub(super) fn expected(&self) -> Option<u64> {
+        self.account.expected
+    }
+
+    /// All blocks of the run below this number were durable.
+    pub(super) fn durable_below(&self) -> u64 {
+        self.account.testimony.durable_below()
+    }
+
+    /// The producer of a row, or with an id.
+    pub(super) fn producer(&mut self, who: Who<'_>) -> Arc<Producer> {
+        match who {
+            Who::Id(id) => match self.account.by_id.get(&id) {
+                Some(&at) => Arc::clone(&self.account.producers[at]),
+                None => Arc::new(Producer { id, ..Producer::default() }),
+            },
+            Who::Row(row) => {
+                let fresh = || Arc::new(Producer { id: row.id, tid: row.tid, name: row.name.as_str().into() });
+                let Some(at) = self.place_of(row.id) else { return fresh() };
+                let known = &self.account.producers[at];
+                if known.tid != row.tid || *known.name != *row.name {
+                    self.account.producers[at] = fresh();
+                    if let Some(report) = self.report.runs.last_mut().and_then(|run| run.producers.get_mut(at)) {
+                        (report.tid, report.name) = (row.tid, row.name.clone());
+                    }
+                }
+                Arc::clone(&self.account.producers[at])
+            }
+        }
+    }
+
+    /// Begins a segment, with its block 0 if that is intact.
+    pub(super) fn start_segment(&mut self, segment: &Segment, is_first: bool, block_0: Option<&Loaded>) {
+        let path = Arc::clone(&segment.path);
+        self.account.paths.push(Arc::clone(&path));
+        let Some(run) = self.report.runs.last_mut() else { return };
+        run.segments += 1;
+        run.first_segment = run.first_segment.min(segment.index());
+        run.last_segment = run.last_segment.max(segment.index());
+        match &segment.header {
+            Some(header) => run.service.clone_from(&header.service),
+            None => self.account.headless.push((Arc::clone(&path), segment.first_number)),
+        }
+        // The header knows how many blocks came before it.
+        if let Some(expected) = self.account.expected.filter(|&expected| expected < segment.first_number) {
+            self.miss(expected..segment.first_number, (Arc::clone(&path), 0));
+        }
+        let Some(loaded) = block_0 else { return };
+        self.count_unreadable(loaded, &(path, 0));
+        for note in &loaded.notes {
+            match note {
+                Note::Row(row) if is_first => {
+                    if let Some(at) = self.place_of(row.id) {
+                        self.account.states[at].base = Some((row.next_sequence, row.records));
+                        self.account.states[at].next = row.next_sequence;
+                        self.declare(at, row);
+                    }
+                }
+                note => self.take_note(note),
+            }
+        }
+    }
+
+    /// Ends a segment, with what stands behind its last block.
+    pub(super) fn end_segment(&mut self, segment: usize, debris: Debris) {
+        self.account.counts.stale += debris.stale;
+        if debris.stretches + debris.newer > 0 {
+            self.account.loose.push((segment, debris));
+        }
+    }
+
+    /// Counts `copies` of blocks that were read before.
+    pub(super) fn duplicates(&mut self, copies: u64, debris: &Debris) {
+        self.account.counts.duplicates += copies + debris.stretches;
+        self.account.counts.stale += debris.stale;
+    }
+
+    /// Passes over a block of which no copy is good.
+    pub(super) fn bad(&mut self, place: &Place, debris: &Debris) {
+        let spot = self.spot(place.segment, place.offset);
+        let first = self.account.expected.unwrap_or(place.number());
+        self.account.counts.stale += debris.stale;
+        // At the last number that there is, no block can follow.
+        self.miss(first..place.number().saturating_add(1), spot);
+    }
+
+    /// Takes in a good block.
+    pub(super) fn good(&mut self, place: &Place, debris: &Debris, loaded: &Loaded) {
+        let number = place.number();
+        let gap = self.account.expected.unwrap_or(number)..number;
+        self.explain(place, debris, gap);
+        self.account.expected = Some(number.saturating_add(1));
+        self.account.counts.good += 1;
+        self.report.bytes += u64::from(place.header.capacity.get());
+        let mut lost = Vec::new();
+        self.account.testimony.hear(number, place.header.in_flight.get(), |missing| lost.push(missing));
+        for missing in lost {
+            self.account.counts.lost += missing.blocks();
+            self.tell(Fate::Lost, &missing);
+        }
+        if place.header.block_flags().has(crate::format::BlockFlags::CLEAN_END) {
+            self.account.ended_at = Some(number);
+        }
+        let spot = self.spot(place.segment, place.offset);
+        self.count_unreadable(loaded, &spot);
+        for note in &loaded.notes {
+            match note {
+                Note::Row(row) => self.row(row, number, &spot),
+                Note::End(_) => {}
+                note => self.take_note(note),
+            }
+        }
+        for shard in &loaded.shards {
+            self.shard(shard.producer.id, shard.first_sequence, shard.records, number, &spot);
+        }
+        for note in &loaded.notes {
+            if let Note::End(row) = note {
+                self.end(row, &spot);
+            }
+        }
+    }
+
+    /// Says what the run comes to if it ends here. The `torn` blocks stand at the tail, not passed over yet, and
+    /// `trailing` behind them.
+    pub(super) fn settle(&mut self, torn: &[Place], trailing: Option<(usize, Debris)>) {
+        self.unsettle();
+        self.provisional = Some(Provisional {
+            findings: self.report.findings.len(),
+            findings_omitted: self.report.findings_omitted,
+            severity: self.report.severity,
+        });
+        let account = &self.account;
+        let mut counts = account.counts;
+        let clean = account.ended_at.is_some() && account.ended_at == account.testimony.last_good() && torn.is_empty();
+        counts.torn += torn.len() as u64;
+        let mut told = Vec::new();
+        for (fate, missing) in account.testimony.rest() {
+            match fate {
+                Fate::Torn => counts.torn += missing.blocks(),
+                Fate::Hole | Fate::Lost => counts.holes += missing.blocks(),
+            }
+            told.push((fate, missing.clone()));
+        }
+        let mut notes = Vec::new();
+        for &(segment, debris) in account.loose.iter().chain(&trailing) {
+            if trailing.is_some_and(|trailing| trailing == (segment, debris)) {
+                counts.stale += debris.stale;
+            }
+            counts.newer += debris.newer;
+            if debris.stretches == 0 {
+                continue;
+            }
+            let spot = self.spot(segment, debris.offset);
+            if clean {
+                counts.stray += debris.stretches;
+                notes.push((Severity::Note, spot, "bytes that are no block, where none is missing"));
+            } else {
+                counts.torn += debris.stretches;
+                notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
+            }
+        }
+        for (path, first_number) in &account.headless {
+            // The header was written before the first block, so it was durable if that was.
+            if clean || account.testimony.durable_below() > *first_number {
+                counts.headers_lost += 1;
+                notes.push((Severity::Lost, (Arc::clone(path), 0), "the segment's header is damaged"));
+            } else {
+                counts.torn += 1;
+                notes.push((Severity::Unconfirmed, (Arc::clone(path), 0), "the segment's header is torn"));
+            }
+        }
+        if let Some(place) = torn.first() {
+            let spot = self.spot(place.segment, place.offset);
+            notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
+        }
+        for (fate, missing) in &told {
+            self.tell(*fate, missing);
+        }
+        for (severity, (path, offset), what) in notes {
+            self.report.find(severity, path.to_path_buf(), Some(offset), what.into());
+        }
+        self.settle_rows(clean);
+        self.report.blocks = self.before;
+        self.report.blocks.add(&counts);
+        if let Some(run) = self.report.runs.last_mut() {
+            (run.blocks, run.clean_end) = (counts, clean);
+        }
+    }
+
+    /// Takes back what [`settle`](Self::settle) said of the run's end: it goes on.
+    pub(super) fn unsettle(&mut self) {
+        if let Some(provisional) = self.provisional.take() {
+            self.report.findings.truncate(provisional.findings);
+            self.report.findings_omitted = provisional.findings_omitted;
+            self.report.severity = provisional.severity;
+        }
+    }
+
+    /// Ends the run for good.
+    pub(super) fn finish_run(&mut self) {
+        self.settle(&[], None);
+        self.provisional = None;
+        self.before = self.report.blocks;
+        self.rows_before += self.account.states.len();
+        self.account = Account::default();
+    }
+
+    /// Reports that the files contradict themselves at `spot`.
+    pub(super) fn contradiction(&mut self, spot: &Spot, what: String) {
+        self.report.find(Severity::Lost, spot.0.to_path_buf(), Some(spot.1), what);
+    }
+
+    /// The place of `offset` in the `segment`th segment of the run.
+    pub(super) fn spot(&self, segment: usize, offset: u64) -> Spot {
+        let path = self.account.paths.get(segment).or(self.account.paths.last());
+        (path.map_or_else(|| Arc::from(Path::new("")), Arc::clone), offset)
+    }
+
+    fn settle_rows(&mut self, clean: bool) {
+        let Some(run) = self.report.runs.last_mut() else { return };
+        let mut unended = None;
+        for (state, row) in self.account.states.iter().zip(&mut run.producers) {
+            let (base_next, base_records) = state.base.unwrap_or((0, 0));
+            row.attempted = state.next.max(base_next);
+            row.retired = base_next;
+            row.retired_losses = base_next.saturating_sub(base_records);
+            row.records = state.found;
+            row.missing = (row.attempted - row.retired).saturating_sub(state.found);
+            row.damaged = state.damaged;
+            row.holds = !state.contradicted;
+            if clean && !row.ended && unended.is_none() {
+                unended = Some(row.id);
+            }
+        }
+        run.records = run.producers.iter().map(|row| row.records).sum();
+        if let Some(id) = unended {
+            let severity = if self.account.gaps == 0 { Severity::Lost } else { Severity::Unconfirmed };
+            let what = format!("producer {id} has no final counts, though the run was closed");
+            let (path, offset) = self.spot(usize::MAX, 0);
+            self.report.find(severity, path.to_path_buf(), Some(offset), what);
+        }
+    }
+
+    fn explain(&mut self, place: &Place, debris: &Debris, gap: Range<u64>) {
+        let account = &mut self.account;
+        account.counts.stale += debris.stale;
+        let loose = std::mem::take(&mut account.loose);
+        let headless = account.headless.last().is_some_and(|(_, first)| *first == place.number());
+        if !gap.is_empty() {
+            let newer = debris.newer + loose.iter().map(|(_, debris)| debris.newer).sum::<u64>();
+            if newer > 0 && debris.stretches == 0 {
+                account.counts.newer += gap.end - gap.start;
+                account.gaps += 1;
+                account.expected = Some(gap.end);
+            } else {
+                let offset = if debris.is_empty() { place.offset } else { debris.offset };
+                let spot = self.spot(place.segment, offset);
+                self.miss(gap, spot);
+            }
+            return;
+        }
+        let here = (place.segment, *debris);
+        for (segment, debris) in loose.into_iter().chain((!headless).then_some(here)) {
+            if debris.stretches == 0 {
+                continue;
+            }
+            // All numbers are there: a failed segment's leftovers, or bytes that never were the log's.
+            if segment + 1 < self.account.paths.len() {
+                self.account.counts.duplicates += debris.stretches;
+            } else {
+                self.account.counts.stray += debris.stretches;
+                let (path, offset) = self.spot(segment, debris.offset);
+                let what = "bytes that are no block, where none is missing";
+                self.report.find(Severity::Note, path.to_path_buf(), Some(offset), what.into());
+            }
+        }
+    }
+
+    fn miss(&mut self, numbers: Range<u64>, spot: Spot) {
+        self.account.expected = Some(numbers.end);
+        self.account.gaps += 1;
+        if numbers.start < numbers.end
+            && let Some((fate, missing)) = self.account.testimony.miss(numbers, spot)
+        {
+            self.account.counts.holes += missing.blocks();
+            self.tell(fate, &missing);
+        }
+    }
+
+    fn tell(&mut self, fate: Fate, missing: &Missing<Spot>) {
+        let Range { start, end } = missing.numbers;
+        let which =
+            if end - start == 1 { format!("block {start} is") } else { format!("blocks {start} to {} are", end - 1) };
+        let (severity, what) = match fate {
+            Fate::Lost => (Severity::Lost, "lost: a later block testifies that it was durable"),
+            Fate::Hole => (Severity::Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
+            Fate::Torn => (Severity::Unconfirmed, "torn, at the end of a run that was not closed"),
+        };
+        let (path, offset) = &missing.place;
+        self.report.find(severity, path.to_path_buf(), Some(*offset), format!("{which} {what}"));
+    }
+
+    fn count_unreadable(&mut self, loaded: &Loaded, spot: &Spot) {
+        self.report.skipped += loaded.skipped;
+        if loaded.unreadable > 0 {
+            self.report.unreadable += loaded.unreadable;
+            self.contradiction(spot, format!("{} records that this version cannot read", loaded.unreadable));
+        }
+    }
+
+    /// Counts records that were met while records were read.
+    pub(super) fn count_records(&mut self, skipped: u64, unreadable: u64) {
+        self.report.skipped += skipped;
+        if unreadable > 0 {
+            self.report.unreadable += unreadable;
+            let spot = self.spot(usize::MAX, 0);
+            self.contradiction(&spot, format!("{unreadable} records that this version cannot read, in or before it"));
+        }
+    }
+
+    fn take_note(&mut self, note: &Note) {
+        let Some(run) = self.report.runs.last_mut() else { return };
+        if let Note::Status(status) = note {
+            if status.code == StatusCode::Device as u16 {
+                run.device = Some(status.text.clone());
+            } else if run.notes.len() < NOTES_MAX {
+                run.notes.push(status.text.clone());
+            }
+        }
+    }
+
+    /// Where producer `id` stands, made if need be; `None` where there are too many.
+    fn place_of(&mut self, id: u32) -> Option<usize> {
+        let account = &mut self.account;
+        if let Some(&at) = account.by_id.get(&id) {
+            return Some(at);
+        }
+        let at = account.states.len();
+        if self.rows_before + at >= PRODUCERS_MAX {
+            return None;
+        }
+        account.by_id.insert(id, at);
+        account.states.push(State::default());
+        account.producers.push(Arc::new(Producer { id, ..Producer::default() }));
+        let run = self.report.runs.last_mut()?;
+        run.producers.push(ProducerReport { id, holds: true, ..ProducerReport::default() });
+        Some(at)
+    }
+
+    fn report_row(&mut self, at: usize) -> Option<&mut ProducerReport> {
+        self.report.runs.last_mut()?.producers.get_mut(at)
+    }
+
+    fn declare(&mut self, at: usize, row: &ProducerRow) {
+        if let Some(report) = self.report_row(at) {
+            (report.dropped, report.overwritten, report.unwritten) = (row.dropped, row.overwritten, row.unwritten);
+        }
+    }
+
+    /// Compares a row's counts, those before block `number`, with what was found.
+    fn row(&mut self, row: &ProducerRow, number: u64, spot: &Spot) {
+        let Some(at) = self.place_of(row.id) else { return };
+        if self.account.states[at].row_block == Some(number) {
+            return;
+        }
+        self.account.states[at].row_block = Some(number);
+        self.compare(at, row, spot);
+    }
+
+    fn compare(&mut self, at: usize, row: &ProducerRow, spot: &Spot) {
+        self.declare(at, row);
+        let (gaps, beginning_known) = (self.account.gaps, self.account.beginning_known);
+        let state = &mut self.account.states[at];
+        let base = *state.base.get_or_insert(if beginning_known { (0, 0) } else { (row.next_sequence, row.records) });
+        let counted = base.1.saturating_add(state.found).saturating_add(state.damaged);
+        let mut fault = None;
+        if row.records > counted {
+            if gaps > state.gaps {
+                state.damaged += row.records - counted;
+            } else {
+                fault = Some(format!("{} records are gone, though no block is missing", row.records - counted));
+            }
+        } else if row.records < counted {
+            fault = Some(format!("{} records more than it counted", counted - row.records));
+        }
+        if row.next_sequence < state.next {
+            fault = Some(format!("counts {} attempts, and has record {}", row.next_sequence, state.next - 1));
+        }
+        state.next = state.next.max(row.next_sequence);
+        state.gaps = gaps;
+        if let Some(fault) = fault {
+            self.contradict(at, spot, &fault);
+        }
+    }
+
+    fn shard(&mut self, id: u32, first: u64, records: u32, number: u64, spot: &Spot) {
+        let Some(at) = self.place_of(id) else {
+            if let Some(run) = self.report.runs.last_mut() {
+                run.producers_untracked += 1;
+            }
+            return;
+        };
+        let beginning_known = self.account.beginning_known;
+        let state = &mut self.account.states[at];
+        state.base.get_or_insert(if beginning_known { (0, 0) } else { (first, first) });
+        let mut fault = None;
+        if first < state.next {
+            fault = Some(format!("record {first} comes after record {}", state.next - 1));
+        }
+        if state.row_block != Some(number) {
+            fault = Some("has records in a block that does not name it".to_string());
+        }
+        // A shard whose last sequence number does not exist has been refused.
+        state.next = state.next.max(first + u64::from(records));
+        state.found += u64::from(records);
+        let last = state.next - 1;
+        let mut after_end = false;
+        if let Some(report) = self.report_row(at) {
+            report.first_sequence.get_or_insert(first);
+            report.last_sequence = Some(last);
+            after_end = report.ended;
+        }
+        if after_end {
+            fault = Some("has records after its end".to_string());
+        }
+        if let Some(fault) = fault {
+            self.contradict(at, spot, &fault);
+        }
+    }
+
+    fn end(&mut self, row: &ProducerRow, spot: &Spot) {
+        let Some(at) = self.place_of(row.id) else { return };
+        self.compare(at, row, spot);
+        let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
+        let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
+        if sum != u128::from(row.next_sequence) {
+            let fault = format!("ends with {} attempts, and accounts for {sum}", row.next_sequence);
+            self.contradict(at, spot, &fault);
+        }
+        if let Some(report) = self.report_row(at) {
+            report.ended = true;
+        }
+    }
+
+    fn contradict(&mut self, at: usize, spot: &Spot, fault: &str) {
+        let state = &mut self.account.states[at];
+        if !std::mem::replace(&mut state.contradicted, true) {
+            let id = self.account.producers[at].id;
+            self.contradiction(spot, format!("producer {id} {fault}"));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Reading a log: every record that the files still hold, in order, and the truth about those they do not.
+//!
+//! In the order of the work: `files` (which there are), `scan` (headers on the grid of one file), `run` (one run's
+//! blocks by number, planned ahead), `block` (one block in memory), `walk` (every good block once; damage stepped
+//! over), `ledger` with `testimony` (the account), `merge` (records by time). [`Reader`] hands out records,
+//! [`verify()`] checks that the account adds up, [`info()`] says what there is. Only `format` and `error` lie below:
+//! nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
+//! allocated beyond bounds that are the reader's own.
+
+mod block;
+mod files;
+mod info;
+mod ledger;
+mod merge;
+mod record;
+mod report;
+mod run;
+mod scan;
+mod testimony;
+mod verify;
+mod walk;
+
+#[cfg(test)]
+mod test_log;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::error::Result;
+
+pub use info::{LogInfo, SegmentInfo, info};
+pub use record::{Record, RecordRef, RunId};
+pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severity, Verdict};
+pub use verify::{Verification, verify};
+
+use merge::{Merge, Ready};
+use walk::{Step, Walk};
+
+/// How to read a log.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    durable: bool,
+}
+
+impl ReadOptions {
+    /// The defaults: what the files hold now, durable or not.
+    pub fn new() -> ReadOptions {
+        ReadOptions::default()
+    }
+
+    /// Has the file system make each file durable before it is read, so that nothing that was read can be lost to a
+    /// power cut. Costs what an `fsync` of each file costs.
+    pub fn durable(mut self, durable: bool) -> ReadOptions {
+        self.durable = durable;
+        self
+    }
+
+    /// Opens the log at `path`: see [`Reader::open`].
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
+        let walk = Walk::open(path.as_ref(), self.durable, Reader::MEMORY_BYTES_MAX as u64, true)?;
+        Ok(Reader { walk, merge: Merge::default(), limit_ns: Some(0), phase: Phase::Reading })
+    }
+
+    /// Verifies the log at `path`: see [`verify()`].
+    ///
+    /// # Errors
+    /// As [`verify()`].
+    pub fn verify(&self, path: impl AsRef<Path>) -> Result<Verification> {
+        verify::verify_with(path.as_ref(), self.durable)
+    }
+}
+
+/// Where the reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// More blocks may come.
+    Reading,
+    /// The run's blocks have all been read.
+    RunEnd,
+    /// So has all there is.
+    EndOfNow,
+    /// The caller has been told so.
+    Told,
+}
+
+/// Reads a log: its records run by run, each run in the order of time.
+///
+/// Inside a run records are ordered by (time, producer, sequence). They are merged in bounded memory; a record that
+/// would have taken more comes late and is counted. Damage is stepped over and counted: see [`Reader::report`].
+/// An error is one of reading a file; the reader can go on behind it.
+///
+/// A log can be read while it is written. `None` from [`next`](Iterator::next) means that there is nothing more now:
+/// asked again, the reader looks for what has been written since.
+///
+/// ```no_run
+/// let mut reader = diolog::Reader::open("/var/log/app/orders")?;
+/// for record in &mut reader {
+///     let record = record?;
+///     println!("{}", String::from_utf8_lossy(record.message()));
+/// }
+/// println!("{} blocks lost", reader.report().blocks.lost);
+/// # Ok::<(), diolog::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    walk: Walk,
+    merge: Merge,
+    /// Records below this time can be given out: no block still to come holds an earlier one. `None`: all can.
+    limit_ns: Option<u64>,
+    phase: Phase,
+}
+
+impl Reader {
+    /// Bytes of blocks held in memory, and looked at ahead, so that records can be merged.
+    pub const MEMORY_BYTES_MAX: usize = 64 << 20;
+
+    /// Opens the log at `path`: a directory of segments, or one segment file.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`](crate::Error::NotALog) for what holds no segment that can be read, with what it is instead;
+    /// [`Error::Io`](crate::Error::Io) where it cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Reader> {
+        ReadOptions::new().open(path)
+    }
+
+    /// The next record, borrowed from the reader; nothing is allocated for it. `None`: nothing more now.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where a file cannot be read; the next call goes on behind that place.
+    #[inline]
+    pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
+        let ready = match self.merge.next(self.limit_ns) {
+            Some(ready) => ready,
+            None => match self.find()? {
+                Some(ready) => ready,
+                None => return Ok(None),
+            },
+        };
+        let report = &mut self.walk.ledger.report;
+        report.records += 1;
+        report.late += u64::from(ready.is_late);
+        report.truncated += u64::from(ready.message.is_truncated());
+        let (message, producer) = self.merge.resolve(&ready);
+        Ok(Some(RecordRef {
+            message,
+            timestamp_ns: ready.message.timestamp_ns,
+            sequence: ready.message.sequence,
+            level: ready.message.level,
+            flags: ready.message.flags,
+            producer,
+            run: &self.walk.context,
+        }))
+    }
+
+    /// What was found so far. Rows and the newest run's outcome are complete once there is nothing more now.
+    pub fn report(&self) -> &Report {
+        &self.walk.ledger.report
+    }
+
+    /// Loads blocks until a record can be given out.
+    fn find(&mut self) -> Result<Option<Ready>> {
+        loop {
+            if let Some(ready) = self.merge.next(self.limit_ns) {
+                return Ok(Some(ready));
+            }
+            match self.phase {
+                Phase::Reading if self.merge.bytes >= Reader::MEMORY_BYTES_MAX => {
+                    // No room to wait for the earlier records: they will come late.
+                    if let Some(ready) = self.merge.next(None) {
+                        return Ok(Some(ready));
+                    }
+                    self.load()?;
+                }
+                Phase::Reading => self.load()?,
+                Phase::RunEnd => {
+                    self.merge.start_run();
+                    self.reading();
+                }
+                Phase::EndOfNow => {
+                    self.account();
+                    self.phase = Phase::Told;
+                    return Ok(None);
+                }
+                Phase::Told => {
+                    self.walk.resume()?;
+                    self.reading();
+                }
+            }
+        }
+    }
+
+    fn reading(&mut self) {
+        (self.phase, self.limit_ns) = (Phase::Reading, Some(0));
+    }
+
+    fn load(&mut self) -> Result<()> {
+        self.account();
+        let mut block = self.merge.spare();
+        let step = self.walk.next(&mut block);
+        match step {
+            Ok(Step::Block(_)) => {
+                self.merge.add(block);
+                // An empty plan may be filled again by the next step: nothing is known to be safe.
+                self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
+                return Ok(());
+            }
+            Ok(Step::RunEnd) => (self.phase, self.limit_ns) = (Phase::RunEnd, None),
+            Ok(Step::EndOfNow) => (self.phase, self.limit_ns) = (Phase::EndOfNow, None),
+            Err(_) => {}
+        }
+        self.merge.keep(block);
+        step.map(|_| ())
+    }
+
+    /// Takes what the merge met into the report.
+    fn account(&mut self) {
+        let (skipped, unreadable) =
+            (std::mem::take(&mut self.merge.skipped), std::mem::take(&mut self.merge.unreadable));
+        self.walk.ledger.count_records(skipped, unreadable);
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Record>;
+
+    /// The next record, owned. Not fused: after `None` the reader looks for what has been written since.
+    fn next(&mut self) -> Option<Result<Record>> {
+        match self.next_record() {
+            Ok(record) => record.map(|record| Ok(record.to_record())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What a reader hands out: records, borrowed or owned, and the identity of the run that wrote them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::format::{self, RecordFlags, WallAnchor};
+use crate::level::Level;
+
+/// The identity of one open of a log: a random number drawn when it was opened.
+///
+/// Shown in hexadecimal. Where the file that names the run is damaged, it is shown as `unknown-` and the id of the
+/// segment whose records these are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(Identity);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Identity {
+    Named([u8; 16]),
+    /// The id of the segment whose header cannot be read.
+    Unknown(u64),
+}
+
+impl RunId {
+    /// The run of a segment that does not say it.
+    pub(super) fn unknown(segment_id: u64) -> RunId {
+        RunId(Identity::Unknown(segment_id))
+    }
+
+    /// Whether the files still say which run this is.
+    pub fn is_known(&self) -> bool {
+        matches!(self.0, Identity::Named(_))
+    }
+}
+
+impl From<format::RunId> for RunId {
+    fn from(run: format::RunId) -> RunId {
+        RunId(Identity::Named(run.0))
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Identity::Named(bytes) => format::RunId(bytes).fmt(f),
+            Identity::Unknown(segment_id) => write!(f, "unknown-{segment_id:016x}"),
+        }
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunId({self})")
+    }
+}
+
+/// Who appended a record, as the row in its block says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Producer {
+    pub(super) id: u32,
+    pub(super) tid: u32,
+    pub(super) name: Box<str>,
+}
+
+/// The wall-clock anchors of a run, in the order of their monotonic time.
+#[derive(Debug, Default)]
+pub(super) struct Anchors(Vec<WallAnchor>);
+
+impl Anchors {
+    /// An anchor a second for over an hour: what is older than that is not merged with what is new.
+    const LENGTH_MAX: usize = 4096;
+
+    pub(super) fn add(&mut self, anchor: WallAnchor) {
+        if self.0.len() == Anchors::LENGTH_MAX {
+            self.0.drain(..Anchors::LENGTH_MAX / 2);
+        }
+        let at = self.0.partition_point(|known| known.monotonic_ns.get() <= anchor.monotonic_ns.get());
+        self.0.insert(at, anchor);
+    }
+
+    /// The wall time at `monotonic_ns` by the nearest anchor before it, or else the first one after it.
+    pub(super) fn unix_ns_at(&self, monotonic_ns: u64) -> Option<i64> {
+        let after = self.0.partition_point(|known| known.monotonic_ns.get() <= monotonic_ns);
+        Some(self.0.get(after.saturating_sub(1))?.unix_ns_at(monotonic_ns))
+    }
+}
+
+/// What all records of a run have in common.
+#[derive(Debug)]
+pub(super) struct RunContext {
+    pub(super) id: RunId,
+    pub(super) anchors: Anchors,
+}
+
+/// A record that borrows its message from the reader: valid until the next one is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRef<'a> {
+    pub(super) message: &'a [u8],
+    pub(super) timestamp_ns: u64,
+    pub(super) sequence: u64,
+    pub(super) level: u8,
+    pub(super) flags: u8,
+    pub(super) producer: &'a Arc<Producer>,
+    pub(super) run: &'a RunContext,
+}
+
+impl<'a> RecordRef<'a> {
+    /// The message, exactly as it was given to the logger (but for [`is_truncated`](Self::is_truncated)).
+    #[inline]
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
+    /// The level, or `None` for a number that this version does not know.
+    #[inline]
+    pub fn level(&self) -> Option<Level> {
+        Level::from_u8(self.level)
+    }
+
+    /// When the record was appended, in `CLOCK_MONOTONIC` nanoseconds of the machine that wrote it.
+    #[inline]
+    pub fn timestamp_ns(&self) -> u64 {
+        self.timestamp_ns
+    }
+
+    /// When the record was appended, in nanoseconds since the Unix epoch, by the nearest earlier wall-clock anchor of
+    /// its run. For display: wall clocks jump. `None` where no anchor of the run can be read.
+    pub fn unix_ns(&self) -> Option<i64> {
+        self.run.anchors.unix_ns_at(self.timestamp_ns)
+    }
+
+    /// The record's number among its producer's attempts, from 0. A hole is a record lost by policy or by damage.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The producer's number, unique within the run.
+    #[inline]
+    pub fn producer_id(&self) -> u32 {
+        self.producer.id
+    }
+
+    /// The producer's name, often its thread's; may be empty.
+    #[inline]
+    pub fn producer_name(&self) -> &'a str {
+        &self.producer.name
+    }
+
+    /// The kernel's id of the thread that made the producer.
+    #[inline]
+    pub fn tid(&self) -> u32 {
+        self.producer.tid
+    }
+
+    /// The run that wrote the record.
+    #[inline]
+    pub fn run(&self) -> RunId {
+        self.run.id
+    }
+
+    /// Whether the message was longer than the log's `message_bytes_max` and was cut.
+    #[inline]
+    pub fn is_truncated(&self) -> bool {
+        self.flags & RecordFlags::TRUNCATED != 0
+    }
+
+    /// A copy that outlives the reader's next step.
+    pub fn to_record(&self) -> Record {
+        Record {
+            message: self.message.into(),
+            timestamp_ns: self.timestamp_ns,
+            unix_ns: self.unix_ns(),
+            sequence: self.sequence,
+            level: self.level,
+            flags: self.flags,
+            producer: Arc::clone(self.producer),
+            run: self.run.id,
+        }
+    }
+}
+
+/// A record, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    message: Box<[u8]>,
+    timestamp_ns: u64,
+    unix_ns: Option<i64>,
+    sequence: u64,
+    level: u8,
+    flags: u8,
+    producer: Arc<Producer>,
+    run: RunId,
+}
+
+impl Record {
+    /// The message, exactly as it was given to the logger (but for [`is_truncated`](Self::is_truncated)).
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// The level, or `None` for a number that this version does not know.
+    pub fn level(&self) -> Option<Level> {
+        Level::from_u8(self.level)
+    }
+
+    /// When the record was appended, in `CLOCK_MONOTONIC` nanoseconds of the machine that wrote it.
+    pub fn timestamp_ns(&self) -> u64 {
+        self.timestamp_ns
+    }
+
+    /// When the record was appended, in nanoseconds since the Unix epoch; see [`RecordRef::unix_ns`].
+    pub fn unix_ns(&self) -> Option<i64> {
+        self.unix_ns
+    }
+
+    /// The record's number among its producer's attempts, from 0. A hole is a record lost by policy or by damage.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The producer's number, unique within the run.
+    pub fn producer_id(&self) -> u32 {
+        self.producer.id
+    }
+
+    /// The producer's name, often its thread's; may be empty.
+    pub fn producer_name(&self) -> &str {
+        &self.producer.name
+    }
+
+    /// The kernel's id of the thread that made the producer.
+    pub fn tid(&self) -> u32 {
+        self.producer.tid
+    }
+
+    /// The run that wrote the record.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Whether the message was longer than the log's `message_bytes_max` and was cut.
+    pub fn is_truncated(&self) -> bool {
+        self.flags & RecordFlags::TRUNCATED != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::little_endian::{I64, U64};
+
+    fn anchor(monotonic_ns: u64, unix_ns: i64) -> WallAnchor {
+        WallAnchor { monotonic_ns: U64::new(monotonic_ns), unix_ns: I64::new(unix_ns) }
+    }
+
+    #[test]
+    fn wall_time_comes_from_the_nearest_earlier_anchor() {
+        let mut anchors = Anchors::default();
+        assert_eq!(anchors.unix_ns_at(5), None);
+        anchors.add(anchor(200, 9_000));
+        anchors.add(anchor(100, 1_000));
+        assert_eq!(anchors.unix_ns_at(50), Some(950), "before all: the first one");
+        assert_eq!(anchors.unix_ns_at(199), Some(1_099));
+        assert_eq!(anchors.unix_ns_at(200), Some(9_000));
+        assert_eq!(anchors.unix_ns_at(900), Some(9_700));
+    }
+
+    #[test]
+    fn a_run_is_shown_in_hexadecimal_or_as_unknown() {
+        assert_eq!(RunId::from(format::RunId([0xAB; 16])).to_string(), "ab".repeat(16));
+        assert_eq!(RunId::unknown(7).to_string(), "unknown-0000000000000007");
+    }
+}

@@ -1,0 +1,287 @@
+//! One run's blocks in the order of their numbers, looked at ahead of being loaded.
+//!
+//! Segments follow one another. After an error the writer writes what was not acknowledged again, same numbers and
+//! same bytes, into a fresh segment; the two are then read side by side, and what stands twice is offered as one
+//! block with twins. The plan of what comes next gives the smallest timestamp still to come: that is what lets
+//! records be merged without loading everything.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::BlockHeader;
+
+use super::files::{LogFiles, Segment};
+use super::record::RunId;
+use super::scan::{Cursor, Debris, Found, Scanned, SegmentFile};
+
+/// Segments of a run that are read side by side at most: each was left by a failure of the device.
+const OPEN_MAX: usize = 16;
+
+/// A run and its segments, by index.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// Where a block stands.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Which segment of the run.
+    pub(super) segment: usize,
+    pub(super) file: Arc<SegmentFile>,
+    pub(super) offset: u64,
+    pub(super) header: BlockHeader,
+}
+
+impl Place {
+    pub(super) fn number(&self) -> u64 {
+        self.header.sequence.get()
+    }
+}
+
+/// What comes next in a run.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A segment begins: its block 0.
+    Start { segment: usize, file: Arc<SegmentFile> },
+    /// A block, further copies of it, and what stood before the first copy.
+    Block { place: Place, twins: Vec<Place>, debris: Debris },
+    /// A segment ends, with this behind its last block.
+    End { segment: usize, debris: Debris },
+}
+
+impl Item {
+    /// Bytes of file that it stands for, and its smallest timestamp.
+    fn block(&self) -> Option<(u64, u64)> {
+        match self {
+            Item::Block { place, .. } => Some((place.header.capacity.get().into(), place.header.first_ns.get())),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    segment: usize,
+    file: Arc<SegmentFile>,
+    cursor: Cursor,
+    peeked: Option<Found>,
+    /// Whether the cursor came to the end.
+    done: bool,
+    /// Behind the last block, once done.
+    trailing: Debris,
+    /// Whether `Start` was planned, and taken.
+    start_planned: bool,
+    start_taken: bool,
+    /// Where the blocks that were taken end.
+    taken: u64,
+}
+
+/// The plan of one run.
+#[derive(Debug, Default)]
+pub(super) struct RunScan {
+    open: Vec<Open>,
+    /// The next segment to open.
+    next: usize,
+    plan: VecDeque<Item>,
+    /// Bytes of the planned blocks.
+    planned_bytes: u64,
+    /// Number of the plan's first item among all that were ever planned.
+    first_serial: u64,
+    /// (first_ns, serial) of planned blocks, each smaller than all that follow it: the front is the plan's minimum.
+    minima: VecDeque<(u64, u64)>,
+}
+
+impl RunScan {
+    /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
+    ///
+    /// `tail_horizon`: the last segment may still grow; look this far behind its last block, and do not end it.
+    pub(super) fn fill(
+        &mut self,
+        files: &LogFiles,
+        run: &Run,
+        lookahead: u64,
+        tail_horizon: Option<u64>,
+    ) -> Result<()> {
+        while self.plan.is_empty() || self.planned_bytes < lookahead {
+            if !self.plan_one(files, run, tail_horizon)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn front(&self) -> Option<&Item> {
+        self.plan.front()
+    }
+
+    /// What is planned behind the front.
+    pub(super) fn behind_front(&self) -> impl Iterator<Item = &Item> {
+        self.plan.iter().skip(1)
+    }
+
+    /// The smallest timestamp of the planned blocks.
+    pub(super) fn min_ns(&self) -> Option<u64> {
+        self.minima.front().map(|&(ns, _)| ns)
+    }
+
+    /// Takes the front off the plan.
+    pub(super) fn take(&mut self) -> Option<Item> {
+        let item = self.plan.pop_front()?;
+        if self.minima.front().is_some_and(|&(_, serial)| serial == self.first_serial) {
+            self.minima.pop_front();
+        }
+        self.first_serial += 1;
+        self.planned_bytes -= item.block().map_or(0, |(bytes, _)| bytes);
+        match &item {
+            Item::Start { segment, .. } => {
+                self.open.iter_mut().filter(|open| open.segment == *segment).for_each(|open| open.start_taken = true);
+            }
+            Item::Block { place, twins, .. } => {
+                for place in std::iter::once(place).chain(twins) {
+                    if let Some(open) = self.open.iter_mut().find(|open| open.segment == place.segment) {
+                        open.taken = place.offset + u64::from(place.header.capacity.get());
+                    }
+                }
+            }
+            Item::End { segment, .. } => self.open.retain(|open| open.segment != *segment),
+        }
+        Some(item)
+    }
+
+    /// Forgets the plan, so that what was not taken is looked at again.
+    pub(super) fn rewind(&mut self) {
+        self.first_serial += self.plan.len() as u64;
+        self.plan.clear();
+        self.minima.clear();
+        self.planned_bytes = 0;
+        for open in &mut self.open {
+            open.cursor.rewind(open.taken);
+            open.peeked = None;
+            open.done = false;
+            open.start_planned = open.start_taken;
+        }
+    }
+
+    /// What stands behind the last block of the segment that may still grow.
+    pub(super) fn trailing(&self) -> Option<(usize, Debris)> {
+        self.open.iter().rev().find(|open| open.done).map(|open| (open.segment, open.trailing))
+    }
+
+    fn plan_one(&mut self, files: &LogFiles, run: &Run, tail_horizon: Option<u64>) -> Result<bool> {
+        loop {
+            if let Some(open) = self.open.iter_mut().find(|open| !open.start_planned) {
+                open.start_planned = true;
+                let item = Item::Start { segment: open.segment, file: Arc::clone(&open.file) };
+                self.push(item);
+                return Ok(true);
+            }
+            for open in &mut self.open {
+                if open.peeked.is_some() || open.done {
+                    continue;
+                }
+                let tail = tail_horizon.filter(|_| open.segment + 1 == run.segments.len());
+                match open.cursor.next(&open.file, tail.unwrap_or(u64::MAX))? {
+                    Scanned::Block(found) => open.peeked = Some(found),
+                    Scanned::End(debris) => {
+                        (open.done, open.trailing) = (true, debris);
+                        if tail.is_none() {
+                            let item = Item::End { segment: open.segment, debris };
+                            self.push(item);
+                            return Ok(true);
+                        }
+                    }
+                }
+            }
+            let smallest = self.open.iter().filter_map(Open::number).min();
+            if let Some(segment) = run.segments.get(self.next)
+                && self.open.len() < OPEN_MAX
+                && smallest.is_none_or(|number| number >= segment.first_number)
+            {
+                self.next += 1;
+                let file = Arc::new(files.open_file(&segment.path)?);
+                self.open.push(Open::new(self.next - 1, segment, file));
+                continue;
+            }
+            let Some(smallest) = smallest else { return Ok(false) };
+            let mut copies = self.open.iter_mut().filter(|open| open.number() == Some(smallest));
+            let mut take = || copies.next().and_then(|open| Some((open.peeked.take()?, open)));
+            let Some((found, open)) = take() else { return Ok(false) };
+            let (place, debris) = (open.place(&found), found.debris);
+            let mut twins = Vec::new();
+            while let Some((found, open)) = take() {
+                twins.push(open.place(&found));
+            }
+            self.push(Item::Block { place, twins, debris });
+            return Ok(true);
+        }
+    }
+
+    fn push(&mut self, item: Item) {
+        if let Some((bytes, first_ns)) = item.block() {
+            self.planned_bytes += bytes;
+            while self.minima.back().is_some_and(|&(ns, _)| ns >= first_ns) {
+                self.minima.pop_back();
+            }
+            self.minima.push_back((first_ns, self.first_serial + self.plan.len() as u64));
+        }
+        self.plan.push_back(item);
+    }
+}
+
+impl Open {
+    fn new(segment: usize, info: &Segment, file: Arc<SegmentFile>) -> Open {
+        Open {
+            segment,
+            file,
+            cursor: Cursor::new(Some(info.segment_id), info.first_offset),
+            peeked: None,
+            done: false,
+            trailing: Debris::default(),
+            start_planned: false,
+            start_taken: false,
+            taken: info.first_offset,
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.peeked.as_ref().map(|found| found.header.sequence.get())
+    }
+
+    fn place(&self, found: &Found) -> Place {
+        Place { segment: self.segment, file: Arc::clone(&self.file), offset: found.offset, header: found.header }
+    }
+}
+
+/// Sorts segments into runs, and the runs into their order.
+///
+/// A segment whose header is damaged belongs to the run of the segment that names it as its predecessor; else it is
+/// taken as a run of its own.
+pub(super) fn runs_of(segments: Vec<Segment>) -> VecDeque<Run> {
+    let named: HashMap<u64, RunId> = segments
+        .iter()
+        .filter_map(|segment| segment.header.as_ref())
+        .filter(|header| header.previous_segment_id != 0)
+        .map(|header| (header.previous_segment_id, header.run.into()))
+        .collect();
+    let mut runs: Vec<Run> = Vec::new();
+    let mut by_id: HashMap<RunId, usize> = HashMap::new();
+    let mut segments = segments;
+    segments.sort_by(|a, b| (a.index(), &a.path).cmp(&(b.index(), &b.path)));
+    for segment in segments {
+        let id = run_id(&segment, &named);
+        let at = *by_id.entry(id).or_insert_with(|| {
+            runs.push(Run { id, segments: Vec::new() });
+            runs.len() - 1
+        });
+        runs[at].segments.push(segment);
+    }
+    runs.into()
+}
+
+fn run_id(segment: &Segment, named: &HashMap<u64, RunId>) -> RunId {
+    let known = segment.run().map(RunId::from).or_else(|| named.get(&segment.segment_id).copied());
+    known.unwrap_or_else(|| RunId::unknown(segment.segment_id))
+}

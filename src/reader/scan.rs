@@ -1,0 +1,238 @@
+//! Finding blocks in one file: headers only, on the 4 KiB grid.
+//!
+//! Behind a valid header of the segment the next block stands `capacity` bytes on, even if its payload is bad;
+//! behind anything else the search goes on at the next grid position. What stands between two blocks is summed up as
+//! [`Debris`]. Payloads are not read here, and nothing is judged.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault};
+
+/// Bytes read at once while nothing is found, and where blocks are small.
+const SEARCH_BYTES: usize = 256 << 10;
+
+/// An open file of a log.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl SegmentFile {
+    /// Opens the file at `path` for reading.
+    pub(super) fn open(path: &Path) -> Result<SegmentFile> {
+        let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
+        Ok(SegmentFile { path: path.to_owned(), file })
+    }
+
+    /// Waits until what has been written to the file is durable.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))
+    }
+
+    /// Fills `buffer` from `offset` on, and returns how much the file had.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let failed = |source| Error::Io { operation: "read", path: self.path.clone(), offset: Some(offset), source };
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(bytes) => filled += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// A part of a file, read ahead.
+#[derive(Debug, Default)]
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Window {
+    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none behind it.
+    fn grid(&mut self, file: &SegmentFile, offset: u64, ahead: usize) -> Result<&[u8]> {
+        let held = offset.checked_sub(self.start).filter(|&at| at + GRID_BYTES as u64 <= self.filled as u64);
+        let at = match held {
+            Some(at) => at as usize,
+            None => {
+                self.filled = 0;
+                if self.bytes.len() < ahead {
+                    self.bytes.resize(ahead, 0);
+                }
+                self.filled = file.read_at(offset, &mut self.bytes[..ahead])?;
+                self.start = offset;
+                0
+            }
+        };
+        Ok(&self.bytes[at..self.filled.min(at + GRID_BYTES)])
+    }
+}
+
+/// What stood between two blocks and is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Debris {
+    /// Where it begins.
+    pub(super) offset: u64,
+    /// Stretches of bytes that are not zero and no block.
+    pub(super) stretches: u64,
+    /// Valid headers of other segments.
+    pub(super) stale: u64,
+    /// Headers of a newer version, or with flags that this one does not know.
+    pub(super) newer: u64,
+    /// Whether the last position was part of a stretch.
+    in_stretch: bool,
+}
+
+impl Debris {
+    fn at(&mut self, offset: u64) -> &mut Debris {
+        if *self == Debris::default() {
+            self.offset = offset;
+        }
+        self
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.stretches + self.stale + self.newer == 0
+    }
+}
+
+/// A block's header, where it stands, and what stood before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) offset: u64,
+    pub(super) header: BlockHeader,
+    pub(super) debris: Debris,
+}
+
+/// The next thing in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scanned {
+    Block(Found),
+    /// Nothing but this debris up to the file's end, or the horizon.
+    End(Debris),
+}
+
+/// A walk over the headers of one segment's blocks.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    window: Window,
+    /// `None` takes the first header that checks out, whatever its segment.
+    segment_id: Option<u64>,
+    offset: u64,
+    stride: usize,
+}
+
+impl Cursor {
+    pub(super) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
+        Cursor { window: Window::default(), segment_id, offset, stride: 0 }
+    }
+
+    /// Goes back (or on) to `offset`, and forgets what was read ahead.
+    pub(super) fn rewind(&mut self, offset: u64) {
+        self.window.filled = 0;
+        self.offset = offset;
+    }
+
+    /// Looks for the next block, at most `horizon` bytes on.
+    ///
+    /// After an error the position that could not be read is passed over.
+    pub(super) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
+        let mut debris = Debris::default();
+        let end = self.offset.saturating_add(horizon);
+        while self.offset < end {
+            let offset = self.offset;
+            let ahead = if self.stride <= 2 * GRID_BYTES { SEARCH_BYTES } else { GRID_BYTES };
+            self.offset += GRID_BYTES as u64;
+            self.stride = GRID_BYTES;
+            let bytes = self.window.grid(file, offset, ahead)?;
+            if bytes.is_empty() {
+                self.offset = offset;
+                break;
+            }
+            match self.segment_id.map_or_else(|| decode(bytes, offset), |id| decode_own(bytes, offset, id)) {
+                Position::Block(header) => {
+                    let capacity = header.capacity.get();
+                    self.offset = offset + u64::from(capacity);
+                    self.stride = capacity as usize;
+                    return Ok(Scanned::Block(Found { offset, header, debris }));
+                }
+                Position::Zero => debris.in_stretch = false,
+                Position::Stale => {
+                    debris.at(offset).stale += 1;
+                    debris.in_stretch = false;
+                }
+                Position::Newer => {
+                    debris.at(offset).newer += 1;
+                    debris.in_stretch = false;
+                }
+                Position::Unreadable => {
+                    if !debris.in_stretch {
+                        debris.at(offset).stretches += 1;
+                        debris.in_stretch = true;
+                    }
+                }
+            }
+        }
+        Ok(Scanned::End(debris))
+    }
+}
+
+/// What a grid position holds.
+enum Position {
+    Block(BlockHeader),
+    Zero,
+    Stale,
+    Newer,
+    Unreadable,
+}
+
+fn decode(bytes: &[u8], offset: u64) -> Position {
+    if bytes.len() < BLOCK_HEADER_BYTES {
+        return if is_zero(bytes) { Position::Zero } else { Position::Unreadable };
+    }
+    match BlockHeader::decode(bytes, offset) {
+        Ok(header) => Position::Block(header),
+        Err(HeaderFault::Zero) if is_zero(bytes) => Position::Zero,
+        Err(HeaderFault::Version(_) | HeaderFault::Unsupported) => Position::Newer,
+        Err(_) => Position::Unreadable,
+    }
+}
+
+/// Like [`decode`], for a block behind the first of segment `id`.
+fn decode_own(bytes: &[u8], offset: u64, id: u64) -> Position {
+    match decode(bytes, offset) {
+        Position::Block(header) if header.segment_id.get() != id => Position::Stale,
+        // A segment header stands at offset 0 and nowhere else.
+        Position::Block(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => Position::Unreadable,
+        position => position,
+    }
+}
+
+/// Whether all of `bytes` is zero, a cache line at a time.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|line| line.iter().fold(0, |all, &byte| all | byte) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_told_from_bytes() {
+        let mut bytes = vec![0; 1000];
+        assert!(is_zero(&bytes) && is_zero(&[]));
+        bytes[999] = 1;
+        assert!(!is_zero(&bytes));
+    }
+}

@@ -1,0 +1,397 @@
+//! Logs of a test's making: images of segments, built with the format's own encoders as the writer would, and as it
+//! would not. No thread, no device; only the bytes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tempfile::TempDir;
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::{I64, U16, U32, U64};
+
+use crate::format::{
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, GRID_BYTES, Kind, LogId, ProducerRow, RecordHeader,
+    RunId, SegmentHeader, ShardHeader, Status, StatusCode, WRITER_PRODUCER, WallAnchor, padded,
+};
+
+/// What a block is made of, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    ops: Vec<Op>,
+    pub(super) in_flight: u16,
+    pub(super) flags: u16,
+    /// The least capacity.
+    pub(super) capacity: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Record { producer: u32, ns: u64, kind: u8, flags: u8, payload: Vec<u8> },
+    Lose { producer: u32, count: u64 },
+    End { producer: u32 },
+    Note { kind: u8, payload: Vec<u8> },
+    Shard(Vec<u8>),
+}
+
+impl Block {
+    pub(super) fn new() -> Block {
+        Block::default()
+    }
+
+    /// The next record of a producer.
+    pub(super) fn record(self, producer: u32, ns: u64, message: impl AsRef<[u8]>) -> Block {
+        self.kind(producer, ns, Kind::Message as u8, message)
+    }
+
+    /// The next record of a producer, of some kind.
+    pub(super) fn kind(mut self, producer: u32, ns: u64, kind: u8, payload: impl AsRef<[u8]>) -> Block {
+        self.ops.push(Op::Record { producer, ns, kind, flags: 0, payload: payload.as_ref().to_vec() });
+        self
+    }
+
+    /// The next record of a producer, cut.
+    pub(super) fn truncated(mut self, producer: u32, ns: u64, message: &str) -> Block {
+        self.ops.push(Op::Record { producer, ns, kind: 1, flags: 1, payload: message.into() });
+        self
+    }
+
+    /// Attempts of a producer that were dropped.
+    pub(super) fn lose(mut self, producer: u32, count: u64) -> Block {
+        self.ops.push(Op::Lose { producer, count });
+        self
+    }
+
+    pub(super) fn end(mut self, producer: u32) -> Block {
+        self.ops.push(Op::End { producer });
+        self
+    }
+
+    pub(super) fn anchor(mut self, monotonic_ns: u64, unix_ns: i64) -> Block {
+        let anchor = WallAnchor { monotonic_ns: U64::new(monotonic_ns), unix_ns: I64::new(unix_ns) };
+        self.flags |= BlockFlags::WALL_ANCHOR;
+        self.ops.push(Op::Note { kind: Kind::WallAnchor as u8, payload: anchor.as_bytes().to_vec() });
+        self
+    }
+
+    pub(super) fn status(self, code: StatusCode, text: &str) -> Block {
+        let mut payload = Vec::new();
+        Status::encode(code, text, &mut payload);
+        self.note(Kind::Status as u8, &payload)
+    }
+
+    pub(super) fn note(mut self, kind: u8, payload: &[u8]) -> Block {
+        self.ops.push(Op::Note { kind, payload: payload.to_vec() });
+        self
+    }
+
+    /// A shard's bytes as they are.
+    pub(super) fn shard(mut self, bytes: Vec<u8>) -> Block {
+        self.ops.push(Op::Shard(bytes));
+        self
+    }
+
+    pub(super) fn in_flight(mut self, in_flight: u16) -> Block {
+        self.in_flight = in_flight;
+        self
+    }
+
+    pub(super) fn flags(mut self, flags: u16) -> Block {
+        self.flags |= flags;
+        self
+    }
+
+    pub(super) fn capacity(mut self, capacity: usize) -> Block {
+        self.capacity = capacity;
+        self
+    }
+}
+
+/// One segment's bytes, and where its blocks stand.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    pub(super) index: u64,
+    pub(super) id: u64,
+    pub(super) bytes: Vec<u8>,
+    /// Where each block stands, block 0 first.
+    pub(super) offsets: Vec<usize>,
+}
+
+impl Image {
+    pub(super) fn file_name(&self) -> String {
+        format!("{:08}.dlog", self.index)
+    }
+
+    /// The bytes of the `n`th block, block 0 included.
+    pub(super) fn block(&mut self, n: usize) -> &mut [u8] {
+        let end = self.offsets.get(n + 1).copied().unwrap_or(self.bytes.len());
+        &mut self.bytes[self.offsets[n]..end]
+    }
+
+    pub(super) fn write(&self, directory: &Path) {
+        std::fs::write(directory.join(self.file_name()), &self.bytes).expect("write a segment");
+    }
+}
+
+/// A run as a writer would make it: block numbers, rows and counts are kept.
+#[derive(Clone, Debug)]
+pub(super) struct TestRun {
+    name: u8,
+    pub(super) segments: Vec<Image>,
+    pub(super) next_block: u64,
+    producers: BTreeMap<u32, ProducerRow>,
+    writer_records: u64,
+}
+
+impl TestRun {
+    /// A run whose id is `name` sixteen times.
+    pub(super) fn new(name: u8) -> TestRun {
+        TestRun { name, segments: Vec::new(), next_block: 0, producers: BTreeMap::new(), writer_records: 0 }
+    }
+
+    /// A run with one segment, the log's first.
+    pub(super) fn with_segment(name: u8) -> TestRun {
+        let mut run = TestRun::new(name);
+        run.segment(1);
+        run
+    }
+
+    /// Begins a segment.
+    pub(super) fn segment(&mut self, index: u64) -> &mut TestRun {
+        let header = SegmentHeader {
+            log: LogId([9; 16]),
+            run: RunId([self.name; 16]),
+            recovers: None,
+            boot: [8; 16],
+            index,
+            previous_segment_id: self.segments.last().map_or(0, |image| image.id),
+            block_bytes: 4096,
+            message_bytes_max: 2000,
+            incompatible_features: 0,
+            compatible_features: 0,
+            service: "shop".into(),
+        };
+        self.segment_with(header)
+    }
+
+    pub(super) fn segment_with(&mut self, header: SegmentHeader) -> &mut TestRun {
+        let id = u64::from(self.name) << 32 | header.index;
+        self.segments.push(Image { index: header.index, id, bytes: Vec::new(), offsets: Vec::new() });
+        let mut payload = Vec::new();
+        header.encode(&mut payload);
+        let mut block = Block::new().note(Kind::Segment as u8, &payload).anchor(1_000, 1_000_001_000);
+        for row in self.producers.values() {
+            let mut payload = Vec::new();
+            row.encode(&mut payload);
+            block = block.note(Kind::ProducerRow as u8, &payload);
+        }
+        self.put(&block.flags(BlockFlags::SEGMENT_HEADER), self.next_block);
+        self
+    }
+
+    /// Appends a block.
+    pub(super) fn block(&mut self, block: Block) -> &mut TestRun {
+        self.put(&block, self.next_block);
+        self.next_block += 1;
+        self
+    }
+
+    /// Ends all producers, and the run.
+    pub(super) fn close(&mut self) -> &mut TestRun {
+        let mut ends = Block::new();
+        for &producer in self.producers.keys() {
+            ends = ends.end(producer);
+        }
+        self.block(ends);
+        self.block(Block::new().flags(BlockFlags::CLEAN_END))
+    }
+
+    /// Copies the blocks from number `first` on into a fresh segment, as after an error of the device: same numbers,
+    /// same bytes.
+    pub(super) fn again(&mut self, first_block_of_segment: usize, index: u64) -> &mut TestRun {
+        let old = self.segments.last().expect("a segment").clone();
+        let next_block = self.next_block;
+        let moved = (old.offsets.len() - first_block_of_segment) as u64;
+        self.next_block -= moved;
+        self.segment(index);
+        let image = self.segments.last_mut().expect("a segment");
+        for n in first_block_of_segment..old.offsets.len() {
+            let mut block = old.clone().block(n).to_vec();
+            let offset = image.bytes.len();
+            image.offsets.push(offset);
+            reseal(&mut block, offset, |header| header.segment_id = U64::new(image.id));
+            image.bytes.extend_from_slice(&block);
+        }
+        self.next_block = next_block;
+        self
+    }
+
+    pub(super) fn last(&mut self) -> &mut Image {
+        self.segments.last_mut().expect("a segment")
+    }
+
+    pub(super) fn write(&self, directory: &Path) {
+        self.segments.iter().for_each(|image| image.write(directory));
+    }
+
+    fn put(&mut self, block: &Block, number: u64) {
+        let mut shards = Shards::default();
+        let before = self.producers.clone();
+        let mut named = std::collections::BTreeSet::new();
+        for op in &block.ops {
+            match op {
+                Op::Record { producer, ns, kind, flags, payload } => {
+                    let row = self.producers.entry(*producer).or_insert_with(|| fresh_row(*producer));
+                    if named.insert(*producer) {
+                        let mut payload = Vec::new();
+                        before.get(producer).unwrap_or(&fresh_row(*producer)).encode(&mut payload);
+                        shards.add(WRITER_PRODUCER, self.writer_records, *ns, Kind::ProducerRow as u8, 0, &payload);
+                        self.writer_records += 1;
+                    }
+                    shards.add(*producer, row.next_sequence, *ns, *kind, *flags, payload);
+                    row.next_sequence += 1;
+                    row.records += 1;
+                }
+                Op::Lose { producer, count } => {
+                    let row = self.producers.entry(*producer).or_insert_with(|| fresh_row(*producer));
+                    row.next_sequence += count;
+                    row.dropped += count;
+                }
+                Op::End { producer } => {
+                    let row = &self.producers[producer];
+                    let mut payload = Vec::new();
+                    row.encode(&mut payload);
+                    shards.add(WRITER_PRODUCER, self.writer_records, shards.last_ns, 5, 0, &payload);
+                    self.writer_records += 1;
+                }
+                Op::Note { kind, payload } => {
+                    shards.add(WRITER_PRODUCER, self.writer_records, shards.last_ns, *kind, 0, payload);
+                    self.writer_records += 1;
+                }
+                Op::Shard(bytes) => shards.raw(bytes),
+            }
+        }
+        for op in &block.ops {
+            if let Op::End { producer } = op {
+                self.producers.remove(producer);
+            }
+        }
+        let image = self.segments.last_mut().expect("a segment");
+        let offset = image.bytes.len();
+        image.offsets.push(offset);
+        let bytes = shards.seal(block, image.id, number, offset);
+        image.bytes.extend_from_slice(&bytes);
+    }
+}
+
+fn fresh_row(id: u32) -> ProducerRow {
+    ProducerRow {
+        id,
+        tid: 100 + id,
+        next_sequence: 0,
+        records: 0,
+        dropped: 0,
+        overwritten: 0,
+        unwritten: 0,
+        name: format!("worker-{id}"),
+    }
+}
+
+/// Changes a block's header and seals it for `offset`.
+pub(super) fn reseal(block: &mut [u8], offset: usize, change: impl FnOnce(&mut BlockHeader)) {
+    use zerocopy::FromBytes;
+    let mut header = BlockHeader::read_from_prefix(block).expect("a header").0;
+    change(&mut header);
+    let valid = (header.valid.get() as usize).min(block.len() - BLOCK_HEADER_BYTES);
+    header.seal(&block[BLOCK_HEADER_BYTES..BLOCK_HEADER_BYTES + valid], offset as u64);
+    block[..BLOCK_HEADER_BYTES].copy_from_slice(header.as_bytes());
+}
+
+#[derive(Default)]
+struct Shards {
+    payload: Vec<u8>,
+    /// The open shard: where it begins, and its header.
+    open: Option<(usize, ShardHeader)>,
+    next_sequence: u64,
+    shards: u32,
+    records: u32,
+    bounds: Option<(u64, u64)>,
+    last_ns: u64,
+}
+
+impl Shards {
+    fn add(&mut self, producer: u32, sequence: u64, ns: u64, kind: u8, flags: u8, payload: &[u8]) {
+        let fits = |header: &ShardHeader| header.producer.get() == producer && self.next_sequence == sequence;
+        if !self.open.as_ref().is_some_and(|(_, header)| fits(header)) {
+            self.close();
+            self.open = Some((self.payload.len(), ShardHeader::plain(producer, sequence)));
+            self.payload.resize(self.payload.len() + size_of::<ShardHeader>(), 0);
+        }
+        self.next_sequence = sequence + 1;
+        let header = RecordHeader {
+            length: U32::new(payload.len() as u32),
+            kind,
+            level: if producer == WRITER_PRODUCER { 0 } else { 3 },
+            flags,
+            reserved: 0,
+            timestamp_ns: U64::new(ns),
+        };
+        self.payload.extend_from_slice(header.as_bytes());
+        self.payload.extend_from_slice(payload);
+        self.payload.resize(self.payload.len() + padded(payload.len()) - payload.len(), 0);
+        if let Some((_, shard)) = &mut self.open {
+            shard.records += U32::new(1);
+        }
+        self.records += 1;
+        if producer != WRITER_PRODUCER {
+            let (first, last) = self.bounds.unwrap_or((ns, ns));
+            self.bounds = Some((first.min(ns), last.max(ns)));
+            self.last_ns = ns;
+        }
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.close();
+        self.payload.extend_from_slice(bytes);
+        self.shards += 1;
+    }
+
+    fn close(&mut self) {
+        if let Some((start, mut header)) = self.open.take() {
+            header.valid = U32::new((self.payload.len() - start - size_of::<ShardHeader>()) as u32);
+            header.encode(&mut self.payload[start..]);
+            self.shards += 1;
+        }
+    }
+
+    fn seal(mut self, block: &Block, segment_id: u64, number: u64, offset: usize) -> Vec<u8> {
+        self.close();
+        let capacity = (BLOCK_HEADER_BYTES + self.payload.len()).next_multiple_of(GRID_BYTES).max(block.capacity);
+        let (first_ns, last_ns) = self.bounds.unwrap_or((self.last_ns, self.last_ns));
+        let mut header = BlockHeader {
+            capacity: U32::new(capacity as u32),
+            valid: U32::new(self.payload.len() as u32),
+            magic: BLOCK_MAGIC,
+            header_crc: U32::ZERO,
+            payload_crc: U32::ZERO,
+            flags: U16::new(block.flags),
+            in_flight: U16::new(block.in_flight),
+            segment_id: U64::new(segment_id),
+            sequence: U64::new(number),
+            first_ns: U64::new(first_ns),
+            last_ns: U64::new(last_ns),
+            records: U32::new(self.records),
+            shards: U32::new(self.shards),
+        };
+        header.seal(&self.payload, offset as u64);
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.payload);
+        bytes.resize(capacity, 0);
+        bytes
+    }
+}
+
+/// An empty directory that vanishes with its test.
+pub(super) fn directory() -> TempDir {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    std::fs::create_dir_all(&target).expect("create target");
+    tempfile::Builder::new().prefix("diolog-reader-").tempdir_in(target).expect("create a directory")
+}

@@ -1,0 +1,147 @@
+//! Which block numbers of a run are missing, and what the good blocks testify of them.
+//!
+//! A good block `s` with `in_flight` `f` says that all blocks below `s - f` were durable when it was submitted. So a
+//! missing block below that is lost; one above it was never acknowledged and is a hole, or, behind the last good
+//! block, torn. Numbers arrive in increasing order.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crate::format::IN_FLIGHT_UNKNOWN;
+
+/// Missing stretches whose fate is open, at most: one for each block that can be in flight.
+const OPEN_MAX: usize = IN_FLIGHT_UNKNOWN as usize;
+
+/// A stretch of missing block numbers, and where they should have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing<P> {
+    pub(super) numbers: Range<u64>,
+    pub(super) place: P,
+}
+
+impl<P> Missing<P> {
+    pub(super) fn blocks(&self) -> u64 {
+        self.numbers.end - self.numbers.start
+    }
+}
+
+/// What became of a missing stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lost,
+    Hole,
+    Torn,
+}
+
+/// The account of one run's block numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Testimony<P> {
+    /// All below this was durable.
+    durable_below: u64,
+    last_good: Option<u64>,
+    open: VecDeque<Missing<P>>,
+}
+
+impl<P> Default for Testimony<P> {
+    fn default() -> Testimony<P> {
+        Testimony { durable_below: 0, last_good: None, open: VecDeque::new() }
+    }
+}
+
+impl<P: Clone> Testimony<P> {
+    /// All blocks below this number were durable.
+    pub(super) fn durable_below(&self) -> u64 {
+        self.durable_below
+    }
+
+    pub(super) fn last_good(&self) -> Option<u64> {
+        self.last_good
+    }
+
+    /// Notes that `numbers` are missing. Returns a stretch that gave way, with its fate, where too many are open.
+    pub(super) fn miss(&mut self, numbers: Range<u64>, place: P) -> Option<(Fate, Missing<P>)> {
+        self.open.push_back(Missing { numbers, place });
+        if self.open.len() <= OPEN_MAX {
+            return None;
+        }
+        self.open.pop_front().map(|missing| (Fate::Hole, missing))
+    }
+
+    /// Hears a good block, and says which stretches it proves lost.
+    pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut lost: impl FnMut(Missing<P>)) {
+        self.last_good = Some(number);
+        if in_flight == IN_FLIGHT_UNKNOWN {
+            return;
+        }
+        self.durable_below = self.durable_below.max(number.saturating_sub(u64::from(in_flight)));
+        while let Some(missing) = self.open.front_mut() {
+            if missing.numbers.start >= self.durable_below {
+                break;
+            }
+            let end = missing.numbers.end.min(self.durable_below);
+            let proved = Missing { numbers: missing.numbers.start..end, place: missing.place.clone() };
+            missing.numbers.start = end;
+            if missing.numbers.is_empty() {
+                self.open.pop_front();
+            }
+            lost(proved);
+        }
+    }
+
+    /// What becomes of the stretches that no block testifies of, if the run ends here.
+    pub(super) fn rest(&self) -> impl Iterator<Item = (Fate, &Missing<P>)> {
+        self.open.iter().map(|missing| {
+            let behind = self.last_good.is_none_or(|last| missing.numbers.start > last);
+            (if behind { Fate::Torn } else { Fate::Hole }, missing)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hear(testimony: &mut Testimony<()>, number: u64, in_flight: u16) -> Vec<Range<u64>> {
+        let mut lost = Vec::new();
+        testimony.hear(number, in_flight, |missing| lost.push(missing.numbers));
+        lost
+    }
+
+    #[test]
+    fn a_missing_block_within_in_flight_is_a_hole_until_a_later_block_testifies() {
+        let mut testimony = Testimony::default();
+        assert!(hear(&mut testimony, 0, 0).is_empty());
+        assert_eq!(testimony.miss(1..3, ()), None);
+        assert_eq!(hear(&mut testimony, 3, 2), [] as [Range<u64>; 0]);
+        assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
+        assert_eq!(hear(&mut testimony, 4, 2), [1..2], "block 4 knows that block 1 was durable");
+        assert_eq!(hear(&mut testimony, 5, 0), [2..3]);
+        assert_eq!(testimony.rest().count(), 0);
+    }
+
+    #[test]
+    fn what_is_missing_behind_the_last_good_block_is_torn() {
+        let mut testimony = Testimony::default();
+        hear(&mut testimony, 0, 0);
+        testimony.miss(1..2, ());
+        assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Torn]);
+    }
+
+    #[test]
+    fn an_unknown_in_flight_testifies_nothing() {
+        let mut testimony = Testimony::default();
+        testimony.miss(0..100, ());
+        assert!(hear(&mut testimony, 100, IN_FLIGHT_UNKNOWN).is_empty());
+        assert_eq!(testimony.durable_below(), 0);
+    }
+
+    #[test]
+    fn open_stretches_are_bounded() {
+        let mut testimony = Testimony::default();
+        for number in 0..OPEN_MAX as u64 {
+            assert_eq!(testimony.miss(2 * number..2 * number + 1, ()), None);
+        }
+        let (fate, missing) = testimony.miss(1 << 30..(1 << 30) + 1, ()).expect("one gives way");
+        assert_eq!((fate, missing.numbers), (Fate::Hole, 0..1));
+    }
+}

@@ -1,0 +1,108 @@
+//! Recomputing from the files alone what was kept and what was lost.
+//!
+//! The ledger compares counts; here the records themselves are looked at as well: that each shard holds what it says,
+//! that no time lies outside its block's bounds, and that a producer's times never go back.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+use super::block::{Loaded, Messages};
+use super::ledger::Ledger;
+use super::report::{Report, Severity, Verdict};
+use super::run::Place;
+use super::walk::{Step, Walk};
+
+/// Producers whose times are compared at once; further ones are checked inside each block only.
+const PRODUCERS_MAX: usize = 1 << 17;
+
+/// What [`verify()`] found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verification {
+    /// What the files prove.
+    pub verdict: Verdict,
+    /// Rows for every run and producer, blocks by outcome, findings.
+    pub report: Report,
+}
+
+/// Verifies the log at `path`, a directory or one segment file: reads every block, and checks that the account of
+/// every producer adds up. Memory is bounded, and files are read once, from front to back.
+///
+/// # Errors
+/// [`Error::NotALog`] for what holds no segment that can be read, with what it is instead; [`Error::Io`] where it
+/// cannot be opened. What cannot be read in the middle is a finding.
+pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
+    verify_with(path.as_ref(), false)
+}
+
+pub(super) fn verify_with(path: &Path, durable: bool) -> Result<Verification> {
+    let mut walk = Walk::open(path, durable, 0, false)?;
+    let mut block = Loaded::default();
+    let mut last_ns = HashMap::new();
+    loop {
+        match walk.next(&mut block) {
+            Ok(Step::Block(place)) => check(&place, &block, &mut last_ns, &mut walk.ledger),
+            Ok(Step::RunEnd) => last_ns.clear(),
+            Ok(Step::EndOfNow) => break,
+            Err(error) => {
+                let (path, offset) = match &error {
+                    Error::Io { path, offset, .. } => (path.clone(), *offset),
+                    _ => (path.to_owned(), None),
+                };
+                walk.ledger.report.find(Severity::Lost, path, offset, error.to_string());
+            }
+        }
+    }
+    let report = walk.ledger.report;
+    Ok(Verification { verdict: report.verdict(), report })
+}
+
+/// Looks at every record of a good block.
+fn check(place: &Place, block: &Loaded, last_ns: &mut HashMap<u32, u64>, ledger: &mut Ledger) {
+    let bounds = place.header.first_ns.get()..=place.header.last_ns.get();
+    let payload = block.payload();
+    let mut faults = Vec::new();
+    let (mut records, mut skipped, mut unreadable) = (0, 0, 0);
+    for shard in &block.shards {
+        let id = shard.producer.id;
+        let mut last = last_ns.get(&id).copied().unwrap_or(0);
+        let (mut out_of_bounds, mut went_back) = (false, false);
+        let mut messages = Messages::of(shard);
+        while let Some(message) = messages.next(payload) {
+            let ns = message.timestamp_ns;
+            records += 1;
+            out_of_bounds |= !bounds.contains(&ns);
+            went_back |= ns < last;
+            last = last.max(ns);
+            ledger.report.truncated += u64::from(message.is_truncated());
+        }
+        skipped += messages.skipped;
+        unreadable += messages.unreadable;
+        if last_ns.len() < PRODUCERS_MAX || last_ns.contains_key(&id) {
+            last_ns.insert(id, last);
+        }
+        if out_of_bounds {
+            faults.push(format!("producer {id} has a record outside the time that its block claims"));
+        }
+        if went_back {
+            faults.push(format!("producer {id} has times that go back"));
+        }
+    }
+    let (claimed_records, claimed_shards) = (place.header.records.get(), place.header.shards.get());
+    if block.unreadable == 0
+        && (u64::from(claimed_records) != block.records_found || u64::from(claimed_shards) != block.shards_found)
+    {
+        faults.push(format!(
+            "the block claims {claimed_records} records in {claimed_shards} shards, and holds {} in {}",
+            block.records_found, block.shards_found
+        ));
+    }
+    ledger.report.records += records;
+    ledger.count_records(skipped, unreadable);
+    if !faults.is_empty() {
+        let spot = ledger.spot(place.segment, place.offset);
+        faults.into_iter().for_each(|fault| ledger.contradiction(&spot, fault));
+    }
+}

@@ -1,0 +1,331 @@
+//! The way through a log: every good block once, run by run, in the order of their numbers, with all else accounted
+//! for in the [`Ledger`].
+//!
+//! Shared by the reader, which merges what it gets and may come back for more, and by `verify`, which does neither.
+//! A block that is not there yet, in the last segment of a log that may be in use, is not the end of what can be
+//! read: see [`Walk::may_still_come`].
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::IN_FLIGHT_UNKNOWN;
+
+use super::block::{Loaded, Note};
+use super::files::{Depth, Inspected, LogFiles, not_a_log};
+use super::ledger::Ledger;
+use super::record::{Anchors, RunContext, RunId};
+use super::report::Severity;
+use super::run::{Item, Place, Run, RunScan, runs_of};
+
+/// How far behind the last block a growing segment is searched: blocks complete out of order, and this is more than
+/// can be in flight by default (4 blocks of 1 MiB).
+const TAIL_HORIZON: u64 = 4 << 20;
+
+/// A block in flight is durable within milliseconds: a gap at the end of a log is looked at this often, a
+/// millisecond apart, before it is taken for what a crash left.
+const SECOND_LOOKS: u32 = 20;
+
+/// What a step of the walk came to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A good block.
+    Block(Place),
+    /// All blocks of the run have been given; another run follows.
+    RunEnd,
+    /// Nothing more now.
+    EndOfNow,
+}
+
+/// A walk through a log.
+#[derive(Debug)]
+pub(super) struct Walk {
+    files: LogFiles,
+    pub(super) ledger: Ledger,
+    /// The run that is read, and what its records share.
+    run: Option<Run>,
+    pub(super) context: RunContext,
+    scan: RunScan,
+    /// The runs behind it.
+    later: VecDeque<Run>,
+    /// Bytes of blocks to plan ahead.
+    lookahead: u64,
+    /// Whether the caller may come back for more.
+    may_grow: bool,
+    /// Whether it did.
+    following: bool,
+    second_looks: u32,
+}
+
+impl Walk {
+    /// Opens the log at `path`: looks at the first block of every file.
+    pub(super) fn open(path: &Path, sync: bool, lookahead: u64, may_grow: bool) -> Result<Walk> {
+        let mut walk = Walk {
+            files: LogFiles::open(path, sync)?,
+            ledger: Ledger::default(),
+            run: None,
+            context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
+            scan: RunScan::default(),
+            later: VecDeque::new(),
+            lookahead,
+            may_grow,
+            following: false,
+            second_looks: SECOND_LOOKS,
+        };
+        walk.discover()?;
+        Ok(walk)
+    }
+
+    /// The smallest timestamp in blocks still to come, as far as the plan knows.
+    pub(super) fn min_ns(&self) -> Option<u64> {
+        self.scan.min_ns()
+    }
+
+    /// Goes on to the next good block, and leaves it in `loaded`.
+    ///
+    /// After an error the block that could not be read has been passed over.
+    pub(super) fn next(&mut self, loaded: &mut Loaded) -> Result<Step> {
+        loop {
+            if self.run.is_none() && !self.next_run() {
+                return Ok(Step::EndOfNow);
+            }
+            let Some(run) = &self.run else { return Ok(Step::EndOfNow) };
+            let grows = self.may_grow && self.later.is_empty();
+            let horizon = grows.then_some(if self.following { TAIL_HORIZON } else { u64::MAX });
+            self.scan.fill(&self.files, run, self.lookahead, horizon)?;
+            match self.scan.front() {
+                None if grows => {
+                    self.ledger.settle(&[], self.scan.trailing());
+                    return Ok(Step::EndOfNow);
+                }
+                None => {
+                    self.ledger.finish_run();
+                    self.run = None;
+                    return Ok(Step::RunEnd);
+                }
+                Some(Item::Block { .. }) => {
+                    if let Some(step) = self.block(loaded, grows)? {
+                        return Ok(step);
+                    }
+                }
+                Some(_) => self.boundary(loaded)?,
+            }
+            // The minimum of what is to come includes what follows the front.
+        }
+    }
+
+    /// Comes back after [`Step::EndOfNow`]: what has been written since is found by the next step.
+    pub(super) fn resume(&mut self) -> Result<()> {
+        self.following = true;
+        self.ledger.unsettle();
+        self.scan.rewind();
+        self.discover()
+    }
+
+    /// Looks for files that are new, or have been put to use.
+    fn discover(&mut self) -> Result<()> {
+        let listed = self.files.list()?;
+        let newest = listed.last().map(|(number, _)| *number);
+        let mut segments = Vec::new();
+        let mut refused = None;
+        self.ledger.report.prepared_files = 0;
+        for (number, path) in listed {
+            let depth = if self.following && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
+            let inspected = match self.files.inspect(number, &path, depth) {
+                // Removed by retention since it was listed.
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && number > 0 => {
+                    continue;
+                }
+                inspected => inspected?,
+            };
+            match inspected {
+                Inspected::Segment(segment) => segments.push(segment),
+                Inspected::Prepared => {
+                    self.ledger.report.prepared_files += 1;
+                    continue;
+                }
+                Inspected::Newer(what) => {
+                    self.ledger.report.newer_files += 1;
+                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
+                    refused.get_or_insert((path.clone(), what));
+                }
+                Inspected::Unreadable(what) => {
+                    self.ledger.report.unreadable_files += 1;
+                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
+                    refused.get_or_insert((path.clone(), what));
+                }
+            }
+            self.files.settle(&path);
+        }
+        let nothing = segments.is_empty() && self.run.is_none() && self.ledger.report.runs.is_empty();
+        if let Some((path, what)) = refused.filter(|_| nothing && self.ledger.report.prepared_files == 0) {
+            return Err(not_a_log(&path, what));
+        }
+        for mut run in runs_of(segments) {
+            let last = self.later.back_mut().or(self.run.as_mut());
+            match last.filter(|last| last.id == run.id) {
+                Some(last) => last.segments.append(&mut run.segments),
+                None => self.later.push_back(run),
+            }
+        }
+        Ok(())
+    }
+
+    fn next_run(&mut self) -> bool {
+        let Some(run) = self.later.pop_front() else { return false };
+        self.ledger.start_run(&run);
+        self.context = RunContext { id: run.id, anchors: Anchors::default() };
+        self.scan = RunScan::default();
+        self.run = Some(run);
+        true
+    }
+
+    /// Takes the beginning or the end of a segment off the plan.
+    fn boundary(&mut self, loaded: &mut Loaded) -> Result<()> {
+        match self.scan.take() {
+            Some(Item::Start { segment, file }) => {
+                let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
+                let mut block_0 = None;
+                if let Some(header) = &info.block_0
+                    && loaded.read(&file, 0, header)?
+                {
+                    loaded.take_apart(header, |who| self.ledger.producer(who));
+                    add_anchors(&mut self.context, loaded);
+                    block_0 = Some(&*loaded);
+                }
+                self.ledger.start_segment(info, segment == 0, block_0);
+            }
+            Some(Item::End { segment, debris }) => self.ledger.end_segment(segment, debris),
+            Some(Item::Block { .. }) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Handles the block at the plan's front. `None`: it was passed over.
+    fn block(&mut self, loaded: &mut Loaded, grows: bool) -> Result<Option<Step>> {
+        let Some(Item::Block { place, twins, .. }) = self.scan.front() else { return Ok(None) };
+        let number = place.number();
+        let expected = self.ledger.expected().unwrap_or(number);
+        if number < expected {
+            if let Some(Item::Block { twins, debris, .. }) = self.scan.take() {
+                self.ledger.duplicates(1 + twins.len() as u64, &debris);
+            }
+            return Ok(None);
+        }
+        let mut error = None;
+        let mut good = None;
+        for place in std::iter::once(place).chain(twins) {
+            match loaded.read(&place.file, place.offset, &place.header) {
+                Ok(true) => {
+                    good = Some(place.clone());
+                    break;
+                }
+                Ok(false) => {}
+                Err(failed) => error = Some(failed),
+            }
+        }
+        let is_whole = good.is_some() && number == expected;
+        if grows && !is_whole && error.is_none() {
+            match self.may_still_come(expected, good.as_ref()) {
+                Wait::No => {}
+                Wait::Look => {
+                    self.second_looks -= 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                    self.scan.rewind();
+                    return Ok(None);
+                }
+                Wait::EndOfNow => {
+                    let torn = self.torn_tail();
+                    self.ledger.settle(&torn, self.scan.trailing());
+                    return Ok(Some(Step::EndOfNow));
+                }
+            }
+        }
+        let Some(Item::Block { place, twins, debris }) = self.scan.take() else { return Ok(None) };
+        match good {
+            Some(good) => {
+                loaded.take_apart(&good.header, |who| self.ledger.producer(who));
+                add_anchors(&mut self.context, loaded);
+                self.ledger.good(&good, &debris, loaded);
+                self.ledger.duplicates(twins.len() as u64, &Default::default());
+                Ok(Some(Step::Block(good)))
+            }
+            None => {
+                self.ledger.bad(&place, &debris);
+                error.map_or(Ok(None), Err)
+            }
+        }
+    }
+
+    /// Whether the blocks from `missing` on may still come: they stand in the last segment of the log, and nothing
+    /// says that they were durable. (No lock tells whether a writer lives: opening and closing the lock's file in
+    /// the writer's own process would release it.)
+    ///
+    /// A reader that came back waits for them. One that reads for the first time looks twice, then goes on, for they
+    /// may be what a crash left; unless nothing good stands behind them.
+    fn may_still_come(&self, missing: u64, good: Option<&Place>) -> Wait {
+        let Some(Item::Block { place, .. }) = self.scan.front() else { return Wait::No };
+        let last = self.run.as_ref().map_or(0, |run| run.segments.len());
+        let testified = self.ledger.durable_below() > missing
+            || good.is_some_and(|good| testifies(good, missing))
+            || self
+                .scan
+                .behind_front()
+                .any(|item| matches!(item, Item::Block { place, .. } if testifies(place, missing)));
+        if place.segment + 1 < last || testified {
+            Wait::No
+        } else if self.following || (good.is_none() && !self.good_behind_front()) {
+            Wait::EndOfNow
+        } else if self.second_looks > 0 {
+            Wait::Look
+        } else {
+            Wait::No
+        }
+    }
+
+    fn good_behind_front(&self) -> bool {
+        let mut scratch = Loaded::default();
+        self.scan.behind_front().any(|item| match item {
+            Item::Block { place, .. } => scratch.read(&place.file, place.offset, &place.header).unwrap_or(false),
+            _ => false,
+        })
+    }
+
+    /// The planned blocks: at the end of now, none of them is good.
+    fn torn_tail(&self) -> Vec<Place> {
+        self.scan
+            .front()
+            .into_iter()
+            .chain(self.scan.behind_front())
+            .filter_map(|item| match item {
+                Item::Block { place, .. } => Some(place.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// What to do about a block that is not there.
+enum Wait {
+    /// Pass over it.
+    No,
+    /// Look again.
+    Look,
+    /// Nothing more now.
+    EndOfNow,
+}
+
+/// Whether `place` says that block `number` was durable before it.
+fn testifies(place: &Place, number: u64) -> bool {
+    let in_flight = place.header.in_flight.get();
+    in_flight != IN_FLIGHT_UNKNOWN && place.number().saturating_sub(u64::from(in_flight)) > number
+}
+
+fn add_anchors(context: &mut RunContext, loaded: &Loaded) {
+    for note in &loaded.notes {
+        if let Note::Anchor(anchor) = note {
+            context.anchors.add(*anchor);
+        }
+    }
+}
