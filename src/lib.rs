@@ -38,8 +38,8 @@ pub use level::{Level, ParseLevelError};
 pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;
-pub use stats::{Distribution, ProducerStats, State, Stats};
 pub use reader::{
     BlockCounts, Finding, LogInfo, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport,
     SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
+pub use stats::{Distribution, ProducerStats, State, Stats};
