@@ -17,6 +17,13 @@ pub(super) struct Direct {
     failed: FailedFiles,
 }
 
+impl Direct {
+    /// One that knows what has failed before it.
+    pub(super) fn after(failed: FailedFiles) -> Direct {
+        Direct { failed }
+    }
+}
+
 impl Operation for Direct {
     /// Each write is durable by itself, so that there is nothing to gain from taking several.
     const BATCH_MAX: usize = 1;

@@ -31,6 +31,14 @@ impl FailedFiles {
     }
 }
 
+impl Clone for FailedFiles {
+    fn clone(&self) -> FailedFiles {
+        FailedFiles {
+            entries: self.entries.iter().map(|(file, error)| (Weak::clone(file), copy_error(error))).collect(),
+        }
+    }
+}
+
 /// The same error once more: `io::Error` cannot be cloned.
 pub(super) fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {

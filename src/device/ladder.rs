@@ -9,17 +9,19 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::buffer::AlignedBuffer;
 use crate::format::GRID_BYTES;
 use crate::sys;
 use crate::{Error, Result};
 
-use super::Device;
 use super::buffered::Buffered;
 use super::direct::{Direct, write_whole};
 use super::threaded::Threaded;
+use super::uring::Uring;
+use super::{BlockWrite, Device, HelperStart};
 
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,36 +110,56 @@ pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<Ru
     if preference == DevicePreference::Buffered {
         return Ok(RungReport { rung: Rung::Buffered, reasons: vec!["direct: not wanted (device = buffered)".into()] });
     }
-    if let Some(reason) = why_not_direct(directory, &file)? {
-        return match preference {
-            DevicePreference::Auto => {
-                Ok(RungReport { rung: Rung::Buffered, reasons: vec![format!("direct: {reason}")] })
-            }
-            _ => {
-                Err(refuse(preference, &reason, "log to a directory on a file system with direct I/O (ext4, xfs), or"))
-            }
-        };
+    let file = match direct_file(directory, &file)? {
+        Ok(file) => file,
+        Err(reason) if preference == DevicePreference::Auto => {
+            return Ok(RungReport { rung: Rung::Buffered, reasons: vec![format!("direct: {reason}")] });
+        }
+        Err(reason) => {
+            return Err(refuse(
+                preference,
+                &reason,
+                "log to a directory on a file system with direct I/O (ext4, xfs), or",
+            ));
+        }
+    };
+    if preference == DevicePreference::Pwrite {
+        return Ok(RungReport { rung: Rung::Direct, reasons: vec!["io_uring: not wanted (device = pwrite)".into()] });
     }
-    match preference {
-        DevicePreference::IoUring => Err(refuse(preference, "io_uring is not there", "use \"direct\", or")),
-        _ => Ok(RungReport { rung: Rung::Direct, reasons: Vec::new() }),
+    match why_not_uring(file) {
+        None => Ok(RungReport { rung: Rung::IoUring, reasons: Vec::new() }),
+        Some(reason) if preference == DevicePreference::IoUring => {
+            Err(refuse(preference, &format!("io_uring: {reason}"), "allow it, or use \"direct\", or"))
+        }
+        Some(reason) => Ok(RungReport { rung: Rung::Direct, reasons: vec![format!("io_uring: {reason}")] }),
     }
 }
 
 /// Makes the device for the rung that [`probe`] chose, or a lower one where the kernel now refuses it. Called on the
 /// writer thread once it is where it will stay.
 ///
-/// `helper_start` is what a helper thread does first: it inherits the writer's CPU, and must leave it.
+/// `buffers` are those that blocks will be written from; others work too, but slower on rung 1. `helper_start` is what
+/// a helper thread does first: it inherits the writer's CPU, and must leave it.
 ///
 /// # Errors
 /// The operating system's, if it has no thread or memory to give.
 pub(crate) fn create(
     report: &RungReport,
     in_flight_max: usize,
-    _buffers: &mut [AlignedBuffer],
-    helper_start: impl FnOnce() + Send + 'static,
+    buffers: &mut [AlignedBuffer],
+    helper_start: impl Fn() + Send + Sync + 'static,
 ) -> io::Result<Box<dyn Device>> {
-    let report = report.clone();
+    let helper_start: HelperStart = Arc::new(helper_start);
+    let mut report = report.clone();
+    if report.rung == Rung::IoUring {
+        match Uring::new(report.clone(), in_flight_max, buffers, Arc::clone(&helper_start)) {
+            Ok(device) => return Ok(Box::new(device)),
+            Err(error) => {
+                report.rung = Rung::Direct;
+                report.reasons.push(format!("io_uring: {}", explain(&error)));
+            }
+        }
+    }
     Ok(match report.rung {
         Rung::IoUring | Rung::Direct => {
             Box::new(Threaded::new(Direct::default(), report, in_flight_max, helper_start)?)
@@ -168,20 +190,21 @@ fn create_probe_file(directory: &Path, direct: bool) -> Result<File> {
     Ok(file)
 }
 
-/// Why there is no direct I/O in `directory`; `None` if there is. `file` is one of the same file system.
-fn why_not_direct(directory: &Path, file: &File) -> Result<Option<String>> {
+/// A file without a name in `directory` that has taken a direct write, or the reason why there is none. `file` is one
+/// of the same file system.
+fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File, String>> {
     let name = || sys::file::file_system_name(file);
     match sys::file::direct_alignment(file) {
-        Some(0) => return Ok(Some(format!("the file system ({}) has no direct I/O here", name()))),
+        Some(0) => return Ok(Err(format!("the file system ({}) has no direct I/O here", name()))),
         Some(alignment) if !GRID_BYTES.is_multiple_of(alignment as usize) => {
-            return Ok(Some(format!("the file system ({}) wants writes aligned to {alignment} bytes", name())));
+            return Ok(Err(format!("the file system ({}) wants writes aligned to {alignment} bytes", name())));
         }
         _ => {}
     }
     let file = match create_probe_file(directory, true) {
         Ok(file) => file,
         Err(error) if is_refusal_of_direct(&error) => {
-            return Ok(Some(format!("the file system ({}) refuses O_DIRECT", name())));
+            return Ok(Err(format!("the file system ({}) refuses O_DIRECT", name())));
         }
         Err(error) => return Err(error),
     };
@@ -190,15 +213,47 @@ fn why_not_direct(directory: &Path, file: &File) -> Result<Option<String>> {
     match write_whole(&file, &buffer[..GRID_BYTES], 0, GRID_BYTES) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Ok(Some(format!("the file system ({}) refuses direct writes of {GRID_BYTES} bytes", name())));
+            return Ok(Err(format!("the file system ({}) refuses direct writes of {GRID_BYTES} bytes", name())));
         }
         Err(error) => return Err(io_error(error)),
     }
     // One byte off, in memory and in length: no device takes that without a copy.
     match write_whole(&file, &buffer[1..GRID_BYTES], 0, 1) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
-        Ok(()) => Ok(Some(format!("the file system ({}) ignores O_DIRECT", name()))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Ok(file)),
+        Ok(()) => Ok(Err(format!("the file system ({}) ignores O_DIRECT", name()))),
         Err(error) => Err(io_error(error)),
+    }
+}
+
+/// Why io_uring does not write `file`, which takes direct writes; `None` if it does.
+fn why_not_uring(file: File) -> Option<String> {
+    let buffer = match AlignedBuffer::new(GRID_BYTES, 0) {
+        Ok(buffer) => buffer,
+        Err(error) => return Some(explain(&error)),
+    };
+    let report = RungReport { rung: Rung::IoUring, reasons: Vec::new() };
+    let mut device = match Uring::new(report, 1, std::slice::from_ref(&buffer), Arc::new(|| ())) {
+        Ok(device) => device,
+        Err(error) => return Some(explain(&error)),
+    };
+    device.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: GRID_BYTES, buffer });
+    let mut completions = Vec::new();
+    while completions.is_empty() {
+        device.wait(Duration::from_secs(1));
+        device.reap(&mut completions);
+    }
+    if device.report().rung != Rung::IoUring {
+        return device.report().reasons.first().cloned();
+    }
+    completions.pop().and_then(|completion| completion.result.err()).map(|error| explain(&error))
+}
+
+/// The error, with the likely reason where the kernel does not say.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "operation not permitted (seccomp, or kernel.io_uring_disabled?)".into(),
+        io::ErrorKind::Unsupported => format!("{error} (an old kernel, or seccomp?)"),
+        _ => error.to_string(),
     }
 }
 

@@ -18,8 +18,10 @@
 mod buffered;
 mod direct;
 mod failed;
+mod file_table;
 mod ladder;
 mod threaded;
+mod uring;
 
 use std::fmt;
 use std::fs::File;
@@ -120,6 +122,9 @@ impl fmt::Debug for dyn Device {
         f.debug_struct("Device").field("report", self.report()).finish_non_exhaustive()
     }
 }
+
+/// What a helper thread does first: it inherits the writer's CPU, and must leave it.
+type HelperStart = Arc<dyn Fn() + Send + Sync>;
 
 /// Whether a write refused with this error has left everything as it was, so that it can be tried again.
 fn is_want_of_room(error: &io::Error) -> bool {

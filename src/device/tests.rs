@@ -29,7 +29,7 @@ fn rungs(directory: &Path) -> Vec<Rung> {
 }
 
 /// A buffer of `length` bytes that say where they belong.
-fn filled(length: usize, index: u16) -> AlignedBuffer {
+pub(super) fn filled(length: usize, index: u16) -> AlignedBuffer {
     let mut buffer = AlignedBuffer::new(length, index).unwrap();
     for (position, word) in buffer.chunks_exact_mut(8).enumerate() {
         word.copy_from_slice(&((u64::from(index) << 32) | position as u64).to_le_bytes());
@@ -38,7 +38,7 @@ fn filled(length: usize, index: u16) -> AlignedBuffer {
 }
 
 /// Waits until `count` blocks have completed.
-fn completions(device: &mut dyn Device, count: usize) -> Vec<Completion> {
+pub(super) fn completions(device: &mut dyn Device, count: usize) -> Vec<Completion> {
     let mut completions = Vec::new();
     while completions.len() < count {
         device.wait(Duration::from_secs(1));
@@ -148,18 +148,18 @@ fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
 }
 
 #[test]
-fn misaligned_writes_are_the_callers_fault() {
+fn every_rung_refuses_misaligned_writes_by_a_panic() {
     let directory = directory();
-    let file = segment(directory.path(), "segment", Rung::Buffered);
-    let write = |offset, length, buffer_length| {
-        let buffer = AlignedBuffer::new(buffer_length, 0).unwrap();
-        BlockWrite { token: 0, file: Arc::clone(&file), offset, length, buffer }
-    };
-    write(4096, 4096, 8192).assert_aligned();
-    for (offset, length, buffer_length) in [(512, 4096, 4096), (0, 512, 4096), (0, 0, 4096), (0, 8192, 4096)] {
-        let write = write(offset, length, buffer_length);
-        let outcome = std::panic::catch_unwind(move || write.assert_aligned());
-        assert!(outcome.is_err(), "{length} bytes at {offset} from a buffer of {buffer_length}");
+    for rung in rungs(directory.path()) {
+        let file = segment(directory.path(), &rung.to_string(), rung);
+        for (offset, length, buffer_length) in [(512, 4096, 4096), (0, 512, 4096), (0, 0, 4096), (0, 8192, 4096)] {
+            let mut device = device(rung, 1);
+            let buffer = AlignedBuffer::new(buffer_length, 0).unwrap();
+            let write = BlockWrite { token: 0, file: Arc::clone(&file), offset, length, buffer };
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.submit(write)));
+            assert!(outcome.is_err(), "{rung}: {length} bytes at {offset} from a buffer of {buffer_length}");
+        }
+        assert_eq!(file.metadata().unwrap().len(), 0);
     }
 }
 

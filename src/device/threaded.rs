@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use super::{BlockWrite, Completion, Device, RungReport};
+use super::{BlockWrite, Completion, Device, HelperStart, RungReport};
 
 /// How the helper thread writes.
 pub(super) trait Operation: Send + 'static {
@@ -58,7 +58,7 @@ impl Shared {
 }
 
 impl Threaded {
-    /// Starts the helper thread, which first calls `prepare` (to leave the writer's CPU).
+    /// Starts the helper thread, which first calls `helper_start`.
     ///
     /// # Errors
     /// The operating system's, if it has no thread to give.
@@ -66,7 +66,7 @@ impl Threaded {
         operation: O,
         report: RungReport,
         in_flight_max: usize,
-        prepare: impl FnOnce() + Send + 'static,
+        helper_start: HelperStart,
     ) -> io::Result<Threaded> {
         let in_flight_max = in_flight_max.max(1);
         let shared = Arc::new(Shared {
@@ -82,11 +82,16 @@ impl Threaded {
         let thread = thread::Builder::new().name("diolog-device".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || {
-                prepare();
+                helper_start();
                 run(operation, &shared, in_flight_max);
             }
         })?;
         Ok(Threaded { shared, thread: Some(thread), in_flight_max, report })
+    }
+
+    /// Whether there is something to reap.
+    pub(super) fn has_completed(&self) -> bool {
+        self.shared.completed.load(Ordering::Relaxed)
     }
 }
 
@@ -127,14 +132,14 @@ impl Device for Threaded {
 
     fn reap(&mut self, completions: &mut Vec<Completion>) {
         // Acquire, with the release in `run`.
-        if self.shared.completed.load(Ordering::Relaxed) && self.shared.completed.swap(false, Ordering::Acquire) {
+        if self.has_completed() && self.shared.completed.swap(false, Ordering::Acquire) {
             completions.append(&mut self.shared.lock().completions);
         }
     }
 
     fn wait(&mut self, timeout: Duration) {
         // A completion after this look unparks the thread, which makes the park return at once.
-        if !self.shared.completed.load(Ordering::Relaxed) {
+        if !self.has_completed() {
             thread::park_timeout(timeout);
         }
     }
@@ -168,5 +173,87 @@ impl Drop for Threaded {
             // The helper does not panic; if it did, there is nobody here to tell.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::device::Rung;
+    use crate::device::tests::{completions, filled};
+
+    /// Writes nothing; says what it was given, and takes until told to go on.
+    struct Stalled {
+        given: Sender<u64>,
+        go_on: Receiver<()>,
+    }
+
+    impl Operation for Stalled {
+        const BATCH_MAX: usize = 1;
+
+        fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>) {
+            for write in batch.drain(..) {
+                self.given.send(write.token).unwrap();
+                let _ = self.go_on.recv();
+                completions.push(write.complete(Ok(())));
+            }
+        }
+    }
+
+    fn stalled() -> (Box<Threaded>, Receiver<u64>, Sender<()>) {
+        let (given, was_given) = channel();
+        let (let_go_on, go_on) = channel();
+        let report = RungReport { rung: Rung::Buffered, reasons: Vec::new() };
+        let device = Threaded::new(Stalled { given, go_on }, report, 2, Arc::new(|| ())).unwrap();
+        (Box::new(device), was_given, let_go_on)
+    }
+
+    fn write(token: u64) -> BlockWrite {
+        let file = Arc::new(std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap());
+        BlockWrite { token, file, offset: 0, length: 4096, buffer: filled(4096, 0) }
+    }
+
+    #[test]
+    fn submitting_and_reaping_do_not_wait_for_a_stalled_disk() {
+        let (mut device, was_given, let_go_on) = stalled();
+        let mut reaped = Vec::new();
+        device.submit(write(1));
+        assert_eq!(was_given.recv(), Ok(1));
+        device.submit(write(2));
+        device.reap(&mut reaped);
+        assert!(reaped.is_empty());
+        let_go_on.send(()).unwrap();
+        assert_eq!(completions(&mut *device, 1)[0].token, 1);
+        let_go_on.send(()).unwrap();
+        assert_eq!(completions(&mut *device, 1)[0].token, 2);
+    }
+
+    #[test]
+    fn abandoning_does_not_wait_and_what_has_not_begun_is_not_written() {
+        let (mut device, was_given, let_go_on) = stalled();
+        let (first, second) = (write(1), write(2));
+        let files = [Arc::downgrade(&first.file), Arc::downgrade(&second.file)];
+        device.submit(first);
+        assert_eq!(was_given.recv(), Ok(1));
+        device.submit(second);
+        device.abandon();
+        // The block that is being written is still there, the other is not.
+        assert_eq!(files.each_ref().map(std::sync::Weak::strong_count), [1, 0]);
+        drop(let_go_on);
+        // The helper thread ends, and its operation with it.
+        assert!(was_given.recv().is_err());
+    }
+
+    #[test]
+    fn the_helper_thread_begins_with_what_it_was_given_to_begin_with() {
+        let (begun, has_begun) = channel();
+        let begun = Mutex::new(begun);
+        let report = RungReport { rung: Rung::Buffered, reasons: Vec::new() };
+        let start = move || begun.lock().unwrap().send(thread::current().name().map(str::to_owned)).unwrap();
+        let device = Threaded::new(crate::device::buffered::Buffered::default(), report, 1, Arc::new(start)).unwrap();
+        assert_eq!(has_begun.recv().unwrap().as_deref(), Some("diolog-device"));
+        drop(device);
     }
 }

@@ -5,3 +5,22 @@ pub(crate) mod file;
 pub(crate) mod huge_pages;
 pub(crate) mod memory;
 pub(crate) mod time;
+
+// Where the io-uring crate has the kernel's structures.
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "loongarch64",
+    target_arch = "powerpc64"
+))]
+pub(crate) mod uring;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "loongarch64",
+    target_arch = "powerpc64"
+)))]
+#[path = "../portable/uring.rs"]
+pub(crate) mod uring;

@@ -5,3 +5,4 @@ pub(crate) mod file;
 pub(crate) mod huge_pages;
 pub(crate) mod memory;
 pub(crate) mod time;
+pub(crate) mod uring;

@@ -1,0 +1,361 @@
+//! Rung 1: io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several blocks at a time and needs no
+//! thread of ours; a block is durable when its write completes.
+//!
+//! It is made on the writer thread and used there alone: the ring has a single issuer. If the kernel refuses
+//! submissions at run time, what it has not taken goes to a device of rung 2, and so does everything later; what it
+//! has taken is still awaited here.
+//!
+//! Invariants that the unsafe code rests on:
+//! 1. A block that the kernel may still read lies in `in_flight`, owned, untouched, until its completion has been
+//!    taken. It leaves that place by completing, or by being leaked together with the ring.
+#![allow(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::buffer::AlignedBuffer;
+use crate::format::GRID_BYTES;
+use crate::sys::uring::{Ring, Write};
+
+use super::direct::{Direct, refusal, resume_at};
+use super::failed::{FailedFiles, copy_error};
+use super::file_table::FileTable;
+use super::threaded::Threaded;
+use super::{BlockWrite, Completion, Device, HelperStart, Rung, RungReport, is_want_of_room};
+
+/// How often in a row one block's write may end in EINTR or EAGAIN before that is its error.
+const RETRIES_MAX: u8 = 100;
+
+/// How long the kernel may refuse submissions for want of memory before the device steps down.
+const REFUSAL_MAX: Duration = Duration::from_secs(1);
+
+/// The longest wait while the ring and a helper thread both have blocks, or while the kernel has no memory for one:
+/// neither can wake a thread that waits for the other.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+
+/// A device whose writes are done by the kernel.
+pub(super) struct Uring {
+    /// `None` once the last block that it had has ended after a step down.
+    ring: Option<Ring>,
+    files: FileTable,
+    /// Address and length of each registered buffer, in the order of registration.
+    registered: Vec<(usize, usize)>,
+    /// The blocks that the kernel was, or is about to be, told of; a block's place is the number that it was told.
+    in_flight: Vec<Option<InFlight>>,
+    /// Places of the blocks that the kernel has not taken from the ring's queue, oldest first.
+    pushed: VecDeque<usize>,
+    /// Blocks that have ended, not yet reaped.
+    finished: Vec<Completion>,
+    failed: FailedFiles,
+    /// Since when the kernel has refused every submission.
+    refused_since: Option<Instant>,
+    stepped_down: bool,
+    /// The device of rung 2, once stepped down.
+    lower: Option<Threaded>,
+    helper_start: HelperStart,
+    in_flight_max: usize,
+    report: RungReport,
+}
+
+/// A block that lies with the kernel.
+struct InFlight {
+    write: BlockWrite,
+    /// Bytes that are durable.
+    done: usize,
+    slot: Option<u32>,
+    /// Ends in EINTR or EAGAIN since it last came forward.
+    retries: u8,
+}
+
+impl Uring {
+    /// A device with a ring of its own for the calling thread, and `buffers` registered with the kernel.
+    ///
+    /// # Errors
+    /// The kernel's, if it has no io_uring for us.
+    pub(super) fn new(
+        mut report: RungReport,
+        in_flight_max: usize,
+        buffers: &[AlignedBuffer],
+        helper_start: HelperStart,
+    ) -> io::Result<Uring> {
+        let in_flight_max = in_flight_max.max(1);
+        let mut ring = Ring::new(in_flight_max as u32)?;
+        let mut registered: Vec<_> = buffers.iter().map(|buffer| (buffer.as_ptr().addr(), buffer.len())).collect();
+        if !registered.is_empty()
+            && let Err(error) = ring.register_buffers(&registered)
+        {
+            // Only slower: the kernel pins the memory for each write.
+            report
+                .reasons
+                .push(format!("io_uring: buffers not registered: {error} (raise the limit on locked memory)"));
+            registered.clear();
+        }
+        let files = FileTable::new(&mut ring);
+        Ok(Uring {
+            ring: Some(ring),
+            files,
+            registered,
+            in_flight: Vec::with_capacity(in_flight_max),
+            pushed: VecDeque::with_capacity(in_flight_max),
+            finished: Vec::with_capacity(in_flight_max),
+            failed: FailedFiles::default(),
+            refused_since: None,
+            stepped_down: false,
+            lower: None,
+            helper_start,
+            in_flight_max,
+            report,
+        })
+    }
+
+    /// Whether the kernel has blocks, or will once it is entered.
+    fn is_ring_busy(&self) -> bool {
+        self.ring.is_some() && self.in_flight.iter().any(Option::is_some)
+    }
+
+    /// Puts what is left of the block at `place` into the ring's queue, for the next entry.
+    fn push(&mut self, place: usize) {
+        let (Some(ring), Some(block)) = (&mut self.ring, &self.in_flight[place]) else { return };
+        let bytes = &block.write.bytes()[block.done..];
+        let whole = (block.write.buffer.as_ptr().addr(), block.write.buffer.len());
+        let write = Write {
+            id: place as u64,
+            slot: block.slot,
+            file: &block.write.file,
+            memory: bytes.as_ptr(),
+            length: bytes.len() as u32,
+            offset: block.write.offset + block.done as u64,
+            buffer: self.registered.iter().position(|&buffer| buffer == whole).map(|index| index as u16),
+        };
+        // SAFETY: invariant 1: the block is in its place, with its buffer and its file.
+        let queued = unsafe { ring.push(&write) };
+        assert!(queued, "more than {} blocks in flight", self.in_flight_max);
+        self.pushed.push_back(place);
+    }
+
+    /// Enters the kernel: hands over what is queued, lets it end what the disk has ended, and, given a time, waits for
+    /// a completion.
+    fn enter(&mut self, wait: Option<Duration>) {
+        let Some(ring) = &mut self.ring else { return };
+        let result = match wait {
+            Some(timeout) => ring.wait(timeout),
+            None => ring.enter(),
+        };
+        let taken = self.pushed.len() - ring.pushed().min(self.pushed.len());
+        self.pushed.drain(..taken);
+        let Err(error) = result else {
+            self.refused_since = None;
+            return;
+        };
+        match error.kind() {
+            io::ErrorKind::Interrupted => return,
+            // No memory for a request, or too many completions not taken: this passes, most likely.
+            io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy => {
+                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < REFUSAL_MAX {
+                    if let Some(timeout) = wait {
+                        thread::park_timeout(timeout.min(SHORT_WAIT));
+                    }
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.refused_since = None;
+        if self.stepped_down { self.strand(&error) } else { self.step_down(&error) }
+    }
+
+    /// Gives the kernel no more blocks. What it has not taken goes to rung 2; what it has taken is still awaited.
+    fn step_down(&mut self, error: &io::Error) {
+        self.stepped_down = true;
+        self.report.rung = Rung::Direct;
+        self.report.reasons.push(format!("io_uring: given up while running: {error}"));
+        if let Some(ring) = &mut self.ring {
+            ring.stop_submitting();
+        }
+        for place in mem::take(&mut self.pushed) {
+            self.move_down(place);
+        }
+    }
+
+    /// Hands the block at `place`, which the kernel does not have, to rung 2, which writes it from its start.
+    fn move_down(&mut self, place: usize) {
+        if let Some(block) = self.take(place) {
+            self.submit_lower(block.write);
+        }
+    }
+
+    fn submit_lower(&mut self, write: BlockWrite) {
+        if self.lower.is_none() {
+            let operation = Direct::after(self.failed.clone());
+            let helper_start = Arc::clone(&self.helper_start);
+            match Threaded::new(operation, self.report.clone(), self.in_flight_max, helper_start) {
+                Ok(lower) => self.lower = Some(lower),
+                // No thread now; the next block tries again.
+                Err(error) => return self.finished.push(write.complete(Err(error))),
+            }
+        }
+        if let Some(lower) = &mut self.lower {
+            lower.submit(write);
+        }
+    }
+
+    /// The kernel cannot be entered any more, so that what it has may never be seen to end. The writer gets a copy of
+    /// each block, with the error; the blocks themselves are leaked, with the ring.
+    fn strand(&mut self, error: &io::Error) {
+        for block in self.in_flight.iter_mut().filter_map(Option::take) {
+            self.failed.insert(&block.write.file, error);
+            // Without memory for the copy the block stays in flight for ever, and is missing at close.
+            if let Ok(mut buffer) = AlignedBuffer::new(block.write.buffer.len(), block.write.buffer.index()) {
+                buffer.copy_from_slice(&block.write.buffer);
+                self.finished.push(Completion { token: block.write.token, buffer, result: Err(copy_error(error)) });
+            }
+            mem::forget(block);
+        }
+        mem::forget(self.ring.take());
+    }
+
+    /// Takes what the kernel says of the block at `place`.
+    fn ended(&mut self, place: usize, result: io::Result<usize>) {
+        let Some(block) = self.in_flight.get_mut(place).and_then(Option::as_mut) else { return };
+        let (offset, length) = (block.write.offset, block.write.length);
+        let result = match result {
+            Ok(count) => resume_at(block.done, count, length, GRID_BYTES).map(|done| {
+                (block.done, block.retries) = (done, 0);
+                done == length
+            }),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+                    && block.retries < RETRIES_MAX =>
+            {
+                block.retries += 1;
+                Ok(false)
+            }
+            Err(error) => Err(refusal(error, offset + block.done as u64, length - block.done)),
+        };
+        let result = match result {
+            Ok(true) => Ok(()),
+            Ok(false) => match self.failed.error_of(&block.write.file) {
+                Some(error) => Err(error),
+                None if self.stepped_down => return self.move_down(place),
+                None => return self.push(place),
+            },
+            Err(error) => Err(error),
+        };
+        if let Some(block) = self.take(place) {
+            if let Err(error) = &result
+                && !is_want_of_room(error)
+            {
+                self.failed.insert(&block.write.file, error);
+            }
+            self.finished.push(block.write.complete(result));
+        }
+    }
+
+    /// Takes a block that the kernel does not have (any more) from its place.
+    fn take(&mut self, place: usize) -> Option<InFlight> {
+        let block = self.in_flight[place].take()?;
+        if let (Some(ring), Some(slot)) = (&mut self.ring, block.slot) {
+            self.files.give_back(ring, slot);
+        }
+        Some(block)
+    }
+
+    fn take_completions(&mut self) {
+        while let Some((place, result)) = self.ring.as_mut().and_then(Ring::completion) {
+            self.ended(place as usize, result);
+        }
+    }
+}
+
+impl Device for Uring {
+    fn submit(&mut self, write: BlockWrite) {
+        write.assert_aligned();
+        if let Some(error) = self.failed.error_of(&write.file) {
+            return self.finished.push(write.complete(Err(error)));
+        }
+        if self.stepped_down {
+            return self.submit_lower(write);
+        }
+        let Some(ring) = &mut self.ring else { return };
+        let slot = self.files.take(ring, &write.file);
+        let block = Some(InFlight { write, done: 0, slot, retries: 0 });
+        let place = match self.in_flight.iter().position(Option::is_none) {
+            Some(place) => place,
+            None => {
+                self.in_flight.push(None);
+                self.in_flight.len() - 1
+            }
+        };
+        self.in_flight[place] = block;
+        self.push(place);
+        self.enter(None);
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        if self.is_ring_busy() {
+            self.take_completions();
+            // Only the kernel can end the writes whose end it has put off, and take what it refused before.
+            if !self.pushed.is_empty() || self.ring.as_mut().is_some_and(Ring::has_completions) {
+                self.enter(None);
+                self.take_completions();
+            }
+        } else if self.stepped_down {
+            self.ring = None;
+        }
+        completions.append(&mut self.finished);
+        if let Some(lower) = &mut self.lower {
+            lower.reap(completions);
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        if !self.finished.is_empty() {
+            return;
+        }
+        match (&mut self.lower, self.ring.is_some() && self.in_flight.iter().any(Option::is_some)) {
+            (None, true) => self.enter(Some(timeout)),
+            (None, false) => thread::park_timeout(timeout),
+            (Some(lower), true) => {
+                if !lower.has_completed() {
+                    self.enter(Some(timeout.min(SHORT_WAIT)));
+                }
+            }
+            (Some(lower), false) => lower.wait(timeout),
+        }
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    fn report(&self) -> &RungReport {
+        &self.report
+    }
+
+    fn abandon(mut self: Box<Self>) {
+        if let Some(lower) = self.lower.take() {
+            Box::new(lower).abandon();
+        }
+        // What the kernel has is leaked by the drop.
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if self.is_ring_busy() {
+            // Invariant 1: the kernel may read these blocks at any later time. The ring stays open with them, since
+            // closing it would not end their writes.
+            mem::forget(mem::take(&mut self.in_flight));
+            mem::forget(self.ring.take());
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+mod tests;

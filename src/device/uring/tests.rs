@@ -1,0 +1,241 @@
+//! What only the io_uring rung has: short completions, a kernel that refuses it at the start or later, files that the
+//! kernel keeps open, and blocks that never end.
+//!
+//! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, takes what fits, and
+//! waits for the reader.
+
+use std::fs::File;
+use std::io::{Read, pipe};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use super::*;
+use crate::device::ladder::{DevicePreference, create, probe};
+use crate::device::tests::{completions, directory, filled};
+use crate::sys::file::open_segment;
+
+/// Bytes that a pipe holds.
+const PIPE_BYTES: usize = 65536;
+
+fn report() -> RungReport {
+    RungReport { rung: Rung::IoUring, reasons: Vec::new() }
+}
+
+/// A device on io_uring; `None`, with the reason printed, where there is none.
+fn device(in_flight_max: usize) -> Option<Box<Uring>> {
+    match Uring::new(report(), in_flight_max, &[], Arc::new(|| ())) {
+        Ok(device) => Some(Box::new(device)),
+        Err(error) => {
+            println!("not tested, no io_uring here: {error}");
+            None
+        }
+    }
+}
+
+fn write(token: u64, file: &Arc<File>, offset: u64, buffer: AlignedBuffer) -> BlockWrite {
+    BlockWrite { token, file: Arc::clone(file), offset, length: buffer.len(), buffer }
+}
+
+/// From now on the calling thread, and those it starts, get `errno` from the system call.
+fn forbid(system_call: libc::c_long, errno: i32) {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut program = [
+        // The system call's number is the first word of what the filter looks at.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter { jf: 1, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, system_call as u32) },
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: both calls take numbers, and the second a filter that lives on this stack.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+/// Runs on a thread of its own, whose filters end with it.
+fn on_a_thread(test: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(test).join().unwrap();
+}
+
+/// Writes two blocks and reads them back.
+fn assert_writes(device: &mut dyn Device, directory: &Path, name: &str) {
+    let file = Arc::new(open_segment(&directory.join(name), true).unwrap());
+    for index in 0..2u16 {
+        device.submit(write(u64::from(index), &file, u64::from(index) * 8192, filled(8192, index)));
+    }
+    for completion in completions(device, 2) {
+        assert!(completion.result.is_ok(), "{:?}", completion.result);
+    }
+    let on_disk = std::fs::read(directory.join(name)).unwrap();
+    assert!(on_disk == [&filled(8192, 0)[..], &filled(8192, 1)[..]].concat());
+}
+
+#[test]
+fn where_io_uring_is_forbidden_the_probe_says_so_and_pwrite_does_the_work() {
+    for (errno, reason) in [(libc::EPERM, "operation not permitted (seccomp"), (libc::ENOSYS, "seccomp?)")] {
+        on_a_thread(move || {
+            let directory = directory();
+            forbid(libc::SYS_io_uring_setup, errno);
+            let report = probe(directory.path(), DevicePreference::Auto).unwrap();
+            if report.rung == Rung::Buffered {
+                return println!("not tested, no direct I/O here: {report}");
+            }
+            assert_eq!(report.rung, Rung::Direct);
+            assert!(report.reasons[0].starts_with("io_uring: ") && report.reasons[0].contains(reason), "{report}");
+            let error = probe(directory.path(), DevicePreference::IoUring).unwrap_err();
+            assert!(error.to_string().starts_with("device is io_uring: io_uring: "), "{error}");
+            let mut device = create(&report, 4, &mut [], || ()).unwrap();
+            assert_writes(&mut *device, directory.path(), "segment");
+        });
+    }
+}
+
+#[test]
+fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
+    on_a_thread(|| {
+        let directory = directory();
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+            return println!("not tested, no direct I/O here");
+        }
+        forbid(libc::SYS_io_uring_setup, libc::EPERM);
+        let mut device = create(&report(), 4, &mut [], || ()).unwrap();
+        assert_eq!(device.report().rung, Rung::Direct);
+        assert!(device.report().reasons[0].contains("not permitted"), "{}", device.report());
+        assert_writes(&mut *device, directory.path(), "segment");
+    });
+}
+
+#[test]
+fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
+    on_a_thread(|| {
+        let directory = directory();
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+            return println!("not tested, no direct I/O here");
+        }
+        let Some(mut device) = device(4) else { return };
+        assert_writes(&mut *device, directory.path(), "before");
+        assert_eq!(device.report().rung, Rung::IoUring);
+        forbid(libc::SYS_io_uring_enter, libc::EPERM);
+        assert_writes(&mut *device, directory.path(), "after");
+        assert_eq!(device.report().rung, Rung::Direct);
+        assert!(device.report().reasons[0].contains("given up while running"), "{}", device.report());
+        assert!(device.ring.is_none());
+    });
+}
+
+#[test]
+fn blocks_that_cannot_be_awaited_any_more_come_back_as_copies_with_the_error() {
+    on_a_thread(|| {
+        let Some(mut device) = device(2) else { return };
+        let (_reader, writer) = pipe().unwrap();
+        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        device.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
+        assert!(completions(&mut *device, 1)[0].result.is_ok());
+        let stalled = filled(8192, 2);
+        let address = stalled.as_ptr();
+        device.submit(write(2, &file, 0, stalled));
+        forbid(libc::SYS_io_uring_enter, libc::EPERM);
+        let completion = completions(&mut *device, 1).remove(0);
+        assert_eq!(completion.token, 2);
+        assert_eq!(completion.result.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert!(completion.buffer[..] == filled(8192, 2)[..]);
+        assert_ne!(completion.buffer.as_ptr(), address);
+        // The file is not written again.
+        device.submit(write(3, &file, 0, filled(4096, 3)));
+        assert_eq!(completions(&mut *device, 1)[0].result.as_ref().unwrap_err().raw_os_error(), Some(libc::EPERM));
+    });
+}
+
+#[test]
+fn a_short_completion_is_followed_by_the_rest() {
+    let Some(mut device) = device(1) else { return };
+    let (mut reader, writer) = pipe().unwrap();
+    let file = Arc::new(File::from(OwnedFd::from(writer)));
+    device.submit(write(1, &file, 0, filled(3 * PIPE_BYTES, 1)));
+    let read = std::thread::spawn(move || {
+        let mut bytes = vec![0; 3 * PIPE_BYTES];
+        reader.read_exact(&mut bytes).unwrap();
+        bytes
+    });
+    assert!(completions(&mut *device, 1)[0].result.is_ok());
+    assert!(read.join().unwrap() == filled(3 * PIPE_BYTES, 1)[..]);
+}
+
+#[test]
+fn abandoning_does_not_wait_and_leaks_what_the_kernel_still_reads() {
+    for abandon in [|device: Box<Uring>| device.abandon(), |device: Box<Uring>| drop(device)] {
+        let Some(mut device) = device(2) else { return };
+        let (_reader, writer) = pipe().unwrap();
+        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        let blocks_of = Arc::downgrade(&file);
+        device.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
+        assert!(completions(&mut *device, 1)[0].result.is_ok());
+        device.submit(write(2, &file, 0, filled(8192, 2)));
+        drop(file);
+        abandon(device);
+        // A block that has not been freed still has its file.
+        assert_eq!(blocks_of.strong_count(), 1);
+    }
+}
+
+#[test]
+fn abandoning_with_nothing_in_flight_leaks_nothing() {
+    let Some(mut device) = device(2) else { return };
+    let (_reader, writer) = pipe().unwrap();
+    let file = Arc::new(File::from(OwnedFd::from(writer)));
+    device.submit(write(1, &file, 0, filled(4096, 1)));
+    drop(completions(&mut *device, 1));
+    let blocks_of = Arc::downgrade(&file);
+    drop(file);
+    device.abandon();
+    assert_eq!(blocks_of.strong_count(), 0);
+}
+
+#[test]
+fn registered_buffers_and_others_are_both_written() {
+    let directory = directory();
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+        return println!("not tested, no direct I/O here");
+    }
+    let buffers = [filled(8192, 0), filled(8192, 1)];
+    let mut device = match Uring::new(report(), 4, &buffers, Arc::new(|| ())) {
+        Ok(device) => device,
+        Err(error) => return println!("not tested, no io_uring here: {error}"),
+    };
+    assert!(device.registered.len() == 2 || device.report.reasons[0].contains("not registered"));
+    let file = Arc::new(open_segment(&directory.path().join("segment"), true).unwrap());
+    for (place, buffer) in buffers.into_iter().chain([filled(8192, 2)]).enumerate() {
+        device.submit(write(place as u64, &file, place as u64 * 8192, buffer));
+    }
+    assert!(completions(&mut device, 3).iter().all(|completion| completion.result.is_ok()));
+    let on_disk = std::fs::read(directory.path().join("segment")).unwrap();
+    let blocks = [filled(8192, 0), filled(8192, 1), filled(8192, 2)];
+    assert!(on_disk == blocks.iter().flat_map(|block| block.iter().copied()).collect::<Vec<_>>());
+}
+
+/// An open file keeps its lock, its space and its file system busy: the kernel must not keep it longer than we do.
+#[test]
+fn a_file_is_let_go_of_once_another_is_written_to() {
+    let directory = directory();
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+        return println!("not tested, no direct I/O here");
+    }
+    let Some(mut device) = device(2) else { return };
+    // More files than the table has slots.
+    for number in 0..10 {
+        let path = directory.path().join(number.to_string());
+        let file = Arc::new(open_segment(&path, true).unwrap());
+        file.try_lock().unwrap();
+        device.submit(write(0, &file, 0, filled(4096, 0)));
+        assert!(completions(&mut *device, 1)[0].result.is_ok());
+        drop(file);
+        if number > 0 {
+            let previous = File::open(directory.path().join((number - 1).to_string())).unwrap();
+            previous.try_lock().unwrap_or_else(|error| panic!("file {} is still open: {error}", number - 1));
+        }
+    }
+    drop(device);
+    File::open(directory.path().join("9")).unwrap().try_lock().unwrap();
+}
