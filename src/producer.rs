@@ -63,6 +63,11 @@ impl Producer {
         self.next_sequence.get()
     }
 
+    /// The longest message that it appends whole, in bytes: longer ones are cut.
+    pub fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
     /// Whether a record of `level` would pass the log's threshold now.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {

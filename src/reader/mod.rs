@@ -70,7 +70,15 @@ impl ReadOptions {
     /// # Errors
     /// As [`verify()`].
     pub fn verify(&self, path: impl AsRef<Path>) -> Result<Verification> {
-        verify::verify_with(path.as_ref(), self.durable)
+        self.verify_watched(path, |_| ())
+    }
+
+    /// As [`ReadOptions::verify`], and calls `watch` after each block with what was found so far: for progress.
+    ///
+    /// # Errors
+    /// As [`verify()`].
+    pub fn verify_watched(&self, path: impl AsRef<Path>, watch: impl FnMut(&Report)) -> Result<Verification> {
+        verify::verify_with(path.as_ref(), self.durable, watch)
     }
 }
 

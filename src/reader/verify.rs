@@ -34,16 +34,19 @@ pub struct Verification {
 /// [`Error::NotALog`] for what holds no segment that can be read, with what it is instead; [`Error::Io`] where it
 /// cannot be opened. What cannot be read in the middle is a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
-    verify_with(path.as_ref(), false)
+    verify_with(path.as_ref(), false, |_| ())
 }
 
-pub(super) fn verify_with(path: &Path, durable: bool) -> Result<Verification> {
+pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Report)) -> Result<Verification> {
     let mut walk = Walk::open(path, durable, 0, false)?;
     let mut block = Loaded::default();
     let mut last_ns = HashMap::new();
     loop {
         match walk.next(&mut block) {
-            Ok(Step::Block(place)) => check(&place, &block, &mut last_ns, &mut walk.ledger),
+            Ok(Step::Block(place)) => {
+                check(&place, &block, &mut last_ns, &mut walk.ledger);
+                watch(&walk.ledger.report);
+            }
             Ok(Step::RunEnd) => last_ns.clear(),
             Ok(Step::EndOfNow) => break,
             Err(error) => {
