@@ -1,0 +1,176 @@
+//! The command line's arguments and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use diolog::{DevicePreference, Level};
+
+/// Writes and reads logs made with diolog: what was accepted is on disk, or counted as not on disk.
+#[derive(Debug, Parser)]
+#[command(name = "diolog", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status:
+  0    clean
+  1    a torn or unconfirmed tail, or holes that were never acknowledged
+  2    data is lost
+  3    cannot read, or cannot write
+  64   the command was not understood
+  130  ended by Ctrl-C";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log standard input, a record for each line, without losing any
+    Write(Write),
+    /// Print the records in order of time
+    Cat(Cat),
+    /// Print the last records, and go on with those to come
+    Tail(Tail),
+    /// Show the segments, the runs, and what the log was opened with
+    Info(Inspect),
+    /// Recompute from the files what was kept and what was lost
+    Verify(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Write {
+    /// The log's directory; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// A TOML file with the library's settings; DIR and the options below go before it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Level of the records: error, warn, info, debug or trace
+    #[arg(long, default_value = "info")]
+    pub(crate) level: Level,
+    /// Name of the service, kept in each segment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Longest line; longer ones are cut [default: 1 MiB, or up to 64 KiB where a ring, a block or a file is given]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) message_bytes_max: Option<usize>,
+    /// Bytes of the ring between reading and writing [default: 4 MiB, or what the longest line needs]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) ring_bytes: Option<usize>,
+    /// Bytes of the largest write to the disk [default: 2 MiB, or what the longest line needs]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) block_bytes: Option<usize>,
+    /// Blocks on their way to the disk at once [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) blocks_in_flight: Option<usize>,
+    /// Bytes of a segment file [default: 256 MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) segment_bytes: Option<usize>,
+    /// The longest that a line waits in memory, such as "100 ms" [default: 100 ms]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) flush_interval: Option<Duration>,
+    /// CPU to which the writer thread is pinned, by the kernel's number
+    #[arg(long, value_name = "CPU")]
+    pub(crate) writer_core: Option<usize>,
+    /// Way to the disk; all but auto fail where it cannot be taken [default: auto]
+    #[arg(long, value_name = "WAY", value_parser = device())]
+    pub(crate) device: Option<DevicePreference>,
+    /// No summary at the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// How a record is printed
+    #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
+    pub(crate) format: RecordFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// How many of the last records are printed
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 10)]
+    pub(crate) lines: usize,
+    /// Go on with the records to come, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// How the findings are printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecordFormat {
+    /// Time, level, producer and message, control characters escaped; local time on a terminal, else UTC
+    Text,
+    /// An object a line
+    Json,
+    /// The bytes that were written, and a line feed
+    Message,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One object
+    Json,
+}
+
+/// "262144", "256 KiB", "2MiB".
+fn size(words: &str) -> Result<usize, String> {
+    let bytes = words.parse().ok().map(|size: ByteSize| size.as_u64());
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| "use a number of bytes or words such as \"256 KiB\"".to_owned())
+}
+
+/// The ways to the disk by their names.
+fn device() -> impl TypedValueParser<Value = DevicePreference> {
+    const WAYS: [(&str, DevicePreference); 5] = [
+        ("auto", DevicePreference::Auto),
+        ("direct", DevicePreference::Direct),
+        ("io_uring", DevicePreference::IoUring),
+        ("pwrite", DevicePreference::Pwrite),
+        ("buffered", DevicePreference::Buffered),
+    ];
+    PossibleValuesParser::new(WAYS.map(|(name, _)| name)).map(|name| {
+        // The parser lets only these names through.
+        WAYS.into_iter().find(|(known, _)| *known == name).map_or(DevicePreference::Auto, |(_, way)| way)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_are_understood_in_words() {
+        let line =
+            ["diolog", "write", "a", "--ring-bytes", "2 MiB", "--block-bytes", "65536", "--flush-interval", "5ms"];
+        let Command::Write(write) = Arguments::parse_from(line).command else { panic!("another command") };
+        assert_eq!((write.ring_bytes, write.block_bytes), (Some(2 << 20), Some(65_536)));
+        assert_eq!(write.flush_interval, Some(Duration::from_millis(5)));
+        assert!(size("much").is_err());
+    }
+}

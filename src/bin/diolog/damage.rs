@@ -1,0 +1,55 @@
+//! What is missing in a log that was printed, said on standard error in a few lines.
+
+use diolog::{Report, Severity};
+
+use crate::exit::{Failure, Status};
+use crate::output::say;
+use crate::units::counted;
+
+/// Findings that are told one by one; `diolog verify` has all of them.
+const TOLD_MAX: usize = 5;
+
+/// Says what the reader came across, if it is worth saying, and gives the exit status for it.
+pub(crate) fn tell(report: &Report) -> Status {
+    let grave: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
+    for finding in grave.iter().take(TOLD_MAX) {
+        say(finding);
+    }
+    let more = grave.len().saturating_sub(TOLD_MAX) as u64 + report.findings_omitted;
+    if more > 0 {
+        say(format_args!("and {} more: `diolog verify` tells all", counted(more, "finding")));
+    }
+    if report.late > 0 {
+        say(format_args!("{} came later than in order of time", counted(report.late, "record")));
+    }
+    report.verdict().into()
+}
+
+/// Places that cannot be read before the log is given up: a disk that is gone has no end of them.
+const ERRORS_MAX: u32 = 100;
+
+/// Errors met while reading: each is told, and reading goes on behind it.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    errors: u32,
+}
+
+impl Trouble {
+    /// Tells the error.
+    ///
+    /// # Errors
+    /// The error itself, if it is one too many.
+    pub(crate) fn met(&mut self, error: diolog::Error) -> Result<(), Failure> {
+        self.errors += 1;
+        if self.errors == ERRORS_MAX {
+            return Err(error.into());
+        }
+        say(error);
+        Ok(())
+    }
+
+    /// What the errors mean for the exit status.
+    pub(crate) fn status(&self) -> Status {
+        if self.errors == 0 { Status::Clean } else { Status::Unusable }
+    }
+}

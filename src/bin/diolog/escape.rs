@@ -1,0 +1,123 @@
+//! Messages made safe to show: whatever bytes a record holds, a line stays a line and a terminal stays as it is.
+
+use std::io::Write as _;
+
+/// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible ones that reorder or break
+/// lines as `\u{202e}`, bytes that are no UTF-8 as `\xff`.
+///
+/// A backslash stays as it is, since paths are read more often than escapes are undone: what must be undone is printed
+/// as JSON.
+pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
+    if is_plain(message) {
+        out.extend_from_slice(message);
+        return;
+    }
+    for chunk in message.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                _ if letter.is_ascii_control() => formatted(out, format_args!("\\x{:02x}", u32::from(letter))),
+                _ if is_unsafe_to_show(letter) => formatted(out, format_args!("\\u{{{:x}}}", u32::from(letter))),
+                _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        for byte in chunk.invalid() {
+            formatted(out, format_args!("\\x{byte:02x}"));
+        }
+    }
+}
+
+/// Appends `message` to `out` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+///
+/// All that [`text`] escapes is escaped, though JSON would allow some of it: people look at JSON on terminals too.
+pub(crate) fn json(message: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    if is_plain(message) && !message.contains(&b'"') && !message.contains(&b'\\') {
+        out.extend_from_slice(message);
+    } else {
+        for letter in String::from_utf8_lossy(message).chars() {
+            match letter {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                // All of these are in the first plane: one UTF-16 unit.
+                _ if is_unsafe_to_show(letter) => formatted(out, format_args!("\\u{:04x}", u32::from(letter))),
+                _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// Whether every byte is printable ASCII. Without an early end, since the compiler can then compare many at once.
+fn is_plain(message: &[u8]) -> bool {
+    !message.iter().fold(false, |other, byte| other | !(b' '..=b'~').contains(byte))
+}
+
+/// Control characters, the line separators of Unicode, and the marks that change the direction of what follows.
+fn is_unsafe_to_show(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn formatted(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _ = out.write_fmt(arguments);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn as_text(message: &[u8]) -> String {
+        let mut out = Vec::new();
+        text(message, &mut out);
+        String::from_utf8(out).expect("text is UTF-8")
+    }
+
+    fn as_json(message: &[u8]) -> String {
+        let mut out = Vec::new();
+        json(message, &mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn what_is_harmless_is_shown_as_it_is() {
+        for message in ["", "order 42 filled", "C:\\temp", "\"quoted\"", "größer ≤ 日本 🦀"] {
+            assert_eq!(as_text(message.as_bytes()), message);
+        }
+    }
+
+    #[test]
+    fn control_characters_and_what_is_no_text_are_escaped() {
+        for (message, shown) in [
+            (&b"a\nb\r\tc"[..], r"a\nb\r\tc"),
+            (b"\x1b[31mred\x00\x7f", r"\x1b[31mred\x00\x7f"),
+            ("\u{9b}31m \u{202e}evil \u{2028}".as_bytes(), r"\u{9b}31m \u{202e}evil \u{2028}"),
+            (b"half \xe6\x97 \xff", r"half \xe6\x97 \xff"),
+        ] {
+            assert_eq!(as_text(message), shown);
+        }
+    }
+
+    #[test]
+    fn every_byte_and_every_character_gives_json_that_reads_back() {
+        for byte in 0..=255_u8 {
+            let message = [b'a', byte, b'z'];
+            let read: String = serde_json::from_str(&as_json(&message)).expect("JSON");
+            assert_eq!(read, String::from_utf8_lossy(&message));
+        }
+        for letter in ('\0'..=char::MAX).step_by(7).chain(['\u{9b}', '\u{2028}', '\u{202e}']) {
+            let mut message = [0; 4];
+            let message = letter.encode_utf8(&mut message);
+            let json = as_json(message.as_bytes());
+            assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), *message);
+            assert!(!json.contains(is_unsafe_to_show), "{letter:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `diolog info`: what a log consists of, from the headers of its blocks.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use diolog::{LogInfo, SegmentInfo};
+use serde_json::{Value, json};
+
+use crate::args::{Inspect, ReportFormat};
+use crate::exit::{Failure, Status};
+use crate::output::{Output, stdout_is_terminal};
+use crate::table::{Side, Table};
+use crate::units::{self, count, counted};
+use crate::when::When;
+
+/// Prints what there is.
+pub(crate) fn run(arguments: &Inspect) -> Result<Status, Failure> {
+    let info = diolog::info(&arguments.path)?;
+    let mut output = Output::new();
+    match arguments.format {
+        ReportFormat::Text => text(&arguments.path, &info, output.line()),
+        ReportFormat::Json => json(&arguments.path, &info, output.line()),
+    }
+    output.flush()?;
+    Ok(if info.findings.is_empty() { Status::Clean } else { Status::Torn })
+}
+
+/// The segments of each run; a run's segments stand together.
+fn runs(info: &LogInfo) -> Vec<&[SegmentInfo]> {
+    info.segments.chunk_by(|one, next| one.run == next.run).collect()
+}
+
+fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
+    let mut when = if stdout_is_terminal() { When::local() } else { When::utc() };
+    let runs = runs(info);
+    let sum = |part: fn(&SegmentInfo) -> u64| info.segments.iter().map(part).sum::<u64>();
+    // Writing to memory does not fail.
+    let _ = writeln!(
+        out,
+        "{}: {} in {}, {} ({} used)",
+        path.display(),
+        counted(runs.len() as u64, "run"),
+        counted(info.segments.len() as u64, "segment"),
+        units::bytes(sum(|segment| segment.file_bytes)),
+        units::bytes(sum(|segment| segment.used_bytes)),
+    );
+    for (at, segments) in runs.iter().enumerate() {
+        let _ = writeln!(out);
+        run_text(at + 1, segments, &mut when, out);
+    }
+    let _ = writeln!(out, "\n* the writer's own among them: names, times, notes");
+    if !info.prepared_files.is_empty() {
+        let _ = writeln!(out, "\n{} made ready", counted(info.prepared_files.len() as u64, "file"));
+    }
+    for finding in &info.findings {
+        let _ = writeln!(out, "\nfound: {finding}");
+    }
+}
+
+fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut Vec<u8>) {
+    let Some((first, last)) = segments.first().zip(segments.last()) else { return };
+    let _ = writeln!(out, "run {number}  {}", first.run);
+    let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<8} {value}"));
+    if !first.service.is_empty() {
+        line("service", first.service.clone());
+    }
+    if let Some(device) = segments.iter().rev().find_map(|segment| segment.device.clone()) {
+        line("device", device);
+    }
+    if first.block_bytes > 0 {
+        let (block, message) = (u64::from(first.block_bytes), u64::from(first.message_bytes_max));
+        line("limits", format!("blocks of {}, messages of {}", units::bytes(block), units::bytes(message)));
+    }
+    let begin = segments.iter().find_map(|segment| Some((segment.first_ns?, segment.first_unix_ns)));
+    let end = segments.iter().rev().find_map(|segment| Some((segment.last_ns?, segment.last_unix_ns)));
+    if let (Some((begin_ns, Some(begin_unix_ns))), Some((end_ns, Some(end_unix_ns)))) = (begin, end) {
+        let lasted = units::duration(Duration::from_nanos(end_ns.saturating_sub(begin_ns)));
+        line("time", format!("{} to {} ({lasted})", when.format(begin_unix_ns), when.format(end_unix_ns)));
+    }
+    let end = if last.clean_end { "closed cleanly" } else { "not closed: in use, or ended by a crash" };
+    line("end", end.to_owned());
+    let mut table = Table::new(&[
+        ("segment", Side::Left),
+        ("file", Side::Right),
+        ("used", Side::Right),
+        ("blocks", Side::Right),
+        ("records*", Side::Right),
+        ("first record", Side::Left),
+    ]);
+    for segment in segments {
+        table.row(vec![
+            segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            units::bytes(segment.file_bytes),
+            units::bytes(segment.used_bytes),
+            count(segment.blocks),
+            count(segment.records),
+            segment.first_unix_ns.map_or_else(|| "-".to_owned(), |unix_ns| when.format(unix_ns)),
+        ]);
+    }
+    table.write(2, out);
+}
+
+fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
+    let runs: Vec<_> = runs(info)
+        .iter()
+        .filter_map(|segments| segments.first().zip(segments.last()))
+        .map(|(first, last)| {
+            json!({
+                "run": first.run.to_string(),
+                "service": first.service,
+                "recovers": first.recovers.map(|run| run.to_string()),
+                "first_segment": first.index,
+                "last_segment": last.index,
+                "clean_end": last.clean_end,
+                "block_bytes": first.block_bytes,
+                "message_bytes_max": first.message_bytes_max,
+            })
+        })
+        .collect();
+    let object = json!({
+        "path": path.to_string_lossy(),
+        "runs": runs,
+        "segments": info.segments.iter().map(segment_json).collect::<Vec<_>>(),
+        "prepared_files": info.prepared_files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        "findings": info.findings.iter().map(crate::verify::finding_json).collect::<Vec<_>>(),
+    });
+    let _ = writeln!(out, "{object}");
+}
+
+fn segment_json(segment: &SegmentInfo) -> Value {
+    let mut when = When::utc();
+    let mut time = |unix_ns: Option<i64>| unix_ns.map(|unix_ns| when.format(unix_ns));
+    json!({
+        "path": segment.path.to_string_lossy(),
+        "index": segment.index,
+        "run": segment.run.to_string(),
+        "file_bytes": segment.file_bytes,
+        "used_bytes": segment.used_bytes,
+        "blocks": segment.blocks,
+        "records": segment.records,
+        "first_time": time(segment.first_unix_ns),
+        "last_time": time(segment.last_unix_ns),
+        "first_ns": segment.first_ns,
+        "last_ns": segment.last_ns,
+        "clean_end": segment.clean_end,
+        "device": segment.device,
+    })
+}

@@ -1,0 +1,263 @@
+//! One record as one line: as text, as JSON, or as the bytes that were written.
+
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use diolog::Level;
+
+use crate::escape;
+use crate::when::When;
+
+/// What a record says, whoever has read it.
+pub(crate) struct Line<'a> {
+    /// Nanoseconds since the Unix epoch; `None` where the files do not say what the wall clock showed.
+    pub(crate) unix_ns: Option<i64>,
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) monotonic_ns: u64,
+    /// `None` where the file has a number that is no level.
+    pub(crate) level: Option<Level>,
+    pub(crate) producer: u32,
+    /// Empty where the producer has no name.
+    pub(crate) name: &'a str,
+    pub(crate) tid: u32,
+    pub(crate) sequence: u64,
+    pub(crate) message: &'a [u8],
+    /// The message was longer and has been cut.
+    pub(crate) truncated: bool,
+    /// The run's identity in hexadecimal.
+    pub(crate) run: &'a str,
+}
+
+/// How records are printed.
+pub(crate) enum Form {
+    /// For people: time, level, producer, message, with control characters escaped.
+    Text {
+        /// Local or UTC.
+        when: When,
+        /// Whether levels and names have colours.
+        colours: bool,
+    },
+    /// For programs: an object a line.
+    Json {
+        /// UTC.
+        when: When,
+    },
+    /// The bytes that were written, and a line feed.
+    Message,
+}
+
+/// Times and names step back, so that the message stands out.
+const ASIDE: Style = Style::new().dimmed();
+
+/// The mark of a message that has been cut.
+const CUT: &str = "… (cut)";
+
+impl Form {
+    /// Text as a person reads it at a terminal, or plain and with UTC times where it goes elsewhere.
+    pub(crate) fn text(on_terminal: bool, colours: bool) -> Form {
+        Form::Text { when: if on_terminal { When::local() } else { When::utc() }, colours }
+    }
+
+    /// An object a line.
+    pub(crate) fn json() -> Form {
+        Form::Json { when: When::utc() }
+    }
+
+    /// Appends the record to `out`, with a line feed.
+    pub(crate) fn write(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
+        match self {
+            Form::Text { when, colours } => text(line, when, *colours, out),
+            Form::Json { when } => json(line, when, out),
+            Form::Message => out.extend_from_slice(line.message),
+        }
+        out.push(b'\n');
+    }
+}
+
+fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
+    styled(colours, ASIDE, out, |out| match line.unix_ns {
+        Some(unix_ns) => when.write(unix_ns, out),
+        None => since_boot(line.monotonic_ns, out),
+    });
+    out.push(b' ');
+    styled(colours, style_of(line.level), out, |out| out.extend_from_slice(padded_name(line.level)));
+    out.push(b' ');
+    styled(colours, ASIDE, out, |out| match line.name {
+        "" => {
+            out.push(b'#');
+            number(u64::from(line.producer), out);
+        }
+        name => escape::text(name.as_bytes(), out),
+    });
+    out.push(b' ');
+    escape::text(line.message, out);
+    if line.truncated {
+        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT.as_bytes()));
+    }
+}
+
+fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"time\":");
+    match line.unix_ns {
+        Some(unix_ns) => {
+            out.push(b'"');
+            when.write(unix_ns, out);
+            out.push(b'"');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"monotonic_ns\":");
+    number(line.monotonic_ns, out);
+    out.extend_from_slice(b",\"level\":");
+    match line.level {
+        Some(level) => escape::json(level.as_str().as_bytes(), out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"producer\":");
+    number(u64::from(line.producer), out);
+    out.extend_from_slice(b",\"name\":");
+    escape::json(line.name.as_bytes(), out);
+    out.extend_from_slice(b",\"tid\":");
+    number(u64::from(line.tid), out);
+    out.extend_from_slice(b",\"sequence\":");
+    number(line.sequence, out);
+    out.extend_from_slice(b",\"message\":");
+    escape::json(line.message, out);
+    if std::str::from_utf8(line.message).is_err() {
+        // The string above has lost some bytes: here are all of them.
+        out.extend_from_slice(b",\"message_hex\":\"");
+        line.message.iter().for_each(|byte| hexadecimal(*byte, out));
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"truncated\":");
+    out.extend_from_slice(if line.truncated { b"true" } else { b"false" });
+    out.extend_from_slice(b",\"run\":");
+    escape::json(line.run.as_bytes(), out);
+    out.push(b'}');
+}
+
+/// Appends "boot+12.000000007": all that is known of a time without a wall clock.
+fn since_boot(monotonic_ns: u64, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = write!(out, "boot+{}.{:09}", monotonic_ns / 1_000_000_000, monotonic_ns % 1_000_000_000);
+}
+
+/// Calls `write` between the style's escape sequences, or just calls it.
+fn styled(colours: bool, style: Style, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if colours {
+        // Writing to memory does not fail.
+        let _ = write!(out, "{style}");
+        write(out);
+        let _ = write!(out, "{style:#}");
+    } else {
+        write(out);
+    }
+}
+
+fn style_of(level: Option<Level>) -> Style {
+    match level {
+        Some(Level::Error) => AnsiColor::Red.on_default().bold(),
+        Some(Level::Warn) => AnsiColor::Yellow.on_default(),
+        Some(Level::Info) => AnsiColor::Green.on_default(),
+        Some(Level::Debug) => AnsiColor::Blue.on_default(),
+        _ => ASIDE,
+    }
+}
+
+/// The level's name in five letters, so that what follows is in columns.
+fn padded_name(level: Option<Level>) -> &'static [u8] {
+    match level {
+        Some(Level::Error) => b"ERROR",
+        Some(Level::Warn) => b"WARN ",
+        Some(Level::Info) => b"INFO ",
+        Some(Level::Debug) => b"DEBUG",
+        Some(Level::Trace) => b"TRACE",
+        _ => b"?    ",
+    }
+}
+
+/// Appends a decimal number. `write!` costs several times as much, which is felt at millions of records.
+fn number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+fn hexadecimal(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.push(DIGITS[usize::from(byte >> 4)]);
+    out.push(DIGITS[usize::from(byte & 15)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: &[u8]) -> Line<'_> {
+        Line {
+            unix_ns: Some(1_700_000_000_000_000_007),
+            monotonic_ns: 12_000_000_007,
+            level: Some(Level::Warn),
+            producer: 3,
+            name: "orders",
+            tid: 77,
+            sequence: u64::MAX,
+            message,
+            truncated: false,
+            run: "ab01",
+        }
+    }
+
+    fn printed(mut form: Form, line: &Line<'_>) -> String {
+        let mut out = Vec::new();
+        form.write(line, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn text_is_time_level_producer_and_message() {
+        let text = printed(Form::text(false, false), &line(b"a\nb"));
+        assert_eq!(text, "2023-11-14T22:13:20.000000007Z WARN  orders a\\nb\n");
+        let unnamed = Line { name: "", level: None, unix_ns: None, truncated: true, ..line(b"long") };
+        let text = printed(Form::text(false, false), &unnamed);
+        assert_eq!(text, "boot+12.000000007 ?     #3 long… (cut)\n");
+    }
+
+    #[test]
+    fn colours_are_only_escape_sequences_around_the_same_text() {
+        let coloured = printed(Form::Text { when: When::utc(), colours: true }, &line(b"hello"));
+        assert!(coloured.contains("\x1b[33mWARN \x1b[0m"), "{coloured:?}");
+        let plain = anstream::adapter::strip_str(&coloured).to_string();
+        assert_eq!(plain, printed(Form::text(false, false), &line(b"hello")));
+    }
+
+    #[test]
+    fn json_has_every_field_and_all_bytes_of_what_is_no_text() {
+        let json = printed(Form::json(), &line(b"say \"hi\""));
+        let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let expected = serde_json::json!({
+            "time": "2023-11-14T22:13:20.000000007Z", "monotonic_ns": 12_000_000_007_u64, "level": "warn",
+            "producer": 3, "name": "orders", "tid": 77, "sequence": u64::MAX, "message": "say \"hi\"",
+            "truncated": false, "run": "ab01",
+        });
+        assert_eq!(read, expected);
+        let json = printed(Form::json(), &Line { unix_ns: None, ..line(b"\xff\x00") });
+        let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!((&read["message_hex"], &read["time"]), (&"ff00".into(), &serde_json::Value::Null));
+    }
+
+    #[test]
+    fn a_message_is_the_bytes_that_were_written() {
+        let mut out = Vec::new();
+        Form::Message.write(&line(b"\x00\xff\r"), &mut out);
+        assert_eq!(out, b"\x00\xff\r\n");
+    }
+}

@@ -1,0 +1,53 @@
+//! `diolog`: logs written, read and examined from the command line.
+
+mod args;
+mod cat;
+mod damage;
+mod escape;
+mod exit;
+mod info;
+mod input;
+mod line;
+mod lines;
+mod output;
+mod print;
+mod progress;
+mod signals;
+mod table;
+mod tail;
+mod units;
+mod verify;
+mod when;
+mod write;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+use exit::Status;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors. If nobody can read them, there is nobody to tell that either.
+            let _ = error.print();
+            return if error.use_stderr() { Status::Usage } else { Status::Clean }.into();
+        }
+    };
+    let done = match arguments.command {
+        Command::Write(write) => write::run(&write),
+        Command::Cat(cat) => cat::run(&cat),
+        Command::Tail(tail) => tail::run(&tail),
+        Command::Info(info) => info::run(&info),
+        Command::Verify(verify) => verify::run(&verify),
+    };
+    done.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            output::say(&failure.message);
+        }
+        failure.status
+    })
+    .into()
+}

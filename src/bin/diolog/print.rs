@@ -1,0 +1,45 @@
+//! Records of the library as lines, for `cat` and `tail`.
+
+use diolog::{RecordRef, RunId};
+
+use crate::line::{Form, Line};
+
+/// Prints records, and remembers the run's name, which changes seldom.
+pub(crate) struct Printer {
+    form: Form,
+    run: Option<RunId>,
+    run_name: String,
+}
+
+impl Printer {
+    pub(crate) fn new(form: Form) -> Printer {
+        Printer { form, run: None, run_name: String::new() }
+    }
+
+    /// Appends the record to `out`.
+    pub(crate) fn print(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+        if let Form::Message = self.form {
+            // Nothing but the message is asked for, and finding the wall time would cost more than copying it.
+            out.extend_from_slice(record.message());
+            out.push(b'\n');
+            return;
+        }
+        if self.run != Some(record.run()) {
+            self.run = Some(record.run());
+            self.run_name = record.run().to_string();
+        }
+        let line = Line {
+            unix_ns: record.unix_ns(),
+            monotonic_ns: record.timestamp_ns(),
+            level: record.level(),
+            producer: record.producer_id(),
+            name: record.producer_name(),
+            tid: record.tid(),
+            sequence: record.sequence(),
+            message: record.message(),
+            truncated: record.is_truncated(),
+            run: &self.run_name,
+        };
+        self.form.write(&line, out);
+    }
+}

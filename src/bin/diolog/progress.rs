@@ -1,0 +1,75 @@
+//! How far a long piece of work has come, on a terminal only, and only once it has taken a while.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::units;
+
+/// Work that ends sooner is not worth a line that comes and goes.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// Often enough to look alive, seldom enough to cost nothing.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// One line on standard error, drawn over and over, and gone when the work is done.
+pub(crate) struct Progress {
+    doing: &'static str,
+    total_bytes: u64,
+    next: Option<Instant>,
+    drawn: bool,
+}
+
+impl Progress {
+    /// Progress of `doing`, such as "verifying", over `total_bytes`.
+    pub(crate) fn new(doing: &'static str, total_bytes: u64) -> Progress {
+        let next = io::stderr().is_terminal().then(|| Instant::now() + SILENT);
+        Progress { doing, total_bytes, next, drawn: false }
+    }
+
+    /// Draws the line if it is time to. Call it now and then: it reads the clock.
+    pub(crate) fn at(&mut self, bytes: u64) {
+        let now = Instant::now();
+        if self.next.is_none_or(|next| now < next) {
+            return;
+        }
+        self.next = Some(now + INTERVAL);
+        self.drawn = true;
+        let _ = write!(io::stderr(), "\r\x1b[K{}", self.line(bytes));
+    }
+
+    fn line(&self, bytes: u64) -> String {
+        let percent = bytes.min(self.total_bytes) as f64 * 100.0 / self.total_bytes.max(1) as f64;
+        format!("{}: {percent:.0} % of {}", self.doing, units::bytes(self.total_bytes))
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.drawn {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Bytes of the file, or of the files in the directory, at `path`, as far as they can be seen.
+pub(crate) fn log_bytes(path: &Path) -> u64 {
+    let size = |path: &Path| path.metadata().map_or(0, |file| if file.is_file() { file.len() } else { 0 });
+    match path.read_dir() {
+        Ok(entries) => entries.flatten().map(|entry| size(&entry.path())).sum(),
+        Err(_) => size(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_and_how_far() {
+        let progress = Progress::new("verifying", 2 << 30);
+        assert_eq!(progress.line(1 << 29), "verifying: 25 % of 2.0 GiB");
+        assert_eq!(progress.line(u64::MAX), "verifying: 100 % of 2.0 GiB");
+        assert_eq!(Progress::new("reading", 0).line(0), "reading: 0 % of 0 B");
+    }
+}

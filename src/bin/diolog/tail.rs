@@ -1,0 +1,127 @@
+//! `diolog tail`: the last records, and with `-f` those to come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use diolog::Reader;
+
+use crate::args::Tail;
+use crate::damage::{self, Trouble};
+use crate::exit::{Failure, Status};
+use crate::line::Form;
+use crate::output::{Output, stdout_has_colours, stdout_is_terminal};
+use crate::print::Printer;
+use crate::signals;
+
+/// How often a log that is followed is looked at. Records come in blocks, a tenth of a second apart by default.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Prints the last records, and goes on if that is wanted, until Ctrl-C.
+pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
+    let mut reader = Reader::open(&arguments.path)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    if arguments.follow {
+        stop_on_signal(&stopped)?;
+    }
+    let mut printer = Printer::new(Form::text(stdout_is_terminal(), stdout_has_colours()));
+    let mut output = Output::new();
+    let mut trouble = Trouble::default();
+    let mut last = Last::new(arguments.lines);
+    loop {
+        match reader.next_record() {
+            Ok(Some(record)) => printer.print(&record, last.line()),
+            Ok(None) => break,
+            Err(error) => trouble.met(error)?,
+        }
+        if stopped.load(Ordering::Relaxed) {
+            return Ok(Status::Clean);
+        }
+    }
+    for line in last.lines() {
+        output.line().extend_from_slice(line);
+        output.end_line()?;
+    }
+    output.flush()?;
+    if !arguments.follow {
+        return Ok(damage::tell(reader.report()).max(trouble.status()));
+    }
+    while !stopped.load(Ordering::Relaxed) {
+        match reader.next_record() {
+            Ok(Some(record)) => {
+                printer.print(&record, output.line());
+                output.end_line()?;
+            }
+            Ok(None) => {
+                output.flush()?;
+                thread::park_timeout(POLL);
+            }
+            Err(error) => trouble.met(error)?,
+        }
+    }
+    output.flush()?;
+    Ok(Status::Clean)
+}
+
+fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let stopped = Arc::clone(stopped);
+    let waiting = thread::current();
+    signals::on_stop(move || {
+        stopped.store(true, Ordering::Relaxed);
+        waiting.unpark();
+    })
+    .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
+}
+
+/// The last lines, in memory that is used again.
+struct Last {
+    lines: VecDeque<Vec<u8>>,
+    wanted: usize,
+    /// Takes what is not wanted.
+    spare: Vec<u8>,
+}
+
+impl Last {
+    fn new(wanted: usize) -> Last {
+        Last { lines: VecDeque::new(), wanted, spare: Vec::new() }
+    }
+
+    /// Where the next line goes, empty.
+    fn line(&mut self) -> &mut Vec<u8> {
+        let mut line = match self.lines.len() < self.wanted {
+            true => Vec::new(),
+            false => self.lines.pop_front().unwrap_or_else(|| std::mem::take(&mut self.spare)),
+        };
+        line.clear();
+        if self.wanted == 0 {
+            self.spare = line;
+            return &mut self.spare;
+        }
+        self.lines.push_back(line);
+        self.lines.back_mut().unwrap_or(&mut self.spare)
+    }
+
+    /// The lines, the oldest first.
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().map(Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_in_order() {
+        for wanted in [0, 1, 3, 10, 100] {
+            let mut last = Last::new(wanted);
+            for number in 0..20_u8 {
+                last.line().push(number);
+            }
+            let kept: Vec<_> = last.lines().map(|line| line[0]).collect();
+            assert_eq!(kept, (0..20).skip(20_usize.saturating_sub(wanted)).collect::<Vec<u8>>(), "{wanted}");
+        }
+    }
+}

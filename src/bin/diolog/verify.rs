@@ -1,0 +1,234 @@
+//! `diolog verify`: what was kept and what was lost, recomputed from the files alone, and the proof spelled out.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use diolog::{BlockCounts, Finding, ProducerReport, ReadOptions, Report, RunReport, Severity, Verification};
+use serde_json::{Value, json};
+
+use crate::args::{Inspect, ReportFormat};
+use crate::exit::{Failure, Status};
+use crate::output::Output;
+use crate::progress::{Progress, log_bytes};
+use crate::table::{Side, Table};
+use crate::units::{self, count, counted};
+
+/// Examines the log, and says what it found. The exit status is the verdict.
+pub(crate) fn run(arguments: &Inspect) -> Result<Status, Failure> {
+    let mut progress = Progress::new("verifying", log_bytes(&arguments.path));
+    let watch = |report: &Report| progress.at(report.bytes);
+    let Verification { verdict, report, .. } = ReadOptions::new().verify_watched(&arguments.path, watch)?;
+    drop(progress);
+    let mut output = Output::new();
+    match arguments.format {
+        ReportFormat::Text => text(&arguments.path, &report, output.line()),
+        ReportFormat::Json => json_text(&arguments.path, &report, output.line()),
+    }
+    output.flush()?;
+    Ok(verdict.into())
+}
+
+fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = writeln!(out, "{}: {}", path.display(), report.verdict());
+    let _ = writeln!(
+        out,
+        "  {} in {} ({}), {}",
+        counted(report.records, "record"),
+        counted(report.blocks.good, "block"),
+        units::bytes(report.bytes),
+        counted(report.runs.len() as u64, "run"),
+    );
+    for (at, run) in report.runs.iter().enumerate() {
+        let _ = writeln!(out);
+        run_text(at + 1, report.runs.len(), run, out);
+    }
+    if !report.findings.is_empty() {
+        let _ = writeln!(out, "\nfound");
+    }
+    for finding in &report.findings {
+        let _ = writeln!(out, "  {finding}");
+    }
+    if report.findings_omitted > 0 {
+        let _ = writeln!(out, "  and {} more", count(report.findings_omitted));
+    }
+}
+
+fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
+    let _ = write!(out, "run {number} of {runs}  {}", run.run);
+    if !run.service.is_empty() {
+        let _ = write!(out, "  {}", run.service);
+    }
+    let _ = writeln!(out);
+    let segments = match run.segments {
+        1 => format!("segment {}", run.first_segment),
+        _ => format!("{} segments, {} to {}", count(run.segments), run.first_segment, run.last_segment),
+    };
+    let end = if run.clean_end { "closed cleanly" } else { "not closed: in use, or ended by a crash" };
+    let _ = writeln!(out, "  {segments}; {end}");
+    blocks_text(&run.blocks, out);
+    let mut table = Table::new(&[
+        ("producer", Side::Right),
+        ("name", Side::Left),
+        ("first", Side::Right),
+        ("last", Side::Right),
+        ("records", Side::Right),
+        ("dropped", Side::Right),
+        ("overwritten", Side::Right),
+        ("unwritten", Side::Right),
+        ("damaged", Side::Right),
+        ("", Side::Left),
+    ]);
+    for producer in &run.producers {
+        table.row(vec![
+            producer.id.to_string(),
+            producer.name.clone(),
+            producer.first_sequence.map_or("-".into(), count),
+            producer.last_sequence.map_or("-".into(), count),
+            count(producer.records),
+            count(producer.dropped),
+            count(producer.overwritten),
+            count(producer.unwritten),
+            count(producer.damaged),
+            if producer.holds { String::new() } else { "does not add up".into() },
+        ]);
+    }
+    table.write(2, out);
+    if run.producers_untracked > 0 {
+        let _ = writeln!(out, "  and {} more, not tracked one by one", counted(run.producers_untracked, "producer"));
+    }
+    identity_text(run, out);
+}
+
+fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
+    let named = [
+        (blocks.good, "good"),
+        (blocks.torn, "torn or unconfirmed"),
+        (blocks.holes, "holes never acknowledged"),
+        (blocks.lost, "lost"),
+        (blocks.stale, "stale"),
+        (blocks.duplicates, "duplicates skipped"),
+        (blocks.headers_lost, "segment headers lost"),
+        (blocks.newer, "of a newer version"),
+        (blocks.stray, "stretches of stray bytes"),
+    ];
+    let there: Vec<_> = named.iter().filter(|(number, _)| *number > 0).collect();
+    let there: Vec<_> = there.iter().map(|(number, what)| format!("{} {what}", count(*number))).collect();
+    let _ = writeln!(out, "  blocks: {}", if there.is_empty() { "none".into() } else { there.join(", ") });
+}
+
+/// The equation that must hold, with the run's numbers in it.
+fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
+    let sum = |part: fn(&ProducerReport) -> u64| run.producers.iter().map(part).sum::<u64>();
+    let retired = sum(|producer| producer.retired);
+    let retired_losses = sum(|producer| producer.retired_losses);
+    let mut left = format!("attempted {}", count(sum(|producer| producer.attempted)));
+    if retired > 0 {
+        left.push_str(&format!(" - retired {}", count(retired)));
+    }
+    let mut right = format!(
+        "in the files {} + dropped {} + overwritten {} + unwritten {} + damaged {}",
+        count(sum(|producer| producer.records)),
+        count(sum(|producer| producer.dropped)),
+        count(sum(|producer| producer.overwritten)),
+        count(sum(|producer| producer.unwritten)),
+        count(sum(|producer| producer.damaged)),
+    );
+    if retired_losses > 0 {
+        right.push_str(&format!(" - losses retired {}", count(retired_losses)));
+    }
+    let broken = run.producers.iter().filter(|producer| !producer.holds).count();
+    let open = run.producers.iter().filter(|producer| !producer.ended).count();
+    let verdict = match (broken, open) {
+        (0, 0) => "holds for each producer".to_owned(),
+        (0, _) => format!("not contradicted; {} left no final count", counted(open as u64, "producer")),
+        _ => format!("does not hold for {}", counted(broken as u64, "producer")),
+    };
+    let _ = writeln!(out, "  {left} = {right}: {verdict}");
+}
+
+fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
+    let findings: Vec<_> = report.findings.iter().map(finding_json).collect();
+    let object = json!({
+        "path": path.to_string_lossy(),
+        "verdict": report.verdict().to_string(),
+        "records": report.records,
+        "bytes": report.bytes,
+        "late": report.late,
+        "truncated": report.truncated,
+        "unreadable": report.unreadable,
+        "skipped": report.skipped,
+        "blocks": blocks_json(&report.blocks),
+        "runs": report.runs.iter().map(run_json).collect::<Vec<_>>(),
+        "findings": findings,
+        "findings_omitted": report.findings_omitted,
+    });
+    let _ = writeln!(out, "{object}");
+}
+
+pub(crate) fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "severity": match finding.severity {
+            Severity::Note => "note",
+            Severity::Unconfirmed => "unconfirmed",
+            _ => "lost",
+        },
+        "path": finding.path.to_string_lossy(),
+        "offset": finding.offset,
+        "what": finding.what,
+    })
+}
+
+fn blocks_json(blocks: &BlockCounts) -> Value {
+    json!({
+        "good": blocks.good,
+        "torn": blocks.torn,
+        "holes": blocks.holes,
+        "lost": blocks.lost,
+        "stale": blocks.stale,
+        "duplicates": blocks.duplicates,
+        "headers_lost": blocks.headers_lost,
+        "newer": blocks.newer,
+        "stray": blocks.stray,
+    })
+}
+
+fn run_json(run: &RunReport) -> Value {
+    json!({
+        "run": run.run.to_string(),
+        "service": run.service,
+        "first_segment": run.first_segment,
+        "last_segment": run.last_segment,
+        "segments": run.segments,
+        "retired": run.retired,
+        "clean_end": run.clean_end,
+        "recovers": run.recovers.map(|run| run.to_string()),
+        "recovered_by": run.recovered_by.map(|run| run.to_string()),
+        "blocks": blocks_json(&run.blocks),
+        "records": run.records,
+        "device": run.device,
+        "notes": run.notes,
+        "producers": run.producers.iter().map(producer_json).collect::<Vec<_>>(),
+        "producers_untracked": run.producers_untracked,
+    })
+}
+
+fn producer_json(producer: &ProducerReport) -> Value {
+    json!({
+        "producer": producer.id,
+        "tid": producer.tid,
+        "name": producer.name,
+        "first_sequence": producer.first_sequence,
+        "last_sequence": producer.last_sequence,
+        "attempted": producer.attempted,
+        "retired": producer.retired,
+        "retired_losses": producer.retired_losses,
+        "records": producer.records,
+        "dropped": producer.dropped,
+        "overwritten": producer.overwritten,
+        "unwritten": producer.unwritten,
+        "damaged": producer.damaged,
+        "ended": producer.ended,
+        "holds": producer.holds,
+    })
+}

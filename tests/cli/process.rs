@@ -1,0 +1,94 @@
+//! Running `diolog` as a child, and the directories that its logs live in.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+/// A place for a log, gone when the test ends.
+pub(crate) struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        // Not the system's temporary folder, which may be in memory, where there is no direct I/O.
+        Place { directory: TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory") }
+    }
+
+    /// The log's directory, which is not made yet.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A log of these lines, made by `diolog write`.
+    pub(crate) fn with_log(lines: &[u8]) -> Place {
+        let place = Place::new();
+        let output = run([OsStr::new("write"), place.log().as_os_str()], lines);
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+        place
+    }
+
+    /// The log's segment files, in order.
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let entries = self.log().read_dir().expect("the log");
+        let mut segments: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        segments.retain(|path| path.extension().is_some_and(|extension| extension == "dlog"));
+        segments.sort();
+        segments
+    }
+}
+
+/// The program, with nothing of the surroundings that would change what it does.
+pub(crate) fn diolog<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diolog"));
+    command.args(arguments).env_remove("DIOLOG_LEVEL").env("TZ", "UTC");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program with `input` until it ends.
+pub(crate) fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I, input: &[u8]) -> Output {
+    let mut child = diolog(arguments).stdin(Stdio::piped()).spawn().expect("a child");
+    let mut stdin = child.stdin.take().expect("piped");
+    thread::scope(|scope| {
+        // A program that refuses its arguments does not read its input.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().expect("its end")
+    })
+}
+
+/// The exit status; a signal or a panic is none.
+pub(crate) fn status(output: &Output) -> i32 {
+    assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
+    output.status.code().unwrap_or_else(|| panic!("ended by {}", output.status))
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// `diolog cat --format message`: the bytes as they were written.
+pub(crate) fn messages(place: &Place) -> Vec<u8> {
+    let output = run(["cat", "--format", "message", place.log().to_str().expect("UTF-8")], b"");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    output.stdout
+}
+
+/// Presses Ctrl-C.
+#[cfg(target_os = "linux")]
+pub(crate) fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+}

@@ -1,0 +1,57 @@
+//! `diolog tail`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use crate::process::{Place, diolog, run, status, stderr, stdout};
+
+fn numbered(lines: std::ops::Range<usize>) -> String {
+    lines.map(|number| format!("line {number}\n")).collect()
+}
+
+#[test]
+fn the_last_lines_are_printed() {
+    let place = Place::with_log(numbered(0..1000).as_bytes());
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    for (arguments, first) in [(&[][..], 990), (&["-n", "3"], 997), (&["-n", "0"], 1000), (&["-n", "5000"], 0)] {
+        let output = run([&["tail", log], arguments].concat(), b"");
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+        let text = stdout(&output);
+        assert_eq!(text.lines().count(), 1000 - first);
+        for (line, number) in text.lines().zip(first..) {
+            assert!(line.ends_with(&format!(" INFO  stdin line {number}")), "{line}");
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn records_to_come_are_followed_over_runs_until_ctrl_c() {
+    let place = Place::with_log(b"old\n");
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let mut tail = diolog(["tail", "-n", "1", "-f", log]).spawn().expect("a child");
+    let mut followed = BufReader::new(tail.stdout.take().expect("piped"));
+    let mut next = || {
+        let mut line = String::new();
+        followed.read_line(&mut line).expect("a line");
+        line
+    };
+    assert!(next().ends_with(" old\n"));
+    for run in 0..2 {
+        let mut writer =
+            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+        let mut stdin = writer.stdin.take().expect("piped");
+        for number in 0..3 {
+            writeln!(stdin, "run {run} line {number}").expect("written");
+            assert!(next().ends_with(&format!(" run {run} line {number}\n")));
+        }
+        drop(stdin);
+        let output = writer.wait_with_output().expect("its end");
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+    }
+    crate::process::interrupt(&tail);
+    let output = tail.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+}

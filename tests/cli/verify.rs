@@ -1,0 +1,79 @@
+//! `diolog verify` and `diolog info`.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::process::{Place, diolog, run, status, stderr, stdout};
+
+fn json(command: &str, place: &Place) -> (i32, Value) {
+    let output = run([command, "--format", "json", place.log().to_str().expect("UTF-8")], b"");
+    (status(&output), serde_json::from_str(&stdout(&output)).expect("an object"))
+}
+
+#[test]
+fn a_closed_log_is_clean_and_the_equation_is_spelled_out() {
+    let place = Place::with_log(b"one\ntwo\nthree\n");
+    let output = run(["verify", place.log().to_str().expect("UTF-8")], b"");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    let equation =
+        "attempted 3 = in the files 3 + dropped 0 + overwritten 0 + unwritten 0 + damaged 0: holds for each producer";
+    assert!(text.contains(equation), "{text}");
+
+    let (status, report) = json("verify", &place);
+    assert_eq!((status, &report["verdict"], &report["records"]), (0, &"clean".into(), &3.into()));
+    let producer = &report["runs"][0]["producers"][0];
+    assert_eq!((&producer["name"], &producer["records"]), (&"stdin".into(), &3.into()));
+    assert_eq!((&producer["first_sequence"], &producer["last_sequence"]), (&0.into(), &2.into()));
+    assert_eq!((&producer["ended"], &producer["holds"]), (&true.into(), &true.into()));
+}
+
+#[test]
+fn a_run_that_was_killed_is_unconfirmed_and_what_was_read_of_it_is_there() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"one\ntwo\n").expect("written");
+    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {}
+    child.kill().expect("killed");
+    child.wait().expect("its end");
+    let (status, report) = json("verify", &place);
+    assert_eq!((status, &report["verdict"], &report["records"]), (1, &"unconfirmed".into(), &2.into()), "{report}");
+    assert_eq!(report["runs"][0]["clean_end"], false);
+}
+
+#[test]
+fn damage_is_lost_data_with_its_place() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let input = "x".repeat(1000) + "\n";
+    run(["write", "--block-bytes", "4096", "--ring-bytes", "65536", log], input.repeat(64).as_bytes());
+    let segment = &place.segments()[0];
+    let mut bytes = fs::read(segment).expect("read");
+    bytes[4096 + 2000] ^= 1;
+    fs::write(segment, &bytes).expect("written");
+    let (status, report) = json("verify", &place);
+    assert_eq!((status, &report["verdict"]), (2, &"lost".into()), "{report}");
+    assert_eq!(report["runs"][0]["blocks"]["lost"], 1);
+    let producer = &report["runs"][0]["producers"][0];
+    assert!(producer["damaged"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn info_tells_the_segments_the_runs_and_the_way_to_the_disk() {
+    let place = Place::with_log(b"one\n");
+    run(["write", "--service", "orders", place.log().to_str().expect("UTF-8")], b"two\n");
+    let (status, info) = json("info", &place);
+    assert_eq!(status, 0);
+    assert_eq!(info["segments"].as_array().map(Vec::len), Some(2), "{info}");
+    assert_eq!(info["runs"].as_array().map(Vec::len), Some(2), "{info}");
+    let output = run(["info", place.log().to_str().expect("UTF-8")], b"");
+    let text = stdout(&output);
+    assert!(text.contains("orders") && text.contains("00000001.dlog"), "{text}");
+}

@@ -1,0 +1,183 @@
+//! `diolog write`.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::process::{Place, diolog, messages, run, status, stderr};
+
+/// Bytes that look random, the same for the same seed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn arbitrary_bytes_come_back_as_they_were_a_line_feed_after_each_line() {
+    let mut inputs: Vec<Vec<u8>> = [
+        &b""[..],
+        b"\n",
+        b"\n\n\n",
+        b"one\n",
+        b"one\n\nthree",
+        b"\0\r\n\xff\xfe\x1b[31m\n\r\r\n\0\n",
+        b"no line feed at the end",
+    ]
+    .map(<[u8]>::to_vec)
+    .to_vec();
+    for seed in 1..=3 {
+        println!("seed {seed}");
+        let mut input = noise(seed, 700_000);
+        // Longer lines than chance gives: some span the chunks that are read.
+        input[100_000..400_000].iter_mut().for_each(|byte| *byte |= 1 << 4);
+        inputs.push(input);
+    }
+    for input in inputs {
+        let place = Place::with_log(&input);
+        let mut expected = input.clone();
+        if !expected.is_empty() && !expected.ends_with(b"\n") {
+            expected.push(b'\n');
+        }
+        // Not assert_eq: nobody wants to see them.
+        assert!(messages(&place) == expected, "{} bytes", input.len());
+    }
+}
+
+#[test]
+fn two_runs_in_one_directory_come_out_one_after_the_other() {
+    let place = Place::with_log(b"first\nsecond\n");
+    let output = run(["write", place.log().to_str().expect("UTF-8")], b"third\n");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert_eq!(messages(&place), b"first\nsecond\nthird\n");
+}
+
+#[test]
+fn the_summary_counts_what_is_durable_and_can_be_left_out() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let output = run(["write", log], b"first\nsecond\n");
+    let summary = stderr(&output);
+    assert!(summary.starts_with("diolog: 2 records, 11 B, in "), "{summary}");
+    assert!(summary.contains("all durable in "), "{summary}");
+    assert_eq!(stderr(&run(["write", "--quiet", log], b"third\n")), "");
+}
+
+#[test]
+fn a_closed_standard_input_is_an_empty_one() {
+    let place = Place::new();
+    let script = format!("exec \"$0\" write '{}' <&-", place.log().display());
+    let output = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_diolog")])
+        .env_remove("DIOLOG_LEVEL")
+        .output()
+        .expect("a shell");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert_eq!(messages(&place), b"");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_cut_and_said_so_with_its_number_and_the_remedy() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let mut input = b"short\n".to_vec();
+    input.extend(std::iter::repeat_n(b'x', 3_000_000));
+    input.extend_from_slice(b"\nlast\n");
+    let output = run(["write", log], &input);
+    assert_eq!(status(&output), 2, "{}", stderr(&output));
+    let told = "line 2 has 3000000 bytes and was cut to 1048576: use --message-bytes-max 3000000";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    let kept = messages(&place);
+    assert_eq!(kept.len(), 6 + (1 << 20) + 1 + 5);
+    assert!(kept.starts_with(b"short\nxxx") && kept.ends_with(b"xxx\nlast\n"));
+
+    let place = Place::new();
+    let log = place.log();
+    let output = run(["write", "--message-bytes-max", "3000000", log.to_str().expect("UTF-8")], &input);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert!(messages(&place) == input);
+}
+
+#[test]
+fn settings_that_cannot_be_are_a_matter_of_usage_and_nothing_is_made() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    for (arguments, named) in [
+        (&["--ring-bytes", "5000"][..], "ring_bytes is 5000"),
+        (&["--block-bytes", "100"], "block_bytes is 100"),
+        (&["--segment-bytes", "4096"], "segment_bytes is 4096"),
+        (&["--writer-core", "100000"], "100000"),
+        (&["--message-bytes-max", "1 TiB"], "message_bytes_max"),
+    ] {
+        let output = run([&["write", log], arguments].concat(), b"line\n");
+        assert_eq!(status(&output), 64, "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(named), "{}", stderr(&output));
+        assert!(!place.log().exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_place_that_cannot_hold_a_log_is_named() {
+    let place = Place::new();
+    fs::write(place.join("file"), "text").expect("written");
+    for path in [place.join("missing/log"), place.join("file")] {
+        let path = path.to_str().expect("UTF-8");
+        let output = run(["write", path], b"line\n");
+        assert_eq!(status(&output), 3, "{}", stderr(&output));
+        assert!(stderr(&output).contains(path), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn settings_come_from_a_file_and_the_options_go_before_it() {
+    let place = Place::new();
+    let file = place.join("log.toml");
+    fs::write(&file, "path = 'elsewhere'\nmessage_bytes_max = 4\nservice = 'orders'").expect("written");
+    let (log, file) = (place.log(), file.to_str().expect("UTF-8").to_owned());
+    let log = log.to_str().expect("UTF-8");
+    let output = run(["write", "--config", &file, log], b"longer\n");
+    assert_eq!(status(&output), 2, "{}", stderr(&output));
+    let output = run(["write", "--config", &file, "--message-bytes-max", "10", log], b"longer\n");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert_eq!(messages(&place), b"long\nlonger\n");
+    let verified = run(["verify", "--format", "json", log], b"");
+    assert!(String::from_utf8_lossy(&verified.stdout).contains("\"service\":\"orders\""));
+}
+
+#[test]
+fn lines_below_the_level_of_the_environment_are_left_out_and_counted() {
+    let place = Place::new();
+    let log = place.log();
+    let mut command = diolog(["write", log.to_str().expect("UTF-8")]);
+    let mut child = command.env("DIOLOG_LEVEL", "error").stdin(Stdio::piped()).spawn().expect("a child");
+    child.stdin.take().expect("piped").write_all(b"one\ntwo\n").expect("written");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 0);
+    assert!(stderr(&output).contains("2 lines not logged: DIOLOG_LEVEL"), "{}", stderr(&output));
+    assert_eq!(messages(&place), b"");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_keeps_what_was_read() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"one\ntwo\nbegun").expect("written");
+    // What can be seen in the log has been read; the child was given the rest of the bytes with it, in one piece.
+    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {}
+    crate::process::interrupt(&child);
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 130, "{}", stderr(&output));
+    assert!(stderr(&output).contains("3 records"), "{}", stderr(&output));
+    drop(stdin);
+    assert_eq!(messages(&place), b"one\ntwo\nbegun\n");
+}
