@@ -4,8 +4,8 @@
 //! seals it once its place in a segment is known; sealing again for another place (after a failed segment) keeps
 //! number and records.
 
-use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::buffer::AlignedBuffer;
 use crate::format::{
@@ -213,6 +213,16 @@ impl Block {
     }
 }
 
+/// Seals a block again that was sealed for a place that failed: same number, same payload, another place.
+///
+/// `bytes` must begin with a sealed block; anything else is left as it is.
+pub(crate) fn seal_again(bytes: &mut [u8], place: Place) {
+    let Ok((header, _)) = BlockHeader::mut_from_prefix(bytes) else { return };
+    header.segment_id = U64::new(place.segment_id);
+    header.in_flight = U16::new(place.in_flight);
+    header.sign(place.file_offset);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,8 +287,10 @@ mod tests {
         let mut block = block(4096);
         assert!(block.append(1, 0, meta(1), b"x"));
         block.seal(PLACE);
-        block.seal(Place { segment_id: 10, file_offset: 8192, ..PLACE });
-        let header = BlockHeader::decode(&block.into_buffer(), 8192).expect("a header");
+        let mut bytes = block.into_buffer();
+        seal_again(&mut bytes, Place { segment_id: 10, file_offset: 8192, ..PLACE });
+        let header = BlockHeader::decode(&bytes, 8192).expect("a header");
+        assert!(header.payload_is_intact(&bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize]));
         assert_eq!((header.sequence.get(), header.segment_id.get(), header.shards.get()), (2, 10, 1));
     }
 }

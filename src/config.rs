@@ -63,6 +63,7 @@ pub struct Config {
     blocks_in_flight: usize,
     flush_interval: Duration,
     segment_bytes: u64,
+    first_segment_bytes: Option<u64>,
     level: Level,
     overflow: Overflow,
     writer_core: Option<usize>,
@@ -86,6 +87,7 @@ impl Config {
             blocks_in_flight: 4,
             flush_interval: Duration::from_millis(100),
             segment_bytes: 256 << 20,
+            first_segment_bytes: None,
             level: Level::Info,
             overflow: Overflow::DropNewest,
             writer_core: None,
@@ -177,6 +179,17 @@ impl Config {
     /// disk held in advance, and old records leave in larger steps.
     pub fn segment_bytes(mut self, bytes: u64) -> Config {
         self.segment_bytes = bytes;
+        self
+    }
+
+    /// Bytes of a run's first segment file, with the bounds of [`segment_bytes`](Config::segment_bytes), and never more
+    /// than that; 16 MiB by default, or what a block needs if that is more. Each further one is twice the one before, up to `segment_bytes`, and none takes
+    /// more than an eighth of the free space.
+    ///
+    /// Too small: a busy start prepares several small files. Too large: [`open`](crate::Logger::open) waits up to
+    /// 100 ms for it to be filled, and a short run holds that much disk until it ends.
+    pub fn first_segment_bytes(mut self, bytes: u64) -> Config {
+        self.first_segment_bytes = Some(bytes);
         self
     }
 

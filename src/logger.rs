@@ -15,7 +15,7 @@ use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::registry::Registry;
-use crate::segment::{Directory, Segments};
+use crate::segment::{Directory, Segments, Sizes};
 use crate::shared::{CloseSummary, Closing, LogCounters, Shared, lock};
 use crate::stats::{Distribution, Distributions, Stats};
 use crate::thread_local;
@@ -80,9 +80,11 @@ impl Logger {
         // The thread comes first: a refused core must leave nothing behind.
         let writer = Writer::start(settings.writer_core)?;
         let directory = Directory::open(&settings.path)?;
+        let sizes =
+            Sizes { first: settings.first_segment_bytes, max: settings.segment_bytes, block: settings.block_bytes };
         let begun = device::probe(directory.path(), settings.device).and_then(|rung| {
             let direct = rung.rung.is_direct();
-            Ok((rung, Segments::begin(&directory, direct, settings.segment_bytes)?))
+            Ok((rung, Segments::begin(&directory, direct, sizes)?))
         });
         let (rung, segments) = match begun {
             Ok(begun) => begun,

@@ -30,6 +30,9 @@ const THREAD_RING_BYTES: usize = 64 << 10;
 /// The longest message where nothing is said: a stray dump must not push thousands of records out of a ring.
 const MESSAGE_BYTES_DEFAULT_MAX: usize = 64 << 10;
 
+/// The first segment's size: a short run leaves little behind, and doubling soon reaches the full size.
+const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
+
 /// The largest segment; file systems go further, but no preparation ends in useful time.
 const SEGMENT_BYTES_MAX: u64 = 1 << 40;
 
@@ -55,6 +58,7 @@ pub(crate) struct Validated {
     pub(crate) blocks_in_flight: usize,
     pub(crate) flush_interval: Duration,
     pub(crate) segment_bytes: u64,
+    pub(crate) first_segment_bytes: u64,
     /// After `DIOLOG_LEVEL`.
     pub(crate) level: Level,
     pub(crate) overflow: Overflow,
@@ -102,7 +106,7 @@ impl Config {
         if !(FLUSH_INTERVAL_MIN..=HOUR).contains(&self.flush_interval) {
             return Err(invalid("flush_interval", format!("{:?}", self.flush_interval), "use 1 ms to 1 hour"));
         }
-        self.check_segment()?;
+        self.check_segments()?;
         if let Overflow::BlockFor(wait) = self.overflow
             && (wait.is_zero() || wait > HOUR)
         {
@@ -130,6 +134,7 @@ impl Config {
             blocks_in_flight: self.blocks_in_flight,
             flush_interval: self.flush_interval,
             segment_bytes: self.segment_bytes,
+            first_segment_bytes: self.resolved_first_segment_bytes(),
             level: resolve_level(self.level, level_variable)?,
             overflow: self.overflow,
             writer_core: self.writer_core,
@@ -152,23 +157,30 @@ impl Config {
         Ok(bytes)
     }
 
-    fn check_segment(&self) -> Result<()> {
+    fn check_segments(&self) -> Result<()> {
+        self.check_segment("segment_bytes", self.segment_bytes)?;
+        self.first_segment_bytes.map_or(Ok(()), |bytes| self.check_segment("first_segment_bytes", bytes))
+    }
+
+    /// The first segment's size: the explicit one or the default, between what a block needs and the largest.
+    fn resolved_first_segment_bytes(&self) -> u64 {
         let smallest = (self.block_bytes + GRID_BYTES) as u64;
-        if self.segment_bytes < smallest {
+        self.first_segment_bytes.unwrap_or(FIRST_SEGMENT_BYTES.max(smallest)).min(self.segment_bytes)
+    }
+
+    fn check_segment(&self, setting: &'static str, bytes: u64) -> Result<()> {
+        let smallest = (self.block_bytes + GRID_BYTES) as u64;
+        if bytes < smallest {
             let remedy = format!("a segment holds a header of {GRID_BYTES} and a block; use at least {smallest}");
-            return Err(invalid("segment_bytes", self.segment_bytes, remedy));
+            return Err(invalid(setting, bytes, remedy));
         }
-        if self.segment_bytes > SEGMENT_BYTES_MAX {
+        if bytes > SEGMENT_BYTES_MAX {
             let remedy = format!("use at most {SEGMENT_BYTES_MAX} (1 TiB)");
-            return Err(invalid("segment_bytes", self.segment_bytes, remedy));
+            return Err(invalid(setting, bytes, remedy));
         }
-        if !self.segment_bytes.is_multiple_of(GRID_BYTES as u64) {
-            let next = self.segment_bytes.next_multiple_of(GRID_BYTES as u64);
-            return Err(invalid(
-                "segment_bytes",
-                self.segment_bytes,
-                format!("use a multiple of 4096, such as {next}"),
-            ));
+        if !bytes.is_multiple_of(GRID_BYTES as u64) {
+            let next = bytes.next_multiple_of(GRID_BYTES as u64);
+            return Err(invalid(setting, bytes, format!("use a multiple of 4096, such as {next}")));
         }
         Ok(())
     }
@@ -275,6 +287,7 @@ mod tests {
             blocks_in_flight: 4,
             flush_interval: Duration::from_millis(100),
             segment_bytes: 256 << 20,
+            first_segment_bytes: 16 << 20,
             level: Level::Info,
             overflow: Overflow::DropNewest,
             writer_core: None,

@@ -61,6 +61,7 @@ impl<'de> Deserialize<'de> for Config {
             };
         }
         set!(ring_bytes, thread_ring_bytes, rings_bytes_max, message_bytes_max, block_bytes, segment_bytes);
+        set!(first_segment_bytes);
         set!(blocks_in_flight, flush_interval, close_deadline, level, overflow, writer_core, service, device);
         Ok(config)
     }
@@ -82,6 +83,7 @@ struct Settings {
     blocks_in_flight: Option<Worded<usize>>,
     flush_interval: Option<Worded<Duration>>,
     segment_bytes: Option<Worded<u64>>,
+    first_segment_bytes: Option<Worded<u64>>,
     level: Option<Worded<Level>>,
     overflow: Option<Worded<Overflow>>,
     #[serde(default, deserialize_with = "plain")]

@@ -99,6 +99,11 @@ impl BlockHeader {
     /// Sets both checksums for a block that will stand at `file_offset` with `payload` after its header.
     pub(crate) fn seal(&mut self, payload: &[u8], file_offset: u64) {
         self.payload_crc = U32::new(checksum(payload));
+        self.sign(file_offset);
+    }
+
+    /// Sets the header's own checksum for a block that will stand at `file_offset`.
+    pub(crate) fn sign(&mut self, file_offset: u64) {
         self.header_crc = U32::new(self.expected_header_crc(file_offset));
     }
 

@@ -1,23 +1,32 @@
-//! The run's segments: where the next block stands, when a segment is full, and cutting it once it is left.
+//! The run's segments: where the next block stands, when a segment is left for the next, and cutting it then.
 //!
-//! The writer calls it. It creates and names files, and knows sizes and identities; it neither reads nor writes
-//! blocks: a segment's header is a block like the others, and goes through the device.
+//! The writer calls it. It names files and knows sizes and identities; it neither reads nor writes blocks: a segment's
+//! header is a block like the others, and goes through the device. Files are made by [`prepare`], on a thread of its own.
 
 mod directory;
+mod prepare;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(crate) use directory::Directory;
 
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, LogId, RunId};
 use crate::sys;
+use prepare::{Left, Prepared, Preparer};
 
-/// Where a block will stand.
+/// How long `open` lets the first segment be filled; it is used as far as it is then.
+const FIRST_FILL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Waits between tries to make a segment where that fails: the first, and the longest.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Where a block stands.
 #[derive(Clone)]
 pub(crate) struct Spot {
     pub(crate) file: Arc<File>,
@@ -25,48 +34,102 @@ pub(crate) struct Spot {
     pub(crate) offset: u64,
 }
 
-/// One segment file that blocks still go to, or have just ceased to.
+/// What a segment file may and should measure, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// The run's first segment; each further one is twice the one before.
+    pub(crate) first: u64,
+    /// The largest.
+    pub(crate) max: u64,
+    /// The largest block.
+    pub(crate) block: usize,
+}
+
+impl Sizes {
+    /// However full the disk: room for a header and two blocks.
+    fn min(&self) -> u64 {
+        let blocks = 2 * self.block as u64 + 16 * GRID_BYTES as u64;
+        blocks.min(self.max)
+    }
+}
+
+/// One segment file that blocks go to.
 struct Segment {
     file: Arc<File>,
     path: PathBuf,
     id: u64,
     index: u64,
+    /// What it was prepared for.
+    bytes: u64,
     /// Where the next block stands; what the file is cut to.
     used_bytes: u64,
+    /// Blocks placed in it, the header included.
+    blocks: u64,
+}
+
+/// The segment after the present one.
+enum Next {
+    /// Not asked for yet.
+    Nothing,
+    Asked,
+    Ready(Prepared),
+    /// It could not be made. Asked for again after a while, and after a longer while the next time.
+    Refused {
+        again_at: Instant,
+        delay: Duration,
+    },
 }
 
 /// The segments of one run.
 pub(crate) struct Segments {
-    directory: PathBuf,
     log: LogId,
     run: RunId,
-    direct: bool,
-    segment_bytes: u64,
+    sizes: Sizes,
     current: Segment,
     previous_id: u64,
-    /// Left segments, each with the token of the last write to it: cut when that write is durable.
-    left: VecDeque<(Segment, u64)>,
+    next: Next,
+    /// The number of the next segment: beyond those of files that turned out to be there.
+    next_index: u64,
+    /// A reason to leave the present segment as soon as there is another: it is too old, it failed, somebody asked.
+    leave: bool,
+    /// Left segments, each with the number of the first block that is not in it any more: cut when all before that
+    /// are durable.
+    left: VecDeque<(u64, Left)>,
+    preparer: Preparer,
+    /// The process's file size limit when the run began.
+    file_bytes_max: Option<u64>,
+    /// What went wrong in preparing, not yet said.
+    complaints: Vec<String>,
 }
 
 impl Segments {
-    /// Begins a run: creates the segment that follows the last one of the directory.
+    /// Begins a run in the segment that follows the last one of the directory.
     ///
     /// # Errors
-    /// [`Error::Io`] with the file that could not be made.
-    pub(crate) fn begin(directory: &Directory, direct: bool, segment_bytes: u64) -> Result<Segments> {
+    /// [`Error::Io`] where no file can be made.
+    pub(crate) fn begin(directory: &Directory, direct: bool, sizes: Sizes) -> Result<Segments> {
         let log = directory.log_id().map_or_else(|| random_bytes().map(LogId), Ok)?;
         let run = RunId(random_bytes()?);
+        let preparer = Preparer::start(directory.path(), direct)
+            .map_err(|source| Error::io("start the thread that prepares segments for", directory.path(), source))?;
         let index = directory.last_index() + 1;
-        let current = create(directory.path(), index, direct, segment_bytes)?;
+        preparer.ask(index, sizes.first.min(sizes.max), sizes.min());
+        let prepared = preparer.wait(FIRST_FILL_PATIENCE)?;
+        let complaints = prepared.shortfall.clone().into_iter().collect();
+        let current = Segment::new(prepared)?;
         Ok(Segments {
-            directory: directory.path().to_owned(),
             log,
             run,
-            direct,
-            segment_bytes,
+            sizes,
             current,
             previous_id: 0,
+            next: Next::Nothing,
+            next_index: index + 1,
+            leave: false,
             left: VecDeque::new(),
+            preparer,
+            file_bytes_max: sys::file::file_size_limit(),
+            complaints,
         })
     }
 
@@ -100,66 +163,135 @@ impl Segments {
         self.current.used_bytes == 0
     }
 
-    /// Whether a block of up to `block_bytes` still fits the present segment.
-    pub(crate) fn has_room_for(&self, block_bytes: usize) -> bool {
-        self.current.used_bytes + block_bytes as u64 <= self.segment_bytes
+    /// What went wrong in preparing segments since the last call.
+    pub(crate) fn take_complaints(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.complaints)
     }
 
-    /// Gives the next `block_bytes` of the present segment away, also beyond its size: rotation is the caller's word.
+    /// Asks for the present segment to be left for the next, as soon as that is ready.
+    pub(crate) fn leave_soon(&mut self) {
+        self.leave = true;
+    }
+
+    /// Whether a block of `block_bytes` may stand in the present segment at all: beyond the process's file size limit
+    /// the kernel would kill it by a signal.
+    pub(crate) fn may_grow_by(&self, block_bytes: usize) -> bool {
+        self.file_bytes_max.is_none_or(|limit| self.current.used_bytes + block_bytes as u64 <= limit)
+    }
+
+    /// Gives the next `block_bytes` of the present segment away, also beyond its size while the next is not ready.
     pub(crate) fn place(&mut self, block_bytes: usize) -> Spot {
         debug_assert!(block_bytes.is_multiple_of(GRID_BYTES));
         let offset = self.current.used_bytes;
         self.current.used_bytes += block_bytes as u64;
+        self.current.blocks += 1;
         Spot { file: Arc::clone(&self.current.file), segment_id: self.current.id, offset }
     }
 
-    /// Leaves the present segment, whose last write has `last_token`, for a new one.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where no file can be made; the present segment then stays.
-    pub(crate) fn rotate(&mut self, last_token: u64) -> Result<()> {
-        let next = create(&self.directory, self.current.index + 1, self.direct, self.segment_bytes)?;
-        self.previous_id = self.current.id;
-        self.left.push_back((std::mem::replace(&mut self.current, next), last_token));
-        Ok(())
-    }
-
-    /// Cuts the segments whose last write comes before `durable_token`, the first that is not durable.
-    pub(crate) fn cut_left(&mut self, durable_token: u64) {
-        while self.left.front().is_some_and(|(_, last_token)| *last_token < durable_token) {
-            if let Some((segment, _)) = self.left.pop_front() {
-                cut(&segment);
+    /// Sees to the next segment, and moves to it if a block of `block_bytes`, number `sequence`, should stand there and
+    /// it is ready. Whether it moved.
+    pub(crate) fn advance(&mut self, block_bytes: usize, sequence: u64) -> bool {
+        let used = self.current.used_bytes;
+        let is_full = used + block_bytes as u64 > self.current.bytes;
+        // However small a segment is beside its header, one block is in each.
+        let due = self.leave || (is_full && self.current.blocks > 1);
+        if due || used >= self.current.bytes / 2 {
+            self.see_to_next();
+        }
+        if !due || self.is_new() {
+            return false;
+        }
+        let prepared = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Ready(prepared) => prepared,
+            other => {
+                self.next = other;
+                self.preparer.hurry();
+                return false;
+            }
+        };
+        match Segment::new(prepared) {
+            Ok(next) => {
+                self.previous_id = self.current.id;
+                let left = std::mem::replace(&mut self.current, next);
+                self.left.push_back((sequence, Left { file: left.file, used_bytes: left.used_bytes }));
+                self.leave = false;
+                true
+            }
+            Err(error) => {
+                self.complaints.push(error.to_string());
+                false
             }
         }
     }
 
-    /// Cuts all segments, the present one too: the run is over and all is durable.
-    pub(crate) fn cut_all(&mut self) {
-        self.cut_left(u64::MAX);
-        cut(&self.current);
+    /// Asks for the next segment, or takes what became of it.
+    fn see_to_next(&mut self) {
+        let delay = match &self.next {
+            Next::Ready(_) => return,
+            Next::Refused { again_at, .. } if Instant::now() < *again_at => return,
+            Next::Refused { delay, .. } => *delay,
+            Next::Nothing | Next::Asked => RETRY_DELAYS.0,
+        };
+        if matches!(self.next, Next::Asked) {
+            match self.preparer.poll() {
+                None => {}
+                Some(Ok(prepared)) => {
+                    self.next_index = prepared.index + 1;
+                    self.complaints.extend(prepared.shortfall.clone());
+                    self.next = Next::Ready(prepared);
+                }
+                Some(Err(error)) => {
+                    if error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::AlreadyExists) {
+                        self.next_index += 1;
+                    }
+                    self.complaints.push(error.to_string());
+                    self.next = Next::Refused { again_at: Instant::now() + delay, delay: delay * 2 };
+                }
+            }
+            return;
+        }
+        if let Next::Refused { .. } = self.next {
+            // The longer delay is kept for the case that this try fails too.
+            self.next = Next::Asked;
+        }
+        let bytes = self.current.bytes.saturating_mul(2).clamp(self.sizes.min(), self.sizes.max);
+        self.preparer.ask(self.next_index, bytes, self.sizes.min());
+        self.next = Next::Asked;
     }
-}
 
-/// A file that cannot be cut keeps its zeros, which readers pass over: that costs space, not records.
-fn cut(segment: &Segment) {
-    let _ = segment.file.set_len(segment.used_bytes);
-}
-
-/// Makes segment `index`: the whole size asked for or, where the disk has less, as much as is written.
-fn create(directory: &Path, index: u64, direct: bool, segment_bytes: u64) -> Result<Segment> {
-    let path = directory.join(format!("{index:08}.dlog"));
-    let file = sys::file::open_segment(&path, direct).map_err(|source| Error::io("create", &path, source))?;
-    if let Err(source) = sys::file::preallocate(&file, segment_bytes) {
-        // Without the whole size in advance the file grows as it is written; other errors are the caller's.
-        use io::ErrorKind::{FileTooLarge, StorageFull, Unsupported};
-        if !matches!(source.kind(), StorageFull | Unsupported | FileTooLarge) {
-            let _ = std::fs::remove_file(&path);
-            return Err(Error::io("preallocate", &path, source));
+    /// Cuts the left segments all of whose blocks are durable, given the first block number that is not.
+    pub(crate) fn cut_left(&mut self, durable_sequence: u64) {
+        while self.left.front().is_some_and(|(sequence, _)| *sequence <= durable_sequence) {
+            if let Some((_, left)) = self.left.pop_front() {
+                self.preparer.cut(left);
+            }
         }
     }
-    sys::file::sync_directory(directory).map_err(|source| Error::io("sync the directory of", &path, source))?;
-    let id = u64::from_le_bytes(random_bytes()?).max(1);
-    Ok(Segment { file: Arc::new(file), path, id, index, used_bytes: 0 })
+
+    /// Ends the run. Cuts the present segment where all is durable; waits for the preparing thread.
+    pub(crate) fn end(mut self, durable: bool) {
+        if durable {
+            self.cut_left(u64::MAX);
+            Left { file: self.current.file, used_bytes: self.current.used_bytes }.cut();
+        }
+        if let Next::Ready(unused) = self.next {
+            let _ = std::fs::remove_file(unused.path);
+        }
+    }
+
+    /// Ends the run without waiting for anything: the kernel may hold the preparing thread too.
+    pub(crate) fn abandon(self) {
+        self.preparer.abandon();
+    }
+}
+
+impl Segment {
+    fn new(prepared: Prepared) -> Result<Segment> {
+        let Prepared { file, path, index, bytes, .. } = prepared;
+        // Zero stands for "none".
+        let id = u64::from_le_bytes(random_bytes()?).max(1);
+        Ok(Segment { file, path, id, index, bytes, used_bytes: 0, blocks: 0 })
+    }
 }
 
 fn random_bytes<const N: usize>() -> Result<[u8; N]> {

@@ -18,7 +18,7 @@ use crate::format::{
 use crate::segment::Directory;
 use crate::shared::{CloseSummary, Shared};
 use crate::writer::flush::{Answer, FlushFault, Ticket};
-use crate::writer::pipeline::{Contents, HEADER_BUFFER, Pipeline};
+use crate::writer::pipeline::{Accounted, Contents, HEADER_BUFFER, Pipeline, Share};
 use crate::writer::source::{Drained, Source};
 
 /// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
@@ -26,6 +26,9 @@ const WALL_ANCHOR_NS: u64 = 1_000_000_000;
 
 /// The part of close's deadline that is kept for writing the final counts, once draining has been cut short.
 const CLOSING_RESERVE: Duration = Duration::from_millis(250);
+
+/// How many notes wait for a block at the most.
+const NOTES_MAX: usize = 32;
 
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +46,9 @@ struct Filling {
     block: Block,
     /// When its first record came in, on the monotonic clock.
     since_ns: u64,
-    /// Slots of the sources that have records in it.
-    touched: Vec<usize>,
+    /// Slots of the sources that have records in it, and what earlier blocks account for of them.
+    touched: Vec<(usize, Accounted)>,
+    /// Slots of the sources whose end record it holds.
     ended: Vec<usize>,
 }
 
@@ -71,7 +75,7 @@ impl Drop for Flush {
 enum FlushStage {
     /// Rings are being drained up to these positions, by slot.
     Draining(Vec<(usize, u64)>),
-    /// All is in closed blocks; durable when all tokens below this one are.
+    /// All is in closed blocks; durable when all with numbers below this one are.
     Writing(u64),
 }
 
@@ -147,12 +151,14 @@ impl LogWriter {
     pub(crate) fn turn(&mut self) -> Turn {
         let now_ns = self.converter.refresh_if_due();
         let mut worked = self.reap();
+        worked |= self.pipeline.heal();
+        self.take_notes();
         self.adopt();
         self.take_flushes();
         worked |= self.drain(now_ns);
-        self.advance_flushes();
+        self.advance_flushes(now_ns);
         self.close_block_if_due(now_ns);
-        worked |= self.pipeline.submit();
+        worked |= self.submit(now_ns);
         self.end_sources(now_ns);
         self.answer_flushes();
         if self.advance_close(now_ns) {
@@ -174,9 +180,9 @@ impl LogWriter {
     fn reap(&mut self) -> bool {
         let (sources, empty_slots, shared) = (&mut self.sources, &mut self.empty_slots, &self.shared);
         self.pipeline.reap(shared, |contents| {
-            for (slot, position) in contents.releases {
-                if let Some(source) = &mut sources[slot] {
-                    source.consumer.release(position);
+            for share in contents.shares {
+                if let Some(source) = &mut sources[share.slot] {
+                    source.consumer.release(share.position);
                 }
             }
             for slot in contents.ended {
@@ -187,6 +193,14 @@ impl LogWriter {
                 }
             }
         })
+    }
+
+    /// Collects what the log should say of its own troubles: the first of them, if they come faster than blocks.
+    fn take_notes(&mut self) {
+        self.notes.extend(self.pipeline.take_notes());
+        let complaints = self.pipeline.segments.take_complaints();
+        self.notes.extend(complaints.into_iter().map(|complaint| (StatusCode::Error, complaint)));
+        self.notes.truncate(NOTES_MAX);
     }
 
     /// Takes in the rings of new producers, and notes which have lost theirs.
@@ -240,8 +254,8 @@ impl LogWriter {
                 return None;
             }
             let (Some(filling), Some(source)) = (&mut self.filling, &mut self.sources[slot]) else { return None };
-            if filling.touched.last() != Some(&slot) && !filling.touched.contains(&slot) {
-                filling.touched.push(slot);
+            if !source.is_in(self.block_serial) {
+                filling.touched.push((slot, source.accounted()));
             }
             let drained = source.drain(
                 &mut filling.block,
@@ -253,24 +267,15 @@ impl LogWriter {
             let ring_bytes = source.consumer.capacity() as u64;
             self.close_early |= source.open_bytes() >= ring_bytes / 4 || source.take_starved();
             match drained {
-                Drained::BlockFull => self.close_block(),
+                Drained::BlockFull => self.close_block(now_ns),
                 Drained::Turn | Drained::Empty => return Some(true),
             }
         }
     }
 
-    /// Starts a block, in a new segment if the present one is full. `false` where no buffer is free.
+    /// Starts a block. `false` where no buffer is free.
     fn begin_block(&mut self, now_ns: u64) -> bool {
         let Some(buffer) = self.pipeline.take_buffer() else { return false };
-        if !self.pipeline.segments.has_room_for(self.shared.settings.block_bytes) {
-            let last_token = self.pipeline.next_token().saturating_sub(1);
-            if let Err(error) = self.pipeline.segments.rotate(last_token) {
-                self.notes.push((StatusCode::Error, error.to_string()));
-            }
-        }
-        if self.pipeline.segments.is_new() {
-            self.write_segment_header(now_ns);
-        }
         self.block_serial += 1;
         let mut block = Block::new(buffer);
         if now_ns.saturating_sub(self.wall_anchor_ns) >= WALL_ANCHOR_NS {
@@ -314,10 +319,23 @@ impl LogWriter {
         }
     }
 
-    /// Closes the header block of the segment just begun: identities, an anchor, and the producers' baseline.
-    fn write_segment_header(&mut self, now_ns: u64) {
+    /// Gives the device what waits, as far as it has room. Whether it got anything.
+    fn submit(&mut self, now_ns: u64) -> bool {
+        let mut any = false;
+        while self.pipeline.prepare_next() {
+            if !self.pipeline.segments.is_new() {
+                self.pipeline.submit_next();
+            } else if let Err(error) = self.submit_segment_header(now_ns) {
+                self.pipeline.header_failed(&error, &self.shared);
+            }
+            any = true;
+        }
+        any
+    }
+
+    /// Begins a segment: identities, an anchor, and the producers' baseline.
+    fn submit_segment_header(&mut self, now_ns: u64) -> std::io::Result<()> {
         let segments = &self.pipeline.segments;
-        self.shared.counters.segments.fetch_add(1, Relaxed);
         let header = SegmentHeader {
             log: segments.log(),
             run: segments.run(),
@@ -333,40 +351,55 @@ impl LogWriter {
         };
         let mut records = vec![(Kind::Segment, Vec::new()), (Kind::WallAnchor, self.wall_anchor().as_bytes().to_vec())];
         header.encode(&mut records[0].1);
-        for source in self.sources.iter().flatten().filter(|source| !source.end_written) {
+        for row in self.baseline() {
             let mut payload = Vec::new();
-            source.row().encode(&mut payload);
+            row.encode(&mut payload);
             records.push((Kind::ProducerRow, payload));
         }
         let bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
         let block_bytes = (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + bytes).next_multiple_of(GRID_BYTES);
-        let buffer = match AlignedBuffer::new(block_bytes, HEADER_BUFFER) {
-            Ok(buffer) => buffer,
-            Err(error) => return self.pipeline.fail(&error, &self.shared),
-        };
-        let mut block = Block::new(buffer);
+        let mut block = Block::new(AlignedBuffer::new(block_bytes, HEADER_BUFFER)?);
         block.set_flag(BlockFlags::SEGMENT_HEADER | BlockFlags::WALL_ANCHOR);
         for (kind, payload) in &records {
             block.append_control(self.control_sequence, RecordMeta::control(*kind, now_ns), payload);
             self.control_sequence += 1;
         }
-        self.pipeline.close_segment_header(block);
+        self.shared.counters.segments.fetch_add(1, Relaxed);
+        self.pipeline.submit_header(block);
+        Ok(())
     }
 
-    /// Closes the block being filled: it gets its number and place, and is written when the device can.
-    fn close_block(&mut self) {
+    /// The producers that may still appear in the segment about to begin, as the blocks before it account for them.
+    fn baseline(&self) -> Vec<ProducerRow> {
+        let filling = self.filling.as_ref();
+        let row = |(slot, source): (usize, &Option<Source>)| {
+            let source = source.as_ref()?;
+            let end_is_ahead =
+                self.pipeline.end_is_waiting(slot) || filling.is_some_and(|filling| filling.ended.contains(&slot));
+            if source.end_written && !end_is_ahead {
+                return None;
+            }
+            let in_filling =
+                || filling?.touched.iter().find(|(touched, _)| *touched == slot).map(|(_, before)| *before);
+            let before = self.pipeline.accounted_before_waiting(slot).or_else(in_filling);
+            Some(source.row_of(before.unwrap_or_else(|| source.accounted())))
+        };
+        self.sources.iter().enumerate().filter_map(row).collect()
+    }
+
+    /// Closes the block being filled: it gets its number, and is written when the device can.
+    fn close_block(&mut self, now_ns: u64) {
         self.close_early = false;
         let Some(filling) = self.filling.take() else { return };
-        let mut contents = Contents { records: 0, releases: Vec::new(), ended: filling.ended };
-        for slot in filling.touched {
+        let mut contents = Contents { records: 0, shares: Vec::new(), ended: filling.ended };
+        for (slot, before) in filling.touched {
             if let Some(source) = &mut self.sources[slot] {
-                let (position, records) = source.close_block();
-                contents.records += records;
-                contents.releases.push((slot, position));
+                contents.records += source.accounted().records - before.records;
+                contents.shares.push(Share { slot, position: source.close_block(), before });
             }
         }
         self.pipeline.close_block(filling.block, contents);
-        self.pipeline.submit();
+        self.submit(now_ns);
     }
 
     /// Closes the block being filled if something waits for it and the device can take it now.
@@ -376,7 +409,7 @@ impl LogWriter {
         let due =
             self.close_early || self.phase != Phase::Open || now_ns.saturating_sub(filling.since_ns) >= interval_ns;
         if due && !filling.block.is_empty() && self.pipeline.would_submit_now() {
-            self.close_block();
+            self.close_block(now_ns);
         }
     }
 
@@ -396,7 +429,7 @@ impl LogWriter {
     }
 
     /// Drops the rings that are drained far enough, and closes the block once all are.
-    fn advance_flushes(&mut self) {
+    fn advance_flushes(&mut self, now_ns: u64) {
         if self.flushes.is_empty() {
             return;
         }
@@ -412,19 +445,19 @@ impl LogWriter {
                     if !self.pipeline.would_submit_now() {
                         continue;
                     }
-                    self.close_block();
+                    self.close_block(now_ns);
                 }
-                self.flushes[at].stage = FlushStage::Writing(self.pipeline.next_token());
+                self.flushes[at].stage = FlushStage::Writing(self.pipeline.next_sequence());
             }
         }
     }
 
     /// Answers the callers whose records are durable, or will not be.
     fn answer_flushes(&mut self) {
-        let (durable, fault) = (self.pipeline.durable_token(), self.pipeline.fault());
+        let (durable, fault) = (self.pipeline.durable_sequence(), self.pipeline.fault());
         self.flushes.retain(|flush| {
             let answer = match (&flush.stage, fault) {
-                (FlushStage::Writing(token), _) if *token <= durable => Ok(()),
+                (FlushStage::Writing(sequence), _) if *sequence <= durable => Ok(()),
                 (_, Some(fault)) => Err(fault.clone()),
                 _ => return true,
             };
@@ -465,7 +498,7 @@ impl LogWriter {
                 filling.ended.push(slot);
                 return true;
             }
-            self.close_block();
+            self.close_block(now_ns);
         }
     }
 
@@ -482,7 +515,7 @@ impl LogWriter {
                 self.adopt();
                 let cut_short = left <= CLOSING_RESERVE.min(self.shared.settings.close_deadline / 4);
                 if (cut_short || self.is_drained()) && self.write_all_ends(now_ns) {
-                    self.close_block();
+                    self.close_block(now_ns);
                     self.phase = Phase::Settling;
                 }
             }
@@ -496,14 +529,9 @@ impl LogWriter {
             }
             Phase::Settling | Phase::Ending => {}
         }
-        if let Some(fault) = self.pipeline.fault()
-            && !self.pipeline.is_writing()
-        {
-            self.end_reason = Some(fault.clone().into_error().to_string());
-            return true;
-        }
         if left.is_zero() {
-            self.end_reason = Some("the deadline passed first".into());
+            let fault = self.pipeline.fault().map(|fault| fault.clone().into_error().to_string());
+            self.end_reason = Some(fault.unwrap_or_else(|| "the deadline passed first".into()));
             return true;
         }
         false
@@ -535,7 +563,7 @@ impl LogWriter {
         self.append_wall_anchor(&mut filling.block, now_ns);
         filling.block.set_flag(BlockFlags::CLEAN_END);
         self.pipeline.close_block(filling.block, Contents::default());
-        self.pipeline.submit();
+        self.submit(now_ns);
         true
     }
 

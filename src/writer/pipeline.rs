@@ -1,52 +1,95 @@
-//! From a closed block to a durable one: its place, its number, its write, and what becomes free behind it.
+//! From a closed block to a durable one: its number, its place, its write, and what becomes free behind it.
 //!
-//! Blocks are closed, submitted and made durable in the same order; the device may complete them in any. Durable is
-//! the contiguous completed prefix. A write that fails stops the prefix.
+//! Blocks are numbered, submitted and made durable in the same order; the device may complete them in any. Durable is
+//! the contiguous completed prefix. A write that fails stops the prefix until it has succeeded: see [`health`].
+
+mod health;
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::block::{Block, Place};
+use crate::block::{self, Block, Place};
 use crate::buffer::AlignedBuffer;
 use crate::device::{BlockWrite, Completion, Device};
+use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, Spot};
 use crate::shared::{Shared, lock};
-use crate::stats::State;
 use crate::writer::flush::FlushFault;
+use health::Health;
 
-/// What a block holds of the rings, to be settled when it is durable.
+/// What a block holds of one ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// The writer's slot of the source.
+    pub(crate) slot: usize,
+    /// The ring position to release when the block is durable.
+    pub(crate) position: u64,
+    /// What the blocks before this one account for.
+    pub(crate) before: Accounted,
+}
+
+/// How much of a producer's attempts some blocks account for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accounted {
+    /// The sequence that follows the last record.
+    pub(crate) next_sequence: u64,
+    pub(crate) records: u64,
+}
+
+/// What a block holds, to be settled when it is durable.
 #[derive(Default)]
 pub(crate) struct Contents {
     /// Producers' records.
     pub(crate) records: u64,
-    /// Ring space: the writer's slot of the source, and the position to release.
-    pub(crate) releases: Vec<(usize, u64)>,
+    pub(crate) shares: Vec<Share>,
     /// Slots of the sources whose end record the block holds.
     pub(crate) ended: Vec<usize>,
 }
 
-/// A closed block that waits for its turn at the device.
+/// A numbered block that waits for its turn at the device.
 struct Waiting {
-    block: Block,
-    spot: Spot,
-    bytes: usize,
-    token: u64,
-    /// Its number within the run; a segment header has none.
-    sequence: Option<u64>,
+    bytes: WaitingBytes,
+    sequence: u64,
     contents: Contents,
 }
 
-/// A block that the device was given.
+enum WaitingBytes {
+    /// Closed, and not sealed yet.
+    Closed(Block),
+    /// Sealed for a place that failed: the buffer, and the block's length.
+    Sealed(AlignedBuffer, usize),
+}
+
+impl WaitingBytes {
+    fn length(&self) -> usize {
+        match self {
+            WaitingBytes::Closed(block) => block.sealed_bytes(),
+            WaitingBytes::Sealed(_, length) => *length,
+        }
+    }
+}
+
+/// A block that the device was given, and whose prefix is not durable yet.
 struct InFlight {
     token: u64,
-    bytes: usize,
+    spot: Spot,
+    length: usize,
+    /// Its number within the run; a segment header has none.
     sequence: Option<u64>,
     contents: Contents,
     submitted: Instant,
-    /// Its buffer, once the device is done with it and the block is whole on the disk.
-    completed: Option<AlignedBuffer>,
+    write: Write,
+}
+
+/// How far a write has come.
+enum Write {
+    /// The device has it.
+    Submitted,
+    /// It is on the disk. The buffer is kept until all before it is: should the segment fail, it is written again.
+    Done(AlignedBuffer),
+    /// The device refused it.
+    Refused(AlignedBuffer),
 }
 
 /// The stretch between filling and durable.
@@ -56,18 +99,16 @@ pub(crate) struct Pipeline {
     free: Vec<AlignedBuffer>,
     waiting: VecDeque<Waiting>,
     in_flight: VecDeque<InFlight>,
-    /// Blocks submitted and not reaped.
+    /// Writes submitted and not reaped.
     outstanding: usize,
     completions: Vec<Completion>,
-    /// Counts all writes, segment headers included.
+    /// Tells writes apart, segment headers and repetitions included.
     next_token: u64,
-    /// The first write that is not durable.
-    durable_token: u64,
-    /// Counts numbered blocks.
+    /// The number that the next closed block gets.
     next_sequence: u64,
     /// The first block number that is not durable.
     durable_sequence: u64,
-    fault: Option<FlushFault>,
+    health: Health,
 }
 
 impl Pipeline {
@@ -81,10 +122,9 @@ impl Pipeline {
             outstanding: 0,
             completions: Vec::new(),
             next_token: 0,
-            durable_token: 0,
             next_sequence: 0,
             durable_sequence: 0,
-            fault: None,
+            health: Health::default(),
         }
     }
 
@@ -95,7 +135,11 @@ impl Pipeline {
 
     /// Whether a block closed now would go to the device at once, so that closing early costs nothing.
     pub(crate) fn would_submit_now(&self) -> bool {
-        self.fault.is_none() && self.waiting.is_empty() && self.outstanding < self.device.in_flight_max()
+        self.waiting.is_empty() && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.health.is_good() && self.outstanding < self.device.in_flight_max()
     }
 
     /// Whether the device is at work.
@@ -105,86 +149,118 @@ impl Pipeline {
 
     /// Whether all closed blocks are durable.
     pub(crate) fn is_durable(&self) -> bool {
-        self.durable_token == self.next_token
+        self.durable_sequence == self.next_sequence
     }
 
-    /// The first write that is not durable; those with smaller tokens are.
-    pub(crate) fn durable_token(&self) -> u64 {
-        self.durable_token
+    /// The first block number that is not durable; those before it are.
+    pub(crate) fn durable_sequence(&self) -> u64 {
+        self.durable_sequence
     }
 
-    /// The token that the next closed block will have.
-    pub(crate) fn next_token(&self) -> u64 {
-        self.next_token
+    /// The number that the next closed block will have.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence
     }
 
     /// Why nothing more becomes durable, if so.
     pub(crate) fn fault(&self) -> Option<&FlushFault> {
-        self.fault.as_ref()
+        self.health.fault()
     }
 
-    /// Takes a filled block: gives it a number and a place. It is submitted when the device has room.
+    /// What went well or wrong since the last call, for the log itself.
+    pub(crate) fn take_notes(&mut self) -> Vec<health::Note> {
+        self.health.take_notes()
+    }
+
+    /// Takes a filled block, and gives it a number. It is placed and submitted when the device has room.
     pub(crate) fn close_block(&mut self, block: Block, contents: Contents) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.enqueue(block, contents, Some(sequence));
+        self.waiting.push_back(Waiting { bytes: WaitingBytes::Closed(block), sequence, contents });
     }
 
-    /// Takes the header of a new segment, which has no number of its own.
-    pub(crate) fn close_segment_header(&mut self, block: Block) {
-        self.enqueue(block, Contents::default(), None);
+    /// What the blocks before the waiting ones account for, of the source in `slot`: `None` if none of them has a part
+    /// of it.
+    pub(crate) fn accounted_before_waiting(&self, slot: usize) -> Option<Accounted> {
+        let mut shares = self.waiting.iter().flat_map(|waiting| &waiting.contents.shares);
+        shares.find(|share| share.slot == slot).map(|share| share.before)
     }
 
-    fn enqueue(&mut self, block: Block, contents: Contents, sequence: Option<u64>) {
-        let bytes = block.sealed_bytes();
-        let spot = self.segments.place(bytes);
+    /// Whether the end record of the source in `slot` is in a waiting block.
+    pub(crate) fn end_is_waiting(&self, slot: usize) -> bool {
+        self.waiting.iter().any(|waiting| waiting.contents.ended.contains(&slot))
+    }
+
+    /// Whether a block waits and the device has room for it; the present segment is left first if the block should
+    /// stand in the next. Afterwards [`Segments::is_new`] tells whether a header comes before it.
+    pub(crate) fn prepare_next(&mut self) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let Some(next) = self.waiting.front() else { return false };
+        self.segments.advance(next.bytes.length(), next.sequence);
+        self.segments.may_grow_by(next.bytes.length())
+    }
+
+    /// Submits the header of the present segment.
+    pub(crate) fn submit_header(&mut self, mut header: Block) {
+        let length = header.sealed_bytes();
+        let spot = self.segments.place(length);
+        // A header takes no number: it names the block after it.
+        let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
+        header.seal(self.place(&spot, sequence));
+        self.submit(spot, length, header.into_buffer(), None, Contents::default());
+    }
+
+    /// Submits the first waiting block.
+    pub(crate) fn submit_next(&mut self) {
+        let Some(Waiting { bytes, sequence, contents }) = self.waiting.pop_front() else { return };
+        let length = bytes.length();
+        let spot = self.segments.place(length);
+        let place = self.place(&spot, sequence);
+        let buffer = match bytes {
+            WaitingBytes::Closed(mut block) => {
+                block.seal(place);
+                block.into_buffer()
+            }
+            WaitingBytes::Sealed(mut buffer, _) => {
+                block::seal_again(&mut buffer, place);
+                buffer
+            }
+        };
+        self.submit(spot, length, buffer, Some(sequence), contents);
+    }
+
+    /// What the header of a block at `spot` testifies.
+    fn place(&self, spot: &Spot, sequence: u64) -> Place {
+        let in_flight = u16::try_from(sequence - self.durable_sequence).unwrap_or(IN_FLIGHT_UNKNOWN);
+        Place { segment_id: spot.segment_id, file_offset: spot.offset, sequence, in_flight }
+    }
+
+    fn submit(&mut self, spot: Spot, length: usize, buffer: AlignedBuffer, sequence: Option<u64>, contents: Contents) {
+        let token = self.hand_to_device(&spot, length, buffer);
+        let submitted = Instant::now();
+        self.in_flight.push_back(InFlight {
+            token,
+            spot,
+            length,
+            sequence,
+            contents,
+            submitted,
+            write: Write::Submitted,
+        });
+    }
+
+    fn hand_to_device(&mut self, spot: &Spot, length: usize, buffer: AlignedBuffer) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
-        self.waiting.push_back(Waiting { block, spot, bytes, token, sequence, contents });
-    }
-
-    /// Gives the device what it has room for. Whether it got anything.
-    pub(crate) fn submit(&mut self) -> bool {
-        let mut submitted = false;
-        while self.fault.is_none() && self.outstanding < self.device.in_flight_max() {
-            let Some(mut next) = self.waiting.pop_front() else { break };
-            let sequence = next.sequence.unwrap_or(self.first_waiting_sequence());
-            let place = Place {
-                segment_id: next.spot.segment_id,
-                file_offset: next.spot.offset,
-                sequence,
-                in_flight: u16::try_from(sequence - self.durable_sequence).unwrap_or(crate::format::IN_FLIGHT_UNKNOWN),
-            };
-            let length = next.block.seal(place);
-            debug_assert_eq!(length, next.bytes);
-            self.device.submit(BlockWrite {
-                token: next.token,
-                file: next.spot.file,
-                offset: next.spot.offset,
-                length,
-                buffer: next.block.into_buffer(),
-            });
-            self.outstanding += 1;
-            self.in_flight.push_back(InFlight {
-                token: next.token,
-                bytes: length,
-                sequence: next.sequence,
-                contents: next.contents,
-                submitted: Instant::now(),
-                completed: None,
-            });
-            submitted = true;
-        }
-        submitted
-    }
-
-    /// The number of the next block to be submitted: what a segment header names.
-    fn first_waiting_sequence(&self) -> u64 {
-        self.waiting.iter().find_map(|waiting| waiting.sequence).unwrap_or(self.next_sequence)
+        self.outstanding += 1;
+        self.device.submit(BlockWrite { token, file: spot.file.clone(), offset: spot.offset, length, buffer });
+        token
     }
 
     /// Takes back what the device has completed, and settles what became durable. Whether anything came back.
-    pub(crate) fn reap(&mut self, shared: &Shared, mut settle: impl FnMut(Contents)) -> bool {
+    pub(crate) fn reap(&mut self, shared: &Shared, settle: impl FnMut(Contents)) -> bool {
         if self.outstanding == 0 {
             return false;
         }
@@ -196,23 +272,12 @@ impl Pipeline {
             self.take_completion(completion, shared);
         }
         self.completions = completions;
-        while self.in_flight.front().is_some_and(|block| block.completed.is_some()) {
-            let Some(mut block) = self.in_flight.pop_front() else { break };
-            self.free.extend(block.completed.take().filter(|buffer| !is_header_buffer(buffer)));
-            self.durable_token = block.token + 1;
-            if let Some(sequence) = block.sequence {
-                self.durable_sequence = sequence + 1;
-            }
-            let counters = &shared.counters;
-            counters.durable_records.fetch_add(block.contents.records, Relaxed);
-            counters.durable_blocks.fetch_add(1, Relaxed);
-            counters.durable_bytes.fetch_add(block.bytes as u64, Relaxed);
-            settle(block.contents);
-        }
         if any {
-            self.segments.cut_left(self.durable_token);
-            if lock(&shared.rung).rung != self.device.report().rung {
-                lock(&shared.rung).clone_from(self.device.report());
+            self.settle_prefix(shared, settle);
+            let mut rung = lock(&shared.rung);
+            if rung.rung != self.device.report().rung {
+                rung.clone_from(self.device.report());
+                self.health.note(StatusCode::Device, rung.to_string());
             }
         }
         any
@@ -225,21 +290,88 @@ impl Pipeline {
                 let elapsed = u64::try_from(block.submitted.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 let mut distributions = lock(&shared.distributions);
                 distributions.write_latency_ns.saturating_record(elapsed);
-                distributions.block_bytes.saturating_record(block.bytes as u64);
-                drop(distributions);
-                block.completed = Some(completion.buffer);
+                distributions.block_bytes.saturating_record(block.length as u64);
+                block.write = Write::Done(completion.buffer);
             }
             Err(error) => {
                 shared.counters.write_errors.fetch_add(1, Relaxed);
-                self.fail(&error, shared);
+                block.write = Write::Refused(completion.buffer);
+                self.health.write_failed(&error, self.segments.path(), shared);
             }
         }
     }
 
-    /// Stops: nothing more becomes durable.
-    pub(crate) fn fail(&mut self, error: &io::Error, shared: &Shared) {
-        shared.counters.set_state(State::Failed);
-        self.fault.get_or_insert_with(|| FlushFault::io(self.segments.path(), error));
+    /// Moves the durable prefix on over completed writes.
+    fn settle_prefix(&mut self, shared: &Shared, mut settle: impl FnMut(Contents)) {
+        while let Some(block) = self.in_flight.pop_front() {
+            let Write::Done(buffer) = block.write else {
+                self.in_flight.push_front(block);
+                break;
+            };
+            if buffer.index() != HEADER_BUFFER {
+                self.free.push(buffer);
+            }
+            let counters = &shared.counters;
+            counters.durable_records.fetch_add(block.contents.records, Relaxed);
+            counters.durable_blocks.fetch_add(1, Relaxed);
+            counters.durable_bytes.fetch_add(block.length as u64, Relaxed);
+            if let Some(sequence) = block.sequence {
+                self.durable_sequence = sequence + 1;
+                self.health.write_succeeded(shared);
+            }
+            settle(block.contents);
+        }
+        self.segments.cut_left(self.durable_sequence);
+    }
+
+    /// Goes on after an error as far as that can be done now. Whether anything was submitted.
+    pub(crate) fn heal(&mut self) -> bool {
+        if self.health.wants_same_place() {
+            return self.write_refused_again();
+        }
+        if self.health.wants_new_segment() && self.outstanding == 0 {
+            self.segments.leave_soon();
+            // Any block will do: the present segment is left for its fault, not for its size.
+            if self.segments.advance(0, self.durable_sequence) {
+                self.take_back();
+                self.health.moved();
+            }
+        }
+        false
+    }
+
+    /// Submits the refused writes again: same place, same bytes.
+    fn write_refused_again(&mut self) -> bool {
+        let mut any = false;
+        for at in 0..self.in_flight.len() {
+            let block = &mut self.in_flight[at];
+            match std::mem::replace(&mut block.write, Write::Submitted) {
+                Write::Refused(buffer) => {
+                    let (spot, length) = (block.spot.clone(), block.length);
+                    let token = self.hand_to_device(&spot, length, buffer);
+                    self.in_flight[at].token = token;
+                    any = true;
+                }
+                other => block.write = other,
+            }
+        }
+        any
+    }
+
+    /// Puts all blocks that are not durable back in the queue, with numbers and bytes, for a new segment.
+    fn take_back(&mut self) {
+        while let Some(block) = self.in_flight.pop_back() {
+            let (Write::Done(buffer) | Write::Refused(buffer)) = block.write else { continue };
+            // The failed segment's own header is of no use to the new one.
+            let Some(sequence) = block.sequence else { continue };
+            let bytes = WaitingBytes::Sealed(buffer, block.length);
+            self.waiting.push_front(Waiting { bytes, sequence, contents: block.contents });
+        }
+    }
+
+    /// Notes that no memory was to be had for a segment's header.
+    pub(crate) fn header_failed(&mut self, error: &std::io::Error, shared: &Shared) {
+        self.health.write_failed(error, self.segments.path(), shared);
     }
 
     /// Waits for the device, at most for `timeout`.
@@ -248,20 +380,17 @@ impl Pipeline {
     }
 
     /// Ends: cuts the segments where all is durable, and leaves to the device what it still uses.
-    pub(crate) fn end(mut self) {
+    pub(crate) fn end(self) {
         if self.outstanding == 0 {
-            if self.is_durable() {
-                self.segments.cut_all();
-            }
+            let durable = self.is_durable();
+            drop(self.device);
+            self.segments.end(durable);
         } else {
             self.device.abandon();
+            self.segments.abandon();
         }
     }
 }
 
 /// The [`AlignedBuffer::index`] of buffers made for one segment header each: not of the pool, freed after use.
 pub(crate) const HEADER_BUFFER: u16 = u16::MAX;
-
-fn is_header_buffer(buffer: &AlignedBuffer) -> bool {
-    buffer.index() == HEADER_BUFFER
-}

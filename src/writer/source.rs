@@ -7,6 +7,7 @@ use crate::clock::{self, TickConverter};
 use crate::format::{Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
+use crate::writer::pipeline::Accounted;
 
 /// How much of one ring is drained before the next has its turn, in bytes: some ten microseconds of copying.
 const TURN_BYTES: usize = 32 << 10;
@@ -36,8 +37,6 @@ pub(crate) struct Source {
     records: u64,
     /// The serial of the block that holds this producer's row.
     defined_in: Option<u64>,
-    /// Records in closed blocks.
-    closed_records: u64,
     /// The ring position up to which records are in closed blocks.
     closed_position: u64,
     /// The other end, once the producer is gone.
@@ -58,7 +57,6 @@ impl Source {
             next_sequence: 0,
             records: 0,
             defined_in: None,
-            closed_records: 0,
             returned: None,
             end_written: false,
         }
@@ -137,12 +135,17 @@ impl Source {
     }
 
     /// The producer as the blocks so far account for it.
-    pub(crate) fn row(&self) -> ProducerRow {
+    fn row(&self) -> ProducerRow {
+        self.row_of(self.accounted())
+    }
+
+    /// The producer as some blocks account for it.
+    pub(crate) fn row_of(&self, accounted: Accounted) -> ProducerRow {
         ProducerRow {
             id: self.id,
             tid: self.tid,
-            next_sequence: self.next_sequence,
-            records: self.records,
+            next_sequence: accounted.next_sequence,
+            records: accounted.records,
             dropped: self.consumer.counters().dropped.load(Relaxed),
             overwritten: self.consumer.counters().overwritten.load(Relaxed),
             unwritten: 0,
@@ -163,13 +166,20 @@ impl Source {
         self.consumer.cursor().wrapping_sub(self.closed_position)
     }
 
-    /// Notes that the block being filled is closed: gives the position to release when it is durable, and how many
-    /// records of the ring it holds.
-    pub(crate) fn close_block(&mut self) -> (u64, u64) {
+    /// What all blocks so far account for, the one being filled included.
+    pub(crate) fn accounted(&self) -> Accounted {
+        Accounted { next_sequence: self.next_sequence, records: self.records }
+    }
+
+    /// Whether the `serial`-th block has a part of this source.
+    pub(crate) fn is_in(&self, serial: u64) -> bool {
+        self.defined_in == Some(serial)
+    }
+
+    /// Notes that the block being filled is closed, and gives the position to release when it is durable.
+    pub(crate) fn close_block(&mut self) -> u64 {
         self.closed_position = self.consumer.cursor();
-        let records = self.records - self.closed_records;
-        self.closed_records = self.records;
-        (self.closed_position, records)
+        self.closed_position
     }
 
     /// Whether the producer found no space since the last call.

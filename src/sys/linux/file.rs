@@ -24,11 +24,25 @@ use crate::{Error, Result};
 /// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when the block is durable. The flags are libc's: in rustix's
 /// default backend `OFlags::DSYNC` means `O_SYNC`, which would sync the inode's times as well, for each block.
 pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
-    let mut flags = libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    if direct {
-        flags |= libc::O_DIRECT | libc::O_DSYNC;
-    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(segment_flags(direct)).open(path)
+}
+
+/// The flags of a descriptor that blocks are written to.
+fn segment_flags(direct: bool) -> libc::c_int {
+    let durable = if direct { libc::O_DIRECT | libc::O_DSYNC } else { 0 };
+    libc::O_NOFOLLOW | libc::O_CLOEXEC | durable
+}
+
+/// Creates a file like [`open_segment`], to be filled in advance: no write to it waits until it is durable.
+pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
+    let direct = if direct { libc::O_DIRECT } else { 0 };
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | direct;
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
+}
+
+/// Opens a file that was filled in advance as [`open_segment`] would have.
+pub(crate) fn open_prepared(path: &Path, direct: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).custom_flags(segment_flags(direct)).open(path)
 }
 
 /// Gives `file` `bytes` of space and that size, without writing it. Where the file system cannot reserve space, only

@@ -22,6 +22,16 @@ pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
     options.open(path)
 }
 
+/// Creates a file like [`open_segment`], to be filled in advance.
+pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
+    open_segment(path, direct)
+}
+
+/// Opens a file that was filled in advance, for writing.
+pub(crate) fn open_prepared(path: &Path, _direct: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path)
+}
+
 /// Gives `file` that size; the space is not reserved.
 pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     file.set_len(bytes)

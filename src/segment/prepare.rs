@@ -1,0 +1,244 @@
+//! Segment files made ahead of their use, on a thread of their own.
+//!
+//! A durable write into a block that was written before costs half of one into fresh space, so each file is reserved
+//! and filled with zeros before the writer gets it. The thread alone creates, fills, names and syncs a file; it hands it
+//! over after its last write has returned and never touches it again, except to cut it once the writer has left it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::buffer::AlignedBuffer;
+use crate::error::{Error, Result};
+use crate::format::GRID_BYTES;
+use crate::sys;
+
+/// The file in preparation. Whatever bears this name belongs to the log's lock holder.
+const SPARE_FILE: &str = "spare.tmp";
+
+/// How much is filled between two looks at whether the writer is in a hurry: half a millisecond of a fast disk, ten of
+/// a slow one.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The part of the free space that one segment may take.
+const FREE_SPACE_SHARE: u64 = 8;
+
+/// A file ready for blocks.
+pub(crate) struct Prepared {
+    pub(crate) file: Arc<File>,
+    pub(crate) path: PathBuf,
+    pub(crate) index: u64,
+    /// Its size: what the file system had to give of what was asked for.
+    pub(crate) bytes: u64,
+    /// Why it is less than it should be, if it is.
+    pub(crate) shortfall: Option<String>,
+}
+
+/// A file that the writer has left, all its writes durable.
+pub(crate) struct Left {
+    pub(crate) file: Arc<File>,
+    pub(crate) used_bytes: u64,
+}
+
+impl Left {
+    /// Cuts the file to what is used. One that cannot be cut keeps its zeros, which readers pass over: that costs space,
+    /// not records.
+    pub(crate) fn cut(&self) {
+        let _ = self.file.set_len(self.used_bytes);
+    }
+}
+
+enum Order {
+    Make { index: u64, bytes: u64, bytes_min: u64 },
+    Cut(Left),
+}
+
+/// The writer's side of the thread.
+pub(crate) struct Preparer {
+    /// `None` only while being dropped.
+    orders: Option<Sender<Order>>,
+    made: Receiver<Result<Prepared>>,
+    /// Set by the writer when it needs the file that is being filled; Relaxed: a hint, looked at again for each chunk.
+    hurry: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Preparer {
+    /// Starts the thread for the log in `directory`, and removes what an earlier run had in preparation.
+    ///
+    /// # Errors
+    /// The operating system's, if it has no thread to give.
+    pub(crate) fn start(directory: &Path, direct: bool) -> io::Result<Preparer> {
+        let _ = fs::remove_file(directory.join(SPARE_FILE));
+        let (orders, received) = channel();
+        let (results, made) = channel();
+        let hurry = Arc::new(AtomicBool::new(false));
+        let workshop = Workshop { directory: directory.to_owned(), direct, hurry: Arc::clone(&hurry) };
+        let thread = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || {
+            for order in received {
+                match order {
+                    Order::Make { index, bytes, bytes_min } => {
+                        if results.send(workshop.make(index, bytes, bytes_min)).is_err() {
+                            return;
+                        }
+                    }
+                    Order::Cut(left) => left.cut(),
+                }
+            }
+        })?;
+        Ok(Preparer { orders: Some(orders), made, hurry, thread: Some(thread) })
+    }
+
+    /// Asks for the file of segment `index` with `bytes`, and no fewer than `bytes_min` however little space there is.
+    pub(crate) fn ask(&self, index: u64, bytes: u64, bytes_min: u64) {
+        self.hurry.store(false, Ordering::Relaxed);
+        self.order(Order::Make { index, bytes, bytes_min });
+    }
+
+    /// Asks for the file as it is: the thread stops after the chunk in hand.
+    pub(crate) fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+    }
+
+    /// The file asked for, or why there is none, once that is known.
+    pub(crate) fn poll(&self) -> Option<Result<Prepared>> {
+        self.made.try_recv().ok()
+    }
+
+    /// Waits for the file asked for; after `patience` it is taken as it is.
+    ///
+    /// # Errors
+    /// Those of making it.
+    pub(crate) fn wait(&self, patience: Duration) -> Result<Prepared> {
+        let gone = || Error::io("prepare a segment in", "the log".as_ref(), io::ErrorKind::Other.into());
+        if let Ok(made) = self.made.recv_timeout(patience) {
+            return made;
+        }
+        self.hurry();
+        self.made.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Cuts a file that the writer has left.
+    pub(crate) fn cut(&self, left: Left) {
+        self.order(Order::Cut(left));
+    }
+
+    /// Lets the thread go without waiting for it: the kernel may hold it in a write.
+    pub(crate) fn abandon(mut self) {
+        self.thread = None;
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // The thread ends only when this sender is gone.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+impl Drop for Preparer {
+    /// Waits until all orders are done, and takes away a file that nobody asked for any more.
+    fn drop(&mut self) {
+        self.hurry();
+        self.orders = None;
+        let Some(thread) = self.thread.take() else { return };
+        let _ = thread.join();
+        while let Ok(made) = self.made.try_recv() {
+            if let Ok(unused) = made {
+                let _ = fs::remove_file(unused.path);
+            }
+        }
+    }
+}
+
+/// What the thread knows.
+struct Workshop {
+    directory: PathBuf,
+    direct: bool,
+    hurry: Arc<AtomicBool>,
+}
+
+impl Workshop {
+    /// Makes a file that is reserved and zero-written as far as space and time allow, under its final name, durably.
+    fn make(&self, index: u64, bytes: u64, bytes_min: u64) -> Result<Prepared> {
+        let spare = self.directory.join(SPARE_FILE);
+        let path = self.directory.join(format!("{index:08}.dlog"));
+        let made = self.fill(&spare, bytes, bytes_min).and_then(|(file, bytes, shortfall)| {
+            // A rename would replace a file of that name: only one that is not there may be made.
+            if path.exists() {
+                let source = io::ErrorKind::AlreadyExists.into();
+                return Err(Error::io("prepare", &path, source));
+            }
+            fs::rename(&spare, &path).map_err(|source| Error::io("name", &path, source))?;
+            sys::file::sync_directory(&self.directory)
+                .map_err(|source| Error::io("sync the directory", &self.directory, source))?;
+            Ok(Prepared { file: Arc::new(file), path, index, bytes, shortfall })
+        });
+        if made.is_err() {
+            let _ = fs::remove_file(&spare);
+        }
+        made
+    }
+
+    /// Creates, reserves and zero-writes the file; gives it back open for blocks, with its size.
+    fn fill(&self, spare: &Path, bytes: u64, bytes_min: u64) -> Result<(File, u64, Option<String>)> {
+        let _ = fs::remove_file(spare);
+        let file =
+            sys::file::create_to_fill(spare, self.direct).map_err(|source| Error::io("create", spare, source))?;
+        let mut size = self.affordable(bytes, bytes_min);
+        let mut shortfall = None;
+        while let Err(error) = sys::file::preallocate(&file, size) {
+            // The file system keeps what it got: give that back before asking for less.
+            let _ = file.set_len(0);
+            shortfall = Some(format!("cannot reserve {size} bytes for a segment: {error}"));
+            if !is_want_of_room(&error) || size / 2 < bytes_min {
+                // Without space in advance the file grows as it is written.
+                size = bytes_min;
+                break;
+            }
+            size = (size / 2).next_multiple_of(GRID_BYTES as u64);
+        }
+        if let Err(error) = self.write_zeros(&file, size) {
+            shortfall = Some(format!("cannot write zeros to a segment in advance: {error}"));
+        }
+        file.sync_all().map_err(|source| Error::io("sync", spare, source))?;
+        drop(file);
+        let file = sys::file::open_prepared(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
+        Ok((file, size, shortfall))
+    }
+
+    /// As much as asked for, as far as free space and the process's file size limit allow.
+    fn affordable(&self, bytes: u64, bytes_min: u64) -> u64 {
+        let share = sys::file::free_bytes(&self.directory).map_or(bytes, |free| free / FREE_SPACE_SHARE);
+        let limit = sys::file::file_size_limit().unwrap_or(u64::MAX);
+        let grid = GRID_BYTES as u64;
+        bytes.min(share).max(bytes_min).min(limit) / grid * grid
+    }
+
+    /// Writes zeros until the end, or until the writer is in a hurry.
+    fn write_zeros(&self, file: &File, size: u64) -> io::Result<()> {
+        let zeros = AlignedBuffer::new(CHUNK_BYTES, 0)?;
+        let mut at = 0;
+        while at < size && !self.hurry.load(Ordering::Relaxed) {
+            let length = (size - at).min(CHUNK_BYTES as u64) as usize;
+            match sys::file::write_at(file, &zeros[..length], at) {
+                // A short write is followed by one that says why, or by none that helps.
+                Ok(written) if written >= GRID_BYTES => at += (written / GRID_BYTES * GRID_BYTES) as u64,
+                Ok(_) => return Err(io::ErrorKind::StorageFull.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_want_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
