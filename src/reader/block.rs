@@ -108,9 +108,8 @@ impl Loaded {
             self.shards.push(Shard { producer, first_sequence, records: count, start: end - records.len(), end });
         }
         // What is behind the last shard that can be read counts by the block's own word.
-        if !rest.is_empty() {
-            self.unreadable += u64::from(header.records.get()).saturating_sub(self.records_found).max(1);
-        }
+        let missing = u64::from(header.records.get()).saturating_sub(self.records_found);
+        self.unreadable += missing.max(u64::from(!rest.is_empty()));
         self.bytes = bytes;
     }
 

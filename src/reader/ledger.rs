@@ -370,8 +370,7 @@ impl Ledger {
                 account.gaps += 1;
                 account.expected = Some(gap.end);
             } else {
-                let offset = if debris.is_empty() { place.offset } else { debris.offset };
-                let spot = self.spot(place.segment, offset);
+                let spot = self.spot(place.segment, debris.from);
                 self.miss(gap, spot);
             }
             return;

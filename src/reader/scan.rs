@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault};
 
-/// Bytes read at once while nothing is found, and where blocks are small.
+/// Bytes read at once, at most, while nothing is found and where blocks are small.
 const SEARCH_BYTES: usize = 256 << 10;
 
 /// An open file of a log.
@@ -60,18 +60,20 @@ struct Window {
 }
 
 impl Window {
-    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none behind it.
-    fn grid(&mut self, file: &SegmentFile, offset: u64, ahead: usize) -> Result<&[u8]> {
+    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none behind it. Reads `ahead` bytes if it
+    /// must, and doubles them for the next time.
+    fn grid(&mut self, file: &SegmentFile, offset: u64, ahead: &mut usize) -> Result<&[u8]> {
         let held = offset.checked_sub(self.start).filter(|&at| at + GRID_BYTES as u64 <= self.filled as u64);
         let at = match held {
             Some(at) => at as usize,
             None => {
                 self.filled = 0;
-                if self.bytes.len() < ahead {
-                    self.bytes.resize(ahead, 0);
+                if self.bytes.len() < *ahead {
+                    self.bytes.resize(*ahead, 0);
                 }
-                self.filled = file.read_at(offset, &mut self.bytes[..ahead])?;
+                self.filled = file.read_at(offset, &mut self.bytes[..*ahead])?;
                 self.start = offset;
+                *ahead = (2 * *ahead).min(SEARCH_BYTES);
                 0
             }
         };
@@ -82,7 +84,9 @@ impl Window {
 /// What stood between two blocks and is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Debris {
-    /// Where it begins.
+    /// Where the search began: behind the block before.
+    pub(super) from: u64,
+    /// Where the debris begins.
     pub(super) offset: u64,
     /// Stretches of bytes that are not zero and no block.
     pub(super) stretches: u64,
@@ -96,7 +100,7 @@ pub(super) struct Debris {
 
 impl Debris {
     fn at(&mut self, offset: u64) -> &mut Debris {
-        if *self == Debris::default() {
+        if self.is_empty() {
             self.offset = offset;
         }
         self
@@ -124,18 +128,19 @@ pub(super) enum Scanned {
 }
 
 /// A walk over the headers of one segment's blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cursor {
     window: Window,
     /// `None` takes the first header that checks out, whatever its segment.
     segment_id: Option<u64>,
     offset: u64,
-    stride: usize,
+    /// Bytes to read when the window ends: more each time while steps are short, a grid position while they are long.
+    ahead: usize,
 }
 
 impl Cursor {
     pub(super) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
-        Cursor { window: Window::default(), segment_id, offset, stride: 0 }
+        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES }
     }
 
     /// Goes back (or on) to `offset`, and forgets what was read ahead.
@@ -148,14 +153,12 @@ impl Cursor {
     ///
     /// After an error the position that could not be read is passed over.
     pub(super) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
-        let mut debris = Debris::default();
+        let mut debris = Debris { from: self.offset, ..Debris::default() };
         let end = self.offset.saturating_add(horizon);
         while self.offset < end {
             let offset = self.offset;
-            let ahead = if self.stride <= 2 * GRID_BYTES { SEARCH_BYTES } else { GRID_BYTES };
             self.offset += GRID_BYTES as u64;
-            self.stride = GRID_BYTES;
-            let bytes = self.window.grid(file, offset, ahead)?;
+            let bytes = self.window.grid(file, offset, &mut self.ahead)?;
             if bytes.is_empty() {
                 self.offset = offset;
                 break;
@@ -164,7 +167,9 @@ impl Cursor {
                 Position::Block(header) => {
                     let capacity = header.capacity.get();
                     self.offset = offset + u64::from(capacity);
-                    self.stride = capacity as usize;
+                    if capacity as usize > 2 * GRID_BYTES {
+                        self.ahead = GRID_BYTES;
+                    }
                     return Ok(Scanned::Block(Found { offset, header, debris }));
                 }
                 Position::Zero => debris.in_stretch = false,

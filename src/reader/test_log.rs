@@ -224,6 +224,12 @@ impl TestRun {
         self
     }
 
+    /// Changes what the writer believes of a producer.
+    pub(super) fn change_row(&mut self, producer: u32, change: impl FnOnce(&mut ProducerRow)) -> &mut TestRun {
+        change(self.producers.get_mut(&producer).expect("a producer"));
+        self
+    }
+
     pub(super) fn last(&mut self) -> &mut Image {
         self.segments.last_mut().expect("a segment")
     }

@@ -5,12 +5,12 @@
 //! A block that is not there yet, in the last segment of a log that may be in use, is not the end of what can be
 //! read: see [`Walk::may_still_come`].
 
-use std::collections::VecDeque;
-use std::path::Path;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::IN_FLIGHT_UNKNOWN;
+use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
 
 use super::block::{Loaded, Note};
 use super::files::{Depth, Inspected, LogFiles, not_a_log};
@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::report::Severity;
 use super::run::{Item, Place, Run, RunScan, runs_of};
+use super::scan::{Cursor, Scanned, SegmentFile};
 
 /// How far behind the last block a growing segment is searched: blocks complete out of order, and this is more than
 /// can be in flight by default (4 blocks of 1 MiB).
@@ -129,6 +130,7 @@ impl Walk {
         let newest = listed.last().map(|(number, _)| *number);
         let mut segments = Vec::new();
         let mut refused = None;
+        let mut barren = BTreeMap::new();
         self.ledger.report.prepared_files = 0;
         for (number, path) in listed {
             let depth = if self.following && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
@@ -143,6 +145,7 @@ impl Walk {
                 Inspected::Segment(segment) => segments.push(segment),
                 Inspected::Prepared => {
                     self.ledger.report.prepared_files += 1;
+                    barren.insert(number, path);
                     continue;
                 }
                 Inspected::Newer(what) => {
@@ -154,6 +157,7 @@ impl Walk {
                     self.ledger.report.unreadable_files += 1;
                     self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
                     refused.get_or_insert((path.clone(), what));
+                    barren.insert(number, path.clone());
                 }
             }
             self.files.settle(&path);
@@ -163,13 +167,25 @@ impl Walk {
             return Err(not_a_log(&path, what));
         }
         for mut run in runs_of(segments) {
+            self.find_emptied(&run, &barren);
             let last = self.later.back_mut().or(self.run.as_mut());
-            match last.filter(|last| last.id == run.id) {
-                Some(last) => last.segments.append(&mut run.segments),
-                None => self.later.push_back(run),
+            match last {
+                Some(last) if last.id == run.id || continues(last, &run)? => last.segments.append(&mut run.segments),
+                _ => self.later.push_back(run),
             }
         }
         Ok(())
+    }
+
+    /// Reports a file that holds nothing, though the first segment of `run` says that it held the run's beginning.
+    fn find_emptied(&mut self, run: &Run, barren: &BTreeMap<u64, PathBuf>) {
+        let Some(header) = run.segments.first().and_then(|first| first.header.as_ref()) else { return };
+        if header.previous_segment_id != 0
+            && let Some(path) = barren.get(&header.index.wrapping_sub(1))
+        {
+            let what = "holds no block, though the segment behind it says that it did".into();
+            self.ledger.report.find(Severity::Lost, path.clone(), None, what);
+        }
     }
 
     fn next_run(&mut self) -> bool {
@@ -304,6 +320,22 @@ impl Walk {
             })
             .collect()
     }
+}
+
+/// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
+/// its blocks follow the last one there, which did not end the run.
+fn continues(run: &Run, next: &Run) -> Result<bool> {
+    let (Some(last), Some(first)) = (run.segments.last(), next.segments.first()) else { return Ok(false) };
+    if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
+        return Ok(false);
+    }
+    let file = SegmentFile::open(&last.path)?;
+    let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
+    let mut end = None;
+    while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
+        end = Some(found.header);
+    }
+    Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
 }
 
 /// What to do about a block that is not there.

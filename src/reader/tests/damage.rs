@@ -1,0 +1,478 @@
+//! Every way in which a log can be broken, by name, and what is said of it.
+
+use zerocopy::little_endian::{U32, U64};
+
+use super::*;
+use crate::reader::test_log::{Image, reseal};
+
+/// Blocks 0 to 5, a record each ("0" at 0 ns, "1" at 10 ns …), each with one block in flight before it; not closed.
+fn open_run() -> TestRun {
+    let mut run = TestRun::with_segment(1);
+    for n in 0..6_u64 {
+        run.block(Block::new().in_flight(n.min(1) as u16).record(1, 10 * n, n.to_string()));
+    }
+    run
+}
+
+fn closed_run() -> TestRun {
+    let mut run = open_run();
+    run.close();
+    run
+}
+
+/// Where block `number` stands among the blocks of its segment.
+fn block(image: &mut Image, number: usize) -> &mut [u8] {
+    image.block(number + 1)
+}
+
+fn check(run: &TestRun, missing: &[usize], verdict: Verdict) -> Report {
+    let directory = written(&[run]);
+    let (messages, report) = read(directory.path());
+    let expected: Vec<_> = (0..6).filter(|n| !missing.contains(n)).map(|n| n.to_string()).collect();
+    assert_eq!(messages, expected, "{report:#?}");
+    assert_eq!(report.verdict(), verdict, "{report:#?}");
+    report
+}
+
+#[test]
+fn an_unclosed_run_is_unconfirmed_though_nothing_is_missing() {
+    let report = check(&open_run(), &[], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.holes, report.blocks.lost), (0, 0, 0));
+    let producer = &report.runs[0].producers[0];
+    assert!(producer.holds && !producer.ended && !report.runs[0].clean_end);
+}
+
+#[test]
+fn a_truncated_trailing_block_is_torn() {
+    let mut run = open_run();
+    let bytes = run.last().bytes.len();
+    run.last().bytes.truncate(bytes - 4096 + 100);
+    let report = check(&run, &[5], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.lost), (1, 0));
+}
+
+#[test]
+fn a_trailing_block_with_a_bad_payload_is_torn() {
+    let mut run = open_run();
+    block(run.last(), 5)[80] ^= 1;
+    let report = check(&run, &[5], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.lost), (1, 0));
+}
+
+#[test]
+fn a_trailing_block_without_its_first_sector_is_torn() {
+    let mut run = open_run();
+    block(run.last(), 5)[..512].fill(0);
+    block(run.last(), 5)[512..600].fill(7);
+    let report = check(&run, &[5], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.lost), (1, 0));
+}
+
+#[test]
+fn a_zeroed_trailing_block_leaves_no_trace_but_the_missing_end() {
+    let mut run = open_run();
+    block(run.last(), 5).fill(0);
+    let report = check(&run, &[5], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.holes, report.blocks.lost), (0, 0, 0));
+}
+
+#[test]
+fn a_missing_block_within_in_flight_of_the_next_is_a_hole() {
+    let mut run = open_run();
+    block(run.last(), 4).fill(0);
+    let report = check(&run, &[4], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.holes, report.blocks.lost), (0, 1, 0));
+    assert!(report.findings[0].to_string().contains("at offset 20480: block 4 is missing"), "{:?}", report.findings);
+}
+
+#[test]
+fn a_missing_block_that_a_later_one_knew_durable_is_lost() {
+    let mut run = open_run();
+    block(run.last(), 3).fill(0);
+    let report = check(&run, &[3], Verdict::Lost);
+    assert_eq!((report.blocks.torn, report.blocks.holes, report.blocks.lost), (0, 0, 1));
+    let producer = &report.runs[0].producers[0];
+    assert_eq!((producer.records, producer.damaged, producer.missing), (5, 1, 1));
+    assert!(producer.holds, "the loss is accounted for");
+}
+
+#[test]
+fn a_missing_block_before_the_clean_end_is_lost() {
+    for number in 0..7 {
+        let mut run = closed_run();
+        block(run.last(), number).fill(0);
+        let missing = if number < 6 { vec![number] } else { vec![] };
+        let report = check(&run, &missing, Verdict::Lost);
+        assert_eq!((report.blocks.lost, report.runs[0].clean_end), (1, true), "block {number}");
+    }
+}
+
+#[test]
+fn a_missing_clean_end_is_unconfirmed() {
+    let mut run = closed_run();
+    block(run.last(), 7).fill(0);
+    let report = check(&run, &[], Verdict::Unconfirmed);
+    assert!(report.runs[0].producers[0].ended, "the final counts are there all the same");
+}
+
+#[test]
+fn a_damaged_block_is_stepped_over_by_its_capacity() {
+    let mut run = TestRun::with_segment(1);
+    for n in 0..6_u64 {
+        run.block(Block::new().capacity(4 * 4096).record(1, 10 * n, n.to_string()));
+    }
+    run.close();
+    block(run.last(), 2)[70] ^= 0x10;
+    let report = check(&run, &[2], Verdict::Lost);
+    assert_eq!((report.blocks.lost, report.blocks.stray), (1, 0));
+}
+
+#[test]
+fn a_block_with_a_bad_header_is_searched_through_on_the_grid() {
+    let mut run = TestRun::with_segment(1);
+    for n in 0..6_u64 {
+        run.block(Block::new().record(1, 10 * n, format!("{n}")).capacity(4 * 4096));
+    }
+    run.close();
+    block(run.last(), 2)[0] ^= 0x10;
+    let report = check(&run, &[2], Verdict::Lost);
+    assert_eq!((report.blocks.lost, report.blocks.stray), (1, 0));
+}
+
+#[test]
+fn a_length_that_cannot_be_takes_nothing_else_along() {
+    type Put = fn(&mut crate::format::BlockHeader, u32);
+    let puts: [Put; 2] = [|header, length| header.valid.set(length), |header, length| header.capacity.set(length)];
+    for (put, length) in puts.into_iter().flat_map(|put| [4096 - 63, 4097, u32::MAX].map(|length| (put, length))) {
+        let mut run = closed_run();
+        reseal(block(run.last(), 2), 3 * 4096, |header| put(header, length));
+        // The checksum is right: a newer version may mean something by it.
+        let report = check(&run, &[2], Verdict::Unconfirmed);
+        assert_eq!((report.blocks.newer, report.blocks.lost), (1, 0));
+    }
+}
+
+#[test]
+fn a_block_that_holds_less_than_it_claims_is_unreadable_from_there() {
+    for length in [0, 1, 32, 64] {
+        let mut run = closed_run();
+        reseal(block(run.last(), 2), 3 * 4096, |header| header.valid = U32::new(length));
+        let report = check(&run, &[2], Verdict::Lost);
+        assert!(report.unreadable > 0);
+    }
+}
+
+#[test]
+fn a_misplaced_block_does_not_pass() {
+    let mut run = closed_run();
+    let third = block(run.last(), 3).to_vec();
+    block(run.last(), 2).copy_from_slice(&third);
+    check(&run, &[2], Verdict::Lost);
+}
+
+#[test]
+fn a_log_inside_a_log_is_a_message_and_nothing_else() {
+    // The embedded block stands on the grid, at the offset it was sealed for, and bears another segment's id.
+    let mut inner = TestRun::with_segment(2);
+    for n in 0..3_u64 {
+        inner.block(Block::new().record(9, n, "inner"));
+    }
+    let payload_offset = 4096 - 64 - 3 * 32 - 2 * 16 - 64 - 32;
+    let mut message = vec![b'.'; payload_offset];
+    message.extend_from_slice(&inner.last().bytes[4096..]);
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, &message)).block(Block::new().record(1, 10, "after")).close();
+    let directory = written(&[&run]);
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages.len(), messages[1].as_str()), (2, "after"));
+    assert_eq!(report.verdict(), Verdict::Clean);
+    // With the outer header gone, the search meets what is inside, and does not take it for the log's.
+    run.last().block(1)[0] ^= 1;
+    let directory = written(&[&run]);
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.verdict()), (vec!["after".to_string()], Verdict::Lost));
+}
+
+#[test]
+fn stale_blocks_of_a_recycled_file_are_counted_and_left_out() {
+    let mut old = TestRun::with_segment(2);
+    for n in 0..12_u64 {
+        old.block(Block::new().record(1, n, "old"));
+    }
+    let mut run = closed_run();
+    let used = run.last().bytes.len();
+    run.last().bytes.extend_from_slice(&old.last().bytes[used..]);
+    let report = check(&run, &[], Verdict::Clean);
+    assert_eq!(report.blocks.stale, 4);
+}
+
+#[test]
+fn bytes_behind_the_clean_end_are_a_note() {
+    let mut run = closed_run();
+    run.last().bytes.extend_from_slice(&[7; 5000]);
+    let report = check(&run, &[], Verdict::Clean);
+    assert_eq!((report.blocks.stray, report.findings.len()), (1, 1));
+}
+
+#[test]
+fn a_damaged_segment_header_loses_no_record() {
+    for byte in [0, 9, 13, 30, 70, 100] {
+        let mut run = closed_run();
+        run.last().block(0)[byte] ^= 4;
+        let report = check(&run, &[], Verdict::Lost);
+        assert_eq!((report.blocks.headers_lost, report.blocks.lost), (1, 0), "byte {byte}");
+        assert!(!report.runs[0].run.is_known());
+    }
+}
+
+#[test]
+fn a_zeroed_segment_header_is_not_taken_for_a_prepared_file() {
+    let mut run = closed_run();
+    run.last().block(0).fill(0);
+    let report = check(&run, &[], Verdict::Lost);
+    assert_eq!((report.blocks.headers_lost, report.prepared_files), (1, 0));
+}
+
+#[test]
+fn a_torn_header_of_a_segment_that_nothing_confirms_is_torn() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0"));
+    run.last().block(0)[100] ^= 1;
+    let report = check(&run, &[1, 2, 3, 4, 5], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.headers_lost, report.blocks.torn), (0, 1));
+}
+
+/// Two blocks a segment, three segments, closed.
+fn three_segments() -> TestRun {
+    let mut run = TestRun::with_segment(1);
+    for n in 0..6_u64 {
+        if n > 0 && n % 2 == 0 {
+            run.segment(n / 2 + 1);
+        }
+        run.block(Block::new().in_flight(1).record(1, 10 * n, n.to_string()));
+    }
+    run.close();
+    run
+}
+
+#[test]
+fn a_damaged_header_in_the_middle_of_a_run_does_not_split_it() {
+    let mut run = three_segments();
+    run.segments[1].block(0)[9] ^= 1;
+    let report = check(&run, &[], Verdict::Lost);
+    assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.headers_lost), (1, 3, 1));
+    assert!(report.runs[0].clean_end && report.runs[0].producers[0].holds);
+}
+
+#[test]
+fn a_damaged_header_of_the_last_segment_does_not_split_the_run() {
+    let mut run = three_segments();
+    run.segments[2].block(0)[9] ^= 1;
+    let report = check(&run, &[], Verdict::Lost);
+    assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.headers_lost), (1, 3, 1));
+    assert!(report.runs[0].clean_end && report.runs[0].producers[0].holds);
+}
+
+#[test]
+fn a_missing_middle_segment_is_lost() {
+    let mut run = three_segments();
+    run.segments.remove(1);
+    let report = check(&run, &[2, 3], Verdict::Lost);
+    assert_eq!(report.blocks.lost, 2);
+    let producer = &report.runs[0].producers[0];
+    assert_eq!((producer.damaged, producer.holds), (2, true));
+}
+
+#[test]
+fn missing_first_segments_are_retired() {
+    let mut run = three_segments();
+    run.segments.remove(0);
+    let report = check(&run, &[0, 1], Verdict::Clean);
+    assert!(report.runs[0].retired);
+    let producer = &report.runs[0].producers[0];
+    assert_eq!((producer.attempted, producer.retired, producer.records, producer.damaged), (6, 2, 4, 0));
+}
+
+#[test]
+fn a_missing_last_segment_is_unconfirmed() {
+    let mut run = three_segments();
+    run.segments.remove(2);
+    check(&run, &[4, 5], Verdict::Unconfirmed);
+}
+
+#[test]
+fn a_segment_that_is_there_twice_is_read_once() {
+    let run = three_segments();
+    let directory = written(&[&run]);
+    let copy = directory.path().join("00000009.dlog");
+    std::fs::copy(directory.path().join("00000002.dlog"), copy).expect("copy");
+    let (messages, report) = read(directory.path());
+    assert_eq!(messages, ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!((report.verdict(), report.blocks.duplicates), (Verdict::Clean, 2));
+}
+
+#[test]
+fn blocks_left_by_a_failed_segment_are_read_once() {
+    let mut run = open_run();
+    run.again(5, 2).close();
+    let report = check(&run, &[], Verdict::Clean);
+    assert_eq!((report.blocks.good, report.blocks.duplicates), (8, 2));
+}
+
+#[test]
+fn a_torn_copy_in_a_failed_segment_is_not_lost() {
+    for damage in [0..64, 80..90, 0..4096] {
+        let mut run = open_run();
+        run.again(5, 2).close();
+        block(&mut run.segments[0], 4)[damage.clone()].fill(0xA5);
+        let report = check(&run, &[], Verdict::Clean);
+        assert_eq!((report.blocks.lost, report.blocks.duplicates), (0, 2), "{damage:?}");
+    }
+}
+
+#[test]
+fn a_torn_copy_in_the_fresh_segment_is_made_good_by_the_failed_one() {
+    let mut run = open_run();
+    run.again(5, 2).close();
+    run.segments[1].block(1)[80] ^= 1;
+    let report = check(&run, &[], Verdict::Clean);
+    assert_eq!((report.blocks.lost, report.blocks.duplicates), (0, 2));
+}
+
+#[test]
+fn a_block_torn_in_both_segments_is_lost() {
+    let mut run = open_run();
+    run.again(5, 2).close();
+    run.segments[1].block(1)[80] ^= 1;
+    block(&mut run.segments[0], 4)[80] ^= 1;
+    let report = check(&run, &[4], Verdict::Lost);
+    assert_eq!(report.blocks.lost, 1);
+}
+
+#[test]
+fn a_block_that_was_never_written_again_is_lost_with_its_failed_segment() {
+    // The fresh segment begins with block 5; block 4 is torn in the failed one.
+    let mut run = open_run();
+    run.again(6, 2).close();
+    block(&mut run.segments[0], 4).fill(0xA5);
+    let report = check(&run, &[4], Verdict::Lost);
+    assert_eq!(report.blocks.lost, 1);
+}
+
+#[test]
+fn a_run_that_died_is_torn_for_ever_and_the_next_one_is_clean() {
+    let mut died = open_run();
+    block(died.last(), 5)[80] ^= 1;
+    let mut next = TestRun::new(2);
+    next.segment(2).block(Block::new().record(1, 3, "next")).close();
+    let directory = written(&[&died, &next]);
+    let (messages, report) = read(directory.path());
+    assert_eq!(messages, ["0", "1", "2", "3", "4", "next"]);
+    assert_eq!((report.verdict(), report.blocks.torn), (Verdict::Unconfirmed, 1));
+    assert_eq!((report.runs[0].blocks.torn, report.runs[0].clean_end), (1, false));
+    assert_eq!((report.runs[1].blocks.torn, report.runs[1].clean_end), (0, true));
+}
+
+#[test]
+fn an_unknown_in_flight_makes_holes_and_no_losses() {
+    let mut run = TestRun::with_segment(1);
+    for n in 0..6_u64 {
+        run.block(Block::new().in_flight(u16::MAX).record(1, 10 * n, n.to_string()));
+    }
+    block(run.last(), 2).fill(0);
+    let report = check(&run, &[2], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.holes, report.blocks.lost), (1, 0));
+}
+
+#[test]
+fn a_declared_loss_whose_record_is_in_the_files_is_a_contradiction() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0").record(1, 10, "1"));
+    // The producer's row says that one of two attempts was dropped; both are there.
+    run.change_row(1, |row| (row.records, row.dropped) = (1, 1));
+    run.close();
+    let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
+    assert!(!report.runs[0].producers[0].holds);
+    assert!(report.findings[0].what.contains("records more than it counted"), "{:?}", report.findings);
+}
+
+#[test]
+fn counts_that_do_not_add_up_are_a_contradiction() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0").lose(1, 5).record(1, 10, "1"));
+    run.change_row(1, |row| row.dropped = 4);
+    run.close();
+    let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
+    assert!(report.findings[0].what.contains("ends with 7 attempts, and accounts for 6"), "{:?}", report.findings);
+}
+
+#[test]
+fn records_that_vanish_without_a_missing_block_are_a_contradiction() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0"));
+    run.change_row(1, |row| (row.next_sequence, row.records) = (2, 2));
+    run.block(Block::new().record(1, 10, "1")).close();
+    let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
+    assert!(
+        report.findings[0].what.contains("1 records are gone, though no block is missing"),
+        "{:?}",
+        report.findings
+    );
+}
+
+#[test]
+fn a_sequence_that_comes_twice_is_a_contradiction() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0").record(1, 10, "1"));
+    run.change_row(1, |row| row.next_sequence = 1);
+    run.block(Block::new().record(1, 20, "2")).close();
+    let report = check(&run, &[3, 4, 5], Verdict::Lost);
+    assert!(!report.runs[0].producers[0].holds);
+}
+
+#[test]
+fn a_producer_without_final_counts_in_a_closed_run_is_a_contradiction() {
+    let mut run = open_run();
+    run.block(Block::new().flags(crate::format::BlockFlags::CLEAN_END));
+    let report = check(&run, &[], Verdict::Lost);
+    assert!(report.findings[0].what.contains("no final counts"), "{:?}", report.findings);
+}
+
+#[test]
+fn only_verify_sees_times_that_go_back_or_lie_outside_their_block() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 100, "0").record(1, 10, "1")).close();
+    let directory = written(&[&run]);
+    let verification = verify(directory.path()).expect("verify");
+    assert_eq!(verification.verdict, Verdict::Lost);
+    assert!(verification.report.findings[0].what.contains("times that go back"));
+    let mut run = closed_run();
+    reseal(block(run.last(), 2), 3 * 4096, |header| header.last_ns = U64::new(19));
+    let directory = written(&[&run]);
+    let verification = verify(directory.path()).expect("verify");
+    assert!(verification.report.findings[0].what.contains("outside the time"), "{:?}", verification.report.findings);
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 6);
+}
+
+#[test]
+fn records_of_unknown_kinds_are_counted_by_whether_they_may_be_skipped() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0").kind(1, 5, 0x90, "later").record(1, 10, "1").note(0xF0, b"later"));
+    run.close();
+    let report = check(&run, &[2, 3, 4, 5], Verdict::Clean);
+    assert_eq!((report.skipped, report.unreadable), (2, 0));
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0").kind(1, 5, 0x30, "later").record(1, 10, "1").note(0x70, b"later"));
+    run.close();
+    let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
+    assert_eq!((report.skipped, report.unreadable), (0, 2));
+}
+
+#[test]
+fn a_block_with_unknown_flags_is_newer_not_lost() {
+    let mut run = closed_run();
+    reseal(block(run.last(), 2), 3 * 4096, |header| header.flags.set(0x0100));
+    let report = check(&run, &[2], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.newer, report.blocks.lost), (1, 0));
+}

@@ -1,0 +1,126 @@
+//! Reading a log while it is written: `None` is not the end.
+
+use super::*;
+
+#[test]
+fn a_log_that_grows_is_read_on() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0)]);
+    assert_eq!(reader.report().verdict(), Verdict::Unconfirmed);
+    assert_eq!(rows(&mut reader), []);
+    run.block(Block::new().record(1, 20, "b")).write(directory.path());
+    assert_eq!(rows(&mut reader), [row("b", 20, 1, 1)]);
+    run.segment(2).block(Block::new().record(1, 30, "c")).close().write(directory.path());
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2)]);
+    assert_eq!(reader.report().verdict(), Verdict::Clean, "{:#?}", reader.report());
+    let mut next = TestRun::new(2);
+    next.segment(3).block(Block::new().record(1, 5, "d")).write(directory.path());
+    assert_eq!(rows(&mut reader), [row("d", 5, 1, 0)]);
+    assert_eq!(reader.report().runs.len(), 2);
+    assert_eq!(reader.report().late, 0);
+}
+
+/// The file as it is while block `n` of it is still in flight.
+fn without_block(run: &TestRun, n: usize) -> TestRun {
+    let mut run = run.clone();
+    run.last().block(n).fill(0);
+    run
+}
+
+#[test]
+fn a_reader_that_came_back_waits_for_a_block_in_flight() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 2).write(directory.path());
+    assert_eq!(rows(&mut reader), [], "block 2 counts once its predecessor does");
+    run.write(directory.path());
+    assert_eq!(rows(&mut reader), [row("b", 20, 1, 1), row("c", 30, 1, 2)]);
+    assert_eq!(reader.report().blocks.holes, 0);
+}
+
+#[test]
+fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 2).write(directory.path());
+    assert_eq!(rows(&mut reader), []);
+    run.block(Block::new().record(1, 40, "d"));
+    without_block(&run, 2).write(directory.path());
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
+    assert_eq!(reader.report().blocks.lost, 1);
+}
+
+#[test]
+fn a_reader_that_waits_goes_on_once_another_run_begins() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 2).write(directory.path());
+    assert_eq!(rows(&mut reader), []);
+    TestRun::new(2).segment(2).block(Block::new().record(1, 5, "d")).close().write(directory.path());
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 5, 1, 0)]);
+    assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
+}
+
+#[test]
+fn a_block_written_in_part_is_read_once_it_is_whole() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).block(Block::new().record(1, 20, [b'x'; 6000]));
+    let mut partial = run.clone();
+    partial.last().block(2)[4096..].fill(0);
+    partial.write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(reader.report().blocks.torn, 1);
+    assert_eq!(rows(&mut reader), []);
+    run.write(directory.path());
+    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(reader.report().blocks.torn, 0);
+    assert_eq!(reader.report().findings, []);
+}
+
+#[test]
+fn a_prepared_file_is_read_once_it_is_used() {
+    let directory = directory();
+    std::fs::write(directory.path().join("00000001.dlog"), vec![0; 1 << 20]).expect("write");
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader), []);
+    assert_eq!(reader.report().prepared_files, 1);
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a"));
+    run.last().bytes.resize(1 << 20, 0);
+    run.write(directory.path());
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0)]);
+    assert_eq!(reader.report().prepared_files, 0);
+}
+
+#[test]
+fn a_preallocated_file_is_read_as_it_fills() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    let mut reader = None;
+    for step in 0..20 {
+        run.block(Block::new().record(1, 10 * step, step.to_string()));
+        let mut image = run.clone();
+        image.last().bytes.resize(8 << 20, 0);
+        image.write(directory.path());
+        let reader = reader.get_or_insert_with(|| Reader::open(directory.path()).expect("open"));
+        assert_eq!(rows(reader), [row(&step.to_string(), 10 * step, 1, step)]);
+        assert_eq!(reader.report().blocks.torn, 0);
+    }
+}

@@ -1,0 +1,140 @@
+//! Bytes that mean ill: no panic, no memory beyond the bound, no end to them that is not reached.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES};
+use crate::reader::test_log::reseal;
+
+/// Reads and verifies whatever it is.
+fn survive(bytes: &[u8]) {
+    let directory = directory();
+    std::fs::write(directory.path().join("00000001.dlog"), bytes).expect("write");
+    if let Ok(mut reader) = Reader::open(directory.path()) {
+        for _ in 0..3 {
+            while let Some(record) = reader.next_record().expect("read") {
+                std::hint::black_box(record.to_record());
+            }
+        }
+        let _ = reader.report().verdict();
+    }
+    let _ = verify(directory.path());
+    let _ = info(directory.path());
+}
+
+/// Changes to a log whose checksums are then put right, so that what is behind them is reached.
+#[derive(Clone, Debug)]
+struct Change {
+    block: prop::sample::Index,
+    at: prop::sample::Index,
+    in_header: bool,
+    value: u8,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>(), any::<u8>())
+        .prop_map(|(block, at, in_header, value)| Change { block, at, in_header, value })
+}
+
+fn log() -> TestRun {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "one").record(2, 11, "two").lose(1, 2).record(1, 12, "three"));
+    run.block(Block::new().in_flight(1).record(2, 20, "four").record(1, 22, "five").capacity(8192));
+    run.block(Block::new().in_flight(1).record(1, 30, "six").record(2, 31, "seven"));
+    run.close();
+    run
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..20_000)) {
+        survive(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_bytes_behind_a_true_header_are_survived(
+        bytes in prop::collection::vec(any::<u8>(), 0..20_000),
+    ) {
+        let mut run = TestRun::with_segment(1);
+        run.last().bytes.extend_from_slice(&bytes);
+        survive(&run.last().bytes);
+    }
+
+    #[test]
+    fn arbitrary_payloads_with_true_checksums_are_survived(
+        payload in prop::collection::vec(any::<u8>(), 0..3_000),
+    ) {
+        let mut run = TestRun::with_segment(1);
+        run.block(Block::new().record(1, 5, "a").shard(payload)).close();
+        survive(&run.last().bytes);
+    }
+
+    #[test]
+    fn changes_with_true_checksums_are_survived(changes in prop::collection::vec(change(), 1..6)) {
+        let mut run = log();
+        let image = run.last();
+        for change in &changes {
+            let n = change.block.index(image.offsets.len());
+            let offset = image.offsets[n];
+            let block = image.block(n);
+            let valid = u32::from_le_bytes([block[4], block[5], block[6], block[7]]) as usize;
+            let limit = (BLOCK_HEADER_BYTES + valid).min(block.len());
+            let at = if change.in_header { change.at.index(BLOCK_HEADER_BYTES) } else { change.at.index(limit) };
+            block[at] = change.value;
+            reseal(block, offset, |_| ());
+        }
+        survive(&image.bytes);
+    }
+}
+
+#[test]
+fn lengths_and_numbers_at_the_integers_end_are_survived() {
+    type Put = fn(&mut crate::format::BlockHeader);
+    let puts: [Put; 8] = [
+        |header| header.sequence.set(u64::MAX),
+        |header| header.in_flight.set(u16::MAX - 1),
+        |header| (header.first_ns.set(u64::MAX), header.last_ns.set(0)).1,
+        |header| header.records.set(u32::MAX),
+        |header| header.shards.set(u32::MAX),
+        |header| header.capacity.set(16 << 20),
+        |header| header.segment_id.set(0),
+        |header| header.flags.set(0xFF),
+    ];
+    for put in puts {
+        for n in 0..6 {
+            let mut run = log();
+            let offset = run.last().offsets[n];
+            reseal(run.last().block(n), offset, put);
+            survive(&run.last().bytes);
+        }
+    }
+}
+
+#[test]
+fn a_shard_that_claims_more_than_it_holds_gives_what_it_holds() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 5, "a")).close();
+    let block = run.last().block(1);
+    // The second shard's count, behind the row's shard.
+    let second = BLOCK_HEADER_BYTES + 32 + 16 + (56_usize + "worker-1".len()).next_multiple_of(8);
+    assert_eq!(block[second + 4], 1, "the producer");
+    block[second + 16] = 2;
+    reseal(block, GRID_BYTES, |_| ());
+    let directory = written(&[&run]);
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.verdict()), (Vec::<String>::new(), Verdict::Lost), "two do not fit, so none is taken");
+    assert!(report.unreadable > 0);
+}
+
+#[test]
+fn thousands_of_segments_that_claim_the_same_numbers_are_survived() {
+    let directory = directory();
+    for index in 1..2_000 {
+        let mut run = TestRun::new(1);
+        run.segment(index).block(Block::new().record(1, 5, "a")).write(directory.path());
+    }
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages.len(), report.blocks.duplicates), (1, 1_998));
+}

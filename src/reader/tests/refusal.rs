@@ -1,0 +1,123 @@
+//! What is no log, said clearly; and what lies beside a log, left alone.
+
+use super::*;
+use crate::Error;
+use crate::reader::test_log::reseal;
+
+fn refused(path: impl AsRef<Path>) -> String {
+    let error = Reader::open(&path).map(|_| ()).expect_err("no log");
+    assert!(matches!(error, Error::NotALog { .. } | Error::Io { .. }), "{error:?}");
+    assert_eq!(verify(&path).map(|_| ()).expect_err("no log").to_string(), error.to_string());
+    assert_eq!(info(&path).map(|_| ()).expect_err("no log").to_string(), error.to_string());
+    let message = error.to_string();
+    message.trim_start_matches(&path.as_ref().display().to_string()).trim().to_string()
+}
+
+fn file(directory: &tempfile::TempDir, bytes: &[u8]) -> std::path::PathBuf {
+    let path = directory.path().join("00000001.dlog");
+    std::fs::write(&path, bytes).expect("write");
+    path
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_an_error_of_the_system() {
+    assert!(refused("no/such/log").starts_with("cannot open no/such/log: "), "{}", refused("no/such/log"));
+}
+
+#[test]
+fn empty_places_and_foreign_files_are_named() {
+    let directory = directory();
+    assert_eq!(refused(directory.path()), "is empty");
+    std::fs::write(directory.path().join("lock"), "").expect("write");
+    assert_eq!(refused(directory.path()), "holds no .dlog file");
+    let path = file(&directory, b"");
+    assert_eq!(refused(&path), "is empty");
+    let path = file(&directory, b"Nov 20 10:00 kernel: \"oops\"\n");
+    assert_eq!(refused(&path), r#"is not a diolog segment: it starts with "Nov 20 10:00 ker""#);
+    let inside = refused(directory.path());
+    assert!(inside.ends_with("is not a diolog segment: it starts with \"Nov 20 10:00 ker\""), "{inside}");
+    assert!(refused("/dev/null").contains("neither a directory nor a file"));
+}
+
+#[test]
+fn a_newer_version_is_named() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    reseal(run.last().block(0), 0, |header| header.magic[3] = b'2');
+    let path = file(&directory, &run.last().bytes);
+    assert_eq!(refused(path), "was written by a newer diolog (format version 2)");
+}
+
+#[test]
+fn features_that_are_not_known_are_named_and_the_rest_is_read() {
+    let directory = directory();
+    let mut old = TestRun::with_segment(1);
+    old.block(Block::new().record(1, 10, "a")).close().write(directory.path());
+    let mut newer = TestRun::new(2);
+    let mut header = newer.clone().segment(2).last().clone();
+    header.index = 2;
+    let mut features = segment_header(2);
+    features.incompatible_features = 6;
+    newer.segment_with(features).block(Block::new().record(1, 20, "b")).write(directory.path());
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.newer_files), (vec!["a".to_string()], 1));
+    assert_eq!(report.verdict(), Verdict::Unconfirmed);
+    assert!(
+        report.findings[0].what.contains("newer diolog (features 0x6 are not known here)"),
+        "{:?}",
+        report.findings
+    );
+}
+
+fn segment_header(index: u64) -> crate::format::SegmentHeader {
+    crate::format::SegmentHeader {
+        log: crate::format::LogId([9; 16]),
+        run: crate::format::RunId([2; 16]),
+        recovers: None,
+        boot: [8; 16],
+        index,
+        previous_segment_id: 0,
+        block_bytes: 4096,
+        message_bytes_max: 100,
+        incompatible_features: 0,
+        compatible_features: 0,
+        service: String::new(),
+    }
+}
+
+#[test]
+fn what_lies_beside_the_segments_is_left_alone() {
+    let mut run = TestRun::with_segment(1);
+    let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
+    for name in ["lock", "spare.tmp", ".00000002.dlog.swp", "README", "2.dlog"] {
+        std::fs::write(directory.path().join(name), "not a segment").expect("write");
+    }
+    std::fs::create_dir(directory.path().join("00000005.dlog")).expect("create");
+    std::fs::create_dir(directory.path().join("snapshots")).expect("create");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/etc/passwd", directory.path().join("00000006.dlog")).expect("link");
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Clean), "{report:#?}");
+    assert_eq!(report.unreadable_files, 0);
+}
+
+#[test]
+fn a_foreign_file_among_segments_is_reported_and_the_rest_is_read() {
+    let mut run = TestRun::with_segment(1);
+    let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
+    std::fs::write(directory.path().join("00000002.dlog"), vec![7; 10_000]).expect("write");
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Unconfirmed));
+    assert_eq!((report.unreadable_files, report.findings.len()), (1, 1));
+}
+
+#[test]
+fn prepared_files_are_no_damage() {
+    let mut run = TestRun::with_segment(1);
+    let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
+    std::fs::write(directory.path().join("00000002.dlog"), vec![0; 1 << 20]).expect("write");
+    std::fs::write(directory.path().join("00000003.dlog"), "").expect("write");
+    let (_, report) = read(directory.path());
+    assert_eq!((report.prepared_files, report.verdict()), (2, Verdict::Clean));
+    assert_eq!(info(directory.path()).expect("info").prepared_files.len(), 2);
+}
