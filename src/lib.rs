@@ -30,6 +30,8 @@ mod sys;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+#[doc(hidden)]
+pub mod measuring;
 
 pub use config::{Config, Overflow};
 pub use device::{DevicePreference, Rung, RungReport};

@@ -1,0 +1,279 @@
+//! What an append costs the calling thread, against reading the clock only.
+//!
+//! Bursts of 20 calls are timed together, so that reading the stopwatch costs little of what it measures, with a busy
+//! wait of a millisecond in between, in which the writer takes the records away. The producer has a CPU of its own, and so
+//! has the writer. The rows take turns of a second each; a percentile is the median of the repetitions' percentiles.
+
+use std::fmt;
+use std::hint::black_box;
+use std::time::Duration;
+
+use diolog::measuring::AppendClock;
+use diolog::{Config, Level, Logger, Producer, Reader, RungReport};
+use hdrhistogram::Histogram;
+
+use super::Failure;
+use super::place::{Cores, Scratch, pin};
+use super::rounds::{median, spread};
+use super::stopwatch::{TickRate, busy_wait, ticks};
+
+/// Calls timed together.
+const BURST: u32 = 20;
+
+/// Between two bursts.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Bursts of one row before the next one's turn: about a second.
+const TURN_BURSTS: u32 = 1_000;
+
+/// Bursts that are not counted at the beginning of each turn, as the row before has left its traces in the caches.
+const TURN_WARM_UP_BURSTS: u32 = 20;
+
+/// Bytes of a message.
+const MESSAGE_BYTES: usize = 64;
+
+/// Records that are written and read back before anything is timed.
+const CHECKED_RECORDS: u64 = 10_000;
+
+/// The quantiles reported, and what the floor demands of each ratio to the clock-only row.
+const QUANTILES: [(&str, f64, Option<f64>); 5] = [
+    ("p50", 0.5, Some(1.25)),
+    ("p95", 0.95, Some(1.8)),
+    ("p99", 0.99, Some(3.0)),
+    ("p99.9", 0.999, None),
+    ("max", 1.0, None),
+];
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Bursts of each row in a repetition, after the warm-up.
+    pub(crate) bursts: u32,
+    /// Bursts before the first one that counts.
+    pub(crate) warm_up_bursts: u32,
+    pub(crate) repetitions: u32,
+}
+
+impl Effort {
+    /// What figures are quoted from: some four minutes.
+    pub(crate) const FULL: Effort = Effort { bursts: 20_000, warm_up_bursts: 1_000, repetitions: 5 };
+
+    /// Whether it works at all: about a second.
+    pub(crate) const SMOKE: Effort = Effort { bursts: 200, warm_up_bursts: 50, repetitions: 1 };
+}
+
+/// One row's figures.
+#[derive(Clone, Debug)]
+struct Row {
+    name: &'static str,
+    /// Nanoseconds a call: for each quantile, one value for each repetition.
+    ns: [Vec<f64>; QUANTILES.len()],
+}
+
+impl Row {
+    fn new(name: &'static str) -> Row {
+        Row { name, ns: Default::default() }
+    }
+
+    fn add(&mut self, histogram: &Histogram<u64>, rate: TickRate) {
+        for (values, (_, quantile, _)) in self.ns.iter_mut().zip(QUANTILES) {
+            values.push(rate.ns(histogram.value_at_quantile(quantile) as f64) / f64::from(BURST));
+        }
+    }
+
+    fn medians(&self) -> [f64; QUANTILES.len()] {
+        std::array::from_fn(|at| median(&self.ns[at]))
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    effort: Effort,
+    cores: Cores,
+    clock: &'static str,
+    rung: RungReport,
+    /// The baseline.
+    clock_only: Row,
+    append: Row,
+    /// Records that were appended while the watch ran or rested, and how many of them found no space.
+    appended: u64,
+    dropped: u64,
+}
+
+/// Measures in a directory of its own within `scratch`.
+///
+/// # Errors
+/// A log that cannot be opened, or that does not give back what was written.
+pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
+    let cores = Cores::choose();
+    check(scratch, cores)?;
+    let logger = Logger::open(config(scratch, "append", cores))?;
+    let clock = AppendClock::detect();
+    // On a thread of its own, so that the caller's is not left pinned.
+    let measured = std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| -> Result<_, diolog::Error> {
+            pin(cores.producer);
+            let producer = logger.producer_named("bench")?;
+            let (clock_only, append) = measure(effort, clock, &producer);
+            Ok((clock_only, append, producer.next_sequence()))
+        });
+        measuring.join()
+    });
+    let (clock_only, append, appended) = measured.map_err(|_| "the measuring thread panicked")??;
+    logger.flush()?;
+    let stats = logger.stats();
+    logger.close()?;
+    if stats.durable_records + stats.dropped != appended {
+        return Err(format!("{appended} appended, {} durable, {} dropped", stats.durable_records, stats.dropped).into());
+    }
+    Ok(Report {
+        effort,
+        cores,
+        clock: clock.name(),
+        rung: stats.rung,
+        clock_only,
+        append,
+        appended,
+        dropped: stats.dropped,
+    })
+}
+
+fn config(scratch: &Scratch, name: &str, cores: Cores) -> Config {
+    let config = Config::new(scratch.path(name)).level(Level::Info);
+    match cores.writer {
+        Some(core) => config.writer_core(core),
+        None => config,
+    }
+}
+
+/// Writes records, each different, in bursts as they will be timed, and reads every one of them back.
+fn check(scratch: &Scratch, cores: Cores) -> Result<(), Failure> {
+    let logger = Logger::open(config(scratch, "check", cores))?;
+    let producer = logger.producer_named("check")?;
+    let pause = TickRate::measure().ticks_in(PAUSE / 10);
+    for number in 0..CHECKED_RECORDS {
+        producer.log(Level::Info, message(number));
+        if number % u64::from(BURST) == 0 {
+            busy_wait(pause);
+        }
+    }
+    drop(producer);
+    logger.close()?;
+    let mut reader = Reader::open(scratch.path("check"))?;
+    let mut expected = 0;
+    while let Some(record) = reader.next_record()? {
+        if record.message() != message(expected) || record.sequence() != expected {
+            return Err(format!("record {expected} came back as {:?}", record.to_record()).into());
+        }
+        expected += 1;
+    }
+    if expected != CHECKED_RECORDS {
+        return Err(format!("{CHECKED_RECORDS} records were written and {expected} read back").into());
+    }
+    Ok(())
+}
+
+fn message(number: u64) -> [u8; MESSAGE_BYTES] {
+    let mut message = [b'.'; MESSAGE_BYTES];
+    message[..8].copy_from_slice(&number.to_le_bytes());
+    message
+}
+
+/// The rows in turns, repetition by repetition.
+fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> (Row, Row) {
+    let rate = TickRate::measure();
+    let pause = rate.ticks_in(PAUSE);
+    let text = [b'x'; MESSAGE_BYTES];
+    // The compiler must not know the length, as it would not in a service.
+    let text: &[u8] = black_box(&text[..]);
+    let read_clock = || {
+        black_box(clock.ticks());
+    };
+    let append = || {
+        black_box(producer.log(Level::Info, text));
+    };
+    let mut nothing = new_histogram();
+    bursts(effort.warm_up_bursts, pause, &mut nothing, read_clock);
+    bursts(effort.warm_up_bursts, pause, &mut nothing, append);
+    let (mut clock_row, mut append_row) = (Row::new("clock only"), Row::new("append, 64 B"));
+    for _ in 0..effort.repetitions {
+        let (mut clock_ticks, mut append_ticks) = (new_histogram(), new_histogram());
+        let mut left = effort.bursts;
+        while left > 0 {
+            let turn = left.min(TURN_BURSTS);
+            left -= turn;
+            bursts(TURN_WARM_UP_BURSTS, pause, &mut nothing, read_clock);
+            bursts(turn, pause, &mut clock_ticks, read_clock);
+            bursts(TURN_WARM_UP_BURSTS, pause, &mut nothing, append);
+            bursts(turn, pause, &mut append_ticks, append);
+        }
+        clock_row.add(&clock_ticks, rate);
+        append_row.add(&append_ticks, rate);
+    }
+    (clock_row, append_row)
+}
+
+/// Times `count` bursts of `call`. Not inlined, so that all rows are timed by the same code around them.
+#[inline(never)]
+fn bursts(count: u32, pause: u64, histogram: &mut Histogram<u64>, call: impl Fn()) {
+    for _ in 0..count {
+        busy_wait(pause);
+        let start = ticks();
+        for _ in 0..BURST {
+            call();
+        }
+        histogram.saturating_record(ticks().wrapping_sub(start));
+    }
+}
+
+/// Up to some seconds in ticks, to three digits.
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 1 << 34, 3).expect("constant bounds and three digits are within the crate's")
+}
+
+impl Report {
+    /// Whether every ratio is within the floor.
+    pub(crate) fn passes(&self) -> bool {
+        let ratios = self.ratios();
+        QUANTILES.iter().zip(ratios).all(|((_, _, limit), ratio)| limit.is_none_or(|limit| ratio <= limit))
+    }
+
+    fn ratios(&self) -> [f64; QUANTILES.len()] {
+        let (append, clock_only) = (self.append.medians(), self.clock_only.medians());
+        std::array::from_fn(|at| append[at] / clock_only[at])
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Effort { bursts, repetitions, .. } = self.effort;
+        writeln!(
+            f,
+            "what an append costs, in ns a call: bursts of {BURST}, 1 ms apart, {bursts} of them in each of {repetitions} \
+             repetitions, medians"
+        )?;
+        writeln!(f, "{}; clock: {}; {}", self.cores.describe(), self.clock, self.rung)?;
+        writeln!(f, "{} records appended, {} of them dropped\n", self.appended, self.dropped)?;
+        let heading: String = QUANTILES.iter().map(|(name, _, _)| format!("{name:>9}")).collect();
+        writeln!(f, "{:<16}{heading}", "")?;
+        for row in [&self.clock_only, &self.append] {
+            let cells: String = row.medians().iter().map(|ns| format!("{ns:>9.1}")).collect();
+            writeln!(f, "{:<16}{cells}", row.name)?;
+        }
+        let ratios = self.ratios();
+        let cells: String = ratios.iter().map(|ratio| format!("{ratio:>9.2}")).collect();
+        writeln!(f, "{:<16}{cells}", "ratio")?;
+        let limits =
+            QUANTILES.iter().map(|(_, _, limit)| limit.map_or_else(String::new, |limit| format!("{limit:.2}")));
+        writeln!(f, "{:<16}{}", "at most", limits.map(|limit| format!("{limit:>9}")).collect::<String>())?;
+        let verdicts = QUANTILES.iter().zip(ratios).map(|((_, _, limit), ratio)| match limit {
+            Some(limit) if ratio <= *limit => "PASS",
+            Some(_) => "FAIL",
+            None => "",
+        });
+        writeln!(f, "{:<16}{}", "", verdicts.map(|verdict| format!("{verdict:>9}")).collect::<String>())?;
+        let noise = self.clock_only.ns.iter().map(|values| format!("{:>8.0}%", spread(values) * 100.0));
+        write!(f, "{:<16}{}", "noise of clock", noise.collect::<String>())
+    }
+}

@@ -1,0 +1,31 @@
+//! What several rounds of one measurement say together.
+
+/// The middle value; the mean of the two middle ones where there is no single one; NaN of nothing.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match (sorted.len(), sorted.len() / 2) {
+        (0, _) => f64::NAN,
+        (length, middle) if length % 2 == 1 => sorted[middle],
+        (_, middle) => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}
+
+/// How far apart the smallest and the largest are, as a part of the median: the noise of a measurement.
+pub(crate) fn spread(values: &[f64]) -> f64 {
+    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (largest - smallest) / median(values)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_median_is_the_middle_and_the_spread_what_lies_around_it() {
+        use super::{median, spread};
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+        assert_eq!(spread(&[9.0, 10.0, 12.0]), 0.3);
+    }
+}
