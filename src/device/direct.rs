@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 
-use crate::format::GRID_BYTES;
 use crate::sys;
 
 use super::failed::FailedFiles;
 use super::threaded::Operation;
 use super::{BlockWrite, Completion, is_want_of_room};
+
+/// Direct I/O takes whole sectors: where it has stopped short, it goes on from the last of these. A disk with larger
+/// sectors stops at multiples of its own.
+pub(super) const SECTOR_BYTES: usize = 512;
 
 /// Writes blocks through no cache.
 #[derive(Default)]
@@ -32,7 +35,7 @@ impl Operation for Direct {
         for write in batch.drain(..) {
             let result = match self.failed.error_of(&write.file) {
                 Some(error) => Err(error),
-                None => write_whole(&write.file, write.bytes(), write.offset, GRID_BYTES),
+                None => write_whole(&write.file, write.bytes(), write.offset, SECTOR_BYTES),
             };
             if let Err(error) = &result
                 && !is_want_of_room(error)
@@ -46,8 +49,8 @@ impl Operation for Direct {
 
 /// Writes all of `bytes`, going on after interrupts and short writes.
 ///
-/// A short write goes on from the last multiple of `grain` that it reached, since direct I/O takes only whole grains.
-/// Those bytes are written twice, but the block is not acknowledged before all of it is there.
+/// A short write goes on from the last multiple of `grain` that it reached. Some bytes may be written twice, but the
+/// block is not acknowledged before all of it is there.
 pub(super) fn write_whole(file: &File, bytes: &[u8], offset: u64, grain: usize) -> io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {
@@ -82,12 +85,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_write_goes_on_from_a_whole_grain_and_nothing_brought_forward_is_an_error() {
-        assert_eq!(resume_at(0, 8192, 8192, 4096).unwrap(), 8192);
-        assert_eq!(resume_at(0, 5000, 8192, 4096).unwrap(), 4096);
+    fn a_short_write_goes_on_from_a_whole_sector_and_nothing_brought_forward_is_an_error() {
+        assert_eq!(resume_at(0, 8192, 8192, 512).unwrap(), 8192);
+        assert_eq!(resume_at(0, 5000, 8192, 512).unwrap(), 4608);
         assert_eq!(resume_at(0, 5000, 8192, 1).unwrap(), 5000);
-        assert_eq!(resume_at(4096, 4096, 8192, 4096).unwrap(), 8192);
-        assert_eq!(resume_at(4096, 100, 12288, 4096).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(resume_at(4096, 4096, 8192, 512).unwrap(), 8192);
+        assert_eq!(resume_at(4096, 100, 12288, 512).unwrap_err().kind(), io::ErrorKind::WriteZero);
         assert_eq!(resume_at(4096, 0, 8192, 1).unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 }

@@ -18,7 +18,7 @@ use crate::sys;
 use crate::{Error, Result};
 
 use super::buffered::Buffered;
-use super::direct::{Direct, write_whole};
+use super::direct::{Direct, SECTOR_BYTES, write_whole};
 use super::threaded::Threaded;
 use super::uring::Uring;
 use super::{BlockWrite, Device, HelperStart};
@@ -210,7 +210,7 @@ fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File
     };
     let io_error = |source| Error::io("write a trial block in", directory, source);
     let buffer = AlignedBuffer::new(2 * GRID_BYTES, 0).map_err(io_error)?;
-    match write_whole(&file, &buffer[..GRID_BYTES], 0, GRID_BYTES) {
+    match write_whole(&file, &buffer[..GRID_BYTES], 0, SECTOR_BYTES) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Ok(Err(format!("the file system ({}) refuses direct writes of {GRID_BYTES} bytes", name())));

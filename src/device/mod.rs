@@ -133,4 +133,4 @@ fn is_want_of_room(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

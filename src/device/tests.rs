@@ -6,8 +6,8 @@ use crate::sys;
 
 use std::path::Path;
 
-/// A directory on a disk, for the tests of this module.
-pub(super) fn directory() -> tempfile::TempDir {
+/// A directory on a disk, which vanishes with its test.
+pub(crate) fn directory() -> tempfile::TempDir {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     std::fs::create_dir_all(&target).unwrap();
     tempfile::tempdir_in(target).unwrap()
@@ -169,4 +169,51 @@ fn the_wait_ends_when_the_thread_is_unparked() {
     std::thread::current().unpark();
     // An hour: the test would not end otherwise.
     device.wait(Duration::from_secs(3600));
+}
+
+/// A file size limit inside a block: a short write of what fits, then EFBIG; where what fits is no whole sector, EINVAL.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file() {
+    const CHILD: &str = "DIOLOG_TEST_FILE_SIZE_LIMIT";
+    if std::env::var_os(CHILD).is_none() {
+        // A limit holds for the process, and going over it is a signal: a child ignores that.
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "device::tests::a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file"])
+            .env(CHILD, "1")
+            .status()
+            .unwrap();
+        return assert!(status.success());
+    }
+    let directory = directory();
+    let rungs = rungs(directory.path());
+    for limit in [8192 + 2048, 8192 + 100] {
+        rustix::process::setrlimit(
+            rustix::process::Resource::Fsize,
+            rustix::process::Rlimit { current: Some(limit), maximum: None },
+        )
+        .unwrap();
+        for &rung in &rungs {
+            let mut device = device(rung, 1);
+            let file = segment(directory.path(), &format!("{rung}-{limit}"), rung);
+            for (offset, room) in [(0, true), (4096, false), (8192, false), (0, true)] {
+                let buffer = filled(8192, 0);
+                device.submit(BlockWrite { token: 0, file: Arc::clone(&file), offset, length: 8192, buffer });
+                let result = completions(&mut *device, 1).remove(0).result;
+                match result {
+                    Ok(()) => assert!(room, "{rung}, limit {limit}, offset {offset}"),
+                    Err(error) => {
+                        assert!(!room, "{rung}, limit {limit}, offset {offset}: {error}");
+                        assert_eq!(
+                            error.kind(),
+                            io::ErrorKind::FileTooLarge,
+                            "{rung}, limit {limit}, {offset}: {error}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

@@ -18,10 +18,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buffer::AlignedBuffer;
-use crate::format::GRID_BYTES;
 use crate::sys::uring::{Ring, Write};
 
-use super::direct::{Direct, refusal, resume_at};
+use super::direct::{Direct, SECTOR_BYTES, refusal, resume_at};
 use super::failed::{FailedFiles, copy_error};
 use super::file_table::FileTable;
 use super::threaded::Threaded;
@@ -224,7 +223,7 @@ impl Uring {
         let Some(block) = self.in_flight.get_mut(place).and_then(Option::as_mut) else { return };
         let (offset, length) = (block.write.offset, block.write.length);
         let result = match result {
-            Ok(count) => resume_at(block.done, count, length, GRID_BYTES).map(|done| {
+            Ok(count) => resume_at(block.done, count, length, SECTOR_BYTES).map(|done| {
                 (block.done, block.retries) = (done, 0);
                 done == length
             }),

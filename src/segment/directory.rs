@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     BLOCK_HEADER_BYTES, BlockHeader, GRID_BYTES, Kind, LogId, RecordHeader, SegmentHeader, ShardHeader,
 };
-use crate::sys::file::{DirectoryLock, lock_directory};
+use crate::sys::lock::{DirectoryLock, lock_directory};
 
 /// The file in a log's directory that its writer holds locked.
 const LOCK_FILE: &str = "lock";

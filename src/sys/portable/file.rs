@@ -1,12 +1,10 @@
-//! Files: opening, preallocation, locks, directory sync, with what the standard library offers everywhere.
+//! Files: opening, preallocation, directory sync, with what the standard library offers everywhere.
 //!
-//! There is no direct I/O here: `device` uses its buffered rung. Called by `device` (the probe), `segment` and `logger`.
+//! There is no direct I/O here: `device` uses its buffered rung. Called by `device` and `segment`.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
-
-use crate::{Error, Result};
+use std::path::Path;
 
 /// Creates a file that must not be there yet, for writing, readable by its owner alone where owners exist.
 ///
@@ -77,37 +75,8 @@ pub(crate) fn file_size_limit() -> Option<u64> {
     None
 }
 
-/// The right to write the log in a directory, until dropped or until this process ends.
-pub(crate) struct DirectoryLock {
-    /// Open, and so locked, for as long as this lives.
-    _file: File,
-}
-
-/// Locks the log in `directory` for this logger alone, by the standard library's lock on its file `lock`.
-///
-/// # Errors
-/// [`Error::InUse`] if this process or another one has it; [`Error::Io`] if the file cannot be made or locked.
-pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock> {
-    let path = directory.join("lock");
-    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
-        return Err(Error::io("lock", &path, source));
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    owner_only(&mut options);
-    let file = options.open(&path).map_err(|source| Error::io("open the lock file", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(DirectoryLock { _file: file }),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::InUse { path: PathBuf::from(directory), holder: "another logger".to_owned() })
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
-    }
-}
-
 /// New files are their owner's alone, where owners exist.
-fn owner_only(options: &mut OpenOptions) {
+pub(super) fn owner_only(options: &mut OpenOptions) {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     #[cfg(not(unix))]
@@ -117,19 +86,11 @@ fn owner_only(options: &mut OpenOptions) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_second_lock_is_refused_until_the_first_is_dropped() {
-        let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap();
-        let lock = lock_directory(directory.path()).unwrap();
-        assert!(matches!(lock_directory(directory.path()), Err(Error::InUse { .. })));
-        drop(lock);
-        drop(lock_directory(directory.path()).unwrap());
-    }
+    use crate::device::tests::directory;
 
     #[test]
     fn a_segment_never_replaces_a_file_and_is_never_direct() {
-        let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap();
+        let directory = directory();
         let path = directory.path().join("segment");
         assert_eq!(open_segment(&path, true).unwrap_err().kind(), io::ErrorKind::Unsupported);
         preallocate(&open_segment(&path, false).unwrap(), 8192).unwrap();

@@ -3,6 +3,7 @@
 pub(crate) mod cpu;
 pub(crate) mod file;
 pub(crate) mod huge_pages;
+pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod time;
 pub(crate) mod uring;
