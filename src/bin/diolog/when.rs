@@ -8,25 +8,32 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// Writes times, and remembers the text of the last second: records come in order of time.
 pub(crate) struct When {
     zone: TimeZone,
-    /// Digits after the second.
+    /// Between date and time.
+    separator: char,
+    /// Digits after the second, at most 9.
     digits: usize,
     /// What ends the time, such as `Z`.
     suffix: &'static str,
-    /// Between date and time.
-    separator: char,
     second: Option<i64>,
-    text: String,
+    /// The last time that was written.
+    text: Vec<u8>,
+    /// Where the digits after the second stand in it.
+    fraction_at: usize,
 }
 
 impl When {
     /// RFC 3339 in UTC with nanoseconds: for programs, and for whoever compares two machines.
     pub(crate) fn utc() -> When {
-        When { zone: TimeZone::UTC, digits: 9, suffix: "Z", separator: 'T', second: None, text: String::new() }
+        When::new(TimeZone::UTC, 'T', 9, "Z")
     }
 
     /// Local date and time with microseconds: for a person at a terminal.
     pub(crate) fn local() -> When {
-        When { zone: TimeZone::system(), digits: 6, suffix: "", separator: ' ', second: None, text: String::new() }
+        When::new(TimeZone::system(), ' ', 6, "")
+    }
+
+    fn new(zone: TimeZone, separator: char, digits: usize, suffix: &'static str) -> When {
+        When { zone, separator, digits, suffix, second: None, text: Vec::new(), fraction_at: 0 }
     }
 
     /// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
@@ -34,18 +41,14 @@ impl When {
         let second = unix_ns.div_euclid(NANOSECONDS);
         if self.second != Some(second) {
             self.second = Some(second);
-            self.text = self.date_and_time(second);
+            self.spell(second);
         }
-        out.extend_from_slice(self.text.as_bytes());
-        let mut fraction = [b'0'; 9];
-        let mut rest = unix_ns.rem_euclid(NANOSECONDS);
-        for digit in fraction.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+        let mut fraction = unix_ns.rem_euclid(NANOSECONDS) as u32 / 10_u32.pow(9 - self.digits as u32);
+        for digit in self.text[self.fraction_at..][..self.digits].iter_mut().rev() {
+            *digit = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
         }
-        out.push(b'.');
-        out.extend_from_slice(&fraction[..self.digits]);
-        out.extend_from_slice(self.suffix.as_bytes());
+        out.extend_from_slice(&self.text);
     }
 
     /// The time as a string of its own, for a few of them.
@@ -55,11 +58,15 @@ impl When {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn date_and_time(&self, second: i64) -> String {
+    /// Spells out all but the digits after the second.
+    fn spell(&mut self, second: i64) {
         // Any 64-bit number of nanoseconds is a year from 1677 to 2262, which jiff has.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = self.zone.to_datetime(timestamp);
-        format!("{}{}{}", local.date(), self.separator, local.time())
+        self.text = format!("{}{}{}.", local.date(), self.separator, local.time()).into_bytes();
+        self.fraction_at = self.text.len();
+        self.text.resize(self.fraction_at + self.digits, b'0');
+        self.text.extend_from_slice(self.suffix.as_bytes());
     }
 }
 
@@ -86,8 +93,7 @@ mod tests {
 
     #[test]
     fn local_time_has_microseconds_and_the_zones_offset() {
-        let mut when = When::local();
-        when.zone = TimeZone::fixed(jiff::tz::offset(2));
+        let mut when = When { zone: TimeZone::fixed(jiff::tz::offset(2)), ..When::local() };
         assert_eq!(when.format(1_700_000_000_123_456_789), "2023-11-15 00:13:20.123456");
     }
 }

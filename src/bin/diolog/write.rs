@@ -138,17 +138,26 @@ fn summarise(logger: &Logger, tally: &Tally, elapsed: Duration, arguments: &Writ
         let lines = units::counted(tally.lost, "line");
         say(format_args!("{lines} not logged, from line {} on: the device had failed", tally.first_lost));
     }
+    let all =
+        if stats.durable_records >= tally.records { "all".to_owned() } else { units::count(stats.durable_records) };
     say(format_args!(
-        "{}, {}, in {} ({}/s, {}/s); {} durable in {}, {}",
+        "{}, {}, in {}{}; {all} durable in {}, {}",
         units::counted(tally.records, "record"),
         units::bytes(tally.bytes),
         units::duration(elapsed),
-        units::rate(tally.records, elapsed),
-        units::bytes((tally.bytes as f64 / elapsed.as_secs_f64().max(1e-9)) as u64),
-        if stats.durable_records >= tally.records { "all".to_owned() } else { units::count(stats.durable_records) },
+        speed(tally, elapsed),
         arguments.directory.display(),
         stats.rung,
     ));
+}
+
+/// " (2.7 M/s, 240 MiB/s)", where there was enough to tell.
+fn speed(tally: &Tally, elapsed: Duration) -> String {
+    if tally.records < 10_000 {
+        return String::new();
+    }
+    let bytes = tally.bytes as f64 / elapsed.as_secs_f64().max(1e-9);
+    format!(" ({}/s, {}/s)", units::rate(tally.records, elapsed), units::bytes(bytes as u64))
 }
 
 /// The library's settings: what the options say, else the file, else what suits lines of unknown length.
