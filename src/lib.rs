@@ -16,6 +16,7 @@ mod clock;
 mod ring;
 mod registry;
 mod shared;
+mod flush;
 
 mod writer;
 mod block;

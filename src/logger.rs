@@ -10,16 +10,17 @@ use crate::clock::Clock;
 use crate::config::{Config, Overflow};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::flush::FlushQueue;
 use crate::gate::Gate;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::registry::Registry;
 use crate::segment::{Directory, Segments, Sizes};
-use crate::shared::{CloseSummary, Closing, LogCounters, Shared, lock};
+use crate::shared::{CloseSummary, Closing, LogCounters, Shared};
 use crate::stats::{Distribution, Distributions, Stats};
+use crate::sync::lock;
 use crate::thread_local;
-use crate::writer::flush::FlushQueue;
 use crate::writer::{Begin, WrapDevice, Writer};
 
 /// What `close` waits beyond its deadline for the writer's word, before it gives the writer thread up: the writer ends

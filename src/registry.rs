@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::ring::{self, ConsumerEnd, Counters, ProducerEnd, RingOptions};
-use crate::shared::lock;
 use crate::stats::ProducerStats;
+use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
 pub(crate) struct Arrival {

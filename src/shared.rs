@@ -3,22 +3,18 @@
 //! Everything here is either immutable, atomic, or behind a lock that no append takes.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::Validated;
 use crate::device::RungReport;
+use crate::flush::FlushQueue;
 use crate::gate::Gate;
 use crate::registry::Registry;
 use crate::stats::{Distributions, State};
-use crate::writer::flush::FlushQueue;
-
-/// Locks a mutex whose data stays meaningful if a thread died holding it: all updates under our locks are single steps.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::sync::lock;
 
 /// The common ground of one log.
 pub(crate) struct Shared {

@@ -11,13 +11,14 @@ use crate::block::{Block, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::TickConverter;
 use crate::config::message_bytes_in_block;
+use crate::flush::{Answer, FlushFault, Ticket};
 use crate::format::{
     BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader, Status,
     StatusCode, WallAnchor, padded, record_bytes,
 };
 use crate::segment::Directory;
 use crate::shared::{CloseSummary, Shared};
-use crate::writer::flush::{Answer, FlushFault, Ticket};
+use crate::sync::lock;
 use crate::writer::pipeline::{Accounted, Contents, HEADER_BUFFER, Pipeline, Share};
 use crate::writer::source::{Drained, Source};
 
@@ -124,7 +125,7 @@ pub(crate) struct LogWriter {
 impl LogWriter {
     pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory, boot: [u8; 16]) -> LogWriter {
         let converter = TickConverter::new(shared.clock);
-        let rung = crate::shared::lock(&shared.rung).to_string();
+        let rung = lock(&shared.rung).to_string();
         LogWriter {
             shared,
             pipeline,

@@ -1,6 +1,5 @@
 //! The writer: one pinned thread that serves a list of logs, and never waits for the disk while rings fill.
 
-pub(crate) mod flush;
 mod idle;
 mod log;
 mod pipeline;
@@ -13,11 +12,12 @@ use std::thread::JoinHandle;
 use crate::buffer::AlignedBuffer;
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
+use crate::flush::FlushFault;
 use crate::segment::{Directory, Segments};
-use crate::shared::{CloseSummary, Shared, lock};
+use crate::shared::{CloseSummary, Shared};
 use crate::stats::State;
+use crate::sync::lock;
 use crate::sys::cpu::{self, Affinity};
-use flush::FlushFault;
 use idle::Idle;
 use log::{LogWriter, Turn};
 use pipeline::Pipeline;

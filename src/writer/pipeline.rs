@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use crate::block::{self, Block, Place};
 use crate::buffer::AlignedBuffer;
 use crate::device::{BlockWrite, Completion, Device};
+use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, Spot};
-use crate::shared::{Shared, lock};
-use crate::writer::flush::FlushFault;
+use crate::shared::Shared;
+use crate::sync::lock;
 use health::Health;
 
 /// What a block holds of one ring.

@@ -9,10 +9,10 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::flush::FlushFault;
 use crate::format::StatusCode;
 use crate::shared::Shared;
 use crate::stats::State;
-use crate::writer::flush::FlushFault;
 
 /// Waits between tries while there is no room: the first, and the longest.
 const FULL_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));

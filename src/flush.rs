@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::shared::lock;
+use crate::sync::lock;
 
 /// What a waiter is told.
 pub(crate) type Answer = std::result::Result<(), FlushFault>;
