@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::device::DevicePreference;
 use crate::level::Level;
 
-pub(crate) use check::{Validated, message_bytes_in_block};
+pub(crate) use check::Validated;
 
 /// What a producer does when its ring is full.
 ///

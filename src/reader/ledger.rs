@@ -46,6 +46,16 @@ struct State {
     contradicted: bool,
 }
 
+/// A segment whose header is damaged.
+#[derive(Debug)]
+struct Headless {
+    path: Arc<Path>,
+    /// The number of the first block in it.
+    first_number: u64,
+    /// Whether that block was written again elsewhere, because the segment had failed.
+    moved: bool,
+}
+
 /// The account of one run.
 #[derive(Debug, Default)]
 struct Account {
@@ -60,8 +70,8 @@ struct Account {
     counts: BlockCounts,
     /// Debris behind the last block of a segment, until the next good block explains it.
     loose: Vec<(usize, Debris)>,
-    /// Segments whose header is damaged: path, and the number of the first block in it.
-    headless: Vec<(Arc<Path>, u64)>,
+    /// Segments whose header is damaged.
+    headless: Vec<Headless>,
     paths: Vec<Arc<Path>>,
     /// The number of the block that ended the run.
     ended_at: Option<u64>,
@@ -156,7 +166,11 @@ impl Ledger {
         run.last_segment = run.last_segment.max(segment.index());
         match &segment.header {
             Some(header) => run.service.clone_from(&header.service),
-            None => self.account.headless.push((Arc::clone(&path), segment.first_number)),
+            None => self.account.headless.push(Headless {
+                path: Arc::clone(&path),
+                first_number: segment.first_number,
+                moved: false,
+            }),
         }
         // The header knows how many blocks came before it.
         if let Some(expected) = self.account.expected.filter(|&expected| expected < segment.first_number) {
@@ -186,8 +200,12 @@ impl Ledger {
         }
     }
 
-    /// Counts `copies` of blocks that were read before.
-    pub(super) fn duplicates(&mut self, copies: u64, debris: &Debris) {
+    /// Counts `copies` of block `number` besides the one that is read.
+    pub(super) fn duplicates(&mut self, number: u64, copies: u64, debris: &Debris) {
+        if copies > 0 {
+            let headless = self.account.headless.iter_mut();
+            headless.filter(|segment| segment.first_number == number).for_each(|segment| segment.moved = true);
+        }
         self.account.counts.duplicates += copies + debris.stretches;
         self.account.counts.stale += debris.stale;
     }
@@ -276,9 +294,12 @@ impl Ledger {
                 notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
             }
         }
-        for (path, first_number) in &account.headless {
-            // The header was written before the first block, so it was durable if that was.
-            if clean || account.testimony.durable_below() > *first_number {
+        for Headless { path, first_number, moved } in &account.headless {
+            if *moved {
+                let what = "the segment's header was never confirmed: its blocks were written again in the next segment";
+                notes.push((Severity::Note, (Arc::clone(path), 0), what));
+            } else if clean || account.testimony.durable_below() > *first_number {
+                // The header was written before the first block, so it was durable if that was.
                 counts.headers_lost += 1;
                 notes.push((Severity::Lost, (Arc::clone(path), 0), "the segment's header is damaged"));
             } else {
@@ -362,7 +383,7 @@ impl Ledger {
         let account = &mut self.account;
         account.counts.stale += debris.stale;
         let loose = std::mem::take(&mut account.loose);
-        let headless = account.headless.last().is_some_and(|(_, first)| *first == place.number());
+        let headless = account.headless.last().is_some_and(|segment| segment.first_number == place.number());
         if !gap.is_empty() {
             let newer = debris.newer + loose.iter().map(|(_, debris)| debris.newer).sum::<u64>();
             if newer > 0 && debris.stretches == 0 {

@@ -225,7 +225,7 @@ impl Walk {
         let expected = self.ledger.expected().unwrap_or(number);
         if number < expected {
             if let Some(Item::Block { twins, debris, .. }) = self.scan.take() {
-                self.ledger.duplicates(1 + twins.len() as u64, &debris);
+                self.ledger.duplicates(number, 1 + twins.len() as u64, &debris);
             }
             return Ok(None);
         }
@@ -264,7 +264,7 @@ impl Walk {
                 loaded.take_apart(&good.header, |who| self.ledger.producer(who));
                 add_anchors(&mut self.context, loaded);
                 self.ledger.good(&good, &debris, loaded);
-                self.ledger.duplicates(twins.len() as u64, &Default::default());
+                self.ledger.duplicates(number, twins.len() as u64, &Default::default());
                 Ok(Some(Step::Block(good)))
             }
             None => {

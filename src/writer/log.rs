@@ -10,11 +10,10 @@ use zerocopy::little_endian::{I64, U64};
 use crate::block::{Block, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::TickConverter;
-use crate::config::message_bytes_in_block;
 use crate::flush::{Answer, FlushFault, Ticket};
 use crate::format::{
     BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader, Status,
-    StatusCode, WallAnchor, padded, record_bytes,
+    StatusCode, WallAnchor, record_bytes,
 };
 use crate::segment::Directory;
 use crate::shared::{CloseSummary, Shared};
@@ -30,6 +29,9 @@ const CLOSING_RESERVE: Duration = Duration::from_millis(250);
 
 /// How many notes wait for a block at the most.
 const NOTES_MAX: usize = 32;
+
+/// The longest note, in bytes: the smallest block holds it.
+const NOTE_BYTES_MAX: usize = 1024;
 
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,18 +305,14 @@ impl LogWriter {
         WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) }
     }
 
-    /// Writes what is to be said, as far as it leaves the block room for a record of any length.
+    /// Writes what is to be said. If a record then does not fit any more, the block goes out with the notes alone.
     fn append_notes(&mut self, block: &mut Block, now_ns: u64) {
         while let Some((code, text)) = self.notes.first() {
             let mut payload = Vec::new();
-            Status::encode(*code, text, &mut payload);
-            let settings = &self.shared.settings;
-            let overhead = settings.block_bytes - message_bytes_in_block(settings.block_bytes);
-            let reserve = overhead + padded(settings.message_bytes_max);
-            if SHARD_HEADER_BYTES + record_bytes(payload.len()) + reserve > block.free_bytes() {
+            Status::encode(*code, &text[..text.floor_char_boundary(NOTE_BYTES_MAX)], &mut payload);
+            if !block.append_control(self.control_sequence, RecordMeta::control(Kind::Status, now_ns), &payload) {
                 return;
             }
-            block.append_control(self.control_sequence, RecordMeta::control(Kind::Status, now_ns), &payload);
             self.control_sequence += 1;
             self.notes.remove(0);
         }

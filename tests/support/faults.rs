@@ -1,0 +1,109 @@
+//! A device that refuses chosen writes, around the real one.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use diolog::testing::{BlockWrite, Completion, Device, RungReport};
+
+/// Which writes are refused, and how. Shared by the test and its device.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The first write that is refused, counted from 0.
+    pub(crate) first: u64,
+    /// How many are refused, that one included.
+    pub(crate) count: u64,
+    /// The errno of the refusal.
+    pub(crate) errno: i32,
+    /// Whether a refused write has reached the disk nevertheless, as one that failed in its sync may have.
+    pub(crate) writes_anyway: bool,
+    /// Writes asked for so far.
+    pub(crate) asked: AtomicU64,
+    /// Writes refused so far.
+    pub(crate) refused: AtomicU64,
+}
+
+impl Plan {
+    pub(crate) fn new(first: u64, count: u64, errno: i32) -> Arc<Plan> {
+        Arc::new(Plan {
+            first,
+            count,
+            errno,
+            writes_anyway: false,
+            asked: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether any write was refused.
+    pub(crate) fn struck(&self) -> bool {
+        self.refused.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// The device that follows a [`Plan`].
+pub(crate) struct FaultyDevice {
+    inner: Box<dyn Device>,
+    plan: Arc<Plan>,
+    refused: Vec<Completion>,
+    /// Tokens of writes that are made, and refused when they come back.
+    to_refuse: Vec<u64>,
+}
+
+impl FaultyDevice {
+    pub(crate) fn around(inner: Box<dyn Device>, plan: Arc<Plan>) -> Box<dyn Device> {
+        Box::new(FaultyDevice { inner, plan, refused: Vec::new(), to_refuse: Vec::new() })
+    }
+
+    fn refusal(&self) -> io::Error {
+        self.plan.refused.fetch_add(1, Ordering::SeqCst);
+        io::Error::from_raw_os_error(self.plan.errno)
+    }
+}
+
+impl Device for FaultyDevice {
+    fn submit(&mut self, write: BlockWrite) {
+        let number = self.plan.asked.fetch_add(1, Ordering::SeqCst);
+        let strikes = number >= self.plan.first && number - self.plan.first < self.plan.count;
+        if strikes && !self.plan.writes_anyway {
+            let result = Err(self.refusal());
+            self.refused.push(Completion { token: write.token, buffer: write.buffer, result });
+        } else {
+            if strikes {
+                self.to_refuse.push(write.token);
+            }
+            self.inner.submit(write);
+        }
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        completions.append(&mut self.refused);
+        let before = completions.len();
+        self.inner.reap(completions);
+        for completion in &mut completions[before..] {
+            if self.to_refuse.contains(&completion.token) {
+                completion.result = Err(self.refusal());
+            }
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        if self.refused.is_empty() {
+            self.inner.wait(timeout);
+        }
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.inner.in_flight_max()
+    }
+
+    fn report(&self) -> &RungReport {
+        self.inner.report()
+    }
+
+    fn abandon(self: Box<Self>) {
+        self.inner.abandon();
+    }
+}

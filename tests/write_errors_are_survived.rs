@@ -1,0 +1,179 @@
+//! A refused write loses nothing that was acknowledged, and nothing without counting it: the Nth write is refused, for
+//! N = 0, 1, 2 … until a whole run passes untouched, once and for good, for errors of each kind.
+#![cfg(all(target_os = "linux", feature = "testing"))]
+
+mod support;
+#[path = "support/faults.rs"]
+mod faults;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diolog::testing::Hooks;
+use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
+use faults::{FaultyDevice, Plan};
+
+const RECORDS: u64 = 60;
+const FLUSH_EVERY: u64 = 12;
+
+fn config(directory: &Path) -> Config {
+    Config::new(directory.join("log"))
+        .ring_bytes(4096)
+        .block_bytes(8192)
+        .first_segment_bytes(12 << 10)
+        .segment_bytes(64 << 10)
+        .overflow(Overflow::DropNewest)
+        .close_deadline(Duration::from_millis(300))
+}
+
+fn open(directory: &Path, plan: &Arc<Plan>) -> Logger {
+    let plan = Arc::clone(plan);
+    Hooks::new().wrap_device(move |device| FaultyDevice::around(device, plan)).open(config(directory)).expect("a log")
+}
+
+/// What the callers of a run were told.
+#[derive(Default)]
+struct Told {
+    accepted: BTreeSet<u64>,
+    /// Accepted before a flush that succeeded.
+    durable: BTreeSet<u64>,
+    dropped: u64,
+    close: Option<Error>,
+}
+
+/// Logs, flushes now and then, and closes.
+fn run(logger: &Logger) -> Told {
+    let mut told = Told::default();
+    let producer = logger.producer().expect("a producer");
+    for number in 0..RECORDS {
+        let sequence = producer.next_sequence();
+        match producer.log(Level::Info, record(number)) {
+            Outcome::Written => assert!(told.accepted.insert(sequence)),
+            Outcome::Dropped => told.dropped += 1,
+            other => panic!("{other:?}"),
+        }
+        if number % FLUSH_EVERY == FLUSH_EVERY - 1 && logger.flush().is_ok() {
+            told.durable.clone_from(&told.accepted);
+        }
+    }
+    drop(producer);
+    told.close = logger.close().err();
+    if told.close.is_none() {
+        told.durable.clone_from(&told.accepted);
+    }
+    told
+}
+
+fn record(number: u64) -> Vec<u8> {
+    format!("record {number:04} {}", "x".repeat(150)).into_bytes()
+}
+
+/// The sequences in the files, each once, in order.
+fn in_files(directory: &Path) -> BTreeSet<u64> {
+    let mut sequences = BTreeSet::new();
+    for record in Reader::open(directory.join("log")).expect("a log") {
+        let record = record.expect("readable files");
+        assert!(record.message().starts_with(b"record "), "an invented record");
+        assert!(sequences.insert(record.sequence()), "{} twice", record.sequence());
+    }
+    sequences
+}
+
+/// Runs with each write refused in turn, `count` of them from that one on, until a run goes untouched.
+fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn(u64, &Path, &Told)) {
+    for first in 0.. {
+        let directory = support::directory();
+        let mut plan = Plan::new(first, count, errno);
+        Arc::get_mut(&mut plan).expect("not shared yet").writes_anyway = writes_anyway;
+        let logger = open(directory.path(), &plan);
+        let told = run(&logger);
+        let files = in_files(directory.path());
+        assert!(told.durable.is_subset(&files), "write {first}: durable records are missing");
+        assert!(files.is_subset(&told.accepted), "write {first}: records that nobody was told of");
+        check(first, directory.path(), &told);
+        if !plan.struck() {
+            assert!(told.close.is_none() && first > 5, "an untouched run ends cleanly, and is not the first");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_write_refused_once_by_the_disk_loses_nothing() {
+    for writes_anyway in [false, true] {
+        strike_each_write(libc::EIO, 1, writes_anyway, |first, directory, told| {
+            assert!(told.close.is_none(), "write {first}: {:?}", told.close);
+            let verification = verify(directory.join("log")).expect("a log");
+            assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
+            assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
+        });
+    }
+}
+
+#[test]
+fn a_write_refused_once_for_want_of_room_loses_nothing() {
+    strike_each_write(libc::ENOSPC, 1, false, |first, directory, told| {
+        assert!(told.close.is_none(), "write {first}: {:?}", told.close);
+        let verification = verify(directory.join("log")).expect("a log");
+        assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
+        assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
+    });
+}
+
+#[test]
+fn a_disk_that_fails_for_good_keeps_what_was_durable_and_close_counts_the_rest() {
+    for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT] {
+        strike_each_write(errno, u64::MAX, false, |first, directory, told| {
+            let verification = verify(directory.join("log"));
+            let Some(close) = &told.close else { return };
+            let Error::CloseIncomplete { unconfirmed, dropped, .. } = close else { panic!("{close:?}") };
+            assert_eq!(*dropped, told.dropped, "write {first}");
+            let files = in_files(directory);
+            assert!(unconfirmed + files.len() as u64 >= told.accepted.len() as u64, "write {first}: {close}");
+            // Where not even the segment's header was written, there is no log to verify.
+            if let Ok(verification) = verification {
+                assert_ne!(verification.verdict, Verdict::Lost, "write {first}: {verification:#?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn flush_says_what_the_device_said_and_succeeds_once_writing_goes_on() {
+    for (errno, refusals) in [(libc::ENOSPC, 3), (libc::EIO, 1)] {
+        let directory = support::directory();
+        // The segment's header passes.
+        let plan = Plan::new(1, refusals, errno);
+        let logger = open(directory.path(), &plan);
+        let producer = logger.producer().expect("a producer");
+        assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
+        let error = loop {
+            // A flush that comes in the moment between the error and the next try may already succeed.
+            match logger.flush() {
+                Err(error) => break error,
+                Ok(()) => assert!(plan.struck(), "durable without a write"),
+            }
+            assert_ne!(logger.stats().write_errors, 0);
+            if logger.stats().state == State::Ok {
+                break Error::Closed;
+            }
+        };
+        if let Some(source) = error.io_error() {
+            assert_eq!(source.raw_os_error(), Some(errno));
+        }
+        while logger.flush().is_err() {
+            std::thread::yield_now();
+        }
+        assert_eq!(logger.stats().state, State::Ok);
+        assert_eq!(logger.stats().write_errors, refusals);
+        logger.close().expect("a clean end");
+        assert_eq!(in_files(directory.path()).len(), 1);
+        let verification = verify(directory.path().join("log")).expect("a log");
+        assert!(
+            verification.report.runs[0].notes.iter().any(|note| note.contains("cannot write")),
+            "the log itself tells of the error: {verification:#?}"
+        );
+    }
+}
