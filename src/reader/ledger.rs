@@ -296,7 +296,8 @@ impl Ledger {
         }
         for Headless { path, first_number, moved } in &account.headless {
             if *moved {
-                let what = "the segment's header was never confirmed: its blocks were written again in the next segment";
+                let what =
+                    "the segment's header was never confirmed: its blocks were written again in the next segment";
                 notes.push((Severity::Note, (Arc::clone(path), 0), what));
             } else if clean || account.testimony.durable_below() > *first_number {
                 // The header was written before the first block, so it was durable if that was.
