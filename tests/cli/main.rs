@@ -1,5 +1,6 @@
 //! The command line as a person or a script meets it: the real program, real logs, exit statuses and messages.
 
+mod bench;
 mod cat;
 mod process;
 mod tail;

@@ -30,7 +30,7 @@ fn help_and_version_are_no_errors() {
         assert!(!output.stdout.is_empty());
     }
     let help = stdout(&run(["--help"], b""));
-    for word in ["write", "cat", "tail", "info", "verify", "Exit status"] {
+    for word in ["write", "cat", "tail", "info", "verify", "bench", "Exit status"] {
         assert!(help.contains(word), "{word} in {help}");
     }
 }

@@ -36,6 +36,25 @@ pub(crate) enum Command {
     Info(Inspect),
     /// Recompute from the files what was kept and what was lost
     Verify(Inspect),
+    /// Measure this machine, each figure beside its baseline
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// What an append costs the calling thread, beside reading the clock only
+    Append(Measure),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Measure {
+    /// A directory on the disk to be measured; what is written there is removed at the end
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// About how long it takes; longer is more certain
+    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
 }
 
 #[derive(Debug, Args)]

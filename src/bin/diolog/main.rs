@@ -1,6 +1,7 @@
 //! `diolog`: logs written, read and examined from the command line.
 
 mod args;
+mod bench;
 mod cat;
 mod damage;
 mod escape;
@@ -9,6 +10,8 @@ mod info;
 mod input;
 mod line;
 mod lines;
+#[allow(dead_code, reason = "the package's benches use the rest")]
+mod measure;
 mod output;
 mod print;
 mod progress;
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Tail(tail) => tail::run(&tail),
         Command::Info(info) => info::run(&info),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Bench(bench) => bench::run(&bench),
     };
     done.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {

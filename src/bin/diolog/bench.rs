@@ -1,0 +1,51 @@
+//! `diolog bench`: the measurements of the package's benches, shorter, on the disk and the machine of the caller.
+
+use std::fmt::Display;
+use std::fs;
+use std::process;
+
+use crate::args::{Bench, Measure};
+use crate::exit::{Failure, Status};
+use crate::measure::{self, Scratch, append};
+use crate::output::{Output, say};
+use crate::signals;
+
+/// Each percentile is the median of so many.
+const REPETITIONS: u32 = 3;
+
+/// Measures, and prints the report.
+pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
+    match bench {
+        Bench::Append(arguments) => {
+            measured(arguments, |scratch| append::run(append_effort(arguments.seconds), scratch))
+        }
+    }
+}
+
+/// Bursts are a millisecond apart, and there are two rows.
+fn append_effort(seconds: u32) -> append::Effort {
+    let bursts = (seconds * 1000 / 2 / REPETITIONS).max(100);
+    append::Effort { bursts, warm_up_bursts: bursts.min(append::Effort::FULL.warm_up_bursts), repetitions: REPETITIONS }
+}
+
+fn measured<R: Display>(
+    arguments: &Measure,
+    measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
+) -> Result<Status, Failure> {
+    let unusable = |error: measure::Failure| Failure { message: error.to_string(), status: Status::Unusable };
+    let directory = arguments.directory.display();
+    let scratch = Scratch::new(&arguments.directory)
+        .map_err(|error| unusable(format!("cannot make a directory in {directory}: {error}").into()))?;
+    let files = scratch.path("");
+    signals::on_stop(move || {
+        let _ = fs::remove_dir_all(files);
+        process::exit(130);
+    })
+    .map_err(|error| unusable(error.into()))?;
+    say(format_args!("measuring in {directory}, about {} s", arguments.seconds));
+    let report = measure(&scratch).map_err(unusable)?;
+    let mut output = Output::new();
+    output.line().extend_from_slice(format!("{report}\n").as_bytes());
+    output.flush()?;
+    Ok(Status::Clean)
+}
