@@ -6,9 +6,12 @@
 //! trusted. Everything that is timed is checked first: a figure is never that of a log that loses records.
 
 pub(crate) mod append;
+pub(crate) mod sustained;
+mod bare_ring;
 mod place;
 mod rounds;
 mod stopwatch;
+mod usage;
 
 pub(crate) use place::Scratch;
 

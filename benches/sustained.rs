@@ -1,0 +1,22 @@
+//! How many records a second become durable, beside a bare ring into the same disk, and at what CPU time?
+//!
+//! `cargo bench --bench sustained [-- [--test] [--gate] [--repetitions N] [DIR]]`
+
+use std::process::ExitCode;
+
+#[allow(dead_code, reason = "each bench uses a part")]
+#[path = "../src/bin/diolog/measure/mod.rs"]
+mod measure;
+mod support;
+
+use measure::sustained::{Effort, run};
+use measure::{Failure, Scratch};
+
+fn main() -> Result<ExitCode, Failure> {
+    let arguments = support::Arguments::parse();
+    let mut effort = if arguments.smoke { Effort::SMOKE } else { Effort::FULL };
+    effort.rounds = arguments.repetitions.unwrap_or(effort.rounds);
+    let report = run(effort, &Scratch::new(&arguments.directory)?)?;
+    support::report(&report);
+    Ok(ExitCode::from(u8::from(arguments.gate && !report.passes())))
+}

@@ -1,0 +1,279 @@
+//! How many records a second, until all of them are durable, against a bare ring into the same disk.
+//!
+//! Producers append as fast as they can, and wait where their ring is full; the clock stops when a flush says that
+//! everything is on the disk. The rows take turns, round by round; a ratio is the median of the rounds' ratios.
+
+use std::fmt;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RungReport};
+
+use super::Failure;
+use super::bare_ring::{BareRing, MESSAGE_BYTES, SLOT_BYTES, drain_into, written_file};
+use super::place::Scratch;
+use super::rounds::{median, spread};
+use super::usage::cpu_time;
+
+/// Producing threads of the two rows.
+const PRODUCERS: [u64; 2] = [1, 4];
+
+/// The least rate and the most CPU time, as parts of the bare ring's.
+const RATE_FLOOR: f64 = 0.9;
+const CPU_CEILING: f64 = 1.3;
+
+/// Records that are written and read back before anything is timed.
+const CHECKED_RECORDS: u64 = 100_000;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Records of each row in a round.
+    pub(crate) records: u64,
+    pub(crate) rounds: u32,
+}
+
+impl Effort {
+    /// What figures are quoted from: 4 million records, some 320 MiB a row.
+    pub(crate) const FULL: Effort = Effort { records: 4_000_000, rounds: 7 };
+
+    /// Whether it works at all: about a second.
+    pub(crate) const SMOKE: Effort = Effort { records: 100_000, rounds: 1 };
+}
+
+/// One round of one row.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    elapsed: Duration,
+    cpu: Duration,
+    bytes: u64,
+}
+
+/// Both rows with one number of producers, round by round.
+#[derive(Clone, Debug)]
+struct Pair {
+    producers: u64,
+    bare: Vec<Sample>,
+    log: Vec<Sample>,
+}
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    effort: Effort,
+    rung: RungReport,
+    pairs: Vec<Pair>,
+}
+
+/// Measures in a directory of its own within `scratch`.
+///
+/// # Errors
+/// Files that cannot be made or written, or a log that does not hold what was written.
+pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
+    check(scratch)?;
+    let file = written_file(&scratch.path("bare"), effort.records * SLOT_BYTES as u64)?;
+    let mut pairs: Vec<_> =
+        PRODUCERS.iter().map(|&producers| Pair { producers, bare: Vec::new(), log: Vec::new() }).collect();
+    let mut rung = None;
+    for _ in 0..effort.rounds.max(1) {
+        for pair in &mut pairs {
+            pair.bare.push(bare(&file, pair.producers, effort.records)?);
+            let (sample, report) = log(scratch.path("log"), pair.producers, effort.records)?;
+            pair.log.push(sample);
+            rung = Some(report);
+        }
+    }
+    Ok(Report { effort, rung: rung.ok_or("no rounds")?, pairs })
+}
+
+fn config(path: PathBuf) -> Config {
+    Config::new(path).overflow(Overflow::Block).level(Level::Info)
+}
+
+/// Writes numbered records by several producers at full speed, and reads every one of them back.
+fn check(scratch: &Scratch) -> Result<(), Failure> {
+    let path = scratch.path("check");
+    let logger = Logger::open(config(path.clone()))?;
+    let producers = 4;
+    std::thread::scope(|scope| {
+        for producer in several(&logger, producers)? {
+            scope.spawn(move || {
+                for number in 0..CHECKED_RECORDS / producers {
+                    producer.log(Level::Info, message(number));
+                }
+            });
+        }
+        diolog::Result::Ok(())
+    })?;
+    logger.flush()?;
+    logger.close()?;
+    let mut reader = Reader::open(&path)?;
+    let mut expected = vec![0; producers as usize];
+    while let Some(record) = reader.next_record()? {
+        let next = &mut expected[(record.producer_id() as usize - 1) % producers as usize];
+        if record.message() != message(*next) || record.sequence() != *next {
+            return Err(format!("record {next} came back as {:?}", record.to_record()).into());
+        }
+        *next += 1;
+    }
+    if expected.iter().any(|&read| read != CHECKED_RECORDS / producers) {
+        return Err(format!("{CHECKED_RECORDS} records were written; read back of each producer: {expected:?}").into());
+    }
+    std::fs::remove_dir_all(path)?;
+    Ok(())
+}
+
+fn several(logger: &Logger, producers: u64) -> diolog::Result<Vec<Producer>> {
+    (0..producers).map(|_| logger.producer_named("bench")).collect()
+}
+
+fn message(number: u64) -> [u8; MESSAGE_BYTES] {
+    let mut message = [b'.'; MESSAGE_BYTES];
+    message[..8].copy_from_slice(&number.to_le_bytes());
+    message
+}
+
+/// The wall and CPU time from when all threads stand ready until `work` returns.
+fn timed<T>(ready: &Barrier, work: impl FnOnce() -> Result<T, Failure>) -> Result<(Duration, Duration, T), Failure> {
+    ready.wait();
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let result = work()?;
+    Ok((start.elapsed(), cpu_time().saturating_sub(cpu), result))
+}
+
+/// `records` records through bare rings into `file`.
+fn bare(file: &std::fs::File, producers: u64, records: u64) -> Result<Sample, Failure> {
+    let rings: Vec<_> = (0..producers).map(|_| BareRing::new()).collect();
+    let ready = Barrier::new(producers as usize + 2);
+    let text = [b'x'; MESSAGE_BYTES];
+    std::thread::scope(|scope| {
+        for ring in &rings {
+            scope.spawn(|| {
+                ready.wait();
+                ring.push_all(black_box(&text), records / producers);
+            });
+        }
+        let consumer = scope.spawn(|| {
+            ready.wait();
+            drain_into(&rings, file)
+        });
+        let (elapsed, cpu, bytes) = timed(&ready, || {
+            let written = consumer.join().map_err(|_| "the thread that writes panicked")?;
+            Ok(written?)
+        })?;
+        Ok(Sample { elapsed, cpu, bytes })
+    })
+}
+
+/// `records` records through a log at `path`, which is removed afterwards.
+fn log(path: PathBuf, producers: u64, records: u64) -> Result<(Sample, RungReport), Failure> {
+    let logger = Logger::open(config(path.clone()))?;
+    let ready = Barrier::new(producers as usize + 1);
+    let text = [b'x'; MESSAGE_BYTES];
+    let (elapsed, cpu, ()) = std::thread::scope(|scope| {
+        let (ready, text) = (&ready, &text);
+        let work = |producer: Producer| {
+            move || {
+                ready.wait();
+                let text: &[u8] = black_box(text);
+                (0..records / producers).all(|_| producer.log(Level::Info, text) == Outcome::Written)
+            }
+        };
+        // All producers first: where one cannot be had, nobody waits for it.
+        let threads: Vec<_> =
+            several(&logger, producers)?.into_iter().map(|producer| scope.spawn(work(producer))).collect();
+        timed(ready, || {
+            for thread in threads {
+                let all_written = thread.join().map_err(|_| "a producer panicked")?;
+                if !all_written {
+                    return Err("a record was not written".into());
+                }
+            }
+            Ok(logger.flush()?)
+        })
+    })?;
+    let stats = logger.stats();
+    if stats.durable_records != records / producers * producers {
+        return Err(format!("{} of {records} records are durable after a flush", stats.durable_records).into());
+    }
+    logger.close()?;
+    std::fs::remove_dir_all(path)?;
+    Ok((Sample { elapsed, cpu, bytes: stats.durable_bytes }, stats.rung))
+}
+
+impl Pair {
+    /// The median of the rounds' ratios of the log to the bare ring.
+    fn ratio(&self, value: impl Fn(&Sample) -> f64) -> f64 {
+        let ratios: Vec<_> = self.log.iter().zip(&self.bare).map(|(log, bare)| value(log) / value(bare)).collect();
+        median(&ratios)
+    }
+
+    fn rate_ratio(&self) -> f64 {
+        self.ratio(|sample| 1.0 / sample.elapsed.as_secs_f64())
+    }
+
+    fn cpu_ratio(&self) -> f64 {
+        self.ratio(|sample| sample.cpu.as_secs_f64())
+    }
+
+    fn passes(&self) -> bool {
+        self.rate_ratio() >= RATE_FLOOR && self.cpu_ratio() <= CPU_CEILING
+    }
+}
+
+impl Report {
+    /// Whether rate and CPU time keep to the floor.
+    pub(crate) fn passes(&self) -> bool {
+        self.pairs.iter().all(Pair::passes)
+    }
+
+    fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, producers: u64, samples: &[Sample]) -> fmt::Result {
+        let records = (self.effort.records / producers * producers) as f64;
+        let of = |value: fn(&Sample, f64) -> f64| {
+            median(&samples.iter().map(|sample| value(sample, records)).collect::<Vec<_>>())
+        };
+        writeln!(
+            f,
+            "{:<26}{:>9.1}{:>9.0}{:>10.1}{:>9.1}",
+            format!("{name}, {producers} producer{}", if producers == 1 { "" } else { "s" }),
+            of(|sample, records| records / sample.elapsed.as_secs_f64() / 1e6),
+            of(|sample, _| sample.bytes as f64 / sample.elapsed.as_secs_f64() / 1e6),
+            of(|sample, records| sample.bytes as f64 / records),
+            of(|sample, records| sample.cpu.as_nanos() as f64 / records),
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Effort { records, rounds } = self.effort;
+        writeln!(
+            f,
+            "{records} records of {MESSAGE_BYTES} bytes until durable, medians of {rounds} rounds; {}\n",
+            self.rung
+        )?;
+        writeln!(f, "{:<26}{:>9}{:>9}{:>10}{:>9}", "", "M rec/s", "MB/s", "bytes/rec", "ns CPU")?;
+        for pair in &self.pairs {
+            self.row(f, "bare ring", pair.producers, &pair.bare)?;
+            self.row(f, "log", pair.producers, &pair.log)?;
+            let verdict = if pair.passes() { "PASS" } else { "FAIL" };
+            writeln!(
+                f,
+                "{:<26}{:>9.2}{:>9}{:>10}{:>9.2}  {verdict}",
+                "ratio",
+                pair.rate_ratio(),
+                "",
+                "",
+                pair.cpu_ratio()
+            )?;
+            let noise: Vec<_> = pair.bare.iter().map(|sample| sample.elapsed.as_secs_f64()).collect();
+            writeln!(f, "{:<26}{:>8.0}%", "noise of bare ring", spread(&noise) * 100.0)?;
+        }
+        write!(
+            f,
+            "PASS: a rate of at least {RATE_FLOOR} of the bare ring's, at no more than {CPU_CEILING} of its CPU time"
+        )
+    }
+}
