@@ -16,9 +16,9 @@ mod shard;
 
 pub(crate) use block::{BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, IN_FLIGHT_UNKNOWN};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
-pub(crate) use record::{Kind, RecordFault, RecordFlags, RecordHeader, record_bytes};
+pub(crate) use record::{Kind, RecordFlags, RecordHeader, record_bytes};
 pub(crate) use segment::{LogId, RunId, SegmentHeader};
-pub(crate) use shard::{Encoding, ShardHeader};
+pub(crate) use shard::ShardHeader;
 
 /// The grid: blocks start and end on multiples of this many bytes.
 pub(crate) const GRID_BYTES: usize = 4096;

@@ -1,37 +1,23 @@
 //! One log as the writer serves it: drain its rings, close blocks when they are due, answer flushes, end cleanly.
 
+mod control;
+mod ending;
+mod flushing;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use zerocopy::IntoBytes;
-use zerocopy::little_endian::{I64, U64};
-
-use crate::block::{Block, RecordMeta};
-use crate::buffer::AlignedBuffer;
+use crate::block::Block;
 use crate::clock::TickConverter;
-use crate::flush::{Answer, FlushFault, Ticket};
-use crate::format::{
-    BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader, Status,
-    StatusCode, WallAnchor, record_bytes,
-};
+use crate::format::StatusCode;
 use crate::segment::Directory;
-use crate::shared::{CloseSummary, Shared};
+use crate::shared::Shared;
 use crate::sync::lock;
-use crate::writer::pipeline::{Accounted, Contents, HEADER_BUFFER, Pipeline, Share};
+use crate::writer::pipeline::{Accounted, Contents, Pipeline, Share};
 use crate::writer::source::{Drained, Source};
-
-/// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
-const WALL_ANCHOR_NS: u64 = 1_000_000_000;
-
-/// The part of close's deadline that is kept for writing the final counts, once draining has been cut short.
-const CLOSING_RESERVE: Duration = Duration::from_millis(250);
-
-/// How many notes wait for a block at the most.
-const NOTES_MAX: usize = 32;
-
-/// The longest note, in bytes: the smallest block holds it.
-const NOTE_BYTES_MAX: usize = 1024;
+use control::WALL_ANCHOR_NS;
+use ending::Phase;
+use flushing::Flush;
 
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,45 +39,6 @@ struct Filling {
     touched: Vec<(usize, Accounted)>,
     /// Slots of the sources whose end record it holds.
     ended: Vec<usize>,
-}
-
-/// Callers that wait for what was accepted before they asked.
-struct Flush {
-    tickets: Vec<Arc<Ticket>>,
-    stage: FlushStage,
-}
-
-impl Flush {
-    /// Answers all callers. The first answer stands.
-    fn answer(&self, answer: &Answer) {
-        self.tickets.iter().for_each(|ticket| ticket.answer(answer.clone()));
-    }
-}
-
-impl Drop for Flush {
-    /// Nobody waits for an answer that cannot come.
-    fn drop(&mut self) {
-        self.answer(&Err(FlushFault::Closed));
-    }
-}
-
-enum FlushStage {
-    /// Rings are being drained up to these positions, by slot.
-    Draining(Vec<(usize, u64)>),
-    /// All is in closed blocks; durable when all with numbers below this one are.
-    Writing(u64),
-}
-
-/// How far close has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// Waiting for appends under way and draining, until all rings are empty.
-    Draining,
-    /// The final counts are in closed blocks; waiting until all is durable.
-    Settling,
-    /// The clean end is submitted.
-    Ending,
 }
 
 /// A log being written.
@@ -198,14 +145,6 @@ impl LogWriter {
         })
     }
 
-    /// Collects what the log should say of its own troubles: the first of them, if they come faster than blocks.
-    fn take_notes(&mut self) {
-        self.notes.extend(self.pipeline.take_notes());
-        let complaints = self.pipeline.segments.take_complaints();
-        self.notes.extend(complaints.into_iter().map(|complaint| (StatusCode::Error, complaint)));
-        self.notes.truncate(NOTES_MAX);
-    }
-
     /// Takes in the rings of new producers, and notes which have lost theirs.
     fn adopt(&mut self) {
         if !self.shared.registry.has_news() {
@@ -290,34 +229,6 @@ impl LogWriter {
         true
     }
 
-    fn append_wall_anchor(&mut self, block: &mut Block, now_ns: u64) {
-        let anchor = self.wall_anchor();
-        if block.append_control(self.control_sequence, RecordMeta::control(Kind::WallAnchor, now_ns), anchor.as_bytes())
-        {
-            self.control_sequence += 1;
-            block.set_flag(BlockFlags::WALL_ANCHOR);
-        }
-    }
-
-    /// Monotonic and wall time, now.
-    fn wall_anchor(&self) -> WallAnchor {
-        let clock = self.shared.clock;
-        WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) }
-    }
-
-    /// Writes what is to be said. If a record then does not fit any more, the block goes out with the notes alone.
-    fn append_notes(&mut self, block: &mut Block, now_ns: u64) {
-        while let Some((code, text)) = self.notes.first() {
-            let mut payload = Vec::new();
-            Status::encode(*code, &text[..text.floor_char_boundary(NOTE_BYTES_MAX)], &mut payload);
-            if !block.append_control(self.control_sequence, RecordMeta::control(Kind::Status, now_ns), &payload) {
-                return;
-            }
-            self.control_sequence += 1;
-            self.notes.remove(0);
-        }
-    }
-
     /// Gives the device what waits, as far as it has room. Whether it got anything.
     fn submit(&mut self, now_ns: u64) -> bool {
         let mut any = false;
@@ -330,60 +241,6 @@ impl LogWriter {
             any = true;
         }
         any
-    }
-
-    /// Begins a segment: identities, an anchor, and the producers' baseline.
-    fn submit_segment_header(&mut self, now_ns: u64) -> std::io::Result<()> {
-        let segments = &self.pipeline.segments;
-        let header = SegmentHeader {
-            log: segments.log(),
-            run: segments.run(),
-            recovers: None,
-            boot: self.boot,
-            index: segments.index(),
-            previous_segment_id: segments.previous_id(),
-            block_bytes: self.shared.settings.block_bytes as u32,
-            message_bytes_max: self.shared.settings.message_bytes_max as u32,
-            incompatible_features: 0,
-            compatible_features: 0,
-            service: self.shared.settings.service.clone(),
-        };
-        let mut records = vec![(Kind::Segment, Vec::new()), (Kind::WallAnchor, self.wall_anchor().as_bytes().to_vec())];
-        header.encode(&mut records[0].1);
-        for row in self.baseline() {
-            let mut payload = Vec::new();
-            row.encode(&mut payload);
-            records.push((Kind::ProducerRow, payload));
-        }
-        let bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
-        let block_bytes = (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + bytes).next_multiple_of(GRID_BYTES);
-        let mut block = Block::new(AlignedBuffer::new(block_bytes, HEADER_BUFFER)?);
-        block.set_flag(BlockFlags::SEGMENT_HEADER | BlockFlags::WALL_ANCHOR);
-        for (kind, payload) in &records {
-            block.append_control(self.control_sequence, RecordMeta::control(*kind, now_ns), payload);
-            self.control_sequence += 1;
-        }
-        self.shared.counters.segments.fetch_add(1, Relaxed);
-        self.pipeline.submit_header(block);
-        Ok(())
-    }
-
-    /// The producers that may still appear in the segment about to begin, as the blocks before it account for them.
-    fn baseline(&self) -> Vec<ProducerRow> {
-        let filling = self.filling.as_ref();
-        let row = |(slot, source): (usize, &Option<Source>)| {
-            let source = source.as_ref()?;
-            let end_is_ahead =
-                self.pipeline.end_is_waiting(slot) || filling.is_some_and(|filling| filling.ended.contains(&slot));
-            if source.end_written && !end_is_ahead {
-                return None;
-            }
-            let in_filling =
-                || filling?.touched.iter().find(|(touched, _)| *touched == slot).map(|(_, before)| *before);
-            let before = self.pipeline.accounted_before_waiting(slot).or_else(in_filling);
-            Some(source.row_of(before.unwrap_or_else(|| source.accounted())))
-        };
-        self.sources.iter().enumerate().filter_map(row).collect()
     }
 
     /// Closes the block being filled: it gets its number, and is written when the device can.
@@ -410,179 +267,5 @@ impl LogWriter {
         if due && !filling.block.is_empty() && self.pipeline.would_submit_now() {
             self.close_block(now_ns);
         }
-    }
-
-    /// Turns new tickets into a flush of what the rings hold now.
-    fn take_flushes(&mut self) {
-        let tickets = self.shared.flushes.take();
-        if tickets.is_empty() {
-            return;
-        }
-        // A producer that registered before the flush was asked for is in: its arrival came before the ticket.
-        self.adopt();
-        let target = |(slot, source): (usize, &mut Option<Source>)| {
-            source.as_mut().map(|source| (slot, source.consumer.observe()))
-        };
-        let targets = self.sources.iter_mut().enumerate().filter_map(target).collect();
-        self.flushes.push(Flush { tickets, stage: FlushStage::Draining(targets) });
-    }
-
-    /// Drops the rings that are drained far enough, and closes the block once all are.
-    fn advance_flushes(&mut self, now_ns: u64) {
-        if self.flushes.is_empty() {
-            return;
-        }
-        for at in 0..self.flushes.len() {
-            let FlushStage::Draining(left) = &mut self.flushes[at].stage else { continue };
-            left.retain(|&(slot, target)| {
-                // Distances, because positions wrap. An empty slot's source has ended, all of it durable.
-                let cursor = self.sources[slot].as_ref().map(|source| source.consumer.cursor());
-                cursor.is_some_and(|cursor| (target.wrapping_sub(cursor) as i64) > 0)
-            });
-            if left.is_empty() {
-                if self.filling.as_ref().is_some_and(|filling| !filling.block.is_empty()) {
-                    if !self.pipeline.would_submit_now() {
-                        continue;
-                    }
-                    self.close_block(now_ns);
-                }
-                self.flushes[at].stage = FlushStage::Writing(self.pipeline.next_sequence());
-            }
-        }
-    }
-
-    /// Answers the callers whose records are durable, or will not be.
-    fn answer_flushes(&mut self) {
-        let (durable, fault) = (self.pipeline.durable_sequence(), self.pipeline.fault());
-        self.flushes.retain(|flush| {
-            let answer = match (&flush.stage, fault) {
-                (FlushStage::Writing(sequence), _) if *sequence <= durable => Ok(()),
-                (_, Some(fault)) => Err(fault.clone()),
-                _ => return true,
-            };
-            flush.answer(&answer);
-            false
-        });
-    }
-
-    /// Writes the end record of each producer that is gone and drained.
-    fn end_sources(&mut self, now_ns: u64) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        for slot in 0..self.sources.len() {
-            let Some(source) = &mut self.sources[slot] else { continue };
-            if source.returned.is_none() || source.end_written || source.has_records() {
-                continue;
-            }
-            if !self.write_end(slot, now_ns) {
-                return;
-            }
-        }
-    }
-
-    /// Puts the source's final counts into a block; `false` where no block is to be had.
-    fn write_end(&mut self, slot: usize, now_ns: u64) -> bool {
-        loop {
-            if self.filling.is_none() && !self.begin_block(now_ns) {
-                return false;
-            }
-            let (Some(filling), Some(source)) = (&mut self.filling, &mut self.sources[slot]) else { return false };
-            let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
-            source.final_row().encode(&mut payload);
-            let meta = RecordMeta::control(Kind::ProducerEnd, now_ns);
-            if filling.block.append_control(self.control_sequence, meta, &payload) {
-                self.control_sequence += 1;
-                source.end_written = true;
-                filling.ended.push(slot);
-                return true;
-            }
-            self.close_block(now_ns);
-        }
-    }
-
-    /// Goes on with close, if it is asked for. Whether the log has ended.
-    fn advance_close(&mut self, now_ns: u64) -> bool {
-        if self.deadline.is_none() {
-            self.deadline = self.shared.closing.deadline();
-        }
-        let Some(deadline) = self.deadline else { return false };
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.phase {
-            Phase::Open => self.phase = Phase::Draining,
-            Phase::Draining => {
-                self.adopt();
-                let cut_short = left <= CLOSING_RESERVE.min(self.shared.settings.close_deadline / 4);
-                if (cut_short || self.is_drained()) && self.write_all_ends(now_ns) {
-                    self.close_block(now_ns);
-                    self.phase = Phase::Settling;
-                }
-            }
-            Phase::Settling if self.pipeline.is_durable() => {
-                if self.write_clean_end(now_ns) {
-                    self.phase = Phase::Ending;
-                }
-            }
-            Phase::Ending if self.pipeline.is_durable() => {
-                return true;
-            }
-            Phase::Settling | Phase::Ending => {}
-        }
-        if left.is_zero() {
-            let fault = self.pipeline.fault().map(|fault| fault.clone().into_error().to_string());
-            self.end_reason = Some(fault.unwrap_or_else(|| "the deadline passed first".into()));
-            return true;
-        }
-        false
-    }
-
-    /// Whether no append is under way any more, and all rings are empty.
-    fn is_drained(&mut self) -> bool {
-        // Quiet first: what an append that has just ended put into the ring is then seen.
-        self.sources.iter_mut().flatten().all(|source| source.is_quiet() && !source.has_records())
-    }
-
-    /// Writes the final counts of all producers; `false` where no block is to be had yet.
-    fn write_all_ends(&mut self, now_ns: u64) -> bool {
-        for slot in 0..self.sources.len() {
-            let due = self.sources[slot].as_ref().is_some_and(|source| !source.end_written);
-            if due && !self.write_end(slot, now_ns) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Submits the run's last block, alone, after all else is durable.
-    fn write_clean_end(&mut self, now_ns: u64) -> bool {
-        if !self.begin_block(now_ns) {
-            return false;
-        }
-        let Some(mut filling) = self.filling.take() else { return false };
-        self.append_wall_anchor(&mut filling.block, now_ns);
-        filling.block.set_flag(BlockFlags::CLEAN_END);
-        self.pipeline.close_block(filling.block, Contents::default());
-        self.submit(now_ns);
-        true
-    }
-
-    /// Lets go of everything, and only then publishes how the log ended: the directory can be opened again at once.
-    pub(crate) fn finish(mut self) {
-        let fault = self.pipeline.fault().cloned();
-        let answer = match (&self.end_reason, fault) {
-            (None, _) => Ok(()),
-            (Some(_), Some(fault)) => Err(fault),
-            (Some(_), None) => Err(FlushFault::Closed),
-        };
-        self.flushes.drain(..).for_each(|flush| flush.answer(&answer));
-        self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
-        let (attempted, lost) = self.shared.registry.totals();
-        let durable = self.shared.counters.durable_records.load(Relaxed);
-        let unconfirmed = attempted.saturating_sub(lost + durable);
-        let reason =
-            self.end_reason.or_else(|| (unconfirmed > 0).then(|| "the deadline cut draining short".to_owned()));
-        self.pipeline.end();
-        drop(self.directory);
-        self.shared.closing.finish(CloseSummary { unconfirmed, dropped: lost, reason });
     }
 }
