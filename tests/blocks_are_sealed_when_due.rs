@@ -1,0 +1,153 @@
+//! A block is sealed when it is full, when a flush waits, when `flush_interval` has passed since its first record, or
+//! when it holds a quarter of a ring; and for no other reason. Time stands still here until a test moves it.
+#![cfg(feature = "testing")]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use diolog::testing::ManualClock;
+use diolog::{Config, Level, Logger, Outcome};
+use support::device::{Control, Write};
+
+/// When a test begins.
+const START: Duration = Duration::from_secs(10);
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes of a record in the ring besides its message.
+const HEAD_BYTES: usize = 24;
+
+/// A log under a recording device and a clock that stands still.
+struct Rig {
+    control: Control,
+    clock: &'static ManualClock,
+    logger: Logger,
+    _directory: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new(configure: impl FnOnce(Config) -> Config) -> Rig {
+        let directory = support::directory();
+        let clock: &'static ManualClock = Box::leak(Box::default());
+        move_to(clock, START);
+        let control = Control::default();
+        let config = configure(support::config(directory.path().join("log")).flush_interval(INTERVAL));
+        let logger = control.hooks().clock(clock).open(config).expect("a log");
+        Rig { control, clock, logger, _directory: directory }
+    }
+}
+
+/// Sets all of the clock's hands, never back.
+fn move_to(clock: &ManualClock, time: Duration) {
+    let ns = time.as_nanos() as u64;
+    clock.unix_ns.store(ns as i64, Ordering::SeqCst);
+    clock.ticks.store(ns, Ordering::SeqCst);
+    clock.monotonic_ns.store(ns, Ordering::SeqCst);
+}
+
+/// The header's count of bytes behind it.
+fn valid_bytes(write: &Write) -> usize {
+    u32::from_le_bytes(write.bytes[4..8].try_into().expect("four bytes")) as usize
+}
+
+#[test]
+fn when_the_interval_has_passed_since_the_first_record() {
+    for _ in 0..5 {
+        let rig = Rig::new(|config| config);
+        let producer = rig.logger.producer().expect("a ring");
+        producer.log(Level::Info, "<first>");
+        // The segment's header goes to the device as the first record comes into a block.
+        rig.control.wait_for(|writes| !writes.is_empty());
+        // Whether or not the writer sees this moment, it is no reason to seal.
+        move_to(rig.clock, START + INTERVAL - Duration::from_nanos(1));
+        producer.log(Level::Info, "<second>");
+        move_to(rig.clock, START + INTERVAL);
+        let write = rig.control.wait_for_message(b"<first>");
+        assert_eq!(write.count(b"<second>"), 1, "sealed too early");
+        assert_eq!(rig.control.blocks().len(), 1);
+        rig.logger.close().expect("a clean end");
+    }
+}
+
+#[test]
+fn when_it_is_full() {
+    let rig = Rig::new(|config| config.block_bytes(4096).ring_bytes(1 << 20));
+    let producer = rig.logger.producer().expect("a ring");
+    let message = [b'm'; 200];
+    let records = 1000;
+    for _ in 0..records {
+        assert_eq!(producer.log(Level::Info, message), Outcome::Written);
+    }
+    // Time stands still, nobody flushes, and a quarter of the ring is far more than a block: only full ones can come.
+    let fit_in_a_block = (4096 - 64 - 32 - 100) / (16 + 200);
+    let full = records / (fit_in_a_block + 1);
+    let writes = rig.control.wait_for(|writes| writes.len() > full);
+    for write in writes.iter().filter(|write| !write.is_segment_header()) {
+        let used = 64 + valid_bytes(write);
+        assert!(used + 16 + 200 > 4096, "a block with {} bytes left was sealed", 4096 - used);
+    }
+    rig.logger.close().expect("a clean end");
+    let all: usize = rig.control.blocks().iter().map(|write| write.count(&message)).sum();
+    assert_eq!(all, records);
+}
+
+#[test]
+fn when_a_flush_waits() {
+    let rig = Rig::new(|config| config);
+    let producer = rig.logger.producer().expect("a ring");
+    for round in 1..=5 {
+        producer.log(Level::Info, format!("<{round}>"));
+        rig.logger.flush().expect("durable");
+        let blocks = rig.control.blocks();
+        assert_eq!(blocks.len(), round);
+        assert_eq!(blocks[round - 1].count(format!("<{round}>").as_bytes()), 1);
+    }
+    // Nothing to seal: a flush writes no empty block.
+    rig.logger.flush().expect("durable");
+    assert_eq!(rig.control.blocks().len(), 5);
+    rig.logger.close().expect("a clean end");
+}
+
+#[test]
+fn when_it_holds_a_quarter_of_a_ring() {
+    let ring_bytes = 16 << 10;
+    let rig = Rig::new(|config| config.ring_bytes(ring_bytes));
+    let producer = rig.logger.producer().expect("a ring");
+    let message = [b'q'; 104];
+    let in_ring = HEAD_BYTES + message.len();
+    let in_a_quarter = (ring_bytes / 4).div_ceil(in_ring);
+    for round in 1..=5 {
+        for _ in 0..in_a_quarter {
+            assert_eq!(producer.log(Level::Info, message), Outcome::Written);
+        }
+        // It comes without anybody flushing, and time stands still.
+        let durable = |write: &&Write| write.told_durable && write.count(&message) > 0;
+        rig.control.wait_for(|writes| writes.iter().filter(durable).count() >= round);
+        let blocks = rig.control.blocks();
+        assert_eq!(blocks.len(), round);
+        assert_eq!(blocks[round - 1].count(&message), in_a_quarter, "sealed with less than a quarter in it");
+    }
+    rig.logger.close().expect("a clean end");
+}
+
+#[test]
+fn each_ring_counts_for_itself() {
+    let ring_bytes = 16 << 10;
+    let rig = Rig::new(|config| config.ring_bytes(ring_bytes));
+    let producers: Vec<_> = (0..8).map(|_| rig.logger.producer().expect("a ring")).collect();
+    let message = [b'e'; 104];
+    let below_a_quarter = (ring_bytes / 4).div_ceil(HEAD_BYTES + message.len()) - 1;
+    for producer in &producers {
+        for _ in 0..below_a_quarter {
+            assert_eq!(producer.log(Level::Info, message), Outcome::Written);
+        }
+    }
+    // Two quarters are in the block by now, but of no ring one. This one is the first:
+    producers[3].log(Level::Info, [b'E'; 104]);
+    let write = rig.control.wait_for_message(&[b'E'; 104]);
+    assert_eq!(rig.control.blocks().len(), 1, "an earlier block was sealed with no reason");
+    assert_eq!(write.count(&message), 8 * below_a_quarter);
+    rig.logger.close().expect("a clean end");
+}

@@ -1,0 +1,181 @@
+//! `close` refuses what comes later, writes what was accepted, and says what it could not write; every time the same.
+#![cfg(feature = "testing")]
+
+mod support;
+
+use std::time::Duration;
+
+use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
+use support::device::Control;
+
+/// For a device that does not answer: what a test waits at least.
+const SHORT: Duration = Duration::from_millis(50);
+
+fn incomplete(error: &Error) -> (u64, u64, &str) {
+    let Error::CloseIncomplete { unconfirmed, dropped, reason } = error else { panic!("{error}") };
+    (*unconfirmed, *dropped, reason)
+}
+
+#[test]
+fn it_writes_everything_and_gives_the_same_answer_to_everybody() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path).flush_interval(Duration::from_secs(3600))).expect("a log");
+    for number in 0..100 {
+        logger.log(Level::Info, format!("{number}"));
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| logger.close().expect("a clean end"));
+        }
+    });
+    logger.close().expect("still closed");
+    assert_eq!(logger.stats().durable_records, 100);
+    assert_eq!(Reader::open(&path).expect("a log").count(), 100);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+#[test]
+fn afterwards_appends_flushes_and_producers_are_refused_and_counted() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    assert_eq!(logger.log(Level::Info, "one"), Outcome::Written);
+    logger.close().expect("a clean end");
+    assert_eq!(producer.log(Level::Error, "late"), Outcome::Closed);
+    assert_eq!(logger.log(Level::Error, "late"), Outcome::Closed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(logger.log(Level::Error, "late, from a new thread"), Outcome::Closed));
+    });
+    assert_eq!(logger.stats().refused, 3);
+    assert_eq!(logger.stats().attempted, 1);
+    assert!(matches!(logger.flush(), Err(Error::Closed)));
+    assert!(matches!(logger.flush_within(SHORT), Err(Error::Closed)));
+    assert!(matches!(logger.producer(), Err(Error::Closed)));
+    // Opening the gate again is not what a level is for.
+    logger.set_level(Level::Trace);
+    assert!(!logger.is_enabled(Level::Error));
+    assert_eq!(producer.log(Level::Error, "late"), Outcome::Closed);
+    assert_eq!(Reader::open(&path).expect("a log").count(), 1);
+}
+
+#[test]
+fn dropping_the_last_handle_closes_and_producers_do_not_keep_it_open() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path).flush_interval(Duration::from_secs(3600))).expect("a log");
+    let clone = logger.clone();
+    let producer = logger.producer().expect("a ring");
+    assert_eq!(producer.log(Level::Info, "one"), Outcome::Written);
+    drop(logger);
+    assert_eq!(producer.log(Level::Info, "two: a handle is left"), Outcome::Written);
+    drop(clone);
+    assert_eq!(producer.log(Level::Info, "three"), Outcome::Closed);
+    assert_eq!(Reader::open(&path).expect("a log").count(), 2);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+#[test]
+fn the_directory_is_free_as_soon_as_close_returns() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    for run in 1..=20 {
+        let logger = Logger::open(support::config(&path)).expect("nobody has it");
+        logger.log(Level::Info, "one");
+        logger.close().expect("a clean end");
+        // The handle is still there; the log is not its any more.
+        let next = Logger::open(support::config(&path)).expect("nobody has it");
+        drop((logger, next));
+        assert_eq!(diolog::verify(&path).expect("a log").report.runs.len(), 2 * run);
+    }
+}
+
+#[test]
+fn under_a_stalled_device_it_ends_at_its_deadline_and_says_what_is_missing() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let config = support::config(&path).ring_bytes(4096).close_deadline(SHORT);
+    let logger = control.hooks().open(config).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    for _ in 0..5 {
+        producer.log(Level::Info, "durable");
+    }
+    logger.flush().expect("durable");
+    control.hold();
+    let mut accepted = 0;
+    while producer.log(Level::Info, "not durable") == Outcome::Written {
+        accepted += 1;
+    }
+    let error = logger.close().expect_err("the device is stalled");
+    let (unconfirmed, dropped, reason) = incomplete(&error);
+    assert_eq!((unconfirmed, dropped), (accepted, logger.stats().dropped), "{reason}");
+    assert!(reason.contains("deadline"), "{reason}");
+    assert!(error.to_string().contains(&format!("{accepted} records")), "{error}");
+    // Again, and the answer has not changed; nor can the device change it.
+    control.release();
+    assert_eq!(incomplete(&logger.close().expect_err("as before")), (unconfirmed, dropped, reason));
+    assert_eq!(producer.log(Level::Info, "late"), Outcome::Closed);
+    drop((producer, logger));
+
+    // What was durable is there, and the run is not taken for a complete one.
+    let verification = diolog::verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Unconfirmed, "{:#?}", verification.report.findings);
+    assert!(verification.report.records >= 5);
+    Logger::open(support::config(&path)).expect("the directory is free").close().expect("a clean end");
+}
+
+#[test]
+fn a_blocked_producer_comes_back_when_a_stalled_log_closes() {
+    let directory = support::directory();
+    let control = Control::default();
+    let config = support::config(directory.path().join("log")).ring_bytes(4096).overflow(Overflow::Block);
+    let logger = control.hooks().open(config.close_deadline(SHORT)).expect("a log");
+    control.hold();
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| {
+            let producer = logger.producer().expect("a ring");
+            let mut accepted = 0;
+            loop {
+                match producer.log(Level::Info, [b'x'; 100]) {
+                    Outcome::Written => accepted += 1,
+                    Outcome::Closed => return (accepted, producer.next_sequence()),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        // All that fits the ring was appended; what comes next waits.
+        while logger.stats().attempted < 4096 / (24 + 104) {
+            std::thread::yield_now();
+        }
+        let error = logger.close().expect_err("the device is stalled");
+        let (accepted, attempted) = blocked.join().expect("no panic");
+        assert_eq!(accepted, attempted, "the one refused took no number");
+        assert_eq!(incomplete(&error).0, accepted);
+    });
+}
+
+#[test]
+fn with_no_time_at_all_the_sum_is_still_right() {
+    for records in [0, 1, 1000] {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let logger = Logger::open(support::config(&path).close_deadline(Duration::ZERO)).expect("a log");
+        let producer = logger.producer().expect("a ring");
+        for _ in 0..records {
+            assert_eq!(producer.log(Level::Info, "one of a few"), Outcome::Written);
+        }
+        let unconfirmed = match logger.close() {
+            Ok(()) => 0,
+            Err(error) => incomplete(&error).0,
+        };
+        let stats = logger.stats();
+        assert_eq!((stats.attempted, stats.dropped), (records, 0));
+        assert_eq!(stats.durable_records + unconfirmed, records);
+        // What was confirmed is there. (What was not may be there too.)
+        if stats.durable_records > 0 {
+            assert!(Reader::open(&path).expect("a log").count() as u64 >= stats.durable_records);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Whatever the load and the policy, what callers were told is what the files hold: every record written is there
+//! once, whole and in order, every loss is a hole in the sequence that the counts explain, and `verify` finds it out
+//! from the files alone.
+
+mod support;
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use diolog::{Logger, Outcome, Overflow};
+use support::account::{self, Overwrites, Told};
+
+/// The smallest ring there is: some 60 short records, so that every policy has to act.
+const RING_BYTES: usize = 4096;
+
+/// Each producer logs `attempts` messages as fast as it can, all at once.
+fn run(producers: usize, attempts: usize, overflow: Overflow) {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger =
+        Logger::open(support::config(&path).ring_bytes(RING_BYTES).overflow(overflow)).expect("a log can be opened");
+    let start = Barrier::new(producers);
+    let told: Vec<Told> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..producers)
+            .map(|_| {
+                scope.spawn(|| {
+                    let producer = logger.producer().expect("a ring");
+                    let mut told = Told::new(&producer);
+                    start.wait();
+                    for _ in 0..attempts {
+                        told.log(&producer);
+                    }
+                    told
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    logger.close().expect("a clean end");
+
+    let stats = logger.stats();
+    let dropped: u64 = told.iter().map(|told| told.count(Outcome::Dropped)).sum();
+    assert_eq!(stats.attempted, (producers * attempts) as u64);
+    assert_eq!(stats.dropped, dropped);
+    assert_eq!(stats.durable_records, stats.attempted - dropped - stats.overwritten);
+    if overflow == Overflow::Block {
+        assert_eq!(dropped, 0, "blocking loses nothing");
+    }
+    let overwrites = if overflow == Overflow::OverwriteOldest { Overwrites::Yes } else { Overwrites::No };
+    account::check(&path, &told, overwrites);
+}
+
+/// All policies with this many producers.
+fn run_all(producers: usize, attempts: usize) {
+    let limit = Duration::from_micros(20);
+    for overflow in [Overflow::DropNewest, Overflow::Block, Overflow::BlockFor(limit), Overflow::OverwriteOldest] {
+        run(producers, attempts, overflow);
+    }
+}
+
+#[test]
+fn of_one_producer() {
+    run_all(1, 10_000);
+}
+
+#[test]
+fn of_four_producers() {
+    run_all(4, 5_000);
+}
+
+#[test]
+fn of_eight_producers() {
+    run_all(8, 3_000);
+}
+
+#[test]
+fn of_64_producers() {
+    run_all(64, 800);
+}
+
+#[test]
+fn of_256_producers() {
+    run_all(256, 300);
+}

@@ -1,0 +1,172 @@
+//! `flush` returns when everything accepted before it is durable, and not before: the device of these tests keeps
+//! completions back, so that what is shown does not depend on time.
+#![cfg(feature = "testing")]
+
+mod support;
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, State};
+use support::device::{Control, EIO};
+
+/// Whether the device has given back a block that holds `message` as durable.
+fn is_durable(control: &Control, message: &[u8]) -> bool {
+    control.writes().iter().any(|write| write.told_durable && write.count(message) > 0)
+}
+
+fn open(control: &Control, path: &std::path::Path) -> Logger {
+    // No block is closed by time: only the flush can be the reason.
+    control.hooks().open(support::config(path).flush_interval(Duration::from_secs(3600))).expect("a log")
+}
+
+#[test]
+fn it_waits_for_the_device() {
+    let directory = support::directory();
+    let control = Control::default();
+    let logger = open(&control, &directory.path().join("log"));
+    control.hold();
+    assert_eq!(logger.log(Level::Info, "the record that is waited for"), Outcome::Written);
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| {
+            logger.flush().expect("durable");
+            // Whenever the flush returns, the device must have said so before.
+            assert!(is_durable(&control, b"the record that is waited for"));
+        });
+        let write = control.wait_for_message(b"the record that is waited for");
+        assert!(!write.told_durable && !flush.is_finished());
+        control.release();
+        flush.join().expect("the flush waited");
+    });
+    assert_eq!(logger.stats().durable_records, 1);
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn it_covers_every_producer_also_those_that_ended() {
+    let directory = support::directory();
+    let control = Control::default();
+    let logger = open(&control, &directory.path().join("log"));
+    let producers: Vec<_> = (0..20).map(|_| logger.producer().expect("a ring")).collect();
+    for producer in &producers {
+        producer.log(Level::Info, format!("from live producer {} ", producer.id()));
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| logger.log(Level::Info, "from a thread that ended"));
+    });
+    logger.flush().expect("durable");
+    assert!(is_durable(&control, b"from a thread that ended"));
+    for producer in &producers {
+        assert!(is_durable(&control, format!("from live producer {} ", producer.id()).as_bytes()));
+    }
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn many_threads_flush_at_once_and_each_finds_its_own_records_durable() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let logger = open(&control, &path);
+    let threads = 16;
+    let start = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (logger, control, start) = (&logger, &control, &start);
+            scope.spawn(move || {
+                let producer = logger.producer().expect("a ring");
+                start.wait();
+                for round in 0..20 {
+                    let message = format!("<{thread}-{round}>");
+                    producer.log(Level::Info, &message);
+                    logger.flush().expect("durable");
+                    assert!(is_durable(control, message.as_bytes()), "{message}");
+                }
+            });
+        }
+    });
+    logger.close().expect("a clean end");
+    assert_eq!(Reader::open(&path).expect("a log").count(), threads * 20);
+}
+
+#[test]
+fn with_nothing_to_wait_for_it_returns_at_once() {
+    let directory = support::directory();
+    let control = Control::default();
+    let logger = open(&control, &directory.path().join("log"));
+    logger.flush().expect("nothing was accepted");
+    logger.log(Level::Info, "one");
+    logger.flush().expect("durable");
+    // All is durable: a device that answers nothing any more does not matter.
+    control.hold();
+    logger.flush().expect("still durable");
+    control.release();
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn flush_within_gives_up_under_a_stalled_device_and_the_record_is_still_on_its_way() {
+    let directory = support::directory();
+    let control = Control::default();
+    let logger = open(&control, &directory.path().join("log"));
+    control.hold();
+    logger.log(Level::Info, "delayed");
+    let limit = Duration::from_millis(2);
+    let error = logger.flush_within(limit).expect_err("the device is stalled");
+    assert!(matches!(error, Error::FlushTimeout { waited } if waited == limit), "{error}");
+    assert_eq!(logger.log(Level::Info, "accepted meanwhile"), Outcome::Written);
+    control.release();
+    logger.flush_within(Duration::from_secs(3600)).expect("durable");
+    assert!(is_durable(&control, b"delayed") && is_durable(&control, b"accepted meanwhile"));
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn a_device_error_comes_back_from_flush_and_the_host_goes_on() {
+    let directory = support::directory();
+    let control = Control::default();
+    let config = support::config(directory.path().join("log")).ring_bytes(4096).overflow(Overflow::Block);
+    let logger = control.hooks().open(config.close_deadline(Duration::from_millis(50))).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    producer.log(Level::Info, "before");
+    logger.flush().expect("durable");
+    control.fail_with(Some(EIO));
+    assert_eq!(producer.log(Level::Info, "into the failure"), Outcome::Written);
+    let error = logger.flush().expect_err("the device fails");
+    assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(EIO), "{error}");
+    assert!(error.to_string().contains(".dlog"), "the file is named: {error}");
+    assert_eq!(logger.stats().state, State::Failed);
+    assert!(logger.stats().write_errors > 0);
+    assert_eq!(logger.stats().durable_records, 1);
+    // A blocked producer would wait for ever: it drops while the device has failed.
+    let mut accepted = 1;
+    while producer.log(Level::Info, [b'x'; 100]) == Outcome::Written {
+        accepted += 1;
+    }
+    let stats = logger.stats();
+    assert!(stats.dropped > 0);
+    let error = logger.close().expect_err("records are not on the disk");
+    let Error::CloseIncomplete { unconfirmed, dropped, reason } = &error else { panic!("{error}") };
+    assert_eq!((*unconfirmed, *dropped), (accepted, stats.dropped), "{reason}");
+}
+
+#[test]
+fn a_flush_that_close_overtakes_is_answered() {
+    let directory = support::directory();
+    let control = Control::default();
+    let logger = open(&control, &directory.path().join("log"));
+    control.hold();
+    logger.log(Level::Info, "flushed and closed");
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| logger.flush());
+        control.wait_for_message(b"flushed and closed");
+        let close = scope.spawn(|| logger.close());
+        while logger.log(Level::Info, "until it is closing") != Outcome::Closed {
+            std::thread::yield_now();
+        }
+        control.release();
+        flush.join().expect("no panic").expect("durable");
+        close.join().expect("no panic").expect("a clean end");
+    });
+    assert!(is_durable(&control, b"flushed and closed"));
+}

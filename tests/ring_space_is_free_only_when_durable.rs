@@ -1,0 +1,122 @@
+//! The ring is the crash copy of its records until they are durable: a device that has taken them and does not answer
+//! frees no space, and one that answers frees all of it.
+#![cfg(feature = "testing")]
+
+mod support;
+
+use std::time::Duration;
+
+use diolog::{Level, Outcome, Overflow};
+use support::account::{self, Overwrites, Told};
+use support::device::Control;
+
+#[test]
+fn a_producer_drops_while_the_device_holds_its_records_and_resumes_afterwards() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let logger = control.hooks().open(support::config(&path).ring_bytes(4096)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut told = Told::new(&producer);
+    for _ in 0..10 {
+        control.hold();
+        let before = control.writes().len();
+        while told.log(&producer) != Outcome::Dropped {}
+        // The device has blocks of them, so the writer has long copied them: that alone frees nothing.
+        control.wait_for(|writes| writes.len() > before);
+        let written = told.count(Outcome::Written);
+        for _ in 0..1000 {
+            told.log(&producer);
+        }
+        // A shorter message may still fit where a longer one did not, into what is left of one record.
+        assert!(told.count(Outcome::Written) <= written + 3);
+        control.release();
+        while told.log(&producer) != Outcome::Written {
+            std::thread::yield_now();
+        }
+    }
+    logger.close().expect("a clean end");
+    account::check(&path, &[told], Overwrites::No);
+}
+
+#[test]
+fn exactly_a_ringful_is_accepted_under_a_held_device() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let logger = control.hooks().open(support::config(&path).ring_bytes(8192)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    // 24 bytes of head and 104 of message: 64 of them fill the ring to the last byte.
+    let message = [b'r'; 104];
+    for round in 1..=20 {
+        control.hold();
+        for number in 0..64 {
+            assert_eq!(producer.log(Level::Info, message), Outcome::Written, "round {round}, record {number}");
+        }
+        control.wait_for(|writes| {
+            writes.iter().map(|write| write.count(&message)).sum::<usize>() >= (round - 1) * 64 + 16
+        });
+        for _ in 0..100 {
+            assert_eq!(producer.log(Level::Info, message), Outcome::Dropped, "round {round}");
+        }
+        assert_eq!(logger.stats().durable_records, (round as u64 - 1) * 64);
+        control.release();
+        logger.flush().expect("durable");
+        assert_eq!(logger.stats().durable_records, round as u64 * 64);
+    }
+    logger.close().expect("a clean end");
+    assert_eq!(logger.stats().dropped, 2000);
+}
+
+#[test]
+fn a_blocked_producer_waits_until_then_and_loses_nothing() {
+    let directory = support::directory();
+    let control = Control::default();
+    let config = support::config(directory.path().join("log")).ring_bytes(8192).overflow(Overflow::Block);
+    let logger = control.hooks().open(config.flush_interval(Duration::from_secs(3600))).expect("a log");
+    let message = [b'b'; 104];
+    control.hold();
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| {
+            let producer = logger.producer().expect("a ring");
+            for _ in 0..64 {
+                assert_eq!(producer.log(Level::Info, message), Outcome::Written);
+            }
+            // The ring is full: this one waits until a block is durable.
+            assert_eq!(producer.log(Level::Info, message), Outcome::Written);
+            assert!(control.writes().iter().any(|write| write.told_durable && write.count(&message) > 0));
+        });
+        while logger.stats().attempted < 64 {
+            std::thread::yield_now();
+        }
+        control.wait_for(|writes| writes.iter().any(|write| write.count(&message) > 0));
+        assert_eq!(logger.stats().attempted, 64);
+        control.release();
+        blocked.join().expect("it waited");
+    });
+    logger.close().expect("a clean end");
+    assert_eq!((logger.stats().durable_records, logger.stats().dropped), (65, 0));
+}
+
+#[test]
+fn overwriting_needs_no_device_at_all() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let config = support::config(&path).ring_bytes(4096).block_bytes(4096).overflow(Overflow::OverwriteOldest);
+    let logger = control.hooks().open(config).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut told = Told::new(&producer);
+    control.hold();
+    // More than all blocks and the ring hold: records must be given up, and the newest are kept.
+    while told.outcomes.len() < 50_000 {
+        told.log(&producer);
+    }
+    assert!(logger.stats().overwritten > 0);
+    control.release();
+    logger.close().expect("a clean end");
+    let last_written = told.outcomes.iter().rposition(|&outcome| outcome == Outcome::Written);
+    account::check(&path, std::slice::from_ref(&told), Overwrites::Yes);
+    let (records, _) = account::read(&path);
+    assert_eq!(records[&told.id].last().map(|&sequence| sequence as usize), last_written, "the newest is kept");
+}

@@ -1,0 +1,112 @@
+//! The oracle: what callers were told, attempt by attempt, against what the files hold and what `verify` computes.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use diolog::{Level, Outcome, Producer, Reader, Report, RunReport, Verdict};
+
+/// What one producer's caller was told; the index is the sequence number.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) id: u32,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Told {
+    pub(crate) fn new(producer: &Producer) -> Told {
+        Told { id: producer.id(), outcomes: Vec::new() }
+    }
+
+    /// Logs the producer's next message, and notes what came of it. Refusals take no sequence number.
+    pub(crate) fn log(&mut self, producer: &Producer) -> Outcome {
+        let sequence = producer.next_sequence();
+        assert_eq!(sequence, self.outcomes.len() as u64, "every attempt noted takes one number");
+        let outcome = producer.log(Level::Info, message(self.id, sequence));
+        match outcome {
+            Outcome::Written | Outcome::Dropped => {
+                self.outcomes.push(outcome);
+                assert_eq!(producer.next_sequence(), sequence + 1);
+            }
+            Outcome::Closed => assert_eq!(producer.next_sequence(), sequence, "a refusal takes no number"),
+            other => panic!("unexpected {other:?}"),
+        }
+        outcome
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.iter().filter(|&&told| told == outcome).count() as u64
+    }
+}
+
+/// The message that producer `id` logs as its `sequence`-th: it says so, and has a length of its own.
+pub(crate) fn message(id: u32, sequence: u64) -> Vec<u8> {
+    let mut message = format!("{id}:{sequence}:").into_bytes();
+    let filler = (u64::from(id) * 31 + sequence * 17) % 61;
+    message.resize(message.len() + filler as usize, b'a' + (sequence % 26) as u8);
+    message
+}
+
+/// Whether records may be missing that callers were told were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overwrites {
+    No,
+    Yes,
+}
+
+/// Reads the log, and checks that the only run in it holds what its producers' callers were told, and nothing else:
+/// contents, order, times, and the account that `verify` draws up.
+pub(crate) fn check(path: &Path, told: &[Told], overwrites: Overwrites) {
+    let (mut records, report) = read(path);
+    let verification = diolog::verify(path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    let [run] = &verification.report.runs[..] else { panic!("{:#?}", verification.report.runs) };
+    assert_eq!(report.runs.len(), 1);
+    assert!(run.clean_end);
+    for told in told {
+        let mut sequences = records.remove(&told.id).unwrap_or_default();
+        let in_files = sequences.len() as u64;
+        let (written, dropped) = (told.count(Outcome::Written), told.count(Outcome::Dropped));
+        let accepted = |&sequence: &u64| told.outcomes[sequence as usize] == Outcome::Written;
+        assert!(sequences.iter().all(accepted), "producer {}: a record that was refused is in the files", told.id);
+        if overwrites == Overwrites::No {
+            assert_eq!(in_files, written, "producer {}: told {written} were written", told.id);
+        } else {
+            assert!(in_files <= written);
+        }
+        sequences.dedup();
+        assert_eq!(sequences.len() as u64, in_files, "producer {}: a record twice", told.id);
+
+        let row = producer_row(run, told.id);
+        assert_eq!(row.attempted, told.outcomes.len() as u64, "{row:?}");
+        assert_eq!((row.records, row.dropped, row.overwritten), (in_files, dropped, written - in_files), "{row:?}");
+        assert_eq!((row.unwritten, row.damaged, row.missing), (0, 0, dropped + written - in_files), "{row:?}");
+        assert!(row.ended && row.holds, "{row:?}");
+    }
+    assert!(records.is_empty(), "records of producers {:?}, who logged nothing", records.keys());
+}
+
+/// The row of a producer that must be there.
+pub(crate) fn producer_row(run: &RunReport, id: u32) -> diolog::ProducerReport {
+    let row = run.producers.iter().find(|row| row.id == id);
+    row.unwrap_or_else(|| panic!("no row for producer {id}")).clone()
+}
+
+/// The sequence numbers in the files, by producer and in the order that the reader gives them, checked to be
+/// increasing, under times that do not decrease and messages that are as they were logged.
+pub(crate) fn read(path: &Path) -> (HashMap<u32, Vec<u64>>, Report) {
+    let mut reader = Reader::open(path).expect("a log");
+    let mut records: HashMap<u32, Vec<u64>> = HashMap::new();
+    let mut last = (None, 0);
+    while let Some(record) = reader.next_record().expect("readable") {
+        let (id, sequence) = (record.producer_id(), record.sequence());
+        assert_eq!(record.message(), message(id, sequence), "producer {id}, record {sequence}");
+        let sequences = records.entry(id).or_default();
+        assert!(sequences.last().is_none_or(|&before| before < sequence), "producer {id}: {sequence} out of order");
+        sequences.push(sequence);
+        let place = (Some(record.run()), record.timestamp_ns());
+        assert!(last.0 != place.0 || last.1 <= place.1, "times go back: {} after {}", place.1, last.1);
+        last = place;
+    }
+    assert_eq!(reader.report().late, 0);
+    (records, reader.report().clone())
+}

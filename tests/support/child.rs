@@ -1,0 +1,48 @@
+//! Running a test of the same file again as a child process, which may then be killed, stopped or starved.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The variables that tell a child what to do, and where.
+const ROLE: &str = "DIOLOG_TEST_CHILD";
+const DIRECTORY: &str = "DIOLOG_TEST_DIRECTORY";
+
+/// The role that this process was started for, if it is a child.
+pub(crate) fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// The directory that the parent gave this child.
+pub(crate) fn child_directory() -> PathBuf {
+    std::env::var_os(DIRECTORY).expect("set by the parent").into()
+}
+
+/// The command that runs `test` of this file again, alone and as a child with `role`, logging to `directory`.
+pub(crate) fn child_command(test: &str, role: &str, directory: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a path to this test"));
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env(DIRECTORY, directory);
+    command
+}
+
+/// Runs `test` of this file again as a child with `role`, to its end.
+pub(crate) fn run_child(test: &str, role: &str, directory: &Path) -> Output {
+    child_command(test, role, directory).output().expect("a child process")
+}
+
+/// Runs `test` of this file again as a child with `role`, to its end, which must be a success.
+pub(crate) fn expect_success(test: &str, role: &str, directory: &Path) -> Output {
+    assert_success(run_child(test, role, directory))
+}
+
+/// Shows what a child said if it did not end well.
+pub(crate) fn assert_success(output: Output) -> Output {
+    assert!(
+        output.status.success(),
+        "the child ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}

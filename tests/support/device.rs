@@ -1,0 +1,181 @@
+//! A device under the test's control, around the real one: it shows what the writer writes, and holds completions
+//! back, or fails writes, as the test says.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use diolog::testing::{BlockWrite, Completion, Device, Hooks, RungReport};
+
+/// The error of a disk that fails, by its number: the same on every Unix.
+pub(crate) const EIO: i32 = 5;
+
+/// A write that the writer submitted.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) token: u64,
+    pub(crate) offset: u64,
+    /// Where the bytes lay in memory.
+    pub(crate) address: usize,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the writer has been told that it is durable.
+    pub(crate) told_durable: bool,
+}
+
+impl Write {
+    /// Whether it is a segment's header: the lowest flag of a block's header.
+    pub(crate) fn is_segment_header(&self) -> bool {
+        self.bytes[20] & 1 != 0
+    }
+
+    /// How often `message` stands in it.
+    pub(crate) fn count(&self, message: &[u8]) -> usize {
+        self.bytes.windows(message.len()).filter(|window| *window == message).count()
+    }
+}
+
+/// The test's end of the device.
+#[derive(Clone, Default)]
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    held: bool,
+    errno: Option<i32>,
+    writes: Vec<Write>,
+}
+
+impl Control {
+    /// Puts the device under a log.
+    pub(crate) fn hooks(&self) -> Hooks {
+        let shared = Arc::clone(&self.shared);
+        Hooks::new().wrap_device(move |inner| {
+            Box::new(Controlled { inner, shared, in_flight: 0, failed: Vec::new(), held: Vec::new() })
+        })
+    }
+
+    /// From now on nothing comes back from the device.
+    pub(crate) fn hold(&self) {
+        self.lock().held = true;
+    }
+
+    /// What was held back comes back.
+    pub(crate) fn release(&self) {
+        self.lock().held = false;
+    }
+
+    /// Writes submitted from now on fail with this error; with `None` they succeed again.
+    pub(crate) fn fail_with(&self, errno: Option<i32>) {
+        self.lock().errno = errno;
+    }
+
+    /// Waits until the writes submitted so far are as `enough` wants them, and returns them.
+    pub(crate) fn wait_for(&self, enough: impl Fn(&[Write]) -> bool) -> Vec<Write> {
+        let mut state = self.lock();
+        while !enough(&state.writes) {
+            state = self.shared.changed.wait(state).expect("the writer thread lives");
+        }
+        state.writes.clone()
+    }
+
+    /// Waits until a block that holds `message` is submitted, and returns it.
+    pub(crate) fn wait_for_message(&self, message: &[u8]) -> Write {
+        let writes = self.wait_for(|writes| writes.iter().any(|write| write.count(message) > 0));
+        writes.into_iter().find(|write| write.count(message) > 0).expect("just seen")
+    }
+
+    /// The writes submitted so far.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        self.lock().writes.clone()
+    }
+
+    /// The writes submitted so far that are no segment's header.
+    pub(crate) fn blocks(&self) -> Vec<Write> {
+        self.writes().into_iter().filter(|write| !write.is_segment_header()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().expect("no test dies holding it")
+    }
+}
+
+/// The device's own end, on the writer thread.
+struct Controlled {
+    inner: Box<dyn Device>,
+    shared: Arc<Shared>,
+    /// Writes that the inner device has.
+    in_flight: usize,
+    /// Writes failed here, to be reaped.
+    failed: Vec<Completion>,
+    /// What the inner device has completed, and the writer has not seen.
+    held: Vec<Completion>,
+}
+
+impl Device for Controlled {
+    fn submit(&mut self, write: BlockWrite) {
+        let errno = {
+            let mut state = self.shared.state.lock().expect("no test dies holding it");
+            state.writes.push(Write {
+                token: write.token,
+                offset: write.offset,
+                address: write.buffer.as_ptr().addr(),
+                bytes: write.buffer[..write.length].to_vec(),
+                told_durable: false,
+            });
+            state.errno
+        };
+        self.shared.changed.notify_all();
+        match errno {
+            Some(errno) => {
+                let result = Err(io::Error::from_raw_os_error(errno));
+                self.failed.push(Completion { token: write.token, buffer: write.buffer, result });
+            }
+            None => {
+                self.in_flight += 1;
+                self.inner.submit(write);
+            }
+        }
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        let before = self.held.len();
+        self.inner.reap(&mut self.held);
+        self.in_flight -= self.held.len() - before;
+        self.held.append(&mut self.failed);
+        let mut state = self.shared.state.lock().expect("no test dies holding it");
+        if state.held || self.held.is_empty() {
+            return;
+        }
+        for completion in self.held.drain(..) {
+            let write = state.writes.iter_mut().rfind(|write| write.token == completion.token);
+            write.expect("submitted once").told_durable = completion.result.is_ok();
+            completions.push(completion);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        // With nothing in flight the inner device has nothing to wait for.
+        if self.in_flight > 0 { self.inner.wait(timeout) } else { std::thread::park_timeout(timeout) }
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.inner.in_flight_max()
+    }
+
+    fn report(&self) -> &RungReport {
+        self.inner.report()
+    }
+
+    fn abandon(self: Box<Self>) {
+        self.inner.abandon();
+    }
+}
