@@ -45,6 +45,8 @@ pub(crate) enum Command {
 pub(crate) enum Bench {
     /// What an append costs the calling thread, beside reading the clock only
     Append(Measure),
+    /// How many records a second become durable, beside a bare ring into the same disk
+    Sustained(Measure),
 }
 
 #[derive(Debug, Args)]

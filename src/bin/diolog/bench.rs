@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::fs;
 use std::process;
+use std::time::Duration;
 
 use crate::args::{Bench, Measure};
 use crate::exit::{Failure, Status};
-use crate::measure::{self, Scratch, append};
+use crate::measure::{self, Scratch, append, sustained};
 use crate::output::{Output, say};
 use crate::signals;
 
@@ -19,6 +20,9 @@ pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
         Bench::Append(arguments) => {
             measured(arguments, |scratch| append::run(append_effort(arguments.seconds), scratch))
         }
+        Bench::Sustained(arguments) => {
+            measured(arguments, |scratch| sustained::run(sustained_effort(arguments.seconds), scratch))
+        }
     }
 }
 
@@ -26,6 +30,12 @@ pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
 fn append_effort(seconds: u32) -> append::Effort {
     let bursts = (seconds * 1000 / 2 / REPETITIONS).max(100);
     append::Effort { bursts, warm_up_bursts: bursts.min(append::Effort::FULL.warm_up_bursts), repetitions: REPETITIONS }
+}
+
+/// Rounds of a second or less on most disks.
+fn sustained_effort(seconds: u32) -> sustained::Effort {
+    let limit = Duration::from_secs(seconds.into());
+    sustained::Effort { records: sustained::Effort::FULL.records / 4, rounds: u32::MAX, limit }
 }
 
 fn measured<R: Display>(

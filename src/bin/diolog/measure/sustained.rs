@@ -33,14 +33,16 @@ pub(crate) struct Effort {
     /// Records of each row in a round.
     pub(crate) records: u64,
     pub(crate) rounds: u32,
+    /// No round begins after this time; one round there is in any case.
+    pub(crate) limit: Duration,
 }
 
 impl Effort {
     /// What figures are quoted from: 4 million records, some 320 MiB a row.
-    pub(crate) const FULL: Effort = Effort { records: 4_000_000, rounds: 7 };
+    pub(crate) const FULL: Effort = Effort { records: 4_000_000, rounds: 7, limit: Duration::MAX };
 
     /// Whether it works at all: about a second.
-    pub(crate) const SMOKE: Effort = Effort { records: 100_000, rounds: 1 };
+    pub(crate) const SMOKE: Effort = Effort { records: 100_000, rounds: 1, limit: Duration::MAX };
 }
 
 /// One round of one row.
@@ -77,7 +79,10 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
     let mut pairs: Vec<_> =
         PRODUCERS.iter().map(|&producers| Pair { producers, bare: Vec::new(), log: Vec::new() }).collect();
     let mut rung = None;
-    for _ in 0..effort.rounds.max(1) {
+    let mut rounds = 0;
+    let begin = Instant::now();
+    while rounds == 0 || (rounds < effort.rounds && begin.elapsed() < effort.limit) {
+        rounds += 1;
         for pair in &mut pairs {
             pair.bare.push(bare(&file, pair.producers, effort.records)?);
             let (sample, report) = log(scratch.path("log"), pair.producers, effort.records)?;
@@ -85,7 +90,7 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
             rung = Some(report);
         }
     }
-    Ok(Report { effort, rung: rung.ok_or("no rounds")?, pairs })
+    Ok(Report { effort: Effort { rounds, ..effort }, rung: rung.ok_or("no rounds")?, pairs })
 }
 
 fn config(path: PathBuf) -> Config {
@@ -248,7 +253,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Effort { records, rounds } = self.effort;
+        let Effort { records, rounds, .. } = self.effort;
         writeln!(
             f,
             "{records} records of {MESSAGE_BYTES} bytes until durable, medians of {rounds} rounds; {}\n",
