@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use diolog::{Level, Logger};
+use diolog::{Level, Logger, Overflow};
 
 /// A thread of this process, as the kernel sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,27 +57,43 @@ fn own_cpus() -> BTreeSet<usize> {
     cpu_list(status_field(&status, "Cpus_allowed_list:"))
 }
 
+/// Opens a log with its writer on `core`, lets it work, and looks where its threads may run and ran.
+fn check(core: usize) {
+    let own = own_cpus();
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let config = support::config(&path).writer_core(core).segment_bytes(1 << 20).overflow(Overflow::Block);
+    let logger = Logger::open(config).expect("a log");
+    // Enough that every helper thread has been at work, and has left its creator's core.
+    while logger.stats().segments < 3 {
+        logger.log(Level::Info, [b'x'; 500]);
+    }
+    logger.flush().expect("durable");
+    let threads = diolog_threads();
+    let (writers, helpers): (Vec<_>, Vec<_>) = threads.iter().partition(|thread| thread.name == "diolog-writer");
+    assert_eq!(writers.len(), 1, "{threads:?}");
+    assert_eq!((&writers[0].allowed, writers[0].cpu), (&BTreeSet::from([core]), core));
+    for helper in helpers {
+        assert_eq!(helper.allowed, own, "{helper:?} shares the writer's confinement");
+    }
+    assert_eq!(own_cpus(), own, "the opening thread stays where it was");
+    logger.close().expect("a clean end");
+}
+
 /// The only test of this file: tests in one process would see each other's threads.
 #[test]
 fn the_writer_is_confined_to_its_core_and_nobody_else_is() {
     let own = own_cpus();
     for &core in &own {
-        let directory = support::directory();
-        let path = directory.path().join("log");
-        let logger = Logger::open(support::config(&path).writer_core(core).segment_bytes(1 << 20)).expect("a log");
-        // Enough that every helper thread has been at work, and has left its creator's core.
-        while logger.stats().segments < 3 {
-            logger.log(Level::Info, [b'x'; 500]);
-        }
-        logger.flush().expect("durable");
-        let threads = diolog_threads();
-        let (writers, helpers): (Vec<_>, Vec<_>) = threads.iter().partition(|thread| thread.name == "diolog-writer");
-        assert_eq!(writers.len(), 1, "{threads:?}");
-        assert_eq!((&writers[0].allowed, writers[0].cpu), (&BTreeSet::from([core]), core));
-        for helper in helpers {
-            assert_eq!(helper.allowed, own, "{helper:?} shares the writer's confinement");
-        }
-        assert_eq!(own_cpus(), own, "the opening thread stays free");
-        logger.close().expect("a clean end");
+        check(core);
+    }
+    // A core outside the opener's own set, as an isolated one is.
+    let &first = own.first().expect("this thread runs");
+    assert!(core_affinity::set_for_current(core_affinity::CoreId { id: first }));
+    for &core in own.iter().skip(1) {
+        check(core);
+    }
+    if own.len() == 1 {
+        support::not_shown("a writer outside its opener's set of CPUs", "there is one CPU");
     }
 }

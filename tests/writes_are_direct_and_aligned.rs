@@ -33,7 +33,8 @@ fn segment_flags(directory: &Path) -> Vec<i32> {
 fn the_segments_descriptor_has_o_direct_and_o_dsync_and_not_o_sync() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger = Logger::open(support::config(&path).segment_bytes(1 << 20).block_bytes(64 << 10)).expect("a log");
+    let config = support::config(&path).segment_bytes(1 << 20).block_bytes(64 << 10).overflow(Overflow::Block);
+    let logger = Logger::open(config).expect("a log");
     if !logger.stats().rung.rung.is_direct() {
         support::not_shown("the flags of a direct descriptor", logger.stats().rung);
         return;

@@ -6,6 +6,8 @@ pub(crate) mod account;
 pub(crate) mod child;
 #[cfg(feature = "testing")]
 pub(crate) mod device;
+#[cfg(target_os = "linux")]
+pub(crate) mod os;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,184 @@
+//! A path that cannot be a log: the error names it and the remedy, and nothing is created or changed.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use diolog::{Error, Level, Logger};
+
+/// All that lies under `root`, with the contents of its files.
+fn tree(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut tree = BTreeMap::new();
+    for entry in std::fs::read_dir(root).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() && !path.is_symlink() {
+            tree.extend(self::tree(&path));
+            tree.insert(path, None);
+        } else {
+            let contents = std::fs::read(&path).ok();
+            tree.insert(path, contents);
+        }
+    }
+    tree
+}
+
+/// The error of opening a log at `path`, which must leave everything under `root` as it is.
+fn refusal(root: &Path, path: &Path) -> Error {
+    let before = tree(root);
+    let error = Logger::open(support::config(path)).expect_err("this cannot be a log");
+    assert!(tree(root) == before, "after {error}");
+    assert!(error.to_string().contains(&*path.to_string_lossy()), "the path is named: {error}");
+    error
+}
+
+#[test]
+fn a_file() {
+    let directory = support::directory();
+    let path = directory.path().join("file");
+    std::fs::write(&path, "of somebody else").expect("writable");
+    let error = refusal(directory.path(), &path);
+    assert!(matches!(&error, Error::NotALog { .. }), "{error}");
+    assert!(
+        error.to_string().contains("is not a directory") && error.to_string().contains("name of its own"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_parent() {
+    let directory = support::directory();
+    let error = refusal(directory.path(), &directory.path().join("missing").join("log"));
+    assert!(matches!(&error, Error::NotALog { .. }), "{error}");
+    assert!(error.to_string().contains("parent directory does not exist: create that first"), "{error}");
+}
+
+#[test]
+fn a_parent_that_is_a_file() {
+    let directory = support::directory();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "of somebody else").expect("writable");
+    let error = refusal(directory.path(), &file.join("log"));
+    assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotADirectory), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nowhere() {
+    let directory = support::directory();
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).expect("a link");
+    refusal(directory.path(), &link);
+}
+
+#[test]
+fn a_name_that_is_too_long() {
+    let directory = support::directory();
+    refusal(directory.path(), &directory.path().join("x".repeat(300)));
+}
+
+/// Runs `child` in a child process that has been made the user 65534, who owns nothing here.
+#[cfg(target_os = "linux")]
+fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
+    if support::role().is_some() {
+        support::os::become_user(65534);
+        child(&support::child_directory());
+        std::process::exit(0);
+    }
+    if support::os::is_root() {
+        support::child::expect_success(test, "nobody", root);
+    } else {
+        // Not root: the modes count for this process itself.
+        child(root);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the owner may");
+}
+
+/// Opens `root/name` as somebody who may not, and expects to be told so.
+#[cfg(target_os = "linux")]
+fn denied(root: &Path, name: &str) {
+    let path = root.join(name);
+    let error = Logger::open(support::config(&path)).expect_err("no permission");
+    assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+    assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::PermissionDenied), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_parent_that_may_not_be_written() {
+    let directory = support::directory();
+    set_mode(directory.path(), 0o555);
+    as_nobody("a_parent_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
+    assert!(tree(directory.path()).is_empty());
+    set_mode(directory.path(), 0o755);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_may_not_be_written() {
+    let directory = support::directory();
+    set_mode(directory.path(), 0o755);
+    let path = directory.path().join("log");
+    std::fs::create_dir(&path).expect("writable");
+    set_mode(&path, 0o555);
+    as_nobody("a_directory_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
+    assert_eq!(tree(directory.path()).len(), 1);
+    set_mode(&path, 0o755);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn somebody_elses_log() {
+    if !support::os::is_root() && support::role().is_none() {
+        return support::not_shown("the log of another user", "only root can be two users");
+    }
+    let directory = support::directory();
+    set_mode(directory.path(), 0o755);
+    if support::role().is_none() {
+        let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
+        logger.log(Level::Info, "private");
+        logger.close().expect("a clean end");
+    }
+    let before = tree(directory.path());
+    as_nobody("somebody_elses_log", directory.path(), |root| {
+        denied(root, "log");
+        let error = diolog::Reader::open(root.join("log")).expect_err("a log is its owner's alone");
+        assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::PermissionDenied), "{error}");
+    });
+    assert!(tree(directory.path()) == before);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_file_system_which_can_still_be_read() {
+    if support::role().is_some() {
+        let root = support::child_directory();
+        if let Err(error) = support::os::make_read_only(&root) {
+            support::not_shown("a read-only file system", format!("no mount namespace: {error}"));
+            std::process::exit(0);
+        }
+        for name in ["new", "log"] {
+            let error = refusal(&root, &root.join(name));
+            assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EROFS), "{error}");
+        }
+        assert_eq!(diolog::Reader::open(root.join("log")).expect("a log").count(), 1);
+        assert_eq!(diolog::verify(root.join("log")).expect("a log").verdict, diolog::Verdict::Clean);
+        std::process::exit(0);
+    }
+    let directory = support::directory();
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
+    logger.log(Level::Info, "one");
+    logger.close().expect("a clean end");
+    let output = support::child::expect_success(
+        "a_read_only_file_system_which_can_still_be_read",
+        "read-only",
+        directory.path(),
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| support::not_shown("in the child", line));
+}

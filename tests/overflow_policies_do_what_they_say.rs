@@ -1,0 +1,120 @@
+//! What comes of a record that finds its ring full, policy by policy, under a device that keeps everything back.
+#![cfg(feature = "testing")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use diolog::{Level, Logger, Outcome, Overflow, Producer, Reader};
+use support::device::Control;
+
+/// 24 bytes of head and 104 of message: 32 of them fill a ring of 4096 bytes to the last byte.
+const MESSAGE: [u8; 104] = [b'o'; 104];
+const FIT: u64 = 32;
+
+struct Rig {
+    control: Control,
+    logger: Logger,
+    producer: Producer,
+    path: std::path::PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Rig {
+    /// A log whose ring is full.
+    fn full(overflow: Overflow) -> Rig {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let control = Control::default();
+        let config = support::config(&path).ring_bytes(4096).overflow(overflow);
+        let logger = control.hooks().open(config).expect("a log");
+        let producer = logger.producer().expect("a ring");
+        control.hold();
+        for _ in 0..FIT {
+            assert_eq!(producer.log(Level::Info, MESSAGE), Outcome::Written);
+        }
+        Rig { control, logger, producer, path, _directory: directory }
+    }
+
+    /// The sequence numbers in the files, after close.
+    fn sequences(&self) -> Vec<u64> {
+        self.control.release();
+        self.logger.close().expect("a clean end");
+        Reader::open(&self.path).expect("a log").map(|record| record.expect("readable").sequence()).collect()
+    }
+}
+
+#[test]
+fn drop_newest_is_the_default_keeps_the_oldest_and_counts_the_rest() {
+    assert_eq!(Overflow::default(), Overflow::DropNewest);
+    let rig = Rig::full(Overflow::default());
+    for _ in 0..10 {
+        assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Dropped);
+    }
+    assert_eq!(rig.producer.next_sequence(), FIT + 10);
+    let stats = rig.logger.stats();
+    assert_eq!((stats.attempted, stats.dropped, stats.accepted()), (FIT + 10, 10, FIT));
+    assert_eq!((stats.producers[0].attempted, stats.producers[0].dropped), (FIT + 10, 10));
+    // There is room again, and the hole is in the sequence.
+    rig.control.release();
+    rig.logger.flush().expect("durable");
+    assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Written);
+    assert_eq!(rig.sequences(), (0..FIT).chain([FIT + 10]).collect::<Vec<_>>());
+}
+
+#[test]
+fn block_for_gives_up_after_its_time_and_counts() {
+    let limit = Duration::from_millis(3);
+    let rig = Rig::full(Overflow::BlockFor(limit));
+    for lost in 1..=3 {
+        let begin = Instant::now();
+        assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Dropped);
+        assert!(begin.elapsed() >= limit, "it gave up after {:?}", begin.elapsed());
+        assert_eq!(rig.logger.stats().dropped, lost);
+    }
+    assert_eq!(rig.sequences(), (0..FIT).collect::<Vec<_>>());
+    assert_eq!(rig.logger.stats().dropped, 3);
+}
+
+#[test]
+fn block_for_appends_once_there_is_room() {
+    // Much longer than it can take: it must not be waited out.
+    let rig = Rig::full(Overflow::BlockFor(Duration::from_secs(3600)));
+    rig.control.release();
+    assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Written);
+    assert_eq!(rig.sequences(), (0..=FIT).collect::<Vec<_>>());
+    assert_eq!(rig.logger.stats().dropped, 0);
+}
+
+#[test]
+fn block_appends_once_there_is_room() {
+    let rig = Rig::full(Overflow::Block);
+    rig.control.release();
+    for _ in 0..1000 {
+        assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Written);
+    }
+    assert_eq!(rig.sequences(), (0..FIT + 1000).collect::<Vec<_>>());
+    assert_eq!(rig.logger.stats().dropped, 0);
+}
+
+#[test]
+fn overwrite_oldest_keeps_the_newest_and_counts_those_given_up() {
+    let rig = Rig::full(Overflow::OverwriteOldest);
+    // The writer takes what it can into blocks; with those full or held, the ring turns over.
+    let mut attempted = FIT;
+    while rig.logger.stats().overwritten < 100 {
+        assert!(rig.producer.log(Level::Info, MESSAGE).is_accepted() || rig.logger.stats().dropped > 0);
+        attempted += 1;
+    }
+    // The writer copies in steps of some hundred nanoseconds, and lets go: what is appended until a record is accepted
+    // and nothing after it is the newest there is.
+    while rig.producer.log(Level::Info, MESSAGE) != Outcome::Written {
+        attempted += 1;
+    }
+    attempted += 1;
+    let sequences = rig.sequences();
+    let stats = rig.logger.stats();
+    assert_eq!(sequences.last(), Some(&(attempted - 1)));
+    assert_eq!(sequences.len() as u64, attempted - stats.overwritten - stats.dropped);
+    assert!(sequences.is_sorted_by(|a, b| a < b));
+}

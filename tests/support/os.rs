@@ -1,0 +1,105 @@
+//! What the tests ask of Linux, and Rust has no safe call for.
+#![allow(unsafe_code)]
+
+use std::io;
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether this process may do what only root may.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: takes no argument and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Makes this process, all its threads, that of another user, for good.
+pub(crate) fn become_user(id: u32) {
+    // SAFETY: the empty list is not read; the others take numbers.
+    check(unsafe { libc::setgroups(0, std::ptr::null()) | libc::setgid(id) | libc::setuid(id) }).expect("root may");
+}
+
+/// Sets the soft limit of this process for `resource`; the hard one stays.
+pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, value: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives both calls.
+    unsafe {
+        check(libc::getrlimit(resource, &raw mut limit)).expect("a known resource");
+        limit.rlim_cur = value.min(limit.rlim_max);
+        check(libc::setrlimit(resource, &raw const limit)).expect("below the hard limit");
+    }
+}
+
+/// Lets this process ignore a signal.
+pub(crate) fn ignore_signal(signal: libc::c_int) {
+    // SAFETY: ignoring runs no code.
+    assert_ne!(unsafe { libc::signal(signal, libc::SIG_IGN) }, libc::SIG_ERR);
+}
+
+/// Calls `handler` for a signal, which interrupts system calls (no SA_RESTART). It must be async-signal-safe.
+pub(crate) fn handle_signal(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: all zeros is a `sigaction` with an empty mask and no flags; the handler has the right signature.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        check(libc::sigaction(signal, &raw const action, std::ptr::null_mut())).expect("a signal that can be handled");
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn send_signal(process: u32, signal: libc::c_int) {
+    // SAFETY: takes numbers; the process is a child of ours that has not been waited for.
+    check(unsafe { libc::kill(process as libc::pid_t, signal) }).expect("a child of ours");
+}
+
+/// Sends a signal to one thread of this process; nothing happens if it has ended.
+pub(crate) fn send_signal_to_thread(thread: u32, signal: libc::c_int) {
+    // SAFETY: takes numbers.
+    unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread, signal) };
+}
+
+/// Waits until a child is stopped.
+pub(crate) fn wait_until_stopped(child: u32) {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    let waited = unsafe { libc::waitpid(child as libc::pid_t, &raw mut status, libc::WUNTRACED) };
+    assert!(waited == child as libc::pid_t && libc::WIFSTOPPED(status), "{waited}, {status:#x}");
+}
+
+/// Forks: `child` runs in the child alone, which then ends with its result, without running anything of the test's.
+/// Returns the child's exit status.
+///
+/// In a process with threads the child may only do what is async-signal-safe; diolog promises that for an append.
+pub(crate) fn fork(child: impl FnOnce() -> u8) -> i32 {
+    // SAFETY: see above; `child` keeps to it.
+    let process = unsafe { libc::fork() };
+    if process == 0 {
+        let result = child();
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(i32::from(result)) };
+    }
+    assert!(process > 0, "fork: {}", io::Error::last_os_error());
+    let mut status = 0;
+    // SAFETY: `status` outlives the call, and the child is ours.
+    assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
+    assert!(libc::WIFEXITED(status), "the child was ended by signal {}", libc::WTERMSIG(status));
+    libc::WEXITSTATUS(status)
+}
+
+/// Makes `directory` read-only for the calling thread and those it starts, in a mount namespace of its own.
+///
+/// # Errors
+/// The kernel's, where it grants no such namespace.
+pub(crate) fn make_read_only(directory: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).expect("no zero in a path");
+    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    let remount = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
+    // SAFETY: all strings live through the calls, which change this thread's namespace alone: it is private.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWNS))?;
+        check(libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()))?;
+        check(libc::mount(path.as_ptr(), path.as_ptr(), none, libc::MS_BIND, none.cast()))?;
+        check(libc::mount(none, path.as_ptr(), none, remount, none.cast()))
+    }
+}
