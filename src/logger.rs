@@ -18,7 +18,7 @@ use crate::producer::Producer;
 use crate::registry::Registry;
 use crate::segment::{Directory, Segments, Sizes};
 use crate::shared::{CloseSummary, Closing, LogCounters, Shared};
-use crate::stats::{Distribution, Distributions, Stats};
+use crate::stats::{Distribution, Distributions, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
@@ -106,6 +106,7 @@ impl Logger {
             distributions: Mutex::new(Distributions::new()),
             closing: Closing::default(),
             rung: Mutex::new(rung),
+            on_state_change: Mutex::new(None),
             writer: std::sync::OnceLock::new(),
             settings,
         });
@@ -151,6 +152,13 @@ impl Logger {
     /// Changes the threshold, for all producers, from their next append on.
     pub fn set_level(&self, level: Level) {
         self.shared().gate.set_level(level as u8);
+    }
+
+    /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
+    ///
+    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return.
+    pub fn on_state_change(&self, callback: impl Fn(State) + Send + 'static) {
+        *lock(&self.shared().on_state_change) = Some(Box::new(callback));
     }
 
     /// Waits until everything accepted before this call is durable.

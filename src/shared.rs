@@ -2,6 +2,7 @@
 //!
 //! Everything here is either immutable, atomic, or behind a lock that no append takes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -28,11 +29,27 @@ pub(crate) struct Shared {
     pub(crate) closing: Closing,
     /// The rung in use; a device may step down while it runs.
     pub(crate) rung: Mutex<RungReport>,
+    pub(crate) on_state_change: Mutex<Option<StateCallback>>,
     /// The writer thread, to be woken for a flush or a close.
     pub(crate) writer: OnceLock<Thread>,
 }
 
+/// Called with each new state of the log's device, on the writer thread.
+pub(crate) type StateCallback = Box<dyn Fn(State) + Send>;
+
 impl Shared {
+    /// Publishes the device's state, and tells whoever wants to know when it has changed.
+    pub(crate) fn set_state(&self, state: State) {
+        let before = self.counters.state.swap(state as u8, Ordering::Relaxed);
+        if before == state as u8 {
+            return;
+        }
+        if let Some(callback) = &*lock(&self.on_state_change) {
+            // A panic of the caller's code must not take the writer down.
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(state)));
+        }
+    }
+
     /// Wakes the writer if it sleeps. Never called by an append that does not wait.
     pub(crate) fn wake_writer(&self) {
         if let Some(thread) = self.writer.get() {
@@ -62,11 +79,6 @@ impl LogCounters {
     /// The device's state.
     pub(crate) fn state(&self) -> State {
         State::from_u8(self.state.load(Ordering::Relaxed))
-    }
-
-    /// Publishes the device's state.
-    pub(crate) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Ordering::Relaxed);
     }
 }
 

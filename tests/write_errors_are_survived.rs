@@ -177,3 +177,47 @@ fn flush_says_what_the_device_said_and_succeeds_once_writing_goes_on() {
         );
     }
 }
+
+#[test]
+fn a_callback_hears_of_each_state_and_its_panic_stays_its_own() {
+    let directory = support::directory();
+    let plan = Plan::new(1, 1, libc::ENOSPC);
+    let logger = open(directory.path(), &plan);
+    let (heard, states) = std::sync::mpsc::channel();
+    logger.on_state_change(move |state| {
+        let _ = heard.send(state);
+        assert_ne!(state, State::Full, "the callback's own panic");
+    });
+    let producer = logger.producer().expect("a producer");
+    assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
+    assert_eq!(states.recv(), Ok(State::Full));
+    assert_eq!(states.recv(), Ok(State::Ok));
+    logger.close().expect("a clean end");
+    assert_eq!(in_files(directory.path()).len(), 1);
+}
+
+#[test]
+fn a_log_whose_directory_is_deleted_says_so_and_goes_on_when_it_is_back() {
+    let directory = support::directory();
+    let logger = open(directory.path(), &Plan::new(u64::MAX, 0, libc::EIO));
+    let producer = logger.producer().expect("a producer");
+    assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
+    logger.flush().expect("durable");
+    let (heard, states) = std::sync::mpsc::channel();
+    logger.on_state_change(move |state| drop(heard.send(state)));
+
+    std::fs::remove_dir_all(directory.path().join("log")).expect("ours to remove");
+    assert_eq!(states.recv(), Ok(State::Failed));
+    assert_eq!(producer.log(Level::Info, record(2)), Outcome::Written);
+    let error = logger.flush().expect_err("nowhere to write");
+    assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error}");
+
+    std::fs::create_dir(directory.path().join("log")).expect("a directory again");
+    assert_eq!(states.recv(), Ok(State::Ok));
+    logger.close().expect("a clean end");
+    let messages: Vec<_> = Reader::open(directory.path().join("log"))
+        .expect("a log")
+        .map(|record| record.expect("readable").message().to_vec())
+        .collect();
+    assert_eq!(messages, [record(2)], "what was in the deleted files is gone; what was not durable is here");
+}

@@ -163,6 +163,11 @@ impl Segments {
         self.current.used_bytes == 0
     }
 
+    /// Whether somebody has deleted the present segment: what is written to it is gone when the run ends.
+    pub(crate) fn is_deleted(&self) -> bool {
+        sys::file::is_deleted(&self.current.file)
+    }
+
     /// What went wrong in preparing segments since the last call.
     pub(crate) fn take_complaints(&mut self) -> Vec<String> {
         std::mem::take(&mut self.complaints)
@@ -209,6 +214,10 @@ impl Segments {
                 return false;
             }
         };
+        if sys::file::is_deleted(&prepared.file) {
+            self.complaints.push(format!("{} was deleted before its use", prepared.path.display()));
+            return false;
+        }
         match Segment::new(prepared) {
             Ok(next) => {
                 self.previous_id = self.current.id;

@@ -19,6 +19,10 @@ use control::WALL_ANCHOR_NS;
 use ending::Phase;
 use flushing::Flush;
 
+/// How often the writer looks whether its segment still has a name, in nanoseconds: the longest that it goes on writing
+/// into a deleted file.
+const SEGMENT_CHECK_NS: u64 = 1_000_000_000;
+
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -62,6 +66,8 @@ pub(crate) struct LogWriter {
     control_sequence: u64,
     converter: TickConverter,
     wall_anchor_ns: u64,
+    /// When the segment's file was last looked for, on the monotonic clock.
+    segment_checked_ns: u64,
     flushes: Vec<Flush>,
     phase: Phase,
     deadline: Option<Instant>,
@@ -89,6 +95,7 @@ impl LogWriter {
             control_sequence: 0,
             converter,
             wall_anchor_ns: 0,
+            segment_checked_ns: 0,
             flushes: Vec::new(),
             phase: Phase::Open,
             deadline: None,
@@ -100,6 +107,10 @@ impl LogWriter {
     /// Does what there is to do now, without waiting.
     pub(crate) fn turn(&mut self) -> Turn {
         let now_ns = self.converter.refresh_if_due();
+        if now_ns.saturating_sub(self.segment_checked_ns) >= SEGMENT_CHECK_NS {
+            self.segment_checked_ns = now_ns;
+            self.pipeline.check_segment(&self.shared);
+        }
         let mut worked = self.reap();
         worked |= self.pipeline.heal();
         self.take_notes();

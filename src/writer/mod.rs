@@ -101,7 +101,7 @@ impl Drop for LastWord {
             return;
         }
         let shared = &self.0;
-        shared.counters.set_state(State::Failed);
+        shared.set_state(State::Failed);
         shared.gate.close();
         for ticket in shared.flushes.close() {
             ticket.answer(Err(FlushFault::Closed));

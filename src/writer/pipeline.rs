@@ -370,6 +370,14 @@ impl Pipeline {
         }
     }
 
+    /// Looks whether the present segment still has its name; if not, it has failed.
+    pub(crate) fn check_segment(&mut self, shared: &Shared) {
+        if self.health.is_good() && self.segments.is_deleted() {
+            let error = std::io::Error::new(std::io::ErrorKind::NotFound, "the file was deleted while in use");
+            self.health.write_failed(&error, self.segments.path(), shared);
+        }
+    }
+
     /// Notes that no memory was to be had for a segment's header.
     pub(crate) fn header_failed(&mut self, error: &std::io::Error, shared: &Shared) {
         self.health.write_failed(error, self.segments.path(), shared);

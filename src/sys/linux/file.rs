@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
@@ -57,6 +57,11 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     let flags = libc::O_DIRECTORY | libc::O_CLOEXEC;
     OpenOptions::new().read(true).custom_flags(flags).open(directory)?.sync_all()
+}
+
+/// Whether an open file has no name any more: what is written to it is gone when it is closed.
+pub(crate) fn is_deleted(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 /// The bytes that an ordinary user can still write to the file system that holds `path`.

@@ -111,7 +111,7 @@ impl Health {
             }
         };
         let failed = matches!(self.trouble, Trouble::Failed { .. });
-        shared.counters.set_state(if failed { State::Failed } else { State::Full });
+        shared.set_state(if failed { State::Failed } else { State::Full });
     }
 
     /// A block has become durable.
@@ -122,7 +122,7 @@ impl Health {
         self.trouble = Trouble::None;
         self.fault = None;
         self.move_delay = Duration::ZERO;
-        shared.counters.set_state(State::Ok);
+        shared.set_state(State::Ok);
         self.notes.push((StatusCode::Resumed, "blocks are written again; those refused were kept".to_owned()));
     }
 }
