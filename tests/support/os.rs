@@ -86,6 +86,20 @@ pub(crate) fn fork(child: impl FnOnce() -> u8) -> i32 {
     libc::WEXITSTATUS(status)
 }
 
+/// Gives the calling thread and those it starts, processes included, a mount namespace of their own: what they mount ends
+/// with them.
+///
+/// # Errors
+/// The kernel's, where it grants none.
+pub(crate) fn make_mounts_private() -> io::Result<()> {
+    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    // SAFETY: all strings live through the calls, which change this thread's namespace alone: it is private.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWNS))?;
+        check(libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()))
+    }
+}
+
 /// Makes `directory` read-only for the calling thread and those it starts, in a mount namespace of its own.
 ///
 /// # Errors
@@ -93,12 +107,11 @@ pub(crate) fn fork(child: impl FnOnce() -> u8) -> i32 {
 pub(crate) fn make_read_only(directory: &std::path::Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).expect("no zero in a path");
-    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    let none = std::ptr::null();
     let remount = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
-    // SAFETY: all strings live through the calls, which change this thread's namespace alone: it is private.
+    make_mounts_private()?;
+    // SAFETY: as above.
     unsafe {
-        check(libc::unshare(libc::CLONE_NEWNS))?;
-        check(libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()))?;
         check(libc::mount(path.as_ptr(), path.as_ptr(), none, libc::MS_BIND, none.cast()))?;
         check(libc::mount(none, path.as_ptr(), none, remount, none.cast()))
     }
