@@ -111,8 +111,9 @@ impl Ledger {
             (report.first_segment, report.last_segment) = (first.index(), first.index());
             if let Some(header) = &first.header {
                 account.beginning_known = true;
-                report.retired = header.previous_segment_id != 0;
-                account.expected = Some(if report.retired { first.first_number } else { 0 });
+                let expected = if run.begins_here { 0 } else { first.first_number };
+                account.expected = Some(expected);
+                report.retired = expected > 0;
                 report.recovers = header.recovers.map(Into::into);
             }
         }

@@ -23,6 +23,9 @@ const OPEN_MAX: usize = 16;
 pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) segments: Vec<Segment>,
+    /// Whether its first segment's file is there, readable or not: what is missing before the first block is damage
+    /// then, and not retention.
+    pub(super) begins_here: bool,
 }
 
 /// Where a block stands.
@@ -273,10 +276,14 @@ pub(super) fn runs_of(segments: Vec<Segment>) -> VecDeque<Run> {
     for segment in segments {
         let id = run_id(&segment, &named);
         let at = *by_id.entry(id).or_insert_with(|| {
-            runs.push(Run { id, segments: Vec::new() });
+            runs.push(Run { id, segments: Vec::new(), begins_here: false });
             runs.len() - 1
         });
         runs[at].segments.push(segment);
+    }
+    for run in &mut runs {
+        let header = run.segments.first().and_then(|first| first.header.as_ref());
+        run.begins_here = header.is_some_and(|header| header.previous_segment_id == 0);
     }
     runs.into()
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
 
 use super::block::{Loaded, Note};
-use super::files::{Depth, Inspected, LogFiles, not_a_log};
+use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::report::Severity;
@@ -167,25 +167,17 @@ impl Walk {
             return Err(not_a_log(&path, what));
         }
         for mut run in runs_of(segments) {
-            self.find_emptied(&run, &barren);
             let last = self.later.back_mut().or(self.run.as_mut());
             match last {
                 Some(last) if last.id == run.id || continues(last, &run)? => last.segments.append(&mut run.segments),
-                _ => self.later.push_back(run),
+                last => {
+                    let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
+                    find_beginning(&mut run, before, &barren, &mut self.ledger);
+                    self.later.push_back(run);
+                }
             }
         }
         Ok(())
-    }
-
-    /// Reports a file that holds nothing, though the first segment of `run` says that it held the run's beginning.
-    fn find_emptied(&mut self, run: &Run, barren: &BTreeMap<u64, PathBuf>) {
-        let Some(header) = run.segments.first().and_then(|first| first.header.as_ref()) else { return };
-        if header.previous_segment_id != 0
-            && let Some(path) = barren.get(&header.index.wrapping_sub(1))
-        {
-            let what = "holds no block, though the segment behind it says that it did".into();
-            self.ledger.report.find(Severity::Lost, path.clone(), None, what);
-        }
     }
 
     fn next_run(&mut self) -> bool {
@@ -336,6 +328,25 @@ fn continues(run: &Run, next: &Run) -> Result<bool> {
         end = Some(found.header);
     }
     Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
+}
+
+/// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
+/// the run has earlier blocks. `before` is the index of the segment before the run, 0 at the log's beginning.
+fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, ledger: &mut Ledger) {
+    let Some(first) = run.segments.first().filter(|first| first.header.is_some()) else { return };
+    if run.begins_here || first.first_number == 0 {
+        return;
+    }
+    let mut lowest = first.index();
+    while barren.contains_key(&lowest.wrapping_sub(1)) {
+        lowest -= 1;
+    }
+    // With a file for each index from the other run's last on, nothing can have been removed by retention.
+    run.begins_here = lowest < first.index() && lowest == before.wrapping_add(1);
+    if let Some(path) = barren.get(&lowest).filter(|_| !run.begins_here) {
+        let what = "holds no block, and the segment behind it says that some came before it".into();
+        ledger.report.find(Severity::Unconfirmed, path.clone(), None, what);
+    }
 }
 
 /// What to do about a block that is not there.

@@ -294,6 +294,35 @@ fn missing_first_segments_are_retired() {
 }
 
 #[test]
+fn an_emptied_first_segment_is_lost_where_retention_cannot_explain_it() {
+    for bytes in [0, 10, 4096] {
+        let mut run = three_segments();
+        run.segments[0].bytes = vec![0; bytes];
+        let report = check(&run, &[0, 1], Verdict::Lost);
+        assert_eq!((report.blocks.lost, report.runs[0].retired), (2, false));
+    }
+}
+
+#[test]
+fn an_emptied_segment_that_retention_may_explain_is_unconfirmed() {
+    let mut run = three_segments();
+    run.segments.remove(0);
+    run.segments[0].bytes.clear();
+    let report = check(&run, &[0, 1, 2, 3], Verdict::Unconfirmed);
+    assert!(report.runs[0].retired);
+    assert!(report.findings[0].what.contains("holds no block"), "{:?}", report.findings);
+}
+
+#[test]
+fn a_segment_that_failed_before_its_header_was_written_leaves_no_doubt() {
+    let mut run = TestRun::with_segment(1);
+    run.last().bytes.fill(0);
+    run.segment(2).block(Block::new().record(1, 0, "0")).close();
+    let report = check(&run, &[1, 2, 3, 4, 5], Verdict::Clean);
+    assert_eq!((report.prepared_files, report.runs[0].retired), (1, false));
+}
+
+#[test]
 fn a_missing_last_segment_is_unconfirmed() {
     let mut run = three_segments();
     run.segments.remove(2);
