@@ -99,6 +99,7 @@ pub(crate) enum RecordFault {
 
 impl RecordHeader {
     /// Takes the first record off `bytes`: its header, its payload, and what follows.
+    #[inline]
     pub(crate) fn split(bytes: &[u8]) -> Result<(RecordHeader, &[u8], &[u8]), RecordFault> {
         let Ok((header, rest)) = RecordHeader::read_from_prefix(bytes) else { return Err(RecordFault::Short) };
         if header.kind == 0 {

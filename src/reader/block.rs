@@ -9,7 +9,8 @@ use crate::format::{
 };
 
 use super::record::Producer;
-use super::scan::SegmentFile;
+use super::run::Place;
+use super::segment_file::{Chunk, SegmentFile};
 
 /// Records of one producer that stand together in a block. Its bytes are not taken apart yet.
 #[derive(Clone, Debug)]
@@ -59,6 +60,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// The shards' bytes.
+    #[inline]
     pub(super) fn payload(&self) -> &[u8] {
         &self.bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled]
     }
@@ -70,18 +72,42 @@ impl Loaded {
 
     /// Reads the block with `header` at `offset`, and returns whether it is intact.
     pub(super) fn read(&mut self, file: &SegmentFile, offset: u64, header: &BlockHeader) -> Result<bool> {
+        let bytes = self.prepare(header);
+        let wanted = bytes.len();
+        Ok(file.read_at(offset, bytes)? == wanted && self.check(offset, header, wanted))
+    }
+
+    /// As [`read`](Self::read), together with the blocks behind it if it is small.
+    pub(super) fn read_through(&mut self, chunk: &mut Chunk, place: &Place) -> Result<bool> {
+        let Place { file, offset, header, .. } = place;
+        let bytes = self.prepare(header);
+        let wanted = bytes.len();
+        if let Some(held) = chunk.get(file, *offset, wanted)? {
+            bytes.copy_from_slice(held);
+            if self.check(*offset, header, wanted) {
+                return Ok(true);
+            }
+        }
+        // What the chunk holds may be older than what the file does.
+        self.read(file, *offset, header)
+    }
+
+    /// Room for a block's header and shards.
+    fn prepare(&mut self, header: &BlockHeader) -> &mut [u8] {
         self.clear();
         // `decode` has bounded the length by the block's capacity, and that by 16 MiB.
         let wanted = BLOCK_HEADER_BYTES + header.valid.get() as usize;
         if self.bytes.len() < wanted {
             self.bytes.resize(wanted, 0);
         }
-        if file.read_at(offset, &mut self.bytes[..wanted])? < wanted {
-            return Ok(false);
-        }
-        self.filled = wanted;
-        let same = BlockHeader::decode(&self.bytes[..BLOCK_HEADER_BYTES], offset).as_ref() == Ok(header);
-        Ok(same && header.payload_is_intact(self.payload()))
+        &mut self.bytes[..wanted]
+    }
+
+    /// Whether the first `filled` bytes are the block with `header` at `offset`, and intact.
+    fn check(&mut self, offset: u64, header: &BlockHeader, filled: usize) -> bool {
+        self.filled = filled;
+        BlockHeader::decode(&self.bytes[..filled], offset).as_ref() == Ok(header)
+            && header.payload_is_intact(self.payload())
     }
 
     /// Takes an intact block apart. `known` gives the producer of a row, or of an id that has none.
@@ -185,7 +211,7 @@ impl Message {
 }
 
 /// The messages of one shard, one after the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Messages {
     sequence: u64,
     left: u32,

@@ -11,7 +11,8 @@ use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, He
 
 use super::block::{Loaded, Note};
 use super::record::Producer;
-use super::scan::{Cursor, Scanned, SegmentFile};
+use super::scan::{Cursor, Scanned};
+use super::segment_file::SegmentFile;
 
 /// A segment: a numbered file that holds blocks.
 #[derive(Clone, Debug)]
@@ -126,7 +127,7 @@ impl LogFiles {
 
     /// Opens the file at `path`, durable first if that was asked for.
     pub(super) fn open_file(&self, path: &Path) -> Result<SegmentFile> {
-        let file = SegmentFile::open(path)?;
+        let file = SegmentFile::open(path, !self.is_directory)?;
         if self.sync {
             file.sync()?;
         }

@@ -10,7 +10,7 @@ use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
-use super::scan::{Cursor, Scanned, SegmentFile};
+use super::scan::{Cursor, Scanned};
 
 /// Blocks of a segment that are read whole, in search of the device's note.
 const BLOCKS_READ: u64 = 2;
@@ -82,7 +82,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
             inspected => inspected?,
         };
         match inspected {
-            Inspected::Segment(segment) => info.segments.push(look(&segment)?),
+            Inspected::Segment(segment) => info.segments.push(look(&files, &segment)?),
             Inspected::Prepared => info.prepared_files.push(path),
             Inspected::Newer(what) | Inspected::Unreadable(what) => {
                 info.findings.push(Finding { severity: Severity::Unconfirmed, path, offset: None, what });
@@ -97,12 +97,12 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-fn look(segment: &Segment) -> Result<SegmentInfo> {
-    let file = SegmentFile::open(&segment.path)?;
+fn look(files: &LogFiles, segment: &Segment) -> Result<SegmentInfo> {
+    let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let mut info = SegmentInfo {
         path: segment.path.to_path_buf(),
-        file_bytes: std::fs::metadata(&segment.path).map_err(|source| Error::io("open", &segment.path, source))?.len(),
+        file_bytes: file.bytes()?,
         used_bytes: segment.first_offset,
         index: segment.index(),
         run: segment.run().map_or_else(|| RunId::unknown(segment.segment_id), RunId::from),

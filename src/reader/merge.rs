@@ -20,26 +20,22 @@ const IDLE_STREAMS_MAX: usize = 1024;
 /// Where a record lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
-    pub(super) message: Message,
     /// Whether a later record has been given out before it.
     pub(super) is_late: bool,
-    slot: usize,
     stream: usize,
 }
 
-/// Records of one producer in one block.
-#[derive(Debug)]
-struct Part {
-    slot: usize,
-    messages: Messages,
-}
-
+/// One producer's records.
 #[derive(Debug)]
 struct Stream {
     producer: Arc<Producer>,
-    parts: VecDeque<(usize, Shard)>,
-    part: Option<Part>,
+    /// The shard in hand: its slot, and what follows its head.
+    in_shard: bool,
+    slot: usize,
+    messages: Messages,
     head: Message,
+    /// The shards behind it, with their slots.
+    parts: VecDeque<(usize, Shard)>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +58,8 @@ pub(super) struct Merge {
     by_id: HashMap<u32, usize>,
     heap: BinaryHeap<Reverse<(Key, usize)>>,
     current: Option<usize>,
+    /// The smallest time in the heap.
+    rival_ns: u64,
     /// Whether the current stream's head has been given out.
     given: bool,
     /// The largest timestamp given out.
@@ -114,7 +112,7 @@ impl Merge {
         for shard in &shards {
             let stream = self.stream_of(&shard.producer);
             self.streams[stream].parts.push_back((slot, shard.clone()));
-            if self.streams[stream].part.is_none() && self.advance(stream) {
+            if !self.streams[stream].in_shard && self.advance_shard(stream) {
                 self.enqueue(stream);
             }
         }
@@ -127,37 +125,51 @@ impl Merge {
     #[inline]
     pub(super) fn next(&mut self, limit_ns: Option<u64>) -> Option<Ready> {
         self.settle_current();
-        let best = self.heap.peek().map(|Reverse((key, _))| *key);
-        let stream = match (self.current, best) {
-            (Some(current), None) => current,
-            (Some(current), Some(best)) if self.key(current) <= best => current,
-            (None, None) => return None,
-            (current, Some(_)) => {
-                let Reverse((_, stream)) = self.heap.pop()?;
-                if let Some(current) = current {
-                    self.enqueue(current);
-                }
-                self.current = Some(stream);
-                stream
+        match self.current {
+            Some(current)
+                if self.streams[current].head.timestamp_ns < limit_ns.unwrap_or(u64::MAX).min(self.rival_ns) =>
+            {
+                Some(self.give(current))
             }
-        };
-        let head = self.streams[stream].head;
-        if limit_ns.is_some_and(|limit| head.timestamp_ns >= limit) {
-            return None;
+            _ => self.choose(limit_ns),
         }
-        let slot = self.streams[stream].part.as_ref()?.slot;
-        self.given = true;
-        let is_late = head.timestamp_ns < self.last_ns;
-        self.last_ns = self.last_ns.max(head.timestamp_ns);
-        Some(Ready { message: head, is_late, slot, stream })
     }
 
-    /// The bytes and the producer of a record that [`next`](Self::next) gave last.
+    /// As [`next`](Self::next), where another stream may come first.
+    fn choose(&mut self, limit_ns: Option<u64>) -> Option<Ready> {
+        if let Some(current) = self.current {
+            let key = self.key(current);
+            if let Some(mut best) = self.heap.peek_mut()
+                && best.0.0 < key
+            {
+                // The current stream takes the best one's place: the heap is put right once.
+                let Reverse((_, stream)) = std::mem::replace(&mut *best, Reverse((key, current)));
+                self.current = Some(stream);
+            }
+        } else {
+            self.current = self.heap.pop().map(|Reverse((_, stream))| stream);
+        }
+        self.rival_ns = self.heap.peek().map_or(u64::MAX, |Reverse((key, _))| key.0);
+        let current = self.current?;
+        let ns = self.streams[current].head.timestamp_ns;
+        limit_ns.is_none_or(|limit| ns < limit).then(|| self.give(current))
+    }
+
     #[inline]
-    pub(super) fn resolve(&self, ready: &Ready) -> (&[u8], &Arc<Producer>) {
-        let payload = self.slots[ready.slot].block.payload();
-        let message = &ready.message;
-        (&payload[message.start..message.start + message.length], &self.streams[ready.stream].producer)
+    fn give(&mut self, stream: usize) -> Ready {
+        let ns = self.streams[stream].head.timestamp_ns;
+        self.given = true;
+        let is_late = ns < self.last_ns;
+        self.last_ns = self.last_ns.max(ns);
+        Ready { is_late, stream }
+    }
+
+    /// The bytes, the frame and the producer of the record that [`next`](Self::next) gave last.
+    #[inline]
+    pub(super) fn resolve(&self, ready: &Ready) -> (&[u8], &Message, &Arc<Producer>) {
+        let Stream { slot, head, producer, .. } = &self.streams[ready.stream];
+        let payload = self.slots[*slot].block.payload();
+        (&payload[head.start..head.start + head.length], head, producer)
     }
 
     /// Begins another run: times start anew.
@@ -184,27 +196,37 @@ impl Merge {
     /// Brings the stream's next message to its head.
     #[inline]
     fn advance(&mut self, stream: usize) -> bool {
-        let stream = &mut self.streams[stream];
+        let at = &mut self.streams[stream];
+        match at.messages.next(self.slots[at.slot].block.payload()) {
+            Some(message) => {
+                at.head = message;
+                true
+            }
+            None => self.advance_shard(stream),
+        }
+    }
+
+    /// Leaves the stream's shard, which has no more messages, for the next one that has.
+    fn advance_shard(&mut self, stream: usize) -> bool {
         loop {
-            if let Some(part) = &mut stream.part {
-                if let Some(message) = part.messages.next(self.slots[part.slot].block.payload()) {
-                    stream.head = message;
-                    return true;
-                }
-                self.skipped += part.messages.skipped;
-                self.unreadable += part.messages.unreadable;
-                let slot = part.slot;
-                stream.part = None;
-                let used = &mut self.slots[slot];
+            let at = &mut self.streams[stream];
+            if std::mem::take(&mut at.in_shard) {
+                self.skipped += at.messages.skipped;
+                self.unreadable += at.messages.unreadable;
+                let used = &mut self.slots[at.slot];
                 used.shards -= 1;
                 if used.shards == 0 {
                     self.bytes -= std::mem::take(&mut used.bytes);
-                    self.free.push(slot);
+                    self.free.push(at.slot);
                 }
             }
-            let Some((slot, shard)) = stream.parts.pop_front() else { return false };
-            stream.producer = Arc::clone(&shard.producer);
-            stream.part = Some(Part { slot, messages: Messages::of(&shard) });
+            let Some((slot, shard)) = at.parts.pop_front() else { return false };
+            (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
+            at.producer = shard.producer;
+            if let Some(message) = at.messages.next(self.slots[slot].block.payload()) {
+                at.head = message;
+                return true;
+            }
         }
     }
 
@@ -213,7 +235,9 @@ impl Merge {
     }
 
     fn enqueue(&mut self, stream: usize) {
-        self.heap.push(Reverse((self.key(stream), stream)));
+        let key = self.key(stream);
+        self.rival_ns = self.rival_ns.min(key.0);
+        self.heap.push(Reverse((key, stream)));
     }
 
     fn release(&mut self, slot: usize) {
@@ -223,8 +247,14 @@ impl Merge {
 
     fn stream_of(&mut self, producer: &Arc<Producer>) -> usize {
         *self.by_id.entry(producer.id).or_insert_with(|| {
-            let (parts, head) = (VecDeque::new(), Message::default());
-            self.streams.push(Stream { producer: Arc::clone(producer), parts, part: None, head });
+            self.streams.push(Stream {
+                producer: Arc::clone(producer),
+                in_shard: false,
+                slot: 0,
+                messages: Messages::default(),
+                head: Message::default(),
+                parts: VecDeque::new(),
+            });
             self.streams.len() - 1
         })
     }

@@ -1,10 +1,10 @@
 //! Reading a log: every record that the files still hold, in order, and the truth about those they do not.
 //!
-//! In the order of the work: `files` (which there are), `scan` (headers on the grid of one file), `run` (one run's
+//! In the order of the work: `files` (which there are), `segment_file` (one of them, open), `scan` (headers on the grid of one file), `run` (one run's
 //! blocks by number, planned ahead), `block` (one block in memory), `walk` (every good block once; damage stepped
 //! over), `ledger` with `testimony` (the account), `merge` (records by time). [`Reader`] hands out records,
-//! [`verify()`] checks that the account adds up, [`info()`] says what there is. Only `format` and `error` lie below:
-//! nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
+//! [`verify()`] checks that the account adds up, [`info()`] says what there is. Only `format`, `error` and `sys` lie
+//! below: nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
 //! allocated beyond bounds that are the reader's own.
 
 mod block;
@@ -16,6 +16,7 @@ mod record;
 mod report;
 mod run;
 mod scan;
+mod segment_file;
 mod testimony;
 mod verify;
 mod walk;
@@ -148,17 +149,17 @@ impl Reader {
                 None => return Ok(None),
             },
         };
+        let (message, frame, producer) = self.merge.resolve(&ready);
         let report = &mut self.walk.ledger.report;
         report.records += 1;
         report.late += u64::from(ready.is_late);
-        report.truncated += u64::from(ready.message.is_truncated());
-        let (message, producer) = self.merge.resolve(&ready);
+        report.truncated += u64::from(frame.is_truncated());
         Ok(Some(RecordRef {
             message,
-            timestamp_ns: ready.message.timestamp_ns,
-            sequence: ready.message.sequence,
-            level: ready.message.level,
-            flags: ready.message.flags,
+            timestamp_ns: frame.timestamp_ns,
+            sequence: frame.sequence,
+            level: frame.level,
+            flags: frame.flags,
             producer,
             run: &self.walk.context,
         }))

@@ -13,7 +13,8 @@ use crate::format::BlockHeader;
 
 use super::files::{LogFiles, Segment};
 use super::record::RunId;
-use super::scan::{Cursor, Debris, Found, Scanned, SegmentFile};
+use super::scan::{Cursor, Debris, Found, Scanned};
+use super::segment_file::SegmentFile;
 
 /// Segments of a run that are read side by side at most: each was left by a failure of the device.
 const OPEN_MAX: usize = 16;

@@ -4,52 +4,13 @@
 //! behind anything else the search goes on at the next grid position. What stands between two blocks is summed up as
 //! [`Debris`]. Payloads are not read here, and nothing is judged.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault};
+
+use super::segment_file::{READ_AHEAD_BYTES, SegmentFile};
 
 /// Bytes read at once, at most, while nothing is found and where blocks are small.
 const SEARCH_BYTES: usize = 256 << 10;
-
-/// An open file of a log.
-#[derive(Debug)]
-pub(super) struct SegmentFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl SegmentFile {
-    /// Opens the file at `path` for reading.
-    pub(super) fn open(path: &Path) -> Result<SegmentFile> {
-        let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-        Ok(SegmentFile { path: path.to_owned(), file })
-    }
-
-    /// Waits until what has been written to the file is durable.
-    pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))
-    }
-
-    /// Fills `buffer` from `offset` on, and returns how much the file had.
-    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let failed = |source| Error::Io { operation: "read", path: self.path.clone(), offset: Some(offset), source };
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(bytes) => filled += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Ok(filled)
-    }
-}
 
 /// A part of a file, read ahead.
 #[derive(Debug, Default)]
@@ -136,11 +97,13 @@ pub(super) struct Cursor {
     offset: u64,
     /// Bytes to read when the window ends: more each time while steps are short, a grid position while they are long.
     ahead: usize,
+    /// The kernel was asked to read up to here.
+    asked: u64,
 }
 
 impl Cursor {
     pub(super) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
-        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES }
+        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: offset }
     }
 
     /// Goes back (or on) to `offset`, and forgets what was read ahead.
@@ -157,6 +120,10 @@ impl Cursor {
         let end = self.offset.saturating_add(horizon);
         while self.offset < end {
             let offset = self.offset;
+            if offset + READ_AHEAD_BYTES > self.asked {
+                file.read_ahead(self.asked);
+                self.asked += READ_AHEAD_BYTES;
+            }
             self.offset += GRID_BYTES as u64;
             let bytes = self.window.grid(file, offset, &mut self.ahead)?;
             if bytes.is_empty() {

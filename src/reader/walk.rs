@@ -18,7 +18,8 @@ use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::report::Severity;
 use super::run::{Item, Place, Run, RunScan, runs_of};
-use super::scan::{Cursor, Scanned, SegmentFile};
+use super::scan::{Cursor, Scanned};
+use super::segment_file::Chunk;
 
 /// How far behind the last block a growing segment is searched: blocks complete out of order, and this is more than
 /// can be in flight by default (4 blocks of 1 MiB).
@@ -48,6 +49,7 @@ pub(super) struct Walk {
     run: Option<Run>,
     pub(super) context: RunContext,
     scan: RunScan,
+    chunk: Chunk,
     /// The runs behind it.
     later: VecDeque<Run>,
     /// Bytes of blocks to plan ahead.
@@ -68,6 +70,7 @@ impl Walk {
             run: None,
             context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
             scan: RunScan::default(),
+            chunk: Chunk::default(),
             later: VecDeque::new(),
             lookahead,
             may_grow,
@@ -169,7 +172,9 @@ impl Walk {
         for mut run in runs_of(segments) {
             let last = self.later.back_mut().or(self.run.as_mut());
             match last {
-                Some(last) if last.id == run.id || continues(last, &run)? => last.segments.append(&mut run.segments),
+                Some(last) if last.id == run.id || continues(&self.files, last, &run)? => {
+                    last.segments.append(&mut run.segments)
+                }
                 last => {
                     let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
                     find_beginning(&mut run, before, &barren, &mut self.ledger);
@@ -224,7 +229,7 @@ impl Walk {
         let mut error = None;
         let mut good = None;
         for place in std::iter::once(place).chain(twins) {
-            match loaded.read(&place.file, place.offset, &place.header) {
+            match loaded.read_through(&mut self.chunk, place) {
                 Ok(true) => {
                     good = Some(place.clone());
                     break;
@@ -316,12 +321,12 @@ impl Walk {
 
 /// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
 /// its blocks follow the last one there, which did not end the run.
-fn continues(run: &Run, next: &Run) -> Result<bool> {
+fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
     let (Some(last), Some(first)) = (run.segments.last(), next.segments.first()) else { return Ok(false) };
     if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
         return Ok(false);
     }
-    let file = SegmentFile::open(&last.path)?;
+    let file = files.open_file(&last.path)?;
     let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
     let mut end = None;
     while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {

@@ -1,7 +1,7 @@
 //! Files: opening for direct I/O, preallocation, directory sync, and what the system says of a file.
 //!
-//! No file is opened through a symbolic link, and every descriptor is closed on exec. What a file holds is not known
-//! here. Called by `device` and `segment`.
+//! No file is opened through a symbolic link, but one that a reader was given by name, and every descriptor is closed on
+//! exec. What a file holds is not known here. Called by `device`, `segment` and `reader`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -51,6 +51,22 @@ pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
 /// One `pwrite`: the bytes written may be fewer than those given.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(bytes, offset)
+}
+
+/// Opens a file for reading. A link in its place is followed only if `follow` says so; a pipe does not block.
+pub(crate) fn open_to_read(path: &Path, follow: bool) -> io::Result<File> {
+    let no_follow = if follow { 0 } else { libc::O_NOFOLLOW };
+    OpenOptions::new().read(true).custom_flags(no_follow | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)
+}
+
+/// One `pread`: the bytes read may be fewer than asked for; none at the file's end.
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(bytes, offset)
+}
+
+/// Has the kernel begin to read this part of `file` into its cache. A hint: nothing is lost if it does not.
+pub(crate) fn read_ahead(file: &File, offset: u64, bytes: u64) {
+    let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(bytes), rustix::fs::Advice::WillNeed);
 }
 
 /// Makes the names in a directory durable: those created, renamed and removed before this call.

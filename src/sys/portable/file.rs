@@ -55,6 +55,29 @@ pub(crate) fn is_deleted(_file: &File) -> bool {
     false
 }
 
+/// Opens a file for reading. (Links are told by the caller, from the directory's entries.)
+pub(crate) fn open_to_read(path: &Path, _follow: bool) -> io::Result<File> {
+    File::open(path)
+}
+
+/// One positioned read: the bytes read may be fewer than asked for; none at the file's end.
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, bytes, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, bytes, offset);
+    #[cfg(not(any(unix, windows)))]
+    {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read(bytes)
+    }
+}
+
+/// Has the system read this part of `file` ahead: it is left to its own judgement.
+pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
+
 /// Makes the names in a directory durable, where directories can be synced.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }

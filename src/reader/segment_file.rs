@@ -1,0 +1,123 @@
+//! One file of a log, open for reading: positioned reads that fill what they are given, and a small read-ahead.
+//!
+//! What the bytes mean is not known here.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// Bytes that the kernel is asked to read before they are wanted: what keeps several of a disk's requests under way.
+pub(super) const READ_AHEAD_BYTES: u64 = 8 << 20;
+
+/// Blocks up to this size are read several at once.
+const SMALL_BYTES: usize = 32 << 10;
+
+/// Bytes that are read at once then: they stay in a core's own cache until they have been checked.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// An open file of a log.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl SegmentFile {
+    /// Opens the file at `path`, through a symbolic link only if `follow` says so.
+    pub(super) fn open(path: &Path, follow: bool) -> Result<SegmentFile> {
+        let failed = |source| Error::io("open", path, source);
+        let file = sys::file::open_to_read(path, follow).map_err(failed)?;
+        Ok(SegmentFile { path: path.to_owned(), file })
+    }
+
+    /// The file's size, in bytes.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(|source| Error::io("examine", &self.path, source))?.len())
+    }
+
+    /// Waits until what has been written to the file is durable.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))
+    }
+
+    /// Asks the kernel to read [`READ_AHEAD_BYTES`] from `offset` on.
+    pub(super) fn read_ahead(&self, offset: u64) {
+        sys::file::read_ahead(&self.file, offset, READ_AHEAD_BYTES);
+    }
+
+    /// Fills `buffer` from `offset` on, and returns how much the file had.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match sys::file::read_at(&self.file, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(bytes) => filled += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let path = self.path.clone();
+                    return Err(Error::Io { operation: "read", path, offset: Some(offset), source });
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// Bytes of a file, read at once for several small blocks.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    file: Option<Arc<SegmentFile>>,
+    start: u64,
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Chunk {
+    /// `length` bytes of `file` at `offset`, if they are few, and there. They may be older than the file's are now.
+    pub(super) fn get(&mut self, file: &Arc<SegmentFile>, offset: u64, length: usize) -> Result<Option<&[u8]>> {
+        if length > SMALL_BYTES {
+            return Ok(None);
+        }
+        let is_this = self.file.as_ref().is_some_and(|held| Arc::ptr_eq(held, file));
+        let held = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        let held = held.filter(|at| is_this && at.saturating_add(length) <= self.filled);
+        let at = match held {
+            Some(at) => at,
+            None => {
+                (self.file, self.filled) = (None, 0);
+                self.bytes.resize(CHUNK_BYTES, 0);
+                self.filled = file.read_at(offset, &mut self.bytes)?;
+                (self.file, self.start) = (Some(Arc::clone(file)), offset);
+                0
+            }
+        };
+        Ok(self.bytes[..self.filled].get(at..at + length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_gives_what_the_file_has_at_any_place() {
+        let directory = crate::reader::test_log::directory();
+        let path = directory.path().join("bytes");
+        let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n / 7) as u8).collect();
+        std::fs::write(&path, &bytes).expect("write");
+        let file = Arc::new(SegmentFile::open(&path, false).expect("open"));
+        assert_eq!(file.bytes().expect("size"), 300_000);
+        let mut chunk = Chunk::default();
+        for (offset, length) in [(0, 100), (50, 4096), (130_000, 32 << 10), (100, 10), (299_990, 10), (131_072, 1)] {
+            let got = chunk.get(&file, offset as u64, length).expect("read");
+            assert_eq!(got, bytes.get(offset..offset + length), "{offset} {length}");
+        }
+        assert_eq!(chunk.get(&file, 299_990, 11).expect("read"), None, "behind the end");
+        assert_eq!(chunk.get(&file, 400_000, 1).expect("read"), None);
+        assert_eq!(chunk.get(&file, 0, SMALL_BYTES + 1).expect("read"), None, "not few");
+    }
+}
