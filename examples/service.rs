@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example service` prints what logging cost them, how the log was written, and how to read it.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
+
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;

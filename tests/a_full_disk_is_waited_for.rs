@@ -23,7 +23,7 @@ fn fill_and_resume(disk: &Path) {
     // All sizes are the defaults: this disk is smaller than what they ask for.
     let logger = Logger::open(Config::new(&path)).expect("a log");
     let (heard, states) = channel();
-    logger.on_state_change(move |state| drop(heard.send(state)));
+    logger.on_state_change(move |state| _ = heard.send(state));
     let producer = logger.producer().expect("a producer");
     let message = [b'x'; 1000];
     let mut accepted = 0_u64;

@@ -204,7 +204,7 @@ fn a_log_whose_directory_is_deleted_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
     logger.flush().expect("durable");
     let (heard, states) = std::sync::mpsc::channel();
-    logger.on_state_change(move |state| drop(heard.send(state)));
+    logger.on_state_change(move |state| _ = heard.send(state));
 
     std::fs::remove_dir_all(directory.path().join("log")).expect("ours to remove");
     assert_eq!(states.recv(), Ok(State::Failed));

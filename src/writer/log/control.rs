@@ -20,8 +20,8 @@ pub(super) const WALL_ANCHOR_NS: u64 = 1_000_000_000;
 /// How many notes wait for a block at the most.
 const NOTES_MAX: usize = 32;
 
-/// The longest note, in bytes: the smallest block holds it.
-const NOTE_BYTES_MAX: usize = 1024;
+/// The longest note, in characters: the smallest block holds it, whatever they are.
+const NOTE_CHARS_MAX: usize = 512;
 
 impl LogWriter {
     pub(super) fn append_wall_anchor(&mut self, block: &mut Block, now_ns: u64) {
@@ -43,7 +43,7 @@ impl LogWriter {
     pub(super) fn append_notes(&mut self, block: &mut Block, now_ns: u64) {
         while let Some((code, text)) = self.notes.first() {
             let mut payload = Vec::new();
-            Status::encode(*code, &text[..text.floor_char_boundary(NOTE_BYTES_MAX)], &mut payload);
+            Status::encode(*code, &text.chars().take(NOTE_CHARS_MAX).collect::<String>(), &mut payload);
             if !block.append_control(self.control_sequence, RecordMeta::control(Kind::Status, now_ns), &payload) {
                 return;
             }
