@@ -38,11 +38,29 @@ fn write(token: u64, file: &Arc<File>, offset: u64, buffer: AlignedBuffer) -> Bl
 
 /// From now on the calling thread, and those it starts, get `errno` from the system call.
 fn forbid(system_call: libc::c_long, errno: i32) {
+    filter(system_call, None, errno);
+}
+
+/// The same for the entries to io_uring that hand over writes; those that only wait for their ends go on.
+fn forbid_submission(errno: i32) {
+    // The second argument is how many; this is the low half of it.
+    let to_submit =
+        std::mem::offset_of!(libc::seccomp_data, args) + 8 + if cfg!(target_endian = "big") { 4 } else { 0 };
+    filter(libc::SYS_io_uring_enter, Some(to_submit as u32), errno);
+}
+
+/// Installs a filter that answers a system call with `errno`; with `word` given, only if the word there is not zero.
+fn filter(system_call: libc::c_long, word: Option<u32>, errno: i32) {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let load = |at: u32| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at);
+    let equal = |to: u32| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, to);
+    // The system call's number is the first word of what the filter looks at; without a word given, so is the second
+    // one that it compares, with a number that no system call has.
     let mut program = [
-        // The system call's number is the first word of what the filter looks at.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        libc::sock_filter { jf: 1, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, system_call as u32) },
+        load(0),
+        libc::sock_filter { jf: 3, ..equal(system_call as u32) },
+        load(word.unwrap_or(0)),
+        libc::sock_filter { jt: 1, ..equal(if word.is_some() { 0 } else { u32::MAX }) },
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
     ];
@@ -122,6 +140,55 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
         assert_eq!(device.report().rung, Rung::Direct);
         assert!(device.report().reasons[0].contains("given up while running"), "{}", device.report());
         assert!(device.ring.is_none());
+    });
+}
+
+#[test]
+fn what_the_kernel_has_taken_is_still_awaited_after_a_step_down() {
+    on_a_thread(|| {
+        let directory = directory();
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+            return println!("not tested, no direct I/O here");
+        }
+        let Some(mut device) = device(4) else { return };
+        let (mut reader, writer) = pipe().unwrap();
+        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        device.submit(write(10, &file, 0, filled(PIPE_BYTES, 1)));
+        assert!(completions(&mut *device, 1)[0].result.is_ok());
+        device.submit(write(11, &file, 0, filled(8192, 2)));
+        forbid_submission(libc::EPERM);
+        assert_writes(&mut *device, directory.path(), "after");
+        assert_eq!(device.report().rung, Rung::Direct);
+        assert!(device.is_ring_busy());
+        // The disk goes on.
+        reader.read_exact(&mut vec![0; PIPE_BYTES]).unwrap();
+        let completion = completions(&mut *device, 1).remove(0);
+        assert_eq!(completion.token, 11);
+        assert!(completion.result.is_ok(), "{:?}", completion.result);
+        let mut rest = vec![0; 8192];
+        reader.read_exact(&mut rest).unwrap();
+        assert!(rest == filled(8192, 2)[..]);
+        device.reap(&mut Vec::new());
+        assert!(device.ring.is_none());
+    });
+}
+
+#[test]
+fn a_refusal_for_want_of_memory_that_does_not_pass_is_a_step_down() {
+    on_a_thread(|| {
+        let Some(mut device) = device(2) else { return };
+        let (mut reader, writer) = pipe().unwrap();
+        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        forbid_submission(libc::EAGAIN);
+        device.submit(write(1, &file, 0, filled(4096, 1)));
+        assert_eq!(device.pushed.len(), 1);
+        assert_eq!(device.report().rung, Rung::IoUring);
+        // It does not pass here, so that the device steps down, and the pipe is no file for rung 2.
+        let completion = completions(&mut *device, 1).remove(0);
+        assert_eq!(device.report().rung, Rung::Direct);
+        assert_eq!(completion.result.unwrap_err().raw_os_error(), Some(libc::ESPIPE));
+        drop((device, file));
+        assert_eq!(reader.read(&mut [0; 16]).unwrap(), 0);
     });
 }
 
