@@ -4,11 +4,14 @@
 //! same bytes, into a fresh segment; the two are then read side by side, and what stands twice is offered as one
 //! block with twins. The plan of what comes next gives the smallest timestamp still to come: that is what lets
 //! records be merged without loading everything.
+//!
+//! A segment that is open can be read to its end, whatever becomes of its name meanwhile. One that was removed before its
+//! turn came is passed over here; the walk accounts for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::BlockHeader;
 
 use super::files::{LogFiles, Segment};
@@ -205,8 +208,12 @@ impl RunScan {
                 && smallest.is_none_or(|number| number >= segment.first_number)
             {
                 self.next += 1;
-                let file = Arc::new(files.open_file(&segment.path)?);
-                self.open.push(Open::new(self.next - 1, segment, file));
+                match files.open_file(&segment.path) {
+                    Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file))),
+                    // Removed since it was listed: it never starts, see `Walk::account_for_removed`.
+                    Err(error) if is_not_found(&error) => {}
+                    Err(error) => return Err(error),
+                }
                 continue;
             }
             let Some(smallest) = smallest else { return Ok(false) };
@@ -257,6 +264,11 @@ impl Open {
     fn place(&self, found: &Found) -> Place {
         Place { segment: self.segment, file: Arc::clone(&self.file), offset: found.offset, header: found.header }
     }
+}
+
+/// Whether the file is not there (any more).
+pub(super) fn is_not_found(error: &Error) -> bool {
+    error.io_error().is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Sorts segments into runs, and the runs into their order.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
 
 use super::block::{Loaded, Note};
@@ -17,7 +17,7 @@ use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::report::Severity;
-use super::run::{Item, Place, Run, RunScan, runs_of};
+use super::run::{Item, Place, Run, RunScan, is_not_found, runs_of};
 use super::scan::{Cursor, Scanned};
 use super::segment_file::Chunk;
 
@@ -100,10 +100,12 @@ impl Walk {
             self.scan.fill(&self.files, run, self.lookahead, horizon)?;
             match self.scan.front() {
                 None if grows => {
+                    self.account_for_removed(usize::MAX);
                     self.ledger.settle(&[], self.scan.trailing());
                     return Ok(Step::EndOfNow);
                 }
                 None => {
+                    self.account_for_removed(usize::MAX);
                     self.ledger.finish_run();
                     self.run = None;
                     return Ok(Step::RunEnd);
@@ -139,9 +141,7 @@ impl Walk {
             let depth = if self.following && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
             let inspected = match self.files.inspect(number, &path, depth) {
                 // Removed by retention since it was listed.
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && number > 0 => {
-                    continue;
-                }
+                Err(error) if is_not_found(&error) && number > 0 => continue,
                 inspected => inspected?,
             };
             match inspected {
@@ -194,10 +194,28 @@ impl Walk {
         true
     }
 
+    /// Accounts for the run's segments before the `next`th that were removed before they could be opened, also where they
+    /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
+    fn account_for_removed(&mut self, next: usize) {
+        let Some(run) = &self.run else { return };
+        let begun = self.ledger.segments_begun();
+        let gone = run.segments.get(begun..next.min(run.segments.len())).unwrap_or_default();
+        gone.iter().for_each(|segment| self.ledger.segment_removed(segment));
+        if gone.is_empty()
+            && let Some(previous) = next.checked_sub(1).and_then(|previous| run.segments.get(previous))
+            && let Some(header) = run.segments.get(next).and_then(|segment| segment.header.as_ref())
+            && header.previous_segment_id != previous.segment_id
+            && matches!(previous.path.try_exists(), Ok(false))
+        {
+            self.ledger.segments_removed_behind(previous);
+        }
+    }
+
     /// Takes the beginning or the end of a segment off the plan.
     fn boundary(&mut self, loaded: &mut Loaded) -> Result<()> {
         match self.scan.take() {
             Some(Item::Start { segment, file }) => {
+                self.account_for_removed(segment);
                 let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
                 let mut block_0 = None;
                 if let Some(header) = &info.block_0
@@ -326,7 +344,11 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
     if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
         return Ok(false);
     }
-    let file = files.open_file(&last.path)?;
+    let file = match files.open_file(&last.path) {
+        // Removed since it was listed.
+        Err(error) if is_not_found(&error) => return Ok(false),
+        file => file?,
+    };
     let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
     let mut end = None;
     while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {

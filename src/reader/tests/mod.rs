@@ -6,6 +6,7 @@ mod growth;
 mod hostile;
 mod order;
 mod refusal;
+mod removal;
 
 use super::test_log::{Block, TestRun, directory};
 use super::*;
