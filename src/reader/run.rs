@@ -86,6 +86,15 @@ struct Open {
     taken: u64,
 }
 
+/// What the end of a run's last segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// All of it is there.
+    Ended,
+    /// Blocks may still come: look this far behind the last one, and do not end the segment.
+    Growing { horizon: u64 },
+}
+
 /// The plan of one run.
 #[derive(Debug, Default)]
 pub(super) struct RunScan {
@@ -103,17 +112,9 @@ pub(super) struct RunScan {
 
 impl RunScan {
     /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
-    ///
-    /// `tail_horizon`: the last segment may still grow; look this far behind its last block, and do not end it.
-    pub(super) fn fill(
-        &mut self,
-        files: &LogFiles,
-        run: &Run,
-        lookahead: u64,
-        tail_horizon: Option<u64>,
-    ) -> Result<()> {
+    pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, tail: Tail) -> Result<()> {
         while self.plan.is_empty() || self.planned_bytes < lookahead {
-            if !self.plan_one(files, run, tail_horizon)? {
+            if !self.plan_one(files, run, tail)? {
                 break;
             }
         }
@@ -172,12 +173,17 @@ impl RunScan {
         }
     }
 
+    /// Makes durable what has been written to the segments that are being read.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.open.iter().try_for_each(|open| open.file.sync())
+    }
+
     /// What stands behind the last block of the segment that may still grow.
     pub(super) fn trailing(&self) -> Option<(usize, Debris)> {
         self.open.iter().rev().find(|open| open.done).map(|open| (open.segment, open.trailing))
     }
 
-    fn plan_one(&mut self, files: &LogFiles, run: &Run, tail_horizon: Option<u64>) -> Result<bool> {
+    fn plan_one(&mut self, files: &LogFiles, run: &Run, tail: Tail) -> Result<bool> {
         loop {
             if let Some(open) = self.open.iter_mut().find(|open| !open.start_planned) {
                 open.start_planned = true;
@@ -189,12 +195,15 @@ impl RunScan {
                 if open.peeked.is_some() || open.done {
                     continue;
                 }
-                let tail = tail_horizon.filter(|_| open.segment + 1 == run.segments.len());
-                match open.cursor.next(&open.file, tail.unwrap_or(u64::MAX))? {
+                let horizon = match tail {
+                    Tail::Growing { horizon } if open.segment + 1 == run.segments.len() => Some(horizon),
+                    _ => None,
+                };
+                match open.cursor.next(&open.file, horizon.unwrap_or(u64::MAX))? {
                     Scanned::Block(found) => open.peeked = Some(found),
                     Scanned::End(debris) => {
                         (open.done, open.trailing) = (true, debris);
-                        if tail.is_none() {
+                        if horizon.is_none() {
                             let item = Item::End { segment: open.segment, debris };
                             self.push(item);
                             return Ok(true);

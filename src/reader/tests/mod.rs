@@ -4,6 +4,7 @@ mod damage;
 mod every_bit;
 mod growth;
 mod hostile;
+mod model;
 mod order;
 mod refusal;
 mod removal;
