@@ -46,6 +46,23 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
+    /// A limit on the size of files must leave room for a header and a block: else a block would wait for a segment that
+    /// cannot be.
+    fn fit(&self, file_bytes_max: Option<u64>) -> Result<()> {
+        let needed = (self.block as u64 + 16 * GRID_BYTES as u64).min(self.max);
+        match file_bytes_max {
+            Some(limit) if limit < needed => Err(Error::InvalidConfig {
+                setting: "block_bytes",
+                value: self.block.to_string(),
+                remedy: format!(
+                    "the process may write files of {limit} bytes at most (ulimit -f), and a segment needs {needed}; use \
+                     smaller blocks, or raise the limit"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// However full the disk: room for a header and two blocks.
     fn min(&self) -> u64 {
         let blocks = 2 * self.block as u64 + 16 * GRID_BYTES as u64;
@@ -106,8 +123,10 @@ impl Segments {
     /// Begins a run in the segment that follows the last one of the directory.
     ///
     /// # Errors
-    /// [`Error::Io`] where no file can be made.
+    /// [`Error::Io`] where no file can be made; [`Error::InvalidConfig`] where the process may not write files as large.
     pub(crate) fn begin(directory: &Directory, direct: bool, sizes: Sizes) -> Result<Segments> {
+        let file_bytes_max = sys::file::file_size_limit();
+        sizes.fit(file_bytes_max)?;
         let log = directory.log_id().map_or_else(|| random_bytes().map(LogId), Ok)?;
         let run = RunId(random_bytes()?);
         let preparer = Preparer::start(directory.path(), direct)
@@ -128,7 +147,7 @@ impl Segments {
             leave: false,
             left: VecDeque::new(),
             preparer,
-            file_bytes_max: sys::file::file_size_limit(),
+            file_bytes_max,
             complaints,
         })
     }
