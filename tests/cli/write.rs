@@ -1,7 +1,7 @@
 //! `diolog write`.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use crate::process::{Place, diolog, messages, run, status, stderr};
@@ -63,7 +63,7 @@ fn the_summary_counts_what_is_durable_and_can_be_left_out() {
     let output = run(["write", log], b"first\nsecond\n");
     let summary = stderr(&output);
     assert!(summary.starts_with("diolog: 2 records, 11 B, in "), "{summary}");
-    assert!(summary.contains("all durable in "), "{summary}");
+    assert!(summary.contains(", all durable; "), "{summary}");
     assert_eq!(stderr(&run(["write", "--quiet", log], b"third\n")), "");
 }
 
@@ -180,4 +180,40 @@ fn ctrl_c_keeps_what_was_read() {
     assert!(stderr(&output).contains("3 records"), "{}", stderr(&output));
     drop(stdin);
     assert_eq!(messages(&place), b"one\ntwo\nbegun\n");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_limit_on_the_size_of_files_that_no_block_fits_is_refused() {
+    let place = Place::new();
+    // A process over the limit is killed by a signal, unless it ignores that.
+    let script = "ulimit -f 64; exec \"$0\" write \"$1\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_diolog")]).arg(place.log()).env_remove("DIOLOG_LEVEL");
+    let output = shell.output().expect("a shell");
+    assert_eq!(status(&output), 64, "{}", stderr(&output));
+    assert!(stderr(&output).contains("ulimit -f"), "{}", stderr(&output));
+    assert!(!place.log().exists());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_any_more_says_so_at_once_and_what_is_missing_at_the_end() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"one\n").expect("written");
+    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"one\n") {}
+    fs::remove_dir_all(log).expect("removed");
+    stdin.write_all(b"two\n").expect("written");
+    let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    errors.read_line(&mut said).expect("a line");
+    assert!(said.contains("cannot be written"), "{said}");
+    drop(stdin);
+    errors.read_to_string(&mut said).expect("the rest");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 2, "{said}");
+    assert!(said.contains("not confirmed durable") && !said.contains("all durable"), "{said}");
 }

@@ -33,30 +33,12 @@ pub(crate) enum Command {
     /// Print the last records, and go on with those to come
     Tail(Tail),
     /// Show the segments, the runs, and what the log was opened with
-    Info(Inspect),
+    Info(Info),
     /// Recompute from the files what was kept and what was lost
-    Verify(Inspect),
+    Verify(Verify),
     /// Measure this machine, each figure beside its baseline
     #[command(subcommand)]
     Bench(Bench),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Bench {
-    /// What an append costs the calling thread, beside reading the clock only
-    Append(Measure),
-    /// How many records a second become durable, beside a bare ring into the same disk
-    Sustained(Measure),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Measure {
-    /// A directory on the disk to be measured; what is written there is removed at the end
-    #[arg(value_name = "DIR", default_value = ".")]
-    pub(crate) directory: PathBuf,
-    /// About how long it takes; longer is more certain
-    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    pub(crate) seconds: u32,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +92,9 @@ pub(crate) struct Cat {
     /// How a record is printed
     #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
+    /// Have the file system make everything durable first, so that nothing printed can be lost to a power cut
+    #[arg(long)]
+    pub(crate) durable: bool,
 }
 
 #[derive(Debug, Args)]
@@ -123,16 +108,50 @@ pub(crate) struct Tail {
     /// Go on with the records to come, until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// Have the file system make everything durable first, so that nothing printed can be lost to a power cut
+    #[arg(long)]
+    pub(crate) durable: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Inspect {
+pub(crate) struct Verify {
     /// The log's directory, or one of its segment files
     #[arg(value_name = "DIR|FILE")]
     pub(crate) path: PathBuf,
     /// How the findings are printed
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
+    /// Have the file system make everything durable first, so that nothing proved can be lost to a power cut
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// How the findings are printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// What an append costs the calling thread, beside reading the clock only
+    Append(Measure),
+    /// How many records a second become durable, beside a bare ring into the same disk
+    Sustained(Measure),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Measure {
+    /// A directory on the disk to be measured; what is written there is removed at the end
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// About how long it takes; longer is more certain
+    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

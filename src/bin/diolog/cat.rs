@@ -1,6 +1,6 @@
 //! `diolog cat`: the records in order of time, and on standard error what is missing.
 
-use diolog::Reader;
+use diolog::ReadOptions;
 
 use crate::args::{Cat, RecordFormat};
 use crate::damage::{self, Trouble};
@@ -15,7 +15,7 @@ const PROGRESS_RECORDS: u64 = 1 << 14;
 
 /// Prints all records. The exit status says what the reader came across.
 pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
-    let mut reader = Reader::open(&arguments.path)?;
+    let mut reader = ReadOptions::new().durable(arguments.durable).open(&arguments.path)?;
     let on_terminal = stdout_is_terminal();
     let mut printer = Printer::new(match arguments.format {
         RecordFormat::Text => Form::text(on_terminal, stdout_has_colours()),

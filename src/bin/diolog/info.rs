@@ -7,7 +7,7 @@ use std::time::Duration;
 use diolog::{LogInfo, SegmentInfo};
 use serde_json::{Value, json};
 
-use crate::args::{Inspect, ReportFormat};
+use crate::args::{Info, ReportFormat};
 use crate::exit::{Failure, Status};
 use crate::output::{Output, stdout_is_terminal};
 use crate::table::{Side, Table};
@@ -15,7 +15,7 @@ use crate::units::{self, count, counted};
 use crate::when::When;
 
 /// Prints what there is.
-pub(crate) fn run(arguments: &Inspect) -> Result<Status, Failure> {
+pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     let info = diolog::info(&arguments.path)?;
     let mut output = Output::new();
     match arguments.format {

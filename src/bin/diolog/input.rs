@@ -1,6 +1,8 @@
 //! Standard input read ahead by a thread of its own, so that a signal is heard while no input comes.
 
 use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +32,9 @@ pub(crate) enum Event {
 pub(crate) struct Input {
     events: Receiver<Event>,
     spent: Sender<Vec<u8>>,
+    /// Set by the signal.
+    stop: Arc<AtomicBool>,
+    /// Whether [`Event::Stop`] has been given.
     stopped: bool,
 }
 
@@ -42,12 +47,17 @@ impl Input {
             // The receiver is at hand.
             let _ = spent.send(vec![0; CHUNK_BYTES]);
         }
+        let stop = Arc::new(AtomicBool::new(false));
         crate::signals::on_stop({
-            let send = send.clone();
-            move || drop(send.send(Event::Stop))
+            let (send, stop) = (send.clone(), Arc::clone(&stop));
+            move || {
+                stop.store(true, Ordering::Relaxed);
+                // Nobody listens any more where the end has come already.
+                let _ = send.send(Event::Stop);
+            }
         })?;
         thread::Builder::new().name("diolog-input".into()).spawn(move || read(&send, &recycled))?;
-        Ok(Input { events, spent, stopped: false })
+        Ok(Input { events, spent, stop, stopped: false })
     }
 
     /// The next event; after [`Event::Stop`], what had been read by then and [`Event::End`].
@@ -58,6 +68,11 @@ impl Input {
         let event = self.events.recv().unwrap_or(Event::End);
         self.stopped = matches!(event, Event::Stop);
         event
+    }
+
+    /// Whether a signal has come, also one that nobody has seen as an event yet.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Gives a chunk's buffer back, to be filled again, unless the end is near.

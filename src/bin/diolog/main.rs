@@ -20,6 +20,7 @@ mod table;
 mod tail;
 mod units;
 mod verify;
+mod watch;
 mod when;
 mod write;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use diolog::Reader;
+use diolog::ReadOptions;
 
 use crate::args::Tail;
 use crate::damage::{self, Trouble};
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Prints the last records, and goes on if that is wanted, until Ctrl-C.
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
-    let mut reader = Reader::open(&arguments.path)?;
+    let mut reader = ReadOptions::new().durable(arguments.durable).open(&arguments.path)?;
     let stopped = Arc::new(AtomicBool::new(false));
     if arguments.follow {
         stop_on_signal(&stopped)?;

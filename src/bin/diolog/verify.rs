@@ -6,7 +6,7 @@ use std::path::Path;
 use diolog::{BlockCounts, Finding, ProducerReport, ReadOptions, Report, RunReport, Severity, Verification};
 use serde_json::{Value, json};
 
-use crate::args::{Inspect, ReportFormat};
+use crate::args::{ReportFormat, Verify};
 use crate::exit::{Failure, Status};
 use crate::output::Output;
 use crate::progress::{Progress, log_bytes};
@@ -14,10 +14,11 @@ use crate::table::{Side, Table};
 use crate::units::{self, count, counted};
 
 /// Examines the log, and says what it found. The exit status is the verdict.
-pub(crate) fn run(arguments: &Inspect) -> Result<Status, Failure> {
+pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     let mut progress = Progress::new("verifying", log_bytes(&arguments.path));
     let watch = |report: &Report| progress.at(report.bytes);
-    let Verification { verdict, report, .. } = ReadOptions::new().verify_watched(&arguments.path, watch)?;
+    let options = ReadOptions::new().durable(arguments.durable);
+    let Verification { verdict, report, .. } = options.verify_watched(&arguments.path, watch)?;
     drop(progress);
     let mut output = Output::new();
     match arguments.format {

@@ -1,5 +1,6 @@
 //! `diolog write`: standard input into a log, a record for each line, without losing any.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
@@ -10,6 +11,7 @@ use crate::input::{Event, Input};
 use crate::lines::{InputLine, Lines};
 use crate::output::say;
 use crate::units;
+use crate::watch::Watch;
 
 /// The longest line where nothing is said: longer than a stack trace, shorter than a dump.
 const LINE_BYTES: usize = 1 << 20;
@@ -29,6 +31,9 @@ const HEADERS_BYTES: usize = 1 << 10;
 /// Lines that are named when they are cut; the others are only counted.
 const CUT_NAMED: u64 = 5;
 
+/// While the last lines are on their way to the disk, Ctrl-C is looked for so often.
+const FLUSH_TURN: Duration = Duration::from_millis(200);
+
 /// What came of the lines.
 #[derive(Default)]
 struct Tally {
@@ -43,10 +48,10 @@ struct Tally {
 /// Logs standard input until it ends, or until Ctrl-C.
 pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let logger = Logger::open(config(arguments)?)?;
+    let watch = Watch::start(&logger).map_err(cannot_start)?;
     let producer = logger.producer_named("stdin")?;
     let started = Instant::now();
-    let mut input = Input::start()
-        .map_err(|error| Failure { message: format!("cannot start: {error}"), status: Status::Unusable })?;
+    let mut input = Input::start().map_err(cannot_start)?;
     let kept_max = producer.message_bytes_max();
     let mut writing = Writing { producer, level: arguments.level, kept_max, tally: Tally::default() };
     let mut lines = Lines::new(kept_max);
@@ -69,15 +74,35 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     lines.end(|line| writing.log(&line));
     let Writing { producer, tally, .. } = writing;
     drop(producer);
-    // Waits for a slow disk as long as it takes; closing has a deadline, and says what went wrong.
-    let _ = logger.flush();
+    // A slow disk is waited for as long as it takes, or until Ctrl-C; closing has a deadline, and says what went wrong.
+    while let Err(diolog::Error::FlushTimeout { .. }) = logger.flush_within(FLUSH_TURN) {
+        if input.is_stopped() {
+            status = Status::Interrupted;
+            break;
+        }
+    }
+    drop(watch);
     let closed = logger.close();
+    tell_losses(&tally, arguments.level);
     if !arguments.quiet {
-        summarise(&logger, &tally, started.elapsed(), arguments);
+        let durable = if closed.is_ok() { ", all durable" } else { "" };
+        say(format_args!(
+            "{}, {}, in {}{}{durable}; {}, {}",
+            units::counted(tally.records, "record"),
+            units::bytes(tally.bytes),
+            units::duration(started.elapsed()),
+            speed(&tally, started.elapsed()),
+            arguments.directory.display(),
+            logger.stats().rung,
+        ));
     }
     closed?;
     let lost = if tally.cut > 0 || tally.lost > 0 { Status::Lost } else { Status::Clean };
     Ok(status.max(lost))
+}
+
+fn cannot_start(error: io::Error) -> Failure {
+    Failure { message: format!("cannot start a thread: {error}"), status: Status::Unusable }
 }
 
 /// The producer and what came of its lines.
@@ -122,8 +147,8 @@ impl Writing {
     }
 }
 
-fn summarise(logger: &Logger, tally: &Tally, elapsed: Duration, arguments: &Write) {
-    let stats = logger.stats();
+/// Says which lines are not in the log, or not whole.
+fn tell_losses(tally: &Tally, level: Level) {
     if tally.cut > CUT_NAMED {
         say(format_args!(
             "{} were cut, the first {CUT_NAMED} of which are named above",
@@ -132,23 +157,12 @@ fn summarise(logger: &Logger, tally: &Tally, elapsed: Duration, arguments: &Writ
     }
     if tally.filtered > 0 {
         let lines = units::counted(tally.filtered, "line");
-        say(format_args!("{lines} not logged: DIOLOG_LEVEL asks for records graver than {}", arguments.level));
+        say(format_args!("{lines} not logged: DIOLOG_LEVEL asks for records graver than {level}"));
     }
     if tally.lost > 0 {
         let lines = units::counted(tally.lost, "line");
         say(format_args!("{lines} not logged, from line {} on: the device had failed", tally.first_lost));
     }
-    let all =
-        if stats.durable_records >= tally.records { "all".to_owned() } else { units::count(stats.durable_records) };
-    say(format_args!(
-        "{}, {}, in {}{}; {all} durable in {}, {}",
-        units::counted(tally.records, "record"),
-        units::bytes(tally.bytes),
-        units::duration(elapsed),
-        speed(tally, elapsed),
-        arguments.directory.display(),
-        stats.rung,
-    ));
 }
 
 /// " (2.7 M/s, 240 MiB/s)", where there was enough to tell.

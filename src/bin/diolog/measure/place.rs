@@ -31,12 +31,12 @@ impl Cores {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn allowed_cpus() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(diolog_portable))))]
 fn allowed_cpus() -> Vec<usize> {
     Vec::new()
 }
