@@ -17,6 +17,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::format::GRID_BYTES;
 use crate::sys::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
@@ -31,13 +32,16 @@ pub struct AlignedBuffer {
     layout: Layout,
     length: usize,
     index: u16,
+    identity: u64,
 }
+
+/// The identity of the next buffer.
+static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(0);
 
 impl AlignedBuffer {
     /// A buffer of `length` zero bytes, aligned to 4096, with every page touched.
     ///
-    /// `index` is the creator's number for it, by which a device finds what it has registered with the kernel; it
-    /// must differ from that of every other buffer given to the same device.
+    /// `index` is the creator's number for it.
     ///
     /// # Errors
     /// `OutOfMemory` if the allocator has no memory; `InvalidInput` if `length` is zero or no size for an allocation.
@@ -60,12 +64,20 @@ impl AlignedBuffer {
         // SAFETY: the allocation has at least `length` bytes and is ours alone. Writing them also faults in their pages,
         // so that no append and no write waits for one.
         unsafe { memory.as_ptr().write_bytes(0, length) };
-        Ok(AlignedBuffer { memory, layout, length, index })
+        // Only a number of its own is needed, in no order with anything else.
+        let identity = NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed);
+        Ok(AlignedBuffer { memory, layout, length, index, identity })
     }
 
     /// The creator's number for it.
     pub fn index(&self) -> u16 {
         self.index
+    }
+
+    /// A number that no other buffer of this process has or had. (An address can come again, with other pages behind
+    /// it than those that the kernel was told of.)
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
     }
 }
 

@@ -41,8 +41,8 @@ pub(super) struct Uring {
     /// `None` once the last block that it had has ended after a step down.
     ring: Option<Ring>,
     files: FileTable,
-    /// Address and length of each registered buffer, in the order of registration.
-    registered: Vec<(usize, usize)>,
+    /// The identities of the registered buffers, in the order of registration.
+    registered: Vec<u64>,
     /// The blocks that the kernel was, or is about to be, told of; a block's place is the number that it was told.
     in_flight: Vec<Option<InFlight>>,
     /// Places of the blocks that the kernel has not taken from the ring's queue, oldest first.
@@ -83,9 +83,10 @@ impl Uring {
     ) -> io::Result<Uring> {
         let in_flight_max = in_flight_max.max(1);
         let mut ring = Ring::new(in_flight_max as u32)?;
-        let mut registered: Vec<_> = buffers.iter().map(|buffer| (buffer.as_ptr().addr(), buffer.len())).collect();
-        if !registered.is_empty()
-            && let Err(error) = ring.register_buffers(&registered)
+        let mut registered: Vec<_> = buffers.iter().map(AlignedBuffer::identity).collect();
+        let memory: Vec<_> = buffers.iter().map(|buffer| (buffer.as_ptr().addr(), buffer.len())).collect();
+        if !memory.is_empty()
+            && let Err(error) = ring.register_buffers(&memory)
         {
             // Only slower: the kernel pins the memory for each write.
             report
@@ -120,7 +121,7 @@ impl Uring {
     fn push(&mut self, place: usize) {
         let (Some(ring), Some(block)) = (&mut self.ring, &self.in_flight[place]) else { return };
         let bytes = &block.write.bytes()[block.done..];
-        let whole = (block.write.buffer.as_ptr().addr(), block.write.buffer.len());
+        let identity = block.write.buffer.identity();
         let write = Write {
             id: place as u64,
             slot: block.slot,
@@ -128,7 +129,7 @@ impl Uring {
             memory: bytes.as_ptr(),
             length: bytes.len() as u32,
             offset: block.write.offset + block.done as u64,
-            buffer: self.registered.iter().position(|&buffer| buffer == whole).map(|index| index as u16),
+            buffer: self.registered.iter().position(|&registered| registered == identity).map(|index| index as u16),
         };
         // SAFETY: invariant 1: the block is in its place, with its buffer and its file.
         let queued = unsafe { ring.push(&write) };

@@ -125,6 +125,19 @@ impl LogFiles {
         self.settled.insert(path.to_owned());
     }
 
+    /// Whether files are made durable before they are read.
+    pub(super) fn syncs(&self) -> bool {
+        self.sync
+    }
+
+    /// Whether a logger has the log open. `None`: it cannot be told.
+    pub(super) fn are_in_use(&self) -> Option<bool> {
+        let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
+        // The parent of a bare file name is an empty path.
+        directory
+            .and_then(|it| crate::sys::lock::is_locked(if it.as_os_str().is_empty() { Path::new(".") } else { it }))
+    }
+
     /// Opens the file at `path`, durable first if that was asked for.
     pub(super) fn open_file(&self, path: &Path) -> Result<SegmentFile> {
         let file = SegmentFile::open(path, !self.is_directory)?;

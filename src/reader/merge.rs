@@ -14,8 +14,11 @@ use super::record::Producer;
 /// What decides between streams.
 type Key = (u64, u32);
 
-/// Streams kept for producers without records in memory, so that they need not be made again for each block.
+/// Streams kept although their producers have no record in memory, so that they need not be made again for each block.
 const IDLE_STREAMS_MAX: usize = 1024;
+
+/// Memory that a shard takes besides its bytes, if it is its producer's only one.
+const SHARD_OVERHEAD_BYTES: usize = size_of::<Shard>() + size_of::<(usize, Shard)>() + size_of::<Stream>();
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +58,7 @@ pub(super) struct Merge {
     /// Bytes of memory in slots that are in use.
     pub(super) bytes: usize,
     streams: Vec<Stream>,
+    free_streams: Vec<usize>,
     by_id: HashMap<u32, usize>,
     heap: BinaryHeap<Reverse<(Key, usize)>>,
     current: Option<usize>,
@@ -71,11 +75,6 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Whether no record is left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.current.is_none() && self.heap.is_empty()
-    }
-
     /// An empty block to load into: give it back with [`add`](Self::add) or [`keep`](Self::keep).
     pub(super) fn spare(&mut self) -> Loaded {
         match self.free.last() {
@@ -103,7 +102,7 @@ impl Merge {
             self.slots.push(Slot::default());
             self.slots.len() - 1
         });
-        let bytes = block.memory_bytes() + shards.capacity() * size_of::<Shard>();
+        let bytes = block.memory_bytes() + shards.len() * SHARD_OVERHEAD_BYTES;
         self.bytes += bytes;
         self.slots[slot] = Slot { block, shards: shards.len(), bytes };
         if shards.is_empty() {
@@ -176,6 +175,7 @@ impl Merge {
     pub(super) fn start_run(&mut self) {
         self.last_ns = 0;
         self.streams.clear();
+        self.free_streams.clear();
         self.by_id.clear();
     }
 
@@ -188,7 +188,7 @@ impl Merge {
                 && !self.advance(current)
             {
                 self.current = None;
-                self.forget_idle();
+                self.retire(current);
             }
         }
     }
@@ -246,24 +246,36 @@ impl Merge {
     }
 
     fn stream_of(&mut self, producer: &Arc<Producer>) -> usize {
-        *self.by_id.entry(producer.id).or_insert_with(|| {
-            self.streams.push(Stream {
-                producer: Arc::clone(producer),
-                in_shard: false,
-                slot: 0,
-                messages: Messages::default(),
-                head: Message::default(),
-                parts: VecDeque::new(),
-            });
-            self.streams.len() - 1
-        })
+        if let Some(&stream) = self.by_id.get(&producer.id) {
+            return stream;
+        }
+        let fresh = Stream {
+            producer: Arc::clone(producer),
+            in_shard: false,
+            slot: 0,
+            messages: Messages::default(),
+            head: Message::default(),
+            parts: VecDeque::new(),
+        };
+        let stream = match self.free_streams.pop() {
+            Some(stream) => {
+                self.streams[stream] = fresh;
+                stream
+            }
+            None => {
+                self.streams.push(fresh);
+                self.streams.len() - 1
+            }
+        };
+        self.by_id.insert(producer.id, stream);
+        stream
     }
 
-    /// Drops the streams of producers that may have ended, where no record is left.
-    fn forget_idle(&mut self) {
-        if self.streams.len() > IDLE_STREAMS_MAX && self.is_empty() {
-            self.streams.clear();
-            self.by_id.clear();
+    /// Lets go of a stream without records, if there are many: its producer may have ended.
+    fn retire(&mut self, stream: usize) {
+        if self.by_id.len() > IDLE_STREAMS_MAX {
+            self.by_id.remove(&self.streams[stream].producer.id);
+            self.free_streams.push(stream);
         }
     }
 }

@@ -103,7 +103,8 @@ enum Phase {
 /// An error is one of reading a file; the reader can go on behind it.
 ///
 /// A log can be read while it is written. `None` from [`next`](Iterator::next) means that there is nothing more now:
-/// asked again, the reader looks for what has been written since.
+/// asked again, the reader looks for what has been written since. A segment that retention removes meanwhile is read to
+/// its end if the reader has come to it; one that is gone before is named in the report, and the reader goes on behind.
 ///
 /// ```no_run
 /// let mut reader = diolog::Reader::open("/var/log/app/orders")?;

@@ -51,7 +51,7 @@ impl BlockCounts {
 pub enum Severity {
     /// Worth knowing; nothing is missing.
     Note,
-    /// Something is missing or cannot be confirmed, and a crash explains it.
+    /// Something is missing or cannot be confirmed, and a crash explains it, or retention while the log was read.
     Unconfirmed,
     /// Something that was durable is missing, or the files contradict themselves.
     Lost,

@@ -4,11 +4,14 @@
 //! same bytes, into a fresh segment; the two are then read side by side, and what stands twice is offered as one
 //! block with twins. The plan of what comes next gives the smallest timestamp still to come: that is what lets
 //! records be merged without loading everything.
+//!
+//! A segment that is open can be read to its end, whatever becomes of its name meanwhile. One that was removed before its
+//! turn came is passed over here; the walk accounts for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::BlockHeader;
 
 use super::files::{LogFiles, Segment};
@@ -83,6 +86,15 @@ struct Open {
     taken: u64,
 }
 
+/// What the end of a run's last segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// All of it is there.
+    Ended,
+    /// Blocks may still come: look this far behind the last one, and do not end the segment.
+    Growing { horizon: u64 },
+}
+
 /// The plan of one run.
 #[derive(Debug, Default)]
 pub(super) struct RunScan {
@@ -100,17 +112,9 @@ pub(super) struct RunScan {
 
 impl RunScan {
     /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
-    ///
-    /// `tail_horizon`: the last segment may still grow; look this far behind its last block, and do not end it.
-    pub(super) fn fill(
-        &mut self,
-        files: &LogFiles,
-        run: &Run,
-        lookahead: u64,
-        tail_horizon: Option<u64>,
-    ) -> Result<()> {
+    pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, tail: Tail) -> Result<()> {
         while self.plan.is_empty() || self.planned_bytes < lookahead {
-            if !self.plan_one(files, run, tail_horizon)? {
+            if !self.plan_one(files, run, tail)? {
                 break;
             }
         }
@@ -169,12 +173,17 @@ impl RunScan {
         }
     }
 
+    /// Makes durable what has been written to the segments that are being read.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.open.iter().try_for_each(|open| open.file.sync())
+    }
+
     /// What stands behind the last block of the segment that may still grow.
     pub(super) fn trailing(&self) -> Option<(usize, Debris)> {
         self.open.iter().rev().find(|open| open.done).map(|open| (open.segment, open.trailing))
     }
 
-    fn plan_one(&mut self, files: &LogFiles, run: &Run, tail_horizon: Option<u64>) -> Result<bool> {
+    fn plan_one(&mut self, files: &LogFiles, run: &Run, tail: Tail) -> Result<bool> {
         loop {
             if let Some(open) = self.open.iter_mut().find(|open| !open.start_planned) {
                 open.start_planned = true;
@@ -186,12 +195,15 @@ impl RunScan {
                 if open.peeked.is_some() || open.done {
                     continue;
                 }
-                let tail = tail_horizon.filter(|_| open.segment + 1 == run.segments.len());
-                match open.cursor.next(&open.file, tail.unwrap_or(u64::MAX))? {
+                let horizon = match tail {
+                    Tail::Growing { horizon } if open.segment + 1 == run.segments.len() => Some(horizon),
+                    _ => None,
+                };
+                match open.cursor.next(&open.file, horizon.unwrap_or(u64::MAX))? {
                     Scanned::Block(found) => open.peeked = Some(found),
                     Scanned::End(debris) => {
                         (open.done, open.trailing) = (true, debris);
-                        if tail.is_none() {
+                        if horizon.is_none() {
                             let item = Item::End { segment: open.segment, debris };
                             self.push(item);
                             return Ok(true);
@@ -205,8 +217,12 @@ impl RunScan {
                 && smallest.is_none_or(|number| number >= segment.first_number)
             {
                 self.next += 1;
-                let file = Arc::new(files.open_file(&segment.path)?);
-                self.open.push(Open::new(self.next - 1, segment, file));
+                match files.open_file(&segment.path) {
+                    Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file))),
+                    // Removed since it was listed: it never starts, see `Walk::account_for_removed`.
+                    Err(error) if is_not_found(&error) => {}
+                    Err(error) => return Err(error),
+                }
                 continue;
             }
             let Some(smallest) = smallest else { return Ok(false) };
@@ -257,6 +273,11 @@ impl Open {
     fn place(&self, found: &Found) -> Place {
         Place { segment: self.segment, file: Arc::clone(&self.file), offset: found.offset, header: found.header }
     }
+}
+
+/// Whether the file is not there (any more).
+pub(super) fn is_not_found(error: &Error) -> bool {
+    error.io_error().is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Sorts segments into runs, and the runs into their order.

@@ -112,7 +112,7 @@ impl Cursor {
         self.offset = offset;
     }
 
-    /// Looks for the next block, at most `horizon` bytes on.
+    /// Looks for the next block, at most `horizon` bytes on. Without a horizon, the kernel is asked to read ahead.
     ///
     /// After an error the position that could not be read is passed over.
     pub(super) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
@@ -120,7 +120,7 @@ impl Cursor {
         let end = self.offset.saturating_add(horizon);
         while self.offset < end {
             let offset = self.offset;
-            if offset + READ_AHEAD_BYTES > self.asked {
+            if offset.saturating_add(READ_AHEAD_BYTES) > self.asked && horizon == u64::MAX {
                 file.read_ahead(self.asked);
                 self.asked += READ_AHEAD_BYTES;
             }

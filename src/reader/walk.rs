@@ -9,25 +9,27 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
+use crate::error::Result;
+use crate::format::{BLOCK_BYTES_MAX, BlockFlags, IN_FLIGHT_UNKNOWN};
 
 use super::block::{Loaded, Note};
 use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::report::Severity;
-use super::run::{Item, Place, Run, RunScan, runs_of};
+use super::run::{Item, Place, Run, RunScan, Tail, is_not_found, runs_of};
 use super::scan::{Cursor, Scanned};
 use super::segment_file::Chunk;
 
-/// How far behind the last block a growing segment is searched: blocks complete out of order, and this is more than
-/// can be in flight by default (4 blocks of 1 MiB).
-const TAIL_HORIZON: u64 = 4 << 20;
+/// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
+/// this is twice what is in flight by default.
+const TAIL_BLOCKS: u64 = 8;
 
-/// A block in flight is durable within milliseconds: a gap at the end of a log is looked at this often, a
-/// millisecond apart, before it is taken for what a crash left.
-const SECOND_LOOKS: u32 = 20;
+/// How often a reader that reads for the first time looks again at a gap at the end of a log, a millisecond apart: a
+/// block in flight is durable within milliseconds, unless the disk is overloaded.
+const LOOKS_IN_USE: u32 = 1000;
+/// The same where it cannot be told whether the log is in use.
+const LOOKS_UNKNOWN: u32 = 20;
 
 /// What a step of the walk came to.
 #[derive(Debug)]
@@ -58,7 +60,13 @@ pub(super) struct Walk {
     may_grow: bool,
     /// Whether it did.
     following: bool,
-    second_looks: u32,
+    /// Whether a logger had the log open when it was last looked at: then the rest of its last segment is zeros, which
+    /// are not worth reading, and worth not caching where it will write.
+    in_use: bool,
+    /// How often a gap at the end has been looked at again.
+    looks: u32,
+    /// Whether it was looked at since no logger had the log open.
+    last_look: bool,
 }
 
 impl Walk {
@@ -75,8 +83,11 @@ impl Walk {
             lookahead,
             may_grow,
             following: false,
-            second_looks: SECOND_LOOKS,
+            in_use: false,
+            looks: 0,
+            last_look: false,
         };
+        walk.in_use = walk.files.are_in_use() == Some(true);
         walk.discover()?;
         Ok(walk)
     }
@@ -96,14 +107,20 @@ impl Walk {
             }
             let Some(run) = &self.run else { return Ok(Step::EndOfNow) };
             let grows = self.may_grow && self.later.is_empty();
-            let horizon = grows.then_some(if self.following { TAIL_HORIZON } else { u64::MAX });
-            self.scan.fill(&self.files, run, self.lookahead, horizon)?;
+            let tail = match grows {
+                false => Tail::Ended,
+                true if self.following || self.in_use => Tail::Growing { horizon: tail_horizon(run) },
+                true => Tail::Growing { horizon: u64::MAX },
+            };
+            self.scan.fill(&self.files, run, self.lookahead, tail)?;
             match self.scan.front() {
                 None if grows => {
+                    self.account_for_removed(usize::MAX);
                     self.ledger.settle(&[], self.scan.trailing());
                     return Ok(Step::EndOfNow);
                 }
                 None => {
+                    self.account_for_removed(usize::MAX);
                     self.ledger.finish_run();
                     self.run = None;
                     return Ok(Step::RunEnd);
@@ -115,14 +132,18 @@ impl Walk {
                 }
                 Some(_) => self.boundary(loaded)?,
             }
-            // The minimum of what is to come includes what follows the front.
         }
     }
 
     /// Comes back after [`Step::EndOfNow`]: what has been written since is found by the next step.
     pub(super) fn resume(&mut self) -> Result<()> {
         self.following = true;
+        self.last_look = false;
+        self.in_use = self.files.are_in_use() == Some(true);
         self.ledger.unsettle();
+        if self.files.syncs() {
+            self.scan.sync()?;
+        }
         self.scan.rewind();
         self.discover()
     }
@@ -139,9 +160,7 @@ impl Walk {
             let depth = if self.following && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
             let inspected = match self.files.inspect(number, &path, depth) {
                 // Removed by retention since it was listed.
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && number > 0 => {
-                    continue;
-                }
+                Err(error) if is_not_found(&error) && number > 0 => continue,
                 inspected => inspected?,
             };
             match inspected {
@@ -194,10 +213,28 @@ impl Walk {
         true
     }
 
+    /// Accounts for the run's segments before the `next`th that were removed before they could be opened, also where they
+    /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
+    fn account_for_removed(&mut self, next: usize) {
+        let Some(run) = &self.run else { return };
+        let begun = self.ledger.segments_begun();
+        let gone = run.segments.get(begun..next.min(run.segments.len())).unwrap_or_default();
+        gone.iter().for_each(|segment| self.ledger.segment_removed(segment));
+        if gone.is_empty()
+            && let Some(previous) = next.checked_sub(1).and_then(|previous| run.segments.get(previous))
+            && let Some(header) = run.segments.get(next).and_then(|segment| segment.header.as_ref())
+            && header.previous_segment_id != previous.segment_id
+            && matches!(previous.path.try_exists(), Ok(false))
+        {
+            self.ledger.segments_removed_behind(previous);
+        }
+    }
+
     /// Takes the beginning or the end of a segment off the plan.
     fn boundary(&mut self, loaded: &mut Loaded) -> Result<()> {
         match self.scan.take() {
             Some(Item::Start { segment, file }) => {
+                self.account_for_removed(segment);
                 let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
                 let mut block_0 = None;
                 if let Some(header) = &info.block_0
@@ -242,9 +279,8 @@ impl Walk {
         if grows && !is_whole && error.is_none() {
             match self.may_still_come(expected, good.as_ref()) {
                 Wait::No => {}
-                Wait::Look => {
-                    self.second_looks -= 1;
-                    std::thread::sleep(Duration::from_millis(1));
+                Wait::Look(pause) => {
+                    std::thread::sleep(pause);
                     self.scan.rewind();
                     return Ok(None);
                 }
@@ -272,29 +308,33 @@ impl Walk {
     }
 
     /// Whether the blocks from `missing` on may still come: they stand in the last segment of the log, and nothing
-    /// says that they were durable. (No lock tells whether a writer lives: opening and closing the lock's file in
-    /// the writer's own process would release it.)
+    /// says that they were durable.
     ///
-    /// A reader that came back waits for them. One that reads for the first time looks twice, then goes on, for they
-    /// may be what a crash left; unless nothing good stands behind them.
-    fn may_still_come(&self, missing: u64, good: Option<&Place>) -> Wait {
+    /// While a logger has the log open, a reader that came back waits for them. One that reads for the first time
+    /// looks again for a moment, then goes on: they may be what a crash left before that logger opened the log.
+    fn may_still_come(&mut self, missing: u64, good: Option<&Place>) -> Wait {
         let Some(Item::Block { place, .. }) = self.scan.front() else { return Wait::No };
         let last = self.run.as_ref().map_or(0, |run| run.segments.len());
+        let mut behind = self.scan.behind_front();
         let testified = self.ledger.durable_below() > missing
             || good.is_some_and(|good| testifies(good, missing))
-            || self
-                .scan
-                .behind_front()
-                .any(|item| matches!(item, Item::Block { place, .. } if testifies(place, missing)));
+            || behind.any(|item| matches!(item, Item::Block { place, .. } if testifies(place, missing)));
         if place.segment + 1 < last || testified {
-            Wait::No
-        } else if self.following || (good.is_none() && !self.good_behind_front()) {
-            Wait::EndOfNow
-        } else if self.second_looks > 0 {
-            Wait::Look
-        } else {
-            Wait::No
+            return Wait::No;
         }
+        if good.is_none() && !self.good_behind_front() {
+            return Wait::EndOfNow;
+        }
+        let looks = match self.files.are_in_use() {
+            // Its last writes may have come between the look at the files and the question.
+            Some(false) if !std::mem::replace(&mut self.last_look, true) => return Wait::Look(Duration::ZERO),
+            Some(false) => return Wait::No,
+            _ if self.following => return Wait::EndOfNow,
+            Some(true) => LOOKS_IN_USE,
+            None => LOOKS_UNKNOWN,
+        };
+        self.looks += 1;
+        if self.looks > looks { Wait::No } else { Wait::Look(Duration::from_millis(1)) }
     }
 
     fn good_behind_front(&self) -> bool {
@@ -326,7 +366,11 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
     if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
         return Ok(false);
     }
-    let file = files.open_file(&last.path)?;
+    let file = match files.open_file(&last.path) {
+        // Removed since it was listed.
+        Err(error) if is_not_found(&error) => return Ok(false),
+        file => file?,
+    };
     let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
     let mut end = None;
     while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
@@ -358,10 +402,17 @@ fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, l
 enum Wait {
     /// Pass over it.
     No,
-    /// Look again.
-    Look,
+    /// Look again, after a pause.
+    Look(Duration),
     /// Nothing more now.
     EndOfNow,
+}
+
+/// How far the last segment of `run` is searched behind its last block while it is in use.
+fn tail_horizon(run: &Run) -> u64 {
+    let header = run.segments.last().and_then(|last| last.header.as_ref());
+    let block_bytes = header.map_or(0, |header| header.block_bytes).clamp(128 << 10, BLOCK_BYTES_MAX as u32);
+    TAIL_BLOCKS * u64::from(block_bytes)
 }
 
 /// Whether `place` says that block `number` was durable before it.

@@ -282,6 +282,32 @@ fn registered_buffers_and_others_are_both_written() {
     assert!(on_disk == blocks.iter().flat_map(|block| block.iter().copied()).collect::<Vec<_>>());
 }
 
+/// The kernel keeps the pages of a registered buffer that is gone; another one in its place has others.
+#[test]
+fn a_buffer_in_the_place_of_a_registered_one_is_not_taken_for_it() {
+    let directory = directory();
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+        return println!("not tested, no direct I/O here");
+    }
+    // Large enough to be mapped and unmapped by the allocator, so that the address comes again with fresh pages.
+    let length = 4 << 20;
+    let gone = filled(length, 1);
+    let address = gone.as_ptr();
+    let mut device = match Uring::new(report(), 1, std::slice::from_ref(&gone), Arc::new(|| ())) {
+        Ok(device) => device,
+        Err(error) => return println!("not tested, no io_uring here: {error}"),
+    };
+    drop(gone);
+    let other = filled(length, 2);
+    if other.as_ptr() != address {
+        println!("the allocator gave another address: this shows less than it could");
+    }
+    let file = Arc::new(open_segment(&directory.path().join("segment"), true).unwrap());
+    device.submit(write(0, &file, 0, other));
+    assert!(completions(&mut device, 1)[0].result.is_ok());
+    assert!(std::fs::read(directory.path().join("segment")).unwrap() == filled(length, 2)[..]);
+}
+
 /// An open file keeps its lock, its space and its file system busy: the kernel must not keep it longer than we do.
 #[test]
 fn a_file_is_let_go_of_once_another_is_written_to() {

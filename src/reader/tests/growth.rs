@@ -33,6 +33,7 @@ fn without_block(run: &TestRun, n: usize) -> TestRun {
 #[test]
 fn a_reader_that_came_back_waits_for_a_block_in_flight() {
     let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -48,6 +49,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight() {
 #[test]
 fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
     let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -64,6 +66,7 @@ fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
 #[test]
 fn a_reader_that_waits_goes_on_once_another_run_begins() {
     let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -73,6 +76,35 @@ fn a_reader_that_waits_goes_on_once_another_run_begins() {
     assert_eq!(rows(&mut reader), []);
     TestRun::new(2).segment(2).block(Block::new().record(1, 5, "d")).close().write(directory.path());
     assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 5, 1, 0)]);
+    assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
+}
+
+#[test]
+#[cfg(not(diolog_portable))]
+fn a_reader_that_waits_goes_on_once_no_logger_has_the_log_open() {
+    let directory = directory();
+    let writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 2).write(directory.path());
+    assert_eq!(rows(&mut reader), []);
+    drop(writer);
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2)]);
+    assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
+}
+
+#[test]
+fn a_reader_that_reads_for_the_first_time_goes_on_over_a_hole_though_a_logger_has_the_log_open() {
+    let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 1).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 1)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
 }
 

@@ -4,8 +4,10 @@ mod damage;
 mod every_bit;
 mod growth;
 mod hostile;
+mod model;
 mod order;
 mod refusal;
+mod removal;
 
 use super::test_log::{Block, TestRun, directory};
 use super::*;

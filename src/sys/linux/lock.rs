@@ -1,7 +1,7 @@
 //! The lock on a log's directory: one logger writes it at a time.
 //!
 //! It is an `fcntl` lock, which a forked child does not inherit, and which ends with the process, however it ends.
-//! Called by `segment`.
+//! Called by `segment`, and by `reader` to ask.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. A descriptor is borrowed from an open `File` for the whole call.
@@ -95,20 +95,47 @@ impl Drop for DirectoryLock {
     }
 }
 
+/// Whether a logger, of this process or another one, has the log in `directory` locked. `None`: it cannot be told.
+///
+/// Takes no lock, and gives none back: a lock file of this process's is not opened.
+pub(crate) fn is_locked(directory: &Path) -> Option<bool> {
+    let path = directory.join("lock");
+    // Held until the end: no other thread may lock the file while it is open here.
+    let table = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
+        _ => return None,
+    };
+    let present = Held { device: metadata.dev(), inode: metadata.ino(), process: std::process::id() };
+    if table.contains(&present) {
+        return Some(true);
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
+    Some(lock_of_another(&file)?.l_type != libc::F_UNLCK as libc::c_short)
+}
+
 /// Who holds a lock on `file` that this process was refused.
 fn lock_holder(file: &File) -> String {
+    // A holder in another PID namespace has the number 0 here; one that has just let go, none.
+    match lock_of_another(file) {
+        Some(lock) if lock.l_type != libc::F_UNLCK as libc::c_short && lock.l_pid > 0 => {
+            format!("process {}", lock.l_pid)
+        }
+        _ => "another process".to_owned(),
+    }
+}
+
+/// The lock that would keep this process from locking `file`; its type is `F_UNLCK` where there is none.
+fn lock_of_another(file: &File) -> Option<libc::flock> {
     // SAFETY: `flock` is a plain C struct, for which all zeros is a value.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = libc::F_WRLCK as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     // SAFETY: invariants 1 and 2.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
-    // A holder in another PID namespace has the number 0 here; one that has just let go, none.
-    if result == 0 && lock.l_type != libc::F_UNLCK as libc::c_short && lock.l_pid > 0 {
-        format!("process {}", lock.l_pid)
-    } else {
-        "another process".to_owned()
-    }
+    (result == 0).then_some(lock)
 }
 
 #[cfg(test)]
@@ -126,8 +153,23 @@ mod tests {
             let error = lock_directory(directory.path()).err().unwrap();
             assert!(matches!(&error, Error::InUse { holder, .. } if holder == "this process"), "{error}");
         }
+        assert_eq!(is_locked(directory.path()), Some(true));
         drop(lock);
+        assert_eq!(is_locked(directory.path()), Some(false));
         drop(lock_directory(directory.path()).unwrap());
+    }
+
+    #[test]
+    fn asking_does_not_drop_the_lock() {
+        let directory = directory();
+        assert_eq!(is_locked(directory.path()), Some(false), "there is no lock file yet");
+        let _lock = lock_directory(directory.path()).unwrap();
+        assert_eq!(is_locked(directory.path()), Some(true));
+        let mut other = child(directory.path());
+        other.wait().unwrap();
+        let mut said = String::new();
+        io::Read::read_to_string(&mut other.stdout.take().unwrap(), &mut said).unwrap();
+        assert!(said.contains("refused"), "{said}");
     }
 
     /// Set for the child of the next test: the directory that it locks.
@@ -173,6 +215,7 @@ mod tests {
         let mut holder = child(directory.path());
         let (said, _pipe) = says(&mut holder);
         assert!(said.contains("locked"), "{said}");
+        assert_eq!(is_locked(directory.path()), Some(true));
         let error = lock_directory(directory.path()).err().unwrap();
         assert!(
             matches!(&error, Error::InUse { holder: name, .. } if *name == format!("process {}", holder.id())),
@@ -180,6 +223,7 @@ mod tests {
         );
         holder.kill().unwrap();
         holder.wait().unwrap();
+        assert_eq!(is_locked(directory.path()), Some(false));
 
         // A child that comes and goes does not take its parent's lock along.
         let _lock = lock_directory(directory.path()).unwrap();

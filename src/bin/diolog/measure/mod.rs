@@ -8,9 +8,9 @@
 pub(crate) mod append;
 pub(crate) mod sustained;
 mod bare_ring;
-mod place;
-mod rounds;
-mod stopwatch;
+pub(crate) mod place;
+pub(crate) mod rounds;
+pub(crate) mod stopwatch;
 mod usage;
 
 pub(crate) use place::Scratch;

@@ -1,0 +1,168 @@
+//! Does a disk that stalls for ten seconds reach the threads that append?
+//!
+//! `cargo bench --features testing --bench stalled_disk [-- [--test] [--gate] [--repetitions N] [DIR]]`
+//!
+//! Bursts of 20 appends, 1 ms apart, with `DropNewest`; phases with the disk at work and with nothing coming back from it
+//! take turns. Afterwards what was told, what the log counts and what the files hold must agree.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use diolog::testing::{BlockWrite, Completion, Device, Hooks, RungReport};
+use diolog::{Config, Level, Outcome, Producer, verify};
+use hdrhistogram::Histogram;
+
+#[allow(dead_code, reason = "each bench uses a part")]
+#[path = "../src/bin/diolog/measure/mod.rs"]
+mod measure;
+mod support;
+
+use measure::place::{Cores, pin};
+use measure::rounds::median;
+use measure::stopwatch::{TickRate, busy_wait, ticks};
+use measure::{Failure, Scratch};
+
+const BURST: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(1);
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+/// How much slower the p99.9 may be while the disk stalls.
+const LIMIT: f64 = 2.0;
+
+fn main() -> Result<ExitCode, Failure> {
+    let arguments = support::Arguments::parse();
+    let (phase, rounds) = if arguments.smoke { (Duration::from_millis(200), 1) } else { (Duration::from_secs(10), 3) };
+    let rounds = arguments.repetitions.unwrap_or(rounds);
+    let scratch = Scratch::new(&arguments.directory)?;
+    let cores = Cores::choose();
+    let stalled = Arc::new(AtomicBool::new(false));
+    let mut config = Config::new(scratch.path("stalled"));
+    if let Some(core) = cores.writer {
+        config = config.writer_core(core);
+    }
+    let stalls = Arc::clone(&stalled);
+    let wrap = move |inner| -> Box<dyn Device> { Box::new(Stalling { inner, stalls, held: Vec::new() }) };
+    let logger = Hooks::new().wrap_device(wrap).open(config)?;
+
+    let mut ns: [[Vec<f64>; QUANTILES.len()]; 2] = Default::default();
+    let rate = TickRate::measure();
+    let mut told = Told::default();
+    std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| -> Result<(), diolog::Error> {
+            pin(cores.producer);
+            let producer = logger.producer()?;
+            append_for(phase / 10, &producer, rate, &mut told);
+            for _ in 0..rounds {
+                for (values, stall) in ns.iter_mut().zip([false, true]) {
+                    stalled.store(stall, Ordering::Relaxed);
+                    let histogram = append_for(phase, &producer, rate, &mut told);
+                    for (values, (_, quantile)) in values.iter_mut().zip(QUANTILES) {
+                        let burst_ns = rate.ns(histogram.value_at_quantile(quantile) as f64);
+                        values.push(burst_ns / f64::from(BURST));
+                    }
+                    stalled.store(false, Ordering::Relaxed);
+                    // All that the stall has left in the rings is written before the next phase.
+                    logger.flush()?;
+                }
+            }
+            Ok(())
+        });
+        measuring.join().map_err(|_| "the measuring thread panicked")
+    })??;
+    logger.close()?;
+
+    let verification = verify(scratch.path("stalled"))?;
+    let dropped: u64 = verification.report.runs.iter().flat_map(|run| &run.producers).map(|row| row.dropped).sum();
+    if (verification.report.records, dropped) != (told.written, told.dropped) || verification.verdict.exit_code() != 0 {
+        return Err(format!("told {told:?}, found {} and {dropped} dropped", verification.report.records).into());
+    }
+
+    let medians = ns.map(|row| row.map(|values| median(&values)));
+    let mut report = format!(
+        "what an append costs while the disk stalls, in ns a call: bursts of {BURST}, phases of {phase:?}, medians of {rounds}\n{}\n\
+         {} records written, {} dropped, as the files say too\n\n{:<12}",
+        cores.describe(),
+        told.written,
+        told.dropped,
+        ""
+    );
+    for (name, _) in QUANTILES {
+        report += &format!("{name:>10}");
+    }
+    for (name, row) in ["at work", "stalled"].iter().zip(&medians) {
+        report += &format!("\n{name:<12}");
+        for value in row {
+            report += &format!("{value:>10.1}");
+        }
+    }
+    let ratio = medians[1][2] / medians[0][2];
+    let passes = ratio <= LIMIT;
+    report += &format!("\n\np99.9 ratio {ratio:.2}, at most {LIMIT:.2}: {}", if passes { "PASS" } else { "FAIL" });
+    support::report(&report);
+    Ok(ExitCode::from(u8::from(arguments.gate && !passes)))
+}
+
+/// What the appends came back with.
+#[derive(Debug, Default)]
+struct Told {
+    written: u64,
+    dropped: u64,
+}
+
+/// Appends in bursts for `phase`, and times the bursts.
+fn append_for(phase: Duration, producer: &Producer, rate: TickRate, told: &mut Told) -> Histogram<u64> {
+    let pause = rate.ticks_in(PAUSE);
+    let mut histogram = Histogram::new_with_bounds(1, 1 << 34, 3).expect("constant bounds");
+    let text = std::hint::black_box([b'x'; 64]);
+    let until = Instant::now() + phase;
+    while Instant::now() < until {
+        busy_wait(pause);
+        let mut written = 0;
+        let start = ticks();
+        for _ in 0..BURST {
+            written += u64::from(producer.log(Level::Info, text) == Outcome::Written);
+        }
+        histogram.saturating_record(ticks().wrapping_sub(start));
+        told.written += written;
+        told.dropped += u64::from(BURST) - written;
+    }
+    histogram
+}
+
+/// A device from which nothing comes back while it stalls.
+struct Stalling {
+    inner: Box<dyn Device>,
+    stalls: Arc<AtomicBool>,
+    held: Vec<Completion>,
+}
+
+impl Device for Stalling {
+    fn submit(&mut self, write: BlockWrite) {
+        self.inner.submit(write);
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        self.inner.reap(&mut self.held);
+        if !self.stalls.load(Ordering::Relaxed) {
+            completions.append(&mut self.held);
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        // With all its blocks held, the inner device has none left to wait for.
+        if self.stalls.load(Ordering::Relaxed) { std::thread::park_timeout(timeout) } else { self.inner.wait(timeout) }
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.inner.in_flight_max()
+    }
+
+    fn report(&self) -> &RungReport {
+        self.inner.report()
+    }
+
+    fn abandon(self: Box<Self>) {
+        self.inner.abandon();
+    }
+}
