@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, RunId, SegmentHeader};
+use crate::format::{
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, RunId, SegmentHeader,
+};
 
 use super::block::{Loaded, Note};
 use super::record::Producer;
 use super::scan::{Cursor, Scanned};
 use super::segment_file::SegmentFile;
+
+/// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
+/// this is twice what is in flight by default.
+const TAIL_BLOCKS: u64 = 8;
 
 /// A segment: a numbered file that holds blocks.
 #[derive(Clone, Debug)]
@@ -40,6 +46,12 @@ impl Segment {
 
     pub(super) fn run(&self) -> Option<RunId> {
         self.header.as_ref().map(|header| header.run)
+    }
+
+    /// How far behind the last block to search while the segment is in use, in bytes.
+    pub(super) fn horizon_in_use(&self) -> u64 {
+        let block_bytes = self.header.as_ref().map_or(0, |header| header.block_bytes);
+        TAIL_BLOCKS * u64::from(block_bytes.clamp(128 << 10, BLOCK_BYTES_MAX as u32))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{BlockFlags, StatusCode};
 
 use super::block::{Loaded, Note};
@@ -10,6 +10,7 @@ use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
+use super::run::is_not_found;
 use super::scan::{Cursor, Scanned};
 
 /// Blocks of a segment that are read whole, in search of the device's note.
@@ -70,23 +71,21 @@ pub struct LogInfo {
 /// Says what the log at `path` consists of, from the headers of its blocks.
 ///
 /// # Errors
-/// [`Error::NotALog`] for what holds no segment that can be read, with what it is instead; [`Error::Io`] where a file
-/// cannot be read.
+/// [`Error::NotALog`](crate::Error::NotALog) for what holds no segment that can be read, with what it is instead; [`Error::Io`](crate::Error::Io)
+/// where a file cannot be read.
 pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
-    for (number, path) in files.list()? {
-        let inspected = match files.inspect(number, &path, Depth::Whole) {
+    let in_use = files.are_in_use() == Some(true);
+    let listed = files.list()?;
+    let newest = listed.last().map(|(number, _)| *number);
+    for (number, path) in listed {
+        // The newest file of a log in use is being made ready, or has just been begun.
+        let depth = if in_use && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
+        match look_at(&files, (number, &path, depth), in_use, &mut info) {
             // Removed by retention since it was listed.
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && number > 0 => continue,
-            inspected => inspected?,
-        };
-        match inspected {
-            Inspected::Segment(segment) => info.segments.push(look(&files, &segment)?),
-            Inspected::Prepared => info.prepared_files.push(path),
-            Inspected::Newer(what) | Inspected::Unreadable(what) => {
-                info.findings.push(Finding { severity: Severity::Unconfirmed, path, offset: None, what });
-            }
+            Err(error) if is_not_found(&error) && number > 0 => {}
+            looked => looked?,
         }
     }
     match info.findings.first() {
@@ -97,7 +96,20 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-fn look(files: &LogFiles, segment: &Segment) -> Result<SegmentInfo> {
+fn look_at(files: &LogFiles, file: (u64, &Path, Depth), in_use: bool, info: &mut LogInfo) -> Result<()> {
+    let (number, path, depth) = file;
+    match files.inspect(number, path, depth)? {
+        Inspected::Segment(segment) => info.segments.push(look(files, &segment, in_use)?),
+        Inspected::Prepared => info.prepared_files.push(path.to_owned()),
+        Inspected::Newer(what) | Inspected::Unreadable(what) => {
+            let path = path.to_owned();
+            info.findings.push(Finding { severity: Severity::Unconfirmed, path, offset: None, what });
+        }
+    }
+    Ok(())
+}
+
+fn look(files: &LogFiles, segment: &Segment, in_use: bool) -> Result<SegmentInfo> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let mut info = SegmentInfo {
@@ -128,7 +140,8 @@ fn look(files: &LogFiles, segment: &Segment) -> Result<SegmentInfo> {
         take_notes(&mut info, &mut anchors, &loaded);
     }
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-    while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
+    let horizon = if in_use { segment.horizon_in_use() } else { u64::MAX };
+    while let Scanned::Block(found) = cursor.next(&file, horizon)? {
         let header = &found.header;
         info.blocks += 1;
         info.records += u64::from(header.records.get());

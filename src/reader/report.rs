@@ -32,16 +32,22 @@ pub struct BlockCounts {
 }
 
 impl BlockCounts {
+    /// Adds `other`'s counts. They saturate: a hostile file can claim any number of missing blocks.
     pub(super) fn add(&mut self, other: &BlockCounts) {
-        self.good += other.good;
-        self.torn += other.torn;
-        self.holes += other.holes;
-        self.lost += other.lost;
-        self.stale += other.stale;
-        self.duplicates += other.duplicates;
-        self.headers_lost += other.headers_lost;
-        self.newer += other.newer;
-        self.stray += other.stray;
+        let BlockCounts { good, torn, holes, lost, stale, duplicates, headers_lost, newer, stray } = *other;
+        for (sum, more) in [
+            (&mut self.good, good),
+            (&mut self.torn, torn),
+            (&mut self.holes, holes),
+            (&mut self.lost, lost),
+            (&mut self.stale, stale),
+            (&mut self.duplicates, duplicates),
+            (&mut self.headers_lost, headers_lost),
+            (&mut self.newer, newer),
+            (&mut self.stray, stray),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::BlockHeader;
+use crate::format::{BlockHeader, GRID_BYTES};
 
 use super::files::{LogFiles, Segment};
 use super::record::RunId;
@@ -60,11 +60,11 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// Bytes of file that it stands for, and its smallest timestamp.
-    fn block(&self) -> Option<(u64, u64)> {
+    /// Bytes of file that it stands for. What is no block counts as the smallest one, so that the plan stays short.
+    fn bytes(&self) -> u64 {
         match self {
-            Item::Block { place, .. } => Some((place.header.capacity.get().into(), place.header.first_ns.get())),
-            _ => None,
+            Item::Block { place, .. } => place.header.capacity.get().into(),
+            _ => GRID_BYTES as u64,
         }
     }
 }
@@ -102,7 +102,7 @@ pub(super) struct RunScan {
     /// The next segment to open.
     next: usize,
     plan: VecDeque<Item>,
-    /// Bytes of the planned blocks.
+    /// Bytes that the plan stands for.
     planned_bytes: u64,
     /// Number of the plan's first item among all that were ever planned.
     first_serial: u64,
@@ -142,7 +142,7 @@ impl RunScan {
             self.minima.pop_front();
         }
         self.first_serial += 1;
-        self.planned_bytes -= item.block().map_or(0, |(bytes, _)| bytes);
+        self.planned_bytes -= item.bytes();
         match &item {
             Item::Start { segment, .. } => {
                 self.open.iter_mut().filter(|open| open.segment == *segment).for_each(|open| open.start_taken = true);
@@ -217,8 +217,9 @@ impl RunScan {
                 && smallest.is_none_or(|number| number >= segment.first_number)
             {
                 self.next += 1;
+                let read_ahead = !matches!(tail, Tail::Growing { horizon } if horizon < u64::MAX);
                 match files.open_file(&segment.path) {
-                    Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file))),
+                    Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file), read_ahead)),
                     // Removed since it was listed: it never starts, see `Walk::account_for_removed`.
                     Err(error) if is_not_found(&error) => {}
                     Err(error) => return Err(error),
@@ -240,8 +241,9 @@ impl RunScan {
     }
 
     fn push(&mut self, item: Item) {
-        if let Some((bytes, first_ns)) = item.block() {
-            self.planned_bytes += bytes;
+        self.planned_bytes += item.bytes();
+        if let Item::Block { place, .. } = &item {
+            let first_ns = place.header.first_ns.get();
             while self.minima.back().is_some_and(|&(ns, _)| ns >= first_ns) {
                 self.minima.pop_back();
             }
@@ -252,11 +254,11 @@ impl RunScan {
 }
 
 impl Open {
-    fn new(segment: usize, info: &Segment, file: Arc<SegmentFile>) -> Open {
+    fn new(segment: usize, info: &Segment, file: Arc<SegmentFile>, read_ahead: bool) -> Open {
         Open {
             segment,
             file,
-            cursor: Cursor::new(Some(info.segment_id), info.first_offset),
+            cursor: Cursor::new(Some(info.segment_id), info.first_offset).reading_ahead(read_ahead),
             peeked: None,
             done: false,
             trailing: Debris::default(),

@@ -97,13 +97,18 @@ pub(super) struct Cursor {
     offset: u64,
     /// Bytes to read when the window ends: more each time while steps are short, a grid position while they are long.
     ahead: usize,
-    /// The kernel was asked to read up to here.
-    asked: u64,
+    /// The kernel was asked to read up to here, if it is to be asked.
+    asked: Option<u64>,
 }
 
 impl Cursor {
     pub(super) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
-        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: offset }
+        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: None }
+    }
+
+    /// Has the kernel read ahead what will be scanned: worth it where payloads are read too.
+    pub(super) fn reading_ahead(self, read_ahead: bool) -> Cursor {
+        Cursor { asked: read_ahead.then_some(self.offset), ..self }
     }
 
     /// Goes back (or on) to `offset`, and forgets what was read ahead.
@@ -112,7 +117,7 @@ impl Cursor {
         self.offset = offset;
     }
 
-    /// Looks for the next block, at most `horizon` bytes on. Without a horizon, the kernel is asked to read ahead.
+    /// Looks for the next block, at most `horizon` bytes on.
     ///
     /// After an error the position that could not be read is passed over.
     pub(super) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
@@ -120,9 +125,9 @@ impl Cursor {
         let end = self.offset.saturating_add(horizon);
         while self.offset < end {
             let offset = self.offset;
-            if offset.saturating_add(READ_AHEAD_BYTES) > self.asked && horizon == u64::MAX {
-                file.read_ahead(self.asked);
-                self.asked += READ_AHEAD_BYTES;
+            if let Some(asked) = self.asked.as_mut().filter(|asked| offset.saturating_add(READ_AHEAD_BYTES) > **asked) {
+                file.read_ahead(*asked);
+                *asked += READ_AHEAD_BYTES;
             }
             self.offset += GRID_BYTES as u64;
             let bytes = self.window.grid(file, offset, &mut self.ahead)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::{BLOCK_BYTES_MAX, BlockFlags, IN_FLIGHT_UNKNOWN};
+use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
 
 use super::block::{Loaded, Note};
 use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
@@ -20,10 +20,6 @@ use super::report::Severity;
 use super::run::{Item, Place, Run, RunScan, Tail, is_not_found, runs_of};
 use super::scan::{Cursor, Scanned};
 use super::segment_file::Chunk;
-
-/// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
-/// this is twice what is in flight by default.
-const TAIL_BLOCKS: u64 = 8;
 
 /// How often a reader that reads for the first time looks again at a gap at the end of a log, a millisecond apart: a
 /// block in flight is durable within milliseconds, unless the disk is overloaded.
@@ -109,7 +105,9 @@ impl Walk {
             let grows = self.may_grow && self.later.is_empty();
             let tail = match grows {
                 false => Tail::Ended,
-                true if self.following || self.in_use => Tail::Growing { horizon: tail_horizon(run) },
+                true if self.following || self.in_use => {
+                    Tail::Growing { horizon: run.segments.last().map_or(u64::MAX, Segment::horizon_in_use) }
+                }
                 true => Tail::Growing { horizon: u64::MAX },
             };
             self.scan.fill(&self.files, run, self.lookahead, tail)?;
@@ -157,7 +155,9 @@ impl Walk {
         let mut barren = BTreeMap::new();
         self.ledger.report.prepared_files = 0;
         for (number, path) in listed {
-            let depth = if self.following && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
+            // The newest file of a log in use is being made ready, or has just been begun.
+            let is_fresh = (self.following || self.in_use) && Some(number) == newest;
+            let depth = if is_fresh { Depth::FirstBlock } else { Depth::Whole };
             let inspected = match self.files.inspect(number, &path, depth) {
                 // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && number > 0 => continue,
@@ -236,15 +236,17 @@ impl Walk {
             Some(Item::Start { segment, file }) => {
                 self.account_for_removed(segment);
                 let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
-                let mut block_0 = None;
-                if let Some(header) = &info.block_0
-                    && loaded.read(&file, 0, header)?
-                {
-                    loaded.take_apart(header, |who| self.ledger.producer(who));
-                    add_anchors(&mut self.context, loaded);
-                    block_0 = Some(&*loaded);
-                }
+                let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(&file, 0, header));
+                let block_0 = match (&read, &info.block_0) {
+                    (Ok(true), Some(header)) => {
+                        loaded.take_apart(header, |who| self.ledger.producer(who));
+                        add_anchors(&mut self.context, loaded);
+                        Some(&*loaded)
+                    }
+                    _ => None,
+                };
                 self.ledger.start_segment(info, segment == 0, block_0);
+                read?;
             }
             Some(Item::End { segment, debris }) => self.ledger.end_segment(segment, debris),
             Some(Item::Block { .. }) | None => {}
@@ -406,13 +408,6 @@ enum Wait {
     Look(Duration),
     /// Nothing more now.
     EndOfNow,
-}
-
-/// How far the last segment of `run` is searched behind its last block while it is in use.
-fn tail_horizon(run: &Run) -> u64 {
-    let header = run.segments.last().and_then(|last| last.header.as_ref());
-    let block_bytes = header.map_or(0, |header| header.block_bytes).clamp(128 << 10, BLOCK_BYTES_MAX as u32);
-    TAIL_BLOCKS * u64::from(block_bytes)
 }
 
 /// Whether `place` says that block `number` was durable before it.

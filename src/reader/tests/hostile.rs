@@ -113,6 +113,27 @@ fn lengths_and_numbers_at_the_integers_end_are_survived() {
 }
 
 #[test]
+fn block_numbers_that_claim_losses_without_end_are_survived() {
+    let directory = directory();
+    for name in 1..4 {
+        let mut run = TestRun::new(name);
+        run.segment(name.into()).block(Block::new().record(1, 5, "a")).block(Block::new().record(1, 6, "b"));
+        reseal(run.last().block(2), 2 * GRID_BYTES, |header| header.sequence.set(u64::MAX));
+        run.write(directory.path());
+    }
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages.len(), report.verdict(), report.blocks.lost), (6, Verdict::Lost, u64::MAX));
+}
+
+#[test]
+fn a_reader_can_go_to_another_thread() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Reader>();
+    moves::<Record>();
+    moves::<Verification>();
+}
+
+#[test]
 fn a_shard_that_claims_more_than_it_holds_gives_what_it_holds() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 5, "a")).close();
