@@ -16,7 +16,7 @@ use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::registry::Registry;
-use crate::segment::{Directory, Segments, Sizes};
+use crate::segment::{Directory, FIRST_FILL_PATIENCE, Segments, Sizes};
 use crate::shared::{CloseSummary, Closing, LogCounters, Shared};
 use crate::stats::{Distribution, Distributions, State, Stats};
 use crate::sync::lock;
@@ -50,11 +50,12 @@ pub struct Logger {
     handle: Arc<Handle>,
 }
 
-/// What tests put under a log.
+/// What tests and measurements put under a log.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) wrap_device: Option<WrapDevice>,
     pub(crate) clock: Option<Clock>,
+    pub(crate) first_fill_patience: Option<Duration>,
 }
 
 /// What the last clone takes down with it.
@@ -85,7 +86,8 @@ impl Logger {
             Sizes { first: settings.first_segment_bytes, max: settings.segment_bytes, block: settings.block_bytes };
         let begun = device::probe(directory.path(), settings.device).and_then(|rung| {
             let direct = rung.rung.is_direct();
-            Ok((rung, Segments::begin(&directory, direct, sizes)?))
+            let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
+            Ok((rung, Segments::begin(&directory, direct, sizes, patience)?))
         });
         let (rung, segments) = match begun {
             Ok(begun) => begun,

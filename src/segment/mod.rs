@@ -20,8 +20,8 @@ use crate::format::{GRID_BYTES, LogId, RunId};
 use crate::sys;
 use prepare::{Left, Prepared, Preparer};
 
-/// How long `open` lets the first segment be filled; it is used as far as it is then.
-const FIRST_FILL_PATIENCE: Duration = Duration::from_millis(100);
+/// How long `open` lets the first segment be filled, unless told otherwise; it is used as far as it is then.
+pub(crate) const FIRST_FILL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Waits between tries to make a segment where that fails: the first, and the longest.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -120,11 +120,11 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Begins a run in the segment that follows the last one of the directory.
+    /// Begins a run in the segment that follows the last one of the directory, and lets that be filled for `patience`.
     ///
     /// # Errors
     /// [`Error::Io`] where no file can be made; [`Error::InvalidConfig`] where the process may not write files as large.
-    pub(crate) fn begin(directory: &Directory, direct: bool, sizes: Sizes) -> Result<Segments> {
+    pub(crate) fn begin(directory: &Directory, direct: bool, sizes: Sizes, patience: Duration) -> Result<Segments> {
         let file_bytes_max = sys::file::file_size_limit();
         sizes.fit(file_bytes_max)?;
         let log = directory.log_id().map_or_else(|| random_bytes().map(LogId), Ok)?;
@@ -133,7 +133,7 @@ impl Segments {
             .map_err(|source| Error::io("start the thread that prepares segments for", directory.path(), source))?;
         let index = directory.last_index() + 1;
         preparer.ask(index, sizes.first.min(sizes.max), sizes.min());
-        let prepared = preparer.wait(FIRST_FILL_PATIENCE)?;
+        let prepared = preparer.wait(patience)?;
         let complaints = prepared.shortfall.clone().into_iter().collect();
         let current = Segment::new(prepared)?;
         Ok(Segments {

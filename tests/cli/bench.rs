@@ -17,3 +17,33 @@ fn a_measurement_has_its_baseline_beside_it_and_leaves_nothing_behind() {
         assert_eq!(directory.read_dir().expect("the directory").count(), 0);
     }
 }
+
+#[test]
+fn one_log_on_one_disk_gives_its_figures_to_scripts_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let (directory, samples) = (place.join("disk"), place.join("samples.csv"));
+    fs::create_dir(&directory).expect("made");
+    let [directory_name, samples_name] = [&directory, &samples].map(|path| path.to_str().expect("UTF-8"));
+    let options = [
+        &["--bytes", "1 MiB", "--block-bytes", "64 KiB", "--blocks-in-flight", "2", "--producers", "2"][..],
+        &["--bytes", "64 KiB", "--flush-each", "--message-bytes", "64"],
+        &["--bytes", "64 KiB", "--rate", "100000", "--samples", samples_name],
+    ];
+    for options in options {
+        let fixed = ["bench", "disk", directory_name, "--format", "json"];
+        let output = run(fixed.iter().chain(options), b"");
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+        let figures: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        assert!(figures["records"].as_u64() > Some(0), "{figures}");
+        assert!(
+            figures["durable_bytes"].as_u64() >= figures["records"].as_u64().map(|records| records * 64),
+            "{figures}"
+        );
+        assert!(figures["bytes_per_second"].as_f64() > Some(0.0), "{figures}");
+        assert!(figures["latency_ns"]["p50"].as_u64() > Some(0), "{figures}");
+        assert_eq!(directory.read_dir().expect("the directory").count(), 0);
+    }
+    let samples = fs::read_to_string(samples).expect("the samples");
+    let columns = |line: &str| line.split(',').count();
+    assert!(samples.lines().count() >= 2 && samples.lines().all(|line| columns(line) == 10), "{samples}");
+}

@@ -142,6 +142,8 @@ pub(crate) enum Bench {
     Append(Measure),
     /// How many records a second become durable, beside a bare ring into the same disk
     Sustained(Measure),
+    /// How fast one log brings blocks to the disk: figures to set beside those of other programs
+    Disk(Disk),
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +154,52 @@ pub(crate) struct Measure {
     /// About how long it takes; longer is more certain
     #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(crate) seconds: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Disk {
+    /// A directory on the disk to be measured; what is written there is removed at the end
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Most that is written, into a file prepared for twice as much
+    #[arg(long, value_name = "SIZE", default_value = "256 MiB", value_parser = size)]
+    pub(crate) bytes: usize,
+    /// Longest time that records are appended
+    #[arg(long, value_name = "TIME", default_value = "10 s", value_parser = humantime::parse_duration)]
+    pub(crate) time: Duration,
+    /// Bytes of a block, the largest write to the disk
+    #[arg(long, value_name = "SIZE", default_value = "256 KiB", value_parser = size)]
+    pub(crate) block_bytes: usize,
+    /// Blocks on their way to the disk at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    pub(crate) blocks_in_flight: usize,
+    /// Way to the disk; all but auto fail where it cannot be taken
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = device())]
+    pub(crate) device: DevicePreference,
+    /// Bytes of a message
+    #[arg(long, value_name = "SIZE", default_value = "4 KiB", value_parser = size)]
+    pub(crate) message_bytes: usize,
+    /// Threads that append, each with a ring of its own
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) producers: u16,
+    /// Bytes of a ring [default: what keeps all blocks in flight]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) ring_bytes: Option<usize>,
+    /// CPU to which the writer thread is pinned, by the kernel's number
+    #[arg(long, value_name = "CPU")]
+    pub(crate) writer_core: Option<usize>,
+    /// Records a second, of all threads together [default: as many as the disk takes]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
+    /// Flush after each record, and time both together
+    #[arg(long)]
+    pub(crate) flush_each: bool,
+    /// A CSV file with a row for each second
+    #[arg(long, value_name = "FILE")]
+    pub(crate) samples: Option<PathBuf>,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

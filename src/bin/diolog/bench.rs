@@ -1,7 +1,11 @@
 //! `diolog bench`: the measurements of the package's benches, shorter, on the disk and the machine of the caller.
 
+mod disk;
+mod load;
+
 use std::fmt::Display;
 use std::fs;
+use std::path::Path;
 use std::process;
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
         Bench::Sustained(arguments) => {
             measured(arguments, |scratch| sustained::run(sustained_effort(arguments.seconds), scratch))
         }
+        Bench::Disk(arguments) => disk::run(arguments),
     }
 }
 
@@ -42,20 +47,29 @@ fn measured<R: Display>(
     arguments: &Measure,
     measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
 ) -> Result<Status, Failure> {
+    let report = in_scratch(&arguments.directory, |scratch| {
+        say(format_args!("measuring in {}, about {} s", arguments.directory.display(), arguments.seconds));
+        measure(scratch)
+    })?;
+    let mut output = Output::new();
+    output.line().extend_from_slice(format!("{report}\n").as_bytes());
+    output.flush()?;
+    Ok(Status::Clean)
+}
+
+/// Measures in a directory within `directory`, which is removed at the end, also at that by Ctrl-C.
+fn in_scratch<R>(
+    directory: &Path,
+    measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
+) -> Result<R, Failure> {
     let unusable = |error: measure::Failure| Failure { message: error.to_string(), status: Status::Unusable };
-    let directory = arguments.directory.display();
-    let scratch = Scratch::new(&arguments.directory)
-        .map_err(|error| unusable(format!("cannot make a directory in {directory}: {error}").into()))?;
+    let scratch = Scratch::new(directory)
+        .map_err(|error| unusable(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
     let files = scratch.path("");
     signals::on_stop(move || {
         let _ = fs::remove_dir_all(files);
         process::exit(130);
     })
     .map_err(|error| unusable(error.into()))?;
-    say(format_args!("measuring in {directory}, about {} s", arguments.seconds));
-    let report = measure(&scratch).map_err(unusable)?;
-    let mut output = Output::new();
-    output.line().extend_from_slice(format!("{report}\n").as_bytes());
-    output.flush()?;
-    Ok(Status::Clean)
+    measure(&scratch).map_err(unusable)
 }

@@ -11,7 +11,7 @@ mod bare_ring;
 pub(crate) mod place;
 pub(crate) mod rounds;
 pub(crate) mod stopwatch;
-mod usage;
+pub(crate) mod usage;
 
 pub(crate) use place::Scratch;
 

@@ -1,0 +1,232 @@
+#!/usr/bin/env -S bash -u -e -o pipefail
+# What does the disk see of a log that is written to steadily?
+#
+# A load at a steady rate, with `iostat -x` beside it once a second; the figures of both, plots of them, and a page that
+# says where they come from, in one folder. The steady part is what lies between the load's first and last whole second;
+# what the disk did before, idle, is subtracted. Checked, for blocks up to 256 KiB: the disk does one data write and at
+# most one flush for a block, and takes hardly more bytes than the blocks have.
+#
+# A write that the kernel counts is not always one of data: it counts flushes among them, and a file system without a
+# journal writes the inode now and then, for the file's time. How many that are shows fio, at the same rate on the same
+# disk, which is known to write each block once.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly WRITES_CEILING=1.05
+readonly FLUSHES_CEILING=1.05
+readonly BYTES_CEILING=1.05
+readonly CHECKED_BLOCK_BYTES_MAX=262144
+readonly MESSAGE_BYTES=4096
+# Of watching the idle disk, and fio.
+readonly BESIDE_SECONDS=6
+
+readonly USAGE='[--seconds NUMBER] [--megabytes-per-second NUMBER] [--block-bytes NUMBER] [--blocks-in-flight NUMBER]
+       [--report FOLDER] [DIR]
+Loads the disk of DIR (default: target) with a log for some seconds (default: 15) at a steady rate (default: 80 MB/s),
+and writes a report to FOLDER (default: target/reports/iostat-TIME).
+Exit status: 0 all as it should be, 1 more writes than that, 3 not measured, 64 not understood.'
+
+seconds=15
+megabytes=80
+block=262144
+depth=4
+report=
+directory=
+command="$0 $*"
+while [ $# -gt 0 ]; do
+    case $1 in
+        --seconds) seconds=${2:?"$USAGE"}; shift ;;
+        --megabytes-per-second) megabytes=${2:?"$USAGE"}; shift ;;
+        --block-bytes) block=${2:?"$USAGE"}; shift ;;
+        --blocks-in-flight) depth=${2:?"$USAGE"}; shift ;;
+        --report) report=$(realpath -m "${2:?"$USAGE"}"); shift ;;
+        -*) usage "$USAGE" ;;
+        *) [ -z "$directory" ] || usage "$USAGE"; directory=$(realpath -m "$1") ;;
+    esac
+    shift
+done
+for number in "$seconds" "$megabytes" "$block" "$depth"; do
+    [[ $number =~ ^[1-9][0-9]*$ ]] || usage "$USAGE"
+done
+((seconds >= 5)) || usage "$USAGE"
+
+need iostat sysstat
+need fio fio
+need gnuplot gnuplot-nox
+need jq jq
+enter_package
+build_diolog
+make_scratch "${directory:-target}"
+report=${report:-target/reports/iostat-$(date -u +%Y%m%dT%H%M%SZ)}
+mkdir -p "$report" || cannot "cannot make the folder $report"
+disk=$(device_of "$scratch")
+printf 'command: %s\n' "$command" >"$report/machine.txt"
+describe_machine "$scratch" >>"$report/machine.txt"
+
+# watch FILE COMMAND...: runs the command with iostat beside it, whose figures go to FILE as CSV: a row for each second
+# that ended at the time in the first column.
+watch() {
+    local file=$1 watching
+    shift
+    TZ=UTC S_TIME_FORMAT=ISO iostat -o JSON -x -y -t "$disk" 1 >"$scratch/iostat.json" &
+    watching=$!
+    children+=("$watching")
+    "$@"
+    # The second that has begun ends too. By the signal iostat finishes its JSON.
+    sleep 1
+    kill -INT "$watching"
+    wait "$watching" || true
+    jq -r '
+        [.sysstat.hosts[0].statistics[] | {unix_seconds: (.timestamp | sub("\\+0000$"; "Z") | fromdate)} + .disk[0]] as $rows
+        | ($rows[0] | keys_unsorted), ($rows[] | [.[]]) | @csv' "$scratch/iostat.json" | tr -d '"' >"$file"
+}
+
+# middle COLUMN FILE [FROM TO]: the median of a column of a CSV file, over the rows whose first column lies in between: a
+# second in which something else wrote a lot counts for no more than any other.
+middle() {
+    awk -F , -v name="$1" -v from="${3:-0}" -v to="${4:-1e30}" '
+        NR == 1 { for (at = 1; at <= NF; at++) if ($at == name) column = at; next }
+        column && $1 >= from && $1 <= to { print $column; rows++ }
+        END { exit !rows }' "$2" | median || cannot "$2 has no $1 of that time"
+}
+
+# run_fio OPTIONS...: fio on a file of its own.
+run_fio() {
+    fio --name=beside --filename="$scratch/fio.bin" --size=256m --rw=write --direct=1 --output-format=json --eta=never \
+        --output="$scratch/fio.json" "$@" || cannot "fio has failed"
+}
+
+say "watching the idle disk"
+watch "$report/idle.csv" sleep "$BESIDE_SECONDS"
+
+say "watching fio"
+run_fio --bs=1m --zero_buffers --end_fsync=1
+begin=$EPOCHSECONDS
+watch "$report/fio.csv" run_fio --bs="$block" --overwrite=1 --sync=dsync --time_based --runtime="$BESIDE_SECONDS" \
+    --rate="${megabytes}000000"
+fio_begin=$((begin + 3))
+fio_end=$((begin + BESIDE_SECONDS - 1))
+rm "$scratch/fio.bin"
+
+bytes=$((megabytes * 1000000 * (seconds + 1)))
+say "loading it with $megabytes MB/s for $seconds s, once $((bytes / 500000000 + 1)) GB are prepared"
+load=(bench disk "$scratch" --block-bytes "$block" --blocks-in-flight "$depth" --message-bytes "$MESSAGE_BYTES"
+    --rate $((megabytes * 1000000 / MESSAGE_BYTES)) --bytes "$bytes" --time "$seconds s")
+# Called by watch.
+# shellcheck disable=SC2317
+run_load() {
+    "$diolog" "${load[@]}" --samples "$report/load.csv" --format json >"$report/load.json" || cannot "diolog has failed"
+}
+watch "$scratch/iostat.csv" run_load
+
+# The steady part, in seconds as iostat counts them: from the end of the load's first whole second to its last but one.
+# What lies before is the preparation of the file.
+read -r begin end < <(awk -F , 'NR == 2 { begin = int($1) + 1 } { end = before; before = int($1) } END { print begin, end }' \
+    "$report/load.csv")
+awk -F , -v begin="$begin" 'NR == 1 || $1 >= begin' "$scratch/iostat.csv" >"$report/iostat.csv"
+
+# load_rate COLUMN: how fast a count of the load's grew in the steady part, the median of its seconds.
+load_rate() {
+    awk -F , -v name="$1" -v from="$begin" -v to="$end" '
+        NR == 1 { for (at = 1; at <= NF; at++) if ($at == name) column = at; next }
+        since && $1 >= from && $1 <= to + 1 { print ($column - count) / ($1 - since) }
+        { count = $column; since = $1 }' "$report/load.csv" | median
+}
+
+# steady COLUMN: iostat's mean in the steady part, less what the idle disk did.
+steady() {
+    calculate "$(middle "$1" "$report/iostat.csv" "$begin" "$end") - $(middle "$1" "$report/idle.csv")"
+}
+
+# of_fio COLUMN: the same for a write of fio's.
+of_fio() {
+    calculate "($(middle "$1" "$report/fio.csv" "$fio_begin" "$fio_end") - $(middle "$1" "$report/idle.csv")) / $fio_rate"
+}
+
+fio_rate=$(jq '.jobs[0].write.iops' "$scratch/fio.json")
+blocks=$(load_rate durable_blocks)
+fio_writes=$(of_fio w/s)
+writes=$(calculate "$(steady w/s) / $blocks - ($fio_writes - 1)")
+flushes=$(calculate "$(steady f/s) / $blocks")
+bytes_ratio=$(calculate "$(steady wkB/s) * 1024 / $(load_rate durable_bytes)")
+
+status=0
+# row WHAT VALUE CEILING: a line of the table of checks.
+row() {
+    local verdict=ok
+    if ((block > CHECKED_BLOCK_BYTES_MAX)); then
+        verdict='not checked: larger than 256 KiB'
+    elif holds "$2 > $3"; then
+        verdict=ABOVE
+        status=$BELOW
+    fi
+    printf '| %s | %.3f | %s | %s |\n' "$1" "$2" "$3" "$verdict"
+}
+{
+    echo '| in the steady part | measured | at most | |'
+    echo '|---|--:|--:|---|'
+    row 'data writes for a block' "$writes" "$WRITES_CEILING"
+    row 'flushes for a block' "$flushes" "$FLUSHES_CEILING"
+    row 'bytes to the disk for a byte of block' "$bytes_ratio" "$BYTES_CEILING"
+} >"$report/checks.md"
+
+# plot FILE TITLE UNIT SCALE CURVES...: an SVG over the seconds since the load began.
+plot() {
+    local file=$1 title=$2 unit=$3 scale=$4
+    shift 4
+    gnuplot <<GNUPLOT || cannot "gnuplot has failed"
+set terminal svg size 900,320 dynamic background "white"
+set output "$report/$file"
+set datafile separator ","
+set key outside right noenhanced
+set title "$title" noenhanced
+set xlabel "seconds"
+set ylabel "$unit" noenhanced
+set xrange [0:*]
+$scale
+set grid
+this = NaN
+now = NaN
+plot $*
+GNUPLOT
+}
+# The load's last row is of a part of a second.
+sed '$d' "$report/load.csv" >"$scratch/load.csv"
+readonly io="\"$report/iostat.csv\" using (column(\"unix_seconds\") - $begin + 1)"
+readonly of_load="\"$scratch/load.csv\" using (column(\"unix_seconds\") - $begin + 1)"
+readonly from_zero='set yrange [0:*]'
+plot throughput.svg Throughput MB/s "$from_zero" \
+    "$io:(column(\"wkB/s\") / 1000 * 1.024) with linespoints title \"iostat wkB/s\"," \
+    `# Counts of the load's are since its beginning: a rate is what lies between two rows.` \
+    "$of_load:(last = this, this = column(\"durable_bytes\"), since = now, now = column(\"unix_seconds\"), (this - last) / (now - since) / 1e6)" \
+    'with linespoints title "blocks made durable"'
+plot requests.svg 'Requests to the disk' 'a second' "$from_zero" \
+    "$io:\"w/s\" with linespoints title \"w/s\", $io:\"f/s\" with linespoints title \"f/s\""
+plot queue.svg 'Waiting for the disk' 'ms, or requests' "$from_zero" \
+    "$io:\"w_await\" with linespoints title \"w_await (ms)\", $io:\"aqu-sz\" with linespoints title \"aqu-sz\""
+plot append.svg 'What an append costs its caller' ns 'set logscale y; set yrange [10:*]' \
+    "$of_load:\"latency_p50_ns\" with linespoints title \"p50\", $of_load:\"latency_p90_ns\" with linespoints title \"p90\"," \
+    "$of_load:\"latency_p99_ns\" with linespoints title \"p99\", $of_load:\"latency_p999_ns\" with linespoints title \"p99.9\""
+
+{
+    printf '# diolog and its disk\n\n'
+    printf '%s MB/s in messages of %s bytes, blocks of %s KiB, %s in flight, by %s.\n\n' "$megabytes" "$MESSAGE_BYTES" \
+        $((block / 1024)) "$depth" "$(jq -r .rung "$report/load.json")"
+    printf 'Idle, the disk did %s writes, %s flushes and %s kB a second, which is subtracted. One durable write of fio,\n' \
+        "$(middle w/s "$report/idle.csv")" "$(middle f/s "$report/idle.csv")" "$(middle wkB/s "$report/idle.csv")"
+    printf 'at the same rate, was counted as %.2f writes and %.2f flushes: all but one of the writes are not of data.\n\n' \
+        "$fio_writes" "$(of_fio f/s)"
+    cat "$report/checks.md"
+    printf '\n## Over time\n\n'
+    printf '![throughput](throughput.svg)\n\n![requests](requests.svg)\n\n![waiting](queue.svg)\n\n![append](append.svg)\n\n'
+    printf '## Where it was measured\n\n'
+    sed 's/^/- /' "$report/machine.txt"
+    printf -- '- load: diolog %s\n\n' "${load[*]/$scratch/DIR}"
+    printf 'Figures: [iostat.csv](iostat.csv), [idle.csv](idle.csv), [fio.csv](fio.csv), [load.csv](load.csv), [load.json](load.json).\n'
+} >"$report/index.md"
+rm "$report/checks.md" "$report/machine.txt"
+
+sed -n '/^|/p' "$report/index.md"
+say "the report is $report/index.md"
+exit "$status"
