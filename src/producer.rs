@@ -17,6 +17,7 @@ use crate::outcome::Outcome;
 use crate::ring::{Head, ProducerEnd};
 use crate::shared::Shared;
 use crate::stats::State;
+use crate::sys;
 
 /// How long a producer that waits for space sleeps at a time, once spinning and yielding did not help. The writer is
 /// awake and draining by then: shorter sleeps only take its CPU.
@@ -153,7 +154,7 @@ impl Producer {
                 return self.drop_newest(end, head.sequence);
             }
             if backoff.is_completed() {
-                std::thread::sleep(BLOCKED_SLEEP);
+                sys::time::nap(BLOCKED_SLEEP);
             } else {
                 backoff.snooze();
             }

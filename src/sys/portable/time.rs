@@ -1,7 +1,7 @@
 //! The clocks of the standard library. No counter here.
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic clock, as there is no counter that could be trusted.
 #[inline]
@@ -34,6 +34,11 @@ pub(crate) fn unix_ns() -> i64 {
         Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
     }
+}
+
+/// Sleeps for `time`.
+pub(crate) fn nap(time: Duration) {
+    std::thread::sleep(time);
 }
 
 #[cfg(test)]
