@@ -66,17 +66,17 @@ pub(crate) fn wait_until_stopped(child: u32) {
     assert!(waited == child as libc::pid_t && libc::WIFSTOPPED(status), "{waited}, {status:#x}");
 }
 
-/// Forks: `child` runs in the child alone, which then ends with its result, without running anything of the test's.
-/// Returns the child's exit status.
+/// Forks: `child` runs in the child alone, which then ends without running anything of the test's. Returns the child's
+/// exit status, 101 if it panicked.
 ///
-/// In a process with threads the child may only do what is async-signal-safe; diolog promises that for an append.
-pub(crate) fn fork(child: impl FnOnce() -> u8) -> i32 {
+/// In a process with threads the child may rely only on what is safe there; an append is.
+pub(crate) fn fork(child: impl FnOnce()) -> i32 {
     // SAFETY: see above; `child` keeps to it.
     let process = unsafe { libc::fork() };
     if process == 0 {
-        let result = child();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
         // SAFETY: ends the process.
-        unsafe { libc::_exit(i32::from(result)) };
+        unsafe { libc::_exit(if ended.is_ok() { 0 } else { 101 }) };
     }
     assert!(process > 0, "fork: {}", io::Error::last_os_error());
     let mut status = 0;
@@ -84,6 +84,40 @@ pub(crate) fn fork(child: impl FnOnce() -> u8) -> i32 {
     assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
     assert!(libc::WIFEXITED(status), "the child was ended by signal {}", libc::WTERMSIG(status));
     libc::WEXITSTATUS(status)
+}
+
+/// Calls `handler` when this process exits.
+pub(crate) fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: the handler lives as long as the program.
+    check(unsafe { libc::atexit(handler) }).expect("room for a handler");
+}
+
+/// Has the kernel send SIGALRM to this process a thousand times a second.
+pub(crate) fn send_alarms_at_1_khz() {
+    let millisecond = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+    let timer = libc::itimerval { it_interval: millisecond, it_value: millisecond };
+    // SAFETY: `timer` outlives the call.
+    check(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }).expect("a timer");
+}
+
+/// The kernel's ids of this process's threads.
+pub(crate) fn threads() -> Vec<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
+    let id = |task: io::Result<std::fs::DirEntry>| task.expect("procfs").file_name().into_string().expect("a number");
+    tasks.map(id).map(|id| id.parse().expect("a number")).collect()
+}
+
+/// The kernel's id of the calling thread.
+pub(crate) fn thread_id() -> u32 {
+    // SAFETY: takes no argument and cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// The memory of this process that is present, in bytes.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("in proc(5)");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
 /// Gives the calling thread and those it starts, processes included, a mount namespace of their own: what they mount ends

@@ -1,0 +1,136 @@
+//! The writer lives in the process that opened the log. A forked child's appends refuse themselves, it may exit or
+//! become another program, and the parent goes on as if nothing had happened.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
+use support::account::{self, Overwrites, Told};
+use support::os::fork;
+
+#[test]
+fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut told = Told::new(&producer);
+    told.log(&producer);
+    logger.log(Level::Info, "this makes the thread's ring");
+    for _ in 0..5 {
+        let status = fork(|| {
+            for _ in 0..1000 {
+                assert_eq!(producer.log(Level::Error, "from the child"), Outcome::Forked);
+                assert_eq!(logger.log(Level::Error, "from the child"), Outcome::Forked);
+            }
+            assert!(!producer.is_enabled(Level::Error));
+            assert!(matches!(logger.flush(), Err(Error::Forked)));
+            assert!(matches!(logger.producer(), Err(Error::Forked)));
+            assert!(matches!(logger.close(), Err(Error::Forked)));
+            logger.set_level(Level::Trace);
+            assert_eq!(producer.log(Level::Error, "from the child"), Outcome::Forked);
+        });
+        assert_eq!(status, 0);
+        for _ in 0..100 {
+            assert_eq!(told.log(&producer), Outcome::Written);
+        }
+        logger.flush().expect("durable");
+    }
+    assert_eq!(logger.stats().refused, 0, "what the child counted is the child's");
+    logger.close().expect("a clean end");
+    let mut reader = Reader::open(&path).expect("a log");
+    let mut records = 0;
+    while let Some(record) = reader.next_record().expect("readable") {
+        assert_ne!(record.message(), b"from the child");
+        records += 1;
+    }
+    assert_eq!(records, told.outcomes.len() + 1);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+#[test]
+fn dropping_everything_in_the_child_leaves_the_parents_log_alone() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let mut logger = Some(Logger::open(support::config(&path)).expect("a log"));
+    let mut producer = logger.as_ref().map(|logger| logger.producer().expect("a ring"));
+    let mut told = Told::new(producer.as_ref().expect("just made"));
+    told.log(producer.as_ref().expect("just made"));
+    let status = fork(|| {
+        drop(producer.take());
+        // The last handle: in the parent this would close the log.
+        drop(logger.take());
+    });
+    assert_eq!(status, 0);
+    assert_eq!(told.log(producer.as_ref().expect("the child's is the child's")), Outcome::Written);
+    logger.expect("the child's is the child's").close().expect("a clean end");
+    account::check(&path, &[told], Overwrites::No);
+}
+
+#[test]
+fn a_child_that_exits_in_the_ordinary_way_ends_without_a_hang() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut told = Told::new(&producer);
+    for _ in 0..5 {
+        told.log(&producer);
+        // Runs the destructors of the thread's own values, and the handlers of atexit.
+        let status = fork(|| std::process::exit(7));
+        assert_eq!(status, 7);
+    }
+    logger.close().expect("a clean end");
+    account::check(&path, &[told], Overwrites::No);
+}
+
+#[test]
+fn another_program_inherits_nothing() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    logger.log(Level::Info, "one");
+    logger.flush().expect("durable");
+    let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("ls");
+    let listing = String::from_utf8_lossy(&output.stdout);
+    assert!(listing.contains("/proc/"), "{listing}");
+    assert!(!listing.contains("dlog") && !listing.contains("lock"), "{listing}");
+    // The child's end has not taken the parent's lock away.
+    assert!(matches!(Logger::open(support::config(&path)), Err(Error::InUse { .. })));
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn forks_amid_the_appends_of_other_threads_disturb_none_of_them() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path).ring_bytes(8192).overflow(Overflow::Block)).expect("a log");
+    let own = logger.producer().expect("a ring");
+    let stop = AtomicBool::new(false);
+    let mut told: Vec<Told> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let producer = logger.producer().expect("a ring");
+                    let mut told = Told::new(&producer);
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(told.log(&producer), Outcome::Written);
+                    }
+                    told
+                })
+            })
+            .collect();
+        for _ in 0..20 {
+            let status = fork(|| assert_eq!(own.log(Level::Info, "from the child"), Outcome::Forked));
+            assert_eq!(status, 0);
+        }
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    told.push(Told::new(&own));
+    logger.close().expect("a clean end");
+    account::check(&path, &told, Overwrites::No);
+}

@@ -1,0 +1,169 @@
+//! Signals that interrupt every thread's system calls cost no record; a handler that logs gets its record written, or
+//! is refused because it interrupted an append of its own thread, and the two never mix.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use diolog::{Level, Logger, Outcome, Overflow, Reader, Verdict};
+use support::account::{self, Overwrites, Told};
+use support::os;
+
+static ALARMS: AtomicU64 = AtomicU64::new(0);
+static NUDGES: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count_alarm(_: libc::c_int) {
+    ALARMS.fetch_add(1, Ordering::Relaxed);
+}
+
+extern "C" fn count_nudge(_: libc::c_int) {
+    NUDGES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Interrupts every other thread of the process, the log's own ones included, until told to stop.
+fn nudge_all_threads(stop: &AtomicBool) {
+    let own = os::thread_id();
+    while !stop.load(Ordering::Relaxed) {
+        for thread in os::threads().into_iter().filter(|&thread| thread != own) {
+            os::send_signal_to_thread(thread, libc::SIGUSR1);
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn that_interrupt_system_calls() {
+    if support::role().is_none() {
+        // In a process of its own: the signals reach all threads.
+        let directory = support::directory();
+        support::child::expect_success("that_interrupt_system_calls", "child", directory.path());
+        return;
+    }
+    os::handle_signal(libc::SIGALRM, count_alarm);
+    os::handle_signal(libc::SIGUSR1, count_nudge);
+    os::send_alarms_at_1_khz();
+    for device in ["auto", "pwrite", "buffered"] {
+        let path = support::child_directory().join(device);
+        let preference = match device {
+            "pwrite" => diolog::DevicePreference::Pwrite,
+            "buffered" => diolog::DevicePreference::Buffered,
+            _ => diolog::DevicePreference::Auto,
+        };
+        let config = support::config(&path).device(preference).ring_bytes(8192).overflow(Overflow::Block);
+        let logger = match Logger::open(config) {
+            Ok(logger) => logger,
+            Err(error @ diolog::Error::InvalidConfig { .. }) => {
+                support::not_shown("signals under pwrite", error);
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let stop = AtomicBool::new(false);
+        let told: Vec<Told> = std::thread::scope(|scope| {
+            scope.spawn(|| nudge_all_threads(&stop));
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let producer = logger.producer().expect("a ring");
+                        let mut told = Told::new(&producer);
+                        let (alarms, nudges) = (ALARMS.load(Ordering::Relaxed), NUDGES.load(Ordering::Relaxed));
+                        // Until there have been many of both kinds.
+                        while ALARMS.load(Ordering::Relaxed) < alarms + 50
+                            || NUDGES.load(Ordering::Relaxed) < nudges + 1_000
+                        {
+                            assert_eq!(told.log(&producer), Outcome::Written);
+                            if told.outcomes.len().is_multiple_of(1000) {
+                                logger.flush().expect("durable");
+                            }
+                        }
+                        told
+                    })
+                })
+                .collect();
+            let told = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+            logger.close().expect("a clean end");
+            stop.store(true, Ordering::Relaxed);
+            told
+        });
+        assert_eq!(logger.stats().write_errors, 0, "an interruption is no error");
+        account::check(&path, &told, Overwrites::No);
+    }
+    std::process::exit(0);
+}
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+static REENTRANT: AtomicU64 = AtomicU64::new(0);
+static OTHER: AtomicU64 = AtomicU64::new(0);
+
+/// Logs through the interrupted thread's own producer, which is there already.
+extern "C" fn log_from_handler(_: libc::c_int) {
+    let Some(logger) = LOGGER.get() else { return };
+    let count = match logger.log(Level::Info, b"from the handler") {
+        Outcome::Written => &WRITTEN,
+        Outcome::Dropped => &DROPPED,
+        Outcome::Reentrant => &REENTRANT,
+        _ => &OTHER,
+    };
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+fn that_log_themselves() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        support::child::expect_success("that_log_themselves", "child", directory.path());
+        return;
+    }
+    let path = support::child_directory().join("log");
+    let logger = Logger::open(support::config(&path).thread_ring_bytes(1 << 20)).expect("a log");
+    LOGGER.set(logger.clone()).expect("set once");
+    // The thread's ring is made here: a handler must not be the first to need it.
+    assert_eq!(logger.log(Level::Info, b"from the thread"), Outcome::Written);
+    let (mut written, mut dropped) = (1, 0);
+    os::handle_signal(libc::SIGUSR1, log_from_handler);
+    let stop = AtomicBool::new(false);
+    let own = os::thread_id();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                os::send_signal_to_thread(own, libc::SIGUSR1);
+                std::thread::yield_now();
+            }
+        });
+        // Until the handler has run between appends and within them, many times.
+        while WRITTEN.load(Ordering::Relaxed) < 200 || REENTRANT.load(Ordering::Relaxed) < 20 {
+            match logger.log(Level::Info, b"from the thread") {
+                Outcome::Written => written += 1,
+                Outcome::Dropped => dropped += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    logger.close().expect("a clean end");
+    assert_eq!(OTHER.load(Ordering::Relaxed), 0);
+    let in_handler = WRITTEN.load(Ordering::Relaxed);
+    let stats = logger.stats();
+    assert_eq!(stats.refused, REENTRANT.load(Ordering::Relaxed), "what is refused is counted");
+    assert_eq!(stats.dropped, dropped + DROPPED.load(Ordering::Relaxed));
+    assert_eq!(stats.attempted, written + in_handler + stats.dropped);
+
+    let mut reader = Reader::open(&path).expect("a log");
+    let (mut threads, mut handlers, mut sequences) = (0, 0, BTreeSet::new());
+    while let Some(record) = reader.next_record().expect("readable") {
+        match record.message() {
+            b"from the thread" => threads += 1,
+            b"from the handler" => handlers += 1,
+            other => panic!("{:?}", String::from_utf8_lossy(other)),
+        }
+        assert!(sequences.insert(record.sequence()), "a number twice");
+    }
+    assert_eq!((threads, handlers), (written, in_handler));
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+    std::process::exit(0);
+}
