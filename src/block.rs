@@ -98,18 +98,15 @@ impl Block {
         self.buffer.len() - self.used
     }
 
-    /// Adds a producer's record; `false`, and nothing added, where it does not fit.
+    /// Begins to add records of `producer`, none of which comes before `sequence`.
     #[inline]
-    pub(crate) fn append(&mut self, producer: u32, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
-        let continues = self.shard.is_some_and(|shard| shard.producer == producer && shard.next_sequence == sequence);
-        if !continues && !self.open_shard(producer, sequence, record_bytes(payload.len())) {
-            return false;
-        }
-        if !self.push(meta, payload) {
-            return false;
-        }
-        self.times = (self.times.0.min(meta.timestamp_ns), self.times.1.max(meta.timestamp_ns));
-        true
+    pub(crate) fn records_of(&mut self, producer: u32, sequence: u64) -> Records<'_> {
+        let next_sequence = match self.shard {
+            Some(shard) if shard.producer == producer => shard.next_sequence,
+            // A number that none of the records can have, so that the first one opens a shard.
+            _ => sequence.wrapping_sub(1),
+        };
+        Records { producer, first_at: self.used, used: self.used, next_sequence, block: self }
     }
 
     /// Adds a record of the writer's own, the `sequence`-th; `false`, and nothing added, where it does not fit.
@@ -119,8 +116,11 @@ impl Block {
         if !continues && !self.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len())) {
             return false;
         }
-        if !self.push(meta, payload) {
-            return false;
+        let Some(used) = push(&mut self.buffer, self.used, meta, payload) else { return false };
+        self.used = used;
+        self.records += 1;
+        if let Some(shard) = &mut self.shard {
+            shard.next_sequence += 1;
         }
         let (first, last) = self.control_times;
         self.control_times = (first.min(meta.timestamp_ns), last.max(meta.timestamp_ns));
@@ -174,6 +174,27 @@ impl Block {
         true
     }
 
+    /// Starts a shard of `producer` behind the records that [`Records`] has added up to `used`, and before
+    /// `next_sequence`. Where its first record goes; `None` where shard and record do not fit.
+    #[cold]
+    #[inline(never)]
+    fn open_shard_at(
+        &mut self,
+        used: usize,
+        next_sequence: u64,
+        producer: u32,
+        first_sequence: u64,
+        payload_bytes: usize,
+    ) -> Option<usize> {
+        self.used = used;
+        if let Some(shard) = &mut self.shard
+            && shard.producer == producer
+        {
+            shard.next_sequence = next_sequence;
+        }
+        self.open_shard(producer, first_sequence, record_bytes(payload_bytes)).then_some(self.used)
+    }
+
     /// Writes the open shard's header, now that its length is known.
     fn close_shard(&mut self) {
         let Some(shard) = self.shard.take() else { return };
@@ -183,33 +204,59 @@ impl Block {
         header.encode(&mut self.buffer[shard.at..]);
         self.shards += 1;
     }
+}
 
-    #[inline]
-    fn push(&mut self, meta: RecordMeta, payload: &[u8]) -> bool {
-        let length = payload.len();
-        let end = self.used + RECORD_HEADER_BYTES + padded(length);
-        let Some(out) = self.buffer.get_mut(self.used..end) else { return false };
-        let header = RecordHeader {
-            length: U32::new(length as u32),
-            kind: meta.kind,
-            level: meta.level,
-            flags: meta.flags,
-            reserved: 0,
-            timestamp_ns: U64::new(meta.timestamp_ns),
-        };
-        let (head, body) = out.split_at_mut(RECORD_HEADER_BYTES);
-        head.copy_from_slice(header.as_bytes());
-        // The padding is zeroed first, as the last word: cheaper than by its odd length.
-        if let Some(last_word) = body.last_chunk_mut::<8>() {
-            *last_word = [0; 8];
+/// Adds records of one producer to a block.
+///
+/// What changes with each record is kept apart from the block until [`Records::end`], so that the loop around
+/// [`Records::append`] has it in registers.
+#[must_use = "the block does not count what is added until it is ended"]
+pub(crate) struct Records<'a> {
+    block: &'a mut Block,
+    producer: u32,
+    /// Where the first record stands, or will.
+    first_at: usize,
+    /// The block's `used`, ahead of it.
+    used: usize,
+    /// The sequence that continues the open shard.
+    next_sequence: u64,
+}
+
+impl Records<'_> {
+    /// Adds a record; `false`, and nothing added, where it does not fit.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        if sequence != self.next_sequence {
+            let (used, next_sequence) = (self.used, self.next_sequence);
+            let Some(at) = self.block.open_shard_at(used, next_sequence, self.producer, sequence, payload.len()) else {
+                return false;
+            };
+            if used == self.first_at {
+                self.first_at = at;
+            }
+            self.used = at;
         }
-        body[..length].copy_from_slice(payload);
-        self.used = end;
-        self.records += 1;
-        if let Some(shard) = &mut self.shard {
-            shard.next_sequence += 1;
-        }
+        let Some(used) = push(&mut self.block.buffer, self.used, meta, payload) else { return false };
+        self.used = used;
+        self.next_sequence = sequence.wrapping_add(1);
         true
+    }
+
+    /// Counts what was added: `records` records, at least one, whose times do not go back and end with `last_ns`. Gives
+    /// the sequence that follows the last.
+    #[inline]
+    pub(crate) fn end(self, records: u32, last_ns: u64) -> u64 {
+        let block = self.block;
+        let first = RecordHeader::ref_from_prefix(&block.buffer[self.first_at..self.used]);
+        let first_ns = first.map_or(last_ns, |(first, _)| first.timestamp_ns.get());
+        debug_assert!(first_ns <= last_ns, "times of one producer go back");
+        block.used = self.used;
+        block.records += records;
+        block.times = (block.times.0.min(first_ns), block.times.1.max(last_ns));
+        if let Some(shard) = &mut block.shard {
+            shard.next_sequence = self.next_sequence;
+        }
+        self.next_sequence
     }
 }
 
@@ -221,6 +268,52 @@ pub(crate) fn seal_again(bytes: &mut [u8], place: Place) {
     header.segment_id = U64::new(place.segment_id);
     header.in_flight = U16::new(place.in_flight);
     header.sign(place.file_offset);
+}
+
+/// Writes a record into `buffer` from `at` on. Where it ends; `None`, and nothing written, where it does not fit.
+#[inline(always)]
+fn push(buffer: &mut [u8], at: usize, meta: RecordMeta, payload: &[u8]) -> Option<usize> {
+    let length = payload.len();
+    let end = at + RECORD_HEADER_BYTES + padded(length);
+    let (head, body) = buffer.get_mut(at..end)?.split_at_mut(RECORD_HEADER_BYTES);
+    let header = RecordHeader {
+        length: U32::new(length as u32),
+        kind: meta.kind,
+        level: meta.level,
+        flags: meta.flags,
+        reserved: 0,
+        timestamp_ns: U64::new(meta.timestamp_ns),
+    };
+    head.copy_from_slice(&header.to_words());
+    // The padding is zeroed first, as the last word: cheaper than by its odd length.
+    if let Some(last_word) = body.last_chunk_mut::<8>() {
+        *last_word = [0; 8];
+    }
+    copy(payload, &mut body[..length]);
+    Some(end)
+}
+
+/// Copies `from` to `to`, of the same length: what most messages are, without a call, as two chunks that may overlap.
+#[inline(always)]
+fn copy(from: &[u8], to: &mut [u8]) {
+    match from.len() {
+        65..=128 => copy_ends::<64>(from, to),
+        33..=64 => copy_ends::<32>(from, to),
+        16..=32 => copy_ends::<16>(from, to),
+        8..=15 => copy_ends::<8>(from, to),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies the first and the last `BYTES` bytes.
+#[inline(always)]
+fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<BYTES>(), to.first_chunk_mut::<BYTES>()) {
+        *to = *from;
+    }
+    if let (Some(from), Some(to)) = (from.last_chunk::<BYTES>(), to.last_chunk_mut::<BYTES>()) {
+        *to = *from;
+    }
 }
 
 #[cfg(test)]
@@ -235,15 +328,24 @@ mod tests {
         RecordMeta { kind: Kind::Message as u8, level: 3, flags: 0, timestamp_ns }
     }
 
+    fn append(block: &mut Block, producer: u32, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let mut records = block.records_of(producer, sequence);
+        let added = records.append(sequence, meta, payload);
+        if added {
+            records.end(1, meta.timestamp_ns);
+        }
+        added
+    }
+
     const PLACE: Place = Place { segment_id: 9, file_offset: 4096, sequence: 2, in_flight: 1 };
 
     #[test]
     fn records_of_one_producer_share_a_shard_until_its_sequence_jumps() {
         let mut block = block(4096);
         for sequence in [0, 1, 3] {
-            assert!(block.append(7, sequence, meta(100 + sequence), b"abc"));
+            assert!(append(&mut block, 7, sequence, meta(100 + sequence), b"abc"));
         }
-        assert!(block.append(8, 0, meta(50), b"d"));
+        assert!(append(&mut block, 8, 0, meta(50), b"d"));
         assert_eq!(block.seal(PLACE), 4096);
         let bytes = block.into_buffer();
         let header = BlockHeader::decode(&bytes, 4096).expect("a header");
@@ -261,11 +363,11 @@ mod tests {
     fn what_does_not_fit_is_refused_whole_and_the_rest_still_seals() {
         let mut block = block(4096);
         let mut taken = 0;
-        while block.append(1, taken, meta(taken), &[0xAA; 100]) {
+        while append(&mut block, 1, taken, meta(taken), &[0xAA; 100]) {
             taken += 1;
         }
         assert_eq!(taken, ((4096 - 64 - 32) / (16 + 104)) as u64);
-        assert!(!block.append(2, 0, meta(0), &[0; 2000]), "a new shard that does not fit");
+        assert!(!append(&mut block, 2, 0, meta(0), &[0; 2000]), "a new shard that does not fit");
         block.seal(PLACE);
         let header = BlockHeader::decode(&block.into_buffer(), 4096).expect("a header");
         assert_eq!((u64::from(header.records.get()), header.shards.get()), (taken, 1));
@@ -276,7 +378,7 @@ mod tests {
         let mut buffer = AlignedBuffer::new(8192, 0).expect("memory");
         buffer.fill(0xEE);
         let mut block = Block::new(buffer);
-        assert!(block.append(1, 0, meta(1), b"odd"));
+        assert!(append(&mut block, 1, 0, meta(1), b"odd"));
         assert_eq!(block.seal(PLACE), 4096);
         let used = 64 + 32 + 16 + 3;
         assert!(block.into_buffer()[used..4096].iter().all(|&byte| byte == 0));
@@ -285,7 +387,7 @@ mod tests {
     #[test]
     fn sealing_again_for_another_place_keeps_number_and_records() {
         let mut block = block(4096);
-        assert!(block.append(1, 0, meta(1), b"x"));
+        assert!(append(&mut block, 1, 0, meta(1), b"x"));
         block.seal(PLACE);
         let mut bytes = block.into_buffer();
         seal_again(&mut bytes, Place { segment_id: 10, file_offset: 8192, ..PLACE });

@@ -161,6 +161,8 @@ pub(crate) struct TickConverter {
     anchor: Anchor,
     /// Nanoseconds for each tick, times 2^32.
     slope: u64,
+    /// Ticks before and after the anchor that [`TickConverter::to_ns`] needs no more than 64 bits for: two seconds'.
+    near_ticks: u64,
     /// The slope of the last interval where that did not agree with `slope`: if the next one agrees with it, the counter
     /// has really changed.
     doubtful_slope: Option<u64>,
@@ -188,7 +190,8 @@ impl TickConverter {
     fn starting(clock: Clock, slope: u64) -> TickConverter {
         let anchor = Anchor::read(clock);
         let due_ns = anchor.ns.saturating_add(REFRESH_FIRST_NS);
-        TickConverter { clock, anchor, slope, doubtful_slope: None, due_ns, interval_ns: REFRESH_FIRST_NS }
+        let near_ticks = near_ticks(anchor, slope);
+        TickConverter { clock, anchor, slope, near_ticks, doubtful_slope: None, due_ns, interval_ns: REFRESH_FIRST_NS }
     }
 
     /// Reads a new anchor where one is due: at least once a second, if called that often. Returns the monotonic time.
@@ -215,18 +218,38 @@ impl TickConverter {
             }
         }
         self.anchor = anchor;
+        self.near_ticks = near_ticks(anchor, self.slope);
         self.interval_ns = (self.interval_ns * 8).min(REFRESH_MAX_NS);
         self.due_ns = anchor.ns.saturating_add(self.interval_ns);
     }
 
     /// The monotonic time of `ticks`, before or after the anchor. Not yet trustworthy: see [`clamp`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn to_ns(&self, ticks: u64) -> u64 {
-        let since = ticks.wrapping_sub(self.anchor.ticks) as i64;
-        // 63 bits times 64 bits fit; an arithmetic shift rounds down on both sides of the anchor.
+        let since = ticks.wrapping_sub(self.anchor.ticks);
+        if since.wrapping_add(self.near_ticks) > 2 * self.near_ticks {
+            return self.to_ns_afar(since as i64);
+        }
+        // An arithmetic shift rounds down on both sides of the anchor.
+        let ns = (since as i64).wrapping_mul(self.slope as i64) >> SLOPE_SHIFT;
+        self.anchor.ns.wrapping_add_signed(ns)
+    }
+
+    /// [`to_ns`](Self::to_ns) of any number of ticks since the anchor.
+    #[cold]
+    #[inline(never)]
+    fn to_ns_afar(&self, since: i64) -> u64 {
+        // 63 bits times 64 bits fit.
         let ns = (i128::from(since) * i128::from(self.slope)) >> SLOPE_SHIFT;
         (i128::from(self.anchor.ns) + ns).clamp(0, i128::from(u64::MAX)) as u64
     }
+}
+
+/// Ticks around `anchor` whose product with `slope` fits 63 bits, and whose time, up to 2^31 ns from the anchor's, is in
+/// range.
+fn near_ticks(anchor: Anchor, slope: u64) -> u64 {
+    let comfortable = 1 << 31..u64::MAX - (1 << 31);
+    if slope > 0 && comfortable.contains(&anchor.ns) { (i64::MAX as u64) / slope } else { 0 }
 }
 
 /// The time to store: `ns`, but not after `now_ns`, the monotonic clock read after the ring's `write_position`, and not
@@ -234,4 +257,26 @@ impl TickConverter {
 #[inline]
 pub(crate) fn clamp(ns: u64, last_ns: u64, now_ns: u64) -> u64 {
     ns.min(now_ns).max(last_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_the_anchor_and_afar_ticks_mean_the_same_time() {
+        for slope in [1 << 20, 0x6F4D_E9BD, 1 << 32, 41 << 32] {
+            for ns in [0, 7, 1 << 31, 1 << 40, u64::MAX - (1 << 33), u64::MAX] {
+                let anchor = Anchor { ticks: 1 << 50, ns };
+                let mut converter = TickConverter::starting(Clock::monotonic(), slope);
+                converter.anchor = anchor;
+                converter.near_ticks = near_ticks(anchor, slope);
+                let near = converter.near_ticks as i64;
+                for since in [-near - 1, -near, -1, 0, 1, near / 3, near, near + 1, 1 << 40, -(1 << 40)] {
+                    let ticks = anchor.ticks.wrapping_add_signed(since);
+                    assert_eq!(converter.to_ns(ticks), converter.to_ns_afar(since), "{slope} {ns} {since}");
+                }
+            }
+        }
+    }
 }

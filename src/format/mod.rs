@@ -43,7 +43,8 @@ pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// Bytes that `payload_bytes` take once padded to the record's 8-byte grain.
 pub(crate) const fn padded(payload_bytes: usize) -> usize {
-    payload_bytes.next_multiple_of(8)
+    // Not `next_multiple_of`, which tells two cases apart.
+    (payload_bytes + 7) & !7
 }
 
 const _: () = assert!(BLOCK_HEADER_BYTES == 64);

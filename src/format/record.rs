@@ -98,6 +98,17 @@ pub(crate) enum RecordFault {
 }
 
 impl RecordHeader {
+    /// The bytes of the header, put together in two words: the writer stores one for each record.
+    #[inline(always)]
+    pub(crate) fn to_words(self) -> [u8; RECORD_HEADER_BYTES] {
+        let tag = u32::from_le_bytes([self.kind, self.level, self.flags, self.reserved]);
+        let first = u64::from(self.length.get()) | u64::from(tag) << 32;
+        let mut bytes = [0; RECORD_HEADER_BYTES];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.timestamp_ns.get().to_le_bytes());
+        bytes
+    }
+
     /// Takes the first record off `bytes`: its header, its payload, and what follows.
     #[inline]
     pub(crate) fn split(bytes: &[u8]) -> Result<(RecordHeader, &[u8], &[u8]), RecordFault> {
@@ -128,7 +139,8 @@ mod tests {
             reserved: 0,
             timestamp_ns: U64::new(0x0102_0304),
         };
-        let mut bytes = header.as_bytes().to_vec();
+        assert_eq!(header.to_words(), header.as_bytes());
+        let mut bytes = header.to_words().to_vec();
         bytes.extend_from_slice(payload);
         bytes.resize(record_bytes(payload.len()), 0);
         bytes

@@ -38,7 +38,7 @@ impl ConsumerEnd {
         ConsumerEnd { words: shared.memory.words(), mask, cursor: start, observed: start, overwrite, counters, shared }
     }
 
-    /// Reads how far the producer is: [`consume`](Self::consume) goes up to there.
+    /// Reads how far the producer is: [`consume_from`](Self::consume_from) goes up to there.
     pub(crate) fn observe(&mut self) -> u64 {
         // Acquire: _commit_.
         self.observed = self.counters.write_position.load(Acquire);
@@ -48,16 +48,34 @@ impl ConsumerEnd {
     /// Hands records to `sink`, oldest first, until it returns `false` (that record is not taken), what was observed is
     /// at an end, or `piece_bytes` or a little more have been taken. Returns how many records were taken.
     ///
-    /// In an overwriting ring `sink` should be quick: the producer waits for it, and drops if it takes long.
-    #[inline]
-    pub(crate) fn consume(&mut self, piece_bytes: usize, mut sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
-        if self.overwrite {
-            return self.consume_in_windows(piece_bytes as u64, &mut sink);
+    /// `OVERWRITES` must be what [`overwrites`](Self::overwrites) says: the caller branches, so that each loop is compiled
+    /// together with `sink`, whose variables stay in registers. In an overwriting ring `sink` should be quick: the
+    /// producer waits for it, and drops if it takes long.
+    #[inline(always)]
+    pub(crate) fn consume_from<const OVERWRITES: bool>(
+        &mut self,
+        piece_bytes: usize,
+        mut sink: impl FnMut(&Head, &[u8]) -> bool,
+    ) -> usize {
+        assert_eq!(self.overwrite, OVERWRITES, "the ring's policy is the caller's to know");
+        if OVERWRITES {
+            self.consume_in_windows(piece_bytes as u64, &mut sink)
+        } else {
+            self.take(piece_bytes as u64, &mut sink).0
         }
-        self.take(piece_bytes as u64, &mut sink).0
     }
 
-    /// [`consume`](Self::consume) from an overwriting ring: window by window, each closed to the producer while it is copied.
+    /// [`consume_from`](Self::consume_from) where speed does not matter.
+    #[cfg(test)]
+    pub(crate) fn consume(&mut self, piece_bytes: usize, sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
+        if self.overwrite {
+            self.consume_from::<true>(piece_bytes, sink)
+        } else {
+            self.consume_from::<false>(piece_bytes, sink)
+        }
+    }
+
+    /// [`consume_from`](Self::consume_from) an overwriting ring: window by window, each closed to the producer while it is copied.
     fn consume_in_windows(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let mut left = piece_bytes;
         let mut records = 0;
@@ -81,16 +99,18 @@ impl ConsumerEnd {
     }
 
     /// Hands records to `sink`; the count of those taken, and whether it would take more.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> (usize, bool) {
         let begin = self.cursor;
+        let mut cursor = begin;
         let mut records = 0;
-        while self.cursor != self.observed && self.cursor.wrapping_sub(begin) < piece_bytes {
-            let offset = (self.cursor & self.mask) as usize;
+        let mut more = true;
+        while cursor != self.observed && cursor.wrapping_sub(begin) < piece_bytes {
+            let offset = (cursor & self.mask) as usize;
             // SAFETY: between the cursor and `observed` stand whole records which nobody writes (2, 3).
             let first = unsafe { self.words.read(offset) };
             if first == SKIP {
-                self.cursor = self.cursor.wrapping_add(self.mask + 1 - offset as u64);
+                cursor = cursor.wrapping_add(self.mask + 1 - offset as u64);
                 continue;
             }
             // SAFETY: as above; a head has three words.
@@ -99,12 +119,14 @@ impl ConsumerEnd {
             let length = head.length as usize;
             // SAFETY: as above; the payload has as many bytes (4).
             if !unsafe { self.words.lend(offset + HEAD_BYTES, length, |payload| sink(&head, payload)) } {
-                return (records, false);
+                more = false;
+                break;
             }
-            self.cursor = self.cursor.wrapping_add((HEAD_BYTES + padded(length)) as u64);
+            cursor = cursor.wrapping_add((HEAD_BYTES + padded(length)) as u64);
             records += 1;
         }
-        (records, true)
+        self.cursor = cursor;
+        (records, more)
     }
 
     /// Up to where records were taken.
@@ -127,6 +149,11 @@ impl ConsumerEnd {
         if is_after(self.observed, self.cursor) { self.observed.wrapping_sub(self.cursor) as usize } else { 0 }
     }
 
+    /// Whether the ring gives up its oldest records rather than refuse the newest.
+    pub(crate) fn overwrites(&self) -> bool {
+        self.overwrite
+    }
+
     /// Bytes in all.
     pub(crate) fn capacity(&self) -> usize {
         self.mask as usize + 1
@@ -138,7 +165,8 @@ impl ConsumerEnd {
     }
 }
 
-/// A window of an overwriting ring that is closed to the producer. Opened again when dropped, a panicking sink included.
+/// A window of an overwriting ring that is closed to the producer. Opened again when dropped, a panicking sink included
+/// (whose records are then still in the ring).
 struct Window<'a> {
     consumer: &'a mut ConsumerEnd,
 }

@@ -88,22 +88,11 @@ impl Source {
         if !self.define_in(block, serial, control_sequence, now_ns) {
             return Drained::BlockFull;
         }
-        let (id, mut last_ns, mut next_sequence) = (self.id, self.last_ns, self.next_sequence);
-        let mut full = false;
-        let taken = self.consumer.consume(TURN_BYTES, |head, payload| {
-            let [kind, level, flags, _] = head.tag.to_le_bytes();
-            let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
-            let meta = RecordMeta { kind, level, flags, timestamp_ns };
-            if !block.append(id, head.sequence, meta, payload) {
-                full = true;
-                return false;
-            }
-            last_ns = timestamp_ns;
-            next_sequence = head.sequence + 1;
-            true
-        });
-        self.records += taken as u64;
-        (self.last_ns, self.next_sequence) = (last_ns, next_sequence);
+        let full = if self.consumer.overwrites() {
+            self.move_records::<true>(block, converter, now_ns)
+        } else {
+            self.move_records::<false>(block, converter, now_ns)
+        };
         if full {
             Drained::BlockFull
         } else if self.consumer.unread_bytes() > 0 {
@@ -111,6 +100,35 @@ impl Source {
         } else {
             Drained::Empty
         }
+    }
+
+    /// The loop of [`drain`](Self::drain). Whether it ended because the block is full.
+    fn move_records<const OVERWRITES: bool>(
+        &mut self,
+        block: &mut Block,
+        converter: &TickConverter,
+        now_ns: u64,
+    ) -> bool {
+        let mut last_ns = self.last_ns;
+        let mut records = block.records_of(self.id, self.next_sequence);
+        let mut full = false;
+        let taken = self.consumer.consume_from::<OVERWRITES>(TURN_BYTES, |head, payload| {
+            let [kind, level, flags, _] = head.tag.to_le_bytes();
+            let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
+            let meta = RecordMeta { kind, level, flags, timestamp_ns };
+            if !records.append(head.sequence, meta, payload) {
+                full = true;
+                return false;
+            }
+            last_ns = timestamp_ns;
+            true
+        });
+        if taken > 0 {
+            self.records += taken as u64;
+            self.next_sequence = records.end(taken as u32, last_ns);
+            self.last_ns = last_ns;
+        }
+        full
     }
 
     /// Writes the producer's row into `block` unless it stands there; `false` where it does not fit, together with
