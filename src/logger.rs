@@ -79,8 +79,10 @@ impl Logger {
     /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
-        // The thread comes first: a refused core must leave nothing behind.
+        // What can fail without the directory comes first: a refused core, say, must leave nothing behind.
         let writer = Writer::start(settings.writer_core)?;
+        let gate =
+            Gate::new(settings.level as u8).map_err(|source| Error::io("map a page for", &settings.path, source))?;
         let directory = Directory::open(&settings.path)?;
         let sizes =
             Sizes { first: settings.first_segment_bytes, max: settings.segment_bytes, block: settings.block_bytes };
@@ -97,8 +99,6 @@ impl Logger {
             }
         };
         let overwrite = matches!(settings.overflow, Overflow::OverwriteOldest);
-        let gate =
-            Gate::new(settings.level as u8).map_err(|source| Error::io("map a page for", &settings.path, source))?;
         let shared = Arc::new(Shared {
             clock: hooks.clock.unwrap_or_else(Clock::detect),
             gate,

@@ -126,9 +126,30 @@ fn refused_core(core: usize) -> Error {
     Error::InvalidConfig { setting: "writer_core", value: core.to_string(), remedy }
 }
 
-/// Makes buffers and device on the writer thread, which alone will use them.
+/// Makes buffers and device on the writer thread, which alone will use them. Where that fails, what `open` has made for
+/// the run is taken away again.
 fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
     let Begin { shared, directory, segments, wrap_device } = begin;
+    let (device, buffers) = match make_device(&shared, affinity) {
+        Ok(made) => made,
+        Err(error) => {
+            let unused = segments.path().to_owned();
+            segments.end(false);
+            let _ = std::fs::remove_file(unused);
+            directory.undo();
+            return Err(error);
+        }
+    };
+    let device = match wrap_device {
+        Some(wrap) => wrap(device),
+        None => device,
+    };
+    lock(&shared.rung).clone_from(device.report());
+    let pipeline = Pipeline::new(device, segments, buffers);
+    Ok(LogWriter::new(Arc::clone(&shared), pipeline, directory, crate::sys::cpu::boot_id()))
+}
+
+fn make_device(shared: &Shared, affinity: Affinity) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
     let settings = &shared.settings;
     // One block being filled and one that waits while all others are in flight.
     let count = settings.blocks_in_flight + 2;
@@ -141,13 +162,7 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
     let leave_core = move || affinity.apply();
     let device = device::create(&rung, settings.blocks_in_flight, &mut buffers, leave_core)
         .map_err(|source| Error::io("make a device for", &settings.path, source))?;
-    let device = match wrap_device {
-        Some(wrap) => wrap(device),
-        None => device,
-    };
-    lock(&shared.rung).clone_from(device.report());
-    let pipeline = Pipeline::new(device, segments, buffers);
-    Ok(LogWriter::new(Arc::clone(&shared), pipeline, directory, crate::sys::cpu::boot_id()))
+    Ok((device, buffers))
 }
 
 /// Serves `logs` until the last has ended.
