@@ -1,0 +1,115 @@
+//! `RLIMIT_FSIZE`: a log under a limit on the size of files keeps to it, by more files; where the limit comes while it
+//! is open, nothing that was durable is lost, and the rest is counted.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use diolog::{Error, Level, Logger, Outcome, Overflow};
+use support::account::{self, Overwrites, Told};
+use support::os;
+
+const LIMIT_BYTES: u64 = 256 << 10;
+
+/// The largest segment, in bytes.
+fn largest_segment(path: &Path) -> u64 {
+    let sizes =
+        std::fs::read_dir(path).expect("a log").map(|entry| entry.expect("a file").metadata().expect("ours").len());
+    sizes.max().expect("a segment")
+}
+
+#[test]
+fn that_was_there_first() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        support::child::expect_success("that_was_there_first", "child", directory.path());
+        return;
+    }
+    // SIGXFSZ is not ignored: a write beyond the limit would end the process.
+    os::set_limit(libc::RLIMIT_FSIZE, LIMIT_BYTES);
+    let path = support::child_directory().join("log");
+    let config = support::config(&path).block_bytes(16 << 10).overflow(Overflow::Block);
+    let logger = Logger::open(config).expect("many small files will do");
+    let producer = logger.producer().expect("a ring");
+    let mut told = Told::new(&producer);
+    for _ in 0..30_000 {
+        assert_eq!(told.log(&producer), Outcome::Written);
+    }
+    logger.close().expect("a clean end");
+    assert!(logger.stats().segments > 5, "{} segments", logger.stats().segments);
+    assert!(largest_segment(&path) <= LIMIT_BYTES);
+    account::check(&path, &[told], Overwrites::No);
+}
+
+#[test]
+fn that_no_block_fits() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        support::child::expect_success("that_no_block_fits", "child", directory.path());
+        return;
+    }
+    os::set_limit(libc::RLIMIT_FSIZE, 64 << 10);
+    let path = support::child_directory().join("log");
+    let error = Logger::open(support::config(&path)).expect_err("a block has 256 KiB");
+    assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
+    assert!(error.to_string().contains("65536"), "the limit is named: {error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn that_comes_while_the_log_is_open() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        support::child::expect_success("that_comes_while_the_log_is_open", "child", directory.path());
+        return;
+    }
+    // A host that sets such a limit ignores the signal, or dies of its own files.
+    os::ignore_signal(libc::SIGXFSZ);
+    let path = support::child_directory().join("log");
+    let config = support::config(&path).ring_bytes(4096).block_bytes(16 << 10).segment_bytes(1 << 20);
+    let logger = Logger::open(config.close_deadline(Duration::from_millis(100))).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut accepted = Vec::new();
+    let mut log = |number: u64| {
+        let outcome = producer.log(Level::Info, number.to_le_bytes());
+        if outcome == Outcome::Written {
+            accepted.push(number);
+        }
+        outcome
+    };
+    for number in 0..10 {
+        log(number);
+    }
+    logger.flush().expect("durable");
+    os::set_limit(libc::RLIMIT_FSIZE, 128 << 10);
+    let mut number = 10;
+    while logger.stats().write_errors == 0 {
+        if log(number) == Outcome::Dropped {
+            std::thread::yield_now();
+        }
+        number += 1;
+    }
+    // It goes on, whatever became of its disk.
+    for _ in 0..1000 {
+        log(number);
+        number += 1;
+    }
+    let unconfirmed = match logger.close() {
+        Ok(()) => 0,
+        Err(Error::CloseIncomplete { unconfirmed, .. }) => unconfirmed,
+        Err(error) => panic!("{error}"),
+    };
+    let stats = logger.stats();
+    assert_eq!(stats.attempted, number);
+    assert_eq!(stats.dropped, number - accepted.len() as u64);
+    assert_eq!(stats.durable_records + unconfirmed, accepted.len() as u64);
+    // What was durable is there: the oldest that were accepted, in order. A block may be whole that nobody confirmed.
+    let read: Vec<u64> = diolog::Reader::open(&path)
+        .expect("a log")
+        .map(|record| u64::from_le_bytes(record.expect("readable").message().try_into().expect("eight bytes")))
+        .collect();
+    assert!(read.len() as u64 >= stats.durable_records);
+    assert!(accepted.starts_with(&read), "{read:?}");
+}

@@ -1,0 +1,171 @@
+//! Threads and memory that the system refuses: an error where one can be returned, a counted refusal where
+//! not, and never half a log left behind.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::Path;
+
+use diolog::{Config, DevicePreference, Error, Level, Logger, Outcome, Reader, Verdict};
+use support::os;
+
+fn entries(directory: &Path) -> usize {
+    std::fs::read_dir(directory).expect("readable").count()
+}
+
+/// Logs a little and closes: the log works.
+fn use_and_close(logger: &Logger) {
+    for number in 0..100 {
+        assert_eq!(logger.log(Level::Info, format!("{number}")), Outcome::Written);
+    }
+    logger.close().expect("a clean end");
+}
+
+/// Opens a log in `root` under a rising `limit` on `resource`, until that succeeds; every refusal must have left
+/// nothing. Returns how many there were.
+fn open_under_rising_limit(
+    root: &Path,
+    resource: libc::__rlimit_resource_t,
+    limits: impl Iterator<Item = u64>,
+    enough: u64,
+    configure: impl Fn(Config) -> Config,
+) -> usize {
+    let path = root.join("log");
+    let mut refusals = 0;
+    for limit in limits {
+        os::set_limit(resource, limit);
+        let opened = Logger::open(configure(support::config(&path)));
+        os::set_limit(resource, enough);
+        match opened {
+            Ok(logger) => {
+                use_and_close(&logger);
+                assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+                return refusals;
+            }
+            Err(error) => {
+                assert!(error.io_error().is_some(), "under a limit of {limit}: {error}");
+                assert_eq!(entries(root), 0, "under a limit of {limit}: {error}");
+                refusals += 1;
+            }
+        }
+    }
+    panic!("no limit was enough");
+}
+
+/// Runs `test` again as a child, whose limits are its own.
+fn in_child(test: &str) {
+    let directory = support::directory();
+    let output = support::child::expect_success(test, "child", directory.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| support::not_shown("in a child", line));
+}
+
+#[test]
+fn threads() {
+    if support::role().is_none() {
+        return in_child("threads");
+    }
+    if !os::is_root() {
+        return support::not_shown("a refused thread", "root alone can have a user with no other process");
+    }
+    let root = support::child_directory();
+    // A user of this process's own: the limit counts all threads of a user, but not root's.
+    let user = 1_000_000_000 + std::process::id();
+    for (index, device) in [DevicePreference::Auto, DevicePreference::Buffered].into_iter().enumerate() {
+        let root = root.join(index.to_string());
+        std::fs::create_dir(&root).expect("writable");
+        std::os::unix::fs::chown(&root, Some(user), Some(user)).expect("root may");
+        let status = os::fork(|| {
+            os::become_user(user);
+            let configure = |config: Config| config.device(device);
+            let refusals = open_under_rising_limit(&root, libc::RLIMIT_NPROC, 1..16, 64, configure);
+            assert!(refusals > 0, "a log needs a thread");
+        });
+        assert_eq!(status, 0, "{device}");
+    }
+}
+
+#[test]
+fn memory_for_blocks() {
+    if support::role().is_none() {
+        return in_child("memory_for_blocks");
+    }
+    let root = support::child_directory();
+    // The address space that the process has, and steps of some MiB: blocks of 16 MiB come one by one.
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("in proc(5)");
+    let size_bytes = size.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024;
+    let limits = (0..200).map(|step| size_bytes + (16 << 20) + step * (5 << 20));
+    let configure = |config: Config| config.block_bytes(16 << 20).segment_bytes(64 << 20);
+    let refusals = open_under_rising_limit(&root, libc::RLIMIT_AS, limits, u64::MAX, configure);
+    assert!(refusals > 0, "a log needs memory");
+}
+
+#[test]
+fn memory_for_a_ring() {
+    if support::role().is_none() {
+        return in_child("memory_for_a_ring");
+    }
+    let path = support::child_directory().join("log");
+    let config = support::config(&path).ring_bytes(1 << 30).rings_bytes_max(8 << 30).thread_ring_bytes(1 << 20);
+    let logger = Logger::open(config).expect("rings come later");
+    assert_eq!(logger.log(Level::Info, "this makes the thread's ring"), Outcome::Written);
+    os::set_limit(libc::RLIMIT_AS, 1 << 30);
+    let error = logger.producer().expect_err("there is no gigabyte");
+    assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::ENOMEM), "{error}");
+    os::set_limit(libc::RLIMIT_AS, u64::MAX);
+    // The others go on.
+    assert_eq!(logger.log(Level::Info, "still here"), Outcome::Written);
+    logger.close().expect("a clean end");
+    assert_eq!(Reader::open(&path).expect("a log").count(), 2);
+}
+
+#[test]
+fn memory_of_all_rings() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let config = support::config(&path).ring_bytes(1 << 20).thread_ring_bytes(1 << 20).rings_bytes_max(2 << 20);
+    let logger = Logger::open(config).expect("a log");
+    let producers = [logger.producer().expect("the first"), logger.producer().expect("the second")];
+    let error = logger.producer().expect_err("two is the limit");
+    let Error::RingMemory { ring_bytes, limit_bytes, remedy } = error else { panic!("{error}") };
+    assert_eq!((ring_bytes, limit_bytes), (1 << 20, 2 << 20));
+    assert!(remedy.contains("rings_bytes_max"), "{remedy}");
+    // Where no error can be returned it is an outcome, counted.
+    for refused in 1..=3 {
+        assert_eq!(logger.log(Level::Info, "without a ring"), Outcome::NoRing);
+        assert_eq!(logger.stats().refused, refused);
+    }
+    // A ring that came back serves the next one, once what it held is durable.
+    let [first, second] = producers;
+    assert_eq!(first.log(Level::Info, "in the first ring"), Outcome::Written);
+    drop(first);
+    while logger.stats().producers_ended == 0 {
+        logger.flush().expect("durable");
+    }
+    assert_eq!(logger.log(Level::Info, "in the first ring, again"), Outcome::Written);
+    assert_eq!(second.log(Level::Info, "in the second"), Outcome::Written);
+    assert_eq!(logger.stats().ring_bytes, 2 << 20);
+    logger.close().expect("a clean end");
+    assert_eq!(Reader::open(&path).expect("a log").count(), 3);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+#[test]
+fn locked_memory() {
+    if support::role().is_none() {
+        return in_child("locked_memory");
+    }
+    os::set_limit(libc::RLIMIT_MEMLOCK, 0);
+    let root = support::child_directory();
+    if os::is_root() {
+        // The limit does not hold for root.
+        std::os::unix::fs::chown(&root, Some(65534), Some(65534)).expect("root may");
+        os::become_user(65534);
+    }
+    let path = root.join("log");
+    let logger = Logger::open(support::config(&path)).expect("no memory needs to be locked");
+    use_and_close(&logger);
+    assert_eq!(Reader::open(&path).expect("a log").count(), 100);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
