@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::format::StatusCode;
+use crate::format::{BlockFlags, StatusCode};
 
 use super::block::{Loaded, Note, Who};
 use super::files::Segment;
@@ -234,10 +234,10 @@ impl Ledger {
         let mut lost = Vec::new();
         self.account.testimony.hear(number, place.header.in_flight.get(), |missing| lost.push(missing));
         for missing in lost {
-            self.account.counts.lost += missing.blocks();
+            self.account.counts.lost = self.account.counts.lost.saturating_add(missing.blocks());
             self.tell(Fate::Lost, &missing);
         }
-        if place.header.block_flags().has(crate::format::BlockFlags::CLEAN_END) {
+        if place.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.account.ended_at = Some(number);
         }
         let spot = self.spot(place.segment, place.offset);
@@ -259,9 +259,9 @@ impl Ledger {
         }
     }
 
-    /// Says what the run comes to if it ends here. The `torn` blocks stand at the tail, not passed over yet, and
-    /// `trailing` behind them.
-    pub(super) fn settle(&mut self, torn: &[Place], trailing: Option<(usize, Debris)>) {
+    /// Says what the run comes to if it ends here: `torn` is the first and the last of the blocks that stand at the tail,
+    /// none of them good, and not passed over yet; `trailing` stands behind them.
+    pub(super) fn settle(&mut self, torn: Option<(&Place, &Place)>, trailing: Option<(usize, Debris)>) {
         self.unsettle();
         self.provisional = Some(Provisional {
             findings: self.report.findings.len(),
@@ -270,13 +270,16 @@ impl Ledger {
         });
         let account = &self.account;
         let mut counts = account.counts;
-        let clean = account.ended_at.is_some() && account.ended_at == account.testimony.last_good() && torn.is_empty();
-        counts.torn += torn.len() as u64;
+        let clean = account.ended_at.is_some() && account.ended_at == account.testimony.last_good() && torn.is_none();
+        if let Some((first, last)) = torn {
+            let expected = account.expected.unwrap_or(first.number());
+            counts.torn = counts.torn.saturating_add(last.number().saturating_sub(expected).saturating_add(1));
+        }
         let mut told = Vec::new();
         for (fate, missing) in account.testimony.rest() {
             match fate {
-                Fate::Torn => counts.torn += missing.blocks(),
-                Fate::Hole | Fate::Lost => counts.holes += missing.blocks(),
+                Fate::Torn => counts.torn = counts.torn.saturating_add(missing.blocks()),
+                Fate::Hole | Fate::Lost => counts.holes = counts.holes.saturating_add(missing.blocks()),
             }
             told.push((fate, missing.clone()));
         }
@@ -294,7 +297,7 @@ impl Ledger {
                 counts.stray += debris.stretches;
                 notes.push((Severity::Note, spot, "bytes that are no block, where none is missing"));
             } else {
-                counts.torn += debris.stretches;
+                counts.torn = counts.torn.saturating_add(debris.stretches);
                 notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
             }
         }
@@ -308,11 +311,11 @@ impl Ledger {
                 counts.headers_lost += 1;
                 notes.push((Severity::Lost, (Arc::clone(path), 0), "the segment's header is damaged"));
             } else {
-                counts.torn += 1;
+                counts.torn = counts.torn.saturating_add(1);
                 notes.push((Severity::Unconfirmed, (Arc::clone(path), 0), "the segment's header is torn"));
             }
         }
-        if let Some(place) = torn.first() {
+        if let Some((place, _)) = torn {
             let spot = self.spot(place.segment, place.offset);
             notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
         }
@@ -341,7 +344,7 @@ impl Ledger {
 
     /// Ends the run for good.
     pub(super) fn finish_run(&mut self) {
-        self.settle(&[], None);
+        self.settle(None, None);
         self.provisional = None;
         self.before = self.report.blocks;
         self.rows_before += self.account.states.len();

@@ -130,6 +130,16 @@ impl RunScan {
         self.plan.iter().skip(1)
     }
 
+    /// The first and the last block planned.
+    pub(super) fn ends(&self) -> Option<(&Place, &Place)> {
+        let mut blocks = self.plan.iter().filter_map(|item| match item {
+            Item::Block { place, .. } => Some(place),
+            _ => None,
+        });
+        let first = blocks.next()?;
+        Some((first, blocks.next_back().unwrap_or(first)))
+    }
+
     /// The smallest timestamp of the planned blocks.
     pub(super) fn min_ns(&self) -> Option<u64> {
         self.minima.front().map(|&(ns, _)| ns)

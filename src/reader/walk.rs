@@ -114,7 +114,7 @@ impl Walk {
             match self.scan.front() {
                 None if grows => {
                     self.account_for_removed(usize::MAX);
-                    self.ledger.settle(&[], self.scan.trailing());
+                    self.ledger.settle(None, self.scan.trailing());
                     return Ok(Step::EndOfNow);
                 }
                 None => {
@@ -286,9 +286,12 @@ impl Walk {
                     self.scan.rewind();
                     return Ok(None);
                 }
+                Wait::Torn => {
+                    self.ledger.settle(self.scan.ends(), self.scan.trailing());
+                    return Ok(Some(Step::EndOfNow));
+                }
                 Wait::EndOfNow => {
-                    let torn = self.torn_tail();
-                    self.ledger.settle(&torn, self.scan.trailing());
+                    self.ledger.settle(None, None);
                     return Ok(Some(Step::EndOfNow));
                 }
             }
@@ -325,7 +328,7 @@ impl Walk {
             return Wait::No;
         }
         if good.is_none() && !self.good_behind_front() {
-            return Wait::EndOfNow;
+            return Wait::Torn;
         }
         let looks = match self.files.are_in_use() {
             // Its last writes may have come between the look at the files and the question.
@@ -345,19 +348,6 @@ impl Walk {
             Item::Block { place, .. } => scratch.read(&place.file, place.offset, &place.header).unwrap_or(false),
             _ => false,
         })
-    }
-
-    /// The planned blocks: at the end of now, none of them is good.
-    fn torn_tail(&self) -> Vec<Place> {
-        self.scan
-            .front()
-            .into_iter()
-            .chain(self.scan.behind_front())
-            .filter_map(|item| match item {
-                Item::Block { place, .. } => Some(place.clone()),
-                _ => None,
-            })
-            .collect()
     }
 }
 
@@ -406,8 +396,10 @@ enum Wait {
     No,
     /// Look again, after a pause.
     Look(Duration),
-    /// Nothing more now.
+    /// Nothing more now: blocks in flight stand before good ones.
     EndOfNow,
+    /// Nothing more now: none of the blocks that are left is good.
+    Torn,
 }
 
 /// Whether `place` says that block `number` was durable before it.

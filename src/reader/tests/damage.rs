@@ -69,6 +69,16 @@ fn a_trailing_block_without_its_first_sector_is_torn() {
 }
 
 #[test]
+fn several_torn_blocks_at_the_end_are_counted_by_their_numbers() {
+    let mut run = open_run();
+    block(run.last(), 3)[..64].fill(0xA5);
+    block(run.last(), 4)[80] ^= 1;
+    block(run.last(), 5)[80] ^= 1;
+    let report = check(&run, &[3, 4, 5], Verdict::Unconfirmed);
+    assert_eq!((report.blocks.torn, report.blocks.lost), (3, 0));
+}
+
+#[test]
 fn a_zeroed_trailing_block_leaves_no_trace_but_the_missing_end() {
     let mut run = open_run();
     block(run.last(), 5).fill(0);

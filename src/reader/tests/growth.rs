@@ -41,6 +41,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight() {
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
     assert_eq!(rows(&mut reader), [], "block 2 counts once its predecessor does");
+    assert_eq!((reader.report().blocks.torn, reader.report().verdict()), (0, Verdict::Unconfirmed));
     run.write(directory.path());
     assert_eq!(rows(&mut reader), [row("b", 20, 1, 1), row("c", 30, 1, 2)]);
     assert_eq!(reader.report().blocks.holes, 0);
