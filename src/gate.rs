@@ -156,7 +156,8 @@ impl Gate {
     /// Closes: an append that begins after this is refused. Those that were under way may still be: see
     /// [`close_and_wait`](Self::close_and_wait).
     pub(crate) fn close(&self) {
-        self.admitted().store(0, SeqCst);
+        // An exchange, as `set_level` is one: of two exchanges one sees the other.
+        self.admitted().swap(0, SeqCst);
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
@@ -198,5 +199,158 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         // Release: _outside_.
         self.flag.store(0, Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sync::AtomicU64;
+
+    /// The calls under test take a deadline; one that is never reached.
+    fn far() -> Instant {
+        Instant::now() + Duration::from_secs(600)
+    }
+
+    #[test]
+    fn a_gate_admits_its_level_and_the_less_verbose_ones() {
+        let gate = Gate::new(3).expect("a page");
+        let flag = AtomicU32::new(0);
+        assert_eq!([1, 2, 3, 4, 5].map(|level| gate.admits(level)), [true, true, true, false, false]);
+        assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
+        gate.set_level(4);
+        assert!(gate.enter(&flag, 4).is_ok());
+        assert_eq!(gate.level(), 4);
+        assert!(!gate.is_forked());
+    }
+
+    #[test]
+    fn an_append_within_an_append_is_refused_and_leaves_the_outer_one_inside() {
+        let gate = Gate::new(3).expect("a page");
+        let flag = AtomicU32::new(0);
+        let outer = gate.enter(&flag, 1).expect("open");
+        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Reentrant));
+        assert_eq!(gate.enter(&flag, 5).err(), Some(Refusal::Filtered));
+        assert_eq!(flag.load(Relaxed), 1);
+        drop(outer);
+        assert!(gate.enter(&flag, 1).is_ok());
+    }
+
+    #[test]
+    fn a_closed_gate_stays_closed_whatever_level_is_set() {
+        let gate = Gate::new(3).expect("a page");
+        let flag = AtomicU32::new(0);
+        assert!(gate.close_and_wait([&flag], far()));
+        gate.set_level(5);
+        assert!(!gate.admits(1));
+        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
+        assert_eq!(flag.load(Relaxed), 0, "refused is outside");
+        assert!(gate.close_and_wait([&flag], far()), "closing twice is fine");
+    }
+
+    #[test]
+    fn close_gives_up_at_its_deadline_on_an_append_that_never_ends() {
+        let gate = Gate::new(3).expect("a page");
+        let (flag, idle) = (AtomicU32::new(0), AtomicU32::new(0));
+        let stuck = gate.enter(&flag, 1).expect("open");
+        assert!(!gate.close_and_wait([&idle, &flag], Instant::now()));
+        drop(stuck);
+        assert!(gate.close_and_wait([&idle, &flag], Instant::now()));
+    }
+
+    /// What an append stored before it returned `Written` is there after close, in either way of ordering.
+    fn appends_race_close(barrier_at_close: bool) {
+        for round in 0..200_u64 {
+            let mut gate = Gate::new(3).expect("a page");
+            gate.barrier_at_close &= barrier_at_close;
+            let producers = [0, 1].map(|_| (AtomicU32::new(0), AtomicU64::new(0)));
+            std::thread::scope(|scope| {
+                let appending = producers.each_ref().map(|(flag, records)| {
+                    let gate = &gate;
+                    scope.spawn(move || {
+                        let mut written = 0;
+                        while let Ok(_entered) = gate.enter(flag, 1) {
+                            records.store(written + 1, Relaxed);
+                            written += 1;
+                        }
+                        written
+                    })
+                });
+                // A different moment each round, without a clock.
+                for _ in 0..round * 50 {
+                    std::hint::spin_loop();
+                }
+                assert!(gate.close_and_wait(producers.iter().map(|(flag, _)| flag), far()));
+                let seen = producers.each_ref().map(|(_, records)| records.load(Relaxed));
+                assert_eq!(seen, appending.map(|thread| thread.join().expect("appending")));
+            });
+        }
+    }
+
+    #[test]
+    fn an_append_that_races_close_is_there_or_refused() {
+        appends_race_close(true);
+    }
+
+    #[test]
+    fn an_append_that_races_close_is_there_or_refused_without_a_barrier_for_all_threads() {
+        appends_race_close(false);
+    }
+}
+
+/// `RUSTFLAGS="--cfg loom" cargo test --release --lib loom`
+#[cfg(all(test, loom))]
+mod models {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+    use crate::ring::{ConsumerEnd, Head, RingOptions, ring};
+
+    fn records_in(consumer: &mut ConsumerEnd) -> u64 {
+        consumer.observe();
+        consumer.consume(usize::MAX, |_, _| true) as u64
+    }
+
+    #[test]
+    fn loom_an_append_that_races_close_is_in_the_ring_or_refused() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::new(3).expect("a gate"));
+            let options = RingOptions { capacity_bytes: 64, overwrite: false, start: 0 };
+            let (producer, mut consumer) = ring(options).expect("a ring");
+            let counters = Arc::clone(producer.counters());
+            let appending = thread::spawn({
+                let gate = Arc::clone(&gate);
+                move || {
+                    let written = (0..2).filter(|&sequence| {
+                        let Ok(_entered) = gate.enter(&producer.counters().in_append, 3) else { return false };
+                        producer.append(Head { length: 0, tag: 0, sequence, ticks: 0 }, &[]).is_ok()
+                    });
+                    written.count() as u64
+                }
+            });
+            assert!(gate.close_and_wait([&counters.in_append], Instant::now()));
+            let last_drain = records_in(&mut consumer);
+            let written = appending.join().expect("appending");
+            assert_eq!(last_drain, written);
+            assert_eq!(records_in(&mut consumer), 0);
+        });
+    }
+
+    #[test]
+    fn loom_a_level_set_while_closing_does_not_open_the_gate_again() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::new(3).expect("a gate"));
+            let setting = thread::spawn({
+                let gate = Arc::clone(&gate);
+                move || gate.set_level(5)
+            });
+            gate.close();
+            setting.join().expect("setting");
+            assert_eq!(gate.level(), 0);
+        });
     }
 }

@@ -41,6 +41,8 @@
 
 mod consumer;
 mod memory;
+#[cfg(all(test, loom))]
+mod models;
 mod producer;
 
 #[cfg(all(test, not(loom)))]
