@@ -47,6 +47,7 @@ impl Clock {
     }
 
     /// The monotonic clock: ticks are nanoseconds.
+    #[cfg(test)]
     pub(crate) fn monotonic() -> Clock {
         Clock(Source::Monotonic)
     }

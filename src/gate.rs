@@ -15,14 +15,13 @@
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
-//! | outside | `Entered`'s drop clears the flag | `Gate::close_and_wait` reads 0 | the append's commit |
+//! | outside | `Entered`'s drop clears the flag | `Gate::is_outside` reads 0 | the append's commit |
 
 use std::io;
 use std::sync::atomic::compiler_fence;
-use std::time::Instant;
 
+use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
-use crate::sync::{AtomicU32, yield_now};
 use crate::sys::memory::{WipedOnFork, barrier_all_threads, register_barrier};
 
 /// Why an append did not pass. None of these takes a sequence number.
@@ -167,21 +166,31 @@ impl Gate {
         }
     }
 
+    /// Whether the producer with this in-append flag is outside an append. Once the gate is closed, that stays so.
+    pub(crate) fn is_outside(flag: &AtomicU32) -> bool {
+        // SeqCst where there was no barrier, acquire in any case: _outside_.
+        flag.load(SeqCst) == 0
+    }
+
     /// Closes, then waits until no producer is inside an append: all that was or will be answered with `Written` is in its
     /// ring then. To catch every producer, [`close`](Self::close) before collecting `flags`: a producer registered later
     /// finds the gate closed.
     ///
     /// Returns `false` if one was still inside at `deadline` (its thread is stopped, or it is this very thread, in a
     /// signal handler).
-    pub(crate) fn close_and_wait<'a>(&self, flags: impl IntoIterator<Item = &'a AtomicU32>, deadline: Instant) -> bool {
+    #[cfg(any(test, loom))]
+    pub(crate) fn close_and_wait<'a>(
+        &self,
+        flags: impl IntoIterator<Item = &'a AtomicU32>,
+        deadline: std::time::Instant,
+    ) -> bool {
         self.close();
         flags.into_iter().all(|flag| {
-            // SeqCst where there was no barrier, acquire in any case: _outside_.
-            while flag.load(SeqCst) != 0 {
-                if !cfg!(loom) && Instant::now() >= deadline {
+            while !Gate::is_outside(flag) {
+                if !cfg!(loom) && std::time::Instant::now() >= deadline {
                     return false;
                 }
-                yield_now();
+                crate::sync::yield_now();
             }
             true
         })
@@ -204,7 +213,7 @@ impl Drop for Entered<'_> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::sync::AtomicU64;

@@ -17,7 +17,7 @@ pub(crate) use loom::thread::yield_now;
 pub(crate) use std::hint::spin_loop;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-#[cfg(not(loom))]
+#[cfg(all(test, not(loom)))]
 pub(crate) use std::thread::yield_now;
 
 /// Locks a mutex whose data stays meaningful if a thread died holding it: all updates under our locks are single steps.

@@ -1,10 +1,11 @@
 //! One ring as the writer sees it: what was drained, what the files already account for, and what space to release.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::format::{Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::gate::Gate;
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
 use crate::writer::pipeline::Accounted;
@@ -70,8 +71,7 @@ impl Source {
 
     /// Whether no append is under way. Only after the gate has closed does that stay true.
     pub(crate) fn is_quiet(&self) -> bool {
-        // Acquire: pairs with the release at an append's end ("append done" in gate.rs).
-        self.consumer.counters().in_append.load(Acquire) == 0
+        Gate::is_outside(&self.consumer.counters().in_append)
     }
 
     /// Moves records into `block`, the `serial`-th, preceded by the producer's row where it has none of it yet.
