@@ -1,8 +1,8 @@
 //! One block being filled: shards and records go in, and sealed bytes come out.
 //!
-//! A block knows the format, and neither how it is written nor where its records come from. The writer fills it and
-//! seals it once its place in a segment is known; sealing again for another place (after a failed segment) keeps
-//! number and records.
+//! A block knows the format, and neither how it is written nor where its records come from. The writer fills it, seals
+//! it when it is closed, and places it once the device can take it: the long checksum is done while the disk still works
+//! on the block before. Placing again (after a failed segment) keeps number and records.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
@@ -30,13 +30,11 @@ impl RecordMeta {
     }
 }
 
-/// Where a block will stand, and what the header must testify.
+/// Where a block will stand, and what the header must testify of that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) segment_id: u64,
     pub(crate) file_offset: u64,
-    /// The block's number within the run.
-    pub(crate) sequence: u64,
     /// Earlier blocks not known durable.
     pub(crate) in_flight: u16,
 }
@@ -127,15 +125,11 @@ impl Block {
         true
     }
 
-    /// Bytes that the block will occupy if nothing more is added.
-    pub(crate) fn sealed_bytes(&self) -> usize {
-        self.used.next_multiple_of(GRID_BYTES)
-    }
-
-    /// Finishes the block for `place`: header, checksums, zeros up to the grid. Returns the bytes to write.
-    pub(crate) fn seal(&mut self, place: Place) -> usize {
+    /// Finishes the block as the `sequence`-th of its run: shards, checksum of the payload, zeros up to the grid. What is
+    /// missing is its [`place`]. Returns the buffer, and how many of its bytes to write.
+    pub(crate) fn seal(mut self, sequence: u64) -> (AlignedBuffer, usize) {
         self.close_shard();
-        let capacity = self.sealed_bytes();
+        let capacity = self.used.next_multiple_of(GRID_BYTES);
         self.buffer[self.used..capacity].fill(0);
         let (first_ns, last_ns) = if self.times.0 == u64::MAX { self.control_times } else { self.times };
         let mut header = BlockHeader {
@@ -145,22 +139,17 @@ impl Block {
             header_crc: U32::ZERO,
             payload_crc: U32::ZERO,
             flags: U16::new(self.flags),
-            in_flight: U16::new(place.in_flight),
-            segment_id: U64::new(place.segment_id),
-            sequence: U64::new(place.sequence),
+            in_flight: U16::ZERO,
+            segment_id: U64::ZERO,
+            sequence: U64::new(sequence),
             first_ns: U64::new(first_ns),
             last_ns: U64::new(last_ns),
             records: U32::new(self.records),
             shards: U32::new(self.shards),
         };
-        header.seal(&self.buffer[BLOCK_HEADER_BYTES..self.used], place.file_offset);
+        header.seal(&self.buffer[BLOCK_HEADER_BYTES..self.used], 0);
         self.buffer[..BLOCK_HEADER_BYTES].copy_from_slice(header.as_bytes());
-        capacity
-    }
-
-    /// The buffer, for the device.
-    pub(crate) fn into_buffer(self) -> AlignedBuffer {
-        self.buffer
+        (self.buffer, capacity)
     }
 
     /// Starts a shard if it and a first record of `first_record_bytes` fit.
@@ -260,10 +249,10 @@ impl Records<'_> {
     }
 }
 
-/// Seals a block again that was sealed for a place that failed: same number, same payload, another place.
+/// Signs a sealed block for the place where it will stand, in place of any earlier one. A matter of nanoseconds.
 ///
 /// `bytes` must begin with a sealed block; anything else is left as it is.
-pub(crate) fn seal_again(bytes: &mut [u8], place: Place) {
+pub(crate) fn place(bytes: &mut [u8], place: Place) {
     let Ok((header, _)) = BlockHeader::mut_from_prefix(bytes) else { return };
     header.segment_id = U64::new(place.segment_id);
     header.in_flight = U16::new(place.in_flight);
@@ -337,7 +326,14 @@ mod tests {
         added
     }
 
-    const PLACE: Place = Place { segment_id: 9, file_offset: 4096, sequence: 2, in_flight: 1 };
+    const PLACE: Place = Place { segment_id: 9, file_offset: 4096, in_flight: 1 };
+
+    /// The block, number 2 at [`PLACE`], as it would be written.
+    fn written(block: Block) -> Vec<u8> {
+        let (mut buffer, length) = block.seal(2);
+        place(&mut buffer, PLACE);
+        buffer[..length].to_vec()
+    }
 
     #[test]
     fn records_of_one_producer_share_a_shard_until_its_sequence_jumps() {
@@ -346,8 +342,8 @@ mod tests {
             assert!(append(&mut block, 7, sequence, meta(100 + sequence), b"abc"));
         }
         assert!(append(&mut block, 8, 0, meta(50), b"d"));
-        assert_eq!(block.seal(PLACE), 4096);
-        let bytes = block.into_buffer();
+        let bytes = written(block);
+        assert_eq!(bytes.len(), 4096);
         let header = BlockHeader::decode(&bytes, 4096).expect("a header");
         assert_eq!((header.shards.get(), header.records.get()), (3, 4));
         assert_eq!((header.first_ns.get(), header.last_ns.get()), (50, 103));
@@ -368,8 +364,7 @@ mod tests {
         }
         assert_eq!(taken, ((4096 - 64 - 32) / (16 + 104)) as u64);
         assert!(!append(&mut block, 2, 0, meta(0), &[0; 2000]), "a new shard that does not fit");
-        block.seal(PLACE);
-        let header = BlockHeader::decode(&block.into_buffer(), 4096).expect("a header");
+        let header = BlockHeader::decode(&written(block), 4096).expect("a header");
         assert_eq!((u64::from(header.records.get()), header.shards.get()), (taken, 1));
     }
 
@@ -379,18 +374,18 @@ mod tests {
         buffer.fill(0xEE);
         let mut block = Block::new(buffer);
         assert!(append(&mut block, 1, 0, meta(1), b"odd"));
-        assert_eq!(block.seal(PLACE), 4096);
         let used = 64 + 32 + 16 + 3;
-        assert!(block.into_buffer()[used..4096].iter().all(|&byte| byte == 0));
+        let bytes = written(block);
+        assert_eq!(bytes.len(), 4096);
+        assert!(bytes[used..].iter().all(|&byte| byte == 0));
     }
 
     #[test]
-    fn sealing_again_for_another_place_keeps_number_and_records() {
+    fn placing_again_keeps_number_and_records() {
         let mut block = block(4096);
         assert!(append(&mut block, 1, 0, meta(1), b"x"));
-        block.seal(PLACE);
-        let mut bytes = block.into_buffer();
-        seal_again(&mut bytes, Place { segment_id: 10, file_offset: 8192, ..PLACE });
+        let mut bytes = written(block);
+        place(&mut bytes, Place { segment_id: 10, file_offset: 8192, ..PLACE });
         let header = BlockHeader::decode(&bytes, 8192).expect("a header");
         assert!(header.payload_is_intact(&bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize]));
         assert_eq!((header.sequence.get(), header.segment_id.get(), header.shards.get()), (2, 10, 1));

@@ -112,6 +112,8 @@ impl LogWriter {
             self.pipeline.check_segment(&self.shared);
         }
         let mut worked = self.reap();
+        // First of all: the disk has just become free, and draining takes its time.
+        worked |= self.submit(now_ns);
         worked |= self.pipeline.heal();
         self.take_notes();
         self.adopt();

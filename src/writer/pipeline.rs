@@ -48,27 +48,13 @@ pub(crate) struct Contents {
     pub(crate) ended: Vec<usize>,
 }
 
-/// A numbered block that waits for its turn at the device.
+/// A sealed block that waits for its turn at the device.
 struct Waiting {
-    bytes: WaitingBytes,
+    buffer: AlignedBuffer,
+    /// How much of the buffer the block takes.
+    length: usize,
     sequence: u64,
     contents: Contents,
-}
-
-enum WaitingBytes {
-    /// Closed, and not sealed yet.
-    Closed(Block),
-    /// Sealed for a place that failed: the buffer, and the block's length.
-    Sealed(AlignedBuffer, usize),
-}
-
-impl WaitingBytes {
-    fn length(&self) -> usize {
-        match self {
-            WaitingBytes::Closed(block) => block.sealed_bytes(),
-            WaitingBytes::Sealed(_, length) => *length,
-        }
-    }
 }
 
 /// A block that the device was given, and whose prefix is not durable yet.
@@ -173,11 +159,12 @@ impl Pipeline {
         self.health.take_notes()
     }
 
-    /// Takes a filled block, and gives it a number. It is placed and submitted when the device has room.
+    /// Takes a filled block, gives it a number and seals it. It is placed and submitted when the device has room.
     pub(crate) fn close_block(&mut self, block: Block, contents: Contents) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.waiting.push_back(Waiting { bytes: WaitingBytes::Closed(block), sequence, contents });
+        let (buffer, length) = block.seal(sequence);
+        self.waiting.push_back(Waiting { buffer, length, sequence, contents });
     }
 
     /// What the blocks before the waiting ones account for, of the source in `slot`: `None` if none of them has a part
@@ -199,43 +186,32 @@ impl Pipeline {
             return false;
         }
         let Some(next) = self.waiting.front() else { return false };
-        self.segments.advance(next.bytes.length(), next.sequence);
-        self.segments.may_grow_by(next.bytes.length())
+        self.segments.advance(next.length, next.sequence);
+        self.segments.may_grow_by(next.length)
     }
 
     /// Submits the header of the present segment.
-    pub(crate) fn submit_header(&mut self, mut header: Block) {
-        let length = header.sealed_bytes();
-        let spot = self.segments.place(length);
+    pub(crate) fn submit_header(&mut self, header: Block) {
         // A header takes no number: it names the block after it.
         let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
-        header.seal(self.place(&spot, sequence));
-        self.submit(spot, length, header.into_buffer(), None, Contents::default());
+        let (mut buffer, length) = header.seal(sequence);
+        let spot = self.place(&mut buffer, length, sequence);
+        self.submit(spot, length, buffer, None, Contents::default());
     }
 
     /// Submits the first waiting block.
     pub(crate) fn submit_next(&mut self) {
-        let Some(Waiting { bytes, sequence, contents }) = self.waiting.pop_front() else { return };
-        let length = bytes.length();
-        let spot = self.segments.place(length);
-        let place = self.place(&spot, sequence);
-        let buffer = match bytes {
-            WaitingBytes::Closed(mut block) => {
-                block.seal(place);
-                block.into_buffer()
-            }
-            WaitingBytes::Sealed(mut buffer, _) => {
-                block::seal_again(&mut buffer, place);
-                buffer
-            }
-        };
+        let Some(Waiting { mut buffer, length, sequence, contents }) = self.waiting.pop_front() else { return };
+        let spot = self.place(&mut buffer, length, sequence);
         self.submit(spot, length, buffer, Some(sequence), contents);
     }
 
-    /// What the header of a block at `spot` testifies.
-    fn place(&self, spot: &Spot, sequence: u64) -> Place {
+    /// Gives a sealed block the next place, to which its header then testifies.
+    fn place(&mut self, block: &mut [u8], length: usize, sequence: u64) -> Spot {
+        let spot = self.segments.place(length);
         let in_flight = u16::try_from(sequence - self.durable_sequence).unwrap_or(IN_FLIGHT_UNKNOWN);
-        Place { segment_id: spot.segment_id, file_offset: spot.offset, sequence, in_flight }
+        block::place(block, Place { segment_id: spot.segment_id, file_offset: spot.offset, in_flight });
+        spot
     }
 
     fn submit(&mut self, spot: Spot, length: usize, buffer: AlignedBuffer, sequence: Option<u64>, contents: Contents) {
@@ -365,8 +341,7 @@ impl Pipeline {
             let (Write::Done(buffer) | Write::Refused(buffer)) = block.write else { continue };
             // The failed segment's own header is of no use to the new one.
             let Some(sequence) = block.sequence else { continue };
-            let bytes = WaitingBytes::Sealed(buffer, block.length);
-            self.waiting.push_front(Waiting { bytes, sequence, contents: block.contents });
+            self.waiting.push_front(Waiting { buffer, length: block.length, sequence, contents: block.contents });
         }
     }
 
