@@ -44,36 +44,72 @@ impl FlushFault {
     }
 }
 
+/// How long a caller looks for its answer again and again, giving its CPU to whoever wants it, before it sleeps: twice
+/// what a fast disk takes, so that a thread is woken only where the disk takes long beside that. (Asleep on an idle CPU,
+/// it would come back some 30 µs late, and find the writer asleep too when it flushes next.)
+const ATTENTION: Duration = Duration::from_micros(200);
+
+/// A yield that takes longer shows that others want the CPU: a thread that is woken gets it sooner than one that yields.
+const YIELD_MAX: Duration = Duration::from_micros(20);
+
 /// One caller's wait.
 #[derive(Default)]
 pub(crate) struct Ticket {
-    answer: Mutex<Option<Answer>>,
-    answered: Condvar,
+    wait: Mutex<Wait>,
+    woken: Condvar,
+    /// Whether there is an answer: Release after it is given, Acquire by the caller that looks ("flush answered").
+    answered: AtomicBool,
+}
+
+#[derive(Default)]
+struct Wait {
+    answer: Option<Answer>,
+    asleep: bool,
 }
 
 impl Ticket {
-    /// Wakes the caller.
+    /// Gives the caller its answer, and wakes it if it sleeps. The first answer stands.
     pub(crate) fn answer(&self, answer: Answer) {
-        lock(&self.answer).get_or_insert(answer);
-        self.answered.notify_all();
+        let asleep = {
+            let mut wait = lock(&self.wait);
+            wait.answer.get_or_insert(answer);
+            wait.asleep
+        };
+        // Release "flush answered".
+        self.answered.store(true, Ordering::Release);
+        if asleep {
+            self.woken.notify_all();
+        }
     }
 
     /// Waits for the answer, for ever or for `timeout`.
     fn wait(&self, timeout: Option<Duration>) -> Option<Answer> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut answer = lock(&self.answer);
-        loop {
-            if answer.is_some() {
-                return answer.clone();
+        let begin = Instant::now();
+        let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
+        let attentive_until = begin + timeout.map_or(ATTENTION, |timeout| timeout.min(ATTENTION));
+        let mut now = begin;
+        // Acquire "flush answered".
+        while !self.answered.load(Ordering::Acquire) && now < attentive_until {
+            std::thread::yield_now();
+            let looked = std::mem::replace(&mut now, Instant::now());
+            if now - looked > YIELD_MAX {
+                break;
             }
-            answer = match deadline {
-                None => self.answered.wait(answer).unwrap_or_else(PoisonError::into_inner),
+        }
+        let mut wait = lock(&self.wait);
+        loop {
+            if wait.answer.is_some() {
+                return wait.answer.clone();
+            }
+            wait.asleep = true;
+            wait = match deadline {
+                None => self.woken.wait(wait).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return None;
                     }
-                    self.answered.wait_timeout(answer, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.woken.wait_timeout(wait, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
