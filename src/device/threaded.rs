@@ -68,7 +68,9 @@ impl Threaded {
         in_flight_max: usize,
         helper_start: HelperStart,
     ) -> io::Result<Threaded> {
-        let in_flight_max = in_flight_max.max(1);
+        // The block being written, and one that waits for that: otherwise the disk would idle while the writer is told of
+        // an end and hands over the next block.
+        let in_flight_max = in_flight_max.max(2);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: VecDeque::with_capacity(in_flight_max),

@@ -220,7 +220,7 @@ impl LogWriter {
                 observed_ns,
             );
             let ring_bytes = source.consumer.capacity() as u64;
-            self.close_early |= source.open_bytes() >= ring_bytes / 4 || source.take_starved();
+            self.close_early |= source.open_bytes() >= ring_bytes / 4;
             match drained {
                 Drained::BlockFull => self.close_block(now_ns),
                 Drained::Turn | Drained::Empty => return Some(true),
@@ -275,10 +275,19 @@ impl LogWriter {
     fn close_block_if_due(&mut self, now_ns: u64) {
         let Some(filling) = &self.filling else { return };
         let interval_ns = u64::try_from(self.shared.settings.flush_interval.as_nanos()).unwrap_or(u64::MAX);
-        let due =
-            self.close_early || self.phase != Phase::Open || now_ns.saturating_sub(filling.since_ns) >= interval_ns;
+        let due = self.close_early
+            || self.phase != Phase::Open
+            || now_ns.saturating_sub(filling.since_ns) >= interval_ns
+            || self.is_starving(filling);
         if due && !filling.block.is_empty() && self.pipeline.would_submit_now() {
             self.close_block(now_ns);
         }
+    }
+
+    /// Whether a producer waits for space that only `filling` holds back. While a block is on its way to the disk, space
+    /// comes with it; blocks closed for that would be small ones.
+    fn is_starving(&self, filling: &Filling) -> bool {
+        let starved = |(slot, _): &(usize, Accounted)| self.sources[*slot].as_ref().is_some_and(Source::take_starved);
+        !self.is_writing() && filling.touched.iter().any(starved)
     }
 }

@@ -139,9 +139,9 @@ fn prepared_bytes(arguments: &Disk, records: u64) -> u64 {
 }
 
 /// A ring that holds all blocks in flight, the one that waits and the one being filled, also if one producer fills them
-/// alone; at least four blocks, since a block is closed at a quarter of a ring.
+/// alone, and as much again, so that it is not the producer's naps that the disk waits for.
 fn ring_bytes(arguments: &Disk) -> usize {
-    let blocks = (arguments.blocks_in_flight + 2).max(4);
+    let blocks = (arguments.blocks_in_flight + 2) * 2;
     (blocks * arguments.block_bytes).next_power_of_two().max(RING_BYTES_MIN)
 }
 
@@ -304,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_large_enough_that_no_block_is_closed_early() {
-        for (block, in_flight, ring) in [("4096", "1", 1 << 20), ("256 KiB", "4", 2 << 20), ("1 MiB", "1", 4 << 20)] {
+    fn a_ring_holds_twice_what_can_be_on_its_way() {
+        for (block, in_flight, ring) in [("4096", "1", 1 << 20), ("256 KiB", "4", 4 << 20), ("1 MiB", "1", 8 << 20)] {
             assert_eq!(ring_bytes(&arguments(&["--block-bytes", block, "--blocks-in-flight", in_flight])), ring);
         }
     }
