@@ -64,6 +64,10 @@ pub struct Config {
     flush_interval: Duration,
     segment_bytes: u64,
     first_segment_bytes: Option<u64>,
+    rotate_after: Option<Duration>,
+    retain_bytes: Option<u64>,
+    retain_segments: Option<u64>,
+    retain_for: Option<Duration>,
     level: Level,
     overflow: Overflow,
     writer_core: Option<usize>,
@@ -88,6 +92,10 @@ impl Config {
             flush_interval: Duration::from_millis(100),
             segment_bytes: 256 << 20,
             first_segment_bytes: None,
+            rotate_after: None,
+            retain_bytes: None,
+            retain_segments: None,
+            retain_for: None,
             level: Level::Info,
             overflow: Overflow::DropNewest,
             writer_core: None,
@@ -183,13 +191,64 @@ impl Config {
     }
 
     /// Bytes of a run's first segment file, with the bounds of [`segment_bytes`](Config::segment_bytes), and never more
-    /// than that; 16 MiB by default, or what a block needs if that is more. Each further one is twice the one before, up to `segment_bytes`, and none takes
-    /// more than an eighth of the free space.
+    /// than that; 16 MiB by default, or what a block needs if that is more. Each further one is twice the one before, if
+    /// that was filled and not left early, up to `segment_bytes`; none takes more than an eighth of the free space.
     ///
     /// Too small: a busy start prepares several small files. Too large: [`open`](crate::Logger::open) waits up to
     /// 100 ms for it to be filled, and a short run holds that much disk until it ends.
     pub fn first_segment_bytes(mut self, bytes: u64) -> Config {
         self.first_segment_bytes = Some(bytes);
+        self
+    }
+
+    /// How old a segment gets, counted from its first block, before the log goes on in the next: at least 1 s; by
+    /// default any age.
+    ///
+    /// A segment without a block does not age, and one that has grown old ends with the next block: while nothing is
+    /// logged, segments do not multiply. See [`rotate`](crate::Logger::rotate) for the moment of the change, and
+    /// [`segment_bytes`](Config::segment_bytes) for the size at which a segment ends in any case. Too short: many
+    /// files, and the work of preparing each. Too long: nothing is lost by it, [`retain_for`](Config::retain_for) only
+    /// has larger steps.
+    pub fn rotate_after(mut self, age: Duration) -> Config {
+        self.rotate_after = Some(age);
+        self
+    }
+
+    /// Bytes that the log's segment files may take together, those of earlier runs included: at least
+    /// [`segment_bytes`](Config::segment_bytes); without limit by default.
+    ///
+    /// What counts is the files' size on disk, so the present segment and the one prepared behind it count in full,
+    /// used or not. The oldest segments are removed first: before the next file is prepared, and whenever a segment has
+    /// been left. The present and the prepared segment are never removed, so the files of a limit below those two take
+    /// more than it. Too small: history is short by as much as is held in advance; use four times `segment_bytes` and
+    /// more.
+    ///
+    /// This and the other limits of retention apply together, a segment that exceeds one of them is removed. Only files
+    /// that are segments of this log, by name and by content, are ever removed or counted; a segment in the middle of
+    /// the log is never removed before those older than it. Removed at open, too, once the run's first block is
+    /// durable, and when the disk is full.
+    pub fn retain_bytes(mut self, bytes: u64) -> Config {
+        self.retain_bytes = Some(bytes);
+        self
+    }
+
+    /// How many segments are kept, the present one and those of earlier runs included: at least 1; all by default.
+    ///
+    /// The one prepared behind the present segment does not count, since nothing stands in it yet. With 1 only the
+    /// present segment stays. The rest is said at [`retain_bytes`](Config::retain_bytes).
+    pub fn retain_segments(mut self, segments: u64) -> Config {
+        self.retain_segments = Some(segments);
+        self
+    }
+
+    /// How long a segment is kept after the last write to it: at least 1 s; for ever by default.
+    ///
+    /// The last write is the file's time of modification, by the wall clock: a copy made without its times starts anew,
+    /// and a clock set back lengthens the time. Looked at once a minute, and when a segment is left. The present
+    /// segment stays however old it is: give it an end by [`rotate_after`](Config::rotate_after). The rest is said at
+    /// [`retain_bytes`](Config::retain_bytes).
+    pub fn retain_for(mut self, age: Duration) -> Config {
+        self.retain_for = Some(age);
         self
     }
 
@@ -231,6 +290,7 @@ impl Config {
         self.service = name.into();
         self
     }
+
     /// Which way to the disk is taken, or demanded: the best that works in the log's directory by default.
     ///
     /// Demanding one makes open fail where it cannot be, instead of writing by a slower one.

@@ -1,13 +1,13 @@
 //! The logger: open a log, give out producers, flush, close.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::config::{Config, Overflow};
+use crate::config::{Config, Overflow, Validated};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::flush::FlushQueue;
@@ -16,7 +16,7 @@ use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::registry::Registry;
-use crate::segment::{Directory, FIRST_FILL_PATIENCE, Segments, Sizes};
+use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Rules, Segments, Sizes};
 use crate::shared::{CloseSummary, Closing, LogCounters, Shared};
 use crate::stats::{Distribution, Distributions, State, Stats};
 use crate::sync::lock;
@@ -84,12 +84,12 @@ impl Logger {
         let gate =
             Gate::new(settings.level as u8).map_err(|source| Error::io("map a page for", &settings.path, source))?;
         let directory = Directory::open(&settings.path)?;
-        let sizes =
-            Sizes { first: settings.first_segment_bytes, max: settings.segment_bytes, block: settings.block_bytes };
+        let clock = hooks.clock.unwrap_or_else(Clock::detect);
+        let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
+        let rules = segment_rules(&settings, patience);
         let begun = device::probe(directory.path(), settings.device).and_then(|rung| {
             let direct = rung.rung.is_direct();
-            let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
-            Ok((rung, Segments::begin(&directory, direct, sizes, patience)?))
+            Ok((rung, Segments::begin(&directory, direct, rules, clock)?))
         });
         let (rung, segments) = match begun {
             Ok(begun) => begun,
@@ -100,10 +100,11 @@ impl Logger {
         };
         let overwrite = matches!(settings.overflow, Overflow::OverwriteOldest);
         let shared = Arc::new(Shared {
-            clock: hooks.clock.unwrap_or_else(Clock::detect),
+            clock,
             gate,
             registry: Registry::new(overwrite, settings.rings_bytes_max),
             flushes: FlushQueue::default(),
+            rotate: AtomicBool::new(false),
             counters: LogCounters::default(),
             distributions: Mutex::new(Distributions::new()),
             closing: Closing::default(),
@@ -184,6 +185,30 @@ impl Logger {
             return Err(Error::Forked);
         }
         self.shared().flushes.flush(limit, || self.shared().wake_writer())
+    }
+
+    /// Has the log go on in a new segment: what the present one holds can then be copied away as a finished file.
+    ///
+    /// Returns at once; the writer does it. It prepares the next file, which takes a moment (16 MiB to
+    /// [`segment_bytes`](Config::segment_bytes) of zeros are written), while blocks go on into the present one. Then
+    /// the next block is the new segment's first, and the present one ends before it: without anything to log it stays
+    /// as it is. A present segment that holds no block yet is not left, since the next block is its first. Several
+    /// calls before the change are one. Whether it has come can be seen in [`Stats::segments`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Forked`]. A file that cannot be prepared is no error here: the log says so, goes on
+    /// in the present segment, and tries again.
+    pub fn rotate(&self) -> Result<()> {
+        let shared = self.shared();
+        if shared.gate.is_forked() {
+            return Err(Error::Forked);
+        }
+        if shared.gate.level() == 0 {
+            return Err(Error::Closed);
+        }
+        shared.rotate.store(true, Ordering::Relaxed);
+        shared.wake_writer();
+        Ok(())
     }
 
     /// What the log has done so far.
@@ -269,6 +294,16 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Nobody is left to be told; `stats` and `close` are for those who ask before.
         let _ = self.close();
+    }
+}
+
+/// What the settings say of segments.
+fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
+    Rules {
+        sizes: Sizes { first: settings.first_segment_bytes, max: settings.segment_bytes, block: settings.block_bytes },
+        first_fill_patience,
+        rotate_after: settings.rotate_after,
+        keep: Limits { bytes: settings.retain_bytes, segments: settings.retain_segments, age: settings.retain_for },
     }
 }
 

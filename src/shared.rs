@@ -3,7 +3,7 @@
 //! Everything here is either immutable, atomic, or behind a lock that no append takes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -24,13 +24,15 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) registry: Registry,
     pub(crate) flushes: FlushQueue,
+    /// Somebody wants the present segment left for the next. The writer clears it.
+    pub(crate) rotate: AtomicBool,
     pub(crate) counters: LogCounters,
     pub(crate) distributions: Mutex<Distributions>,
     pub(crate) closing: Closing,
     /// The rung in use; a device may step down while it runs.
     pub(crate) rung: Mutex<RungReport>,
     pub(crate) on_state_change: Mutex<Option<StateCallback>>,
-    /// The writer thread, to be woken for a flush or a close.
+    /// The writer thread, to be woken for a flush, a rotation or a close.
     pub(crate) writer: OnceLock<Thread>,
 }
 

@@ -39,6 +39,9 @@ const SEGMENT_BYTES_MAX: u64 = 1 << 40;
 /// Idle, the writer sleeps up to a millisecond: a shorter interval would not be kept.
 const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
+/// The least age that ends or removes a segment: each one costs the preparation of a file.
+const AGE_MIN: Duration = Duration::from_secs(1);
+
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -59,6 +62,10 @@ pub(crate) struct Validated {
     pub(crate) flush_interval: Duration,
     pub(crate) segment_bytes: u64,
     pub(crate) first_segment_bytes: u64,
+    pub(crate) rotate_after: Option<Duration>,
+    pub(crate) retain_bytes: Option<u64>,
+    pub(crate) retain_segments: Option<u64>,
+    pub(crate) retain_for: Option<Duration>,
     /// After `DIOLOG_LEVEL`.
     pub(crate) level: Level,
     pub(crate) overflow: Overflow,
@@ -107,6 +114,7 @@ impl Config {
             return Err(invalid("flush_interval", format!("{:?}", self.flush_interval), "use 1 ms to 1 hour"));
         }
         self.check_segments()?;
+        self.check_retention()?;
         if let Overflow::BlockFor(wait) = self.overflow
             && (wait.is_zero() || wait > HOUR)
         {
@@ -135,6 +143,10 @@ impl Config {
             flush_interval: self.flush_interval,
             segment_bytes: self.segment_bytes,
             first_segment_bytes: self.resolved_first_segment_bytes(),
+            rotate_after: self.rotate_after,
+            retain_bytes: self.retain_bytes,
+            retain_segments: self.retain_segments,
+            retain_for: self.retain_for,
             level: resolve_level(self.level, level_variable)?,
             overflow: self.overflow,
             writer_core: self.writer_core,
@@ -160,6 +172,29 @@ impl Config {
     fn check_segments(&self) -> Result<()> {
         self.check_segment("segment_bytes", self.segment_bytes)?;
         self.first_segment_bytes.map_or(Ok(()), |bytes| self.check_segment("first_segment_bytes", bytes))
+    }
+
+    /// When segments end, and when they go: what is kept is never less than a segment.
+    fn check_retention(&self) -> Result<()> {
+        for (setting, age) in [("rotate_after", self.rotate_after), ("retain_for", self.retain_for)] {
+            if let Some(age) = age.filter(|age| *age < AGE_MIN) {
+                return Err(invalid(setting, format!("{age:?}"), "use at least 1 s, or leave it out"));
+            }
+        }
+        if let Some(bytes) = self.retain_bytes.filter(|bytes| *bytes < self.segment_bytes) {
+            let segment = self.segment_bytes;
+            let remedy =
+                format!("a segment takes up to segment_bytes, {segment}; use at least that, or smaller segment_bytes");
+            return Err(invalid("retain_bytes", bytes, remedy));
+        }
+        if self.retain_segments == Some(0) {
+            return Err(invalid(
+                "retain_segments",
+                0,
+                "use at least 1, the present segment, or leave it out to keep all",
+            ));
+        }
+        Ok(())
     }
 
     /// The first segment's size: the explicit one or the default, between what a block needs and the largest.
@@ -288,6 +323,10 @@ mod tests {
             flush_interval: Duration::from_millis(100),
             segment_bytes: 256 << 20,
             first_segment_bytes: 16 << 20,
+            rotate_after: None,
+            retain_bytes: None,
+            retain_segments: None,
+            retain_for: None,
             level: Level::Info,
             overflow: Overflow::DropNewest,
             writer_core: None,
@@ -303,7 +342,7 @@ mod tests {
     #[test]
     fn each_setting_that_cannot_be_is_refused_with_its_name_its_value_and_the_remedy() {
         let ms = Duration::from_millis;
-        let cases: [(Config, &str); 27] = [
+        let cases: [(Config, &str); 33] = [
             (Config::new(""), "path is empty: name the log's directory"),
             (
                 config().ring_bytes(0),
@@ -371,6 +410,18 @@ mod tests {
                 config().segment_bytes(u64::MAX),
                 "segment_bytes is 18446744073709551615: use at most 1099511627776 (1 TiB)",
             ),
+            (config().rotate_after(Duration::ZERO), "rotate_after is 0ns: use at least 1 s, or leave it out"),
+            (config().rotate_after(ms(999)), "rotate_after is 999ms: use at least 1 s, or leave it out"),
+            (config().retain_for(Duration::ZERO), "retain_for is 0ns: use at least 1 s, or leave it out"),
+            (config().retain_segments(0), "retain_segments is 0: use at least 1, the present segment, or leave it out"),
+            (
+                config().retain_bytes(255 << 20),
+                "retain_bytes is 267386880: a segment takes up to segment_bytes, 268435456; use at least that, or smaller",
+            ),
+            (
+                config().segment_bytes(2 << 20).first_segment_bytes(1 << 20).retain_bytes(1 << 20),
+                "retain_bytes is 1048576: a segment takes up to segment_bytes, 2097152; use at least that",
+            ),
             (
                 config().overflow(Overflow::BlockFor(ms(0))),
                 "overflow is BlockFor(0ns): wait more than zero and at most 1 hour, or use",
@@ -394,6 +445,9 @@ mod tests {
             config().message_bytes_max(16_776_744).ring_bytes(64 << 20).block_bytes(16 << 20),
             config().message_bytes_max(40_000).thread_ring_bytes(131_072),
             config().segment_bytes(266_240),
+            config().segment_bytes(266_240).retain_bytes(266_240),
+            config().retain_segments(1).retain_for(Duration::from_secs(1)).rotate_after(Duration::from_secs(1)),
+            config().retain_segments(u64::MAX).retain_for(Duration::MAX).rotate_after(Duration::MAX),
         ] {
             config.validate_with(None).unwrap_or_else(|error| panic!("{error} from {config:?}"));
         }

@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Config {
             };
         }
         set!(ring_bytes, thread_ring_bytes, rings_bytes_max, message_bytes_max, block_bytes, segment_bytes);
-        set!(first_segment_bytes);
+        set!(first_segment_bytes, rotate_after, retain_bytes, retain_segments, retain_for);
         set!(blocks_in_flight, flush_interval, close_deadline, level, overflow, writer_core, service, device);
         Ok(config)
     }
@@ -84,6 +84,11 @@ struct Settings {
     flush_interval: Option<Worded<Duration>>,
     segment_bytes: Option<Worded<u64>>,
     first_segment_bytes: Option<Worded<u64>>,
+    rotate_after: Option<Worded<Duration>>,
+    retain_bytes: Option<Worded<u64>>,
+    #[serde(default, deserialize_with = "plain")]
+    retain_segments: Option<Worded<u64>>,
+    retain_for: Option<Worded<Duration>>,
     level: Option<Worded<Level>>,
     overflow: Option<Worded<Overflow>>,
     #[serde(default, deserialize_with = "plain")]
@@ -225,6 +230,11 @@ mod tests {
             blocks_in_flight = 8
             flush_interval = "20 ms"
             segment_bytes = "1 GiB"
+            first_segment_bytes = "32 MiB"
+            rotate_after = "1 h"
+            retain_bytes = "40 GiB"
+            retain_segments = 400
+            retain_for = "30 days"
             level = "Debug"
             overflow = { block-for = "5 ms" }
             writer_core = 3
@@ -241,6 +251,11 @@ mod tests {
             .blocks_in_flight(8)
             .flush_interval(Duration::from_millis(20))
             .segment_bytes(1 << 30)
+            .first_segment_bytes(32 << 20)
+            .rotate_after(Duration::from_secs(3600))
+            .retain_bytes(40 << 30)
+            .retain_segments(400)
+            .retain_for(Duration::from_secs(30 * 24 * 3600))
             .level(Level::Debug)
             .overflow(Overflow::BlockFor(Duration::from_millis(5)))
             .writer_core(3)

@@ -1,14 +1,15 @@
 //! A log's directory, opened for writing: made if missing, locked, its last segment found.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::format::{
-    BLOCK_HEADER_BYTES, BlockHeader, GRID_BYTES, Kind, LogId, RecordHeader, SegmentHeader, ShardHeader,
-};
+use crate::format::LogId;
 use crate::sys::lock::{DirectoryLock, lock_directory};
+
+use super::inspect::{Content, inspect, segment_name, segment_number};
+use super::prepare::SPARE_FILE;
 
 /// The file in a log's directory that its writer holds locked.
 const LOCK_FILE: &str = "lock";
@@ -20,7 +21,8 @@ pub(crate) struct Directory {
     made: bool,
     lock: Option<DirectoryLock>,
     last_index: u64,
-    log: Option<LogId>,
+    /// The newest readable segment, and whose it is.
+    newest: Option<(u64, LogId)>,
 }
 
 impl Directory {
@@ -30,7 +32,7 @@ impl Directory {
     /// [`Error::NotALog`] where something else stands there; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Directory> {
         let made = make_directory(path)?;
-        let mut directory = Directory { path: path.to_owned(), made, lock: None, last_index: 0, log: None };
+        let mut directory = Directory { path: path.to_owned(), made, lock: None, last_index: 0, newest: None };
         let opened = lock_directory(path).and_then(|lock| {
             directory.lock = Some(lock);
             directory.find_last_segment()
@@ -64,30 +66,63 @@ impl Directory {
         self.last_index
     }
 
-    /// The log's identity, from its newest readable segment.
+    /// The log's identity, where a segment of it can be read.
     pub(crate) fn log_id(&self) -> Option<LogId> {
-        self.log
+        self.newest.map(|(_, log)| log)
     }
 
+    /// The number of the newest segment that can be read, 0 if there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest.map_or(0, |(number, _)| number)
+    }
+
+    /// Finds the segments, and removes what an earlier run had in preparation: the lock makes it ours.
     fn find_last_segment(&mut self) -> Result<()> {
         let failed = |source| Error::io("list", &self.path, source);
         let mut segments = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            segments.extend(name.to_str().and_then(segment_number));
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            segments.extend(segment_number(name));
+            if is_temporary(name) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
         segments.sort_unstable();
         self.last_index = segments.last().copied().unwrap_or(0);
-        self.log = segments.iter().rev().find_map(|index| log_id_of(&self.path.join(format!("{index:08}.dlog"))));
+        self.newest = self.identify(&segments);
         Ok(())
+    }
+
+    /// The newest segment of the log, and its identity: that of most segments, should another log's be among them.
+    fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
+        let log_of = |number: &u64| match inspect(&self.path.join(segment_name(*number)), *number) {
+            Ok(Content::Segment(log)) => Some((*number, log)),
+            _ => None,
+        };
+        let mut newest_first = numbers.iter().rev().filter_map(log_of);
+        let newest = newest_first.next()?;
+        let Some(second) = newest_first.next() else { return Some(newest) };
+        if second.1 == newest.1 {
+            return Some(newest);
+        }
+        let all: Vec<_> = [newest, second].into_iter().chain(newest_first).collect();
+        let segments_of = |log: LogId| all.iter().filter(|(_, other)| *other == log).count();
+        // Of as many, the older is the log's.
+        let log = all.iter().map(|(_, log)| *log).max_by_key(|log| segments_of(*log))?;
+        all.into_iter().find(|(_, other)| *other == log)
     }
 }
 
-/// The number in `00000001.dlog`, and nothing else.
-fn segment_number(file_name: &str) -> Option<u64> {
-    let digits = file_name.strip_suffix(".dlog")?;
-    let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { digits.parse().ok() } else { None }
+/// Whether a file of this name is only there while the lock's holder is at work: a segment in preparation, or the trial
+/// file of the device's probe, `.probe-<process>-<time>.tmp`.
+fn is_temporary(file_name: &str) -> bool {
+    let numbers = file_name.strip_prefix(".probe-").and_then(|rest| rest.strip_suffix(".tmp"));
+    let is_trial = numbers.and_then(|numbers| numbers.split_once('-')).is_some_and(|(process, time)| {
+        [process, time].iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    file_name == SPARE_FILE || is_trial
 }
 
 /// Creates `path` where it is missing. Whether it did.
@@ -116,37 +151,26 @@ fn make_directory(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// The log's identity in a segment's header; `None` where it cannot be read.
-fn log_id_of(path: &Path) -> Option<LogId> {
-    let mut file = File::open(path).ok()?;
-    let mut block = vec![0; GRID_BYTES];
-    file.read_exact(&mut block).ok()?;
-    // The decoder bounds the capacity, and so what is allocated here.
-    let header = BlockHeader::decode(&block, 0).ok()?;
-    block.resize(header.capacity.get() as usize, 0);
-    file.read_exact(&mut block[GRID_BYTES..]).ok()?;
-    let payload = &block[BLOCK_HEADER_BYTES..][..header.valid.get() as usize];
-    if !header.payload_is_intact(payload) {
-        return None;
-    }
-    let (_, records, _) = ShardHeader::split(payload)?;
-    let (record, payload, _) = RecordHeader::split(records).ok()?;
-    if record.kind != Kind::Segment as u8 {
-        return None;
-    }
-    Some(SegmentHeader::decode(payload)?.log)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::segment_number;
+    use super::is_temporary;
 
     #[test]
-    fn only_whole_segment_names_count() {
-        assert_eq!(segment_number("00000012.dlog"), Some(12));
-        assert_eq!(segment_number("123456789.dlog"), Some(123_456_789));
-        for other in ["12.dlog", "00000012.dlo", "0000001x.dlog", ".00000012.dlog", "spare.tmp", "+0000012.dlog"] {
-            assert_eq!(segment_number(other), None, "{other}");
+    fn only_what_the_lock_holder_makes_is_temporary() {
+        for temporary in ["spare.tmp", ".probe-1-2.tmp", ".probe-4711-1700000000000000000.tmp"] {
+            assert!(is_temporary(temporary), "{temporary}");
+        }
+        for other in [
+            "lock",
+            "a.tmp",
+            ".probe.tmp",
+            ".probe-.tmp",
+            ".probe--.tmp",
+            ".probe-1.tmp",
+            ".probe-a-1.tmp",
+            "probe-1-2.tmp",
+        ] {
+            assert!(!is_temporary(other), "{other}");
         }
     }
 }

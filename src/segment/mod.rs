@@ -1,10 +1,15 @@
-//! The run's segments: where the next block stands, when a segment is left for the next, and cutting it then.
+//! The run's segments: where the next block stands, when a segment is left for the next, cutting it then, and which of
+//! the old ones are kept.
 //!
 //! The writer calls it. It names files and knows sizes and identities; it neither reads nor writes blocks: a segment's
-//! header is a block like the others, and goes through the device. Files are made by [`prepare`], on a thread of its own.
+//! header is a block like the others, and goes through the device. Files are made and removed by [`prepare`], on a
+//! thread of its own.
 
 mod directory;
 mod prepare;
+mod archive;
+mod retention;
+mod inspect;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,10 +19,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use directory::Directory;
+pub(crate) use retention::Limits;
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, LogId, RunId};
 use crate::sys;
+use archive::Archive;
 use prepare::{Left, Prepared, Preparer};
 
 /// How long `open` lets the first segment be filled, unless told otherwise; it is used as far as it is then.
@@ -70,6 +78,17 @@ impl Sizes {
     }
 }
 
+/// What segments measure, when they are left, and how long they are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) sizes: Sizes,
+    /// How long `open` lets the first segment be filled: [`FIRST_FILL_PATIENCE`], but for tests.
+    pub(crate) first_fill_patience: Duration,
+    /// A segment is left when its first block is this old.
+    pub(crate) rotate_after: Option<Duration>,
+    pub(crate) keep: Limits,
+}
+
 /// One segment file that blocks go to.
 struct Segment {
     file: Arc<File>,
@@ -82,6 +101,19 @@ struct Segment {
     used_bytes: u64,
     /// Blocks placed in it, the header included.
     blocks: u64,
+    /// The monotonic time of its first block.
+    begun_ns: Option<u64>,
+}
+
+/// A reason to leave the present segment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Leave {
+    /// None but its size.
+    No,
+    /// It is too old, or somebody asked: when the next is ready, with all its zeros.
+    WhenReady,
+    /// It has failed: as soon as there is another, as that is.
+    AtOnce,
 }
 
 /// The segment after the present one.
@@ -101,17 +133,18 @@ enum Next {
 pub(crate) struct Segments {
     log: LogId,
     run: RunId,
-    sizes: Sizes,
+    rules: Rules,
     current: Segment,
     previous_id: u64,
     next: Next,
     /// The number of the next segment: beyond those of files that turned out to be there.
     next_index: u64,
-    /// A reason to leave the present segment as soon as there is another: it is too old, it failed, somebody asked.
-    leave: bool,
+    leave: Leave,
     /// Left segments, each with the number of the first block that is not in it any more: cut when all before that
     /// are durable.
     left: VecDeque<(u64, Left)>,
+    /// Segments none of whose blocks is known durable, each with the number of its first block.
+    unconfirmed: VecDeque<(u64, u64)>,
     preparer: Preparer,
     /// The process's file size limit when the run began.
     file_bytes_max: Option<u64>,
@@ -120,32 +153,35 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Begins a run in the segment that follows the last one of the directory, and lets that be filled for `patience`.
+    /// Begins a run in the segment that follows the last one of the directory.
     ///
     /// # Errors
     /// [`Error::Io`] where no file can be made; [`Error::InvalidConfig`] where the process may not write files as large.
-    pub(crate) fn begin(directory: &Directory, direct: bool, sizes: Sizes, patience: Duration) -> Result<Segments> {
+    pub(crate) fn begin(directory: &Directory, direct: bool, rules: Rules, clock: Clock) -> Result<Segments> {
         let file_bytes_max = sys::file::file_size_limit();
-        sizes.fit(file_bytes_max)?;
+        rules.sizes.fit(file_bytes_max)?;
         let log = directory.log_id().map_or_else(|| random_bytes().map(LogId), Ok)?;
         let run = RunId(random_bytes()?);
-        let preparer = Preparer::start(directory.path(), direct)
+        let archive = Archive::new(directory.path(), log, directory.last_index(), rules.keep, clock);
+        let preparer = Preparer::start(directory.path(), direct, archive, directory.newest())
             .map_err(|source| Error::io("start the thread that prepares segments for", directory.path(), source))?;
         let index = directory.last_index() + 1;
-        preparer.ask(index, sizes.first.min(sizes.max), sizes.min());
-        let prepared = preparer.wait(patience)?;
+        preparer.ask(index, rules.sizes.first.min(rules.sizes.max), rules.sizes.min());
+        let prepared = preparer.wait(rules.first_fill_patience)?;
+        preparer.retain_again();
         let complaints = prepared.shortfall.clone().into_iter().collect();
         let current = Segment::new(prepared)?;
         Ok(Segments {
             log,
             run,
-            sizes,
+            rules,
             current,
             previous_id: 0,
             next: Next::Nothing,
             next_index: index + 1,
-            leave: false,
+            leave: Leave::No,
             left: VecDeque::new(),
+            unconfirmed: VecDeque::from([(0, index)]),
             preparer,
             file_bytes_max,
             complaints,
@@ -187,14 +223,36 @@ impl Segments {
         sys::file::is_deleted(&self.current.file)
     }
 
-    /// What went wrong in preparing segments since the last call.
+    /// What went wrong in preparing and removing segments since the last call.
     pub(crate) fn take_complaints(&mut self) -> Vec<String> {
+        self.complaints.extend(self.preparer.take_notes());
         std::mem::take(&mut self.complaints)
     }
 
-    /// Asks for the present segment to be left for the next, as soon as that is ready.
+    /// Asks for the present segment, which has failed, to be left for the next in whatever state that is.
     pub(crate) fn leave_soon(&mut self) {
-        self.leave = true;
+        self.leave = Leave::AtOnce;
+    }
+
+    /// Sees to it that the present segment is left if that was `asked`, or if it is too old at `now_ns`. One that holds
+    /// nothing has nothing to leave: the next block begins a segment as it is.
+    pub(crate) fn leave_if_due(&mut self, now_ns: u64, asked: bool) {
+        if self.is_new() {
+            return;
+        }
+        let begun_ns = *self.current.begun_ns.get_or_insert(now_ns);
+        let age = Duration::from_nanos(now_ns.saturating_sub(begun_ns));
+        if asked || self.rules.rotate_after.is_some_and(|limit| age >= limit) {
+            self.leave = self.leave.max(Leave::WhenReady);
+        }
+        if self.leave != Leave::No {
+            self.see_to_next();
+        }
+    }
+
+    /// Has the segments that are not wanted any more removed now: the disk is full.
+    pub(crate) fn retain_now(&self) {
+        self.preparer.retain_again();
     }
 
     /// Whether a block of `block_bytes` may stand in the present segment at all: beyond the process's file size limit
@@ -218,7 +276,7 @@ impl Segments {
         let used = self.current.used_bytes;
         let is_full = used + block_bytes as u64 > self.current.bytes;
         // However small a segment is beside its header, one block is in each.
-        let due = self.leave || (is_full && self.current.blocks > 1);
+        let due = self.leave != Leave::No || (is_full && self.current.blocks > 1);
         if due || used >= self.current.bytes / 2 {
             self.see_to_next();
         }
@@ -229,7 +287,10 @@ impl Segments {
             Next::Ready(prepared) => prepared,
             other => {
                 self.next = other;
-                self.preparer.hurry();
+                // While there is room, the next one's zeros are worth waiting for.
+                if is_full || self.leave == Leave::AtOnce {
+                    self.preparer.hurry();
+                }
                 return false;
             }
         };
@@ -242,7 +303,8 @@ impl Segments {
                 self.previous_id = self.current.id;
                 let left = std::mem::replace(&mut self.current, next);
                 self.left.push_back((sequence, Left { file: left.file, used_bytes: left.used_bytes }));
-                self.leave = false;
+                self.unconfirmed.push_back((sequence, self.current.index));
+                self.leave = Leave::No;
                 true
             }
             Err(error) => {
@@ -282,24 +344,44 @@ impl Segments {
             // The longer delay is kept for the case that this try fails too.
             self.next = Next::Asked;
         }
-        let bytes = self.current.bytes.saturating_mul(2).clamp(self.sizes.min(), self.sizes.max);
-        self.preparer.ask(self.next_index, bytes, self.sizes.min());
+        self.preparer.ask(self.next_index, self.next_bytes(), self.rules.sizes.min());
         self.next = Next::Asked;
     }
 
-    /// Cuts the left segments all of whose blocks are durable, given the first block number that is not.
-    pub(crate) fn cut_left(&mut self, durable_sequence: u64) {
+    /// The next segment's size: twice the present one's, but where that is left early for its age, not more than it has
+    /// shown to need, since all of it is written with zeros.
+    fn next_bytes(&self) -> u64 {
+        let (Sizes { first, max, .. }, bytes) = (self.rules.sizes, self.current.bytes);
+        let wanted = match self.current.used_bytes {
+            used if used >= bytes / 2 => bytes.saturating_mul(2),
+            used if used >= bytes / 4 => bytes,
+            _ => (bytes / 2).next_multiple_of(GRID_BYTES as u64).max(first.min(bytes)),
+        };
+        wanted.clamp(self.rules.sizes.min(), max)
+    }
+
+    /// Cuts the left segments all of whose blocks are durable, given the first block number that is not, and has old
+    /// ones removed once the one that follows holds a durable block: a log is never without.
+    pub(crate) fn settle(&mut self, durable_sequence: u64) {
         while self.left.front().is_some_and(|(sequence, _)| *sequence <= durable_sequence) {
             if let Some((_, left)) = self.left.pop_front() {
                 self.preparer.cut(left);
             }
+        }
+        let mut newest = None;
+        while let Some((_, index)) = self.unconfirmed.front().filter(|(first, _)| *first < durable_sequence) {
+            newest = Some(*index);
+            self.unconfirmed.pop_front();
+        }
+        if let Some(newest) = newest {
+            self.preparer.retain(newest);
         }
     }
 
     /// Ends the run. Cuts the present segment where all is durable; waits for the preparing thread.
     pub(crate) fn end(mut self, durable: bool) {
         if durable {
-            self.cut_left(u64::MAX);
+            self.settle(u64::MAX);
             Left { file: self.current.file, used_bytes: self.current.used_bytes }.cut();
         }
         if let Next::Ready(unused) = self.next {
@@ -318,7 +400,7 @@ impl Segment {
         let Prepared { file, path, index, bytes, .. } = prepared;
         // Zero stands for "none".
         let id = u64::from_le_bytes(random_bytes()?).max(1);
-        Ok(Segment { file, path, id, index, bytes, used_bytes: 0, blocks: 0 })
+        Ok(Segment { file, path, id, index, bytes, used_bytes: 0, blocks: 0, begun_ns: None })
     }
 }
 

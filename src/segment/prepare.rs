@@ -3,13 +3,19 @@
 //! A durable write into a block that was written before costs half of one into fresh space, so each file is reserved
 //! and filled with zeros before the writer gets it. The thread alone creates, fills, names and syncs a file; it hands it
 //! over after its last write has returned and never touches it again, except to cut it once the writer has left it.
+//!
+//! What takes time and can wait is done here too: removing the segments that are not wanted any more, see [`Archive`].
+//!
+//! | name | release | acquire | carries |
+//! |---|---|---|---|
+//! | retain asked | the writer's swap of `retain_asked` | the thread's swap of it | `newest` |
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,8 +24,11 @@ use crate::error::{Error, Result};
 use crate::format::GRID_BYTES;
 use crate::sys;
 
+use super::archive::Archive;
+use super::inspect::segment_name;
+
 /// The file in preparation. Whatever bears this name belongs to the log's lock holder.
-const SPARE_FILE: &str = "spare.tmp";
+pub(super) const SPARE_FILE: &str = "spare.tmp";
 
 /// How much is filled between two looks at whether the writer is in a hurry: half a millisecond of a fast disk, ten of
 /// a slow one.
@@ -27,6 +36,12 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// The part of the free space that one segment may take.
 const FREE_SPACE_SHARE: u64 = 8;
+
+/// How often segments are looked at that only time makes unwanted.
+const AGING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Segments removed at the most while `close` waits: the next open goes on with the rest.
+const REMOVED_AT_END_MAX: usize = 32;
 
 /// A file ready for blocks.
 pub(crate) struct Prepared {
@@ -56,6 +71,24 @@ impl Left {
 enum Order {
     Make { index: u64, bytes: u64, bytes_min: u64 },
     Cut(Left),
+    Retain,
+}
+
+/// What the writer tells the thread while that is at work. All but _retain asked_ are Relaxed: hints, looked at again
+/// and again.
+struct Signals {
+    /// The writer needs the file that is being filled.
+    hurry: AtomicBool,
+    /// An order for a file has not been begun yet: removing can wait.
+    make_waits: AtomicBool,
+    /// No more orders come.
+    ending: AtomicBool,
+    /// Whoever ended the run does not wait: nothing may be removed any more, since the lock may be another's.
+    abandoned: AtomicBool,
+    /// A [`Order::Retain`] is on its way: one is enough.
+    retain_asked: AtomicBool,
+    /// The last segment that holds something durable. It only grows; an earlier value keeps more.
+    newest: AtomicU64,
 }
 
 /// The writer's side of the thread.
@@ -63,46 +96,46 @@ pub(crate) struct Preparer {
     /// `None` only while being dropped.
     orders: Option<Sender<Order>>,
     made: Receiver<Result<Prepared>>,
-    /// Set by the writer when it needs the file that is being filled; Relaxed: a hint, looked at again for each chunk.
-    hurry: Arc<AtomicBool>,
+    notes: Receiver<String>,
+    signals: Arc<Signals>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Preparer {
-    /// Starts the thread for the log in `directory`, and removes what an earlier run had in preparation.
+    /// Starts the thread for the log in `directory`, whose segments up to `newest` are earlier runs'.
     ///
     /// # Errors
     /// The operating system's, if it has no thread to give.
-    pub(crate) fn start(directory: &Path, direct: bool) -> io::Result<Preparer> {
-        let _ = fs::remove_file(directory.join(SPARE_FILE));
+    pub(super) fn start(directory: &Path, direct: bool, archive: Archive, newest: u64) -> io::Result<Preparer> {
         let (orders, received) = channel();
         let (results, made) = channel();
-        let hurry = Arc::new(AtomicBool::new(false));
-        let workshop = Workshop { directory: directory.to_owned(), direct, hurry: Arc::clone(&hurry) };
-        let thread = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || {
-            for order in received {
-                match order {
-                    Order::Make { index, bytes, bytes_min } => {
-                        if results.send(workshop.make(index, bytes, bytes_min)).is_err() {
-                            return;
-                        }
-                    }
-                    Order::Cut(left) => left.cut(),
-                }
-            }
-        })?;
-        Ok(Preparer { orders: Some(orders), made, hurry, thread: Some(thread) })
+        let (said, notes) = channel();
+        let signals = Arc::new(Signals {
+            hurry: AtomicBool::new(false),
+            make_waits: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            retain_asked: AtomicBool::new(false),
+            newest: AtomicU64::new(newest),
+        });
+        let workshop =
+            Workshop { directory: directory.to_owned(), direct, signals: Arc::clone(&signals), archive, notes: said };
+        let thread = std::thread::Builder::new()
+            .name("diolog-segments".into())
+            .spawn(move || workshop.run(&received, &results))?;
+        Ok(Preparer { orders: Some(orders), made, notes, signals, thread: Some(thread) })
     }
 
     /// Asks for the file of segment `index` with `bytes`, and no fewer than `bytes_min` however little space there is.
     pub(crate) fn ask(&self, index: u64, bytes: u64, bytes_min: u64) {
-        self.hurry.store(false, Ordering::Relaxed);
+        self.signals.hurry.store(false, Ordering::Relaxed);
+        self.signals.make_waits.store(true, Ordering::Relaxed);
         self.order(Order::Make { index, bytes, bytes_min });
     }
 
     /// Asks for the file as it is: the thread stops after the chunk in hand.
     pub(crate) fn hurry(&self) {
-        self.hurry.store(true, Ordering::Relaxed);
+        self.signals.hurry.store(true, Ordering::Relaxed);
     }
 
     /// The file asked for, or why there is none, once that is known.
@@ -128,8 +161,28 @@ impl Preparer {
         self.order(Order::Cut(left));
     }
 
+    /// Has all that is not wanted removed; segment `newest` and those behind it stay.
+    pub(crate) fn retain(&self, newest: u64) {
+        self.signals.newest.store(newest, Ordering::Relaxed);
+        // Release "retain asked".
+        if !self.signals.retain_asked.swap(true, Ordering::AcqRel) {
+            self.order(Order::Retain);
+        }
+    }
+
+    /// As [`Preparer::retain`], with the newest segment as it was told last.
+    pub(crate) fn retain_again(&self) {
+        self.retain(self.signals.newest.load(Ordering::Relaxed));
+    }
+
+    /// What there is to say of removing since the last call.
+    pub(crate) fn take_notes(&self) -> impl Iterator<Item = String> {
+        self.notes.try_iter()
+    }
+
     /// Lets the thread go without waiting for it: the kernel may hold it in a write.
     pub(crate) fn abandon(mut self) {
+        self.signals.abandoned.store(true, Ordering::Relaxed);
         self.thread = None;
     }
 
@@ -145,6 +198,7 @@ impl Drop for Preparer {
     /// Waits until all orders are done, and takes away a file that nobody asked for any more.
     fn drop(&mut self) {
         self.hurry();
+        self.signals.ending.store(true, Ordering::Relaxed);
         self.orders = None;
         let Some(thread) = self.thread.take() else { return };
         let _ = thread.join();
@@ -160,14 +214,88 @@ impl Drop for Preparer {
 struct Workshop {
     directory: PathBuf,
     direct: bool,
-    hurry: Arc<AtomicBool>,
+    signals: Arc<Signals>,
+    archive: Archive,
+    notes: Sender<String>,
 }
 
 impl Workshop {
+    /// Follows orders until no more can come.
+    fn run(mut self, orders: &Receiver<Order>, results: &Sender<Result<Prepared>>) {
+        let (mut begun, mut tidy) = (false, true);
+        while let Some(order) = self.next_order(orders, tidy) {
+            if self.signals.abandoned.load(Ordering::Relaxed) {
+                return;
+            }
+            match order {
+                Order::Make { index, bytes, bytes_min } => {
+                    self.signals.make_waits.store(false, Ordering::Relaxed);
+                    // `open` waits for the run's first file: what is too much then is removed right after it.
+                    if std::mem::replace(&mut begun, true) {
+                        self.make_room(bytes);
+                    }
+                    let made = self.make(index, bytes, bytes_min);
+                    if made.is_ok() {
+                        self.archive.add(index);
+                    }
+                    if results.send(made).is_err() {
+                        return;
+                    }
+                }
+                Order::Cut(left) => left.cut(),
+                Order::Retain => tidy = self.tidy(),
+            }
+            for note in self.archive.take_notes() {
+                let _ = self.notes.send(note);
+            }
+        }
+    }
+
+    /// The next thing to do. Where removing was interrupted (not `tidy`), that goes on when nothing else is to be done;
+    /// where segments age, it is done now and then.
+    fn next_order(&self, orders: &Receiver<Order>, tidy: bool) -> Option<Order> {
+        if !tidy {
+            return match orders.try_recv() {
+                Ok(order) => Some(order),
+                Err(TryRecvError::Empty) => Some(Order::Retain),
+                Err(TryRecvError::Disconnected) => None,
+            };
+        }
+        if !self.archive.ages() {
+            return orders.recv().ok();
+        }
+        match orders.recv_timeout(AGING_INTERVAL) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Timeout) => Some(Order::Retain),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Removes what is not wanted any more. `false` where something else comes first.
+    fn tidy(&mut self) -> bool {
+        let Workshop { signals, archive, .. } = self;
+        // Acquire "retain asked".
+        signals.retain_asked.swap(false, Ordering::AcqRel);
+        let newest = signals.newest.load(Ordering::Relaxed);
+        let waits = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        let interrupted = || waits(&signals.make_waits) || waits(&signals.abandoned);
+        archive.retire(newest, 0, |removed| interrupted() || (waits(&signals.ending) && removed >= REMOVED_AT_END_MAX))
+            && archive.sweep(|| interrupted() || waits(&signals.ending))
+    }
+
+    /// Makes room for a file of `bytes` within the limits, before it is there.
+    fn make_room(&mut self, bytes: u64) {
+        let Workshop { signals, archive, .. } = self;
+        let newest = signals.newest.load(Ordering::Relaxed);
+        archive.retire(newest, bytes, |_| {
+            [&signals.ending, &signals.abandoned, &signals.hurry].iter().any(|flag| flag.load(Ordering::Relaxed))
+        });
+    }
+
     /// Makes a file that is reserved and zero-written as far as space and time allow, under its final name, durably.
     fn make(&self, index: u64, bytes: u64, bytes_min: u64) -> Result<Prepared> {
         let spare = self.directory.join(SPARE_FILE);
-        let path = self.directory.join(format!("{index:08}.dlog"));
+        let path = self.directory.join(segment_name(index));
         let made = self.fill(&spare, bytes, bytes_min).and_then(|(file, bytes, shortfall)| {
             // A rename would replace a file of that name: only one that is not there may be made.
             if path.exists() {
@@ -224,7 +352,7 @@ impl Workshop {
     fn write_zeros(&self, file: &File, size: u64) -> io::Result<()> {
         let zeros = AlignedBuffer::new(CHUNK_BYTES, 0)?;
         let mut at = 0;
-        while at < size && !self.hurry.load(Ordering::Relaxed) {
+        while at < size && !self.signals.hurry.load(Ordering::Relaxed) {
             let length = (size - at).min(CHUNK_BYTES as u64) as usize;
             match sys::file::write_at(file, &zeros[..length], at) {
                 // A short write is followed by one that says why, or by none that helps.

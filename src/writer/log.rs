@@ -115,6 +115,7 @@ impl LogWriter {
         // First of all: the disk has just become free, and draining takes its time.
         worked |= self.submit(now_ns);
         worked |= self.pipeline.heal();
+        self.pipeline.rotate_if_due(now_ns, &self.shared);
         self.take_notes();
         self.adopt();
         self.take_flushes();

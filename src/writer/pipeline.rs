@@ -16,6 +16,7 @@ use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, Spot};
 use crate::shared::Shared;
+use crate::stats::State;
 use crate::sync::lock;
 use health::Health;
 
@@ -274,6 +275,9 @@ impl Pipeline {
                 shared.counters.write_errors.fetch_add(1, Relaxed);
                 block.write = Write::Refused(completion.buffer);
                 self.health.write_failed(&error, self.segments.path(), shared);
+                if shared.counters.state() == State::Full {
+                    self.segments.retain_now();
+                }
             }
         }
     }
@@ -298,7 +302,14 @@ impl Pipeline {
             }
             settle(block.contents);
         }
-        self.segments.cut_left(self.durable_sequence);
+        self.segments.settle(self.durable_sequence);
+    }
+
+    /// Has the present segment left if somebody asked for that, or if it is too old at `now_ns`.
+    pub(crate) fn rotate_if_due(&mut self, now_ns: u64, shared: &Shared) {
+        // Relaxed: the wish carries nothing but itself.
+        let asked = shared.rotate.load(Relaxed) && shared.rotate.swap(false, Relaxed);
+        self.segments.leave_if_due(now_ns, asked);
     }
 
     /// Goes on after an error as far as that can be done now. Whether anything was submitted.

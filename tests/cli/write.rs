@@ -217,3 +217,21 @@ fn a_log_that_cannot_be_written_any_more_says_so_at_once_and_what_is_missing_at_
     assert_eq!(status(&output), 2, "{said}");
     assert!(said.contains("not confirmed durable") && !said.contains("all durable"), "{said}");
 }
+
+#[test]
+fn old_segments_are_removed_as_the_options_say() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let sizes = ["--block-bytes", "4096", "--segment-bytes", "32KiB", "--message-bytes-max", "1KiB"];
+    let limits =
+        ["--retain-segments", "1", "--retain-for", "30 days", "--retain-bytes", "1 MiB", "--rotate-after", "1h"];
+    for line in ["first\n", "second\n", "third\n"] {
+        let output = run(["write", log].into_iter().chain(sizes).chain(limits), line.as_bytes());
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+    }
+    assert_eq!(messages(&place), b"third\n");
+    let output = run(["write", log, "--retain-segments", "0"], b"fourth\n");
+    assert!(stderr(&output).contains("retain_segments is 0: use at least 1"), "{}", stderr(&output));
+    assert_eq!(messages(&place), b"third\n");
+}

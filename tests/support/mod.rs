@@ -8,6 +8,7 @@ pub(crate) mod child;
 pub(crate) mod device;
 #[cfg(target_os = "linux")]
 pub(crate) mod os;
+pub(crate) mod segments;
 
 use std::path::{Path, PathBuf};
 

@@ -27,7 +27,7 @@ const EXIT_STATUS: &str = "Exit status:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Log standard input, a record for each line, without losing any
-    Write(Write),
+    Write(Box<Write>),
     /// Print the records in order of time
     Cat(Cat),
     /// Print the last records, and go on with those to come
@@ -70,6 +70,18 @@ pub(crate) struct Write {
     /// Bytes of a segment file [default: 256 MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) segment_bytes: Option<usize>,
+    /// Go on in the next segment file when one is this old, such as "1 h" [default: by size alone]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) rotate_after: Option<Duration>,
+    /// Remove the oldest segments where all together take more than this [default: keep all]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) retain_bytes: Option<usize>,
+    /// Remove the oldest segments where there are more than this [default: keep all]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) retain_segments: Option<u64>,
+    /// Remove segments last written to this long ago, such as "30 days" [default: keep all]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) retain_for: Option<Duration>,
     /// The longest that a line waits in memory, such as "100 ms" [default: 100 ms]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) flush_interval: Option<Duration>,

@@ -197,8 +197,12 @@ fn config(arguments: &Write) -> Result<Config, Failure> {
         };
     }
     set!(ring_bytes, block_bytes, blocks_in_flight, flush_interval, writer_core, service, device);
+    set!(rotate_after, retain_segments, retain_for);
     if let Some(bytes) = arguments.segment_bytes {
         config = config.segment_bytes(bytes as u64);
+    }
+    if let Some(bytes) = arguments.retain_bytes {
+        config = config.retain_bytes(bytes as u64);
     }
     Ok(config.level(arguments.level).overflow(Overflow::Block))
 }

@@ -165,6 +165,7 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
         assert_eq!(open_segment(&link, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(open_to_read(&link, false).unwrap_err().raw_os_error(), Some(libc::ELOOP));
         assert!(!directory.path().join("elsewhere").exists());
     }
 

@@ -1,0 +1,405 @@
+//! The segment files in the log's directory, and removing those that are not wanted any more.
+//!
+//! Unwanted are files that an earlier run prepared and never used, and the oldest segments where [`retention`] says so.
+//! Only what is by name and by content a segment of this log is counted or removed, and each is looked at again before
+//! it goes. It goes durably before the next one does: after a power cut, too, what is missing is the log's beginning.
+//!
+//! Used by the thread that prepares segments, under the log's lock; the writer never waits for it.
+//!
+//! [`retention`]: super::retention
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::format::LogId;
+use crate::sys;
+
+use super::inspect::{Content, holds_no_block, inspect, segment_name, segment_number};
+use super::retention::{Held, Limits, surplus};
+
+/// The files of one log.
+pub(super) struct Archive {
+    directory: PathBuf,
+    log: LogId,
+    limits: Limits,
+    /// Ages are counted by its wall time.
+    clock: Clock,
+    /// Files numbered up to this were there when the run began.
+    inherited: u64,
+    /// Inherited files that may never have been used: not looked for yet, or those still to be looked at.
+    unused: Option<Vec<u64>>,
+    /// Files that are segments of this log.
+    ours: BTreeSet<u64>,
+    /// Files that bear a segment's name and are none of this log's, or cannot be read.
+    strangers: BTreeSet<u64>,
+    /// Whether the last removal failed, and that has been said.
+    stuck: bool,
+    /// What there is to say.
+    notes: Vec<String>,
+}
+
+impl Archive {
+    /// The files of `log` in `directory`, of which those up to number `inherited` are earlier runs'.
+    pub(super) fn new(directory: &Path, log: LogId, inherited: u64, limits: Limits, clock: Clock) -> Archive {
+        Archive {
+            directory: directory.to_owned(),
+            log,
+            limits,
+            clock,
+            inherited,
+            unused: None,
+            ours: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            stuck: false,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Takes note of a file that this run has made.
+    pub(super) fn add(&mut self, number: u64) {
+        self.ours.insert(number);
+    }
+
+    /// Whether time alone can make segments unwanted.
+    pub(super) fn ages(&self) -> bool {
+        self.limits.age.is_some()
+    }
+
+    /// What went wrong, or was left alone, since the last call.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Removes what earlier runs prepared and never used: a crash leaves it. Whether it came to an end before `stop`
+    /// said otherwise.
+    pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
+        let Some(mut unused) = self.unused.take().or_else(|| self.find_unused(&stop)) else { return false };
+        while let Some(number) = unused.pop() {
+            let path = self.path(number);
+            match holds_no_block(&path, &stop) {
+                Ok(Some(true)) => {
+                    if let Err(error) = self.remove_file(&path) {
+                        self.notes.push(error.to_string());
+                    }
+                }
+                Ok(Some(false)) | Err(_) => {}
+                Ok(None) => {
+                    unused.push(number);
+                    self.unused = Some(unused);
+                    return false;
+                }
+            }
+        }
+        self.unused = Some(unused);
+        true
+    }
+
+    /// Removes the oldest segments as far as the limits want it with `incoming_bytes` to come; `newest` is the last one
+    /// that holds something durable. Whether it came to an end before `stop`, told how many were removed, said
+    /// otherwise.
+    pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(usize) -> bool) -> bool {
+        if self.limits.keep_all() {
+            return true;
+        }
+        let held = match self.held(newest, || stop(0)) {
+            Ok(Some(held)) => held,
+            Ok(None) => return false,
+            Err(source) => {
+                let error = Error::io("list", &self.directory, source);
+                self.complain(error);
+                return true;
+            }
+        };
+        let surplus = surplus(&self.limits, &held, newest, incoming_bytes);
+        for (removed, segment) in held[..surplus].iter().enumerate() {
+            if stop(removed) {
+                return false;
+            }
+            let path = self.path(segment.number);
+            if !self.is_still_ours(segment.number, &path) {
+                continue;
+            }
+            if let Err(error) = self.remove_file(&path) {
+                // Going on would leave a gap in the log.
+                self.complain(error);
+                return true;
+            }
+            self.ours.remove(&segment.number);
+            self.stuck = false;
+        }
+        true
+    }
+
+    /// The inherited files whose first block is zero; `None` where `stop` said so before all were looked at.
+    fn find_unused(&mut self, stop: impl Fn() -> bool) -> Option<Vec<u64>> {
+        let inherited = self.inherited;
+        let Ok(files) = self.files() else { return Some(Vec::new()) };
+        let mut unused = Vec::new();
+        for (number, _) in files.into_iter().filter(|(number, _)| *number <= inherited) {
+            if stop() {
+                return None;
+            }
+            if !self.ours.contains(&number) && self.classify(number) == Some(Content::Unwritten) {
+                unused.push(number);
+            }
+        }
+        Some(unused)
+    }
+
+    /// The log's segments from the oldest on; `None` where `stop` said so first. Files numbered above `newest` count
+    /// only if this run has made them. What a file is does not change, so that it is looked into once.
+    fn held(&mut self, newest: u64, stop: impl Fn() -> bool) -> io::Result<Option<Vec<Held>>> {
+        let mut held = Vec::new();
+        for (number, metadata) in self.files()? {
+            if !self.ours.contains(&number) && number <= newest && !self.strangers.contains(&number) {
+                if stop() {
+                    return Ok(None);
+                }
+                self.classify(number);
+            }
+            if self.ours.contains(&number) {
+                held.push(Held { number, bytes: metadata.len(), age: self.age(&metadata) });
+            }
+        }
+        held.sort_by_key(|segment| segment.number);
+        Ok(Some(held))
+    }
+
+    /// The regular files that bear a segment's name.
+    fn files(&self) -> io::Result<Vec<(u64, fs::Metadata)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            // Of the many ways to write a number with zeros before it, one is a segment's name.
+            let Some(number) = segment_number(name).filter(|number| segment_name(*number) == name) else { continue };
+            // Of a symbolic link, this is the link's.
+            if let Ok(metadata) = entry.metadata()
+                && metadata.is_file()
+            {
+                files.push((number, metadata));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Finds out whether file `number` is a segment of this log. What it is, if it can be read.
+    fn classify(&mut self, number: u64) -> Option<Content> {
+        let path = self.path(number);
+        let what = match inspect(&path, number) {
+            Ok(Content::Segment(log)) if log == self.log => {
+                self.ours.insert(number);
+                return Some(Content::Segment(log));
+            }
+            // Nothing to keep, nothing to count; `sweep` sees to it.
+            Ok(Content::Unwritten) => {
+                self.strangers.insert(number);
+                return Some(Content::Unwritten);
+            }
+            Ok(Content::Segment(_)) => "is a segment of another log".to_owned(),
+            Ok(Content::Other(what)) => what.to_owned(),
+            Err(error) => format!("cannot be read ({error})"),
+        };
+        self.ours.remove(&number);
+        if self.strangers.insert(number) && !self.limits.keep_all() {
+            self.notes.push(format!("{} {what}: retention leaves it alone", path.display()));
+        }
+        None
+    }
+
+    /// Whether file `number` is what it was taken for, now that it is to go.
+    fn is_still_ours(&mut self, number: u64, path: &Path) -> bool {
+        // If it is not there, somebody else has removed it.
+        path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+            && matches!(self.classify(number), Some(Content::Segment(_)))
+    }
+
+    fn age(&self, metadata: &fs::Metadata) -> Duration {
+        let Ok(modified) = metadata.modified() else { return Duration::ZERO };
+        let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Duration::from_nanos(u64::try_from(self.clock.unix_ns()).unwrap_or(0));
+        now.saturating_sub(modified)
+    }
+
+    /// Removes a file, durably.
+    fn remove_file(&self, path: &Path) -> Result<(), Error> {
+        match fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path, source)),
+            _ => {}
+        }
+        sys::file::sync_directory(&self.directory)
+            .map_err(|source| Error::io("sync the directory", &self.directory, source))
+    }
+
+    /// Says that segments stay though the limits do not want them: once, until it works again.
+    fn complain(&mut self, error: Error) {
+        if !std::mem::replace(&mut self.stuck, true) {
+            self.notes.push(format!("{error}; older segments are kept until that is possible"));
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(segment_name(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::block::{Block, Place, RecordMeta};
+    use crate::buffer::AlignedBuffer;
+    use crate::clock::ManualClock;
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, RunId, SegmentHeader};
+
+    const LOG: LogId = LogId([1; 16]);
+    const ONE: Limits = Limits { bytes: None, segments: Some(1), age: None };
+
+    fn write_segment(directory: &Path, log: LogId, number: u64) {
+        let header = SegmentHeader {
+            log,
+            run: RunId([2; 16]),
+            recovers: None,
+            boot: [3; 16],
+            index: number,
+            previous_segment_id: number - 1,
+            block_bytes: 4096,
+            message_bytes_max: 100,
+            incompatible_features: 0,
+            compatible_features: 0,
+            service: String::new(),
+        };
+        let mut payload = Vec::new();
+        header.encode(&mut payload);
+        let mut block = Block::new(AlignedBuffer::new(GRID_BYTES, 0).unwrap());
+        block.set_flag(BlockFlags::SEGMENT_HEADER);
+        assert!(block.append_control(0, RecordMeta::control(Kind::Segment, 1), &payload));
+        block.seal(Place { segment_id: number, file_offset: 0, sequence: 0, in_flight: 0 });
+        fs::write(directory.join(segment_name(number)), &block.into_buffer()[..]).unwrap();
+    }
+
+    fn numbers(directory: &Path) -> Vec<u64> {
+        let mut numbers: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .filter_map(|entry| segment_number(entry.unwrap().file_name().to_str().unwrap()))
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Segments 1 to 6 of one log.
+    fn six() -> tempfile::TempDir {
+        let directory = crate::device::tests::directory();
+        (1..=6).for_each(|number| write_segment(directory.path(), LOG, number));
+        directory
+    }
+
+    fn archive(directory: &Path, limits: Limits) -> Archive {
+        Archive::new(directory, LOG, 6, limits, Clock::detect())
+    }
+
+    #[test]
+    fn removing_stops_when_it_is_told_to_and_goes_on_from_there() {
+        let directory = six();
+        let mut archive = archive(directory.path(), ONE);
+        assert!(!archive.retire(6, 0, |removed| removed == 2));
+        assert_eq!(numbers(directory.path()), [3, 4, 5, 6]);
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [6]);
+        assert_eq!(archive.take_notes(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn looking_stops_too_and_what_was_seen_is_not_looked_at_again() {
+        let directory = six();
+        let mut archive = archive(directory.path(), ONE);
+        let looked = std::cell::Cell::new(0);
+        let mut rounds = 0;
+        // A look at a file, or a removal, for each round.
+        while !archive.retire(6, 0, |_| looked.replace(looked.get() + 1) % 2 == 1) {
+            rounds += 1;
+            assert!(rounds < 20, "no progress");
+        }
+        assert_eq!(numbers(directory.path()), [6]);
+    }
+
+    #[test]
+    fn what_has_been_put_in_a_segments_place_since_it_was_seen_stays() {
+        let directory = six();
+        let mut archive = archive(directory.path(), Limits { segments: Some(6), ..ONE });
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(archive.ours, (1..=6).collect(), "all seen, none to go");
+        archive.limits = ONE;
+        let path = |number| directory.path().join(segment_name(number));
+        write_segment(directory.path(), LogId([9; 16]), 2);
+        fs::write(path(3), "a log in plain text").unwrap();
+        fs::remove_file(path(4)).unwrap();
+        fs::create_dir(path(4)).unwrap();
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [2, 3, 4, 6]);
+        let notes = archive.take_notes();
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(
+            notes[0].ends_with("00000002.dlog is a segment of another log: retention leaves it alone"),
+            "{notes:?}"
+        );
+        assert!(notes[1].contains("00000003.dlog does not begin with a segment's header"), "{notes:?}");
+    }
+
+    #[test]
+    fn files_behind_the_newest_count_as_bytes_only_if_this_run_made_them() {
+        let directory = six();
+        let limits = Limits { bytes: Some(5 * GRID_BYTES as u64), segments: None, age: None };
+        let mut archive = Archive::new(directory.path(), LOG, 4, limits, Clock::detect());
+        assert!(archive.retire(4, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+        archive.add(5);
+        assert!(archive.retire(4, 0, |_| false));
+        archive.add(6);
+        assert!(archive.retire(4, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn ages_are_those_of_the_wall_clock() {
+        let directory = six();
+        let clock: &ManualClock = Box::leak(Box::default());
+        let limits = Limits { bytes: None, segments: None, age: Some(Duration::from_secs(60)) };
+        let mut archive = Archive::new(directory.path(), LOG, 6, limits, Clock::manual(clock));
+        assert!(archive.ages());
+        let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        // Before the files were written, and soon after: nothing is old.
+        for now in [Duration::ZERO, written + Duration::from_secs(30)] {
+            clock.unix_ns.store(i64::try_from(now.as_nanos()).unwrap(), Relaxed);
+            assert!(archive.retire(6, 0, |_| false));
+            assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+        }
+        let now = written + Duration::from_secs(90);
+        clock.unix_ns.store(i64::try_from(now.as_nanos()).unwrap(), Relaxed);
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [6]);
+    }
+
+    #[test]
+    fn sweeping_stops_when_it_is_told_to_and_goes_on_from_there() {
+        let directory = six();
+        for number in [2, 4] {
+            fs::write(directory.path().join(segment_name(number)), vec![0; 3 << 20]).unwrap();
+        }
+        let mut archive = archive(directory.path(), Limits::default());
+        let looked = std::cell::Cell::new(0);
+        // Six files are looked at first, then the unused ones a chunk at a time.
+        assert!(!archive.sweep(|| looked.replace(looked.get() + 1) == 8));
+        assert_eq!(numbers(directory.path()).len(), 6);
+        assert!(archive.sweep(|| false));
+        assert_eq!(numbers(directory.path()), [1, 3, 5, 6]);
+    }
+}

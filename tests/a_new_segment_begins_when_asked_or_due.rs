@@ -1,0 +1,194 @@
+//! A segment is left for the next when somebody asks for that, and when it has grown too old: at the next block, and
+//! nothing is lost by it.
+
+mod support;
+
+use diolog::{Error, Level, Logger, Verdict, verify};
+use support::segments::{block, numbers, small};
+
+/// Blocks that would show a change of segments if there were one.
+const SOME: usize = 5;
+
+#[test]
+fn asked_for_by_rotate() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    for segments in 1..=4 {
+        block(&logger, &producer);
+        assert_eq!(logger.stats().segments, segments, "16 MiB are not full");
+        logger.rotate().expect("open");
+        while logger.stats().segments == segments {
+            block(&logger, &producer);
+        }
+        (0..SOME).for_each(|_| block(&logger, &producer));
+        assert_eq!(logger.stats().segments, segments + 1, "one wish, one change");
+    }
+    drop(producer);
+    logger.close().expect("a clean end");
+    assert_eq!(numbers(&path), [1, 2, 3, 4, 5]);
+    let verification = verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    assert_eq!(verification.report.records, logger.stats().durable_records);
+}
+
+#[test]
+fn asked_for_twice_it_is_one_change_and_each_file_left_is_cut_to_what_it_holds() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    block(&logger, &producer);
+    (0..10).for_each(|_| logger.rotate().expect("open"));
+    while logger.stats().segments == 1 {
+        block(&logger, &producer);
+    }
+    (0..SOME).for_each(|_| block(&logger, &producer));
+    assert_eq!(logger.stats().segments, 2);
+    drop(producer);
+    logger.close().expect("a clean end");
+    for segment in diolog::info(&path).expect("a log").segments {
+        assert_eq!(segment.file_bytes, segment.used_bytes, "{}", segment.path.display());
+    }
+}
+
+#[test]
+fn asked_for_while_the_present_one_is_empty_it_is_the_present_one() {
+    let directory = support::directory();
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
+    logger.rotate().expect("open");
+    // The second flush is seen in a later turn of the writer than the wish.
+    (0..2).for_each(|_| logger.flush().expect("nothing to do"));
+    let producer = logger.producer().expect("a producer");
+    (0..SOME).for_each(|_| block(&logger, &producer));
+    assert_eq!(logger.stats().segments, 1);
+}
+
+#[test]
+fn asked_for_after_close_it_is_refused() {
+    let directory = support::directory();
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
+    logger.close().expect("a clean end");
+    assert!(matches!(logger.rotate(), Err(Error::Closed)));
+}
+
+#[test]
+fn asked_for_without_anything_to_log_the_log_ends_cleanly() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(small(&path)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    block(&logger, &producer);
+    drop(producer);
+    logger.rotate().expect("open");
+    logger.close().expect("a clean end");
+    let verification = verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    assert_eq!(verification.report.prepared_files, 0, "what was prepared and not used is gone");
+}
+
+#[test]
+fn while_producers_log_as_fast_as_they_can_and_nothing_is_lost() {
+    use support::account::{Overwrites, Told, check};
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let config = support::config(&path).ring_bytes(4096).first_segment_bytes(1 << 20);
+    let logger = Logger::open(config.overflow(diolog::Overflow::Block)).expect("a log");
+    let told: Vec<Told> = std::thread::scope(|scope| {
+        let log_until_done = || {
+            let producer = logger.producer().expect("a producer");
+            let mut told = Told::new(&producer);
+            while logger.stats().segments < 6 {
+                for _ in 0..100 {
+                    told.log(&producer);
+                }
+            }
+            told
+        };
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(log_until_done)).collect();
+        while logger.stats().segments < 6 {
+            logger.rotate().expect("open");
+            std::thread::yield_now();
+        }
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    logger.close().expect("a clean end");
+    check(&path, &told, Overwrites::No);
+}
+
+#[cfg(feature = "testing")]
+mod by_age {
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    use diolog::testing::{Hooks, ManualClock};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn clock() -> &'static ManualClock {
+        let clock = Box::leak(Box::<ManualClock>::default());
+        advance(clock, MINUTE);
+        clock
+    }
+
+    fn advance(clock: &ManualClock, by: Duration) {
+        let ns = u64::try_from(by.as_nanos()).expect("some hours");
+        clock.ticks.fetch_add(ns, Relaxed);
+        clock.monotonic_ns.fetch_add(ns, Relaxed);
+    }
+
+    #[test]
+    fn due_when_its_first_block_is_old_enough_and_not_before() {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let clock = clock();
+        let config = support::config(&path).rotate_after(10 * MINUTE);
+        let logger = Hooks::new().clock(clock).open(config).expect("a log");
+        let producer = logger.producer().expect("a producer");
+        // Nothing ages that holds nothing.
+        advance(clock, 60 * MINUTE);
+        for segments in 1..=3 {
+            for minute in 0..10 {
+                block(&logger, &producer);
+                // The writer has seen the block's segment before time goes on.
+                (0..2).for_each(|_| logger.flush().expect("nothing to do"));
+                assert_eq!(logger.stats().segments, segments, "minute {minute}");
+                advance(clock, MINUTE);
+            }
+            while logger.stats().segments == segments {
+                block(&logger, &producer);
+            }
+        }
+        drop(producer);
+        logger.close().expect("a clean end");
+        let verification = verify(&path).expect("a log");
+        assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    }
+
+    #[test]
+    fn due_while_nothing_is_logged_it_waits_for_the_next_block() {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let clock = clock();
+        let config = support::config(&path).rotate_after(10 * MINUTE);
+        let logger = Hooks::new().clock(clock).open(config).expect("a log");
+        let producer = logger.producer().expect("a producer");
+        block(&logger, &producer);
+        (0..2).for_each(|_| logger.flush().expect("nothing to do"));
+        advance(clock, 20 * MINUTE);
+        // The next file is made ready, and not used.
+        while numbers(&path).len() < 2 {
+            std::thread::yield_now();
+        }
+        (0..2).for_each(|_| logger.flush().expect("nothing to do"));
+        assert_eq!(logger.stats().segments, 1);
+        assert_eq!(producer.log(Level::Info, "wakes it"), diolog::Outcome::Written);
+        logger.flush().expect("durable");
+        while logger.stats().segments == 1 {
+            block(&logger, &producer);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A log's segment files, as a test sees them from outside.
+
+use std::path::{Path, PathBuf};
+
+use diolog::{Config, Level, Logger, Outcome, Producer};
+
+/// Settings under which a few blocks fill a segment, and a segment of 32 KiB is the first and the largest.
+pub(crate) fn small(path: impl AsRef<Path>) -> Config {
+    super::config(path).block_bytes(4096).ring_bytes(8192).segment_bytes(32 << 10).first_segment_bytes(32 << 10)
+}
+
+/// The path of segment `number`.
+pub(crate) fn file(log: &Path, number: u64) -> PathBuf {
+    log.join(format!("{number:08}.dlog"))
+}
+
+/// The numbers of the segment files in a log's directory, in order.
+pub(crate) fn numbers(log: &Path) -> Vec<u64> {
+    let names = std::fs::read_dir(log).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+    let number = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".dlog")?.parse().ok();
+    let mut numbers: Vec<u64> = names.filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Bytes of all segment files.
+pub(crate) fn bytes(log: &Path) -> u64 {
+    numbers(log).into_iter().map(|number| file(log, number).metadata().expect("a file").len()).sum()
+}
+
+/// Logs one record and waits until it is durable, which takes a block of its own.
+pub(crate) fn block(logger: &Logger, producer: &Producer) {
+    assert_eq!(producer.log(Level::Info, "a block of its own"), Outcome::Written);
+    logger.flush().expect("durable");
+}
+
+/// Writes blocks until the run has begun `segments` segments.
+pub(crate) fn grow(logger: &Logger, segments: u64) {
+    let producer = logger.producer().expect("a producer");
+    while logger.stats().segments < segments {
+        block(logger, &producer);
+    }
+}
+
+/// A whole run of `segments` segments.
+pub(crate) fn run(config: Config, segments: u64) {
+    let logger = Logger::open(config).expect("a log");
+    grow(&logger, segments);
+    logger.close().expect("a clean end");
+}
