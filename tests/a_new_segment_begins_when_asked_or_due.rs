@@ -3,7 +3,9 @@
 
 mod support;
 
-use diolog::{Error, Level, Logger, Verdict, verify};
+#[cfg(feature = "testing")]
+use diolog::Level;
+use diolog::{Error, Logger, Verdict, verify};
 use support::segments::{block, numbers, small};
 
 /// Blocks that would show a change of segments if there were one.

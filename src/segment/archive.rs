@@ -282,8 +282,9 @@ mod tests {
         let mut block = Block::new(AlignedBuffer::new(GRID_BYTES, 0).unwrap());
         block.set_flag(BlockFlags::SEGMENT_HEADER);
         assert!(block.append_control(0, RecordMeta::control(Kind::Segment, 1), &payload));
-        block.seal(Place { segment_id: number, file_offset: 0, sequence: 0, in_flight: 0 });
-        fs::write(directory.join(segment_name(number)), &block.into_buffer()[..]).unwrap();
+        let (mut buffer, length) = block.seal(0);
+        crate::block::place(&mut buffer, Place { segment_id: number, file_offset: 0, in_flight: 0 });
+        fs::write(directory.join(segment_name(number)), &buffer[..length]).unwrap();
     }
 
     fn numbers(directory: &Path) -> Vec<u64> {
