@@ -153,7 +153,7 @@ impl Gate {
     }
 
     /// Closes: an append that begins after this is refused. Those that were under way may still be: see
-    /// [`close_and_wait`](Self::close_and_wait).
+    /// [`is_outside`](Self::is_outside).
     pub(crate) fn close(&self) {
         // An exchange, as `set_level` is one: of two exchanges one sees the other.
         self.admitted().swap(0, SeqCst);
