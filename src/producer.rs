@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_utils::Backoff;
-
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::format::{Kind, RecordFlags};
@@ -19,9 +17,13 @@ use crate::shared::Shared;
 use crate::stats::State;
 use crate::sys;
 
-/// How long a producer that waits for space sleeps at a time, once spinning and yielding did not help. The writer is
-/// awake and draining by then: shorter sleeps only take its CPU.
-const BLOCKED_SLEEP: Duration = Duration::from_micros(50);
+/// The longest that a producer waits for space without looking at what else may end its wait: close, and a device that has
+/// failed. Space itself is told to it.
+const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(1);
+
+/// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes the
+/// disk a hundred and more, so that spinning longer would seldom save the sleep.
+const BLOCKED_SPINS: u32 = 5;
 
 /// One thread's way into a log: a ring of its own.
 ///
@@ -136,29 +138,36 @@ impl Producer {
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
             Overflow::DropNewest | Overflow::OverwriteOldest => return self.drop_newest(end, head.sequence),
         };
-        let bounded = matches!(self.overflow, Overflow::BlockFor(_)) && give_up_at.is_some();
-        let backoff = Backoff::new();
+        let counters = end.counters();
         self.shared.wake_writer();
+        let mut look = 0_u32;
         loop {
             if !self.is_open() {
                 // No sequence number was taken yet, so a refusal leaves no hole.
                 return self.refused(self.shared.gate.refusal());
             }
+            if look >= BLOCKED_SPINS {
+                // Acquire and release: see there.
+                counters.awaits_space.swap(1, Ordering::AcqRel);
+            }
             if end.append(head, message).is_ok() {
+                counters.awaits_space.store(0, Ordering::Relaxed);
                 self.took_sequence(end, head.sequence);
                 return accepted;
             }
-            if self.shared.counters.state() == State::Failed
-                || (bounded && give_up_at.is_some_and(|deadline| Instant::now() >= deadline))
-            {
-                return self.drop_newest(end, head.sequence);
+            let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if self.shared.counters.state() == State::Failed || left.is_some_and(|left| left.is_zero()) {
+                break;
             }
-            if backoff.is_completed() {
-                sys::time::nap(BLOCKED_SLEEP);
+            if look < BLOCKED_SPINS {
+                (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
             } else {
-                backoff.snooze();
+                let sleep = left.map_or(BLOCKED_SLEEP_MAX, |left| left.min(BLOCKED_SLEEP_MAX));
+                sys::futex::wait_while(&counters.awaits_space, 1, sleep);
             }
+            look = look.saturating_add(1);
         }
+        self.drop_newest(end, head.sequence)
     }
 
     fn drop_newest(&self, end: &ProducerEnd, sequence: u64) -> Outcome {

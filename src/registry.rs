@@ -170,4 +170,5 @@ fn reset(counters: &Counters) {
     counters.dropped.store(0, Ordering::Relaxed);
     counters.overwritten.store(0, Ordering::Relaxed);
     counters.starved.store(false, Ordering::Relaxed);
+    counters.awaits_space.store(0, Ordering::Relaxed);
 }

@@ -104,7 +104,7 @@ pub(crate) struct Full;
 /// Counts and signs beside the ring, readable from any thread.
 ///
 /// One 128-byte line, with `write_position`: what an append touches. Only the producer writes here (the writer clears
-/// `starved`, which is rare), so that a reader sees each count grow. The writer polls this line for `write_position`; the
+/// `starved` and `awaits_space`, which is rare), so that a reader sees each count grow. The writer polls this line for `write_position`; the
 /// rest comes with it.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -121,6 +121,9 @@ pub(crate) struct Counters {
     pub(crate) in_append: AtomicU32,
     /// A claim failed for space. The writer clears it before it observes, and seals early.
     pub(crate) starved: AtomicBool,
+    /// 1 while the producing thread sleeps until space is released. Both sides exchange it, the producer before it looks for
+    /// space a last time, the writer after it has released some: the later one sees what the earlier one did.
+    pub(crate) awaits_space: AtomicU32,
     /// The producer will append no more: what is observed after seeing this is all there is.
     pub(crate) ended: AtomicBool,
 }
@@ -156,6 +159,7 @@ pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd
         overwritten: AtomicU64::new(0),
         in_append: AtomicU32::new(0),
         starved: AtomicBool::new(false),
+        awaits_space: AtomicU32::new(0),
         ended: AtomicBool::new(false),
     });
     let shared = Arc::new(Shared {

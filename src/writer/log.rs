@@ -146,7 +146,7 @@ impl LogWriter {
         self.pipeline.reap(shared, |contents| {
             for share in contents.shares {
                 if let Some(source) = &mut sources[share.slot] {
-                    source.consumer.release(share.position);
+                    source.release(share.position);
                 }
             }
             for slot in contents.ended {

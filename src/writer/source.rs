@@ -1,6 +1,6 @@
 //! One ring as the writer sees it: what was drained, what the files already account for, and what space to release.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
@@ -8,6 +8,7 @@ use crate::format::{Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, 
 use crate::gate::Gate;
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
+use crate::sys;
 use crate::writer::pipeline::Accounted;
 
 /// How much of one ring is drained before the next has its turn, in bytes: some ten microseconds of copying.
@@ -198,6 +199,16 @@ impl Source {
     pub(crate) fn close_block(&mut self) -> u64 {
         self.closed_position = self.consumer.cursor();
         self.closed_position
+    }
+
+    /// Gives the space before `position` back, and wakes the producer if it sleeps for want of it.
+    pub(crate) fn release(&mut self, position: u64) {
+        self.consumer.release(position);
+        let awaits_space = &self.consumer.counters().awaits_space;
+        // Acquire and release: see there.
+        if awaits_space.swap(0, AcqRel) != 0 {
+            sys::futex::wake(awaits_space);
+        }
     }
 
     /// Whether the producer found no space since the last call.

@@ -2,6 +2,7 @@
 
 pub(crate) mod cpu;
 pub(crate) mod file;
+pub(crate) mod futex;
 pub(crate) mod huge_pages;
 pub(crate) mod lock;
 pub(crate) mod memory;

@@ -2,8 +2,6 @@
 
 #![allow(unsafe_code)]
 
-use std::time::Duration;
-
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -87,16 +85,6 @@ pub(crate) fn unix_ns() -> i64 {
 
 fn nanoseconds(time: Timespec) -> i64 {
     time.tv_sec.saturating_mul(NS_PER_SECOND).saturating_add(time.tv_nsec)
-}
-
-/// Sleeps for `time`, or until a signal comes.
-///
-/// `std::thread::sleep` goes on after a signal with what is left of the time, to which the kernel adds its timer slack
-/// again: under signals that come faster than that (50 µs) it never ends.
-pub(crate) fn nap(time: Duration) {
-    let request = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-    // Whether it was interrupted does not matter: the caller looks again in either case.
-    let _ = rustix::thread::nanosleep(&request);
 }
 
 #[cfg(test)]

@@ -36,11 +36,6 @@ pub(crate) fn unix_ns() -> i64 {
     }
 }
 
-/// Sleeps for `time`.
-pub(crate) fn nap(time: Duration) {
-    std::thread::sleep(time);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
