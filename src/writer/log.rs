@@ -14,6 +14,7 @@ use crate::segment::Directory;
 use crate::shared::Shared;
 use crate::sync::lock;
 use crate::writer::pipeline::{Accounted, Contents, Pipeline, Share};
+use crate::writer::rota::Rota;
 use crate::writer::source::{Drained, Source};
 use control::WALL_ANCHOR_NS;
 use ending::Phase;
@@ -55,8 +56,9 @@ pub(crate) struct LogWriter {
     /// By slot; a slot is empty once its source has ended.
     sources: Vec<Option<Source>>,
     empty_slots: Vec<usize>,
-    /// Where the next round of draining starts, so that no ring is always last.
-    first_slot: usize,
+    rota: Rota,
+    /// Slots of the sources whose producers are gone, and whose end is not written.
+    ending: Vec<usize>,
     filling: Option<Filling>,
     /// A reason to close the block being filled as soon as the device can take it.
     close_early: bool,
@@ -88,7 +90,8 @@ impl LogWriter {
             boot,
             sources: Vec::new(),
             empty_slots: Vec::new(),
-            first_slot: 0,
+            rota: Rota::default(),
+            ending: Vec::new(),
             filling: None,
             close_early: false,
             block_serial: 0,
@@ -142,7 +145,8 @@ impl LogWriter {
     }
 
     fn reap(&mut self) -> bool {
-        let (sources, empty_slots, shared) = (&mut self.sources, &mut self.empty_slots, &self.shared);
+        let (sources, empty_slots, rota) = (&mut self.sources, &mut self.empty_slots, &mut self.rota);
+        let shared = &self.shared;
         self.pipeline.reap(shared, |contents| {
             for share in contents.shares {
                 if let Some(source) = &mut sources[share.slot] {
@@ -152,6 +156,7 @@ impl LogWriter {
             for slot in contents.ended {
                 let Some(source) = sources[slot].take() else { continue };
                 empty_slots.push(slot);
+                rota.remove(slot);
                 if let Some(producer) = source.returned {
                     shared.registry.recycle(source.id, producer, source.consumer);
                 }
@@ -167,34 +172,36 @@ impl LogWriter {
         let (arrivals, mut returned) = self.shared.registry.take();
         for arrival in arrivals {
             let source = Some(Source::new(arrival));
-            match self.empty_slots.pop() {
-                Some(slot) => self.sources[slot] = source,
-                None => self.sources.push(source),
-            }
+            let slot = self.empty_slots.pop().unwrap_or_else(|| {
+                self.sources.push(None);
+                self.sources.len() - 1
+            });
+            self.sources[slot] = source;
+            self.rota.add(slot);
         }
-        for source in self.sources.iter_mut().flatten() {
-            if let Some(producer) = returned.remove(&source.id) {
+        for (slot, source) in self.sources.iter_mut().enumerate() {
+            if returned.is_empty() {
+                break;
+            }
+            if let Some(source) = source
+                && let Some(producer) = returned.remove(&source.id)
+            {
                 source.returned = Some(producer);
+                self.ending.push(slot);
             }
         }
     }
 
-    /// Moves records from all rings into blocks, one turn each. Whether there were any.
+    /// Moves records from the rings whose turn it is into blocks. Whether there were any; if not, all rings are empty, or
+    /// there is no block.
     fn drain(&mut self, now_ns: u64) -> bool {
-        let slots = self.sources.len();
         // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
-        if slots == 0 || !matches!(self.phase, Phase::Open | Phase::Draining) {
+        if !matches!(self.phase, Phase::Open | Phase::Draining) {
             return false;
         }
-        self.first_slot = (self.first_slot + 1) % slots;
-        let mut any = false;
-        for at in 0..slots {
-            let slot = (self.first_slot + at) % slots;
-            match self.drain_source(slot, now_ns) {
-                Some(found) => any |= found,
-                None => return any,
-            }
-        }
+        let mut rota = std::mem::take(&mut self.rota);
+        let any = rota.turn(|slot| self.drain_source(slot, now_ns));
+        self.rota = rota;
         any
     }
 

@@ -3,6 +3,7 @@
 mod idle;
 mod log;
 mod pipeline;
+mod rota;
 mod source;
 
 use std::sync::Arc;

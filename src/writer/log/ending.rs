@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::LogWriter;
+use super::{LogWriter, Source};
 use crate::block::RecordMeta;
 use crate::flush::FlushFault;
 use crate::format::{BlockFlags, Kind, ProducerRow};
@@ -33,12 +33,13 @@ impl LogWriter {
         if self.phase != Phase::Open {
             return;
         }
-        for slot in 0..self.sources.len() {
-            let Some(source) = &mut self.sources[slot] else { continue };
-            if source.returned.is_none() || source.end_written || source.has_records() {
-                continue;
-            }
-            if !self.write_end(slot, now_ns) {
+        let mut at = 0;
+        while let Some(&slot) = self.ending.get(at) {
+            if self.sources[slot].as_mut().is_some_and(Source::has_records) {
+                at += 1;
+            } else if self.write_end(slot, now_ns) {
+                self.ending.swap_remove(at);
+            } else {
                 return;
             }
         }

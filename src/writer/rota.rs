@@ -1,0 +1,165 @@
+//! Which rings get a look in a turn of the writer: those that had records lately in every one, the others now and then.
+//!
+//! A look at a ring costs the writer a cache line or two of its own, and another that the producer writes. A thousand idle
+//! rings would take longer to look at than a busy one takes to drain.
+
+/// Quiet rings that are looked at in a turn which found records elsewhere: of a thousand, each comes up within 32 turns,
+/// of some microseconds each.
+const QUIET_LOOKS: usize = 32;
+
+/// Turns in a row in which a ring has had no records, before it counts as quiet.
+const EMPTY_LOOKS_MAX: u32 = 64;
+
+/// The slots of all rings, in the order in which they are looked at.
+#[derive(Default)]
+pub(crate) struct Rota {
+    busy: Vec<Busy>,
+    quiet: Vec<usize>,
+    /// Where the next turn begins among the busy ones, so that none is always last.
+    first_busy: usize,
+    /// Where the looks at quiet ones go on.
+    next_quiet: usize,
+}
+
+struct Busy {
+    slot: usize,
+    /// Looks since the last one that found records.
+    empty_looks: u32,
+}
+
+impl Rota {
+    /// Takes in a ring.
+    pub(crate) fn add(&mut self, slot: usize) {
+        self.quiet.push(slot);
+    }
+
+    /// Forgets a ring.
+    pub(crate) fn remove(&mut self, slot: usize) {
+        self.busy.retain(|busy| busy.slot != slot);
+        self.quiet.retain(|&quiet| quiet != slot);
+    }
+
+    /// One turn: calls `look` with slots. It returns whether the ring had records, or `None` to end the turn. Returns
+    /// whether any had. A turn that has found nothing has looked at every ring.
+    pub(crate) fn turn(&mut self, mut look: impl FnMut(usize) -> Option<bool>) -> bool {
+        let mut any = false;
+        self.first_busy += 1;
+        if self.first_busy >= self.busy.len() {
+            self.first_busy = 0;
+        }
+        let (behind, ahead) = self.busy.split_at_mut(self.first_busy);
+        for busy in ahead.iter_mut().chain(behind) {
+            let Some(found) = look(busy.slot) else { return any };
+            busy.empty_looks = if found { 0 } else { busy.empty_looks + 1 };
+            any |= found;
+        }
+        let looks = if any { QUIET_LOOKS } else { usize::MAX };
+        for _ in 0..looks.min(self.quiet.len()) {
+            if self.next_quiet >= self.quiet.len() {
+                self.next_quiet = 0;
+            }
+            let slot = self.quiet[self.next_quiet];
+            let Some(found) = look(slot) else { return any };
+            if found {
+                any = true;
+                self.quiet.swap_remove(self.next_quiet);
+                self.busy.push(Busy { slot, empty_looks: 0 });
+            } else {
+                self.next_quiet += 1;
+            }
+        }
+        let quiet = &mut self.quiet;
+        self.busy.retain(|busy| {
+            let stays = busy.empty_looks < EMPTY_LOOKS_MAX;
+            if !stays {
+                quiet.push(busy.slot);
+            }
+            stays
+        });
+        any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn rota(slots: usize) -> Rota {
+        let mut rota = Rota::default();
+        (0..slots).for_each(|slot| rota.add(slot));
+        rota
+    }
+
+    #[test]
+    fn a_turn_that_finds_nothing_has_looked_at_every_ring() {
+        let mut rota = rota(1000);
+        let mut looked_at = BTreeSet::new();
+        assert!(!rota.turn(|slot| Some(!looked_at.insert(slot))));
+        assert_eq!(looked_at.len(), 1000);
+    }
+
+    #[test]
+    fn beside_a_busy_ring_each_quiet_one_is_looked_at_again_and_again() {
+        let mut rota = rota(1000);
+        rota.turn(|slot| Some(slot == 7));
+        let mut looks = vec![0; 1000];
+        for _ in 0..10 * 1000 / QUIET_LOOKS {
+            rota.turn(|slot| {
+                looks[slot] += 1;
+                Some(slot == 7)
+            });
+        }
+        assert_eq!(looks.remove(7), 10 * 1000 / QUIET_LOOKS);
+        assert!(looks.iter().all(|&looks| (9..=11).contains(&looks)), "{looks:?}");
+    }
+
+    #[test]
+    fn a_ring_that_gets_records_is_looked_at_in_every_turn_until_it_has_none_for_long() {
+        let mut rota = rota(100);
+        rota.turn(|slot| Some(slot == 3 || slot == 4));
+        for turn in 0..200 {
+            let mut looks = 0;
+            rota.turn(|slot| {
+                looks += u32::from(slot == 3);
+                Some(slot == 4 || (slot == 3 && turn < 50))
+            });
+            if turn < 50 + EMPTY_LOOKS_MAX {
+                assert_eq!(looks, 1, "{turn}");
+            }
+        }
+        assert_eq!((rota.busy.len(), rota.quiet.len()), (1, 99));
+    }
+
+    #[test]
+    fn busy_rings_take_turns_at_being_first() {
+        let mut rota = rota(3);
+        rota.turn(|_| Some(true));
+        let firsts: BTreeSet<_> = (0..3)
+            .map(|_| {
+                let mut first = None;
+                rota.turn(|slot| {
+                    // Nothing more can be taken after the first.
+                    first.replace(slot).is_none().then_some(true)
+                });
+                first
+            })
+            .collect();
+        assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn a_removed_ring_is_looked_at_no_more() {
+        let mut rota = rota(3);
+        rota.turn(|slot| Some(slot == 0));
+        rota.remove(0);
+        rota.remove(1);
+        for _ in 0..10 {
+            rota.turn(|slot| {
+                assert_eq!(slot, 2);
+                Some(false)
+            });
+        }
+    }
+}
