@@ -17,7 +17,8 @@ use super::in_scratch;
 use super::load::{Load, new_histogram};
 use crate::args::{Disk, ReportFormat};
 use crate::exit::{Failure, Status};
-use crate::measure::{self, usage::cpu_time};
+use crate::measure;
+use crate::measure::usage::{cpu_time, thread_cpu_time};
 use crate::output::Output;
 use crate::units;
 
@@ -257,23 +258,9 @@ impl Samples {
     }
 }
 
-/// How long the writer thread has been on a CPU.
-#[cfg(target_os = "linux")]
+/// The writer thread's CPU time so far.
 fn writer_cpu() -> Option<Duration> {
-    for task in Path::new("/proc/self/task").read_dir().ok()? {
-        let task = task.ok()?.path();
-        if std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == "diolog-writer") {
-            // Nanoseconds on a CPU, nanoseconds waiting for one, turns.
-            let times = std::fs::read_to_string(task.join("schedstat")).ok()?;
-            return times.split(' ').next()?.parse().ok().map(Duration::from_nanos);
-        }
-    }
-    None
-}
-
-#[cfg(not(target_os = "linux"))]
-fn writer_cpu() -> Option<Duration> {
-    None
+    thread_cpu_time("diolog-writer")
 }
 
 #[cfg(test)]

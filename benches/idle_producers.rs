@@ -1,0 +1,210 @@
+//! What do idle producers cost? The rate of a busy one beside them, the idle writer's CPU time, memory.
+//!
+//! `cargo bench --bench idle_producers [-- [--test] [--gate] [--repetitions N] [DIR]]`
+//!
+//! An idle producer is a thread that has logged one record through the logger itself, and sleeps. The busy one appends
+//! 64-byte records as fast as it can, waiting where its ring is full, until all of them are durable, into a segment that
+//! was prepared before. The rows take turns.
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diolog::{Config, Level, Logger, Outcome, Overflow, measuring};
+
+#[allow(dead_code, reason = "each bench uses a part")]
+#[path = "../src/bin/diolog/measure/mod.rs"]
+mod measure;
+mod support;
+
+use measure::rounds::{median, spread};
+use measure::usage::thread_cpu_time;
+use measure::{Failure, Scratch};
+
+/// Idle producers of the rows. The first row is the baseline.
+const IDLE: [usize; 4] = [1, 10, 100, 1000];
+
+/// The least rate beside a thousand idle producers, as a part of that beside one; and the most CPU time of a writer with
+/// one idle producer, as a part of a core.
+const RATE_FLOOR: f64 = 2.0 / 3.0;
+const IDLE_CPU_CEILING: f64 = 0.01;
+
+const MESSAGE: [u8; 64] = [b'x'; 64];
+
+/// What a record takes in a segment, at most.
+const RECORD_BYTES: u64 = 16 + 64 + 8;
+
+/// The stack of a thread that sleeps.
+const STACK_BYTES: usize = 64 << 10;
+
+struct Effort {
+    records: u64,
+    rounds: u32,
+    /// How long the idle writer is watched.
+    idle_time: Duration,
+}
+
+/// The figures beside one number of idle producers.
+struct Row {
+    idle: usize,
+    /// Records a second of the busy producer, round by round.
+    rates: Vec<f64>,
+    /// The idle writer's part of a core; `None` where the system does not tell.
+    idle_cpu: Option<f64>,
+    ring_bytes: usize,
+    /// Memory of each idle producer, its thread included; `None` where the system does not tell.
+    bytes_each: Option<f64>,
+}
+
+struct Report(Vec<Row>);
+
+fn main() -> Result<ExitCode, Failure> {
+    let arguments = support::Arguments::parse();
+    let mut effort = if arguments.smoke {
+        Effort { records: 100_000, rounds: 1, idle_time: Duration::from_millis(200) }
+    } else {
+        Effort { records: 2_000_000, rounds: 5, idle_time: Duration::from_secs(10) }
+    };
+    effort.rounds = arguments.repetitions.unwrap_or(effort.rounds).max(1);
+    let scratch = Scratch::new(&arguments.directory)?;
+    let report = run(&effort, &scratch)?;
+    support::report(&report);
+    Ok(ExitCode::from(u8::from(arguments.gate && !report.passes())))
+}
+
+fn run(effort: &Effort, scratch: &Scratch) -> Result<Report, Failure> {
+    let mut rows = IDLE.map(|idle| Row { idle, rates: Vec::new(), idle_cpu: None, ring_bytes: 0, bytes_each: None });
+    for row in &mut rows {
+        watch_idle(effort, &scratch.path("idle"), row)?;
+    }
+    for _ in 0..effort.rounds {
+        for row in &mut rows {
+            row.rates.push(busy_rate(effort, &scratch.path("busy"), row.idle)?);
+        }
+    }
+    Ok(Report(rows.into()))
+}
+
+/// Calls `work` while `idle` threads, which have logged one record each, sleep.
+fn beside_idle<T>(logger: &Logger, idle: usize, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    thread::scope(|scope| {
+        let mut sleepers = Vec::with_capacity(idle);
+        let (ready, logged) = channel();
+        for _ in 0..idle {
+            let (end, ended) = channel::<()>();
+            let ready = ready.clone();
+            let sleeper = move || {
+                let _ = ready.send(logger.log(Level::Info, "here"));
+                // Until the other end is dropped.
+                let _ = ended.recv();
+            };
+            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, sleeper)?;
+            sleepers.push(end);
+        }
+        if let Some(outcome) = logged.iter().take(idle).find(|&outcome| outcome != Outcome::Written) {
+            return Err(format!("a producer to be idle got {outcome:?}").into());
+        }
+        work()
+    })
+}
+
+/// How much memory idle producers take, and how much CPU time their writer.
+fn watch_idle(effort: &Effort, path: &Path, row: &mut Row) -> Result<(), Failure> {
+    let logger = Logger::open(Config::new(path))?;
+    logger.flush()?;
+    let before = resident_bytes();
+    beside_idle(&logger, row.idle, || {
+        logger.flush()?;
+        let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
+        row.bytes_each = grown.map(|bytes| bytes as f64 / row.idle as f64);
+        row.ring_bytes = logger.stats().ring_bytes / row.idle;
+        let (start, cpu) = (Instant::now(), thread_cpu_time("diolog-writer"));
+        thread::sleep(effort.idle_time);
+        let cpu = cpu.zip(thread_cpu_time("diolog-writer")).map(|(before, after)| after.saturating_sub(before));
+        row.idle_cpu = cpu.map(|cpu| cpu.as_secs_f64() / start.elapsed().as_secs_f64());
+        Ok(())
+    })?;
+    let logged = logger.stats().durable_records;
+    if logged != row.idle as u64 {
+        return Err(format!("{logged} records of {} idle producers are durable", row.idle).into());
+    }
+    logger.close()?;
+    std::fs::remove_dir_all(path)?;
+    Ok(())
+}
+
+/// Records a second of a busy producer beside idle ones.
+fn busy_rate(effort: &Effort, path: &Path, idle: usize) -> Result<f64, Failure> {
+    let prepared_bytes = (2 * effort.records * RECORD_BYTES).next_multiple_of(1 << 20) + (16 << 20);
+    let config =
+        Config::new(path).overflow(Overflow::Block).segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
+    let logger = measuring::open_prepared(config)?;
+    let elapsed = beside_idle(&logger, idle, || {
+        let producer = logger.producer_named("busy")?;
+        logger.flush()?;
+        let start = Instant::now();
+        let all_written = (0..effort.records).all(|_| producer.log(Level::Info, MESSAGE) == Outcome::Written);
+        logger.flush()?;
+        let elapsed = start.elapsed();
+        if all_written { Ok(elapsed) } else { Err("a record was not written".into()) }
+    })?;
+    let (durable, expected) = (logger.stats().durable_records, effort.records + idle as u64);
+    if durable != expected {
+        return Err(format!("{durable} of {expected} records are durable after a flush").into());
+    }
+    logger.close()?;
+    std::fs::remove_dir_all(path)?;
+    Ok(effort.records as f64 / elapsed.as_secs_f64())
+}
+
+/// Memory of this process that is present; `None` where the system does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+impl Report {
+    fn passes(&self) -> bool {
+        self.ratio(&self.0[IDLE.len() - 1]) >= RATE_FLOOR
+            && self.0[0].idle_cpu.is_none_or(|part| part <= IDLE_CPU_CEILING)
+    }
+
+    /// The median of the rounds' ratios of a row's rate to the first row's.
+    fn ratio(&self, row: &Row) -> f64 {
+        median(&row.rates.iter().zip(&self.0[0].rates).map(|(rate, baseline)| rate / baseline).collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>6}{:>14}{:>8}{:>16}{:>12}{:>14}",
+            "idle", "busy: M rec/s", "ratio", "idle writer", "ring", "memory each"
+        )?;
+        for row in &self.0 {
+            let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".into());
+            writeln!(
+                f,
+                "{:>6}{:>14.2}{:>8.2}{:>16}{:>12}{:>14}",
+                row.idle,
+                median(&row.rates) / 1e6,
+                self.ratio(row),
+                or_unknown(row.idle_cpu.map(|part| format!("{:.2} % CPU", part * 100.0))),
+                format!("{} KiB", row.ring_bytes >> 10),
+                or_unknown(row.bytes_each.map(|bytes| format!("{:.0} KiB", bytes / 1024.0))),
+            )?;
+        }
+        writeln!(f, "noise of the first row: {:.0} %", spread(&self.0[0].rates) * 100.0)?;
+        let verdict = if self.passes() { "PASS" } else { "FAIL" };
+        let [rate, cpu] = [RATE_FLOOR, IDLE_CPU_CEILING].map(|part| part * 100.0);
+        write!(
+            f,
+            "{verdict}: beside 1000 at least {rate:.0} % of the rate beside one, and an idle writer of one at most {cpu:.0} % of a core"
+        )
+    }
+}
