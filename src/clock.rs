@@ -61,6 +61,24 @@ impl Clock {
     /// The ticks now.
     #[inline(always)]
     pub(crate) fn ticks(self) -> u64 {
+        if matches!(self.0, Source::Counter) { sys::counter() } else { self.slower_ticks() }
+    }
+
+    /// Whether [`counter`](Self::counter) is what [`ticks`](Self::ticks) gives.
+    pub(crate) fn is_counter(self) -> bool {
+        matches!(self.0, Source::Counter)
+    }
+
+    /// The CPU's counter, without asking whether it is this clock's source.
+    #[inline(always)]
+    pub(crate) fn counter() -> u64 {
+        sys::counter()
+    }
+
+    /// The other sources, out of the way of the usual one.
+    #[cold]
+    #[inline(never)]
+    fn slower_ticks(self) -> u64 {
         match self.0 {
             Source::Counter => sys::counter(),
             Source::Monotonic => sys::monotonic_ns(),
@@ -262,6 +280,10 @@ pub(crate) fn clamp(ns: u64, last_ns: u64, now_ns: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -278,6 +300,165 @@ mod tests {
                     assert_eq!(converter.to_ns(ticks), converter.to_ns_afar(since), "{slope} {ns} {since}");
                 }
             }
+        }
+    }
+
+    /// A clock of a test's own. It lives as long as the process, as a real one does.
+    fn manual(ticks: u64, monotonic_ns: u64) -> (&'static ManualClock, Clock) {
+        let clock: &ManualClock = Box::leak(Box::default());
+        clock.ticks.store(ticks, Relaxed);
+        clock.monotonic_ns.store(monotonic_ns, Relaxed);
+        (clock, Clock::manual(clock))
+    }
+
+    impl ManualClock {
+        fn advance(&self, ns: u64, ticks: u64) {
+            self.monotonic_ns.fetch_add(ns, Relaxed);
+            self.ticks.fetch_add(ticks, Relaxed);
+        }
+
+        fn now(&self) -> u64 {
+            self.monotonic_ns.load(Relaxed)
+        }
+    }
+
+    /// What a counter may do while some time passes.
+    #[derive(Clone, Copy, Debug)]
+    enum Counter {
+        Steady,
+        Stuck,
+        /// Besides running.
+        Jump(i64),
+        /// To any value.
+        Set(u64),
+        /// Ticks for each 1024 ns, from now on.
+        Rate(u64),
+    }
+
+    /// Time that passes, what the counter does meanwhile, and whether a record is stamped at the end.
+    fn steps() -> impl Strategy<Value = Vec<(u64, Counter, bool)>> {
+        let time = prop_oneof![0..1000_u64, 0..2_000_000_000_u64];
+        let counter = prop_oneof![
+            10 => Just(Counter::Steady),
+            1 => Just(Counter::Stuck),
+            1 => any::<i64>().prop_map(Counter::Jump),
+            1 => (-10_000_000_000..10_000_000_000_i64).prop_map(Counter::Jump),
+            1 => any::<u64>().prop_map(Counter::Set),
+            1 => (1..10_000_u64).prop_map(Counter::Rate),
+        ];
+        prop::collection::vec((time, counter, any::<bool>()), 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn times_never_go_back_nor_into_the_future_whatever_the_counter_does(
+            (start, monotonic_ns) in (any::<u64>(), 0..u64::MAX / 2),
+            steps in steps(),
+        ) {
+            let (manual, clock) = manual(start, monotonic_ns);
+            let mut converter = TickConverter::starting(clock, 1 << SLOPE_SHIFT);
+            let (mut rate, mut last_ns, mut stamps) = (1024, 0, Vec::new());
+            for (ns, counter, stamp) in steps {
+                let ticks = (u128::from(ns) * u128::from(rate) / 1024) as u64;
+                match counter {
+                    Counter::Steady => manual.advance(ns, ticks),
+                    Counter::Stuck => manual.advance(ns, 0),
+                    Counter::Jump(by) => manual.advance(ns, ticks.wrapping_add_signed(by)),
+                    Counter::Set(to) => {
+                        manual.advance(ns, 0);
+                        manual.ticks.store(to, Relaxed);
+                    }
+                    Counter::Rate(to) => {
+                        manual.advance(ns, ticks);
+                        rate = to;
+                    }
+                }
+                stamps.push(clock.ticks());
+                if stamp {
+                    // The writer's turn: what was stamped so far, in order.
+                    let now_ns = converter.refresh_if_due();
+                    prop_assert_eq!(now_ns, manual.now());
+                    for ticks in stamps.drain(..) {
+                        let ns = clamp(converter.to_ns(ticks), last_ns, now_ns);
+                        prop_assert!(ns >= last_ns, "{} after {}", ns, last_ns);
+                        prop_assert!(ns <= now_ns, "{} at {}", ns, now_ns);
+                        last_ns = ns;
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_steady_counter_gives_the_time_to_the_microsecond_whatever_its_rate(
+            // From 1 MHz to 10 GHz, wherever it stands.
+            (khz, start, monotonic_ns) in (1_000..10_000_000_u64, any::<u64>(), 0..u64::MAX / 2),
+            turns in prop::collection::vec((1..1_500_000_000_u64, 0..1_000_000_u64), 1..40),
+        ) {
+            let (manual, clock) = manual(start, monotonic_ns);
+            // As the first calibration would leave it: 40 parts in a million wrong.
+            let slope = ((1_000_000_u128 << SLOPE_SHIFT) / u128::from(khz)) as u64;
+            let mut converter = TickConverter::starting(clock, slope - slope / 25_000);
+            let mut passed = 0_u64;
+            for (ns, ago) in turns {
+                let refreshed = passed;
+                passed += ns;
+                let ticks_at = |passed: u64| start.wrapping_add((u128::from(passed) * u128::from(khz) / 1_000_000) as u64);
+                manual.ticks.store(ticks_at(passed), Relaxed);
+                manual.monotonic_ns.store(monotonic_ns + passed, Relaxed);
+                converter.refresh_if_due();
+                // A record stamped a little earlier, even before the last anchor.
+                let stamped = passed.saturating_sub(ago).max(refreshed.min(passed));
+                let error = converter.to_ns(ticks_at(stamped)).abs_diff(monotonic_ns + stamped);
+                // Until the first refresh the calibration's error counts; then one tick, and the readings' rounding.
+                let tolerance = 1_000 + 2_000_000 / khz;
+                prop_assert!(error <= tolerance, "{} ns wrong, {} passed, {} ns ago", error, passed, passed - stamped);
+            }
+        }
+    }
+
+    #[test]
+    fn one_jump_does_not_change_the_rate_and_a_new_rate_is_believed_the_second_time() {
+        let (manual, clock) = manual(1 << 40, 1 << 40);
+        let mut converter = TickConverter::starting(clock, 1 << SLOPE_SHIFT);
+        let mut second = |ticks: u64| {
+            manual.advance(REFRESH_MAX_NS, ticks);
+            converter.refresh_if_due();
+            converter.slope
+        };
+        let at = |per_tick: u64| per_tick << SLOPE_SHIFT;
+        assert_eq!(second(1_000_000_000), at(1));
+        assert_eq!(second(3_600_000_000_000), at(1), "an hour's jump");
+        assert_eq!(second(1_000_000_000), at(1));
+        assert_eq!(second(0), at(1), "stuck");
+        assert_eq!(second(1 << 63), at(1), "backwards");
+        assert_eq!(second(500_000_000), at(1), "half the rate, once");
+        assert_eq!(second(500_000_000), at(2), "and again");
+    }
+
+    #[test]
+    fn a_counter_that_never_ran_gives_the_anchors_time_until_it_runs() {
+        let (manual, clock) = manual(77, 5_000);
+        let mut converter = TickConverter::starting(clock, 0);
+        assert_eq!(converter.to_ns(77 + 1_000), 5_000);
+        manual.advance(REFRESH_MAX_NS, 2_000_000_000);
+        converter.refresh_if_due();
+        let now = manual.now();
+        assert_eq!(converter.to_ns(clock.ticks()), now);
+        assert_eq!(converter.to_ns(clock.ticks() - 1_000), now - 500);
+    }
+
+    #[test]
+    fn the_detected_clock_agrees_with_the_monotonic_one() {
+        let clock = Clock::detect();
+        let converter = TickConverter::new(clock);
+        for _ in 0..100 {
+            let before = clock.monotonic_ns();
+            let ticks = clock.ticks();
+            let after = clock.monotonic_ns();
+            // A thread that is switched away between two lines widens the bracket by as much.
+            let ns = clamp(converter.to_ns(ticks), 0, after);
+            let slack = 100_000 + (after - converter.anchor.ns) / 1_000;
+            assert!(before.saturating_sub(slack) <= ns, "{ns} is not between {before} and {after} ({})", clock.name());
         }
     }
 }

@@ -5,23 +5,23 @@
 //!
 //! # Appends that race close
 //!
-//! A record is on its way to the files, or its append is refused: never both `Written` and lost. An append sets its
-//! producer's in-append flag, then reads the gate *again*; close sets the gate to 0, then reads the flags and waits until
-//! each is 0. One of the two sees the other, provided that neither's write can still be on its way when it reads. Close
-//! pays for that with one barrier executed on all threads (`membarrier`), so that an append pays nothing. Where the
-//! platform has none, both use sequentially consistent accesses.
+//! A record is on its way to the files, or its append is refused: never both `Written` and lost. An append shows its
+//! producer's flag, then reads the gate *again*; close sets the gate to 0, then reads the flags until each is down. One of
+//! the two sees the other, provided that neither's write can still be on its way when it reads. Close pays for that with
+//! one barrier executed on all threads (`membarrier`), so that an append pays nothing. Where the platform has none, both
+//! use sequentially consistent accesses.
 //!
 //! The same flag finds appends within an append: a signal handler that logs while its own thread was logging.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
-//! | outside | `Entered`'s drop clears the flag | `Gate::is_outside` reads 0 | the append's commit |
+//! | append done | `Entered`'s drop lowers the flag | `Gate::is_outside`, after close | the append's commit |
 
 use std::io;
 use std::sync::atomic::compiler_fence;
 
-use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
+use crate::sync::{AtomicBool, AtomicU32};
 use crate::sys::memory::{WipedOnFork, barrier_all_threads, register_barrier};
 
 /// Why an append did not pass. None of these takes a sequence number.
@@ -37,8 +37,9 @@ pub(crate) enum Refusal {
     Reentrant,
 }
 
-/// Shared by all producers of an engine.
+/// Shared by all producers of an engine. Alone on its line, which after the beginning is only read.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Gate {
     /// The level admitted, and [`HERE`].
     words: WipedOnFork,
@@ -64,23 +65,25 @@ impl Gate {
         Ok(Gate { words, barrier_at_close: register_barrier(), process: std::process::id() })
     }
 
+    /// The word that decides.
     #[inline(always)]
-    fn admitted(&self) -> &AtomicU32 {
-        &self.words.words()[0]
+    pub(crate) fn threshold(&self) -> Threshold<'_> {
+        Threshold { admitted: &self.words.words()[0] }
     }
 
     /// Whether an append at `level` has a chance to pass.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
-        u32::from(level) <= self.admitted().load(Relaxed)
+        self.threshold().admits(level)
     }
 
     /// Admits `level` and the less verbose ones from now on. Nothing, once closed.
     pub(crate) fn set_level(&self, level: u8) {
         debug_assert!(level > 0, "a gate is closed by close");
-        let mut admitted = self.admitted().load(Relaxed);
+        let word = self.threshold().admitted;
+        let mut admitted = word.load(Relaxed);
         while admitted != 0 {
-            match self.admitted().compare_exchange(admitted, u32::from(level), Relaxed, Relaxed) {
+            match word.compare_exchange(admitted, u32::from(level), Relaxed, Relaxed) {
                 Ok(_) => break,
                 Err(now) => admitted = now,
             }
@@ -89,58 +92,48 @@ impl Gate {
 
     /// The most verbose level admitted; 0 when closed.
     pub(crate) fn level(&self) -> u8 {
-        self.admitted().load(Relaxed) as u8
+        self.threshold().admitted.load(Relaxed) as u8
     }
 
-    /// Begins an append at `level` of the producer whose in-append flag is `flag`, on its own thread.
+    /// Begins an append at `level`, on the producer's own thread.
     ///
     /// # Errors
     ///
     /// Why it may not be.
-    #[inline(always)]
-    pub(crate) fn enter<'a>(&self, flag: &'a AtomicU32, level: u8) -> Result<Entered<'a>, Refusal> {
+    pub(crate) fn enter<'a>(&self, flag: Flag<'a>, level: u8) -> Result<Entered<'a>, Refusal> {
         if !self.admits(level) {
             return Err(self.refusal());
         }
-        // Only this thread writes the flag: a handler that interrupted between the two lines has left before they go on.
-        if flag.load(Relaxed) != 0 {
+        if flag.own.load(Relaxed) {
             return Err(Refusal::Reentrant);
         }
-        let open = if self.barrier_at_close {
-            flag.store(1, Relaxed);
-            // Nothing may be moved over this line at compile time; at run time close's barrier sees to it.
-            compiler_fence(SeqCst);
-            self.admits(level)
+        if self.barrier_at_close {
+            self.threshold().enter_at_once(flag, level)
         } else {
-            self.raise_and_recheck(flag, level)
-        };
-        let entered = Entered { flag };
-        if open { Ok(entered) } else { Err(self.refusal()) }
+            self.enter_in_order(flag, level)
+        }
+        .ok_or_else(|| self.refusal())
+    }
+
+    /// Whether [`Threshold::enter_at_once`] is enough.
+    pub(crate) fn has_barrier_at_close(&self) -> bool {
+        self.barrier_at_close
     }
 
     /// Where close has no barrier for all threads: a store and a load that keep their order by themselves.
-    #[cfg(not(loom))]
-    fn raise_and_recheck(&self, flag: &AtomicU32, level: u8) -> bool {
-        // An exchange rather than a fence, as ThreadSanitizer does not understand fences.
-        flag.swap(1, SeqCst);
-        u32::from(level) <= self.admitted().load(SeqCst)
-    }
-
-    /// The same for loom, which understands fences, and of sequentially consistent accesses only half.
-    #[cfg(loom)]
-    fn raise_and_recheck(&self, flag: &AtomicU32, level: u8) -> bool {
-        flag.store(1, Relaxed);
-        crate::sync::fence(SeqCst);
-        self.admits(level)
+    fn enter_in_order<'a>(&self, flag: Flag<'a>, level: u8) -> Option<Entered<'a>> {
+        let entered = flag.raise_in_order();
+        // SeqCst: close exchanges this word, then reads the flag, SeqCst both. (loom has the order from fences.)
+        let admitted = self.threshold().admitted.load(if cfg!(loom) { Relaxed } else { SeqCst });
+        (u32::from(level) <= admitted).then_some(entered)
     }
 
     /// Why the gate does not admit a level.
     #[cold]
-    #[inline(never)]
     pub(crate) fn refusal(&self) -> Refusal {
         if self.words.words()[1].load(Relaxed) != HERE {
             Refusal::Forked
-        } else if self.admitted().load(Relaxed) == 0 {
+        } else if self.threshold().is_shut() {
             Refusal::Closed
         } else {
             Refusal::Filtered
@@ -152,11 +145,12 @@ impl Gate {
         self.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
     }
 
-    /// Closes: an append that begins after this is refused. Those that were under way may still be: see
-    /// [`is_outside`](Self::is_outside).
+    /// Closes: an append that begins after this is refused. One that was under way may still commit; once its producer
+    /// [is outside](Self::is_outside), all that was or will be answered with `Written` is in its ring. To catch every producer, close
+    /// before looking for them: one that registers later finds the gate closed.
     pub(crate) fn close(&self) {
-        // An exchange, as `set_level` is one: of two exchanges one sees the other.
-        self.admitted().swap(0, SeqCst);
+        // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
+        self.threshold().admitted.swap(0, SeqCst);
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
@@ -166,107 +160,155 @@ impl Gate {
         }
     }
 
-    /// Whether the producer with this in-append flag is outside an append. Once the gate is closed, that stays so.
+    /// Whether the producer that shows `flag` is in no append. After [`Gate::close`] that stays true.
+    ///
+    /// It may stay false for ever: the thread is stopped, or it is this very one, in a signal handler.
     pub(crate) fn is_outside(flag: &AtomicU32) -> bool {
-        // SeqCst where there was no barrier, acquire in any case: _outside_.
+        // SeqCst where close had no barrier; acquire in any case: _append done_.
         flag.load(SeqCst) == 0
     }
+}
 
-    /// Closes, then waits until no producer is inside an append: all that was or will be answered with `Written` is in its
-    /// ring then. To catch every producer, [`close`](Self::close) before collecting `flags`: a producer registered later
-    /// finds the gate closed.
-    ///
-    /// Returns `false` if one was still inside at `deadline` (its thread is stopped, or it is this very thread, in a
-    /// signal handler).
-    #[cfg(any(test, loom))]
-    pub(crate) fn close_and_wait<'a>(
-        &self,
-        flags: impl IntoIterator<Item = &'a AtomicU32>,
-        deadline: std::time::Instant,
-    ) -> bool {
-        self.close();
-        flags.into_iter().all(|flag| {
-            while !Gate::is_outside(flag) {
-                if !cfg!(loom) && std::time::Instant::now() >= deadline {
-                    return false;
-                }
-                crate::sync::yield_now();
-            }
-            true
-        })
+/// The gate as a quick append passes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Threshold<'a> {
+    admitted: &'a AtomicU32,
+}
+
+impl Threshold<'_> {
+    /// Whether an append at `level` has a chance to pass.
+    #[inline(always)]
+    pub(crate) fn admits(self, level: u8) -> bool {
+        u32::from(level) <= self.admitted.load(Relaxed)
+    }
+
+    /// Whether nothing passes: the engine is closed, or the process is a forked child.
+    #[inline(always)]
+    pub(crate) fn is_shut(self) -> bool {
+        self.admitted.load(Relaxed) == 0
+    }
+
+    /// [`Gate::enter`] without its reasons, and only right where the gate
+    /// [has a barrier at close](Gate::has_barrier_at_close).
+    #[inline(always)]
+    pub(crate) fn enter_at_once<'a>(self, flag: Flag<'a>, level: u8) -> Option<Entered<'a>> {
+        // Only this thread writes its own flag. A handler that interrupts between two lines has left before they go on.
+        if flag.own.load(Relaxed) {
+            return None;
+        }
+        let entered = flag.raise();
+        // Nothing may be moved over this line at compile time; at run time close's barrier sees to it.
+        compiler_fence(SeqCst);
+        self.admits(level).then_some(entered)
+    }
+}
+
+/// A producer's in-append flag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flag<'a> {
+    /// What the producing thread itself reads. `shown` lies on a line that the writer polls: to load from it would be to
+    /// wait for it.
+    pub(crate) own: &'a AtomicBool,
+    /// What close reads: 1 inside an append.
+    pub(crate) shown: &'a AtomicU32,
+}
+
+impl<'a> Flag<'a> {
+    #[inline(always)]
+    fn raise(self) -> Entered<'a> {
+        self.own.store(true, Relaxed);
+        self.shown.store(1, Relaxed);
+        Entered { flag: self }
+    }
+
+    /// Raised before anything that follows, for all to see.
+    fn raise_in_order(self) -> Entered<'a> {
+        self.own.store(true, Relaxed);
+        // An exchange rather than a store and a fence, as ThreadSanitizer does not understand fences. SeqCst: see
+        // `enter_in_order`.
+        #[cfg(not(loom))]
+        self.shown.swap(1, SeqCst);
+        // loom understands fences, and of sequentially consistent accesses only half.
+        #[cfg(loom)]
+        {
+            self.shown.store(1, Relaxed);
+            crate::sync::fence(SeqCst);
+        }
+        Entered { flag: self }
     }
 }
 
 /// An append that has begun; its drop ends it.
 #[derive(Debug)]
 pub(crate) struct Entered<'a> {
-    flag: &'a AtomicU32,
+    flag: Flag<'a>,
 }
 
 impl Drop for Entered<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // Release: _outside_.
-        self.flag.store(0, Release);
+        // Release: _append done_.
+        self.flag.shown.store(0, Release);
+        self.flag.own.store(false, Relaxed);
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
     use crate::sync::AtomicU64;
 
-    /// The calls under test take a deadline; one that is never reached.
-    fn far() -> Instant {
-        Instant::now() + Duration::from_secs(600)
+    #[derive(Default)]
+    struct Flags {
+        own: AtomicBool,
+        shown: AtomicU32,
+    }
+
+    impl Flags {
+        fn flag(&self) -> Flag<'_> {
+            Flag { own: &self.own, shown: &self.shown }
+        }
     }
 
     #[test]
     fn a_gate_admits_its_level_and_the_less_verbose_ones() {
         let gate = Gate::new(3).expect("a page");
-        let flag = AtomicU32::new(0);
+        let flags = Flags::default();
         assert_eq!([1, 2, 3, 4, 5].map(|level| gate.admits(level)), [true, true, true, false, false]);
-        assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
+        assert_eq!(gate.enter(flags.flag(), 4).err(), Some(Refusal::Filtered));
         gate.set_level(4);
-        assert!(gate.enter(&flag, 4).is_ok());
+        assert!(gate.enter(flags.flag(), 4).is_ok());
         assert_eq!(gate.level(), 4);
         assert!(!gate.is_forked());
+        assert!(!gate.threshold().is_shut());
     }
 
     #[test]
     fn an_append_within_an_append_is_refused_and_leaves_the_outer_one_inside() {
         let gate = Gate::new(3).expect("a page");
-        let flag = AtomicU32::new(0);
-        let outer = gate.enter(&flag, 1).expect("open");
-        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Reentrant));
-        assert_eq!(gate.enter(&flag, 5).err(), Some(Refusal::Filtered));
-        assert_eq!(flag.load(Relaxed), 1);
+        let flags = Flags::default();
+        let outer = gate.enter(flags.flag(), 1).expect("open");
+        assert_eq!(gate.enter(flags.flag(), 1).err(), Some(Refusal::Reentrant));
+        assert_eq!(gate.enter(flags.flag(), 5).err(), Some(Refusal::Filtered));
+        assert!(gate.threshold().enter_at_once(flags.flag(), 1).is_none());
+        assert!(!Gate::is_outside(&flags.shown));
         drop(outer);
-        assert!(gate.enter(&flag, 1).is_ok());
+        assert!(Gate::is_outside(&flags.shown));
+        assert!(gate.enter(flags.flag(), 1).is_ok());
     }
 
     #[test]
     fn a_closed_gate_stays_closed_whatever_level_is_set() {
         let gate = Gate::new(3).expect("a page");
-        let flag = AtomicU32::new(0);
-        assert!(gate.close_and_wait([&flag], far()));
+        let flags = Flags::default();
+        gate.close();
         gate.set_level(5);
-        assert!(!gate.admits(1));
-        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
-        assert_eq!(flag.load(Relaxed), 0, "refused is outside");
-        assert!(gate.close_and_wait([&flag], far()), "closing twice is fine");
-    }
-
-    #[test]
-    fn close_gives_up_at_its_deadline_on_an_append_that_never_ends() {
-        let gate = Gate::new(3).expect("a page");
-        let (flag, idle) = (AtomicU32::new(0), AtomicU32::new(0));
-        let stuck = gate.enter(&flag, 1).expect("open");
-        assert!(!gate.close_and_wait([&idle, &flag], Instant::now()));
-        drop(stuck);
-        assert!(gate.close_and_wait([&idle, &flag], Instant::now()));
+        assert!(!gate.admits(1) && gate.threshold().is_shut());
+        assert_eq!(gate.enter(flags.flag(), 1).err(), Some(Refusal::Closed));
+        assert!(gate.threshold().enter_at_once(flags.flag(), 1).is_none());
+        assert!(Gate::is_outside(&flags.shown), "refused is outside");
+        gate.close();
+        assert_eq!(gate.refusal(), Refusal::Closed, "closing twice is fine");
     }
 
     /// What an append stored before it returned `Written` is there after close, in either way of ordering.
@@ -274,13 +316,13 @@ mod tests {
         for round in 0..200_u64 {
             let mut gate = Gate::new(3).expect("a page");
             gate.barrier_at_close &= barrier_at_close;
-            let producers = [0, 1].map(|_| (AtomicU32::new(0), AtomicU64::new(0)));
+            let producers = [0, 1].map(|_| (Flags::default(), AtomicU64::new(0)));
             std::thread::scope(|scope| {
-                let appending = producers.each_ref().map(|(flag, records)| {
+                let appending = producers.each_ref().map(|(flags, records)| {
                     let gate = &gate;
                     scope.spawn(move || {
                         let mut written = 0;
-                        while let Ok(_entered) = gate.enter(flag, 1) {
+                        while let Ok(_entered) = gate.enter(flags.flag(), 1) {
                             records.store(written + 1, Relaxed);
                             written += 1;
                         }
@@ -291,7 +333,12 @@ mod tests {
                 for _ in 0..round * 50 {
                     std::hint::spin_loop();
                 }
-                assert!(gate.close_and_wait(producers.iter().map(|(flag, _)| flag), far()));
+                gate.close();
+                for (flags, _) in &producers {
+                    while !Gate::is_outside(&flags.shown) {
+                        std::thread::yield_now();
+                    }
+                }
                 let seen = producers.each_ref().map(|(_, records)| records.load(Relaxed));
                 assert_eq!(seen, appending.map(|thread| thread.join().expect("appending")));
             });
@@ -334,14 +381,19 @@ mod models {
             let appending = thread::spawn({
                 let gate = Arc::clone(&gate);
                 move || {
+                    let own = AtomicBool::new(false);
+                    let flag = Flag { own: &own, shown: &producer.counters().in_append };
                     let written = (0..2).filter(|&sequence| {
-                        let Ok(_entered) = gate.enter(&producer.counters().in_append, 3) else { return false };
+                        let Ok(_entered) = gate.enter(flag, 3) else { return false };
                         producer.append(Head { length: 0, tag: 0, sequence, ticks: 0 }, &[]).is_ok()
                     });
                     written.count() as u64
                 }
             });
-            assert!(gate.close_and_wait([&counters.in_append], Instant::now()));
+            gate.close();
+            while !Gate::is_outside(&counters.in_append) {
+                thread::yield_now();
+            }
             let last_drain = records_in(&mut consumer);
             let written = appending.join().expect("appending");
             assert_eq!(last_drain, written);

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::format::{Kind, RecordFlags};
-use crate::gate::Refusal;
+use crate::gate::{Flag, Refusal};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::ring::{Head, ProducerEnd};
+use crate::ring::{Head, ProducerEnd, SHORT_MAX};
 use crate::shared::Shared;
 use crate::stats::State;
+use crate::sync::AtomicBool;
 use crate::sys;
 
 /// The longest that a producer waits for space without looking at what else may end its wait: close, and a device that has
@@ -37,19 +38,27 @@ pub struct Producer {
     /// Copies of what every append needs, so that it touches one line less.
     clock: Clock,
     message_bytes_max: usize,
+    /// Messages of fewer bytes are appended in a straight line: 0 where the clock or the gate need more than that.
+    short_end: usize,
     overflow: Overflow,
     /// The sequence number of the next attempt; the ring's counters hold the published copy.
     next_sequence: Cell<u64>,
+    /// Whether this thread is inside an append; the ring's counters hold the published copy.
+    inside: AtomicBool,
     id: u32,
 }
 
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, id: u32, end: ProducerEnd) -> Producer {
+        let message_bytes_max = shared.settings.message_bytes_max_in(2 * end.record_bytes_max());
+        let straight = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
         Producer {
             clock: shared.clock,
-            message_bytes_max: shared.settings.message_bytes_max_in(2 * end.record_bytes_max()),
+            message_bytes_max,
+            short_end: if straight { SHORT_MAX.min(message_bytes_max) + 1 } else { 0 },
             overflow: shared.settings.overflow,
             next_sequence: Cell::new(0),
+            inside: AtomicBool::new(false),
             end: Some(end),
             shared,
             id,
@@ -97,13 +106,38 @@ impl Producer {
         self.shared.gate.level() != 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&self, level: Level, message: &[u8]) -> Outcome {
+        // The usual case in a straight line, without calls: a call in the middle would make all that lives across it be
+        // saved first. Whatever is unusual is left to the long way, which begins anew.
+        let threshold = self.shared.gate.threshold();
+        if !threshold.admits(level as u8) && !threshold.is_shut() {
+            return Outcome::Filtered;
+        }
+        if message.len() < self.short_end
+            && let Some(end) = &self.end
+            && let Some(room) = end.room_at_hand(message)
+            && let Some(_entered) =
+                threshold.enter_at_once(Flag { own: &self.inside, shown: room.in_append() }, level as u8)
+        {
+            let sequence = self.next_sequence.get();
+            if room.fill(tag(Kind::Message, level, 0), sequence, Clock::counter()) {
+                self.next_sequence.set(sequence + 1);
+                return Outcome::Written;
+            }
+        }
+        self.append_the_long_way(level, message)
+    }
+
+    /// [`append`](Self::append) in every case.
+    #[inline(never)]
+    fn append_the_long_way(&self, level: Level, message: &[u8]) -> Outcome {
         let Some(end) = &self.end else { return Outcome::Closed };
-        let entered = match self.shared.gate.enter(&end.counters().in_append, level as u8) {
-            Ok(entered) => entered,
-            Err(refusal) => return self.refused(refusal),
-        };
+        let entered =
+            match self.shared.gate.enter(Flag { own: &self.inside, shown: &end.counters().in_append }, level as u8) {
+                Ok(entered) => entered,
+                Err(refusal) => return self.refused(refusal),
+            };
         let ticks = self.clock.ticks();
         let (message, flags, accepted) = if message.len() <= self.message_bytes_max {
             (message, 0, Outcome::Written)

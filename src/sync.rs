@@ -10,15 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) use loom::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-#[cfg(loom)]
-pub(crate) use loom::thread::yield_now;
 
 #[cfg(not(loom))]
 pub(crate) use std::hint::spin_loop;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-#[cfg(all(test, not(loom)))]
-pub(crate) use std::thread::yield_now;
 
 /// Locks a mutex whose data stays meaningful if a thread died holding it: all updates under our locks are single steps.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,6 @@
 //! `RLIMIT_FSIZE`: a log under a limit on the size of files keeps to it, by more files; where the limit comes while it
 //! is open, nothing that was durable is lost, and the rest is counted.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::memory::Words;
 use super::{Counters, HEAD_BYTES, Head, READING, SKIP, Shared, is_after, padded};
-use crate::sync::Ordering::{AcqRel, Acquire, Release};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
 
 /// Bytes copied from an overwriting ring before the producer may move on: some 100 to 500 ns, which it waits for.
 const WINDOW_BYTES: u64 = 4096;
@@ -80,8 +80,9 @@ impl ConsumerEnd {
         let mut left = piece_bytes;
         let mut records = 0;
         while left > 0 {
-            // Acquire: what is read afterwards is not read before the window is closed to the producer. (3)
-            let oldest = self.shared.oldest.fetch_add(READING, AcqRel);
+            // From here on only this thread moves `oldest` (3). No ordering is needed: the records up to `observed` came
+            // with it, and the producer gives none of them up before it has acquired the end of the window.
+            let oldest = self.shared.oldest.fetch_add(READING, Relaxed);
             // The producer may have given up records beyond the cursor, even beyond what was observed.
             self.cursor = oldest;
             let window = Window { consumer: self };

@@ -8,7 +8,7 @@
 //!
 //! Positions are ever-growing `u64` (they wrap at 2^64, all arithmetic on them does), multiples of 8; the offset in
 //! memory is the position modulo the capacity, a power of two. A record is its head, three words, and its payload,
-//! zero-padded to 8 bytes:
+//! padded to 8 bytes with whatever stood there:
 //!
 //! | word | holds |
 //! |---|---|
@@ -35,11 +35,12 @@
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
-//! | commit | `ProducerEnd::append` stores `write_position` | `ConsumerEnd::observe` | the record's bytes |
-//! | space | `ConsumerEnd::release` stores `read_position` | `ProducerEnd::claim_slowly` | that the bytes were read |
+//! | commit | `ProducerEnd::append` and `Room::fill` store `write_position` | `ConsumerEnd::observe` | the record's bytes |
+//! | space | `ConsumerEnd::release` stores `read_position` | `ProducerEnd::claim` | that the bytes were read |
 //! | window | the consumer's store that clears `READING` | the producer's exchange of `oldest` | that the bytes were read |
 
 mod consumer;
+mod copy;
 mod memory;
 #[cfg(all(test, loom))]
 mod models;
@@ -49,6 +50,7 @@ mod producer;
 mod tests;
 
 pub(crate) use consumer::ConsumerEnd;
+pub(crate) use copy::SHORT_MAX;
 pub(crate) use producer::ProducerEnd;
 
 use std::io;

@@ -9,9 +9,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::memory::Words;
-use super::{Counters, Full, HEAD_BYTES, Head, READING, SKIP, Shared, is_after, padded};
-use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sync::spin_loop;
+use super::{Counters, Full, HEAD_BYTES, Head, READING, SHORT_MAX, SKIP, Shared, is_after, padded};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{AtomicU32, spin_loop};
 
 /// How often a producer that finds the consumer copying looks again before it gives up: at 10 to 50 ns a pause, about a
 /// microsecond.
@@ -24,6 +24,9 @@ pub(crate) struct ProducerEnd {
     words: Words,
     /// Capacity less one.
     mask: u64,
+    /// The producer's own copy of `write_position`. The published one lies on a line that the writer polls: storing there is
+    /// free, as the store waits in the store buffer, but loading would wait for the line to come back.
+    position: Cell<u64>,
     /// The position up to which records can be written contiguously, from what was known of the consumer's progress when
     /// it was computed: between `write_position` and the end of the memory. May be stale, never too large.
     limit: Cell<u64>,
@@ -39,6 +42,7 @@ impl ProducerEnd {
         ProducerEnd {
             words: shared.memory.words(),
             mask: shared.memory.bytes() as u64 - 1,
+            position: Cell::new(start),
             limit: Cell::new(start),
             cached_read_position: Cell::new(start),
             overwrite,
@@ -52,35 +56,35 @@ impl ProducerEnd {
     /// # Errors
     ///
     /// [`Full`]: nothing was written. A record above [`record_bytes_max`](Self::record_bytes_max) never fits.
-    #[inline]
     pub(crate) fn append(&self, head: Head, payload: &[u8]) -> Result<(), Full> {
         debug_assert_eq!(head.length as usize, payload.len());
-        let record_bytes = (HEAD_BYTES + padded(payload.len())) as u64;
-        // Nobody else writes this position, so the plain value is the latest.
-        let mut position = self.counters.write_position.load(Relaxed);
+        let record_bytes = record_bytes(payload);
+        let mut position = self.position.get();
         if record_bytes > self.limit.get().wrapping_sub(position) {
-            position = self.claim_slowly(position, record_bytes)?;
+            position = self.claim(position, record_bytes)?;
         }
-        let offset = (position & self.mask) as usize;
-        // The length fits 32 bits as the record fits the ring.
-        let first = payload.len() as u64 | u64::from(head.tag) << 32;
         // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
-        unsafe {
-            self.words.write(offset, first);
-            self.words.write(offset + 8, head.sequence);
-            self.words.write(offset + 16, head.ticks);
-            self.words.copy_in(offset + HEAD_BYTES, payload);
-        }
+        unsafe { self.words.write_record((position & self.mask) as usize, head_words(head, payload), payload) };
+        let behind = position.wrapping_add(record_bytes);
+        self.position.set(behind);
         // Release: _commit_.
-        self.counters.write_position.store(position.wrapping_add(record_bytes), Release);
+        self.counters.write_position.store(behind, Release);
         Ok(())
+    }
+
+    /// The quick half of [`append`](Self::append): room for a payload of at most [`SHORT_MAX`] bytes, if there is some
+    /// without looking any further.
+    #[inline(always)]
+    pub(crate) fn room_at_hand<'a>(&'a self, payload: &'a [u8]) -> Option<Room<'a>> {
+        let position = self.position.get();
+        let fits = payload.len() <= SHORT_MAX && record_bytes(payload) <= self.limit.get().wrapping_sub(position);
+        fits.then_some(Room { end: self, counters: &self.counters, position, payload })
     }
 
     /// Finds room for a record that does not fit before `limit`: past the memory's end, or by asking how far the
     /// consumer is. Returns where the record goes, having set `limit` behind it.
     #[cold]
-    #[inline(never)]
-    fn claim_slowly(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
+    fn claim(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
         let capacity = self.mask + 1;
         if record_bytes > capacity / 2 {
             return Err(Full);
@@ -133,8 +137,8 @@ impl ProducerEnd {
             }
             if seen & READING == 0 {
                 let (position, records) = self.first_record_from(oldest, target);
-                // Release as well, so that whoever sees the new value sees the records before it counted. Acquire: _window_.
-                match self.shared.oldest.compare_exchange(oldest, position, AcqRel, Acquire) {
+                // Acquire: _window_. Nothing is released: the consumer learns of records by commits alone.
+                match self.shared.oldest.compare_exchange(oldest, position, Acquire, Acquire) {
                     Ok(_) => {
                         let overwritten = self.counters.overwritten.load(Relaxed);
                         self.counters.overwritten.store(overwritten + records, Relaxed);
@@ -179,6 +183,55 @@ impl ProducerEnd {
     pub(crate) fn record_bytes_max(&self) -> usize {
         self.shared.memory.bytes() / 2
     }
+}
+
+/// Room for a record.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    end: &'a ProducerEnd,
+    counters: &'a Counters,
+    position: u64,
+    payload: &'a [u8],
+}
+
+impl Room<'_> {
+    /// The sign to others that an append is under way.
+    #[inline(always)]
+    pub(crate) fn in_append(&self) -> &'_ AtomicU32 {
+        &self.counters.in_append
+    }
+
+    /// Writes the record, commits it, and publishes that `sequence` is taken; `false` if something else has been
+    /// appended in this place meanwhile.
+    #[inline(always)]
+    pub(crate) fn fill(&self, tag: u32, sequence: u64, ticks: u64) -> bool {
+        let Room { end, counters, position, payload } = *self;
+        if end.position.get() != position {
+            return false;
+        }
+        let head = Head { length: payload.len() as u32, tag, sequence, ticks };
+        let behind = position.wrapping_add(record_bytes(payload));
+        // SAFETY: the words from `position` to `behind` are free (2) and contiguous, as `limit` said; and still, as no
+        // position has changed since.
+        unsafe { end.words.write_short_record((position & end.mask) as usize, head_words(head, payload), payload) };
+        end.position.set(behind);
+        // Release: _commit_.
+        counters.write_position.store(behind, Release);
+        counters.next_sequence.store(sequence + 1, Relaxed);
+        true
+    }
+}
+
+/// Bytes of the record in the ring.
+#[inline(always)]
+fn record_bytes(payload: &[u8]) -> u64 {
+    (HEAD_BYTES + padded(payload.len())) as u64
+}
+
+/// The head as the ring holds it. The length fits 32 bits as the record fits the ring.
+#[inline(always)]
+fn head_words(head: Head, payload: &[u8]) -> [u64; 3] {
+    [payload.len() as u64 | u64::from(head.tag) << 32, head.sequence, head.ticks]
 }
 
 impl Drop for ProducerEnd {

@@ -21,6 +21,15 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
     assert_eq!(payload, payload_of(sequence, payload.len()));
 }
 
+/// Appends as a producer does: in the room at hand if there is some.
+fn append(producer: &ProducerEnd, sequence: u64, length: usize) -> Result<(), Full> {
+    let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
+    match producer.room_at_hand(&payload) {
+        Some(room) => room.fill(head.tag, head.sequence, head.ticks).then_some(()).ok_or(Full),
+        None => producer.append(head, &payload),
+    }
+}
+
 fn private(capacity_bytes: usize, overwrite: bool, start: u64) -> (ProducerEnd, ConsumerEnd) {
     ring(RingOptions { capacity_bytes, overwrite, start }).expect("a small ring")
 }
@@ -149,7 +158,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 // Too long is refused where it does not happen to fit; nothing above the ring tries.
             }
             Step::Append { length } => {
-                let appended = producer.append(head_of(sequence, length), &payload_of(sequence, length));
+                let appended = append(&producer, sequence, length);
                 assert_eq!(appended.is_ok(), model.append(sequence, length), "{length} bytes");
                 sequence += 1;
             }
@@ -195,26 +204,18 @@ proptest! {
 }
 
 #[test]
-fn every_length_comes_out_as_it_went_in_and_is_padded_with_zeros() {
+fn every_length_comes_out_as_it_went_in() {
     let (producer, mut consumer) = private(4096, false, 0);
     for round in 0..3 {
         for length in 0..=producer.record_bytes_max() - HEAD_BYTES {
             let sequence = round * 10_000 + length as u64;
-            producer.append(head_of(sequence, length), &payload_of(sequence, length)).expect("an empty ring");
+            append(&producer, sequence, length).expect("an empty ring");
             consumer.observe();
             let mut calls = 0;
             consumer.consume(usize::MAX, |head, payload| {
                 calls += 1;
                 check(sequence, head, payload);
                 assert_eq!(payload.len(), length);
-                // The padding lies behind the payload, inside the ring.
-                let after = payload.as_ptr() as usize + length;
-                for address in after..after.next_multiple_of(8) {
-                    // SAFETY: within the record's padded length.
-                    #[expect(unsafe_code, reason = "padding is outside the slice")]
-                    let byte = unsafe { *(address as *const u8) };
-                    assert_eq!(byte, 0);
-                }
                 true
             });
             assert_eq!(calls, 1);
@@ -224,10 +225,25 @@ fn every_length_comes_out_as_it_went_in_and_is_padded_with_zeros() {
 }
 
 #[test]
+fn room_that_was_used_by_another_append_is_not_filled_again() {
+    let (producer, mut consumer) = private(4096, false, 0);
+    append(&producer, 0, 8).expect("an empty ring");
+    let payload = payload_of(1, 8);
+    let first = producer.room_at_hand(&payload).expect("room");
+    let second = producer.room_at_hand(&payload).expect("room");
+    let head = head_of(1, 8);
+    assert!(second.fill(head.tag, head.sequence, head.ticks));
+    assert!(!first.fill(head.tag, head.sequence, head.ticks));
+    assert_eq!(producer.counters().next_sequence.load(Relaxed), 2);
+    consumer.observe();
+    assert_eq!(consumer.consume(usize::MAX, |_, _| true), 2);
+}
+
+#[test]
 fn a_full_ring_refuses_sets_starved_and_accepts_again_after_release() {
     let (producer, mut consumer) = private(4096, false, u64::MAX - 4095);
     let mut sequence = 0;
-    while producer.append(head_of(sequence, 40), &payload_of(sequence, 40)).is_ok() {
+    while append(&producer, sequence, 40).is_ok() {
         sequence += 1;
     }
     assert_eq!(sequence, 64);
@@ -236,9 +252,9 @@ fn a_full_ring_refuses_sets_starved_and_accepts_again_after_release() {
     assert_eq!(consumer.unread_bytes(), 4096);
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 64);
     assert_eq!(consumer.unread_bytes(), 0);
-    assert_eq!(producer.append(head_of(64, 40), &payload_of(64, 40)), Err(Full), "taken, but not released");
+    assert_eq!(append(&producer, 64, 40), Err(Full), "taken, but not released");
     consumer.release(consumer.cursor());
-    assert_eq!(producer.append(head_of(64, 40), &payload_of(64, 40)), Ok(()));
+    assert_eq!(append(&producer, 64, 40), Ok(()));
 }
 
 #[test]
@@ -246,14 +262,14 @@ fn the_longest_record_fits_an_empty_ring_wherever_it_stands() {
     for start in (0..4096).step_by(8) {
         let (producer, _consumer) = private(4096, false, start);
         let length = producer.record_bytes_max() - HEAD_BYTES;
-        assert_eq!(producer.append(head_of(0, length), &payload_of(0, length)), Ok(()), "at {start}");
+        assert_eq!(append(&producer, 0, length), Ok(()), "at {start}");
     }
 }
 
 #[test]
 fn an_overwriting_producer_drops_the_newest_while_the_consumer_copies() {
     let (producer, mut consumer) = private(4096, true, 0);
-    let append = |sequence| producer.append(head_of(sequence, 40), &payload_of(sequence, 40));
+    let append = |sequence| append(&producer, sequence, 40);
     (0..64).for_each(|sequence| append(sequence).expect("room"));
     consumer.observe();
     let mut seen = Vec::new();
@@ -274,14 +290,14 @@ fn an_overwriting_producer_drops_the_newest_while_the_consumer_copies() {
 #[test]
 fn a_sink_that_panics_leaves_the_overwriting_ring_usable() {
     let (producer, mut consumer) = private(4096, true, 0);
-    producer.append(head_of(0, 8), &payload_of(0, 8)).expect("room");
+    append(&producer, 0, 8).expect("room");
     consumer.observe();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         consumer.consume(usize::MAX, |_, _| panic!("on purpose"));
     }));
     assert!(panicked.is_err());
     for sequence in 1..200 {
-        producer.append(head_of(sequence, 8), &payload_of(sequence, 8)).expect("nobody copies");
+        append(&producer, sequence, 8).expect("nobody copies");
     }
 }
 
@@ -304,9 +320,8 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
         scope.spawn(move || {
             for sequence in 0..ATTEMPTS {
                 let length = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize * 3;
-                let payload = payload_of(sequence, length);
                 producer.counters().next_sequence.store(sequence + 1, Relaxed);
-                while producer.append(head_of(sequence, length), &payload).is_err() {
+                while append(&producer, sequence, length).is_err() {
                     if !block {
                         let dropped = producer.counters().dropped.load(Relaxed);
                         producer.counters().dropped.store(dropped + 1, Relaxed);

@@ -99,6 +99,30 @@ impl WipedOnFork {
     }
 }
 
+/// Has the cache line `AHEAD` bytes behind `address` fetched for writing, where the CPU can be told to. Never faults,
+/// whatever lies there.
+#[inline(always)]
+pub(crate) fn fetch_for_write<const AHEAD: usize>(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, and a no-operation on the CPUs of this architecture that do not know it.
+    unsafe {
+        std::arch::asm!(
+            "prefetchw [{} + {}]", in(reg) address, const AHEAD, options(nostack, preserves_flags, readonly)
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a hint.
+    unsafe {
+        std::arch::asm!(
+            "prfm pstl1keep, [{}]",
+            in(reg) address.wrapping_add(AHEAD),
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
 /// Prepares this process for [`barrier_all_threads`]; `false` where the kernel has no such thing (before 4.14, or a
 /// sandbox that forbids it).
 pub(crate) fn register_barrier() -> bool {

@@ -78,6 +78,10 @@ impl WipedOnFork {
     }
 }
 
+/// No hint here.
+#[inline(always)]
+pub(crate) fn fetch_for_write<const AHEAD: usize>(_address: *const u8) {}
+
 /// No barrier for all threads here: who needs one orders its own accesses.
 pub(crate) fn register_barrier() -> bool {
     false
