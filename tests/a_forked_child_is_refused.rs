@@ -1,6 +1,6 @@
 //! The writer lives in the process that opened the log. A forked child's appends refuse themselves, it may exit or
 //! become another program, and the parent goes on as if nothing had happened.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
 

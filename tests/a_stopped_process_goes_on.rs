@@ -1,6 +1,6 @@
 //! A process that is stopped for a while, wherever its threads stand, goes on: what was dropped is counted, and its
 //! end does not hang.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Threads and memory that the system refuses: an error where one can be returned, a counted refusal where
 //! not, and never half a log left behind.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Signals that interrupt every thread's system calls cost no record; a handler that logs gets its record written, or
 //! is refused because it interrupted an append of its own thread, and the two never mix.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
 
