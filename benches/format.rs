@@ -30,6 +30,7 @@ fn write_log(producers: u64, block_bytes: usize) -> PathBuf {
             });
         }
     });
+    logger.flush().expect("flush");
     logger.close().expect("close");
     let verification = verify(&path).expect("verify");
     assert_eq!(verification.verdict, Verdict::Clean, "{:?}", verification.report.findings);
