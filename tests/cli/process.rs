@@ -1,5 +1,6 @@
 //! Running `diolog` as a child, and the directories that its logs live in.
 
+use std::env;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,8 +16,10 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Place {
-        // Not the system's temporary folder, which may be in memory, where there is no direct I/O.
-        Place { directory: TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory") }
+        // Not the system's temporary folder, which may be in memory, where there is no direct I/O; `DIOLOG_TEST_ROOT`
+        // puts it elsewhere, to run the suite on another file system.
+        let root = env::var_os("DIOLOG_TEST_ROOT").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
+        Place { directory: TempDir::new_in(root).expect("a directory") }
     }
 
     /// The log's directory, which is not made yet.

@@ -1,7 +1,7 @@
 //! `diolog write`.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::process::{Place, diolog, messages, run, status, stderr};
@@ -182,8 +182,9 @@ fn ctrl_c_keeps_what_was_read() {
     assert_eq!(messages(&place), b"one\ntwo\nbegun\n");
 }
 
+// The portable fallback does not ask for the limit.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn a_limit_on_the_size_of_files_that_no_block_fits_is_refused() {
     let place = Place::new();
     // A process over the limit is killed by a signal, unless it ignores that.
@@ -196,8 +197,12 @@ fn a_limit_on_the_size_of_files_that_no_block_fits_is_refused() {
     assert!(!place.log().exists());
 }
 
+// The portable fallback does not see that a file is deleted.
 #[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn a_log_that_cannot_be_written_any_more_says_so_at_once_and_what_is_missing_at_the_end() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
