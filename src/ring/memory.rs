@@ -102,8 +102,8 @@ mod real {
             }
         }
 
-        /// [`write_record`](Self::write_record) for a payload of up to [`SHORT_MAX`](super::SHORT_MAX) bytes, without a
-        /// loop.
+        /// [`write_record`](Self::write_record) for a payload of up to [`SHORT_MAX`](crate::ring::SHORT_MAX) bytes,
+        /// without a loop.
         ///
         /// # Safety
         ///
