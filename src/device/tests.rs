@@ -177,15 +177,16 @@ fn the_wait_ends_when_the_thread_is_unparked() {
 fn a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file() {
     const CHILD: &str = "DIOLOG_TEST_FILE_SIZE_LIMIT";
     if std::env::var_os(CHILD).is_none() {
-        // A limit holds for the process, and going over it is a signal: a child ignores that.
-        let status = std::process::Command::new("/bin/sh")
+        // A limit holds for the process, and going over it is a signal: a child ignores that. What it prints comes through
+        // a pipe, since it may not write to a file beyond the limit either.
+        let child = std::process::Command::new("/bin/sh")
             .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "device::tests::a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file"])
             .env(CHILD, "1")
-            .status()
+            .output()
             .unwrap();
-        return assert!(status.success());
+        return assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     }
     let directory = directory();
     let rungs = rungs(directory.path());
