@@ -46,14 +46,18 @@ impl Directory {
         }
     }
 
-    /// Takes away what [`Directory::open`] made, after a later step of opening failed.
-    pub(crate) fn undo(mut self) {
-        self.lock = None;
-        if self.made {
-            // Only what an open itself makes: anything else in the directory keeps it.
-            let _ = fs::remove_file(self.path.join(LOCK_FILE));
-            let _ = fs::remove_dir(&self.path);
+    /// Takes away what [`Directory::open`] made, after a later step of opening failed. Whoever has come in between, and
+    /// has the lock now, keeps it all.
+    pub(crate) fn undo(self) {
+        if !self.made {
+            return;
         }
+        // While it is locked: nobody else can think a file theirs that goes away here.
+        if self.lock.is_some() {
+            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+        }
+        // Fails, as it should, where anything is left in it.
+        let _ = fs::remove_dir(&self.path);
     }
 
     /// The directory's path.
@@ -141,14 +145,16 @@ fn make_directory(path: &Path) -> Result<bool> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Error::NotALog {
+    match builder.create(path) {
+        Ok(()) => Ok(true),
+        // Another opener was quicker; the lock decides between the two.
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotALog {
             path: path.to_owned(),
             what: "cannot be made, because its parent directory does not exist: create that first".into(),
-        },
-        _ => Error::io("create the directory", path, source),
-    })?;
-    Ok(true)
+        }),
+        Err(source) => Err(Error::io("create the directory", path, source)),
+    }
 }
 
 #[cfg(test)]

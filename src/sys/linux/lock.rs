@@ -53,34 +53,40 @@ pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock> {
     let mut table = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
     table.retain(|held| held.process == process);
-    if let Ok(metadata) = path.symlink_metadata() {
-        let present = Held { device: metadata.dev(), inode: metadata.ino(), process };
-        if table.contains(&present) {
-            return Err(in_use("this process".to_owned()));
+    let (file, held) = loop {
+        if let Ok(metadata) = path.symlink_metadata() {
+            let present = Held { device: metadata.dev(), inode: metadata.ino(), process };
+            if table.contains(&present) {
+                return Err(in_use("this process".to_owned()));
+            }
         }
-    }
-    // Not blocking, lest a FIFO in the file's place hold up the open for ever.
-    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(&path)
-        .map_err(|source| io_error("open the lock file", source))?;
-    let metadata = file.metadata().map_err(|source| io_error("look at the lock file", source))?;
-    if !metadata.is_file() {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
-        return Err(io_error("lock", source));
-    }
-    match rustix::io::retry_on_intr(|| rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(in_use(lock_holder(&file))),
-        Err(errno) => return Err(io_error("lock", errno.into())),
-    }
-    let held = Held { device: metadata.dev(), inode: metadata.ino(), process };
+        // Not blocking, lest a FIFO in the file's place hold up the open for ever.
+        let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(&path)
+            .map_err(|source| io_error("open the lock file", source))?;
+        let metadata = file.metadata().map_err(|source| io_error("look at the lock file", source))?;
+        if !metadata.is_file() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
+            return Err(io_error("lock", source));
+        }
+        match rustix::io::retry_on_intr(|| rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(in_use(lock_holder(&file))),
+            Err(errno) => return Err(io_error("lock", errno.into())),
+        }
+        let held = Held { device: metadata.dev(), inode: metadata.ino(), process };
+        // A failed open takes away the files it has made: one that was opened before, and locked after, is no lock.
+        if path.symlink_metadata().is_ok_and(|now| (now.dev(), now.ino()) == (held.device, held.inode)) {
+            break (file, held);
+        }
+    };
     table.push(held);
     Ok(DirectoryLock { held, file: Some(file) })
 }

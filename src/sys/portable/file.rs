@@ -50,13 +50,24 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     }
 }
 
-/// Whether an open file has no name any more: not known here.
-pub(crate) fn is_deleted(_file: &File) -> bool {
-    false
+/// Whether an open file has no name any more, where files can be without one.
+pub(crate) fn is_deleted(file: &File) -> bool {
+    #[cfg(unix)]
+    return file.metadata().is_ok_and(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) == 0);
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        false
+    }
 }
 
-/// Opens a file for reading. (Links are told by the caller, from the directory's entries.)
+/// Opens a file for reading, unless it is a FIFO or the like, whose open might never return. (Links are told by the
+/// caller, from the directory's entries.)
 pub(crate) fn open_to_read(path: &Path, _follow: bool) -> io::Result<File> {
+    let metadata = path.metadata()?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     File::open(path)
 }
 
