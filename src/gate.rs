@@ -20,8 +20,8 @@
 use std::io;
 use std::sync::atomic::compiler_fence;
 
+use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
-use crate::sync::{AtomicBool, AtomicU32};
 use crate::sys::memory::{WipedOnFork, barrier_all_threads, register_barrier};
 
 /// Why an append did not pass. None of these takes a sequence number.
@@ -100,11 +100,11 @@ impl Gate {
     /// # Errors
     ///
     /// Why it may not be.
-    pub(crate) fn enter<'a>(&self, flag: Flag<'a>, level: u8) -> Result<Entered<'a>, Refusal> {
+    pub(crate) fn enter<'a>(&self, flag: &'a AtomicU32, level: u8) -> Result<Entered<'a>, Refusal> {
         if !self.admits(level) {
             return Err(self.refusal());
         }
-        if flag.own.load(Relaxed) {
+        if flag.load(Relaxed) != 0 {
             return Err(Refusal::Reentrant);
         }
         if self.barrier_at_close {
@@ -121,8 +121,8 @@ impl Gate {
     }
 
     /// Where close has no barrier for all threads: a store and a load that keep their order by themselves.
-    fn enter_in_order<'a>(&self, flag: Flag<'a>, level: u8) -> Option<Entered<'a>> {
-        let entered = flag.raise_in_order();
+    fn enter_in_order<'a>(&self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
+        let entered = Entered::raise_in_order(flag);
         // SeqCst: close exchanges this word, then reads the flag, SeqCst both. (loom has the order from fences.)
         let admitted = self.threshold().admitted.load(if cfg!(loom) { Relaxed } else { SeqCst });
         (u32::from(level) <= admitted).then_some(entered)
@@ -191,65 +191,53 @@ impl Threshold<'_> {
     /// [`Gate::enter`] without its reasons, and only right where the gate
     /// [has a barrier at close](Gate::has_barrier_at_close).
     #[inline(always)]
-    pub(crate) fn enter_at_once<'a>(self, flag: Flag<'a>, level: u8) -> Option<Entered<'a>> {
+    pub(crate) fn enter_at_once<'a>(self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
         // Only this thread writes its own flag. A handler that interrupts between two lines has left before they go on.
-        if flag.own.load(Relaxed) {
+        if flag.load(Relaxed) != 0 {
             return None;
         }
-        let entered = flag.raise();
+        let entered = Entered::raise(flag);
         // Nothing may be moved over this line at compile time; at run time close's barrier sees to it.
         compiler_fence(SeqCst);
         self.admits(level).then_some(entered)
     }
 }
 
-/// A producer's in-append flag.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Flag<'a> {
-    /// What the producing thread itself reads. `shown` lies on a line that the writer polls: to load from it would be to
-    /// wait for it.
-    pub(crate) own: &'a AtomicBool,
-    /// What close reads: 1 inside an append.
-    pub(crate) shown: &'a AtomicU32,
-}
-
-impl<'a> Flag<'a> {
-    #[inline(always)]
-    fn raise(self) -> Entered<'a> {
-        self.own.store(true, Relaxed);
-        self.shown.store(1, Relaxed);
-        Entered { flag: self }
-    }
-
-    /// Raised before anything that follows, for all to see.
-    fn raise_in_order(self) -> Entered<'a> {
-        self.own.store(true, Relaxed);
-        // An exchange rather than a store and a fence, as ThreadSanitizer does not understand fences. SeqCst: see
-        // `enter_in_order`.
-        #[cfg(not(loom))]
-        self.shown.swap(1, SeqCst);
-        // loom understands fences, and of sequentially consistent accesses only half.
-        #[cfg(loom)]
-        {
-            self.shown.store(1, Relaxed);
-            crate::sync::fence(SeqCst);
-        }
-        Entered { flag: self }
-    }
-}
-
 /// An append that has begun; its drop ends it.
 #[derive(Debug)]
 pub(crate) struct Entered<'a> {
-    flag: Flag<'a>,
+    /// The producer's flag: 1 inside an append.
+    flag: &'a AtomicU32,
+}
+
+impl<'a> Entered<'a> {
+    #[inline(always)]
+    fn raise(flag: &'a AtomicU32) -> Entered<'a> {
+        flag.store(1, Relaxed);
+        Entered { flag }
+    }
+
+    /// Raises the flag before anything that follows, for all to see.
+    fn raise_in_order(flag: &'a AtomicU32) -> Entered<'a> {
+        // An exchange rather than a store and a fence, as ThreadSanitizer does not understand fences. SeqCst: see
+        // `enter_in_order`.
+        #[cfg(not(loom))]
+        flag.swap(1, SeqCst);
+        // loom understands fences, and of sequentially consistent accesses only half.
+        #[cfg(loom)]
+        {
+            flag.store(1, Relaxed);
+            crate::sync::fence(SeqCst);
+        }
+        Entered { flag }
+    }
 }
 
 impl Drop for Entered<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         // Release: _append done_.
-        self.flag.shown.store(0, Release);
-        self.flag.own.store(false, Relaxed);
+        self.flag.store(0, Release);
     }
 }
 
@@ -258,26 +246,14 @@ mod tests {
     use super::*;
     use crate::sync::AtomicU64;
 
-    #[derive(Default)]
-    struct Flags {
-        own: AtomicBool,
-        shown: AtomicU32,
-    }
-
-    impl Flags {
-        fn flag(&self) -> Flag<'_> {
-            Flag { own: &self.own, shown: &self.shown }
-        }
-    }
-
     #[test]
     fn a_gate_admits_its_level_and_the_less_verbose_ones() {
         let gate = Gate::new(3).expect("a page");
-        let flags = Flags::default();
+        let flag = AtomicU32::new(0);
         assert_eq!([1, 2, 3, 4, 5].map(|level| gate.admits(level)), [true, true, true, false, false]);
-        assert_eq!(gate.enter(flags.flag(), 4).err(), Some(Refusal::Filtered));
+        assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
         gate.set_level(4);
-        assert!(gate.enter(flags.flag(), 4).is_ok());
+        assert!(gate.enter(&flag, 4).is_ok());
         assert_eq!(gate.level(), 4);
         assert!(!gate.is_forked());
         assert!(!gate.threshold().is_shut());
@@ -286,27 +262,27 @@ mod tests {
     #[test]
     fn an_append_within_an_append_is_refused_and_leaves_the_outer_one_inside() {
         let gate = Gate::new(3).expect("a page");
-        let flags = Flags::default();
-        let outer = gate.enter(flags.flag(), 1).expect("open");
-        assert_eq!(gate.enter(flags.flag(), 1).err(), Some(Refusal::Reentrant));
-        assert_eq!(gate.enter(flags.flag(), 5).err(), Some(Refusal::Filtered));
-        assert!(gate.threshold().enter_at_once(flags.flag(), 1).is_none());
-        assert!(!Gate::is_outside(&flags.shown));
+        let flag = AtomicU32::new(0);
+        let outer = gate.enter(&flag, 1).expect("open");
+        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Reentrant));
+        assert_eq!(gate.enter(&flag, 5).err(), Some(Refusal::Filtered));
+        assert!(gate.threshold().enter_at_once(&flag, 1).is_none());
+        assert!(!Gate::is_outside(&flag));
         drop(outer);
-        assert!(Gate::is_outside(&flags.shown));
-        assert!(gate.enter(flags.flag(), 1).is_ok());
+        assert!(Gate::is_outside(&flag));
+        assert!(gate.enter(&flag, 1).is_ok());
     }
 
     #[test]
     fn a_closed_gate_stays_closed_whatever_level_is_set() {
         let gate = Gate::new(3).expect("a page");
-        let flags = Flags::default();
+        let flag = AtomicU32::new(0);
         gate.close();
         gate.set_level(5);
         assert!(!gate.admits(1) && gate.threshold().is_shut());
-        assert_eq!(gate.enter(flags.flag(), 1).err(), Some(Refusal::Closed));
-        assert!(gate.threshold().enter_at_once(flags.flag(), 1).is_none());
-        assert!(Gate::is_outside(&flags.shown), "refused is outside");
+        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
+        assert!(gate.threshold().enter_at_once(&flag, 1).is_none());
+        assert!(Gate::is_outside(&flag), "refused is outside");
         gate.close();
         assert_eq!(gate.refusal(), Refusal::Closed, "closing twice is fine");
     }
@@ -316,13 +292,13 @@ mod tests {
         for round in 0..200_u64 {
             let mut gate = Gate::new(3).expect("a page");
             gate.barrier_at_close &= barrier_at_close;
-            let producers = [0, 1].map(|_| (Flags::default(), AtomicU64::new(0)));
+            let producers = [0, 1].map(|_| (AtomicU32::new(0), AtomicU64::new(0)));
             std::thread::scope(|scope| {
-                let appending = producers.each_ref().map(|(flags, records)| {
+                let appending = producers.each_ref().map(|(flag, records)| {
                     let gate = &gate;
                     scope.spawn(move || {
                         let mut written = 0;
-                        while let Ok(_entered) = gate.enter(flags.flag(), 1) {
+                        while let Ok(_entered) = gate.enter(flag, 1) {
                             records.store(written + 1, Relaxed);
                             written += 1;
                         }
@@ -334,8 +310,8 @@ mod tests {
                     std::hint::spin_loop();
                 }
                 gate.close();
-                for (flags, _) in &producers {
-                    while !Gate::is_outside(&flags.shown) {
+                for (flag, _) in &producers {
+                    while !Gate::is_outside(flag) {
                         std::thread::yield_now();
                     }
                 }
@@ -381,8 +357,7 @@ mod models {
             let appending = thread::spawn({
                 let gate = Arc::clone(&gate);
                 move || {
-                    let own = AtomicBool::new(false);
-                    let flag = Flag { own: &own, shown: &producer.counters().in_append };
+                    let flag = &producer.counters().account.in_append;
                     let written = (0..2).filter(|&sequence| {
                         let Ok(_entered) = gate.enter(flag, 3) else { return false };
                         producer.append(Head { length: 0, tag: 0, sequence, ticks: 0 }, &[]).is_ok()
@@ -391,7 +366,7 @@ mod models {
                 }
             });
             gate.close();
-            while !Gate::is_outside(&counters.in_append) {
+            while !Gate::is_outside(&counters.account.in_append) {
                 thread::yield_now();
             }
             let last_drain = records_in(&mut consumer);

@@ -1,6 +1,5 @@
 //! One thread's handle: check the level, stamp, claim, copy, commit; and the policy when the ring is full.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +8,12 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::format::{Kind, RecordFlags};
-use crate::gate::{Flag, Refusal};
+use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::ring::{Head, ProducerEnd, SHORT_MAX};
 use crate::shared::Shared;
 use crate::stats::State;
-use crate::sync::AtomicBool;
 use crate::sys;
 
 /// The longest that a producer waits for space without looking at what else may end its wait: close, and a device that has
@@ -41,10 +39,6 @@ pub struct Producer {
     /// Messages of fewer bytes are appended in a straight line: 0 where the clock or the gate need more than that.
     short_end: usize,
     overflow: Overflow,
-    /// The sequence number of the next attempt; the ring's counters hold the published copy.
-    next_sequence: Cell<u64>,
-    /// Whether this thread is inside an append; the ring's counters hold the published copy.
-    inside: AtomicBool,
     id: u32,
 }
 
@@ -57,8 +51,6 @@ impl Producer {
             message_bytes_max,
             short_end: if straight { SHORT_MAX.min(message_bytes_max) + 1 } else { 0 },
             overflow: shared.settings.overflow,
-            next_sequence: Cell::new(0),
-            inside: AtomicBool::new(false),
             end: Some(end),
             shared,
             id,
@@ -72,7 +64,7 @@ impl Producer {
 
     /// The sequence number that the next attempt will take: how many attempts passed the level so far.
     pub fn next_sequence(&self) -> u64 {
-        self.next_sequence.get()
+        self.end.as_ref().map_or(0, ProducerEnd::next_sequence)
     }
 
     /// The longest message that it appends whole, in bytes: longer ones are cut.
@@ -117,12 +109,9 @@ impl Producer {
         if message.len() < self.short_end
             && let Some(end) = &self.end
             && let Some(room) = end.room_at_hand(message)
-            && let Some(_entered) =
-                threshold.enter_at_once(Flag { own: &self.inside, shown: room.in_append() }, level as u8)
+            && let Some(_entered) = threshold.enter_at_once(room.in_append(), level as u8)
         {
-            let sequence = self.next_sequence.get();
-            if room.fill(tag(Kind::Message, level, 0), sequence, Clock::counter()) {
-                self.next_sequence.set(sequence + 1);
+            if room.fill(tag(Kind::Message, level, 0), end.next_sequence(), Clock::counter()) {
                 return Outcome::Written;
             }
         }
@@ -133,33 +122,26 @@ impl Producer {
     #[inline(never)]
     fn append_the_long_way(&self, level: Level, message: &[u8]) -> Outcome {
         let Some(end) = &self.end else { return Outcome::Closed };
-        let entered =
-            match self.shared.gate.enter(Flag { own: &self.inside, shown: &end.counters().in_append }, level as u8) {
-                Ok(entered) => entered,
-                Err(refusal) => return self.refused(refusal),
-            };
+        let entered = match self.shared.gate.enter(&end.counters().account.in_append, level as u8) {
+            Ok(entered) => entered,
+            Err(refusal) => return self.refused(refusal),
+        };
         let ticks = self.clock.ticks();
         let (message, flags, accepted) = if message.len() <= self.message_bytes_max {
             (message, 0, Outcome::Written)
         } else {
             (&message[..self.message_bytes_max], RecordFlags::TRUNCATED, Outcome::Truncated)
         };
-        let sequence = self.next_sequence.get();
+        let sequence = end.next_sequence();
         let head = Head { length: message.len() as u32, tag: tag(Kind::Message, level, flags), sequence, ticks };
         let outcome = if end.append(head, message).is_ok() {
-            self.took_sequence(end, sequence);
+            end.take_sequence(sequence);
             accepted
         } else {
             self.overflow(end, head, message, accepted)
         };
         drop(entered);
         outcome
-    }
-
-    #[inline]
-    fn took_sequence(&self, end: &ProducerEnd, sequence: u64) {
-        self.next_sequence.set(sequence + 1);
-        end.counters().next_sequence.store(sequence + 1, Ordering::Relaxed);
     }
 
     /// The ring is full: waits or gives up, as the policy says.
@@ -172,7 +154,7 @@ impl Producer {
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
             Overflow::DropNewest | Overflow::OverwriteOldest => return self.drop_newest(end, head.sequence),
         };
-        let counters = end.counters();
+        let awaits_space = &end.counters().space.awaits_space;
         self.shared.wake_writer();
         let mut look = 0_u32;
         loop {
@@ -182,11 +164,11 @@ impl Producer {
             }
             if look >= BLOCKED_SPINS {
                 // Acquire and release: see there.
-                counters.awaits_space.swap(1, Ordering::AcqRel);
+                awaits_space.swap(1, Ordering::AcqRel);
             }
             if end.append(head, message).is_ok() {
-                counters.awaits_space.store(0, Ordering::Relaxed);
-                self.took_sequence(end, head.sequence);
+                awaits_space.store(0, Ordering::Relaxed);
+                end.take_sequence(head.sequence);
                 return accepted;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -197,7 +179,7 @@ impl Producer {
                 (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
             } else {
                 let sleep = left.map_or(BLOCKED_SLEEP_MAX, |left| left.min(BLOCKED_SLEEP_MAX));
-                sys::futex::wait_while(&counters.awaits_space, 1, sleep);
+                sys::futex::wait_while(awaits_space, 1, sleep);
             }
             look = look.saturating_add(1);
         }
@@ -205,9 +187,9 @@ impl Producer {
     }
 
     fn drop_newest(&self, end: &ProducerEnd, sequence: u64) -> Outcome {
-        let counters = end.counters();
-        counters.dropped.store(counters.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.took_sequence(end, sequence);
+        let dropped = &end.counters().account.dropped;
+        dropped.store(dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        end.take_sequence(sequence);
         Outcome::Dropped
     }
 
@@ -240,7 +222,7 @@ impl Drop for Producer {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer").field("id", &self.id).field("next_sequence", &self.next_sequence.get()).finish()
+        f.debug_struct("Producer").field("id", &self.id).field("next_sequence", &self.next_sequence()).finish()
     }
 }
 

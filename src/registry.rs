@@ -125,9 +125,9 @@ impl Registry {
         if let Some(at) = inner.live.iter().position(|live| live.id == id) {
             let gone = inner.live.swap_remove(at);
             inner.ended.producers += 1;
-            inner.ended.attempted += gone.counters.next_sequence.load(Ordering::Relaxed);
-            inner.ended.dropped += gone.counters.dropped.load(Ordering::Relaxed);
-            inner.ended.overwritten += gone.counters.overwritten.load(Ordering::Relaxed);
+            inner.ended.attempted += gone.counters.account.next_sequence.load(Ordering::Relaxed);
+            inner.ended.dropped += gone.counters.account.dropped.load(Ordering::Relaxed);
+            inner.ended.overwritten += gone.counters.account.overwritten.load(Ordering::Relaxed);
         }
         reset(producer.counters());
         inner.spare.push((producer, consumer));
@@ -153,9 +153,9 @@ impl Registry {
             id: live.id,
             tid: live.tid,
             name: live.name.clone(),
-            attempted: live.counters.next_sequence.load(Ordering::Relaxed),
-            dropped: live.counters.dropped.load(Ordering::Relaxed),
-            overwritten: live.counters.overwritten.load(Ordering::Relaxed),
+            attempted: live.counters.account.next_sequence.load(Ordering::Relaxed),
+            dropped: live.counters.account.dropped.load(Ordering::Relaxed),
+            overwritten: live.counters.account.overwritten.load(Ordering::Relaxed),
         };
         let mut rows: Vec<_> = inner.live.iter().map(row).collect();
         rows.sort_by_key(|row| row.id);
@@ -166,9 +166,9 @@ impl Registry {
 /// Makes an empty ring's counters those of a producer that has done nothing yet. The caller holds both ends, and the
 /// registry's lock orders this before the next producer.
 fn reset(counters: &Counters) {
-    counters.next_sequence.store(0, Ordering::Relaxed);
-    counters.dropped.store(0, Ordering::Relaxed);
-    counters.overwritten.store(0, Ordering::Relaxed);
-    counters.starved.store(false, Ordering::Relaxed);
-    counters.awaits_space.store(0, Ordering::Relaxed);
+    counters.account.next_sequence.store(0, Ordering::Relaxed);
+    counters.account.dropped.store(0, Ordering::Relaxed);
+    counters.account.overwritten.store(0, Ordering::Relaxed);
+    counters.space.starved.store(false, Ordering::Relaxed);
+    counters.space.awaits_space.store(0, Ordering::Relaxed);
 }

@@ -141,7 +141,7 @@ impl ConsumerEnd {
         if !self.overwrite {
             debug_assert!(!is_after(position, self.cursor), "released before it was taken");
             // Release: _space_.
-            self.shared.read_position.store(position, Release);
+            self.counters.space.read_position.store(position, Release);
         }
     }
 

@@ -105,14 +105,21 @@ pub(crate) struct Full;
 
 /// Counts and signs beside the ring, readable from any thread.
 ///
-/// One 128-byte line, with `write_position`: what an append touches. Only the producer writes here (the writer clears
-/// `starved` and `awaits_space`, which is rare), so that a reader sees each count grow. The writer polls this line for `write_position`; the
-/// rest comes with it.
+/// On three pairs of cache lines, by who else touches them: a line that another CPU has looked at must be fetched back
+/// before a store to it can leave, and a burst of appends stalls once more stores wait than the CPU can hold.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct Counters {
-    /// See the table of orderings: _commit_.
-    write_position: AtomicU64,
+    /// See the table of orderings: _commit_. Stored by the producer at each append, polled by the writer.
+    write_position: CachePadded<AtomicU64>,
+    /// What the producer alone writes, and others read seldom.
+    pub(crate) account: CachePadded<Account>,
+    /// What both write, when space is given back or wanted.
+    pub(crate) space: CachePadded<Space>,
+}
+
+/// The producer's own account of its attempts: each count only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
     /// The sequence number that the next attempt takes.
     pub(crate) next_sequence: AtomicU64,
     /// Attempts that took a number and were not committed.
@@ -121,20 +128,25 @@ pub(crate) struct Counters {
     pub(crate) overwritten: AtomicU64,
     /// 1 while the producing thread is inside an append: see `gate`.
     pub(crate) in_append: AtomicU32,
+    /// The producer will append no more: what is observed after seeing this is all there is.
+    pub(crate) ended: AtomicBool,
+}
+
+/// Space in the ring: how much there is, and who wants some.
+#[derive(Debug, Default)]
+pub(crate) struct Space {
+    /// In an ordinary ring: records before this have been released, their bytes are the producer's again.
+    read_position: AtomicU64,
     /// A claim failed for space. The writer clears it before it observes, and seals early.
     pub(crate) starved: AtomicBool,
     /// 1 while the producing thread sleeps until space is released. Both sides exchange it, the producer before it looks for
     /// space a last time, the writer after it has released some: the later one sees what the earlier one did.
     pub(crate) awaits_space: AtomicU32,
-    /// The producer will append no more: what is observed after seeing this is all there is.
-    pub(crate) ended: AtomicBool,
 }
 
 /// What both ends hold.
 #[derive(Debug)]
 struct Shared {
-    /// In an ordinary ring: records before this have been released, their bytes are the producer's again.
-    read_position: CachePadded<AtomicU64>,
     /// In an overwriting ring: the first record that has not been given up, and [`READING`].
     oldest: CachePadded<AtomicU64>,
     memory: Memory,
@@ -155,20 +167,12 @@ pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd
     }
     let start = start & !7;
     let counters = Arc::new(Counters {
-        write_position: AtomicU64::new(start),
-        next_sequence: AtomicU64::new(0),
-        dropped: AtomicU64::new(0),
-        overwritten: AtomicU64::new(0),
-        in_append: AtomicU32::new(0),
-        starved: AtomicBool::new(false),
-        awaits_space: AtomicU32::new(0),
-        ended: AtomicBool::new(false),
+        write_position: CachePadded::new(AtomicU64::new(start)),
+        account: CachePadded::default(),
+        space: CachePadded::new(Space { read_position: AtomicU64::new(start), ..Space::default() }),
     });
-    let shared = Arc::new(Shared {
-        read_position: CachePadded::new(AtomicU64::new(start)),
-        oldest: CachePadded::new(AtomicU64::new(start)),
-        memory: Memory::private(capacity_bytes)?,
-    });
+    let shared =
+        Arc::new(Shared { oldest: CachePadded::new(AtomicU64::new(start)), memory: Memory::private(capacity_bytes)? });
     let consumer = ConsumerEnd::new(Arc::clone(&counters), Arc::clone(&shared), overwrite, start);
     Ok((ProducerEnd::new(counters, shared, overwrite, start), consumer))
 }

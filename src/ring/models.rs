@@ -111,7 +111,7 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
         let written = appending.join().expect("appending");
         take(&mut consumer, &mut taken);
         assert!(taken.is_sorted_by(|a, b| a < b), "{taken:?}");
-        assert_eq!(taken.len() as u64 + counters.overwritten.load(Relaxed), written as u64);
+        assert_eq!(taken.len() as u64 + counters.account.overwritten.load(Relaxed), written as u64);
     });
 }
 
@@ -122,13 +122,13 @@ fn loom_what_is_observed_after_the_end_is_all_there_is() {
         let counters = Arc::clone(producer.counters());
         let appending = thread::spawn(move || {
             append(&producer, 0).expect("room");
-            producer.counters().next_sequence.store(1, Relaxed);
+            producer.counters().account.next_sequence.store(1, Relaxed);
         });
         let mut taken = Vec::new();
-        if counters.ended.load(Acquire) {
+        if counters.account.ended.load(Acquire) {
             take(&mut consumer, &mut taken);
             assert_eq!(taken, [0]);
-            assert_eq!(counters.next_sequence.load(Relaxed), 1);
+            assert_eq!(counters.account.next_sequence.load(Relaxed), 1);
         }
         appending.join().expect("appending");
     });

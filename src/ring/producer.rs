@@ -101,12 +101,12 @@ impl ProducerEnd {
                 self.give_up_oldest(position.wrapping_add(needed).wrapping_sub(capacity))?
             } else {
                 // Acquire: _space_.
-                self.shared.read_position.load(Acquire)
+                self.counters.space.read_position.load(Acquire)
             };
             self.cached_read_position.set(read_position);
             if needed > free(read_position) {
-                if !self.counters.starved.load(Relaxed) {
-                    self.counters.starved.store(true, Relaxed);
+                if !self.counters.space.starved.load(Relaxed) {
+                    self.counters.space.starved.store(true, Relaxed);
                 }
                 return Err(Full);
             }
@@ -140,8 +140,8 @@ impl ProducerEnd {
                 // Acquire: _window_. Nothing is released: the consumer learns of records by commits alone.
                 match self.shared.oldest.compare_exchange(oldest, position, Acquire, Acquire) {
                     Ok(_) => {
-                        let overwritten = self.counters.overwritten.load(Relaxed);
-                        self.counters.overwritten.store(overwritten + records, Relaxed);
+                        let overwritten = self.counters.account.overwritten.load(Relaxed);
+                        self.counters.account.overwritten.store(overwritten + records, Relaxed);
                         return Ok(position);
                     }
                     Err(now) => seen = now,
@@ -174,6 +174,18 @@ impl ProducerEnd {
         (position, records)
     }
 
+    /// The sequence number of the next attempt.
+    #[inline(always)]
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.counters.account.next_sequence.load(Relaxed)
+    }
+
+    /// Counts an attempt, the one that took `sequence`.
+    #[inline(always)]
+    pub(crate) fn take_sequence(&self, sequence: u64) {
+        self.counters.account.next_sequence.store(sequence + 1, Relaxed);
+    }
+
     /// Counts and signs, shared with whoever wants to read them.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
@@ -198,10 +210,10 @@ impl Room<'_> {
     /// The sign to others that an append is under way.
     #[inline(always)]
     pub(crate) fn in_append(&self) -> &'_ AtomicU32 {
-        &self.counters.in_append
+        &self.counters.account.in_append
     }
 
-    /// Writes the record, commits it, and publishes that `sequence` is taken; `false` if something else has been
+    /// Writes the record, commits it, and counts the attempt that took `sequence`; `false` if something else has been
     /// appended in this place meanwhile.
     #[inline(always)]
     pub(crate) fn fill(&self, tag: u32, sequence: u64, ticks: u64) -> bool {
@@ -217,7 +229,7 @@ impl Room<'_> {
         end.position.set(behind);
         // Release: _commit_.
         counters.write_position.store(behind, Release);
-        counters.next_sequence.store(sequence + 1, Relaxed);
+        end.take_sequence(sequence);
         true
     }
 }
@@ -237,6 +249,6 @@ fn head_words(head: Head, payload: &[u8]) -> [u64; 3] {
 impl Drop for ProducerEnd {
     fn drop(&mut self) {
         // Release: whoever sees this (acquire) and then observes sees every record.
-        self.counters.ended.store(true, Release);
+        self.counters.account.ended.store(true, Release);
     }
 }
