@@ -41,8 +41,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Gate {
-    /// The level admitted, and [`HERE`].
-    words: WipedOnFork,
+    threshold: Threshold,
     /// Close has `membarrier`, so that appends need no barrier of their own.
     barrier_at_close: bool,
     /// For platforms that wipe nothing.
@@ -62,25 +61,24 @@ impl Gate {
         let words = WipedOnFork::new()?;
         words.words()[0].store(u32::from(level), Relaxed);
         words.words()[1].store(HERE, Relaxed);
-        Ok(Gate { words, barrier_at_close: register_barrier(), process: std::process::id() })
+        Ok(Gate { threshold: Threshold { words }, barrier_at_close: register_barrier(), process: std::process::id() })
     }
 
-    /// The word that decides.
-    #[inline(always)]
-    pub(crate) fn threshold(&self) -> Threshold<'_> {
-        Threshold { admitted: &self.words.words()[0] }
+    /// What decides, to be copied to where it is asked.
+    pub(crate) fn threshold(&self) -> &Threshold {
+        &self.threshold
     }
 
     /// Whether an append at `level` has a chance to pass.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
-        self.threshold().admits(level)
+        self.threshold.admits(level)
     }
 
     /// Admits `level` and the less verbose ones from now on. Nothing, once closed.
     pub(crate) fn set_level(&self, level: u8) {
         debug_assert!(level > 0, "a gate is closed by close");
-        let word = self.threshold().admitted;
+        let word = self.threshold.admitted();
         let mut admitted = word.load(Relaxed);
         while admitted != 0 {
             match word.compare_exchange(admitted, u32::from(level), Relaxed, Relaxed) {
@@ -92,7 +90,7 @@ impl Gate {
 
     /// The most verbose level admitted; 0 when closed.
     pub(crate) fn level(&self) -> u8 {
-        self.threshold().admitted.load(Relaxed) as u8
+        self.threshold.admitted().load(Relaxed) as u8
     }
 
     /// Begins an append at `level`, on the producer's own thread.
@@ -107,12 +105,8 @@ impl Gate {
         if flag.load(Relaxed) != 0 {
             return Err(Refusal::Reentrant);
         }
-        if self.barrier_at_close {
-            self.threshold().enter_at_once(flag, level)
-        } else {
-            self.enter_in_order(flag, level)
-        }
-        .ok_or_else(|| self.refusal())
+        if self.barrier_at_close { self.threshold.enter_at_once(flag, level) } else { self.enter_in_order(flag, level) }
+            .ok_or_else(|| self.refusal())
     }
 
     /// Whether [`Threshold::enter_at_once`] is enough.
@@ -124,16 +118,16 @@ impl Gate {
     fn enter_in_order<'a>(&self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
         let entered = Entered::raise_in_order(flag);
         // SeqCst: close exchanges this word, then reads the flag, SeqCst both. (loom has the order from fences.)
-        let admitted = self.threshold().admitted.load(if cfg!(loom) { Relaxed } else { SeqCst });
+        let admitted = self.threshold.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst });
         (u32::from(level) <= admitted).then_some(entered)
     }
 
     /// Why the gate does not admit a level.
     #[cold]
     pub(crate) fn refusal(&self) -> Refusal {
-        if self.words.words()[1].load(Relaxed) != HERE {
+        if self.threshold.words.words()[1].load(Relaxed) != HERE {
             Refusal::Forked
-        } else if self.threshold().is_shut() {
+        } else if self.threshold.is_shut() {
             Refusal::Closed
         } else {
             Refusal::Filtered
@@ -142,7 +136,7 @@ impl Gate {
 
     /// Whether this process is a fork of the one that made the gate. A system call where the platform wipes nothing.
     pub(crate) fn is_forked(&self) -> bool {
-        self.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
+        self.threshold.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
     }
 
     /// Closes: an append that begins after this is refused. One that was under way may still commit; once its producer
@@ -150,7 +144,7 @@ impl Gate {
     /// before looking for them: one that registers later finds the gate closed.
     pub(crate) fn close(&self) {
         // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
-        self.threshold().admitted.swap(0, SeqCst);
+        self.threshold.admitted().swap(0, SeqCst);
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
@@ -169,29 +163,35 @@ impl Gate {
     }
 }
 
-/// The gate as a quick append passes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Threshold<'a> {
-    admitted: &'a AtomicU32,
+/// The word that decides, as a quick append asks it: each producer has a clone at hand, which is the same word.
+#[derive(Clone, Debug)]
+pub(crate) struct Threshold {
+    /// The level admitted, and [`HERE`].
+    words: WipedOnFork,
 }
 
-impl Threshold<'_> {
+impl Threshold {
+    #[inline(always)]
+    fn admitted(&self) -> &AtomicU32 {
+        &self.words.words()[0]
+    }
+
     /// Whether an append at `level` has a chance to pass.
     #[inline(always)]
-    pub(crate) fn admits(self, level: u8) -> bool {
-        u32::from(level) <= self.admitted.load(Relaxed)
+    pub(crate) fn admits(&self, level: u8) -> bool {
+        u32::from(level) <= self.admitted().load(Relaxed)
     }
 
     /// Whether nothing passes: the engine is closed, or the process is a forked child.
     #[inline(always)]
-    pub(crate) fn is_shut(self) -> bool {
-        self.admitted.load(Relaxed) == 0
+    pub(crate) fn is_shut(&self) -> bool {
+        self.admitted().load(Relaxed) == 0
     }
 
     /// [`Gate::enter`] without its reasons, and only right where the gate
     /// [has a barrier at close](Gate::has_barrier_at_close).
     #[inline(always)]
-    pub(crate) fn enter_at_once<'a>(self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
+    pub(crate) fn enter_at_once<'a>(&self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
         // Only this thread writes its own flag. A handler that interrupts between two lines has left before they go on.
         if flag.load(Relaxed) != 0 {
             return None;
@@ -353,11 +353,11 @@ mod models {
             let gate = Arc::new(Gate::new(3).expect("a gate"));
             let options = RingOptions { capacity_bytes: 64, overwrite: false, start: 0 };
             let (producer, mut consumer) = ring(options).expect("a ring");
-            let counters = Arc::clone(producer.counters());
+            let ring = Arc::clone(producer.ring());
             let appending = thread::spawn({
                 let gate = Arc::clone(&gate);
                 move || {
-                    let flag = &producer.counters().account.in_append;
+                    let flag = &producer.ring().account.in_append;
                     let written = (0..2).filter(|&sequence| {
                         let Ok(_entered) = gate.enter(flag, 3) else { return false };
                         producer.append(Head { length: 0, tag: 0, sequence, ticks: 0 }, &[]).is_ok()
@@ -366,7 +366,7 @@ mod models {
                 }
             });
             gate.close();
-            while !Gate::is_outside(&counters.account.in_append) {
+            while !Gate::is_outside(&ring.account.in_append) {
                 thread::yield_now();
             }
             let last_drain = records_in(&mut consumer);

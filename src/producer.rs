@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::format::{Kind, RecordFlags};
-use crate::gate::Refusal;
+use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::ring::{Head, ProducerEnd, SHORT_MAX};
+use crate::ring::{Head, ProducerEnd};
 use crate::shared::Shared;
 use crate::stats::State;
 use crate::sys;
@@ -29,27 +29,29 @@ const BLOCKED_SPINS: u32 = 5;
 /// `Send` but not `Sync`: move it into the thread that logs. Dropping it hands the ring back; what is in it is still
 /// written. It does not keep the log open: after the last [`Logger`](crate::Logger) is gone, appends return
 /// [`Outcome::Closed`].
+#[repr(C, align(64))]
 pub struct Producer {
-    shared: Arc<Shared>,
     /// Taken only by `drop`.
     end: Option<ProducerEnd>,
-    /// Copies of what every append needs, so that it touches one line less.
+    /// Copies of what every append needs, so that it touches fewer lines: those of a thread that seldom logs are far away.
+    threshold: Threshold,
     clock: Clock,
     message_bytes_max: usize,
-    /// Messages of fewer bytes are appended in a straight line: 0 where the clock or the gate need more than that.
-    short_end: usize,
     overflow: Overflow,
     id: u32,
+    shared: Arc<Shared>,
 }
 
 impl Producer {
-    pub(crate) fn new(shared: Arc<Shared>, id: u32, end: ProducerEnd) -> Producer {
+    pub(crate) fn new(shared: Arc<Shared>, id: u32, mut end: ProducerEnd) -> Producer {
         let message_bytes_max = shared.settings.message_bytes_max_in(2 * end.record_bytes_max());
-        let straight = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
+        // The quick way reads the counter and asks the gate without a barrier.
+        let quick = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
+        end.limit_quick_appends(quick.then_some(message_bytes_max));
         Producer {
+            threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
             message_bytes_max,
-            short_end: if straight { SHORT_MAX.min(message_bytes_max) + 1 } else { 0 },
             overflow: shared.settings.overflow,
             end: Some(end),
             shared,
@@ -75,7 +77,7 @@ impl Producer {
     /// Whether a record of `level` would pass the log's threshold now.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
-        self.shared.gate.admits(level as u8)
+        self.threshold.admits(level as u8)
     }
 
     /// Appends a record. Never waits for the disk; with [`Overflow::Block`] it waits for space in the ring.
@@ -102,12 +104,11 @@ impl Producer {
     fn append(&self, level: Level, message: &[u8]) -> Outcome {
         // The usual case in a straight line, without calls: a call in the middle would make all that lives across it be
         // saved first. Whatever is unusual is left to the long way, which begins anew.
-        let threshold = self.shared.gate.threshold();
+        let threshold = &self.threshold;
         if !threshold.admits(level as u8) && !threshold.is_shut() {
             return Outcome::Filtered;
         }
-        if message.len() < self.short_end
-            && let Some(end) = &self.end
+        if let Some(end) = &self.end
             && let Some(room) = end.room_at_hand(message)
             && let Some(_entered) = threshold.enter_at_once(room.in_append(), level as u8)
         {
@@ -122,7 +123,7 @@ impl Producer {
     #[inline(never)]
     fn append_the_long_way(&self, level: Level, message: &[u8]) -> Outcome {
         let Some(end) = &self.end else { return Outcome::Closed };
-        let entered = match self.shared.gate.enter(&end.counters().account.in_append, level as u8) {
+        let entered = match self.shared.gate.enter(&end.ring().account.in_append, level as u8) {
             Ok(entered) => entered,
             Err(refusal) => return self.refused(refusal),
         };
@@ -154,7 +155,7 @@ impl Producer {
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
             Overflow::DropNewest | Overflow::OverwriteOldest => return self.drop_newest(end, head.sequence),
         };
-        let awaits_space = &end.counters().space.awaits_space;
+        let awaits_space = &end.ring().space.awaits_space;
         self.shared.wake_writer();
         let mut look = 0_u32;
         loop {
@@ -187,7 +188,7 @@ impl Producer {
     }
 
     fn drop_newest(&self, end: &ProducerEnd, sequence: u64) -> Outcome {
-        let dropped = &end.counters().account.dropped;
+        let dropped = &end.ring().account.dropped;
         dropped.store(dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         end.take_sequence(sequence);
         Outcome::Dropped

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::ring::{self, ConsumerEnd, Counters, ProducerEnd, RingOptions};
+use crate::ring::{self, ConsumerEnd, ProducerEnd, Ring, RingOptions};
 use crate::stats::ProducerStats;
 use crate::sync::lock;
 
@@ -47,7 +47,7 @@ struct Live {
     id: u32,
     tid: u32,
     name: String,
-    counters: Arc<Counters>,
+    ring: Arc<Ring>,
 }
 
 /// What producers that are gone had counted.
@@ -94,7 +94,7 @@ impl Registry {
         };
         inner.last_id += 1;
         let id = inner.last_id;
-        inner.live.push(Live { id, tid, name: name.clone(), counters: Arc::clone(producer.counters()) });
+        inner.live.push(Live { id, tid, name: name.clone(), ring: Arc::clone(producer.ring()) });
         inner.arrivals.push(Arrival { id, tid, name, consumer });
         // Release "registry news": the writer that sees the flag sees the arrival.
         self.news.store(true, Ordering::Release);
@@ -125,11 +125,11 @@ impl Registry {
         if let Some(at) = inner.live.iter().position(|live| live.id == id) {
             let gone = inner.live.swap_remove(at);
             inner.ended.producers += 1;
-            inner.ended.attempted += gone.counters.account.next_sequence.load(Ordering::Relaxed);
-            inner.ended.dropped += gone.counters.account.dropped.load(Ordering::Relaxed);
-            inner.ended.overwritten += gone.counters.account.overwritten.load(Ordering::Relaxed);
+            inner.ended.attempted += gone.ring.account.next_sequence.load(Ordering::Relaxed);
+            inner.ended.dropped += gone.ring.account.dropped.load(Ordering::Relaxed);
+            inner.ended.overwritten += gone.ring.account.overwritten.load(Ordering::Relaxed);
         }
-        reset(producer.counters());
+        reset(producer.ring());
         inner.spare.push((producer, consumer));
     }
 
@@ -153,9 +153,9 @@ impl Registry {
             id: live.id,
             tid: live.tid,
             name: live.name.clone(),
-            attempted: live.counters.account.next_sequence.load(Ordering::Relaxed),
-            dropped: live.counters.account.dropped.load(Ordering::Relaxed),
-            overwritten: live.counters.account.overwritten.load(Ordering::Relaxed),
+            attempted: live.ring.account.next_sequence.load(Ordering::Relaxed),
+            dropped: live.ring.account.dropped.load(Ordering::Relaxed),
+            overwritten: live.ring.account.overwritten.load(Ordering::Relaxed),
         };
         let mut rows: Vec<_> = inner.live.iter().map(row).collect();
         rows.sort_by_key(|row| row.id);
@@ -165,10 +165,10 @@ impl Registry {
 
 /// Makes an empty ring's counters those of a producer that has done nothing yet. The caller holds both ends, and the
 /// registry's lock orders this before the next producer.
-fn reset(counters: &Counters) {
-    counters.account.next_sequence.store(0, Ordering::Relaxed);
-    counters.account.dropped.store(0, Ordering::Relaxed);
-    counters.account.overwritten.store(0, Ordering::Relaxed);
-    counters.space.starved.store(false, Ordering::Relaxed);
-    counters.space.awaits_space.store(0, Ordering::Relaxed);
+fn reset(ring: &Ring) {
+    ring.account.next_sequence.store(0, Ordering::Relaxed);
+    ring.account.dropped.store(0, Ordering::Relaxed);
+    ring.account.overwritten.store(0, Ordering::Relaxed);
+    ring.space.starved.store(false, Ordering::Relaxed);
+    ring.space.awaits_space.store(0, Ordering::Relaxed);
 }

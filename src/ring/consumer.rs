@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::memory::Words;
-use super::{Counters, HEAD_BYTES, Head, READING, SKIP, Shared, is_after, padded};
+use super::{HEAD_BYTES, Head, READING, Ring, SKIP, is_after, padded};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 
 /// Bytes copied from an overwriting ring before the producer may move on: some 100 to 500 ns, which it waits for.
@@ -19,7 +19,7 @@ const WINDOW_BYTES: u64 = 4096;
 /// The writer's end.
 #[derive(Debug)]
 pub(crate) struct ConsumerEnd {
-    /// The words of `shared.memory`.
+    /// The words of `ring.memory`.
     words: Words,
     /// Capacity less one.
     mask: u64,
@@ -28,20 +28,19 @@ pub(crate) struct ConsumerEnd {
     /// `write_position` when last observed: stale, never ahead of the real one.
     observed: u64,
     overwrite: bool,
-    counters: Arc<Counters>,
-    shared: Arc<Shared>,
+    ring: Arc<Ring>,
 }
 
 impl ConsumerEnd {
-    pub(super) fn new(counters: Arc<Counters>, shared: Arc<Shared>, overwrite: bool, start: u64) -> ConsumerEnd {
-        let mask = shared.memory.bytes() as u64 - 1;
-        ConsumerEnd { words: shared.memory.words(), mask, cursor: start, observed: start, overwrite, counters, shared }
+    pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ConsumerEnd {
+        let mask = ring.memory.bytes() as u64 - 1;
+        ConsumerEnd { words: ring.memory.words(), mask, cursor: start, observed: start, overwrite, ring }
     }
 
     /// Reads how far the producer is: [`consume_from`](Self::consume_from) goes up to there.
     pub(crate) fn observe(&mut self) -> u64 {
         // Acquire: _commit_.
-        self.observed = self.counters.write_position.load(Acquire);
+        self.observed = self.ring.write_position.load(Acquire);
         self.observed
     }
 
@@ -82,7 +81,7 @@ impl ConsumerEnd {
         while left > 0 {
             // From here on only this thread moves `oldest` (3). No ordering is needed: the records up to `observed` came
             // with it, and the producer gives none of them up before it has acquired the end of the window.
-            let oldest = self.shared.oldest.fetch_add(READING, Relaxed);
+            let oldest = self.ring.oldest.fetch_add(READING, Relaxed);
             // The producer may have given up records beyond the cursor, even beyond what was observed.
             self.cursor = oldest;
             let window = Window { consumer: self };
@@ -141,7 +140,7 @@ impl ConsumerEnd {
         if !self.overwrite {
             debug_assert!(!is_after(position, self.cursor), "released before it was taken");
             // Release: _space_.
-            self.counters.space.read_position.store(position, Release);
+            self.ring.space.read_position.store(position, Release);
         }
     }
 
@@ -160,9 +159,9 @@ impl ConsumerEnd {
         self.mask as usize + 1
     }
 
-    /// Counts and signs, shared with whoever wants to read them.
-    pub(crate) fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+    /// What both ends hold, for whoever wants to read its counts.
+    pub(crate) fn ring(&self) -> &Arc<Ring> {
+        &self.ring
     }
 }
 
@@ -175,6 +174,6 @@ struct Window<'a> {
 impl Drop for Window<'_> {
     fn drop(&mut self) {
         // Release: _window_. The store clears READING.
-        self.consumer.shared.oldest.store(self.consumer.cursor, Release);
+        self.consumer.ring.oldest.store(self.consumer.cursor, Release);
     }
 }

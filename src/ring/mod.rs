@@ -103,18 +103,21 @@ pub(crate) struct RingOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Counts and signs beside the ring, readable from any thread.
+/// What both ends hold, and whoever reads its counts.
 ///
-/// On three pairs of cache lines, by who else touches them: a line that another CPU has looked at must be fetched back
-/// before a store to it can leave, and a burst of appends stalls once more stores wait than the CPU can hold.
+/// On pairs of cache lines, by who else touches them: a line that another CPU has looked at must be fetched back before a
+/// store to it can leave, and a burst of appends stalls once more stores wait than the CPU can hold.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub(crate) struct Ring {
     /// See the table of orderings: _commit_. Stored by the producer at each append, polled by the writer.
     write_position: CachePadded<AtomicU64>,
     /// What the producer alone writes, and others read seldom.
     pub(crate) account: CachePadded<Account>,
     /// What both write, when space is given back or wanted.
     pub(crate) space: CachePadded<Space>,
+    /// In an overwriting ring: the first record that has not been given up, and [`READING`].
+    oldest: CachePadded<AtomicU64>,
+    memory: Memory,
 }
 
 /// The producer's own account of its attempts: each count only grows.
@@ -144,14 +147,6 @@ pub(crate) struct Space {
     pub(crate) awaits_space: AtomicU32,
 }
 
-/// What both ends hold.
-#[derive(Debug)]
-struct Shared {
-    /// In an overwriting ring: the first record that has not been given up, and [`READING`].
-    oldest: CachePadded<AtomicU64>,
-    memory: Memory,
-}
-
 /// A ring of private memory, all of it present.
 ///
 /// # Errors
@@ -166,15 +161,15 @@ pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let start = start & !7;
-    let counters = Arc::new(Counters {
+    let ring = Arc::new(Ring {
         write_position: CachePadded::new(AtomicU64::new(start)),
         account: CachePadded::default(),
         space: CachePadded::new(Space { read_position: AtomicU64::new(start), ..Space::default() }),
+        oldest: CachePadded::new(AtomicU64::new(start)),
+        memory: Memory::private(capacity_bytes)?,
     });
-    let shared =
-        Arc::new(Shared { oldest: CachePadded::new(AtomicU64::new(start)), memory: Memory::private(capacity_bytes)? });
-    let consumer = ConsumerEnd::new(Arc::clone(&counters), Arc::clone(&shared), overwrite, start);
-    Ok((ProducerEnd::new(counters, shared, overwrite, start), consumer))
+    let consumer = ConsumerEnd::new(Arc::clone(&ring), overwrite, start);
+    Ok((ProducerEnd::new(ring, overwrite, start), consumer))
 }
 
 /// `length` bytes of payload with their padding.

@@ -102,7 +102,7 @@ fn loom_a_waiting_producer_loses_nothing() {
 fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered() {
     model(4, || {
         let (producer, mut consumer) = ends(true);
-        let counters = Arc::clone(producer.counters());
+        let ring = Arc::clone(producer.ring());
         let appending = thread::spawn(move || (0..4).filter(|&sequence| append(&producer, sequence).is_ok()).count());
         let mut taken = Vec::new();
         for _ in 0..2 {
@@ -111,7 +111,7 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
         let written = appending.join().expect("appending");
         take(&mut consumer, &mut taken);
         assert!(taken.is_sorted_by(|a, b| a < b), "{taken:?}");
-        assert_eq!(taken.len() as u64 + counters.account.overwritten.load(Relaxed), written as u64);
+        assert_eq!(taken.len() as u64 + ring.account.overwritten.load(Relaxed), written as u64);
     });
 }
 
@@ -119,16 +119,16 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
 fn loom_what_is_observed_after_the_end_is_all_there_is() {
     model(4, || {
         let (producer, mut consumer) = ends(false);
-        let counters = Arc::clone(producer.counters());
+        let ring = Arc::clone(producer.ring());
         let appending = thread::spawn(move || {
             append(&producer, 0).expect("room");
-            producer.counters().account.next_sequence.store(1, Relaxed);
+            producer.ring().account.next_sequence.store(1, Relaxed);
         });
         let mut taken = Vec::new();
-        if counters.account.ended.load(Acquire) {
+        if ring.account.ended.load(Acquire) {
             take(&mut consumer, &mut taken);
             assert_eq!(taken, [0]);
-            assert_eq!(counters.account.next_sequence.load(Relaxed), 1);
+            assert_eq!(ring.account.next_sequence.load(Relaxed), 1);
         }
         appending.join().expect("appending");
     });

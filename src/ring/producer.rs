@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::memory::Words;
-use super::{Counters, Full, HEAD_BYTES, Head, READING, SHORT_MAX, SKIP, Shared, is_after, padded};
+use super::{Full, HEAD_BYTES, Head, READING, Ring, SHORT_MAX, SKIP, is_after, padded};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::{AtomicU32, spin_loop};
 
@@ -18,9 +18,12 @@ use crate::sync::{AtomicU32, spin_loop};
 const READING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 32 };
 
 /// The producing thread's end. It may move to another thread, but not be used by two at once.
+///
+/// What a quick append needs stands first, so that it is on one cache line where this lies at the beginning of one.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct ProducerEnd {
-    /// The words of `shared.memory`.
+    /// The words of `ring.memory`.
     words: Words,
     /// Capacity less one.
     mask: u64,
@@ -30,25 +33,31 @@ pub(crate) struct ProducerEnd {
     /// The position up to which records can be written contiguously, from what was known of the consumer's progress when
     /// it was computed: between `write_position` and the end of the memory. May be stale, never too large.
     limit: Cell<u64>,
+    ring: Arc<Ring>,
+    /// Payloads of fewer bytes are appended the quick way: at most [`SHORT_MAX`] and 1, 0 for none.
+    short_end: u32,
+    overwrite: bool,
     /// The consumer's position when last read: stale, never ahead of the real one.
     cached_read_position: Cell<u64>,
-    overwrite: bool,
-    counters: Arc<Counters>,
-    shared: Arc<Shared>,
 }
 
 impl ProducerEnd {
-    pub(super) fn new(counters: Arc<Counters>, shared: Arc<Shared>, overwrite: bool, start: u64) -> ProducerEnd {
+    pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ProducerEnd {
         ProducerEnd {
-            words: shared.memory.words(),
-            mask: shared.memory.bytes() as u64 - 1,
+            words: ring.memory.words(),
+            mask: ring.memory.bytes() as u64 - 1,
             position: Cell::new(start),
             limit: Cell::new(start),
-            cached_read_position: Cell::new(start),
+            ring,
+            short_end: SHORT_MAX as u32 + 1,
             overwrite,
-            counters,
-            shared,
+            cached_read_position: Cell::new(start),
         }
+    }
+
+    /// Has no payload of more than `bytes` appended the quick way; `None`: none at all.
+    pub(crate) fn limit_quick_appends(&mut self, bytes: Option<usize>) {
+        self.short_end = bytes.map_or(0, |bytes| bytes.min(SHORT_MAX) as u32 + 1);
     }
 
     /// Appends a record: its head, with the length of `payload`, and `payload`.
@@ -68,17 +77,17 @@ impl ProducerEnd {
         let behind = position.wrapping_add(record_bytes);
         self.position.set(behind);
         // Release: _commit_.
-        self.counters.write_position.store(behind, Release);
+        self.ring.write_position.store(behind, Release);
         Ok(())
     }
 
-    /// The quick half of [`append`](Self::append): room for a payload of at most [`SHORT_MAX`] bytes, if there is some
-    /// without looking any further.
+    /// The quick half of [`append`](Self::append): room for a short payload, if there is some without looking any further.
     #[inline(always)]
     pub(crate) fn room_at_hand<'a>(&'a self, payload: &'a [u8]) -> Option<Room<'a>> {
         let position = self.position.get();
-        let fits = payload.len() <= SHORT_MAX && record_bytes(payload) <= self.limit.get().wrapping_sub(position);
-        fits.then_some(Room { end: self, counters: &self.counters, position, payload })
+        let fits =
+            payload.len() < self.short_end as usize && record_bytes(payload) <= self.limit.get().wrapping_sub(position);
+        fits.then_some(Room { end: self, ring: &self.ring, position, payload })
     }
 
     /// Finds room for a record that does not fit before `limit`: past the memory's end, or by asking how far the
@@ -101,12 +110,12 @@ impl ProducerEnd {
                 self.give_up_oldest(position.wrapping_add(needed).wrapping_sub(capacity))?
             } else {
                 // Acquire: _space_.
-                self.counters.space.read_position.load(Acquire)
+                self.ring.space.read_position.load(Acquire)
             };
             self.cached_read_position.set(read_position);
             if needed > free(read_position) {
-                if !self.counters.space.starved.load(Relaxed) {
-                    self.counters.space.starved.store(true, Relaxed);
+                if !self.ring.space.starved.load(Relaxed) {
+                    self.ring.space.starved.store(true, Relaxed);
                 }
                 return Err(Full);
             }
@@ -129,7 +138,7 @@ impl ProducerEnd {
     fn give_up_oldest(&self, target: u64) -> Result<u64, Full> {
         let mut spins = 0;
         // Acquire: _window_.
-        let mut seen = self.shared.oldest.load(Acquire);
+        let mut seen = self.ring.oldest.load(Acquire);
         loop {
             let oldest = seen & !READING;
             if !is_after(target, oldest) {
@@ -138,10 +147,10 @@ impl ProducerEnd {
             if seen & READING == 0 {
                 let (position, records) = self.first_record_from(oldest, target);
                 // Acquire: _window_. Nothing is released: the consumer learns of records by commits alone.
-                match self.shared.oldest.compare_exchange(oldest, position, Acquire, Acquire) {
+                match self.ring.oldest.compare_exchange(oldest, position, Acquire, Acquire) {
                     Ok(_) => {
-                        let overwritten = self.counters.account.overwritten.load(Relaxed);
-                        self.counters.account.overwritten.store(overwritten + records, Relaxed);
+                        let overwritten = self.ring.account.overwritten.load(Relaxed);
+                        self.ring.account.overwritten.store(overwritten + records, Relaxed);
                         return Ok(position);
                     }
                     Err(now) => seen = now,
@@ -152,7 +161,7 @@ impl ProducerEnd {
                 }
                 spins += 1;
                 spin_loop();
-                seen = self.shared.oldest.load(Acquire);
+                seen = self.ring.oldest.load(Acquire);
             }
         }
     }
@@ -177,23 +186,23 @@ impl ProducerEnd {
     /// The sequence number of the next attempt.
     #[inline(always)]
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.counters.account.next_sequence.load(Relaxed)
+        self.ring.account.next_sequence.load(Relaxed)
     }
 
     /// Counts an attempt, the one that took `sequence`.
     #[inline(always)]
     pub(crate) fn take_sequence(&self, sequence: u64) {
-        self.counters.account.next_sequence.store(sequence + 1, Relaxed);
+        self.ring.account.next_sequence.store(sequence + 1, Relaxed);
     }
 
-    /// Counts and signs, shared with whoever wants to read them.
-    pub(crate) fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+    /// What both ends hold, for whoever wants to read its counts.
+    pub(crate) fn ring(&self) -> &Arc<Ring> {
+        &self.ring
     }
 
     /// The longest record, its head included.
     pub(crate) fn record_bytes_max(&self) -> usize {
-        self.shared.memory.bytes() / 2
+        self.ring.memory.bytes() / 2
     }
 }
 
@@ -201,7 +210,7 @@ impl ProducerEnd {
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     end: &'a ProducerEnd,
-    counters: &'a Counters,
+    ring: &'a Ring,
     position: u64,
     payload: &'a [u8],
 }
@@ -210,14 +219,14 @@ impl Room<'_> {
     /// The sign to others that an append is under way.
     #[inline(always)]
     pub(crate) fn in_append(&self) -> &'_ AtomicU32 {
-        &self.counters.account.in_append
+        &self.ring.account.in_append
     }
 
     /// Writes the record, commits it, and counts the attempt that took `sequence`; `false` if something else has been
     /// appended in this place meanwhile.
     #[inline(always)]
     pub(crate) fn fill(&self, tag: u32, sequence: u64, ticks: u64) -> bool {
-        let Room { end, counters, position, payload } = *self;
+        let Room { end, ring, position, payload } = *self;
         if end.position.get() != position {
             return false;
         }
@@ -228,8 +237,8 @@ impl Room<'_> {
         unsafe { end.words.write_short_record((position & end.mask) as usize, head_words(head, payload), payload) };
         end.position.set(behind);
         // Release: _commit_.
-        counters.write_position.store(behind, Release);
-        end.take_sequence(sequence);
+        ring.write_position.store(behind, Release);
+        ring.account.next_sequence.store(sequence + 1, Relaxed);
         true
     }
 }
@@ -249,6 +258,6 @@ fn head_words(head: Head, payload: &[u8]) -> [u64; 3] {
 impl Drop for ProducerEnd {
     fn drop(&mut self) {
         // Release: whoever sees this (acquire) and then observes sees every record.
-        self.counters.account.ended.store(true, Release);
+        self.ring.account.ended.store(true, Release);
     }
 }

@@ -187,7 +187,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 consumer.release(model.read_position);
             }
         }
-        assert_eq!(producer.counters().account.overwritten.load(Relaxed), model.overwritten);
+        assert_eq!(producer.ring().account.overwritten.load(Relaxed), model.overwritten);
     }
 }
 
@@ -234,7 +234,7 @@ fn room_that_was_used_by_another_append_is_not_filled_again() {
     let head = head_of(1, 8);
     assert!(second.fill(head.tag, head.sequence, head.ticks));
     assert!(!first.fill(head.tag, head.sequence, head.ticks));
-    assert_eq!(producer.counters().account.next_sequence.load(Relaxed), 2);
+    assert_eq!(producer.ring().account.next_sequence.load(Relaxed), 2);
     consumer.observe();
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 2);
 }
@@ -247,7 +247,7 @@ fn a_full_ring_refuses_sets_starved_and_accepts_again_after_release() {
         sequence += 1;
     }
     assert_eq!(sequence, 64);
-    assert!(producer.counters().space.starved.load(Relaxed));
+    assert!(producer.ring().space.starved.load(Relaxed));
     consumer.observe();
     assert_eq!(consumer.unread_bytes(), 4096);
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 64);
@@ -279,11 +279,11 @@ fn an_overwriting_producer_drops_the_newest_while_the_consumer_copies() {
         seen.len() < 3
     });
     assert_eq!(seen, [0, 1, 2]);
-    assert_eq!(producer.counters().account.overwritten.load(Relaxed), 0);
+    assert_eq!(producer.ring().account.overwritten.load(Relaxed), 0);
     append(64).expect("the two records taken left room");
     append(65).expect("the two records taken left room");
     append(66).expect("the oldest is given up");
-    assert_eq!(producer.counters().account.overwritten.load(Relaxed), 1);
+    assert_eq!(producer.ring().account.overwritten.load(Relaxed), 1);
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 61, "of what was observed, one is gone");
 }
 
@@ -315,16 +315,16 @@ fn impossible_sizes_are_errors_that_name_the_size() {
 fn two_threads(overwrite: bool, block: bool, start: u64) {
     const ATTEMPTS: u64 = if cfg!(debug_assertions) { 300_000 } else { 3_000_000 };
     let (producer, mut consumer) = private(4096, overwrite, start);
-    let counters = std::sync::Arc::clone(producer.counters());
+    let ring = std::sync::Arc::clone(producer.ring());
     let (taken, expected) = std::thread::scope(|scope| {
         scope.spawn(move || {
             for sequence in 0..ATTEMPTS {
                 let length = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize * 3;
-                producer.counters().account.next_sequence.store(sequence + 1, Relaxed);
+                producer.ring().account.next_sequence.store(sequence + 1, Relaxed);
                 while append(&producer, sequence, length).is_err() {
                     if !block {
-                        let dropped = producer.counters().account.dropped.load(Relaxed);
-                        producer.counters().account.dropped.store(dropped + 1, Relaxed);
+                        let dropped = producer.ring().account.dropped.load(Relaxed);
+                        producer.ring().account.dropped.store(dropped + 1, Relaxed);
                         break;
                     }
                     std::thread::yield_now();
@@ -333,7 +333,7 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
         });
         let (mut taken, mut expected, mut unreleased) = (0_u64, 0, VecDeque::new());
         loop {
-            let ended = counters.account.ended.load(Acquire);
+            let ended = ring.account.ended.load(Acquire);
             consumer.observe();
             let count = consumer.consume(1500, |head, payload| {
                 assert!(head.sequence >= expected, "{} after {expected}", head.sequence);
@@ -356,8 +356,8 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
         }
         (taken, expected)
     });
-    assert_eq!(counters.account.next_sequence.load(Relaxed), ATTEMPTS);
-    let lost = counters.account.dropped.load(Relaxed) + counters.account.overwritten.load(Relaxed);
+    assert_eq!(ring.account.next_sequence.load(Relaxed), ATTEMPTS);
+    let lost = ring.account.dropped.load(Relaxed) + ring.account.overwritten.load(Relaxed);
     assert_eq!(taken + lost, ATTEMPTS);
     assert!(expected <= ATTEMPTS);
     if block {

@@ -24,11 +24,16 @@ use flushing::Flush;
 /// into a deleted file.
 const SEGMENT_CHECK_NS: u64 = 1_000_000_000;
 
+/// The part of a ring, a sixteenth, that is much to find in it after a short sleep.
+const MUCH_OF_A_RING: usize = 16;
+
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// There was work, and may be more.
     Worked,
+    /// There were a few records, far fewer than would fill a ring, and nothing else.
+    TookFew,
     /// There was nothing to do.
     Idle,
     /// The log has ended; its summary is published.
@@ -60,6 +65,8 @@ pub(crate) struct LogWriter {
     /// Slots of the sources whose producers are gone, and whose end is not written.
     ending: Vec<usize>,
     filling: Option<Filling>,
+    /// Whether this turn found much in a ring: as if it might soon be full.
+    took_much: bool,
     /// A reason to close the block being filled as soon as the device can take it.
     close_early: bool,
     /// Counts blocks being filled: the name of the present one.
@@ -93,6 +100,7 @@ impl LogWriter {
             rota: Rota::default(),
             ending: Vec::new(),
             filling: None,
+            took_much: false,
             close_early: false,
             block_serial: 0,
             control_sequence: 0,
@@ -122,7 +130,7 @@ impl LogWriter {
         self.take_notes();
         self.adopt();
         self.take_flushes();
-        worked |= self.drain(now_ns);
+        let took_any = self.drain(now_ns);
         self.advance_flushes(now_ns);
         self.close_block_if_due(now_ns);
         worked |= self.submit(now_ns);
@@ -131,7 +139,11 @@ impl LogWriter {
         if self.advance_close(now_ns) {
             return Turn::Ended;
         }
-        if worked { Turn::Worked } else { Turn::Idle }
+        match (worked || self.took_much, took_any) {
+            (true, _) => Turn::Worked,
+            (false, true) => Turn::TookFew,
+            (false, false) => Turn::Idle,
+        }
     }
 
     /// Whether the device is at work.
@@ -195,6 +207,7 @@ impl LogWriter {
     /// Moves records from the rings whose turn it is into blocks. Whether there were any; if not, all rings are empty, or
     /// there is no block.
     fn drain(&mut self, now_ns: u64) -> bool {
+        self.took_much = false;
         // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
         if !matches!(self.phase, Phase::Open | Phase::Draining) {
             return false;
@@ -207,11 +220,13 @@ impl LogWriter {
 
     /// One ring's turn. Whether it had records; `None` where no block is to be had.
     fn drain_source(&mut self, slot: usize, now_ns: u64) -> Option<bool> {
-        if !self.sources[slot].as_mut().is_some_and(Source::has_records) {
+        let Some(source) = &mut self.sources[slot] else { return Some(false) };
+        if !source.has_records() {
             return Some(false);
         }
         // Read after the ring was observed, so that what it gives is not in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
+        self.took_much |= source.consumer.unread_bytes() >= source.consumer.capacity() / MUCH_OF_A_RING;
         loop {
             if self.filling.is_none() && !self.begin_block(now_ns) {
                 return None;

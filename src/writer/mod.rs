@@ -170,7 +170,7 @@ fn make_device(shared: &Shared, affinity: Affinity) -> Result<(Box<dyn Device>, 
 fn serve(mut logs: Vec<LogWriter>) {
     let mut idle = Idle::new();
     while !logs.is_empty() {
-        let mut worked = false;
+        let (mut worked, mut took_few) = (false, false);
         let mut at = 0;
         while at < logs.len() {
             match logs[at].turn() {
@@ -179,12 +179,15 @@ fn serve(mut logs: Vec<LogWriter>) {
                     continue;
                 }
                 Turn::Worked => worked = true,
+                Turn::TookFew => took_few = true,
                 Turn::Idle => {}
             }
             at += 1;
         }
         if worked {
             idle.reset();
+        } else if took_few {
+            idle.reset_after_few();
         } else if let Some(sleep) = idle.snooze() {
             match logs.iter_mut().find(|log| log.is_writing()) {
                 Some(log) => log.wait_for_device(sleep),

@@ -72,7 +72,7 @@ impl Source {
 
     /// Whether no append is under way. Only after the gate has closed does that stay true.
     pub(crate) fn is_quiet(&self) -> bool {
-        Gate::is_outside(&self.consumer.counters().account.in_append)
+        Gate::is_outside(&self.consumer.ring().account.in_append)
     }
 
     /// Moves records into `block`, the `serial`-th, preceded by the producer's row where it has none of it yet.
@@ -165,8 +165,8 @@ impl Source {
             tid: self.tid,
             next_sequence: accounted.next_sequence,
             records: accounted.records,
-            dropped: self.consumer.counters().account.dropped.load(Relaxed),
-            overwritten: self.consumer.counters().account.overwritten.load(Relaxed),
+            dropped: self.consumer.ring().account.dropped.load(Relaxed),
+            overwritten: self.consumer.ring().account.overwritten.load(Relaxed),
             unwritten: 0,
             name: self.name.clone(),
         }
@@ -174,7 +174,7 @@ impl Source {
 
     /// The producer's final account, once it makes no more attempts. What is still in the ring is `unwritten`.
     pub(crate) fn final_row(&self) -> ProducerRow {
-        let attempted = self.consumer.counters().account.next_sequence.load(Relaxed).max(self.next_sequence);
+        let attempted = self.consumer.ring().account.next_sequence.load(Relaxed).max(self.next_sequence);
         let row = self.row();
         let accounted = row.records + row.dropped + row.overwritten;
         ProducerRow { next_sequence: attempted, unwritten: attempted.saturating_sub(accounted), ..row }
@@ -204,7 +204,7 @@ impl Source {
     /// Gives the space before `position` back, and wakes the producer if it sleeps for want of it.
     pub(crate) fn release(&mut self, position: u64) {
         self.consumer.release(position);
-        let awaits_space = &self.consumer.counters().space.awaits_space;
+        let awaits_space = &self.consumer.ring().space.awaits_space;
         // Acquire and release: see there.
         if awaits_space.swap(0, AcqRel) != 0 {
             sys::futex::wake(awaits_space);
@@ -213,7 +213,7 @@ impl Source {
 
     /// Whether the producer found no space since the last call.
     pub(crate) fn take_starved(&self) -> bool {
-        let starved = &self.consumer.counters().space.starved;
+        let starved = &self.consumer.ring().space.starved;
         // Relaxed: a hint; missing it once costs a turn.
         starved.load(Relaxed) && starved.swap(false, Relaxed)
     }

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -72,11 +73,20 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words that read as zero in a forked child, whatever the parent stored.
-#[derive(Debug)]
+/// Two words that read as zero in a forked child, whatever the parent stored. A clone is the same two words.
+///
+/// 2. `words` is the beginning of `page`, which lives as long as any clone.
+#[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
-    page: Mapping,
+    /// At hand, so that reading a word is one step.
+    words: NonNull<[AtomicU32; 2]>,
+    _page: Arc<Mapping>,
 }
+
+// SAFETY: (2) the address of atomics that every thread may use.
+unsafe impl Send for WipedOnFork {}
+// SAFETY: likewise.
+unsafe impl Sync for WipedOnFork {}
 
 impl WipedOnFork {
     /// Both words zero.
@@ -88,14 +98,14 @@ impl WipedOnFork {
         let page = Mapping::reserved(PAGE_BYTES_MIN)?;
         // SAFETY: (1); the advice applies to pages that nobody uses yet. The kernel rounds the length up to its page.
         unsafe { madvise(page.base.as_ptr().cast(), PAGE_BYTES_MIN, Advice::LinuxWipeOnFork) }?;
-        Ok(WipedOnFork { page })
+        Ok(WipedOnFork { words: page.base.cast(), _page: Arc::new(page) })
     }
 
     /// The words.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU32; 2] {
-        // SAFETY: (1): in bounds, page-aligned, initialised with zeros, and accessed as these atomics only.
-        unsafe { self.page.base.cast().as_ref() }
+        // SAFETY: (1, 2): in bounds, page-aligned, initialised with zeros, and accessed as these atomics only.
+        unsafe { self.words.as_ref() }
     }
 }
 

@@ -8,6 +8,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::sync::AtomicU32;
 
@@ -55,10 +56,11 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words. On Linux they read as zero in a forked child; here the child inherits what the parent stored.
-#[derive(Debug)]
+/// Two words. On Linux they read as zero in a forked child; here the child inherits what the parent stored. A clone is
+/// the same two words.
+#[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
-    words: Box<[AtomicU32; 2]>,
+    words: Arc<[AtomicU32; 2]>,
 }
 
 impl WipedOnFork {
@@ -68,7 +70,7 @@ impl WipedOnFork {
     ///
     /// None here.
     pub(crate) fn new() -> io::Result<WipedOnFork> {
-        Ok(WipedOnFork { words: Box::new([AtomicU32::new(0), AtomicU32::new(0)]) })
+        Ok(WipedOnFork { words: Arc::new([AtomicU32::new(0), AtomicU32::new(0)]) })
     }
 
     /// The words.
