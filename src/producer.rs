@@ -111,10 +111,9 @@ impl Producer {
         if let Some(end) = &self.end
             && let Some(room) = end.room_at_hand(message)
             && let Some(_entered) = threshold.enter_at_once(room.in_append(), level as u8)
+            && room.fill(tag(Kind::Message, level, 0), end.next_sequence(), Clock::counter())
         {
-            if room.fill(tag(Kind::Message, level, 0), end.next_sequence(), Clock::counter()) {
-                return Outcome::Written;
-            }
+            return Outcome::Written;
         }
         self.append_the_long_way(level, message)
     }

@@ -1,12 +1,16 @@
 //! What a test needs to put a device or a clock of its own making under a log: a device that fails, stalls, or records
-//! what it is given; a clock that stands still.
+//! what it is given; a clock that stands still. And a ring by itself, for its bench.
 //!
 //! Unstable: with the feature `testing` only, and free to change in any release.
+
+mod bare_ring;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Result;
 use crate::logger::{self, Logger};
+
+pub use bare_ring::{BareConsumer, BareProducer, bare_ring};
 
 pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;

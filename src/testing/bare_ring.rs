@@ -1,0 +1,81 @@
+//! The two ends of a ring without an engine around them, for the ring's bench.
+
+use std::io;
+
+use crate::clock::Clock;
+use crate::gate::Gate;
+use crate::ring::{ConsumerEnd, Head, ProducerEnd, RingOptions, ring};
+
+/// A ring of `capacity_bytes`.
+///
+/// # Errors
+/// A capacity that cannot be, or no memory.
+pub fn bare_ring(capacity_bytes: usize, overwrite: bool) -> io::Result<(BareProducer, BareConsumer)> {
+    let (producer, consumer) = ring(RingOptions { capacity_bytes, overwrite, start: 0 })?;
+    Ok((BareProducer { end: producer, gate: Gate::new(3)?, clock: Clock::detect() }, BareConsumer { end: consumer }))
+}
+
+/// The producing end.
+#[derive(Debug)]
+pub struct BareProducer {
+    end: ProducerEnd,
+    gate: Gate,
+    clock: Clock,
+}
+
+impl BareProducer {
+    /// Reads the clock, as an append does.
+    #[inline(always)]
+    pub fn ticks(&self) -> u64 {
+        self.clock.ticks()
+    }
+
+    /// Claims, copies and commits, with a stamp given; whether there was room.
+    #[inline(always)]
+    pub fn append(&self, ticks: u64, payload: &[u8]) -> bool {
+        let sequence = self.end.next_sequence();
+        match self.end.room_at_hand(payload) {
+            Some(room) => room.fill(1, sequence, ticks),
+            None => self.append_the_long_way(sequence, ticks, payload),
+        }
+    }
+
+    #[inline(never)]
+    fn append_the_long_way(&self, sequence: u64, ticks: u64, payload: &[u8]) -> bool {
+        let head = Head { length: payload.len() as u32, tag: 1, sequence, ticks };
+        let appended = self.end.append(head, payload).is_ok();
+        if appended {
+            self.end.take_sequence(sequence);
+        }
+        appended
+    }
+
+    /// The whole path: gate, clock, append.
+    #[inline(always)]
+    pub fn log(&self, level: u8, payload: &[u8]) -> bool {
+        let in_append = &self.end.ring().account.in_append;
+        let Some(_entered) = self.gate.threshold().enter_at_once(in_append, level) else { return false };
+        self.append(self.clock.ticks(), payload)
+    }
+}
+
+/// The consuming end.
+#[derive(Debug)]
+pub struct BareConsumer {
+    end: ConsumerEnd,
+}
+
+impl BareConsumer {
+    /// Hands what is there to `sink`, gives the space back, and returns how many records there were. `OVERWRITES` is what
+    /// the ring was made with.
+    #[inline]
+    pub fn drain<const OVERWRITES: bool>(&mut self, mut sink: impl FnMut(&[u8])) -> usize {
+        self.end.observe();
+        let records = self.end.consume_from::<OVERWRITES>(usize::MAX, |_, payload| {
+            sink(payload);
+            true
+        });
+        self.end.release(self.end.cursor());
+        records
+    }
+}
