@@ -34,7 +34,7 @@ pub(crate) fn pin_to(cpu: usize) -> bool {
 }
 
 /// The CPU that runs the calling thread now.
-pub(crate) fn current_cpu() -> Option<usize> {
+fn current_cpu() -> Option<usize> {
     Some(sched_getcpu())
 }
 

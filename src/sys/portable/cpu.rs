@@ -26,11 +26,6 @@ pub(crate) fn pin_to(_cpu: usize) -> bool {
     false
 }
 
-/// The CPU that runs the calling thread: unknown here.
-pub(crate) fn current_cpu() -> Option<usize> {
-    None
-}
-
 /// A number for the calling thread, unique within the process.
 pub(crate) fn thread_id() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);

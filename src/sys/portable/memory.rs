@@ -81,6 +81,7 @@ impl WipedOnFork {
 }
 
 /// No hint here.
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn fetch_for_write<const AHEAD: usize>(_address: *const u8) {}
 

@@ -1,7 +1,7 @@
 //! The clocks of the standard library. No counter here.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic clock, as there is no counter that could be trusted.
 #[inline]

@@ -1,0 +1,21 @@
+#!/usr/bin/env -S bash -u -e -o pipefail
+# The test suite on the rungs that the device ladder steps down to: without io_uring, which a seccomp filter forbids, and
+# without direct I/O, on a file system in memory. (`cargo test` by itself runs on the first rung that works.)
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+[ $# -eq 0 ] || usage '
+Runs cargo test --all-features without io_uring, then without direct I/O. Exit status: that of the first that fails.'
+
+need cargo cargo
+need perl perl
+enter_package
+triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+
+say "without io_uring"
+env "CARGO_TARGET_${triple}_RUNNER=$PWD/scripts/without_io_uring" cargo test --locked --all-features
+
+say "without direct I/O, in /dev/shm"
+make_scratch /dev/shm
+DIOLOG_TEST_ROOT=$scratch cargo test --locked --all-features
