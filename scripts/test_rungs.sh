@@ -18,4 +18,6 @@ env "CARGO_TARGET_${triple}_RUNNER=$PWD/scripts/without_io_uring" cargo test --l
 
 say "without direct I/O, in /dev/shm"
 make_scratch /dev/shm
+# Some tests become another user.
+chmod 711 "$scratch"
 DIOLOG_TEST_ROOT=$scratch cargo test --locked --all-features
