@@ -25,7 +25,7 @@ const SLOT_WORDS: usize = SLOT_BYTES / 8;
 const SLOTS: u64 = 1 << 14;
 
 /// Bytes of a write.
-const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
 
 /// Alignment of memory, offset and length of a write.
 const GRID_BYTES: usize = 4096;

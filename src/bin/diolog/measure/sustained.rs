@@ -4,6 +4,9 @@
 //! everything is on the disk. Both write into space that has been written before: the bare ring into a file of its own, the
 //! log into a segment prepared wholly before the clock starts, of which less than half is used (at half, the next one
 //! would be prepared, on the same disk). The rows take turns, round by round; a ratio is the median of the rounds' ratios.
+//!
+//! The log that is compared writes blocks as large as the bare ring's writes, and its rings hold the four that may be on
+//! their way: its records stay in the ring until they are durable. A row of a log as it is by default stands beside it.
 
 use std::fmt;
 use std::hint::black_box;
@@ -14,7 +17,7 @@ use std::time::{Duration, Instant};
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RungReport, measuring};
 
 use super::Failure;
-use super::bare_ring::{BareRing, MESSAGE_BYTES, SLOT_BYTES, drain_into, written_file};
+use super::bare_ring::{BareRing, MESSAGE_BYTES, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
 use super::place::Scratch;
 use super::rounds::{median, spread};
 use super::usage::cpu_time;
@@ -28,6 +31,10 @@ const CPU_CEILING: f64 = 1.3;
 
 /// What a record takes in a segment, its share of the block's and shard's headers included, at most.
 const RECORD_BYTES: u64 = 16 + MESSAGE_BYTES as u64 + 8;
+
+/// What the log that is compared is opened with, besides the defaults.
+const RING_BYTES: usize = 4 << 20;
+const BLOCK_BYTES: usize = WRITE_BYTES;
 
 /// Records that are written and read back before anything is timed.
 const CHECKED_RECORDS: u64 = 100_000;
@@ -58,12 +65,13 @@ struct Sample {
     bytes: u64,
 }
 
-/// Both rows with one number of producers, round by round.
-#[derive(Clone, Debug)]
-struct Pair {
+/// The rows with one number of producers, round by round.
+#[derive(Clone, Debug, Default)]
+struct Group {
     producers: u64,
     bare: Vec<Sample>,
     log: Vec<Sample>,
+    default_log: Vec<Sample>,
 }
 
 /// What was measured.
@@ -71,7 +79,7 @@ struct Pair {
 pub(crate) struct Report {
     effort: Effort,
     rung: RungReport,
-    pairs: Vec<Pair>,
+    groups: Vec<Group>,
 }
 
 /// Measures in a directory of its own within `scratch`.
@@ -81,27 +89,31 @@ pub(crate) struct Report {
 pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     check(scratch)?;
     let file = written_file(&scratch.path("bare"), effort.records * SLOT_BYTES as u64)?;
-    let mut pairs: Vec<_> =
-        PRODUCERS.iter().map(|&producers| Pair { producers, bare: Vec::new(), log: Vec::new() }).collect();
+    let mut groups = PRODUCERS.map(|producers| Group { producers, ..Group::default() });
     let mut rung = None;
     let mut rounds = 0;
     let begin = Instant::now();
     while rounds == 0 || (rounds < effort.rounds && begin.elapsed() < effort.limit) {
         rounds += 1;
-        for pair in &mut pairs {
-            // Each row comes first every other time: what one leaves behind, the other would pay for.
-            for turn in 0..2 {
-                if (rounds + turn) % 2 == 1 {
-                    pair.bare.push(bare(&file, pair.producers, effort.records)?);
-                } else {
-                    let (sample, report) = log(scratch.path("log"), pair.producers, effort.records)?;
-                    pair.log.push(sample);
-                    rung = Some(report);
+        for group in &mut groups {
+            let Group { producers, .. } = *group;
+            // Each row comes first in its turn: what one leaves behind, the next would pay for.
+            for turn in 0..3 {
+                let by_default = config(scratch.path("log"));
+                match (rounds + turn) % 3 {
+                    0 => group.bare.push(bare(&file, producers, effort.records)?),
+                    1 => {
+                        let config = by_default.ring_bytes(RING_BYTES).block_bytes(BLOCK_BYTES);
+                        let (sample, report) = log(scratch.path("log"), config, producers, effort.records)?;
+                        group.log.push(sample);
+                        rung = Some(report);
+                    }
+                    _ => group.default_log.push(log(scratch.path("log"), by_default, producers, effort.records)?.0),
                 }
             }
         }
     }
-    Ok(Report { effort: Effort { rounds, ..effort }, rung: rung.ok_or("no rounds")?, pairs })
+    Ok(Report { effort: Effort { rounds, ..effort }, rung: rung.ok_or("no rounds")?, groups: groups.into() })
 }
 
 fn config(path: PathBuf) -> Config {
@@ -183,10 +195,10 @@ fn bare(file: &std::fs::File, producers: u64, records: u64) -> Result<Sample, Fa
     })
 }
 
-/// `records` records through a log at `path`, which is removed afterwards.
-fn log(path: PathBuf, producers: u64, records: u64) -> Result<(Sample, RungReport), Failure> {
+/// `records` records through a log at `path`, opened with `config` and a segment they fit, which is removed afterwards.
+fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(Sample, RungReport), Failure> {
     let prepared_bytes = (2 * records * RECORD_BYTES).next_multiple_of(1 << 20) + (16 << 20);
-    let config = config(path.clone()).segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
+    let config = config.segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
     let logger = measuring::open_prepared(config)?;
     let ready = Barrier::new(producers as usize + 1);
     let text = [b'x'; MESSAGE_BYTES];
@@ -226,7 +238,7 @@ fn log(path: PathBuf, producers: u64, records: u64) -> Result<(Sample, RungRepor
     Ok((Sample { elapsed, cpu, bytes: stats.durable_bytes }, stats.rung))
 }
 
-impl Pair {
+impl Group {
     /// The median of the rounds' ratios of the log to the bare ring.
     fn ratio(&self, value: impl Fn(&Sample) -> f64) -> f64 {
         let ratios: Vec<_> = self.log.iter().zip(&self.bare).map(|(log, bare)| value(log) / value(bare)).collect();
@@ -249,7 +261,7 @@ impl Pair {
 impl Report {
     /// Whether rate and CPU time keep to the floor.
     pub(crate) fn passes(&self) -> bool {
-        self.pairs.iter().all(Pair::passes)
+        self.groups.iter().all(Group::passes)
     }
 
     fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, producers: u64, samples: &[Sample]) -> fmt::Result {
@@ -259,7 +271,7 @@ impl Report {
         };
         writeln!(
             f,
-            "{:<26}{:>9.1}{:>9.0}{:>10.1}{:>9.1}",
+            "{:<28}{:>9.1}{:>9.0}{:>10.1}{:>9.1}",
             format!("{name}, {producers} producer{}", if producers == 1 { "" } else { "s" }),
             of(|sample, records| records / sample.elapsed.as_secs_f64() / 1e6),
             of(|sample, _| sample.bytes as f64 / sample.elapsed.as_secs_f64() / 1e6),
@@ -274,25 +286,29 @@ impl fmt::Display for Report {
         let Effort { records, rounds, .. } = self.effort;
         writeln!(
             f,
-            "{records} records of {MESSAGE_BYTES} bytes until durable, medians of {rounds} rounds; {}\n",
-            self.rung
+            "{records} records of {MESSAGE_BYTES} bytes until durable, medians of {rounds} rounds; {}\n\
+             log: rings of {} MiB, blocks of {} MiB, as large as the bare ring's writes\n",
+            self.rung,
+            RING_BYTES >> 20,
+            BLOCK_BYTES >> 20
         )?;
-        writeln!(f, "{:<26}{:>9}{:>9}{:>10}{:>9}", "", "M rec/s", "MB/s", "bytes/rec", "ns CPU")?;
-        for pair in &self.pairs {
-            self.row(f, "bare ring", pair.producers, &pair.bare)?;
-            self.row(f, "log", pair.producers, &pair.log)?;
-            let verdict = if pair.passes() { "PASS" } else { "FAIL" };
+        writeln!(f, "{:<28}{:>9}{:>9}{:>10}{:>9}", "", "M rec/s", "MB/s", "bytes/rec", "ns CPU")?;
+        for group in &self.groups {
+            self.row(f, "bare ring", group.producers, &group.bare)?;
+            self.row(f, "log", group.producers, &group.log)?;
+            let verdict = if group.passes() { "PASS" } else { "FAIL" };
             writeln!(
                 f,
-                "{:<26}{:>9.2}{:>9}{:>10}{:>9.2}  {verdict}",
+                "{:<28}{:>9.2}{:>9}{:>10}{:>9.2}  {verdict}",
                 "ratio",
-                pair.rate_ratio(),
+                group.rate_ratio(),
                 "",
                 "",
-                pair.cpu_ratio()
+                group.cpu_ratio()
             )?;
-            let noise: Vec<_> = pair.bare.iter().map(|sample| sample.elapsed.as_secs_f64()).collect();
-            writeln!(f, "{:<26}{:>8.0}%", "noise of bare ring", spread(&noise) * 100.0)?;
+            let noise: Vec<_> = group.bare.iter().map(|sample| sample.elapsed.as_secs_f64()).collect();
+            writeln!(f, "{:<28}{:>8.0}%", "noise of bare ring", spread(&noise) * 100.0)?;
+            self.row(f, "log by default", group.producers, &group.default_log)?;
         }
         write!(
             f,
