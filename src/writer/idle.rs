@@ -7,15 +7,17 @@ use crossbeam_utils::Backoff;
 /// The first sleep. Shorter ones cost more in timers than they save in latency.
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 
-/// The longest sleep: what a record may wait before it is seen. A wake-up costs 5 to 15 µs (the dearer figure in a
-/// virtual machine), a thousand of them a second about 1 % of a core.
-const SLEEP_MAX: Duration = Duration::from_millis(1);
+/// The longest sleep. A wake-up costs 5 to 50 µs of a core (the dearer figure in a virtual machine), 125 of them a second
+/// less than 1 %.
+const SLEEP_MAX: Duration = Duration::from_millis(8);
 
-/// The longest sleep once there was nothing for about a second: a quarter of that cost.
-const DEEP_SLEEP: Duration = Duration::from_millis(4);
+/// Up to this a sleep is as long as the quiet time before it; a longer one is only a part of that: 2 ms after a quarter of
+/// a second, 8 ms after a whole one.
+const SHORT_SLEEP_MAX: Duration = Duration::from_millis(1);
+const QUIET_PART: u32 = 128;
 
-/// Sleeps of [`SLEEP_MAX`] before the first of [`DEEP_SLEEP`].
-const SLEEPS_BEFORE_DEEP: u32 = 1000;
+/// The part of the flush interval that a record may wait until it is seen.
+const INTERVAL_PART: u32 = 4;
 
 /// Looks after a few records, with 1, 2, 4 and 8 pauses before them: about a microsecond. A flush may follow them.
 const LOOKS_AFTER_FEW: u32 = 4;
@@ -25,22 +27,23 @@ pub(crate) struct Idle {
     backoff: Backoff,
     /// Looks left before the first sleep, if there was little work.
     looks_left: Option<u32>,
-    sleep: Duration,
-    /// Sleeps since work was found.
-    sleeps: u32,
+    /// Sleeps together since work was found.
+    quiet: Duration,
+    sleep_max: Duration,
 }
 
 impl Idle {
-    pub(crate) fn new() -> Idle {
-        Idle { backoff: Backoff::new(), looks_left: None, sleep: SLEEP_MIN, sleeps: 0 }
+    /// For a writer whose records may wait in memory for `flush_interval`.
+    pub(crate) fn new(flush_interval: Duration) -> Idle {
+        let sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, SLEEP_MAX);
+        Idle { backoff: Backoff::new(), looks_left: None, quiet: Duration::ZERO, sleep_max }
     }
 
     /// Work was found, and more of it will come any moment.
     pub(crate) fn reset(&mut self) {
         self.backoff.reset();
         self.looks_left = None;
-        self.sleep = SLEEP_MIN;
-        self.sleeps = 0;
+        self.quiet = Duration::ZERO;
     }
 
     /// A few records were found. Looking for the next ones at once would take them one by one, and each look takes a
@@ -65,9 +68,48 @@ impl Idle {
                 return None;
             }
         }
-        let sleep = self.sleep;
-        self.sleeps = self.sleeps.saturating_add(1);
-        self.sleep = if self.sleeps < SLEEPS_BEFORE_DEEP { (sleep * 2).min(SLEEP_MAX) } else { DEEP_SLEEP };
+        let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).clamp(SLEEP_MIN, self.sleep_max);
+        self.quiet = self.quiet.saturating_add(sleep);
         Some(sleep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sleeps of a writer that finds nothing, until it has slept for `time`.
+    fn sleeps_within(idle: &mut Idle, time: Duration) -> Vec<Duration> {
+        let mut slept = Duration::ZERO;
+        let mut sleeps = Vec::new();
+        while slept < time {
+            if let Some(sleep) = idle.snooze() {
+                slept += sleep;
+                sleeps.push(sleep);
+            }
+        }
+        sleeps
+    }
+
+    #[test]
+    fn sleeps_grow_to_milliseconds_and_begin_anew_when_there_is_work() {
+        let mut idle = Idle::new(Duration::from_millis(100));
+        let second = sleeps_within(&mut idle, Duration::from_secs(1));
+        assert!(second.is_sorted() && second[0] == SLEEP_MIN, "{second:?}");
+        assert!(second.len() < 500, "{} wake-ups in the first second", second.len());
+        let next = sleeps_within(&mut idle, Duration::from_secs(1));
+        assert!(next.len() < 150, "{} wake-ups in the next one", next.len());
+        idle.reset();
+        assert!(idle.snooze().is_none(), "after work it looks again at once");
+        idle.reset_after_few();
+        assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN]);
+    }
+
+    #[test]
+    fn no_sleep_keeps_a_record_for_much_of_its_interval() {
+        for interval in [Duration::from_millis(1), Duration::from_millis(10), Duration::from_secs(3600)] {
+            let sleeps = sleeps_within(&mut Idle::new(interval), Duration::from_secs(2));
+            assert!(sleeps.iter().all(|&sleep| sleep <= (interval / 4).min(SLEEP_MAX)), "{interval:?}");
+        }
     }
 }

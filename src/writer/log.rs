@@ -146,6 +146,11 @@ impl LogWriter {
         }
     }
 
+    /// The longest that a record may wait in memory.
+    pub(crate) fn flush_interval(&self) -> Duration {
+        self.shared.settings.flush_interval
+    }
+
     /// Whether the device is at work.
     pub(crate) fn is_writing(&self) -> bool {
         self.pipeline.is_writing()

@@ -168,7 +168,8 @@ fn make_device(shared: &Shared, affinity: Affinity) -> Result<(Box<dyn Device>, 
 
 /// Serves `logs` until the last has ended.
 fn serve(mut logs: Vec<LogWriter>) {
-    let mut idle = Idle::new();
+    let intervals = logs.iter().map(LogWriter::flush_interval);
+    let mut idle = Idle::new(intervals.min().unwrap_or_default());
     while !logs.is_empty() {
         let (mut worked, mut took_few) = (false, false);
         let mut at = 0;
