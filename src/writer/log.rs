@@ -231,7 +231,7 @@ impl LogWriter {
         }
         // Read after the ring was observed, so that what it gives is not in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
-        self.took_much |= source.consumer.unread_bytes() >= source.consumer.capacity() / MUCH_OF_A_RING;
+        let is_much = source.consumer.unread_bytes() >= source.consumer.capacity() / MUCH_OF_A_RING;
         loop {
             if self.filling.is_none() && !self.begin_block(now_ns) {
                 return None;
@@ -249,6 +249,7 @@ impl LogWriter {
             );
             let ring_bytes = source.consumer.capacity() as u64;
             self.close_early |= source.open_bytes() >= ring_bytes / 4;
+            self.took_much |= is_much;
             match drained {
                 Drained::BlockFull => self.close_block(now_ns),
                 Drained::Turn | Drained::Empty => return Some(true),
