@@ -81,7 +81,7 @@ arrived=$(wc -l <"$scratch/delays")
 printf '%-44s %10d\n' 'lines read while they were written' "$arrived"
 ((arrived == LINES_WRITTEN)) || status=$BELOW
 latest=$(sort -n "$scratch/delays" | tail -n 1)
-printf '%-44s %7d ms  (median %d, at most %d)\n' 'the latest could be read after' "$latest" \
+printf '%-44s %7d ms  (median %.0f, at most %d)\n' 'the latest could be read after' "$latest" \
     "$(median <"$scratch/delays")" $((FLUSH_INTERVAL_MS + SOON_MS))
 ((latest <= FLUSH_INTERVAL_MS + SOON_MS)) || status=$BELOW
 printf '%-44s %6d KiB  (at most %d)\n' 'the log measures' $((held / 1024)) $((LOG_BYTES_MAX / 1024))
