@@ -59,12 +59,12 @@ fn check(path: &std::path::Path, lines: usize) {
 fn of_eight_producers_over_several_segments() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger = open(support::config(&path).segment_bytes(2 << 20));
+    let logger = open(support::config(&path).segment_bytes(16 << 20));
     let producer = || logger.producer().expect("a ring");
-    log_from_threads(20_000, producer, |producer: &Producer, line| producer.log(Level::Info, line));
+    log_from_threads(130_000, producer, |producer: &Producer, line| producer.log(Level::Info, line));
     logger.close().expect("a clean end");
     assert!(logger.stats().segments > 5);
-    check(&path, 20_000);
+    check(&path, 130_000);
 }
 
 #[test]
