@@ -30,7 +30,7 @@ pub enum Error {
         holder: String,
     },
     /// The operating system refused something.
-    #[error("cannot {operation} {}{}: {source}", path.display(), At(*offset))]
+    #[error("cannot {operation} {}{}: {source}{}", path.display(), At(*offset), remedy(source))]
     Io {
         /// What was tried.
         operation: &'static str,
@@ -101,6 +101,16 @@ impl Error {
     }
 }
 
+/// What to do where the kind of error says it.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ": give this user the right to it, or choose another place",
+        io::ErrorKind::ReadOnlyFilesystem => ": the file system is mounted read-only, choose another place",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room, or choose another place",
+        _ => "",
+    }
+}
+
 /// " at offset N", or nothing.
 struct At(Option<u64>);
 
@@ -118,7 +128,10 @@ mod tests {
     fn messages_name_the_operation_the_path_the_offset_and_the_reason() {
         let source = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = Error::Io { operation: "read", path: "a/b.dlog".into(), offset: Some(4096), source };
-        assert_eq!(error.to_string(), "cannot read a/b.dlog at offset 4096: permission denied");
+        assert_eq!(
+            error.to_string(),
+            "cannot read a/b.dlog at offset 4096: permission denied: give this user the right to it, or choose another place"
+        );
         assert!(error.io_error().is_some());
         let error = Error::io("create", Path::new("a"), io::Error::from(io::ErrorKind::NotFound));
         assert_eq!(error.to_string(), "cannot create a: entity not found");

@@ -159,9 +159,11 @@ impl Logger {
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
     ///
-    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return.
-    pub fn on_state_change(&self, callback: impl Fn(State) + Send + 'static) {
-        *lock(&self.shared().on_state_change) = Some(Box::new(callback));
+    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. Waiting
+    /// for the log there, by a flush or by `close`, would wait for itself. A `Logger` that the callback holds keeps the log
+    /// open until it is closed.
+    pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
+        *lock(&self.shared().on_state_change) = Some(Arc::new(callback));
     }
 
     /// Waits until everything accepted before this call is durable.

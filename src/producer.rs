@@ -16,9 +16,10 @@ use crate::shared::Shared;
 use crate::stats::State;
 use crate::sys;
 
-/// The longest that a producer waits for space without looking at what else may end its wait: close, and a device that has
-/// failed. Space itself is told to it.
-const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(1);
+/// How long a producer waits for space without looking at what else may end its wait: close, and a device that has
+/// failed. Space itself is told to it. The longer it has waited, the less often it looks: a disk may be full for hours.
+const BLOCKED_SLEEP_MIN: Duration = Duration::from_millis(1);
+const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(32);
 
 /// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes the
 /// disk a hundred and more, so that spinning longer would seldom save the sleep.
@@ -157,6 +158,7 @@ impl Producer {
         let awaits_space = &end.ring().space.awaits_space;
         self.shared.wake_writer();
         let mut look = 0_u32;
+        let mut sleep = BLOCKED_SLEEP_MIN;
         loop {
             if !self.is_open() {
                 // No sequence number was taken yet, so a refusal leaves no hole.
@@ -178,8 +180,8 @@ impl Producer {
             if look < BLOCKED_SPINS {
                 (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
             } else {
-                let sleep = left.map_or(BLOCKED_SLEEP_MAX, |left| left.min(BLOCKED_SLEEP_MAX));
-                sys::futex::wait_while(awaits_space, 1, sleep);
+                sys::futex::wait_while(awaits_space, 1, left.map_or(sleep, |left| left.min(sleep)));
+                sleep = (sleep * 2).min(BLOCKED_SLEEP_MAX);
             }
             look = look.saturating_add(1);
         }

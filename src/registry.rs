@@ -78,6 +78,11 @@ impl Registry {
         let (producer, consumer) = match spare {
             Some(at) => inner.spare.swap_remove(at),
             None => {
+                // Spare rings of other sizes make room; those that are used stay.
+                while inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
+                    let Some((_, consumer)) = inner.spare.pop() else { break };
+                    inner.ring_bytes -= consumer.capacity();
+                }
                 if inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
                     return Err(Error::RingMemory {
                         ring_bytes: capacity_bytes,

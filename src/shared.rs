@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
 }
 
 /// Called with each new state of the log's device, on the writer thread.
-pub(crate) type StateCallback = Box<dyn Fn(State) + Send>;
+pub(crate) type StateCallback = Arc<dyn Fn(State) + Send + Sync>;
 
 impl Shared {
     /// Publishes the device's state, and tells whoever wants to know when it has changed.
@@ -46,7 +46,9 @@ impl Shared {
         if before == state as u8 {
             return;
         }
-        if let Some(callback) = &*lock(&self.on_state_change) {
+        // Not under the lock: the callback may set another one.
+        let callback = lock(&self.on_state_change).clone();
+        if let Some(callback) = callback {
             // A panic of the caller's code must not take the writer down.
             let _ = catch_unwind(AssertUnwindSafe(|| callback(state)));
         }

@@ -46,6 +46,21 @@ fn a_file() {
 }
 
 #[test]
+fn a_log_whose_last_number_leaves_none_for_the_next() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    std::fs::create_dir(&path).expect("writable");
+    let last = path.join(format!("{}.dlog", u64::MAX));
+    std::fs::write(&last, "of somebody else").expect("writable");
+    std::fs::write(path.join("lock"), "").expect("writable");
+    let error = refusal(directory.path(), &path);
+    assert!(error.to_string().contains(&*last.to_string_lossy()), "the file is named: {error}");
+    assert!(error.to_string().contains("move it away"), "{error}");
+    std::fs::remove_file(&last).expect("ours");
+    Logger::open(support::config(&path)).expect("now there are numbers").close().expect("a clean end");
+}
+
+#[test]
 fn a_missing_parent() {
     let directory = support::directory();
     let error = refusal(directory.path(), &directory.path().join("missing").join("log"));
@@ -106,6 +121,7 @@ fn denied(root: &Path, name: &str) {
     let error = Logger::open(support::config(&path)).expect_err("no permission");
     assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
     assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::PermissionDenied), "{error}");
+    assert!(error.to_string().contains("give this user the right to it"), "{error}");
 }
 
 #[cfg(target_os = "linux")]
@@ -165,6 +181,7 @@ fn a_read_only_file_system_which_can_still_be_read() {
         for name in ["new", "log"] {
             let error = refusal(&root, &root.join(name));
             assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EROFS), "{error}");
+            assert!(error.to_string().contains("mounted read-only, choose another place"), "{error}");
         }
         assert_eq!(diolog::Reader::open(root.join("log")).expect("a log").count(), 1);
         assert_eq!(diolog::verify(root.join("log")).expect("a log").verdict, diolog::Verdict::Clean);

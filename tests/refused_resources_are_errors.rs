@@ -169,3 +169,25 @@ fn locked_memory() {
     assert_eq!(Reader::open(&path).expect("a log").count(), 100);
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
+
+#[test]
+fn rings_of_ended_threads_make_room_for_those_of_another_size() {
+    let directory = support::directory();
+    let config = support::config(directory.path().join("log"));
+    let config = config.ring_bytes(1 << 20).thread_ring_bytes(64 << 10).rings_bytes_max(1 << 20);
+    let logger = Logger::open(config).expect("a log");
+    for _ in 0..4 {
+        let logger = logger.clone();
+        std::thread::spawn(move || assert_eq!(logger.log(Level::Info, "short-lived"), Outcome::Written))
+            .join()
+            .expect("no panic");
+    }
+    while logger.stats().producers_ended < 4 {
+        logger.flush().expect("durable");
+    }
+    assert!(logger.stats().ring_bytes >= 64 << 10, "a spare ring is kept");
+    let producer = logger.producer().expect("the spare ones make room");
+    assert_eq!(producer.log(Level::Info, "in a ring of the full size"), Outcome::Written);
+    assert_eq!(logger.stats().ring_bytes, 1 << 20);
+    logger.close().expect("a clean end");
+}

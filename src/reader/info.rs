@@ -99,7 +99,18 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
 fn look_at(files: &LogFiles, file: (u64, &Path, Depth), in_use: bool, info: &mut LogInfo) -> Result<()> {
     let (number, path, depth) = file;
     match files.inspect(number, path, depth)? {
-        Inspected::Segment(segment) => info.segments.push(look(files, &segment, in_use)?),
+        Inspected::Segment(segment) => {
+            if segment.header.is_none() {
+                let what = "its header is damaged, so that its run is not known from it: verify says more".into();
+                info.findings.push(Finding {
+                    severity: Severity::Unconfirmed,
+                    path: path.to_owned(),
+                    offset: None,
+                    what,
+                });
+            }
+            info.segments.push(look(files, &segment, in_use)?);
+        }
         Inspected::Prepared => info.prepared_files.push(path.to_owned()),
         Inspected::Newer(what) | Inspected::Unreadable(what) => {
             let path = path.to_owned();

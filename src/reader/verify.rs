@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 use super::block::{Loaded, Messages};
+use super::files::not_a_log;
 use super::ledger::Ledger;
 use super::report::{Report, Severity, Verdict};
 use super::run::Place;
@@ -59,6 +60,10 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
         }
     }
     let report = walk.ledger.report;
+    // In a directory such a file is one made ready; by itself it witnesses nothing, and nothing is not clean.
+    if report.runs.is_empty() && report.findings.is_empty() && path.is_file() {
+        return Err(not_a_log(path, "holds no block: it was made ready and never used, or has been emptied".into()));
+    }
     Ok(Verification { verdict: report.verdict(), report })
 }
 

@@ -14,6 +14,9 @@ use super::prepare::SPARE_FILE;
 /// The file in a log's directory that its writer holds locked.
 const LOCK_FILE: &str = "lock";
 
+/// The highest number of a segment behind which a run may begin: no run gets through the numbers that are left.
+const LAST_INDEX_MAX: u64 = u64::MAX / 2;
+
 /// A log's directory and the lock on it. Dropping it gives the lock back.
 pub(crate) struct Directory {
     path: PathBuf,
@@ -95,6 +98,12 @@ impl Directory {
         }
         segments.sort_unstable();
         self.last_index = segments.last().copied().unwrap_or(0);
+        if self.last_index > LAST_INDEX_MAX {
+            return Err(Error::NotALog {
+                path: self.path.join(segment_name(self.last_index)),
+                what: "has a number so high that it leaves none for the next segments: move it away".into(),
+            });
+        }
         self.newest = self.identify(&segments);
         Ok(())
     }

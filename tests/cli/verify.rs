@@ -77,3 +77,39 @@ fn info_tells_the_segments_the_runs_and_the_way_to_the_disk() {
     let text = stdout(&output);
     assert!(text.contains("orders") && text.contains("00000001.dlog"), "{text}");
 }
+
+#[test]
+fn names_in_a_log_cannot_drive_the_terminal() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    assert_eq!(status(&run(["write", "--service", "evil\n\x1b[31mclean", log], b"one\n")), 0);
+    for command in ["verify", "info"] {
+        let text = stdout(&run([command, log], b""));
+        assert!(text.contains("evil\\n\\x1b[31mclean"), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+    }
+}
+
+#[test]
+fn a_file_of_zeros_is_not_called_clean() {
+    let place = Place::with_log(b"one\n");
+    let segment = place.log().join("00000001.dlog");
+    let bytes = fs::metadata(&segment).expect("a segment").len();
+    fs::write(&segment, vec![0; bytes as usize]).expect("ours");
+    let output = run(["verify", segment.to_str().expect("UTF-8")], b"");
+    assert_eq!(status(&output), 3, "{}", stdout(&output));
+    assert!(stderr(&output).contains("holds no block"), "{}", stderr(&output));
+}
+
+#[test]
+fn info_says_that_a_header_is_damaged() {
+    let place = Place::with_log(b"one\n");
+    let segment = place.log().join("00000001.dlog");
+    let mut bytes = fs::read(&segment).expect("a segment");
+    bytes[..4096].fill(0xa5);
+    fs::write(&segment, bytes).expect("ours");
+    let output = run(["info", place.log().to_str().expect("UTF-8")], b"");
+    assert_eq!(status(&output), 1, "{}", stdout(&output));
+    assert!(stdout(&output).contains("its header is damaged"), "{}", stdout(&output));
+}

@@ -6,7 +6,6 @@ mod load;
 use std::fmt::Display;
 use std::fs;
 use std::path::Path;
-use std::process;
 use std::time::Duration;
 
 use crate::args::{Bench, Measure};
@@ -66,10 +65,10 @@ fn in_scratch<R>(
     let scratch = Scratch::new(directory)
         .map_err(|error| unusable(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
     let files = scratch.path("");
-    signals::on_stop(move || {
+    let clean_up = move || {
         let _ = fs::remove_dir_all(files);
-        process::exit(130);
-    })
-    .map_err(|error| unusable(error.into()))?;
+        signals::exit();
+    };
+    signals::on_stop(clean_up, signals::exit).map_err(|error| unusable(error.into()))?;
     measure(&scratch).map_err(unusable)
 }

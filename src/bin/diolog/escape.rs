@@ -29,6 +29,13 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// [`text`] of a name or the like, as a string.
+pub(crate) fn name(name: &str) -> String {
+    let mut out = Vec::new();
+    text(name.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Appends `message` to `out` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
 ///
 /// All that [`text`] escapes is escaped, though JSON would allow some of it: people look at JSON on terminals too.

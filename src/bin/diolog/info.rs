@@ -8,6 +8,7 @@ use diolog::{LogInfo, SegmentInfo};
 use serde_json::{Value, json};
 
 use crate::args::{Info, ReportFormat};
+use crate::escape;
 use crate::exit::{Failure, Status};
 use crate::output::{Output, stdout_is_terminal};
 use crate::table::{Side, Table};
@@ -54,7 +55,7 @@ fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
         let _ = writeln!(out, "\n{} made ready", counted(info.prepared_files.len() as u64, "file"));
     }
     for finding in &info.findings {
-        let _ = writeln!(out, "\nfound: {finding}");
+        let _ = writeln!(out, "\nfound: {}", escape::name(&finding.to_string()));
     }
 }
 
@@ -63,7 +64,7 @@ fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut 
     let _ = writeln!(out, "run {number}  {}", first.run);
     let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<8} {value}"));
     if !first.service.is_empty() {
-        line("service", first.service.clone());
+        line("service", escape::name(&first.service));
     }
     if let Some(device) = segments.iter().rev().find_map(|segment| segment.device.clone()) {
         line("device", device);
@@ -90,7 +91,7 @@ fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut 
     ]);
     for segment in segments {
         table.row(vec![
-            segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            escape::name(&segment.path.file_name().unwrap_or_default().to_string_lossy()),
             units::bytes(segment.file_bytes),
             units::bytes(segment.used_bytes),
             count(segment.blocks),

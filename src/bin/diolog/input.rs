@@ -39,8 +39,8 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Starts reading, and listening for signals. A second signal ends the process at once.
-    pub(crate) fn start() -> io::Result<Input> {
+    /// Starts reading, and listening for signals. A second signal calls `give_up`, a third ends the process at once.
+    pub(crate) fn start(give_up: impl FnOnce() + Send + 'static) -> io::Result<Input> {
         let (send, events) = sync_channel(CHUNKS);
         let (spent, recycled) = channel();
         for _ in 0..CHUNKS {
@@ -48,14 +48,15 @@ impl Input {
             let _ = spent.send(vec![0; CHUNK_BYTES]);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        crate::signals::on_stop({
+        let tell = {
             let (send, stop) = (send.clone(), Arc::clone(&stop));
             move || {
                 stop.store(true, Ordering::Relaxed);
                 // Nobody listens any more where the end has come already.
                 let _ = send.send(Event::Stop);
             }
-        })?;
+        };
+        crate::signals::on_stop(tell, give_up)?;
         thread::Builder::new().name("diolog-input".into()).spawn(move || read(&send, &recycled))?;
         Ok(Input { events, spent, stop, stopped: false })
     }

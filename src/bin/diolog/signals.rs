@@ -11,21 +11,31 @@ use signal_hook::iterator::Signals;
 /// Signals that come so soon after the first are the same wish: `timeout` sends two, and so do other parents.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// Calls `stop` at the first signal. One that comes later than [`SAME_WISH`] ends the process at once, since the first
-/// may wait for a disk that hangs.
-pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
+/// Calls `stop` at the first signal. One that comes later than [`SAME_WISH`] calls `give_up`, since the first may wait for
+/// a disk that hangs; and one more ends the process at once.
+pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static, give_up: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let listen = move || {
         let mut signals = signals.forever();
-        if signals.next().is_some() {
-            // In a thread of its own, so that the second signal is heard even if the first cannot be told.
-            let _ = thread::Builder::new().name("diolog-stop".into()).spawn(stop);
+        let mut next = |since: Option<Instant>| signals.any(|_| since.is_none_or(|since| since.elapsed() > SAME_WISH));
+        // In threads of their own, so that the next signal is heard even if an earlier one cannot be obeyed.
+        let apart =
+            |name: &str, obey: Box<dyn FnOnce() + Send>| drop(thread::Builder::new().name(name.into()).spawn(obey));
+        if next(None) {
+            apart("diolog-stop", Box::new(stop));
         }
-        let first = Instant::now();
-        if signals.any(|_| first.elapsed() > SAME_WISH) {
-            process::exit(130);
+        if next(Some(Instant::now())) {
+            apart("diolog-give-up", Box::new(give_up));
+        }
+        if next(Some(Instant::now())) {
+            exit();
         }
     };
     thread::Builder::new().name("diolog-signals".into()).spawn(listen)?;
     Ok(())
+}
+
+/// Ends the process, as one that was interrupted.
+pub(crate) fn exit() {
+    process::exit(130);
 }

@@ -68,11 +68,12 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
 fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
     let stopped = Arc::clone(stopped);
     let waiting = thread::current();
-    signals::on_stop(move || {
+    let stop = move || {
         stopped.store(true, Ordering::Relaxed);
         waiting.unpark();
-    })
-    .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
+    };
+    signals::on_stop(stop, signals::exit)
+        .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }
 
 /// The last lines, in memory that is used again.

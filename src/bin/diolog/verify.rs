@@ -7,6 +7,7 @@ use diolog::{BlockCounts, Finding, ProducerReport, ReadOptions, Report, RunRepor
 use serde_json::{Value, json};
 
 use crate::args::{ReportFormat, Verify};
+use crate::escape;
 use crate::exit::{Failure, Status};
 use crate::output::Output;
 use crate::progress::{Progress, log_bytes};
@@ -48,7 +49,7 @@ fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
         let _ = writeln!(out, "\nfound");
     }
     for finding in &report.findings {
-        let _ = writeln!(out, "  {finding}");
+        let _ = writeln!(out, "  {}", escape::name(&finding.to_string()));
     }
     if report.findings_omitted > 0 {
         let _ = writeln!(out, "  and {} more", count(report.findings_omitted));
@@ -58,7 +59,7 @@ fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
 fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
     let _ = write!(out, "run {number} of {runs}  {}", run.run);
     if !run.service.is_empty() {
-        let _ = write!(out, "  {}", run.service);
+        let _ = write!(out, "  {}", escape::name(&run.service));
     }
     let _ = writeln!(out);
     let segments = match run.segments {
@@ -83,7 +84,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
     for producer in &run.producers {
         table.row(vec![
             producer.id.to_string(),
-            producer.name.clone(),
+            escape::name(&producer.name),
             producer.first_sequence.map_or("-".into(), count),
             producer.last_sequence.map_or("-".into(), count),
             count(producer.records),

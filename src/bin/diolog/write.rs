@@ -51,7 +51,9 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let watch = Watch::start(&logger).map_err(cannot_start)?;
     let producer = logger.producer_named("stdin")?;
     let started = Instant::now();
-    let mut input = Input::start().map_err(cannot_start)?;
+    // A line may wait for a disk that is full, and the disk for somebody who never comes: closing ends both.
+    let closer = logger.clone();
+    let mut input = Input::start(move || drop(closer.close())).map_err(cannot_start)?;
     let kept_max = producer.message_bytes_max();
     let mut writing = Writing { producer, level: arguments.level, kept_max, tally: Tally::default() };
     let mut lines = Lines::new(kept_max);
