@@ -226,3 +226,40 @@ fn a_log_whose_directory_is_deleted_says_so_and_goes_on_when_it_is_back() {
         .collect();
     assert_eq!(messages, [record(2)], "what was in the deleted files is gone; what was not durable is here");
 }
+
+#[test]
+fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_none() {
+    let directory = support::directory();
+    let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
+    let producer = logger.producer().expect("a producer");
+    std::fs::remove_file(directory.path().join("log/00000001.dlog")).expect("there");
+    assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
+    // Refused as long as the next segment is being made.
+    while logger.flush().is_err() {
+        std::thread::yield_now();
+    }
+    logger.close().expect("a clean end");
+    let read: Vec<_> = Reader::open(directory.path().join("log"))
+        .expect("a log")
+        .map(|record| record.expect("readable").message().to_vec())
+        .collect();
+    assert_eq!(read, [record(1)]);
+    assert_eq!(diolog::verify(directory.path().join("log")).expect("a log").verdict, diolog::Verdict::Clean);
+}
+
+#[test]
+fn a_flush_into_a_deleted_file_is_not_called_durable() {
+    let directory = support::directory();
+    let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
+    let producer = logger.producer().expect("a producer");
+    producer.log(Level::Info, record(1));
+    logger.flush().expect("durable");
+    std::fs::remove_file(directory.path().join("log/00000001.dlog")).expect("there");
+    let error = logger.flush().expect_err("what it asks for is gone");
+    assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error}");
+    producer.log(Level::Info, record(2));
+    while logger.flush().is_err() {
+        std::thread::yield_now();
+    }
+    logger.close().expect("a clean end");
+}

@@ -61,10 +61,15 @@ impl Buffered {
                 result => break result,
             }
         };
-        // Any failure counts here, want of room too: the pages may be gone.
-        if let Err(error) = &result {
-            self.failed.insert(file, error);
-        }
-        result
+        // Any failure counts here, want of room too: the pages may be gone, and there is nothing to try again.
+        result.map_err(|error| {
+            let error = if is_want_of_room(&error) {
+                io::Error::other(format!("what was written could not be synced: {error}"))
+            } else {
+                error
+            };
+            self.failed.insert(file, &error);
+            error
+        })
     }
 }

@@ -21,7 +21,7 @@ use super::buffered::Buffered;
 use super::direct::{Direct, SECTOR_BYTES, write_whole};
 use super::threaded::Threaded;
 use super::uring::Uring;
-use super::{BlockWrite, Device, HelperStart};
+use super::{BlockWrite, Device, HelperStart, is_want_of_room};
 
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -215,6 +215,8 @@ fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Ok(Err(format!("the file system ({}) refuses direct writes of {GRID_BYTES} bytes", name())));
         }
+        // A full disk says nothing of how it is written to, and the log will wait for room: the file system's word is taken.
+        Err(error) if is_want_of_room(&error) && sys::file::direct_alignment(&file).is_some() => return Ok(Ok(file)),
         Err(error) => return Err(io_error(error)),
     }
     // One byte off, in memory and in length: no device takes that without a copy.
@@ -245,7 +247,9 @@ fn why_not_uring(file: File) -> Option<String> {
     if device.report().rung != Rung::IoUring {
         return device.report().reasons.first().cloned();
     }
-    completions.pop().and_then(|completion| completion.result.err()).map(|error| explain(&error))
+    let refused = completions.pop().and_then(|completion| completion.result.err());
+    // Want of room comes from the disk, and io_uring has brought it.
+    refused.filter(|error| !is_want_of_room(error)).map(|error| explain(&error))
 }
 
 /// The error, with the likely reason where the kernel does not say.

@@ -61,6 +61,8 @@ pub(super) struct Walk {
     in_use: bool,
     /// How often a gap at the end has been looked at again.
     looks: u32,
+    /// The block that was looked for once more, though another one testified that it had been durable.
+    looked_again_for: Option<u64>,
     /// Whether it was looked at since no logger had the log open.
     last_look: bool,
 }
@@ -81,6 +83,7 @@ impl Walk {
             following: false,
             in_use: false,
             looks: 0,
+            looked_again_for: None,
             last_look: false,
         };
         walk.in_use = walk.files.are_in_use() == Some(true);
@@ -128,6 +131,14 @@ impl Walk {
                         return Ok(step);
                     }
                 }
+                Some(Item::End { .. }) if grows => match self.end_may_still_move() {
+                    Wait::Look(pause) => self.look_again(pause),
+                    Wait::EndOfNow | Wait::Torn => {
+                        self.ledger.settle(None, None);
+                        return Ok(Step::EndOfNow);
+                    }
+                    Wait::No => self.boundary(loaded)?,
+                },
                 Some(_) => self.boundary(loaded)?,
             }
         }
@@ -282,8 +293,7 @@ impl Walk {
             match self.may_still_come(expected, good.as_ref()) {
                 Wait::No => {}
                 Wait::Look(pause) => {
-                    std::thread::sleep(pause);
-                    self.scan.rewind();
+                    self.look_again(pause);
                     return Ok(None);
                 }
                 Wait::Torn => {
@@ -320,16 +330,55 @@ impl Walk {
     fn may_still_come(&mut self, missing: u64, good: Option<&Place>) -> Wait {
         let Some(Item::Block { place, .. }) = self.scan.front() else { return Wait::No };
         let last = self.run.as_ref().map_or(0, |run| run.segments.len());
-        let mut behind = self.scan.behind_front();
         let testified = self.ledger.durable_below() > missing
             || good.is_some_and(|good| testifies(good, missing))
-            || behind.any(|item| matches!(item, Item::Block { place, .. } if testifies(place, missing)));
+            || self
+                .scan
+                .behind_front()
+                .any(|item| matches!(item, Item::Block { place, .. } if testifies(place, missing)));
         if place.segment + 1 < last || testified {
-            return Wait::No;
+            return self.look_once_more(missing);
         }
         if good.is_none() && !self.good_behind_front() {
             return Wait::Torn;
         }
+        self.wait_for_writer()
+    }
+
+    /// Whether blocks may still come behind the last one found in a segment that another one follows: those in flight
+    /// when the writer went on to the next. The first block there tells, once it can be seen.
+    fn end_may_still_move(&mut self) -> Wait {
+        let Some(expected) = self.ledger.expected() else { return Wait::No };
+        let blocks_behind = || {
+            self.scan.behind_front().filter_map(|item| match item {
+                Item::Block { place, .. } => Some(place),
+                _ => None,
+            })
+        };
+        let follows = blocks_behind().next().is_some_and(|place| place.number() <= expected);
+        let is_known =
+            self.ledger.durable_below() > expected || blocks_behind().any(|place| testifies(place, expected));
+        match (follows, is_known) {
+            (true, _) => Wait::No,
+            (false, true) => self.look_once_more(expected),
+            (false, false) => self.wait_for_writer(),
+        }
+    }
+
+    /// What to do about block `missing`, which was durable before one that has been seen: where somebody writes, it may
+    /// have come between the look at its place and the one at the other's.
+    fn look_once_more(&mut self, missing: u64) -> Wait {
+        let is_first = self.looked_again_for.replace(missing) != Some(missing);
+        if is_first && (self.following || self.in_use) { Wait::Look(Duration::ZERO) } else { Wait::No }
+    }
+
+    fn look_again(&mut self, pause: Duration) {
+        std::thread::sleep(pause);
+        self.scan.rewind();
+    }
+
+    /// What to do about blocks that nothing has testified to: as long as somebody writes, they may come.
+    fn wait_for_writer(&mut self) -> Wait {
         let looks = match self.files.are_in_use() {
             // Its last writes may have come between the look at the files and the question.
             Some(false) if !std::mem::replace(&mut self.last_look, true) => return Wait::Look(Duration::ZERO),

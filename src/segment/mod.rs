@@ -120,7 +120,10 @@ enum Leave {
 enum Next {
     /// Not asked for yet.
     Nothing,
-    Asked,
+    /// If it cannot be made, the next try comes after `delay`.
+    Asked {
+        delay: Duration,
+    },
     Ready(Prepared),
     /// It could not be made. Asked for again after a while, and after a longer while the next time.
     Refused {
@@ -150,6 +153,8 @@ pub(crate) struct Segments {
     file_bytes_max: Option<u64>,
     /// What went wrong in preparing, not yet said.
     complaints: Vec<String>,
+    /// The one before, said or not.
+    last_complaint: Option<String>,
 }
 
 impl Segments {
@@ -185,6 +190,7 @@ impl Segments {
             preparer,
             file_bytes_max,
             complaints,
+            last_complaint: None,
         })
     }
 
@@ -280,7 +286,8 @@ impl Segments {
         if due || used >= self.current.bytes / 2 {
             self.see_to_next();
         }
-        if !due || self.is_new() {
+        // One that holds nothing has nothing to leave, unless it has failed: then it never will.
+        if !due || (self.is_new() && self.leave != Leave::AtOnce) {
             return false;
         }
         let prepared = match std::mem::replace(&mut self.next, Next::Nothing) {
@@ -300,9 +307,18 @@ impl Segments {
         }
         match Segment::new(prepared) {
             Ok(next) => {
-                self.previous_id = self.current.id;
+                let was_deleted = self.is_deleted();
+                let was_used = !self.is_new();
                 let left = std::mem::replace(&mut self.current, next);
-                self.left.push_back((sequence, Left { file: left.file, used_bytes: left.used_bytes }));
+                if was_deleted {
+                    self.complain(format!("{} was deleted while in use, with all that was in it", left.path.display()));
+                }
+                if was_used {
+                    self.previous_id = left.id;
+                    self.left.push_back((sequence, Left { file: left.file, used_bytes: left.used_bytes }));
+                } else if !was_deleted {
+                    let _ = std::fs::remove_file(&left.path);
+                }
                 self.unconfirmed.push_back((sequence, self.current.index));
                 self.leave = Leave::No;
                 true
@@ -320,13 +336,15 @@ impl Segments {
             Next::Ready(_) => return,
             Next::Refused { again_at, .. } if Instant::now() < *again_at => return,
             Next::Refused { delay, .. } => *delay,
-            Next::Nothing | Next::Asked => RETRY_DELAYS.0,
+            Next::Asked { delay } => *delay,
+            Next::Nothing => RETRY_DELAYS.0,
         };
-        if matches!(self.next, Next::Asked) {
+        if matches!(self.next, Next::Asked { .. }) {
             match self.preparer.poll() {
                 None => {}
                 Some(Ok(prepared)) => {
                     self.next_index = prepared.index + 1;
+                    self.last_complaint = None;
                     self.complaints.extend(prepared.shortfall.clone());
                     self.next = Next::Ready(prepared);
                 }
@@ -334,18 +352,23 @@ impl Segments {
                     if error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::AlreadyExists) {
                         self.next_index += 1;
                     }
-                    self.complaints.push(error.to_string());
-                    self.next = Next::Refused { again_at: Instant::now() + delay, delay: delay * 2 };
+                    self.complain(error.to_string());
+                    self.next =
+                        Next::Refused { again_at: Instant::now() + delay, delay: (delay * 2).min(RETRY_DELAYS.1) };
                 }
             }
             return;
         }
-        if let Next::Refused { .. } = self.next {
-            // The longer delay is kept for the case that this try fails too.
-            self.next = Next::Asked;
-        }
         self.preparer.ask(self.next_index, self.next_bytes(), self.rules.sizes.min());
-        self.next = Next::Asked;
+        self.next = Next::Asked { delay };
+    }
+
+    /// Notes what went wrong, once where it goes wrong again and again.
+    fn complain(&mut self, complaint: String) {
+        if self.last_complaint.as_ref() != Some(&complaint) {
+            self.last_complaint = Some(complaint.clone());
+            self.complaints.push(complaint);
+        }
     }
 
     /// The next segment's size: twice the present one's, but where that is left early for its age, not more than it has

@@ -303,8 +303,11 @@ impl Workshop {
                 return Err(Error::io("prepare", &path, source));
             }
             fs::rename(&spare, &path).map_err(|source| Error::io("name", &path, source))?;
-            sys::file::sync_directory(&self.directory)
-                .map_err(|source| Error::io("sync the directory", &self.directory, source))?;
+            if let Err(source) = sys::file::sync_directory(&self.directory) {
+                // A name that a power cut may take away is none.
+                let _ = fs::remove_file(&path);
+                return Err(Error::io("sync the directory", &self.directory, source));
+            }
             Ok(Prepared { file: Arc::new(file), path, index, bytes, shortfall })
         });
         if made.is_err() {
@@ -334,7 +337,10 @@ impl Workshop {
         if let Err(error) = self.write_zeros(&file, size) {
             shortfall = Some(format!("cannot write zeros to a segment in advance: {error}"));
         }
-        file.sync_all().map_err(|source| Error::io("sync", spare, source))?;
+        if let Err(error) = file.sync_all() {
+            // The zeros are lost, or not all of them: blocks are written durably all the same.
+            shortfall = Some(format!("cannot sync a segment made ready: {error}"));
+        }
         drop(file);
         let file = sys::file::open_prepared(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
         Ok((file, size, shortfall))

@@ -277,6 +277,9 @@ impl LogWriter {
         while self.pipeline.prepare_next() {
             if !self.pipeline.segments.is_new() {
                 self.pipeline.submit_next();
+            } else if self.pipeline.check_segment(&self.shared) {
+                // Deleted before its first block: nothing is written to where nobody finds it.
+                break;
             } else if let Err(error) = self.submit_segment_header(now_ns) {
                 self.pipeline.header_failed(&error, &self.shared);
             }

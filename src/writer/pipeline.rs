@@ -356,12 +356,14 @@ impl Pipeline {
         }
     }
 
-    /// Looks whether the present segment still has its name; if not, it has failed.
-    pub(crate) fn check_segment(&mut self, shared: &Shared) {
-        if self.health.is_good() && self.segments.is_deleted() {
+    /// Looks whether the present segment still has its name; if not, it has failed. Whether it was found to.
+    pub(crate) fn check_segment(&mut self, shared: &Shared) -> bool {
+        let is_gone = self.health.is_good() && self.segments.is_deleted();
+        if is_gone {
             let error = std::io::Error::new(std::io::ErrorKind::NotFound, "the file was deleted while in use");
             self.health.write_failed(&error, self.segments.path(), shared);
         }
+        is_gone
     }
 
     /// Notes that no memory was to be had for a segment's header.

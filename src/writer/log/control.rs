@@ -12,6 +12,7 @@ use crate::format::{
     BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader, Status,
     StatusCode, WallAnchor, record_bytes,
 };
+use crate::sync::lock;
 use crate::writer::pipeline::HEADER_BUFFER;
 
 /// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
@@ -78,6 +79,13 @@ impl LogWriter {
         };
         let mut records = vec![(Kind::Segment, Vec::new()), (Kind::WallAnchor, self.wall_anchor().as_bytes().to_vec())];
         header.encode(&mut records[0].1);
+        if self.pipeline.segments.previous_id() != 0 {
+            // Each file says how it is written: the run's first one may not be there any more.
+            let mut payload = Vec::new();
+            let rung: String = lock(&self.shared.rung).to_string().chars().take(NOTE_CHARS_MAX).collect();
+            Status::encode(StatusCode::Device, &rung, &mut payload);
+            records.push((Kind::Status, payload));
+        }
         for row in self.baseline() {
             let mut payload = Vec::new();
             row.encode(&mut payload);

@@ -83,10 +83,15 @@ impl LogWriter {
 
     /// Answers the callers whose records are durable, or will not be.
     pub(super) fn answer_flushes(&mut self) {
-        let (durable, fault) = (self.pipeline.durable_sequence(), self.pipeline.fault());
+        let durable = self.pipeline.durable_sequence();
+        let is_durable = |stage: &FlushStage| matches!(stage, FlushStage::Writing(sequence) if *sequence <= durable);
+        // What is durable in a file that somebody has deleted is gone: nobody is told that it is safe.
+        let is_gone =
+            self.flushes.iter().any(|flush| is_durable(&flush.stage)) && self.pipeline.check_segment(&self.shared);
+        let fault = self.pipeline.fault();
         self.flushes.retain(|flush| {
             let answer = match (&flush.stage, fault) {
-                (FlushStage::Writing(sequence), _) if *sequence <= durable => Ok(()),
+                (stage, _) if is_durable(stage) && !is_gone => Ok(()),
                 (_, Some(fault)) => Err(fault.clone()),
                 _ => return true,
             };
