@@ -273,9 +273,11 @@ impl Handle {
         shared.registry.close();
         // From here on each append either was under way, and the writer waits for it, or returns `Closed`.
         shared.gate.close();
-        shared.closing.request(deadline);
+        let deadline = shared.closing.request(deadline);
         shared.wake_writer();
-        let Some(summary) = shared.closing.wait(limit.saturating_add(WRITER_GRACE)) else {
+        // Not longer than the first call has waited: dropping the log after it must not take as long again.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(summary) = shared.closing.wait(left.saturating_add(WRITER_GRACE)) else {
             let (attempted, lost) = shared.registry.totals();
             let durable = shared.counters.durable_records.load(Ordering::Relaxed);
             return incomplete(CloseSummary {

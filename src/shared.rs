@@ -111,9 +111,9 @@ struct ClosingState {
 }
 
 impl Closing {
-    /// Asks the writer to end by `deadline`. The first caller's deadline stands.
-    pub(crate) fn request(&self, deadline: Instant) {
-        lock(&self.inner).deadline.get_or_insert(deadline);
+    /// Asks the writer to end by `deadline`. The first caller's deadline stands, and is returned.
+    pub(crate) fn request(&self, deadline: Instant) -> Instant {
+        *lock(&self.inner).deadline.get_or_insert(deadline)
     }
 
     /// The deadline, once a close is asked for.
