@@ -131,14 +131,6 @@ impl Walk {
                         return Ok(step);
                     }
                 }
-                Some(Item::End { .. }) if grows => match self.end_may_still_move() {
-                    Wait::Look(pause) => self.look_again(pause),
-                    Wait::EndOfNow | Wait::Torn => {
-                        self.ledger.settle(None, None);
-                        return Ok(Step::EndOfNow);
-                    }
-                    Wait::No => self.boundary(loaded)?,
-                },
                 Some(_) => self.boundary(loaded)?,
             }
         }
@@ -165,15 +157,19 @@ impl Walk {
         let mut refused = None;
         let mut barren = BTreeMap::new();
         self.ledger.report.prepared_files = 0;
-        for (number, path) in listed {
+        let mut looked_at = Vec::new();
+        // The newest first: where one has been put to use, those before it have been too, and are seen to.
+        for (number, path) in listed.into_iter().rev() {
             // The newest file of a log in use is being made ready, or has just been begun.
             let is_fresh = (self.following || self.in_use) && Some(number) == newest;
             let depth = if is_fresh { Depth::FirstBlock } else { Depth::Whole };
-            let inspected = match self.files.inspect(number, &path, depth) {
+            match self.files.inspect(number, &path, depth) {
                 // Removed by retention since it was listed.
-                Err(error) if is_not_found(&error) && number > 0 => continue,
-                inspected => inspected?,
-            };
+                Err(error) if is_not_found(&error) && number > 0 => {}
+                inspected => looked_at.push((number, path, inspected?)),
+            }
+        }
+        for (number, path, inspected) in looked_at.into_iter().rev() {
             match inspected {
                 Inspected::Segment(segment) => segments.push(segment),
                 Inspected::Prepared => {
@@ -345,28 +341,8 @@ impl Walk {
         self.wait_for_writer()
     }
 
-    /// Whether blocks may still come behind the last one found in a segment that another one follows: those in flight
-    /// when the writer went on to the next. The first block there tells, once it can be seen.
-    fn end_may_still_move(&mut self) -> Wait {
-        let Some(expected) = self.ledger.expected() else { return Wait::No };
-        let blocks_behind = || {
-            self.scan.behind_front().filter_map(|item| match item {
-                Item::Block { place, .. } => Some(place),
-                _ => None,
-            })
-        };
-        let follows = blocks_behind().next().is_some_and(|place| place.number() <= expected);
-        let is_known =
-            self.ledger.durable_below() > expected || blocks_behind().any(|place| testifies(place, expected));
-        match (follows, is_known) {
-            (true, _) => Wait::No,
-            (false, true) => self.look_once_more(expected),
-            (false, false) => self.wait_for_writer(),
-        }
-    }
-
-    /// What to do about block `missing`, which was durable before one that has been seen: where somebody writes, it may
-    /// have come between the look at its place and the one at the other's.
+    /// What to do about block `missing`, which was durable before one that has been seen: where somebody writes, it
+    /// may have come between the look at its place and the one at the other's.
     fn look_once_more(&mut self, missing: u64) -> Wait {
         let is_first = self.looked_again_for.replace(missing) != Some(missing);
         if is_first && (self.following || self.in_use) { Wait::Look(Duration::ZERO) } else { Wait::No }
