@@ -249,6 +249,10 @@ impl Workshop {
                 let _ = self.notes.send(note);
             }
         }
+        if !tidy {
+            // What was interrupted for a file that nobody waits for any more.
+            self.tidy();
+        }
     }
 
     /// The next thing to do. Where removing was interrupted (not `tidy`), that goes on when nothing else is to be done;
@@ -278,7 +282,7 @@ impl Workshop {
         signals.retain_asked.swap(false, Ordering::AcqRel);
         let newest = signals.newest.load(Ordering::Relaxed);
         let waits = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let interrupted = || waits(&signals.make_waits) || waits(&signals.abandoned);
+        let interrupted = || (waits(&signals.make_waits) && !waits(&signals.ending)) || waits(&signals.abandoned);
         archive.retire(newest, 0, |removed| interrupted() || (waits(&signals.ending) && removed >= REMOVED_AT_END_MAX))
             && archive.sweep(|| interrupted() || waits(&signals.ending))
     }
