@@ -101,6 +101,12 @@ impl Error {
     }
 }
 
+/// Whether the operating system refused for want of room: on the disk, in a quota, or below the process's file size limit.
+pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// What to do where the kind of error says it.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {

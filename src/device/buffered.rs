@@ -6,10 +6,12 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use crate::error::is_want_of_room;
+
 use super::direct::write_whole;
 use super::failed::{FailedFiles, copy_error};
 use super::threaded::Operation;
-use super::{BlockWrite, Completion, is_want_of_room};
+use super::{BlockWrite, Completion};
 
 /// Writes blocks through the page cache.
 #[derive(Default)]

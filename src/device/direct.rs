@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 
+use crate::error::is_want_of_room;
 use crate::sys;
 
 use super::failed::FailedFiles;
 use super::threaded::Operation;
-use super::{BlockWrite, Completion, is_want_of_room};
+use super::{BlockWrite, Completion};
 
 /// Direct I/O takes whole sectors: where it has stopped short, it goes on from the last of these. A disk with larger
 /// sectors stops at multiples of its own.

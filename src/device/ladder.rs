@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::buffer::AlignedBuffer;
+use crate::error::is_want_of_room;
 use crate::format::GRID_BYTES;
 use crate::sys;
 use crate::{Error, Result};
@@ -21,7 +22,7 @@ use super::buffered::Buffered;
 use super::direct::{Direct, SECTOR_BYTES, write_whole};
 use super::threaded::Threaded;
 use super::uring::Uring;
-use super::{BlockWrite, Device, HelperStart, is_want_of_room};
+use super::{BlockWrite, Device, HelperStart};
 
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -126,11 +126,5 @@ impl fmt::Debug for dyn Device {
 /// What a helper thread does first: it inherits the writer's CPU, and must leave it.
 type HelperStart = Arc<dyn Fn() + Send + Sync>;
 
-/// Whether a write refused with this error has left everything as it was, so that it can be tried again.
-fn is_want_of_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
 #[cfg(test)]
 pub(crate) mod tests;

@@ -18,13 +18,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buffer::AlignedBuffer;
+use crate::error::is_want_of_room;
 use crate::sys::uring::{Ring, Write};
 
 use super::direct::{Direct, SECTOR_BYTES, refusal, resume_at};
 use super::failed::{FailedFiles, copy_error};
 use super::file_table::FileTable;
 use super::threaded::Threaded;
-use super::{BlockWrite, Completion, Device, HelperStart, Rung, RungReport, is_want_of_room};
+use super::{BlockWrite, Completion, Device, HelperStart, Rung, RungReport};
 
 /// How often in a row one block's write may end in EINTR or EAGAIN before that is its error.
 const RETRIES_MAX: u8 = 100;

@@ -289,7 +289,8 @@ impl Walk {
             match self.may_still_come(expected, good.as_ref()) {
                 Wait::No => {}
                 Wait::Look(pause) => {
-                    self.look_again(pause);
+                    std::thread::sleep(pause);
+                    self.scan.rewind();
                     return Ok(None);
                 }
                 Wait::Torn => {
@@ -338,23 +339,6 @@ impl Walk {
         if good.is_none() && !self.good_behind_front() {
             return Wait::Torn;
         }
-        self.wait_for_writer()
-    }
-
-    /// What to do about block `missing`, which was durable before one that has been seen: where somebody writes, it
-    /// may have come between the look at its place and the one at the other's.
-    fn look_once_more(&mut self, missing: u64) -> Wait {
-        let is_first = self.looked_again_for.replace(missing) != Some(missing);
-        if is_first && (self.following || self.in_use) { Wait::Look(Duration::ZERO) } else { Wait::No }
-    }
-
-    fn look_again(&mut self, pause: Duration) {
-        std::thread::sleep(pause);
-        self.scan.rewind();
-    }
-
-    /// What to do about blocks that nothing has testified to: as long as somebody writes, they may come.
-    fn wait_for_writer(&mut self) -> Wait {
         let looks = match self.files.are_in_use() {
             // Its last writes may have come between the look at the files and the question.
             Some(false) if !std::mem::replace(&mut self.last_look, true) => return Wait::Look(Duration::ZERO),
@@ -365,6 +349,13 @@ impl Walk {
         };
         self.looks += 1;
         if self.looks > looks { Wait::No } else { Wait::Look(Duration::from_millis(1)) }
+    }
+
+    /// What to do about block `missing`, which was durable before one that has been seen: where somebody writes, it
+    /// may have come between the look at its place and the one at the other's.
+    fn look_once_more(&mut self, missing: u64) -> Wait {
+        let is_first = self.looked_again_for.replace(missing) != Some(missing);
+        if is_first && (self.following || self.in_use) { Wait::Look(Duration::ZERO) } else { Wait::No }
     }
 
     fn good_behind_front(&self) -> bool {

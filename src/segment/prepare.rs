@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::buffer::AlignedBuffer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_want_of_room};
 use crate::format::GRID_BYTES;
 use crate::sys;
 
@@ -374,9 +374,4 @@ impl Workshop {
         }
         Ok(())
     }
-}
-
-fn is_want_of_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

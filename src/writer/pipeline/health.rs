@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::error::is_want_of_room;
 use crate::flush::FlushFault;
 use crate::format::StatusCode;
 use crate::shared::Shared;
@@ -94,7 +95,8 @@ impl Health {
             self.notes.push((StatusCode::Error, format!("cannot write {}: {error}", path.display())));
         }
         self.fault.get_or_insert_with(|| FlushFault::io(path, error));
-        let full = is_want_of_room(error);
+        // Not a file size limit: at the same place there will never be room.
+        let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
         self.trouble = match self.trouble {
             // Blocks that failed cannot be held for a place that failed.
             Trouble::Failed { again_at } => Trouble::Failed { again_at },
@@ -125,10 +127,4 @@ impl Health {
         shared.set_state(State::Ok);
         self.notes.push((StatusCode::Resumed, "blocks are written again; those refused were kept".to_owned()));
     }
-}
-
-/// Whether a write refused with this error has left everything as it was, so that it can be tried again.
-fn is_want_of_room(error: &io::Error) -> bool {
-    // Not FileTooLarge: at the same place there will never be room.
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
