@@ -108,23 +108,30 @@ impl LogFiles {
             let path = self.root.clone();
             return Ok(if self.settled.contains(&path) { Vec::new() } else { vec![(0, path)] });
         }
+        let mut numbered = self.numbered()?;
+        // A file that is begun while a directory is read may be passed over, and one begun after it seen.
+        if numbered.windows(2).any(|pair| pair[1].0 != pair[0].0.wrapping_add(1)) {
+            numbered = self.numbered()?;
+        }
+        numbered.retain(|(_, path)| !self.settled.contains(path));
+        Ok(numbered)
+    }
+
+    /// All numbered files of the directory, by number.
+    fn numbered(&self) -> Result<Vec<(u64, PathBuf)>> {
         let failed = |source| Error::io("list", &self.root, source);
-        let (mut files, mut entries, mut numbered) = (Vec::new(), 0_u64, 0_u64);
+        let (mut files, mut entries) = (Vec::new(), 0_u64);
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             entries += 1;
-            let Some(number) = segment_number(&entry.file_name()) else { continue };
             // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
-            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                continue;
-            }
-            numbered += 1;
-            let path = entry.path();
-            if !self.settled.contains(&path) {
-                files.push((number, path));
+            if let Some(number) = segment_number(&entry.file_name())
+                && entry.file_type().is_ok_and(|kind| kind.is_file())
+            {
+                files.push((number, entry.path()));
             }
         }
-        if numbered == 0 {
+        if files.is_empty() {
             let what = if entries == 0 { "is empty" } else { "holds no .dlog file" };
             return Err(not_a_log(&self.root, what.into()));
         }

@@ -43,6 +43,8 @@ struct Account {
     testimony: Testimony<Spot>,
     /// The number of the next block, once known.
     expected: Option<u64>,
+    /// Of a block below this that is missing, a later one can prove that it is lost.
+    proved_below: u64,
     /// How often blocks went missing.
     gaps: u64,
     /// Whether every producer that no baseline names starts from nothing.
@@ -111,6 +113,11 @@ impl Ledger {
     /// The number that the next block of the run should have.
     pub(super) fn expected(&self) -> Option<u64> {
         self.account.expected
+    }
+
+    /// From now on, a missing block with this number or a higher one may have come after its place was looked at.
+    pub(super) fn prove_below(&mut self, number: u64) {
+        self.account.proved_below = number;
     }
 
     /// All blocks of the run below this number were durable.
@@ -231,11 +238,14 @@ impl Ledger {
         self.account.expected = Some(number.saturating_add(1));
         self.account.counts.good += 1;
         self.report.bytes += u64::from(place.header.capacity.get());
-        let mut lost = Vec::new();
-        self.account.testimony.hear(number, place.header.in_flight.get(), |missing| lost.push(missing));
-        for missing in lost {
-            self.account.counts.lost = self.account.counts.lost.saturating_add(missing.blocks());
-            self.tell(Fate::Lost, &missing);
+        let mut proved = Vec::new();
+        let in_flight = place.header.in_flight.get();
+        self.account.testimony.hear(number, in_flight, |fate, missing| proved.push((fate, missing)));
+        for (fate, missing) in proved {
+            let counts = &mut self.account.counts;
+            let count = if fate == Fate::Lost { &mut counts.lost } else { &mut counts.holes };
+            *count = count.saturating_add(missing.blocks());
+            self.tell(fate, &missing);
         }
         if place.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.account.ended_at = Some(number);
@@ -279,7 +289,7 @@ impl Ledger {
         for (fate, missing) in account.testimony.rest() {
             match fate {
                 Fate::Torn => counts.torn = counts.torn.saturating_add(missing.blocks()),
-                Fate::Hole | Fate::Lost => counts.holes = counts.holes.saturating_add(missing.blocks()),
+                Fate::Hole | Fate::Late | Fate::Lost => counts.holes = counts.holes.saturating_add(missing.blocks()),
             }
             told.push((fate, missing.clone()));
         }
@@ -399,11 +409,16 @@ impl Ledger {
     fn miss(&mut self, numbers: Range<u64>, spot: Spot) {
         self.account.expected = Some(numbers.end);
         self.account.gaps += 1;
-        if numbers.start < numbers.end
-            && let Some((fate, missing)) = self.account.testimony.miss(numbers, spot)
-        {
-            self.account.counts.holes += missing.blocks();
-            self.tell(fate, &missing);
+        let late = self.account.proved_below.clamp(numbers.start, numbers.end);
+        for (numbers, may_have_come) in [(numbers.start..late, false), (late..numbers.end, true)] {
+            if numbers.is_empty() {
+                continue;
+            }
+            let missing = Missing { numbers, place: spot.clone(), may_have_come };
+            if let Some((fate, missing)) = self.account.testimony.miss(missing) {
+                self.account.counts.holes += missing.blocks();
+                self.tell(fate, &missing);
+            }
         }
     }
 
@@ -413,6 +428,9 @@ impl Ledger {
             if end - start == 1 { format!("block {start} is") } else { format!("blocks {start} to {} are", end - 1) };
         let (severity, what) = match fate {
             Fate::Lost => (Severity::Lost, "lost: a later block testifies that it was durable"),
+            Fate::Late => {
+                (Severity::Unconfirmed, "missing: it was in flight when it was looked for, and durable later")
+            }
             Fate::Hole => (Severity::Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
             Fate::Torn => (Severity::Unconfirmed, "torn, at the end of a run that was not closed"),
         };

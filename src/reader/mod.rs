@@ -62,7 +62,7 @@ impl ReadOptions {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
-        let walk = Walk::open(path.as_ref(), self.durable, Reader::MEMORY_BYTES_MAX as u64, true)?;
+        let walk = Walk::open(path.as_ref(), self.durable, true)?;
         Ok(Reader { walk, merge: Merge::default(), limit_ns: Some(0), phase: Phase::Reading })
     }
 

@@ -72,6 +72,8 @@ impl Item {
 #[derive(Debug)]
 struct Open {
     segment: usize,
+    /// The number of its first block.
+    first_number: u64,
     file: Arc<SegmentFile>,
     cursor: Cursor,
     peeked: Option<Found>,
@@ -195,14 +197,8 @@ impl RunScan {
 
     fn plan_one(&mut self, files: &LogFiles, run: &Run, tail: Tail) -> Result<bool> {
         loop {
-            if let Some(open) = self.open.iter_mut().find(|open| !open.start_planned) {
-                open.start_planned = true;
-                let item = Item::Start { segment: open.segment, file: Arc::clone(&open.file) };
-                self.push(item);
-                return Ok(true);
-            }
             for open in &mut self.open {
-                if open.peeked.is_some() || open.done {
+                if !open.start_planned || open.peeked.is_some() || open.done {
                     continue;
                 }
                 let horizon = match tail {
@@ -222,9 +218,18 @@ impl RunScan {
                 }
             }
             let smallest = self.open.iter().filter_map(Open::number).min();
-            if let Some(segment) = run.segments.get(self.next)
+            let is_due = |first_number| smallest.is_none_or(|number| number >= first_number);
+            // It was opened before, and the plan forgotten since.
+            if let Some(open) = self.open.iter_mut().find(|open| !open.start_planned) {
+                if is_due(open.first_number) {
+                    open.start_planned = true;
+                    let item = Item::Start { segment: open.segment, file: Arc::clone(&open.file) };
+                    self.push(item);
+                    return Ok(true);
+                }
+            } else if let Some(segment) = run.segments.get(self.next)
                 && self.open.len() < OPEN_MAX
-                && smallest.is_none_or(|number| number >= segment.first_number)
+                && is_due(segment.first_number)
             {
                 self.next += 1;
                 let read_ahead = !matches!(tail, Tail::Growing { horizon } if horizon < u64::MAX);
@@ -267,6 +272,7 @@ impl Open {
     fn new(segment: usize, info: &Segment, file: Arc<SegmentFile>, read_ahead: bool) -> Open {
         Open {
             segment,
+            first_number: info.first_number,
             file,
             cursor: Cursor::new(Some(info.segment_id), info.first_offset).reading_ahead(read_ahead),
             peeked: None,

@@ -2,7 +2,8 @@
 //!
 //! A good block `s` with `in_flight` `f` says that all blocks below `s - f` were durable when it was submitted. So a
 //! missing block below that is lost; one above it was never acknowledged and is a hole, or, behind the last good
-//! block, torn. Numbers arrive in increasing order.
+//! block, torn. In a log that is being written, a block that is missing when its place is looked at may come before the
+//! one that testifies of it is read: that one proves nothing. Numbers arrive in increasing order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,6 +18,8 @@ const OPEN_MAX: usize = IN_FLIGHT_UNKNOWN as usize;
 pub(super) struct Missing<P> {
     pub(super) numbers: Range<u64>,
     pub(super) place: P,
+    /// Whether it may have come since.
+    pub(super) may_have_come: bool,
 }
 
 impl<P> Missing<P> {
@@ -29,6 +32,8 @@ impl<P> Missing<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Lost,
+    /// Durable by now, and perhaps there: it was in flight when its place was looked at.
+    Late,
     Hole,
     Torn,
 }
@@ -58,17 +63,17 @@ impl<P: Clone> Testimony<P> {
         self.last_good
     }
 
-    /// Notes that `numbers` are missing. Returns a stretch that gave way, with its fate, where too many are open.
-    pub(super) fn miss(&mut self, numbers: Range<u64>, place: P) -> Option<(Fate, Missing<P>)> {
-        self.open.push_back(Missing { numbers, place });
+    /// Notes that some numbers are missing. Returns a stretch that gave way, with its fate, where too many are open.
+    pub(super) fn miss(&mut self, missing: Missing<P>) -> Option<(Fate, Missing<P>)> {
+        self.open.push_back(missing);
         if self.open.len() <= OPEN_MAX {
             return None;
         }
         self.open.pop_front().map(|missing| (Fate::Hole, missing))
     }
 
-    /// Hears a good block, and says which stretches it proves lost.
-    pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut lost: impl FnMut(Missing<P>)) {
+    /// Hears a good block, and says what became of the stretches of which it testifies.
+    pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut tell: impl FnMut(Fate, Missing<P>)) {
         self.last_good = Some(number);
         if in_flight == IN_FLIGHT_UNKNOWN {
             return;
@@ -79,12 +84,12 @@ impl<P: Clone> Testimony<P> {
                 break;
             }
             let end = missing.numbers.end.min(self.durable_below);
-            let proved = Missing { numbers: missing.numbers.start..end, place: missing.place.clone() };
+            let proved = Missing { numbers: missing.numbers.start..end, ..missing.clone() };
             missing.numbers.start = end;
             if missing.numbers.is_empty() {
                 self.open.pop_front();
             }
-            lost(proved);
+            tell(if proved.may_have_come { Fate::Late } else { Fate::Lost }, proved);
         }
     }
 
@@ -104,15 +109,22 @@ mod tests {
     /// The numbers proved lost, each by itself.
     fn hear(testimony: &mut Testimony<()>, number: u64, in_flight: u16) -> Vec<u64> {
         let mut lost = Vec::new();
-        testimony.hear(number, in_flight, |missing| lost.extend(missing.numbers));
+        testimony.hear(number, in_flight, |fate, missing| {
+            assert_eq!(fate, Fate::Lost);
+            lost.extend(missing.numbers);
+        });
         lost
+    }
+
+    fn missing(numbers: Range<u64>) -> Missing<()> {
+        Missing { numbers, place: (), may_have_come: false }
     }
 
     #[test]
     fn a_missing_block_within_in_flight_is_a_hole_until_a_later_block_testifies() {
         let mut testimony = Testimony::default();
         assert!(hear(&mut testimony, 0, 0).is_empty());
-        assert_eq!(testimony.miss(1..3, ()), None);
+        assert_eq!(testimony.miss(missing(1..3)), None);
         assert_eq!(hear(&mut testimony, 3, 2), []);
         assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
         assert_eq!(hear(&mut testimony, 4, 2), [1], "block 4 knows that block 1 was durable");
@@ -124,14 +136,24 @@ mod tests {
     fn what_is_missing_behind_the_last_good_block_is_torn() {
         let mut testimony = Testimony::default();
         hear(&mut testimony, 0, 0);
-        testimony.miss(1..2, ());
+        testimony.miss(missing(1..2));
         assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Torn]);
+    }
+
+    #[test]
+    fn a_missing_block_that_may_have_come_is_not_proved_lost() {
+        let mut testimony = Testimony::default();
+        testimony.miss(Missing { may_have_come: true, ..missing(1..3) });
+        let mut told = Vec::new();
+        testimony.hear(4, 2, |fate, missing| told.push((fate, missing.numbers)));
+        assert_eq!(told, [(Fate::Late, 1..2)]);
+        assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
     }
 
     #[test]
     fn an_unknown_in_flight_testifies_nothing() {
         let mut testimony = Testimony::default();
-        testimony.miss(0..100, ());
+        testimony.miss(missing(0..100));
         assert!(hear(&mut testimony, 100, IN_FLIGHT_UNKNOWN).is_empty());
         assert_eq!(testimony.durable_below(), 0);
     }
@@ -140,9 +162,9 @@ mod tests {
     fn open_stretches_are_bounded() {
         let mut testimony = Testimony::default();
         for number in 0..OPEN_MAX as u64 {
-            assert_eq!(testimony.miss(2 * number..2 * number + 1, ()), None);
+            assert_eq!(testimony.miss(missing(2 * number..2 * number + 1)), None);
         }
-        let (fate, missing) = testimony.miss(1 << 30..(1 << 30) + 1, ()).expect("one gives way");
-        assert_eq!((fate, missing.numbers), (Fate::Hole, 0..1));
+        let (fate, gave_way) = testimony.miss(missing(1 << 30..(1 << 30) + 1)).expect("one gives way");
+        assert_eq!((fate, gave_way.numbers), (Fate::Hole, 0..1));
     }
 }

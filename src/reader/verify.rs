@@ -39,7 +39,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
 }
 
 pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Report)) -> Result<Verification> {
-    let mut walk = Walk::open(path, durable, 0, false)?;
+    let mut walk = Walk::open(path, durable, false)?;
     let mut block = Loaded::default();
     let mut last_ns = HashMap::new();
     loop {

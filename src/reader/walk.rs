@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
 
+use super::Reader;
 use super::block::{Loaded, Note};
 use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
@@ -26,6 +27,9 @@ use super::segment_file::Chunk;
 const LOOKS_IN_USE: u32 = 1000;
 /// The same where it cannot be told whether the log is in use.
 const LOOKS_UNKNOWN: u32 = 20;
+
+/// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
+const LOOKAHEAD_BYTES: u64 = Reader::MEMORY_BYTES_MAX as u64;
 
 /// What a step of the walk came to.
 #[derive(Debug)]
@@ -52,42 +56,54 @@ pub(super) struct Walk {
     later: VecDeque<Run>,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
-    /// Whether the caller may come back for more.
+    /// Whether the last run is one that may get more blocks: the caller may come back, or somebody may be writing.
     may_grow: bool,
-    /// Whether it did.
+    /// Whether the caller came back.
     following: bool,
-    /// Whether a logger had the log open when it was last looked at: then the rest of its last segment is zeros, which
-    /// are not worth reading, and worth not caching where it will write.
-    in_use: bool,
+    /// Whether a logger had the log open when it was last looked at; `None` where that cannot be told.
+    in_use: Option<bool>,
+    /// All blocks of the run below this number were known to be durable before the plan's places were looked at: such a
+    /// block that is missing is lost. A missing one from there on may have come since.
+    durable_at_look: u64,
     /// How often a gap at the end has been looked at again.
     looks: u32,
-    /// The block that was looked for once more, though another one testified that it had been durable.
-    looked_again_for: Option<u64>,
     /// Whether it was looked at since no logger had the log open.
     last_look: bool,
 }
 
 impl Walk {
     /// Opens the log at `path`: looks at the first block of every file.
-    pub(super) fn open(path: &Path, sync: bool, lookahead: u64, may_grow: bool) -> Result<Walk> {
+    ///
+    /// With `may_return` the caller may come back for more, which it then gets by [`resume`](Self::resume).
+    pub(super) fn open(path: &Path, sync: bool, may_return: bool) -> Result<Walk> {
+        let files = LogFiles::open(path, sync)?;
+        let mut in_use = files.are_in_use();
         let mut walk = Walk {
-            files: LogFiles::open(path, sync)?,
+            files,
             ledger: Ledger::default(),
             run: None,
             context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
             scan: RunScan::default(),
             chunk: Chunk::default(),
             later: VecDeque::new(),
-            lookahead,
-            may_grow,
+            lookahead: 0,
+            may_grow: may_return,
             following: false,
-            in_use: false,
+            in_use,
+            durable_at_look: 0,
             looks: 0,
-            looked_again_for: None,
             last_look: false,
         };
-        walk.in_use = walk.files.are_in_use() == Some(true);
         walk.discover()?;
+        // A logger that came in between has files among those that were found; one that went is done with them.
+        if in_use == Some(false) {
+            in_use = walk.files.are_in_use();
+        }
+        walk.in_use = in_use;
+        walk.may_grow |= in_use != Some(false);
+        if walk.may_grow {
+            walk.lookahead = LOOKAHEAD_BYTES;
+        }
         Ok(walk)
     }
 
@@ -108,11 +124,14 @@ impl Walk {
             let grows = self.may_grow && self.later.is_empty();
             let tail = match grows {
                 false => Tail::Ended,
-                true if self.following || self.in_use => {
+                // The rest of its last segment is zeros, which are not worth reading, and worth not caching where a
+                // logger will write.
+                true if self.following || self.in_use == Some(true) => {
                     Tail::Growing { horizon: run.segments.last().map_or(u64::MAX, Segment::horizon_in_use) }
                 }
                 true => Tail::Growing { horizon: u64::MAX },
             };
+            self.ledger.prove_below(if self.may_come_late() { self.durable_at_look } else { u64::MAX });
             self.scan.fill(&self.files, run, self.lookahead, tail)?;
             match self.scan.front() {
                 None if grows => {
@@ -131,7 +150,12 @@ impl Walk {
                         return Ok(step);
                     }
                 }
-                Some(_) => self.boundary(loaded)?,
+                Some(Item::Start { .. }) => self.start_segment(loaded)?,
+                Some(Item::End { .. }) => {
+                    if let Some(step) = self.end_segment() {
+                        return Ok(step);
+                    }
+                }
             }
         }
     }
@@ -140,12 +164,12 @@ impl Walk {
     pub(super) fn resume(&mut self) -> Result<()> {
         self.following = true;
         self.last_look = false;
-        self.in_use = self.files.are_in_use() == Some(true);
+        self.in_use = self.files.are_in_use();
         self.ledger.unsettle();
         if self.files.syncs() {
             self.scan.sync()?;
         }
-        self.scan.rewind();
+        self.look_again();
         self.discover()
     }
 
@@ -161,7 +185,7 @@ impl Walk {
         // The newest first: where one has been put to use, those before it have been too, and are seen to.
         for (number, path) in listed.into_iter().rev() {
             // The newest file of a log in use is being made ready, or has just been begun.
-            let is_fresh = (self.following || self.in_use) && Some(number) == newest;
+            let is_fresh = (self.following || self.in_use == Some(true)) && Some(number) == newest;
             let depth = if is_fresh { Depth::FirstBlock } else { Depth::Whole };
             match self.files.inspect(number, &path, depth) {
                 // Removed by retention since it was listed.
@@ -216,6 +240,7 @@ impl Walk {
         self.ledger.start_run(&run);
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
         self.scan = RunScan::default();
+        self.durable_at_look = 0;
         self.run = Some(run);
         true
     }
@@ -237,28 +262,50 @@ impl Walk {
         }
     }
 
-    /// Takes the beginning or the end of a segment off the plan.
-    fn boundary(&mut self, loaded: &mut Loaded) -> Result<()> {
-        match self.scan.take() {
-            Some(Item::Start { segment, file }) => {
-                self.account_for_removed(segment);
-                let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
-                let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(&file, 0, header));
-                let block_0 = match (&read, &info.block_0) {
-                    (Ok(true), Some(header)) => {
-                        loaded.take_apart(header, |who| self.ledger.producer(who));
-                        add_anchors(&mut self.context, loaded);
-                        Some(&*loaded)
-                    }
-                    _ => None,
-                };
-                self.ledger.start_segment(info, segment == 0, block_0);
-                read?;
+    /// Takes the beginning of a segment off the plan.
+    fn start_segment(&mut self, loaded: &mut Loaded) -> Result<()> {
+        let Some(Item::Start { segment, file }) = self.scan.take() else { return Ok(()) };
+        self.account_for_removed(segment);
+        let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
+        let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(&file, 0, header));
+        let block_0 = match (&read, &info.block_0) {
+            (Ok(true), Some(header)) => {
+                loaded.take_apart(header, |who| self.ledger.producer(who));
+                add_anchors(&mut self.context, loaded);
+                Some(&*loaded)
             }
-            Some(Item::End { segment, debris }) => self.ledger.end_segment(segment, debris),
-            Some(Item::Block { .. }) | None => {}
+            _ => None,
+        };
+        self.ledger.start_segment(info, segment == 0, block_0);
+        read.map(|_| ())
+    }
+
+    /// Handles the end of a segment at the plan's front. `None`: it has been dealt with.
+    ///
+    /// The next segment begins while blocks are in flight in this one: those that it says came before it belong here.
+    fn end_segment(&mut self) -> Option<Step> {
+        let Some(&Item::End { segment, debris }) = self.scan.front() else { return None };
+        if let Some(next) = self.run.as_ref().and_then(|run| run.segments.get(segment + 1))
+            && let Some(expected) = self.ledger.expected().filter(|&expected| expected < next.first_number)
+            && segment + 1 >= self.ledger.segments_begun()
+            && self.may_come_late()
+        {
+            match self.may_still_come(expected, None) {
+                Wait::No => {}
+                Wait::Look(pause) => {
+                    std::thread::sleep(pause);
+                    self.look_again();
+                    return None;
+                }
+                Wait::EndOfNow => {
+                    self.ledger.settle(None, None);
+                    return Some(Step::EndOfNow);
+                }
+            }
         }
-        Ok(())
+        self.scan.take();
+        self.ledger.end_segment(segment, debris);
+        None
     }
 
     /// Handles the block at the plan's front. `None`: it was passed over.
@@ -286,16 +333,18 @@ impl Walk {
         }
         let is_whole = good.is_some() && number == expected;
         if grows && !is_whole && error.is_none() {
+            let is_last = self.run.as_ref().is_none_or(|run| place.segment + 1 == run.segments.len());
+            if good.is_none() && is_last && self.durable_below(None) <= expected && !self.good_behind_front() {
+                // None of the blocks that are left is good.
+                self.ledger.settle(self.scan.ends(), self.scan.trailing());
+                return Ok(Some(Step::EndOfNow));
+            }
             match self.may_still_come(expected, good.as_ref()) {
                 Wait::No => {}
                 Wait::Look(pause) => {
                     std::thread::sleep(pause);
-                    self.scan.rewind();
+                    self.look_again();
                     return Ok(None);
-                }
-                Wait::Torn => {
-                    self.ledger.settle(self.scan.ends(), self.scan.trailing());
-                    return Ok(Some(Step::EndOfNow));
                 }
                 Wait::EndOfNow => {
                     self.ledger.settle(None, None);
@@ -319,25 +368,40 @@ impl Walk {
         }
     }
 
-    /// Whether the blocks from `missing` on may still come: they stand in the last segment of the log, and nothing
-    /// says that they were durable.
+    /// Whether a block of the run that is read may come after its place was looked at.
+    fn may_come_late(&self) -> bool {
+        self.may_grow && self.later.is_empty() && (self.following || self.in_use != Some(false))
+    }
+
+    /// All blocks below this number were durable, as far as what was read says, what is planned, and `good`.
+    fn durable_below(&self, good: Option<&Place>) -> u64 {
+        let planned = self.scan.behind_front().filter_map(|item| match item {
+            Item::Block { place, .. } => Some(place),
+            _ => None,
+        });
+        planned.chain(good).map(testimony).fold(self.ledger.durable_below(), u64::max)
+    }
+
+    /// Looks once more at all that has not been read.
+    fn look_again(&mut self) {
+        self.durable_at_look = self.durable_at_look.max(self.durable_below(None));
+        self.scan.rewind();
+    }
+
+    /// Whether the blocks from `missing` on may still come.
     ///
-    /// While a logger has the log open, a reader that came back waits for them. One that reads for the first time
-    /// looks again for a moment, then goes on: they may be what a crash left before that logger opened the log.
+    /// A block that another one says was durable was there before that one: it is looked for once more, if its place was
+    /// looked at before this was known, and if it is missing then too, it is lost. As to one in flight: while a logger has
+    /// the log open, a reader that came back waits for it. One that reads for the first time looks again for a moment,
+    /// then goes on: it may be what a crash left before that logger opened the log.
     fn may_still_come(&mut self, missing: u64, good: Option<&Place>) -> Wait {
-        let Some(Item::Block { place, .. }) = self.scan.front() else { return Wait::No };
-        let last = self.run.as_ref().map_or(0, |run| run.segments.len());
-        let testified = self.ledger.durable_below() > missing
-            || good.is_some_and(|good| testifies(good, missing))
-            || self
-                .scan
-                .behind_front()
-                .any(|item| matches!(item, Item::Block { place, .. } if testifies(place, missing)));
-        if place.segment + 1 < last || testified {
-            return self.look_once_more(missing);
-        }
-        if good.is_none() && !self.good_behind_front() {
-            return Wait::Torn;
+        let durable_below = self.durable_below(good);
+        if durable_below > missing {
+            if !self.may_come_late() || self.durable_at_look > missing {
+                return Wait::No;
+            }
+            self.durable_at_look = durable_below;
+            return Wait::Look(Duration::ZERO);
         }
         let looks = match self.files.are_in_use() {
             // Its last writes may have come between the look at the files and the question.
@@ -349,13 +413,6 @@ impl Walk {
         };
         self.looks += 1;
         if self.looks > looks { Wait::No } else { Wait::Look(Duration::from_millis(1)) }
-    }
-
-    /// What to do about block `missing`, which was durable before one that has been seen: where somebody writes, it
-    /// may have come between the look at its place and the one at the other's.
-    fn look_once_more(&mut self, missing: u64) -> Wait {
-        let is_first = self.looked_again_for.replace(missing) != Some(missing);
-        if is_first && (self.following || self.in_use) { Wait::Look(Duration::ZERO) } else { Wait::No }
     }
 
     fn good_behind_front(&self) -> bool {
@@ -414,14 +471,14 @@ enum Wait {
     Look(Duration),
     /// Nothing more now: blocks in flight stand before good ones.
     EndOfNow,
-    /// Nothing more now: none of the blocks that are left is good.
-    Torn,
 }
 
-/// Whether `place` says that block `number` was durable before it.
-fn testifies(place: &Place, number: u64) -> bool {
-    let in_flight = place.header.in_flight.get();
-    in_flight != IN_FLIGHT_UNKNOWN && place.number().saturating_sub(u64::from(in_flight)) > number
+/// All blocks below this number were durable before the one at `place`, says that.
+fn testimony(place: &Place) -> u64 {
+    match place.header.in_flight.get() {
+        IN_FLIGHT_UNKNOWN => 0,
+        in_flight => place.number().saturating_sub(in_flight.into()),
+    }
 }
 
 fn add_anchors(context: &mut RunContext, loaded: &Loaded) {

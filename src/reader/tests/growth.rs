@@ -97,6 +97,74 @@ fn a_reader_that_waits_goes_on_once_no_logger_has_the_log_open() {
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
 }
 
+/// A run whose third block is the last of its segment, and is still in flight while the next segment has been begun.
+fn in_flight_at_a_segments_end() -> (TestRun, TestRun) {
+    let mut whole = TestRun::with_segment(1);
+    whole.block(Block::new().record(1, 10, "a")).block(Block::new().record(1, 20, "b"));
+    whole.block(Block::new().record(1, 30, "c")).segment(2).block(Block::new().in_flight(1).record(1, 40, "d"));
+    let mut partly = whole.clone();
+    partly.segments[0].block(3).fill(0);
+    (whole, partly)
+}
+
+#[test]
+fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment() {
+    let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let (whole, partly) = in_flight_at_a_segments_end();
+    partly.segments[0].write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
+    partly.write(directory.path());
+    assert_eq!(rows(&mut reader), [], "block d counts once its predecessor does");
+    assert_eq!((reader.report().blocks.torn, reader.report().blocks.holes), (0, 0));
+    whole.write(directory.path());
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
+    assert_eq!((reader.report().blocks.holes, reader.report().blocks.duplicates), (0, 0), "{:#?}", reader.report());
+}
+
+#[test]
+fn a_segment_that_is_waited_for_can_be_removed_once_it_is_whole() {
+    let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let (mut whole, partly) = in_flight_at_a_segments_end();
+    partly.write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 3, "a first reading does not wait for long");
+    assert_eq!(reader.report().blocks.holes, 1);
+    let mut reader = Reader::open(directory.path()).expect("open");
+    reader.walk.resume().expect("readable");
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
+    whole.block(Block::new().record(1, 50, "e")).segment(3).block(Block::new().record(1, 60, "f"));
+    whole.write(directory.path());
+    for index in [1, 2] {
+        std::fs::remove_file(directory.path().join(format!("0000000{index}.dlog"))).expect("removable");
+    }
+    let messages: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
+    assert_eq!(messages, ["c", "d", "e", "f"], "both were open");
+    assert_eq!(reader.report().findings, []);
+}
+
+#[test]
+fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
+    let directory = directory();
+    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).block(Block::new().record(1, 20, "b"));
+    run.block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 2).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("c", 30, 1, 2)], "a first reading does not wait for long");
+    // Now b comes, and d, which knows of b.
+    run.block(Block::new().record(1, 40, "d")).write(directory.path());
+    assert_eq!(rows(&mut reader), [row("d", 40, 1, 3)]);
+    let report = reader.report();
+    assert_eq!((report.blocks.holes, report.blocks.lost, report.verdict()), (1, 0, Verdict::Unconfirmed));
+    let found: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
+    assert!(found[0].contains("in flight when it was looked for, and durable later"), "{found:?}");
+    assert_eq!(verify(directory.path()).expect("a log").report.blocks.holes, 0, "it is there the next time");
+}
+
 #[test]
 fn a_reader_that_reads_for_the_first_time_goes_on_over_a_hole_though_a_logger_has_the_log_open() {
     let directory = directory();
