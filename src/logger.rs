@@ -286,8 +286,9 @@ impl Handle {
                 reason: Some("the writer thread does not answer: the kernel holds it in a call".into()),
             });
         };
-        if let Some(writer) = lock(&self.writer).take() {
-            // The writer has published its last word; if it died of a panic instead, that word says so.
+        // The writer has published its last word. With writes under way, the kernel may not let its thread go before they
+        // are done: then nobody waits for it.
+        if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
             let _ = writer.join();
         }
         incomplete(summary)

@@ -5,12 +5,10 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
 use diolog::{Config, Level, Logger, Outcome, Reader, State, Verdict, verify};
-use support::child::{child_command, child_directory, role};
-use support::os::{is_root, make_mounts_private};
+use support::disk::on_a_disk;
 
 /// What the other tenant of the disk gives back.
 const BALLAST_BYTES: u64 = 4 << 20;
@@ -48,36 +46,7 @@ fn fill_and_resume(disk: &Path) {
 }
 
 fn on_a_disk_of(bytes: u64, test: &str) {
-    if role().is_some() {
-        let disk = child_directory();
-        if let Err(error) = make_mounts_private() {
-            return support::not_shown("a small file system", error);
-        }
-        let mounted =
-            Command::new("mount").args(["-o", "loop"]).arg(disk.join("image")).arg(disk.join("mounted")).output();
-        match mounted {
-            Ok(output) if output.status.success() => fill_and_resume(&disk.join("mounted")),
-            Ok(output) => support::not_shown("a small file system", String::from_utf8_lossy(&output.stderr)),
-            Err(error) => support::not_shown("a small file system", error),
-        }
-        return;
-    }
-    if !is_root() {
-        return support::not_shown("a small file system", "only root may mount one");
-    }
-    let directory = support::directory();
-    let image = directory.path().join("image");
-    std::fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("a sparse file");
-    std::fs::create_dir(directory.path().join("mounted")).expect("a mount point");
-    match Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => panic!("mkfs.ext4: {}", String::from_utf8_lossy(&output.stderr)),
-        Err(error) => return support::not_shown("a small file system", format!("mkfs.ext4: {error}")),
-    }
-    let mut child = child_command(test, "on a small disk", directory.path());
-    // Inherited, so that what the child cannot show is seen.
-    let status = child.stdout(Stdio::null()).stderr(Stdio::inherit()).status().expect("a child process");
-    assert!(status.success(), "{status}");
+    on_a_disk(bytes, "defaults", test, fill_and_resume);
 }
 
 #[test]

@@ -7,6 +7,8 @@ pub(crate) mod child;
 #[cfg(feature = "testing")]
 pub(crate) mod device;
 #[cfg(target_os = "linux")]
+pub(crate) mod disk;
+#[cfg(target_os = "linux")]
 pub(crate) mod os;
 pub(crate) mod segments;
 

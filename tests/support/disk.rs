@@ -1,0 +1,71 @@
+//! Disks of a test's own: small ext4 file systems in a file, mounted where only the test sees them.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::child::{child_command, child_directory, role};
+use super::os::{is_root, make_mounts_private};
+
+/// Runs `what`, in a child process, on a fresh file system of `bytes` mounted with `options`. `test` is the calling test's
+/// name. Says so where this machine cannot show it.
+pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, what: impl FnOnce(&Path)) {
+    if role().is_some() {
+        let disk = child_directory();
+        if let Err(error) = make_mounts_private() {
+            return super::not_shown("a small file system", error);
+        }
+        let (image, mounted) = (disk.join("image"), disk.join("mounted"));
+        let options = format!("loop,{options}");
+        match run(Command::new("mount").args(["-o", &options]).arg(image).arg(&mounted)) {
+            Ok(()) => what(&mounted),
+            Err(why) => super::not_shown("a small file system", why),
+        }
+        return;
+    }
+    if !is_root() {
+        return super::not_shown("a small file system", "only root may mount one");
+    }
+    let directory = super::directory();
+    let image = directory.path().join("image");
+    std::fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("a sparse file");
+    std::fs::create_dir(directory.path().join("mounted")).expect("a mount point");
+    match Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output() {
+        Ok(output) => assert!(output.status.success(), "mkfs.ext4: {}", text(&output)),
+        Err(error) => return super::not_shown("a small file system", format!("mkfs.ext4: {error}")),
+    }
+    let mut child = child_command(test, "on a small disk", directory.path());
+    // Inherited, so that what the child cannot show is seen.
+    let status = child.stdout(Stdio::null()).stderr(Stdio::inherit()).status().expect("a child process");
+    assert!(status.success(), "{status}");
+}
+
+/// A file system that takes no writes: they wait, until this is dropped.
+pub(crate) struct Frozen<'a>(&'a Path);
+
+impl Frozen<'_> {
+    /// Freezes the file system mounted at `disk`.
+    ///
+    /// # Errors
+    /// Why that cannot be done here.
+    pub(crate) fn new(disk: &Path) -> Result<Frozen<'_>, String> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(disk)).map(|()| Frozen(disk))
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        run(Command::new("fsfreeze").arg("--unfreeze").arg(self.0)).expect("what was frozen thaws");
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(text(&output)),
+        Err(error) => Err(format!("{}: {error}", command.get_program().display())),
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
