@@ -3,9 +3,11 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::LogId;
+use crate::sync::lock;
 use crate::sys::lock::{DirectoryLock, lock_directory};
 
 use super::inspect::{Content, inspect, segment_name, segment_number};
@@ -17,12 +19,17 @@ const LOCK_FILE: &str = "lock";
 /// The highest number of a segment behind which a run may begin: no run gets through the numbers that are left.
 const LAST_INDEX_MAX: u64 = u64::MAX / 2;
 
-/// A log's directory and the lock on it. Dropping it gives the lock back.
+/// The lock on a log's directory, until the log is done with it. Whoever changes the directory does so under the mutex,
+/// and only while the lock is there.
+pub(crate) type SharedLock = Arc<Mutex<Option<DirectoryLock>>>;
+
+/// A log's directory and the lock on it. Dropping it gives the lock back; where the thread that prepares segments is
+/// held in the middle of a change, once that is done.
 pub(crate) struct Directory {
     path: PathBuf,
     /// Whether [`Directory::open`] made it, so that a failed open can take it away again.
     made: bool,
-    lock: Option<DirectoryLock>,
+    lock: SharedLock,
     last_index: u64,
     /// The newest readable segment, and whose it is.
     newest: Option<(u64, LogId)>,
@@ -35,9 +42,9 @@ impl Directory {
     /// [`Error::NotALog`] where something else stands there; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Directory> {
         let made = make_directory(path)?;
-        let mut directory = Directory { path: path.to_owned(), made, lock: None, last_index: 0, newest: None };
-        let opened = lock_directory(path).and_then(|lock| {
-            directory.lock = Some(lock);
+        let mut directory = Directory { path: path.to_owned(), made, lock: SharedLock::default(), last_index: 0, newest: None };
+        let opened = lock_directory(path).and_then(|held| {
+            *lock(&directory.lock) = Some(held);
             directory.find_last_segment()
         });
         match opened {
@@ -56,7 +63,7 @@ impl Directory {
             return;
         }
         // While it is locked: nobody else can think a file theirs that goes away here.
-        if self.lock.is_some() {
+        if lock(&self.lock).is_some() {
             let _ = fs::remove_file(self.path.join(LOCK_FILE));
         }
         // Fails, as it should, where anything is left in it.
@@ -66,6 +73,11 @@ impl Directory {
     /// The directory's path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The lock on it, for the thread that makes and removes segments.
+    pub(super) fn lock(&self) -> SharedLock {
+        Arc::clone(&self.lock)
     }
 
     /// The highest segment number in use, 0 in a new log.
@@ -125,6 +137,17 @@ impl Directory {
         // Of as many, the older is the log's.
         let log = all.iter().map(|(_, log)| *log).max_by_key(|log| segments_of(*log))?;
         all.into_iter().find(|(_, other)| *other == log)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        match self.lock.try_lock() {
+            Ok(mut held) => *held = None,
+            Err(TryLockError::Poisoned(error)) => *PoisonError::into_inner(error) = None,
+            // The thread at work there has the other reference, and is the last one then.
+            Err(TryLockError::WouldBlock) => {}
+        }
     }
 }
 

@@ -168,7 +168,7 @@ impl Segments {
         let log = directory.log_id().map_or_else(|| random_bytes().map(LogId), Ok)?;
         let run = RunId(random_bytes()?);
         let archive = Archive::new(directory.path(), log, directory.last_index(), rules.keep, clock);
-        let preparer = Preparer::start(directory.path(), direct, archive, directory.newest())
+        let preparer = Preparer::start(directory, direct, archive)
             .map_err(|source| Error::io("start the thread that prepares segments for", directory.path(), source))?;
         let index = directory.last_index() + 1;
         preparer.ask(index, rules.sizes.first.min(rules.sizes.max), rules.sizes.min());
@@ -408,7 +408,7 @@ impl Segments {
             Left { file: self.current.file, used_bytes: self.current.used_bytes }.cut();
         }
         if let Next::Ready(unused) = self.next {
-            let _ = std::fs::remove_file(unused.path);
+            unused.discard();
         }
     }
 
@@ -433,4 +433,42 @@ fn random_bytes<const N: usize>() -> Result<[u8; N]> {
         Error::io("draw a random identity for", Path::new("a log"), io::Error::other(source.to_string()))
     })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_made_again_is_left_to_whoever_has_locked_it_since() {
+        let parent = crate::device::tests::directory();
+        let path = parent.path().join("log");
+        let rules = Rules {
+            sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },
+            first_fill_patience: FIRST_FILL_PATIENCE,
+            rotate_after: None,
+            keep: Limits { bytes: None, segments: Some(1), age: None },
+        };
+        let begin = || {
+            let directory = Directory::open(&path).expect("a directory");
+            let segments = Segments::begin(&directory, false, rules, Clock::detect()).expect("a segment");
+            (directory, segments)
+        };
+        let files = || std::fs::read_dir(&path).expect("readable").count();
+        let (_directory, segments) = begin();
+        std::fs::remove_dir_all(&path).expect("removable");
+        let next = |segments: &Segments| {
+            segments.preparer.ask(2, 32 << 10, 32 << 10);
+            segments.preparer.wait(Duration::MAX)
+        };
+        assert!(next(&segments).is_err(), "no directory");
+        let (others_directory, others) = begin();
+        let refused = next(&segments).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("in use"), "{refused}");
+        assert_eq!(files(), 2, "the other's first segment, and its lock");
+        others.end(false);
+        drop(others_directory);
+        assert!(next(&segments).is_ok(), "nobody else is there any more");
+        assert!(matches!(Directory::open(&path), Err(Error::InUse { .. })), "now it is ours");
+    }
 }

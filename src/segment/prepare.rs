@@ -22,9 +22,12 @@ use std::time::Duration;
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, Result, is_want_of_room};
 use crate::format::GRID_BYTES;
+use crate::sync::lock;
 use crate::sys;
+use crate::sys::lock::DirectoryLock;
 
 use super::archive::Archive;
+use super::directory::{Directory, SharedLock};
 use super::inspect::segment_name;
 
 /// The file in preparation. Whatever bears this name belongs to the log's lock holder.
@@ -52,6 +55,15 @@ pub(crate) struct Prepared {
     pub(crate) bytes: u64,
     /// Why it is less than it should be, if it is.
     pub(crate) shortfall: Option<String>,
+}
+
+impl Prepared {
+    /// Takes away a file that was not used. One that somebody has deleted may have made room for another's.
+    pub(crate) fn discard(self) {
+        if !sys::file::is_deleted(&self.file) {
+            let _ = fs::remove_file(self.path);
+        }
+    }
 }
 
 /// A file that the writer has left, all its writes durable.
@@ -102,11 +114,11 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    /// Starts the thread for the log in `directory`, whose segments up to `newest` are earlier runs'.
+    /// Starts the thread for the log in `directory`.
     ///
     /// # Errors
     /// The operating system's, if it has no thread to give.
-    pub(super) fn start(directory: &Path, direct: bool, archive: Archive, newest: u64) -> io::Result<Preparer> {
+    pub(super) fn start(directory: &Directory, direct: bool, archive: Archive) -> io::Result<Preparer> {
         let (orders, received) = channel();
         let (results, made) = channel();
         let (said, notes) = channel();
@@ -116,10 +128,16 @@ impl Preparer {
             ending: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             retain_asked: AtomicBool::new(false),
-            newest: AtomicU64::new(newest),
+            newest: AtomicU64::new(directory.newest()),
         });
-        let workshop =
-            Workshop { directory: directory.to_owned(), direct, signals: Arc::clone(&signals), archive, notes: said };
+        let workshop = Workshop {
+            directory: directory.path().to_owned(),
+            lock: directory.lock(),
+            direct,
+            signals: Arc::clone(&signals),
+            archive,
+            notes: said,
+        };
         let thread = std::thread::Builder::new()
             .name("diolog-segments".into())
             .spawn(move || workshop.run(&received, &results))?;
@@ -204,7 +222,7 @@ impl Drop for Preparer {
         let _ = thread.join();
         while let Ok(made) = self.made.try_recv() {
             if let Ok(unused) = made {
-                let _ = fs::remove_file(unused.path);
+                unused.discard();
             }
         }
     }
@@ -213,6 +231,7 @@ impl Drop for Preparer {
 /// What the thread knows.
 struct Workshop {
     directory: PathBuf,
+    lock: SharedLock,
     direct: bool,
     signals: Arc<Signals>,
     archive: Archive,
@@ -224,17 +243,22 @@ impl Workshop {
     fn run(mut self, orders: &Receiver<Order>, results: &Sender<Result<Prepared>>) {
         let (mut begun, mut tidy) = (false, true);
         while let Some(order) = self.next_order(orders, tidy) {
-            if self.signals.abandoned.load(Ordering::Relaxed) {
+            let log_lock = Arc::clone(&self.lock);
+            // While this is held, nobody else writes the log; without it, somebody may.
+            let mut log_lock = lock(&log_lock);
+            let Some(held) = log_lock.as_mut().filter(|_| !self.signals.abandoned.load(Ordering::Relaxed)) else {
                 return;
-            }
+            };
             match order {
                 Order::Make { index, bytes, bytes_min } => {
                     self.signals.make_waits.store(false, Ordering::Relaxed);
-                    // `open` waits for the run's first file: what is too much then is removed right after it.
-                    if std::mem::replace(&mut begun, true) {
-                        self.make_room(bytes);
-                    }
-                    let made = self.make(index, bytes, bytes_min);
+                    let made = held.renew(&self.directory).and_then(|()| {
+                        // `open` waits for the run's first file: what is too much then is removed right after it.
+                        if std::mem::replace(&mut begun, true) {
+                            self.make_room(bytes);
+                        }
+                        self.make(index, bytes, bytes_min)
+                    });
                     if made.is_ok() {
                         self.archive.add(index);
                     }
@@ -243,15 +267,16 @@ impl Workshop {
                     }
                 }
                 Order::Cut(left) => left.cut(),
-                Order::Retain => tidy = self.tidy(),
+                Order::Retain => tidy = self.tidy(held),
             }
             for note in self.archive.take_notes() {
                 let _ = self.notes.send(note);
             }
         }
-        if !tidy {
+        let log_lock = Arc::clone(&self.lock);
+        if let Some(held) = lock(&log_lock).as_mut().filter(|_| !tidy) {
             // What was interrupted for a file that nobody waits for any more.
-            self.tidy();
+            self.tidy(held);
         }
     }
 
@@ -276,10 +301,14 @@ impl Workshop {
     }
 
     /// Removes what is not wanted any more. `false` where something else comes first.
-    fn tidy(&mut self) -> bool {
+    fn tidy(&mut self, held: &mut DirectoryLock) -> bool {
         let Workshop { signals, archive, .. } = self;
         // Acquire "retain asked".
         signals.retain_asked.swap(false, Ordering::AcqRel);
+        if held.renew(&self.directory).is_err() {
+            // The directory is gone, or another logger's: there is nothing of ours to remove.
+            return true;
+        }
         let newest = signals.newest.load(Ordering::Relaxed);
         let waits = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         let interrupted = || (waits(&signals.make_waits) && !waits(&signals.ending)) || waits(&signals.abandoned);

@@ -91,6 +91,20 @@ pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock> {
     Ok(DirectoryLock { held, file: Some(file) })
 }
 
+impl DirectoryLock {
+    /// Sees to it that the lock is on what stands at `directory` now: that may have been deleted and made again.
+    ///
+    /// # Errors
+    /// As [`lock_directory`]: another logger may have it. The earlier lock is kept then.
+    pub(crate) fn renew(&mut self, directory: &Path) -> Result<()> {
+        let now = directory.join("lock").symlink_metadata();
+        if !now.is_ok_and(|now| (now.dev(), now.ino()) == (self.held.device, self.held.inode)) {
+            *self = lock_directory(directory)?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // The file is closed under the table's lock: another thread that found no entry, locked the file anew, and

@@ -12,7 +12,37 @@ use crate::{Error, Result};
 /// The right to write the log in a directory, until dropped or until this process ends.
 pub(crate) struct DirectoryLock {
     /// Open, and so locked, for as long as this lives.
-    _file: File,
+    file: File,
+}
+
+impl DirectoryLock {
+    /// Sees to it that the lock is on what stands at `directory` now: that may have been deleted and made again.
+    ///
+    /// # Errors
+    /// As [`lock_directory`]: another logger may have it. The earlier lock is kept then.
+    pub(crate) fn renew(&mut self, directory: &Path) -> Result<()> {
+        if !is_at(&self.file, &directory.join("lock")) {
+            *self = lock_directory(directory)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `path` still names `file`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match (path.symlink_metadata(), file.metadata()) {
+        (Ok(there), Ok(held)) => identity(there) == identity(held),
+        _ => false,
+    }
+}
+
+/// Whether `path` still names `file`: what is open cannot be deleted here.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 /// Locks the log in `directory` for this logger alone, by the standard library's lock on its file `lock`.
@@ -30,7 +60,7 @@ pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock> {
     owner_only(&mut options);
     let file = options.open(&path).map_err(|source| Error::io("open the lock file", &path, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Ok(()) => Ok(DirectoryLock { file }),
         Err(TryLockError::WouldBlock) => {
             Err(Error::InUse { path: PathBuf::from(directory), holder: "another logger".to_owned() })
         }
