@@ -52,7 +52,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) message_bytes_max: u32,
     /// Bits that a reader must know to read the segment; none exist yet.
     pub(crate) incompatible_features: u32,
-    /// Bits that a reader may ignore; none exist yet.
+    /// Bits that a reader may ignore: [`SegmentHeader::RETENTION`].
     pub(crate) compatible_features: u32,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,
@@ -78,6 +78,9 @@ struct RawSegmentHeader {
 const _: () = assert!(size_of::<RawSegmentHeader>() == 104 && align_of::<RawSegmentHeader>() == 1);
 
 impl SegmentHeader {
+    /// The bit of `compatible_features` of a writer that may remove the log's oldest segments.
+    pub(crate) const RETENTION: u32 = 1;
+
     /// Appends the header's bytes to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         debug_assert!(self.service.len() <= NAME_BYTES_MAX);

@@ -44,6 +44,11 @@ impl Segment {
         self.header.as_ref().map_or(self.number, |header| header.index)
     }
 
+    /// Whether the oldest segments of the log may have been removed when this one was begun, or later by its writer.
+    pub(super) fn knows_retention(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.compatible_features & SegmentHeader::RETENTION != 0)
+    }
+
     pub(super) fn run(&self) -> Option<RunId> {
         self.header.as_ref().map(|header| header.run)
     }
@@ -124,12 +129,7 @@ impl LogFiles {
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             entries += 1;
-            // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
-            if let Some(number) = segment_number(&entry.file_name())
-                && entry.file_type().is_ok_and(|kind| kind.is_file())
-            {
-                files.push((number, entry.path()));
-            }
+            files.extend(segment_number(&entry.file_name()).map(|number| (number, entry.path())));
         }
         if files.is_empty() {
             let what = if entries == 0 { "is empty" } else { "holds no .dlog file" };
@@ -142,6 +142,11 @@ impl LogFiles {
     /// Marks `path` as known: it will not be listed again.
     pub(super) fn settle(&mut self, path: &Path) {
         self.settled.insert(path.to_owned());
+    }
+
+    /// Whether all of a log is read, and not one file of it.
+    pub(super) fn is_directory(&self) -> bool {
+        self.is_directory
     }
 
     /// Whether files are made durable before they are read.
@@ -168,6 +173,11 @@ impl LogFiles {
 
     /// Finds out what the file at `path` is.
     pub(super) fn inspect(&self, number: u64, path: &Path, depth: Depth) -> Result<Inspected> {
+        // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
+        let metadata = if self.is_directory { path.symlink_metadata() } else { path.metadata() };
+        if !metadata.map_err(|source| Error::io("examine", path, source))?.is_file() {
+            return Ok(Inspected::Unreadable("is not a regular file: it was not read".into()));
+        }
         let file = self.open_file(path)?;
         let mut first = [0; BLOCK_HEADER_BYTES];
         let filled = file.read_at(0, &mut first)?;

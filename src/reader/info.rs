@@ -10,7 +10,7 @@ use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
-use super::run::is_not_found;
+use super::run::{is_not_found, runs_of};
 use super::scan::{Cursor, Scanned};
 
 /// Blocks of a segment that are read whole, in search of the device's note.
@@ -60,7 +60,7 @@ pub struct SegmentInfo {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LogInfo {
-    /// The segments, by file number.
+    /// The segments, run by run, by their place in the log.
     pub segments: Vec<SegmentInfo>,
     /// Files made ready and not used yet.
     pub prepared_files: Vec<PathBuf>,
@@ -79,13 +79,35 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let in_use = files.are_in_use() == Some(true);
     let listed = files.list()?;
     let newest = listed.last().map(|(number, _)| *number);
+    let mut segments = Vec::new();
     for (number, path) in listed {
         // The newest file of a log in use is being made ready, or has just been begun.
         let depth = if in_use && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
-        match look_at(&files, (number, &path, depth), in_use, &mut info) {
+        let mut find = |what| {
+            let (severity, path) = (Severity::Unconfirmed, path.clone());
+            info.findings.push(Finding { severity, path, offset: None, what });
+        };
+        match files.inspect(number, &path, depth) {
             // Removed by retention since it was listed.
             Err(error) if is_not_found(&error) && number > 0 => {}
-            looked => looked?,
+            inspected => match inspected? {
+                Inspected::Segment(segment) => {
+                    if segment.header.is_none() {
+                        find("its header is damaged: verify says more".into());
+                    }
+                    segments.push(segment);
+                }
+                Inspected::Prepared => info.prepared_files.push(path),
+                Inspected::Newer(what) | Inspected::Unreadable(what) => find(what),
+            },
+        }
+    }
+    for run in runs_of(segments) {
+        for segment in &run.segments {
+            match look(&files, run.id, segment, in_use) {
+                Err(error) if is_not_found(&error) && segment.number > 0 => {}
+                looked => info.segments.push(looked?),
+            }
         }
     }
     match info.findings.first() {
@@ -96,31 +118,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-fn look_at(files: &LogFiles, file: (u64, &Path, Depth), in_use: bool, info: &mut LogInfo) -> Result<()> {
-    let (number, path, depth) = file;
-    match files.inspect(number, path, depth)? {
-        Inspected::Segment(segment) => {
-            if segment.header.is_none() {
-                let what = "its header is damaged, so that its run is not known from it: verify says more".into();
-                info.findings.push(Finding {
-                    severity: Severity::Unconfirmed,
-                    path: path.to_owned(),
-                    offset: None,
-                    what,
-                });
-            }
-            info.segments.push(look(files, &segment, in_use)?);
-        }
-        Inspected::Prepared => info.prepared_files.push(path.to_owned()),
-        Inspected::Newer(what) | Inspected::Unreadable(what) => {
-            let path = path.to_owned();
-            info.findings.push(Finding { severity: Severity::Unconfirmed, path, offset: None, what });
-        }
-    }
-    Ok(())
-}
-
-fn look(files: &LogFiles, segment: &Segment, in_use: bool) -> Result<SegmentInfo> {
+fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<SegmentInfo> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let mut info = SegmentInfo {
@@ -128,7 +126,7 @@ fn look(files: &LogFiles, segment: &Segment, in_use: bool) -> Result<SegmentInfo
         file_bytes: file.bytes()?,
         used_bytes: segment.first_offset,
         index: segment.index(),
-        run: segment.run().map_or_else(|| RunId::unknown(segment.segment_id), RunId::from),
+        run,
         recovers: header.and_then(|header| header.recovers).map(RunId::from),
         blocks: 0,
         records: 0,

@@ -25,7 +25,7 @@ use producers::State;
 const NOTES_MAX: usize = 64;
 
 /// A place in a file, for findings.
-type Spot = (Arc<Path>, u64);
+pub(super) type Spot = (Arc<Path>, u64);
 
 /// A segment whose header is damaged.
 #[derive(Debug)]
@@ -110,6 +110,18 @@ impl Ledger {
         self.report.runs.push(report);
     }
 
+    /// Says of the run that has begun, with segment `first`, that if its earlier segments are gone, it need not have been
+    /// retention that removed them.
+    pub(super) fn doubt_retention(&mut self, first: &Segment) {
+        if self.report.runs.last().is_some_and(|run| run.retired) {
+            let what = format!(
+                "block {} of its run comes first: the segments before it are gone, and nothing says that retention was set",
+                first.first_number
+            );
+            self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
+        }
+    }
+
     /// The number that the next block of the run should have.
     pub(super) fn expected(&self) -> Option<u64> {
         self.account.expected
@@ -167,8 +179,9 @@ impl Ledger {
         self.report.find(Severity::Unconfirmed, previous.path.to_path_buf(), None, what.into());
     }
 
-    /// Begins a segment, with its block 0 if that is intact.
-    pub(super) fn start_segment(&mut self, segment: &Segment, is_first: bool, block_0: Option<&Loaded>) {
+    /// Begins a segment, with its block 0 if that is intact. Blocks that are missing before its first one should be at
+    /// `before`; without that it is the run's first.
+    pub(super) fn start_segment(&mut self, segment: &Segment, before: Option<Spot>, block_0: Option<&Loaded>) {
         let path = Arc::clone(&segment.path);
         self.account.paths.push(Arc::clone(&path));
         let Some(run) = self.report.runs.last_mut() else { return };
@@ -190,14 +203,15 @@ impl Ledger {
                 self.account.expected = Some(segment.first_number);
                 self.account.gaps += 1;
             } else {
-                self.miss(expected..segment.first_number, (Arc::clone(&path), 0));
+                let spot = before.clone().unwrap_or((Arc::clone(&path), 0));
+                self.miss(expected..segment.first_number, spot);
             }
         }
         let Some(loaded) = block_0 else { return };
         self.count_unreadable(loaded, &(path, 0));
         for note in &loaded.notes {
             match note {
-                Note::Row(row) if is_first || removed => self.base(row),
+                Note::Row(row) if before.is_none() || removed => self.base(row),
                 note => self.take_note(note),
             }
         }

@@ -142,7 +142,7 @@ pub struct RunReport {
     pub last_segment: u64,
     /// Segments in the files.
     pub segments: u64,
-    /// Whether its first segments were removed by retention.
+    /// Whether its first segments are gone. Where nothing says that retention was set, a finding doubts that it removed them.
     pub retired: bool,
     /// Whether it was closed: the last block says that all before it is durable.
     pub clean_end: bool,

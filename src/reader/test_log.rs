@@ -139,12 +139,21 @@ pub(super) struct TestRun {
     pub(super) next_block: u64,
     producers: BTreeMap<u32, ProducerRow>,
     writer_records: u64,
+    /// Whether retention is set, as segments say that begin from now on.
+    pub(super) retains: bool,
 }
 
 impl TestRun {
     /// A run whose id is `name` sixteen times.
     pub(super) fn new(name: u8) -> TestRun {
-        TestRun { name, segments: Vec::new(), next_block: 0, producers: BTreeMap::new(), writer_records: 0 }
+        TestRun {
+            name,
+            segments: Vec::new(),
+            next_block: 0,
+            producers: BTreeMap::new(),
+            writer_records: 0,
+            retains: false,
+        }
     }
 
     /// A run with one segment, the log's first.
@@ -166,7 +175,7 @@ impl TestRun {
             block_bytes: 4096,
             message_bytes_max: 2000,
             incompatible_features: 0,
-            compatible_features: 0,
+            compatible_features: if self.retains { SegmentHeader::RETENTION } else { 0 },
             service: "shop".into(),
         };
         self.segment_with(header)

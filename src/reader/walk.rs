@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
 use super::Reader;
 use super::block::{Loaded, Note};
 use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Spot};
 use super::record::{Anchors, RunContext, RunId};
 use super::report::Severity;
 use super::run::{Item, Place, Run, RunScan, Tail, is_not_found, runs_of};
@@ -65,6 +66,8 @@ pub(super) struct Walk {
     /// All blocks of the run below this number were known to be durable before the plan's places were looked at: such a
     /// block that is missing is lost. A missing one from there on may have come since.
     durable_at_look: u64,
+    /// Where the blocks of the segment end that ended last, in bytes.
+    ends_at: u64,
     /// How often a gap at the end has been looked at again.
     looks: u32,
     /// Whether it was looked at since no logger had the log open.
@@ -91,6 +94,7 @@ impl Walk {
             following: false,
             in_use,
             durable_at_look: 0,
+            ends_at: 0,
             looks: 0,
             last_look: false,
         };
@@ -238,6 +242,12 @@ impl Walk {
     fn next_run(&mut self) -> bool {
         let Some(run) = self.later.pop_front() else { return false };
         self.ledger.start_run(&run);
+        let mut known = std::iter::once(&run).chain(&self.later).flat_map(|run| &run.segments);
+        if let Some(first) = run.segments.first().filter(|_| self.files.is_directory())
+            && !known.any(Segment::knows_retention)
+        {
+            self.ledger.doubt_retention(first);
+        }
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
         self.scan = RunScan::default();
         self.durable_at_look = 0;
@@ -276,7 +286,9 @@ impl Walk {
             }
             _ => None,
         };
-        self.ledger.start_segment(info, segment == 0, block_0);
+        let previous = segment.checked_sub(1).and_then(|previous| self.run.as_ref()?.segments.get(previous));
+        let before = previous.map(|previous| place_between(previous, info, self.ends_at));
+        self.ledger.start_segment(info, before, block_0);
         read.map(|_| ())
     }
 
@@ -304,6 +316,7 @@ impl Walk {
             }
         }
         self.scan.take();
+        self.ends_at = debris.from;
         self.ledger.end_segment(segment, debris);
         None
     }
@@ -442,6 +455,17 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
         end = Some(found.header);
     }
     Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
+}
+
+/// Where blocks should be that are missing between the blocks of `previous`, which end at offset `ends_at`, and those of
+/// `next`: in the file between the two, if there was one.
+fn place_between(previous: &Segment, next: &Segment, ends_at: u64) -> Spot {
+    let named = next.header.as_ref().map(|header| header.previous_segment_id);
+    let between = previous.number.wrapping_add(1);
+    if named.is_some_and(|named| named != previous.segment_id) && between < next.number {
+        return (next.path.with_file_name(format!("{between:08}.dlog")).into(), 0);
+    }
+    (Arc::clone(&previous.path), ends_at)
 }
 
 /// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that

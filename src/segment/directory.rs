@@ -42,7 +42,8 @@ impl Directory {
     /// [`Error::NotALog`] where something else stands there; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Directory> {
         let made = make_directory(path)?;
-        let mut directory = Directory { path: path.to_owned(), made, lock: SharedLock::default(), last_index: 0, newest: None };
+        let mut directory =
+            Directory { path: path.to_owned(), made, lock: SharedLock::default(), last_index: 0, newest: None };
         let opened = lock_directory(path).and_then(|held| {
             *lock(&directory.lock) = Some(held);
             directory.find_last_segment()

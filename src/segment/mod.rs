@@ -204,6 +204,11 @@ impl Segments {
         self.run
     }
 
+    /// Whether old segments may be removed.
+    pub(crate) fn are_limited(&self) -> bool {
+        !self.rules.keep.keep_all()
+    }
+
     /// The present segment's place in the log.
     pub(crate) fn index(&self) -> u64 {
         self.current.index

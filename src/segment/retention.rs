@@ -18,7 +18,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Whether everything is kept.
-    pub(super) fn keep_all(&self) -> bool {
+    pub(crate) fn keep_all(&self) -> bool {
         self.bytes.is_none() && self.segments.is_none() && self.age.is_none()
     }
 }

@@ -289,16 +289,23 @@ fn a_missing_middle_segment_is_lost() {
     run.segments.remove(1);
     let report = check(&run, &[2, 3], Verdict::Lost);
     assert_eq!(report.blocks.lost, 2);
+    assert!(report.findings[0].path.ends_with("00000002.dlog"), "{:?}", report.findings);
     let producer = &report.runs[0].producers[0];
     assert_eq!((producer.damaged, producer.holds), (2, true));
 }
 
 #[test]
-fn missing_first_segments_are_retired() {
+fn missing_first_segments_are_retired_if_a_segment_of_the_log_knows_of_retention() {
     let mut run = three_segments();
     run.segments.remove(0);
-    let report = check(&run, &[0, 1], Verdict::Clean);
+    let mut later = TestRun::new(2);
+    later.retains = true;
+    later.segment(4).block(Block::new().record(1, 0, "6")).close();
+    let (_, report) = read(written(&[&run, &later]).path());
+    assert_eq!((report.verdict(), report.runs[0].retired), (Verdict::Clean, true), "{report:#?}");
+    let report = check(&run, &[0, 1], Verdict::Unconfirmed);
     assert!(report.runs[0].retired);
+    assert!(report.findings[0].what.contains("nothing says that retention was set"), "{:?}", report.findings);
     let producer = &report.runs[0].producers[0];
     assert_eq!((producer.attempted, producer.retired, producer.records, producer.damaged), (6, 2, 4, 0));
 }

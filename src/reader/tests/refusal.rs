@@ -92,10 +92,7 @@ fn what_lies_beside_the_segments_is_left_alone() {
     for name in ["lock", "spare.tmp", ".00000002.dlog.swp", "README", "2.dlog"] {
         std::fs::write(directory.path().join(name), "not a segment").expect("write");
     }
-    std::fs::create_dir(directory.path().join("00000005.dlog")).expect("create");
     std::fs::create_dir(directory.path().join("snapshots")).expect("create");
-    #[cfg(unix)]
-    std::os::unix::fs::symlink("/etc/passwd", directory.path().join("00000006.dlog")).expect("link");
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Clean), "{report:#?}");
     assert_eq!(report.unreadable_files, 0);
@@ -109,6 +106,22 @@ fn a_foreign_file_among_segments_is_reported_and_the_rest_is_read() {
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Unconfirmed));
     assert_eq!((report.unreadable_files, report.findings.len()), (1, 1));
+}
+
+#[test]
+fn what_bears_a_segments_name_and_is_no_file_is_reported_and_not_opened() {
+    let mut run = TestRun::with_segment(1);
+    let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir(path("00000005.dlog")).expect("create");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(path("00000001.dlog"), path("00000006.dlog")).expect("link");
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Unconfirmed), "{report:#?}");
+    assert_eq!(report.unreadable_files, if cfg!(unix) { 2 } else { 1 });
+    let told = |finding: &Finding| finding.what.contains("not a regular file");
+    assert!(report.findings.iter().all(told), "{report:#?}");
+    assert_eq!(info(directory.path()).expect("info").findings.len() as u64, report.unreadable_files);
 }
 
 #[test]

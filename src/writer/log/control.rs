@@ -74,7 +74,7 @@ impl LogWriter {
             block_bytes: self.shared.settings.block_bytes as u32,
             message_bytes_max: self.shared.settings.message_bytes_max as u32,
             incompatible_features: 0,
-            compatible_features: 0,
+            compatible_features: if segments.are_limited() { SegmentHeader::RETENTION } else { 0 },
             service: self.shared.settings.service.clone(),
         };
         let mut records = vec![(Kind::Segment, Vec::new()), (Kind::WallAnchor, self.wall_anchor().as_bytes().to_vec())];
