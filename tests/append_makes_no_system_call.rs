@@ -7,27 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diolog::{Config, Level, Logger, Outcome, Overflow};
-
-/// Kills the process at the next system call of this thread, unless that is `exit`.
-#[expect(unsafe_code, reason = "seccomp has no safe interface; the filter is four constant instructions")]
-fn forbid_system_calls() {
-    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
-    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let mut filter = [
-        // The system call's number is the first field of seccomp_data.
-        statement(BPF_LD | BPF_W | BPF_ABS, 0),
-        libc::sock_filter { jf: 1, ..statement(BPF_JMP | BPF_JEQ | BPF_K, libc::SYS_exit as u32) },
-        statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW),
-        statement(BPF_RET | BPF_K, libc::SECCOMP_RET_KILL_PROCESS),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: both calls only read their arguments; the program points to a live array of `len` instructions.
-    let refused = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    };
-    assert_eq!(refused, 0, "no seccomp here: {}", std::io::Error::last_os_error());
-}
+use support::os::{Fate, Who, filter_system_calls};
 
 /// Logs on a thread that may make no system call, then spins: its ordinary end would make some.
 fn child(overflow: Overflow, breaks_the_rule: bool) {
@@ -37,7 +17,7 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
     let handle = logger.clone();
     let _never_joined = std::thread::spawn(move || {
         assert_eq!(handle.log(Level::Info, "this makes the thread's ring"), Outcome::Written);
-        forbid_system_calls();
+        filter_system_calls(Who::ThisThread, &[libc::SYS_exit], Fate::Allowed, Fate::Fatal);
         for _ in 0..200_000 {
             producer.log(Level::Info, [b'x'; 64]);
             producer.log(Level::Debug, "filtered");

@@ -150,3 +150,51 @@ pub(crate) fn make_read_only(directory: &std::path::Path) -> io::Result<()> {
         check(libc::mount(none, path.as_ptr(), none, remount, none.cast()))
     }
 }
+
+/// What becomes of a system call: see `seccomp(2)`.
+#[derive(Clone, Copy)]
+pub(crate) enum Fate {
+    Allowed,
+    /// The process dies of it.
+    Fatal,
+    /// It does nothing, and fails with this error number.
+    Fails(libc::c_int),
+}
+
+impl Fate {
+    fn action(self) -> u32 {
+        match self {
+            Fate::Allowed => libc::SECCOMP_RET_ALLOW,
+            Fate::Fatal => libc::SECCOMP_RET_KILL_PROCESS,
+            Fate::Fails(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
+        }
+    }
+}
+
+/// Whose system calls are meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    ThisThread,
+    AllThreads,
+}
+
+/// Decides what becomes of the `listed` system calls and of all `others`, for good.
+pub(crate) fn filter_system_calls(who: Who, listed: &[libc::c_long], fate: Fate, others: Fate) {
+    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    // The system call's number is the first field of seccomp_data.
+    let mut filter = vec![statement(BPF_LD | BPF_W | BPF_ABS, 0)];
+    for call in listed {
+        filter.push(libc::sock_filter { jf: 1, ..statement(BPF_JMP | BPF_JEQ | BPF_K, *call as u32) });
+        filter.push(statement(BPF_RET | BPF_K, fate.action()));
+    }
+    filter.push(statement(BPF_RET | BPF_K, others.action()));
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    let flags = if who == Who::AllThreads { libc::SECCOMP_FILTER_FLAG_TSYNC } else { 0 };
+    // SAFETY: both calls only read their arguments; the program points to a live array of `len` instructions.
+    let refused = unsafe {
+        libc::c_long::from(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+            | libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    };
+    assert_eq!(refused, 0, "no seccomp here: {}", io::Error::last_os_error());
+}

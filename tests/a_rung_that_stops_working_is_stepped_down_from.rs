@@ -1,0 +1,46 @@
+//! A rung that stops working in the middle of a run is left for the next one: no record is lost by it, and the stats, the
+//! log's own notes and `info` say so alike.
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
+
+mod support;
+
+use diolog::{Level, Logger, Outcome, Rung, Verdict, info, verify};
+use support::os::{Fate, Who, filter_system_calls};
+use support::segments::{block, grow, small};
+
+#[test]
+fn io_uring_that_is_forbidden_while_the_log_is_open() {
+    let test = "io_uring_that_is_forbidden_while_the_log_is_open";
+    if support::role().is_none() {
+        let directory = support::directory();
+        return drop(support::child::expect_success(test, "stepping down", directory.path()));
+    }
+    let path = support::child_directory().join("log");
+    let logger = Logger::open(small(&path)).expect("a log");
+    let before = logger.stats().rung;
+    if before.rung != Rung::IoUring {
+        return support::not_shown("a step down from io_uring", before);
+    }
+    grow(&logger, 2);
+    filter_system_calls(Who::AllThreads, &[libc::SYS_io_uring_enter], Fate::Fails(libc::EPERM), Fate::Allowed);
+    let producer = logger.producer().expect("a producer");
+    block(&logger, &producer);
+    let after = logger.stats().rung;
+    assert_eq!(after.rung, Rung::Direct, "{after}");
+    assert!(after.to_string().contains("io_uring: "), "the reason: {after}");
+    grow(&logger, 4);
+    assert_eq!(producer.log(Level::Info, "the last one"), Outcome::Written);
+    let attempted = logger.stats().attempted;
+    let write_errors = logger.stats().write_errors;
+    logger.close().expect("a clean end");
+
+    assert_eq!(write_errors, 0, "no block was refused");
+    let verification = verify(&path).expect("a log");
+    assert_eq!((verification.verdict, verification.report.records), (Verdict::Clean, attempted));
+    let run = &verification.report.runs[0];
+    assert_eq!(run.device.as_deref(), Some(after.to_string().as_str()), "what the log says of it last");
+    let segments = info(&path).expect("a log").segments;
+    let devices: Vec<_> = segments.iter().filter_map(|segment| segment.device.clone()).collect();
+    assert_eq!(devices.first(), Some(&before.to_string()), "{devices:?}");
+    assert_eq!(devices.last(), Some(&after.to_string()), "{devices:?}");
+}

@@ -1,0 +1,91 @@
+//! A segment that cannot be prepared, cut or removed as it should be costs no record: each system call that this takes is
+//! refused for good in the middle of a run, which goes on, says what went wrong, and ends cleanly.
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
+
+mod support;
+
+use diolog::{Level, Logger, Outcome, Reader, Rung, Verdict, verify};
+use support::os::{Fate, Who, filter_system_calls};
+use support::segments::{block, grow, numbers, small};
+
+/// Runs `test` in a child whose threads find the system `calls` refused with `errno` once its log has begun two segments.
+/// The log must say so in words that hold `note`.
+fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
+    if support::role().is_none() {
+        let directory = support::directory();
+        return drop(support::child::expect_success(test, "refused", directory.path()));
+    }
+    let path = support::child_directory().join("log");
+    let logger = Logger::open(small(&path).retain_segments(2)).expect("a log");
+    if calls.contains(&libc::SYS_pwrite64) && logger.stats().rung.rung != Rung::IoUring {
+        return support::not_shown("zeros that cannot be written", "blocks are written by the same system call");
+    }
+    grow(&logger, 2);
+    filter_system_calls(Who::AllThreads, calls, Fate::Fails(errno), Fate::Allowed);
+    let producer = logger.producer().expect("a producer");
+    let is_told = || {
+        let report = verify(&path).expect("a log").report;
+        report.runs.iter().flat_map(|run| &run.notes).any(|text| text.contains(note))
+    };
+    while !is_told() {
+        block(&logger, &producer);
+    }
+    // More than a segment takes.
+    for _ in 0..20 {
+        block(&logger, &producer);
+    }
+    assert_eq!(producer.log(Level::Info, "the last one"), Outcome::Written);
+    let attempted = producer.next_sequence();
+    drop(producer);
+    logger.close().expect("a clean end");
+    let verification = verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    let row = verification.report.runs[0].producers.iter().find(|row| row.attempted == attempted).expect("the producer's");
+    assert_eq!(row.attempted - row.retired, row.records, "{row:?}");
+    let last = Reader::open(&path).expect("a log").last().expect("a record").expect("readable");
+    assert_eq!(last.message(), b"the last one");
+    assert!(!numbers(&path).is_empty());
+}
+
+#[test]
+fn no_space_to_reserve() {
+    refused("no_space_to_reserve", &[libc::SYS_fallocate], libc::ENOSPC, "cannot reserve");
+}
+
+#[test]
+fn an_error_of_the_disk_in_reserving() {
+    refused("an_error_of_the_disk_in_reserving", &[libc::SYS_fallocate], libc::EIO, "cannot reserve");
+}
+
+#[test]
+fn zeros_that_cannot_be_written() {
+    let calls = [libc::SYS_pwrite64];
+    refused("zeros_that_cannot_be_written", &calls, libc::EIO, "cannot write zeros to a segment in advance");
+}
+
+#[test]
+fn a_file_or_directory_that_cannot_be_synced() {
+    let calls = [libc::SYS_fsync];
+    refused("a_file_or_directory_that_cannot_be_synced", &calls, libc::EIO, "sync the directory");
+}
+
+#[test]
+fn a_file_that_cannot_be_named() {
+    let calls = [
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_rename,
+        libc::SYS_renameat,
+        libc::SYS_renameat2,
+    ];
+    refused("a_file_that_cannot_be_named", &calls, libc::EDQUOT, "cannot name");
+}
+
+#[test]
+fn segments_that_cannot_be_removed() {
+    let calls = [
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_unlink,
+        libc::SYS_unlinkat,
+    ];
+    refused("segments_that_cannot_be_removed", &calls, libc::EIO, "older segments are kept until that is possible");
+}
