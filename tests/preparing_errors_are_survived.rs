@@ -40,7 +40,8 @@ fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
     logger.close().expect("a clean end");
     let verification = verify(&path).expect("a log");
     assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
-    let row = verification.report.runs[0].producers.iter().find(|row| row.attempted == attempted).expect("the producer's");
+    let row =
+        verification.report.runs[0].producers.iter().find(|row| row.attempted == attempted).expect("the producer's");
     assert_eq!(row.attempted - row.retired, row.records, "{row:?}");
     let last = Reader::open(&path).expect("a log").last().expect("a record").expect("readable");
     assert_eq!(last.message(), b"the last one");

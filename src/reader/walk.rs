@@ -3,24 +3,24 @@
 //!
 //! Shared by the reader, which merges what it gets and may come back for more, and by `verify`, which does neither.
 //! A block that is not there yet, in the last segment of a log that may be in use, is not the end of what can be
-//! read: see [`Walk::may_still_come`].
+//! read: see [`Walk::wait_for`].
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+mod discover;
+
+use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN};
+use crate::format::IN_FLIGHT_UNKNOWN;
 
 use super::Reader;
 use super::block::{Loaded, Note};
-use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
-use super::ledger::{Ledger, Spot};
+use super::files::{LogFiles, Segment};
+use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
-use super::report::Severity;
-use super::run::{Item, Place, Run, RunScan, Tail, is_not_found, runs_of};
-use super::scan::{Cursor, Scanned};
+use super::run::{Item, Place, Run, RunScan, Tail};
 use super::segment_file::Chunk;
 
 /// How often a reader that reads for the first time looks again at a gap at the end of a log, a millisecond apart: a
@@ -154,7 +154,11 @@ impl Walk {
                         return Ok(step);
                     }
                 }
-                Some(Item::Start { .. }) => self.start_segment(loaded)?,
+                Some(Item::Start { .. }) => {
+                    if let Some(step) = self.start_segment(loaded)? {
+                        return Ok(step);
+                    }
+                }
                 Some(Item::End { .. }) => {
                     if let Some(step) = self.end_segment() {
                         return Ok(step);
@@ -175,68 +179,6 @@ impl Walk {
         }
         self.look_again();
         self.discover()
-    }
-
-    /// Looks for files that are new, or have been put to use.
-    fn discover(&mut self) -> Result<()> {
-        let listed = self.files.list()?;
-        let newest = listed.last().map(|(number, _)| *number);
-        let mut segments = Vec::new();
-        let mut refused = None;
-        let mut barren = BTreeMap::new();
-        self.ledger.report.prepared_files = 0;
-        let mut looked_at = Vec::new();
-        // The newest first: where one has been put to use, those before it have been too, and are seen to.
-        for (number, path) in listed.into_iter().rev() {
-            // The newest file of a log in use is being made ready, or has just been begun.
-            let is_fresh = (self.following || self.in_use == Some(true)) && Some(number) == newest;
-            let depth = if is_fresh { Depth::FirstBlock } else { Depth::Whole };
-            match self.files.inspect(number, &path, depth) {
-                // Removed by retention since it was listed.
-                Err(error) if is_not_found(&error) && number > 0 => {}
-                inspected => looked_at.push((number, path, inspected?)),
-            }
-        }
-        for (number, path, inspected) in looked_at.into_iter().rev() {
-            match inspected {
-                Inspected::Segment(segment) => segments.push(segment),
-                Inspected::Prepared => {
-                    self.ledger.report.prepared_files += 1;
-                    barren.insert(number, path);
-                    continue;
-                }
-                Inspected::Newer(what) => {
-                    self.ledger.report.newer_files += 1;
-                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
-                    refused.get_or_insert((path.clone(), what));
-                }
-                Inspected::Unreadable(what) => {
-                    self.ledger.report.unreadable_files += 1;
-                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
-                    refused.get_or_insert((path.clone(), what));
-                    barren.insert(number, path.clone());
-                }
-            }
-            self.files.settle(&path);
-        }
-        let nothing = segments.is_empty() && self.run.is_none() && self.ledger.report.runs.is_empty();
-        if let Some((path, what)) = refused.filter(|_| nothing && self.ledger.report.prepared_files == 0) {
-            return Err(not_a_log(&path, what));
-        }
-        for mut run in runs_of(segments) {
-            let last = self.later.back_mut().or(self.run.as_mut());
-            match last {
-                Some(last) if last.id == run.id || continues(&self.files, last, &run)? => {
-                    last.segments.append(&mut run.segments)
-                }
-                last => {
-                    let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
-                    find_beginning(&mut run, before, &barren, &mut self.ledger);
-                    self.later.push_back(run);
-                }
-            }
-        }
-        Ok(())
     }
 
     fn next_run(&mut self) -> bool {
@@ -272,11 +214,18 @@ impl Walk {
         }
     }
 
-    /// Takes the beginning of a segment off the plan.
-    fn start_segment(&mut self, loaded: &mut Loaded) -> Result<()> {
-        let Some(Item::Start { segment, file }) = self.scan.take() else { return Ok(()) };
+    /// Handles the beginning of a segment at the plan's front. `None`: it has been dealt with.
+    fn start_segment(&mut self, loaded: &mut Loaded) -> Result<Option<Step>> {
+        let Some(&Item::Start { segment, .. }) = self.scan.front() else { return Ok(None) };
+        match self.wait_for_those_before(segment) {
+            Waited::InVain => {}
+            Waited::LookAgain => return Ok(None),
+            Waited::EndOfNow => return Ok(Some(Step::EndOfNow)),
+        }
+        let Some(Item::Start { file, .. }) = self.scan.take() else { return Ok(None) };
         self.account_for_removed(segment);
-        let Some(info) = self.run.as_ref().and_then(|run| run.segments.get(segment)) else { return Ok(()) };
+        let Some(run) = &self.run else { return Ok(None) };
+        let Some(info) = run.segments.get(segment) else { return Ok(None) };
         let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(&file, 0, header));
         let block_0 = match (&read, &info.block_0) {
             (Ok(true), Some(header)) => {
@@ -286,39 +235,50 @@ impl Walk {
             }
             _ => None,
         };
-        let previous = segment.checked_sub(1).and_then(|previous| self.run.as_ref()?.segments.get(previous));
-        let before = previous.map(|previous| place_between(previous, info, self.ends_at));
+        let before = segment.checked_sub(1).and_then(|previous| run.segments.get(previous)).map(|previous| {
+            match file_between(previous, info) {
+                Some(path) => (path, 0),
+                None => (Arc::clone(&previous.path), self.ends_at),
+            }
+        });
+        if before.as_ref().is_none_or(|(path, _)| run.segments.iter().all(|segment| segment.path != *path)) {
+            // No file that was found holds them, and those of earlier segments are found before those of later ones.
+            self.ledger.prove_below(u64::MAX);
+        }
         self.ledger.start_segment(info, before, block_0);
-        read.map(|_| ())
+        read.map(|_| None)
     }
 
     /// Handles the end of a segment at the plan's front. `None`: it has been dealt with.
-    ///
-    /// The next segment begins while blocks are in flight in this one: those that it says came before it belong here.
     fn end_segment(&mut self) -> Option<Step> {
         let Some(&Item::End { segment, debris }) = self.scan.front() else { return None };
-        if let Some(next) = self.run.as_ref().and_then(|run| run.segments.get(segment + 1))
-            && let Some(expected) = self.ledger.expected().filter(|&expected| expected < next.first_number)
-            && segment + 1 >= self.ledger.segments_begun()
-            && self.may_come_late()
-        {
-            match self.may_still_come(expected, None) {
-                Wait::No => {}
-                Wait::Look(pause) => {
-                    std::thread::sleep(pause);
-                    self.look_again();
-                    return None;
-                }
-                Wait::EndOfNow => {
-                    self.ledger.settle(None, None);
-                    return Some(Step::EndOfNow);
-                }
-            }
+        match self.wait_for_those_before(segment + 1) {
+            Waited::InVain => {}
+            Waited::LookAgain => return None,
+            Waited::EndOfNow => return Some(Step::EndOfNow),
         }
         self.scan.take();
         self.ends_at = debris.from;
         self.ledger.end_segment(segment, debris);
         None
+    }
+
+    /// Waits for the blocks that come before those of segment `next`, if it has not begun: it does while they are in
+    /// flight in the segment before it.
+    fn wait_for_those_before(&mut self, next: usize) -> Waited {
+        let segments = self.run.as_ref().map_or(&[][..], |run| &run.segments);
+        let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
+        match (previous, segments.get(next), self.ledger.expected()) {
+            (Some(previous), Some(info), Some(expected))
+                if expected < info.first_number
+                    && next >= self.ledger.segments_begun()
+                    && file_between(previous, info).is_none()
+                    && self.may_come_late() =>
+            {
+                self.wait_for(expected, None)
+            }
+            _ => Waited::InVain,
+        }
     }
 
     /// Handles the block at the plan's front. `None`: it was passed over.
@@ -352,17 +312,10 @@ impl Walk {
                 self.ledger.settle(self.scan.ends(), self.scan.trailing());
                 return Ok(Some(Step::EndOfNow));
             }
-            match self.may_still_come(expected, good.as_ref()) {
-                Wait::No => {}
-                Wait::Look(pause) => {
-                    std::thread::sleep(pause);
-                    self.look_again();
-                    return Ok(None);
-                }
-                Wait::EndOfNow => {
-                    self.ledger.settle(None, None);
-                    return Ok(Some(Step::EndOfNow));
-                }
+            match self.wait_for(expected, good.as_ref()) {
+                Waited::InVain => {}
+                Waited::LookAgain => return Ok(None),
+                Waited::EndOfNow => return Ok(Some(Step::EndOfNow)),
             }
         }
         let Some(Item::Block { place, twins, debris }) = self.scan.take() else { return Ok(None) };
@@ -395,37 +348,45 @@ impl Walk {
         planned.chain(good).map(testimony).fold(self.ledger.durable_below(), u64::max)
     }
 
-    /// Looks once more at all that has not been read.
-    fn look_again(&mut self) {
+    /// Has all that has not been read looked at once more.
+    fn look_again(&mut self) -> Waited {
         self.durable_at_look = self.durable_at_look.max(self.durable_below(None));
         self.scan.rewind();
+        Waited::LookAgain
     }
 
-    /// Whether the blocks from `missing` on may still come.
+    /// Waits for block `missing`, if it may still come: `good` is the one that was found where it should be.
     ///
     /// A block that another one says was durable was there before that one: it is looked for once more, if its place was
     /// looked at before this was known, and if it is missing then too, it is lost. As to one in flight: while a logger has
     /// the log open, a reader that came back waits for it. One that reads for the first time looks again for a moment,
     /// then goes on: it may be what a crash left before that logger opened the log.
-    fn may_still_come(&mut self, missing: u64, good: Option<&Place>) -> Wait {
+    fn wait_for(&mut self, missing: u64, good: Option<&Place>) -> Waited {
         let durable_below = self.durable_below(good);
         if durable_below > missing {
             if !self.may_come_late() || self.durable_at_look > missing {
-                return Wait::No;
+                return Waited::InVain;
             }
             self.durable_at_look = durable_below;
-            return Wait::Look(Duration::ZERO);
+            return self.look_again();
         }
         let looks = match self.files.are_in_use() {
             // Its last writes may have come between the look at the files and the question.
-            Some(false) if !std::mem::replace(&mut self.last_look, true) => return Wait::Look(Duration::ZERO),
-            Some(false) => return Wait::No,
-            _ if self.following => return Wait::EndOfNow,
+            Some(false) if !std::mem::replace(&mut self.last_look, true) => return self.look_again(),
+            Some(false) => return Waited::InVain,
+            _ if self.following => {
+                self.ledger.settle(None, None);
+                return Waited::EndOfNow;
+            }
             Some(true) => LOOKS_IN_USE,
             None => LOOKS_UNKNOWN,
         };
+        if self.looks >= looks {
+            return Waited::InVain;
+        }
         self.looks += 1;
-        if self.looks > looks { Wait::No } else { Wait::Look(Duration::from_millis(1)) }
+        std::thread::sleep(Duration::from_millis(1));
+        self.look_again()
     }
 
     fn good_behind_front(&self) -> bool {
@@ -437,63 +398,21 @@ impl Walk {
     }
 }
 
-/// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
-/// its blocks follow the last one there, which did not end the run.
-fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
-    let (Some(last), Some(first)) = (run.segments.last(), next.segments.first()) else { return Ok(false) };
-    if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
-        return Ok(false);
-    }
-    let file = match files.open_file(&last.path) {
-        // Removed since it was listed.
-        Err(error) if is_not_found(&error) => return Ok(false),
-        file => file?,
-    };
-    let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
-    let mut end = None;
-    while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
-        end = Some(found.header);
-    }
-    Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
-}
-
-/// Where blocks should be that are missing between the blocks of `previous`, which end at offset `ends_at`, and those of
-/// `next`: in the file between the two, if there was one.
-fn place_between(previous: &Segment, next: &Segment, ends_at: u64) -> Spot {
+/// The file that should stand between those of `previous` and `next`, going by what `next` says of the one before it.
+fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     let named = next.header.as_ref().map(|header| header.previous_segment_id);
     let between = previous.number.wrapping_add(1);
-    if named.is_some_and(|named| named != previous.segment_id) && between < next.number {
-        return (next.path.with_file_name(format!("{between:08}.dlog")).into(), 0);
-    }
-    (Arc::clone(&previous.path), ends_at)
+    let is_another = named.is_some_and(|named| named != previous.segment_id) && between < next.number;
+    is_another.then(|| next.path.with_file_name(format!("{between:08}.dlog")).into())
 }
 
-/// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
-/// the run has earlier blocks. `before` is the index of the segment before the run, 0 at the log's beginning.
-fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, ledger: &mut Ledger) {
-    let Some(first) = run.segments.first().filter(|first| first.header.is_some()) else { return };
-    if run.begins_here || first.first_number == 0 {
-        return;
-    }
-    let mut lowest = first.index();
-    while barren.contains_key(&lowest.wrapping_sub(1)) {
-        lowest -= 1;
-    }
-    // With a file for each index from the other run's last on, nothing can have been removed by retention.
-    run.begins_here = lowest < first.index() && lowest == before.wrapping_add(1);
-    if let Some(path) = barren.get(&lowest).filter(|_| !run.begins_here) {
-        let what = "holds no block, and the segment behind it says that some came before it".into();
-        ledger.report.find(Severity::Unconfirmed, path.clone(), None, what);
-    }
-}
-
-/// What to do about a block that is not there.
-enum Wait {
-    /// Pass over it.
-    No,
-    /// Look again, after a pause.
-    Look(Duration),
-    /// Nothing more now: blocks in flight stand before good ones.
+/// What came of waiting for a block that is not there.
+enum Waited {
+    /// It will not come: pass over it.
+    InVain,
+    /// It may be there now: the plan has been forgotten.
+    LookAgain,
+    /// Nothing more now.
     EndOfNow,
 }
 

@@ -58,6 +58,8 @@ fn a_segment_removed_before_its_turn_is_named_and_what_follows_is_read() {
     assert_identity(reader.report(), 2 + 3);
 }
 
+// Where it cannot be told that nobody has the log open, more of it is open ahead of being read.
+#[cfg(not(diolog_portable))]
 #[test]
 fn a_segment_removed_while_it_is_read_is_read_to_its_end() {
     let directory = written(&[&five_segments()]);

@@ -1,0 +1,117 @@
+//! Which files there are, or have come since: each looked at, and put where it belongs in the order of runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::format::BlockFlags;
+
+use super::super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
+use super::super::ledger::Ledger;
+use super::super::report::Severity;
+use super::super::run::{Run, is_not_found, runs_of};
+use super::super::scan::{Cursor, Scanned};
+use super::Walk;
+
+impl Walk {
+    /// Looks for files that are new, or have been put to use.
+    pub(super) fn discover(&mut self) -> Result<()> {
+        let listed = self.files.list()?;
+        let newest = listed.last().map(|(number, _)| *number);
+        let mut segments = Vec::new();
+        let mut refused = None;
+        let mut barren = BTreeMap::new();
+        self.ledger.report.prepared_files = 0;
+        let mut looked_at = Vec::new();
+        // The newest first: where one has been put to use, those before it have been too, and are seen to.
+        for (number, path) in listed.into_iter().rev() {
+            // The newest file of a log in use is being made ready, or has just been begun.
+            let is_fresh = (self.following || self.in_use == Some(true)) && Some(number) == newest;
+            let depth = if is_fresh { Depth::FirstBlock } else { Depth::Whole };
+            match self.files.inspect(number, &path, depth) {
+                // Removed by retention since it was listed.
+                Err(error) if is_not_found(&error) && number > 0 => {}
+                inspected => looked_at.push((number, path, inspected?)),
+            }
+        }
+        for (number, path, inspected) in looked_at.into_iter().rev() {
+            match inspected {
+                Inspected::Segment(segment) => segments.push(segment),
+                Inspected::Prepared => {
+                    self.ledger.report.prepared_files += 1;
+                    barren.insert(number, path);
+                    continue;
+                }
+                Inspected::Newer(what) => {
+                    self.ledger.report.newer_files += 1;
+                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
+                    refused.get_or_insert((path.clone(), what));
+                }
+                Inspected::Unreadable(what) => {
+                    self.ledger.report.unreadable_files += 1;
+                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
+                    refused.get_or_insert((path.clone(), what));
+                    barren.insert(number, path.clone());
+                }
+            }
+            self.files.settle(&path);
+        }
+        let nothing = segments.is_empty() && self.run.is_none() && self.ledger.report.runs.is_empty();
+        if let Some((path, what)) = refused.filter(|_| nothing && self.ledger.report.prepared_files == 0) {
+            return Err(not_a_log(&path, what));
+        }
+        for mut run in runs_of(segments) {
+            let last = self.later.back_mut().or(self.run.as_mut());
+            match last {
+                Some(last) if last.id == run.id || continues(&self.files, last, &run)? => {
+                    last.segments.append(&mut run.segments)
+                }
+                last => {
+                    let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
+                    find_beginning(&mut run, before, &barren, &mut self.ledger);
+                    self.later.push_back(run);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
+/// its blocks follow the last one there, which did not end the run.
+fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
+    let (Some(last), Some(first)) = (run.segments.last(), next.segments.first()) else { return Ok(false) };
+    if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
+        return Ok(false);
+    }
+    let file = match files.open_file(&last.path) {
+        // Removed since it was listed.
+        Err(error) if is_not_found(&error) => return Ok(false),
+        file => file?,
+    };
+    let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
+    let mut end = None;
+    while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
+        end = Some(found.header);
+    }
+    Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
+}
+
+/// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
+/// the run has earlier blocks. `before` is the index of the segment before the run, 0 at the log's beginning.
+fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, ledger: &mut Ledger) {
+    let Some(first) = run.segments.first().filter(|first| first.header.is_some()) else { return };
+    if run.begins_here || first.first_number == 0 {
+        return;
+    }
+    let mut lowest = first.index();
+    while barren.contains_key(&lowest.wrapping_sub(1)) {
+        lowest -= 1;
+    }
+    // With a file for each index from the other run's last on, nothing can have been removed by retention.
+    run.begins_here = lowest < first.index() && lowest == before.wrapping_add(1);
+    if let Some(path) = barren.get(&lowest).filter(|_| !run.begins_here) {
+        let what = "holds no block, and the segment behind it says that some came before it".into();
+        ledger.report.find(Severity::Unconfirmed, path.clone(), None, what);
+    }
+}
