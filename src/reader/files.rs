@@ -13,6 +13,7 @@ use crate::format::{
 
 use super::block::{Loaded, Note};
 use super::record::Producer;
+use super::run::is_not_found;
 use super::scan::{Cursor, Scanned};
 use super::segment_file::SegmentFile;
 
@@ -169,6 +170,21 @@ impl LogFiles {
             file.sync()?;
         }
         Ok(file)
+    }
+
+    /// How many records the headers of a segment's blocks claim; none if it has been removed.
+    pub(super) fn records_in(&self, segment: &Segment, in_use: Option<bool>) -> Result<u64> {
+        let file = match SegmentFile::open(&segment.path, !self.is_directory) {
+            Err(error) if is_not_found(&error) => return Ok(0),
+            file => file?,
+        };
+        let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
+        let horizon = if in_use == Some(true) { segment.horizon_in_use() } else { u64::MAX };
+        let mut records = 0_u64;
+        while let Scanned::Block(found) = cursor.next(&file, horizon)? {
+            records = records.saturating_add(found.header.records.get().into());
+        }
+        Ok(records)
     }
 
     /// Finds out what the file at `path` is.

@@ -42,6 +42,7 @@ use walk::{Step, Walk};
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
     durable: bool,
+    last: Option<u64>,
 }
 
 impl ReadOptions {
@@ -57,12 +58,22 @@ impl ReadOptions {
         self
     }
 
+    /// Begins with the segment in which the last `records` of the log begin, or one before it: more may be read, fewer
+    /// only where the log has no more. What comes before is neither read nor reported.
+    pub fn last(mut self, records: u64) -> ReadOptions {
+        self.last = Some(records);
+        self
+    }
+
     /// Opens the log at `path`: see [`Reader::open`].
     ///
     /// # Errors
     /// As [`Reader::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
-        let walk = Walk::open(path.as_ref(), self.durable, true)?;
+        let mut walk = Walk::open(path.as_ref(), self.durable, true)?;
+        if let Some(records) = self.last {
+            walk.skip_to_last(records)?;
+        }
         Ok(Reader { walk, merge: Merge::default(), limit_ns: Some(0), phase: Phase::Reading })
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Walk {
     chunk: Chunk,
     /// The runs behind it.
     later: VecDeque<Run>,
+    /// Whether the log's beginning was passed over, because the caller wants its end.
+    skipped: bool,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
     /// Whether the last run is one that may get more blocks: the caller may come back, or somebody may be writing.
@@ -89,6 +91,7 @@ impl Walk {
             scan: RunScan::default(),
             chunk: Chunk::default(),
             later: VecDeque::new(),
+            skipped: false,
             lookahead: 0,
             may_grow: may_return,
             following: false,
@@ -185,7 +188,7 @@ impl Walk {
         let Some(run) = self.later.pop_front() else { return false };
         self.ledger.start_run(&run);
         let mut known = std::iter::once(&run).chain(&self.later).flat_map(|run| &run.segments);
-        if let Some(first) = run.segments.first().filter(|_| self.files.is_directory())
+        if let Some(first) = run.segments.first().filter(|_| self.files.is_directory() && !self.skipped)
             && !known.any(Segment::knows_retention)
         {
             self.ledger.doubt_retention(first);

@@ -21,7 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Prints the last records, and goes on if that is wanted, until Ctrl-C.
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
-    let mut reader = ReadOptions::new().durable(arguments.durable).open(&arguments.path)?;
+    let options = ReadOptions::new().durable(arguments.durable).last(arguments.lines as u64);
+    let mut reader = options.open(&arguments.path)?;
     let stopped = Arc::new(AtomicBool::new(false));
     if arguments.follow {
         stop_on_signal(&stopped)?;

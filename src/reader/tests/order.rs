@@ -128,3 +128,30 @@ fn wall_time_follows_the_anchors_of_its_run() {
     let times: Vec<_> = reader.map(|record| record.expect("read").unix_ns()).collect();
     assert_eq!(times, [Some(1_000_002_000), Some(77_500)]);
 }
+
+#[test]
+fn the_last_records_are_read_without_what_lies_far_before_them() {
+    let mut runs = [TestRun::new(1), TestRun::new(2)];
+    for index in 1..=10 {
+        let run = &mut runs[index as usize / 6];
+        run.segment(index);
+        for n in 0..6 {
+            let block = (0..100).fold(Block::new(), |block, at| block.record(1, 1000 * index + 100 * n + at, "x"));
+            run.block(block);
+        }
+        if index % 5 == 0 {
+            run.close();
+        }
+    }
+    let directory = written(&[&runs[0], &runs[1]]);
+    let all = rows(&mut Reader::open(directory.path()).expect("open"));
+    assert_eq!(all.len(), 6000);
+    for (last, read) in [(0, 1800), (100, 1800), (500, 3000), (1000, 3000), (1100, 4200), (2500, 6000), (u64::MAX, 6000)] {
+        let mut reader = ReadOptions::new().last(last).open(directory.path()).expect("open");
+        let rows = rows(&mut reader);
+        assert_eq!(rows.len(), read, "{last}");
+        assert!(rows == all[all.len() - read..], "{last}");
+        let report = reader.report();
+        assert_eq!((report.verdict(), report.findings.len()), (Verdict::Clean, 0), "{last}: {report:#?}");
+    }
+}

@@ -75,7 +75,39 @@ impl Walk {
         }
         Ok(())
     }
+
+    /// Passes over the log's beginning, down to the segments that hold the last `records`.
+    ///
+    /// To be called before anything is read. Blocks' headers count the writer's own records too, no more of them than of
+    /// producers', but for a few; and a record may stand in a segment before that of an earlier one.
+    pub(in super::super) fn skip_to_last(&mut self, records: u64) -> Result<()> {
+        let enough = records.saturating_mul(2).saturating_add(SPARE_RECORDS);
+        let (mut counted, mut kept_runs) = (0_u64, 0);
+        for run in self.later.iter_mut().rev() {
+            if counted >= enough {
+                break;
+            }
+            kept_runs += 1;
+            let mut first = run.segments.len();
+            while first > 0 && counted < enough {
+                first -= 1;
+                counted = counted.saturating_add(self.files.records_in(&run.segments[first], self.in_use)?);
+            }
+            let skipped = first.saturating_sub(1);
+            if skipped > 0 {
+                run.segments.drain(..skipped);
+                (run.begins_here, self.skipped) = (false, true);
+            }
+        }
+        let skipped = self.later.len() - kept_runs;
+        self.skipped |= skipped > 0;
+        self.later.drain(..skipped);
+        Ok(())
+    }
 }
+
+/// Records of segments' ends that are counted beyond those wanted, since the writer's own are among them.
+const SPARE_RECORDS: u64 = 1000;
 
 /// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
 /// its blocks follow the last one there, which did not end the run.
