@@ -29,7 +29,7 @@ fn contents(log: &Path, except: &[u64]) -> Vec<(PathBuf, Vec<u8>)> {
 /// Signs a changed block 0 anew: its checksum is that of 64 bytes without it, then of the file offset, 0.
 fn sign(block: &mut [u8]) {
     block[12..16].fill(0);
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&block[..64]), &0_u64.to_le_bytes());
+    let crc = crc_fast::crc32_iscsi(&[&block[..64], &0_u64.to_le_bytes()].concat());
     block[12..16].copy_from_slice(&crc.to_le_bytes());
 }
 

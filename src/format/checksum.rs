@@ -1,13 +1,18 @@
 //! CRC-32C (Castagnoli), the one checksum of the format.
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 /// The checksum of `bytes`.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes)
+    crc_fast::crc32_iscsi(bytes)
 }
 
 /// The checksum of the bytes that gave `so_far`, followed by `bytes`.
 pub(crate) fn checksum_append(so_far: u32, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(so_far, bytes)
+    // The state is the checksum before the inversion that ends it.
+    let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, u64::from(!so_far));
+    digest.update(bytes);
+    digest.finalize() as u32
 }
 
 #[cfg(test)]
