@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::memory::Words;
+use super::memory::{READ_AHEAD_BYTES, Words};
 use super::{HEAD_BYTES, Head, READING, Ring, SKIP, is_after, padded};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 
@@ -115,6 +115,10 @@ impl ConsumerEnd {
             }
             // SAFETY: as above; a head has three words.
             let (sequence, ticks) = unsafe { (self.words.read(offset + 8), self.words.read(offset + 16)) };
+            // Not beyond what was observed: those lines the producer has fetched, to write to them.
+            if self.observed.wrapping_sub(cursor) >= READ_AHEAD_BYTES as u64 {
+                self.words.fetch_ahead(offset);
+            }
             let head = Head { length: first as u32, tag: (first >> 32) as u32, sequence, ticks };
             let length = head.length as usize;
             // SAFETY: as above; the payload has as many bytes (4).

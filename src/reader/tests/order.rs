@@ -146,7 +146,9 @@ fn the_last_records_are_read_without_what_lies_far_before_them() {
     let directory = written(&[&runs[0], &runs[1]]);
     let all = rows(&mut Reader::open(directory.path()).expect("open"));
     assert_eq!(all.len(), 6000);
-    for (last, read) in [(0, 1800), (100, 1800), (500, 3000), (1000, 3000), (1100, 4200), (2500, 6000), (u64::MAX, 6000)] {
+    for (last, read) in
+        [(0, 1800), (100, 1800), (500, 3000), (1000, 3000), (1100, 4200), (2500, 6000), (u64::MAX, 6000)]
+    {
         let mut reader = ReadOptions::new().last(last).open(directory.path()).expect("open");
         let rows = rows(&mut reader);
         assert_eq!(rows.len(), read, "{last}");

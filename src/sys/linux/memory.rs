@@ -109,6 +109,30 @@ impl WipedOnFork {
     }
 }
 
+/// Has the cache line `AHEAD` bytes behind `address` fetched for reading, where the CPU can be told to. Never faults,
+/// whatever lies there.
+#[inline(always)]
+pub(crate) fn fetch_for_read<const AHEAD: usize>(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint.
+    unsafe {
+        std::arch::asm!(
+            "prefetcht0 [{} + {}]", in(reg) address, const AHEAD, options(nostack, preserves_flags, readonly)
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a hint.
+    unsafe {
+        std::arch::asm!(
+            "prfm pldl1keep, [{}]",
+            in(reg) address.wrapping_add(AHEAD),
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
 /// Has the cache line `AHEAD` bytes behind `address` fetched for writing, where the CPU can be told to. Never faults,
 /// whatever lies there.
 #[inline(always)]

@@ -83,6 +83,11 @@ impl WipedOnFork {
 /// No hint here.
 #[cfg(not(loom))]
 #[inline(always)]
+pub(crate) fn fetch_for_read<const AHEAD: usize>(_address: *const u8) {}
+
+/// No hint here.
+#[cfg(not(loom))]
+#[inline(always)]
 pub(crate) fn fetch_for_write<const AHEAD: usize>(_address: *const u8) {}
 
 /// No barrier for all threads here: who needs one orders its own accesses.
