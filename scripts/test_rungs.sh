@@ -5,8 +5,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-which=${1:-both}
-[[ $# -le 1 && $which =~ ^(pwrite|buffered|both)$ ]] || usage '[pwrite|buffered|both]
+[ $# -eq 0 ] || usage '
 Runs cargo test --all-features without io_uring, then without direct I/O. Exit status: that of the first that fails.'
 
 need cargo cargo
@@ -14,15 +13,11 @@ need perl perl
 enter_package
 triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 
-if [ "$which" != buffered ]; then
-    say "without io_uring"
-    env "CARGO_TARGET_${triple}_RUNNER=$PWD/scripts/without_io_uring" cargo test --locked --all-features
-fi
+say "without io_uring"
+env "CARGO_TARGET_${triple}_RUNNER=$PWD/scripts/without_io_uring" cargo test --locked --all-features
 
-if [ "$which" != pwrite ]; then
-    say "without direct I/O, in /dev/shm"
-    make_scratch /dev/shm
-    # Some tests become another user.
-    chmod 711 "$scratch"
-    DIOLOG_TEST_ROOT=$scratch cargo test --locked --all-features
-fi
+say "without direct I/O, in /dev/shm"
+make_scratch /dev/shm
+# Some tests become another user.
+chmod 711 "$scratch"
+DIOLOG_TEST_ROOT=$scratch cargo test --locked --all-features

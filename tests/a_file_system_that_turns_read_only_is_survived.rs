@@ -7,10 +7,9 @@ mod support;
 use std::io::ErrorKind;
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
-use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
-use support::disk::on_a_disk;
+use diolog::{Error, Outcome, Reader, State, Verdict, verify};
+use support::disk::{BEGUN_RECORDS, begun_log, log_kilobyte, on_a_disk};
 
 /// Has ext4 report an error of the file system that `disk` is on.
 fn turn_read_only(disk: &Path) -> std::io::Result<()> {
@@ -22,12 +21,8 @@ fn turn_read_only(disk: &Path) -> std::io::Result<()> {
 
 fn log_on(disk: &Path) {
     let path = disk.join("log");
-    let config = Config::new(&path).overflow(Overflow::DropNewest).close_deadline(Duration::from_millis(200));
-    let logger = Logger::open(config).expect("a log");
-    let producer = logger.producer().expect("a producer");
-    let log = || producer.log(Level::Info, [b'x'; 1000]);
-    (0..100).for_each(|_| assert_eq!(log(), Outcome::Written));
-    logger.flush().expect("a disk that works");
+    let (logger, producer) = begun_log(&path);
+    let log = || log_kilobyte(&producer);
     if let Err(error) = turn_read_only(disk) {
         return support::not_shown("a file system that turns read-only", error);
     }
@@ -47,8 +42,8 @@ fn log_on(disk: &Path) {
     }
     let verification = verify(&path).expect("a log");
     assert_eq!(verification.verdict, Verdict::Unconfirmed, "{verification:#?}");
-    assert_eq!(verification.report.records, 100);
-    assert_eq!(Reader::open(&path).expect("a log").count(), 100);
+    assert_eq!(verification.report.records, BEGUN_RECORDS as u64);
+    assert_eq!(Reader::open(&path).expect("a log").count(), BEGUN_RECORDS);
 }
 
 #[test]

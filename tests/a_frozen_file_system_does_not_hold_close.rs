@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State};
-use support::disk::{Frozen, on_a_disk};
+use diolog::{Error, Outcome, Reader, State};
+use support::disk::{BEGUN_RECORDS, Frozen, begun_log, log_kilobyte, on_a_disk};
 
 /// How long a close that does not end is waited for before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,12 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Logs, freezes the disk with or without having filled it, logs more, and closes.
 fn close_while_frozen(disk: &Path, fill: bool) {
     let path = disk.join("log");
-    let config = Config::new(&path).overflow(Overflow::DropNewest).close_deadline(Duration::from_millis(200));
-    let logger = Logger::open(config).expect("a log");
-    let producer = logger.producer().expect("a producer");
-    let log = || producer.log(Level::Info, [b'x'; 1000]);
-    (0..100).for_each(|_| assert_eq!(log(), Outcome::Written));
-    logger.flush().expect("a disk that works");
+    let (logger, producer) = begun_log(&path);
+    let log = || log_kilobyte(&producer);
     while fill && logger.stats().state != State::Full {
         if log() != Outcome::Written {
             std::thread::yield_now();
@@ -47,7 +43,7 @@ fn close_while_frozen(disk: &Path, fill: bool) {
         Err(Error::CloseIncomplete { unconfirmed, .. }) => assert!(unconfirmed > 0),
         other => panic!("{other:?}"),
     }
-    assert!(Reader::open(&path).expect("a log").count() >= 100, "what was flushed is there");
+    assert!(Reader::open(&path).expect("a log").count() >= BEGUN_RECORDS, "what was flushed is there");
 }
 
 #[test]

@@ -54,8 +54,11 @@ impl Segment {
         self.header.as_ref().map(|header| header.run)
     }
 
-    /// How far behind the last block to search while the segment is in use, in bytes.
-    pub(super) fn horizon_in_use(&self) -> u64 {
+    /// How far behind the last block to search, in bytes: all the way, but where the log is in use and the rest is zeros.
+    pub(super) fn horizon(&self, in_use: bool) -> u64 {
+        if !in_use {
+            return u64::MAX;
+        }
         let block_bytes = self.header.as_ref().map_or(0, |header| header.block_bytes);
         TAIL_BLOCKS * u64::from(block_bytes.clamp(128 << 10, BLOCK_BYTES_MAX as u32))
     }
@@ -75,7 +78,7 @@ pub(super) enum Inspected {
 
 /// How much of a file to look at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
+enum Depth {
     /// All of it, where block 0 is damaged or zero.
     Whole,
     /// Block 0.
@@ -109,7 +112,7 @@ impl LogFiles {
     ///
     /// # Errors
     /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] where it cannot be listed.
-    pub(super) fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
+    fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
         if !self.is_directory {
             let path = self.root.clone();
             return Ok(if self.settled.contains(&path) { Vec::new() } else { vec![(0, path)] });
@@ -173,22 +176,40 @@ impl LogFiles {
     }
 
     /// How many records the headers of a segment's blocks claim; none if it has been removed.
-    pub(super) fn records_in(&self, segment: &Segment, in_use: Option<bool>) -> Result<u64> {
+    pub(super) fn records_in(&self, segment: &Segment, in_use: bool) -> Result<u64> {
         let file = match SegmentFile::open(&segment.path, !self.is_directory) {
             Err(error) if is_not_found(&error) => return Ok(0),
             file => file?,
         };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-        let horizon = if in_use == Some(true) { segment.horizon_in_use() } else { u64::MAX };
         let mut records = 0_u64;
-        while let Scanned::Block(found) = cursor.next(&file, horizon)? {
+        while let Scanned::Block(found) = cursor.next(&file, segment.horizon(in_use))? {
             records = records.saturating_add(found.header.records.get().into());
         }
         Ok(records)
     }
 
+    /// Finds out what the files are that have not been settled yet, by number. Those that retention has removed since
+    /// they were listed are left out.
+    pub(super) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
+        let mut inspected = Vec::new();
+        let mut is_newest = true;
+        // The newest first: where one has been put to use, those before it have been too, and are seen to.
+        for (number, path) in self.list()?.into_iter().rev() {
+            // The newest file of a log in use is being made ready, or has just been begun.
+            let depth = if in_use && is_newest { Depth::FirstBlock } else { Depth::Whole };
+            is_newest = false;
+            match self.inspect(number, &path, depth) {
+                Err(error) if is_not_found(&error) && number > 0 => {}
+                what => inspected.push((number, path, what?)),
+            }
+        }
+        inspected.reverse();
+        Ok(inspected)
+    }
+
     /// Finds out what the file at `path` is.
-    pub(super) fn inspect(&self, number: u64, path: &Path, depth: Depth) -> Result<Inspected> {
+    fn inspect(&self, number: u64, path: &Path, depth: Depth) -> Result<Inspected> {
         // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
         let metadata = if self.is_directory { path.symlink_metadata() } else { path.metadata() };
         if !metadata.map_err(|source| Error::io("examine", path, source))?.is_file() {
@@ -228,6 +249,11 @@ fn newer_version(digit: u8) -> String {
 fn segment_number(name: &OsStr) -> Option<u64> {
     let digits = name.to_str()?.strip_suffix(".dlog")?;
     (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// The name of segment `number`'s file.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("{number:08}.dlog")
 }
 
 /// Reads a segment's block 0, whose header is valid.

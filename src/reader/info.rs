@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::format::{BlockFlags, StatusCode};
 
 use super::block::{Loaded, Note};
-use super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
+use super::files::{Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
@@ -77,34 +77,27 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
     let in_use = files.are_in_use() == Some(true);
-    let listed = files.list()?;
-    let newest = listed.last().map(|(number, _)| *number);
     let mut segments = Vec::new();
-    for (number, path) in listed {
-        // The newest file of a log in use is being made ready, or has just been begun.
-        let depth = if in_use && Some(number) == newest { Depth::FirstBlock } else { Depth::Whole };
+    for (_, path, inspected) in files.inspect_all(in_use)? {
         let mut find = |what| {
             let (severity, path) = (Severity::Unconfirmed, path.clone());
             info.findings.push(Finding { severity, path, offset: None, what });
         };
-        match files.inspect(number, &path, depth) {
-            // Removed by retention since it was listed.
-            Err(error) if is_not_found(&error) && number > 0 => {}
-            inspected => match inspected? {
-                Inspected::Segment(segment) => {
-                    if segment.header.is_none() {
-                        find("its header is damaged: verify says more".into());
-                    }
-                    segments.push(segment);
+        match inspected {
+            Inspected::Segment(segment) => {
+                if segment.header.is_none() {
+                    find("its header is damaged: verify says more".into());
                 }
-                Inspected::Prepared => info.prepared_files.push(path),
-                Inspected::Newer(what) | Inspected::Unreadable(what) => find(what),
-            },
+                segments.push(segment);
+            }
+            Inspected::Prepared => info.prepared_files.push(path),
+            Inspected::Newer(what) | Inspected::Unreadable(what) => find(what),
         }
     }
     for run in runs_of(segments) {
         for segment in &run.segments {
             match look(&files, run.id, segment, in_use) {
+                // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && segment.number > 0 => {}
                 looked => info.segments.push(looked?),
             }
@@ -149,8 +142,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         take_notes(&mut info, &mut anchors, &loaded);
     }
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-    let horizon = if in_use { segment.horizon_in_use() } else { u64::MAX };
-    while let Scanned::Block(found) = cursor.next(&file, horizon)? {
+    while let Scanned::Block(found) = cursor.next(&file, segment.horizon(in_use))? {
         let header = &found.header;
         info.blocks += 1;
         info.records += u64::from(header.records.get());

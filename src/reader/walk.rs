@@ -17,7 +17,7 @@ use crate::format::IN_FLIGHT_UNKNOWN;
 
 use super::Reader;
 use super::block::{Loaded, Note};
-use super::files::{LogFiles, Segment};
+use super::files::{LogFiles, Segment, segment_name};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::run::{Item, Place, Run, RunScan, Tail};
@@ -133,14 +133,14 @@ impl Walk {
                 false => Tail::Ended,
                 // The rest of its last segment is zeros, which are not worth reading, and worth not caching where a
                 // logger will write.
-                true if self.following || self.in_use == Some(true) => {
-                    Tail::Growing { horizon: run.segments.last().map_or(u64::MAX, Segment::horizon_in_use) }
+                true => {
+                    let last = run.segments.last();
+                    Tail::Growing { horizon: last.map_or(u64::MAX, |last| last.horizon(self.is_written())) }
                 }
-                true => Tail::Growing { horizon: u64::MAX },
             };
             self.ledger.prove_below(if self.may_come_late() { self.durable_at_look } else { u64::MAX });
             self.scan.fill(&self.files, run, self.lookahead, tail)?;
-            match self.scan.front() {
+            let step = match self.scan.front() {
                 None if grows => {
                     self.account_for_removed(usize::MAX);
                     self.ledger.settle(None, self.scan.trailing());
@@ -152,21 +152,12 @@ impl Walk {
                     self.run = None;
                     return Ok(Step::RunEnd);
                 }
-                Some(Item::Block { .. }) => {
-                    if let Some(step) = self.block(loaded, grows)? {
-                        return Ok(step);
-                    }
-                }
-                Some(Item::Start { .. }) => {
-                    if let Some(step) = self.start_segment(loaded)? {
-                        return Ok(step);
-                    }
-                }
-                Some(Item::End { .. }) => {
-                    if let Some(step) = self.end_segment() {
-                        return Ok(step);
-                    }
-                }
+                Some(Item::Block { .. }) => self.block(loaded, grows)?,
+                Some(Item::Start { .. }) => self.start_segment(loaded)?,
+                Some(Item::End { .. }) => self.end_segment(),
+            };
+            if let Some(step) = step {
+                return Ok(step);
             }
         }
     }
@@ -337,6 +328,11 @@ impl Walk {
         }
     }
 
+    /// Whether somebody is writing, or was when the caller had read all that there was.
+    fn is_written(&self) -> bool {
+        self.following || self.in_use == Some(true)
+    }
+
     /// Whether a block of the run that is read may come after its place was looked at.
     fn may_come_late(&self) -> bool {
         self.may_grow && self.later.is_empty() && (self.following || self.in_use != Some(false))
@@ -406,7 +402,7 @@ fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     let named = next.header.as_ref().map(|header| header.previous_segment_id);
     let between = previous.number.wrapping_add(1);
     let is_another = named.is_some_and(|named| named != previous.segment_id) && between < next.number;
-    is_another.then(|| next.path.with_file_name(format!("{between:08}.dlog")).into())
+    is_another.then(|| next.path.with_file_name(segment_name(between)).into())
 }
 
 /// What came of waiting for a block that is not there.

@@ -82,9 +82,8 @@ fn segment_header(payload: &[u8]) -> Option<SegmentHeader> {
     (record.kind == Kind::Segment as u8).then(|| SegmentHeader::decode(payload))?
 }
 
-/// Whether no block was ever written to the file, nor anything else: it is made of zeros, as one made ready is, or empty, as one
-/// made ready on a full disk. `None`
-/// where `stop` said so before the end.
+/// Whether no block was ever written to the file, nor anything else: it is made of zeros, as one made ready is, or empty,
+/// as one made ready on a full disk. `None` where `stop` said so before the end.
 ///
 /// # Errors
 /// The operating system's.

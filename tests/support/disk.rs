@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 
 use super::child::{child_command, child_directory, role};
 use super::os::{is_root, make_mounts_private};
@@ -37,6 +40,25 @@ pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, what: impl FnOnce
     // Inherited, so that what the child cannot show is seen.
     let status = child.stdout(Stdio::null()).stderr(Stdio::inherit()).status().expect("a child process");
     assert!(status.success(), "{status}");
+}
+
+/// How many records [`begun_log`] logs.
+pub(crate) const BEGUN_RECORDS: usize = 100;
+
+/// A log at `path` that drops what it has no room for, closes soon, and holds [`BEGUN_RECORDS`] durable records; and their
+/// producer.
+pub(crate) fn begun_log(path: &Path) -> (Logger, Producer) {
+    let config = Config::new(path).overflow(Overflow::DropNewest).close_deadline(Duration::from_millis(200));
+    let logger = Logger::open(config).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    (0..BEGUN_RECORDS).for_each(|_| assert_eq!(log_kilobyte(&producer), Outcome::Written));
+    logger.flush().expect("a disk that works");
+    (logger, producer)
+}
+
+/// Logs a record of a thousand bytes.
+pub(crate) fn log_kilobyte(producer: &Producer) -> Outcome {
+    producer.log(Level::Info, [b'x'; 1000])
 }
 
 /// A file system that takes no writes: they wait, until this is dropped.

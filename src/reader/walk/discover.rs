@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::format::BlockFlags;
 
-use super::super::files::{Depth, Inspected, LogFiles, Segment, not_a_log};
+use super::super::files::{Inspected, LogFiles, Segment, not_a_log};
 use super::super::ledger::Ledger;
 use super::super::report::Severity;
 use super::super::run::{Run, is_not_found, runs_of};
@@ -16,25 +16,11 @@ use super::Walk;
 impl Walk {
     /// Looks for files that are new, or have been put to use.
     pub(super) fn discover(&mut self) -> Result<()> {
-        let listed = self.files.list()?;
-        let newest = listed.last().map(|(number, _)| *number);
         let mut segments = Vec::new();
         let mut refused = None;
         let mut barren = BTreeMap::new();
         self.ledger.report.prepared_files = 0;
-        let mut looked_at = Vec::new();
-        // The newest first: where one has been put to use, those before it have been too, and are seen to.
-        for (number, path) in listed.into_iter().rev() {
-            // The newest file of a log in use is being made ready, or has just been begun.
-            let is_fresh = (self.following || self.in_use == Some(true)) && Some(number) == newest;
-            let depth = if is_fresh { Depth::FirstBlock } else { Depth::Whole };
-            match self.files.inspect(number, &path, depth) {
-                // Removed by retention since it was listed.
-                Err(error) if is_not_found(&error) && number > 0 => {}
-                inspected => looked_at.push((number, path, inspected?)),
-            }
-        }
-        for (number, path, inspected) in looked_at.into_iter().rev() {
+        for (number, path, inspected) in self.files.inspect_all(self.is_written())? {
             match inspected {
                 Inspected::Segment(segment) => segments.push(segment),
                 Inspected::Prepared => {
@@ -91,7 +77,8 @@ impl Walk {
             let mut first = run.segments.len();
             while first > 0 && counted < enough {
                 first -= 1;
-                counted = counted.saturating_add(self.files.records_in(&run.segments[first], self.in_use)?);
+                counted =
+                    counted.saturating_add(self.files.records_in(&run.segments[first], self.in_use == Some(true))?);
             }
             let skipped = first.saturating_sub(1);
             if skipped > 0 {
