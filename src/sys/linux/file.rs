@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
@@ -76,8 +76,12 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Whether an open file has no name any more: what is written to it is gone when it is closed.
+///
+/// Asks for the number of names and nothing else. Linux 6.13 and later give a file whose times were asked for a new time
+/// at its next write, however soon that is, and a durable write then writes the inode too: on ext4 a flushed record took
+/// 165 µs instead of 115.
 pub(crate) fn is_deleted(file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::NLINK).is_ok_and(|stat| stat.stx_nlink == 0)
 }
 
 /// The bytes that an ordinary user can still write to the file system that holds `path`.
