@@ -47,10 +47,11 @@ impl FlushFault {
 /// How long a caller looks for its answer again and again, giving its CPU to whoever wants it, before it sleeps: twice
 /// what a fast disk takes, so that a thread is woken only where the disk takes long beside that. (Asleep on an idle CPU,
 /// it would come back some 30 µs late, and find the writer asleep too when it flushes next.)
-const ATTENTION: Duration = Duration::from_micros(200);
+pub(crate) const ATTENTION: Duration = Duration::from_micros(200);
 
 /// A yield that takes longer shows that others want the CPU: a thread that is woken gets it sooner than one that yields.
-const YIELD_MAX: Duration = Duration::from_micros(20);
+/// The kernel's own work on a completed write takes 20 µs or so.
+const YIELD_MAX: Duration = Duration::from_micros(100);
 
 /// One caller's wait.
 #[derive(Default)]

@@ -1,8 +1,10 @@
 //! What the writer does when there is nothing to do: spin a little, yield, then sleep longer and longer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
+
+use crate::flush;
 
 /// The first sleep. Shorter ones cost more in timers than they save in latency.
 const SLEEP_MIN: Duration = Duration::from_micros(50);
@@ -22,6 +24,10 @@ const INTERVAL_PART: u32 = 4;
 /// Looks after a few records, with 1, 2, 4 and 8 pauses before them: about a microsecond. A flush may follow them.
 const LOOKS_AFTER_FEW: u32 = 4;
 
+/// How long the writer looks for the next flush after it has answered one: a caller that flushes each record comes back
+/// within some microseconds, and would find the writer asleep, on a CPU that takes 20 to 50 µs to wake.
+const AFTER_FLUSH: Duration = Duration::from_micros(20);
+
 /// How long the writer has been idle.
 pub(crate) struct Idle {
     backoff: Backoff,
@@ -30,13 +36,24 @@ pub(crate) struct Idle {
     /// Sleeps together since work was found.
     quiet: Duration,
     sleep_max: Duration,
+    /// Whether somebody waits for a flush.
+    flushing: bool,
+    /// Until when the writer looks again and again rather than sleep.
+    attentive_until: Option<Instant>,
 }
 
 impl Idle {
     /// For a writer whose records may wait in memory for `flush_interval`.
     pub(crate) fn new(flush_interval: Duration) -> Idle {
         let sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, SLEEP_MAX);
-        Idle { backoff: Backoff::new(), looks_left: None, quiet: Duration::ZERO, sleep_max }
+        Idle {
+            backoff: Backoff::new(),
+            looks_left: None,
+            quiet: Duration::ZERO,
+            sleep_max,
+            flushing: false,
+            attentive_until: None,
+        }
     }
 
     /// Work was found, and more of it will come any moment.
@@ -53,8 +70,22 @@ impl Idle {
         self.looks_left = Some(LOOKS_AFTER_FEW);
     }
 
+    /// Tells whether somebody waits for a flush now. As long as that caller looks for its answer, and a little after it
+    /// got it, the writer does not sleep either.
+    pub(crate) fn set_flushing(&mut self, flushing: bool) {
+        if flushing != self.flushing {
+            self.flushing = flushing;
+            let attention = if flushing { flush::ATTENTION } else { AFTER_FLUSH };
+            self.attentive_until = Some(Instant::now() + attention);
+        }
+    }
+
     /// Nothing was found: spins or yields, or says how long to sleep.
     pub(crate) fn snooze(&mut self) -> Option<Duration> {
+        if self.is_attentive(Instant::now) {
+            std::thread::yield_now();
+            return None;
+        }
         match &mut self.looks_left {
             Some(0) => {}
             Some(left) => {
@@ -71,6 +102,15 @@ impl Idle {
         let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).clamp(SLEEP_MIN, self.sleep_max);
         self.quiet = self.quiet.saturating_add(sleep);
         Some(sleep)
+    }
+
+    fn is_attentive(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        let Some(until) = self.attentive_until else { return false };
+        let attentive = now() < until;
+        if !attentive {
+            self.attentive_until = None;
+        }
+        attentive
     }
 }
 
@@ -103,6 +143,22 @@ mod tests {
         assert!(idle.snooze().is_none(), "after work it looks again at once");
         idle.reset_after_few();
         assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN]);
+    }
+
+    #[test]
+    fn attention_lasts_as_long_as_a_caller_looks_and_a_little_after() {
+        let mut idle = Idle::new(Duration::from_millis(100));
+        assert!(!idle.is_attentive(Instant::now), "nobody waits");
+        for flushing in [true, false] {
+            idle.set_flushing(flushing);
+            let until = idle.attentive_until.expect("somebody waits, or has just waited");
+            idle.set_flushing(flushing);
+            assert_eq!(idle.attentive_until, Some(until), "a further turn of the same flush does not prolong it");
+            assert!(idle.is_attentive(|| until - Duration::from_nanos(1)));
+            assert!(!idle.is_attentive(|| until), "it ends");
+            assert!(!idle.is_attentive(|| until - Duration::from_nanos(1)), "and does not come back");
+        }
+        assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN], "it sleeps as ever");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(crate) struct LogWriter {
     sources: Vec<Option<Source>>,
     empty_slots: Vec<usize>,
     rota: Rota,
+    /// Slots of the sources that got space back, and whose producers are to be told.
+    released: Vec<usize>,
     /// Slots of the sources whose producers are gone, and whose end is not written.
     ending: Vec<usize>,
     filling: Option<Filling>,
@@ -98,6 +100,7 @@ impl LogWriter {
             sources: Vec::new(),
             empty_slots: Vec::new(),
             rota: Rota::default(),
+            released: Vec::new(),
             ending: Vec::new(),
             filling: None,
             took_much: false,
@@ -123,8 +126,9 @@ impl LogWriter {
             self.pipeline.check_segment(&self.shared);
         }
         let mut worked = self.reap();
-        // First of all: the disk has just become free, and draining takes its time.
+        // First of all: the disk has just become free, and draining takes its time. So do producers that are woken.
         worked |= self.submit(now_ns);
+        self.wake_producers();
         worked |= self.pipeline.heal();
         self.pipeline.rotate_if_due(now_ns, &self.shared);
         self.take_notes();
@@ -156,6 +160,16 @@ impl LogWriter {
         self.pipeline.is_writing()
     }
 
+    /// Whether somebody waits for a flush.
+    pub(crate) fn is_flushing(&self) -> bool {
+        !self.flushes.is_empty()
+    }
+
+    /// Whether there is nothing to do, whatever the rings hold, until the device has ended a block.
+    pub(crate) fn awaits_device(&self) -> bool {
+        self.filling.is_none() && self.pipeline.awaits_device()
+    }
+
     /// Waits for the device, at most for `timeout`; an unpark ends it too.
     pub(crate) fn wait_for_device(&mut self, timeout: Duration) {
         self.pipeline.wait(timeout);
@@ -163,11 +177,12 @@ impl LogWriter {
 
     fn reap(&mut self) -> bool {
         let (sources, empty_slots, rota) = (&mut self.sources, &mut self.empty_slots, &mut self.rota);
-        let shared = &self.shared;
+        let (shared, released) = (&self.shared, &mut self.released);
         self.pipeline.reap(shared, |contents| {
             for share in contents.shares {
                 if let Some(source) = &mut sources[share.slot] {
                     source.release(share.position);
+                    released.push(share.slot);
                 }
             }
             for slot in contents.ended {
@@ -179,6 +194,15 @@ impl LogWriter {
                 }
             }
         })
+    }
+
+    /// Wakes the producers that sleep for want of the space that has become free.
+    fn wake_producers(&mut self) {
+        for slot in self.released.drain(..) {
+            if let Some(source) = &self.sources[slot] {
+                source.wake_producer();
+            }
+        }
     }
 
     /// Takes in the rings of new producers, and notes which have lost theirs.

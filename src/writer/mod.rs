@@ -9,6 +9,7 @@ mod source;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::buffer::AlignedBuffer;
 use crate::device::{self, Device};
@@ -22,6 +23,10 @@ use crate::sys::cpu::{self, Affinity};
 use idle::Idle;
 use log::{LogWriter, Turn};
 use pipeline::Pipeline;
+
+/// How long the writer waits for the device where it can do nothing before a block has ended. Only a close whose deadline
+/// has come can be late for it.
+const DEVICE_WAIT: Duration = Duration::from_millis(2);
 
 /// What the writer needs to begin a log, made by `open` after the thread was pinned.
 pub(crate) struct Begin {
@@ -185,11 +190,15 @@ fn serve(mut logs: Vec<LogWriter>) {
             }
             at += 1;
         }
+        idle.set_flushing(logs.iter().any(LogWriter::is_flushing));
         if worked {
             idle.reset();
         } else if took_few {
             idle.reset_after_few();
         } else if let Some(sleep) = idle.snooze() {
+            // The end of a write wakes the thread; a timer that runs out just before it would only be in its way.
+            let awaits_devices = logs.iter().all(LogWriter::awaits_device);
+            let sleep = if awaits_devices { DEVICE_WAIT.max(sleep) } else { sleep };
             match logs.iter_mut().find(|log| log.is_writing()) {
                 Some(log) => log.wait_for_device(sleep),
                 // Woken early by a flush, a close, or a producer that waits for space.

@@ -135,6 +135,11 @@ impl Pipeline {
         self.outstanding > 0
     }
 
+    /// Whether no block can be begun or submitted until the device has ended one.
+    pub(crate) fn awaits_device(&self) -> bool {
+        self.free.is_empty() && self.outstanding > 0 && !self.has_room()
+    }
+
     /// Whether all closed blocks are durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable_sequence == self.next_sequence

@@ -201,9 +201,13 @@ impl Source {
         self.closed_position
     }
 
-    /// Gives the space before `position` back, and wakes the producer if it sleeps for want of it.
+    /// Gives the space before `position` back. [`wake_producer`](Self::wake_producer) tells of it.
     pub(crate) fn release(&mut self, position: u64) {
         self.consumer.release(position);
+    }
+
+    /// Wakes the producer if it sleeps for want of space.
+    pub(crate) fn wake_producer(&self) {
         let awaits_space = &self.consumer.ring().space.awaits_space;
         // Acquire and release: see there.
         if awaits_space.swap(0, AcqRel) != 0 {
