@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::ring::{self, ConsumerEnd, ProducerEnd, Ring, RingOptions};
+use crate::ring::{self, ConsumerEnd, ProducerEnd, Rest, Ring, RingOptions};
 use crate::stats::ProducerStats;
 use crate::sync::lock;
 
@@ -39,6 +39,8 @@ struct Inner {
     returned: HashMap<u32, ProducerEnd>,
     /// Empty rings, ready for the next producer.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
+    /// Memory that the last ring made has left.
+    rest: Rest,
     live: Vec<Live>,
     ended: EndedTotals,
 }
@@ -91,8 +93,8 @@ impl Registry {
                     });
                 }
                 let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
-                let ends =
-                    ring::ring(options).map_err(|source| Error::io("allocate a ring for", "".as_ref(), source))?;
+                let ends = ring::ring(options, &mut inner.rest)
+                    .map_err(|source| Error::io("allocate a ring for", "".as_ref(), source))?;
                 inner.ring_bytes += capacity_bytes;
                 ends
             }

@@ -8,7 +8,11 @@
 #![allow(unsafe_code)]
 
 #[cfg(loom)]
+pub(crate) use modelled::Rest;
+#[cfg(loom)]
 pub(super) use modelled::{Memory, Words};
+#[cfg(not(loom))]
+pub(crate) use real::Rest;
 #[cfg(not(loom))]
 pub(super) use real::{Memory, Words};
 
@@ -20,22 +24,39 @@ pub(super) const READ_AHEAD_BYTES: usize = 1152;
 mod real {
     use std::io;
 
+    use std::sync::Arc;
+
     use super::READ_AHEAD_BYTES;
     use crate::ring::HEAD_BYTES;
     use crate::ring::copy::{copy_any, copy_short};
+    use crate::sys::huge_pages::HUGE_PAGE_BYTES;
     use crate::sys::memory::{Mapping, fetch_for_read, fetch_for_write};
 
-    /// A ring's memory.
+    /// A ring's memory: a mapping, or a part of one.
     #[derive(Debug)]
     pub(in crate::ring) struct Memory {
-        mapping: Mapping,
+        mapping: Arc<Mapping>,
+        /// Where it begins in the mapping, in bytes.
+        offset: usize,
         bytes: usize,
     }
 
     impl Memory {
-        /// Memory of this process alone, all of it present.
-        pub(in crate::ring) fn private(bytes: usize) -> io::Result<Memory> {
-            Ok(Memory { mapping: Mapping::faulted_in(bytes)?, bytes })
+        /// Memory of this process alone, all of it present, on huge pages from half of one up: what is not used of one
+        /// is left in `rest`, for the next. (A thread that logs now and then finds most of what it knew of small pages
+        /// forgotten.)
+        pub(in crate::ring) fn private(bytes: usize, rest: &mut Rest) -> io::Result<Memory> {
+            if bytes < HUGE_PAGE_BYTES / 2 {
+                return Ok(Memory { mapping: Arc::new(Mapping::faulted_in(bytes)?), offset: 0, bytes });
+            }
+            if let Some(memory) = rest.0.take_if(|memory| memory.bytes == bytes) {
+                return Ok(memory);
+            }
+            let mapping = Arc::new(Mapping::in_huge_pages(bytes.max(HUGE_PAGE_BYTES))?);
+            if bytes < HUGE_PAGE_BYTES {
+                rest.0 = Some(Memory { mapping: Arc::clone(&mapping), offset: bytes, bytes });
+            }
+            Ok(Memory { mapping, offset: 0, bytes })
         }
 
         /// Bytes in all.
@@ -45,9 +66,14 @@ mod real {
 
         /// A way to the words that needs no detour over this value, which must outlive it.
         pub(in crate::ring) fn words(&self) -> Words {
-            Words { base: self.mapping.base().as_ptr() }
+            // Within the mapping.
+            Words { base: self.mapping.base().as_ptr().wrapping_add(self.offset) }
         }
     }
+
+    /// Half a huge page that no ring has yet.
+    #[derive(Debug, Default)]
+    pub(crate) struct Rest(Option<Memory>);
 
     const LINE_BYTES: usize = 64;
 
@@ -165,7 +191,7 @@ mod modelled {
     }
 
     impl Memory {
-        pub(in crate::ring) fn private(bytes: usize) -> io::Result<Memory> {
+        pub(in crate::ring) fn private(bytes: usize, _rest: &mut Rest) -> io::Result<Memory> {
             Ok(Memory { words: Words(Arc::new((0..bytes / 8).map(|_| UnsafeCell::new(0)).collect())) })
         }
 
@@ -177,6 +203,10 @@ mod modelled {
             self.words.clone()
         }
     }
+
+    /// Nothing: each ring has memory of its own.
+    #[derive(Debug, Default)]
+    pub(crate) struct Rest;
 
     #[derive(Clone, Debug)]
     pub(in crate::ring) struct Words(Arc<Vec<UnsafeCell<u64>>>);

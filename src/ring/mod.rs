@@ -62,6 +62,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64};
 use memory::Memory;
+pub(crate) use memory::Rest;
 
 /// Bytes of a record's head in the ring.
 pub(crate) const HEAD_BYTES: usize = 24;
@@ -149,12 +150,12 @@ pub(crate) struct Space {
     pub(crate) awaits_space: AtomicU32,
 }
 
-/// A ring of private memory, all of it present.
+/// A ring of private memory, all of it present. What it does not need of that is left in `rest`, for the next one.
 ///
 /// # Errors
 ///
 /// A capacity that is no power of two or out of range, or no memory.
-pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
+pub(crate) fn ring(options: RingOptions, rest: &mut Rest) -> io::Result<(ProducerEnd, ConsumerEnd)> {
     let RingOptions { capacity_bytes, overwrite, start } = options;
     if !capacity_bytes.is_power_of_two() || !(CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity_bytes) {
         let message = format!(
@@ -168,7 +169,7 @@ pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd
         account: CachePadded::default(),
         space: CachePadded::new(Space { read_position: AtomicU64::new(start), ..Space::default() }),
         oldest: CachePadded::new(AtomicU64::new(start)),
-        memory: Memory::private(capacity_bytes)?,
+        memory: Memory::private(capacity_bytes, rest)?,
     });
     let consumer = ConsumerEnd::new(Arc::clone(&ring), overwrite, start);
     Ok((ProducerEnd::new(ring, overwrite, start), consumer))

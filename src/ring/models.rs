@@ -40,7 +40,7 @@ fn take(consumer: &mut ConsumerEnd, into: &mut Vec<u64>) {
 }
 
 fn ends(overwrite: bool) -> (ProducerEnd, ConsumerEnd) {
-    ring(RingOptions { capacity_bytes: CAPACITY, overwrite, start: START }).expect("a ring")
+    ring(RingOptions { capacity_bytes: CAPACITY, overwrite, start: START }, &mut Rest::default()).expect("a ring")
 }
 
 #[test]
@@ -64,7 +64,8 @@ fn loom_a_longer_record_skips_the_end_and_is_read_whole() {
     model(4, || {
         // One word is left before the end: a record of four words does not fit there.
         let (producer, mut consumer) =
-            ring(RingOptions { capacity_bytes: CAPACITY, overwrite: false, start: START + 24 }).expect("a ring");
+            ring(RingOptions { capacity_bytes: CAPACITY, overwrite: false, start: START + 24 }, &mut Rest::default())
+                .expect("a ring");
         let appending = thread::spawn(move || (0..3).filter(|&sequence| append(&producer, sequence).is_ok()).collect());
         let mut taken = Vec::new();
         take(&mut consumer, &mut taken);

@@ -31,7 +31,7 @@ fn append(producer: &ProducerEnd, sequence: u64, length: usize) -> Result<(), Fu
 }
 
 fn private(capacity_bytes: usize, overwrite: bool, start: u64) -> (ProducerEnd, ConsumerEnd) {
-    ring(RingOptions { capacity_bytes, overwrite, start }).expect("a small ring")
+    ring(RingOptions { capacity_bytes, overwrite, start }, &mut Rest::default()).expect("a small ring")
 }
 
 #[derive(Clone, Debug)]
@@ -304,7 +304,8 @@ fn a_sink_that_panics_leaves_the_overwriting_ring_usable() {
 #[test]
 fn impossible_sizes_are_errors_that_name_the_size() {
     for capacity_bytes in [0, 1, 2048, 4097, 6144, 1 << 31, usize::MAX] {
-        let error = ring(RingOptions { capacity_bytes, overwrite: false, start: 0 }).expect_err("impossible");
+        let error = ring(RingOptions { capacity_bytes, overwrite: false, start: 0 }, &mut Rest::default())
+            .expect_err("impossible");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains(&capacity_bytes.to_string()));
     }

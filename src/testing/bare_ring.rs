@@ -4,14 +4,14 @@ use std::io;
 
 use crate::clock::Clock;
 use crate::gate::Gate;
-use crate::ring::{ConsumerEnd, Head, ProducerEnd, RingOptions, ring};
+use crate::ring::{ConsumerEnd, Head, ProducerEnd, Rest, RingOptions, ring};
 
 /// A ring of `capacity_bytes`.
 ///
 /// # Errors
 /// A capacity that cannot be, or no memory.
 pub fn bare_ring(capacity_bytes: usize, overwrite: bool) -> io::Result<(BareProducer, BareConsumer)> {
-    let (producer, consumer) = ring(RingOptions { capacity_bytes, overwrite, start: 0 })?;
+    let (producer, consumer) = ring(RingOptions { capacity_bytes, overwrite, start: 0 }, &mut Rest::default())?;
     Ok((BareProducer { end: producer, gate: Gate::new(3)?, clock: Clock::detect() }, BareConsumer { end: consumer }))
 }
 

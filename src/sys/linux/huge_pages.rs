@@ -1,4 +1,4 @@
-//! Huge pages for large buffers. Called by `buffer`.
+//! Huge pages for large memory. Called by `buffer` and `memory`.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. The advice given here changes how memory is backed, never what it holds or whether it is there.

@@ -6,12 +6,14 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
 
+use super::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
 use crate::sync::AtomicU32;
 
 /// The smallest page of the platforms that Linux runs on: touching memory at this step touches every page.
@@ -36,19 +38,29 @@ impl Mapping {
     ///
     /// The kernel has no such range, or no memory for its pages.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
-        let mapping = Mapping::reserved(bytes)?;
-        // SAFETY: (1); populating changes no byte.
-        match unsafe { madvise(mapping.base.as_ptr().cast(), bytes, Advice::LinuxPopulateWrite) } {
-            Ok(()) => return Ok(mapping),
-            // Kernels before 5.14 do not know this advice: touch the pages instead.
-            Err(rustix::io::Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
+        Mapping::reserved(bytes)?.populated()
+    }
+
+    /// [`faulted_in`](Self::faulted_in) for a multiple of a huge page: on such pages, where the system has them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn in_huge_pages(bytes: usize) -> io::Result<Mapping> {
+        // Huge pages begin at multiples of their size. What is mapped too much for that is given back.
+        let Mapping { base: start, bytes: mapped } = *ManuallyDrop::new(Mapping::reserved(bytes + HUGE_PAGE_BYTES)?);
+        let before = start.align_offset(HUGE_PAGE_BYTES);
+        // SAFETY: both lie within what is mapped: a huge page more than `bytes`, of which less than one is before `base`.
+        let (base, behind) = unsafe { (start.add(before), start.add(before + bytes)) };
+        let mapping = Mapping { base, bytes };
+        for (surplus, bytes) in [(start, before), (behind, mapped - before - bytes)] {
+            if bytes > 0 {
+                // SAFETY: (1), and outside the part that stays.
+                let _ = unsafe { munmap(surplus.as_ptr().cast(), bytes) };
+            }
         }
-        for offset in (0..bytes).step_by(PAGE_BYTES_MIN) {
-            // SAFETY: (1), and the offset is below `bytes`.
-            unsafe { mapping.base.as_ptr().add(offset).write_volatile(0) };
-        }
-        Ok(mapping)
+        advise_huge_pages(base.as_ptr(), bytes);
+        mapping.populated()
     }
 
     /// A range without pages yet: they come, zeroed, when first used.
@@ -58,6 +70,22 @@ impl Mapping {
         let base = unsafe { mmap_anonymous(ptr::null_mut(), bytes, access, MapFlags::PRIVATE) }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { base, bytes })
+    }
+
+    /// The same range with all its pages.
+    fn populated(self) -> io::Result<Mapping> {
+        // SAFETY: (1); populating changes no byte.
+        match unsafe { madvise(self.base.as_ptr().cast(), self.bytes, Advice::LinuxPopulateWrite) } {
+            Ok(()) => return Ok(self),
+            // Kernels before 5.14 do not know this advice: touch the pages instead.
+            Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for offset in (0..self.bytes).step_by(PAGE_BYTES_MIN) {
+            // SAFETY: (1), and the offset is below `bytes`.
+            unsafe { self.base.as_ptr().add(offset).write_volatile(0) };
+        }
+        Ok(self)
     }
 
     /// Where it begins.
@@ -184,8 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_in_huge_pages_begins_with_one_and_is_writable_to_its_end() {
+        for pages in [1, 3] {
+            let bytes = pages * HUGE_PAGE_BYTES;
+            let mapping = Mapping::in_huge_pages(bytes).expect("a few MiB");
+            assert_eq!(mapping.base().as_ptr() as usize % HUGE_PAGE_BYTES, 0);
+            // SAFETY: (1), below `bytes`.
+            let last = unsafe { &mut *mapping.base().as_ptr().add(bytes - 1) };
+            assert_eq!(*last, 0);
+            *last = 7;
+        }
+    }
+
+    #[test]
     fn an_impossible_mapping_is_an_error() {
         assert!(Mapping::faulted_in(1 << 62).is_err());
+        assert!(Mapping::in_huge_pages(1 << 62).is_err());
     }
 
     #[test]

@@ -43,6 +43,15 @@ impl Mapping {
         Ok(Mapping { base, layout })
     }
 
+    /// [`faulted_in`](Self::faulted_in): there is no portable way to huge pages.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn in_huge_pages(bytes: usize) -> io::Result<Mapping> {
+        Mapping::faulted_in(bytes)
+    }
+
     /// Where it begins.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
