@@ -35,6 +35,8 @@ pub(crate) struct Idle {
     looks_left: Option<u32>,
     /// Sleeps together since work was found.
     quiet: Duration,
+    /// The shortest sleep that what was last found lets the writer have.
+    calm: Duration,
     sleep_max: Duration,
     /// Whether somebody waits for a flush.
     flushing: bool,
@@ -50,6 +52,7 @@ impl Idle {
             backoff: Backoff::new(),
             looks_left: None,
             quiet: Duration::ZERO,
+            calm: Duration::ZERO,
             sleep_max,
             flushing: false,
             attentive_until: None,
@@ -61,13 +64,16 @@ impl Idle {
         self.backoff.reset();
         self.looks_left = None;
         self.quiet = Duration::ZERO;
+        self.calm = Duration::ZERO;
     }
 
-    /// A few records were found. Looking for the next ones at once would take them one by one, and each look takes a
-    /// cache line away from the thread that appends them.
-    pub(crate) fn reset_after_few(&mut self) {
+    /// A few records were found, so few that the rings can be left alone for `calm`. Looking for the next ones at once
+    /// would take them one by one, at the price of a wake-up each, and every look takes a cache line away from the thread
+    /// that appends them: its next append, or the next few, are slower.
+    pub(crate) fn reset_after_few(&mut self, calm: Duration) {
         self.reset();
         self.looks_left = Some(LOOKS_AFTER_FEW);
+        self.calm = calm;
     }
 
     /// Tells whether somebody waits for a flush now. As long as that caller looks for its answer, and a little after it
@@ -99,7 +105,8 @@ impl Idle {
                 return None;
             }
         }
-        let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).clamp(SLEEP_MIN, self.sleep_max);
+        let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).max(self.calm);
+        let sleep = sleep.clamp(SLEEP_MIN, self.sleep_max);
         self.quiet = self.quiet.saturating_add(sleep);
         Some(sleep)
     }
@@ -141,8 +148,11 @@ mod tests {
         assert!(next.len() < 150, "{} wake-ups in the next one", next.len());
         idle.reset();
         assert!(idle.snooze().is_none(), "after work it looks again at once");
-        idle.reset_after_few();
+        idle.reset_after_few(Duration::ZERO);
         assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN]);
+        let calm = 3 * SLEEP_MIN;
+        idle.reset_after_few(calm);
+        assert_eq!(sleeps_within(&mut idle, 2 * calm), [calm, calm], "as long as the records let it, at least");
     }
 
     #[test]

@@ -27,13 +27,18 @@ const SEGMENT_CHECK_NS: u64 = 1_000_000_000;
 /// The part of a ring, a sixteenth, that is much to find in it after a short sleep.
 const MUCH_OF_A_RING: usize = 16;
 
+/// The part of a ring that may come in while nobody looks, if records go on coming as fast as they did: they may come
+/// as many times faster.
+const CALM_PART_OF_A_RING: u64 = 32;
+
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// There was work, and may be more.
     Worked,
-    /// There were a few records, far fewer than would fill a ring, and nothing else.
-    TookFew,
+    /// There were a few records, far fewer than would fill a ring, and nothing else. The rings can be left alone for
+    /// this long.
+    TookFew(Duration),
     /// There was nothing to do.
     Idle,
     /// The log has ended; its summary is published.
@@ -69,6 +74,10 @@ pub(crate) struct LogWriter {
     filling: Option<Filling>,
     /// Whether this turn found much in a ring: as if it might soon be full.
     took_much: bool,
+    /// How long this turn's rings can be left alone, by what was found in the fullest.
+    calm: Duration,
+    /// When the last turn began, on the monotonic clock.
+    turned_ns: u64,
     /// A reason to close the block being filled as soon as the device can take it.
     close_early: bool,
     /// Counts blocks being filled: the name of the present one.
@@ -104,6 +113,8 @@ impl LogWriter {
             ending: Vec::new(),
             filling: None,
             took_much: false,
+            calm: Duration::MAX,
+            turned_ns: 0,
             close_early: false,
             block_serial: 0,
             control_sequence: 0,
@@ -145,7 +156,7 @@ impl LogWriter {
         }
         match (worked || self.took_much, took_any) {
             (true, _) => Turn::Worked,
-            (false, true) => Turn::TookFew,
+            (false, true) => Turn::TookFew(self.calm),
             (false, false) => Turn::Idle,
         }
     }
@@ -196,11 +207,13 @@ impl LogWriter {
         })
     }
 
-    /// Wakes the producers that sleep for want of the space that has become free.
+    /// Wakes the producers that sleep for want of the space that has become free. More will come while blocks are on
+    /// their way to the disk.
     fn wake_producers(&mut self) {
+        let to_come = self.is_writing();
         for slot in self.released.drain(..) {
             if let Some(source) = &self.sources[slot] {
-                source.wake_producer();
+                source.wake_producer(to_come);
             }
         }
     }
@@ -237,25 +250,30 @@ impl LogWriter {
     /// there is no block.
     fn drain(&mut self, now_ns: u64) -> bool {
         self.took_much = false;
+        self.calm = Duration::MAX;
+        let since_last_turn = now_ns.saturating_sub(std::mem::replace(&mut self.turned_ns, now_ns));
         // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
         if !matches!(self.phase, Phase::Open | Phase::Draining) {
             return false;
         }
         let mut rota = std::mem::take(&mut self.rota);
-        let any = rota.turn(|slot| self.drain_source(slot, now_ns));
+        let any = rota.turn(|slot| self.drain_source(slot, now_ns, since_last_turn));
         self.rota = rota;
         any
     }
 
     /// One ring's turn. Whether it had records; `None` where no block is to be had.
-    fn drain_source(&mut self, slot: usize, now_ns: u64) -> Option<bool> {
+    fn drain_source(&mut self, slot: usize, now_ns: u64, since_last_turn: u64) -> Option<bool> {
         let Some(source) = &mut self.sources[slot] else { return Some(false) };
         if !source.has_records() {
             return Some(false);
         }
         // Read after the ring was observed, so that what it gives is not in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
-        let is_much = source.consumer.unread_bytes() >= source.consumer.capacity() / MUCH_OF_A_RING;
+        let (found, capacity) = (source.consumer.unread_bytes(), source.consumer.capacity());
+        let is_much = found >= capacity / MUCH_OF_A_RING;
+        let calm_ns = since_last_turn.saturating_mul(capacity as u64) / (CALM_PART_OF_A_RING * found.max(1) as u64);
+        self.calm = self.calm.min(Duration::from_nanos(calm_ns));
         loop {
             if self.filling.is_none() && !self.begin_block(now_ns) {
                 return None;

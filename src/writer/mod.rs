@@ -176,7 +176,7 @@ fn serve(mut logs: Vec<LogWriter>) {
     let intervals = logs.iter().map(LogWriter::flush_interval);
     let mut idle = Idle::new(intervals.min().unwrap_or_default());
     while !logs.is_empty() {
-        let (mut worked, mut took_few) = (false, false);
+        let (mut worked, mut calm) = (false, None::<Duration>);
         let mut at = 0;
         while at < logs.len() {
             match logs[at].turn() {
@@ -185,7 +185,7 @@ fn serve(mut logs: Vec<LogWriter>) {
                     continue;
                 }
                 Turn::Worked => worked = true,
-                Turn::TookFew => took_few = true,
+                Turn::TookFew(time) => calm = Some(calm.unwrap_or(Duration::MAX).min(time)),
                 Turn::Idle => {}
             }
             at += 1;
@@ -193,8 +193,8 @@ fn serve(mut logs: Vec<LogWriter>) {
         idle.set_flushing(logs.iter().any(LogWriter::is_flushing));
         if worked {
             idle.reset();
-        } else if took_few {
-            idle.reset_after_few();
+        } else if let Some(calm) = calm {
+            idle.reset_after_few(calm);
         } else if let Some(sleep) = idle.snooze() {
             // The end of a write wakes the thread; a timer that runs out just before it would only be in its way.
             let awaits_devices = logs.iter().all(LogWriter::awaits_device);

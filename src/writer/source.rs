@@ -41,6 +41,8 @@ pub(crate) struct Source {
     defined_in: Option<u64>,
     /// The ring position up to which records are in closed blocks.
     closed_position: u64,
+    /// The ring position up to which space was given back.
+    released_position: u64,
     /// The other end, once the producer is gone.
     pub(crate) returned: Option<ProducerEnd>,
     /// Whether the end record is in a block.
@@ -54,6 +56,7 @@ impl Source {
             tid: arrival.tid,
             name: arrival.name,
             closed_position: arrival.consumer.cursor(),
+            released_position: arrival.consumer.cursor(),
             consumer: arrival.consumer,
             last_ns: 0,
             next_sequence: 0,
@@ -204,10 +207,17 @@ impl Source {
     /// Gives the space before `position` back. [`wake_producer`](Self::wake_producer) tells of it.
     pub(crate) fn release(&mut self, position: u64) {
         self.consumer.release(position);
+        self.released_position = position;
     }
 
-    /// Wakes the producer if it sleeps for want of space.
-    pub(crate) fn wake_producer(&self) {
+    /// Wakes the producer if it sleeps for want of space and has got enough for the price: a wake-up costs each side
+    /// several microseconds. While more is `to_come`, that is half of the ring.
+    pub(crate) fn wake_producer(&self, to_come: bool) {
+        let drained = self.consumer.cursor().wrapping_sub(self.released_position) as usize;
+        let used = drained + self.consumer.unread_bytes();
+        if to_come && used > self.consumer.capacity() / 2 {
+            return;
+        }
         let awaits_space = &self.consumer.ring().space.awaits_space;
         // Acquire and release: see there.
         if awaits_space.swap(0, AcqRel) != 0 {
