@@ -113,10 +113,11 @@ impl Config {
 
     /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by default.
     ///
-    /// It is what a thread can append while the disk stalls: 1 MiB holds some 12,000 records of 64 bytes. The memory
-    /// is taken and touched when the producer is made. Too small: records are dropped (or callers wait) in bursts, and
-    /// blocks are sealed early, since each is sealed when it holds a quarter of a ring. Larger than the L2 cache:
-    /// appending gets slower at the tail.
+    /// It is what a thread can append while the disk stalls, or within the 8 ms that the writer may sleep after it has
+    /// found little: 1 MiB holds some 12,000 records of 64 bytes. The memory is taken and touched when the producer is
+    /// made, from 1 MiB up on huge pages, of which two rings of 1 MiB share one. Too small: records are dropped (or
+    /// callers wait) in bursts, and blocks are sealed early, since each is sealed when it holds a quarter of a ring.
+    /// Larger than the L2 cache: appending gets slower at the tail.
     pub fn ring_bytes(mut self, bytes: usize) -> Config {
         self.ring_bytes = bytes;
         self
