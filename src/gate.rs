@@ -340,7 +340,7 @@ mod models {
     use loom::thread;
 
     use super::*;
-    use crate::ring::{ConsumerEnd, Head, RingOptions, ring};
+    use crate::ring::{ConsumerEnd, Head, Rest, RingOptions, ring};
 
     fn records_in(consumer: &mut ConsumerEnd) -> u64 {
         consumer.observe();
@@ -352,7 +352,7 @@ mod models {
         loom::model(|| {
             let gate = Arc::new(Gate::new(3).expect("a gate"));
             let options = RingOptions { capacity_bytes: 64, overwrite: false, start: 0 };
-            let (producer, mut consumer) = ring(options).expect("a ring");
+            let (producer, mut consumer) = ring(options, &mut Rest::default()).expect("a ring");
             let ring = Arc::clone(producer.ring());
             let appending = thread::spawn({
                 let gate = Arc::clone(&gate);

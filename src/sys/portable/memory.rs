@@ -48,6 +48,7 @@ impl Mapping {
     /// # Errors
     ///
     /// As there.
+    #[cfg(not(loom))]
     pub(crate) fn in_huge_pages(bytes: usize) -> io::Result<Mapping> {
         Mapping::faulted_in(bytes)
     }
