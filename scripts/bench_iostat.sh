@@ -36,11 +36,11 @@ directory=
 command="$0 $*"
 while [ $# -gt 0 ]; do
     case $1 in
-        --seconds) seconds=${2:?"$USAGE"}; shift ;;
-        --megabytes-per-second) megabytes=${2:?"$USAGE"}; shift ;;
-        --block-bytes) block=${2:?"$USAGE"}; shift ;;
-        --blocks-in-flight) depth=${2:?"$USAGE"}; shift ;;
-        --report) report=$(realpath -m "${2:?"$USAGE"}"); shift ;;
+        --seconds) [ $# -gt 1 ] || usage "$USAGE"; seconds=$2; shift ;;
+        --megabytes-per-second) [ $# -gt 1 ] || usage "$USAGE"; megabytes=$2; shift ;;
+        --block-bytes) [ $# -gt 1 ] || usage "$USAGE"; block=$2; shift ;;
+        --blocks-in-flight) [ $# -gt 1 ] || usage "$USAGE"; depth=$2; shift ;;
+        --report) [ $# -gt 1 ] || usage "$USAGE"; report=$(realpath -m "$2"); shift ;;
         -*) usage "$USAGE" ;;
         *) [ -z "$directory" ] || usage "$USAGE"; directory=$(realpath -m "$1") ;;
     esac

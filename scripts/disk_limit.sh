@@ -5,11 +5,12 @@
 # files that were written before. Messages have 4 KiB, so that the disk is measured and not the rings. A verdict is
 # about the median of the rounds' ratios; the spread beside it is fio's own, and says how much such a ratio is worth.
 #
-# The thread that writes is pinned to the same CPU for both. It matters which: a write that ends on one CPU wakes a
+# diolog's writer thread and fio are pinned to the same CPU. It matters which: a write that ends on one CPU wakes a
 # thread on another one 20 to 30 µs later. Unpinned, the scheduler puts either of them now here and now there.
 #
 # The `pwrite` way has one thread that writes, one block after the other, however many blocks are in flight: it is set
-# beside fio's psync engine, which does the same.
+# beside fio's psync engine, which does the same. That thread is a helper of the writer's, which leaves the writer's CPU to
+# it: where it writes from is the scheduler's choice, with fio at the better place.
 #
 # Last, one record appended and flushed, again and again, beside fio's durable writes of 4 KiB.
 
@@ -18,6 +19,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly RATE_FLOOR=0.95
 readonly FLUSH_CEILING=1.3
+# fio's file, which it writes over and over.
+readonly FILE_BYTES=1073741824
 # At 1 MiB a block, a writer thread that is as busy as this is what limits, and not the disk.
 readonly BUSY_ENOUGH=0.95
 
@@ -33,8 +36,8 @@ core=$(awk '/^Cpus_allowed_list/ { count = split($2, cpus, /[,-]/); print cpus[c
 while [ $# -gt 0 ]; do
     case $1 in
         --full) full=true ;;
-        --rounds) rounds=${2:?"$USAGE"}; shift ;;
-        --core) core=${2:?"$USAGE"}; shift ;;
+        --rounds) [ $# -gt 1 ] || usage "$USAGE"; rounds=$2; shift ;;
+        --core) [ $# -gt 1 ] || usage "$USAGE"; core=$2; shift ;;
         -*) usage "$USAGE" ;;
         *) [ -z "$directory" ] || usage "$USAGE"; directory=$(realpath -m "$1") ;;
     esac
@@ -72,7 +75,7 @@ by_fio() {
         return
     fi
     [ "$2" = pwrite ] || engine=(--ioengine=io_uring --iodepth="$4" --fixedbufs --registerfiles)
-    run_fio --bs="$3" --size="$bytes" --runtime="${milliseconds}ms" "${engine[@]}" | jq '.jobs[0].write.bw_bytes'
+    run_fio --bs="$3" --size="$FILE_BYTES" --io_size="$bytes" --runtime="${milliseconds}ms" "${engine[@]}" | jq '.jobs[0].write.bw_bytes'
 }
 
 # by_diolog: the same by diolog; after the bytes a second, the writer thread's part of a CPU.
@@ -115,11 +118,12 @@ describe_machine "$scratch"
 
 # The file that fio writes over again and again, prepared as a segment is. How fast that goes decides how much each
 # cell writes, so that the whole takes its time and no more on a disk of any speed.
-rate=$(fio --name=prepare --filename="$file" --rw=write --bs=1m --size=1g --direct=1 --ioengine=psync --zero_buffers \
+rate=$(fio --name=prepare --filename="$file" --rw=write --bs=1m --size="$FILE_BYTES" --direct=1 --ioengine=psync --zero_buffers \
     --end_fsync=1 --output-format=json --eta=never | jq '.jobs[0].write.bw_bytes') || cannot "fio cannot write 1 GiB"
-if $full; then milliseconds=10000; else milliseconds=800; fi
+if $full; then milliseconds=10000 bytes_max=3221225472; else milliseconds=800 bytes_max=1073741824; fi
 bytes=$(calculate "int($rate * $milliseconds / 1000 * 0.45 / 1048576) * 1048576")
-holds "$bytes < 1073741824" || bytes=1073741824
+# diolog prepares twice of it.
+holds "$bytes < $bytes_max" || bytes=$bytes_max
 holds "$bytes > 33554432" || bytes=33554432
 printf 'written from CPU: %s\n' "$core"
 printf 'each cell: %.0f MiB or %.1f s, whichever ends first; %d rounds\n' "$(calculate "$bytes / 1048576")" \

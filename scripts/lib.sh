@@ -3,6 +3,9 @@
 # What the scripts here share: finding tools, a place for files that vanishes, the program under test, a little
 # arithmetic, and what a report says of the machine. Sourced, not run.
 
+# What fails inside $(...) ends the script, as it would outside.
+shopt -s inherit_errexit
+
 # Set by the functions below.
 diolog=''
 scratch=''

@@ -54,7 +54,8 @@ pub struct Stats {
     pub write_errors: u64,
     /// Segments begun by this run.
     pub segments: u64,
-    /// Memory of all rings, in bytes.
+    /// The sizes of all rings together, in bytes. (Two rings of 1 MiB share a huge page, so that one of them may hold as much
+    /// again that nobody uses.)
     pub ring_bytes: usize,
     /// From handing a block to the device until it came back, in nanoseconds.
     pub write_latency_ns: Distribution,

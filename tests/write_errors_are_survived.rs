@@ -14,6 +14,7 @@ use std::time::Duration;
 use diolog::testing::Hooks;
 use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
 use faults::{FaultyDevice, Plan};
+use support::os::{Fate, Who, filter_system_calls};
 
 const RECORDS: u64 = 60;
 const FLUSH_EVERY: u64 = 12;
@@ -107,8 +108,8 @@ fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn
 
 #[test]
 fn a_write_refused_once_by_the_disk_loses_nothing() {
-    for writes_anyway in [false, true] {
-        strike_each_write(libc::EIO, 1, writes_anyway, |first, directory, told| {
+    for (errno, writes_anyway) in [(libc::EIO, false), (libc::EIO, true), (libc::EROFS, false), (libc::EFBIG, false)] {
+        strike_each_write(errno, 1, writes_anyway, |first, directory, told| {
             assert!(told.close.is_none(), "write {first}: {:?}", told.close);
             let verification = verify(directory.join("log")).expect("a log");
             assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
@@ -119,17 +120,19 @@ fn a_write_refused_once_by_the_disk_loses_nothing() {
 
 #[test]
 fn a_write_refused_once_for_want_of_room_loses_nothing() {
-    strike_each_write(libc::ENOSPC, 1, false, |first, directory, told| {
-        assert!(told.close.is_none(), "write {first}: {:?}", told.close);
-        let verification = verify(directory.join("log")).expect("a log");
-        assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
-        assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
-    });
+    for errno in [libc::ENOSPC, libc::EDQUOT] {
+        strike_each_write(errno, 1, false, |first, directory, told| {
+            assert!(told.close.is_none(), "write {first}: {:?}", told.close);
+            let verification = verify(directory.join("log")).expect("a log");
+            assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
+            assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
+        });
+    }
 }
 
 #[test]
 fn a_disk_that_fails_for_good_keeps_what_was_durable_and_close_counts_the_rest() {
-    for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT] {
+    for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EFBIG] {
         strike_each_write(errno, u64::MAX, false, |first, directory, told| {
             let verification = verify(directory.join("log"));
             let Some(close) = &told.close else { return };
@@ -250,11 +253,27 @@ fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_none() {
 #[test]
 fn a_flush_into_a_deleted_file_is_not_called_durable() {
     let directory = support::directory();
-    let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
+    flush_into_a_deleted_file(directory.path());
+}
+
+/// Kernels before 4.11 have no statx, and some sandboxes forbid it.
+#[test]
+fn a_deleted_file_is_found_without_statx() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        let test = "a_deleted_file_is_found_without_statx";
+        return drop(support::child::expect_success(test, "without statx", directory.path()));
+    }
+    filter_system_calls(Who::AllThreads, &[libc::SYS_statx], Fate::Fails(libc::ENOSYS), Fate::Allowed);
+    flush_into_a_deleted_file(&support::child_directory());
+}
+
+fn flush_into_a_deleted_file(directory: &Path) {
+    let logger = open(config(directory), &Plan::new(u64::MAX, 0, libc::EIO));
     let producer = logger.producer().expect("a producer");
     producer.log(Level::Info, record(1));
     logger.flush().expect("durable");
-    std::fs::remove_file(directory.path().join("log/00000001.dlog")).expect("there");
+    std::fs::remove_file(directory.join("log/00000001.dlog")).expect("there");
     let error = logger.flush().expect_err("what it asks for is gone");
     assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error}");
     producer.log(Level::Info, record(2));

@@ -36,7 +36,7 @@ const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
 /// The largest segment; file systems go further, but no preparation ends in useful time.
 const SEGMENT_BYTES_MAX: u64 = 1 << 40;
 
-/// Idle, the writer sleeps up to a millisecond: a shorter interval would not be kept.
+/// Idle, the writer sleeps for up to a quarter of the interval: shorter ones would keep it awake.
 const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// The least age that ends or removes a segment: each one costs the preparation of a file.

@@ -52,7 +52,10 @@ mod real {
             if let Some(memory) = rest.0.take_if(|memory| memory.bytes == bytes) {
                 return Ok(memory);
             }
-            let mapping = Arc::new(Mapping::in_huge_pages(bytes.max(HUGE_PAGE_BYTES))?);
+            let Ok(mapping) = Mapping::in_huge_pages(bytes.max(HUGE_PAGE_BYTES)).map(Arc::new) else {
+                // They take more of the address space, and perhaps of the memory.
+                return Ok(Memory { mapping: Arc::new(Mapping::faulted_in(bytes)?), offset: 0, bytes });
+            };
             if bytes < HUGE_PAGE_BYTES {
                 rest.0 = Some(Memory { mapping: Arc::clone(&mapping), offset: bytes, bytes });
             }

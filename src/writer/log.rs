@@ -31,6 +31,10 @@ const MUCH_OF_A_RING: usize = 16;
 /// as many times faster.
 const CALM_PART_OF_A_RING: u64 = 32;
 
+/// What one thread may suddenly append without filling its ring while nobody looks, in bytes a second: some 1.5 million
+/// records of 64 bytes. 8 ms of it are a ring of 1 MiB, half a millisecond one of 64 KiB.
+const BURST_BYTES_PER_SECOND: u64 = 128 << 20;
+
 /// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -76,6 +80,8 @@ pub(crate) struct LogWriter {
     took_much: bool,
     /// How long this turn's rings can be left alone, by what was found in the fullest.
     calm: Duration,
+    /// The smallest ring's bytes: what any of them can take while nobody looks.
+    ring_bytes_min: usize,
     /// When the last turn began, on the monotonic clock.
     turned_ns: u64,
     /// A reason to close the block being filled as soon as the device can take it.
@@ -114,6 +120,7 @@ impl LogWriter {
             filling: None,
             took_much: false,
             calm: Duration::MAX,
+            ring_bytes_min: usize::MAX,
             turned_ns: 0,
             close_early: false,
             block_serial: 0,
@@ -151,9 +158,11 @@ impl LogWriter {
         worked |= self.submit(now_ns);
         self.end_sources(now_ns);
         self.answer_flushes();
+        let phase = self.phase;
         if self.advance_close(now_ns) {
             return Turn::Ended;
         }
+        worked |= self.phase != phase;
         match (worked || self.took_much, took_any) {
             (true, _) => Turn::Worked,
             (false, true) => Turn::TookFew(self.calm),
@@ -244,13 +253,17 @@ impl LogWriter {
                 self.ending.push(slot);
             }
         }
+        let capacities = self.sources.iter().flatten().map(|source| source.consumer.capacity());
+        self.ring_bytes_min = capacities.min().unwrap_or(usize::MAX);
     }
 
     /// Moves records from the rings whose turn it is into blocks. Whether there were any; if not, all rings are empty, or
     /// there is no block.
     fn drain(&mut self, now_ns: u64) -> bool {
         self.took_much = false;
-        self.calm = Duration::MAX;
+        // A ring has at most 2^30 bytes; without any, nothing can come.
+        let ring_bytes = self.ring_bytes_min.min(1 << 30) as u64;
+        self.calm = Duration::from_nanos(ring_bytes * 1_000_000_000 / BURST_BYTES_PER_SECOND);
         let since_last_turn = now_ns.saturating_sub(std::mem::replace(&mut self.turned_ns, now_ns));
         // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
         if !matches!(self.phase, Phase::Open | Phase::Draining) {

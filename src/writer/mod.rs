@@ -24,8 +24,8 @@ use idle::Idle;
 use log::{LogWriter, Turn};
 use pipeline::Pipeline;
 
-/// How long the writer waits for the device where it can do nothing before a block has ended. Only a close whose deadline
-/// has come can be late for it.
+/// How long the writer waits for the device where no record can be taken before a block has ended. What is due at a time
+/// can be late by that: a close's deadline, another try after an error, a look for a deleted file.
 const DEVICE_WAIT: Duration = Duration::from_millis(2);
 
 /// What the writer needs to begin a log, made by `open` after the thread was pinned.
