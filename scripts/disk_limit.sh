@@ -75,7 +75,8 @@ by_fio() {
         return
     fi
     [ "$2" = pwrite ] || engine=(--ioengine=io_uring --iodepth="$4" --fixedbufs --registerfiles)
-    run_fio --bs="$3" --size="$FILE_BYTES" --io_size="$bytes" --runtime="${milliseconds}ms" "${engine[@]}" | jq '.jobs[0].write.bw_bytes'
+    run_fio --bs="$3" --size="$FILE_BYTES" --io_size="$bytes" --runtime="${milliseconds}ms" "${engine[@]}" |
+        jq '.jobs[0].write.bw_bytes'
 }
 
 # by_diolog: the same by diolog; after the bytes a second, the writer thread's part of a CPU.
@@ -118,8 +119,8 @@ describe_machine "$scratch"
 
 # The file that fio writes over again and again, prepared as a segment is. How fast that goes decides how much each
 # cell writes, so that the whole takes its time and no more on a disk of any speed.
-rate=$(fio --name=prepare --filename="$file" --rw=write --bs=1m --size="$FILE_BYTES" --direct=1 --ioengine=psync --zero_buffers \
-    --end_fsync=1 --output-format=json --eta=never | jq '.jobs[0].write.bw_bytes') || cannot "fio cannot write 1 GiB"
+rate=$(fio --name=prepare --filename="$file" --rw=write --bs=1m --size="$FILE_BYTES" --direct=1 --ioengine=psync \
+    --zero_buffers --end_fsync=1 --output-format=json --eta=never | jq '.jobs[0].write.bw_bytes') || cannot "fio cannot write 1 GiB"
 if $full; then milliseconds=10000 bytes_max=3221225472; else milliseconds=800 bytes_max=1073741824; fi
 bytes=$(calculate "int($rate * $milliseconds / 1000 * 0.45 / 1048576) * 1048576")
 # diolog prepares twice of it.

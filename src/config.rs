@@ -137,8 +137,8 @@ impl Config {
     /// Bytes of all rings together, for one engine: at least one ring; 256 MiB by default.
     ///
     /// A producer whose ring would exceed it is refused. It bounds the rings' sizes; as two rings of 1 MiB share a huge
-    /// page, a single one takes as much again. Too small: threads that cannot log. Too large: a service that
-    /// starts threads without end takes memory without end.
+    /// page, a single one takes as much again. Too small: threads that cannot log. Too large: a service that starts
+    /// threads without end takes memory without end.
     pub fn rings_bytes_max(mut self, bytes: usize) -> Config {
         self.rings_bytes_max = bytes;
         self

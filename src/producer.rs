@@ -17,7 +17,8 @@ use crate::stats::State;
 use crate::sys;
 
 /// How long a producer waits for space without looking at what else may end its wait: close, and a device that has
-/// failed. Space itself is told to it, once there is half a ring of it or no more to come. The longer it has waited, the less often it looks: a disk may be full for hours.
+/// failed. Space itself is told to it, once there is half a ring of it or no more to come. The longer it has waited, the
+/// less often it looks: a disk may be full for hours.
 const BLOCKED_SLEEP_MIN: Duration = Duration::from_millis(1);
 const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(32);
 

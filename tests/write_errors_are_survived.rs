@@ -106,27 +106,24 @@ fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn
     }
 }
 
+fn expect_nothing_lost(first: u64, directory: &Path, told: &Told) {
+    assert!(told.close.is_none(), "write {first}: {:?}", told.close);
+    let verification = verify(directory.join("log")).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
+    assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
+}
+
 #[test]
 fn a_write_refused_once_by_the_disk_loses_nothing() {
     for (errno, writes_anyway) in [(libc::EIO, false), (libc::EIO, true), (libc::EROFS, false), (libc::EFBIG, false)] {
-        strike_each_write(errno, 1, writes_anyway, |first, directory, told| {
-            assert!(told.close.is_none(), "write {first}: {:?}", told.close);
-            let verification = verify(directory.join("log")).expect("a log");
-            assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
-            assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
-        });
+        strike_each_write(errno, 1, writes_anyway, expect_nothing_lost);
     }
 }
 
 #[test]
 fn a_write_refused_once_for_want_of_room_loses_nothing() {
     for errno in [libc::ENOSPC, libc::EDQUOT] {
-        strike_each_write(errno, 1, false, |first, directory, told| {
-            assert!(told.close.is_none(), "write {first}: {:?}", told.close);
-            let verification = verify(directory.join("log")).expect("a log");
-            assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
-            assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
-        });
+        strike_each_write(errno, 1, false, expect_nothing_lost);
     }
 }
 

@@ -153,6 +153,12 @@ impl ConsumerEnd {
         if is_after(self.observed, self.cursor) { self.observed.wrapping_sub(self.cursor) as usize } else { 0 }
     }
 
+    /// Bytes observed and not given back, of an ordinary ring.
+    pub(crate) fn used_bytes(&self) -> usize {
+        // Relaxed: this end alone stores it.
+        self.observed.wrapping_sub(self.ring.space.read_position.load(Relaxed)) as usize
+    }
+
     /// Whether the ring gives up its oldest records rather than refuse the newest.
     pub(crate) fn overwrites(&self) -> bool {
         self.overwrite

@@ -23,7 +23,6 @@ pub(super) const READ_AHEAD_BYTES: usize = 1152;
 #[cfg(not(loom))]
 mod real {
     use std::io;
-
     use std::sync::Arc;
 
     use super::READ_AHEAD_BYTES;
@@ -46,20 +45,20 @@ mod real {
         /// is left in `rest`, for the next. (A thread that logs now and then finds most of what it knew of small pages
         /// forgotten.)
         pub(in crate::ring) fn private(bytes: usize, rest: &mut Rest) -> io::Result<Memory> {
-            if bytes < HUGE_PAGE_BYTES / 2 {
-                return Ok(Memory { mapping: Arc::new(Mapping::faulted_in(bytes)?), offset: 0, bytes });
-            }
             if let Some(memory) = rest.0.take_if(|memory| memory.bytes == bytes) {
                 return Ok(memory);
             }
-            let Ok(mapping) = Mapping::in_huge_pages(bytes.max(HUGE_PAGE_BYTES)).map(Arc::new) else {
-                // They take more of the address space, and perhaps of the memory.
-                return Ok(Memory { mapping: Arc::new(Mapping::faulted_in(bytes)?), offset: 0, bytes });
-            };
-            if bytes < HUGE_PAGE_BYTES {
-                rest.0 = Some(Memory { mapping: Arc::clone(&mapping), offset: bytes, bytes });
+            if bytes >= HUGE_PAGE_BYTES / 2
+                && let Ok(mapping) = Mapping::in_huge_pages(bytes.max(HUGE_PAGE_BYTES))
+            {
+                let mapping = Arc::new(mapping);
+                if bytes < HUGE_PAGE_BYTES {
+                    rest.0 = Some(Memory { mapping: Arc::clone(&mapping), offset: bytes, bytes });
+                }
+                return Ok(Memory { mapping, offset: 0, bytes });
             }
-            Ok(Memory { mapping, offset: 0, bytes })
+            // A small one; or there is no room for huge pages, which take more.
+            Ok(Memory { mapping: Arc::new(Mapping::faulted_in(bytes)?), offset: 0, bytes })
         }
 
         /// Bytes in all.

@@ -80,8 +80,8 @@ pub(crate) struct LogWriter {
     took_much: bool,
     /// How long this turn's rings can be left alone, by what was found in the fullest.
     calm: Duration,
-    /// The smallest ring's bytes: what any of them can take while nobody looks.
-    ring_bytes_min: usize,
+    /// How long the smallest ring can be left alone, whatever was found in it.
+    calm_max: Duration,
     /// When the last turn began, on the monotonic clock.
     turned_ns: u64,
     /// A reason to close the block being filled as soon as the device can take it.
@@ -120,7 +120,7 @@ impl LogWriter {
             filling: None,
             took_much: false,
             calm: Duration::MAX,
-            ring_bytes_min: usize::MAX,
+            calm_max: Duration::MAX,
             turned_ns: 0,
             close_early: false,
             block_serial: 0,
@@ -253,17 +253,17 @@ impl LogWriter {
                 self.ending.push(slot);
             }
         }
-        let capacities = self.sources.iter().flatten().map(|source| source.consumer.capacity());
-        self.ring_bytes_min = capacities.min().unwrap_or(usize::MAX);
+        let capacities = self.sources.iter().flatten().map(|source| source.consumer.capacity() as u64);
+        // No ring has more than 2^30 bytes.
+        let calm_max = |capacity| Duration::from_nanos(capacity * 1_000_000_000 / BURST_BYTES_PER_SECOND);
+        self.calm_max = capacities.min().map_or(Duration::MAX, calm_max);
     }
 
     /// Moves records from the rings whose turn it is into blocks. Whether there were any; if not, all rings are empty, or
     /// there is no block.
     fn drain(&mut self, now_ns: u64) -> bool {
         self.took_much = false;
-        // A ring has at most 2^30 bytes; without any, nothing can come.
-        let ring_bytes = self.ring_bytes_min.min(1 << 30) as u64;
-        self.calm = Duration::from_nanos(ring_bytes * 1_000_000_000 / BURST_BYTES_PER_SECOND);
+        self.calm = self.calm_max;
         let since_last_turn = now_ns.saturating_sub(std::mem::replace(&mut self.turned_ns, now_ns));
         // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
         if !matches!(self.phase, Phase::Open | Phase::Draining) {

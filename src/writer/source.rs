@@ -41,8 +41,6 @@ pub(crate) struct Source {
     defined_in: Option<u64>,
     /// The ring position up to which records are in closed blocks.
     closed_position: u64,
-    /// The ring position up to which space was given back.
-    released_position: u64,
     /// The other end, once the producer is gone.
     pub(crate) returned: Option<ProducerEnd>,
     /// Whether the end record is in a block.
@@ -56,7 +54,6 @@ impl Source {
             tid: arrival.tid,
             name: arrival.name,
             closed_position: arrival.consumer.cursor(),
-            released_position: arrival.consumer.cursor(),
             consumer: arrival.consumer,
             last_ns: 0,
             next_sequence: 0,
@@ -207,15 +204,12 @@ impl Source {
     /// Gives the space before `position` back. [`wake_producer`](Self::wake_producer) tells of it.
     pub(crate) fn release(&mut self, position: u64) {
         self.consumer.release(position);
-        self.released_position = position;
     }
 
     /// Wakes the producer if it sleeps for want of space and has got enough for the price: a wake-up costs each side
     /// several microseconds. While more is `to_come`, that is half of the ring.
     pub(crate) fn wake_producer(&self, to_come: bool) {
-        let drained = self.consumer.cursor().wrapping_sub(self.released_position) as usize;
-        let used = drained + self.consumer.unread_bytes();
-        if to_come && used > self.consumer.capacity() / 2 {
+        if to_come && self.consumer.used_bytes() > self.consumer.capacity() / 2 {
             return;
         }
         let awaits_space = &self.consumer.ring().space.awaits_space;
