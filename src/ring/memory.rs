@@ -85,6 +85,10 @@ mod real {
     /// no faster.)
     const FETCH_AHEAD_BYTES: usize = 4096;
 
+    /// Where lines are fetched once more, some records before they are needed: during a pause, what was fetched can be lost
+    /// to whoever shares the CPU's caches. (Twice as far was no better.)
+    const FETCH_AGAIN_BYTES: usize = 256;
+
     /// The words of a [`Memory`]: a bare address.
     #[derive(Debug)]
     pub(in crate::ring) struct Words {
@@ -150,6 +154,8 @@ mod real {
                 copy_short(payload, to.add(HEAD_BYTES));
                 fetch_for_write::<FETCH_AHEAD_BYTES>(to);
                 fetch_for_write::<{ FETCH_AHEAD_BYTES + LINE_BYTES }>(to);
+                fetch_for_write::<FETCH_AGAIN_BYTES>(to);
+                fetch_for_write::<{ FETCH_AGAIN_BYTES + LINE_BYTES }>(to);
             }
         }
 

@@ -52,7 +52,7 @@ pub(crate) enum Turn {
 /// The block that records are going to.
 struct Filling {
     block: Block,
-    /// When its first record came in, on the monotonic clock.
+    /// When its oldest record was first seen in a ring, on the monotonic clock.
     since_ns: u64,
     /// Slots of the sources that have records in it, and what earlier blocks account for of them.
     touched: Vec<(usize, Accounted)>,
@@ -76,6 +76,8 @@ pub(crate) struct LogWriter {
     /// Slots of the sources whose producers are gone, and whose end is not written.
     ending: Vec<usize>,
     filling: Option<Filling>,
+    /// Whether something was left in a ring for as long as it may wait: the next turn takes all that there is.
+    overdue: bool,
     /// Whether this turn found much in a ring: as if it might soon be full.
     took_much: bool,
     /// How long this turn's rings can be left alone, by what was found in the fullest.
@@ -118,6 +120,7 @@ impl LogWriter {
             released: Vec::new(),
             ending: Vec::new(),
             filling: None,
+            overdue: false,
             took_much: false,
             calm: Duration::MAX,
             calm_max: Duration::MAX,
@@ -162,7 +165,7 @@ impl LogWriter {
         if self.advance_close(now_ns) {
             return Turn::Ended;
         }
-        worked |= self.phase != phase;
+        worked |= self.phase != phase || self.overdue;
         match (worked || self.took_much, took_any) {
             (true, _) => Turn::Worked,
             (false, true) => Turn::TookFew(self.calm),
@@ -173,6 +176,10 @@ impl LogWriter {
     /// The longest that a record may wait in memory.
     pub(crate) fn flush_interval(&self) -> Duration {
         self.shared.settings.flush_interval
+    }
+
+    fn flush_interval_ns(&self) -> u64 {
+        u64::try_from(self.flush_interval().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Whether the device is at work.
@@ -233,8 +240,9 @@ impl LogWriter {
             return;
         }
         let (arrivals, mut returned) = self.shared.registry.take();
+        let block_bytes = self.shared.settings.block_bytes;
         for arrival in arrivals {
-            let source = Some(Source::new(arrival));
+            let source = Some(Source::new(arrival, block_bytes));
             let slot = self.empty_slots.pop().unwrap_or_else(|| {
                 self.sources.push(None);
                 self.sources.len() - 1
@@ -269,29 +277,34 @@ impl LogWriter {
         if !matches!(self.phase, Phase::Open | Phase::Draining) {
             return false;
         }
+        // All rings at once, as the block is closed then.
+        let all = std::mem::take(&mut self.overdue) || self.phase != Phase::Open || self.is_draining_for_flush();
         let mut rota = std::mem::take(&mut self.rota);
-        let any = rota.turn(|slot| self.drain_source(slot, now_ns, since_last_turn));
+        let any = rota.turn(|slot| self.drain_source(slot, now_ns, since_last_turn, all));
         self.rota = rota;
         any
     }
 
-    /// One ring's turn. Whether it had records; `None` where no block is to be had.
-    fn drain_source(&mut self, slot: usize, now_ns: u64, since_last_turn: u64) -> Option<bool> {
+    /// One ring's turn: all that it holds, or without the newest. Whether it had records to take; `None` where no block is
+    /// to be had.
+    fn drain_source(&mut self, slot: usize, now_ns: u64, since_last_turn: u64, all: bool) -> Option<bool> {
+        let interval_ns = self.flush_interval_ns();
         let Some(source) = &mut self.sources[slot] else { return Some(false) };
-        if !source.has_records() {
-            return Some(false);
-        }
+        let due_since_ns = source.look(now_ns, all);
+        self.overdue |= source.is_overdue(now_ns, interval_ns);
+        let Some(due_since_ns) = due_since_ns else { return Some(false) };
         // Read after the ring was observed, so that what it gives is not in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
-        let (found, capacity) = (source.consumer.unread_bytes(), source.consumer.capacity());
+        let (found, capacity) = (source.due_bytes(), source.consumer.capacity());
         let is_much = found >= capacity / MUCH_OF_A_RING;
-        let calm_ns = since_last_turn.saturating_mul(capacity as u64) / (CALM_PART_OF_A_RING * found.max(1) as u64);
+        let calm_ns = since_last_turn.saturating_mul(capacity as u64) / (CALM_PART_OF_A_RING * found as u64);
         self.calm = self.calm.min(Duration::from_nanos(calm_ns));
         loop {
             if self.filling.is_none() && !self.begin_block(now_ns) {
                 return None;
             }
             let (Some(filling), Some(source)) = (&mut self.filling, &mut self.sources[slot]) else { return None };
+            filling.since_ns = filling.since_ns.min(due_since_ns);
             if !source.is_in(self.block_serial) {
                 filling.touched.push((slot, source.accounted()));
             }
@@ -302,12 +315,11 @@ impl LogWriter {
                 &self.converter,
                 observed_ns,
             );
-            let ring_bytes = source.consumer.capacity() as u64;
-            self.close_early |= source.open_bytes() >= ring_bytes / 4;
+            self.close_early |= source.is_too_open(0);
             self.took_much |= is_much;
             match drained {
                 Drained::BlockFull => self.close_block(now_ns),
-                Drained::Turn | Drained::Empty => return Some(true),
+                Drained::Turn => return Some(true),
             }
         }
     }
@@ -361,10 +373,9 @@ impl LogWriter {
     /// Closes the block being filled if something waits for it and the device can take it now.
     fn close_block_if_due(&mut self, now_ns: u64) {
         let Some(filling) = &self.filling else { return };
-        let interval_ns = u64::try_from(self.shared.settings.flush_interval.as_nanos()).unwrap_or(u64::MAX);
         let due = self.close_early
             || self.phase != Phase::Open
-            || now_ns.saturating_sub(filling.since_ns) >= interval_ns
+            || now_ns.saturating_sub(filling.since_ns) >= self.flush_interval_ns()
             || self.is_starving(filling);
         if due && !filling.block.is_empty() && self.pipeline.would_submit_now() {
             self.close_block(now_ns);

@@ -14,12 +14,23 @@ use crate::writer::pipeline::Accounted;
 /// How much of one ring is drained before the next has its turn, in bytes: some ten microseconds of copying.
 const TURN_BYTES: usize = 32 << 10;
 
+/// The newest bytes of a ring, which are left alone as long as they may wait. A CPU that reads up to where another one
+/// writes fetches ahead on its own, some 4 KiB: lines that the producer has just had brought near to write to them. Each
+/// must then be taken back while an append waits for it. (Half of it was slower, twice no faster.)
+const FRONT_BYTES: usize = 8 << 10;
+
+/// The parts of a ring and of a block that are left alone at the most.
+const FRONT_PART_OF_A_RING: usize = 16;
+const FRONT_PART_OF_A_BLOCK: usize = 4;
+
+/// The part of a ring that may lie in the block being filled: more of it, and the block is closed early, so that neither
+/// small rings nor blocked producers wait for a timer.
+const OPEN_PART_OF_A_RING: usize = 4;
+
 /// Why draining one ring stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drained {
-    /// All that was observed is in blocks.
-    Empty,
-    /// The ring has had its turn, and holds more.
+    /// All that was due is in blocks, or the ring has had its turn.
     Turn,
     /// The next record does not fit the block.
     BlockFull,
@@ -31,6 +42,12 @@ pub(crate) struct Source {
     tid: u32,
     name: String,
     pub(crate) consumer: ConsumerEnd,
+    /// Bytes that are left alone as long as they may wait.
+    front_bytes: usize,
+    /// Bytes that the last look found, and that are to be taken.
+    due_bytes: usize,
+    /// When a look first saw the oldest of what has been left in the ring; it may have been somewhat later.
+    left_since_ns: Option<u64>,
     /// The time of the last record drained: times never go back.
     last_ns: u64,
     /// The sequence that follows the last record drained.
@@ -48,13 +65,17 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(arrival: Arrival) -> Source {
+    pub(crate) fn new(arrival: Arrival, block_bytes: usize) -> Source {
+        let front_part = arrival.consumer.capacity() / FRONT_PART_OF_A_RING;
         Source {
             id: arrival.id,
             tid: arrival.tid,
             name: arrival.name,
             closed_position: arrival.consumer.cursor(),
             consumer: arrival.consumer,
+            front_bytes: FRONT_BYTES.min(front_part).min(block_bytes / FRONT_PART_OF_A_BLOCK),
+            due_bytes: 0,
+            left_since_ns: None,
             last_ns: 0,
             next_sequence: 0,
             records: 0,
@@ -64,8 +85,37 @@ impl Source {
         }
     }
 
-    /// Looks for new records. Whether there are any.
+    /// Looks for new records, and decides which are to be taken: `all`, or all but the newest, which may wait. Since when
+    /// the oldest of them waits, on the monotonic clock; `None` if there are none to take.
     #[inline]
+    pub(crate) fn look(&mut self, now_ns: u64, all: bool) -> Option<u64> {
+        let seen_before = self.consumer.unread_bytes();
+        self.consumer.observe();
+        let unread = self.consumer.unread_bytes();
+        let all = all || self.returned.is_some() || self.is_starved() || self.is_too_open(unread);
+        self.due_bytes = if all { unread } else { unread.saturating_sub(self.front_bytes) };
+        let since_ns = self.left_since_ns.unwrap_or(now_ns);
+        self.left_since_ns = if self.due_bytes == unread {
+            None
+        } else if self.due_bytes >= seen_before {
+            Some(now_ns)
+        } else {
+            Some(since_ns)
+        };
+        (self.due_bytes > 0).then_some(since_ns)
+    }
+
+    /// Whether what was left in the ring has been there for `interval_ns`.
+    pub(crate) fn is_overdue(&self, now_ns: u64, interval_ns: u64) -> bool {
+        self.left_since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) >= interval_ns)
+    }
+
+    /// Bytes that the last look found, and that are to be taken.
+    pub(crate) fn due_bytes(&self) -> usize {
+        self.due_bytes
+    }
+
+    /// Whether the ring holds any records that were not taken.
     pub(crate) fn has_records(&mut self) -> bool {
         self.consumer.observe() != self.consumer.cursor()
     }
@@ -75,7 +125,7 @@ impl Source {
         Gate::is_outside(&self.consumer.ring().account.in_append)
     }
 
-    /// Moves records into `block`, the `serial`-th, preceded by the producer's row where it has none of it yet.
+    /// Moves the records that the last [`look`](Self::look) found due into `block`, the `serial`-th, preceded by the producer's row where it has none of it yet.
     ///
     /// `now_ns` is the monotonic clock read after the ring was observed: no time comes out later.
     pub(crate) fn drain(
@@ -94,13 +144,7 @@ impl Source {
         } else {
             self.move_records::<false>(block, converter, now_ns)
         };
-        if full {
-            Drained::BlockFull
-        } else if self.consumer.unread_bytes() > 0 {
-            Drained::Turn
-        } else {
-            Drained::Empty
-        }
+        if full { Drained::BlockFull } else { Drained::Turn }
     }
 
     /// The loop of [`drain`](Self::drain). Whether it ended because the block is full.
@@ -113,7 +157,8 @@ impl Source {
         let mut last_ns = self.last_ns;
         let mut records = block.records_of(self.id, self.next_sequence);
         let mut full = false;
-        let taken = self.consumer.consume_from::<OVERWRITES>(TURN_BYTES, |head, payload| {
+        let begin = self.consumer.cursor();
+        let taken = self.consumer.consume_from::<OVERWRITES>(TURN_BYTES.min(self.due_bytes), |head, payload| {
             let [kind, level, flags, _] = head.tag.to_le_bytes();
             let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
             let meta = RecordMeta { kind, level, flags, timestamp_ns };
@@ -124,6 +169,7 @@ impl Source {
             last_ns = timestamp_ns;
             true
         });
+        self.due_bytes = self.due_bytes.saturating_sub(self.consumer.cursor().wrapping_sub(begin) as usize);
         if taken > 0 {
             self.records += taken as u64;
             self.next_sequence = records.end(taken as u32, last_ns);
@@ -180,9 +226,11 @@ impl Source {
         ProducerRow { next_sequence: attempted, unwritten: attempted.saturating_sub(accounted), ..row }
     }
 
-    /// Bytes of the ring that lie in the block being filled, and not in a closed one.
-    pub(crate) fn open_bytes(&self) -> u64 {
-        self.consumer.cursor().wrapping_sub(self.closed_position)
+    /// Whether so much of the ring lies in the block being filled that it should be closed early; or would, with `more`
+    /// bytes.
+    pub(crate) fn is_too_open(&self, more: usize) -> bool {
+        let open = self.consumer.cursor().wrapping_sub(self.closed_position) as usize;
+        open + more >= self.consumer.capacity() / OPEN_PART_OF_A_RING
     }
 
     /// What all blocks so far account for, the one being filled included.
@@ -219,10 +267,98 @@ impl Source {
         }
     }
 
+    /// Whether the producer found no space since the last [`take_starved`](Self::take_starved).
+    fn is_starved(&self) -> bool {
+        // Relaxed: a hint; missing it once costs a turn.
+        self.consumer.ring().space.starved.load(Relaxed)
+    }
+
     /// Whether the producer found no space since the last call.
     pub(crate) fn take_starved(&self) -> bool {
-        let starved = &self.consumer.ring().space.starved;
-        // Relaxed: a hint; missing it once costs a turn.
-        starved.load(Relaxed) && starved.swap(false, Relaxed)
+        self.is_starved() && self.consumer.ring().space.starved.swap(false, Relaxed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::ring::{Head, Rest, RingOptions, ring};
+
+    const INTERVAL_NS: u64 = 100;
+
+    const BLOCK_BYTES: usize = 64 << 10;
+
+    fn source(capacity_bytes: usize) -> (ProducerEnd, Source) {
+        let options = RingOptions { capacity_bytes, overwrite: false, start: 0 };
+        let (producer, consumer) = ring(options, &mut Rest::default()).expect("a ring");
+        (producer, Source::new(Arrival { id: 1, tid: 1, name: String::new(), consumer }, BLOCK_BYTES))
+    }
+
+    /// Appends `bytes` of ring.
+    fn append(producer: &ProducerEnd, bytes: usize) {
+        let payload = vec![b'x'; bytes - crate::ring::HEAD_BYTES];
+        let head = Head { length: payload.len() as u32, tag: 0, sequence: 0, ticks: 0 };
+        producer.append(head, &payload).expect("room");
+    }
+
+    /// Takes what is due, as the writer does, but to nowhere.
+    fn take(source: &mut Source) {
+        source.consumer.consume_from::<false>(source.due_bytes, |_, _| true);
+    }
+
+    #[test]
+    fn the_newest_bytes_are_left_until_they_are_overdue() {
+        let (producer, mut source) = source(1 << 20);
+        append(&producer, FRONT_BYTES);
+        assert_eq!(source.look(1_000, false), None, "all of it is new");
+        assert!(!source.is_overdue(1_000 + INTERVAL_NS - 1, INTERVAL_NS));
+        append(&producer, 64);
+        append(&producer, 64);
+        assert_eq!(source.look(1_010, false), Some(1_000), "the oldest have been there since then");
+        assert_eq!(source.due_bytes(), 128);
+        take(&mut source);
+        assert!(source.is_overdue(1_000 + INTERVAL_NS, INTERVAL_NS), "what came with the oldest is still there");
+        assert_eq!(source.look(1_100, true), Some(1_000));
+        take(&mut source);
+        assert!(!source.has_records() && !source.is_overdue(u64::MAX, INTERVAL_NS));
+    }
+
+    #[test]
+    fn where_much_comes_nothing_gets_old() {
+        let (producer, mut source) = source(1 << 20);
+        for now_ns in (0..10 * INTERVAL_NS).step_by(10) {
+            (0..100).for_each(|_| append(&producer, 2 * FRONT_BYTES / 100 / 8 * 8));
+            source.look(now_ns, false);
+            assert!(!source.is_overdue(now_ns, 2 * 10), "{now_ns}: what the look before saw is taken");
+            take(&mut source);
+            source.close_block();
+            source.release(source.consumer.cursor());
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_where_something_waits_for_it() {
+        let capacity_bytes = 64 << 10;
+        let all_are_due = |source: &mut Source| {
+            source.look(0, false);
+            source.due_bytes() == source.consumer.unread_bytes()
+        };
+        let (producer, mut open) = source(capacity_bytes);
+        append(&producer, capacity_bytes / OPEN_PART_OF_A_RING - 64);
+        assert!(!all_are_due(&mut open));
+        append(&producer, 64);
+        assert!(all_are_due(&mut open), "as much as may lie in a block");
+
+        let (producer, mut ended) = source(capacity_bytes);
+        append(&producer, 64);
+        assert!(!all_are_due(&mut ended));
+        ended.returned = Some(producer);
+        assert!(all_are_due(&mut ended), "there will be no more");
+
+        let (producer, mut starved) = source(capacity_bytes);
+        append(&producer, 64);
+        assert!(!all_are_due(&mut starved));
+        starved.consumer.ring().space.starved.store(true, Relaxed);
+        assert!(all_are_due(&mut starved), "the producer wants the space");
     }
 }

@@ -56,6 +56,11 @@ impl LogWriter {
         self.flushes.push(Flush { tickets, stage: FlushStage::Draining(targets) });
     }
 
+    /// Whether a flush waits for what rings hold.
+    pub(super) fn is_draining_for_flush(&self) -> bool {
+        self.flushes.iter().any(|flush| matches!(flush.stage, FlushStage::Draining(_)))
+    }
+
     /// Drops the rings that are drained far enough, and closes the block once all are.
     pub(super) fn advance_flushes(&mut self, now_ns: u64) {
         if self.flushes.is_empty() {
