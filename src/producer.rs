@@ -111,9 +111,9 @@ impl Producer {
             return Outcome::Filtered;
         }
         if let Some(end) = &self.end
-            && let Some(room) = end.room_at_hand(message)
-            && let Some(_entered) = threshold.enter_at_once(room.in_append(), level as u8)
-            && room.fill(tag(Kind::Message, level, 0), end.next_sequence(), Clock::counter())
+            && end.is_short(message)
+            && let Some(_entered) = threshold.enter_at_once(end.in_append(), level as u8)
+            && end.append_short(tag(Kind::Message, level, 0), end.next_sequence(), message, Clock::counter).is_ok()
         {
             return Outcome::Written;
         }
@@ -124,7 +124,7 @@ impl Producer {
     #[inline(never)]
     fn append_the_long_way(&self, level: Level, message: &[u8]) -> Outcome {
         let Some(end) = &self.end else { return Outcome::Closed };
-        let entered = match self.shared.gate.enter(&end.ring().account.in_append, level as u8) {
+        let entered = match self.shared.gate.enter(end.in_append(), level as u8) {
             Ok(entered) => entered,
             Err(refusal) => return self.refused(refusal),
         };

@@ -22,9 +22,11 @@ fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
 
 fn append(producer: &ProducerEnd, sequence: u64) -> Result<(), Full> {
     let payload = (sequence * 5).to_le_bytes();
-    match producer.room_at_hand(&payload) {
-        Some(room) => room.fill(7, sequence, sequence * 3).then_some(()).ok_or(Full),
-        None => producer.append(Head { length: 8, tag: 7, sequence, ticks: sequence * 3 }, &payload),
+    // Both ways, in turns.
+    if sequence % 2 == 0 {
+        producer.append_short(7, sequence, &payload, || sequence * 3)
+    } else {
+        producer.append(Head { length: 8, tag: 7, sequence, ticks: sequence * 3 }, &payload)
     }
 }
 

@@ -81,13 +81,42 @@ impl ProducerEnd {
         Ok(())
     }
 
-    /// The quick half of [`append`](Self::append): room for a short payload, if there is some without looking any further.
+    /// Whether [`append_short`](Self::append_short) takes `payload`.
     #[inline(always)]
-    pub(crate) fn room_at_hand<'a>(&'a self, payload: &'a [u8]) -> Option<Room<'a>> {
-        let position = self.position.get();
-        let fits =
-            payload.len() < self.short_end as usize && record_bytes(payload) <= self.limit.get().wrapping_sub(position);
-        fits.then_some(Room { end: self, ring: &self.ring, position, payload })
+    pub(crate) fn is_short(&self, payload: &[u8]) -> bool {
+        payload.len() < self.short_end as usize
+    }
+
+    /// The quick [`append`](Self::append) of a [short](Self::is_short) payload, stamped with what `clock` gives once there
+    /// is room. Counts the attempt that took `sequence`.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]: nothing was written, nor counted.
+    #[inline(always)]
+    pub(crate) fn append_short(
+        &self,
+        tag: u32,
+        sequence: u64,
+        payload: &[u8],
+        clock: impl FnOnce() -> u64,
+    ) -> Result<(), Full> {
+        debug_assert!(payload.len() <= SHORT_MAX);
+        let record_bytes = record_bytes(payload);
+        let mut position = self.position.get();
+        if record_bytes > self.limit.get().wrapping_sub(position) {
+            position = self.claim(position, record_bytes)?;
+        }
+        let ring: &Ring = &self.ring;
+        let head = Head { length: payload.len() as u32, tag, sequence, ticks: clock() };
+        // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
+        unsafe { self.words.write_short_record((position & self.mask) as usize, head_words(head, payload), payload) };
+        let behind = position.wrapping_add(record_bytes);
+        self.position.set(behind);
+        // Release: _commit_.
+        ring.write_position.store(behind, Release);
+        ring.account.next_sequence.store(sequence + 1, Relaxed);
+        Ok(())
     }
 
     /// Finds room for a record that does not fit before `limit`: past the memory's end, or by asking how far the
@@ -195,6 +224,12 @@ impl ProducerEnd {
         self.ring.account.next_sequence.store(sequence + 1, Relaxed);
     }
 
+    /// The sign to others that an append is under way.
+    #[inline(always)]
+    pub(crate) fn in_append(&self) -> &AtomicU32 {
+        &self.ring.account.in_append
+    }
+
     /// What both ends hold, for whoever wants to read its counts.
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.ring
@@ -203,43 +238,6 @@ impl ProducerEnd {
     /// The longest record, its head included.
     pub(crate) fn record_bytes_max(&self) -> usize {
         self.ring.memory.bytes() / 2
-    }
-}
-
-/// Room for a record.
-#[derive(Debug)]
-pub(crate) struct Room<'a> {
-    end: &'a ProducerEnd,
-    ring: &'a Ring,
-    position: u64,
-    payload: &'a [u8],
-}
-
-impl Room<'_> {
-    /// The sign to others that an append is under way.
-    #[inline(always)]
-    pub(crate) fn in_append(&self) -> &'_ AtomicU32 {
-        &self.ring.account.in_append
-    }
-
-    /// Writes the record, commits it, and counts the attempt that took `sequence`; `false` if something else has been
-    /// appended in this place meanwhile.
-    #[inline(always)]
-    pub(crate) fn fill(&self, tag: u32, sequence: u64, ticks: u64) -> bool {
-        let Room { end, ring, position, payload } = *self;
-        if end.position.get() != position {
-            return false;
-        }
-        let head = Head { length: payload.len() as u32, tag, sequence, ticks };
-        let behind = position.wrapping_add(record_bytes(payload));
-        // SAFETY: the words from `position` to `behind` are free (2) and contiguous, as `limit` said; and still, as no
-        // position has changed since.
-        unsafe { end.words.write_short_record((position & end.mask) as usize, head_words(head, payload), payload) };
-        end.position.set(behind);
-        // Release: _commit_.
-        ring.write_position.store(behind, Release);
-        ring.account.next_sequence.store(sequence + 1, Relaxed);
-        true
     }
 }
 

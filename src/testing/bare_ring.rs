@@ -34,9 +34,10 @@ impl BareProducer {
     #[inline(always)]
     pub fn append(&self, ticks: u64, payload: &[u8]) -> bool {
         let sequence = self.end.next_sequence();
-        match self.end.room_at_hand(payload) {
-            Some(room) => room.fill(1, sequence, ticks),
-            None => self.append_the_long_way(sequence, ticks, payload),
+        if self.end.is_short(payload) {
+            self.end.append_short(1, sequence, payload, || ticks).is_ok()
+        } else {
+            self.append_the_long_way(sequence, ticks, payload)
         }
     }
 
@@ -53,8 +54,7 @@ impl BareProducer {
     /// The whole path: gate, clock, append.
     #[inline(always)]
     pub fn log(&self, level: u8, payload: &[u8]) -> bool {
-        let in_append = &self.end.ring().account.in_append;
-        let Some(_entered) = self.gate.threshold().enter_at_once(in_append, level) else { return false };
+        let Some(_entered) = self.gate.threshold().enter_at_once(self.end.in_append(), level) else { return false };
         self.append(self.clock.ticks(), payload)
     }
 }
