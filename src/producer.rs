@@ -113,7 +113,7 @@ impl Producer {
         if let Some(end) = &self.end
             && end.is_short(message)
             && let Some(_entered) = threshold.enter_at_once(end.in_append(), level as u8)
-            && end.append_short(tag(Kind::Message, level, 0), end.next_sequence(), message, Clock::counter).is_ok()
+            && end.append_short(tag(Kind::Message, level, 0), message, Clock::counter).is_ok()
         {
             return Outcome::Written;
         }

@@ -24,7 +24,8 @@ fn append(producer: &ProducerEnd, sequence: u64) -> Result<(), Full> {
     let payload = (sequence * 5).to_le_bytes();
     // Both ways, in turns.
     if sequence % 2 == 0 {
-        producer.append_short(7, sequence, &payload, || sequence * 3)
+        producer.ring().account.next_sequence.store(sequence, Relaxed);
+        producer.append_short(7, &payload, || sequence * 3)
     } else {
         producer.append(Head { length: 8, tag: 7, sequence, ticks: sequence * 3 }, &payload)
     }

@@ -87,35 +87,30 @@ impl ProducerEnd {
         payload.len() < self.short_end as usize
     }
 
-    /// The quick [`append`](Self::append) of a [short](Self::is_short) payload, stamped with what `clock` gives once there
-    /// is room. Counts the attempt that took `sequence`.
+    /// The quick [`append`](Self::append) of a [short](Self::is_short) payload: once there is room, the record takes the
+    /// next sequence number and the time that `clock` gives, and is counted.
     ///
     /// # Errors
     ///
     /// [`Full`]: nothing was written, nor counted.
     #[inline(always)]
-    pub(crate) fn append_short(
-        &self,
-        tag: u32,
-        sequence: u64,
-        payload: &[u8],
-        clock: impl FnOnce() -> u64,
-    ) -> Result<(), Full> {
+    pub(crate) fn append_short(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
         debug_assert!(payload.len() <= SHORT_MAX);
         let record_bytes = record_bytes(payload);
         let mut position = self.position.get();
         if record_bytes > self.limit.get().wrapping_sub(position) {
             position = self.claim(position, record_bytes)?;
         }
-        let ring: &Ring = &self.ring;
+        // Not before the claim, which would have to save it.
+        let sequence = self.next_sequence();
         let head = Head { length: payload.len() as u32, tag, sequence, ticks: clock() };
         // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
         unsafe { self.words.write_short_record((position & self.mask) as usize, head_words(head, payload), payload) };
         let behind = position.wrapping_add(record_bytes);
         self.position.set(behind);
         // Release: _commit_.
-        ring.write_position.store(behind, Release);
-        ring.account.next_sequence.store(sequence + 1, Relaxed);
+        self.ring.write_position.store(behind, Release);
+        self.take_sequence(sequence);
         Ok(())
     }
 

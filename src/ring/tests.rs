@@ -25,7 +25,8 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
 fn append(producer: &ProducerEnd, sequence: u64, length: usize) -> Result<(), Full> {
     let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
     if producer.is_short(&payload) {
-        producer.append_short(head.tag, head.sequence, &payload, || head.ticks)
+        producer.ring().account.next_sequence.store(sequence, Relaxed);
+        producer.append_short(head.tag, &payload, || head.ticks)
     } else {
         producer.append(head, &payload)
     }

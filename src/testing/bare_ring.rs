@@ -33,16 +33,16 @@ impl BareProducer {
     /// Claims, copies and commits, with a stamp given; whether there was room.
     #[inline(always)]
     pub fn append(&self, ticks: u64, payload: &[u8]) -> bool {
-        let sequence = self.end.next_sequence();
         if self.end.is_short(payload) {
-            self.end.append_short(1, sequence, payload, || ticks).is_ok()
+            self.end.append_short(1, payload, || ticks).is_ok()
         } else {
-            self.append_the_long_way(sequence, ticks, payload)
+            self.append_the_long_way(ticks, payload)
         }
     }
 
     #[inline(never)]
-    fn append_the_long_way(&self, sequence: u64, ticks: u64, payload: &[u8]) -> bool {
+    fn append_the_long_way(&self, ticks: u64, payload: &[u8]) -> bool {
+        let sequence = self.end.next_sequence();
         let head = Head { length: payload.len() as u32, tag: 1, sequence, ticks };
         let appended = self.end.append(head, payload).is_ok();
         if appended {
