@@ -143,7 +143,7 @@ pub(crate) struct Account {
 pub(crate) struct Space {
     /// In an ordinary ring: records before this have been released, their bytes are the producer's again.
     read_position: AtomicU64,
-    /// A claim failed for space. The writer clears it before it observes, and seals early.
+    /// A claim failed for space. The writer then takes all that there is, clears this, and seals early.
     pub(crate) starved: AtomicBool,
     /// 1 while the producing thread sleeps until space is released. Both sides exchange it, the producer before it looks for
     /// space a last time, the writer after it has released some: the later one sees what the earlier one did.

@@ -88,7 +88,7 @@ impl ProducerEnd {
     }
 
     /// The quick [`append`](Self::append) of a [short](Self::is_short) payload: once there is room, the record takes the
-    /// next sequence number and the time that `clock` gives, and is counted.
+    /// next sequence number and the time that `clock` gives, and is counted. (`clock` does not append.)
     ///
     /// # Errors
     ///
@@ -149,6 +149,8 @@ impl ProducerEnd {
             unsafe { self.words.write((position & self.mask) as usize, SKIP) };
         }
         let start = position.wrapping_add(skip);
+        // What is skipped is skipped for good: `limit` is not to be compared with a position before it.
+        self.position.set(start);
         let contiguous = (capacity - (start & self.mask)).min(free(read_position) - skip);
         self.limit.set(start.wrapping_add(contiguous));
         Ok(start)

@@ -40,9 +40,9 @@ const BURST_BYTES_PER_SECOND: u64 = 128 << 20;
 pub(crate) enum Turn {
     /// There was work, and may be more.
     Worked,
-    /// There were a few records, far fewer than would fill a ring, and nothing else. The rings can be left alone for
+    /// There were a few new records, far fewer than would fill a ring, and nothing else. The rings can be left alone for
     /// this long.
-    TookFew(Duration),
+    FoundFew(Duration),
     /// There was nothing to do.
     Idle,
     /// The log has ended; its summary is published.
@@ -76,8 +76,10 @@ pub(crate) struct LogWriter {
     /// Slots of the sources whose producers are gone, and whose end is not written.
     ending: Vec<usize>,
     filling: Option<Filling>,
-    /// Whether something was left in a ring for as long as it may wait: the next turn takes all that there is.
-    overdue: bool,
+    /// Since when, at the earliest, something waits that looks have left in a ring.
+    left_since_ns: Option<u64>,
+    /// Whether this turn saw anything new in a ring.
+    saw_new: bool,
     /// Whether this turn found much in a ring: as if it might soon be full.
     took_much: bool,
     /// How long this turn's rings can be left alone, by what was found in the fullest.
@@ -120,7 +122,8 @@ impl LogWriter {
             released: Vec::new(),
             ending: Vec::new(),
             filling: None,
-            overdue: false,
+            left_since_ns: None,
+            saw_new: false,
             took_much: false,
             calm: Duration::MAX,
             calm_max: Duration::MAX,
@@ -165,10 +168,10 @@ impl LogWriter {
         if self.advance_close(now_ns) {
             return Turn::Ended;
         }
-        worked |= self.phase != phase || self.overdue;
-        match (worked || self.took_much, took_any) {
+        worked |= self.phase != phase;
+        match (worked || self.took_much, took_any || self.saw_new) {
             (true, _) => Turn::Worked,
-            (false, true) => Turn::TookFew(self.calm),
+            (false, true) => Turn::FoundFew(self.calm),
             (false, false) => Turn::Idle,
         }
     }
@@ -267,40 +270,52 @@ impl LogWriter {
         self.calm_max = capacities.min().map_or(Duration::MAX, calm_max);
     }
 
-    /// Moves records from the rings whose turn it is into blocks. Whether there were any; if not, all rings are empty, or
-    /// there is no block.
+    /// Moves records from the rings whose turn it is into blocks. Whether there were any to take; if not, all rings have been
+    /// looked at, or there is no block.
     fn drain(&mut self, now_ns: u64) -> bool {
-        self.took_much = false;
+        (self.took_much, self.saw_new) = (false, false);
         self.calm = self.calm_max;
         let since_last_turn = now_ns.saturating_sub(std::mem::replace(&mut self.turned_ns, now_ns));
         // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
         if !matches!(self.phase, Phase::Open | Phase::Draining) {
             return false;
         }
-        // All rings at once, as the block is closed then.
-        let all = std::mem::take(&mut self.overdue) || self.phase != Phase::Open || self.is_draining_for_flush();
+        // All rings at once, so that all of them are in the block that is closed then.
+        let overdue = self.left_since_ns.is_some_and(|since_ns| self.is_due(since_ns, now_ns));
+        let all = overdue || self.phase != Phase::Open || self.is_draining_for_flush();
         let mut rota = std::mem::take(&mut self.rota);
-        let any = rota.turn(|slot| self.drain_source(slot, now_ns, since_last_turn, all));
+        let any = rota.turn(overdue, |slot| self.drain_source(slot, now_ns, since_last_turn, all));
         self.rota = rota;
+        if overdue {
+            self.left_since_ns = self.oldest_left_ns();
+        }
         any
     }
 
     /// One ring's turn: all that it holds, or without the newest. Whether it had records to take; `None` where no block is
     /// to be had.
     fn drain_source(&mut self, slot: usize, now_ns: u64, since_last_turn: u64, all: bool) -> Option<bool> {
-        let interval_ns = self.flush_interval_ns();
         let Some(source) = &mut self.sources[slot] else { return Some(false) };
         let due_since_ns = source.look(now_ns, all);
-        self.overdue |= source.is_overdue(now_ns, interval_ns);
+        let (due, new, capacity) = (source.due_bytes(), source.new_bytes(), source.consumer.capacity());
+        if new > 0 {
+            self.saw_new = true;
+            let calm_ns = since_last_turn.saturating_mul(capacity as u64) / (CALM_PART_OF_A_RING * new as u64);
+            self.calm = self.calm.min(Duration::from_nanos(calm_ns));
+        }
+        if let Some(since_ns) = source.left_since_ns() {
+            self.note_left(since_ns);
+        }
         let Some(due_since_ns) = due_since_ns else { return Some(false) };
         // Read after the ring was observed, so that what it gives is not in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
-        let (found, capacity) = (source.due_bytes(), source.consumer.capacity());
-        let is_much = found >= capacity / MUCH_OF_A_RING;
-        let calm_ns = since_last_turn.saturating_mul(capacity as u64) / (CALM_PART_OF_A_RING * found as u64);
-        self.calm = self.calm.min(Duration::from_nanos(calm_ns));
+        let is_much = due >= capacity / MUCH_OF_A_RING;
         loop {
             if self.filling.is_none() && !self.begin_block(now_ns) {
+                if let Some(source) = &mut self.sources[slot] {
+                    source.leave_due(due_since_ns);
+                }
+                self.note_left(due_since_ns);
                 return None;
             }
             let (Some(filling), Some(source)) = (&mut self.filling, &mut self.sources[slot]) else { return None };
@@ -322,6 +337,21 @@ impl LogWriter {
                 Drained::Turn => return Some(true),
             }
         }
+    }
+
+    /// Notes that something has been left in a ring, which has been there since then.
+    fn note_left(&mut self, since_ns: u64) {
+        self.left_since_ns = Some(self.left_since_ns.map_or(since_ns, |earlier| earlier.min(since_ns)));
+    }
+
+    /// Since when what has been left in the rings waits, at the earliest.
+    fn oldest_left_ns(&self) -> Option<u64> {
+        self.sources.iter().flatten().filter_map(Source::left_since_ns).min()
+    }
+
+    /// Whether what has been waiting since then has waited for its interval.
+    fn is_due(&self, since_ns: u64, now_ns: u64) -> bool {
+        now_ns.saturating_sub(since_ns) >= self.flush_interval_ns()
     }
 
     /// Starts a block. `false` where no buffer is free.
@@ -366,6 +396,7 @@ impl LogWriter {
                 contents.shares.push(Share { slot, position: source.close_block(), before });
             }
         }
+        self.left_since_ns = self.oldest_left_ns();
         self.pipeline.close_block(filling.block, contents);
         self.submit(now_ns);
     }
@@ -375,7 +406,7 @@ impl LogWriter {
         let Some(filling) = &self.filling else { return };
         let due = self.close_early
             || self.phase != Phase::Open
-            || now_ns.saturating_sub(filling.since_ns) >= self.flush_interval_ns()
+            || self.is_due(filling.since_ns, now_ns)
             || self.is_starving(filling);
         if due && !filling.block.is_empty() && self.pipeline.would_submit_now() {
             self.close_block(now_ns);

@@ -185,7 +185,7 @@ fn serve(mut logs: Vec<LogWriter>) {
                     continue;
                 }
                 Turn::Worked => worked = true,
-                Turn::TookFew(time) => calm = Some(calm.map_or(time, |calm| calm.min(time))),
+                Turn::FoundFew(time) => calm = Some(calm.map_or(time, |calm| calm.min(time))),
                 Turn::Idle => {}
             }
             at += 1;

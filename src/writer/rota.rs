@@ -39,9 +39,9 @@ impl Rota {
         self.quiet.retain(|&quiet| quiet != slot);
     }
 
-    /// One turn: calls `look` with slots. It returns whether the ring had records, or `None` to end the turn. Returns
-    /// whether any had. A turn that has found nothing has looked at every ring.
-    pub(crate) fn turn(&mut self, mut look: impl FnMut(usize) -> Option<bool>) -> bool {
+    /// One turn: calls `look` with slots. It returns whether the ring had records to take, or `None` to end the turn. Returns
+    /// whether any had. A turn that has found nothing has looked at `every` ring, as one that is told to.
+    pub(crate) fn turn(&mut self, every: bool, mut look: impl FnMut(usize) -> Option<bool>) -> bool {
         let mut any = false;
         self.first_busy += 1;
         if self.first_busy >= self.busy.len() {
@@ -53,7 +53,7 @@ impl Rota {
             busy.empty_looks = if found { 0 } else { busy.empty_looks + 1 };
             any |= found;
         }
-        let looks = if any { QUIET_LOOKS } else { usize::MAX };
+        let looks = if any && !every { QUIET_LOOKS } else { usize::MAX };
         for _ in 0..looks.min(self.quiet.len()) {
             if self.next_quiet >= self.quiet.len() {
                 self.next_quiet = 0;
@@ -96,17 +96,17 @@ mod tests {
     fn a_turn_that_finds_nothing_has_looked_at_every_ring() {
         let mut rota = rota(1000);
         let mut looked_at = BTreeSet::new();
-        assert!(!rota.turn(|slot| Some(!looked_at.insert(slot))));
+        assert!(!rota.turn(false, |slot| Some(!looked_at.insert(slot))));
         assert_eq!(looked_at.len(), 1000);
     }
 
     #[test]
     fn beside_a_busy_ring_each_quiet_one_is_looked_at_again_and_again() {
         let mut rota = rota(1000);
-        rota.turn(|slot| Some(slot == 7));
+        rota.turn(false, |slot| Some(slot == 7));
         let mut looks = vec![0; 1000];
         for _ in 0..10 * 1000 / QUIET_LOOKS {
-            rota.turn(|slot| {
+            rota.turn(false, |slot| {
                 looks[slot] += 1;
                 Some(slot == 7)
             });
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn a_ring_that_gets_records_is_looked_at_in_every_turn_until_it_has_none_for_long() {
         let mut rota = rota(100);
-        rota.turn(|slot| Some(slot == 3 || slot == 4));
+        rota.turn(false, |slot| Some(slot == 3 || slot == 4));
         for turn in 0..200 {
             let mut looks = 0;
-            rota.turn(|slot| {
+            rota.turn(false, |slot| {
                 looks += u32::from(slot == 3);
                 Some(slot == 4 || (slot == 3 && turn < 50))
             });
@@ -135,11 +135,11 @@ mod tests {
     #[test]
     fn busy_rings_take_turns_at_being_first() {
         let mut rota = rota(3);
-        rota.turn(|_| Some(true));
+        rota.turn(false, |_| Some(true));
         let firsts: BTreeSet<_> = (0..3)
             .map(|_| {
                 let mut first = None;
-                rota.turn(|slot| {
+                rota.turn(false, |slot| {
                     // Nothing more can be taken after the first.
                     first.replace(slot).is_none().then_some(true)
                 });
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn a_removed_ring_is_looked_at_no_more() {
         let mut rota = rota(3);
-        rota.turn(|slot| Some(slot == 0));
+        rota.turn(false, |slot| Some(slot == 0));
         rota.remove(0);
         rota.remove(1);
         for _ in 0..10 {
-            rota.turn(|slot| {
+            rota.turn(false, |slot| {
                 assert_eq!(slot, 2);
                 Some(false)
             });

@@ -46,7 +46,9 @@ pub(crate) struct Source {
     front_bytes: usize,
     /// Bytes that the last look found, and that are to be taken.
     due_bytes: usize,
-    /// When a look first saw the oldest of what has been left in the ring; it may have been somewhat later.
+    /// Bytes that the last look was the first to see.
+    new_bytes: usize,
+    /// When a look first saw the oldest of what has been left in the ring; that may have been somewhat later than this.
     left_since_ns: Option<u64>,
     /// The time of the last record drained: times never go back.
     last_ns: u64,
@@ -75,6 +77,7 @@ impl Source {
             consumer: arrival.consumer,
             front_bytes: FRONT_BYTES.min(front_part).min(block_bytes / FRONT_PART_OF_A_BLOCK),
             due_bytes: 0,
+            new_bytes: 0,
             left_since_ns: None,
             last_ns: 0,
             next_sequence: 0,
@@ -93,6 +96,7 @@ impl Source {
         self.consumer.observe();
         let unread = self.consumer.unread_bytes();
         let all = all || self.returned.is_some() || self.is_starved() || self.is_too_open(unread);
+        self.new_bytes = unread.saturating_sub(seen_before);
         self.due_bytes = if all { unread } else { unread.saturating_sub(self.front_bytes) };
         let since_ns = self.left_since_ns.unwrap_or(now_ns);
         self.left_since_ns = if self.due_bytes == unread {
@@ -105,9 +109,19 @@ impl Source {
         (self.due_bytes > 0).then_some(since_ns)
     }
 
-    /// Whether what was left in the ring has been there for `interval_ns`.
-    pub(crate) fn is_overdue(&self, now_ns: u64, interval_ns: u64) -> bool {
-        self.left_since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) >= interval_ns)
+    /// Notes that what the last look found due is not taken: it has been waiting since then.
+    pub(crate) fn leave_due(&mut self, since_ns: u64) {
+        self.left_since_ns = Some(since_ns);
+    }
+
+    /// When a look first saw the oldest of what has been left in the ring, or earlier.
+    pub(crate) fn left_since_ns(&self) -> Option<u64> {
+        self.left_since_ns
+    }
+
+    /// Bytes that the last look was the first to see.
+    pub(crate) fn new_bytes(&self) -> usize {
+        self.new_bytes
     }
 
     /// Bytes that the last look found, and that are to be taken.
@@ -273,9 +287,9 @@ impl Source {
         self.consumer.ring().space.starved.load(Relaxed)
     }
 
-    /// Whether the producer found no space since the last call.
+    /// Whether the producer found no space since the last call, and everything seen in the ring has been taken for that.
     pub(crate) fn take_starved(&self) -> bool {
-        self.is_starved() && self.consumer.ring().space.starved.swap(false, Relaxed)
+        self.left_since_ns.is_none() && self.is_starved() && self.consumer.ring().space.starved.swap(false, Relaxed)
     }
 }
 
@@ -283,8 +297,6 @@ impl Source {
 mod tests {
     use super::*;
     use crate::ring::{Head, Rest, RingOptions, ring};
-
-    const INTERVAL_NS: u64 = 100;
 
     const BLOCK_BYTES: usize = 64 << 10;
 
@@ -311,25 +323,28 @@ mod tests {
         let (producer, mut source) = source(1 << 20);
         append(&producer, FRONT_BYTES);
         assert_eq!(source.look(1_000, false), None, "all of it is new");
-        assert!(!source.is_overdue(1_000 + INTERVAL_NS - 1, INTERVAL_NS));
+        assert_eq!(source.left_since_ns(), Some(1_000));
         append(&producer, 64);
         append(&producer, 64);
         assert_eq!(source.look(1_010, false), Some(1_000), "the oldest have been there since then");
         assert_eq!(source.due_bytes(), 128);
         take(&mut source);
-        assert!(source.is_overdue(1_000 + INTERVAL_NS, INTERVAL_NS), "what came with the oldest is still there");
-        assert_eq!(source.look(1_100, true), Some(1_000));
+        assert_eq!(source.left_since_ns(), Some(1_000), "no later than the oldest that may still be there");
+        assert_eq!((source.look(1_100, true), source.left_since_ns()), (Some(1_000), None));
+        source.leave_due(1_000);
+        assert_eq!(source.look(1_200, true), Some(1_000), "what found no block has waited all the time");
         take(&mut source);
-        assert!(!source.has_records() && !source.is_overdue(u64::MAX, INTERVAL_NS));
+        assert!(!source.has_records());
+        assert_eq!((source.look(1_300, true), source.left_since_ns()), (None, None));
     }
 
     #[test]
     fn where_much_comes_nothing_gets_old() {
         let (producer, mut source) = source(1 << 20);
-        for now_ns in (0..10 * INTERVAL_NS).step_by(10) {
+        for now_ns in (0..1_000).step_by(10) {
             (0..100).for_each(|_| append(&producer, 2 * FRONT_BYTES / 100 / 8 * 8));
             source.look(now_ns, false);
-            assert!(!source.is_overdue(now_ns, 2 * 10), "{now_ns}: what the look before saw is taken");
+            assert_eq!(source.left_since_ns(), Some(now_ns), "what the look before saw is taken");
             take(&mut source);
             source.close_block();
             source.release(source.consumer.cursor());
