@@ -281,7 +281,12 @@ impl LogWriter {
             return false;
         }
         // All rings at once, so that all of them are in the block that is closed then.
-        let overdue = self.left_since_ns.is_some_and(|since_ns| self.is_due(since_ns, now_ns));
+        let mut overdue = self.left_since_ns.is_some_and(|since_ns| self.is_due(since_ns, now_ns));
+        if overdue {
+            // What was left then may have been taken since.
+            self.left_since_ns = self.oldest_left_ns();
+            overdue = self.left_since_ns.is_some_and(|since_ns| self.is_due(since_ns, now_ns));
+        }
         let all = overdue || self.phase != Phase::Open || self.is_draining_for_flush();
         let mut rota = std::mem::take(&mut self.rota);
         let any = rota.turn(overdue, |slot| self.drain_source(slot, now_ns, since_last_turn, all));
