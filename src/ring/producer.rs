@@ -68,16 +68,10 @@ impl ProducerEnd {
     pub(crate) fn append(&self, head: Head, payload: &[u8]) -> Result<(), Full> {
         debug_assert_eq!(head.length as usize, payload.len());
         let record_bytes = record_bytes(payload);
-        let mut position = self.position.get();
-        if record_bytes > self.limit.get().wrapping_sub(position) {
-            position = self.claim(position, record_bytes)?;
-        }
+        let position = self.place(record_bytes)?;
         // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
         unsafe { self.words.write_record((position & self.mask) as usize, head_words(head, payload), payload) };
-        let behind = position.wrapping_add(record_bytes);
-        self.position.set(behind);
-        // Release: _commit_.
-        self.ring.write_position.store(behind, Release);
+        self.commit(position.wrapping_add(record_bytes));
         Ok(())
     }
 
@@ -97,21 +91,34 @@ impl ProducerEnd {
     pub(crate) fn append_short(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
         debug_assert!(payload.len() <= SHORT_MAX);
         let record_bytes = record_bytes(payload);
-        let mut position = self.position.get();
-        if record_bytes > self.limit.get().wrapping_sub(position) {
-            position = self.claim(position, record_bytes)?;
-        }
+        let position = self.place(record_bytes)?;
         // Not before the claim, which would have to save it.
         let sequence = self.next_sequence();
         let head = Head { length: payload.len() as u32, tag, sequence, ticks: clock() };
         // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
         unsafe { self.words.write_short_record((position & self.mask) as usize, head_words(head, payload), payload) };
-        let behind = position.wrapping_add(record_bytes);
+        self.commit(position.wrapping_add(record_bytes));
+        self.take_sequence(sequence);
+        Ok(())
+    }
+
+    /// Where a record of `record_bytes` goes: up to its end, `limit` allows it.
+    #[inline(always)]
+    fn place(&self, record_bytes: u64) -> Result<u64, Full> {
+        let position = self.position.get();
+        if record_bytes <= self.limit.get().wrapping_sub(position) {
+            Ok(position)
+        } else {
+            self.claim(position, record_bytes)
+        }
+    }
+
+    /// Publishes the record that ends at `behind`.
+    #[inline(always)]
+    fn commit(&self, behind: u64) {
         self.position.set(behind);
         // Release: _commit_.
         self.ring.write_position.store(behind, Release);
-        self.take_sequence(sequence);
-        Ok(())
     }
 
     /// Finds room for a record that does not fit before `limit`: past the memory's end, or by asking how far the

@@ -76,7 +76,7 @@ pub(crate) struct LogWriter {
     /// Slots of the sources whose producers are gone, and whose end is not written.
     ending: Vec<usize>,
     filling: Option<Filling>,
-    /// Since when, at the earliest, something waits that looks have left in a ring.
+    /// Since when, at the earliest, something waits that looks have left in a ring; it may have been taken since.
     left_since_ns: Option<u64>,
     /// Whether this turn saw anything new in a ring.
     saw_new: bool,
@@ -281,19 +281,11 @@ impl LogWriter {
             return false;
         }
         // All rings at once, so that all of them are in the block that is closed then.
-        let mut overdue = self.left_since_ns.is_some_and(|since_ns| self.is_due(since_ns, now_ns));
-        if overdue {
-            // What was left then may have been taken since.
-            self.left_since_ns = self.oldest_left_ns();
-            overdue = self.left_since_ns.is_some_and(|since_ns| self.is_due(since_ns, now_ns));
-        }
+        let overdue = self.is_overdue(now_ns);
         let all = overdue || self.phase != Phase::Open || self.is_draining_for_flush();
         let mut rota = std::mem::take(&mut self.rota);
         let any = rota.turn(overdue, |slot| self.drain_source(slot, now_ns, since_last_turn, all));
         self.rota = rota;
-        if overdue {
-            self.left_since_ns = self.oldest_left_ns();
-        }
         any
     }
 
@@ -317,9 +309,7 @@ impl LogWriter {
         let is_much = due >= capacity / MUCH_OF_A_RING;
         loop {
             if self.filling.is_none() && !self.begin_block(now_ns) {
-                if let Some(source) = &mut self.sources[slot] {
-                    source.leave_due(due_since_ns);
-                }
+                self.sources[slot].as_mut()?.leave_due(due_since_ns);
                 self.note_left(due_since_ns);
                 return None;
             }
@@ -349,9 +339,14 @@ impl LogWriter {
         self.left_since_ns = Some(self.left_since_ns.map_or(since_ns, |earlier| earlier.min(since_ns)));
     }
 
-    /// Since when what has been left in the rings waits, at the earliest.
-    fn oldest_left_ns(&self) -> Option<u64> {
-        self.sources.iter().flatten().filter_map(Source::left_since_ns).min()
+    /// Whether something has been left in a ring for its interval.
+    fn is_overdue(&mut self, now_ns: u64) -> bool {
+        let is_due = |log: &LogWriter| log.left_since_ns.is_some_and(|since_ns| log.is_due(since_ns, now_ns));
+        if is_due(self) {
+            // What was left then may have been taken since.
+            self.left_since_ns = self.sources.iter().flatten().filter_map(Source::left_since_ns).min();
+        }
+        is_due(self)
     }
 
     /// Whether what has been waiting since then has waited for its interval.
@@ -401,7 +396,6 @@ impl LogWriter {
                 contents.shares.push(Share { slot, position: source.close_block(), before });
             }
         }
-        self.left_since_ns = self.oldest_left_ns();
         self.pipeline.close_block(filling.block, contents);
         self.submit(now_ns);
     }

@@ -40,7 +40,8 @@ impl Rota {
     }
 
     /// One turn: calls `look` with slots. It returns whether the ring had records to take, or `None` to end the turn. Returns
-    /// whether any had. A turn that has found nothing has looked at `every` ring, as one that is told to.
+    /// whether any had. A turn that is told to, or that has found nothing, has looked at
+    /// `every` ring.
     pub(crate) fn turn(&mut self, every: bool, mut look: impl FnMut(usize) -> Option<bool>) -> bool {
         let mut any = false;
         self.first_busy += 1;
@@ -97,6 +98,18 @@ mod tests {
         let mut rota = rota(1000);
         let mut looked_at = BTreeSet::new();
         assert!(!rota.turn(false, |slot| Some(!looked_at.insert(slot))));
+        assert_eq!(looked_at.len(), 1000);
+    }
+
+    #[test]
+    fn a_turn_that_is_told_to_has_looked_at_every_ring() {
+        let mut rota = rota(1000);
+        rota.turn(false, |slot| Some(slot == 7));
+        let mut looked_at = BTreeSet::new();
+        assert!(rota.turn(true, |slot| {
+            looked_at.insert(slot);
+            Some(slot == 7)
+        }));
         assert_eq!(looked_at.len(), 1000);
     }
 

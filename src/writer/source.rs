@@ -139,7 +139,8 @@ impl Source {
         Gate::is_outside(&self.consumer.ring().account.in_append)
     }
 
-    /// Moves the records that the last [`look`](Self::look) found due into `block`, the `serial`-th, preceded by the producer's row where it has none of it yet.
+    /// Moves the records that the last [`look`](Self::look) found due into `block`, the `serial`-th, preceded by the
+    /// producer's row where it has none of it yet.
     ///
     /// `now_ns` is the monotonic clock read after the ring was observed: no time comes out later.
     pub(crate) fn drain(

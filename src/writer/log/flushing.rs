@@ -58,7 +58,7 @@ impl LogWriter {
 
     /// Whether a flush waits for what rings hold.
     pub(super) fn is_draining_for_flush(&self) -> bool {
-        self.flushes.iter().any(|flush| matches!(flush.stage, FlushStage::Draining(_)))
+        self.flushes.iter().any(|flush| matches!(&flush.stage, FlushStage::Draining(left) if !left.is_empty()))
     }
 
     /// Drops the rings that are drained far enough, and closes the block once all are.
