@@ -21,15 +21,18 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
     assert_eq!(payload, payload_of(sequence, payload.len()));
 }
 
-/// Appends as a producer does: the quick way if it is short.
-fn append(producer: &ProducerEnd, sequence: u64, length: usize) -> Result<(), Full> {
+/// Appends as a producer does: the quick way if it is short. The number that the record took; one that does not fit takes
+/// none.
+fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
+    let sequence = producer.next_sequence();
     let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
-    if producer.is_short(&payload) {
-        producer.ring().account.next_sequence.store(sequence, Relaxed);
+    let appended = if producer.is_short(&payload) {
         producer.append_short(head.tag, &payload, || head.ticks)
     } else {
-        producer.append(head, &payload)
-    }
+        producer.append(head, &payload).inspect(|()| producer.take_sequence(sequence))
+    };
+    assert_eq!(producer.next_sequence(), sequence + u64::from(appended.is_ok()));
+    appended.map(|()| sequence)
 }
 
 fn private(capacity_bytes: usize, overwrite: bool, start: u64) -> (ProducerEnd, ConsumerEnd) {
@@ -153,16 +156,18 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
         read_position: start,
         overwritten: 0,
     };
-    let mut sequence = 0;
     for step in steps {
         match step {
             Step::Append { length } if HEAD_BYTES + length > producer.record_bytes_max() => {
                 // Too long is refused where it does not happen to fit; nothing above the ring tries.
             }
             Step::Append { length } => {
-                let appended = append(&producer, sequence, length);
-                assert_eq!(appended.is_ok(), model.append(sequence, length), "{length} bytes");
-                sequence += 1;
+                let sequence = producer.next_sequence();
+                let appended = append(&producer, length).is_ok();
+                assert_eq!(appended, model.append(sequence, length), "{length} bytes");
+                if !appended {
+                    producer.take_sequence(sequence);
+                }
             }
             Step::Observe => {
                 assert_eq!(consumer.observe(), model.write_position);
@@ -208,10 +213,9 @@ proptest! {
 #[test]
 fn every_length_comes_out_as_it_went_in() {
     let (producer, mut consumer) = private(4096, false, 0);
-    for round in 0..3 {
+    for _ in 0..3 {
         for length in 0..=producer.record_bytes_max() - HEAD_BYTES {
-            let sequence = round * 10_000 + length as u64;
-            append(&producer, sequence, length).expect("an empty ring");
+            let sequence = append(&producer, length).expect("an empty ring");
             consumer.observe();
             let mut calls = 0;
             consumer.consume(usize::MAX, |head, payload| {
@@ -229,19 +233,16 @@ fn every_length_comes_out_as_it_went_in() {
 #[test]
 fn a_full_ring_refuses_sets_starved_and_accepts_again_after_release() {
     let (producer, mut consumer) = private(4096, false, u64::MAX - 4095);
-    let mut sequence = 0;
-    while append(&producer, sequence, 40).is_ok() {
-        sequence += 1;
-    }
-    assert_eq!(sequence, 64);
+    while append(&producer, 40).is_ok() {}
+    assert_eq!(producer.next_sequence(), 64);
     assert!(producer.ring().space.starved.load(Relaxed));
     consumer.observe();
     assert_eq!(consumer.unread_bytes(), 4096);
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 64);
     assert_eq!(consumer.unread_bytes(), 0);
-    assert_eq!(append(&producer, 64, 40), Err(Full), "taken, but not released");
+    assert_eq!(append(&producer, 40), Err(Full), "taken, but not released");
     consumer.release(consumer.cursor());
-    assert_eq!(append(&producer, 64, 40), Ok(()));
+    assert_eq!(append(&producer, 40), Ok(64));
 }
 
 #[test]
@@ -249,27 +250,27 @@ fn the_longest_record_fits_an_empty_ring_wherever_it_stands() {
     for start in (0..4096).step_by(8) {
         let (producer, _consumer) = private(4096, false, start);
         let length = producer.record_bytes_max() - HEAD_BYTES;
-        assert_eq!(append(&producer, 0, length), Ok(()), "at {start}");
+        assert_eq!(append(&producer, length), Ok(0), "at {start}");
     }
 }
 
 #[test]
 fn an_overwriting_producer_drops_the_newest_while_the_consumer_copies() {
     let (producer, mut consumer) = private(4096, true, 0);
-    let append = |sequence| append(&producer, sequence, 40);
-    (0..64).for_each(|sequence| append(sequence).expect("room"));
+    let append = || append(&producer, 40);
+    (0..64).for_each(|sequence| assert_eq!(append(), Ok(sequence)));
     consumer.observe();
     let mut seen = Vec::new();
     consumer.consume(usize::MAX, |head, _| {
-        assert_eq!(append(99), Err(Full));
+        assert_eq!(append(), Err(Full));
         seen.push(head.sequence);
         seen.len() < 3
     });
     assert_eq!(seen, [0, 1, 2]);
     assert_eq!(producer.ring().account.overwritten.load(Relaxed), 0);
-    append(64).expect("the two records taken left room");
-    append(65).expect("the two records taken left room");
-    append(66).expect("the oldest is given up");
+    assert_eq!(append(), Ok(64), "the two records taken left room");
+    assert_eq!(append(), Ok(65), "the two records taken left room");
+    assert_eq!(append(), Ok(66), "the oldest is given up");
     assert_eq!(producer.ring().account.overwritten.load(Relaxed), 1);
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 61, "of what was observed, one is gone");
 }
@@ -277,14 +278,14 @@ fn an_overwriting_producer_drops_the_newest_while_the_consumer_copies() {
 #[test]
 fn a_sink_that_panics_leaves_the_overwriting_ring_usable() {
     let (producer, mut consumer) = private(4096, true, 0);
-    append(&producer, 0, 8).expect("room");
+    append(&producer, 8).expect("room");
     consumer.observe();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         consumer.consume(usize::MAX, |_, _| panic!("on purpose"));
     }));
     assert!(panicked.is_err());
-    for sequence in 1..200 {
-        append(&producer, sequence, 8).expect("nobody copies");
+    for _ in 1..200 {
+        append(&producer, 8).expect("nobody copies");
     }
 }
 
@@ -308,9 +309,9 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
         scope.spawn(move || {
             for sequence in 0..ATTEMPTS {
                 let length = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize * 3;
-                producer.ring().account.next_sequence.store(sequence + 1, Relaxed);
-                while append(&producer, sequence, length).is_err() {
+                while append(&producer, length).is_err() {
                     if !block {
+                        producer.take_sequence(sequence);
                         let dropped = producer.ring().account.dropped.load(Relaxed);
                         producer.ring().account.dropped.store(dropped + 1, Relaxed);
                         break;
