@@ -38,8 +38,9 @@ pub(crate) struct Idle {
     /// The shortest sleep that what was last found lets the writer have.
     calm: Duration,
     sleep_max: Duration,
-    /// Whether somebody waits for a flush.
+    /// Whether somebody waits for a flush, and how many have asked for one so far.
     flushing: bool,
+    asked: u64,
     /// Until when the writer looks again and again rather than sleep.
     attentive_until: Option<Instant>,
 }
@@ -55,6 +56,7 @@ impl Idle {
             calm: Duration::ZERO,
             sleep_max,
             flushing: false,
+            asked: 0,
             attentive_until: None,
         }
     }
@@ -76,11 +78,11 @@ impl Idle {
         self.calm = calm;
     }
 
-    /// Tells whether somebody waits for a flush now. As long as that caller looks for its answer, and a little after it
-    /// got it, the writer does not sleep either.
-    pub(crate) fn set_flushing(&mut self, flushing: bool) {
-        if flushing != self.flushing {
-            self.flushing = flushing;
+    /// Tells whether somebody waits for a flush now, and how many have asked for one so far. As long as the latest caller
+    /// looks for its answer, and a little after it got it, the writer does not sleep either.
+    pub(crate) fn set_flushing(&mut self, flushing: bool, asked: u64) {
+        if (flushing, asked) != (self.flushing, self.asked) {
+            (self.flushing, self.asked) = (flushing, asked);
             let attention = if flushing { flush::ATTENTION } else { AFTER_FLUSH };
             self.attentive_until = Some(Instant::now() + attention);
         }
@@ -159,10 +161,10 @@ mod tests {
     fn attention_lasts_as_long_as_a_caller_looks_and_a_little_after() {
         let mut idle = Idle::new(Duration::from_millis(100));
         assert!(!idle.is_attentive(Instant::now), "nobody waits");
-        for flushing in [true, false] {
-            idle.set_flushing(flushing);
+        for (flushing, asked) in [(true, 1), (true, 2), (false, 2), (false, 3)] {
+            idle.set_flushing(flushing, asked);
             let until = idle.attentive_until.expect("somebody waits, or has just waited");
-            idle.set_flushing(flushing);
+            idle.set_flushing(flushing, asked);
             assert_eq!(idle.attentive_until, Some(until), "a further turn of the same flush does not prolong it");
             assert!(idle.is_attentive(|| until - Duration::from_nanos(1)));
             assert!(!idle.is_attentive(|| until), "it ends");

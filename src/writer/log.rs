@@ -99,6 +99,7 @@ pub(crate) struct LogWriter {
     /// When the segment's file was last looked for, on the monotonic clock.
     segment_checked_ns: u64,
     flushes: Vec<Flush>,
+    flushes_asked: u64,
     phase: Phase,
     deadline: Option<Instant>,
     /// Why the end is not clean, if it is not.
@@ -135,6 +136,7 @@ impl LogWriter {
             wall_anchor_ns: 0,
             segment_checked_ns: 0,
             flushes: Vec::new(),
+            flushes_asked: 0,
             phase: Phase::Open,
             deadline: None,
             end_reason: None,
@@ -193,6 +195,11 @@ impl LogWriter {
     /// Whether somebody waits for a flush.
     pub(crate) fn is_flushing(&self) -> bool {
         !self.flushes.is_empty()
+    }
+
+    /// How often somebody has asked for a flush.
+    pub(crate) fn flushes_asked(&self) -> u64 {
+        self.flushes_asked
     }
 
     /// Whether there is nothing to do, whatever the rings hold, until the device has ended a block.

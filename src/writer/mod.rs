@@ -190,7 +190,7 @@ fn serve(mut logs: Vec<LogWriter>) {
             }
             at += 1;
         }
-        idle.set_flushing(logs.iter().any(LogWriter::is_flushing));
+        idle.set_flushing(logs.iter().any(LogWriter::is_flushing), logs.iter().map(LogWriter::flushes_asked).sum());
         if worked {
             idle.reset();
         } else if let Some(calm) = calm {

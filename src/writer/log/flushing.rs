@@ -47,6 +47,7 @@ impl LogWriter {
         if tickets.is_empty() {
             return;
         }
+        self.flushes_asked += tickets.len() as u64;
         // A producer that registered before the flush was asked for is in: its arrival came before the ticket.
         self.adopt();
         let target = |(slot, source): (usize, &mut Option<Source>)| {
