@@ -62,14 +62,18 @@ fn when_the_interval_has_passed_since_the_first_record() {
     let step = INTERVAL / 100;
     // More than that in a block, and a quarter of the ring may have been the reason.
     let below_a_quarter = (1 << 20) / 4 / (HEAD_BYTES + message.len());
-    let mut now = START;
+    let count = |writes: &[Write]| writes.iter().map(|write| write.count(&message)).sum::<usize>();
     let sealed_by_time = |blocks: &[Write]| blocks.iter().filter(|b| b.count(&message) < below_a_quarter).count();
+    let (mut now, mut appended) = (START, 0);
     while sealed_by_time(&rig.control.blocks()) < 5 {
+        // Never so far ahead of a writer that does not run that the ring is full, which would be a reason too.
+        rig.control.wait_for(|writes| count(writes) + 2 * below_a_quarter >= appended);
         for _ in 0..10 {
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
             now += step;
             move_to(rig.clock, now);
         }
+        appended += 10;
         std::thread::yield_now();
     }
     for block in rig.control.blocks() {

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, Verdict};
 
 const THREADS: usize = 8;
@@ -65,6 +67,32 @@ fn of_eight_producers_over_several_segments() {
     logger.close().expect("a clean end");
     assert!(logger.stats().segments > 5);
     check(&path, 130_000);
+}
+
+#[test]
+fn of_a_producer_with_little_to_say_beside_one_that_fills_segments() {
+    const PARTS: u64 = 12;
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    // Nothing gets old: what is lone may wait in its ring for as long as it does no harm.
+    let logger = open(support::config(&path).flush_interval(Duration::from_secs(3600)));
+    let (lone, busy) = (logger.producer().expect("a ring"), logger.producer().expect("a ring"));
+    let message = vec![b'x'; 32 << 10];
+    for _ in 0..PARTS {
+        assert_eq!(lone.log(Level::Info, "lone"), Outcome::Written);
+        for _ in 0..(Reader::MEMORY_BYTES_MAX / 4 / message.len()) {
+            assert_eq!(busy.log(Level::Info, &message), Outcome::Written);
+        }
+    }
+    logger.close().expect("a clean end");
+    let mut reader = Reader::open(&path).expect("a log");
+    let (mut lone_records, mut last_ns) = (0, 0);
+    while let Some(record) = reader.next_record().expect("readable") {
+        assert!(record.timestamp_ns() >= last_ns);
+        last_ns = record.timestamp_ns();
+        lone_records += u64::from(record.message() == b"lone");
+    }
+    assert_eq!((lone_records, reader.report().late), (PARTS, 0));
 }
 
 #[test]

@@ -26,6 +26,10 @@ pub(crate) const GRID_BYTES: usize = 4096;
 /// The largest block, in bytes: the bound on what a reader allocates for one.
 pub(crate) const BLOCK_BYTES_MAX: usize = 16 << 20;
 
+/// How far apart in a log records may stand that a reader still puts in the order of their time, in bytes of blocks: what it
+/// holds in memory. A writer keeps well below it.
+pub(crate) const MERGE_BYTES_MAX: usize = 64 << 20;
+
 /// Bytes of a [`BlockHeader`].
 pub(crate) const BLOCK_HEADER_BYTES: usize = size_of::<BlockHeader>();
 

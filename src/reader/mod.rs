@@ -29,6 +29,7 @@ mod tests;
 use std::path::Path;
 
 use crate::error::Result;
+use crate::format::MERGE_BYTES_MAX;
 
 pub use info::{LogInfo, SegmentInfo, info};
 pub use record::{Record, RecordRef, RunId};
@@ -137,7 +138,7 @@ pub struct Reader {
 
 impl Reader {
     /// Bytes of blocks held in memory, and looked at ahead, so that records can be merged.
-    pub const MEMORY_BYTES_MAX: usize = 64 << 20;
+    pub const MEMORY_BYTES_MAX: usize = MERGE_BYTES_MAX;
 
     /// Opens the log at `path`: a directory of segments, or one segment file.
     ///

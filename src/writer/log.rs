@@ -252,7 +252,7 @@ impl LogWriter {
         let (arrivals, mut returned) = self.shared.registry.take();
         let block_bytes = self.shared.settings.block_bytes;
         for arrival in arrivals {
-            let source = Some(Source::new(arrival, block_bytes));
+            let source = Some(Source::new(arrival, block_bytes, self.block_serial));
             let slot = self.empty_slots.pop().unwrap_or_else(|| {
                 self.sources.push(None);
                 self.sources.len() - 1
@@ -300,7 +300,7 @@ impl LogWriter {
     /// to be had.
     fn drain_source(&mut self, slot: usize, now_ns: u64, since_last_turn: u64, all: bool) -> Option<bool> {
         let Some(source) = &mut self.sources[slot] else { return Some(false) };
-        let due_since_ns = source.look(now_ns, all);
+        let due_since_ns = source.look(now_ns, self.block_serial, all);
         let (due, new, capacity) = (source.due_bytes(), source.new_bytes(), source.consumer.capacity());
         if new > 0 {
             self.saw_new = true;

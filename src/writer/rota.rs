@@ -19,6 +19,8 @@ pub(crate) struct Rota {
     first_busy: usize,
     /// Where the looks at quiet ones go on.
     next_quiet: usize,
+    /// Whether the last turn ended before it had looked where it should.
+    cut_short: bool,
 }
 
 struct Busy {
@@ -39,36 +41,19 @@ impl Rota {
         self.quiet.retain(|&quiet| quiet != slot);
     }
 
-    /// One turn: calls `look` with slots. It returns whether the ring had records to take, or `None` to end the turn. Returns
-    /// whether any had. A turn that is told to, or that has found nothing, has looked at
-    /// `every` ring.
+    /// One turn: calls `look` with slots. It returns whether the ring had records to take, or `None` if it has more than
+    /// there is room for, which cuts the turn short.
+    ///
+    /// Returns whether any had. A turn that is told to, or that has found nothing, has looked at `every` ring, unless it was
+    /// cut short: then the next one goes on with the quiet ones.
     pub(crate) fn turn(&mut self, every: bool, mut look: impl FnMut(usize) -> Option<bool>) -> bool {
         let mut any = false;
-        self.first_busy += 1;
-        if self.first_busy >= self.busy.len() {
-            self.first_busy = 0;
-        }
-        let (behind, ahead) = self.busy.split_at_mut(self.first_busy);
-        for busy in ahead.iter_mut().chain(behind) {
-            let Some(found) = look(busy.slot) else { return any };
-            busy.empty_looks = if found { 0 } else { busy.empty_looks + 1 };
-            any |= found;
-        }
-        let looks = if any && !every { QUIET_LOOKS } else { usize::MAX };
-        for _ in 0..looks.min(self.quiet.len()) {
-            if self.next_quiet >= self.quiet.len() {
-                self.next_quiet = 0;
-            }
-            let slot = self.quiet[self.next_quiet];
-            let Some(found) = look(slot) else { return any };
-            if found {
-                any = true;
-                self.quiet.swap_remove(self.next_quiet);
-                self.busy.push(Busy { slot, empty_looks: 0 });
-            } else {
-                self.next_quiet += 1;
-            }
-        }
+        // Where turn after turn is cut short by those with much to give, the others would never come up.
+        let quiet_first = std::mem::take(&mut self.cut_short);
+        let whole = (!quiet_first || self.look_at_quiet(QUIET_LOOKS, &mut any, &mut look))
+            && self.look_at_busy(&mut any, &mut look)
+            && self.look_at_quiet(if any && !every { QUIET_LOOKS } else { usize::MAX }, &mut any, &mut look);
+        self.cut_short = !whole;
         let quiet = &mut self.quiet;
         self.busy.retain(|busy| {
             let stays = busy.empty_looks < EMPTY_LOOKS_MAX;
@@ -78,6 +63,45 @@ impl Rota {
             stays
         });
         any
+    }
+
+    /// Looks at each busy ring. Whether the turn goes on.
+    fn look_at_busy(&mut self, any: &mut bool, look: &mut impl FnMut(usize) -> Option<bool>) -> bool {
+        self.first_busy += 1;
+        if self.first_busy >= self.busy.len() {
+            self.first_busy = 0;
+        }
+        let (behind, ahead) = self.busy.split_at_mut(self.first_busy);
+        for busy in ahead.iter_mut().chain(behind) {
+            let found = look(busy.slot);
+            busy.empty_looks = if found == Some(false) { busy.empty_looks + 1 } else { 0 };
+            let Some(found) = found else { return false };
+            *any |= found;
+        }
+        true
+    }
+
+    /// Looks at the next quiet rings, at most at `looks` of them. Whether the turn goes on.
+    fn look_at_quiet(&mut self, looks: usize, any: &mut bool, look: &mut impl FnMut(usize) -> Option<bool>) -> bool {
+        for _ in 0..looks.min(self.quiet.len()) {
+            if self.next_quiet >= self.quiet.len() {
+                self.next_quiet = 0;
+            }
+            let slot = self.quiet[self.next_quiet];
+            let found = look(slot);
+            if found == Some(false) {
+                self.next_quiet += 1;
+                continue;
+            }
+            // One for which there is no more room is as busy as one can be, and does not come first again.
+            self.quiet.swap_remove(self.next_quiet);
+            self.busy.push(Busy { slot, empty_looks: 0 });
+            if found.is_none() {
+                return false;
+            }
+            *any = true;
+        }
+        true
     }
 }
 
@@ -111,6 +135,20 @@ mod tests {
             Some(slot == 7)
         }));
         assert_eq!(looked_at.len(), 1000);
+    }
+
+    #[test]
+    fn quiet_rings_come_up_though_every_turn_is_cut_short() {
+        let mut rota = rota(100);
+        let mut looked_at = BTreeSet::new();
+        for _ in 0..20 {
+            // What one of ten rings gives fills all the room that there is.
+            rota.turn(false, |slot| {
+                looked_at.insert(slot);
+                (slot >= 10).then_some(false)
+            });
+        }
+        assert_eq!(looked_at.len(), 100);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
-use crate::format::{Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::format::{Kind, MERGE_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
 use crate::gate::Gate;
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
@@ -22,6 +22,10 @@ const FRONT_BYTES: usize = 8 << 10;
 /// The parts of a ring and of a block that are left alone at the most.
 const FRONT_PART_OF_A_RING: usize = 16;
 const FRONT_PART_OF_A_BLOCK: usize = 4;
+
+/// Bytes of blocks after which nothing is left alone that was there before them: well below what a reader holds to put
+/// records in the order of their time.
+const LEFT_BEHIND_BYTES_MAX: usize = MERGE_BYTES_MAX / 4;
 
 /// The part of a ring that may lie in the block being filled: more of it, and the block is closed early, so that neither
 /// small rings nor blocked producers wait for a timer.
@@ -44,6 +48,10 @@ pub(crate) struct Source {
     pub(crate) consumer: ConsumerEnd,
     /// Bytes that are left alone as long as they may wait.
     front_bytes: usize,
+    /// How many blocks may go by before nothing of what was there before them is left alone.
+    left_blocks_max: u64,
+    /// The serial of the block that was being filled when the ring was last seen empty.
+    emptied_in: u64,
     /// Bytes that the last look found, and that are to be taken.
     due_bytes: usize,
     /// Bytes that the last look was the first to see.
@@ -67,7 +75,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(arrival: Arrival, block_bytes: usize) -> Source {
+    /// A ring that comes in while the `serial`-th block is filled.
+    pub(crate) fn new(arrival: Arrival, block_bytes: usize, serial: u64) -> Source {
         let front_part = arrival.consumer.capacity() / FRONT_PART_OF_A_RING;
         Source {
             id: arrival.id,
@@ -76,6 +85,8 @@ impl Source {
             closed_position: arrival.consumer.cursor(),
             consumer: arrival.consumer,
             front_bytes: FRONT_BYTES.min(front_part).min(block_bytes / FRONT_PART_OF_A_BLOCK),
+            left_blocks_max: (LEFT_BEHIND_BYTES_MAX / block_bytes).max(1) as u64,
+            emptied_in: serial,
             due_bytes: 0,
             new_bytes: 0,
             left_since_ns: None,
@@ -88,17 +99,21 @@ impl Source {
         }
     }
 
-    /// Looks for new records, and decides which are to be taken: `all`, or all but the newest, which may wait. Since when
-    /// the oldest of them waits, on the monotonic clock; `None` if there are none to take.
+    /// Looks for new records while the `serial`-th block is filled, and decides which are to be taken: `all`, or all but the
+    /// newest, which may wait. Since when the oldest of them waits, on the monotonic clock; `None` if there are none to take.
     #[inline]
-    pub(crate) fn look(&mut self, now_ns: u64, all: bool) -> Option<u64> {
+    pub(crate) fn look(&mut self, now_ns: u64, serial: u64, all: bool) -> Option<u64> {
         let seen_before = self.consumer.unread_bytes();
         self.consumer.observe();
         let unread = self.consumer.unread_bytes();
-        let all = all || self.returned.is_some() || self.is_starved() || self.is_too_open(unread);
+        let is_left_behind = serial - self.emptied_in >= self.left_blocks_max;
+        let all = all || is_left_behind || self.returned.is_some() || self.is_starved() || self.is_too_open(unread);
         self.new_bytes = unread.saturating_sub(seen_before);
         self.due_bytes = if all { unread } else { unread.saturating_sub(self.front_bytes) };
         let since_ns = self.left_since_ns.unwrap_or(now_ns);
+        if unread == 0 {
+            self.emptied_in = serial;
+        }
         self.left_since_ns = if self.due_bytes == unread {
             None
         } else if self.due_bytes >= seen_before {
@@ -159,7 +174,13 @@ impl Source {
         } else {
             self.move_records::<false>(block, converter, now_ns)
         };
-        if full { Drained::BlockFull } else { Drained::Turn }
+        if full {
+            return Drained::BlockFull;
+        }
+        if self.consumer.unread_bytes() == 0 {
+            self.emptied_in = serial;
+        }
+        Drained::Turn
     }
 
     /// The loop of [`drain`](Self::drain). Whether it ended because the block is full.
@@ -304,7 +325,7 @@ mod tests {
     fn source(capacity_bytes: usize) -> (ProducerEnd, Source) {
         let options = RingOptions { capacity_bytes, overwrite: false, start: 0 };
         let (producer, consumer) = ring(options, &mut Rest::default()).expect("a ring");
-        (producer, Source::new(Arrival { id: 1, tid: 1, name: String::new(), consumer }, BLOCK_BYTES))
+        (producer, Source::new(Arrival { id: 1, tid: 1, name: String::new(), consumer }, BLOCK_BYTES, 1))
     }
 
     /// Appends `bytes` of ring.
@@ -323,20 +344,20 @@ mod tests {
     fn the_newest_bytes_are_left_until_they_are_overdue() {
         let (producer, mut source) = source(1 << 20);
         append(&producer, FRONT_BYTES);
-        assert_eq!(source.look(1_000, false), None, "all of it is new");
+        assert_eq!(source.look(1_000, 1, false), None, "all of it is new");
         assert_eq!(source.left_since_ns(), Some(1_000));
         append(&producer, 64);
         append(&producer, 64);
-        assert_eq!(source.look(1_010, false), Some(1_000), "the oldest have been there since then");
+        assert_eq!(source.look(1_010, 1, false), Some(1_000), "the oldest have been there since then");
         assert_eq!(source.due_bytes(), 128);
         take(&mut source);
         assert_eq!(source.left_since_ns(), Some(1_000), "no later than the oldest that may still be there");
-        assert_eq!((source.look(1_100, true), source.left_since_ns()), (Some(1_000), None));
+        assert_eq!((source.look(1_100, 1, true), source.left_since_ns()), (Some(1_000), None));
         source.leave_due(1_000);
-        assert_eq!(source.look(1_200, true), Some(1_000), "what found no block has waited all the time");
+        assert_eq!(source.look(1_200, 1, true), Some(1_000), "what found no block has waited all the time");
         take(&mut source);
         assert!(!source.has_records());
-        assert_eq!((source.look(1_300, true), source.left_since_ns()), (None, None));
+        assert_eq!((source.look(1_300, 1, true), source.left_since_ns()), (None, None));
     }
 
     #[test]
@@ -344,7 +365,7 @@ mod tests {
         let (producer, mut source) = source(1 << 20);
         for now_ns in (0..1_000).step_by(10) {
             (0..100).for_each(|_| append(&producer, 2 * FRONT_BYTES / 100 / 8 * 8));
-            source.look(now_ns, false);
+            source.look(now_ns, 1, false);
             assert_eq!(source.left_since_ns(), Some(now_ns), "what the look before saw is taken");
             take(&mut source);
             source.close_block();
@@ -356,7 +377,7 @@ mod tests {
     fn nothing_is_left_where_something_waits_for_it() {
         let capacity_bytes = 64 << 10;
         let all_are_due = |source: &mut Source| {
-            source.look(0, false);
+            source.look(0, 1, false);
             source.due_bytes() == source.consumer.unread_bytes()
         };
         let (producer, mut open) = source(capacity_bytes);
@@ -364,6 +385,13 @@ mod tests {
         assert!(!all_are_due(&mut open));
         append(&producer, 64);
         assert!(all_are_due(&mut open), "as much as may lie in a block");
+
+        let (producer, mut behind) = source(capacity_bytes);
+        append(&producer, 64);
+        let blocks = (LEFT_BEHIND_BYTES_MAX / BLOCK_BYTES) as u64;
+        assert_eq!(behind.look(0, blocks, false), None);
+        assert_eq!(behind.look(0, 1 + blocks, false), Some(0), "much has been written since it was empty");
+        assert_eq!(behind.look(0, 1 + blocks, false), Some(0), "and it has still not been taken");
 
         let (producer, mut ended) = source(capacity_bytes);
         append(&producer, 64);
