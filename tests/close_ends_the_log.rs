@@ -179,3 +179,32 @@ fn with_no_time_at_all_the_sum_is_still_right() {
         }
     }
 }
+
+#[test]
+fn a_flush_that_close_cuts_short_is_no_success() {
+    let deadline = Duration::from_millis(400);
+    // The device comes back so late that not all can be drained, or in time for all: in each case both tell the same.
+    for silence in [deadline / 4, deadline * 4 / 5, deadline * 9 / 10, deadline * 2] {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let control = Control::default();
+        let config = support::config(&path).ring_bytes(1 << 20).block_bytes(4096).close_deadline(deadline);
+        let logger = control.hooks().open(config).expect("a log");
+        let producer = logger.producer().expect("a ring");
+        control.hold();
+        for _ in 0..2000 {
+            assert_eq!(producer.log(Level::Info, [b'x'; 200]), Outcome::Written);
+        }
+        let (flushed, closed) = std::thread::scope(|scope| {
+            let flush = scope.spawn(|| logger.flush());
+            let close = scope.spawn(|| logger.close());
+            std::thread::sleep(silence);
+            control.release();
+            (flush.join().expect("no panic"), close.join().expect("no panic"))
+        });
+        assert_eq!(flushed.is_ok(), closed.is_ok(), "after {silence:?}: {flushed:?} and {closed:?}");
+        if flushed.is_ok() {
+            assert_eq!(Reader::open(&path).expect("a log").count(), 2000);
+        }
+    }
+}

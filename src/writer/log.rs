@@ -283,8 +283,7 @@ impl LogWriter {
         (self.took_much, self.saw_new) = (false, false);
         self.calm = self.calm_max;
         let since_last_turn = now_ns.saturating_sub(std::mem::replace(&mut self.turned_ns, now_ns));
-        // Once the final counts are written, what still lies in a ring is accounted for as unwritten.
-        if !matches!(self.phase, Phase::Open | Phase::Draining) {
+        if !self.drains() {
             return false;
         }
         // All rings at once, so that all of them are in the block that is closed then.

@@ -105,6 +105,12 @@ impl LogWriter {
         false
     }
 
+    /// Whether records are still taken from rings. Once the final counts are written, what lies there is accounted for as
+    /// unwritten.
+    pub(super) fn drains(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining)
+    }
+
     /// Whether no append is under way any more, and all rings are empty.
     fn is_drained(&mut self) -> bool {
         // Quiet first: what an append that has just ended put into the ring is then seen.
@@ -137,17 +143,17 @@ impl LogWriter {
 
     /// Lets go of everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
-        let fault = self.pipeline.fault().cloned();
-        let answer = match (&self.end_reason, fault) {
-            (None, _) => Ok(()),
-            (Some(_), Some(fault)) => Err(fault),
-            (Some(_), None) => Err(FlushFault::Closed),
-        };
-        self.flushes.drain(..).for_each(|flush| flush.answer(&answer));
-        self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
         let (attempted, lost) = self.shared.registry.totals();
         let durable = self.shared.counters.durable_records.load(Relaxed);
         let unconfirmed = attempted.saturating_sub(lost + durable);
+        // A flush that is still open waited for all that was accepted.
+        let answer = if self.end_reason.is_none() && unconfirmed == 0 {
+            Ok(())
+        } else {
+            Err(self.pipeline.fault().cloned().unwrap_or(FlushFault::Closed))
+        };
+        self.flushes.drain(..).for_each(|flush| flush.answer(&answer));
+        self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
         let reason =
             self.end_reason.or_else(|| (unconfirmed > 0).then(|| "the deadline cut draining short".to_owned()));
         self.pipeline.end();

@@ -64,7 +64,8 @@ impl LogWriter {
 
     /// Drops the rings that are drained far enough, and closes the block once all are.
     pub(super) fn advance_flushes(&mut self, now_ns: u64) {
-        if self.flushes.is_empty() {
+        // Once close has ended draining, rings are gone that still held records: the log's end gives the answer.
+        if self.flushes.is_empty() || !self.drains() {
             return;
         }
         for at in 0..self.flushes.len() {
