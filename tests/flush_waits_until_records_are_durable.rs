@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, State};
@@ -87,6 +88,35 @@ fn many_threads_flush_at_once_and_each_finds_its_own_records_durable() {
     });
     logger.close().expect("a clean end");
     assert_eq!(Reader::open(&path).expect("a log").count(), threads * 20);
+}
+
+#[test]
+fn a_new_producers_records_get_through_beside_some_that_take_all_the_room() {
+    let directory = support::directory();
+    // Small blocks: what one look finds in a busy ring is more than there are blocks for.
+    let config = support::config(directory.path().join("log")).block_bytes(4096).overflow(Overflow::Block);
+    let logger = Logger::open(config).expect("a log");
+    let done = AtomicBool::new(false);
+    let flushed: Vec<_> = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let (producer, done) = (logger.producer().expect("a ring"), &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(producer.log(Level::Info, [b'x'; 200]), Outcome::Written);
+                }
+            });
+        }
+        let newcomers = (0..5).map(|_| {
+            let producer = logger.producer()?;
+            assert_eq!(producer.log(Level::Info, "here"), Outcome::Written);
+            logger.flush()
+        });
+        let flushed = newcomers.collect();
+        done.store(true, Ordering::Relaxed);
+        flushed
+    });
+    assert!(flushed.iter().all(Result::is_ok), "{flushed:?}");
+    logger.close().expect("a clean end");
 }
 
 #[test]
