@@ -26,7 +26,8 @@ pub enum Overflow {
     DropNewest,
     /// The caller waits until there is room. Loses nothing while the device works, and stalls with it.
     ///
-    /// When the device has failed for good, and when the logger is closed, the wait ends and the record is lost.
+    /// As long as the log's [`State`](crate::State) is `Failed`, and once the logger is closed, the wait ends and the record
+    /// is lost, and counted.
     Block,
     /// The caller waits at most this long for room, then the new record is lost. More than zero, at most an hour.
     BlockFor(Duration),
@@ -167,7 +168,7 @@ impl Config {
     /// Blocks that may be on their way to the disk at once: 1 to 64; 4 by default.
     ///
     /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles while the next block is handed to
-    /// it. Too many: no more throughput, longer waits for a flush, and a longer window of unconfirmed blocks to examine
+    /// it (below io_uring, 1 is taken as 2). Too many: no more throughput, longer waits for a flush, and a longer window of unconfirmed blocks to examine
     /// after a crash.
     pub fn blocks_in_flight(mut self, blocks: usize) -> Config {
         self.blocks_in_flight = blocks;

@@ -136,7 +136,10 @@ impl Logger {
     }
 
     /// Appends a record through the calling thread's own producer, which the first call makes, with a ring of
-    /// `thread_ring_bytes`. Slower than a [`Producer`] by finding that.
+    /// `thread_ring_bytes`. Slower than a [`Producer`] by finding that; for the rest, see [`Producer::log`].
+    ///
+    /// That first call takes a lock and memory, as signal handlers must not: a thread that may be interrupted by one that
+    /// logs should log something before.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();

@@ -82,10 +82,13 @@ impl Producer {
         self.threshold.admits(level as u8)
     }
 
-    /// Appends a record. Never waits for the disk; with [`Overflow::Block`] it waits for space in the ring.
+    /// Appends a record. Takes about the time of reading the clock, and never waits for the disk; but where the ring is full,
+    /// [`Overflow::Block`] waits for space as long as it takes: hours, while the disk is full.
     ///
-    /// Takes about the time of reading the clock. Messages over `message_bytes_max` are cut and come back as
-    /// [`Outcome::Truncated`].
+    /// [`Outcome::Written`]: it is in the ring. A message over [`message_bytes_max`](Self::message_bytes_max) is cut:
+    /// [`Outcome::Truncated`]. Lost, and counted: [`Outcome::Dropped`]. Not an attempt: [`Outcome::Filtered`],
+    /// [`Outcome::Closed`], [`Outcome::Forked`], and [`Outcome::Reentrant`] in a signal handler that has interrupted an
+    /// append of this very producer. A handler may log.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         // The caller's code runs before the append begins, so that it may log itself.

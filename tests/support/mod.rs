@@ -12,6 +12,7 @@ pub(crate) mod disk;
 pub(crate) mod os;
 pub(crate) mod segments;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 #[allow(unused_imports, reason = "each test file uses a part")]
@@ -40,7 +41,7 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
 }
 
 /// Says that something is not shown here, and why: no test passes in silence.
-#[allow(clippy::print_stderr, reason = "there is no other way to be heard from a test that passes")]
 pub(crate) fn not_shown(what: &str, why: impl std::fmt::Display) {
-    eprintln!("NOT SHOWN HERE: {what}: {why}");
+    // Not `eprintln!`, which is not heard from a test that passes.
+    writeln!(std::io::stderr(), "NOT SHOWN HERE: {what}: {why}").expect("standard error is open");
 }

@@ -46,7 +46,7 @@ pub(crate) struct Write {
     /// The log's directory; made if it is not there
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
-    /// A TOML file with the library's settings; DIR and the options below go before it
+    /// A TOML file with the library's settings, but for path, level and overflow; the options below go before it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Level of the records: error, warn, info, debug or trace

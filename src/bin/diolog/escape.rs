@@ -1,6 +1,7 @@
 //! Messages made safe to show: whatever bytes a record holds, a line stays a line and a terminal stays as it is.
 
 use std::io::Write as _;
+use std::path::Path;
 
 /// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible ones that reorder or break
 /// lines as `\u{202e}`, bytes that are no UTF-8 as `\xff`.
@@ -34,6 +35,11 @@ pub(crate) fn name(name: &str) -> String {
     let mut out = Vec::new();
     text(name.as_bytes(), &mut out);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// [`text`] of a path, as a string.
+pub(crate) fn path(path: &Path) -> String {
+    name(&path.to_string_lossy())
 }
 
 /// Appends `message` to `out` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.

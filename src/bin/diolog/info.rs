@@ -40,7 +40,7 @@ fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
     let _ = writeln!(
         out,
         "{}: {} in {}, {} ({} used)",
-        path.display(),
+        escape::path(path),
         counted(runs.len() as u64, "run"),
         counted(info.segments.len() as u64, "segment"),
         units::bytes(sum(|segment| segment.file_bytes)),
@@ -67,7 +67,7 @@ fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut 
         line("service", escape::name(&first.service));
     }
     if let Some(device) = segments.iter().rev().find_map(|segment| segment.device.clone()) {
-        line("device", device);
+        line("device", escape::name(&device));
     }
     if first.block_bytes > 0 {
         let (block, message) = (u64::from(first.block_bytes), u64::from(first.message_bytes_max));

@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
 
 fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
-    let _ = writeln!(out, "{}: {}", path.display(), report.verdict());
+    let _ = writeln!(out, "{}: {}", escape::path(path), report.verdict());
     let _ = writeln!(
         out,
         "  {} in {} ({}), {}",

@@ -57,13 +57,13 @@ pub(crate) fn pin(cpu: Option<usize>) {
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new directory in `parent`, which is made too if it is not there.
+    /// A new directory in `parent`, which must be there: a disk that was named by mistake is not the one to measure.
     ///
     /// # Errors
     /// The operating system's.
     pub(crate) fn new(parent: &Path) -> io::Result<Scratch> {
         let path = parent.join(format!("diolog-bench-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
+        fs::create_dir(&path)?;
         Ok(Scratch(path))
     }
 
