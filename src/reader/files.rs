@@ -193,6 +193,7 @@ impl LogFiles {
     /// they were listed are left out.
     pub(super) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();
+        let mut refused = None;
         let mut is_newest = true;
         // The newest first: where one has been put to use, those before it have been too, and are seen to.
         for (number, path) in self.list()?.into_iter().rev() {
@@ -201,11 +202,20 @@ impl LogFiles {
             is_newest = false;
             match self.inspect(number, &path, depth) {
                 Err(error) if is_not_found(&error) && number > 0 => {}
+                Err(error) if self.is_directory && is_of_one_file(&error) => {
+                    let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    inspected.push((number, path, Inspected::Unreadable(format!("cannot be read: {source}"))));
+                    refused = Some(error);
+                }
                 what => inspected.push((number, path, what?)),
             }
         }
         inspected.reverse();
-        Ok(inspected)
+        let is_readable = |(_, _, what): &(_, _, Inspected)| !matches!(what, Inspected::Unreadable(_));
+        match refused {
+            Some(error) if self.settled.is_empty() && !inspected.iter().any(is_readable) => Err(error),
+            _ => Ok(inspected),
+        }
     }
 
     /// Finds out what the file at `path` is.
@@ -234,6 +244,15 @@ impl LogFiles {
             _ => salvage(number, path, &file, Some(&first[..filled])),
         }
     }
+}
+
+/// Whether an error is that of a file, so that the others can be read, and this one not later either: no right to it, or a
+/// defect of the disk.
+fn is_of_one_file(error: &Error) -> bool {
+    const EIO: i32 = 5;
+    error.io_error().is_some_and(|source| {
+        source.kind() == std::io::ErrorKind::PermissionDenied || source.raw_os_error() == Some(EIO)
+    })
 }
 
 /// An [`Error::NotALog`].

@@ -122,6 +122,14 @@ impl Ledger {
         }
     }
 
+    /// Whole runs may have stood before `first`, where a log without retention has `missing` files too few.
+    pub(super) fn doubt_gap(&mut self, first: &Segment, missing: u64) {
+        let what = format!(
+            "{missing} of the log's files before it are missing, and nothing says that retention was set: whole runs may be gone"
+        );
+        self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
+    }
+
     /// The number that the next block of the run should have.
     pub(super) fn expected(&self) -> Option<u64> {
         self.account.expected

@@ -30,6 +30,8 @@ pub(super) struct Run {
     /// Whether its first segment's file is there, readable or not: what is missing before the first block is damage
     /// then, and not retention.
     pub(super) begins_here: bool,
+    /// How many segments' numbers between the run before it and this one no file has.
+    pub(super) missing_before: u64,
 }
 
 /// Where a block stands.
@@ -316,7 +318,7 @@ pub(super) fn runs_of(segments: Vec<Segment>) -> VecDeque<Run> {
     for segment in segments {
         let id = run_id(&segment, &named);
         let at = *by_id.entry(id).or_insert_with(|| {
-            runs.push(Run { id, segments: Vec::new(), begins_here: false });
+            runs.push(Run { id, segments: Vec::new(), begins_here: false, missing_before: 0 });
             runs.len() - 1
         });
         runs[at].segments.push(segment);

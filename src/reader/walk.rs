@@ -183,6 +183,9 @@ impl Walk {
             && !known.any(Segment::knows_retention)
         {
             self.ledger.doubt_retention(first);
+            if run.begins_here && run.missing_before > 0 {
+                self.ledger.doubt_gap(first, run.missing_before);
+            }
         }
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
         self.scan = RunScan::default();

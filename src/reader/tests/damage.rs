@@ -311,6 +311,27 @@ fn missing_first_segments_are_retired_if_a_segment_of_the_log_knows_of_retention
 }
 
 #[test]
+fn a_run_that_is_gone_is_noticed_by_its_numbers() {
+    let run = |number: u8, retains| {
+        let mut run = TestRun::new(number);
+        run.retains = retains;
+        run.segment(number.into()).block(Block::new().record(1, 0, "0")).close().clone()
+    };
+    let verdict = |runs: &[TestRun]| {
+        let (_, report) = read(written(&runs.iter().collect::<Vec<_>>()).path());
+        (report.verdict(), report.findings.first().map(|finding| finding.what.clone()).unwrap_or_default())
+    };
+    assert_eq!(verdict(&[run(1, false), run(2, false), run(3, false)]), (Verdict::Clean, String::new()));
+    for left in [[2, 3], [1, 3]] {
+        let (found, what) = verdict(&left.map(|number| run(number, false)));
+        assert_eq!(found, Verdict::Unconfirmed);
+        assert!(what.contains("1 of the log's files before it are missing"), "{what}");
+    }
+    // Retention removes the oldest, also those of runs before.
+    assert_eq!(verdict(&[run(2, false), run(3, true)]).0, Verdict::Clean);
+}
+
+#[test]
 fn an_emptied_first_segment_is_lost_where_retention_cannot_explain_it() {
     for bytes in [0, 10, 4096] {
         let mut run = three_segments();

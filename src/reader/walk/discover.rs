@@ -1,6 +1,6 @@
 //! Which files there are, or have come since: each looked at, and put where it belongs in the order of runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -19,8 +19,10 @@ impl Walk {
         let mut segments = Vec::new();
         let mut refused = None;
         let mut barren = BTreeMap::new();
+        let mut present = BTreeSet::new();
         self.ledger.report.prepared_files = 0;
         for (number, path, inspected) in self.files.inspect_all(self.is_written())? {
+            present.insert(number);
             match inspected {
                 Inspected::Segment(segment) => segments.push(segment),
                 Inspected::Prepared => {
@@ -55,6 +57,7 @@ impl Walk {
                 last => {
                     let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
                     find_beginning(&mut run, before, &barren, &mut self.ledger);
+                    run.missing_before = missing_before(&run, before, &present);
                     self.later.push_back(run);
                 }
             }
@@ -114,6 +117,12 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
         end = Some(found.header);
     }
     Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
+}
+
+/// How many numbers between `before` and the first segment of `run` are not `present`.
+fn missing_before(run: &Run, before: u64, present: &BTreeSet<u64>) -> u64 {
+    let (begin, end) = (before.saturating_add(1), run.segments.first().map_or(0, Segment::index));
+    if begin < end { (end - begin).saturating_sub(present.range(begin..end).count() as u64) } else { 0 }
 }
 
 /// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
