@@ -14,7 +14,7 @@ use crate::format::{
 use super::block::{Loaded, Note};
 use super::record::Producer;
 use super::run::is_not_found;
-use super::scan::{Cursor, Scanned};
+use super::scan::{Cursor, Found, Scanned};
 use super::segment_file::SegmentFile;
 
 /// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
@@ -175,16 +175,19 @@ impl LogFiles {
         Ok(file)
     }
 
-    /// How many records the headers of a segment's blocks claim; none if it has been removed.
+    /// How many of producers' records the intact blocks of a segment hold; none if it has been removed.
     pub(super) fn records_in(&self, segment: &Segment, in_use: bool) -> Result<u64> {
         let file = match SegmentFile::open(&segment.path, !self.is_directory) {
             Err(error) if is_not_found(&error) => return Ok(0),
             file => file?,
         };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-        let mut records = 0_u64;
-        while let Scanned::Block(found) = cursor.next(&file, segment.horizon(in_use))? {
-            records = records.saturating_add(found.header.records.get().into());
+        let (mut block, nobody, mut records) = (Loaded::default(), Arc::new(Producer::default()), 0);
+        while let Scanned::Block(Found { offset, header, .. }) = cursor.next(&file, segment.horizon(in_use))? {
+            if block.read(&file, offset, &header)? {
+                block.take_apart(&header, |_| Arc::clone(&nobody));
+                records += block.shards.iter().map(|shard| u64::from(shard.records)).sum::<u64>();
+            }
         }
         Ok(records)
     }

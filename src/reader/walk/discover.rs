@@ -67,18 +67,19 @@ impl Walk {
 
     /// Passes over the log's beginning, down to the segments that hold the last `records`.
     ///
-    /// To be called before anything is read. Blocks' headers count the writer's own records too, no more of them than of
-    /// producers', but for a few; and a record may stand in a segment before that of an earlier one.
+    /// To be called before anything is read. A record may stand in a segment before that of an earlier one, so that one more
+    /// is kept.
     pub(in super::super) fn skip_to_last(&mut self, records: u64) -> Result<()> {
-        let enough = records.saturating_mul(2).saturating_add(SPARE_RECORDS);
+        // Those who want none want what comes next: that is where the last one is.
+        let records = records.max(1);
         let (mut counted, mut kept_runs) = (0_u64, 0);
         for run in self.later.iter_mut().rev() {
-            if counted >= enough {
+            if counted >= records {
                 break;
             }
             kept_runs += 1;
             let mut first = run.segments.len();
-            while first > 0 && counted < enough {
+            while first > 0 && counted < records {
                 first -= 1;
                 counted =
                     counted.saturating_add(self.files.records_in(&run.segments[first], self.in_use == Some(true))?);
@@ -95,9 +96,6 @@ impl Walk {
         Ok(())
     }
 }
-
-/// Records of segments' ends that are counted beyond those wanted, since the writer's own are among them.
-const SPARE_RECORDS: u64 = 1000;
 
 /// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
 /// its blocks follow the last one there, which did not end the run.
