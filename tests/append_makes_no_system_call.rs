@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use diolog::{Config, Level, Logger, Outcome, Overflow};
 use support::os::{Fate, Who, filter_system_calls};
 
-/// Logs on a thread that may make no system call, then spins: its ordinary end would make some.
+/// Logs on a thread that may make no system call, then spins: its ordinary end would make some. Another one does meanwhile
+/// whatever takes a lock: an append that took one too would have to wait for it some time, which is a system call.
 fn child(overflow: Overflow, breaks_the_rule: bool) {
     static DONE: AtomicBool = AtomicBool::new(false);
-    let logger = Logger::open(Config::new(support::child_directory()).overflow(overflow)).expect("a log");
+    let logger =
+        Logger::open(Config::new(support::child_directory()).ring_bytes(4096).overflow(overflow)).expect("a log");
     let producer = logger.producer().expect("a producer");
     let handle = logger.clone();
     let _never_joined = std::thread::spawn(move || {
@@ -32,9 +34,13 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
         }
     });
     while !DONE.load(Ordering::Acquire) {
-        std::thread::yield_now();
+        logger.producer().expect("a producer");
+        logger.flush().expect("durable");
+        logger.stats();
     }
     logger.close().expect("a clean end");
+    let stats = logger.stats();
+    assert!(stats.durable_records > 1 && stats.dropped + stats.overwritten > 0, "{stats:?}");
     std::process::exit(0);
 }
 

@@ -134,8 +134,6 @@ pub(crate) struct Account {
     pub(crate) overwritten: AtomicU64,
     /// 1 while the producing thread is inside an append: see `gate`.
     pub(crate) in_append: AtomicU32,
-    /// The producer will append no more: what is observed after seeing this is all there is.
-    pub(crate) ended: AtomicBool,
 }
 
 /// Space in the ring: how much there is, and who wants some.

@@ -3,7 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom`
 
-use loom::sync::atomic::Ordering::{Acquire, Relaxed};
+use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
 use super::*;
@@ -116,24 +116,5 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
         take(&mut consumer, &mut taken);
         assert!(taken.is_sorted_by(|a, b| a < b), "{taken:?}");
         assert_eq!(taken.len() as u64 + ring.account.overwritten.load(Relaxed), written as u64);
-    });
-}
-
-#[test]
-fn loom_what_is_observed_after_the_end_is_all_there_is() {
-    model(4, || {
-        let (producer, mut consumer) = ends(false);
-        let ring = Arc::clone(producer.ring());
-        let appending = thread::spawn(move || {
-            append(&producer, 0).expect("room");
-            producer.ring().account.next_sequence.store(1, Relaxed);
-        });
-        let mut taken = Vec::new();
-        if ring.account.ended.load(Acquire) {
-            take(&mut consumer, &mut taken);
-            assert_eq!(taken, [0]);
-            assert_eq!(ring.account.next_sequence.load(Relaxed), 1);
-        }
-        appending.join().expect("appending");
     });
 }

@@ -256,10 +256,3 @@ fn record_bytes(payload: &[u8]) -> u64 {
 fn head_words(head: Head, payload: &[u8]) -> [u64; 3] {
     [payload.len() as u64 | u64::from(head.tag) << 32, head.sequence, head.ticks]
 }
-
-impl Drop for ProducerEnd {
-    fn drop(&mut self) {
-        // Release: whoever sees this (acquire) and then observes sees every record.
-        self.ring.account.ended.store(true, Release);
-    }
-}

@@ -1,7 +1,7 @@
 //! The ring against a simple model, and under two threads.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use proptest::prelude::*;
 
@@ -305,7 +305,9 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
     const ATTEMPTS: u64 = if cfg!(debug_assertions) { 300_000 } else { 3_000_000 };
     let (producer, mut consumer) = private(4096, overwrite, start);
     let ring = std::sync::Arc::clone(producer.ring());
+    let ended = AtomicBool::new(false);
     let (taken, expected) = std::thread::scope(|scope| {
+        let ended = &ended;
         scope.spawn(move || {
             for sequence in 0..ATTEMPTS {
                 let length = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize * 3;
@@ -319,10 +321,12 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
                     std::thread::yield_now();
                 }
             }
+            // Release: what is observed after seeing this is all there is.
+            ended.store(true, Release);
         });
         let (mut taken, mut expected, mut unreleased) = (0_u64, 0, VecDeque::new());
         loop {
-            let ended = ring.account.ended.load(Acquire);
+            let ended = ended.load(Acquire);
             consumer.observe();
             let count = consumer.consume(1500, |head, payload| {
                 assert!(head.sequence >= expected, "{} after {expected}", head.sequence);

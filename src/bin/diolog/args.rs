@@ -27,14 +27,19 @@ const EXIT_STATUS: &str = "Exit status:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Log standard input, a record for each line, without losing any
+    #[command(after_help = EXIT_STATUS)]
     Write(Box<Write>),
     /// Print the records in order of time
+    #[command(after_help = EXIT_STATUS)]
     Cat(Cat),
     /// Print the last records, and go on with those to come
+    #[command(after_help = EXIT_STATUS)]
     Tail(Tail),
     /// Show the segments, the runs, and what the log was opened with
+    #[command(after_help = EXIT_STATUS)]
     Info(Info),
     /// Recompute from the files what was kept and what was lost
+    #[command(after_help = EXIT_STATUS)]
     Verify(Verify),
     /// Measure this machine, each figure beside its baseline
     #[command(subcommand)]

@@ -69,6 +69,9 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
     let end = if run.clean_end { "closed cleanly" } else { "not closed: in use, or ended by a crash" };
     let _ = writeln!(out, "  {segments}; {end}");
     blocks_text(&run.blocks, out);
+    for note in &run.notes {
+        let _ = writeln!(out, "  noted: {}", escape::name(note));
+    }
     let mut table = Table::new(&[
         ("producer", Side::Right),
         ("name", Side::Left),
