@@ -14,15 +14,9 @@ use crate::format::{
     SHARD_HEADER_BYTES, padded,
 };
 use crate::level::Level;
-
-/// Bytes before each record in a ring: payload length, kind, level, flags, sequence and ticks.
-const RING_RECORD_HEAD_BYTES: usize = 24;
-
-/// The smallest ring: a page, which is also what memory is taken in.
-const RING_BYTES_MIN: usize = 4096;
-
-/// The largest ring, so that positions and lengths stay far from their ends even where a `usize` has 32 bits.
-const RING_BYTES_MAX: usize = 1 << 30;
+use crate::ring::{
+    CAPACITY_MAX as RING_BYTES_MAX, CAPACITY_MIN as RING_BYTES_MIN, HEAD_BYTES as RING_RECORD_HEAD_BYTES,
+};
 
 /// The ring of a thread that logs by the convenience, where nothing is said.
 const THREAD_RING_BYTES: usize = 64 << 10;
@@ -251,7 +245,11 @@ fn check_ring(setting: &'static str, bytes: usize) -> Result<()> {
         return Ok(());
     }
     let next = bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-    Err(invalid(setting, bytes, format!("use a power of two from 4096 to {RING_BYTES_MAX} (1 GiB), such as {next}")))
+    Err(invalid(
+        setting,
+        bytes,
+        format!("use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}"),
+    ))
 }
 
 fn check_block(bytes: usize) -> Result<()> {

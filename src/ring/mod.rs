@@ -75,8 +75,8 @@ const READING: u64 = 1;
 
 /// Ring sizes: below the smallest a page is wasted, above the largest a length would not fit 32 bits. (A model needs a
 /// ring of a few records.)
-const CAPACITY_MIN: usize = if cfg!(loom) { 64 } else { 4096 };
-const CAPACITY_MAX: usize = 1 << 30;
+pub(crate) const CAPACITY_MIN: usize = if cfg!(loom) { 64 } else { 4096 };
+pub(crate) const CAPACITY_MAX: usize = 1 << 30;
 
 /// What stands before a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
