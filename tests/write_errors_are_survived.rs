@@ -228,7 +228,7 @@ fn a_log_whose_directory_is_deleted_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_none() {
+fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_no_record() {
     let directory = support::directory();
     let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
     let producer = logger.producer().expect("a producer");
@@ -244,7 +244,10 @@ fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_none() {
         .map(|record| record.expect("readable").message().to_vec())
         .collect();
     assert_eq!(read, [record(1)]);
-    assert_eq!(diolog::verify(directory.path().join("log")).expect("a log").verdict, diolog::Verdict::Clean);
+    // That nothing stood in it, nothing in the files can witness.
+    let verification = diolog::verify(directory.path().join("log")).expect("a log");
+    assert_eq!((verification.verdict, verification.report.blocks.lost), (diolog::Verdict::Unconfirmed, 0));
+    assert!(verification.report.findings[0].what.contains("missing"), "{:?}", verification.report.findings);
 }
 
 #[test]
