@@ -168,8 +168,8 @@ impl Config {
     /// Blocks that may be on their way to the disk at once: 1 to 64; 4 by default.
     ///
     /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles while the next block is handed to
-    /// it (below io_uring, 1 is taken as 2). Too many: no more throughput, longer waits for a flush, and a longer window of unconfirmed blocks to examine
-    /// after a crash.
+    /// it (below io_uring, 1 is taken as 2). Too many: no more throughput, longer waits for a flush, and a longer window of
+    /// unconfirmed blocks to examine after a crash.
     pub fn blocks_in_flight(mut self, blocks: usize) -> Config {
         self.blocks_in_flight = blocks;
         self

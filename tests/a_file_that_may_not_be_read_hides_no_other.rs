@@ -3,37 +3,31 @@
 
 mod support;
 
-use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use diolog::{Level, Logger, Reader, Verdict};
 
 #[test]
 fn one_segment_of_three() {
-    if support::role().is_some() {
-        support::os::become_user(65534);
-        read_as_nobody(&support::child_directory());
-        std::process::exit(0);
-    }
     let directory = support::directory();
-    let path = directory.path().join("log");
+    if support::role().is_none() {
+        write_three_runs(directory.path());
+    }
+    support::os::as_nobody("one_segment_of_three", directory.path(), read_as_nobody);
+}
+
+/// Writes a run for each of three segments, of which only the first and the last may be read by others.
+fn write_three_runs(root: &Path) {
+    let path = root.join("log");
     for run in 0..3 {
         let logger = Logger::open(support::config(&path)).expect("a log");
         logger.log(Level::Info, format!("run {run}"));
         logger.close().expect("a clean end");
     }
-    let set_mode = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).expect("the owner may");
-    set_mode(directory.path(), 0o755);
-    set_mode(&path, 0o755);
+    support::os::set_mode(root, 0o755);
+    support::os::set_mode(&path, 0o755);
     for (number, mode) in [(1, 0o644), (2, 0), (3, 0o644)] {
-        set_mode(&path.join(format!("{number:08}.dlog")), mode);
-    }
-    if support::os::is_root() {
-        support::child::expect_success("one_segment_of_three", "nobody", directory.path());
-    } else {
-        // Not root: the modes count for this process itself.
-        read_as_nobody(directory.path());
+        support::os::set_mode(&path.join(format!("{number:08}.dlog")), mode);
     }
 }
 

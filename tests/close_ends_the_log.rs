@@ -196,7 +196,13 @@ fn a_flush_that_close_cuts_short_is_no_success() {
             assert_eq!(producer.log(Level::Info, [b'x'; 200]), Outcome::Written);
         }
         let (flushed, closed) = std::thread::scope(|scope| {
-            let flush = scope.spawn(|| logger.flush());
+            let (asks, asked) = std::sync::mpsc::channel();
+            let logger = &logger;
+            let flush = scope.spawn(move || {
+                asks.send(()).expect("awaited");
+                logger.flush()
+            });
+            asked.recv().expect("it asks");
             let close = scope.spawn(|| logger.close());
             std::thread::sleep(silence);
             control.release();

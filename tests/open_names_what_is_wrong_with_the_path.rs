@@ -92,28 +92,6 @@ fn a_name_that_is_too_long() {
     refusal(directory.path(), &directory.path().join("x".repeat(300)));
 }
 
-/// Runs `child` in a child process that has been made the user 65534, who owns nothing here.
-#[cfg(target_os = "linux")]
-fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
-    if support::role().is_some() {
-        support::os::become_user(65534);
-        child(&support::child_directory());
-        std::process::exit(0);
-    }
-    if support::os::is_root() {
-        support::child::expect_success(test, "nobody", root);
-    } else {
-        // Not root: the modes count for this process itself.
-        child(root);
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn set_mode(path: &Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the owner may");
-}
-
 /// Opens `root/name` as somebody who may not, and expects to be told so.
 #[cfg(target_os = "linux")]
 fn denied(root: &Path, name: &str) {
@@ -128,23 +106,23 @@ fn denied(root: &Path, name: &str) {
 #[test]
 fn a_parent_that_may_not_be_written() {
     let directory = support::directory();
-    set_mode(directory.path(), 0o555);
-    as_nobody("a_parent_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
+    support::os::set_mode(directory.path(), 0o555);
+    support::os::as_nobody("a_parent_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
     assert!(tree(directory.path()).is_empty());
-    set_mode(directory.path(), 0o755);
+    support::os::set_mode(directory.path(), 0o755);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_directory_that_may_not_be_written() {
     let directory = support::directory();
-    set_mode(directory.path(), 0o755);
+    support::os::set_mode(directory.path(), 0o755);
     let path = directory.path().join("log");
     std::fs::create_dir(&path).expect("writable");
-    set_mode(&path, 0o555);
-    as_nobody("a_directory_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
+    support::os::set_mode(&path, 0o555);
+    support::os::as_nobody("a_directory_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
     assert_eq!(tree(directory.path()).len(), 1);
-    set_mode(&path, 0o755);
+    support::os::set_mode(&path, 0o755);
 }
 
 #[cfg(target_os = "linux")]
@@ -154,14 +132,14 @@ fn somebody_elses_log() {
         return support::not_shown("the log of another user", "only root can be two users");
     }
     let directory = support::directory();
-    set_mode(directory.path(), 0o755);
+    support::os::set_mode(directory.path(), 0o755);
     if support::role().is_none() {
         let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
         logger.log(Level::Info, "private");
         logger.close().expect("a clean end");
     }
     let before = tree(directory.path());
-    as_nobody("somebody_elses_log", directory.path(), |root| {
+    support::os::as_nobody("somebody_elses_log", directory.path(), |root| {
         denied(root, "log");
         let error = diolog::Reader::open(root.join("log")).expect_err("a log is its owner's alone");
         assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::PermissionDenied), "{error}");

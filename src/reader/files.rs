@@ -193,7 +193,8 @@ impl LogFiles {
     }
 
     /// Finds out what the files are that have not been settled yet, by number. Those that retention has removed since
-    /// they were listed are left out.
+    /// they were listed are left out. One that may not be read, or that the disk cannot read, is an error only where there is
+    /// nothing else.
     pub(super) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();
         let mut refused = None;

@@ -110,23 +110,17 @@ impl Ledger {
         self.report.runs.push(report);
     }
 
-    /// Says of the run that has begun, with segment `first`, that if its earlier segments are gone, it need not have been
-    /// retention that removed them.
-    pub(super) fn doubt_retention(&mut self, first: &Segment) {
-        if self.report.runs.last().is_some_and(|run| run.retired) {
-            let what = format!(
-                "block {} of its run comes first: the segments before it are gone, and nothing says that retention was set",
-                first.first_number
-            );
-            self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
-        }
-    }
-
-    /// Whole runs may have stood before `first`, where a log without retention has `missing` files too few.
-    pub(super) fn doubt_gap(&mut self, first: &Segment, missing: u64) {
-        let what = format!(
-            "{missing} of the log's files before it are missing, and nothing says that retention was set: whole runs may be gone"
-        );
+    /// Says of `run`, which has begun with segment `first`, that if earlier segments are gone, its own or whole runs before
+    /// it, it need not have been retention that removed them.
+    pub(super) fn doubt_retention(&mut self, run: &Run, first: &Segment) {
+        let what = if self.report.runs.last().is_some_and(|run| run.retired) {
+            format!("block {} of its run comes first: the segments before it are gone", first.first_number)
+        } else if run.begins_here && run.missing_before > 0 {
+            format!("{} of the log's files before it are missing: whole runs may be gone", run.missing_before)
+        } else {
+            return;
+        };
+        let what = format!("{what}, and nothing says that retention was set");
         self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
     }
 

@@ -182,10 +182,7 @@ impl Walk {
         if let Some(first) = run.segments.first().filter(|_| self.files.is_directory() && !self.skipped)
             && !known.any(Segment::knows_retention)
         {
-            self.ledger.doubt_retention(first);
-            if run.begins_here && run.missing_before > 0 {
-                self.ledger.doubt_gap(first, run.missing_before);
-            }
+            self.ledger.doubt_retention(&run, first);
         }
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
         self.scan = RunScan::default();

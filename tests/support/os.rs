@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -197,4 +199,24 @@ pub(crate) fn filter_system_calls(who: Who, listed: &[libc::c_long], fate: Fate,
             | libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
     };
     assert_eq!(refused, 0, "no seccomp here: {}", io::Error::last_os_error());
+}
+
+/// Runs `child` in a child process that has been made the user 65534, who owns nothing here.
+pub(crate) fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
+    if super::role().is_some() {
+        become_user(65534);
+        child(&super::child_directory());
+        std::process::exit(0);
+    }
+    if is_root() {
+        super::child::expect_success(test, "nobody", root);
+    } else {
+        // Not root: the modes count for this process itself.
+        child(root);
+    }
+}
+
+/// Gives the file or directory at `path` the rights `mode`.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the owner may");
 }
