@@ -137,9 +137,12 @@ fn what_a_killed_process_had_prepared_is_gone_after_the_next_open() {
         let path = support::child_directory().join("log");
         let logger = Logger::open(small(&path)).expect("a log");
         let producer = logger.producer().expect("a producer");
-        // Half a segment makes the writer ask for the next.
-        while numbers(&path).len() < 2 {
+        // Over half of a segment makes the writer ask for the next; while that is made ready, no block comes to use it.
+        for _ in 0..5 {
             support::segments::block(&logger, &producer);
+        }
+        while numbers(&path).len() < 2 {
+            std::thread::yield_now();
         }
         std::process::abort();
     }
