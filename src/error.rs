@@ -74,6 +74,16 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// More producers than a log can have.
+    #[error("{count} producers {what}: {remedy}")]
+    TooManyProducers {
+        /// How many there are.
+        count: u64,
+        /// Which of them are counted.
+        what: &'static str,
+        /// What would do.
+        remedy: &'static str,
+    },
     /// All rings together would take more than the engine's limit.
     #[error("a ring of {ring_bytes} bytes would exceed rings_bytes_max of {limit_bytes} bytes for all: {remedy}")]
     RingMemory {

@@ -121,8 +121,8 @@ impl Logger {
     /// Makes a producer named after the calling thread: the fastest way to log. Allocates its ring of `ring_bytes`.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`; [`Error::Io`] where memory
-    /// is refused.
+    /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`; [`Error::TooManyProducers`]
+    /// beyond 40,000 at once; [`Error::Io`] where memory is refused.
     pub fn producer(&self) -> Result<Producer> {
         self.producer_named(std::thread::current().name().unwrap_or_default())
     }

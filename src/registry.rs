@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
+use crate::format::PRODUCERS_MAX;
 use crate::ring::{self, ConsumerEnd, ProducerEnd, Rest, Ring, RingOptions};
 use crate::stats::ProducerStats;
 use crate::sync::lock;
@@ -70,12 +71,14 @@ impl Registry {
     /// Makes or reuses a ring of `capacity_bytes`, and tells the writer.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::RingMemory`] beyond the limit for all rings; [`Error::Io`] where memory is refused.
+    /// [`Error::Closed`]; [`Error::TooManyProducers`]; [`Error::RingMemory`] beyond the limit for all rings; [`Error::Io`]
+    /// where memory is refused.
     pub(crate) fn register(&self, capacity_bytes: usize, name: String, tid: u32) -> Result<(u32, ProducerEnd)> {
         let mut inner = lock(&self.inner);
         if inner.closed {
             return Err(Error::Closed);
         }
+        let id = inner.next_id()?;
         let spare = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes);
         let (producer, consumer) = match spare {
             Some(at) => inner.spare.swap_remove(at),
@@ -99,8 +102,7 @@ impl Registry {
                 ends
             }
         };
-        inner.last_id += 1;
-        let id = inner.last_id;
+        inner.last_id = id;
         inner.live.push(Live { id, tid, name: name.clone(), ring: Arc::clone(producer.ring()) });
         inner.arrivals.push(Arrival { id, tid, name, consumer });
         // Release "registry news": the writer that sees the flag sees the arrival.
@@ -167,6 +169,19 @@ impl Registry {
         let mut rows: Vec<_> = inner.live.iter().map(row).collect();
         rows.sort_by_key(|row| row.id);
         (rows, inner.ended, inner.ring_bytes)
+    }
+}
+
+impl Inner {
+    /// The next producer's id.
+    fn next_id(&self) -> Result<u32> {
+        let too_many = |count, what, remedy| Error::TooManyProducers { count, what, remedy };
+        if self.live.len() >= PRODUCERS_MAX {
+            let remedy = "let threads share a few, or end some: one is alive until its last record is durable";
+            return Err(too_many(self.live.len() as u64, "are alive, which is the most", remedy));
+        }
+        let remedy = "close the logger and open it again";
+        self.last_id.checked_add(1).ok_or_else(|| too_many(self.last_id.into(), "were made, which is the most", remedy))
     }
 }
 

@@ -152,6 +152,44 @@ fn memory_of_all_rings() {
 }
 
 #[test]
+fn more_producers_than_a_segment_can_name() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path).ring_bytes(4096)).expect("a log");
+    let make = |number: usize| logger.producer_named(&format!("{number:0>255}"));
+    let mut producers = Vec::new();
+    let error = loop {
+        match make(producers.len()) {
+            Ok(producer) => producers.push(producer),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::TooManyProducers { count: 40_000, .. }), "{error}");
+    assert!(error.to_string().starts_with("40000 producers are alive"), "{error}");
+    for producer in &producers {
+        assert_eq!(producer.log(Level::Info, "known by its row"), Outcome::Written);
+    }
+    logger.flush().expect("durable");
+    // The next segment's header has a row for each.
+    logger.rotate().expect("it will");
+    while logger.stats().segments < 2 {
+        assert_eq!(producers[0].log(Level::Info, "goes on"), Outcome::Written);
+        logger.flush().expect("durable");
+    }
+    // One that has ended makes room once its records are durable.
+    drop(producers.pop());
+    while logger.stats().producers_ended == 0 {
+        logger.flush().expect("durable");
+    }
+    producers.push(make(0).expect("there is room for one"));
+    drop(producers);
+    logger.close().expect("a clean end");
+    let verification = diolog::verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean);
+    assert_eq!(verification.report.runs[0].producers.len(), 40_001);
+}
+
+#[test]
 fn locked_memory() {
     if support::role().is_none() {
         return in_child("locked_memory");

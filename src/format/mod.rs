@@ -30,6 +30,9 @@ pub(crate) const BLOCK_BYTES_MAX: usize = 16 << 20;
 /// holds in memory. A writer keeps well below it.
 pub(crate) const MERGE_BYTES_MAX: usize = 64 << 20;
 
+/// The most producers that may be alive at once: a segment's header has a row for each, and is one block.
+pub(crate) const PRODUCERS_MAX: usize = 40_000;
+
 /// Bytes of a [`BlockHeader`].
 pub(crate) const BLOCK_HEADER_BYTES: usize = size_of::<BlockHeader>();
 
@@ -56,3 +59,5 @@ const _: () = assert!(SHARD_HEADER_BYTES == 32);
 const _: () = assert!(RECORD_HEADER_BYTES == 16);
 const _: () = assert!(BLOCK_BYTES_MAX.is_multiple_of(GRID_BYTES));
 const _: () = assert!(BLOCK_BYTES_MAX <= u32::MAX as usize);
+// With room to spare for what else stands there.
+const _: () = assert!(PRODUCERS_MAX * record_bytes(ProducerRow::BYTES_MAX) <= BLOCK_BYTES_MAX - (1 << 20));
