@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use diolog::{Error, Level, Logger, Outcome, Overflow};
+use diolog::{Error, Level, Logger, Outcome, Overflow, State};
 use support::account::{self, Overwrites, Told};
 use support::os;
 
@@ -112,4 +112,40 @@ fn that_comes_while_the_log_is_open() {
         .collect();
     assert!(read.len() as u64 >= stats.durable_records);
     assert!(accepted.starts_with(&read), "{read:?}");
+}
+
+#[test]
+fn with_no_further_file_to_be_had() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        support::child::expect_success("with_no_further_file_to_be_had", "child", directory.path());
+        return;
+    }
+    // A segment may not grow beyond its size.
+    os::set_limit(libc::RLIMIT_FSIZE, 32 << 10);
+    let path = support::child_directory().join("log");
+    let logger = Logger::open(support::segments::small(&path)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut told = Told::new(&producer);
+    assert_eq!(told.log(&producer), Outcome::Written);
+    logger.flush().expect("durable");
+    os::set_limit(libc::RLIMIT_NOFILE, 0);
+    let error = loop {
+        assert_eq!(told.log(&producer), Outcome::Written);
+        if let Err(error) = logger.flush() {
+            break error;
+        }
+    };
+    assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EMFILE), "{error}");
+    assert_eq!(logger.stats().state, State::Failed);
+    // What could not be written waits, and is kept.
+    os::set_limit(libc::RLIMIT_NOFILE, 1024);
+    while logger.flush().is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(logger.stats().state, State::Ok);
+    assert_eq!(told.log(&producer), Outcome::Written);
+    logger.close().expect("a clean end");
+    assert!(largest_segment(&path) <= 32 << 10);
+    account::check(&path, &[told], Overwrites::No);
 }

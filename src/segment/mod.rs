@@ -127,6 +127,7 @@ enum Next {
     Ready(Prepared),
     /// It could not be made. Asked for again after a while, and after a longer while the next time.
     Refused {
+        error: Error,
         again_at: Instant,
         delay: Duration,
     },
@@ -272,6 +273,14 @@ impl Segments {
         self.file_bytes_max.is_none_or(|limit| self.current.used_bytes + block_bytes as u64 <= limit)
     }
 
+    /// Why the last try at the next segment failed, while there is none.
+    pub(crate) fn refusal(&self) -> Option<&Error> {
+        match &self.next {
+            Next::Refused { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
     /// Gives the next `block_bytes` of the present segment away, also beyond its size while the next is not ready.
     pub(crate) fn place(&mut self, block_bytes: usize) -> Spot {
         debug_assert!(block_bytes.is_multiple_of(GRID_BYTES));
@@ -358,8 +367,8 @@ impl Segments {
                         self.next_index += 1;
                     }
                     self.complain(error.to_string());
-                    self.next =
-                        Next::Refused { again_at: Instant::now() + delay, delay: (delay * 2).min(RETRY_DELAYS.1) };
+                    let (again_at, delay) = (Instant::now() + delay, (delay * 2).min(RETRY_DELAYS.1));
+                    self.next = Next::Refused { error, again_at, delay };
                 }
             }
             return;

@@ -377,7 +377,7 @@ impl LogWriter {
     /// Gives the device what waits, as far as it has room. Whether it got anything.
     fn submit(&mut self, now_ns: u64) -> bool {
         let mut any = false;
-        while self.pipeline.prepare_next() {
+        while self.pipeline.prepare_next(&self.shared) {
             if !self.pipeline.segments.is_new() {
                 self.pipeline.submit_next();
             } else if self.pipeline.check_segment(&self.shared) {

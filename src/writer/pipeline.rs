@@ -173,27 +173,28 @@ impl Pipeline {
         self.waiting.push_back(Waiting { buffer, length, sequence, contents });
     }
 
-    /// What the blocks before the waiting ones account for, of the source in `slot`: `None` if none of them has a part
-    /// of it.
-    pub(crate) fn accounted_before_waiting(&self, slot: usize) -> Option<Accounted> {
-        let mut shares = self.waiting.iter().flat_map(|waiting| &waiting.contents.shares);
-        shares.find(|share| share.slot == slot).map(|share| share.before)
-    }
-
-    /// Whether the end record of the source in `slot` is in a waiting block.
-    pub(crate) fn end_is_waiting(&self, slot: usize) -> bool {
-        self.waiting.iter().any(|waiting| waiting.contents.ended.contains(&slot))
+    /// What the blocks hold that wait for their turn at the device, in their order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Contents> {
+        self.waiting.iter().map(|waiting| &waiting.contents)
     }
 
     /// Whether a block waits and the device has room for it; the present segment is left first if the block should
     /// stand in the next. Afterwards [`Segments::is_new`] tells whether a header comes before it.
-    pub(crate) fn prepare_next(&mut self) -> bool {
+    pub(crate) fn prepare_next(&mut self, shared: &Shared) -> bool {
         if !self.has_room() {
             return false;
         }
         let Some(next) = self.waiting.front() else { return false };
         self.segments.advance(next.length, next.sequence);
-        self.segments.may_grow_by(next.length)
+        let may = self.segments.may_grow_by(next.length);
+        if !may
+            && let Some(error) = self.segments.refusal()
+            && self.health.segment_refused(error, shared)
+            && shared.counters.state() == State::Full
+        {
+            self.segments.retain_now();
+        }
+        may
     }
 
     /// Submits the header of the present segment.

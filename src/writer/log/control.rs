@@ -1,5 +1,6 @@
 //! What the writer itself says in the log: segment headers with the producers' baseline, wall-clock anchors, notes.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 
 use zerocopy::IntoBytes;
@@ -106,18 +107,26 @@ impl LogWriter {
 
     /// The producers that may still appear in the segment about to begin, as the blocks before it account for them.
     fn baseline(&self) -> Vec<ProducerRow> {
-        let filling = self.filling.as_ref();
+        // Of several blocks ahead that have a part of a source, what the first found counts.
+        let (mut before, mut ends_ahead) = (HashMap::new(), HashSet::<usize>::new());
+        for contents in self.pipeline.waiting() {
+            for share in &contents.shares {
+                before.entry(share.slot).or_insert(share.before);
+            }
+            ends_ahead.extend(&contents.ended);
+        }
+        if let Some(filling) = &self.filling {
+            for (slot, accounted) in &filling.touched {
+                before.entry(*slot).or_insert(*accounted);
+            }
+            ends_ahead.extend(&filling.ended);
+        }
         let row = |(slot, source): (usize, &Option<Source>)| {
             let source = source.as_ref()?;
-            let end_is_ahead =
-                self.pipeline.end_is_waiting(slot) || filling.is_some_and(|filling| filling.ended.contains(&slot));
-            if source.end_written && !end_is_ahead {
+            if source.end_written && !ends_ahead.contains(&slot) {
                 return None;
             }
-            let in_filling =
-                || filling?.touched.iter().find(|(touched, _)| *touched == slot).map(|(_, before)| *before);
-            let before = self.pipeline.accounted_before_waiting(slot).or_else(in_filling);
-            Some(source.row_of(before.unwrap_or_else(|| source.accounted())))
+            Some(source.row_of(before.get(&slot).copied().unwrap_or_else(|| source.accounted())))
         };
         self.sources.iter().enumerate().filter_map(row).collect()
     }

@@ -2,6 +2,7 @@
 //!
 //! - Want of room (a full disk, a quota): nothing is lost. The refused blocks are held and written
 //!   again at the same place, every 100 ms to 1 s.
+//! - No next segment where the present one may not grow: blocks wait, and the next is asked for again and again.
 //! - Anything else: what the kernel holds of that file cannot be known any more. The segment has failed for good, and
 //!   what is not acknowledged goes to a new one.
 
@@ -9,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::error::is_want_of_room;
+use crate::error::{Error, is_want_of_room};
 use crate::flush::FlushFault;
 use crate::format::StatusCode;
 use crate::shared::Shared;
@@ -114,6 +115,21 @@ impl Health {
         };
         let failed = matches!(self.trouble, Trouble::Failed { .. });
         shared.set_state(if failed { State::Failed } else { State::Full });
+    }
+
+    /// There is no room in the present segment, and the next one cannot be made. That is tried again by itself. Whether this
+    /// is news.
+    pub(super) fn segment_refused(&mut self, error: &Error, shared: &Shared) -> bool {
+        if self.fault.is_some() {
+            return false;
+        }
+        let (path, source) = match error {
+            Error::Io { path, source, .. } => (path.as_path(), source),
+            other => (Path::new(""), &io::Error::other(other.to_string())),
+        };
+        self.fault = Some(FlushFault::io(path, source));
+        shared.set_state(if is_want_of_room(source) { State::Full } else { State::Failed });
+        true
     }
 
     /// A block has become durable.
