@@ -27,6 +27,13 @@ const NOTES_MAX: usize = 64;
 /// A place in a file, for findings.
 pub(super) type Spot = (Arc<Path>, u64);
 
+/// A finding, before the report has it.
+type Told = (Severity, Spot, String);
+
+const TORN_BLOCK: &str = "a torn block at the end of a run that was not closed";
+
+const STRAY_BYTES: &str = "bytes that are no block, where none is missing";
+
 /// A segment whose header is damaged.
 #[derive(Debug)]
 struct Headless {
@@ -295,61 +302,18 @@ impl Ledger {
             severity: self.report.severity,
         });
         let account = &self.account;
-        let mut counts = account.counts;
         let clean = account.ended_at.is_some() && account.ended_at == account.testimony.last_good() && torn.is_none();
+        let mut counts = account.counts;
+        let mut told = self.settle_missing(&mut counts);
+        told.extend(self.settle_loose(trailing, clean, &mut counts));
+        told.extend(self.settle_headless(clean, &mut counts));
         if let Some((first, last)) = torn {
             let expected = account.expected.unwrap_or(first.number());
             counts.torn = counts.torn.saturating_add(last.number().saturating_sub(expected).saturating_add(1));
+            told.push((Severity::Unconfirmed, self.spot(first.segment, first.offset), TORN_BLOCK.into()));
         }
-        let mut told = Vec::new();
-        for (fate, missing) in account.testimony.rest() {
-            match fate {
-                Fate::Torn => counts.torn = counts.torn.saturating_add(missing.blocks()),
-                Fate::Hole | Fate::Late | Fate::Lost => counts.holes = counts.holes.saturating_add(missing.blocks()),
-            }
-            told.push((fate, missing.clone()));
-        }
-        let mut notes = Vec::new();
-        for &(segment, debris) in account.loose.iter().chain(&trailing) {
-            if trailing.is_some_and(|trailing| trailing == (segment, debris)) {
-                counts.stale += debris.stale;
-            }
-            counts.newer += debris.newer;
-            if debris.stretches == 0 {
-                continue;
-            }
-            let spot = self.spot(segment, debris.offset);
-            if clean {
-                counts.stray += debris.stretches;
-                notes.push((Severity::Note, spot, "bytes that are no block, where none is missing"));
-            } else {
-                counts.torn = counts.torn.saturating_add(debris.stretches);
-                notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
-            }
-        }
-        for Headless { path, first_number, moved } in &account.headless {
-            if *moved {
-                let what =
-                    "the segment's header was never confirmed: its blocks were written again in the next segment";
-                notes.push((Severity::Note, (Arc::clone(path), 0), what));
-            } else if clean || account.testimony.durable_below() > *first_number {
-                // The header was written before the first block, so it was durable if that was.
-                counts.headers_lost += 1;
-                notes.push((Severity::Lost, (Arc::clone(path), 0), "the segment's header is damaged"));
-            } else {
-                counts.torn = counts.torn.saturating_add(1);
-                notes.push((Severity::Unconfirmed, (Arc::clone(path), 0), "the segment's header is torn"));
-            }
-        }
-        if let Some((place, _)) = torn {
-            let spot = self.spot(place.segment, place.offset);
-            notes.push((Severity::Unconfirmed, spot, "a torn block at the end of a run that was not closed"));
-        }
-        for (fate, missing) in &told {
-            self.tell(*fate, missing);
-        }
-        for (severity, (path, offset), what) in notes {
-            self.report.find(severity, path.to_path_buf(), Some(offset), what.into());
+        for (severity, (path, offset), what) in told {
+            self.report.find(severity, path.to_path_buf(), Some(offset), what);
         }
         self.settle_rows(clean);
         self.report.blocks = self.before;
@@ -357,6 +321,62 @@ impl Ledger {
         if let Some(run) = self.report.runs.last_mut() {
             (run.blocks, run.clean_end) = (counts, clean);
         }
+    }
+
+    /// What missing blocks come to that no later block testifies to.
+    fn settle_missing(&self, counts: &mut BlockCounts) -> Vec<Told> {
+        let settle = |(fate, missing): (Fate, &Missing<Spot>)| {
+            let count = match fate {
+                Fate::Torn => &mut counts.torn,
+                Fate::Hole | Fate::Late | Fate::Lost => &mut counts.holes,
+            };
+            *count = count.saturating_add(missing.blocks());
+            finding_of(fate, missing)
+        };
+        self.account.testimony.rest().map(settle).collect()
+    }
+
+    /// What bytes come to that stand behind the last block of a segment.
+    fn settle_loose(&self, trailing: Option<(usize, Debris)>, clean: bool, counts: &mut BlockCounts) -> Vec<Told> {
+        // What stands at the tail has not been counted yet, as the run may go on there.
+        counts.stale += trailing.map_or(0, |(_, debris)| debris.stale);
+        let mut told = Vec::new();
+        for &(segment, debris) in self.account.loose.iter().chain(&trailing) {
+            counts.newer += debris.newer;
+            if debris.stretches == 0 {
+                continue;
+            }
+            let (severity, what) = if clean {
+                counts.stray += debris.stretches;
+                (Severity::Note, STRAY_BYTES)
+            } else {
+                counts.torn = counts.torn.saturating_add(debris.stretches);
+                (Severity::Unconfirmed, TORN_BLOCK)
+            };
+            told.push((severity, self.spot(segment, debris.offset), what.into()));
+        }
+        told
+    }
+
+    /// What segments come to whose header is not there.
+    fn settle_headless(&self, clean: bool, counts: &mut BlockCounts) -> Vec<Told> {
+        let durable_below = self.account.testimony.durable_below();
+        let settle = |Headless { path, first_number, moved }: &Headless| {
+            let (severity, what) = if *moved {
+                let what =
+                    "the segment's header was never confirmed: its blocks were written again in the next segment";
+                (Severity::Note, what)
+            } else if clean || durable_below > *first_number {
+                // The header was written before the first block, so it was durable if that was.
+                counts.headers_lost += 1;
+                (Severity::Lost, "the segment's header is damaged")
+            } else {
+                counts.torn = counts.torn.saturating_add(1);
+                (Severity::Unconfirmed, "the segment's header is torn")
+            };
+            (severity, (Arc::clone(path), 0), what.into())
+        };
+        self.account.headless.iter().map(settle).collect()
     }
 
     /// Takes back what [`settle`](Self::settle) said of the run's end: it goes on.
@@ -416,8 +436,7 @@ impl Ledger {
             } else {
                 self.account.counts.stray += debris.stretches;
                 let (path, offset) = self.spot(segment, debris.offset);
-                let what = "bytes that are no block, where none is missing";
-                self.report.find(Severity::Note, path.to_path_buf(), Some(offset), what.into());
+                self.report.find(Severity::Note, path.to_path_buf(), Some(offset), STRAY_BYTES.into());
             }
         }
     }
@@ -439,19 +458,8 @@ impl Ledger {
     }
 
     fn tell(&mut self, fate: Fate, missing: &Missing<Spot>) {
-        let Range { start, end } = missing.numbers;
-        let which =
-            if end - start == 1 { format!("block {start} is") } else { format!("blocks {start} to {} are", end - 1) };
-        let (severity, what) = match fate {
-            Fate::Lost => (Severity::Lost, "lost: a later block testifies that it was durable"),
-            Fate::Late => {
-                (Severity::Unconfirmed, "missing: it was in flight when it was looked for, and durable later")
-            }
-            Fate::Hole => (Severity::Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
-            Fate::Torn => (Severity::Unconfirmed, "torn, at the end of a run that was not closed"),
-        };
-        let (path, offset) = &missing.place;
-        self.report.find(severity, path.to_path_buf(), Some(*offset), format!("{which} {what}"));
+        let (severity, (path, offset), what) = finding_of(fate, missing);
+        self.report.find(severity, path.to_path_buf(), Some(offset), what);
     }
 
     fn count_unreadable(&mut self, loaded: &Loaded, spot: &Spot) {
@@ -482,4 +490,18 @@ impl Ledger {
             }
         }
     }
+}
+
+/// What is said of missing blocks.
+fn finding_of(fate: Fate, missing: &Missing<Spot>) -> Told {
+    let Range { start, end } = missing.numbers;
+    let which =
+        if end - start == 1 { format!("block {start} is") } else { format!("blocks {start} to {} are", end - 1) };
+    let (severity, what) = match fate {
+        Fate::Lost => (Severity::Lost, "lost: a later block testifies that it was durable"),
+        Fate::Late => (Severity::Unconfirmed, "missing: it was in flight when it was looked for, and durable later"),
+        Fate::Hole => (Severity::Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
+        Fate::Torn => (Severity::Unconfirmed, "torn, at the end of a run that was not closed"),
+    };
+    (severity, missing.place.clone(), format!("{which} {what}"))
 }
