@@ -84,6 +84,26 @@ fn when_the_interval_has_passed_since_the_first_record() {
 }
 
 #[test]
+fn when_the_interval_has_passed_for_one_ring_with_what_all_others_hold() {
+    let rig = Rig::new(|config| config.ring_bytes(64 << 10));
+    // So many that they are not all looked at in each turn.
+    let producers: Vec<_> = (0..150).map(|_| rig.logger.producer().expect("a ring")).collect();
+    for producer in &producers {
+        assert_eq!(producer.log(Level::Info, "<one>"), Outcome::Written);
+    }
+    for turn in 1.. {
+        if !rig.control.blocks().is_empty() {
+            break;
+        }
+        move_to(rig.clock, START + INTERVAL * turn);
+        std::thread::yield_now();
+    }
+    rig.logger.close().expect("a clean end");
+    let blocks: Vec<_> = rig.control.blocks().iter().map(|block| block.count(b"<one>")).collect();
+    assert_eq!(blocks[0], producers.len(), "{blocks:?}");
+}
+
+#[test]
 fn lone_records_are_in_time_beside_a_ring_that_fills_blocks() {
     let rig = Rig::new(|config| config.ring_bytes(64 << 10).block_bytes(4096).overflow(Overflow::Block));
     // So many that they are not all looked at in each turn.
