@@ -340,7 +340,7 @@ mod models {
     use loom::thread;
 
     use super::*;
-    use crate::ring::{ConsumerEnd, Head, Rest, RingOptions, ring};
+    use crate::ring::{ConsumerEnd, Rest, RingOptions, ring};
 
     fn records_in(consumer: &mut ConsumerEnd) -> u64 {
         consumer.observe();
@@ -358,9 +358,9 @@ mod models {
                 let gate = Arc::clone(&gate);
                 move || {
                     let flag = &producer.ring().account.in_append;
-                    let written = (0..2).filter(|&sequence| {
+                    let written = (0..2).filter(|_| {
                         let Ok(_entered) = gate.enter(flag, 3) else { return false };
-                        producer.append(Head { length: 0, tag: 0, sequence, ticks: 0 }, &[]).is_ok()
+                        producer.append(0, &[], || 0).is_ok()
                     });
                     written.count() as u64
                 }

@@ -11,7 +11,7 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::ring::{Head, ProducerEnd};
+use crate::ring::{Full, ProducerEnd};
 use crate::shared::Shared;
 use crate::stats::State;
 use crate::sys;
@@ -117,9 +117,13 @@ impl Producer {
         if let Some(end) = &self.end
             && end.is_short(message)
             && let Some(_entered) = threshold.enter_at_once(end.in_append(), level as u8)
-            && end.append_short(tag(Kind::Message, level, 0), message, Clock::counter).is_ok()
         {
-            return Outcome::Written;
+            match end.append_short(tag(Kind::Message, level, 0), message, Clock::counter) {
+                Ok(()) => return Outcome::Written,
+                // All that this needs is at hand.
+                Err(Full) if self.drops_when_full() => return drop_newest(end),
+                Err(Full) => {}
+            }
         }
         self.append_the_long_way(level, message)
     }
@@ -132,19 +136,16 @@ impl Producer {
             Ok(entered) => entered,
             Err(refusal) => return self.refused(refusal),
         };
-        let ticks = self.clock.ticks();
         let (message, flags, accepted) = if message.len() <= self.message_bytes_max {
             (message, 0, Outcome::Written)
         } else {
             (&message[..self.message_bytes_max], RecordFlags::TRUNCATED, Outcome::Truncated)
         };
-        let sequence = end.next_sequence();
-        let head = Head { length: message.len() as u32, tag: tag(Kind::Message, level, flags), sequence, ticks };
-        let outcome = if end.append(head, message).is_ok() {
-            end.take_sequence(sequence);
-            accepted
-        } else {
-            self.overflow(end, head, message, accepted)
+        let tag = tag(Kind::Message, level, flags);
+        // The clock is not read for nothing where the ring is full.
+        let outcome = match end.append(tag, message, || self.clock.ticks()) {
+            Ok(()) => accepted,
+            Err(Full) => self.overflow(end, tag, message, accepted),
         };
         drop(entered);
         outcome
@@ -153,13 +154,15 @@ impl Producer {
     /// The ring is full: waits or gives up, as the policy says.
     #[cold]
     #[inline(never)]
-    fn overflow(&self, end: &ProducerEnd, head: Head, message: &[u8], accepted: Outcome) -> Outcome {
+    fn overflow(&self, end: &ProducerEnd, tag: u32, message: &[u8], accepted: Outcome) -> Outcome {
         let give_up_at = match self.overflow {
             Overflow::Block => None,
             // A time too far to be represented is no limit.
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
-            Overflow::DropNewest | Overflow::OverwriteOldest => return self.drop_newest(end, head.sequence),
+            Overflow::DropNewest | Overflow::OverwriteOldest => return drop_newest(end),
         };
+        // When it was to be logged, not when it got room.
+        let ticks = self.clock.ticks();
         let awaits_space = &end.ring().space.awaits_space;
         self.shared.wake_writer();
         let mut look = 0_u32;
@@ -173,9 +176,8 @@ impl Producer {
                 // Acquire and release: see there.
                 awaits_space.swap(1, Ordering::AcqRel);
             }
-            if end.append(head, message).is_ok() {
+            if end.append(tag, message, || ticks).is_ok() {
                 awaits_space.store(0, Ordering::Relaxed);
-                end.take_sequence(head.sequence);
                 return accepted;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -190,14 +192,13 @@ impl Producer {
             }
             look = look.saturating_add(1);
         }
-        self.drop_newest(end, head.sequence)
+        drop_newest(end)
     }
 
-    fn drop_newest(&self, end: &ProducerEnd, sequence: u64) -> Outcome {
-        let dropped = &end.ring().account.dropped;
-        dropped.store(dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        end.take_sequence(sequence);
-        Outcome::Dropped
+    /// Whether the policy has a record that finds no room dropped at once.
+    #[inline(always)]
+    fn drops_when_full(&self) -> bool {
+        matches!(self.overflow, Overflow::DropNewest | Overflow::OverwriteOldest)
     }
 
     #[cold]
@@ -231,6 +232,16 @@ impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").field("id", &self.id).field("next_sequence", &self.next_sequence()).finish()
     }
+}
+
+/// Gives a record up that finds no room, and counts it.
+#[cold]
+#[inline(never)]
+fn drop_newest(end: &ProducerEnd) -> Outcome {
+    let dropped = &end.ring().account.dropped;
+    dropped.store(dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    end.take_sequence(end.next_sequence());
+    Outcome::Dropped
 }
 
 /// The ring's opaque tag: kind, level, flags.

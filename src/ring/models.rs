@@ -22,12 +22,12 @@ fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
 
 fn append(producer: &ProducerEnd, sequence: u64) -> Result<(), Full> {
     let payload = (sequence * 5).to_le_bytes();
+    producer.ring().account.next_sequence.store(sequence, Relaxed);
     // Both ways, in turns.
     if sequence % 2 == 0 {
-        producer.ring().account.next_sequence.store(sequence, Relaxed);
         producer.append_short(7, &payload, || sequence * 3)
     } else {
-        producer.append(Head { length: 8, tag: 7, sequence, ticks: sequence * 3 }, &payload)
+        producer.append(7, &payload, || sequence * 3)
     }
 }
 

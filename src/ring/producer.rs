@@ -60,19 +60,14 @@ impl ProducerEnd {
         self.short_end = bytes.map_or(0, |bytes| bytes.min(SHORT_MAX) as u32 + 1);
     }
 
-    /// Appends a record: its head, with the length of `payload`, and `payload`.
+    /// Appends a record: once there is room, it takes the next sequence number and the time that `clock` gives, and is
+    /// counted. (`clock` does not append.)
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was written. A record above [`record_bytes_max`](Self::record_bytes_max) never fits.
-    pub(crate) fn append(&self, head: Head, payload: &[u8]) -> Result<(), Full> {
-        debug_assert_eq!(head.length as usize, payload.len());
-        let record_bytes = record_bytes(payload);
-        let position = self.place(record_bytes)?;
-        // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
-        unsafe { self.words.write_record((position & self.mask) as usize, head_words(head, payload), payload) };
-        self.commit(position.wrapping_add(record_bytes));
-        Ok(())
+    /// [`Full`]: nothing was written, nor counted. A record above [`record_bytes_max`](Self::record_bytes_max) never fits.
+    pub(crate) fn append(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
+        self.append_as::<false>(tag, payload, clock)
     }
 
     /// Whether [`append_short`](Self::append_short) takes `payload`.
@@ -81,23 +76,37 @@ impl ProducerEnd {
         payload.len() < self.short_end as usize
     }
 
-    /// The quick [`append`](Self::append) of a [short](Self::is_short) payload: once there is room, the record takes the
-    /// next sequence number and the time that `clock` gives, and is counted. (`clock` does not append.)
+    /// The quick [`append`](Self::append) of a [short](Self::is_short) payload.
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was written, nor counted.
+    /// [`Full`], as there.
     #[inline(always)]
     pub(crate) fn append_short(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
         debug_assert!(payload.len() <= SHORT_MAX);
+        self.append_as::<true>(tag, payload, clock)
+    }
+
+    #[inline(always)]
+    fn append_as<const SHORT: bool>(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
         let record_bytes = record_bytes(payload);
         let position = self.place(record_bytes)?;
         // Not before the claim, which would have to save it.
         let sequence = self.next_sequence();
         let head = Head { length: payload.len() as u32, tag, sequence, ticks: clock() };
+        let (at, head) = ((position & self.mask) as usize, head_words(head, payload));
         // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
-        unsafe { self.words.write_short_record((position & self.mask) as usize, head_words(head, payload), payload) };
-        self.commit(position.wrapping_add(record_bytes));
+        unsafe {
+            if SHORT {
+                self.words.write_short_record(at, head, payload);
+            } else {
+                self.words.write_record(at, head, payload);
+            }
+        }
+        let behind = position.wrapping_add(record_bytes);
+        self.position.set(behind);
+        // Release: _commit_.
+        self.ring.write_position.store(behind, Release);
         self.take_sequence(sequence);
         Ok(())
     }
@@ -111,14 +120,6 @@ impl ProducerEnd {
         } else {
             self.claim(position, record_bytes)
         }
-    }
-
-    /// Publishes the record that ends at `behind`.
-    #[inline(always)]
-    fn commit(&self, behind: u64) {
-        self.position.set(behind);
-        // Release: _commit_.
-        self.ring.write_position.store(behind, Release);
     }
 
     /// Finds room for a record that does not fit before `limit`: past the memory's end, or by asking how far the

@@ -29,7 +29,7 @@ fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
     let appended = if producer.is_short(&payload) {
         producer.append_short(head.tag, &payload, || head.ticks)
     } else {
-        producer.append(head, &payload).inspect(|()| producer.take_sequence(sequence))
+        producer.append(head.tag, &payload, || head.ticks)
     };
     assert_eq!(producer.next_sequence(), sequence + u64::from(appended.is_ok()));
     appended.map(|()| sequence)

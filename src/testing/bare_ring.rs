@@ -4,7 +4,7 @@ use std::io;
 
 use crate::clock::Clock;
 use crate::gate::Gate;
-use crate::ring::{ConsumerEnd, Head, ProducerEnd, Rest, RingOptions, ring};
+use crate::ring::{ConsumerEnd, ProducerEnd, Rest, RingOptions, ring};
 
 /// A ring of `capacity_bytes`.
 ///
@@ -42,13 +42,7 @@ impl BareProducer {
 
     #[inline(never)]
     fn append_the_long_way(&self, ticks: u64, payload: &[u8]) -> bool {
-        let sequence = self.end.next_sequence();
-        let head = Head { length: payload.len() as u32, tag: 1, sequence, ticks };
-        let appended = self.end.append(head, payload).is_ok();
-        if appended {
-            self.end.take_sequence(sequence);
-        }
-        appended
+        self.end.append(1, payload, || ticks).is_ok()
     }
 
     /// The whole path: gate, clock, append.

@@ -318,7 +318,7 @@ impl Source {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::ring::{Head, Rest, RingOptions, ring};
+    use crate::ring::{Rest, RingOptions, ring};
 
     const BLOCK_BYTES: usize = 64 << 10;
 
@@ -331,8 +331,7 @@ mod tests {
     /// Appends `bytes` of ring.
     fn append(producer: &ProducerEnd, bytes: usize) {
         let payload = vec![b'x'; bytes - crate::ring::HEAD_BYTES];
-        let head = Head { length: payload.len() as u32, tag: 0, sequence: 0, ticks: 0 };
-        producer.append(head, &payload).expect("room");
+        producer.append(0, &payload, || 0).expect("room");
     }
 
     /// Takes what is due, as the writer does, but to nowhere.
