@@ -83,8 +83,21 @@ fn in_files(directory: &Path) -> BTreeSet<u64> {
     sequences
 }
 
-/// Runs with each write refused in turn, `count` of them from that one on, until a run goes untouched.
+/// Runs with each write refused in turn, `count` of them from that one on, until a run goes untouched: with several blocks
+/// in flight, and with one, so that a segment's header is alone there.
 fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn(u64, &Path, &Told)) {
+    for blocks_in_flight in [4, 1] {
+        strike_each_write_of(blocks_in_flight, errno, count, writes_anyway, &check);
+    }
+}
+
+fn strike_each_write_of(
+    blocks_in_flight: usize,
+    errno: i32,
+    count: u64,
+    writes_anyway: bool,
+    check: impl Fn(u64, &Path, &Told),
+) {
     for first in 0.. {
         let directory = support::directory();
         let mut plan = Plan::new(first, count, errno);
@@ -92,7 +105,8 @@ fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn
         let for_good = count == u64::MAX;
         // A run whose device has failed for good cannot end before its deadline.
         let deadline = Duration::from_millis(if for_good { 300 } else { 600_000 });
-        let logger = open(config(directory.path()).close_deadline(deadline), &plan);
+        let config = config(directory.path()).blocks_in_flight(blocks_in_flight).close_deadline(deadline);
+        let logger = open(config, &plan);
         let told = run(&logger);
         let files = in_files(directory.path());
         assert!(told.durable.is_subset(&files), "write {first}: durable records are missing");

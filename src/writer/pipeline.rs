@@ -302,9 +302,12 @@ impl Pipeline {
             counters.durable_records.fetch_add(block.contents.records, Relaxed);
             counters.durable_blocks.fetch_add(1, Relaxed);
             counters.durable_bytes.fetch_add(block.length as u64, Relaxed);
-            if let Some(sequence) = block.sequence {
-                self.durable_sequence = sequence + 1;
-                self.health.write_succeeded(shared);
+            match block.sequence {
+                Some(sequence) => {
+                    self.durable_sequence = sequence + 1;
+                    self.health.write_succeeded(shared);
+                }
+                None => self.health.header_succeeded(),
             }
             settle(block.contents);
         }

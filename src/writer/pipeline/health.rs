@@ -132,6 +132,13 @@ impl Health {
         true
     }
 
+    /// A segment's header has become durable. Whether its blocks will is still to be seen, but they may be tried.
+    pub(super) fn header_succeeded(&mut self) {
+        if matches!(self.trouble, Trouble::Trying { .. }) {
+            self.trouble = Trouble::None;
+        }
+    }
+
     /// A block has become durable.
     pub(super) fn write_succeeded(&mut self, shared: &Shared) {
         if self.fault.is_none() || matches!(self.trouble, Trouble::Failed { .. } | Trouble::Full { .. }) {
