@@ -81,6 +81,13 @@ struct Provisional {
     severity: Option<Severity>,
 }
 
+impl Provisional {
+    fn at(report: &Report) -> Provisional {
+        let Report { findings_omitted, severity, .. } = *report;
+        Provisional { findings: report.findings.len(), findings_omitted, severity }
+    }
+}
+
 /// The account of all runs.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -129,6 +136,16 @@ impl Ledger {
         };
         let what = format!("{what}, and nothing says that retention was set");
         self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
+    }
+
+    /// Says, until it is known better, that the file at `first` and `others` more hold no block, and that nothing says why.
+    pub(super) fn doubt_barren(&mut self, first: &Path, others: usize) {
+        self.provisional.get_or_insert_with(|| Provisional::at(&self.report));
+        let more = if others > 0 { format!(", nor do {others} other files") } else { String::new() };
+        let what = format!(
+            "holds no block{more}: made ready by a logger that ended before its first record, or emptied since"
+        );
+        self.report.find(Severity::Unconfirmed, first.to_path_buf(), None, what);
     }
 
     /// The number that the next block of the run should have.
@@ -296,11 +313,7 @@ impl Ledger {
     /// none of them good, and not passed over yet; `trailing` stands behind them.
     pub(super) fn settle(&mut self, torn: Option<(&Place, &Place)>, trailing: Option<(usize, Debris)>) {
         self.unsettle();
-        self.provisional = Some(Provisional {
-            findings: self.report.findings.len(),
-            findings_omitted: self.report.findings_omitted,
-            severity: self.report.severity,
-        });
+        self.provisional = Some(Provisional::at(&self.report));
         let account = &self.account;
         let clean = account.ended_at.is_some() && account.ended_at == account.testimony.last_good() && torn.is_none();
         let mut counts = account.counts;

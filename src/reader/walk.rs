@@ -7,8 +7,8 @@
 
 mod discover;
 
-use std::collections::VecDeque;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +72,9 @@ pub(super) struct Walk {
     ends_at: u64,
     /// How often a gap at the end has been looked at again.
     looks: u32,
+    /// Files made ready or emptied, by number, and those of them that hold nothing because their segment failed at once.
+    barren: BTreeMap<u64, PathBuf>,
+    failed_at_once: BTreeSet<u64>,
     /// Whether it was looked at since no logger had the log open.
     last_look: bool,
 }
@@ -99,6 +102,8 @@ impl Walk {
             durable_at_look: 0,
             ends_at: 0,
             looks: 0,
+            barren: BTreeMap::new(),
+            failed_at_once: BTreeSet::new(),
             last_look: false,
         };
         walk.discover()?;
@@ -123,6 +128,14 @@ impl Walk {
     ///
     /// After an error the block that could not be read has been passed over.
     pub(super) fn next(&mut self, loaded: &mut Loaded) -> Result<Step> {
+        let step = self.step(loaded)?;
+        if matches!(step, Step::EndOfNow) {
+            self.doubt_barren();
+        }
+        Ok(step)
+    }
+
+    fn step(&mut self, loaded: &mut Loaded) -> Result<Step> {
         loop {
             if self.run.is_none() && !self.next_run() {
                 return Ok(Step::EndOfNow);
@@ -173,6 +186,25 @@ impl Walk {
         }
         self.look_again();
         self.discover()
+    }
+
+    /// Says which files hold no block without a reason that the other files know: a crash of the last run, or a segment that
+    /// failed at once. A logger that is at work has its own reasons.
+    fn doubt_barren(&mut self) {
+        if self.run.is_none() {
+            self.ledger.unsettle();
+        }
+        if self.in_use == Some(true) || !self.files.is_directory() {
+            return;
+        }
+        let last = self.ledger.report.runs.last();
+        let is_closed = last.is_none_or(|run| run.clean_end);
+        let last_segment = last.map_or(0, |run| run.last_segment);
+        let is_doubtful = |number| (is_closed || number < last_segment) && !self.failed_at_once.contains(&number);
+        let mut doubtful = self.barren.iter().filter(|(number, _)| is_doubtful(**number)).map(|(_, path)| path);
+        if let Some(first) = doubtful.next() {
+            self.ledger.doubt_barren(first, doubtful.count());
+        }
     }
 
     fn next_run(&mut self) -> bool {

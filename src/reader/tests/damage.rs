@@ -332,6 +332,28 @@ fn a_run_that_is_gone_is_noticed_by_its_numbers() {
 }
 
 #[test]
+fn a_run_whose_files_were_emptied_is_noticed() {
+    let closed = |number: u8| {
+        let mut run = TestRun::new(number);
+        run.segment(2 * u64::from(number)).block(Block::new().record(1, 0, "0"));
+        run.segment(2 * u64::from(number) + 1).block(Block::new().record(1, 1, "1")).close().clone()
+    };
+    for emptied in [&[1][..], &[2], &[3], &[1, 2, 3]] {
+        for bytes in [0, 4096] {
+            let mut runs = [1, 2, 3].map(closed);
+            for run in emptied {
+                runs[run - 1].segments.iter_mut().for_each(|image| image.bytes = vec![0; bytes]);
+            }
+            let first = runs[emptied[0] - 1].segments[0].file_name();
+            let (_, report) = read(written(&runs.iter().collect::<Vec<_>>()).path());
+            assert_eq!(report.verdict(), Verdict::Unconfirmed, "{emptied:?}");
+            let told = report.findings.last().expect("a finding");
+            assert!(told.what.contains("holds no block, nor do") && told.path.ends_with(&first), "{told}");
+        }
+    }
+}
+
+#[test]
 fn an_emptied_first_segment_is_lost_where_retention_cannot_explain_it() {
     for bytes in [0, 10, 4096] {
         let mut run = three_segments();

@@ -125,12 +125,13 @@ fn what_bears_a_segments_name_and_is_no_file_is_reported_and_not_opened() {
 }
 
 #[test]
-fn prepared_files_are_no_damage() {
+fn files_prepared_by_a_run_that_was_not_closed_are_no_damage() {
     let mut run = TestRun::with_segment(1);
-    let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
-    std::fs::write(directory.path().join("00000002.dlog"), vec![0; 1 << 20]).expect("write");
-    std::fs::write(directory.path().join("00000003.dlog"), "").expect("write");
+    let directory = written(&[run.block(Block::new().record(1, 10, "a"))]);
+    let write = |name: &str, bytes| std::fs::write(directory.path().join(name), vec![0; bytes]).expect("write");
+    write("00000002.dlog", 1 << 20);
+    write("00000003.dlog", 0);
     let (_, report) = read(directory.path());
-    assert_eq!((report.prepared_files, report.verdict()), (2, Verdict::Clean));
+    assert_eq!((report.prepared_files, report.findings), (2, vec![]));
     assert_eq!(info(directory.path()).expect("info").prepared_files.len(), 2);
 }

@@ -18,7 +18,9 @@ impl Walk {
     pub(super) fn discover(&mut self) -> Result<()> {
         let mut segments = Vec::new();
         let mut refused = None;
+        // Without a block: made ready, emptied, or unreadable.
         let mut barren = BTreeMap::new();
+        self.barren.clear();
         let mut present = BTreeSet::new();
         self.ledger.report.prepared_files = 0;
         for (number, path, inspected) in self.files.inspect_all(self.is_written())? {
@@ -27,6 +29,7 @@ impl Walk {
                 Inspected::Segment(segment) => segments.push(segment),
                 Inspected::Prepared => {
                     self.ledger.report.prepared_files += 1;
+                    self.barren.insert(number, path.clone());
                     barren.insert(number, path);
                     continue;
                 }
@@ -49,6 +52,7 @@ impl Walk {
             return Err(not_a_log(&path, what));
         }
         for mut run in runs_of(segments) {
+            self.failed_at_once.extend(failed_at_once(&run, &barren));
             let last = self.later.back_mut().or(self.run.as_mut());
             match last {
                 Some(last) if last.id == run.id || continues(&self.files, last, &run)? => {
@@ -123,6 +127,30 @@ fn missing_before(run: &Run, before: u64, present: &BTreeSet<u64>) -> u64 {
     if begin < end { (end - begin).saturating_sub(present.range(begin..end).count() as u64) } else { 0 }
 }
 
+/// The numbers of `run`'s files that hold no block because their segment failed before anything in it was durable: between
+/// those that do, and before the first of them if that says that it follows another.
+fn failed_at_once(run: &Run, barren: &BTreeMap<u64, PathBuf>) -> impl Iterator<Item = u64> {
+    let mut range = 0..0;
+    if let (Some(first), Some(last)) = (run.segments.first(), run.segments.last()) {
+        range = first.index()..last.index().max(first.index());
+        let follows = first.header.as_ref().is_none_or(|header| header.previous_segment_id != 0);
+        if follows {
+            range.start = barren_before(range.start, barren);
+        }
+    }
+    barren.range(range).map(|(number, _)| *number)
+}
+
+/// The lowest number from which on all files before number `first` hold no block.
+fn barren_before(first: u64, barren: &BTreeMap<u64, PathBuf>) -> u64 {
+    let before = barren.range(..first).rev().map(|(number, _)| *number);
+    before
+        .zip((0..first).rev())
+        .take_while(|(number, wanted)| number == wanted)
+        .last()
+        .map_or(first, |(lowest, _)| lowest)
+}
+
 /// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
 /// the run has earlier blocks. `before` is the index of the segment before the run, 0 at the log's beginning.
 fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, ledger: &mut Ledger) {
@@ -130,10 +158,7 @@ fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, l
     if run.begins_here || first.first_number == 0 {
         return;
     }
-    let mut lowest = first.index();
-    while barren.contains_key(&lowest.wrapping_sub(1)) {
-        lowest -= 1;
-    }
+    let lowest = barren_before(first.index(), barren);
     // With a file for each index from the other run's last on, nothing can have been removed by retention.
     run.begins_here = lowest < first.index() && lowest == before.wrapping_add(1);
     if let Some(path) = barren.get(&lowest).filter(|_| !run.begins_here) {
