@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::format::{BlockFlags, StatusCode};
+use crate::format::{BlockFlags, LogId, StatusCode};
 
 use super::block::{Loaded, Note, Who};
 use super::files::Segment;
@@ -136,6 +136,19 @@ impl Ledger {
         };
         let what = format!("{what}, and nothing says that retention was set");
         self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
+    }
+
+    /// Says of `run` that it is not one of `log`'s, if so.
+    pub(super) fn find_foreign(&mut self, run: &Run, log: Option<LogId>) {
+        let is_foreign = |segment: &&Segment| segment.header.as_ref().is_some_and(|header| Some(header.log) != log);
+        if let Some(first) = run.segments.iter().find(is_foreign) {
+            let others = match run.segments.len() {
+                1 => String::new(),
+                all => format!(", as do all {all} segments of its run"),
+            };
+            let what = format!("belongs to another log{others}: this log's own may be gone");
+            self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
+        }
     }
 
     /// Says, until it is known better, that the file at `first` and `others` more hold no block, and that nothing says why.

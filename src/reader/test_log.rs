@@ -135,6 +135,8 @@ impl Image {
 #[derive(Clone, Debug)]
 pub(super) struct TestRun {
     name: u8,
+    /// Which log it belongs to: the id is this, sixteen times.
+    pub(super) log: u8,
     pub(super) segments: Vec<Image>,
     pub(super) next_block: u64,
     producers: BTreeMap<u32, ProducerRow>,
@@ -148,6 +150,7 @@ impl TestRun {
     pub(super) fn new(name: u8) -> TestRun {
         TestRun {
             name,
+            log: 9,
             segments: Vec::new(),
             next_block: 0,
             producers: BTreeMap::new(),
@@ -166,7 +169,7 @@ impl TestRun {
     /// Begins a segment.
     pub(super) fn segment(&mut self, index: u64) -> &mut TestRun {
         let header = SegmentHeader {
-            log: LogId([9; 16]),
+            log: LogId([self.log; 16]),
             run: RunId([self.name; 16]),
             recovers: None,
             boot: [8; 16],

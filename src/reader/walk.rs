@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::IN_FLIGHT_UNKNOWN;
+use crate::format::{IN_FLIGHT_UNKNOWN, LogId};
 
 use super::Reader;
 use super::block::{Loaded, Note};
@@ -72,6 +72,8 @@ pub(super) struct Walk {
     ends_at: u64,
     /// How often a gap at the end has been looked at again.
     looks: u32,
+    /// Which log it is, once a segment is there.
+    log: Option<LogId>,
     /// Files made ready or emptied, by number, and those of them that hold nothing because their segment failed at once.
     barren: BTreeMap<u64, PathBuf>,
     failed_at_once: BTreeSet<u64>,
@@ -102,6 +104,7 @@ impl Walk {
             durable_at_look: 0,
             ends_at: 0,
             looks: 0,
+            log: None,
             barren: BTreeMap::new(),
             failed_at_once: BTreeSet::new(),
             last_look: false,

@@ -332,6 +332,22 @@ fn a_run_that_is_gone_is_noticed_by_its_numbers() {
 }
 
 #[test]
+fn a_run_of_another_log_is_read_and_named() {
+    let run = |log: u8, number: u8| {
+        let mut run = TestRun::new(number);
+        run.log = log;
+        run.segment(number.into()).block(Block::new().record(1, 0, number.to_string())).close().clone()
+    };
+    for (logs, foreign) in [([9, 9, 8], "00000003.dlog"), ([9, 8, 9], "00000002.dlog"), ([8, 9, 9], "00000001.dlog")] {
+        let runs = [run(logs[0], 1), run(logs[1], 2), run(logs[2], 3)];
+        let (messages, report) = read(written(&[&runs[0], &runs[1], &runs[2]]).path());
+        assert_eq!((messages.len(), report.verdict()), (3, Verdict::Unconfirmed));
+        let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
+        assert!(finding.what.contains("another log") && finding.path.ends_with(foreign), "{finding}");
+    }
+}
+
+#[test]
 fn a_run_whose_files_were_emptied_is_noticed() {
     let closed = |number: u8| {
         let mut run = TestRun::new(number);

@@ -1,10 +1,10 @@
 //! Which files there are, or have come since: each looked at, and put where it belongs in the order of runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::format::BlockFlags;
+use crate::format::{BlockFlags, LogId};
 
 use super::super::files::{Inspected, LogFiles, Segment, not_a_log};
 use super::super::ledger::Ledger;
@@ -51,6 +51,7 @@ impl Walk {
         if let Some((path, what)) = refused.filter(|_| nothing && self.ledger.report.prepared_files == 0) {
             return Err(not_a_log(&path, what));
         }
+        self.log = self.log.or_else(|| log_of(&segments));
         for mut run in runs_of(segments) {
             self.failed_at_once.extend(failed_at_once(&run, &barren));
             let last = self.later.back_mut().or(self.run.as_mut());
@@ -62,6 +63,7 @@ impl Walk {
                     let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
                     find_beginning(&mut run, before, &barren, &mut self.ledger);
                     run.missing_before = missing_before(&run, before, &present);
+                    self.ledger.find_foreign(&run, self.log);
                     self.later.push_back(run);
                 }
             }
@@ -125,6 +127,15 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
 fn missing_before(run: &Run, before: u64, present: &BTreeSet<u64>) -> u64 {
     let (begin, end) = (before.saturating_add(1), run.segments.first().map_or(0, Segment::index));
     if begin < end { (end - begin).saturating_sub(present.range(begin..end).count() as u64) } else { 0 }
+}
+
+/// Which log most of the segments belong to; of as many, the one that the oldest belongs to.
+fn log_of(segments: &[Segment]) -> Option<LogId> {
+    let logs = || segments.iter().filter_map(|segment| Some(segment.header.as_ref()?.log));
+    let mut counts = HashMap::new();
+    logs().for_each(|log| *counts.entry(log).or_insert(0) += 1);
+    // The last of the largest is taken: the oldest segment's.
+    logs().rev().max_by_key(|log| counts[log])
 }
 
 /// The numbers of `run`'s files that hold no block because their segment failed before anything in it was durable: between
