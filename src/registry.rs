@@ -24,6 +24,8 @@ pub(crate) struct Arrival {
 /// What producers and the writer exchange.
 pub(crate) struct Registry {
     inner: Mutex<Inner>,
+    /// Memory that the last ring made has left. Locked while a ring is made, and never within `inner`.
+    rest: Mutex<Rest>,
     /// Set with Release after a change under the lock, swapped with AcqRel by the writer ("registry news").
     news: AtomicBool,
     overwrite: bool,
@@ -40,8 +42,6 @@ struct Inner {
     returned: HashMap<u32, ProducerEnd>,
     /// Empty rings, ready for the next producer.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
-    /// Memory that the last ring made has left.
-    rest: Rest,
     live: Vec<Live>,
     ended: EndedTotals,
 }
@@ -65,7 +65,13 @@ pub(crate) struct EndedTotals {
 impl Registry {
     /// An empty registry for rings of one policy, of `ring_bytes_max` bytes together.
     pub(crate) fn new(overwrite: bool, ring_bytes_max: usize) -> Registry {
-        Registry { inner: Mutex::default(), news: AtomicBool::new(false), overwrite, ring_bytes_max }
+        Registry {
+            inner: Mutex::default(),
+            rest: Mutex::default(),
+            news: AtomicBool::new(false),
+            overwrite,
+            ring_bytes_max,
+        }
     }
 
     /// Makes or reuses a ring of `capacity_bytes`, and tells the writer.
@@ -74,32 +80,16 @@ impl Registry {
     /// [`Error::Closed`]; [`Error::TooManyProducers`]; [`Error::RingMemory`] beyond the limit for all rings; [`Error::Io`]
     /// where memory is refused.
     pub(crate) fn register(&self, capacity_bytes: usize, name: String, tid: u32) -> Result<(u32, ProducerEnd)> {
+        let (producer, consumer) = match self.take_spare_or_reserve(capacity_bytes)? {
+            Some(ends) => ends,
+            None => self.make_ring(capacity_bytes)?,
+        };
         let mut inner = lock(&self.inner);
-        if inner.closed {
-            return Err(Error::Closed);
-        }
-        let id = inner.next_id()?;
-        let spare = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes);
-        let (producer, consumer) = match spare {
-            Some(at) => inner.spare.swap_remove(at),
-            None => {
-                // Spare rings of other sizes make room; those that are used stay.
-                while inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
-                    let Some((_, consumer)) = inner.spare.pop() else { break };
-                    inner.ring_bytes -= consumer.capacity();
-                }
-                if inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
-                    return Err(Error::RingMemory {
-                        ring_bytes: capacity_bytes,
-                        limit_bytes: self.ring_bytes_max,
-                        remedy: "use smaller rings, fewer producers, or raise rings_bytes_max",
-                    });
-                }
-                let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
-                let ends = ring::ring(options, &mut inner.rest)
-                    .map_err(|source| Error::io("allocate a ring for", "".as_ref(), source))?;
-                inner.ring_bytes += capacity_bytes;
-                ends
+        let id = match inner.next_id() {
+            Ok(id) => id,
+            Err(error) => {
+                inner.spare.push((producer, consumer));
+                return Err(error);
             }
         };
         inner.last_id = id;
@@ -108,6 +98,39 @@ impl Registry {
         // Release "registry news": the writer that sees the flag sees the arrival.
         self.news.store(true, Ordering::Release);
         Ok((id, producer))
+    }
+
+    /// An empty ring of `capacity_bytes`, if there is one; otherwise as many bytes are counted as taken.
+    fn take_spare_or_reserve(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
+        let mut inner = lock(&self.inner);
+        inner.next_id()?;
+        if let Some(at) = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes) {
+            return Ok(Some(inner.spare.swap_remove(at)));
+        }
+        // Spare rings of other sizes make room; those that are used stay.
+        while inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
+            let Some((_, consumer)) = inner.spare.pop() else {
+                return Err(Error::RingMemory {
+                    ring_bytes: capacity_bytes,
+                    limit_bytes: self.ring_bytes_max,
+                    remedy: "use smaller rings, fewer producers, or raise rings_bytes_max",
+                });
+            };
+            inner.ring_bytes -= consumer.capacity();
+        }
+        inner.ring_bytes += capacity_bytes;
+        Ok(None)
+    }
+
+    /// Makes a ring for which bytes are reserved. That touches all of its memory, during which nobody else is kept waiting
+    /// but who makes a ring too.
+    fn make_ring(&self, capacity_bytes: usize) -> Result<(ProducerEnd, ConsumerEnd)> {
+        let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
+        let made = ring::ring(options, &mut lock(&self.rest));
+        made.map_err(|source| {
+            lock(&self.inner).ring_bytes -= capacity_bytes;
+            Error::io("allocate a ring for", "".as_ref(), source)
+        })
     }
 
     /// Takes a ring back from a producer that ends. Its records are still to be drained.
@@ -173,8 +196,11 @@ impl Registry {
 }
 
 impl Inner {
-    /// The next producer's id.
+    /// The next producer's id, if there may be one more.
     fn next_id(&self) -> Result<u32> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
         let too_many = |count, what, remedy| Error::TooManyProducers { count, what, remedy };
         if self.live.len() >= PRODUCERS_MAX {
             let remedy = "let threads share a few, or end some: one is alive until its last record is durable";
