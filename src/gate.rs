@@ -134,7 +134,7 @@ impl Gate {
         }
     }
 
-    /// Whether this process is a fork of the one that made the gate. A system call where the platform wipes nothing.
+    /// Whether this process is a fork of the one that made the gate. Asks the kernel too, as not every platform wipes pages.
     pub(crate) fn is_forked(&self) -> bool {
         self.threshold.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
     }

@@ -243,8 +243,8 @@ impl Logger {
         }
     }
 
-    /// Refuses further appends, writes what was accepted, and ends the log cleanly, within `close_deadline`. Every call
-    /// gives the same answer.
+    /// Refuses further appends, writes what was accepted, and ends the log cleanly, within `close_deadline`, or half a second
+    /// more where the kernel holds the writer thread. Every call gives the same answer.
     ///
     /// # Errors
     /// [`Error::CloseIncomplete`] with what was accepted and is not known to be durable; [`Error::Forked`].
@@ -280,15 +280,15 @@ impl Handle {
         shared.wake_writer();
         // Not longer than the first call has waited: dropping the log after it must not take as long again.
         let left = deadline.saturating_duration_since(Instant::now());
-        let Some(summary) = shared.closing.wait(left.saturating_add(WRITER_GRACE)) else {
+        let summary = shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
             let (attempted, lost) = shared.registry.totals();
             let durable = shared.counters.durable_records.load(Ordering::Relaxed);
-            return incomplete(CloseSummary {
+            shared.closing.finish(CloseSummary {
                 unconfirmed: attempted.saturating_sub(lost + durable),
                 dropped: lost,
                 reason: Some("the writer thread does not answer: the kernel holds it in a call".into()),
-            });
-        };
+            })
+        });
         // The writer has published its last word. With writes under way, the kernel may not let its thread go before they
         // are done: then nobody waits for it.
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {

@@ -121,10 +121,11 @@ impl Closing {
         lock(&self.inner).deadline
     }
 
-    /// Publishes how it ended. The first word stands.
-    pub(crate) fn finish(&self, summary: CloseSummary) {
-        lock(&self.inner).summary.get_or_insert(summary);
+    /// Publishes how it ended. The first word stands, and is returned.
+    pub(crate) fn finish(&self, summary: CloseSummary) -> CloseSummary {
+        let stands = lock(&self.inner).summary.get_or_insert(summary).clone();
         self.ended.notify_all();
+        stands
     }
 
     /// Waits until the writer has ended, or for `timeout`.

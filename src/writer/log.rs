@@ -207,7 +207,7 @@ impl LogWriter {
         self.filling.is_none() && self.pipeline.awaits_device()
     }
 
-    /// Waits for the device, at most for `timeout`; an unpark ends it too.
+    /// Waits for the device, at most for `timeout`; an unpark ends it too, where the device does not wait in the kernel.
     pub(crate) fn wait_for_device(&mut self, timeout: Duration) {
         self.pipeline.wait(timeout);
     }
