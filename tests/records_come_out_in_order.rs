@@ -65,7 +65,7 @@ fn of_eight_producers_over_several_segments() {
     let producer = || logger.producer().expect("a ring");
     log_from_threads(130_000, producer, |producer: &Producer, line| producer.log(Level::Info, line));
     logger.close().expect("a clean end");
-    assert!(logger.stats().segments > 5);
+    assert!(logger.stats().segments > 1);
     check(&path, 130_000);
 }
 
