@@ -186,8 +186,9 @@ impl Config {
 
     /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by default.
     ///
-    /// Segments start smaller and grow to this size. Too small: many files, and the work of preparing each. Too large:
-    /// disk held in advance, and old records leave in larger steps.
+    /// Segments start smaller and grow to this size. While the next one is not ready (its zeros are still being written, or
+    /// the disk refuses it), blocks go on into the present one, which then becomes larger than this. Too small: many files,
+    /// and the work of preparing each. Too large: disk held in advance, and old records leave in larger steps.
     pub fn segment_bytes(mut self, bytes: u64) -> Config {
         self.segment_bytes = bytes;
         self

@@ -55,3 +55,37 @@ fn records_to_come_are_followed_over_runs_until_ctrl_c() {
     let output = tail.wait_with_output().expect("its end");
     assert_eq!(status(&output), 0, "{}", stderr(&output));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_follower_ends_when_its_reader_is_gone_though_nothing_more_comes() {
+    let place = Place::with_log(b"old\n");
+    let log = place.log();
+    let mut tail = diolog(["tail", "-f", log.to_str().expect("UTF-8")]).spawn().expect("a child");
+    let mut line = String::new();
+    BufReader::new(tail.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    assert!(line.ends_with(" old\n"));
+    let output = tail.wait_with_output().expect("its end");
+    assert_eq!((status(&output), stderr(&output).as_str()), (0, ""));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_follower_tells_of_what_is_lost() {
+    // Several blocks, so that a later one testifies to the damaged one.
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let output = run(["write", "--block-bytes", "4096", log], numbered(0..2000).as_bytes());
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let segment = &place.segments()[0];
+    let mut bytes = std::fs::read(segment).expect("a segment");
+    bytes[3 * 4096 + 100] ^= 1;
+    std::fs::write(segment, bytes).expect("writable");
+    let mut tail = diolog(["tail", "-n", "1", "-f", log]).spawn().expect("a child");
+    let mut told = String::new();
+    BufReader::new(tail.stderr.as_mut().expect("piped")).read_line(&mut told).expect("a line");
+    assert!(told.contains("is lost"), "{told}");
+    crate::process::interrupt(&tail);
+    assert_eq!(status(&tail.wait_with_output().expect("its end")), 2);
+}

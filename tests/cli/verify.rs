@@ -42,6 +42,9 @@ fn a_run_that_was_killed_is_unconfirmed_and_what_was_read_of_it_is_there() {
     while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {}
     child.kill().expect("killed");
     child.wait().expect("its end");
+    let printed = run(["cat", log], b"");
+    assert_eq!(crate::process::status(&printed), 1);
+    assert!(stderr(&printed).contains("1 run has no end"), "{}", stderr(&printed));
     let (status, report) = json("verify", &place);
     assert_eq!((status, &report["verdict"], &report["records"]), (1, &"unconfirmed".into(), &2.into()), "{report}");
     assert_eq!(report["runs"][0]["clean_end"], false);

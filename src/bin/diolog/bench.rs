@@ -61,14 +61,21 @@ fn in_scratch<R>(
     directory: &Path,
     measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
 ) -> Result<R, Failure> {
-    let unusable = |error: measure::Failure| Failure { message: error.to_string(), status: Status::Unusable };
     let scratch = Scratch::new(directory)
-        .map_err(|error| unusable(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
+        .map_err(|error| failed(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
     let files = scratch.path("");
     let clean_up = move || {
         let _ = fs::remove_dir_all(files);
         signals::exit();
     };
-    signals::on_stop(clean_up, signals::exit).map_err(|error| unusable(error.into()))?;
-    measure(&scratch).map_err(unusable)
+    signals::on_stop(clean_up, signals::exit).map_err(|error| failed(error.into()))?;
+    measure(&scratch).map_err(failed)
+}
+
+/// What a measurement that could not be made means for the exit status.
+fn failed(error: measure::Failure) -> Failure {
+    match error.downcast::<diolog::Error>() {
+        Ok(error) => Failure::from(*error),
+        Err(error) => Failure { message: error.to_string(), status: Status::Unusable },
+    }
 }

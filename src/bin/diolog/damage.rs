@@ -22,7 +22,29 @@ pub(crate) fn tell(report: &Report) -> Status {
     if report.late > 0 {
         say(format_args!("{} came later than in order of time", counted(report.late, "record")));
     }
+    let open = report.runs.iter().filter(|run| !run.clean_end).count() as u64;
+    if open > 0 {
+        let (has, which) = if open == 1 { ("has", "it was") } else { ("have", "they were") };
+        say(format_args!("{} {has} no end: the log is in use, or {which} ended by a crash", counted(open, "run")));
+    }
     report.verdict().into()
+}
+
+/// Tells of a log that is followed what is lost, once: what may still come is not missing yet.
+#[derive(Default)]
+pub(crate) struct Losses {
+    told: usize,
+}
+
+impl Losses {
+    /// Tells what has been lost since the last call.
+    pub(crate) fn tell(&mut self, report: &Report) {
+        let lost = report.findings.iter().filter(|finding| finding.severity == Severity::Lost);
+        for finding in lost.skip(self.told) {
+            self.told += 1;
+            say(finding);
+        }
+    }
 }
 
 /// Places that cannot be read before the log is given up: a disk that is gone has no end of them.

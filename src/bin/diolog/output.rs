@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
+use std::time::Duration;
 
 use crate::exit::{Failure, Status};
 
@@ -41,6 +42,26 @@ impl Output {
             io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::Clean },
             _ => Failure { message: format!("cannot write standard output: {error}"), status: Status::Unusable },
         })
+    }
+}
+
+impl Output {
+    /// Waits for `time`, and tells whether somebody may still read what is written: whoever has closed the other end of the
+    /// pipe would be noticed by a write alone, and there may be none for hours.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_read_after(&self, time: Duration) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        // No wish but to hear of errors, which are always told.
+        let mut stdout = [PollFd::new(&self.stdout, PollFlags::empty())];
+        let ready = poll(&mut stdout, Timespec::try_from(time).ok().as_ref());
+        // A signal ends the wait early.
+        !matches!(ready, Ok(1..))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is_read_after(&self, time: Duration) -> bool {
+        std::thread::sleep(time);
+        true
     }
 }
 

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use diolog::ReadOptions;
+use diolog::{ReadOptions, Verdict};
 
 use crate::args::Tail;
-use crate::damage::{self, Trouble};
+use crate::damage::{self, Losses, Trouble};
 use crate::exit::{Failure, Status};
 use crate::line::Form;
 use crate::output::{Output, stdout_has_colours, stdout_is_terminal};
@@ -49,6 +48,8 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     if !arguments.follow {
         return Ok(damage::tell(reader.report()).max(trouble.status()));
     }
+    let mut losses = Losses::default();
+    losses.tell(reader.report());
     while !stopped.load(Ordering::Relaxed) {
         match reader.next_record() {
             Ok(Some(record)) => {
@@ -57,22 +58,22 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
             }
             Ok(None) => {
                 output.flush()?;
-                thread::park_timeout(POLL);
+                losses.tell(reader.report());
+                if !output.is_read_after(POLL) {
+                    return Ok(Status::Clean);
+                }
             }
             Err(error) => trouble.met(error)?,
         }
     }
     output.flush()?;
-    Ok(Status::Clean)
+    // Everything that is said of a log's end would be said of the moment.
+    Ok(if reader.report().verdict() == Verdict::Lost { Status::Lost } else { trouble.status() })
 }
 
 fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
     let stopped = Arc::clone(stopped);
-    let waiting = thread::current();
-    let stop = move || {
-        stopped.store(true, Ordering::Relaxed);
-        waiting.unpark();
-    };
+    let stop = move || stopped.store(true, Ordering::Relaxed);
     signals::on_stop(stop, signals::exit)
         .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }
