@@ -35,7 +35,7 @@
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
-//! | commit | `ProducerEnd::commit` stores `write_position` | `ConsumerEnd::observe` | the record's bytes |
+//! | commit | `ProducerEnd::append_as` stores `write_position` | `ConsumerEnd::observe` | the record's bytes |
 //! | space | `ConsumerEnd::release` stores `read_position` | `ProducerEnd::claim` | that the bytes were read |
 //! | window | the consumer's store that clears `READING` | the producer's exchange of `oldest` | that the bytes were read |
 
