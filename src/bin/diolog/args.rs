@@ -22,7 +22,7 @@ const EXIT_STATUS: &str = "Exit status:
   2    data is lost
   3    cannot read, or cannot write
   64   the command was not understood
-  130  ended by Ctrl-C, which is no end too early for tail -f";
+  130  ended by Ctrl-C (tail -f: 0, or 2 where data is lost)";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

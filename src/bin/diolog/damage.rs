@@ -1,5 +1,7 @@
 //! What is missing in a log that was printed, said on standard error in a few lines.
 
+use std::collections::HashSet;
+
 use diolog::{Report, Severity};
 
 use crate::exit::{Failure, Status};
@@ -33,16 +35,21 @@ pub(crate) fn tell(report: &Report) -> Status {
 /// Tells of a log that is followed what is lost, once: what may still come is not missing yet.
 #[derive(Default)]
 pub(crate) struct Losses {
-    told: usize,
+    /// A finding about the end of now is taken back and made again.
+    told: HashSet<String>,
+    omitted: bool,
 }
 
 impl Losses {
     /// Tells what has been lost since the last call.
     pub(crate) fn tell(&mut self, report: &Report) {
-        let lost = report.findings.iter().filter(|finding| finding.severity == Severity::Lost);
-        for finding in lost.skip(self.told) {
-            self.told += 1;
-            say(finding);
+        for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Lost) {
+            if self.told.insert(finding.to_string()) {
+                say(finding);
+            }
+        }
+        if report.findings_omitted > 0 && !std::mem::replace(&mut self.omitted, true) {
+            say("and more findings than are kept: `diolog verify` tells all");
         }
     }
 }

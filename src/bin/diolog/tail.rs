@@ -68,7 +68,8 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     output.flush()?;
     // Everything that is said of a log's end would be said of the moment.
-    Ok(if reader.report().verdict() == Verdict::Lost { Status::Lost } else { trouble.status() })
+    let lost = reader.report().verdict() == Verdict::Lost;
+    Ok(if lost { Status::Lost } else { Status::Clean }.max(trouble.status()))
 }
 
 fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
