@@ -39,7 +39,10 @@ fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
     drop(producer);
     logger.close().expect("a clean end");
     let verification = verify(&path).expect("a log");
-    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    // A file made ready that cannot be removed at the end looks like one that was emptied.
+    let is_kept = calls.contains(&libc::SYS_unlinkat) && verification.report.prepared_files > 0;
+    let expected = if is_kept { Verdict::Unconfirmed } else { Verdict::Clean };
+    assert_eq!(verification.verdict, expected, "{:#?}", verification.report);
     let row =
         verification.report.runs[0].producers.iter().find(|row| row.attempted == attempted).expect("the producer's");
     assert_eq!(row.attempted - row.retired, row.records, "{row:?}");

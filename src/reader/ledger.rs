@@ -155,9 +155,7 @@ impl Ledger {
     pub(super) fn doubt_barren(&mut self, first: &Path, others: usize) {
         self.provisional.get_or_insert_with(|| Provisional::at(&self.report));
         let more = if others > 0 { format!(", nor do {others} other files") } else { String::new() };
-        let what = format!(
-            "holds no block{more}: made ready by a logger that ended before its first record, or emptied since"
-        );
+        let what = format!("holds no block{more}: made ready and never used, or emptied since");
         self.report.find(Severity::Unconfirmed, first.to_path_buf(), None, what);
     }
 

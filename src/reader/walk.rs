@@ -191,8 +191,8 @@ impl Walk {
         self.discover()
     }
 
-    /// Says which files hold no block without a reason that the other files know: a crash of the last run, or a segment that
-    /// failed at once. A logger that is at work has its own reasons.
+    /// Says which files hold no block without a reason that the other files know: a run before them that was not closed, or a
+    /// segment that failed at once. A logger that is at work has its own reasons.
     fn doubt_barren(&mut self) {
         if self.run.is_none() {
             self.ledger.unsettle();
@@ -200,12 +200,17 @@ impl Walk {
         if self.in_use == Some(true) || !self.files.is_directory() {
             return;
         }
-        let last = self.ledger.report.runs.last();
-        let is_closed = last.is_none_or(|run| run.clean_end);
-        let last_segment = last.map_or(0, |run| run.last_segment);
-        let is_doubtful = |number| (is_closed || number < last_segment) && !self.failed_at_once.contains(&number);
+        let runs = self.ledger.report.runs.iter();
+        let closed: BTreeMap<u64, bool> = runs.map(|run| (run.last_segment, run.clean_end)).collect();
+        let is_doubtful = |number| {
+            let is_behind_closed = closed.range(..number).next_back().map_or(!self.skipped, |(_, closed)| *closed);
+            is_behind_closed && !self.failed_at_once.contains(&number)
+        };
         let mut doubtful = self.barren.iter().filter(|(number, _)| is_doubtful(**number)).map(|(_, path)| path);
-        if let Some(first) = doubtful.next() {
+        // A logger may have come since that was asked.
+        if let Some(first) = doubtful.next()
+            && self.files.are_in_use() != Some(true)
+        {
             self.ledger.doubt_barren(first, doubtful.count());
         }
     }

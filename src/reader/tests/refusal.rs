@@ -134,4 +134,8 @@ fn files_prepared_by_a_run_that_was_not_closed_are_no_damage() {
     let (_, report) = read(directory.path());
     assert_eq!((report.prepared_files, report.findings), (2, vec![]));
     assert_eq!(info(directory.path()).expect("info").prepared_files.len(), 2);
+    // The next run leaves them there for a moment.
+    TestRun::new(2).segment(4).block(Block::new().record(1, 20, "b")).close().write(directory.path());
+    let (_, report) = read(directory.path());
+    assert_eq!((report.prepared_files, report.findings), (2, vec![]));
 }

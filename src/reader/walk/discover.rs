@@ -129,13 +129,19 @@ fn missing_before(run: &Run, before: u64, present: &BTreeSet<u64>) -> u64 {
     if begin < end { (end - begin).saturating_sub(present.range(begin..end).count() as u64) } else { 0 }
 }
 
-/// Which log most of the segments belong to; of as many, the one that the oldest belongs to.
+/// Which log it is, by the rule that its writer goes by: that of the newest two, or of most segments, or of as many the one
+/// that the oldest belongs to. `segments` come by number.
 fn log_of(segments: &[Segment]) -> Option<LogId> {
-    let logs = || segments.iter().filter_map(|segment| Some(segment.header.as_ref()?.log));
+    let logs: Vec<_> = segments.iter().filter_map(|segment| Some(segment.header.as_ref()?.log)).collect();
+    if let [.., second, newest] = logs[..]
+        && second == newest
+    {
+        return Some(newest);
+    }
     let mut counts = HashMap::new();
-    logs().for_each(|log| *counts.entry(log).or_insert(0) += 1);
-    // The last of the largest is taken: the oldest segment's.
-    logs().rev().max_by_key(|log| counts[log])
+    logs.iter().for_each(|log| *counts.entry(log).or_insert(0) += 1);
+    // The last of the largest is taken.
+    logs.iter().rev().max_by_key(|log| counts[log]).copied()
 }
 
 /// The numbers of `run`'s files that hold no block because their segment failed before anything in it was durable: between
