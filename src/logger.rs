@@ -102,7 +102,7 @@ impl Logger {
         let shared = Arc::new(Shared {
             clock,
             gate,
-            registry: Registry::new(overwrite, settings.rings_bytes_max),
+            registry: Registry::new(overwrite, settings.rings_bytes_max, segments.producers_max()),
             flushes: FlushQueue::default(),
             rotate: AtomicBool::new(false),
             counters: LogCounters::default(),
@@ -122,7 +122,7 @@ impl Logger {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`; [`Error::TooManyProducers`]
-    /// beyond 40,000 at once; [`Error::Io`] where memory is refused.
+    /// beyond 40,000 at once, or fewer under a limit on file sizes; [`Error::Io`] where memory is refused.
     pub fn producer(&self) -> Result<Producer> {
         self.producer_named(std::thread::current().name().unwrap_or_default())
     }

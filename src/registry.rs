@@ -30,6 +30,7 @@ pub(crate) struct Registry {
     news: AtomicBool,
     overwrite: bool,
     ring_bytes_max: usize,
+    producers_max: usize,
 }
 
 #[derive(Default)]
@@ -63,15 +64,10 @@ pub(crate) struct EndedTotals {
 }
 
 impl Registry {
-    /// An empty registry for rings of one policy, of `ring_bytes_max` bytes together.
-    pub(crate) fn new(overwrite: bool, ring_bytes_max: usize) -> Registry {
-        Registry {
-            inner: Mutex::default(),
-            rest: Mutex::default(),
-            news: AtomicBool::new(false),
-            overwrite,
-            ring_bytes_max,
-        }
+    /// An empty registry for rings of one policy: `producers_max` at once, of `ring_bytes_max` bytes together.
+    pub(crate) fn new(overwrite: bool, ring_bytes_max: usize, producers_max: usize) -> Registry {
+        let (inner, rest, news) = Default::default();
+        Registry { inner, rest, news, overwrite, ring_bytes_max, producers_max }
     }
 
     /// Makes or reuses a ring of `capacity_bytes`, and tells the writer.
@@ -85,7 +81,7 @@ impl Registry {
             None => self.make_ring(capacity_bytes)?,
         };
         let mut inner = lock(&self.inner);
-        let id = match inner.next_id() {
+        let id = match inner.next_id(self.producers_max) {
             Ok(id) => id,
             Err(error) => {
                 inner.spare.push((producer, consumer));
@@ -102,21 +98,24 @@ impl Registry {
 
     /// An empty ring of `capacity_bytes`, if there is one; otherwise as many bytes are counted as taken.
     fn take_spare_or_reserve(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
+        // Given back to the system once the lock is open again.
+        let mut too_many = Vec::new();
         let mut inner = lock(&self.inner);
-        inner.next_id()?;
+        inner.next_id(self.producers_max)?;
         if let Some(at) = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes) {
             return Ok(Some(inner.spare.swap_remove(at)));
         }
         // Spare rings of other sizes make room; those that are used stay.
         while inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
-            let Some((_, consumer)) = inner.spare.pop() else {
+            let Some(spare) = inner.spare.pop() else {
                 return Err(Error::RingMemory {
                     ring_bytes: capacity_bytes,
                     limit_bytes: self.ring_bytes_max,
                     remedy: "use smaller rings, fewer producers, or raise rings_bytes_max",
                 });
             };
-            inner.ring_bytes -= consumer.capacity();
+            inner.ring_bytes -= spare.1.capacity();
+            too_many.push(spare);
         }
         inner.ring_bytes += capacity_bytes;
         Ok(None)
@@ -197,14 +196,18 @@ impl Registry {
 
 impl Inner {
     /// The next producer's id, if there may be one more.
-    fn next_id(&self) -> Result<u32> {
+    fn next_id(&self, producers_max: usize) -> Result<u32> {
         if self.closed {
             return Err(Error::Closed);
         }
         let too_many = |count, what, remedy| Error::TooManyProducers { count, what, remedy };
-        if self.live.len() >= PRODUCERS_MAX {
+        if self.live.len() >= producers_max {
+            let what = match producers_max {
+                PRODUCERS_MAX => "are alive, which is the most",
+                _ => "are alive, which is the most where files may be no larger (ulimit -f)",
+            };
             let remedy = "let threads share a few, or end some: one is alive until its last record is durable";
-            return Err(too_many(self.live.len() as u64, "are alive, which is the most", remedy));
+            return Err(too_many(self.live.len() as u64, what, remedy));
         }
         let remedy = "close the logger and open it again";
         self.last_id.checked_add(1).ok_or_else(|| too_many(self.last_id.into(), "were made, which is the most", remedy))

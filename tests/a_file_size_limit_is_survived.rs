@@ -149,3 +149,36 @@ fn with_no_further_file_to_be_had() {
     assert!(largest_segment(&path) <= 32 << 10);
     account::check(&path, &[told], Overwrites::No);
 }
+
+#[test]
+fn with_more_producers_than_a_small_file_can_name() {
+    if support::role().is_none() {
+        let directory = support::directory();
+        support::child::expect_success("with_more_producers_than_a_small_file_can_name", "child", directory.path());
+        return;
+    }
+    // SIGXFSZ is not ignored: a header beyond the limit would end the process.
+    os::set_limit(libc::RLIMIT_FSIZE, 128 << 10);
+    let path = support::child_directory().join("log");
+    let config = support::config(&path).ring_bytes(4096).block_bytes(64 << 10).overflow(Overflow::Block);
+    let logger = Logger::open(config).expect("a log");
+    let mut producers = Vec::new();
+    let error = loop {
+        match logger.producer_named(&format!("{:0>255}", producers.len())) {
+            Ok(producer) => producers.push(producer),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::TooManyProducers { .. }), "{error}");
+    assert!(error.to_string().contains("ulimit -f"), "{error}");
+    let mut told: Vec<_> = producers.iter().map(Told::new).collect();
+    while logger.stats().segments < 4 {
+        for (told, producer) in told.iter_mut().zip(&producers) {
+            assert_eq!(told.log(producer), Outcome::Written);
+        }
+        logger.flush().expect("durable");
+    }
+    logger.close().expect("a clean end");
+    assert!(largest_segment(&path) <= 128 << 10);
+    account::check(&path, &told, Overwrites::No);
+}

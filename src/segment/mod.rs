@@ -23,7 +23,7 @@ pub(crate) use retention::Limits;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::format::{GRID_BYTES, LogId, RunId};
+use crate::format::{GRID_BYTES, LogId, PRODUCERS_MAX, ProducerRow, RunId, record_bytes};
 use crate::sys;
 use archive::Archive;
 use prepare::{Left, Prepared, Preparer};
@@ -271,6 +271,15 @@ impl Segments {
     /// the kernel would kill it by a signal.
     pub(crate) fn may_grow_by(&self, block_bytes: usize) -> bool {
         self.file_bytes_max.is_none_or(|limit| self.current.used_bytes + block_bytes as u64 <= limit)
+    }
+
+    /// How many producers may be alive at once: a segment's header has a row for each, and a file must have room for that and
+    /// a block.
+    pub(crate) fn producers_max(&self) -> usize {
+        // What stands in a header besides takes less, rounded to the grid.
+        let besides = self.rules.sizes.block + 2 * GRID_BYTES;
+        let fit = |limit: u64| limit.saturating_sub(besides as u64) / record_bytes(ProducerRow::BYTES_MAX) as u64;
+        self.file_bytes_max.map_or(PRODUCERS_MAX, |limit| fit(limit).min(PRODUCERS_MAX as u64) as usize)
     }
 
     /// Why the last try at the next segment failed, while there is none.

@@ -187,7 +187,9 @@ impl Pipeline {
         let Some(next) = self.waiting.front() else { return false };
         self.segments.advance(next.length, next.sequence);
         let may = self.segments.may_grow_by(next.length);
+        // What is in flight shows that the device works, and says itself when it does not.
         if !may
+            && self.in_flight.is_empty()
             && let Some(error) = self.segments.refusal()
             && self.health.segment_refused(error, shared)
             && shared.counters.state() == State::Full

@@ -31,6 +31,8 @@ pub(super) struct Health {
     trouble: Trouble,
     /// Why, from the first refusal until a block is durable again.
     fault: Option<FlushFault>,
+    /// What kind of error that is, where it was that of making a segment.
+    refused: Option<io::ErrorKind>,
     /// The wait before the next new segment, if that fails too; zero until one has failed.
     move_delay: Duration,
     notes: Vec<Note>,
@@ -96,6 +98,7 @@ impl Health {
             self.notes.push((StatusCode::Error, format!("cannot write {}: {error}", path.display())));
         }
         self.fault.get_or_insert_with(|| FlushFault::io(path, error));
+        self.refused = None;
         // Not a file size limit: at the same place there will never be room.
         let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
         self.trouble = match self.trouble {
@@ -117,16 +120,17 @@ impl Health {
         shared.set_state(if failed { State::Failed } else { State::Full });
     }
 
-    /// There is no room in the present segment, and the next one cannot be made. That is tried again by itself. Whether this
-    /// is news.
+    /// There is no room in the present segment, and the next one cannot be had, for this reason. That is tried again by itself.
+    /// Whether the reason is news.
     pub(super) fn segment_refused(&mut self, error: &Error, shared: &Shared) -> bool {
-        if self.fault.is_some() {
-            return false;
-        }
         let (path, source) = match error {
             Error::Io { path, source, .. } => (path.as_path(), source),
             other => (Path::new(""), &io::Error::other(other.to_string())),
         };
+        if self.fault.is_some() && self.refused.is_none_or(|kind| kind == source.kind()) {
+            return false;
+        }
+        self.refused = Some(source.kind());
         self.fault = Some(FlushFault::io(path, source));
         shared.set_state(if is_want_of_room(source) { State::Full } else { State::Failed });
         true
@@ -145,7 +149,7 @@ impl Health {
             return;
         }
         self.trouble = Trouble::None;
-        self.fault = None;
+        (self.fault, self.refused) = (None, None);
         self.move_delay = Duration::ZERO;
         shared.set_state(State::Ok);
         self.notes.push((StatusCode::Resumed, "blocks are written again; those refused were kept".to_owned()));
