@@ -281,13 +281,8 @@ impl Handle {
         // Not longer than the first call has waited: dropping the log after it must not take as long again.
         let left = deadline.saturating_duration_since(Instant::now());
         let summary = shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
-            let (attempted, lost) = shared.registry.totals();
-            let durable = shared.counters.durable_records.load(Ordering::Relaxed);
-            shared.closing.finish(CloseSummary {
-                unconfirmed: attempted.saturating_sub(lost + durable),
-                dropped: lost,
-                reason: Some("the writer thread does not answer: the kernel holds it in a call".into()),
-            })
+            let reason = "the writer thread does not answer: the kernel holds it in a call";
+            shared.closing.finish(shared.close_summary(Some(reason.into())))
         });
         // The writer has published its last word. With writes under way, the kernel may not let its thread go before they
         // are done: then nobody waits for it.

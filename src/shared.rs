@@ -54,6 +54,13 @@ impl Shared {
         }
     }
 
+    /// How the log's life would end now: what was accepted and is neither durable nor counted as lost is unconfirmed.
+    pub(crate) fn close_summary(&self, reason: Option<String>) -> CloseSummary {
+        let (attempted, dropped) = self.registry.totals();
+        let durable = self.counters.durable_records.load(Ordering::Relaxed);
+        CloseSummary { unconfirmed: attempted.saturating_sub(dropped + durable), dropped, reason }
+    }
+
     /// Wakes the writer if it sleeps. Never called by an append that does not wait.
     pub(crate) fn wake_writer(&self) {
         if let Some(thread) = self.writer.get() {

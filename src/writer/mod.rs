@@ -16,7 +16,7 @@ use crate::device::{self, Device};
 use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::segment::{Directory, Segments};
-use crate::shared::{CloseSummary, Shared};
+use crate::shared::Shared;
 use crate::stats::State;
 use crate::sync::lock;
 use crate::sys::cpu::{self, Affinity};
@@ -112,13 +112,8 @@ impl Drop for LastWord {
         for ticket in shared.flushes.close() {
             ticket.answer(Err(FlushFault::Closed));
         }
-        let (attempted, lost) = shared.registry.totals();
-        let durable = shared.counters.durable_records.load(std::sync::atomic::Ordering::Relaxed);
-        shared.closing.finish(CloseSummary {
-            unconfirmed: attempted.saturating_sub(lost + durable),
-            dropped: lost,
-            reason: Some("the writer thread panicked: please report this as a bug in diolog".into()),
-        });
+        let reason = "the writer thread panicked: please report this as a bug in diolog";
+        shared.closing.finish(shared.close_summary(Some(reason.into())));
     }
 }
 

@@ -1,13 +1,11 @@
 //! The end: of a producer that is gone, and of the log itself, as far as close's deadline allows.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::{LogWriter, Source};
 use crate::block::RecordMeta;
 use crate::flush::FlushFault;
 use crate::format::{BlockFlags, Kind, ProducerRow};
-use crate::shared::CloseSummary;
 use crate::writer::pipeline::Contents;
 
 /// The part of close's deadline that is kept for writing the final counts, once draining has been cut short.
@@ -143,21 +141,20 @@ impl LogWriter {
 
     /// Lets go of everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
-        let (attempted, lost) = self.shared.registry.totals();
-        let durable = self.shared.counters.durable_records.load(Relaxed);
-        let unconfirmed = attempted.saturating_sub(lost + durable);
+        let mut summary = self.shared.close_summary(self.end_reason);
+        if summary.unconfirmed > 0 {
+            summary.reason.get_or_insert_with(|| "the deadline cut draining short".to_owned());
+        }
         // A flush that is still open waited for all that was accepted.
-        let answer = if self.end_reason.is_none() && unconfirmed == 0 {
+        let answer = if summary.reason.is_none() {
             Ok(())
         } else {
             Err(self.pipeline.fault().cloned().unwrap_or(FlushFault::Closed))
         };
         self.flushes.drain(..).for_each(|flush| flush.answer(&answer));
         self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
-        let reason =
-            self.end_reason.or_else(|| (unconfirmed > 0).then(|| "the deadline cut draining short".to_owned()));
         self.pipeline.end();
         drop(self.directory);
-        self.shared.closing.finish(CloseSummary { unconfirmed, dropped: lost, reason });
+        self.shared.closing.finish(summary);
     }
 }
