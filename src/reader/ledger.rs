@@ -296,7 +296,7 @@ impl Ledger {
             let counts = &mut self.account.counts;
             let count = if fate == Fate::Lost { &mut counts.lost } else { &mut counts.holes };
             *count = count.saturating_add(missing.blocks());
-            self.tell(fate, &missing);
+            self.tell(finding_of(fate, &missing));
         }
         if place.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.account.ended_at = Some(number);
@@ -336,9 +336,7 @@ impl Ledger {
             counts.torn = counts.torn.saturating_add(last.number().saturating_sub(expected).saturating_add(1));
             told.push((Severity::Unconfirmed, self.spot(first.segment, first.offset), TORN_BLOCK.into()));
         }
-        for (severity, (path, offset), what) in told {
-            self.report.find(severity, path.to_path_buf(), Some(offset), what);
-        }
+        told.into_iter().for_each(|told| self.tell(told));
         self.settle_rows(clean);
         self.report.blocks = self.before;
         self.report.blocks.add(&counts);
@@ -423,7 +421,7 @@ impl Ledger {
 
     /// Reports that the files contradict themselves at `spot`.
     pub(super) fn contradiction(&mut self, spot: &Spot, what: String) {
-        self.report.find(Severity::Lost, spot.0.to_path_buf(), Some(spot.1), what);
+        self.tell((Severity::Lost, spot.clone(), what));
     }
 
     /// The place of `offset` in the `segment`th segment of the run.
@@ -459,8 +457,7 @@ impl Ledger {
                 self.account.counts.duplicates += debris.stretches;
             } else {
                 self.account.counts.stray += debris.stretches;
-                let (path, offset) = self.spot(segment, debris.offset);
-                self.report.find(Severity::Note, path.to_path_buf(), Some(offset), STRAY_BYTES.into());
+                self.tell((Severity::Note, self.spot(segment, debris.offset), STRAY_BYTES.into()));
             }
         }
     }
@@ -476,13 +473,12 @@ impl Ledger {
             let missing = Missing { numbers, place: spot.clone(), may_have_come };
             if let Some((fate, missing)) = self.account.testimony.miss(missing) {
                 self.account.counts.holes += missing.blocks();
-                self.tell(fate, &missing);
+                self.tell(finding_of(fate, &missing));
             }
         }
     }
 
-    fn tell(&mut self, fate: Fate, missing: &Missing<Spot>) {
-        let (severity, (path, offset), what) = finding_of(fate, missing);
+    fn tell(&mut self, (severity, (path, offset), what): Told) {
         self.report.find(severity, path.to_path_buf(), Some(offset), what);
     }
 

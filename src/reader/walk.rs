@@ -197,7 +197,7 @@ impl Walk {
         if self.run.is_none() {
             self.ledger.unsettle();
         }
-        if self.in_use == Some(true) || !self.files.is_directory() {
+        if self.barren.is_empty() || self.in_use == Some(true) || !self.files.is_directory() {
             return;
         }
         let runs = self.ledger.report.runs.iter();

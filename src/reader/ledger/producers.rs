@@ -188,8 +188,7 @@ impl Ledger {
         if let Some(id) = unended {
             let severity = if self.account.gaps == 0 { Severity::Lost } else { Severity::Unconfirmed };
             let what = format!("producer {id} has no final counts, though the run was closed");
-            let (path, offset) = self.spot(usize::MAX, 0);
-            self.report.find(severity, path.to_path_buf(), Some(offset), what);
+            self.tell((severity, self.spot(usize::MAX, 0), what));
         }
     }
 }
