@@ -22,9 +22,7 @@ fn largest_segment(path: &Path) -> u64 {
 
 #[test]
 fn that_was_there_first() {
-    if support::role().is_none() {
-        let directory = support::directory();
-        support::child::expect_success("that_was_there_first", "child", directory.path());
+    if support::child::ran_in_child("that_was_there_first") {
         return;
     }
     // SIGXFSZ is not ignored: a write beyond the limit would end the process.
@@ -45,9 +43,7 @@ fn that_was_there_first() {
 
 #[test]
 fn that_no_block_fits() {
-    if support::role().is_none() {
-        let directory = support::directory();
-        support::child::expect_success("that_no_block_fits", "child", directory.path());
+    if support::child::ran_in_child("that_no_block_fits") {
         return;
     }
     os::set_limit(libc::RLIMIT_FSIZE, 64 << 10);
@@ -60,9 +56,7 @@ fn that_no_block_fits() {
 
 #[test]
 fn that_comes_while_the_log_is_open() {
-    if support::role().is_none() {
-        let directory = support::directory();
-        support::child::expect_success("that_comes_while_the_log_is_open", "child", directory.path());
+    if support::child::ran_in_child("that_comes_while_the_log_is_open") {
         return;
     }
     // A host that sets such a limit ignores the signal, or dies of its own files.
@@ -116,9 +110,7 @@ fn that_comes_while_the_log_is_open() {
 
 #[test]
 fn with_no_further_file_to_be_had() {
-    if support::role().is_none() {
-        let directory = support::directory();
-        support::child::expect_success("with_no_further_file_to_be_had", "child", directory.path());
+    if support::child::ran_in_child("with_no_further_file_to_be_had") {
         return;
     }
     // A segment may not grow beyond its size.
@@ -152,9 +144,7 @@ fn with_no_further_file_to_be_had() {
 
 #[test]
 fn with_more_producers_than_a_small_file_can_name() {
-    if support::role().is_none() {
-        let directory = support::directory();
-        support::child::expect_success("with_more_producers_than_a_small_file_can_name", "child", directory.path());
+    if support::child::ran_in_child("with_more_producers_than_a_small_file_can_name") {
         return;
     }
     // SIGXFSZ is not ignored: a header beyond the limit would end the process.

@@ -10,10 +10,8 @@ use support::segments::{block, grow, small};
 
 #[test]
 fn io_uring_that_is_forbidden_while_the_log_is_open() {
-    let test = "io_uring_that_is_forbidden_while_the_log_is_open";
-    if support::role().is_none() {
-        let directory = support::directory();
-        return drop(support::child::expect_success(test, "stepping down", directory.path()));
+    if support::child::ran_in_child("io_uring_that_is_forbidden_while_the_log_is_open") {
+        return;
     }
     let path = support::child_directory().join("log");
     let logger = Logger::open(small(&path)).expect("a log");

@@ -5,7 +5,6 @@ mod support;
 
 use std::time::Duration;
 
-use diolog::testing::{BlockWrite, Completion, Device, Hooks, RungReport};
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
 use support::device::Control;
 
@@ -220,52 +219,19 @@ fn a_flush_that_close_cuts_short_is_no_success() {
     }
 }
 
-/// A device that keeps the writer thread until `go` can be received, as the kernel may.
-struct Keeping {
-    device: Box<dyn Device>,
-    go: std::sync::mpsc::Receiver<()>,
-}
-
-impl Device for Keeping {
-    fn submit(&mut self, write: BlockWrite) {
-        let _ = self.go.recv();
-        self.device.submit(write);
-    }
-
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
-        self.device.reap(completions);
-    }
-
-    fn wait(&mut self, timeout: Duration) {
-        self.device.wait(timeout);
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.device.in_flight_max()
-    }
-
-    fn report(&self) -> &RungReport {
-        self.device.report()
-    }
-
-    fn abandon(self: Box<Self>) {
-        self.device.abandon();
-    }
-}
-
 #[test]
 fn without_a_writer_that_answers_and_what_it_said_stands() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let config = || support::config(&path).close_deadline(Duration::from_millis(50));
-    let (go, wait) = std::sync::mpsc::channel();
-    let keeping = move |device| Box::new(Keeping { device, go: wait }) as Box<dyn Device>;
-    let logger = Hooks::new().wrap_device(keeping).open(config()).expect("a log");
+    let control = Control::default();
+    control.keep_writer(true);
+    let logger = control.hooks().open(config()).expect("a log");
     let producer = logger.producer().expect("a ring");
     assert_eq!(producer.log(Level::Info, "nobody knows"), Outcome::Written);
     let first = logger.close().expect_err("the writer is kept");
     assert_eq!(incomplete(&first).0, 1);
-    drop(go);
+    control.keep_writer(false);
     // The writer ends, all is written after all, and the log is free again.
     let next = loop {
         match Logger::open(config()) {

@@ -10,12 +10,6 @@ use support::os;
 /// How much more may be resident at the end than at the beginning.
 const MARGIN_BYTES: u64 = 1 << 20;
 
-/// Runs `test` again as a child: what is measured is a process's memory.
-fn in_child(test: &str) {
-    let directory = support::directory();
-    support::child::expect_success(test, "child", directory.path());
-}
-
 #[track_caller]
 fn assert_flat(before: u64, after: u64) {
     assert!(after <= before + MARGIN_BYTES, "{before} bytes resident, then {after}");
@@ -23,8 +17,9 @@ fn assert_flat(before: u64, after: u64) {
 
 #[test]
 fn after_50_million_records() {
-    if support::role().is_none() {
-        return in_child("after_50_million_records");
+    // What is measured is a process's memory.
+    if support::child::ran_in_child("after_50_million_records") {
+        return;
     }
     let path = support::child_directory().join("log");
     // Files of a gigabyte would not find room everywhere, in memory above all.
@@ -48,8 +43,9 @@ fn after_50_million_records() {
 
 #[test]
 fn after_100_000_threads() {
-    if support::role().is_none() {
-        return in_child("after_100_000_threads");
+    // What is measured is a process's memory.
+    if support::child::ran_in_child("after_100_000_threads") {
+        return;
     }
     const AT_ONCE: u64 = 50;
     let path = support::child_directory().join("log");

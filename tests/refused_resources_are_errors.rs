@@ -52,18 +52,10 @@ fn open_under_rising_limit(
     panic!("no limit was enough");
 }
 
-/// Runs `test` again as a child, whose limits are its own.
-fn in_child(test: &str) {
-    let directory = support::directory();
-    let output = support::child::expect_success(test, "child", directory.path());
-    let said = String::from_utf8_lossy(&output.stderr);
-    said.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| support::not_shown("in a child", line));
-}
-
 #[test]
 fn threads() {
-    if support::role().is_none() {
-        return in_child("threads");
+    if support::child::ran_in_child("threads") {
+        return;
     }
     if !os::is_root() {
         return support::not_shown("a refused thread", "root alone can have a user with no other process");
@@ -87,8 +79,8 @@ fn threads() {
 
 #[test]
 fn memory_for_blocks() {
-    if support::role().is_none() {
-        return in_child("memory_for_blocks");
+    if support::child::ran_in_child("memory_for_blocks") {
+        return;
     }
     let root = support::child_directory();
     // The address space that the process has, and steps of some MiB: blocks of 16 MiB come one by one.
@@ -103,8 +95,8 @@ fn memory_for_blocks() {
 
 #[test]
 fn memory_for_a_ring() {
-    if support::role().is_none() {
-        return in_child("memory_for_a_ring");
+    if support::child::ran_in_child("memory_for_a_ring") {
+        return;
     }
     let path = support::child_directory().join("log");
     let config = support::config(&path).ring_bytes(1 << 30).rings_bytes_max(8 << 30).thread_ring_bytes(1 << 20);
@@ -191,8 +183,8 @@ fn more_producers_than_a_segment_can_name() {
 
 #[test]
 fn locked_memory() {
-    if support::role().is_none() {
-        return in_child("locked_memory");
+    if support::child::ran_in_child("locked_memory") {
+        return;
     }
     os::set_limit(libc::RLIMIT_MEMLOCK, 0);
     let root = support::child_directory();

@@ -36,10 +36,8 @@ fn nudge_all_threads(stop: &AtomicBool) {
 
 #[test]
 fn that_interrupt_system_calls() {
-    if support::role().is_none() {
-        // In a process of its own: the signals reach all threads.
-        let directory = support::directory();
-        support::child::expect_success("that_interrupt_system_calls", "child", directory.path());
+    // In a process of its own: the signals reach all threads.
+    if support::child::ran_in_child("that_interrupt_system_calls") {
         return;
     }
     os::handle_signal(libc::SIGALRM, count_alarm);
@@ -114,9 +112,7 @@ extern "C" fn log_from_handler(_: libc::c_int) {
 
 #[test]
 fn that_log_themselves() {
-    if support::role().is_none() {
-        let directory = support::directory();
-        support::child::expect_success("that_log_themselves", "child", directory.path());
+    if support::child::ran_in_child("that_log_themselves") {
         return;
     }
     let path = support::child_directory().join("log");

@@ -30,9 +30,24 @@ pub(crate) fn run_child(test: &str, role: &str, directory: &Path) -> Output {
     child_command(test, role, directory).output().expect("a child process")
 }
 
-/// Runs `test` of this file again as a child with `role`, to its end, which must be a success.
+/// Runs `test` of this file again as a child with `role`, to its end, which must be a success. What it could not show is
+/// said here, where it is heard.
 pub(crate) fn expect_success(test: &str, role: &str, directory: &Path) -> Output {
-    assert_success(run_child(test, role, directory))
+    let output = assert_success(run_child(test, role, directory));
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| super::not_shown("in a child", line));
+    output
+}
+
+/// Runs `test` of this file again in a child process, which has a directory for it, unless this is that child. Whether it
+/// did: the test is over then.
+pub(crate) fn ran_in_child(test: &str) -> bool {
+    if role().is_some() {
+        return false;
+    }
+    let directory = super::directory();
+    expect_success(test, "child", directory.path());
+    true
 }
 
 /// Shows what a child said if it did not end well.

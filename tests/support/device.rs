@@ -49,6 +49,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     held: bool,
+    keeps_writer: bool,
     errno: Option<i32>,
     writes: Vec<Write>,
 }
@@ -70,6 +71,12 @@ impl Control {
     /// What was held back comes back.
     pub(crate) fn release(&self) {
         self.lock().held = false;
+    }
+
+    /// Whoever submits a write is kept there, as the kernel may keep a thread, until that is over.
+    pub(crate) fn keep_writer(&self, keeps: bool) {
+        self.lock().keeps_writer = keeps;
+        self.shared.changed.notify_all();
     }
 
     /// Writes submitted from now on fail with this error; with `None` they succeed again.
@@ -122,7 +129,9 @@ struct Controlled {
 impl Device for Controlled {
     fn submit(&mut self, write: BlockWrite) {
         let errno = {
-            let mut state = self.shared.state.lock().expect("no test dies holding it");
+            let state = self.shared.state.lock().expect("no test dies holding it");
+            let kept = self.shared.changed.wait_while(state, |state| state.keeps_writer);
+            let mut state = kept.expect("no test dies holding it");
             state.writes.push(Write {
                 token: write.token,
                 offset: write.offset,
