@@ -68,9 +68,9 @@ fn threads() {
         std::fs::create_dir(&root).expect("writable");
         std::os::unix::fs::chown(&root, Some(user), Some(user)).expect("root may");
         let status = os::fork(|| {
-            os::become_user(user);
+            os::become_user(user, &root);
             let configure = |config: Config| config.device(device);
-            let refusals = open_under_rising_limit(&root, libc::RLIMIT_NPROC, 1..16, 64, configure);
+            let refusals = open_under_rising_limit(Path::new("."), libc::RLIMIT_NPROC, 1..16, 64, configure);
             assert!(refusals > 0, "a log needs a thread");
         });
         assert_eq!(status, 0, "{device}");
@@ -187,13 +187,14 @@ fn locked_memory() {
         return;
     }
     os::set_limit(libc::RLIMIT_MEMLOCK, 0);
-    let root = support::child_directory();
+    let mut path = support::child_directory().join("log");
     if os::is_root() {
         // The limit does not hold for root.
+        let root = support::child_directory();
         std::os::unix::fs::chown(&root, Some(65534), Some(65534)).expect("root may");
-        os::become_user(65534);
+        os::become_user(65534, &root);
+        path = "./log".into();
     }
-    let path = root.join("log");
     let logger = Logger::open(support::config(&path)).expect("no memory needs to be locked");
     use_and_close(&logger);
     assert_eq!(Reader::open(&path).expect("a log").count(), 100);

@@ -15,8 +15,10 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Makes this process, all its threads, that of another user, for good.
-pub(crate) fn become_user(id: u32) {
+/// Makes this process, all its threads, that of another user, for good, with `directory` as the present one: that user may
+/// have no right to those above it, so that `.` is the way there.
+pub(crate) fn become_user(id: u32, directory: &Path) {
+    std::env::set_current_dir(directory).expect("a directory");
     // SAFETY: the empty list is not read; the others take numbers.
     check(unsafe { libc::setgroups(0, std::ptr::null()) | libc::setgid(id) | libc::setuid(id) }).expect("root may");
 }
@@ -204,8 +206,8 @@ pub(crate) fn filter_system_calls(who: Who, listed: &[libc::c_long], fate: Fate,
 /// Runs `child` in a child process that has been made the user 65534, who owns nothing here.
 pub(crate) fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
     if super::role().is_some() {
-        become_user(65534);
-        child(&super::child_directory());
+        become_user(65534, &super::child_directory());
+        child(Path::new("."));
         std::process::exit(0);
     }
     if is_root() {
