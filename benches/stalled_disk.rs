@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use diolog::testing::{BlockWrite, Completion, Device, Hooks, RungReport};
+use diolog::testing::{BlockWrite, Completion, Device, DeviceReport, Hooks};
 use diolog::{Config, Level, Outcome, Producer, verify};
 use hdrhistogram::Histogram;
 
@@ -158,7 +158,7 @@ impl Device for Stalling {
         self.inner.in_flight_max()
     }
 
-    fn report(&self) -> &RungReport {
+    fn report(&self) -> &DeviceReport {
         self.inner.report()
     }
 

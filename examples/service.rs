@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
         println!("  {name:>5}  {:>9}", latency_ns.value_at_quantile(quantile));
     }
-    println!("\nhow it was written: {}", stats.rung);
+    println!("\nhow it was written: {}", stats.device);
     println!("  {} records accepted, {} dropped, {} durable", stats.accepted(), stats.dropped, stats.durable_records);
     println!(
         "  {} blocks, {} bytes; a block took {} µs at p50, {} µs at p99",

@@ -192,7 +192,7 @@ plot append.svg 'What an append costs its caller' ns 'set logscale y; set yrange
 {
     printf '# diolog and its disk\n\n'
     printf '%s MB/s in messages of %s bytes, blocks of %s KiB, %s in flight, by %s.\n\n' "$megabytes" "$MESSAGE_BYTES" \
-        $((block / 1024)) "$depth" "$(jq -r .rung "$report/load.json")"
+        $((block / 1024)) "$depth" "$(jq -r .device "$report/load.json")"
     printf 'Idle, the disk did %s writes, %s flushes and %s kB a second, which is subtracted. For each block it was given\n' \
         "$(middle w/s "$report/idle.csv")" "$(middle f/s "$report/idle.csv")" "$(middle wkB/s "$report/idle.csv")"
     printf '%.2f pages more than the block has: writes of the inode, for the time of the last change.\n\n' "$inode_writes"

@@ -7,12 +7,15 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::buffer::AlignedBuffer;
+use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 use crate::format::{
     BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, Kind, RECORD_HEADER_BYTES, RecordHeader,
     SHARD_HEADER_BYTES, ShardHeader, WRITER_PRODUCER, padded, record_bytes,
 };
 use crate::level::Level;
+
+// The format's grid is what direct I/O can write.
+const _: () = assert!(GRID_BYTES.is_multiple_of(ALIGNMENT_BYTES));
 
 /// What a record is, apart from its payload.
 #[derive(Clone, Copy, Debug)]

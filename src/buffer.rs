@@ -19,8 +19,10 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::format::GRID_BYTES;
 use crate::sys::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
+
+/// What direct I/O needs of every disk of today: offsets, lengths and memory are multiples of this many bytes.
+pub(crate) const ALIGNMENT_BYTES: usize = 4096;
 
 /// From this size on, a buffer lies on huge pages where the system has them: 1 MiB writes are slower from small ones
 /// (the kernel pins and maps each page for each write), 256 KiB writes do not care.
@@ -48,7 +50,7 @@ impl AlignedBuffer {
     pub fn new(length: usize, index: u16) -> io::Result<AlignedBuffer> {
         let huge = length >= HUGE_PAGES_FROM_BYTES;
         // A huge page counts only if all of it belongs to the allocation.
-        let grain = if huge { HUGE_PAGE_BYTES } else { GRID_BYTES };
+        let grain = if huge { HUGE_PAGE_BYTES } else { ALIGNMENT_BYTES };
         let layout = length
             .checked_next_multiple_of(grain)
             .filter(|&size| size > 0)
@@ -123,7 +125,7 @@ mod tests {
     fn a_buffer_is_aligned_zeroed_and_as_long_as_asked() {
         for length in [1, 4096, 65536, (1 << 20) - 4096, 1 << 20, 3 << 20] {
             let mut buffer = AlignedBuffer::new(length, 7).unwrap();
-            assert!(buffer.as_ptr().addr().is_multiple_of(GRID_BYTES));
+            assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES));
             assert_eq!(buffer.len(), length);
             assert_eq!(buffer.index(), 7);
             assert!(buffer.iter().all(|&byte| byte == 0));

@@ -71,7 +71,7 @@ pub mod testing;
 pub mod measuring;
 
 pub use config::{Config, Overflow};
-pub use device::{DevicePreference, Rung, RungReport};
+pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use error::{Error, Result};
 pub use level::{Level, ParseLevelError};
 pub use logger::Logger;

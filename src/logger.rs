@@ -87,11 +87,11 @@ impl Logger {
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
         let rules = segment_rules(&settings, patience);
-        let begun = device::probe(directory.path(), settings.device).and_then(|rung| {
-            let direct = rung.rung.is_direct();
-            Ok((rung, Segments::begin(&directory, direct, rules, clock)?))
+        let begun = device::probe(directory.path(), settings.device).and_then(|report| {
+            let direct = report.kind.is_direct();
+            Ok((report, Segments::begin(&directory, direct, rules, clock)?))
         });
-        let (rung, segments) = match begun {
+        let (device, segments) = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 directory.undo();
@@ -108,7 +108,7 @@ impl Logger {
             counters: LogCounters::default(),
             distributions: Mutex::new(Distributions::new()),
             closing: Closing::default(),
-            rung: Mutex::new(rung),
+            device: Mutex::new(device),
             on_state_change: Mutex::new(None),
             writer: std::sync::OnceLock::new(),
             settings,
@@ -225,7 +225,7 @@ impl Logger {
         let distributions = lock(&shared.distributions);
         Stats {
             state: counters.state(),
-            rung: lock(&shared.rung).clone(),
+            device: lock(&shared.device).clone(),
             attempted: ended.attempted + attempted.sum::<u64>(),
             dropped: ended.dropped + lost.sum::<u64>(),
             overwritten: ended.overwritten + producers.iter().map(|row| row.overwritten).sum::<u64>(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::Validated;
-use crate::device::RungReport;
+use crate::device::DeviceReport;
 use crate::flush::FlushQueue;
 use crate::gate::Gate;
 use crate::registry::Registry;
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) distributions: Mutex<Distributions>,
     pub(crate) closing: Closing,
     /// The rung in use; a device may step down while it runs.
-    pub(crate) rung: Mutex<RungReport>,
+    pub(crate) device: Mutex<DeviceReport>,
     pub(crate) on_state_change: Mutex<Option<StateCallback>>,
     /// The writer thread, to be woken for a flush, a rotation or a close.
     pub(crate) writer: OnceLock<Thread>,

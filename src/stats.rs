@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::device::RungReport;
+use crate::device::DeviceReport;
 use crate::format::BLOCK_BYTES_MAX;
 
 /// Whether the log's device takes writes.
@@ -35,7 +35,7 @@ pub struct Stats {
     /// Whether the device takes writes.
     pub state: State,
     /// How blocks are written, and why not better.
-    pub rung: RungReport,
+    pub device: DeviceReport,
     /// Attempts that passed the level, of all producers that ever were: each took a sequence number.
     pub attempted: u64,
     /// Attempts given up because the ring was full.

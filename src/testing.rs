@@ -14,7 +14,7 @@ pub use bare_ring::{BareConsumer, BareProducer, bare_ring};
 
 pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
-pub use crate::device::{BlockWrite, Completion, Device, Rung, RungReport};
+pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 
 /// What to put under a log.
 #[derive(Default)]

@@ -111,11 +111,9 @@ fn uses(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
             folders.pop();
         }
         let used = uses.entry(folders[0].to_owned()).or_default();
-        // The grid is a number that everybody keeps to, not a dependency on what is written.
-        let code = source.code.replace("crate::format::GRID_BYTES", "");
         // As many `super::` as the module is deep lead to the root, as `crate::` does.
         for root in ["crate::".to_owned(), "super::".repeat(folders.len())] {
-            for name in first_names(&code, &root) {
+            for name in first_names(&source.code, &root) {
                 let module = exports.get(&name).cloned().unwrap_or(name);
                 if module != folders[0] {
                     used.insert(module);

@@ -4,7 +4,7 @@
 
 mod support;
 
-use diolog::{Level, Logger, Outcome, Reader, Rung, Verdict, verify};
+use diolog::{DeviceKind, Level, Logger, Outcome, Reader, Verdict, verify};
 use support::os::{Fate, Who, filter_system_calls};
 use support::segments::{block, grow, numbers, small};
 
@@ -16,7 +16,7 @@ fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
     }
     let path = support::child_directory().join("log");
     let logger = Logger::open(small(&path).retain_segments(2)).expect("a log");
-    if calls.contains(&libc::SYS_pwrite64) && logger.stats().rung.rung != Rung::IoUring {
+    if calls.contains(&libc::SYS_pwrite64) && logger.stats().device.kind != DeviceKind::IoUring {
         return support::not_shown("zeros that cannot be written", "blocks are written by the same system call");
     }
     grow(&logger, 2);

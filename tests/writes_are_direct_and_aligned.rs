@@ -35,8 +35,8 @@ fn the_segments_descriptor_has_o_direct_and_o_dsync_and_not_o_sync() {
     let path = directory.path().join("log");
     let config = support::config(&path).segment_bytes(1 << 20).block_bytes(64 << 10).overflow(Overflow::Block);
     let logger = Logger::open(config).expect("a log");
-    if !logger.stats().rung.rung.is_direct() {
-        support::not_shown("the flags of a direct descriptor", logger.stats().rung);
+    if !logger.stats().device.kind.is_direct() {
+        support::not_shown("the flags of a direct descriptor", logger.stats().device);
         return;
     }
     // Also behind a rotation: later segments are opened by other code.

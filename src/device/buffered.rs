@@ -1,4 +1,4 @@
-//! Rung 3: writes through the page cache, and one `fdatasync` for all blocks that were queued. They are durable, and
+//! DeviceKind 3: writes through the page cache, and one `fdatasync` for all blocks that were queued. They are durable, and
 //! complete, when it returns.
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Rung 2: `pwrite` on an `O_DIRECT | O_DSYNC` descriptor, a block at a time. A block is durable when its write returns.
+//! DeviceKind 2: `pwrite` on an `O_DIRECT | O_DSYNC` descriptor, a block at a time. A block is durable when its write returns.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::buffer::AlignedBuffer;
+use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 use crate::error::is_want_of_room;
-use crate::format::GRID_BYTES;
+
 use crate::sys;
 use crate::{Error, Result};
 
@@ -27,28 +27,28 @@ use super::{BlockWrite, Device, HelperStart};
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Rung {
+pub enum DeviceKind {
     /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes on the disk at a time.
     IoUring,
     /// A helper thread doing `pwrite` on a file opened with `O_DIRECT | O_DSYNC`: one write at a time.
-    Direct,
+    Pwrite,
     /// A helper thread writing through the page cache, with one `fdatasync` for all blocks that were queued.
     Buffered,
 }
 
-impl Rung {
+impl DeviceKind {
     /// Whether its files are opened with `O_DIRECT | O_DSYNC`.
     pub fn is_direct(self) -> bool {
-        matches!(self, Rung::IoUring | Rung::Direct)
+        matches!(self, DeviceKind::IoUring | DeviceKind::Pwrite)
     }
 }
 
-impl fmt::Display for Rung {
+impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Rung::IoUring => "io_uring",
-            Rung::Direct => "direct (pwrite)",
-            Rung::Buffered => "buffered",
+            DeviceKind::IoUring => "io_uring",
+            DeviceKind::Pwrite => "pwrite",
+            DeviceKind::Buffered => "buffered",
         })
     }
 }
@@ -56,16 +56,16 @@ impl fmt::Display for Rung {
 /// The rung at work, and why not a higher one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RungReport {
+pub struct DeviceReport {
     /// The rung.
-    pub rung: Rung,
+    pub kind: DeviceKind,
     /// For each higher rung not taken, and for each thing that works less well than it could: which, and why.
     pub reasons: Vec<String>,
 }
 
-impl fmt::Display for RungReport {
+impl fmt::Display for DeviceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.rung)?;
+        write!(f, "{}", self.kind)?;
         if self.reasons.is_empty() { Ok(()) } else { write!(f, " ({})", self.reasons.join("; ")) }
     }
 }
@@ -105,16 +105,19 @@ impl fmt::Display for DevicePreference {
 /// # Errors
 /// [`Error::Io`] if no file can be made there (a read-only file system, no permission), or the trial write fails;
 /// [`Error::InvalidConfig`] if the rung demanded cannot be.
-pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<RungReport> {
+pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<DeviceReport> {
     // Also where nothing depends on the file: a directory that cannot be written must be known now.
     let file = create_probe_file(directory, false)?;
     if preference == DevicePreference::Buffered {
-        return Ok(RungReport { rung: Rung::Buffered, reasons: vec!["direct: not wanted (device = buffered)".into()] });
+        return Ok(DeviceReport {
+            kind: DeviceKind::Buffered,
+            reasons: vec!["direct: not wanted (device = buffered)".into()],
+        });
     }
     let file = match direct_file(directory, &file)? {
         Ok(file) => file,
         Err(reason) if preference == DevicePreference::Auto => {
-            return Ok(RungReport { rung: Rung::Buffered, reasons: vec![format!("direct: {reason}")] });
+            return Ok(DeviceReport { kind: DeviceKind::Buffered, reasons: vec![format!("direct: {reason}")] });
         }
         Err(reason) => {
             return Err(refuse(
@@ -125,14 +128,17 @@ pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<Ru
         }
     };
     if preference == DevicePreference::Pwrite {
-        return Ok(RungReport { rung: Rung::Direct, reasons: vec!["io_uring: not wanted (device = pwrite)".into()] });
+        return Ok(DeviceReport {
+            kind: DeviceKind::Pwrite,
+            reasons: vec!["io_uring: not wanted (device = pwrite)".into()],
+        });
     }
     match why_not_uring(file) {
-        None => Ok(RungReport { rung: Rung::IoUring, reasons: Vec::new() }),
+        None => Ok(DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() }),
         Some(reason) if preference == DevicePreference::IoUring => {
             Err(refuse(preference, &format!("io_uring: {reason}"), "allow it, or use \"direct\", or"))
         }
-        Some(reason) => Ok(RungReport { rung: Rung::Direct, reasons: vec![format!("io_uring: {reason}")] }),
+        Some(reason) => Ok(DeviceReport { kind: DeviceKind::Pwrite, reasons: vec![format!("io_uring: {reason}")] }),
     }
 }
 
@@ -145,27 +151,27 @@ pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<Ru
 /// # Errors
 /// The operating system's, if it has no thread or memory to give.
 pub(crate) fn create(
-    report: &RungReport,
+    report: &DeviceReport,
     in_flight_max: usize,
     buffers: &mut [AlignedBuffer],
     helper_start: impl Fn() + Send + Sync + 'static,
 ) -> io::Result<Box<dyn Device>> {
     let helper_start: HelperStart = Arc::new(helper_start);
     let mut report = report.clone();
-    if report.rung == Rung::IoUring {
+    if report.kind == DeviceKind::IoUring {
         match Uring::new(report.clone(), in_flight_max, buffers, Arc::clone(&helper_start)) {
             Ok(device) => return Ok(Box::new(device)),
             Err(error) => {
-                report.rung = Rung::Direct;
+                report.kind = DeviceKind::Pwrite;
                 report.reasons.push(format!("io_uring: {}", explain(&error)));
             }
         }
     }
-    Ok(match report.rung {
-        Rung::IoUring | Rung::Direct => {
+    Ok(match report.kind {
+        DeviceKind::IoUring | DeviceKind::Pwrite => {
             Box::new(Threaded::new(Direct::default(), report, in_flight_max, helper_start)?)
         }
-        Rung::Buffered => Box::new(Threaded::new(Buffered::default(), report, in_flight_max, helper_start)?),
+        DeviceKind::Buffered => Box::new(Threaded::new(Buffered::default(), report, in_flight_max, helper_start)?),
     })
 }
 
@@ -197,7 +203,7 @@ fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File
     let name = || sys::file::file_system_name(file);
     match sys::file::direct_alignment(file) {
         Some(0) => return Ok(Err(format!("the file system ({}) has no direct I/O here", name()))),
-        Some(alignment) if !GRID_BYTES.is_multiple_of(alignment as usize) => {
+        Some(alignment) if !ALIGNMENT_BYTES.is_multiple_of(alignment as usize) => {
             return Ok(Err(format!("the file system ({}) wants writes aligned to {alignment} bytes", name())));
         }
         _ => {}
@@ -210,18 +216,18 @@ fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File
         Err(error) => return Err(error),
     };
     let io_error = |source| Error::io("write a trial block in", directory, source);
-    let buffer = AlignedBuffer::new(2 * GRID_BYTES, 0).map_err(io_error)?;
-    match write_whole(&file, &buffer[..GRID_BYTES], 0, SECTOR_BYTES) {
+    let buffer = AlignedBuffer::new(2 * ALIGNMENT_BYTES, 0).map_err(io_error)?;
+    match write_whole(&file, &buffer[..ALIGNMENT_BYTES], 0, SECTOR_BYTES) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Ok(Err(format!("the file system ({}) refuses direct writes of {GRID_BYTES} bytes", name())));
+            return Ok(Err(format!("the file system ({}) refuses direct writes of {ALIGNMENT_BYTES} bytes", name())));
         }
         // A full disk says nothing of how it is written to, and the log will wait for room: the file system's word is taken.
         Err(error) if is_want_of_room(&error) && sys::file::direct_alignment(&file).is_some() => return Ok(Ok(file)),
         Err(error) => return Err(io_error(error)),
     }
     // One byte off, in memory and in length: no device takes that without a copy.
-    match write_whole(&file, &buffer[1..GRID_BYTES], 0, 1) {
+    match write_whole(&file, &buffer[1..ALIGNMENT_BYTES], 0, 1) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Ok(file)),
         Ok(()) => Ok(Err(format!("the file system ({}) ignores O_DIRECT", name()))),
         Err(error) => Err(io_error(error)),
@@ -230,22 +236,22 @@ fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File
 
 /// Why io_uring does not write `file`, which takes direct writes; `None` if it does.
 fn why_not_uring(file: File) -> Option<String> {
-    let buffer = match AlignedBuffer::new(GRID_BYTES, 0) {
+    let buffer = match AlignedBuffer::new(ALIGNMENT_BYTES, 0) {
         Ok(buffer) => buffer,
         Err(error) => return Some(explain(&error)),
     };
-    let report = RungReport { rung: Rung::IoUring, reasons: Vec::new() };
+    let report = DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() };
     let mut device = match Uring::new(report, 1, std::slice::from_ref(&buffer), Arc::new(|| ())) {
         Ok(device) => device,
         Err(error) => return Some(explain(&error)),
     };
-    device.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: GRID_BYTES, buffer });
+    device.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: ALIGNMENT_BYTES, buffer });
     let mut completions = Vec::new();
     while completions.is_empty() {
         device.wait(Duration::from_secs(1));
         device.reap(&mut completions);
     }
-    if device.report().rung != Rung::IoUring {
+    if device.report().kind != DeviceKind::IoUring {
         return device.report().reasons.first().cloned();
     }
     let refused = completions.pop().and_then(|completion| completion.result.err());
@@ -292,7 +298,7 @@ mod tests {
     fn buffered_is_what_one_gets_when_one_asks_for_it() {
         let directory = directory();
         let report = probe(directory.path(), DevicePreference::Buffered).unwrap();
-        assert_eq!(report.rung, Rung::Buffered);
+        assert_eq!(report.kind, DeviceKind::Buffered);
         assert_eq!(report.to_string(), "buffered (direct: not wanted (device = buffered))");
     }
 
@@ -310,7 +316,7 @@ mod tests {
     fn tmpfs_is_buffered_and_refused_where_direct_is_demanded() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let report = probe(directory.path(), DevicePreference::Auto).unwrap();
-        assert_eq!(report.rung, Rung::Buffered);
+        assert_eq!(report.kind, DeviceKind::Buffered);
         assert!(report.reasons[0].starts_with("direct: the file system (tmpfs)"), "{report}");
         for preference in [DevicePreference::Direct, DevicePreference::Pwrite, DevicePreference::IoUring] {
             let error = probe(directory.path(), preference).unwrap_err();
@@ -325,7 +331,7 @@ mod tests {
     #[test]
     fn without_direct_io_the_rung_is_buffered() {
         let directory = directory();
-        assert_eq!(probe(directory.path(), DevicePreference::Auto).unwrap().rung, Rung::Buffered);
+        assert_eq!(probe(directory.path(), DevicePreference::Auto).unwrap().kind, DeviceKind::Buffered);
         assert!(matches!(probe(directory.path(), DevicePreference::Direct), Err(Error::InvalidConfig { .. })));
     }
 }

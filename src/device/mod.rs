@@ -1,8 +1,8 @@
 //! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
 //!
 //! A device does not know what it writes: it sees a descriptor, an offset and bytes. It lives on the writer thread,
-//! which alone submits and reaps. Three rungs do the work, best first ([`Rung`]); [`probe`] decides at open which one,
-//! and a device that finds its rung not working steps down by itself and says so in its [`RungReport`].
+//! which alone submits and reaps. Three rungs do the work, best first ([`DeviceKind`]); [`probe`] decides at open which one,
+//! and a device that finds its rung not working steps down by itself and says so in its [`DeviceReport`].
 //!
 //! What holds for every rung:
 //! - A block that completes without an error is durable. Blocks complete in any order.
@@ -29,10 +29,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::buffer::AlignedBuffer;
-use crate::format::GRID_BYTES;
+use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 
-pub use ladder::{DevicePreference, Rung, RungReport};
+pub use ladder::{DeviceKind, DevicePreference, DeviceReport};
 pub(crate) use ladder::{create, probe};
 
 /// A block to be written.
@@ -56,14 +55,14 @@ impl BlockWrite {
     /// # Panics
     /// If it is not: the caller is wrong, and the kernel would refuse it or, worse, write it through the page cache.
     pub(crate) fn assert_aligned(&self) {
-        assert!(self.offset.is_multiple_of(GRID_BYTES as u64), "block at offset {} off the grid", self.offset);
+        assert!(self.offset.is_multiple_of(ALIGNMENT_BYTES as u64), "block at offset {} off the grid", self.offset);
         assert!(
-            self.length > 0 && self.length.is_multiple_of(GRID_BYTES),
+            self.length > 0 && self.length.is_multiple_of(ALIGNMENT_BYTES),
             "block of {} bytes off the grid",
             self.length
         );
         assert!(self.length <= self.buffer.len(), "block of {} bytes in {}", self.length, self.buffer.len());
-        assert!(self.buffer.as_ptr().addr().is_multiple_of(GRID_BYTES), "block in unaligned memory");
+        assert!(self.buffer.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES), "block in unaligned memory");
     }
 
     /// The bytes to be written.
@@ -108,7 +107,7 @@ pub trait Device: Send {
     fn in_flight_max(&self) -> usize;
 
     /// The rung at work now, and why not a higher one.
-    fn report(&self) -> &RungReport;
+    fn report(&self) -> &DeviceReport;
 
     /// Gives the device up without waiting, with blocks in flight. What the kernel or a helper thread still uses is
     /// leaked, not freed; blocks whose write has not begun are not written any more.

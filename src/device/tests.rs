@@ -14,18 +14,21 @@ pub(crate) fn directory() -> tempfile::TempDir {
 }
 
 /// A device of the rung, and whether its files are direct.
-fn device(rung: Rung, in_flight_max: usize) -> Box<dyn Device> {
-    let report = RungReport { rung, reasons: Vec::new() };
+fn device(rung: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
+    let report = DeviceReport { kind: rung, reasons: Vec::new() };
     create(&report, in_flight_max, &mut [], || ()).unwrap()
 }
 
 /// The rungs that can be tested in `directory`.
-fn rungs(directory: &Path) -> Vec<Rung> {
-    let best = probe(directory, DevicePreference::Auto).unwrap().rung;
+fn rungs(directory: &Path) -> Vec<DeviceKind> {
+    let best = probe(directory, DevicePreference::Auto).unwrap().kind;
     if !best.is_direct() {
         println!("only the buffered rung is tested: no direct I/O in {}", directory.display());
     }
-    [Rung::IoUring, Rung::Direct, Rung::Buffered].into_iter().skip_while(|&rung| rung != best).collect()
+    [DeviceKind::IoUring, DeviceKind::Pwrite, DeviceKind::Buffered]
+        .into_iter()
+        .skip_while(|&rung| rung != best)
+        .collect()
 }
 
 /// A buffer of `length` bytes that say where they belong.
@@ -47,7 +50,7 @@ pub(super) fn completions(device: &mut dyn Device, count: usize) -> Vec<Completi
     completions
 }
 
-fn segment(directory: &Path, name: &str, rung: Rung) -> Arc<File> {
+fn segment(directory: &Path, name: &str, rung: DeviceKind) -> Arc<File> {
     Arc::new(sys::file::open_segment(&directory.join(name), rung.is_direct()).unwrap())
 }
 
@@ -58,7 +61,7 @@ fn what_is_submitted_can_be_read_back_from_where_it_was_put() {
         for length in [4096, 65536, 1 << 20] {
             let mut device = device(rung, 4);
             assert_eq!(device.in_flight_max(), 4);
-            assert_eq!(device.report().rung, rung);
+            assert_eq!(device.report().kind, rung);
             let name = format!("{rung}-{length}");
             let file = segment(directory.path(), &name, rung);
             // The blocks are submitted in an order that is not the file's.
@@ -125,7 +128,7 @@ fn a_failed_write_comes_back_with_its_buffer_and_the_file_is_never_written_again
     }
 }
 
-/// Rung 3's blocks written before a failed one of the same file must not be called durable: they are never synced.
+/// DeviceKind 3's blocks written before a failed one of the same file must not be called durable: they are never synced.
 #[test]
 fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
     use super::threaded::Operation;
@@ -165,7 +168,7 @@ fn every_rung_refuses_misaligned_writes_by_a_panic() {
 
 #[test]
 fn the_wait_ends_when_the_thread_is_unparked() {
-    let mut device = device(Rung::Buffered, 1);
+    let mut device = device(DeviceKind::Buffered, 1);
     std::thread::current().unpark();
     // An hour: the test would not end otherwise.
     device.wait(Duration::from_secs(3600));

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use super::{BlockWrite, Completion, Device, HelperStart, RungReport};
+use super::{BlockWrite, Completion, Device, DeviceReport, HelperStart};
 
 /// How the helper thread writes.
 pub(super) trait Operation: Send + 'static {
@@ -29,7 +29,7 @@ pub(super) struct Threaded {
     /// `None` once abandoned.
     thread: Option<JoinHandle<()>>,
     in_flight_max: usize,
-    report: RungReport,
+    report: DeviceReport,
 }
 
 /// What the writer and the helper thread share.
@@ -64,7 +64,7 @@ impl Threaded {
     /// The operating system's, if it has no thread to give.
     pub(super) fn new<O: Operation>(
         operation: O,
-        report: RungReport,
+        report: DeviceReport,
         in_flight_max: usize,
         helper_start: HelperStart,
     ) -> io::Result<Threaded> {
@@ -150,7 +150,7 @@ impl Device for Threaded {
         self.in_flight_max
     }
 
-    fn report(&self) -> &RungReport {
+    fn report(&self) -> &DeviceReport {
         &self.report
     }
 
@@ -183,7 +183,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
-    use crate::device::Rung;
+    use crate::device::DeviceKind;
     use crate::device::tests::{completions, filled};
 
     /// Writes nothing; says what it was given, and takes until told to go on.
@@ -207,7 +207,7 @@ mod tests {
     fn stalled() -> (Box<Threaded>, Receiver<u64>, Sender<()>) {
         let (given, was_given) = channel();
         let (let_go_on, go_on) = channel();
-        let report = RungReport { rung: Rung::Buffered, reasons: Vec::new() };
+        let report = DeviceReport { kind: DeviceKind::Buffered, reasons: Vec::new() };
         let device = Threaded::new(Stalled { given, go_on }, report, 2, Arc::new(|| ())).unwrap();
         (Box::new(device), was_given, let_go_on)
     }
@@ -252,7 +252,7 @@ mod tests {
     fn the_helper_thread_begins_with_what_it_was_given_to_begin_with() {
         let (begun, has_begun) = channel();
         let begun = Mutex::new(begun);
-        let report = RungReport { rung: Rung::Buffered, reasons: Vec::new() };
+        let report = DeviceReport { kind: DeviceKind::Buffered, reasons: Vec::new() };
         let start = move || begun.lock().unwrap().send(thread::current().name().map(str::to_owned)).unwrap();
         let device = Threaded::new(crate::device::buffered::Buffered::default(), report, 1, Arc::new(start)).unwrap();
         assert_eq!(has_begun.recv().unwrap().as_deref(), Some("diolog-device"));

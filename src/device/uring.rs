@@ -1,4 +1,4 @@
-//! Rung 1: io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several blocks at a time and needs no
+//! DeviceKind 1: io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several blocks at a time and needs no
 //! thread of ours; a block is durable when its write completes.
 //!
 //! It is made on the writer thread and used there alone: the ring has a single issuer. If the kernel refuses
@@ -25,7 +25,7 @@ use super::direct::{Direct, SECTOR_BYTES, refusal, resume_at};
 use super::failed::{FailedFiles, copy_error};
 use super::file_table::FileTable;
 use super::threaded::Threaded;
-use super::{BlockWrite, Completion, Device, HelperStart, Rung, RungReport};
+use super::{BlockWrite, Completion, Device, DeviceKind, DeviceReport, HelperStart};
 
 /// How often in a row one block's write may end in EINTR or EAGAIN before that is its error.
 const RETRIES_MAX: u8 = 100;
@@ -58,7 +58,7 @@ pub(super) struct Uring {
     lower: Option<Threaded>,
     helper_start: HelperStart,
     in_flight_max: usize,
-    report: RungReport,
+    report: DeviceReport,
 }
 
 /// A block that lies with the kernel.
@@ -77,7 +77,7 @@ impl Uring {
     /// # Errors
     /// The kernel's, if it has no io_uring for us.
     pub(super) fn new(
-        mut report: RungReport,
+        mut report: DeviceReport,
         in_flight_max: usize,
         buffers: &[AlignedBuffer],
         helper_start: HelperStart,
@@ -173,7 +173,7 @@ impl Uring {
     /// Gives the kernel no more blocks. What it has not taken goes to rung 2; what it has taken is still awaited.
     fn step_down(&mut self, error: &io::Error) {
         self.stepped_down = true;
-        self.report.rung = Rung::Direct;
+        self.report.kind = DeviceKind::Pwrite;
         self.report.reasons.push(format!("io_uring: given up while running: {error}"));
         if let Some(ring) = &mut self.ring {
             ring.stop_submitting();
@@ -334,7 +334,7 @@ impl Device for Uring {
         self.in_flight_max
     }
 
-    fn report(&self) -> &RungReport {
+    fn report(&self) -> &DeviceReport {
         &self.report
     }
 

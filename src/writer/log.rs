@@ -111,7 +111,7 @@ pub(crate) struct LogWriter {
 impl LogWriter {
     pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory, boot: [u8; 16]) -> LogWriter {
         let converter = TickConverter::new(shared.clock);
-        let rung = lock(&shared.rung).to_string();
+        let device = lock(&shared.device).to_string();
         LogWriter {
             shared,
             pipeline,
@@ -140,7 +140,7 @@ impl LogWriter {
             phase: Phase::Open,
             deadline: None,
             end_reason: None,
-            notes: vec![(StatusCode::Device, rung)],
+            notes: vec![(StatusCode::Device, device)],
         }
     }
 

@@ -145,7 +145,7 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
         Some(wrap) => wrap(device),
         None => device,
     };
-    lock(&shared.rung).clone_from(device.report());
+    lock(&shared.device).clone_from(device.report());
     let pipeline = Pipeline::new(device, segments, buffers);
     Ok(LogWriter::new(Arc::clone(&shared), pipeline, directory, crate::sys::cpu::boot_id()))
 }
@@ -159,9 +159,9 @@ fn make_device(shared: &Shared, affinity: Affinity) -> Result<(Box<dyn Device>, 
         .map(|index| AlignedBuffer::new(settings.block_bytes, index as u16))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(memory_failed)?;
-    let rung = lock(&shared.rung).clone();
+    let report = lock(&shared.device).clone();
     let leave_core = move || affinity.apply();
-    let device = device::create(&rung, settings.blocks_in_flight, &mut buffers, leave_core)
+    let device = device::create(&report, settings.blocks_in_flight, &mut buffers, leave_core)
         .map_err(|source| Error::io("make a device for", &settings.path, source))?;
     Ok((device, buffers))
 }

@@ -260,10 +260,10 @@ impl Pipeline {
         self.completions = completions;
         if any {
             self.settle_prefix(shared, settle);
-            let mut rung = lock(&shared.rung);
-            if rung.rung != self.device.report().rung {
-                rung.clone_from(self.device.report());
-                self.health.note(StatusCode::Device, rung.to_string());
+            let mut report = lock(&shared.device);
+            if report.kind != self.device.report().kind {
+                report.clone_from(self.device.report());
+                self.health.note(StatusCode::Device, report.to_string());
             }
         }
         any

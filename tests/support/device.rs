@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use diolog::testing::{BlockWrite, Completion, Device, Hooks, RungReport};
+use diolog::testing::{BlockWrite, Completion, Device, DeviceReport, Hooks};
 
 /// The error of a disk that fails, by its number: the same on every Unix.
 pub(crate) const EIO: i32 = 5;
@@ -180,7 +180,7 @@ impl Device for Controlled {
         self.inner.in_flight_max()
     }
 
-    fn report(&self) -> &RungReport {
+    fn report(&self) -> &DeviceReport {
         self.inner.report()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diolog::testing::{BlockWrite, Completion, Device, RungReport};
+use diolog::testing::{BlockWrite, Completion, Device, DeviceReport};
 
 /// Which writes are refused, and how. Shared by the test and its device.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Device for FaultyDevice {
         self.inner.in_flight_max()
     }
 
-    fn report(&self) -> &RungReport {
+    fn report(&self) -> &DeviceReport {
         self.inner.report()
     }
 

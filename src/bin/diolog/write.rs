@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
             units::duration(started.elapsed()),
             speed(&tally, started.elapsed()),
             arguments.directory.display(),
-            logger.stats().rung,
+            logger.stats().device,
         ));
     }
     closed?;

@@ -17,8 +17,8 @@ use crate::sys::file::open_segment;
 /// Bytes that a pipe holds.
 const PIPE_BYTES: usize = 65536;
 
-fn report() -> RungReport {
-    RungReport { rung: Rung::IoUring, reasons: Vec::new() }
+fn report() -> DeviceReport {
+    DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() }
 }
 
 /// A device on io_uring; `None`, with the reason printed, where there is none.
@@ -97,10 +97,10 @@ fn where_io_uring_is_forbidden_the_probe_says_so_and_pwrite_does_the_work() {
             let directory = directory();
             forbid(libc::SYS_io_uring_setup, errno);
             let report = probe(directory.path(), DevicePreference::Auto).unwrap();
-            if report.rung == Rung::Buffered {
+            if report.kind == DeviceKind::Buffered {
                 return println!("not tested, no direct I/O here: {report}");
             }
-            assert_eq!(report.rung, Rung::Direct);
+            assert_eq!(report.kind, DeviceKind::Pwrite);
             assert!(report.reasons[0].starts_with("io_uring: ") && report.reasons[0].contains(reason), "{report}");
             let error = probe(directory.path(), DevicePreference::IoUring).unwrap_err();
             assert!(error.to_string().starts_with("device is io_uring: io_uring: "), "{error}");
@@ -114,12 +114,12 @@ fn where_io_uring_is_forbidden_the_probe_says_so_and_pwrite_does_the_work() {
 fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
     on_a_thread(|| {
         let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
             return println!("not tested, no direct I/O here");
         }
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
         let mut device = create(&report(), 4, &mut [], || ()).unwrap();
-        assert_eq!(device.report().rung, Rung::Direct);
+        assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert!(device.report().reasons[0].contains("not permitted"), "{}", device.report());
         assert_writes(&mut *device, directory.path(), "segment");
     });
@@ -129,15 +129,15 @@ fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
 fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
     on_a_thread(|| {
         let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
             return println!("not tested, no direct I/O here");
         }
         let Some(mut device) = device(4) else { return };
         assert_writes(&mut *device, directory.path(), "before");
-        assert_eq!(device.report().rung, Rung::IoUring);
+        assert_eq!(device.report().kind, DeviceKind::IoUring);
         forbid(libc::SYS_io_uring_enter, libc::EPERM);
         assert_writes(&mut *device, directory.path(), "after");
-        assert_eq!(device.report().rung, Rung::Direct);
+        assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert!(device.report().reasons[0].contains("given up while running"), "{}", device.report());
         assert!(device.ring.is_none());
     });
@@ -147,7 +147,7 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
 fn what_the_kernel_has_taken_is_still_awaited_after_a_step_down() {
     on_a_thread(|| {
         let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
             return println!("not tested, no direct I/O here");
         }
         let Some(mut device) = device(4) else { return };
@@ -158,7 +158,7 @@ fn what_the_kernel_has_taken_is_still_awaited_after_a_step_down() {
         device.submit(write(11, &file, 0, filled(8192, 2)));
         forbid_submission(libc::EPERM);
         assert_writes(&mut *device, directory.path(), "after");
-        assert_eq!(device.report().rung, Rung::Direct);
+        assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert!(device.is_ring_busy());
         // The disk goes on.
         reader.read_exact(&mut vec![0; PIPE_BYTES]).unwrap();
@@ -182,10 +182,10 @@ fn a_refusal_for_want_of_memory_that_does_not_pass_is_a_step_down() {
         forbid_submission(libc::EAGAIN);
         device.submit(write(1, &file, 0, filled(4096, 1)));
         assert_eq!(device.pushed.len(), 1);
-        assert_eq!(device.report().rung, Rung::IoUring);
+        assert_eq!(device.report().kind, DeviceKind::IoUring);
         // It does not pass here, so that the device steps down, and the pipe is no file for rung 2.
         let completion = completions(&mut *device, 1).remove(0);
-        assert_eq!(device.report().rung, Rung::Direct);
+        assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert_eq!(completion.result.unwrap_err().raw_os_error(), Some(libc::ESPIPE));
         drop((device, file));
         assert_eq!(reader.read(&mut [0; 16]).unwrap(), 0);
@@ -263,7 +263,7 @@ fn abandoning_with_nothing_in_flight_leaks_nothing() {
 #[test]
 fn registered_buffers_and_others_are_both_written() {
     let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
         return println!("not tested, no direct I/O here");
     }
     let buffers = [filled(8192, 0), filled(8192, 1)];
@@ -286,7 +286,7 @@ fn registered_buffers_and_others_are_both_written() {
 #[test]
 fn a_buffer_in_the_place_of_a_registered_one_is_not_taken_for_it() {
     let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
         return println!("not tested, no direct I/O here");
     }
     // Large enough to be mapped and unmapped by the allocator, so that the address comes again with fresh pages.
@@ -312,7 +312,7 @@ fn a_buffer_in_the_place_of_a_registered_one_is_not_taken_for_it() {
 #[test]
 fn a_file_is_let_go_of_once_another_is_written_to() {
     let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().rung.is_direct() {
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
         return println!("not tested, no direct I/O here");
     }
     let Some(mut device) = device(2) else { return };

@@ -83,8 +83,8 @@ impl LogWriter {
         if self.pipeline.segments.previous_id() != 0 {
             // Each file says how it is written: the run's first one may not be there any more.
             let mut payload = Vec::new();
-            let rung: String = lock(&self.shared.rung).to_string().chars().take(NOTE_CHARS_MAX).collect();
-            Status::encode(StatusCode::Device, &rung, &mut payload);
+            let device: String = lock(&self.shared.device).to_string().chars().take(NOTE_CHARS_MAX).collect();
+            Status::encode(StatusCode::Device, &device, &mut payload);
             records.push((Kind::Status, payload));
         }
         for row in self.baseline() {

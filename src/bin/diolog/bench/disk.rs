@@ -33,7 +33,7 @@ const RING_BYTES_MIN: usize = 1 << 20;
 
 /// What one run has shown.
 struct Figures {
-    rung: String,
+    device: String,
     ring_bytes: usize,
     elapsed: Duration,
     records: u64,
@@ -100,7 +100,7 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
     }
     logger.close()?;
     Ok(Figures {
-        rung: after.rung.to_string(),
+        device: after.device.to_string(),
         ring_bytes,
         elapsed,
         records: after.durable_records - before.durable_records,
@@ -177,7 +177,7 @@ impl Figures {
             self.writer_busy.map_or_else(String::new, |busy| format!(", writer thread {:.0} % busy", busy * 100.0));
         format!(
             "{}\n{} a second: {} in {} blocks, {}{busy}\n{what}: p50 {}, p99 {}, p99.9 {}, max {}\n",
-            self.rung,
+            self.device,
             units::bytes(self.bytes_per_second() as u64),
             units::counted(self.records, "record"),
             units::count(self.blocks),
@@ -192,7 +192,7 @@ impl Figures {
     fn json(&self, arguments: &Disk) -> String {
         let latency = &self.latency_ns;
         let figures = json!({
-            "rung": self.rung,
+            "device": self.device,
             "block_bytes": arguments.block_bytes,
             "blocks_in_flight": arguments.blocks_in_flight,
             "message_bytes": arguments.message_bytes,

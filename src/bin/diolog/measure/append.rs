@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use diolog::measuring::AppendClock;
-use diolog::{Config, Level, Logger, Producer, Reader, RungReport};
+use diolog::{Config, DeviceReport, Level, Logger, Producer, Reader};
 use hdrhistogram::Histogram;
 
 use super::Failure;
@@ -103,7 +103,7 @@ pub(crate) struct Report {
     effort: Effort,
     cores: Cores,
     clock: &'static str,
-    rung: RungReport,
+    device: DeviceReport,
     rows: Rows,
     /// Records that were appended while the watch ran or rested, and how many of them found no space.
     appended: u64,
@@ -136,7 +136,7 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
     if stats.durable_records + stats.dropped != appended {
         return Err(format!("{appended} appended, {} durable, {} dropped", stats.durable_records, stats.dropped).into());
     }
-    Ok(Report { effort, cores, clock: clock.name(), rung: stats.rung, rows, appended, dropped: stats.dropped })
+    Ok(Report { effort, cores, clock: clock.name(), device: stats.device, rows, appended, dropped: stats.dropped })
 }
 
 fn config(scratch: &Scratch, name: &str, cores: Cores) -> Config {
@@ -275,7 +275,7 @@ impl fmt::Display for Report {
             "what an append costs, in ns a call: bursts of {BURST}, 1 ms apart, {bursts} of them in each of {repetitions} \
              repetitions, medians"
         )?;
-        writeln!(f, "{}; clock: {}; {}", self.cores.describe(), self.clock, self.rung)?;
+        writeln!(f, "{}; clock: {}; {}", self.cores.describe(), self.clock, self.device)?;
         writeln!(f, "{} records appended, {} of them dropped\n", self.appended, self.dropped)?;
         let heading: String = QUANTILES.iter().map(|(name, _, _)| format!("{name:>9}")).collect();
         writeln!(f, "{:<16}{heading}", "")?;

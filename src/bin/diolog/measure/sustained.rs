@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RungReport, measuring};
+use diolog::{Config, DeviceReport, Level, Logger, Outcome, Overflow, Producer, Reader, measuring};
 
 use super::Failure;
 use super::bare_ring::{BareRing, MESSAGE_BYTES, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
@@ -78,7 +78,7 @@ struct Group {
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     effort: Effort,
-    rung: RungReport,
+    device: DeviceReport,
     groups: Vec<Group>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
     check(scratch)?;
     let file = written_file(&scratch.path("bare"), effort.records * SLOT_BYTES as u64)?;
     let mut groups = PRODUCERS.map(|producers| Group { producers, ..Group::default() });
-    let mut rung = None;
+    let mut device = None;
     let mut rounds = 0;
     let begin = Instant::now();
     while rounds == 0 || (rounds < effort.rounds && begin.elapsed() < effort.limit) {
@@ -106,14 +106,14 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
                         let config = by_default.ring_bytes(RING_BYTES).block_bytes(BLOCK_BYTES);
                         let (sample, report) = log(scratch.path("log"), config, producers, effort.records)?;
                         group.log.push(sample);
-                        rung = Some(report);
+                        device = Some(report);
                     }
                     _ => group.default_log.push(log(scratch.path("log"), by_default, producers, effort.records)?.0),
                 }
             }
         }
     }
-    Ok(Report { effort: Effort { rounds, ..effort }, rung: rung.ok_or("no rounds")?, groups: groups.into() })
+    Ok(Report { effort: Effort { rounds, ..effort }, device: device.ok_or("no rounds")?, groups: groups.into() })
 }
 
 fn config(path: PathBuf) -> Config {
@@ -196,7 +196,7 @@ fn bare(file: &std::fs::File, producers: u64, records: u64) -> Result<Sample, Fa
 }
 
 /// `records` records through a log at `path`, opened with `config` and a segment they fit, which is removed afterwards.
-fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(Sample, RungReport), Failure> {
+fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(Sample, DeviceReport), Failure> {
     let prepared_bytes = (2 * records * RECORD_BYTES).next_multiple_of(1 << 20) + (16 << 20);
     let config = config.segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
     let logger = measuring::open_prepared(config)?;
@@ -235,7 +235,7 @@ fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(S
     }
     logger.close()?;
     std::fs::remove_dir_all(path)?;
-    Ok((Sample { elapsed, cpu, bytes: stats.durable_bytes }, stats.rung))
+    Ok((Sample { elapsed, cpu, bytes: stats.durable_bytes }, stats.device))
 }
 
 impl Group {
@@ -288,7 +288,7 @@ impl fmt::Display for Report {
             f,
             "{records} records of {MESSAGE_BYTES} bytes until durable, medians of {rounds} rounds; {}\n\
              log: rings of {} MiB, blocks of {} MiB, as large as the bare ring's writes\n",
-            self.rung,
+            self.device,
             RING_BYTES >> 20,
             BLOCK_BYTES >> 20
         )?;

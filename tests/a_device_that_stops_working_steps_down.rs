@@ -4,7 +4,7 @@
 
 mod support;
 
-use diolog::{Level, Logger, Outcome, Rung, Verdict, info, verify};
+use diolog::{DeviceKind, Level, Logger, Outcome, Verdict, info, verify};
 use support::os::{Fate, Who, filter_system_calls};
 use support::segments::{block, grow, small};
 
@@ -15,16 +15,16 @@ fn io_uring_that_is_forbidden_while_the_log_is_open() {
     }
     let path = support::child_directory().join("log");
     let logger = Logger::open(small(&path)).expect("a log");
-    let before = logger.stats().rung;
-    if before.rung != Rung::IoUring {
+    let before = logger.stats().device;
+    if before.kind != DeviceKind::IoUring {
         return support::not_shown("a step down from io_uring", before);
     }
     grow(&logger, 2);
     filter_system_calls(Who::AllThreads, &[libc::SYS_io_uring_enter], Fate::Fails(libc::EPERM), Fate::Allowed);
     let producer = logger.producer().expect("a producer");
     block(&logger, &producer);
-    let after = logger.stats().rung;
-    assert_eq!(after.rung, Rung::Direct, "{after}");
+    let after = logger.stats().device;
+    assert_eq!(after.kind, DeviceKind::Pwrite, "{after}");
     assert!(after.to_string().contains("io_uring: "), "the reason: {after}");
     grow(&logger, 4);
     assert_eq!(producer.log(Level::Info, "the last one"), Outcome::Written);
