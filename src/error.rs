@@ -111,6 +111,11 @@ impl Error {
     }
 }
 
+/// Whether the file that was to be used does not exist.
+pub(crate) fn is_not_found(error: &Error) -> bool {
+    error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
+}
+
 /// Whether the operating system refused for want of room: on the disk, in a quota, or below the process's file size limit.
 pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};

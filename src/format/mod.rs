@@ -13,9 +13,11 @@ mod control;
 mod record;
 mod segment;
 mod shard;
+mod file_name;
 
 pub(crate) use block::{BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, IN_FLIGHT_UNKNOWN};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
+pub(crate) use file_name::{LOCK_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use record::{Kind, RecordFlags, RecordHeader, record_bytes};
 pub(crate) use segment::{LogId, RunId, SegmentHeader};
 pub(crate) use shard::ShardHeader;

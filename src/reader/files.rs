@@ -1,19 +1,18 @@
 //! The files of a log: which there are, and what the first block of each says.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, RunId, SegmentHeader,
+    segment_number,
 };
 
 use super::block::{Loaded, Note};
 use super::record::Producer;
-use super::run::is_not_found;
 use super::scan::{Cursor, Found, Scanned};
 use super::segment_file::SegmentFile;
 
@@ -268,17 +267,6 @@ fn newer_version(digit: u8) -> String {
     format!("was written by a newer diolog (format version {})", char::from(digit).escape_default())
 }
 
-/// The number in a segment's file name: eight digits or more, and `.dlog`.
-fn segment_number(name: &OsStr) -> Option<u64> {
-    let digits = name.to_str()?.strip_suffix(".dlog")?;
-    (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
-}
-
-/// The name of segment `number`'s file.
-pub(super) fn segment_name(number: u64) -> String {
-    format!("{number:08}.dlog")
-}
-
 /// Reads a segment's block 0, whose header is valid.
 fn inspect_block_0(number: u64, path: &Path, file: &SegmentFile, block: BlockHeader) -> Result<Inspected> {
     let mut loaded = Loaded::default();
@@ -334,19 +322,4 @@ fn salvage(number: u64, path: &Path, file: &SegmentFile, first: Option<&[u8]>) -
             }
         },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbered_files_are_told_from_others() {
-        assert_eq!(segment_number(OsStr::new("00000001.dlog")), Some(1));
-        assert_eq!(segment_number(OsStr::new("123456789.dlog")), Some(123_456_789));
-        for other in ["1.dlog", "0000001.dlog", "00000001.dlog.tmp", "+0000001.dlog", "spare.tmp", "lock", ".dlog"] {
-            assert_eq!(segment_number(OsStr::new(other)), None, "{other}");
-        }
-        assert_eq!(segment_number(OsStr::new("99999999999999999999999.dlog")), None, "no number of 64 bits");
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, StatusCode};
 
 use super::block::{Loaded, Note};
@@ -10,7 +10,7 @@ use super::files::{Inspected, LogFiles, Segment, not_a_log};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
-use super::run::{is_not_found, runs_of};
+use super::run::runs_of;
 use super::scan::{Cursor, Scanned};
 
 /// Blocks of a segment that are read whole, in search of the device's note.

@@ -11,7 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, is_not_found};
 use crate::format::{BlockHeader, GRID_BYTES};
 
 use super::files::{LogFiles, Segment};
@@ -293,11 +293,6 @@ impl Open {
     fn place(&self, found: &Found) -> Place {
         Place { segment: self.segment, file: Arc::clone(&self.file), offset: found.offset, header: found.header }
     }
-}
-
-/// Whether the file is not there (any more).
-pub(super) fn is_not_found(error: &Error) -> bool {
-    error.io_error().is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Sorts segments into runs, and the runs into their order.

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::{IN_FLIGHT_UNKNOWN, LogId};
+use crate::format::{IN_FLIGHT_UNKNOWN, LogId, segment_file_name};
 
 use super::Reader;
 use super::block::{Loaded, Note};
-use super::files::{LogFiles, Segment, segment_name};
+use super::files::{LogFiles, Segment};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::run::{Item, Place, Run, RunScan, Tail};
@@ -442,7 +442,7 @@ fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     let named = next.header.as_ref().map(|header| header.previous_segment_id);
     let between = previous.number.wrapping_add(1);
     let is_another = named.is_some_and(|named| named != previous.segment_id) && between < next.number;
-    is_another.then(|| next.path.with_file_name(segment_name(between)).into())
+    is_another.then(|| next.path.with_file_name(segment_file_name(between)).into())
 }
 
 /// What came of waiting for a block that is not there.

@@ -16,10 +16,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::format::LogId;
+use crate::format::{LogId, segment_file_name, segment_number};
 use crate::sys;
 
-use super::inspect::{Content, holds_no_block, inspect, segment_name, segment_number};
+use super::inspect::{Content, holds_no_block, inspect};
 use super::retention::{Held, Limits, surplus};
 
 /// The files of one log.
@@ -175,10 +175,7 @@ impl Archive {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            // Of the many ways to write a number with zeros before it, one is a segment's name.
-            let Some(number) = segment_number(name).filter(|number| segment_name(*number) == name) else { continue };
+            let Some(number) = segment_number(&entry.file_name()) else { continue };
             // Of a symbolic link, this is the link's.
             if let Ok(metadata) = entry.metadata()
                 && metadata.is_file()
@@ -245,7 +242,7 @@ impl Archive {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(segment_name(number))
+        self.directory.join(segment_file_name(number))
     }
 }
 
@@ -284,14 +281,12 @@ mod tests {
         assert!(block.append_control(0, RecordMeta::control(Kind::Segment, 1), &payload));
         let (mut buffer, length) = block.seal(0);
         crate::block::place(&mut buffer, Place { segment_id: number, file_offset: 0, in_flight: 0 });
-        fs::write(directory.join(segment_name(number)), &buffer[..length]).unwrap();
+        fs::write(directory.join(segment_file_name(number)), &buffer[..length]).unwrap();
     }
 
     fn numbers(directory: &Path) -> Vec<u64> {
-        let mut numbers: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .filter_map(|entry| segment_number(entry.unwrap().file_name().to_str().unwrap()))
-            .collect();
+        let mut numbers: Vec<_> =
+            fs::read_dir(directory).unwrap().filter_map(|entry| segment_number(&entry.unwrap().file_name())).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -339,7 +334,7 @@ mod tests {
         assert!(archive.retire(6, 0, |_| false));
         assert_eq!(archive.ours, (1..=6).collect(), "all seen, none to go");
         archive.limits = ONE;
-        let path = |number| directory.path().join(segment_name(number));
+        let path = |number| directory.path().join(segment_file_name(number));
         write_segment(directory.path(), LogId([9; 16]), 2);
         fs::write(path(3), "a log in plain text").unwrap();
         fs::remove_file(path(4)).unwrap();
@@ -393,7 +388,7 @@ mod tests {
     fn sweeping_stops_when_it_is_told_to_and_goes_on_from_there() {
         let directory = six();
         for number in [2, 4] {
-            fs::write(directory.path().join(segment_name(number)), vec![0; 3 << 20]).unwrap();
+            fs::write(directory.path().join(segment_file_name(number)), vec![0; 3 << 20]).unwrap();
         }
         let mut archive = archive(directory.path(), Limits::default());
         let looked = std::cell::Cell::new(0);

@@ -1,20 +1,17 @@
 //! A log's directory, opened for writing: made if missing, locked, its last segment found.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
-use crate::format::LogId;
+use crate::format::{LOCK_FILE, LogId, SPARE_FILE, segment_file_name, segment_number};
 use crate::sync::lock;
 use crate::sys::lock::{DirectoryLock, lock_directory};
 
-use super::inspect::{Content, inspect, segment_name, segment_number};
-use super::prepare::SPARE_FILE;
-
-/// The file in a log's directory that its writer holds locked.
-const LOCK_FILE: &str = "lock";
+use super::inspect::{Content, inspect};
 
 /// The highest number of a segment behind which a run may begin: no run gets through the numbers that are left.
 const LAST_INDEX_MAX: u64 = u64::MAX / 2;
@@ -103,9 +100,8 @@ impl Directory {
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            segments.extend(segment_number(name));
-            if is_temporary(name) {
+            segments.extend(segment_number(&name));
+            if is_temporary(&name) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -113,7 +109,7 @@ impl Directory {
         self.last_index = segments.last().copied().unwrap_or(0);
         if self.last_index > LAST_INDEX_MAX {
             return Err(Error::NotALog {
-                path: self.path.join(segment_name(self.last_index)),
+                path: self.path.join(segment_file_name(self.last_index)),
                 what: "has a number so high that it leaves none for the next segments: move it away".into(),
             });
         }
@@ -123,7 +119,7 @@ impl Directory {
 
     /// The newest segment of the log, and its identity: that of most segments, should another log's be among them.
     fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
-        let log_of = |number: &u64| match inspect(&self.path.join(segment_name(*number)), *number) {
+        let log_of = |number: &u64| match inspect(&self.path.join(segment_file_name(*number)), *number) {
             Ok(Content::Segment(log)) => Some((*number, log)),
             _ => None,
         };
@@ -154,7 +150,8 @@ impl Drop for Directory {
 
 /// Whether a file of this name is only there while the lock's holder is at work: a segment in preparation, or the trial
 /// file of the device's probe, `.probe-<process>-<time>.tmp`.
-fn is_temporary(file_name: &str) -> bool {
+fn is_temporary(file_name: &OsStr) -> bool {
+    let Some(file_name) = file_name.to_str() else { return false };
     let numbers = file_name.strip_prefix(".probe-").and_then(|rest| rest.strip_suffix(".tmp"));
     let is_trial = numbers.and_then(|numbers| numbers.split_once('-')).is_some_and(|(process, time)| {
         [process, time].iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
@@ -192,12 +189,12 @@ fn make_directory(path: &Path) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_temporary;
+    use super::*;
 
     #[test]
     fn only_what_the_lock_holder_makes_is_temporary() {
         for temporary in ["spare.tmp", ".probe-1-2.tmp", ".probe-4711-1700000000000000000.tmp"] {
-            assert!(is_temporary(temporary), "{temporary}");
+            assert!(is_temporary(OsStr::new(temporary)), "{temporary}");
         }
         for other in [
             "lock",
@@ -209,7 +206,7 @@ mod tests {
             ".probe-a-1.tmp",
             "probe-1-2.tmp",
         ] {
-            assert!(!is_temporary(other), "{other}");
+            assert!(!is_temporary(OsStr::new(other)), "{other}");
         }
     }
 }

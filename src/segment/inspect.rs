@@ -27,18 +27,6 @@ pub(super) enum Content {
     Other(&'static str),
 }
 
-/// The number in `00000001.dlog`, and nothing else.
-pub(super) fn segment_number(file_name: &str) -> Option<u64> {
-    let digits = file_name.strip_suffix(".dlog")?;
-    let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { digits.parse().ok() } else { None }
-}
-
-/// The name of segment `number`.
-pub(super) fn segment_name(number: u64) -> String {
-    format!("{number:08}.dlog")
-}
-
 /// Looks at the file of segment `number`.
 ///
 /// # Errors
@@ -128,21 +116,12 @@ fn fill(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_whole_segment_names_count() {
-        assert_eq!(segment_number("00000012.dlog"), Some(12));
-        assert_eq!(segment_number("123456789.dlog"), Some(123_456_789));
-        for other in ["12.dlog", "00000012.dlo", "0000001x.dlog", ".00000012.dlog", "spare.tmp", "+0000012.dlog"] {
-            assert_eq!(segment_number(other), None, "{other}");
-        }
-        assert_eq!(segment_number(&segment_name(7)), Some(7));
-    }
+    use crate::format::segment_file_name;
 
     #[test]
     fn a_file_holds_no_block_if_it_is_made_of_zeros() {
         let directory = crate::device::tests::directory();
-        let path = directory.path().join(segment_name(1));
+        let path = directory.path().join(segment_file_name(1));
         let zeros = vec![0; CHUNK_BYTES + 3 * GRID_BYTES];
         let holds_no_block = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
@@ -162,7 +141,7 @@ mod tests {
     #[test]
     fn looking_stops_when_it_is_told_to() {
         let directory = crate::device::tests::directory();
-        let path = directory.path().join(segment_name(1));
+        let path = directory.path().join(segment_file_name(1));
         std::fs::write(&path, [0; GRID_BYTES]).unwrap();
         assert_eq!(holds_no_block(&path, || true).unwrap(), None);
     }
@@ -170,7 +149,7 @@ mod tests {
     #[test]
     fn what_is_no_segment_is_not_taken_for_one() {
         let directory = crate::device::tests::directory();
-        let path = directory.path().join(segment_name(1));
+        let path = directory.path().join(segment_file_name(1));
         for (bytes, expected) in [
             (vec![], Content::Unwritten),
             (vec![0; 100], Content::Unwritten),

@@ -21,17 +21,13 @@ use std::time::Duration;
 
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, Result, is_want_of_room};
-use crate::format::GRID_BYTES;
+use crate::format::{GRID_BYTES, SPARE_FILE, segment_file_name};
 use crate::sync::lock;
 use crate::sys;
 use crate::sys::lock::DirectoryLock;
 
 use super::archive::Archive;
 use super::directory::{Directory, SharedLock};
-use super::inspect::segment_name;
-
-/// The file in preparation. Whatever bears this name belongs to the log's lock holder.
-pub(super) const SPARE_FILE: &str = "spare.tmp";
 
 /// How much is filled between two looks at whether the writer is in a hurry: a tenth of a millisecond of a fast disk,
 /// some of a slow one. A larger buffer fills no faster, and is seen in the memory of the process.
@@ -328,7 +324,7 @@ impl Workshop {
     /// Makes a file that is reserved and zero-written as far as space and time allow, under its final name, durably.
     fn make(&self, index: u64, bytes: u64, bytes_min: u64) -> Result<Prepared> {
         let spare = self.directory.join(SPARE_FILE);
-        let path = self.directory.join(segment_name(index));
+        let path = self.directory.join(segment_file_name(index));
         let made = self.fill(&spare, bytes, bytes_min).and_then(|(file, bytes, shortfall)| {
             // A rename would replace a file of that name: only one that is not there may be made.
             if path.exists() {

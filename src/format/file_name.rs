@@ -1,0 +1,50 @@
+//! The names of the files in a log's directory, for everybody who makes, finds or removes them.
+
+use std::ffi::OsStr;
+
+/// The file that the one writer of a log keeps locked.
+pub(crate) const LOCK_FILE: &str = "lock";
+
+/// The name of a segment that is being prepared, until it is complete and gets its number.
+pub(crate) const SPARE_FILE: &str = "spare.tmp";
+
+/// The name of segment `number`: eight digits or more, then `.dlog`.
+pub(crate) fn segment_file_name(number: u64) -> String {
+    format!("{number:08}.dlog")
+}
+
+/// The number in a segment's file name. Of the many ways to write a number with leading zeros only one is a segment's
+/// name, so that no two names give the same number.
+pub(crate) fn segment_number(file_name: &OsStr) -> Option<u64> {
+    let name = file_name.to_str()?;
+    let number = name.strip_suffix(".dlog")?.parse().ok()?;
+    (segment_file_name(number) == name).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_one_name_of_a_number_counts() {
+        for (name, number) in [("00000001.dlog", 1), ("00000012.dlog", 12), ("123456789.dlog", 123_456_789)] {
+            assert_eq!(segment_number(OsStr::new(name)), Some(number));
+            assert_eq!(segment_file_name(number), name);
+        }
+        let others = [
+            "1.dlog",
+            "0000001.dlog",
+            "000000001.dlog",
+            "00000001.dlog.tmp",
+            "+0000001.dlog",
+            "-0000001.dlog",
+            "99999999999999999999999.dlog",
+            "spare.tmp",
+            "lock",
+            ".dlog",
+        ];
+        for other in others {
+            assert_eq!(segment_number(OsStr::new(other)), None, "{other}");
+        }
+    }
+}
