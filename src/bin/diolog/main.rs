@@ -1,34 +1,19 @@
 //! `diolog`: logs written, read and examined from the command line.
 
 mod args;
-mod bench;
-mod cat;
-mod damage;
-mod escape;
+mod cmd;
 mod exit;
-mod info;
 mod input;
-mod line;
-mod lines;
 #[allow(dead_code, reason = "the package's benches use the rest")]
 mod measure;
-mod output;
-mod print;
-mod progress;
-mod signals;
-mod table;
-mod tail;
-mod units;
-mod verify;
-mod watch;
-mod when;
-mod write;
+mod text;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use args::{Arguments, Command};
+use cmd::{bench, cat, info, tail, verify, write};
 use exit::Status;
 
 fn main() -> ExitCode {
@@ -50,7 +35,7 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
-            output::say(&failure.message);
+            text::output::say(&failure.message);
         }
         failure.status
     })

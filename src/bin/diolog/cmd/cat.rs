@@ -3,12 +3,12 @@
 use diolog::ReadOptions;
 
 use crate::args::{Cat, RecordFormat};
-use crate::damage::{self, Trouble};
 use crate::exit::{Failure, Status};
-use crate::line::Form;
-use crate::output::{Output, stdout_has_colours, stdout_is_terminal};
-use crate::print::Printer;
-use crate::progress::{Progress, log_bytes};
+use crate::text::damage::{self, Trouble};
+use crate::text::line::Form;
+use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
+use crate::text::print::Printer;
+use crate::text::progress::{Progress, log_bytes};
 
 /// Records between two looks at the clock for the progress.
 const PROGRESS_RECORDS: u64 = 1 << 14;

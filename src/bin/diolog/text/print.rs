@@ -2,7 +2,7 @@
 
 use diolog::{RecordRef, RunId};
 
-use crate::line::{Form, Line};
+use crate::text::line::{Form, Line};
 
 /// Prints records, and remembers the run's name, which changes seldom.
 pub(crate) struct Printer {

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use diolog::{Report, Severity};
+use diolog::{Finding, Report, Severity};
+use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
-use crate::output::say;
-use crate::units::counted;
+use crate::text::output::say;
+use crate::text::units::counted;
 
 /// Findings that are told one by one; `diolog verify` has all of them.
 const TOLD_MAX: usize = 5;
@@ -30,6 +31,20 @@ pub(crate) fn tell(report: &Report) -> Status {
         say(format_args!("{} {has} no end: the log is in use, or {which} ended by a crash", counted(open, "run")));
     }
     report.verdict().into()
+}
+
+/// A finding as a JSON object, for `verify` and `info`.
+pub(crate) fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "severity": match finding.severity {
+            Severity::Note => "note",
+            Severity::Unconfirmed => "unconfirmed",
+            _ => "lost",
+        },
+        "path": finding.path.to_string_lossy(),
+        "offset": finding.offset,
+        "what": finding.what,
+    })
 }
 
 /// Tells of a log that is followed what is lost, once: what may still come is not missing yet.

@@ -3,16 +3,17 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use diolog::{BlockCounts, Finding, ProducerReport, ReadOptions, Report, RunReport, Severity, Verification};
+use diolog::{BlockCounts, ProducerReport, ReadOptions, Report, RunReport, Verification};
 use serde_json::{Value, json};
 
 use crate::args::{ReportFormat, Verify};
-use crate::escape;
 use crate::exit::{Failure, Status};
-use crate::output::Output;
-use crate::progress::{Progress, log_bytes};
-use crate::table::{Side, Table};
-use crate::units::{self, count, counted};
+use crate::text::damage::finding_json;
+use crate::text::escape;
+use crate::text::output::Output;
+use crate::text::progress::{Progress, log_bytes};
+use crate::text::table::{Side, Table};
+use crate::text::units::{self, count, counted};
 
 /// Examines the log, and says what it found. The exit status is the verdict.
 pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
@@ -169,19 +170,6 @@ fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
         "findings_omitted": report.findings_omitted,
     });
     let _ = writeln!(out, "{object}");
-}
-
-pub(crate) fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "severity": match finding.severity {
-            Severity::Note => "note",
-            Severity::Unconfirmed => "unconfirmed",
-            _ => "lost",
-        },
-        "path": finding.path.to_string_lossy(),
-        "offset": finding.offset,
-        "what": finding.what,
-    })
 }
 
 fn blocks_json(blocks: &BlockCounts) -> Value {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use diolog::{ReadOptions, Verdict};
 
 use crate::args::Tail;
-use crate::damage::{self, Losses, Trouble};
 use crate::exit::{Failure, Status};
-use crate::line::Form;
-use crate::output::{Output, stdout_has_colours, stdout_is_terminal};
-use crate::print::Printer;
-use crate::signals;
+use crate::input::signals;
+use crate::text::damage::{self, Losses, Trouble};
+use crate::text::line::Form;
+use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
+use crate::text::print::Printer;
 
 /// How often a log that is followed is looked at. Records come in blocks, a tenth of a second apart by default.
 const POLL: Duration = Duration::from_millis(50);

@@ -8,12 +8,13 @@ use diolog::{LogInfo, SegmentInfo};
 use serde_json::{Value, json};
 
 use crate::args::{Info, ReportFormat};
-use crate::escape;
 use crate::exit::{Failure, Status};
-use crate::output::{Output, stdout_is_terminal};
-use crate::table::{Side, Table};
-use crate::units::{self, count, counted};
-use crate::when::When;
+use crate::text::damage::finding_json;
+use crate::text::escape;
+use crate::text::output::{Output, stdout_is_terminal};
+use crate::text::table::{Side, Table};
+use crate::text::units::{self, count, counted};
+use crate::text::when::When;
 
 /// Prints what there is.
 pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
@@ -124,7 +125,7 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
         "runs": runs,
         "segments": info.segments.iter().map(segment_json).collect::<Vec<_>>(),
         "prepared_files": info.prepared_files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-        "findings": info.findings.iter().map(crate::verify::finding_json).collect::<Vec<_>>(),
+        "findings": info.findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
     let _ = writeln!(out, "{object}");
 }

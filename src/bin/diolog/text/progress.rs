@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::units;
+use crate::text::units;
 
 /// Work that ends sooner is not worth a line that comes and goes.
 const SILENT: Duration = Duration::from_secs(1);

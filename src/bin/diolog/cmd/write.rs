@@ -1,5 +1,7 @@
 //! `diolog write`: standard input into a log, a record for each line, without losing any.
 
+mod watch;
+
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -7,11 +9,11 @@ use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 
 use crate::args::Write;
 use crate::exit::{Failure, Status};
-use crate::input::{Event, Input};
-use crate::lines::{InputLine, Lines};
-use crate::output::say;
-use crate::units;
-use crate::watch::Watch;
+use crate::input::lines::{InputLine, Lines};
+use crate::input::stdin::{Event, Input};
+use crate::text::output::say;
+use crate::text::units;
+use watch::Watch;
 
 /// The longest line where nothing is said: longer than a stack trace, shorter than a dump.
 const LINE_BYTES: usize = 1 << 20;

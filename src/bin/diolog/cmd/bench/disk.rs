@@ -19,8 +19,8 @@ use crate::args::{Disk, ReportFormat};
 use crate::exit::{Failure, Status};
 use crate::measure;
 use crate::measure::usage::{cpu_time, thread_cpu_time};
-use crate::output::Output;
-use crate::units;
+use crate::text::output::Output;
+use crate::text::units;
 
 /// The grid that blocks stand on.
 const GRID_BYTES: u64 = 4096;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::args::{Bench, Measure};
 use crate::exit::{Failure, Status};
+use crate::input::signals;
 use crate::measure::{self, Scratch, append, sustained};
-use crate::output::{Output, say};
-use crate::signals;
+use crate::text::output::{Output, say};
 
 /// Each percentile is the median of so many.
 const REPETITIONS: u32 = 3;

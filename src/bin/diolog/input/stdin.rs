@@ -56,7 +56,7 @@ impl Input {
                 let _ = send.send(Event::Stop);
             }
         };
-        crate::signals::on_stop(tell, give_up)?;
+        crate::input::signals::on_stop(tell, give_up)?;
         thread::Builder::new().name("diolog-input".into()).spawn(move || read(&send, &recycled))?;
         Ok(Input { events, spent, stop, stopped: false })
     }

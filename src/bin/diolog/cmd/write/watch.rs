@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diolog::{Logger, State};
 
-use crate::output::say;
+use crate::text::output::say;
 
 /// How often the log is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);

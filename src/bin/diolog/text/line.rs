@@ -5,8 +5,8 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use diolog::Level;
 
-use crate::escape;
-use crate::when::When;
+use crate::text::escape;
+use crate::text::when::When;
 
 /// What a record says, whoever has read it.
 pub(crate) struct Line<'a> {
