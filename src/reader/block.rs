@@ -1,21 +1,19 @@
 //! One block in memory: read, checked, and taken apart into shards of records and the writer's own notes.
 
-use std::sync::Arc;
-
 use crate::error::Result;
 use crate::format::{
     BLOCK_HEADER_BYTES, BlockHeader, Kind, ProducerRow, RecordFlags, RecordHeader, SegmentHeader, ShardHeader, Status,
     WRITER_PRODUCER, WallAnchor,
 };
 
-use super::record::Producer;
 use super::run::Place;
 use super::segment_file::{Chunk, SegmentFile};
 
 /// Records of one producer that stand together in a block. Its bytes are not taken apart yet.
 #[derive(Clone, Debug)]
 pub(super) struct Shard {
-    pub(super) producer: Arc<Producer>,
+    /// The id of the producer in its run.
+    pub(super) producer: u32,
     pub(super) first_sequence: u64,
     pub(super) records: u32,
     /// Where its records begin in [`Loaded::payload`].
@@ -110,26 +108,22 @@ impl Loaded {
             && header.payload_is_intact(self.payload())
     }
 
-    /// Takes an intact block apart. `known` gives the producer of a row, or of an id that has none.
-    pub(super) fn take_apart(&mut self, header: &BlockHeader, mut known: impl FnMut(Who<'_>) -> Arc<Producer>) {
+    /// Takes an intact block apart.
+    pub(super) fn take_apart(&mut self, header: &BlockHeader) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut rest = &bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled];
         let payload_bytes = rest.len();
-        let mut last: Option<Arc<Producer>> = None;
         while let Some((shard, records, behind)) = ShardHeader::split(rest) {
             let end = payload_bytes - behind.len();
             let count = shard.records.get();
             self.shards_found += 1;
             self.records_found += u64::from(count);
             rest = behind;
-            let id = shard.producer.get();
-            if id == WRITER_PRODUCER {
-                self.take_notes(records, count, &mut known);
-                last = None;
+            let producer = shard.producer.get();
+            if producer == WRITER_PRODUCER {
+                self.take_notes(records, count);
                 continue;
             }
-            let producer = last.filter(|last| last.id == id).unwrap_or_else(|| known(Who::Id(id)));
-            last = Some(Arc::clone(&producer));
             let first_sequence = shard.first_sequence.get();
             self.shards.push(Shard { producer, first_sequence, records: count, start: end - records.len(), end });
         }
@@ -139,7 +133,7 @@ impl Loaded {
         self.bytes = bytes;
     }
 
-    fn take_notes(&mut self, mut bytes: &[u8], count: u32, known: &mut impl FnMut(Who<'_>) -> Arc<Producer>) {
+    fn take_notes(&mut self, mut bytes: &[u8], count: u32) {
         for taken in 0..count {
             let Ok((header, payload, rest)) = RecordHeader::split(bytes) else {
                 self.unreadable += u64::from(count - taken);
@@ -163,12 +157,7 @@ impl Loaded {
                 None => None,
             };
             match note {
-                Some(note) => {
-                    if let Note::Row(row) | Note::End(row) = &note {
-                        known(Who::Row(row));
-                    }
-                    self.notes.push(note);
-                }
+                Some(note) => self.notes.push(note),
                 None => self.unreadable += 1,
             }
         }
@@ -182,14 +171,6 @@ impl Loaded {
         (self.unreadable, self.skipped) = (0, 0);
         self.notes_ns = None;
     }
-}
-
-/// Whose producer is asked for.
-pub(super) enum Who<'a> {
-    /// The one that a row describes.
-    Row(&'a ProducerRow),
-    /// The one with this number, described before if the writer kept its word.
-    Id(u32),
 }
 
 /// A message in a shard.

@@ -12,7 +12,6 @@ use crate::format::{
 };
 
 use super::block::{Loaded, Note};
-use super::record::Producer;
 use super::scan::{Cursor, Found, Scanned};
 use super::segment_file::SegmentFile;
 
@@ -181,10 +180,10 @@ impl LogFiles {
             file => file?,
         };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-        let (mut block, nobody, mut records) = (Loaded::default(), Arc::new(Producer::default()), 0);
+        let (mut block, mut records) = (Loaded::default(), 0);
         while let Scanned::Block(Found { offset, header, .. }) = cursor.next(&file, segment.horizon(in_use))? {
             if block.read(&file, offset, &header)? {
-                block.take_apart(&header, |_| Arc::clone(&nobody));
+                block.take_apart(&header);
                 records += block.shards.iter().map(|shard| u64::from(shard.records)).sum::<u64>();
             }
         }
@@ -272,7 +271,7 @@ fn inspect_block_0(number: u64, path: &Path, file: &SegmentFile, block: BlockHea
     let mut loaded = Loaded::default();
     let intact = loaded.read(file, 0, &block)?;
     if intact {
-        loaded.take_apart(&block, |_| Arc::new(Producer::default()));
+        loaded.take_apart(&block);
     }
     let header = loaded.notes.into_iter().find_map(|note| match note {
         Note::Segment(header) => Some(Arc::from(header)),

@@ -7,7 +7,6 @@ use crate::format::{BlockFlags, StatusCode};
 
 use super::block::{Loaded, Note};
 use super::files::{Inspected, LogFiles, Segment, not_a_log};
-use super::ledger::Ledger;
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
 use super::run::runs_of;
@@ -138,7 +137,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
     if let Some(block_0) = &segment.block_0
         && loaded.read(&file, 0, block_0)?
     {
-        loaded.take_apart(block_0, |who| Ledger::default().producer(who));
+        loaded.take_apart(block_0);
         take_notes(&mut info, &mut anchors, &loaded);
     }
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
@@ -155,7 +154,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         info.clean_end = header.block_flags().has(BlockFlags::CLEAN_END);
         let wanted = info.blocks <= BLOCKS_READ || header.block_flags().has(BlockFlags::WALL_ANCHOR);
         if wanted && loaded.read(&file, found.offset, header)? {
-            loaded.take_apart(header, |who| Ledger::default().producer(who));
+            loaded.take_apart(header);
             take_notes(&mut info, &mut anchors, &loaded);
         }
     }

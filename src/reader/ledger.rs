@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::format::{BlockFlags, LogId, StatusCode};
 
-use super::block::{Loaded, Note, Who};
+use super::block::{Loaded, Note};
 use super::files::Segment;
 use super::record::Producer;
 use super::report::{BlockCounts, Report, RunReport, Severity};
@@ -174,24 +174,26 @@ impl Ledger {
         self.account.testimony.durable_below()
     }
 
-    /// The producer of a row, or with an id.
-    pub(super) fn producer(&mut self, who: Who<'_>) -> Arc<Producer> {
-        match who {
-            Who::Id(id) => match self.account.by_id.get(&id) {
-                Some(&at) => Arc::clone(&self.account.producers[at]),
-                None => Arc::new(Producer { id, ..Producer::default() }),
-            },
-            Who::Row(row) => {
-                let fresh = || Arc::new(Producer { id: row.id, tid: row.tid, name: row.name.as_str().into() });
-                let Some(at) = self.place_of(row.id) else { return fresh() };
-                let known = &self.account.producers[at];
-                if known.tid != row.tid || *known.name != *row.name {
-                    self.account.producers[at] = fresh();
-                    if let Some(report) = self.report.runs.last_mut().and_then(|run| run.producers.get_mut(at)) {
-                        (report.tid, report.name) = (row.tid, row.name.clone());
-                    }
+    /// The producer with this id, as the last row of its run describes it.
+    pub(super) fn producer(&self, id: u32) -> Arc<Producer> {
+        match self.account.by_id.get(&id) {
+            Some(&at) => Arc::clone(&self.account.producers[at]),
+            None => Arc::new(Producer { id, ..Producer::default() }),
+        }
+    }
+
+    /// Learns the names of the producers that a block's rows describe.
+    fn take_names(&mut self, loaded: &Loaded) {
+        for note in &loaded.notes {
+            let (Note::Row(row) | Note::End(row)) = note else { continue };
+            let Some(at) = self.place_of(row.id) else { continue };
+            let known = &self.account.producers[at];
+            if known.tid != row.tid || *known.name != *row.name {
+                self.account.producers[at] =
+                    Arc::new(Producer { id: row.id, tid: row.tid, name: row.name.as_str().into() });
+                if let Some(report) = self.report.runs.last_mut().and_then(|run| run.producers.get_mut(at)) {
+                    (report.tid, report.name) = (row.tid, row.name.clone());
                 }
-                Arc::clone(&self.account.producers[at])
             }
         }
     }
@@ -245,6 +247,7 @@ impl Ledger {
             }
         }
         let Some(loaded) = block_0 else { return };
+        self.take_names(loaded);
         self.count_unreadable(loaded, &(path, 0));
         for note in &loaded.notes {
             match note {
@@ -303,6 +306,7 @@ impl Ledger {
         }
         let spot = self.spot(place.segment, place.offset);
         self.count_unreadable(loaded, &spot);
+        self.take_names(loaded);
         for note in &loaded.notes {
             match note {
                 Note::Row(row) => self.row(row, number, &spot),
@@ -311,7 +315,7 @@ impl Ledger {
             }
         }
         for shard in &loaded.shards {
-            self.shard(shard.producer.id, shard.first_sequence, shard.records, number, &spot);
+            self.shard(shard.producer, shard.first_sequence, shard.records, number, &spot);
         }
         for note in &loaded.notes {
             if let Note::End(row) = note {

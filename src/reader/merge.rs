@@ -18,7 +18,7 @@ type Key = (u64, u32);
 const IDLE_STREAMS_MAX: usize = 1024;
 
 /// Memory that a shard takes besides its bytes, if it is its producer's only one.
-const SHARD_OVERHEAD_BYTES: usize = size_of::<Shard>() + size_of::<(usize, Shard)>() + size_of::<Stream>();
+const SHARD_OVERHEAD_BYTES: usize = size_of::<Shard>() + size_of::<Part>() + size_of::<Stream>();
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +37,16 @@ struct Stream {
     slot: usize,
     messages: Messages,
     head: Message,
-    /// The shards behind it, with their slots.
-    parts: VecDeque<(usize, Shard)>,
+    /// The shards behind it.
+    parts: VecDeque<Part>,
+}
+
+/// A shard that waits for its turn.
+#[derive(Debug)]
+struct Part {
+    slot: usize,
+    shard: Shard,
+    producer: Arc<Producer>,
 }
 
 #[derive(Debug, Default)]
@@ -94,8 +102,8 @@ impl Merge {
         }
     }
 
-    /// Adds a block's records.
-    pub(super) fn add(&mut self, mut block: Loaded) {
+    /// Adds a block's records. `producer_of` gives the producer with an id.
+    pub(super) fn add(&mut self, mut block: Loaded, producer_of: impl Fn(u32) -> Arc<Producer>) {
         self.settle_current();
         let shards = std::mem::take(&mut block.shards);
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -109,8 +117,9 @@ impl Merge {
             self.release(slot);
         }
         for shard in &shards {
-            let stream = self.stream_of(&shard.producer);
-            self.streams[stream].parts.push_back((slot, shard.clone()));
+            let producer = producer_of(shard.producer);
+            let stream = self.stream_of(&producer);
+            self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer });
             if !self.streams[stream].in_shard && self.advance_shard(stream) {
                 self.enqueue(stream);
             }
@@ -220,9 +229,9 @@ impl Merge {
                     self.free.push(at.slot);
                 }
             }
-            let Some((slot, shard)) = at.parts.pop_front() else { return false };
+            let Some(Part { slot, shard, producer }) = at.parts.pop_front() else { return false };
             (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
-            at.producer = shard.producer;
+            at.producer = producer;
             if let Some(message) = at.messages.next(self.slots[slot].block.payload()) {
                 at.head = message;
                 return true;

@@ -225,7 +225,7 @@ impl Reader {
         let step = self.walk.next(&mut block);
         match step {
             Ok(Step::Block(_)) => {
-                self.merge.add(block);
+                self.merge.add(block, |id| self.walk.ledger.producer(id));
                 // An empty plan may be filled again by the next step: nothing is known to be safe.
                 self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
                 return Ok(());

@@ -74,7 +74,7 @@ fn check(place: &Place, block: &Loaded, last_ns: &mut HashMap<u32, u64>, ledger:
     let mut faults = Vec::new();
     let (mut records, mut skipped, mut unreadable) = (0, 0, 0);
     for shard in &block.shards {
-        let id = shard.producer.id;
+        let id = shard.producer;
         let mut last = last_ns.get(&id).copied().unwrap_or(0);
         let (mut out_of_bounds, mut went_back) = (false, false);
         let mut messages = Messages::of(shard);

@@ -263,7 +263,7 @@ impl Walk {
         let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(&file, 0, header));
         let block_0 = match (&read, &info.block_0) {
             (Ok(true), Some(header)) => {
-                loaded.take_apart(header, |who| self.ledger.producer(who));
+                loaded.take_apart(header);
                 add_anchors(&mut self.context, loaded);
                 Some(&*loaded)
             }
@@ -355,7 +355,7 @@ impl Walk {
         let Some(Item::Block { place, twins, debris }) = self.scan.take() else { return Ok(None) };
         match good {
             Some(good) => {
-                loaded.take_apart(&good.header, |who| self.ledger.producer(who));
+                loaded.take_apart(&good.header);
                 add_anchors(&mut self.context, loaded);
                 self.ledger.good(&good, &debris, loaded);
                 self.ledger.duplicates(number, twins.len() as u64, &Default::default());
