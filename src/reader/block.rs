@@ -6,8 +6,7 @@ use crate::format::{
     WRITER_PRODUCER, WallAnchor,
 };
 
-use super::run::Place;
-use super::segment_file::{Chunk, SegmentFile};
+use super::scan::{BlockLocation, Chunk, SegmentFile};
 
 /// Records of one producer that stand together in a block. Its bytes are not taken apart yet.
 #[derive(Clone, Debug)]
@@ -76,8 +75,8 @@ impl Loaded {
     }
 
     /// As [`read`](Self::read), together with the blocks behind it if it is small.
-    pub(super) fn read_through(&mut self, chunk: &mut Chunk, place: &Place) -> Result<bool> {
-        let Place { file, offset, header, .. } = place;
+    pub(super) fn read_through(&mut self, chunk: &mut Chunk, place: &BlockLocation) -> Result<bool> {
+        let BlockLocation { file, offset, header, .. } = place;
         let bytes = self.prepare(header);
         let wanted = bytes.len();
         if let Some(held) = chunk.get(file, *offset, wanted)? {

@@ -6,10 +6,9 @@ use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, StatusCode};
 
 use super::block::{Loaded, Note};
-use super::files::{Inspected, LogFiles, Segment, not_a_log};
+use super::files::{Inspected, LogFiles, Segment, not_a_log, runs_of};
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
-use super::run::runs_of;
 use super::scan::{Cursor, Scanned};
 
 /// Blocks of a segment that are read whole, in search of the device's note.

@@ -13,11 +13,10 @@ use std::sync::Arc;
 use crate::format::{BlockFlags, LogId, StatusCode};
 
 use super::block::{Loaded, Note};
-use super::files::Segment;
+use super::files::{Run, Segment};
 use super::record::Producer;
 use super::report::{BlockCounts, Report, RunReport, Severity};
-use super::run::{Place, Run};
-use super::scan::Debris;
+use super::scan::{BlockLocation, Debris};
 use super::testimony::{Fate, Missing, Testimony};
 use producers::State;
 
@@ -276,7 +275,7 @@ impl Ledger {
     }
 
     /// Passes over a block of which no copy is good.
-    pub(super) fn bad(&mut self, place: &Place, debris: &Debris) {
+    pub(super) fn bad(&mut self, place: &BlockLocation, debris: &Debris) {
         let spot = self.spot(place.segment, place.offset);
         let first = self.account.expected.unwrap_or(place.number());
         self.account.counts.stale += debris.stale;
@@ -285,7 +284,7 @@ impl Ledger {
     }
 
     /// Takes in a good block.
-    pub(super) fn good(&mut self, place: &Place, debris: &Debris, loaded: &Loaded) {
+    pub(super) fn good(&mut self, place: &BlockLocation, debris: &Debris, loaded: &Loaded) {
         let number = place.number();
         let gap = self.account.expected.unwrap_or(number)..number;
         self.explain(place, debris, gap);
@@ -326,7 +325,7 @@ impl Ledger {
 
     /// Says what the run comes to if it ends here: `torn` is the first and the last of the blocks that stand at the tail,
     /// none of them good, and not passed over yet; `trailing` stands behind them.
-    pub(super) fn settle(&mut self, torn: Option<(&Place, &Place)>, trailing: Option<(usize, Debris)>) {
+    pub(super) fn settle(&mut self, torn: Option<(&BlockLocation, &BlockLocation)>, trailing: Option<(usize, Debris)>) {
         self.unsettle();
         self.provisional = Some(Provisional::at(&self.report));
         let account = &self.account;
@@ -434,7 +433,7 @@ impl Ledger {
         (path.map_or_else(|| Arc::from(Path::new("")), Arc::clone), offset)
     }
 
-    fn explain(&mut self, place: &Place, debris: &Debris, gap: Range<u64>) {
+    fn explain(&mut self, place: &BlockLocation, debris: &Debris, gap: Range<u64>) {
         let account = &mut self.account;
         account.counts.stale += debris.stale;
         let loose = std::mem::take(&mut account.loose);

@@ -1,8 +1,7 @@
 //! Reading a log: every record that the files still hold, in order, and the truth about those they do not.
 //!
-//! In the order of the work: `files` (which there are), `segment_file` (one of them, open), `scan` (headers on the grid of
-//! one file), `run` (one run's blocks by number, planned ahead), `block` (one block in memory), `walk` (every good block
-//! once; damage stepped over), `ledger` with `testimony` (the account), `merge` (records by time). [`Reader`] hands out
+//! In the order of the work: `files` (which there are, and the runs they make), `scan` (one of them: headers on its grid),
+//! `block` (one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `ledger` with `testimony` (the account), `merge` (records by time). [`Reader`] hands out
 //! records, [`verify()`] checks that the account adds up, [`info()`] says what there is. Only `format`, `error` and `sys`
 //! lie below: nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
 //! allocated beyond bounds that are the reader's own.
@@ -14,9 +13,7 @@ mod ledger;
 mod merge;
 mod record;
 mod report;
-mod run;
 mod scan;
-mod segment_file;
 mod testimony;
 mod verify;
 mod walk;

@@ -12,7 +12,7 @@ use super::block::{Loaded, Messages};
 use super::files::not_a_log;
 use super::ledger::Ledger;
 use super::report::{Report, Severity, Verdict};
-use super::run::Place;
+use super::scan::BlockLocation;
 use super::walk::{Step, Walk};
 
 /// Producers whose times are compared at once; further ones are checked inside each block only.
@@ -68,7 +68,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
 }
 
 /// Looks at every record of a good block.
-fn check(place: &Place, block: &Loaded, last_ns: &mut HashMap<u32, u64>, ledger: &mut Ledger) {
+fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, ledger: &mut Ledger) {
     let bounds = place.header.first_ns.get()..=place.header.last_ns.get();
     let payload = block.payload();
     let mut faults = Vec::new();

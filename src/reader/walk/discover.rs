@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId};
 
-use super::super::files::{Inspected, LogFiles, Segment, not_a_log};
+use super::super::files::{Inspected, LogFiles, Run, Segment, not_a_log, runs_of};
 use super::super::ledger::Ledger;
 use super::super::report::Severity;
-use super::super::run::{Run, runs_of};
 use super::super::scan::{Cursor, Scanned};
 use super::Walk;
 

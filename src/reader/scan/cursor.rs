@@ -44,17 +44,17 @@ impl Window {
 
 /// What stood between two blocks and is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Debris {
+pub(crate) struct Debris {
     /// Where the search began: behind the block before.
-    pub(super) from: u64,
+    pub(crate) from: u64,
     /// Where the debris begins.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Stretches of bytes that are not zero and no block.
-    pub(super) stretches: u64,
+    pub(crate) stretches: u64,
     /// Valid headers of other segments.
-    pub(super) stale: u64,
+    pub(crate) stale: u64,
     /// Headers of a newer version, or with flags that this one does not know.
-    pub(super) newer: u64,
+    pub(crate) newer: u64,
     /// Whether the last position was part of a stretch.
     in_stretch: bool,
 }
@@ -67,22 +67,22 @@ impl Debris {
         self
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.stretches + self.stale + self.newer == 0
     }
 }
 
 /// A block's header, where it stands, and what stood before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    pub(super) offset: u64,
-    pub(super) header: BlockHeader,
-    pub(super) debris: Debris,
+pub(crate) struct Found {
+    pub(crate) offset: u64,
+    pub(crate) header: BlockHeader,
+    pub(crate) debris: Debris,
 }
 
 /// The next thing in a file.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Scanned {
+pub(crate) enum Scanned {
     Block(Found),
     /// Nothing but this debris up to the file's end, or the horizon.
     End(Debris),
@@ -90,7 +90,7 @@ pub(super) enum Scanned {
 
 /// A walk over the headers of one segment's blocks.
 #[derive(Debug)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     window: Window,
     /// `None` takes the first header that checks out, whatever its segment.
     segment_id: Option<u64>,
@@ -102,17 +102,17 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
+    pub(crate) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
         Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: None }
     }
 
     /// Has the kernel read ahead what will be scanned: worth it where payloads are read too.
-    pub(super) fn reading_ahead(self, read_ahead: bool) -> Cursor {
+    pub(crate) fn reading_ahead(self, read_ahead: bool) -> Cursor {
         Cursor { asked: read_ahead.then_some(self.offset), ..self }
     }
 
     /// Goes back (or on) to `offset`, and forgets what was read ahead.
-    pub(super) fn rewind(&mut self, offset: u64) {
+    pub(crate) fn rewind(&mut self, offset: u64) {
         self.window.filled = 0;
         self.offset = offset;
     }
@@ -120,7 +120,7 @@ impl Cursor {
     /// Looks for the next block, at most `horizon` bytes on.
     ///
     /// After an error the position that could not be read is passed over.
-    pub(super) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
+    pub(crate) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
         let mut debris = Debris { from: self.offset, ..Debris::default() };
         let end = self.offset.saturating_add(horizon);
         while self.offset < end {

@@ -8,47 +8,17 @@
 //! A segment that is open can be read to its end, whatever becomes of its name meanwhile. One that was removed before its
 //! turn came is passed over here; the walk accounts for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{Result, is_not_found};
-use crate::format::{BlockHeader, GRID_BYTES};
+use crate::format::GRID_BYTES;
 
-use super::files::{LogFiles, Segment};
-use super::record::RunId;
-use super::scan::{Cursor, Debris, Found, Scanned};
-use super::segment_file::SegmentFile;
+use super::super::files::{LogFiles, Run, Segment};
+use super::super::scan::{BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
 
 /// Segments of a run that are read side by side at most: each was left by a failure of the device.
 const OPEN_MAX: usize = 16;
-
-/// A run and its segments, by index.
-#[derive(Debug)]
-pub(super) struct Run {
-    pub(super) id: RunId,
-    pub(super) segments: Vec<Segment>,
-    /// Whether its first segment's file is there, readable or not: what is missing before the first block is damage
-    /// then, and not retention.
-    pub(super) begins_here: bool,
-    /// How many segments' numbers between the run before it and this one no file has.
-    pub(super) missing_before: u64,
-}
-
-/// Where a block stands.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// Which segment of the run.
-    pub(super) segment: usize,
-    pub(super) file: Arc<SegmentFile>,
-    pub(super) offset: u64,
-    pub(super) header: BlockHeader,
-}
-
-impl Place {
-    pub(super) fn number(&self) -> u64 {
-        self.header.sequence.get()
-    }
-}
 
 /// What comes next in a run.
 #[derive(Debug)]
@@ -56,7 +26,7 @@ pub(super) enum Item {
     /// A segment begins: its block 0.
     Start { segment: usize, file: Arc<SegmentFile> },
     /// A block, further copies of it, and what stood before the first copy.
-    Block { place: Place, twins: Vec<Place>, debris: Debris },
+    Block { place: BlockLocation, twins: Vec<BlockLocation>, debris: Debris },
     /// A segment ends, with this behind its last block.
     End { segment: usize, debris: Debris },
 }
@@ -135,7 +105,7 @@ impl RunScan {
     }
 
     /// The first and the last block planned.
-    pub(super) fn ends(&self) -> Option<(&Place, &Place)> {
+    pub(super) fn ends(&self) -> Option<(&BlockLocation, &BlockLocation)> {
         let mut blocks = self.plan.iter().filter_map(|item| match item {
             Item::Block { place, .. } => Some(place),
             _ => None,
@@ -290,42 +260,12 @@ impl Open {
         self.peeked.as_ref().map(|found| found.header.sequence.get())
     }
 
-    fn place(&self, found: &Found) -> Place {
-        Place { segment: self.segment, file: Arc::clone(&self.file), offset: found.offset, header: found.header }
+    fn place(&self, found: &Found) -> BlockLocation {
+        BlockLocation {
+            segment: self.segment,
+            file: Arc::clone(&self.file),
+            offset: found.offset,
+            header: found.header,
+        }
     }
-}
-
-/// Sorts segments into runs, and the runs into their order.
-///
-/// A segment whose header is damaged belongs to the run of the segment that names it as its predecessor; else it is
-/// taken as a run of its own.
-pub(super) fn runs_of(segments: Vec<Segment>) -> VecDeque<Run> {
-    let named: HashMap<u64, RunId> = segments
-        .iter()
-        .filter_map(|segment| segment.header.as_ref())
-        .filter(|header| header.previous_segment_id != 0)
-        .map(|header| (header.previous_segment_id, header.run.into()))
-        .collect();
-    let mut runs: Vec<Run> = Vec::new();
-    let mut by_id: HashMap<RunId, usize> = HashMap::new();
-    let mut segments = segments;
-    segments.sort_by(|a, b| (a.index(), &a.path).cmp(&(b.index(), &b.path)));
-    for segment in segments {
-        let id = run_id(&segment, &named);
-        let at = *by_id.entry(id).or_insert_with(|| {
-            runs.push(Run { id, segments: Vec::new(), begins_here: false, missing_before: 0 });
-            runs.len() - 1
-        });
-        runs[at].segments.push(segment);
-    }
-    for run in &mut runs {
-        let header = run.segments.first().and_then(|first| first.header.as_ref());
-        run.begins_here = header.is_some_and(|header| header.previous_segment_id == 0);
-    }
-    runs.into()
-}
-
-fn run_id(segment: &Segment, named: &HashMap<u64, RunId>) -> RunId {
-    let known = segment.run().map(RunId::from).or_else(|| named.get(&segment.segment_id).copied());
-    known.unwrap_or_else(|| RunId::unknown(segment.segment_id))
 }

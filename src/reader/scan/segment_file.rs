@@ -21,36 +21,36 @@ const CHUNK_BYTES: usize = 128 << 10;
 
 /// An open file of a log.
 #[derive(Debug)]
-pub(super) struct SegmentFile {
+pub(crate) struct SegmentFile {
     path: PathBuf,
     file: File,
 }
 
 impl SegmentFile {
     /// Opens the file at `path`, through a symbolic link only if `follow` says so.
-    pub(super) fn open(path: &Path, follow: bool) -> Result<SegmentFile> {
+    pub(crate) fn open(path: &Path, follow: bool) -> Result<SegmentFile> {
         let failed = |source| Error::io("open", path, source);
         let file = sys::file::open_to_read(path, follow).map_err(failed)?;
         Ok(SegmentFile { path: path.to_owned(), file })
     }
 
     /// The file's size, in bytes.
-    pub(super) fn bytes(&self) -> Result<u64> {
+    pub(crate) fn bytes(&self) -> Result<u64> {
         Ok(self.file.metadata().map_err(|source| Error::io("examine", &self.path, source))?.len())
     }
 
     /// Waits until what has been written to the file is durable.
-    pub(super) fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))
     }
 
     /// Asks the kernel to read [`READ_AHEAD_BYTES`] from `offset` on.
-    pub(super) fn read_ahead(&self, offset: u64) {
+    pub(crate) fn read_ahead(&self, offset: u64) {
         sys::file::read_ahead(&self.file, offset, READ_AHEAD_BYTES);
     }
 
     /// Fills `buffer` from `offset` on, and returns how much the file had.
-    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
             match sys::file::read_at(&self.file, &mut buffer[filled..], offset + filled as u64) {
@@ -69,7 +69,7 @@ impl SegmentFile {
 
 /// Bytes of a file, read at once for several small blocks.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     file: Option<Arc<SegmentFile>>,
     start: u64,
     bytes: Vec<u8>,
@@ -78,7 +78,7 @@ pub(super) struct Chunk {
 
 impl Chunk {
     /// `length` bytes of `file` at `offset`, if they are few, and there. They may be older than the file's are now.
-    pub(super) fn get(&mut self, file: &Arc<SegmentFile>, offset: u64, length: usize) -> Result<Option<&[u8]>> {
+    pub(crate) fn get(&mut self, file: &Arc<SegmentFile>, offset: u64, length: usize) -> Result<Option<&[u8]>> {
         if length > SMALL_BYTES {
             return Ok(None);
         }

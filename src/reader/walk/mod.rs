@@ -6,6 +6,7 @@
 //! read: see [`Walk::wait_for`].
 
 mod discover;
+mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -13,15 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::{IN_FLIGHT_UNKNOWN, LogId, segment_file_name};
+use crate::format::{IN_FLIGHT_UNKNOWN, LogId, MERGE_BYTES_MAX, segment_file_name};
 
-use super::Reader;
 use super::block::{Loaded, Note};
-use super::files::{LogFiles, Segment};
+use super::files::{LogFiles, Run, Segment};
 use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
-use super::run::{Item, Place, Run, RunScan, Tail};
-use super::segment_file::Chunk;
+use super::scan::{BlockLocation, Chunk};
+use plan::{Item, RunScan, Tail};
 
 /// How often a reader that reads for the first time looks again at a gap at the end of a log, a millisecond apart: a
 /// block in flight is durable within milliseconds, unless the disk is overloaded.
@@ -30,13 +30,13 @@ const LOOKS_IN_USE: u32 = 1000;
 const LOOKS_UNKNOWN: u32 = 20;
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
-const LOOKAHEAD_BYTES: u64 = Reader::MEMORY_BYTES_MAX as u64;
+const LOOKAHEAD_BYTES: u64 = MERGE_BYTES_MAX as u64;
 
 /// What a step of the walk came to.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A good block.
-    Block(Place),
+    Block(BlockLocation),
     /// All blocks of the run have been given; another run follows.
     RunEnd,
     /// Nothing more now.
@@ -379,7 +379,7 @@ impl Walk {
     }
 
     /// All blocks below this number were durable, as far as what was read says, what is planned, and `good`.
-    fn durable_below(&self, good: Option<&Place>) -> u64 {
+    fn durable_below(&self, good: Option<&BlockLocation>) -> u64 {
         let planned = self.scan.behind_front().filter_map(|item| match item {
             Item::Block { place, .. } => Some(place),
             _ => None,
@@ -400,7 +400,7 @@ impl Walk {
     /// looked at before this was known, and if it is missing then too, it is lost. As to one in flight: while a logger has
     /// the log open, a reader that came back waits for it. One that reads for the first time looks again for a moment,
     /// then goes on: it may be what a crash left before that logger opened the log.
-    fn wait_for(&mut self, missing: u64, good: Option<&Place>) -> Waited {
+    fn wait_for(&mut self, missing: u64, good: Option<&BlockLocation>) -> Waited {
         let durable_below = self.durable_below(good);
         if durable_below > missing {
             if !self.may_come_late() || self.durable_at_look > missing {
@@ -456,7 +456,7 @@ enum Waited {
 }
 
 /// All blocks below this number were durable before the one at `place`, says that.
-fn testimony(place: &Place) -> u64 {
+fn testimony(place: &BlockLocation) -> u64 {
     match place.header.in_flight.get() {
         IN_FLIGHT_UNKNOWN => 0,
         in_flight => place.number().saturating_sub(in_flight.into()),

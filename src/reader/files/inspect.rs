@@ -1,0 +1,173 @@
+//! What one numbered file is, going by its first block: a segment, a prepared file, or neither.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::{
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, RunId, SegmentHeader,
+};
+
+use super::super::block::{Loaded, Note};
+use super::super::scan::{Cursor, Scanned, SegmentFile};
+
+/// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
+/// this is twice what is in flight by default.
+const TAIL_BLOCKS: u64 = 8;
+
+/// A segment: a numbered file that holds blocks.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) path: Arc<Path>,
+    /// The number in the file's name; 0 for a file opened by itself.
+    pub(crate) number: u64,
+    /// The id that its blocks carry.
+    pub(crate) segment_id: u64,
+    /// What block 0 says; `None` where it is damaged.
+    pub(crate) header: Option<Arc<SegmentHeader>>,
+    /// Block 0, where it is intact.
+    pub(crate) block_0: Option<BlockHeader>,
+    /// Where the blocks behind block 0 begin.
+    pub(crate) first_offset: u64,
+    /// The number of the first of them.
+    pub(crate) first_number: u64,
+}
+
+impl Segment {
+    /// Its place in the log.
+    pub(crate) fn index(&self) -> u64 {
+        self.header.as_ref().map_or(self.number, |header| header.index)
+    }
+
+    /// Whether the oldest segments of the log may have been removed when this one was begun, or later by its writer.
+    pub(crate) fn knows_retention(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.compatible_features & SegmentHeader::RETENTION != 0)
+    }
+
+    pub(crate) fn run(&self) -> Option<RunId> {
+        self.header.as_ref().map(|header| header.run)
+    }
+
+    /// How far behind the last block to search, in bytes: all the way, but where the log is in use and the rest is zeros.
+    pub(crate) fn horizon(&self, in_use: bool) -> u64 {
+        if !in_use {
+            return u64::MAX;
+        }
+        let block_bytes = self.header.as_ref().map_or(0, |header| header.block_bytes);
+        TAIL_BLOCKS * u64::from(block_bytes.clamp(128 << 10, BLOCK_BYTES_MAX as u32))
+    }
+}
+
+/// What a numbered file is.
+#[derive(Debug)]
+pub(crate) enum Inspected {
+    Segment(Segment),
+    /// Made ready, and not used yet.
+    Prepared,
+    /// Written by a newer diolog: what to say of it.
+    Newer(String),
+    /// Nothing readable: what to say of it.
+    Unreadable(String),
+}
+
+/// How much of a file to look at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// All of it, where block 0 is damaged or zero.
+    Whole,
+    /// Block 0.
+    FirstBlock,
+}
+
+/// Finds out what the file at `path` is.
+pub(super) fn inspect(
+    number: u64,
+    path: &Path,
+    depth: Depth,
+    is_directory: bool,
+    open: impl FnOnce() -> Result<SegmentFile>,
+) -> Result<Inspected> {
+    // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
+    let metadata = if is_directory { path.symlink_metadata() } else { path.metadata() };
+    if !metadata.map_err(|source| Error::io("examine", path, source))?.is_file() {
+        return Ok(Inspected::Unreadable("is not a regular file: it was not read".into()));
+    }
+    let file = open()?;
+    let mut first = [0; BLOCK_HEADER_BYTES];
+    let filled = file.read_at(0, &mut first)?;
+    let decoded = if filled < first.len() { Err(HeaderFault::NotABlock) } else { BlockHeader::decode(&first, 0) };
+    match decoded {
+        Ok(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => {
+            inspect_block_0(number, path, &file, header)
+        }
+        Err(HeaderFault::Version(digit)) => Ok(Inspected::Newer(newer_version(digit))),
+        Err(HeaderFault::Zero | HeaderFault::NotABlock) if first[..filled].iter().all(|&byte| byte == 0) => match depth
+        {
+            Depth::FirstBlock => Ok(Inspected::Prepared),
+            Depth::Whole => salvage(number, path, &file, None),
+        },
+        _ if depth == Depth::FirstBlock => Ok(Inspected::Prepared),
+        _ => salvage(number, path, &file, Some(&first[..filled])),
+    }
+}
+
+fn newer_version(digit: u8) -> String {
+    format!("was written by a newer diolog (format version {})", char::from(digit).escape_default())
+}
+
+/// Reads a segment's block 0, whose header is valid.
+fn inspect_block_0(number: u64, path: &Path, file: &SegmentFile, block: BlockHeader) -> Result<Inspected> {
+    let mut loaded = Loaded::default();
+    let intact = loaded.read(file, 0, &block)?;
+    if intact {
+        loaded.take_apart(&block);
+    }
+    let header = loaded.notes.into_iter().find_map(|note| match note {
+        Note::Segment(header) => Some(Arc::from(header)),
+        _ => None,
+    });
+    let header: Option<Arc<SegmentHeader>> = header.filter(|_| intact);
+    if let Some(unknown) = header.as_ref().map(|header| header.incompatible_features).filter(|&bits| bits != 0) {
+        return Ok(Inspected::Newer(format!(
+            "was written by a newer diolog (features {unknown:#x} are not known here)"
+        )));
+    }
+    Ok(Inspected::Segment(Segment {
+        path: path.into(),
+        number,
+        segment_id: block.segment_id.get(),
+        block_0: header.is_some().then_some(block),
+        header,
+        first_offset: u64::from(block.capacity.get()),
+        first_number: block.sequence.get(),
+    }))
+}
+
+/// Looks for blocks behind a block 0 that is damaged, or zero (`first` is `None`).
+fn salvage(number: u64, path: &Path, file: &SegmentFile, first: Option<&[u8]>) -> Result<Inspected> {
+    Ok(match Cursor::new(None, 0).next(file, u64::MAX)? {
+        Scanned::Block(found) => Inspected::Segment(Segment {
+            path: path.into(),
+            number,
+            segment_id: found.header.segment_id.get(),
+            header: None,
+            block_0: None,
+            first_offset: found.offset,
+            first_number: found.header.sequence.get(),
+        }),
+        Scanned::End(debris) if debris.newer > 0 => {
+            Inspected::Newer("holds blocks that this version does not know".into())
+        }
+        Scanned::End(debris) => match first {
+            None if debris.is_empty() => Inspected::Prepared,
+            None => Inspected::Unreadable("holds no readable block, and its first one is zero".into()),
+            Some(first) if first.get(8..11) == Some(&BLOCK_MAGIC[..3]) => {
+                Inspected::Unreadable("is a segment without a readable block".into())
+            }
+            Some(first) => {
+                let start = first[..first.len().min(16)].escape_ascii();
+                Inspected::Unreadable(format!("is not a diolog segment: it starts with \"{start}\""))
+            }
+        },
+    })
+}

@@ -1,0 +1,170 @@
+//! The files of a log: which there are, and what the first block of each says.
+
+mod inspect;
+mod runs;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, is_not_found};
+use crate::format::segment_number;
+
+use super::block::Loaded;
+use super::scan::{Cursor, Found, Scanned, SegmentFile};
+use inspect::Depth;
+
+pub(crate) use inspect::{Inspected, Segment};
+pub(crate) use runs::{Run, runs_of};
+
+/// The numbered files of a log's directory, or one file by itself.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    root: PathBuf,
+    is_directory: bool,
+    /// Files that need no second look: segments, and what will never be one.
+    settled: BTreeSet<PathBuf>,
+    sync: bool,
+}
+
+impl LogFiles {
+    /// Names the log at `path`. With `sync`, files are made durable before they are read.
+    pub(crate) fn open(path: &Path, sync: bool) -> Result<LogFiles> {
+        let metadata = fs::metadata(path).map_err(|source| Error::io("open", path, source))?;
+        if !metadata.is_dir() && !metadata.is_file() {
+            return Err(not_a_log(path, "is neither a directory nor a file".into()));
+        }
+        if metadata.is_file() && metadata.len() == 0 {
+            return Err(not_a_log(path, "is empty".into()));
+        }
+        Ok(LogFiles { root: path.to_owned(), is_directory: metadata.is_dir(), settled: BTreeSet::new(), sync })
+    }
+
+    /// The files that have not been settled yet, by number.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] where it cannot be listed.
+    fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
+        if !self.is_directory {
+            let path = self.root.clone();
+            return Ok(if self.settled.contains(&path) { Vec::new() } else { vec![(0, path)] });
+        }
+        let mut numbered = self.numbered()?;
+        // A file that is begun while a directory is read may be passed over, and one begun after it seen.
+        if numbered.windows(2).any(|pair| pair[1].0 != pair[0].0.wrapping_add(1)) {
+            numbered = self.numbered()?;
+        }
+        numbered.retain(|(_, path)| !self.settled.contains(path));
+        Ok(numbered)
+    }
+
+    /// All numbered files of the directory, by number.
+    fn numbered(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let failed = |source| Error::io("list", &self.root, source);
+        let (mut files, mut entries) = (Vec::new(), 0_u64);
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            entries += 1;
+            files.extend(segment_number(&entry.file_name()).map(|number| (number, entry.path())));
+        }
+        if files.is_empty() {
+            let what = if entries == 0 { "is empty" } else { "holds no .dlog file" };
+            return Err(not_a_log(&self.root, what.into()));
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Marks `path` as known: it will not be listed again.
+    pub(crate) fn settle(&mut self, path: &Path) {
+        self.settled.insert(path.to_owned());
+    }
+
+    /// Whether all of a log is read, and not one file of it.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.is_directory
+    }
+
+    /// Whether files are made durable before they are read.
+    pub(crate) fn syncs(&self) -> bool {
+        self.sync
+    }
+
+    /// Whether a logger has the log open. `None`: it cannot be told.
+    pub(crate) fn are_in_use(&self) -> Option<bool> {
+        let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
+        // The parent of a bare file name is an empty path.
+        directory
+            .and_then(|it| crate::sys::lock::is_locked(if it.as_os_str().is_empty() { Path::new(".") } else { it }))
+    }
+
+    /// Opens the file at `path`, durable first if that was asked for.
+    pub(crate) fn open_file(&self, path: &Path) -> Result<SegmentFile> {
+        let file = SegmentFile::open(path, !self.is_directory)?;
+        if self.sync {
+            file.sync()?;
+        }
+        Ok(file)
+    }
+
+    /// How many of producers' records the intact blocks of a segment hold; none if it has been removed.
+    pub(crate) fn records_in(&self, segment: &Segment, in_use: bool) -> Result<u64> {
+        let file = match SegmentFile::open(&segment.path, !self.is_directory) {
+            Err(error) if is_not_found(&error) => return Ok(0),
+            file => file?,
+        };
+        let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
+        let (mut block, mut records) = (Loaded::default(), 0);
+        while let Scanned::Block(Found { offset, header, .. }) = cursor.next(&file, segment.horizon(in_use))? {
+            if block.read(&file, offset, &header)? {
+                block.take_apart(&header);
+                records += block.shards.iter().map(|shard| u64::from(shard.records)).sum::<u64>();
+            }
+        }
+        Ok(records)
+    }
+
+    /// Finds out what the files are that have not been settled yet, by number. Those that retention has removed since
+    /// they were listed are left out. One that may not be read, or that the disk cannot read, is an error only where there is
+    /// nothing else.
+    pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
+        let mut inspected = Vec::new();
+        let mut refused = None;
+        let mut is_newest = true;
+        // The newest first: where one has been put to use, those before it have been too, and are seen to.
+        for (number, path) in self.list()?.into_iter().rev() {
+            // The newest file of a log in use is being made ready, or has just been begun.
+            let depth = if in_use && is_newest { Depth::FirstBlock } else { Depth::Whole };
+            is_newest = false;
+            match inspect::inspect(number, &path, depth, self.is_directory, || self.open_file(&path)) {
+                Err(error) if is_not_found(&error) && number > 0 => {}
+                Err(error) if self.is_directory && is_of_one_file(&error) => {
+                    let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    inspected.push((number, path, Inspected::Unreadable(format!("cannot be read: {source}"))));
+                    refused = Some(error);
+                }
+                what => inspected.push((number, path, what?)),
+            }
+        }
+        inspected.reverse();
+        let is_readable = |(_, _, what): &(_, _, Inspected)| !matches!(what, Inspected::Unreadable(_));
+        match refused {
+            Some(error) if self.settled.is_empty() && !inspected.iter().any(is_readable) => Err(error),
+            _ => Ok(inspected),
+        }
+    }
+}
+
+/// Whether an error is that of a file, so that the others can be read, and this one not later either: no right to it, or a
+/// defect of the disk.
+fn is_of_one_file(error: &Error) -> bool {
+    const EIO: i32 = 5;
+    error.io_error().is_some_and(|source| {
+        source.kind() == std::io::ErrorKind::PermissionDenied || source.raw_os_error() == Some(EIO)
+    })
+}
+
+/// An [`Error::NotALog`].
+pub(crate) fn not_a_log(path: &Path, what: String) -> Error {
+    Error::NotALog { path: path.to_owned(), what }
+}
