@@ -22,53 +22,7 @@ use super::buffered::Buffered;
 use super::direct::{Direct, SECTOR_BYTES, write_whole};
 use super::threaded::Threaded;
 use super::uring::Uring;
-use super::{BlockWrite, Device, HelperStart};
-
-/// How blocks reach the disk, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DeviceKind {
-    /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes on the disk at a time.
-    IoUring,
-    /// A helper thread doing `pwrite` on a file opened with `O_DIRECT | O_DSYNC`: one write at a time.
-    Pwrite,
-    /// A helper thread writing through the page cache, with one `fdatasync` for all blocks that were queued.
-    Buffered,
-}
-
-impl DeviceKind {
-    /// Whether its files are opened with `O_DIRECT | O_DSYNC`.
-    pub fn is_direct(self) -> bool {
-        matches!(self, DeviceKind::IoUring | DeviceKind::Pwrite)
-    }
-}
-
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            DeviceKind::IoUring => "io_uring",
-            DeviceKind::Pwrite => "pwrite",
-            DeviceKind::Buffered => "buffered",
-        })
-    }
-}
-
-/// The rung at work, and why not a higher one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceReport {
-    /// The rung.
-    pub kind: DeviceKind,
-    /// For each higher rung not taken, and for each thing that works less well than it could: which, and why.
-    pub reasons: Vec<String>,
-}
-
-impl fmt::Display for DeviceReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind)?;
-        if self.reasons.is_empty() { Ok(()) } else { write!(f, " ({})", self.reasons.join("; ")) }
-    }
-}
+use super::{BlockWrite, Device, DeviceKind, DeviceReport, HelperStart};
 
 /// Which rung to use, or at least to demand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -277,10 +231,7 @@ fn is_refusal_of_direct(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn directory() -> tempfile::TempDir {
-        crate::device::tests::directory()
-    }
+    use crate::sys::test_directory::directory;
 
     fn entries(directory: &Path) -> usize {
         directory.read_dir().unwrap().count()

@@ -31,8 +31,54 @@ use std::time::Duration;
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 
-pub use ladder::{DeviceKind, DevicePreference, DeviceReport};
+pub use ladder::DevicePreference;
 pub(crate) use ladder::{create, probe};
+
+/// How blocks reach the disk, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeviceKind {
+    /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes on the disk at a time.
+    IoUring,
+    /// A helper thread doing `pwrite` on a file opened with `O_DIRECT | O_DSYNC`: one write at a time.
+    Pwrite,
+    /// A helper thread writing through the page cache, with one `fdatasync` for all blocks that were queued.
+    Buffered,
+}
+
+impl DeviceKind {
+    /// Whether its files are opened with `O_DIRECT | O_DSYNC`.
+    pub fn is_direct(self) -> bool {
+        matches!(self, DeviceKind::IoUring | DeviceKind::Pwrite)
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            DeviceKind::IoUring => "io_uring",
+            DeviceKind::Pwrite => "pwrite",
+            DeviceKind::Buffered => "buffered",
+        })
+    }
+}
+
+/// The rung at work, and why not a higher one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceReport {
+    /// The rung.
+    pub kind: DeviceKind,
+    /// For each higher rung not taken, and for each thing that works less well than it could: which, and why.
+    pub reasons: Vec<String>,
+}
+
+impl fmt::Display for DeviceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if self.reasons.is_empty() { Ok(()) } else { write!(f, " ({})", self.reasons.join("; ")) }
+    }
+}
 
 /// A block to be written.
 #[derive(Debug)]
@@ -126,4 +172,4 @@ impl fmt::Debug for dyn Device {
 type HelperStart = Arc<dyn Fn() + Send + Sync>;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

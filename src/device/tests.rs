@@ -3,15 +3,9 @@
 use super::buffered::Buffered;
 use super::*;
 use crate::sys;
+use crate::sys::test_directory::directory;
 
 use std::path::Path;
-
-/// A directory on a disk, which vanishes with its test.
-pub(crate) fn directory() -> tempfile::TempDir {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&target).unwrap();
-    tempfile::tempdir_in(target).unwrap()
-}
 
 /// A device of the rung, and whether its files are direct.
 fn device(rung: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {

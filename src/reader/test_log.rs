@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tempfile::TempDir;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 
@@ -407,9 +406,4 @@ impl Shards {
     }
 }
 
-/// An empty directory that vanishes with its test.
-pub(super) fn directory() -> TempDir {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&target).expect("create target");
-    tempfile::Builder::new().prefix("diolog-reader-").tempdir_in(target).expect("create a directory")
-}
+pub(super) use crate::sys::test_directory::directory;

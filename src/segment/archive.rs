@@ -293,7 +293,7 @@ mod tests {
 
     /// Segments 1 to 6 of one log.
     fn six() -> tempfile::TempDir {
-        let directory = crate::device::tests::directory();
+        let directory = crate::sys::test_directory::directory();
         (1..=6).for_each(|number| write_segment(directory.path(), LOG, number));
         directory
     }

@@ -4,21 +4,17 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::{LOCK_FILE, LogId, SPARE_FILE, segment_file_name, segment_number};
 use crate::sync::lock;
-use crate::sys::lock::{DirectoryLock, lock_directory};
 
 use super::inspect::{Content, inspect};
+use super::lock::{LogLock, SharedLock};
 
 /// The highest number of a segment behind which a run may begin: no run gets through the numbers that are left.
 const LAST_INDEX_MAX: u64 = u64::MAX / 2;
-
-/// The lock on a log's directory, until the log is done with it. Whoever changes the directory does so under the mutex,
-/// and only while the lock is there.
-pub(crate) type SharedLock = Arc<Mutex<Option<DirectoryLock>>>;
 
 /// A log's directory and the lock on it. Dropping it gives the lock back; where the thread that prepares segments is
 /// held in the middle of a change, once that is done.
@@ -41,7 +37,7 @@ impl Directory {
         let made = make_directory(path)?;
         let mut directory =
             Directory { path: path.to_owned(), made, lock: SharedLock::default(), last_index: 0, newest: None };
-        let opened = lock_directory(path).and_then(|held| {
+        let opened = LogLock::take(path).and_then(|held| {
             *lock(&directory.lock) = Some(held);
             directory.find_last_segment()
         });

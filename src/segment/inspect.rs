@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_file_holds_no_block_if_it_is_made_of_zeros() {
-        let directory = crate::device::tests::directory();
+        let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         let zeros = vec![0; CHUNK_BYTES + 3 * GRID_BYTES];
         let holds_no_block = |bytes: &[u8]| {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn looking_stops_when_it_is_told_to() {
-        let directory = crate::device::tests::directory();
+        let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         std::fs::write(&path, [0; GRID_BYTES]).unwrap();
         assert_eq!(holds_no_block(&path, || true).unwrap(), None);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_is_no_segment_is_not_taken_for_one() {
-        let directory = crate::device::tests::directory();
+        let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         for (bytes, expected) in [
             (vec![], Content::Unwritten),

@@ -6,6 +6,7 @@
 //! thread of its own.
 
 mod directory;
+mod lock;
 mod prepare;
 mod archive;
 mod retention;
@@ -169,8 +170,9 @@ impl Segments {
         let log = directory.log_id().map_or_else(|| random_bytes().map(LogId), Ok)?;
         let run = RunId(random_bytes()?);
         let archive = Archive::new(directory.path(), log, directory.last_index(), rules.keep, clock);
-        let preparer = Preparer::start(directory, direct, archive)
-            .map_err(|source| Error::io("start the thread that prepares segments for", directory.path(), source))?;
+        let preparer =
+            Preparer::start(directory.path().to_owned(), directory.lock(), directory.newest(), direct, archive)
+                .map_err(|source| Error::io("start the thread that prepares segments for", directory.path(), source))?;
         let index = directory.last_index() + 1;
         preparer.ask(index, rules.sizes.first.min(rules.sizes.max), rules.sizes.min());
         let prepared = preparer.wait(rules.first_fill_patience)?;
@@ -464,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_directory_made_again_is_left_to_whoever_has_locked_it_since() {
-        let parent = crate::device::tests::directory();
+        let parent = crate::sys::test_directory::directory();
         let path = parent.path().join("log");
         let rules = Rules {
             sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },

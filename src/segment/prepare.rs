@@ -24,10 +24,9 @@ use crate::error::{Error, Result, is_want_of_room};
 use crate::format::{GRID_BYTES, SPARE_FILE, segment_file_name};
 use crate::sync::lock;
 use crate::sys;
-use crate::sys::lock::DirectoryLock;
 
 use super::archive::Archive;
-use super::directory::{Directory, SharedLock};
+use super::lock::{LogLock, SharedLock};
 
 /// How much is filled between two looks at whether the writer is in a hurry: a tenth of a millisecond of a fast disk,
 /// some of a slow one. A larger buffer fills no faster, and is seen in the memory of the process.
@@ -110,11 +109,17 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    /// Starts the thread for the log in `directory`.
+    /// Starts the thread for the log in `directory`, whose newest segment with something durable is `newest`.
     ///
     /// # Errors
     /// The operating system's, if it has no thread to give.
-    pub(super) fn start(directory: &Directory, direct: bool, archive: Archive) -> io::Result<Preparer> {
+    pub(super) fn start(
+        directory: PathBuf,
+        lock: SharedLock,
+        newest: u64,
+        direct: bool,
+        archive: Archive,
+    ) -> io::Result<Preparer> {
         let (orders, received) = channel();
         let (results, made) = channel();
         let (said, notes) = channel();
@@ -124,16 +129,9 @@ impl Preparer {
             ending: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             retain_asked: AtomicBool::new(false),
-            newest: AtomicU64::new(directory.newest()),
+            newest: AtomicU64::new(newest),
         });
-        let workshop = Workshop {
-            directory: directory.path().to_owned(),
-            lock: directory.lock(),
-            direct,
-            signals: Arc::clone(&signals),
-            archive,
-            notes: said,
-        };
+        let workshop = Workshop { directory, lock, direct, signals: Arc::clone(&signals), archive, notes: said };
         let thread = std::thread::Builder::new()
             .name("diolog-segments".into())
             .spawn(move || workshop.run(&received, &results))?;
@@ -297,7 +295,7 @@ impl Workshop {
     }
 
     /// Removes what is not wanted any more. `false` where something else comes first.
-    fn tidy(&mut self, held: &mut DirectoryLock) -> bool {
+    fn tidy(&mut self, held: &mut LogLock) -> bool {
         let Workshop { signals, archive, .. } = self;
         // Acquire "retain asked".
         signals.retain_asked.swap(false, Ordering::AcqRel);

@@ -1,8 +1,8 @@
-//! The operating system and the CPU: the one boundary behind which everything platform-specific sits.
+//! Everything that depends on the platform: the operating system's calls and the CPU's instructions.
 //!
-//! `linux` and `portable` offer the same functions. `--cfg diolog_portable` builds the second one on Linux, so that
-//! the fallback is tested there too (and `--cfg loom` uses it, as a model has no kernel). Callers are above; nothing
-//! here knows rings, blocks or records.
+//! `linux` and `portable` offer the same functions. `--cfg diolog_portable` builds `portable` on Linux, so that it is
+//! tested there too; `--cfg loom` uses it as well, since a model has no kernel. All other modules may call this one. It
+//! knows nothing of rings, blocks, records or logs, and uses only `sync`.
 
 #[cfg(all(target_os = "linux", not(any(diolog_portable, loom))))]
 mod linux;
@@ -13,3 +13,34 @@ pub(crate) use linux::*;
 mod portable;
 #[cfg(not(all(target_os = "linux", not(any(diolog_portable, loom)))))]
 pub(crate) use portable::*;
+
+#[cfg(test)]
+pub(crate) mod test_directory;
+
+/// Why `lock::FileLock::take` took no lock.
+#[derive(Debug)]
+pub(crate) enum LockRefusal {
+    /// The file is locked already.
+    Held(LockHolder),
+    /// The system refused an operation.
+    Io {
+        /// What was refused, such as "open the lock file".
+        operation: &'static str,
+        source: std::io::Error,
+    },
+}
+
+/// Who holds the lock on a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(any(diolog_portable, loom)))),
+    expect(dead_code, reason = "not known there")
+)]
+pub(crate) enum LockHolder {
+    /// This process.
+    ThisProcess,
+    /// The process with this id.
+    Process(u32),
+    /// Some process: the system does not say which.
+    Unknown,
+}

@@ -56,7 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("shared", &["clock", "config", "device", "flush", "gate", "registry", "stats", "sync"]),
     ("stats", &["device", "format"]),
     ("sync", &[]),
-    ("sys", &["error", "sync"]),
+    ("sys", &["sync"]),
     ("testing", &["clock", "config", "error", "gate", "logger", "ring"]),
     ("thread_local", &["error", "format", "gate", "outcome", "producer", "shared", "sys"]),
     (

@@ -11,8 +11,9 @@ use std::path::Path;
 
 use super::*;
 use crate::device::ladder::{DevicePreference, create, probe};
-use crate::device::tests::{completions, directory, filled};
+use crate::device::tests::{completions, filled};
 use crate::sys::file::open_segment;
+use crate::sys::test_directory::directory;
 
 /// Bytes that a pipe holds.
 const PIPE_BYTES: usize = 65536;

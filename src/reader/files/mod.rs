@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::segment_number;
+use crate::format::{LOCK_FILE, segment_number};
 
 use super::block::Loaded;
 use super::scan::{Cursor, Found, Scanned, SegmentFile};
@@ -93,9 +93,8 @@ impl LogFiles {
     /// Whether a logger has the log open. `None`: it cannot be told.
     pub(crate) fn are_in_use(&self) -> Option<bool> {
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
-        // The parent of a bare file name is an empty path.
-        directory
-            .and_then(|it| crate::sys::lock::is_locked(if it.as_os_str().is_empty() { Path::new(".") } else { it }))
+        // The parent of a bare file name is an empty path, to which joining gives the name alone.
+        directory.and_then(|directory| crate::sys::lock::is_locked(&directory.join(LOCK_FILE)))
     }
 
     /// Opens the file at `path`, durable first if that was asked for.

@@ -1,6 +1,13 @@
 //! Reading a log while it is written: `None` is not the end.
 
 use super::*;
+use crate::format::LOCK_FILE;
+use crate::sys::lock::FileLock;
+
+/// A log whose writer is open.
+fn locked(directory: &tempfile::TempDir) -> FileLock {
+    FileLock::take(&directory.path().join(LOCK_FILE)).unwrap_or_else(|refusal| panic!("{refusal:?}"))
+}
 
 #[test]
 fn a_log_that_grows_is_read_on() {
@@ -33,7 +40,7 @@ fn without_block(run: &TestRun, n: usize) -> TestRun {
 #[test]
 fn a_reader_that_came_back_waits_for_a_block_in_flight() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -50,7 +57,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight() {
 #[test]
 fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -67,7 +74,7 @@ fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
 #[test]
 fn a_reader_that_waits_goes_on_once_another_run_begins() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -84,7 +91,7 @@ fn a_reader_that_waits_goes_on_once_another_run_begins() {
 #[cfg(not(diolog_portable))]
 fn a_reader_that_waits_goes_on_once_no_logger_has_the_log_open() {
     let directory = directory();
-    let writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -110,7 +117,7 @@ fn in_flight_at_a_segments_end() -> (TestRun, TestRun) {
 #[test]
 fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let (whole, partly) = in_flight_at_a_segments_end();
     partly.segments[0].write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -126,7 +133,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment()
 #[test]
 fn a_segment_that_is_waited_for_can_be_removed_once_it_is_whole() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let (mut whole, partly) = in_flight_at_a_segments_end();
     partly.write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -148,7 +155,7 @@ fn a_segment_that_is_waited_for_can_be_removed_once_it_is_whole() {
 #[test]
 fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).block(Block::new().record(1, 20, "b"));
     run.block(Block::new().in_flight(1).record(1, 30, "c"));
@@ -168,7 +175,7 @@ fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
 #[test]
 fn a_reader_that_reads_for_the_first_time_goes_on_over_a_hole_though_a_logger_has_the_log_open() {
     let directory = directory();
-    let _writer = crate::sys::lock::lock_directory(directory.path()).expect("lock");
+    let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 1).write(directory.path());

@@ -138,7 +138,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::device::tests::directory;
+    use crate::sys::test_directory::directory;
 
     /// The status flags of an open file, as libc names them.
     fn flags(file: &File) -> i32 {

@@ -125,7 +125,7 @@ pub(super) fn owner_only(options: &mut OpenOptions) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::tests::directory;
+    use crate::sys::test_directory::directory;
 
     #[test]
     fn a_segment_never_replaces_a_file_and_is_never_direct() {

@@ -1,89 +1,78 @@
-//! The lock on a log's directory: one logger writes it at a time. It is the standard library's, which ends with the
-//! process, but which a forked child shares. Called by `segment`, and
-//! by `reader` to ask.
+//! A lock on a file, for one holder at a time. Called by `segment` for the lock on a log, and by `reader`, which only
+//! asks whether there is one.
+//!
+//! It is the standard library's lock: it ends with the process, but a forked child shares it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file::owner_only;
-use crate::{Error, Result};
+use crate::sys::{LockHolder, LockRefusal};
 
-/// The right to write the log in a directory, until dropped or until this process ends.
-pub(crate) struct DirectoryLock {
+/// An exclusive lock on a file, until dropped or until this process ends.
+pub(crate) struct FileLock {
     /// Open, and so locked, for as long as this lives.
     file: File,
 }
 
-impl DirectoryLock {
-    /// Sees to it that the lock is on what stands at `directory` now: that may have been deleted and made again.
+impl FileLock {
+    /// Locks the file at `path`, which is created if it is missing.
     ///
     /// # Errors
-    /// As [`lock_directory`]: another logger may have it. The earlier lock is kept then.
-    pub(crate) fn renew(&mut self, directory: &Path) -> Result<()> {
-        if !is_at(&self.file, &directory.join("lock")) {
-            *self = lock_directory(directory)?;
+    /// [`LockRefusal`], without waiting, if the file is locked or the system refuses a step.
+    pub(crate) fn take(path: &Path) -> Result<FileLock, LockRefusal> {
+        let refused = |operation, source| LockRefusal::Io { operation, source };
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
+            return Err(refused("lock", source));
         }
-        Ok(())
-    }
-}
-
-/// Whether `path` still names `file`.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    match (path.symlink_metadata(), file.metadata()) {
-        (Ok(there), Ok(held)) => identity(there) == identity(held),
-        _ => false,
-    }
-}
-
-/// Whether `path` still names `file`: what is open cannot be deleted here.
-#[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
-}
-
-/// Locks the log in `directory` for this logger alone, by the standard library's lock on its file `lock`.
-///
-/// # Errors
-/// [`Error::InUse`] if this process or another one has it; [`Error::Io`] if the file cannot be made or locked.
-pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock> {
-    let path = directory.join("lock");
-    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
-        return Err(Error::io("lock", &path, source));
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    owner_only(&mut options);
-    let file = options.open(&path).map_err(|source| Error::io("open the lock file", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(DirectoryLock { file }),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::InUse { path: PathBuf::from(directory), holder: "another logger".to_owned() })
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        owner_only(&mut options);
+        let file = options.open(path).map_err(|source| refused("open the lock file", source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FileLock { file }),
+            Err(TryLockError::WouldBlock) => Err(LockRefusal::Held(LockHolder::Unknown)),
+            Err(TryLockError::Error(source)) => Err(refused("lock", source)),
         }
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
+    }
+
+    /// Whether the file at `path` is the locked one.
+    #[cfg(unix)]
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        match (path.symlink_metadata(), self.file.metadata()) {
+            (Ok(there), Ok(held)) => identity(there) == identity(held),
+            _ => false,
+        }
+    }
+
+    /// Whether the file at `path` is the locked one. An open file cannot be deleted on these platforms.
+    #[cfg(not(unix))]
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        path.exists()
     }
 }
 
-/// Whether a logger has the log in `directory` locked: it cannot be told without taking the lock.
-pub(crate) fn is_locked(_directory: &Path) -> Option<bool> {
+/// Whether the file at `path` is locked: the standard library cannot tell without locking it.
+pub(crate) fn is_locked(_path: &Path) -> Option<bool> {
     None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::tests::directory;
+    use crate::sys::test_directory::directory;
 
     #[test]
     fn a_second_lock_is_refused_until_the_first_is_dropped() {
         let directory = directory();
-        let lock = lock_directory(directory.path()).unwrap();
-        assert!(matches!(lock_directory(directory.path()), Err(Error::InUse { .. })));
+        let path = directory.path().join("lock");
+        let lock = FileLock::take(&path).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        assert!(matches!(FileLock::take(&path), Err(LockRefusal::Held(_))));
         drop(lock);
-        drop(lock_directory(directory.path()).unwrap());
+        assert!(FileLock::take(&path).is_ok());
     }
 }
