@@ -3,28 +3,28 @@
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::NAME_BYTES_MAX;
+use super::limits::{BLOCK_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX};
+use super::record::record_bytes;
 
-/// One producer, as the writer knows it: the payload of its start, its end and its table rows.
+/// A producer's name and counts: the payload of its start, its rows and its end.
 ///
-/// In a start or a row the counts stand for what earlier blocks hold, so that the row in a segment's header is the
-/// baseline for all that follows it. In an end they are final, and
-/// `next_sequence == records + dropped + overwritten + unwritten`.
+/// In a start or a row the counts are those before the block that holds it, so that the row in block 0 is the baseline
+/// for the segment. In an end they are final, and `next_sequence == records + dropped + overwritten + unwritten`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProducerRow {
     /// Unique within the run, never reused, never 0.
     pub(crate) id: u32,
     /// The kernel's id of the thread that made the producer.
     pub(crate) tid: u32,
-    /// The sequence number that follows the last one accounted for: attempts so far.
+    /// The sequence number after the last one accounted for: attempts so far.
     pub(crate) next_sequence: u64,
     /// Records written to blocks so far.
     pub(crate) records: u64,
-    /// Records refused for want of space, as published by the producer.
+    /// Records refused because the ring was full, as last published by the producer.
     pub(crate) dropped: u64,
-    /// Records that newer ones replaced before the writer read them, as published by the producer.
+    /// Records that newer ones replaced before the writer read them, as last published by the producer.
     pub(crate) overwritten: u64,
-    /// Records that were still in the ring at close's deadline.
+    /// Records that were still in the ring at the deadline of `close`.
     pub(crate) unwritten: u64,
     /// The producer's name, often its thread's; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) name: String,
@@ -44,11 +44,16 @@ struct RawProducerRow {
     reserved: [u8; 6],
 }
 
-const _: () = assert!(size_of::<RawProducerRow>() == 56 && align_of::<RawProducerRow>() == 1);
+const _: () = assert!(size_of::<RawProducerRow>() == ProducerRow::BYTES_MIN && align_of::<RawProducerRow>() == 1);
+// A row for every producer fits block 0, with 1 MiB left for the other records there.
+const _: () = assert!(PRODUCERS_MAX * record_bytes(ProducerRow::BYTES_MAX) <= BLOCK_BYTES_MAX - (1 << 20));
 
 impl ProducerRow {
-    /// The longest encoded row, in bytes.
-    pub(crate) const BYTES_MAX: usize = size_of::<RawProducerRow>() + NAME_BYTES_MAX;
+    /// Bytes of a row without the producer's name.
+    pub(crate) const BYTES_MIN: usize = 56;
+
+    /// Bytes of a row with the longest name.
+    pub(crate) const BYTES_MAX: usize = ProducerRow::BYTES_MIN + NAME_BYTES_MAX;
 
     /// Appends the row's bytes to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -68,7 +73,7 @@ impl ProducerRow {
         out.extend_from_slice(self.name.as_bytes());
     }
 
-    /// Reads a row; `None` where the bytes are not one.
+    /// Reads a row; `None` if the bytes are not one. Bytes after it are a later revision's, and are ignored.
     pub(crate) fn decode(payload: &[u8]) -> Option<ProducerRow> {
         let (raw, name) = RawProducerRow::read_from_prefix(payload).ok()?;
         let name = name.get(..usize::from(raw.name_bytes.get()))?;
@@ -99,7 +104,7 @@ pub(crate) struct WallAnchor {
 }
 
 impl WallAnchor {
-    /// Reads an anchor; `None` where the bytes are too few.
+    /// Reads an anchor; `None` if the bytes are too few. Bytes after it are a later revision's, and are ignored.
     pub(crate) fn decode(payload: &[u8]) -> Option<WallAnchor> {
         Some(WallAnchor::read_from_prefix(payload).ok()?.0)
     }
@@ -112,19 +117,19 @@ impl WallAnchor {
     }
 }
 
-/// What a [`Status`] is about.
+/// The subject of a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum StatusCode {
-    /// The device rung in use, and why.
+    /// The device kind in use, and why.
     Device = 1,
     /// An error of the device or the file system.
     Error = 2,
-    /// Writing goes on after an error.
+    /// The writer writes again after an error.
     Resumed = 3,
 }
 
-/// A note of the writer's, for people.
+/// A sentence of the writer's, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Status {
     /// A [`StatusCode`]; others come from newer writers.
@@ -140,7 +145,7 @@ impl Status {
         out.extend_from_slice(text.as_bytes());
     }
 
-    /// Reads a note; `None` where the bytes are too few.
+    /// Reads a note; `None` if the bytes are too few.
     pub(crate) fn decode(payload: &[u8]) -> Option<Status> {
         let (code, text) = payload.split_first_chunk::<2>()?;
         Some(Status { code: u16::from_le_bytes(*code), text: String::from_utf8_lossy(text).into_owned() })

@@ -1,4 +1,4 @@
-//! The names of the files in a log's directory, for everybody who makes, finds or removes them.
+//! The names of the files in a log's directory, for the code that makes, finds and removes them.
 
 use std::ffi::OsStr;
 
@@ -13,8 +13,8 @@ pub(crate) fn segment_file_name(number: u64) -> String {
     format!("{number:08}.dlog")
 }
 
-/// The number in a segment's file name. Of the many ways to write a number with leading zeros only one is a segment's
-/// name, so that no two names give the same number.
+/// The number in a segment's file name; `None` for any other name. Each number has one name: one with more or fewer
+/// leading zeros is not a segment's.
 pub(crate) fn segment_number(file_name: &OsStr) -> Option<u64> {
     let name = file_name.to_str()?;
     let number = name.strip_suffix(".dlog")?.parse().ok()?;
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_one_name_of_a_number_counts() {
+    fn a_number_has_one_name() {
         for (name, number) in [("00000001.dlog", 1), ("00000012.dlog", 12), ("123456789.dlog", 123_456_789)] {
             assert_eq!(segment_number(OsStr::new(name)), Some(number));
             assert_eq!(segment_file_name(number), name);

@@ -5,35 +5,50 @@ use std::mem::offset_of;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{RECORD_HEADER_BYTES, padded};
+use super::newer::Newer;
 
-/// What a record's payload is. Zero is no kind, so that zeros are never a record.
+/// Bytes of a [`RecordHeader`].
+pub(crate) const RECORD_HEADER_BYTES: usize = size_of::<RecordHeader>();
+
+/// What a record's payload is. Zero is no kind, so that zeros are never a record. 2 and 3 are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// Bytes or text, as the caller gave them.
+    /// A producer's message: bytes or text, as the caller gave them.
     Message = 1,
-    /// A producer's first appearance.
+    /// As [`Kind::ProducerRow`], in a producer's first block.
     ProducerStart = 4,
     /// A producer's final counts.
     ProducerEnd = 5,
-    /// A live producer, named for the records that follow in the same block.
+    /// A live producer's name, and its counts before this block.
     ProducerRow = 6,
-    /// What a segment belongs to: the first record of block 0.
+    /// The segment's header: the first record of block 0.
     Segment = 7,
     /// Monotonic and wall time, read together.
     WallAnchor = 8,
-    /// What happened to the writer: for people, and safe to skip.
+    /// A sentence of the writer's, for people.
     Status = 0x81,
 }
 
+/// A kind that this version does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnknownKind {
+    /// Zero, which no writer writes.
+    None,
+    /// A newer diolog wrote the record; a reader may skip it.
+    Skippable,
+    /// A newer diolog wrote the record, and skipping it would hide something.
+    Newer(Newer),
+}
+
 impl Kind {
-    /// A kind with this bit may be skipped by a reader that does not know it.
+    /// The bit of the kinds that a reader may skip if it does not know them.
     const SKIPPABLE: u8 = 0x80;
 
-    /// The kind of byte `kind`, where this version knows it.
-    pub(crate) const fn from_u8(kind: u8) -> Option<Kind> {
-        Some(match kind {
+    /// The kind with number `kind`.
+    pub(crate) const fn from_u8(kind: u8) -> Result<Kind, UnknownKind> {
+        Ok(match kind {
+            0 => return Err(UnknownKind::None),
             1 => Kind::Message,
             4 => Kind::ProducerStart,
             5 => Kind::ProducerEnd,
@@ -41,17 +56,13 @@ impl Kind {
             7 => Kind::Segment,
             8 => Kind::WallAnchor,
             0x81 => Kind::Status,
-            _ => return None,
+            _ if kind & Kind::SKIPPABLE != 0 => return Err(UnknownKind::Skippable),
+            _ => return Err(UnknownKind::Newer(Newer::Kind(kind))),
         })
-    }
-
-    /// Whether a record of an unknown `kind` may be passed over.
-    pub(crate) const fn may_be_skipped(kind: u8) -> bool {
-        kind & Kind::SKIPPABLE != 0
     }
 }
 
-/// Marks of one record.
+/// Marks of one record. A reader may ignore those that it does not know: a new meaning of the payload is a new kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordFlags;
 
@@ -83,6 +94,12 @@ const _: () = assert!(offset_of!(RecordHeader, length) == 0 && offset_of!(Record
 const _: () = assert!(offset_of!(RecordHeader, level) == 5 && offset_of!(RecordHeader, flags) == 6);
 const _: () = assert!(offset_of!(RecordHeader, reserved) == 7 && offset_of!(RecordHeader, timestamp_ns) == 8);
 
+/// `payload_bytes`, rounded up to a multiple of 8.
+pub(crate) const fn padded(payload_bytes: usize) -> usize {
+    // Not `next_multiple_of`, which branches.
+    (payload_bytes + 7) & !7
+}
+
 /// Bytes that a record with this much payload takes in a plain shard.
 pub(crate) const fn record_bytes(payload_bytes: usize) -> usize {
     RECORD_HEADER_BYTES + padded(payload_bytes)
@@ -91,14 +108,14 @@ pub(crate) const fn record_bytes(payload_bytes: usize) -> usize {
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordFault {
-    /// Fewer bytes than the header or its length ask for.
+    /// There are fewer bytes than a header has, or fewer than its length says.
     Short,
-    /// Zero is no kind.
+    /// The kind is zero.
     NoKind,
 }
 
 impl RecordHeader {
-    /// The bytes of the header, put together in two words: the writer stores one for each record.
+    /// The bytes of the header, as two words: the writer stores them with two instructions for each record.
     #[inline(always)]
     pub(crate) fn to_words(self) -> [u8; RECORD_HEADER_BYTES] {
         let tag = u32::from_le_bytes([self.kind, self.level, self.flags, self.reserved]);
@@ -109,7 +126,7 @@ impl RecordHeader {
         bytes
     }
 
-    /// Takes the first record off `bytes`: its header, its payload, and what follows.
+    /// Splits `bytes` into the first record's header, its payload, and the bytes after the record.
     #[inline]
     pub(crate) fn split(bytes: &[u8]) -> Result<(RecordHeader, &[u8], &[u8]), RecordFault> {
         let Ok((header, rest)) = RecordHeader::read_from_prefix(bytes) else { return Err(RecordFault::Short) };
@@ -117,7 +134,7 @@ impl RecordHeader {
             return Err(RecordFault::NoKind);
         }
         let length = header.length.get() as usize;
-        // The unpadded length is compared first: padding a length near the integer's end would overflow.
+        // The length is compared before it is padded, which would overflow near the integer's end.
         if length > rest.len() || padded(length) > rest.len() {
             return Err(RecordFault::Short);
         }
@@ -173,11 +190,12 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         for kind in 0..=u8::MAX {
-            if let Some(known) = Kind::from_u8(kind) {
-                assert_eq!(known as u8, kind);
+            match Kind::from_u8(kind) {
+                Ok(known) => assert_eq!(known as u8, kind),
+                Err(UnknownKind::None) => assert_eq!(kind, 0),
+                Err(UnknownKind::Skippable) => assert!(kind > 0x81 || kind == 0x80, "{kind}"),
+                Err(UnknownKind::Newer(newer)) => assert!(newer == Newer::Kind(kind) && kind < 0x80, "{kind}"),
             }
         }
-        assert_eq!(Kind::from_u8(0), None);
-        assert!(Kind::may_be_skipped(Kind::Status as u8) && !Kind::may_be_skipped(Kind::Message as u8));
     }
 }

@@ -1,56 +1,34 @@
-//! The segment header record: which log, which run, which place in it. It is the first record of block 0.
-
-use std::fmt;
+//! The payload of the segment header record: the log and the run that a segment belongs to, and its place in them.
+//!
+//! It is the first record of block 0; [`Block0`](super::Block0) finds it there.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::NAME_BYTES_MAX;
+use super::identity::{LogId, RunId};
+use super::limits::NAME_BYTES_MAX;
+use super::newer::Newer;
 
-/// The identity of a log's directory, drawn when its first segment is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LogId(pub(crate) [u8; 16]);
-
-/// The identity of one open of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct RunId(pub(crate) [u8; 16]);
-
-impl fmt::Display for LogId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
-    }
-}
-
-fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
-/// What a segment belongs to.
+/// The log and the run that a segment belongs to, and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
-    /// The directory's identity: the same in every segment of a log.
+    /// The log: the same in all its segments.
     pub(crate) log: LogId,
     /// The run that wrote the segment.
     pub(crate) run: RunId,
-    /// The dead run whose rings this run's first records come from, if any.
+    /// The dead run whose rings this run's first records come from. No writer sets it yet.
     pub(crate) recovers: Option<RunId>,
-    /// The machine's boot, from the kernel; zeros where it has none.
+    /// The kernel's id of the machine's boot; zeros if it has none.
     pub(crate) boot: [u8; 16],
-    /// The segment's place in the log, counted from 1 over all runs; the file's number.
+    /// The segment's place in the log, counted from 1 over all runs; the number in the file's name.
     pub(crate) index: u64,
-    /// The id of the segment before it in the same run, or 0 at a run's first.
+    /// The id of the segment before it in the same run, 0 in a run's first.
     pub(crate) previous_segment_id: u64,
-    /// The largest block, in bytes.
+    /// The largest block that the writer makes, in bytes; a block 0 may be larger.
     pub(crate) block_bytes: u32,
-    /// The longest message, in bytes.
+    /// The longest message, in bytes: longer ones were cut.
     pub(crate) message_bytes_max: u32,
-    /// Bits that a reader must know to read the segment; none exist yet.
+    /// Bits that a reader must know to read the segment. Version 1 has none: see [`SegmentHeader::newer`].
     pub(crate) incompatible_features: u32,
     /// Bits that a reader may ignore: [`SegmentHeader::RETENTION`].
     pub(crate) compatible_features: u32,
@@ -75,11 +53,15 @@ struct RawSegmentHeader {
     reserved: [u8; 6],
 }
 
-const _: () = assert!(size_of::<RawSegmentHeader>() == 104 && align_of::<RawSegmentHeader>() == 1);
+const _: () = assert!(size_of::<RawSegmentHeader>() == SegmentHeader::BYTES_MIN);
+const _: () = assert!(align_of::<RawSegmentHeader>() == 1);
 
 impl SegmentHeader {
-    /// The bit of `compatible_features` of a writer that may remove the log's oldest segments.
+    /// The bit of `compatible_features` that says that the writer may remove the log's oldest segments.
     pub(crate) const RETENTION: u32 = 1;
+
+    /// Bytes of a header without the service's name.
+    pub(crate) const BYTES_MIN: usize = 104;
 
     /// Appends the header's bytes to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -102,7 +84,12 @@ impl SegmentHeader {
         out.extend_from_slice(self.service.as_bytes());
     }
 
-    /// Reads a header; `None` where the bytes are not one.
+    /// The features that this version does not know and must not ignore.
+    pub(crate) fn newer(&self) -> Option<Newer> {
+        (self.incompatible_features != 0).then_some(Newer::Features(self.incompatible_features))
+    }
+
+    /// Reads a header; `None` if the bytes are not one. Bytes after it are a later revision's, and are ignored.
     pub(crate) fn decode(payload: &[u8]) -> Option<SegmentHeader> {
         let (raw, service) = RawSegmentHeader::read_from_prefix(payload).ok()?;
         let service = service.get(..usize::from(raw.service_bytes.get()))?;
@@ -155,10 +142,5 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(SegmentHeader::decode(&bytes[..length]), None, "{length}");
         }
-    }
-
-    #[test]
-    fn identities_are_shown_in_hexadecimal() {
-        assert_eq!(RunId([0xAB; 16]).to_string(), "ab".repeat(16));
     }
 }

@@ -1,36 +1,44 @@
-//! The shard header: records of one producer that stand together in a block.
+//! The shard header: whose records these are, how many, and how they are encoded.
+//!
+//! It says that for every encoding, so that a reader accounts for records that it cannot decode.
 
 use std::mem::offset_of;
 
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{RECORD_HEADER_BYTES, SHARD_HEADER_BYTES};
+use super::newer::Newer;
+use super::record::RECORD_HEADER_BYTES;
+
+/// Bytes of a [`ShardHeader`].
+pub(crate) const SHARD_HEADER_BYTES: usize = size_of::<ShardHeader>();
 
 /// How a shard's records are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     /// Each record is a header and a padded payload.
     Plain,
+    /// An encoding that this version does not know.
+    Newer(Newer),
 }
 
 /// The first 32 bytes of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(crate) struct ShardHeader {
-    /// Bytes of records after this header.
+    /// Bytes of records after this header. The next shard stands right after them.
     pub(crate) valid: U32,
-    /// Who appended them; 0 is the writer itself.
+    /// The id of the producer; 0 is the writer itself.
     pub(crate) producer: U32,
-    /// The sequence number of the first record; each further one is one higher.
+    /// The sequence number of the first record. Each further one is one higher.
     pub(crate) first_sequence: U64,
     /// Records in the shard, at least one.
     pub(crate) records: U32,
-    /// 0 plain.
+    /// [`Encoding`], as its number: 0 is plain.
     pub(crate) encoding: u8,
     /// Zero.
     pub(crate) reserved: [u8; 3],
-    /// What packed timestamps count from; zero in a plain shard.
+    /// Reserved for encodings that store timestamps as differences; zero in a plain shard.
     pub(crate) base_ns: U64,
 }
 
@@ -41,7 +49,7 @@ const _: () = assert!(offset_of!(ShardHeader, encoding) == 20 && offset_of!(Shar
 const _: () = assert!(offset_of!(ShardHeader, base_ns) == 24);
 
 impl ShardHeader {
-    /// A plain shard of `producer` whose records are not counted yet.
+    /// The header of an empty plain shard: the caller sets `valid` and `records`.
     pub(crate) fn plain(producer: u32, first_sequence: u64) -> ShardHeader {
         ShardHeader {
             valid: U32::ZERO,
@@ -54,25 +62,32 @@ impl ShardHeader {
         }
     }
 
-    /// Takes the first shard off `bytes`: its header, its record bytes, and what follows. `None` where the lengths
-    /// do not fit `bytes`, the shard is empty, or its encoding is not known.
+    /// Splits `bytes` into the first shard's header, its record bytes, and the bytes after the shard. `None` if the
+    /// lengths do not fit `bytes`, if the shard is empty, or if its sequence numbers do not exist.
+    ///
+    /// The records of a shard with an unknown encoding may take any number of bytes.
     pub(crate) fn split(bytes: &[u8]) -> Option<(ShardHeader, &[u8], &[u8])> {
         let (header, rest) = ShardHeader::read_from_prefix(bytes).ok()?;
-        header.known_encoding()?;
         let valid = header.valid.get() as usize;
-        let records = header.records.get() as usize;
-        if valid > rest.len() || records == 0 || records > valid / RECORD_HEADER_BYTES {
+        let records = header.records.get();
+        if valid > rest.len() || records == 0 {
             return None;
         }
-        // The last sequence number must exist too: sequences never wrap on disk.
-        header.first_sequence.get().checked_add(records as u64)?;
+        if header.encoding() == Encoding::Plain && records as usize > valid / RECORD_HEADER_BYTES {
+            return None;
+        }
+        // Sequences never wrap: the number after the last record must exist too.
+        header.first_sequence.get().checked_add(records.into())?;
         let (records, rest) = rest.split_at(valid);
         Some((header, records, rest))
     }
 
-    /// The encoding, where this version knows it.
-    pub(crate) fn known_encoding(&self) -> Option<Encoding> {
-        (self.encoding == 0).then_some(Encoding::Plain)
+    /// How the records are encoded.
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self.encoding {
+            0 => Encoding::Plain,
+            unknown => Encoding::Newer(Newer::Encoding(unknown)),
+        }
     }
 
     /// Writes the header over the first bytes of `out`.
@@ -112,11 +127,26 @@ mod tests {
         assert!(ShardHeader::split(&shard(16, 1, 16)[..31]).is_none());
         assert!(ShardHeader::split(&shard(17, 1, 16)).is_none());
         assert!(ShardHeader::split(&shard(16, 2, 16)).is_none());
-        let mut unknown = shard(16, 1, 16);
-        unknown[20] = 9;
-        assert!(ShardHeader::split(&unknown).is_none());
         let mut wrapping = shard(16, 1, 16);
         wrapping[8..16].fill(0xFF);
         assert!(ShardHeader::split(&wrapping).is_none());
+    }
+
+    #[test]
+    fn a_shard_of_an_unknown_encoding_still_accounts_for_its_records() {
+        // Three records in five bytes: fewer than a plain record's header takes.
+        let mut bytes = shard(5, 3, 5 + 7);
+        bytes[20] = 9;
+        let (header, records, rest) = ShardHeader::split(&bytes).expect("a shard");
+        assert_eq!(header.encoding(), Encoding::Newer(Newer::Encoding(9)));
+        assert_eq!((header.producer.get(), header.first_sequence.get(), header.records.get()), (7, 40, 3));
+        assert_eq!((records.len(), rest.len()), (5, 7));
+        // Its length is still bounded, it still has a record, and its sequence numbers still exist.
+        assert!(ShardHeader::split(&bytes[..SHARD_HEADER_BYTES + 4]).is_none());
+        for (field, byte) in [(8..16, 0xFF), (16..20, 0)] {
+            let mut wrong = bytes.clone();
+            wrong[field].fill(byte);
+            assert!(ShardHeader::split(&wrong).is_none());
+        }
     }
 }

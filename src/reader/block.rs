@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_HEADER_BYTES, BlockHeader, Kind, ProducerRow, RecordFlags, RecordHeader, SegmentHeader, ShardHeader, Status,
-    WRITER_PRODUCER, WallAnchor,
+    BLOCK_HEADER_BYTES, BlockHeader, Encoding, Kind, ProducerRow, RecordFlags, RecordHeader, SegmentHeader,
+    ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
 use super::scan::{BlockLocation, Chunk, SegmentFile};
@@ -30,7 +30,7 @@ pub(super) enum Note {
     End(ProducerRow),
     Anchor(WallAnchor),
     Status(Status),
-    Segment(Box<SegmentHeader>),
+    Segment,
 }
 
 /// A block, reused from one to the next.
@@ -118,6 +118,10 @@ impl Loaded {
             self.shards_found += 1;
             self.records_found += u64::from(count);
             rest = behind;
+            if shard.encoding() != Encoding::Plain {
+                self.unreadable += u64::from(count);
+                continue;
+            }
             let producer = shard.producer.get();
             if producer == WRITER_PRODUCER {
                 self.take_notes(records, count);
@@ -143,17 +147,17 @@ impl Loaded {
             let (first, last) = self.notes_ns.unwrap_or((ns, ns));
             self.notes_ns = Some((first.min(ns), last.max(ns)));
             let note = match Kind::from_u8(header.kind) {
-                Some(Kind::ProducerStart | Kind::ProducerRow) => ProducerRow::decode(payload).map(Note::Row),
-                Some(Kind::ProducerEnd) => ProducerRow::decode(payload).map(Note::End),
-                Some(Kind::WallAnchor) => WallAnchor::decode(payload).map(Note::Anchor),
-                Some(Kind::Status) => Status::decode(payload).map(Note::Status),
-                Some(Kind::Segment) => SegmentHeader::decode(payload).map(|it| Note::Segment(Box::new(it))),
-                Some(Kind::Message) => None,
-                None if Kind::may_be_skipped(header.kind) => {
+                Ok(Kind::ProducerStart | Kind::ProducerRow) => ProducerRow::decode(payload).map(Note::Row),
+                Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(Note::End),
+                Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(Note::Anchor),
+                Ok(Kind::Status) => Status::decode(payload).map(Note::Status),
+                Ok(Kind::Segment) => SegmentHeader::decode(payload).map(|_| Note::Segment),
+                Ok(Kind::Message) => None,
+                Err(UnknownKind::Skippable) => {
                     self.skipped += 1;
                     continue;
                 }
-                None => None,
+                Err(UnknownKind::None | UnknownKind::Newer(_)) => None,
             };
             match note {
                 Some(note) => self.notes.push(note),
@@ -234,7 +238,7 @@ impl Messages {
                     level: header.level,
                     flags: header.flags,
                 });
-            } else if Kind::may_be_skipped(header.kind) {
+            } else if Kind::from_u8(header.kind) == Err(UnknownKind::Skippable) {
                 self.skipped += 1;
             } else {
                 self.unreadable += 1;

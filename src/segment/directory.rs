@@ -113,23 +113,16 @@ impl Directory {
         Ok(())
     }
 
-    /// The newest segment of the log, and its identity: that of most segments, should another log's be among them.
+    /// The newest segment of the log that the directory holds, and the log's identity.
     fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
         let log_of = |number: &u64| match inspect(&self.path.join(segment_file_name(*number)), *number) {
             Ok(Content::Segment(log)) => Some((*number, log)),
             _ => None,
         };
-        let mut newest_first = numbers.iter().rev().filter_map(log_of);
-        let newest = newest_first.next()?;
-        let Some(second) = newest_first.next() else { return Some(newest) };
-        if second.1 == newest.1 {
-            return Some(newest);
-        }
-        let all: Vec<_> = [newest, second].into_iter().chain(newest_first).collect();
-        let segments_of = |log: LogId| all.iter().filter(|(_, other)| *other == log).count();
-        // Of as many, the older is the log's.
-        let log = all.iter().map(|(_, log)| *log).max_by_key(|log| segments_of(*log))?;
-        all.into_iter().find(|(_, other)| *other == log)
+        let mut inspected = Vec::new();
+        let newest_first = numbers.iter().rev().filter_map(log_of).inspect(|segment| inspected.push(*segment));
+        let log = LogId::of_directory(newest_first.map(|(_, log)| log))?;
+        inspected.into_iter().find(|(_, other)| *other == log)
     }
 }
 

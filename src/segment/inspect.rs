@@ -1,77 +1,48 @@
-//! What stands under a segment's name, as far as the writer must know: whose segment it is, or that nothing was ever
-//! written to it.
+//! What a numbered file is, as far as the writer must know: whose segment it is, or that nothing was ever written to it.
 //!
-//! Called before a file is counted or removed, so it vouches only for what is intact. Reading records is the reader's.
+//! Called before a file is counted or removed, so it vouches only for what is intact. It reads no records.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use crate::format::{
-    BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, Kind, LogId, RecordHeader, SegmentHeader,
-    ShardHeader,
-};
+use crate::format::{Block0, LogId, is_zero};
 use crate::sys;
 
-/// How much of a file is looked at between two questions whether to stop: some milliseconds of a slow disk.
+/// How much of a file is read between two calls of `stop`: some milliseconds of a slow disk.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// What a numbered file is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// A segment of this log: block 0 is intact, and names the number that the file bears.
+    /// A segment of this log: block 0 is intact, and names the number in the file's name.
     Segment(LogId),
     /// Its first block is zero throughout.
     Unwritten,
-    /// Neither, or not for this version to say: why.
+    /// Something else, or unreadable by this version: a clause that follows the file's name.
     Other(&'static str),
 }
 
-/// Looks at the file of segment `number`.
+/// Finds out what the file of segment `number` is.
 ///
 /// # Errors
-/// The operating system's: also for a symbolic link, which is not followed.
+/// The operating system's. A symbolic link is one: it is not followed.
 pub(super) fn inspect(path: &Path, number: u64) -> io::Result<Content> {
     let file = sys::file::open_to_read(path, false)?;
     if !file.metadata()?.is_file() {
         return Ok(Content::Other("is not a regular file"));
     }
-    let mut block = vec![0; GRID_BYTES];
-    let filled = fill(&file, &mut block)?;
-    if is_zero(&block[..filled]) {
-        return Ok(Content::Unwritten);
-    }
-    let header = match BlockHeader::decode(&block, 0) {
-        Ok(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => header,
-        Err(HeaderFault::Version(_) | HeaderFault::Unsupported) => return Ok(Content::Other(NEWER)),
-        _ => return Ok(Content::Other("does not begin with a segment's header")),
-    };
-    // The decoder bounds the capacity, and so what is allocated here.
-    block.resize(header.capacity.get() as usize, 0);
-    fill(&file, &mut block[GRID_BYTES..])?;
-    let payload = &block[BLOCK_HEADER_BYTES..][..header.valid.get() as usize];
-    if !header.payload_is_intact(payload) {
-        return Ok(Content::Other("begins with a damaged segment header"));
-    }
-    Ok(match segment_header(payload) {
-        None => Content::Other("begins with a segment header that cannot be read"),
-        Some(header) if header.incompatible_features != 0 => Content::Other(NEWER),
-        Some(header) if header.index != number => Content::Other("holds a segment of another number"),
-        Some(header) => Content::Segment(header.log),
+    Ok(match Block0::read(|offset, buffer| sys::fill_at(&file, buffer, offset))? {
+        Block0::Segment { header, .. } if header.index == number => Content::Segment(header.log),
+        Block0::Segment { .. } => Content::Other("holds a segment of another number"),
+        Block0::Unwritten => Content::Unwritten,
+        Block0::Newer(_) => Content::Other("was written by a newer diolog"),
+        Block0::Damaged { .. } => Content::Other("begins with a damaged segment header"),
+        Block0::Foreign => Content::Other("does not begin with a segment's header"),
     })
 }
 
-const NEWER: &str = "was written by a newer diolog";
-
-/// The segment header in the payload of a block 0, whose first record it is.
-fn segment_header(payload: &[u8]) -> Option<SegmentHeader> {
-    let (_, records, _) = ShardHeader::split(payload)?;
-    let (record, payload, _) = RecordHeader::split(records).ok()?;
-    (record.kind == Kind::Segment as u8).then(|| SegmentHeader::decode(payload))?
-}
-
-/// Whether no block was ever written to the file, nor anything else: it is made of zeros, as one made ready is, or empty,
-/// as one made ready on a full disk. `None` where `stop` said so before the end.
+/// Whether a file holds no block, and nothing else: only zeros, as a prepared file, or nothing, as one that was prepared
+/// on a full disk. `None` if `stop` returned true before the file's end.
 ///
 /// # Errors
 /// The operating system's.
@@ -81,42 +52,26 @@ pub(super) fn holds_no_block(path: &Path, stop: impl Fn() -> bool) -> io::Result
         return Ok(Some(false));
     }
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
     loop {
         if stop() {
             return Ok(None);
         }
-        let filled = fill(&file, &mut chunk)?;
+        let filled = sys::fill_at(&file, &mut chunk, offset)?;
         if !is_zero(&chunk[..filled]) {
             return Ok(Some(false));
         }
         if filled < CHUNK_BYTES {
             return Ok(Some(true));
         }
+        offset += filled as u64;
     }
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0)
-}
-
-/// Fills `buffer` from where the file stands, and gives how much it had.
-fn fill(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(bytes) => filled += bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::segment_file_name;
+    use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, segment_file_name};
 
     #[test]
     fn a_file_holds_no_block_if_it_is_made_of_zeros() {
@@ -139,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_stops_when_it_is_told_to() {
+    fn the_search_for_a_block_stops_on_request() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         std::fs::write(&path, [0; GRID_BYTES]).unwrap();
@@ -147,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_segment_is_not_taken_for_one() {
+    fn a_file_that_is_not_a_segment_is_not_taken_for_one() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         for (bytes, expected) in [

@@ -14,6 +14,9 @@ mod portable;
 #[cfg(not(all(target_os = "linux", not(any(diolog_portable, loom)))))]
 pub(crate) use portable::*;
 
+mod fill;
+pub(crate) use fill::fill_at;
+
 #[cfg(test)]
 pub(crate) mod test_directory;
 

@@ -4,11 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, RunId, SegmentHeader,
-};
+use crate::format::{BLOCK_BYTES_MAX, Block0, BlockHeader, RunId, SegmentHeader};
 
-use super::super::block::{Loaded, Note};
 use super::super::scan::{Cursor, Scanned, SegmentFile};
 
 /// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
@@ -93,58 +90,29 @@ pub(super) fn inspect(
         return Ok(Inspected::Unreadable("is not a regular file: it was not read".into()));
     }
     let file = open()?;
-    let mut first = [0; BLOCK_HEADER_BYTES];
-    let filled = file.read_at(0, &mut first)?;
-    let decoded = if filled < first.len() { Err(HeaderFault::NotABlock) } else { BlockHeader::decode(&first, 0) };
-    match decoded {
-        Ok(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => {
-            inspect_block_0(number, path, &file, header)
-        }
-        Err(HeaderFault::Version(digit)) => Ok(Inspected::Newer(newer_version(digit))),
-        Err(HeaderFault::Zero | HeaderFault::NotABlock) if first[..filled].iter().all(|&byte| byte == 0) => match depth
-        {
-            Depth::FirstBlock => Ok(Inspected::Prepared),
-            Depth::Whole => salvage(number, path, &file, None),
-        },
+    let segment = |block: BlockHeader, header: Option<Arc<SegmentHeader>>| {
+        Inspected::Segment(Segment {
+            path: path.into(),
+            number,
+            segment_id: block.segment_id.get(),
+            block_0: header.is_some().then_some(block),
+            header,
+            first_offset: u64::from(block.capacity.get()),
+            first_number: block.sequence.get(),
+        })
+    };
+    match Block0::read(|offset, buffer| file.read_at(offset, buffer))? {
+        Block0::Segment { block, header } => Ok(segment(block, Some(Arc::from(header)))),
+        Block0::Damaged { block: Some(block) } => Ok(segment(block, None)),
+        Block0::Newer(newer) => Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})"))),
         _ if depth == Depth::FirstBlock => Ok(Inspected::Prepared),
-        _ => salvage(number, path, &file, Some(&first[..filled])),
+        Block0::Unwritten => salvage(number, path, &file, true),
+        Block0::Damaged { block: None } | Block0::Foreign => salvage(number, path, &file, false),
     }
 }
 
-fn newer_version(digit: u8) -> String {
-    format!("was written by a newer diolog (format version {})", char::from(digit).escape_default())
-}
-
-/// Reads a segment's block 0, whose header is valid.
-fn inspect_block_0(number: u64, path: &Path, file: &SegmentFile, block: BlockHeader) -> Result<Inspected> {
-    let mut loaded = Loaded::default();
-    let intact = loaded.read(file, 0, &block)?;
-    if intact {
-        loaded.take_apart(&block);
-    }
-    let header = loaded.notes.into_iter().find_map(|note| match note {
-        Note::Segment(header) => Some(Arc::from(header)),
-        _ => None,
-    });
-    let header: Option<Arc<SegmentHeader>> = header.filter(|_| intact);
-    if let Some(unknown) = header.as_ref().map(|header| header.incompatible_features).filter(|&bits| bits != 0) {
-        return Ok(Inspected::Newer(format!(
-            "was written by a newer diolog (features {unknown:#x} are not known here)"
-        )));
-    }
-    Ok(Inspected::Segment(Segment {
-        path: path.into(),
-        number,
-        segment_id: block.segment_id.get(),
-        block_0: header.is_some().then_some(block),
-        header,
-        first_offset: u64::from(block.capacity.get()),
-        first_number: block.sequence.get(),
-    }))
-}
-
-/// Looks for blocks behind a block 0 that is damaged, or zero (`first` is `None`).
-fn salvage(number: u64, path: &Path, file: &SegmentFile, first: Option<&[u8]>) -> Result<Inspected> {
+/// Looks for blocks behind a block 0 that is damaged, or `unwritten`.
+fn salvage(number: u64, path: &Path, file: &SegmentFile, unwritten: bool) -> Result<Inspected> {
     Ok(match Cursor::new(None, 0).next(file, u64::MAX)? {
         Scanned::Block(found) => Inspected::Segment(Segment {
             path: path.into(),
@@ -158,16 +126,18 @@ fn salvage(number: u64, path: &Path, file: &SegmentFile, first: Option<&[u8]>) -
         Scanned::End(debris) if debris.newer > 0 => {
             Inspected::Newer("holds blocks that this version does not know".into())
         }
-        Scanned::End(debris) => match first {
-            None if debris.is_empty() => Inspected::Prepared,
-            None => Inspected::Unreadable("holds no readable block, and its first one is zero".into()),
-            Some(first) if first.get(8..11) == Some(&BLOCK_MAGIC[..3]) => {
-                Inspected::Unreadable("is a segment without a readable block".into())
-            }
-            Some(first) => {
-                let start = first[..first.len().min(16)].escape_ascii();
-                Inspected::Unreadable(format!("is not a diolog segment: it starts with \"{start}\""))
-            }
-        },
+        Scanned::End(debris) if unwritten && debris.is_empty() => Inspected::Prepared,
+        Scanned::End(_) if unwritten => {
+            Inspected::Unreadable("holds no readable block, and its first one is zero".into())
+        }
+        Scanned::End(_) => {
+            let mut start = [0; 16];
+            let filled = file.read_at(0, &mut start)?;
+            Inspected::Unreadable(if Block0::has_magic(&start[..filled]) {
+                "is a segment without a readable block".into()
+            } else {
+                format!("is not a diolog segment: it starts with \"{}\"", start[..filled].escape_ascii())
+            })
+        }
     })
 }

@@ -5,7 +5,7 @@
 //! [`Debris`]. Payloads are not read here, and nothing is judged.
 
 use crate::error::Result;
-use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault};
+use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, is_zero};
 
 use super::segment_file::{READ_AHEAD_BYTES, SegmentFile};
 
@@ -149,7 +149,8 @@ impl Cursor {
                     debris.at(offset).stale += 1;
                     debris.in_stretch = false;
                 }
-                Position::Newer => {
+                Position::Newer(header) => {
+                    self.offset = offset + header.stride_bytes();
                     debris.at(offset).newer += 1;
                     debris.in_stretch = false;
                 }
@@ -170,7 +171,7 @@ enum Position {
     Block(BlockHeader),
     Zero,
     Stale,
-    Newer,
+    Newer(BlockHeader),
     Unreadable,
 }
 
@@ -181,7 +182,7 @@ fn decode(bytes: &[u8], offset: u64) -> Position {
     match BlockHeader::decode(bytes, offset) {
         Ok(header) => Position::Block(header),
         Err(HeaderFault::Zero) if is_zero(bytes) => Position::Zero,
-        Err(HeaderFault::Version(_) | HeaderFault::Unsupported) => Position::Newer,
+        Err(HeaderFault::Newer { header, .. }) => Position::Newer(header),
         Err(_) => Position::Unreadable,
     }
 }
@@ -189,27 +190,9 @@ fn decode(bytes: &[u8], offset: u64) -> Position {
 /// Like [`decode`], for a block behind the first of segment `id`.
 fn decode_own(bytes: &[u8], offset: u64, id: u64) -> Position {
     match decode(bytes, offset) {
-        Position::Block(header) if header.segment_id.get() != id => Position::Stale,
+        Position::Block(header) | Position::Newer(header) if header.segment_id.get() != id => Position::Stale,
         // A segment header stands at offset 0 and nowhere else.
         Position::Block(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => Position::Unreadable,
         position => position,
-    }
-}
-
-/// Whether all of `bytes` is zero, a cache line at a time.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|line| line.iter().fold(0, |all, &byte| all | byte) == 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zeros_are_told_from_bytes() {
-        let mut bytes = vec![0; 1000];
-        assert!(is_zero(&bytes) && is_zero(&[]));
-        bytes[999] = 1;
-        assert!(!is_zero(&bytes));
     }
 }

@@ -3,7 +3,6 @@
 //! What the bytes mean is not known here.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,19 +50,10 @@ impl SegmentFile {
 
     /// Fills `buffer` from `offset` on, and returns how much the file had.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match sys::file::read_at(&self.file, &mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(bytes) => filled += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    let path = self.path.clone();
-                    return Err(Error::Io { operation: "read", path, offset: Some(offset), source });
-                }
-            }
-        }
-        Ok(filled)
+        sys::fill_at(&self.file, buffer, offset).map_err(|source| {
+            let path = self.path.clone();
+            Error::Io { operation: "read", path, offset: Some(offset), source }
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which files there are, or have come since: each looked at, and put where it belongs in the order of runs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::error::{Result, is_not_found};
@@ -50,7 +50,9 @@ impl Walk {
         if let Some((path, what)) = refused.filter(|_| nothing && self.ledger.report.prepared_files == 0) {
             return Err(not_a_log(&path, what));
         }
-        self.log = self.log.or_else(|| log_of(&segments));
+        self.log = self.log.or_else(|| {
+            LogId::of_directory(segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log)))
+        });
         for mut run in runs_of(segments) {
             self.failed_at_once.extend(failed_at_once(&run, &barren));
             let last = self.later.back_mut().or(self.run.as_mut());
@@ -126,21 +128,6 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
 fn missing_before(run: &Run, before: u64, present: &BTreeSet<u64>) -> u64 {
     let (begin, end) = (before.saturating_add(1), run.segments.first().map_or(0, Segment::index));
     if begin < end { (end - begin).saturating_sub(present.range(begin..end).count() as u64) } else { 0 }
-}
-
-/// Which log it is, by the rule that its writer goes by: that of the newest two, or of most segments, or of as many the one
-/// that the oldest belongs to. `segments` come by number.
-fn log_of(segments: &[Segment]) -> Option<LogId> {
-    let logs: Vec<_> = segments.iter().filter_map(|segment| Some(segment.header.as_ref()?.log)).collect();
-    if let [.., second, newest] = logs[..]
-        && second == newest
-    {
-        return Some(newest);
-    }
-    let mut counts = HashMap::new();
-    logs.iter().for_each(|log| *counts.entry(log).or_insert(0) += 1);
-    // The last of the largest is taken.
-    logs.iter().rev().max_by_key(|log| counts[log]).copied()
 }
 
 /// The numbers of `run`'s files that hold no block because their segment failed before anything in it was durable: between

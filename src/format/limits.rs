@@ -1,0 +1,23 @@
+//! The numbers that bound everything else in the format.
+
+/// The grid: blocks start and end on multiples of this many bytes.
+pub(crate) const GRID_BYTES: usize = 4096;
+
+/// The largest block, in bytes: the bound on a reader's allocation for one.
+pub(crate) const BLOCK_BYTES_MAX: usize = 16 << 20;
+
+/// How far apart, in bytes of blocks, a writer may place records that a reader still sorts by time. A reader holds this
+/// much in memory; a writer stays well below it.
+pub(crate) const MERGE_BYTES_MAX: usize = 64 << 20;
+
+/// The most producers that may be alive at once: a segment header has a row for each, and is one block.
+pub(crate) const PRODUCERS_MAX: usize = 40_000;
+
+/// The producer id of the writer itself: definitions, anchors and status, never attempts.
+pub(crate) const WRITER_PRODUCER: u32 = 0;
+
+/// The longest producer or service name, in bytes: longer ones are refused, not cut.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+
+const _: () = assert!(BLOCK_BYTES_MAX.is_multiple_of(GRID_BYTES));
+const _: () = assert!(BLOCK_BYTES_MAX <= u32::MAX as usize);
