@@ -1,24 +1,21 @@
 //! The logger: open a log, give out producers, flush, close.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::config::{Config, Overflow, Validated};
+use crate::config::{Config, Validated};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::flush::FlushQueue;
 use crate::gate::Gate;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
-use crate::registry::Registry;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Rules, Segments, Sizes};
-use crate::shared::{CloseSummary, Closing, LogCounters, Shared};
-use crate::stats::{Distribution, Distributions, State, Stats};
+use crate::shared::{CloseSummary, Shared};
+use crate::stats::{Published, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
@@ -98,23 +95,16 @@ impl Logger {
                 return Err(error);
             }
         };
-        let overwrite = matches!(settings.overflow, Overflow::OverwriteOldest);
-        let shared = Arc::new(Shared {
-            clock,
-            gate,
-            registry: Registry::new(overwrite, settings.rings_bytes_max, segments.producers_max()),
-            flushes: FlushQueue::default(),
-            rotate: AtomicBool::new(false),
-            counters: LogCounters::default(),
-            distributions: Mutex::new(Distributions::new()),
-            closing: Closing::default(),
-            device: Mutex::new(device),
-            on_state_change: Mutex::new(None),
-            writer: std::sync::OnceLock::new(),
-            settings,
-        });
-        let writer =
-            writer.begin(Begin { shared: Arc::clone(&shared), directory, segments, wrap_device: hooks.wrap_device })?;
+        let (published, publisher) = Published::new(device.clone());
+        let shared = Arc::new(Shared::new(settings, clock, gate, segments.producers_max(), published));
+        let writer = writer.begin(Begin {
+            shared: Arc::clone(&shared),
+            publisher,
+            device,
+            directory,
+            segments,
+            wrap_device: hooks.wrap_device,
+        })?;
         Ok(Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
     }
 
@@ -166,7 +156,7 @@ impl Logger {
     /// for the log there, by a flush or by `close`, would wait for itself. A `Logger` that the callback holds keeps the log
     /// open until it is closed.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
-        *lock(&self.shared().on_state_change) = Some(Arc::new(callback));
+        self.shared().published.on_state_change(callback);
     }
 
     /// Waits until everything accepted before this call is durable.
@@ -211,36 +201,13 @@ impl Logger {
         if shared.gate.level() == 0 {
             return Err(Error::Closed);
         }
-        shared.rotate.store(true, Ordering::Relaxed);
-        shared.wake_writer();
+        shared.ask_for_rotation();
         Ok(())
     }
 
     /// What the log has done so far.
     pub fn stats(&self) -> Stats {
-        let shared = self.shared();
-        let (producers, ended, ring_bytes) = shared.registry.rows();
-        let (attempted, lost) = (producers.iter().map(|row| row.attempted), producers.iter().map(|row| row.dropped));
-        let counters = &shared.counters;
-        let distributions = lock(&shared.distributions);
-        Stats {
-            state: counters.state(),
-            device: lock(&shared.device).clone(),
-            attempted: ended.attempted + attempted.sum::<u64>(),
-            dropped: ended.dropped + lost.sum::<u64>(),
-            overwritten: ended.overwritten + producers.iter().map(|row| row.overwritten).sum::<u64>(),
-            refused: counters.refused.load(Ordering::Relaxed),
-            durable_records: counters.durable_records.load(Ordering::Relaxed),
-            durable_blocks: counters.durable_blocks.load(Ordering::Relaxed),
-            durable_bytes: counters.durable_bytes.load(Ordering::Relaxed),
-            write_errors: counters.write_errors.load(Ordering::Relaxed),
-            segments: counters.segments.load(Ordering::Relaxed),
-            ring_bytes,
-            write_latency_ns: Distribution::from(&distributions.write_latency_ns),
-            block_bytes: Distribution::from(&distributions.block_bytes),
-            producers_ended: ended.producers,
-            producers,
-        }
+        self.shared().stats()
     }
 
     /// Refuses further appends, writes what was accepted, and ends the log cleanly, within `close_deadline`, or half a second

@@ -181,7 +181,7 @@ impl Producer {
                 return accepted;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.shared.counters.state() == State::Failed || left.is_some_and(|left| left.is_zero()) {
+            if self.shared.published.state() == State::Failed || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
             if look < BLOCKED_SPINS {
@@ -205,7 +205,7 @@ impl Producer {
     #[inline(never)]
     fn refused(&self, refusal: Refusal) -> Outcome {
         if refusal != Refusal::Filtered {
-            self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.shared.count_refusal();
         }
         match refusal {
             Refusal::Filtered => Outcome::Filtered,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::format::PRODUCERS_MAX;
 use crate::ring::{self, ConsumerEnd, ProducerEnd, Rest, Ring, RingOptions};
-use crate::stats::ProducerStats;
+use crate::stats::{EndedProducers, ProducerCounts, ProducerStats};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -44,7 +44,7 @@ struct Inner {
     /// Empty rings, ready for the next producer.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
     live: Vec<Live>,
-    ended: EndedTotals,
+    ended: EndedProducers,
 }
 
 struct Live {
@@ -52,15 +52,6 @@ struct Live {
     tid: u32,
     name: String,
     ring: Arc<Ring>,
-}
-
-/// What producers that are gone had counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct EndedTotals {
-    pub(crate) producers: u64,
-    pub(crate) attempted: u64,
-    pub(crate) dropped: u64,
-    pub(crate) overwritten: u64,
 }
 
 impl Registry {
@@ -169,16 +160,8 @@ impl Registry {
         lock(&self.inner).closed = true;
     }
 
-    /// Attempts of all producers that ever were, and how many of them the policy gave up.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        let (rows, ended, _) = self.rows();
-        let attempted = rows.iter().map(|row| row.attempted).sum::<u64>();
-        let lost = rows.iter().map(|row| row.dropped + row.overwritten).sum::<u64>();
-        (attempted + ended.attempted, lost + ended.dropped + ended.overwritten)
-    }
-
-    /// Rows of the live producers, and the totals of those that ended.
-    pub(crate) fn rows(&self) -> (Vec<ProducerStats>, EndedTotals, usize) {
+    /// What the producers have counted, ended ones included.
+    pub(crate) fn counts(&self) -> ProducerCounts {
         let inner = lock(&self.inner);
         let row = |live: &Live| ProducerStats {
             id: live.id,
@@ -188,9 +171,9 @@ impl Registry {
             dropped: live.ring.account.dropped.load(Ordering::Relaxed),
             overwritten: live.ring.account.overwritten.load(Ordering::Relaxed),
         };
-        let mut rows: Vec<_> = inner.live.iter().map(row).collect();
-        rows.sort_by_key(|row| row.id);
-        (rows, inner.ended, inner.ring_bytes)
+        let mut live: Vec<_> = inner.live.iter().map(row).collect();
+        live.sort_by_key(|row| row.id);
+        ProducerCounts { live, ended: inner.ended, ring_bytes: inner.ring_bytes }
     }
 }
 

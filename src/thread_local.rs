@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::{Error, Result};
 use crate::format::NAME_BYTES_MAX;
@@ -84,7 +83,7 @@ fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result
 }
 
 fn count_refusal(shared: &Shared, outcome: Outcome) -> Outcome {
-    shared.counters.refused.fetch_add(1, Relaxed);
+    shared.count_refusal();
     outcome
 }
 

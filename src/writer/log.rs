@@ -12,7 +12,6 @@ use crate::clock::TickConverter;
 use crate::format::StatusCode;
 use crate::segment::Directory;
 use crate::shared::Shared;
-use crate::sync::lock;
 use crate::writer::pipeline::{Accounted, Contents, Pipeline, Share};
 use crate::writer::rota::Rota;
 use crate::writer::source::{Drained, Source};
@@ -111,7 +110,7 @@ pub(crate) struct LogWriter {
 impl LogWriter {
     pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory, boot: [u8; 16]) -> LogWriter {
         let converter = TickConverter::new(shared.clock);
-        let device = lock(&shared.device).to_string();
+        let device = pipeline.device_report().to_string();
         LogWriter {
             shared,
             pipeline,
@@ -149,14 +148,14 @@ impl LogWriter {
         let now_ns = self.converter.refresh_if_due();
         if now_ns.saturating_sub(self.segment_checked_ns) >= SEGMENT_CHECK_NS {
             self.segment_checked_ns = now_ns;
-            self.pipeline.check_segment(&self.shared);
+            self.pipeline.check_segment();
         }
         let mut worked = self.reap();
         // First of all: the disk has just become free, and draining takes its time. So do producers that are woken.
         worked |= self.submit(now_ns);
         self.wake_producers();
         worked |= self.pipeline.heal();
-        self.pipeline.rotate_if_due(now_ns, &self.shared);
+        self.pipeline.rotate_if_due(now_ns, self.shared.take_rotation());
         self.take_notes();
         self.adopt();
         self.take_flushes();
@@ -215,7 +214,7 @@ impl LogWriter {
     fn reap(&mut self) -> bool {
         let (sources, empty_slots, rota) = (&mut self.sources, &mut self.empty_slots, &mut self.rota);
         let (shared, released) = (&self.shared, &mut self.released);
-        self.pipeline.reap(shared, |contents| {
+        self.pipeline.reap(|contents| {
             for share in contents.shares {
                 if let Some(source) = &mut sources[share.slot] {
                     source.release(share.position);
@@ -377,14 +376,14 @@ impl LogWriter {
     /// Gives the device what waits, as far as it has room. Whether it got anything.
     fn submit(&mut self, now_ns: u64) -> bool {
         let mut any = false;
-        while self.pipeline.prepare_next(&self.shared) {
+        while self.pipeline.prepare_next() {
             if !self.pipeline.segments.is_new() {
                 self.pipeline.submit_next();
-            } else if self.pipeline.check_segment(&self.shared) {
+            } else if self.pipeline.check_segment() {
                 // Deleted before its first block: nothing is written to where nobody finds it.
                 break;
             } else if let Err(error) = self.submit_segment_header(now_ns) {
-                self.pipeline.header_failed(&error, &self.shared);
+                self.pipeline.header_failed(&error);
             }
             any = true;
         }

@@ -12,13 +12,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::buffer::AlignedBuffer;
-use crate::device::{self, Device};
+use crate::device::{self, Device, DeviceReport};
 use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::segment::{Directory, Segments};
 use crate::shared::Shared;
-use crate::stats::State;
-use crate::sync::lock;
+use crate::stats::Publisher;
 use crate::sys::cpu::{self, Affinity};
 use idle::Idle;
 use log::{LogWriter, Turn};
@@ -31,6 +30,9 @@ const DEVICE_WAIT: Duration = Duration::from_millis(2);
 /// What the writer needs to begin a log, made by `open` after the thread was pinned.
 pub(crate) struct Begin {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) publisher: Publisher,
+    /// What the probe has chosen.
+    pub(crate) device: DeviceReport,
     pub(crate) directory: Directory,
     pub(crate) segments: Segments,
     pub(crate) wrap_device: Option<WrapDevice>,
@@ -91,7 +93,7 @@ impl Writer {
     /// What making the device failed with.
     pub(crate) fn begin(self, begin: Begin) -> Result<JoinHandle<()>> {
         let gone = || Error::io("start the writer thread for", "a log".as_ref(), std::io::ErrorKind::Other.into());
-        let _ = begin.shared.writer.set(self.thread.thread().clone());
+        begin.shared.set_writer(self.thread.thread().clone());
         self.begin.send(begin).map_err(|_| gone())?;
         self.begun.recv().map_err(|_| gone())??;
         Ok(self.thread)
@@ -107,7 +109,6 @@ impl Drop for LastWord {
             return;
         }
         let shared = &self.0;
-        shared.set_state(State::Failed);
         shared.gate.close();
         for ticket in shared.flushes.close() {
             ticket.answer(Err(FlushFault::Closed));
@@ -130,8 +131,8 @@ fn refused_core(core: usize) -> Error {
 /// Makes buffers and device on the writer thread, which alone will use them. Where that fails, what `open` has made for
 /// the run is taken away again.
 fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
-    let Begin { shared, directory, segments, wrap_device } = begin;
-    let (device, buffers) = match make_device(&shared, affinity) {
+    let Begin { shared, publisher, device, directory, segments, wrap_device } = begin;
+    let (device, buffers) = match make_device(&shared, &device, affinity) {
         Ok(made) => made,
         Err(error) => {
             let unused = segments.path().to_owned();
@@ -145,12 +146,15 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
         Some(wrap) => wrap(device),
         None => device,
     };
-    lock(&shared.device).clone_from(device.report());
-    let pipeline = Pipeline::new(device, segments, buffers);
+    let pipeline = Pipeline::new(publisher, device, segments, buffers);
     Ok(LogWriter::new(Arc::clone(&shared), pipeline, directory, crate::sys::cpu::boot_id()))
 }
 
-fn make_device(shared: &Shared, affinity: Affinity) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
+fn make_device(
+    shared: &Shared,
+    report: &DeviceReport,
+    affinity: Affinity,
+) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
     let settings = &shared.settings;
     // One block being filled and one that waits while all others are in flight.
     let count = settings.blocks_in_flight + 2;
@@ -159,9 +163,8 @@ fn make_device(shared: &Shared, affinity: Affinity) -> Result<(Box<dyn Device>, 
         .map(|index| AlignedBuffer::new(settings.block_bytes, index as u16))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(memory_failed)?;
-    let report = lock(&shared.device).clone();
     let leave_core = move || affinity.apply();
-    let device = device::create(&report, settings.blocks_in_flight, &mut buffers, leave_core)
+    let device = device::create(report, settings.blocks_in_flight, &mut buffers, leave_core)
         .map_err(|source| Error::io("make a device for", &settings.path, source))?;
     Ok((device, buffers))
 }

@@ -6,18 +6,15 @@
 mod health;
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::block::{self, Block, Place};
 use crate::buffer::AlignedBuffer;
-use crate::device::{BlockWrite, Completion, Device};
+use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, Spot};
-use crate::shared::Shared;
-use crate::stats::State;
-use crate::sync::lock;
+use crate::stats::{Publisher, State};
 use health::Health;
 
 /// What a block holds of one ring.
@@ -82,7 +79,10 @@ enum Write {
 
 /// The stretch between filling and durable.
 pub(crate) struct Pipeline {
+    publisher: Publisher,
     device: Box<dyn Device>,
+    /// What the device was when the log last said so.
+    device_kind: DeviceKind,
     pub(crate) segments: Segments,
     free: Vec<AlignedBuffer>,
     waiting: VecDeque<Waiting>,
@@ -100,8 +100,16 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(crate) fn new(device: Box<dyn Device>, segments: Segments, buffers: Vec<AlignedBuffer>) -> Pipeline {
+    pub(crate) fn new(
+        publisher: Publisher,
+        device: Box<dyn Device>,
+        segments: Segments,
+        buffers: Vec<AlignedBuffer>,
+    ) -> Pipeline {
+        publisher.set_device(device.report());
         Pipeline {
+            publisher,
+            device_kind: device.report().kind,
             device,
             segments,
             free: buffers,
@@ -155,6 +163,11 @@ impl Pipeline {
         self.next_sequence
     }
 
+    /// The device at work, and why no better one is.
+    pub(crate) fn device_report(&self) -> &DeviceReport {
+        self.device.report()
+    }
+
     /// Why nothing more becomes durable, if so.
     pub(crate) fn fault(&self) -> Option<&FlushFault> {
         self.health.fault()
@@ -180,7 +193,7 @@ impl Pipeline {
 
     /// Whether a block waits and the device has room for it; the present segment is left first if the block should
     /// stand in the next. Afterwards [`Segments::is_new`] tells whether a header comes before it.
-    pub(crate) fn prepare_next(&mut self, shared: &Shared) -> bool {
+    pub(crate) fn prepare_next(&mut self) -> bool {
         if !self.has_room() {
             return false;
         }
@@ -191,12 +204,19 @@ impl Pipeline {
         if !may
             && self.in_flight.is_empty()
             && let Some(error) = self.segments.refusal()
-            && self.health.segment_refused(error, shared)
-            && shared.counters.state() == State::Full
+            && self.health.segment_refused(error)
         {
-            self.segments.retain_now();
+            self.retain_if_full();
         }
         may
+    }
+
+    /// Publishes the device's state after an error. If the disk is full, has old segments removed.
+    fn retain_if_full(&mut self) {
+        self.publisher.set_state(self.health.state());
+        if self.health.state() == State::Full {
+            self.segments.retain_now();
+        }
     }
 
     /// Submits the header of the present segment.
@@ -205,6 +225,7 @@ impl Pipeline {
         let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
         let (mut buffer, length) = header.seal(sequence);
         let spot = self.place(&mut buffer, length, sequence);
+        self.publisher.note_segment();
         self.submit(spot, length, buffer, None, Contents::default());
     }
 
@@ -246,7 +267,7 @@ impl Pipeline {
     }
 
     /// Takes back what the device has completed, and settles what became durable. Whether anything came back.
-    pub(crate) fn reap(&mut self, shared: &Shared, settle: impl FnMut(Contents)) -> bool {
+    pub(crate) fn reap(&mut self, settle: impl FnMut(Contents)) -> bool {
         if self.outstanding == 0 {
             return false;
         }
@@ -255,43 +276,39 @@ impl Pipeline {
         let any = !completions.is_empty();
         for completion in completions.drain(..) {
             self.outstanding -= 1;
-            self.take_completion(completion, shared);
+            self.take_completion(completion);
         }
         self.completions = completions;
         if any {
-            self.settle_prefix(shared, settle);
-            let mut report = lock(&shared.device);
-            if report.kind != self.device.report().kind {
-                report.clone_from(self.device.report());
+            self.settle_prefix(settle);
+            let report = self.device.report();
+            if report.kind != self.device_kind {
+                self.device_kind = report.kind;
+                self.publisher.set_device(report);
                 self.health.note(StatusCode::Device, report.to_string());
             }
         }
         any
     }
 
-    fn take_completion(&mut self, completion: Completion, shared: &Shared) {
+    fn take_completion(&mut self, completion: Completion) {
         let Some(block) = self.in_flight.iter_mut().find(|block| block.token == completion.token) else { return };
         match completion.result {
             Ok(()) => {
-                let elapsed = u64::try_from(block.submitted.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                let mut distributions = lock(&shared.distributions);
-                distributions.write_latency_ns.saturating_record(elapsed);
-                distributions.block_bytes.saturating_record(block.length as u64);
+                self.publisher.note_written(block.length, block.submitted.elapsed());
                 block.write = Write::Done(completion.buffer);
             }
             Err(error) => {
-                shared.counters.write_errors.fetch_add(1, Relaxed);
+                self.publisher.note_write_error();
                 block.write = Write::Refused(completion.buffer);
-                self.health.write_failed(&error, self.segments.path(), shared);
-                if shared.counters.state() == State::Full {
-                    self.segments.retain_now();
-                }
+                self.health.write_failed(&error, self.segments.path());
+                self.retain_if_full();
             }
         }
     }
 
     /// Moves the durable prefix on over completed writes.
-    fn settle_prefix(&mut self, shared: &Shared, mut settle: impl FnMut(Contents)) {
+    fn settle_prefix(&mut self, mut settle: impl FnMut(Contents)) {
         while let Some(block) = self.in_flight.pop_front() {
             let Write::Done(buffer) = block.write else {
                 self.in_flight.push_front(block);
@@ -300,14 +317,12 @@ impl Pipeline {
             if buffer.index() != HEADER_BUFFER {
                 self.free.push(buffer);
             }
-            let counters = &shared.counters;
-            counters.durable_records.fetch_add(block.contents.records, Relaxed);
-            counters.durable_blocks.fetch_add(1, Relaxed);
-            counters.durable_bytes.fetch_add(block.length as u64, Relaxed);
+            self.publisher.note_durable(block.contents.records, block.length);
             match block.sequence {
                 Some(sequence) => {
                     self.durable_sequence = sequence + 1;
-                    self.health.write_succeeded(shared);
+                    self.health.write_succeeded();
+                    self.publisher.set_state(self.health.state());
                 }
                 None => self.health.header_succeeded(),
             }
@@ -317,9 +332,7 @@ impl Pipeline {
     }
 
     /// Has the present segment left if somebody asked for that, or if it is too old at `now_ns`.
-    pub(crate) fn rotate_if_due(&mut self, now_ns: u64, shared: &Shared) {
-        // Relaxed: the wish carries nothing but itself.
-        let asked = shared.rotate.load(Relaxed) && shared.rotate.swap(false, Relaxed);
+    pub(crate) fn rotate_if_due(&mut self, now_ns: u64, asked: bool) {
         self.segments.leave_if_due(now_ns, asked);
     }
 
@@ -368,18 +381,20 @@ impl Pipeline {
     }
 
     /// Looks whether the present segment still has its name; if not, it has failed. Whether it was found to.
-    pub(crate) fn check_segment(&mut self, shared: &Shared) -> bool {
+    pub(crate) fn check_segment(&mut self) -> bool {
         let is_gone = self.health.is_good() && self.segments.is_deleted();
         if is_gone {
             let error = std::io::Error::new(std::io::ErrorKind::NotFound, "the file was deleted while in use");
-            self.health.write_failed(&error, self.segments.path(), shared);
+            self.health.write_failed(&error, self.segments.path());
+            self.publisher.set_state(self.health.state());
         }
         is_gone
     }
 
     /// Notes that no memory was to be had for a segment's header.
-    pub(crate) fn header_failed(&mut self, error: &std::io::Error, shared: &Shared) {
-        self.health.write_failed(error, self.segments.path(), shared);
+    pub(crate) fn header_failed(&mut self, error: &std::io::Error) {
+        self.health.write_failed(error, self.segments.path());
+        self.publisher.set_state(self.health.state());
     }
 
     /// Waits for the device, at most for `timeout`.

@@ -1,7 +1,6 @@
 //! What the writer itself says in the log: segment headers with the producers' baseline, wall-clock anchors, notes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering::Relaxed;
 
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U64};
@@ -13,7 +12,6 @@ use crate::format::{
     BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader, Status,
     StatusCode, WallAnchor, record_bytes,
 };
-use crate::sync::lock;
 use crate::writer::pipeline::HEADER_BUFFER;
 
 /// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
@@ -83,7 +81,7 @@ impl LogWriter {
         if self.pipeline.segments.previous_id() != 0 {
             // Each file says how it is written: the run's first one may not be there any more.
             let mut payload = Vec::new();
-            let device: String = lock(&self.shared.device).to_string().chars().take(NOTE_CHARS_MAX).collect();
+            let device: String = self.pipeline.device_report().to_string().chars().take(NOTE_CHARS_MAX).collect();
             Status::encode(StatusCode::Device, &device, &mut payload);
             records.push((Kind::Status, payload));
         }
@@ -100,7 +98,6 @@ impl LogWriter {
             block.append_control(self.control_sequence, RecordMeta::control(*kind, now_ns), payload);
             self.control_sequence += 1;
         }
-        self.shared.counters.segments.fetch_add(1, Relaxed);
         self.pipeline.submit_header(block);
         Ok(())
     }

@@ -93,8 +93,7 @@ impl LogWriter {
         let durable = self.pipeline.durable_sequence();
         let is_durable = |stage: &FlushStage| matches!(stage, FlushStage::Writing(sequence) if *sequence <= durable);
         // What is durable in a file that somebody has deleted is gone: nobody is told that it is safe.
-        let is_gone =
-            self.flushes.iter().any(|flush| is_durable(&flush.stage)) && self.pipeline.check_segment(&self.shared);
+        let is_gone = self.flushes.iter().any(|flush| is_durable(&flush.stage)) && self.pipeline.check_segment();
         let fault = self.pipeline.fault();
         self.flushes.retain(|flush| {
             let answer = match (&flush.stage, fault) {

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, is_want_of_room};
 use crate::flush::FlushFault;
 use crate::format::StatusCode;
-use crate::shared::Shared;
 use crate::stats::State;
 
 /// Waits between tries while there is no room: the first, and the longest.
@@ -28,6 +27,7 @@ pub(crate) type Note = (StatusCode, String);
 /// The state of the way to the disk.
 #[derive(Default)]
 pub(super) struct Health {
+    state: State,
     trouble: Trouble,
     /// Why, from the first refusal until a block is durable again.
     fault: Option<FlushFault>,
@@ -51,6 +51,11 @@ enum Trouble {
 }
 
 impl Health {
+    /// What to publish of all this.
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
     /// Whether new blocks may be submitted.
     pub(super) fn is_good(&self) -> bool {
         matches!(self.trouble, Trouble::None)
@@ -93,7 +98,7 @@ impl Health {
     }
 
     /// A write to `path` was refused.
-    pub(super) fn write_failed(&mut self, error: &io::Error, path: &Path, shared: &Shared) {
+    pub(super) fn write_failed(&mut self, error: &io::Error, path: &Path) {
         if self.fault.is_none() {
             self.notes.push((StatusCode::Error, format!("cannot write {}: {error}", path.display())));
         }
@@ -117,12 +122,12 @@ impl Health {
             }
         };
         let failed = matches!(self.trouble, Trouble::Failed { .. });
-        shared.set_state(if failed { State::Failed } else { State::Full });
+        self.state = if failed { State::Failed } else { State::Full };
     }
 
     /// There is no room in the present segment, and the next one cannot be had, for this reason. That is tried again by itself.
     /// Whether the reason is news.
-    pub(super) fn segment_refused(&mut self, error: &Error, shared: &Shared) -> bool {
+    pub(super) fn segment_refused(&mut self, error: &Error) -> bool {
         let (path, source) = match error {
             Error::Io { path, source, .. } => (path.as_path(), source),
             other => (Path::new(""), &io::Error::other(other.to_string())),
@@ -132,7 +137,7 @@ impl Health {
         }
         self.refused = Some(source.kind());
         self.fault = Some(FlushFault::io(path, source));
-        shared.set_state(if is_want_of_room(source) { State::Full } else { State::Failed });
+        self.state = if is_want_of_room(source) { State::Full } else { State::Failed };
         true
     }
 
@@ -144,14 +149,14 @@ impl Health {
     }
 
     /// A block has become durable.
-    pub(super) fn write_succeeded(&mut self, shared: &Shared) {
+    pub(super) fn write_succeeded(&mut self) {
         if self.fault.is_none() || matches!(self.trouble, Trouble::Failed { .. } | Trouble::Full { .. }) {
             return;
         }
         self.trouble = Trouble::None;
         (self.fault, self.refused) = (None, None);
         self.move_delay = Duration::ZERO;
-        shared.set_state(State::Ok);
+        self.state = State::Ok;
         self.notes.push((StatusCode::Resumed, "blocks are written again; those refused were kept".to_owned()));
     }
 }

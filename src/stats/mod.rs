@@ -1,0 +1,147 @@
+//! A log's figures at one moment, as [`Logger::stats`](crate::Logger::stats) returns them.
+//!
+//! This file holds the public types. What the writer publishes while it runs is in `published`; the producers' counters
+//! lie beside their rings, and the registry sums them up.
+
+mod published;
+
+use crate::device::DeviceReport;
+
+pub(crate) use published::{Published, Publisher};
+
+/// Whether the log's device takes writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum State {
+    /// Writes succeed.
+    #[default]
+    Ok = 0,
+    /// The disk is full: the writer holds the blocks and tries again.
+    Full = 1,
+    /// Writes fail for another reason: the writer holds the blocks and writes them to a new segment.
+    Failed = 2,
+}
+
+impl State {
+    const fn from_u8(state: u8) -> State {
+        match state {
+            0 => State::Ok,
+            1 => State::Full,
+            _ => State::Failed,
+        }
+    }
+}
+
+/// A log's counters at one moment. They are read one after the other while the log goes on, so that sums over several
+/// of them may be off by what happens in between.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Whether the device takes writes.
+    pub state: State,
+    /// How blocks are written, and why no faster way is used.
+    pub device: DeviceReport,
+    /// Attempts that passed the level, of all producers, ended ones included. Each took a sequence number.
+    pub attempted: u64,
+    /// Attempts given up because the ring was full.
+    pub dropped: u64,
+    /// Records that newer ones replaced before the writer read them.
+    pub overwritten: u64,
+    /// Appends refused without a sequence number: closed, forked, re-entrant, no ring.
+    pub refused: u64,
+    /// Records that are durable, and all records before them too.
+    pub durable_records: u64,
+    /// Blocks that are durable, and all blocks before them too.
+    pub durable_blocks: u64,
+    /// Bytes of those blocks, headers and padding included.
+    pub durable_bytes: u64,
+    /// Writes that failed.
+    pub write_errors: u64,
+    /// Segments begun by this run.
+    pub segments: u64,
+    /// The sizes of all rings together, in bytes. Two rings of 1 MiB share a huge page of 2 MiB, so a single one may
+    /// occupy twice its size.
+    pub ring_bytes: usize,
+    /// From handing a block to the device until the device has completed it, in nanoseconds.
+    pub write_latency_ns: Distribution,
+    /// Sizes of written blocks, in bytes.
+    pub block_bytes: Distribution,
+    /// Producers that have ended.
+    pub producers_ended: u64,
+    /// The live producers, by id.
+    pub producers: Vec<ProducerStats>,
+}
+
+impl Stats {
+    /// Records that entered a ring: attempts less those dropped.
+    pub fn accepted(&self) -> u64 {
+        self.attempted.saturating_sub(self.dropped)
+    }
+}
+
+/// One live producer's counters.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProducerStats {
+    /// Its id, as in the files.
+    pub id: u32,
+    /// The kernel's id of the thread that made it.
+    pub tid: u32,
+    /// Its name.
+    pub name: String,
+    /// Attempts that passed the level.
+    pub attempted: u64,
+    /// Attempts given up because the ring was full.
+    pub dropped: u64,
+    /// Records that newer ones replaced.
+    pub overwritten: u64,
+}
+
+/// What all producers of a log have counted. The registry makes it.
+pub(crate) struct ProducerCounts {
+    /// By id.
+    pub(crate) live: Vec<ProducerStats>,
+    pub(crate) ended: EndedProducers,
+    /// The sizes of all rings together, idle ones included.
+    pub(crate) ring_bytes: usize,
+}
+
+/// The sums over the producers that have ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EndedProducers {
+    pub(crate) producers: u64,
+    pub(crate) attempted: u64,
+    pub(crate) dropped: u64,
+    pub(crate) overwritten: u64,
+}
+
+impl ProducerCounts {
+    pub(crate) fn attempted(&self) -> u64 {
+        self.ended.attempted + self.live.iter().map(|row| row.attempted).sum::<u64>()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.ended.dropped + self.live.iter().map(|row| row.dropped).sum::<u64>()
+    }
+
+    pub(crate) fn overwritten(&self) -> u64 {
+        self.ended.overwritten + self.live.iter().map(|row| row.overwritten).sum::<u64>()
+    }
+}
+
+/// A distribution in a few numbers, each within 1 % (two significant digits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Distribution {
+    /// The number of values.
+    pub count: u64,
+    /// The median.
+    pub p50: u64,
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The 99.9th percentile.
+    pub p999: u64,
+    /// The largest value.
+    pub max: u64,
+}

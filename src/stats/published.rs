@@ -1,0 +1,214 @@
+//! What a log's writer publishes about itself.
+//!
+//! [`Published::new`] makes two ends: the writer alone owns the [`Publisher`], which only writes; everybody else shares the
+//! [`Published`], which only reads. So the writer cannot base a decision on a figure that it has published.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::{Distribution, ProducerCounts, State, Stats};
+use crate::device::DeviceReport;
+use crate::format::BLOCK_BYTES_MAX;
+use crate::sync::lock;
+
+/// The longest write that is told apart from longer ones, in nanoseconds.
+const HOUR_NS: u64 = 3_600_000_000_000;
+
+/// The readers' end. The counters only grow, and are read without order between them.
+pub(crate) struct Published {
+    /// A [`State`], as its number.
+    state: AtomicU8,
+    durable_records: AtomicU64,
+    durable_blocks: AtomicU64,
+    durable_bytes: AtomicU64,
+    write_errors: AtomicU64,
+    segments: AtomicU64,
+    distributions: Mutex<Distributions>,
+    device: Mutex<DeviceReport>,
+    on_state_change: Mutex<Option<StateCallback>>,
+}
+
+/// The writer's end. There is one for each log.
+pub(crate) struct Publisher(Arc<Published>);
+
+/// Called on the writer thread with each new state.
+type StateCallback = Arc<dyn Fn(State) + Send + Sync>;
+
+/// Some 30 KiB each.
+struct Distributions {
+    write_latency_ns: Histogram<u64>,
+    block_bytes: Histogram<u64>,
+}
+
+impl Published {
+    /// Both ends, for a log that is to be written by `device`.
+    pub(crate) fn new(device: DeviceReport) -> (Arc<Published>, Publisher) {
+        let histogram = |value_max| {
+            Histogram::new_with_bounds(1, value_max, 2).expect("constant bounds and two digits are within the crate's")
+        };
+        let distributions =
+            Distributions { write_latency_ns: histogram(HOUR_NS), block_bytes: histogram(BLOCK_BYTES_MAX as u64) };
+        let published = Arc::new(Published {
+            state: AtomicU8::new(State::Ok as u8),
+            durable_records: AtomicU64::new(0),
+            durable_blocks: AtomicU64::new(0),
+            durable_bytes: AtomicU64::new(0),
+            write_errors: AtomicU64::new(0),
+            segments: AtomicU64::new(0),
+            distributions: Mutex::new(distributions),
+            device: Mutex::new(device),
+            on_state_change: Mutex::new(None),
+        });
+        (Arc::clone(&published), Publisher(published))
+    }
+
+    /// The device's state.
+    pub(crate) fn state(&self) -> State {
+        State::from_u8(self.state.load(Relaxed))
+    }
+
+    /// Records that are durable, and all records before them too.
+    pub(crate) fn durable_records(&self) -> u64 {
+        self.durable_records.load(Relaxed)
+    }
+
+    /// Has `callback` called with each new state, in place of an earlier callback.
+    pub(crate) fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
+        *lock(&self.on_state_change) = Some(Arc::new(callback));
+    }
+}
+
+impl Stats {
+    /// The figures of a log: those of the writer and of the producers, and how many appends were refused.
+    pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused: u64) -> Stats {
+        let distributions = lock(&published.distributions);
+        Stats {
+            state: published.state(),
+            device: lock(&published.device).clone(),
+            attempted: producers.attempted(),
+            dropped: producers.dropped(),
+            overwritten: producers.overwritten(),
+            refused,
+            durable_records: published.durable_records(),
+            durable_blocks: published.durable_blocks.load(Relaxed),
+            durable_bytes: published.durable_bytes.load(Relaxed),
+            write_errors: published.write_errors.load(Relaxed),
+            segments: published.segments.load(Relaxed),
+            ring_bytes: producers.ring_bytes,
+            write_latency_ns: Distribution::from(&distributions.write_latency_ns),
+            block_bytes: Distribution::from(&distributions.block_bytes),
+            producers_ended: producers.ended.producers,
+            producers: producers.live,
+        }
+    }
+}
+
+impl From<&Histogram<u64>> for Distribution {
+    fn from(histogram: &Histogram<u64>) -> Distribution {
+        Distribution {
+            count: histogram.len(),
+            p50: histogram.value_at_quantile(0.5),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+        }
+    }
+}
+
+impl Publisher {
+    /// A block of `bytes` was written, which took `elapsed`.
+    pub(crate) fn note_written(&self, bytes: usize, elapsed: Duration) {
+        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let mut distributions = lock(&self.0.distributions);
+        distributions.write_latency_ns.saturating_record(elapsed_ns);
+        distributions.block_bytes.saturating_record(bytes as u64);
+    }
+
+    /// A write failed.
+    pub(crate) fn note_write_error(&self) {
+        self.0.write_errors.fetch_add(1, Relaxed);
+    }
+
+    /// The next block, of `records` and `bytes`, is durable.
+    pub(crate) fn note_durable(&self, records: u64, bytes: usize) {
+        self.0.durable_records.fetch_add(records, Relaxed);
+        self.0.durable_blocks.fetch_add(1, Relaxed);
+        self.0.durable_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// A segment was begun.
+    pub(crate) fn note_segment(&self) {
+        self.0.segments.fetch_add(1, Relaxed);
+    }
+
+    /// The device is this one from now on.
+    pub(crate) fn set_device(&self, report: &DeviceReport) {
+        lock(&self.0.device).clone_from(report);
+    }
+
+    /// The device's state is `state`. Calls the callback if that is a change.
+    pub(crate) fn set_state(&self, state: State) {
+        if self.0.state.swap(state as u8, Relaxed) == state as u8 {
+            return;
+        }
+        // The lock is released first: the callback may set another one.
+        let callback = lock(&self.0.on_state_change).clone();
+        if let Some(callback) = callback {
+            // A panic of the caller's code must not end the writer.
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(state)));
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // A writer that panics writes nothing more. That is a bug of ours, and producers must not wait for it.
+        if thread::panicking() {
+            self.set_state(State::Failed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::device::DeviceKind;
+
+    fn ends() -> (Arc<Published>, Publisher) {
+        Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() })
+    }
+
+    #[test]
+    fn a_callback_hears_of_changes_only_and_may_panic() {
+        let (published, publisher) = ends();
+        let calls = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&calls);
+        published.on_state_change(move |state| {
+            counted.fetch_add(1, Relaxed);
+            assert_eq!(state, State::Ok, "a panic that must stay here");
+        });
+        for state in [State::Ok, State::Full, State::Full, State::Ok] {
+            publisher.set_state(state);
+            assert_eq!(published.state(), state);
+        }
+        assert_eq!(calls.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn a_writer_that_panics_has_failed() {
+        let (published, publisher) = ends();
+        let writer = thread::spawn(move || {
+            let _publisher = publisher;
+            panic!("a bug");
+        });
+        writer.join().expect_err("a panic");
+        assert_eq!(published.state(), State::Failed);
+    }
+}
