@@ -1,16 +1,14 @@
-//! What does an append cost the calling thread, beside reading the clock?
+//! How long does an append take the calling thread, compared with reading the clock?
 //!
-//! `cargo bench --bench append_latency [-- [--test] [--gate] [--repetitions N] [DIR]]`
+//! `cargo bench --features unstable --bench append_latency [-- [--test] [--gate] [--repetitions N] [DIR]]`
 
 use std::process::ExitCode;
 
-#[allow(dead_code, reason = "each bench uses a part")]
-#[path = "../src/bin/diolog/measure/mod.rs"]
-mod measure;
 mod support;
 
-use measure::append::{Effort, run};
-use measure::{Failure, Scratch};
+use diolog::unstable::measure::Failure;
+use diolog::unstable::measure::append::{Effort, run};
+use diolog::unstable::measure::place::Scratch;
 
 fn main() -> Result<ExitCode, Failure> {
     let arguments = support::Arguments::parse();

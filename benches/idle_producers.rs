@@ -1,6 +1,6 @@
 //! What do idle producers cost? The rate of a busy one beside them, the idle writer's CPU time, memory.
 //!
-//! `cargo bench --bench idle_producers [-- [--test] [--gate] [--repetitions N] [DIR]]`
+//! `cargo bench --features unstable --bench idle_producers [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!
 //! An idle producer is a thread that has logged one record through the logger itself, and sleeps. The busy one appends
 //! 64-byte records as fast as it can, waiting where its ring is full, until all of them are durable, into a segment that
@@ -13,16 +13,14 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, measuring};
+use diolog::unstable::Hooks;
+use diolog::unstable::measure::Failure;
+use diolog::unstable::measure::place::Scratch;
+use diolog::unstable::measure::rounds::{median, spread};
+use diolog::unstable::measure::usage::writer_cpu_time;
+use diolog::{Config, Level, Logger, Outcome, Overflow};
 
-#[allow(dead_code, reason = "each bench uses a part")]
-#[path = "../src/bin/diolog/measure/mod.rs"]
-mod measure;
 mod support;
-
-use measure::rounds::{median, spread};
-use measure::usage::thread_cpu_time;
-use measure::{Failure, Scratch};
 
 /// Idle producers of the rows. The first row is the baseline.
 const IDLE: [usize; 4] = [1, 10, 100, 1000];
@@ -121,9 +119,9 @@ fn watch_idle(effort: &Effort, path: &Path, row: &mut Row) -> Result<(), Failure
         let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
         row.bytes_each = grown.map(|bytes| bytes as f64 / row.idle as f64);
         row.ring_bytes = logger.stats().ring_bytes / row.idle;
-        let (start, cpu) = (Instant::now(), thread_cpu_time("diolog-writer"));
+        let (start, cpu) = (Instant::now(), writer_cpu_time());
         thread::sleep(effort.idle_time);
-        let cpu = cpu.zip(thread_cpu_time("diolog-writer")).map(|(before, after)| after.saturating_sub(before));
+        let cpu = cpu.zip(writer_cpu_time()).map(|(before, after)| after.saturating_sub(before));
         row.idle_cpu = cpu.map(|cpu| cpu.as_secs_f64() / start.elapsed().as_secs_f64());
         Ok(())
     })?;
@@ -141,7 +139,7 @@ fn busy_rate(effort: &Effort, path: &Path, idle: usize) -> Result<f64, Failure> 
     let prepared_bytes = (2 * effort.records * RECORD_BYTES).next_multiple_of(1 << 20) + (16 << 20);
     let config =
         Config::new(path).overflow(Overflow::Block).segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
-    let logger = measuring::open_prepared(config)?;
+    let logger = Hooks::new().first_segment_prepared().open(config)?;
     let elapsed = beside_idle(&logger, idle, || {
         let producer = logger.producer_named("busy")?;
         logger.flush()?;

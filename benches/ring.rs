@@ -1,19 +1,19 @@
 //! What do the ring's two ends cost by themselves, on one thread, where no line travels between CPUs?
 //!
-//! `cargo bench --features testing --bench ring`. What an append costs a service is `append_latency`'s question.
+//! `cargo bench --features unstable --bench ring`. What an append costs a service is `append_latency`'s question.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use diolog::testing::{BareConsumer, BareProducer, bare_ring};
+use diolog::unstable::{RingConsumer, RingProducer, ring};
 
 const RING_BYTES: usize = 1 << 20;
 const SIZES: [usize; 4] = [8, 64, 200, 1000];
 
 /// Both ends, having shown that what goes in comes out.
-fn checked_ring<const OVERWRITES: bool>() -> (BareProducer, BareConsumer) {
-    let (producer, mut consumer) = bare_ring(RING_BYTES, OVERWRITES).expect("1 MiB");
+fn checked_ring<const OVERWRITES: bool>() -> (RingProducer, RingConsumer) {
+    let (producer, mut consumer) = ring(RING_BYTES, OVERWRITES).expect("1 MiB");
     for _ in 0..3 {
         let appended = (0..5000).take_while(|&number| producer.log(1, &message(number))).count();
         let mut expected = 0;
@@ -36,7 +36,7 @@ fn lap(size: usize) -> u64 {
 }
 
 /// Times `append` alone: whenever the ring is nearly full, it is emptied while the watch rests.
-fn time_appends(iterations: u64, size: usize, consumer: &mut BareConsumer, append: impl Fn() -> bool) -> Duration {
+fn time_appends(iterations: u64, size: usize, consumer: &mut RingConsumer, append: impl Fn() -> bool) -> Duration {
     let (mut left, mut time) = (iterations, Duration::ZERO);
     while left > 0 {
         let turn = left.min(lap(size));
@@ -52,7 +52,7 @@ fn time_appends(iterations: u64, size: usize, consumer: &mut BareConsumer, appen
 }
 
 /// Times draining alone: the ring is filled while the watch rests.
-fn time_drains(iterations: u64, size: usize, consumer: &mut BareConsumer, append: impl Fn() -> bool) -> Duration {
+fn time_drains(iterations: u64, size: usize, consumer: &mut RingConsumer, append: impl Fn() -> bool) -> Duration {
     let (mut left, mut time, mut bytes) = (iterations, Duration::ZERO, 0);
     while left > 0 {
         let turn = left.min(lap(size));

@@ -1,6 +1,6 @@
 //! Does a disk that stalls for ten seconds reach the threads that append?
 //!
-//! `cargo bench --features testing --bench stalled_disk [-- [--test] [--gate] [--repetitions N] [DIR]]`
+//! `cargo bench --features unstable --bench stalled_disk [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!
 //! Bursts of 20 appends, 1 ms apart, with `DropNewest`; phases with the disk at work and with nothing coming back from it
 //! take turns. Afterwards what was told, what the log counts and what the files hold must agree.
@@ -10,19 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use diolog::testing::{BlockWrite, Completion, Device, DeviceReport, Hooks};
+use diolog::unstable::measure::Failure;
+use diolog::unstable::measure::place::{Cores, Scratch};
+use diolog::unstable::measure::rounds::median;
+use diolog::unstable::measure::stopwatch::{TickRate, busy_wait, ticks};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
 use diolog::{Config, Level, Outcome, Producer, verify};
 use hdrhistogram::Histogram;
 
-#[allow(dead_code, reason = "each bench uses a part")]
-#[path = "../src/bin/diolog/measure/mod.rs"]
-mod measure;
 mod support;
-
-use measure::place::{Cores, pin};
-use measure::rounds::median;
-use measure::stopwatch::{TickRate, busy_wait, ticks};
-use measure::{Failure, Scratch};
 
 const BURST: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -37,10 +33,7 @@ fn main() -> Result<ExitCode, Failure> {
     let scratch = Scratch::new(&arguments.directory)?;
     let cores = Cores::choose();
     let stalled = Arc::new(AtomicBool::new(false));
-    let mut config = Config::new(scratch.path("stalled"));
-    if let Some(core) = cores.writer {
-        config = config.writer_core(core);
-    }
+    let config = cores.pin_writer(Config::new(scratch.path("stalled")));
     let stalls = Arc::clone(&stalled);
     let wrap = move |inner| -> Box<dyn Device> { Box::new(Stalling { inner, stalls, held: Vec::new() }) };
     let logger = Hooks::new().wrap_device(wrap).open(config)?;
@@ -50,7 +43,7 @@ fn main() -> Result<ExitCode, Failure> {
     let mut told = Told::default();
     std::thread::scope(|scope| {
         let measuring = scope.spawn(|| -> Result<(), diolog::Error> {
-            pin(cores.producer);
+            cores.pin_producer();
             let producer = logger.producer()?;
             append_for(phase / 10, &producer, rate, &mut told);
             for _ in 0..rounds {

@@ -1,16 +1,14 @@
 //! How many records a second become durable, beside a bare ring into the same disk, and at what CPU time?
 //!
-//! `cargo bench --bench sustained [-- [--test] [--gate] [--repetitions N] [DIR]]`
+//! `cargo bench --features unstable --bench sustained [-- [--test] [--gate] [--repetitions N] [DIR]]`
 
 use std::process::ExitCode;
 
-#[allow(dead_code, reason = "each bench uses a part")]
-#[path = "../src/bin/diolog/measure/mod.rs"]
-mod measure;
 mod support;
 
-use measure::sustained::{Effort, run};
-use measure::{Failure, Scratch};
+use diolog::unstable::measure::Failure;
+use diolog::unstable::measure::place::Scratch;
+use diolog::unstable::measure::sustained::{Effort, run};
 
 fn main() -> Result<ExitCode, Failure> {
     let arguments = support::Arguments::parse();

@@ -28,4 +28,4 @@ export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0
 export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="-Zsanitizer=$sanitizer -Cunsafe-allow-abi-mismatch=sanitizer"
 export CARGO_TARGET_DIR=target/sanitize-$sanitizer
-cargo test --locked --features testing --target "$triple" --lib -- "${tests[@]}"
+cargo test --locked --features unstable --target "$triple" --lib -- "${tests[@]}"

@@ -8,8 +8,8 @@
 //! 3. While the kernel reads the buffer, the device owns the value, so that safe code cannot reach its bytes.
 #![allow(unsafe_code)]
 #![cfg_attr(
-    not(feature = "testing"),
-    expect(unreachable_pub, reason = "public as diolog::testing, with the feature testing")
+    not(feature = "unstable"),
+    expect(unreachable_pub, reason = "public as diolog::unstable, with the feature unstable")
 )]
 
 use std::alloc::Layout;

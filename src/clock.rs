@@ -36,7 +36,7 @@ pub(crate) struct Clock(Source);
 enum Source {
     Counter,
     Monotonic,
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "unstable"))]
     Manual(&'static ManualClock),
 }
 
@@ -53,7 +53,7 @@ impl Clock {
     }
 
     /// A clock that a test moves.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "unstable"))]
     pub(crate) fn manual(clock: &'static ManualClock) -> Clock {
         Clock(Source::Manual(clock))
     }
@@ -82,7 +82,7 @@ impl Clock {
         match self.0 {
             Source::Counter => sys::counter(),
             Source::Monotonic => sys::monotonic_ns(),
-            #[cfg(any(test, feature = "testing"))]
+            #[cfg(any(test, feature = "unstable"))]
             Source::Manual(clock) => clock.ticks.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
@@ -92,7 +92,7 @@ impl Clock {
     pub(crate) fn monotonic_ns(self) -> u64 {
         match self.0 {
             Source::Counter | Source::Monotonic => sys::monotonic_ns(),
-            #[cfg(any(test, feature = "testing"))]
+            #[cfg(any(test, feature = "unstable"))]
             Source::Manual(clock) => clock.monotonic_ns.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
@@ -101,26 +101,27 @@ impl Clock {
     pub(crate) fn unix_ns(self) -> i64 {
         match self.0 {
             Source::Counter | Source::Monotonic => sys::unix_ns(),
-            #[cfg(any(test, feature = "testing"))]
+            #[cfg(any(test, feature = "unstable"))]
             Source::Manual(clock) => clock.unix_ns.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
 
-    /// What the ticks are, for `stats` and `info`.
+    /// Its name, for a bench's report.
+    #[cfg(any(test, feature = "unstable"))]
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
             Source::Counter => "cpu counter",
             Source::Monotonic => "monotonic clock",
-            #[cfg(any(test, feature = "testing"))]
+            #[cfg(any(test, feature = "unstable"))]
             Source::Manual(_) => "manual clock",
         }
     }
 }
 
 /// A clock that stands still until a test moves it: counter, monotonic clock and wall clock each by themselves.
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "unstable"))]
 #[derive(Debug, Default)]
-#[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "public with the feature alone"))]
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
 pub struct ManualClock {
     /// The counter.
     pub ticks: std::sync::atomic::AtomicU64,

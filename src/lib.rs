@@ -28,8 +28,8 @@
 //!
 //! - [`Logger`], [`Producer`] and [`Outcome`] are what a service uses; [`Config`] has every setting with its cost.
 //! - [`Reader`], [`verify`] and [`info`] give the records back, and the proof.
-//! - Features: `serde` (a [`Config`] from TOML), `cli` (the `diolog` command), `testing` (devices and clocks of a test's
-//!   making; unstable).
+//! - Features: `serde` (a [`Config`] from TOML), `cli` (the `diolog` command), `unstable` (internals for this package's
+//!   tests and benches, without any promise).
 //!
 //! # What it does not do
 //!
@@ -65,10 +65,9 @@ mod format;
 mod sync;
 mod sys;
 
-#[cfg(feature = "testing")]
-pub mod testing;
+#[cfg(feature = "unstable")]
 #[doc(hidden)]
-pub mod measuring;
+pub mod unstable;
 
 pub use config::{Config, Overflow};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};

@@ -47,9 +47,10 @@ pub struct Logger {
     handle: Arc<Handle>,
 }
 
-/// What tests and measurements put under a log.
+/// Replacements for parts of a log, for tests and measurements: set and documented in `unstable`, empty otherwise.
 #[derive(Default)]
-pub(crate) struct Hooks {
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
+pub struct Hooks {
     pub(crate) wrap_device: Option<WrapDevice>,
     pub(crate) clock: Option<Clock>,
     pub(crate) first_fill_patience: Option<Duration>,

@@ -3,7 +3,7 @@
 
 mod support;
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "unstable")]
 use diolog::Level;
 use diolog::{Error, Logger, Verdict, verify};
 use support::segments::{block, numbers, small};
@@ -119,12 +119,12 @@ fn while_producers_log_as_fast_as_they_can_and_nothing_is_lost() {
     check(&path, &told, Overwrites::No);
 }
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "unstable")]
 mod by_age {
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
-    use diolog::testing::{Hooks, ManualClock};
+    use diolog::unstable::{Hooks, ManualClock};
 
     use super::*;
 

@@ -1,13 +1,13 @@
 //! A block is sealed when it is full, when a flush waits, when `flush_interval` has passed since its first record, or
 //! when it holds a quarter of a ring; and for no other reason. Time stands still here until a test moves it.
-#![cfg(feature = "testing")]
+#![cfg(feature = "unstable")]
 
 mod support;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use diolog::testing::ManualClock;
+use diolog::unstable::ManualClock;
 use diolog::{Config, Level, Logger, Outcome, Overflow};
 use support::device::{Control, Write};
 

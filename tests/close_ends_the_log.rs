@@ -1,5 +1,5 @@
 //! `close` refuses what comes later, writes what was accepted, and says what it could not write; every time the same.
-#![cfg(feature = "testing")]
+#![cfg(feature = "unstable")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! `flush` returns when everything accepted before it is durable, and not before: the device of these tests keeps
 //! completions back, so that what is shown does not depend on time.
-#![cfg(feature = "testing")]
+#![cfg(feature = "unstable")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! What a producer lost after its last record leaves no hole between two records; the files know of it all the same.
-#![cfg(feature = "testing")]
+#![cfg(feature = "unstable")]
 
 mod support;
 

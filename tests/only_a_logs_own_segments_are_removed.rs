@@ -164,13 +164,13 @@ fn what_a_killed_process_had_prepared_is_gone_after_the_next_open() {
     assert_eq!(verification.report.blocks.lost, 0);
 }
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "unstable")]
 #[test]
 fn when_the_disk_is_full_without_waiting_for_the_next_rotation() {
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-    use diolog::testing::ManualClock;
+    use diolog::unstable::ManualClock;
     use diolog::{Level, Outcome, State};
 
     const ENOSPC: i32 = 28;

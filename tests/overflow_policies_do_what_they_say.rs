@@ -1,5 +1,5 @@
 //! What comes of a record that finds its ring full, policy by policy, under a device that keeps everything back.
-#![cfg(feature = "testing")]
+#![cfg(feature = "unstable")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The ring is the crash copy of its records until they are durable: a device that has taken them and does not answer
 //! frees no space, and one that answers frees all of it.
-#![cfg(feature = "testing")]
+#![cfg(feature = "unstable")]
 
 mod support;
 

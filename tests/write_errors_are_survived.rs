@@ -1,6 +1,6 @@
 //! A refused write loses nothing that was acknowledged, and nothing without counting it: the Nth write is refused, for
 //! N = 0, 1, 2 … until a whole run passes untouched, once and for good, for errors of each kind.
-#![cfg(all(target_os = "linux", feature = "testing"))]
+#![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
 #[path = "support/faults.rs"]
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diolog::testing::Hooks;
+use diolog::unstable::Hooks;
 use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
 use faults::{FaultyDevice, Plan};
 use support::os::{Fate, Who, filter_system_calls};

@@ -1,6 +1,6 @@
 //! Blocks reach the disk through no cache: the descriptor has `O_DIRECT` and `O_DSYNC` and not `O_SYNC`, and every
 //! write is a whole block at an aligned offset from aligned memory.
-#![cfg(all(target_os = "linux", feature = "testing", not(diolog_portable)))]
+#![cfg(all(target_os = "linux", feature = "unstable", not(diolog_portable)))]
 
 mod support;
 

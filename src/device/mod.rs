@@ -11,8 +11,8 @@
 //!   dropped would be reported as durable by the next sync. Every later write to it gets the first error. A write
 //!   refused for want of room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
 #![cfg_attr(
-    not(feature = "testing"),
-    expect(unreachable_pub, reason = "public as diolog::testing, with the feature testing")
+    not(feature = "unstable"),
+    expect(unreachable_pub, reason = "public as diolog::unstable, with the feature unstable")
 )]
 
 mod buffered;

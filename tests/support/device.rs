@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use diolog::testing::{BlockWrite, Completion, Device, DeviceReport, Hooks};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
 
 /// The error of a disk that fails, by its number: the same on every Unix.
 pub(crate) const EIO: i32 = 5;

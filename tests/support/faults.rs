@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diolog::testing::{BlockWrite, Completion, Device, DeviceReport};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport};
 
 /// Which writes are refused, and how. Shared by the test and its device.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 
 pub(crate) mod account;
 pub(crate) mod child;
-#[cfg(feature = "testing")]
+#[cfg(feature = "unstable")]
 pub(crate) mod device;
 #[cfg(target_os = "linux")]
 pub(crate) mod disk;

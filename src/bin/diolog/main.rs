@@ -4,8 +4,6 @@ mod args;
 mod cmd;
 mod exit;
 mod input;
-#[allow(dead_code, reason = "the package's benches use the rest")]
-mod measure;
 mod text;
 
 use std::process::ExitCode;

@@ -28,6 +28,7 @@ pub(crate) fn counter() -> u64 {
 }
 
 /// The counter, read once all that stands before it has been executed: for timing code, not for stamping records.
+#[cfg(feature = "unstable")]
 #[inline(always)]
 pub(crate) fn counter_in_order() -> u64 {
     #[cfg(target_arch = "x86_64")]

@@ -1,18 +1,18 @@
 //! `diolog bench`: the measurements of the package's benches, shorter, on the disk and the machine of the caller.
 
 mod disk;
-mod load;
+mod scratch;
 
 use std::fmt::Display;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
+
+use diolog::unstable::measure::place::Scratch;
+use diolog::unstable::measure::{self, append, sustained};
 
 use crate::args::{Bench, Measure};
 use crate::exit::{Failure, Status};
-use crate::input::signals;
-use crate::measure::{self, Scratch, append, sustained};
 use crate::text::output::{Output, say};
+use scratch::in_scratch;
 
 /// Each percentile is the median of so many.
 const REPETITIONS: u32 = 3;
@@ -54,28 +54,4 @@ fn measured<R: Display>(
     output.line().extend_from_slice(format!("{report}\n").as_bytes());
     output.flush()?;
     Ok(Status::Clean)
-}
-
-/// Measures in a directory within `directory`, which is removed at the end, also at that by Ctrl-C.
-fn in_scratch<R>(
-    directory: &Path,
-    measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
-) -> Result<R, Failure> {
-    let scratch = Scratch::new(directory)
-        .map_err(|error| failed(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
-    let files = scratch.path("");
-    let clean_up = move || {
-        let _ = fs::remove_dir_all(files);
-        signals::exit();
-    };
-    signals::on_stop(clean_up, signals::exit).map_err(|error| failed(error.into()))?;
-    measure(&scratch).map_err(failed)
-}
-
-/// What a measurement that could not be made means for the exit status.
-fn failed(error: measure::Failure) -> Failure {
-    match error.downcast::<diolog::Error>() {
-        Ok(error) => Failure::from(*error),
-        Err(error) => Failure { message: error.to_string(), status: Status::Unusable },
-    }
 }

@@ -9,16 +9,17 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use diolog::{Config, Level, Overflow, Stats, measuring};
+use diolog::unstable::Hooks;
+use diolog::unstable::measure;
+use diolog::unstable::measure::load::{Load, new_histogram};
+use diolog::unstable::measure::usage::{cpu_time, writer_cpu_time};
+use diolog::{Config, Level, Overflow, Stats};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::in_scratch;
-use super::load::{Load, new_histogram};
+use super::scratch::in_scratch;
 use crate::args::{Disk, ReportFormat};
 use crate::exit::{Failure, Status};
-use crate::measure;
-use crate::measure::usage::{cpu_time, thread_cpu_time};
 use crate::text::output::Output;
 use crate::text::units;
 
@@ -65,7 +66,7 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
     let load = load(arguments);
     let prepared_bytes = prepared_bytes(arguments, load.records * load.producers);
     let ring_bytes = arguments.ring_bytes.unwrap_or_else(|| ring_bytes(arguments));
-    let logger = measuring::open_prepared(config(arguments, path, ring_bytes, prepared_bytes))?;
+    let logger = Hooks::new().first_segment_prepared().open(config(arguments, path, ring_bytes, prepared_bytes))?;
     // The file is made smaller where the disk has too little room for it.
     let made_bytes: u64 =
         path.read_dir()?.map(|entry| entry?.metadata()).map(|file| Ok(file?.len())).sum::<io::Result<_>>()?;
@@ -79,7 +80,7 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
 
     let mut samples = arguments.samples.as_deref().map(Samples::create).transpose()?;
     let mut latency_ns = new_histogram();
-    let (before, cpu, writer_cpu) = (logger.stats(), cpu_time(), writer_cpu());
+    let (before, cpu, writer_cpu) = (logger.stats(), cpu_time(), writer_cpu_time());
     let mut failed_sample = Ok(());
     let elapsed = load.run(&logger, &mut |latencies| {
         // All have the same bounds.
@@ -91,7 +92,7 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
     })?;
     failed_sample?;
     let writer_busy = writer_cpu
-        .zip(self::writer_cpu())
+        .zip(writer_cpu_time())
         .map(|(before, after)| after.saturating_sub(before).as_secs_f64() / elapsed.as_secs_f64());
     let cpu = cpu_time().saturating_sub(cpu);
     let after = logger.stats();
@@ -258,11 +259,6 @@ impl Samples {
             latency.max(),
         )
     }
-}
-
-/// The writer thread's CPU time so far.
-fn writer_cpu() -> Option<Duration> {
-    thread_cpu_time("diolog-writer")
 }
 
 #[cfg(test)]

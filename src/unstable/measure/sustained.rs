@@ -1,12 +1,13 @@
-//! How many records a second, until all of them are durable, against a bare ring into the same disk.
+//! How many records a second become durable, compared with bare rings into the same disk.
 //!
-//! Producers append as fast as they can, and wait where their ring is full; the clock stops when a flush says that
-//! everything is on the disk. Both write into space that has been written before: the bare ring into a file of its own, the
-//! log into a segment prepared wholly before the clock starts, of which less than half is used (at half, the next one
-//! would be prepared, on the same disk). The rows take turns, round by round; a ratio is the median of the rounds' ratios.
+//! Producers append as fast as they can, and wait if their ring is full; the clock stops when a flush reports that
+//! everything is on the disk. Both write into space that has been written before: the bare rings into a file of their own,
+//! the log into a segment that is prepared before the clock starts, and of which less than half is used (at half, the log
+//! would prepare the next one on the same disk). The rows take turns in each round; a ratio is the median of the rounds'
+//! ratios.
 //!
-//! The log that is compared writes blocks as large as the bare ring's writes, and its rings hold the four that may be on
-//! their way: its records stay in the ring until they are durable. A row of a log as it is by default stands beside it.
+//! The log that is compared writes blocks as large as the baseline's writes, and its rings hold the four blocks that may
+//! be in flight, since records stay in the ring until they are durable. Another row shows a log with the defaults.
 
 use std::fmt;
 use std::hint::black_box;
@@ -14,25 +15,24 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use diolog::{Config, DeviceReport, Level, Logger, Outcome, Overflow, Producer, Reader, measuring};
-
 use super::Failure;
-use super::bare_ring::{BareRing, MESSAGE_BYTES, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
+use super::baseline::{BareRing, MESSAGE_BYTES, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
 use super::place::Scratch;
 use super::rounds::{median, spread};
 use super::usage::cpu_time;
+use crate::{Config, DeviceReport, Level, Logger, Outcome, Overflow, Producer, Reader, logger::Hooks};
 
 /// Producing threads of the two rows.
 const PRODUCERS: [u64; 2] = [1, 4];
 
-/// The least rate and the most CPU time, as parts of the bare ring's.
+/// The lowest rate and the highest CPU time that pass, relative to the bare ring's.
 const RATE_FLOOR: f64 = 0.9;
 const CPU_CEILING: f64 = 1.3;
 
-/// What a record takes in a segment, its share of the block's and shard's headers included, at most.
+/// The most bytes that a record takes in a segment, with its share of the block's and shard's headers.
 const RECORD_BYTES: u64 = 16 + MESSAGE_BYTES as u64 + 8;
 
-/// What the log that is compared is opened with, besides the defaults.
+/// Settings of the log that is compared; the others are the defaults.
 const RING_BYTES: usize = 4 << 20;
 const BLOCK_BYTES: usize = WRITE_BYTES;
 
@@ -41,20 +41,20 @@ const CHECKED_RECORDS: u64 = 100_000;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
+pub struct Effort {
     /// Records of each row in a round.
-    pub(crate) records: u64,
-    pub(crate) rounds: u32,
-    /// No round begins after this time; one round there is in any case.
-    pub(crate) limit: Duration,
+    pub records: u64,
+    pub rounds: u32,
+    /// No round begins after this time, but for the first.
+    pub limit: Duration,
 }
 
 impl Effort {
-    /// What figures are quoted from: 4 million records, some 320 MiB a row.
-    pub(crate) const FULL: Effort = Effort { records: 4_000_000, rounds: 7, limit: Duration::MAX };
+    /// For figures that are quoted: 4 million records, some 320 MiB a row.
+    pub const FULL: Effort = Effort { records: 4_000_000, rounds: 7, limit: Duration::MAX };
 
-    /// Whether it works at all: about a second.
-    pub(crate) const SMOKE: Effort = Effort { records: 100_000, rounds: 1, limit: Duration::MAX };
+    /// To see that it works at all: about a second.
+    pub const SMOKE: Effort = Effort { records: 100_000, rounds: 1, limit: Duration::MAX };
 }
 
 /// One round of one row.
@@ -76,7 +76,7 @@ struct Group {
 
 /// What was measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Report {
+pub struct Report {
     effort: Effort,
     device: DeviceReport,
     groups: Vec<Group>,
@@ -85,8 +85,9 @@ pub(crate) struct Report {
 /// Measures in a directory of its own within `scratch`.
 ///
 /// # Errors
-/// Files that cannot be made or written, or a log that does not hold what was written.
-pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
+/// A file that cannot be created or written, or a log whose records differ from those written.
+#[inline]
+pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     check(scratch)?;
     let file = written_file(&scratch.path("bare"), effort.records * SLOT_BYTES as u64)?;
     let mut groups = PRODUCERS.map(|producers| Group { producers, ..Group::default() });
@@ -97,7 +98,7 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
         rounds += 1;
         for group in &mut groups {
             let Group { producers, .. } = *group;
-            // Each row comes first in its turn: what one leaves behind, the next would pay for.
+            // Each row comes first in its turn, because a row slows the one that runs after it.
             for turn in 0..3 {
                 let by_default = config(scratch.path("log"));
                 match (rounds + turn) % 3 {
@@ -120,7 +121,7 @@ fn config(path: PathBuf) -> Config {
     Config::new(path).overflow(Overflow::Block).level(Level::Info)
 }
 
-/// Writes numbered records by several producers at full speed, and reads every one of them back.
+/// Writes numbered records from several producers at full speed, and reads every one of them back.
 fn check(scratch: &Scratch) -> Result<(), Failure> {
     let path = scratch.path("check");
     let logger = Logger::open(config(path.clone()))?;
@@ -133,7 +134,7 @@ fn check(scratch: &Scratch) -> Result<(), Failure> {
                 }
             });
         }
-        diolog::Result::Ok(())
+        crate::Result::Ok(())
     })?;
     logger.flush()?;
     logger.close()?;
@@ -153,7 +154,7 @@ fn check(scratch: &Scratch) -> Result<(), Failure> {
     Ok(())
 }
 
-fn several(logger: &Logger, producers: u64) -> diolog::Result<Vec<Producer>> {
+fn several(logger: &Logger, producers: u64) -> crate::Result<Vec<Producer>> {
     (0..producers).map(|_| logger.producer_named("bench")).collect()
 }
 
@@ -163,7 +164,7 @@ fn message(number: u64) -> [u8; MESSAGE_BYTES] {
     message
 }
 
-/// The wall and CPU time from when all threads stand ready until `work` returns.
+/// The wall and CPU time from the moment that all threads are ready until `work` returns.
 fn timed<T>(ready: &Barrier, work: impl FnOnce() -> Result<T, Failure>) -> Result<(Duration, Duration, T), Failure> {
     ready.wait();
     let (start, cpu) = (Instant::now(), cpu_time());
@@ -171,7 +172,7 @@ fn timed<T>(ready: &Barrier, work: impl FnOnce() -> Result<T, Failure>) -> Resul
     Ok((start.elapsed(), cpu_time().saturating_sub(cpu), result))
 }
 
-/// `records` records through bare rings into `file`.
+/// Moves `records` records through bare rings into `file`.
 fn bare(file: &std::fs::File, producers: u64, records: u64) -> Result<Sample, Failure> {
     let rings: Vec<_> = (0..producers).map(|_| BareRing::new()).collect();
     let ready = Barrier::new(producers as usize + 2);
@@ -195,11 +196,12 @@ fn bare(file: &std::fs::File, producers: u64, records: u64) -> Result<Sample, Fa
     })
 }
 
-/// `records` records through a log at `path`, opened with `config` and a segment they fit, which is removed afterwards.
+/// Logs `records` records at `path`, with `config` and a segment that holds them all. Removes the log afterwards.
+#[inline]
 fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(Sample, DeviceReport), Failure> {
     let prepared_bytes = (2 * records * RECORD_BYTES).next_multiple_of(1 << 20) + (16 << 20);
     let config = config.segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
-    let logger = measuring::open_prepared(config)?;
+    let logger = Hooks::new().first_segment_prepared().open(config)?;
     let ready = Barrier::new(producers as usize + 1);
     let text = [b'x'; MESSAGE_BYTES];
     let (elapsed, cpu, ()) = std::thread::scope(|scope| {
@@ -211,7 +213,7 @@ fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(S
                 (0..records / producers).all(|_| producer.log(Level::Info, text) == Outcome::Written)
             }
         };
-        // All producers first: where one cannot be had, nobody waits for it.
+        // All producers are made first: if one fails, no thread waits for it at the barrier.
         let threads: Vec<_> =
             several(&logger, producers)?.into_iter().map(|producer| scope.spawn(work(producer))).collect();
         timed(ready, || {
@@ -259,8 +261,8 @@ impl Group {
 }
 
 impl Report {
-    /// Whether rate and CPU time keep to the floor.
-    pub(crate) fn passes(&self) -> bool {
+    /// Whether rate and CPU time are within their limits.
+    pub fn passes(&self) -> bool {
         self.groups.iter().all(Group::passes)
     }
 

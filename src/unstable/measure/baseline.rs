@@ -1,9 +1,9 @@
 //! The baseline of sustained logging: bare rings into a file, and nothing else.
 //!
-//! Slots of fixed size, no clock, no checksum, no account of what was lost; one thread copies what is in the rings into
-//! a buffer of 1 MiB and writes it, with `O_DIRECT | O_DSYNC`, into a file that has been written before (the state in
-//! which the disk is fastest), one write after the other. Waiting sides spin, then yield, then sleep, as those of a
-//! log do.
+//! Slots have a fixed size; there is no clock, no checksum, no account of losses. One thread copies the slots of all rings
+//! into a buffer of 1 MiB and writes it with `O_DIRECT | O_DSYNC`, one write after the other, into a file that has been
+//! written before (the state in which the disk is fastest). Waiting sides spin, then yield, then sleep, as those of a log
+//! do.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use crossbeam_utils::{Backoff, CachePadded};
 
+use crate::buffer::ALIGNMENT_BYTES;
+
 /// Bytes of a message.
-pub(crate) const MESSAGE_BYTES: usize = 64;
+pub(super) const MESSAGE_BYTES: usize = 64;
 
 /// A message and its length.
-pub(crate) const SLOT_BYTES: usize = 8 + MESSAGE_BYTES;
+pub(super) const SLOT_BYTES: usize = 8 + MESSAGE_BYTES;
 
 const SLOT_WORDS: usize = SLOT_BYTES / 8;
 
@@ -25,27 +27,24 @@ const SLOT_WORDS: usize = SLOT_BYTES / 8;
 const SLOTS: u64 = 1 << 14;
 
 /// Bytes of a write.
-pub(crate) const WRITE_BYTES: usize = 1 << 20;
+pub(super) const WRITE_BYTES: usize = 1 << 20;
 
-/// Alignment of memory, offset and length of a write.
-const GRID_BYTES: usize = 4096;
-
-/// How long a side that waits sleeps at a time, once spinning and yielding did not help.
+/// How long a waiting side sleeps at a time, after spinning and yielding.
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// One producer's ring.
-pub(crate) struct BareRing {
+pub(super) struct BareRing {
     words: Box<[AtomicU64]>,
     written: CachePadded<AtomicU64>,
     read: CachePadded<AtomicU64>,
-    /// The producer will push no more.
+    /// The producer pushes no more.
     ended: AtomicBool,
-    /// Nothing more will be taken.
+    /// The consumer takes no more.
     given_up: AtomicBool,
 }
 
 impl BareRing {
-    pub(crate) fn new() -> BareRing {
+    pub(super) fn new() -> BareRing {
         let words = (0..SLOTS as usize * SLOT_WORDS).map(|_| AtomicU64::new(0)).collect();
         BareRing {
             words,
@@ -56,9 +55,9 @@ impl BareRing {
         }
     }
 
-    /// Pushes `message` `count` times, waiting for space where there is none, and ends. Ends early if the other side has
+    /// Pushes `message` `count` times, waiting for space if the ring is full, and ends. Ends early if the consumer has
     /// given up.
-    pub(crate) fn push_all(&self, message: &[u8], count: u64) {
+    pub(super) fn push_all(&self, message: &[u8], count: u64) {
         let mut read = 0;
         for written in 0..count {
             let backoff = Backoff::new();
@@ -87,7 +86,7 @@ impl BareRing {
         &self.words[at..at + SLOT_WORDS]
     }
 
-    /// Moves what is in the ring into `out`, as far as it fits. The bytes taken, and whether nothing more will come.
+    /// Moves slots into `out`, as many as fit. Returns the bytes taken, and whether the ring is empty for good.
     fn take(&self, read: &mut u64, out: &mut [u8]) -> (usize, bool) {
         let ended = self.ended.load(Ordering::Acquire);
         let written = self.written.load(Ordering::Acquire);
@@ -103,11 +102,11 @@ impl BareRing {
     }
 }
 
-/// Moves all that comes through `rings` into `file`, until the last of them has ended. Bytes written.
+/// Moves everything that is pushed into `rings` to `file`, until the last ring has ended. Returns the bytes written.
 ///
 /// # Errors
 /// The operating system's, of the first write that failed.
-pub(crate) fn drain_into(rings: &[BareRing], file: &File) -> io::Result<u64> {
+pub(super) fn drain_into(rings: &[BareRing], file: &File) -> io::Result<u64> {
     let drained = drain_all(rings, file);
     for ring in rings {
         ring.given_up.store(true, Ordering::Relaxed);
@@ -136,7 +135,7 @@ fn drain_all(rings: &[BareRing], file: &File) -> io::Result<u64> {
             }
         }
         if ended {
-            let length = used.next_multiple_of(GRID_BYTES);
+            let length = used.next_multiple_of(ALIGNMENT_BYTES);
             if length > 0 {
                 write_at(file, &buffer[..length], offset)?;
             }
@@ -150,11 +149,11 @@ fn drain_all(rings: &[BareRing], file: &File) -> io::Result<u64> {
     }
 }
 
-/// Creates `path` with at least `bytes` bytes, each of them written, and opens it for [`drain_into`].
+/// Creates `path`, writes at least `bytes` bytes of zeros, and opens it for [`drain_into`].
 ///
 /// # Errors
 /// The operating system's.
-pub(crate) fn written_file(path: &Path, bytes: u64) -> io::Result<File> {
+pub(super) fn written_file(path: &Path, bytes: u64) -> io::Result<File> {
     let file = open_direct(path)?;
     let mut zeros = AlignedMemory::new();
     for number in 0..bytes.div_ceil(WRITE_BYTES as u64) {
@@ -169,7 +168,7 @@ fn open_direct(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    // A file system without direct I/O gets the rest of it, as a log there would.
+    // A file system without direct I/O gets synchronous writes, as from a log there.
     options
         .clone()
         .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
@@ -202,16 +201,16 @@ fn wait(backoff: &Backoff) {
     }
 }
 
-/// Memory of [`WRITE_BYTES`] that direct I/O takes.
+/// [`WRITE_BYTES`] of memory, aligned for direct I/O.
 struct AlignedMemory(Vec<u8>);
 
 impl AlignedMemory {
     fn new() -> AlignedMemory {
-        AlignedMemory(vec![0; WRITE_BYTES + GRID_BYTES])
+        AlignedMemory(vec![0; WRITE_BYTES + ALIGNMENT_BYTES])
     }
 
     fn bytes(&mut self) -> &mut [u8] {
-        let start = self.0.as_ptr().align_offset(GRID_BYTES);
+        let start = self.0.as_ptr().align_offset(ALIGNMENT_BYTES);
         &mut self.0[start..start + WRITE_BYTES]
     }
 }

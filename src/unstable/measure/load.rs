@@ -1,6 +1,6 @@
-//! Threads that append to a log, at full speed or at a steady rate, and time what that costs them.
+//! Threads that append to a log, at full speed or at a steady rate, and time their appends.
 //!
-//! For [`disk`](super::disk). A record is never dropped: a full ring makes its thread wait.
+//! For `diolog bench disk`. The log must wait if a ring is full: a dropped record ends the load with an error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,46 +8,52 @@ use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use diolog::{Level, Logger, Outcome, Producer};
 use hdrhistogram::Histogram;
 
-use crate::measure::Failure;
+use super::Failure;
+use crate::{Level, Logger, Outcome, Producer};
 
-/// One append of so many is timed: reading the clock twice would cost more than a short append itself.
+/// One of this many appends is timed: reading the clock twice would take longer than a short append itself.
 const TIMED_OF: u64 = 16;
 
-/// How long a thread at a steady rate sleeps before it appends what has become due.
+/// How long a thread at a steady rate sleeps before it appends the records that have become due.
 const PACE: Duration = Duration::from_millis(1);
 
-/// How often the one who watches is called.
+/// How often the caller's `watch` is called.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// What the threads are to do.
+/// The work of the threads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Load {
-    pub(super) producers: u64,
-    pub(super) message_bytes: usize,
-    /// Of each producer.
-    pub(super) records: u64,
+pub struct Load {
+    /// Threads, each with a producer of its own.
+    pub producers: u64,
+    /// Bytes of each message.
+    pub message_bytes: usize,
+    /// Records of each producer.
+    pub records: u64,
     /// No record is begun after this time.
-    pub(super) time: Duration,
-    /// Of each producer; `None` for no limit.
-    pub(super) records_per_second: Option<f64>,
-    /// A flush after each record, timed together with it.
-    pub(super) flush_each: bool,
+    pub time: Duration,
+    /// Rate of each producer; `None` for full speed.
+    pub records_per_second: Option<f64>,
+    /// Whether each append is followed by a flush, and timed together with it.
+    pub flush_each: bool,
 }
 
-/// Nanoseconds, of each thread, until somebody takes them.
+/// Latencies of one thread in nanoseconds, since they were last taken.
 type Latencies = Mutex<Histogram<u64>>;
 
 impl Load {
-    /// Runs it until all records are appended or the time is up, and then until all are durable. `watch` is called each
-    /// second with the latencies since its last call, and once more at the end. The time from the first append until
-    /// all was durable.
-    pub(super) fn run(&self, logger: &Logger, watch: &mut dyn FnMut(&Histogram<u64>)) -> Result<Duration, Failure> {
+    /// Runs the threads until all records are appended or the time is up, and waits until all are durable. Calls `watch`
+    /// each second with the latencies since its last call, and once more at the end. Returns the time from the first
+    /// append until everything is durable.
+    ///
+    /// # Errors
+    /// A record that was not written, a flush that failed, no memory for a ring.
+    #[inline]
+    pub fn run(&self, logger: &Logger, watch: &mut dyn FnMut(&Histogram<u64>)) -> Result<Duration, Failure> {
         let message = noise(self.message_bytes);
         let latencies: Vec<_> = (0..self.producers).map(|_| Mutex::new(new_histogram())).collect();
-        let producers: diolog::Result<Vec<_>> = latencies.iter().map(|_| logger.producer_named("load")).collect();
+        let producers: crate::Result<Vec<_>> = latencies.iter().map(|_| logger.producer_named("load")).collect();
         let ready = Barrier::new(latencies.len() + 1);
         let stop = AtomicBool::new(false);
         let (ended, has_ended) = channel();
@@ -99,18 +105,19 @@ struct Thread<'a> {
 }
 
 impl Thread<'_> {
+    #[inline]
     fn run(self, ready: &Barrier, ended: &Sender<Result<(), String>>) {
         ready.wait();
-        // The receiver is there until the last thread has ended, or it has heard of a failure already.
+        // The receiver is gone only after another thread has failed, which ends the load anyway.
         let _ = ended.send(self.append_all());
     }
 
+    #[inline]
     fn append_all(&self) -> Result<(), String> {
         let start = Instant::now();
         let mut appended = 0;
         while appended < self.load.records && !self.stop.load(Ordering::Relaxed) {
             let due = self.load.records_per_second.map_or(self.load.records, |rate| {
-                // Never more than there are.
                 ((start.elapsed().as_secs_f64() * rate) as u64).min(self.load.records)
             });
             while appended < due && !self.stop.load(Ordering::Relaxed) {
@@ -124,6 +131,7 @@ impl Thread<'_> {
         Ok(())
     }
 
+    #[inline]
     fn append(&self, number: u64) -> Result<(), String> {
         let timed = self.load.flush_each || number.is_multiple_of(TIMED_OF);
         let begin = timed.then(Instant::now);
@@ -142,20 +150,20 @@ impl Thread<'_> {
     }
 }
 
-/// The latencies of all threads since the last call.
+/// Takes the latencies of all threads since the last call.
 fn take_all(latencies: &[Latencies]) -> Histogram<u64> {
     let mut all = new_histogram();
     for latencies in latencies {
         let mut latencies = lock(latencies);
-        // Both have the same bounds.
+        // Cannot fail: both have the same bounds.
         let _ = all.add(&*latencies);
         latencies.reset();
     }
     all
 }
 
-/// Up to a minute, with three digits.
-pub(super) fn new_histogram() -> Histogram<u64> {
+/// A histogram of up to a minute in nanoseconds, with three digits.
+pub fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("constant bounds and three digits are within the crate's")
 }
 
@@ -163,7 +171,7 @@ fn lock(latencies: &Latencies) -> MutexGuard<'_, Histogram<u64>> {
     latencies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes that no disk can make less of, the same each time.
+/// Bytes that no disk can compress, the same each time.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {

@@ -1,35 +1,34 @@
-//! What an append costs the calling thread, against reading the clock only.
+//! How long an append takes the calling thread, compared with reading the clock only.
 //!
-//! Bursts of 20 calls are timed together, so that reading the stopwatch costs little of what it measures, with a busy
-//! wait of a millisecond in between, in which the writer takes the records away. The producer has a CPU of its own, and so
-//! has the writer. The rows take turns of a second each; a percentile is the median of the repetitions' percentiles.
+//! Bursts of 20 calls are timed together, so that the stopwatch adds little to what it measures. A busy wait of a
+//! millisecond between bursts lets the writer drain the ring. Producer and writer have a CPU each. The rows take turns
+//! of a second; a percentile is the median of the repetitions' percentiles.
 //!
-//! A third row reads the clock too, and copies the message and a head to memory of its own that nobody else looks at: what
-//! of the tail is the machine's, for any log. After a pause even that finds little of what it touches in the caches.
+//! A third row reads the clock and copies the message and a record header to private memory: it shows the part of the
+//! tail that the machine causes, for any log. After a pause, even that copy finds few of its cache lines cached.
 
 use std::fmt;
 use std::hint::black_box;
 use std::time::Duration;
 
-use diolog::measuring::AppendClock;
-use diolog::{Config, DeviceReport, Level, Logger, Producer, Reader};
 use hdrhistogram::Histogram;
 
 use super::Failure;
-use super::place::{Cores, Scratch, pin};
+use super::place::{Cores, Scratch};
 use super::rounds::{median, spread};
-use super::stopwatch::{TickRate, busy_wait, ticks};
+use super::stopwatch::{AppendClock, TickRate, busy_wait, ticks};
+use crate::{Config, DeviceReport, Level, Logger, Producer, Reader};
 
 /// Calls timed together.
 const BURST: u32 = 20;
 
-/// Between two bursts.
+/// The pause between two bursts.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Bursts of one row before the next one's turn: about a second.
 const TURN_BURSTS: u32 = 1_000;
 
-/// Bursts that are not counted at the beginning of each turn, as the row before has left its traces in the caches.
+/// Bursts at the beginning of each turn that are not counted, because the caches still hold the data of the row before.
 const TURN_WARM_UP_BURSTS: u32 = 20;
 
 /// Bytes of a message.
@@ -38,7 +37,7 @@ const MESSAGE_BYTES: usize = 64;
 /// Records that are written and read back before anything is timed.
 const CHECKED_RECORDS: u64 = 10_000;
 
-/// The quantiles reported, and what the floor demands of each ratio to the clock-only row.
+/// The quantiles reported, and the highest ratio of each to the clock-only row that passes.
 const QUANTILES: [(&str, f64, Option<f64>); 5] = [
     ("p50", 0.5, Some(1.25)),
     ("p95", 0.95, Some(1.8)),
@@ -49,20 +48,20 @@ const QUANTILES: [(&str, f64, Option<f64>); 5] = [
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
+pub struct Effort {
     /// Bursts of each row in a repetition, after the warm-up.
-    pub(crate) bursts: u32,
+    pub bursts: u32,
     /// Bursts before the first one that counts.
-    pub(crate) warm_up_bursts: u32,
-    pub(crate) repetitions: u32,
+    pub warm_up_bursts: u32,
+    pub repetitions: u32,
 }
 
 impl Effort {
-    /// What figures are quoted from: some five minutes.
-    pub(crate) const FULL: Effort = Effort { bursts: 20_000, warm_up_bursts: 1_000, repetitions: 5 };
+    /// For figures that are quoted: some five minutes.
+    pub const FULL: Effort = Effort { bursts: 20_000, warm_up_bursts: 1_000, repetitions: 5 };
 
-    /// Whether it works at all: about a second.
-    pub(crate) const SMOKE: Effort = Effort { bursts: 200, warm_up_bursts: 50, repetitions: 1 };
+    /// To see that it works at all: about a second.
+    pub const SMOKE: Effort = Effort { bursts: 200, warm_up_bursts: 50, repetitions: 1 };
 }
 
 /// One row's figures.
@@ -99,13 +98,13 @@ struct Rows {
 
 /// What was measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Report {
+pub struct Report {
     effort: Effort,
     cores: Cores,
     clock: &'static str,
     device: DeviceReport,
     rows: Rows,
-    /// Records that were appended while the watch ran or rested, and how many of them found no space.
+    /// All records that were appended, timed or not, and how many of them found no space.
     appended: u64,
     dropped: u64,
 }
@@ -113,16 +112,17 @@ pub(crate) struct Report {
 /// Measures in a directory of its own within `scratch`.
 ///
 /// # Errors
-/// A log that cannot be opened, or that does not give back what was written.
-pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
+/// A log that cannot be opened, or whose records differ from those written.
+#[inline]
+pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     let cores = Cores::choose();
     check(scratch, cores)?;
     let logger = Logger::open(config(scratch, "append", cores))?;
     let clock = AppendClock::detect();
-    // On a thread of its own, so that the caller's is not left pinned.
+    // On a thread of its own, since a thread stays pinned.
     let measured = std::thread::scope(|scope| {
-        let measuring = scope.spawn(|| -> Result<_, diolog::Error> {
-            pin(cores.producer);
+        let measuring = scope.spawn(|| -> crate::Result<_> {
+            cores.pin_producer();
             let producer = logger.producer_named("bench")?;
             let rows = measure(effort, clock, &producer);
             Ok((rows, producer.next_sequence()))
@@ -140,14 +140,10 @@ pub(crate) fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> 
 }
 
 fn config(scratch: &Scratch, name: &str, cores: Cores) -> Config {
-    let config = Config::new(scratch.path(name)).level(Level::Info);
-    match cores.writer {
-        Some(core) => config.writer_core(core),
-        None => config,
-    }
+    cores.pin_writer(Config::new(scratch.path(name)).level(Level::Info))
 }
 
-/// Writes records, each different, in bursts as they will be timed, and reads every one of them back.
+/// Writes distinct records in bursts like the timed ones, and reads every one of them back.
 fn check(scratch: &Scratch, cores: Cores) -> Result<(), Failure> {
     let logger = Logger::open(config(scratch, "check", cores))?;
     let producer = logger.producer_named("check")?;
@@ -180,7 +176,8 @@ fn message(number: u64) -> [u8; MESSAGE_BYTES] {
     message
 }
 
-/// The rows in turns, repetition by repetition.
+/// Measures the rows in turns, repetition by repetition.
+#[inline]
 fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
     let rate = TickRate::measure();
     let pause = rate.ticks_in(PAUSE);
@@ -195,7 +192,7 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
     let mut copy = || {
         let slot = &mut slots[copies % BURST as usize];
         slot.head = [text.len() as u64, copies as u64, clock.ticks()];
-        // Of a length that the compiler knows, so that no call is made of it.
+        // Of a constant length, so that the compiler emits no call to memcpy.
         slot.message.copy_from_slice(&text[..MESSAGE_BYTES]);
         black_box(slot);
         copies += 1;
@@ -229,14 +226,14 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
     rows
 }
 
-/// Where a copy goes: as many bytes as a record has in a ring.
+/// The target of a copy, as large as a record in a ring.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     head: [u64; 3],
     message: [u8; MESSAGE_BYTES],
 }
 
-/// Times `count` bursts of `call`. Not inlined, so that all rows are timed by the same code around them.
+/// Times `count` bursts of `call`. Not inlined, so that the same code surrounds the calls of all rows.
 #[inline(never)]
 fn bursts(count: u32, pause: u64, histogram: &mut Histogram<u64>, mut call: impl FnMut()) {
     for _ in 0..count {
@@ -255,8 +252,8 @@ fn new_histogram() -> Histogram<u64> {
 }
 
 impl Report {
-    /// Whether every ratio is within the floor.
-    pub(crate) fn passes(&self) -> bool {
+    /// Whether every ratio is within its limit.
+    pub fn passes(&self) -> bool {
         let ratios = self.ratios();
         QUANTILES.iter().zip(ratios).all(|((_, _, limit), ratio)| limit.is_none_or(|limit| ratio <= limit))
     }
@@ -272,7 +269,7 @@ impl fmt::Display for Report {
         let Effort { bursts, repetitions, .. } = self.effort;
         writeln!(
             f,
-            "what an append costs, in ns a call: bursts of {BURST}, 1 ms apart, {bursts} of them in each of {repetitions} \
+            "time of an append, in ns a call: bursts of {BURST}, 1 ms apart, {bursts} of them in each of {repetitions} \
              repetitions, medians"
         )?;
         writeln!(f, "{}; clock: {}; {}", self.cores.describe(), self.clock, self.device)?;

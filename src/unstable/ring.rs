@@ -1,51 +1,51 @@
-//! The two ends of a ring without an engine around them, for the ring's bench.
+//! The two ends of a ring without a log around them, for the ring's bench.
 
 use std::io;
 
 use crate::clock::Clock;
 use crate::gate::Gate;
-use crate::ring::{ConsumerEnd, ProducerEnd, Rest, RingOptions, ring};
+use crate::ring::{self, ConsumerEnd, ProducerEnd, Rest, RingOptions};
 
-/// A ring of `capacity_bytes`.
+/// Makes a ring of `capacity_bytes`.
 ///
 /// # Errors
-/// A capacity that cannot be, or no memory.
-pub fn bare_ring(capacity_bytes: usize, overwrite: bool) -> io::Result<(BareProducer, BareConsumer)> {
-    let (producer, consumer) = ring(RingOptions { capacity_bytes, overwrite, start: 0 }, &mut Rest::default())?;
-    Ok((BareProducer { end: producer, gate: Gate::new(3)?, clock: Clock::detect() }, BareConsumer { end: consumer }))
+/// An invalid capacity, or no memory.
+pub fn ring(capacity_bytes: usize, overwrite: bool) -> io::Result<(RingProducer, RingConsumer)> {
+    let (producer, consumer) = ring::ring(RingOptions { capacity_bytes, overwrite, start: 0 }, &mut Rest::default())?;
+    Ok((RingProducer { end: producer, gate: Gate::new(3)?, clock: Clock::detect() }, RingConsumer { end: consumer }))
 }
 
 /// The producing end.
 #[derive(Debug)]
-pub struct BareProducer {
+pub struct RingProducer {
     end: ProducerEnd,
     gate: Gate,
     clock: Clock,
 }
 
-impl BareProducer {
+impl RingProducer {
     /// Reads the clock, as an append does.
     #[inline(always)]
     pub fn ticks(&self) -> u64 {
         self.clock.ticks()
     }
 
-    /// Claims, copies and commits, with a stamp given; whether there was room.
+    /// Claims, copies and commits a record with the given stamp; false if the ring is full.
     #[inline(always)]
     pub fn append(&self, ticks: u64, payload: &[u8]) -> bool {
         if self.end.is_short(payload) {
             self.end.append_short(1, payload, || ticks).is_ok()
         } else {
-            self.append_the_long_way(ticks, payload)
+            self.append_long(ticks, payload)
         }
     }
 
     #[inline(never)]
-    fn append_the_long_way(&self, ticks: u64, payload: &[u8]) -> bool {
+    fn append_long(&self, ticks: u64, payload: &[u8]) -> bool {
         self.end.append(1, payload, || ticks).is_ok()
     }
 
-    /// The whole path: gate, clock, append.
+    /// The whole path of an append: gate, clock, ring.
     #[inline(always)]
     pub fn log(&self, level: u8, payload: &[u8]) -> bool {
         let Some(_entered) = self.gate.threshold().enter_at_once(self.end.in_append(), level) else { return false };
@@ -55,13 +55,13 @@ impl BareProducer {
 
 /// The consuming end.
 #[derive(Debug)]
-pub struct BareConsumer {
+pub struct RingConsumer {
     end: ConsumerEnd,
 }
 
-impl BareConsumer {
-    /// Hands what is there to `sink`, gives the space back, and returns how many records there were. `OVERWRITES` is what
-    /// the ring was made with.
+impl RingConsumer {
+    /// Passes every record in the ring to `sink`, frees the space, and returns the number of records. `OVERWRITES` must
+    /// be the ring's `overwrite`.
     #[inline]
     pub fn drain<const OVERWRITES: bool>(&mut self, mut sink: impl FnMut(&[u8])) -> usize {
         self.end.observe();

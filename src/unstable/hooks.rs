@@ -1,0 +1,49 @@
+//! Opening a log with a device or a clock of the caller's making: a device that fails, stalls, or records what it is
+//! given; a clock that stands still.
+//!
+//! [`Hooks`] itself is the logger's, which uses it at open.
+
+use std::time::Duration;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::Config;
+use crate::device::Device;
+use crate::error::Result;
+use crate::logger::{Hooks, Logger};
+
+impl Hooks {
+    /// No hook: an ordinary log.
+    pub fn new() -> Hooks {
+        Hooks::default()
+    }
+
+    /// Calls `wrap` on the writer thread with the log's device, and uses the device that it returns instead.
+    #[must_use]
+    pub fn wrap_device(mut self, wrap: impl FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send + 'static) -> Hooks {
+        self.wrap_device = Some(Box::new(wrap));
+        self
+    }
+
+    /// Takes all times from `clock`. Sleeps and deadlines stay real.
+    #[must_use]
+    pub fn clock(mut self, clock: &'static ManualClock) -> Hooks {
+        self.clock = Some(Clock::manual(clock));
+        self
+    }
+
+    /// Lets open wait until the first segment is filled with zeros to its end, however long that takes: a measurement
+    /// then sees prepared space only.
+    #[must_use]
+    pub fn first_segment_prepared(mut self) -> Hooks {
+        self.first_fill_patience = Some(Duration::MAX);
+        self
+    }
+
+    /// Opens a log with these hooks.
+    ///
+    /// # Errors
+    /// As [`Logger::open`].
+    pub fn open(self, config: Config) -> Result<Logger> {
+        Logger::open_with(config, self)
+    }
+}

@@ -1,0 +1,14 @@
+//! The one way into the library's internals, for this package's tests, its benches and `diolog bench`.
+//!
+//! With the feature `unstable` only, and not shown on docs.rs. There is no promise: any release may change or remove
+//! what is here. Nothing in the library uses this module.
+
+mod hooks;
+pub mod measure;
+mod ring;
+
+pub use crate::buffer::AlignedBuffer;
+pub use crate::clock::ManualClock;
+pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
+pub use crate::logger::Hooks;
+pub use ring::{RingConsumer, RingProducer, ring};
