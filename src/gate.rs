@@ -1,27 +1,28 @@
-//! The gate that every append passes: which levels are admitted, and whether the engine is open at all.
+//! The gate that every append passes: which levels are admitted, and whether the log is open at all.
 //!
-//! One word says both: the most verbose level admitted, or 0, which admits nothing. It is 0 once the engine is closed, and
-//! in a forked child, where the kernel has wiped the page that it lies on (the writer lives only in the parent).
+//! One word, the threshold, says both: the most verbose level admitted, or 0, which admits nothing. It is 0 once the log
+//! is closed, and in a forked child, where the kernel has wiped its page (the writer runs only in the parent).
 //!
 //! # Appends that race close
 //!
-//! A record is on its way to the files, or its append is refused: never both `Written` and lost. An append shows its
-//! producer's flag, then reads the gate *again*; close sets the gate to 0, then reads the flags until each is down. One of
-//! the two sees the other, provided that neither's write can still be on its way when it reads. Close pays for that with
-//! one barrier executed on all threads (`membarrier`), so that an append pays nothing. Where the platform has none, both
+//! A record reaches the files, or its append is refused: it is never `Written` and lost. An append raises its producer's
+//! flag, then reads the threshold *again*; close sets the threshold to 0, then reads the flags until each is lowered. One
+//! of the two sees the other, provided that neither's write is still in a store buffer when it reads. Close pays for that
+//! with one barrier executed on all threads (`membarrier`), so that an append pays nothing. If the platform has none, both
 //! use sequentially consistent accesses.
 //!
-//! The same flag finds appends within an append: a signal handler that logs while its own thread was logging.
+//! The same flag detects an append within an append: a signal handler that logs while its own thread was logging.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
-//! | append done | `Entered`'s drop lowers the flag | `Gate::is_outside`, after close | the append's commit |
+//! | append done | `Entered`'s drop lowers the flag | `Gate::is_outside`, after close | the append's commit and counts |
 
 use std::io;
 use std::sync::atomic::compiler_fence;
 
+use crate::ring::AppendFlag;
 use crate::sync::AtomicU32;
-use crate::sync::Ordering::{Relaxed, Release, SeqCst};
+use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sys::memory::{WipedOnFork, barrier_all_threads, register_barrier};
 
 /// Why an append did not pass. None of these takes a sequence number.
@@ -29,26 +30,26 @@ use crate::sys::memory::{WipedOnFork, barrier_all_threads, register_barrier};
 pub(crate) enum Refusal {
     /// The level is not admitted.
     Filtered,
-    /// The engine is closed.
+    /// The log is closed.
     Closed,
-    /// This process is a fork of the one that opened the engine.
+    /// This process is a fork of the one that opened the log.
     Forked,
     /// The thread is inside another append of the same producer.
     Reentrant,
 }
 
-/// Shared by all producers of an engine. Alone on its line, which after the beginning is only read.
+/// Shared by all producers of a log. It has a pair of cache lines to itself, which appends only read.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Gate {
     threshold: Threshold,
-    /// Close has `membarrier`, so that appends need no barrier of their own.
+    /// Close executes a barrier on all threads, so appends need none of their own.
     barrier_at_close: bool,
-    /// For platforms that wipe nothing.
+    /// The id of the process that opened the log, for platforms that do not wipe pages.
     process: u32,
 }
 
-/// What stands in the second word, except in a forked child.
+/// The second word in the opening process. A forked child reads 0.
 const HERE: u32 = 1;
 
 impl Gate {
@@ -64,7 +65,7 @@ impl Gate {
         Ok(Gate { threshold: Threshold { words }, barrier_at_close: register_barrier(), process: std::process::id() })
     }
 
-    /// What decides, to be copied to where it is asked.
+    /// The handle that each producer clones.
     pub(crate) fn threshold(&self) -> &Threshold {
         &self.threshold
     }
@@ -75,9 +76,9 @@ impl Gate {
         self.threshold.admits(level)
     }
 
-    /// Admits `level` and the less verbose ones from now on. Nothing, once closed.
+    /// Admits `level` and the less verbose ones from now on. Does nothing once the gate is closed.
     pub(crate) fn set_level(&self, level: u8) {
-        debug_assert!(level > 0, "a gate is closed by close");
+        debug_assert!(level > 0, "only `close` closes a gate");
         let word = self.threshold.admitted();
         let mut admitted = word.load(Relaxed);
         while admitted != 0 {
@@ -97,27 +98,28 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// Why it may not be.
-    pub(crate) fn enter<'a>(&self, flag: &'a AtomicU32, level: u8) -> Result<Entered<'a>, Refusal> {
+    /// Why the append is refused.
+    pub(crate) fn enter<'a>(&self, flag: &'a AppendFlag, level: u8) -> Result<Entered<'a>, Refusal> {
         if !self.admits(level) {
             return Err(self.refusal());
         }
-        if flag.load(Relaxed) != 0 {
+        if flag.is_raised() {
             return Err(Refusal::Reentrant);
         }
-        if self.barrier_at_close { self.threshold.enter_at_once(flag, level) } else { self.enter_in_order(flag, level) }
+        if self.barrier_at_close { self.threshold.enter_fast(flag, level) } else { self.enter_in_order(flag, level) }
             .ok_or_else(|| self.refusal())
     }
 
-    /// Whether [`Threshold::enter_at_once`] is enough.
+    /// Whether [`Threshold::enter_fast`] is enough.
     pub(crate) fn has_barrier_at_close(&self) -> bool {
         self.barrier_at_close
     }
 
-    /// Where close has no barrier for all threads: a store and a load that keep their order by themselves.
-    fn enter_in_order<'a>(&self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
-        let entered = Entered::raise_in_order(flag);
-        // SeqCst: close exchanges this word, then reads the flag, SeqCst both. (loom has the order from fences.)
+    /// Enters if close has no barrier for all threads: with a store and a load that keep their order by themselves.
+    fn enter_in_order<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
+        flag.raise_in_order();
+        let entered = Entered { flag };
+        // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the order.)
         let admitted = self.threshold.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst });
         (u32::from(level) <= admitted).then_some(entered)
     }
@@ -134,36 +136,37 @@ impl Gate {
         }
     }
 
-    /// Whether this process is a fork of the one that made the gate. Asks the kernel too, as not every platform wipes pages.
+    /// Whether this process is a fork of the one that made the gate. Asks the kernel too, because not every platform wipes
+    /// pages.
     pub(crate) fn is_forked(&self) -> bool {
         self.threshold.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
     }
 
     /// Closes: an append that begins after this is refused. One that was under way may still commit; once its producer
-    /// [is outside](Self::is_outside), all that was or will be answered with `Written` is in its ring. To catch every producer, close
-    /// before looking for them: one that registers later finds the gate closed.
+    /// [is outside](Self::is_outside), every record that was or will be reported as `Written` is in its ring. Close the
+    /// gate before looking for producers: one that registers later finds it closed.
     pub(crate) fn close(&self) {
         // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
         self.threshold.admitted().swap(0, SeqCst);
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
-            // The barrier was registered, and is refused now: a sandbox has come in between. A store leaves its CPU
-            // within microseconds, and any switch of threads flushes it, so that waiting this long does as well.
+            // The barrier was registered, and is refused now: a sandbox was set up in between. A store leaves the store
+            // buffer within microseconds, at the latest when threads are switched, so waiting this long is as good.
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 
-    /// Whether the producer that shows `flag` is in no append. After [`Gate::close`] that stays true.
+    /// Whether the producer whose flag this is, is in no append. After [`Gate::close`] that stays true.
     ///
     /// It may stay false for ever: the thread is stopped, or it is this very one, in a signal handler.
-    pub(crate) fn is_outside(flag: &AtomicU32) -> bool {
-        // SeqCst where close had no barrier; acquire in any case: _append done_.
-        flag.load(SeqCst) == 0
+    pub(crate) fn is_outside(flag: &AppendFlag) -> bool {
+        // Acquire: _append done_. Sequentially consistent too, for when close had no barrier.
+        flag.is_lowered()
     }
 }
 
-/// The word that decides, as a quick append asks it: each producer has a clone at hand, which is the same word.
+/// The threshold as the fast path reads it. Each producer has a clone; cloning shares the word, and does not copy it.
 #[derive(Clone, Debug)]
 pub(crate) struct Threshold {
     /// The level admitted, and [`HERE`].
@@ -182,22 +185,24 @@ impl Threshold {
         u32::from(level) <= self.admitted().load(Relaxed)
     }
 
-    /// Whether nothing passes: the engine is closed, or the process is a forked child.
+    /// Whether nothing passes: the log is closed, or the process is a forked child.
     #[inline(always)]
     pub(crate) fn is_shut(&self) -> bool {
         self.admitted().load(Relaxed) == 0
     }
 
-    /// [`Gate::enter`] without its reasons, and only right where the gate
+    /// [`Gate::enter`] without the reason of a refusal. Correct only if the gate
     /// [has a barrier at close](Gate::has_barrier_at_close).
     #[inline(always)]
-    pub(crate) fn enter_at_once<'a>(&self, flag: &'a AtomicU32, level: u8) -> Option<Entered<'a>> {
-        // Only this thread writes its own flag. A handler that interrupts between two lines has left before they go on.
-        if flag.load(Relaxed) != 0 {
+    pub(crate) fn enter_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
+        // Only this thread writes its own flag. A signal handler that interrupts between two lines has returned before
+        // the next one.
+        if flag.is_raised() {
             return None;
         }
-        let entered = Entered::raise(flag);
-        // Nothing may be moved over this line at compile time; at run time close's barrier sees to it.
+        flag.raise();
+        let entered = Entered { flag };
+        // Keeps the compiler from moving anything over this line. At run time close's barrier keeps the CPU from it.
         compiler_fence(SeqCst);
         self.admits(level).then_some(entered)
     }
@@ -206,38 +211,13 @@ impl Threshold {
 /// An append that has begun; its drop ends it.
 #[derive(Debug)]
 pub(crate) struct Entered<'a> {
-    /// The producer's flag: 1 inside an append.
-    flag: &'a AtomicU32,
-}
-
-impl<'a> Entered<'a> {
-    #[inline(always)]
-    fn raise(flag: &'a AtomicU32) -> Entered<'a> {
-        flag.store(1, Relaxed);
-        Entered { flag }
-    }
-
-    /// Raises the flag before anything that follows, for all to see.
-    fn raise_in_order(flag: &'a AtomicU32) -> Entered<'a> {
-        // An exchange rather than a store and a fence, as ThreadSanitizer does not understand fences. SeqCst: see
-        // `enter_in_order`.
-        #[cfg(not(loom))]
-        flag.swap(1, SeqCst);
-        // loom understands fences, and of sequentially consistent accesses only half.
-        #[cfg(loom)]
-        {
-            flag.store(1, Relaxed);
-            crate::sync::fence(SeqCst);
-        }
-        Entered { flag }
-    }
+    flag: &'a AppendFlag,
 }
 
 impl Drop for Entered<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // Release: _append done_.
-        self.flag.store(0, Release);
+        self.flag.lower();
     }
 }
 
@@ -249,7 +229,7 @@ mod tests {
     #[test]
     fn a_gate_admits_its_level_and_the_less_verbose_ones() {
         let gate = Gate::new(3).expect("a page");
-        let flag = AtomicU32::new(0);
+        let flag = AppendFlag::default();
         assert_eq!([1, 2, 3, 4, 5].map(|level| gate.admits(level)), [true, true, true, false, false]);
         assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
         gate.set_level(4);
@@ -262,11 +242,11 @@ mod tests {
     #[test]
     fn an_append_within_an_append_is_refused_and_leaves_the_outer_one_inside() {
         let gate = Gate::new(3).expect("a page");
-        let flag = AtomicU32::new(0);
+        let flag = AppendFlag::default();
         let outer = gate.enter(&flag, 1).expect("open");
         assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Reentrant));
         assert_eq!(gate.enter(&flag, 5).err(), Some(Refusal::Filtered));
-        assert!(gate.threshold().enter_at_once(&flag, 1).is_none());
+        assert!(gate.threshold().enter_fast(&flag, 1).is_none());
         assert!(!Gate::is_outside(&flag));
         drop(outer);
         assert!(Gate::is_outside(&flag));
@@ -276,23 +256,23 @@ mod tests {
     #[test]
     fn a_closed_gate_stays_closed_whatever_level_is_set() {
         let gate = Gate::new(3).expect("a page");
-        let flag = AtomicU32::new(0);
+        let flag = AppendFlag::default();
         gate.close();
         gate.set_level(5);
         assert!(!gate.admits(1) && gate.threshold().is_shut());
         assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
-        assert!(gate.threshold().enter_at_once(&flag, 1).is_none());
+        assert!(gate.threshold().enter_fast(&flag, 1).is_none());
         assert!(Gate::is_outside(&flag), "refused is outside");
         gate.close();
         assert_eq!(gate.refusal(), Refusal::Closed, "closing twice is fine");
     }
 
-    /// What an append stored before it returned `Written` is there after close, in either way of ordering.
+    /// After close, all that an append stored before it returned `Written` is visible, with either ordering.
     fn appends_race_close(barrier_at_close: bool) {
         for round in 0..200_u64 {
             let mut gate = Gate::new(3).expect("a page");
             gate.barrier_at_close &= barrier_at_close;
-            let producers = [0, 1].map(|_| (AtomicU32::new(0), AtomicU64::new(0)));
+            let producers = [0, 1].map(|_| (AppendFlag::default(), AtomicU64::new(0)));
             std::thread::scope(|scope| {
                 let appending = producers.each_ref().map(|(flag, records)| {
                     let gate = &gate;
@@ -305,7 +285,7 @@ mod tests {
                         written
                     })
                 });
-                // A different moment each round, without a clock.
+                // Close comes at a different moment in each round.
                 for _ in 0..round * 50 {
                     std::hint::spin_loop();
                 }
@@ -340,7 +320,7 @@ mod models {
     use loom::thread;
 
     use super::*;
-    use crate::ring::{ConsumerEnd, Rest, RingOptions, ring};
+    use crate::ring::{ConsumerEnd, RingOptions, ring};
 
     fn records_in(consumer: &mut ConsumerEnd) -> u64 {
         consumer.observe();
@@ -352,12 +332,12 @@ mod models {
         loom::model(|| {
             let gate = Arc::new(Gate::new(3).expect("a gate"));
             let options = RingOptions { capacity_bytes: 64, overwrite: false, start: 0 };
-            let (producer, mut consumer) = ring(options, &mut Rest::default()).expect("a ring");
+            let (producer, mut consumer) = ring(options).expect("a ring");
             let ring = Arc::clone(producer.ring());
             let appending = thread::spawn({
                 let gate = Arc::clone(&gate);
                 move || {
-                    let flag = &producer.ring().account.in_append;
+                    let flag = producer.control().append_flag();
                     let written = (0..2).filter(|_| {
                         let Ok(_entered) = gate.enter(flag, 3) else { return false };
                         producer.append(0, &[], || 0).is_ok()
@@ -366,7 +346,7 @@ mod models {
                 }
             });
             gate.close();
-            while !Gate::is_outside(&ring.account.in_append) {
+            while !Gate::is_outside(ring.control().append_flag()) {
                 thread::yield_now();
             }
             let last_drain = records_in(&mut consumer);

@@ -135,7 +135,7 @@ impl Logger {
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();
         if !self.shared().gate.admits(level as u8) {
-            return thread_local::refused(self.shared());
+            return thread_local::refuse(self.shared());
         }
         thread_local::with_producer(self.shared(), |producer| producer.log(level, message))
     }

@@ -1,8 +1,7 @@
-//! One thread's handle: check the level, stamp, claim, copy, commit; and the policy when the ring is full.
+//! One thread's handle on a log: check the level, claim, stamp, copy, commit; and the policy if the ring is full.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
@@ -14,16 +13,15 @@ use crate::outcome::Outcome;
 use crate::ring::{Full, ProducerEnd};
 use crate::shared::Shared;
 use crate::stats::State;
-use crate::sys;
 
-/// How long a producer waits for space without looking at what else may end its wait: close, and a device that has
-/// failed. Space itself is told to it, once there is half a ring of it or no more to come. The longer it has waited, the
-/// less often it looks: a disk may be full for hours.
+/// How long a producer sleeps for space before it checks what else may end its wait: close, or a device that has failed.
+/// The writer wakes it once half of the ring is free, or no more space is to come. The longer it has waited, the less
+/// often it checks: a disk may be full for hours.
 const BLOCKED_SLEEP_MIN: Duration = Duration::from_millis(1);
 const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(32);
 
 /// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes the
-/// disk a hundred and more, so that spinning longer would seldom save the sleep.
+/// disk a hundred and more, so spinning longer would seldom save the sleep.
 const BLOCKED_SPINS: u32 = 5;
 
 /// One thread's way into a log: a ring of its own.
@@ -33,9 +31,10 @@ const BLOCKED_SPINS: u32 = 5;
 /// [`Outcome::Closed`].
 #[repr(C, align(64))]
 pub struct Producer {
-    /// Taken only by `drop`.
+    /// `None` only after `drop` has taken it.
     end: Option<ProducerEnd>,
-    /// Copies of what every append needs, so that it touches fewer lines: those of a thread that seldom logs are far away.
+    /// Copied here, as are the next ones, so that an append touches fewer cache lines: they are cold for a thread that
+    /// rarely logs.
     threshold: Threshold,
     clock: Clock,
     message_bytes_max: usize,
@@ -46,10 +45,10 @@ pub struct Producer {
 
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, id: u32, mut end: ProducerEnd) -> Producer {
-        let message_bytes_max = shared.settings.message_bytes_max_in(2 * end.record_bytes_max());
-        // The quick way reads the counter and asks the gate without a barrier.
-        let quick = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
-        end.limit_quick_appends(quick.then_some(message_bytes_max));
+        let message_bytes_max = shared.settings.message_bytes_max_in(end.capacity());
+        // The fast path reads the CPU's counter, and passes the gate without a barrier.
+        let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
+        end.limit_fast_path(has_fast_path.then_some(message_bytes_max));
         Producer {
             threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
@@ -107,34 +106,33 @@ impl Producer {
 
     #[inline(always)]
     fn append(&self, level: Level, message: &[u8]) -> Outcome {
-        // The usual case in a straight line, without calls: a call in the middle would make all that lives across it be
-        // saved first. Whatever is unusual is left to the long way, which begins anew; only a claim, which comes once a
-        // round of the ring, is made in between, as the long way would touch a dozen lines that are far away.
+        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `append_slow`. Only a slow
+        // claim, once a round of the ring, is called from here: `append_slow` would touch a dozen cold cache lines.
         let threshold = &self.threshold;
         if !threshold.admits(level as u8) && !threshold.is_shut() {
             return Outcome::Filtered;
         }
         if let Some(end) = &self.end
-            && end.is_short(message)
-            && let Some(_entered) = threshold.enter_at_once(end.in_append(), level as u8)
+            && end.fits_fast_path(message)
+            && let Some(_entered) = threshold.enter_fast(end.control().append_flag(), level as u8)
         {
-            match end.append_short(tag(Kind::Message, level, 0), message, Clock::counter) {
+            match end.append_fast(tag(Kind::Message, level, 0), message, Clock::counter) {
                 Ok(()) => return Outcome::Written,
-                // All that this needs is at hand.
+                // Counting a drop touches only lines that are already cached.
                 Err(Full) if self.drops_when_full() => return drop_newest(end),
                 Err(Full) => {}
             }
         }
-        self.append_the_long_way(level, message)
+        self.append_slow(level, message)
     }
 
     /// [`append`](Self::append) in every case.
     #[inline(never)]
-    fn append_the_long_way(&self, level: Level, message: &[u8]) -> Outcome {
+    fn append_slow(&self, level: Level, message: &[u8]) -> Outcome {
         let Some(end) = &self.end else { return Outcome::Closed };
-        let entered = match self.shared.gate.enter(end.in_append(), level as u8) {
+        let entered = match self.shared.gate.enter(end.control().append_flag(), level as u8) {
             Ok(entered) => entered,
-            Err(refusal) => return self.refused(refusal),
+            Err(refusal) => return refuse(&self.shared, refusal),
         };
         let (message, flags, accepted) = if message.len() <= self.message_bytes_max {
             (message, 0, Outcome::Written)
@@ -142,7 +140,7 @@ impl Producer {
             (&message[..self.message_bytes_max], RecordFlags::TRUNCATED, Outcome::Truncated)
         };
         let tag = tag(Kind::Message, level, flags);
-        // The clock is not read for nothing where the ring is full.
+        // The clock is read only once there is room.
         let outcome = match end.append(tag, message, || self.clock.ticks()) {
             Ok(()) => accepted,
             Err(Full) => self.overflow(end, tag, message, accepted),
@@ -157,27 +155,26 @@ impl Producer {
     fn overflow(&self, end: &ProducerEnd, tag: u32, message: &[u8], accepted: Outcome) -> Outcome {
         let give_up_at = match self.overflow {
             Overflow::Block => None,
-            // A time too far to be represented is no limit.
+            // A limit too large for an `Instant` is none.
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
             Overflow::DropNewest | Overflow::OverwriteOldest => return drop_newest(end),
         };
-        // When it was to be logged, not when it got room.
+        // The time of the call, not of the moment when there is room.
         let ticks = self.clock.ticks();
-        let awaits_space = &end.ring().space.awaits_space;
+        let control = end.control();
         self.shared.wake_writer();
         let mut look = 0_u32;
         let mut sleep = BLOCKED_SLEEP_MIN;
         loop {
             if !self.is_open() {
                 // No sequence number was taken yet, so a refusal leaves no hole.
-                return self.refused(self.shared.gate.refusal());
+                return refuse(&self.shared, self.shared.gate.refusal());
             }
             if look >= BLOCKED_SPINS {
-                // Acquire and release: see there.
-                awaits_space.swap(1, Ordering::AcqRel);
+                control.announce_wait();
             }
             if end.append(tag, message, || ticks).is_ok() {
-                awaits_space.store(0, Ordering::Relaxed);
+                control.end_wait();
                 return accepted;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -187,7 +184,7 @@ impl Producer {
             if look < BLOCKED_SPINS {
                 (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
             } else {
-                sys::futex::wait_while(awaits_space, 1, left.map_or(sleep, |left| left.min(sleep)));
+                control.sleep(left.map_or(sleep, |left| left.min(sleep)));
                 sleep = (sleep * 2).min(BLOCKED_SLEEP_MAX);
             }
             look = look.saturating_add(1);
@@ -195,24 +192,10 @@ impl Producer {
         drop_newest(end)
     }
 
-    /// Whether the policy has a record that finds no room dropped at once.
+    /// Whether the policy drops a record that finds no room at once.
     #[inline(always)]
     fn drops_when_full(&self) -> bool {
         matches!(self.overflow, Overflow::DropNewest | Overflow::OverwriteOldest)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn refused(&self, refusal: Refusal) -> Outcome {
-        if refusal != Refusal::Filtered {
-            self.shared.count_refusal();
-        }
-        match refusal {
-            Refusal::Filtered => Outcome::Filtered,
-            Refusal::Closed => Outcome::Closed,
-            Refusal::Forked => Outcome::Forked,
-            Refusal::Reentrant => Outcome::Reentrant,
-        }
     }
 }
 
@@ -234,14 +217,27 @@ impl fmt::Debug for Producer {
     }
 }
 
-/// Gives a record up that finds no room, and counts it.
+/// Gives up a record that finds no room, and counts it.
 #[cold]
 #[inline(never)]
 fn drop_newest(end: &ProducerEnd) -> Outcome {
-    let dropped = &end.ring().account.dropped;
-    dropped.store(dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    end.take_sequence(end.next_sequence());
+    end.drop_attempt();
     Outcome::Dropped
+}
+
+/// Counts an append that the gate did not admit, and returns its outcome. A filtered one is not counted.
+#[cold]
+#[inline(never)]
+pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
+    if refusal != Refusal::Filtered {
+        shared.count_refusal();
+    }
+    match refusal {
+        Refusal::Filtered => Outcome::Filtered,
+        Refusal::Closed => Outcome::Closed,
+        Refusal::Forked => Outcome::Forked,
+        Refusal::Reentrant => Outcome::Reentrant,
+    }
 }
 
 /// The ring's opaque tag: kind, level, flags.

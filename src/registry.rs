@@ -1,15 +1,16 @@
 //! Rings handed from new producers to the writer, and back when a thread ends.
 //!
-//! Registering takes a lock; appending never does. A ring lives on after its producer until its last record is
-//! durable, and then serves the next producer that asks for one of its size. Producer ids are never reused.
+//! Registering takes a lock; appending never does. A ring outlives its producer until its last record is durable, and is
+//! then used again by the next producer that asks for one of its size. Producer ids are never reused.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::format::PRODUCERS_MAX;
-use crate::ring::{self, ConsumerEnd, ProducerEnd, Rest, Ring, RingOptions};
+use crate::ring::{ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
 use crate::stats::{EndedProducers, ProducerCounts, ProducerStats};
 use crate::sync::lock;
 
@@ -21,13 +22,15 @@ pub(crate) struct Arrival {
     pub(crate) consumer: ConsumerEnd,
 }
 
-/// What producers and the writer exchange.
+/// The producers of one log, and their rings on the way to the writer and back.
 pub(crate) struct Registry {
     inner: Mutex<Inner>,
-    /// Memory that the last ring made has left. Locked while a ring is made, and never within `inner`.
-    rest: Mutex<Rest>,
-    /// Set with Release after a change under the lock, swapped with AcqRel by the writer ("registry news").
-    news: AtomicBool,
+    /// Set after a change under the lock, swapped by the writer: _registry changed_.
+    changed: AtomicBool,
+    /// Never used while `inner` is locked: a ring takes long to make.
+    maker: RingMaker,
+    /// The log's directory, for errors.
+    path: PathBuf,
     overwrite: bool,
     ring_bytes_max: usize,
     producers_max: usize,
@@ -39,9 +42,9 @@ struct Inner {
     last_id: u32,
     ring_bytes: usize,
     arrivals: Vec<Arrival>,
-    /// Rings whose producers ended, by producer id.
+    /// Ends of producers that have ended, by producer id.
     returned: HashMap<u32, ProducerEnd>,
-    /// Empty rings, ready for the next producer.
+    /// Empty rings for the next producers.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
     live: Vec<Live>,
     ended: EndedProducers,
@@ -55,17 +58,18 @@ struct Live {
 }
 
 impl Registry {
-    /// An empty registry for rings of one policy: `producers_max` at once, of `ring_bytes_max` bytes together.
-    pub(crate) fn new(overwrite: bool, ring_bytes_max: usize, producers_max: usize) -> Registry {
-        let (inner, rest, news) = Default::default();
-        Registry { inner, rest, news, overwrite, ring_bytes_max, producers_max }
+    /// An empty registry of the log in `path`, for rings of one policy: at most `producers_max` at once, of
+    /// `ring_bytes_max` bytes together.
+    pub(crate) fn new(path: PathBuf, overwrite: bool, ring_bytes_max: usize, producers_max: usize) -> Registry {
+        let (inner, changed, maker) = Default::default();
+        Registry { inner, changed, maker, path, overwrite, ring_bytes_max, producers_max }
     }
 
-    /// Makes or reuses a ring of `capacity_bytes`, and tells the writer.
+    /// Makes or reuses a ring of `capacity_bytes`, and hands its other end to the writer.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::TooManyProducers`]; [`Error::RingMemory`] beyond the limit for all rings; [`Error::Io`]
-    /// where memory is refused.
+    /// if memory is refused.
     pub(crate) fn register(&self, capacity_bytes: usize, name: String, tid: u32) -> Result<(u32, ProducerEnd)> {
         let (producer, consumer) = match self.take_spare_or_reserve(capacity_bytes)? {
             Some(ends) => ends,
@@ -82,21 +86,21 @@ impl Registry {
         inner.last_id = id;
         inner.live.push(Live { id, tid, name: name.clone(), ring: Arc::clone(producer.ring()) });
         inner.arrivals.push(Arrival { id, tid, name, consumer });
-        // Release "registry news": the writer that sees the flag sees the arrival.
-        self.news.store(true, Ordering::Release);
+        // Release: _registry changed_.
+        self.changed.store(true, Ordering::Release);
         Ok((id, producer))
     }
 
-    /// An empty ring of `capacity_bytes`, if there is one; otherwise as many bytes are counted as taken.
+    /// Takes a spare ring of `capacity_bytes`; if there is none, reserves as many bytes for a new one.
     fn take_spare_or_reserve(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
-        // Given back to the system once the lock is open again.
+        // Dropped after the lock is released.
         let mut too_many = Vec::new();
         let mut inner = lock(&self.inner);
         inner.next_id(self.producers_max)?;
         if let Some(at) = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes) {
             return Ok(Some(inner.spare.swap_remove(at)));
         }
-        // Spare rings of other sizes make room; those that are used stay.
+        // Spare rings of other sizes make room.
         while inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
             let Some(spare) = inner.spare.pop() else {
                 return Err(Error::RingMemory {
@@ -112,46 +116,47 @@ impl Registry {
         Ok(None)
     }
 
-    /// Makes a ring for which bytes are reserved. That touches all of its memory, during which nobody else is kept waiting
-    /// but who makes a ring too.
+    /// Makes a ring for which bytes are reserved. Slow, because it touches every page; blocks at most others that make a
+    /// ring.
     fn make_ring(&self, capacity_bytes: usize) -> Result<(ProducerEnd, ConsumerEnd)> {
         let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
-        let made = ring::ring(options, &mut lock(&self.rest));
-        made.map_err(|source| {
+        self.maker.make(options).map_err(|source| {
             lock(&self.inner).ring_bytes -= capacity_bytes;
-            Error::io("allocate a ring for", "".as_ref(), source)
+            Error::io("allocate a ring for", &self.path, source)
         })
     }
 
-    /// Takes a ring back from a producer that ends. Its records are still to be drained.
+    /// Takes the end of a producer that ends. The records in its ring are still to be drained.
     pub(crate) fn hand_back(&self, id: u32, producer: ProducerEnd) {
         lock(&self.inner).returned.insert(id, producer);
-        self.news.store(true, Ordering::Release);
+        // Release: _registry changed_.
+        self.changed.store(true, Ordering::Release);
     }
 
-    /// Whether producers came or went since the last call. One relaxed load where not.
-    pub(crate) fn has_news(&self) -> bool {
-        // Acquire "registry news".
-        self.news.load(Ordering::Relaxed) && self.news.swap(false, Ordering::AcqRel)
+    /// Whether producers came or went since the last call. If not, one relaxed load.
+    pub(crate) fn take_changed(&self) -> bool {
+        // Acquire: _registry changed_.
+        self.changed.load(Ordering::Relaxed) && self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// The rings that came, and the producers that went, since the last call.
+    /// The rings that came, and the ends of producers that went by producer id, since the last call.
     pub(crate) fn take(&self) -> (Vec<Arrival>, HashMap<u32, ProducerEnd>) {
         let mut inner = lock(&self.inner);
         (std::mem::take(&mut inner.arrivals), std::mem::take(&mut inner.returned))
     }
 
-    /// Takes in the empty ring of an ended producer, for the next one.
+    /// Takes the empty ring of an ended producer, for the next one.
     pub(crate) fn recycle(&self, id: u32, producer: ProducerEnd, consumer: ConsumerEnd) {
         let mut inner = lock(&self.inner);
         if let Some(at) = inner.live.iter().position(|live| live.id == id) {
-            let gone = inner.live.swap_remove(at);
+            let counts = inner.live.swap_remove(at).ring.control().counts();
             inner.ended.producers += 1;
-            inner.ended.attempted += gone.ring.account.next_sequence.load(Ordering::Relaxed);
-            inner.ended.dropped += gone.ring.account.dropped.load(Ordering::Relaxed);
-            inner.ended.overwritten += gone.ring.account.overwritten.load(Ordering::Relaxed);
+            inner.ended.attempted += counts.attempted;
+            inner.ended.dropped += counts.dropped;
+            inner.ended.overwritten += counts.overwritten;
         }
-        reset(producer.ring());
+        // The lock orders this before the next producer.
+        producer.control().reset();
         inner.spare.push((producer, consumer));
     }
 
@@ -163,13 +168,9 @@ impl Registry {
     /// What the producers have counted, ended ones included.
     pub(crate) fn counts(&self) -> ProducerCounts {
         let inner = lock(&self.inner);
-        let row = |live: &Live| ProducerStats {
-            id: live.id,
-            tid: live.tid,
-            name: live.name.clone(),
-            attempted: live.ring.account.next_sequence.load(Ordering::Relaxed),
-            dropped: live.ring.account.dropped.load(Ordering::Relaxed),
-            overwritten: live.ring.account.overwritten.load(Ordering::Relaxed),
+        let row = |live: &Live| {
+            let Counts { attempted, dropped, overwritten } = live.ring.control().counts();
+            ProducerStats { id: live.id, tid: live.tid, name: live.name.clone(), attempted, dropped, overwritten }
         };
         let mut live: Vec<_> = inner.live.iter().map(row).collect();
         live.sort_by_key(|row| row.id);
@@ -178,7 +179,10 @@ impl Registry {
 }
 
 impl Inner {
-    /// The next producer's id, if there may be one more.
+    /// The next producer's id.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::TooManyProducers`].
     fn next_id(&self, producers_max: usize) -> Result<u32> {
         if self.closed {
             return Err(Error::Closed);
@@ -195,14 +199,4 @@ impl Inner {
         let remedy = "close the logger and open it again";
         self.last_id.checked_add(1).ok_or_else(|| too_many(self.last_id.into(), "were made, which is the most", remedy))
     }
-}
-
-/// Makes an empty ring's counters those of a producer that has done nothing yet. The caller holds both ends, and the
-/// registry's lock orders this before the next producer.
-fn reset(ring: &Ring) {
-    ring.account.next_sequence.store(0, Ordering::Relaxed);
-    ring.account.dropped.store(0, Ordering::Relaxed);
-    ring.account.overwritten.store(0, Ordering::Relaxed);
-    ring.space.starved.store(false, Ordering::Relaxed);
-    ring.space.awaits_space.store(0, Ordering::Relaxed);
 }

@@ -44,7 +44,7 @@ impl Shared {
     ) -> Shared {
         let overwrite = matches!(settings.overflow, Overflow::OverwriteOldest);
         Shared {
-            registry: Registry::new(overwrite, settings.rings_bytes_max, producers_max),
+            registry: Registry::new(settings.path.clone(), overwrite, settings.rings_bytes_max, producers_max),
             settings,
             clock,
             gate,

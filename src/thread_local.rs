@@ -1,16 +1,15 @@
-//! Producers made for threads that log through the [`Logger`](crate::Logger) itself.
+//! The producers of threads that log through the [`Logger`](crate::Logger) itself.
 //!
-//! Each thread keeps a short list of its producers, one for each open log it has used. What is refused here, because the
-//! thread is ending or no ring can be had, is counted like every refusal.
+//! Each thread keeps a short list of its producers, one for each open log that it has used. An append is refused here, and
+//! counted as every refusal is, if the thread is ending or cannot get a ring.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::NAME_BYTES_MAX;
-use crate::gate::Refusal;
 use crate::outcome::Outcome;
-use crate::producer::Producer;
+use crate::producer::{self, Producer};
 use crate::shared::Shared;
 use crate::sys;
 
@@ -37,7 +36,7 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
     Ok(Producer::new(Arc::clone(shared), id, end))
 }
 
-/// Calls `append` with the thread's producer for the log, made if there is none yet.
+/// Calls `append` with the thread's producer for the log. The first call makes it.
 #[inline]
 pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer) -> Outcome) -> Outcome {
     let outcome = PRODUCERS.try_with(|producers| {
@@ -56,7 +55,7 @@ pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer)
     });
     match outcome {
         Ok(outcome) => outcome,
-        // The thread is ending, and its list is gone.
+        // The thread is ending, and its list is destroyed.
         Err(_) => count_refusal(shared, Outcome::NoRing),
     }
 }
@@ -64,12 +63,12 @@ pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer)
 /// Adds a producer for the log to the thread's list.
 #[cold]
 fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result::Result<(), Outcome> {
-    // A signal handler that interrupts this very function finds the list borrowed, and is refused.
+    // If a signal handler interrupts this very function, it finds the list borrowed, and its append is refused.
     let Ok(mut list) = producers.try_borrow_mut() else { return Err(count_refusal(shared, Outcome::Reentrant)) };
-    // Logs that have been closed meanwhile give their rings back.
+    // Producers of logs that were closed meanwhile hand their rings back.
     list.retain(Producer::is_open);
     let thread = std::thread::current();
-    // A thread's name is not ours to refuse: one that is too long is left out.
+    // A thread's name is not diolog's to refuse: one that is too long is left out.
     let name = thread.name().filter(|name| name.len() <= NAME_BYTES_MAX).unwrap_or_default();
     match new_producer(shared, shared.settings.thread_ring_bytes, name) {
         Ok(producer) => {
@@ -87,12 +86,8 @@ fn count_refusal(shared: &Shared, outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// What a record that the gate does not admit comes back as.
+/// Refuses an append that the gate does not admit, before the thread's producer is looked up.
 #[cold]
-pub(crate) fn refused(shared: &Shared) -> Outcome {
-    match shared.gate.refusal() {
-        Refusal::Filtered => Outcome::Filtered,
-        Refusal::Forked => count_refusal(shared, Outcome::Forked),
-        Refusal::Closed | Refusal::Reentrant => count_refusal(shared, Outcome::Closed),
-    }
+pub(crate) fn refuse(shared: &Shared) -> Outcome {
+    producer::refuse(shared, shared.gate.refusal())
 }

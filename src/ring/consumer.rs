@@ -1,7 +1,7 @@
-//! The consuming end: observe how far the producer is, take records, give their space back.
+//! The consuming end: observe how far the producer is, take records, release their space.
 //!
-//! Taking and giving back are two steps, as an ordinary ring is the crash copy of its records until they are durable. In
-//! an overwriting ring the space is free once the records are copied.
+//! Taking and releasing are two steps, because an ordinary ring keeps its records until they are durable. In an
+//! overwriting ring the space is free once the records are copied.
 //!
 //! Safety rests on invariants 1 to 4 of `ring`.
 
@@ -9,11 +9,12 @@
 
 use std::sync::Arc;
 
+use super::control::Control;
+use super::layout::{HEAD_BYTES, Head, SKIP, is_after, record_bytes};
 use super::memory::{READ_AHEAD_BYTES, Words};
-use super::{HEAD_BYTES, Head, READING, Ring, SKIP, is_after, padded};
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use super::shared::Ring;
 
-/// Bytes copied from an overwriting ring before the producer may move on: some 100 to 500 ns, which it waits for.
+/// Bytes copied from an overwriting ring in one window: some 100 to 500 ns, for which a producer that needs space waits.
 const WINDOW_BYTES: u64 = 4096;
 
 /// The writer's end.
@@ -23,9 +24,9 @@ pub(crate) struct ConsumerEnd {
     words: Words,
     /// Capacity less one.
     mask: u64,
-    /// Up to where records were taken: between the released position and `observed`.
+    /// Up to where records were taken: from the released position to `observed`.
     cursor: u64,
-    /// `write_position` when last observed: stale, never ahead of the real one.
+    /// `write_position` when last observed. May be stale, but is never after the real one.
     observed: u64,
     overwrite: bool,
     ring: Arc<Ring>,
@@ -33,21 +34,29 @@ pub(crate) struct ConsumerEnd {
 
 impl ConsumerEnd {
     pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ConsumerEnd {
-        let mask = ring.memory.bytes() as u64 - 1;
-        ConsumerEnd { words: ring.memory.words(), mask, cursor: start, observed: start, overwrite, ring }
+        let mask = ring.memory().bytes() as u64 - 1;
+        ConsumerEnd { words: ring.memory().words(), mask, cursor: start, observed: start, overwrite, ring }
     }
 
     /// Reads how far the producer is: [`consume_from`](Self::consume_from) goes up to there.
     pub(crate) fn observe(&mut self) -> u64 {
-        // Acquire: _commit_.
-        self.observed = self.ring.write_position.load(Acquire);
-        self.observed
+        let committed = self.control().committed();
+        // Invariant 1. In an overwriting ring the cursor may be far behind until the next window begins.
+        assert!(
+            !is_after(self.observed, committed)
+                && (self.overwrite || committed.wrapping_sub(self.cursor) <= self.mask + 1),
+            "the producer is at {committed}, was at {}, and the cursor at {}",
+            self.observed,
+            self.cursor
+        );
+        self.observed = committed;
+        committed
     }
 
-    /// Hands records to `sink`, oldest first, until it returns `false` (that record is not taken), what was observed is
-    /// at an end, or `piece_bytes` or a little more have been taken. Returns how many records were taken.
+    /// Hands records to `sink`, oldest first, until it returns `false` (that record is not taken), all that was observed is
+    /// taken, or `piece_bytes` or a little more have been taken. Returns how many records were taken.
     ///
-    /// `OVERWRITES` must be what [`overwrites`](Self::overwrites) says: the caller branches, so that each loop is compiled
+    /// `OVERWRITES` must be what [`overwrites`](Self::overwrites) returns: the caller branches, so that each loop is compiled
     /// together with `sink`, whose variables stay in registers. In an overwriting ring `sink` should be quick: the
     /// producer waits for it, and drops if it takes long.
     #[inline(always)]
@@ -56,7 +65,7 @@ impl ConsumerEnd {
         piece_bytes: usize,
         mut sink: impl FnMut(&Head, &[u8]) -> bool,
     ) -> usize {
-        assert_eq!(self.overwrite, OVERWRITES, "the ring's policy is the caller's to know");
+        assert_eq!(self.overwrite, OVERWRITES, "the caller must know the ring's policy");
         if OVERWRITES {
             self.consume_in_windows(piece_bytes as u64, &mut sink)
         } else {
@@ -64,7 +73,7 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_from`](Self::consume_from) where speed does not matter.
+    /// [`consume_from`](Self::consume_from), for callers to whom speed does not matter.
     #[cfg(test)]
     pub(crate) fn consume(&mut self, piece_bytes: usize, sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
         if self.overwrite {
@@ -74,15 +83,15 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_from`](Self::consume_from) an overwriting ring: window by window, each closed to the producer while it is copied.
+    /// [`consume_from`](Self::consume_from) an overwriting ring, window by window. The producer gives up no record while
+    /// one is open.
     fn consume_in_windows(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let mut left = piece_bytes;
         let mut records = 0;
         while left > 0 {
-            // From here on only this thread moves `oldest` (3). No ordering is needed: the records up to `observed` came
-            // with it, and the producer gives none of them up before it has acquired the end of the window.
-            let oldest = self.ring.oldest.fetch_add(READING, Relaxed);
-            // The producer may have given up records beyond the cursor, even beyond what was observed.
+            // From here to the window's drop only this thread moves `oldest` (3).
+            let oldest = self.control().begin_window();
+            // The producer may have given up records after the cursor, even after what was observed.
             self.cursor = oldest;
             let window = Window { consumer: self };
             if !is_after(window.consumer.observed, oldest) {
@@ -98,7 +107,7 @@ impl ConsumerEnd {
         records
     }
 
-    /// Hands records to `sink`; the count of those taken, and whether it would take more.
+    /// Hands records to `sink`. Returns how many were taken, and whether `sink` would take more.
     #[inline(always)]
     fn take(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> (usize, bool) {
         let begin = self.cursor;
@@ -106,8 +115,9 @@ impl ConsumerEnd {
         let mut records = 0;
         let mut more = true;
         while cursor != self.observed && cursor.wrapping_sub(begin) < piece_bytes {
+            debug_assert!(!is_after(cursor, self.observed), "a record ends after what was observed");
             let offset = (cursor & self.mask) as usize;
-            // SAFETY: between the cursor and `observed` stand whole records which nobody writes (2, 3).
+            // SAFETY: from the cursor to `observed` there are whole records and skips which nobody writes (2, 3).
             let first = unsafe { self.words.read(offset) };
             if first == SKIP {
                 cursor = cursor.wrapping_add(self.mask + 1 - offset as u64);
@@ -115,18 +125,19 @@ impl ConsumerEnd {
             }
             // SAFETY: as above; a head has three words.
             let (sequence, ticks) = unsafe { (self.words.read(offset + 8), self.words.read(offset + 16)) };
-            // Not beyond what was observed: those lines the producer has fetched, to write to them.
+            // Not after what was observed: the producer has prefetched those lines to write to them.
             if self.observed.wrapping_sub(cursor) >= READ_AHEAD_BYTES as u64 {
-                self.words.fetch_ahead(offset);
+                self.words.prefetch(offset);
             }
-            let head = Head { length: first as u32, tag: (first >> 32) as u32, sequence, ticks };
+            let head = Head::from_words([first, sequence, ticks]);
             let length = head.length as usize;
+            debug_assert!(offset as u64 + record_bytes(length) <= self.mask + 1, "a record is contiguous");
             // SAFETY: as above; the payload has as many bytes (4).
             if !unsafe { self.words.lend(offset + HEAD_BYTES, length, |payload| sink(&head, payload)) } {
                 more = false;
                 break;
             }
-            cursor = cursor.wrapping_add((HEAD_BYTES + padded(length)) as u64);
+            cursor = cursor.wrapping_add(record_bytes(length));
             records += 1;
         }
         self.cursor = cursor;
@@ -138,13 +149,17 @@ impl ConsumerEnd {
         self.cursor
     }
 
-    /// Gives the space before `position`, a former [`cursor`](Self::cursor), back to the producer. Nothing in an
-    /// overwriting ring, where taking a record gave it back.
+    /// Gives the space before `position`, a former [`cursor`](Self::cursor), back to the producer. Does nothing in an
+    /// overwriting ring, where taking a record has released it.
     pub(crate) fn release(&mut self, position: u64) {
         if !self.overwrite {
-            debug_assert!(!is_after(position, self.cursor), "released before it was taken");
-            // Release: _space_.
-            self.ring.space.read_position.store(position, Release);
+            assert!(
+                !is_after(position, self.cursor) && !is_after(self.control().own_released(), position),
+                "released to {position}, from {}, with the cursor at {}",
+                self.control().own_released(),
+                self.cursor
+            );
+            self.control().release(position);
         }
     }
 
@@ -153,10 +168,9 @@ impl ConsumerEnd {
         if is_after(self.observed, self.cursor) { self.observed.wrapping_sub(self.cursor) as usize } else { 0 }
     }
 
-    /// Bytes observed and not given back, of an ordinary ring.
+    /// Bytes observed and not released, of an ordinary ring.
     pub(crate) fn used_bytes(&self) -> usize {
-        // Relaxed: this end alone stores it.
-        self.observed.wrapping_sub(self.ring.space.read_position.load(Relaxed)) as usize
+        self.observed.wrapping_sub(self.control().own_released()) as usize
     }
 
     /// Whether the ring gives up its oldest records rather than refuse the newest.
@@ -169,21 +183,21 @@ impl ConsumerEnd {
         self.mask as usize + 1
     }
 
-    /// What both ends hold, for whoever wants to read its counts.
-    pub(crate) fn ring(&self) -> &Arc<Ring> {
-        &self.ring
+    /// The producer's counts, its append flag, and its wait for space.
+    #[inline(always)]
+    pub(crate) fn control(&self) -> &Control {
+        self.ring.control()
     }
 }
 
-/// A window of an overwriting ring that is closed to the producer. Opened again when dropped, a panicking sink included
-/// (whose records are then still in the ring).
+/// A part of an overwriting ring from which the producer gives up nothing. Its drop ends that, also if the sink panics
+/// (whose records are still in the ring then).
 struct Window<'a> {
     consumer: &'a mut ConsumerEnd,
 }
 
 impl Drop for Window<'_> {
     fn drop(&mut self) {
-        // Release: _window_. The store clears READING.
-        self.consumer.ring.oldest.store(self.consumer.cursor, Release);
+        self.consumer.control().end_window(self.consumer.cursor);
     }
 }

@@ -1,6 +1,6 @@
-//! Copying a message into the ring: short, of any length, and mostly from one cache line to another.
+//! Copying a payload into the ring, without a call of `memcpy`.
 //!
-//! Every length is copied in whole chunks; the last one ends where the bytes do and overlaps the one before, which is
+//! Every length is copied in whole chunks. The last chunk ends where the bytes do and overlaps the one before it, which is
 //! cheaper than a tail in pieces. Padding is left as it is.
 
 #![allow(unsafe_code)]
@@ -9,18 +9,18 @@ use std::ptr::copy_nonoverlapping;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::compiler_fence;
 
-/// The longest payload that is copied without a loop.
-pub(crate) const SHORT_MAX: usize = 128;
+/// The longest payload of the fast path: it is copied without a loop.
+pub(super) const FAST_PATH_BYTES_MAX: usize = 128;
 
 /// Copies `bytes` to `to`.
 ///
 /// # Safety
 ///
-/// As many bytes at `to` are writable and nobody else's, and not part of `bytes`.
+/// As many bytes at `to` are writable, belong to nobody else, and are not part of `bytes`.
 #[inline]
 pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
     let length = bytes.len();
-    if length <= SHORT_MAX {
+    if length <= FAST_PATH_BYTES_MAX {
         // SAFETY: the caller's promise.
         return unsafe { copy_short(bytes, to) };
     }
@@ -30,8 +30,8 @@ pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
         let mut at = 0;
         while at < length - 64 {
             copy_nonoverlapping(from.add(at), to.add(at), 64);
-            // No instruction, but it keeps the compiler from making one call of memcpy out of the loop: at a message's
-            // length the call costs more than the copy.
+            // Emits no instruction, but keeps the compiler from replacing the loop by a call of memcpy, which costs more
+            // than the copy at the length of a message.
             compiler_fence(SeqCst);
             at += 64;
         }
@@ -39,11 +39,11 @@ pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
     }
 }
 
-/// Copies `bytes`, at most [`SHORT_MAX`] of them, to `to`.
+/// Copies `bytes`, at most [`FAST_PATH_BYTES_MAX`] of them, to `to`.
 ///
 /// # Safety
 ///
-/// That of [`copy_any`]. (Of more bytes, the middle stays uncopied.)
+/// As for [`copy_any`]. (Of more bytes, the middle is not copied.)
 #[inline(always)]
 pub(super) unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
     let length = bytes.len();
@@ -70,11 +70,11 @@ pub(super) unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
     }
 }
 
-/// Copies the first and the last `BYTES`, a number the compiler knows, of `length` bytes, which may overlap.
+/// Copies the first and the last `BYTES` of `length` bytes. The two may overlap.
 ///
 /// # Safety
 ///
-/// That of [`copy_any`], and `length` is at least `BYTES`.
+/// As for [`copy_any`], and `length` is at least `BYTES`.
 #[inline(always)]
 unsafe fn copy_both_ends<const BYTES: usize>(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: the caller's promise.
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_length_is_copied_whole_and_nothing_behind_it_is_touched() {
+    fn every_length_is_copied_whole_and_nothing_after_it_is_touched() {
         let from: Vec<u8> = (0..1024).map(|index| (index * 7 + index / 256) as u8 | 1).collect();
         for length in 0..=1000 {
             for offset in 0..3 {

@@ -1,6 +1,6 @@
-//! The bytes between the two ends: words at offsets, copied in by the producer and lent out to the consumer.
+//! The bytes between the two ends: words at offsets, written by the producer and lent out to the consumer.
 //!
-//! Today a private mapping; whatever gives the same words at a stable address can take its place. It does not know
+//! Today a private mapping; whatever has the same words at a stable address can take its place. It does not know
 //! positions: its callers keep to the part that is theirs (invariant 2 of `ring`).
 //!
 //! 1. Offsets are multiples of 8, and an access ends before the capacity does.
@@ -8,26 +8,23 @@
 #![allow(unsafe_code)]
 
 #[cfg(loom)]
-pub(crate) use modelled::Rest;
-#[cfg(loom)]
-pub(super) use modelled::{Memory, Words};
+pub(super) use modelled::{Memory, MemoryPool, Words};
 #[cfg(not(loom))]
-pub(crate) use real::Rest;
-#[cfg(not(loom))]
-pub(super) use real::{Memory, Words};
+pub(super) use real::{Memory, MemoryPool, Words};
 
-/// How far behind a record that is read, at most, lines are fetched that hold later ones. Each comes from the producer's
-/// CPU. (Half and twice of it were no faster.)
+/// How far ahead of the record being read cache lines are prefetched. Each of them comes from the producer's CPU. (Half
+/// and twice as far were no faster.)
 pub(super) const READ_AHEAD_BYTES: usize = 1152;
 
 #[cfg(not(loom))]
 mod real {
     use std::io;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use super::READ_AHEAD_BYTES;
-    use crate::ring::HEAD_BYTES;
     use crate::ring::copy::{copy_any, copy_short};
+    use crate::ring::layout::HEAD_BYTES;
+    use crate::sync::lock;
     use crate::sys::huge_pages::HUGE_PAGE_BYTES;
     use crate::sys::memory::{Mapping, fetch_for_read, fetch_for_write};
 
@@ -41,24 +38,9 @@ mod real {
     }
 
     impl Memory {
-        /// Memory of this process alone, all of it present, on huge pages from half of one up: what is not used of one
-        /// is left in `rest`, for the next. (A thread that logs now and then finds most of what it knew of small pages
-        /// forgotten.)
-        pub(in crate::ring) fn private(bytes: usize, rest: &mut Rest) -> io::Result<Memory> {
-            if let Some(memory) = rest.0.take_if(|memory| memory.bytes == bytes) {
-                return Ok(memory);
-            }
-            if bytes >= HUGE_PAGE_BYTES / 2
-                && let Ok(mapping) = Mapping::in_huge_pages(bytes.max(HUGE_PAGE_BYTES))
-            {
-                let mapping = Arc::new(mapping);
-                if bytes < HUGE_PAGE_BYTES {
-                    rest.0 = Some(Memory { mapping: Arc::clone(&mapping), offset: bytes, bytes });
-                }
-                return Ok(Memory { mapping, offset: 0, bytes });
-            }
-            // A small one; or there is no room for huge pages, which take more.
-            Ok(Memory { mapping: Arc::new(Mapping::faulted_in(bytes)?), offset: 0, bytes })
+        /// The whole of `mapping`, which has `bytes` bytes.
+        fn whole(mapping: Mapping, bytes: usize) -> Memory {
+            Memory { mapping: Arc::new(mapping), offset: 0, bytes }
         }
 
         /// Bytes in all.
@@ -66,36 +48,70 @@ mod real {
             self.bytes
         }
 
-        /// A way to the words that needs no detour over this value, which must outlive it.
+        /// Direct access to the words, without a borrow of `self`, which must outlive it.
         pub(in crate::ring) fn words(&self) -> Words {
             // Within the mapping.
             Words { base: self.mapping.base().as_ptr().wrapping_add(self.offset) }
         }
     }
 
-    /// Half a huge page that no ring has yet.
+    /// Half of a huge page that no ring has yet.
+    type SpareHalf = Memory;
+
+    const HALF_BYTES: usize = HUGE_PAGE_BYTES / 2;
+
+    /// Makes memory for rings. Two rings of half a huge page (1 MiB, the default of `ring_bytes`) share one.
     #[derive(Debug, Default)]
-    pub(crate) struct Rest(Option<Memory>);
+    pub(in crate::ring) struct MemoryPool {
+        /// Locked while a huge page is touched, so that rings that are made at the same time share it too.
+        spare: Mutex<Option<SpareHalf>>,
+    }
+
+    impl MemoryPool {
+        /// Memory of this process alone, all of it present. From half a huge page on it is on huge pages: with small pages
+        /// a thread that rarely logs takes TLB misses.
+        pub(in crate::ring) fn private(&self, bytes: usize) -> io::Result<Memory> {
+            if bytes >= HALF_BYTES
+                && let Ok(memory) = self.in_huge_pages(bytes)
+            {
+                return Ok(memory);
+            }
+            // A small ring; or there is no room for huge pages, which take more.
+            Mapping::faulted_in(bytes).map(|mapping| Memory::whole(mapping, bytes))
+        }
+
+        fn in_huge_pages(&self, bytes: usize) -> io::Result<Memory> {
+            if bytes != HALF_BYTES {
+                return Mapping::in_huge_pages(bytes).map(|mapping| Memory::whole(mapping, bytes));
+            }
+            let mut spare = lock(&self.spare);
+            if let Some(half) = spare.take() {
+                return Ok(half);
+            }
+            let mapping = Arc::new(Mapping::in_huge_pages(HUGE_PAGE_BYTES)?);
+            *spare = Some(Memory { mapping: Arc::clone(&mapping), offset: HALF_BYTES, bytes });
+            Ok(Memory { mapping, offset: 0, bytes })
+        }
+    }
 
     const LINE_BYTES: usize = 64;
 
-    /// How far behind a record the lines are fetched that later ones will be written to. The consumer has read them in
-    /// the round before, so that each must be taken back from its CPU, which takes 100 ns and more; this far ahead, that
-    /// is over when the line is needed, even where appends come in bursts of 40 messages. (Half of it was slower, twice
-    /// no faster.)
-    const FETCH_AHEAD_BYTES: usize = 4096;
+    /// How far ahead of the record being written cache lines are prefetched for writing. The consumer has read them in the
+    /// round before, so each must be fetched back from its CPU, which takes 100 ns and more. At this distance that is done
+    /// when the line is needed, even in a burst of 40 messages. (Half of it was slower, twice no faster.)
+    const WRITE_AHEAD_BYTES: usize = 4096;
 
-    /// Where lines are fetched once more, some records before they are needed: during a pause, what was fetched can be lost
-    /// to whoever shares the CPU's caches. (Twice as far was no better.)
-    const FETCH_AGAIN_BYTES: usize = 256;
+    /// How far ahead lines are prefetched once more, some records before they are needed: during a pause, another user of
+    /// the CPU's caches can have evicted them. (Twice as far was no better.)
+    const WRITE_AGAIN_BYTES: usize = 256;
 
-    /// The words of a [`Memory`]: a bare address.
+    /// The words of a [`Memory`]: only an address.
     #[derive(Debug)]
     pub(in crate::ring) struct Words {
         base: *mut u8,
     }
 
-    // SAFETY: an address into memory that belongs to no thread; each access answers for itself.
+    // SAFETY: only an address, into memory that belongs to no thread; each dereference has its own argument.
     unsafe impl Send for Words {}
 
     impl Words {
@@ -121,47 +137,41 @@ mod real {
             unsafe { self.base.add(offset).cast::<u64>().write(word) }
         }
 
-        /// Writes a record at `offset`: three words of head, then `payload`.
+        /// Writes a record at `offset`: three words of head, then `payload`. `FAST`: without a loop, for a payload of at
+        /// most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) bytes.
         ///
         /// # Safety
         ///
         /// (1) for head and padded payload, the memory is alive, and nobody else uses these words now.
         #[inline(always)]
-        pub(in crate::ring) unsafe fn write_record(&self, offset: usize, head: [u64; 3], payload: &[u8]) {
-            // SAFETY: in bounds and aligned by (1); nobody else's, so no part of `payload` either.
+        pub(in crate::ring) unsafe fn write_record<const FAST: bool>(
+            &self,
+            offset: usize,
+            head: [u64; 3],
+            payload: &[u8],
+        ) {
+            // SAFETY: in bounds and aligned by (1); the bytes belong to nobody else, so they are no part of `payload`.
             unsafe {
                 let to = self.base.add(offset);
                 to.cast::<[u64; 3]>().write(head);
-                copy_any(payload, to.add(HEAD_BYTES));
-                for at in (0..payload.len()).step_by(LINE_BYTES) {
-                    fetch_for_write::<FETCH_AHEAD_BYTES>(to.wrapping_add(at));
+                if FAST {
+                    copy_short(payload, to.add(HEAD_BYTES));
+                    fetch_for_write::<WRITE_AHEAD_BYTES>(to);
+                    fetch_for_write::<{ WRITE_AHEAD_BYTES + LINE_BYTES }>(to);
+                    fetch_for_write::<WRITE_AGAIN_BYTES>(to);
+                    fetch_for_write::<{ WRITE_AGAIN_BYTES + LINE_BYTES }>(to);
+                } else {
+                    copy_any(payload, to.add(HEAD_BYTES));
+                    for at in (0..payload.len()).step_by(LINE_BYTES) {
+                        fetch_for_write::<WRITE_AHEAD_BYTES>(to.wrapping_add(at));
+                    }
                 }
             }
         }
 
-        /// [`write_record`](Self::write_record) for a payload of up to [`SHORT_MAX`](crate::ring::SHORT_MAX) bytes,
-        /// without a loop.
-        ///
-        /// # Safety
-        ///
-        /// That of `write_record`.
+        /// Prefetches the two cache lines that end [`READ_AHEAD_BYTES`] after `offset`.
         #[inline(always)]
-        pub(in crate::ring) unsafe fn write_short_record(&self, offset: usize, head: [u64; 3], payload: &[u8]) {
-            // SAFETY: as in `write_record`.
-            unsafe {
-                let to = self.base.add(offset);
-                to.cast::<[u64; 3]>().write(head);
-                copy_short(payload, to.add(HEAD_BYTES));
-                fetch_for_write::<FETCH_AHEAD_BYTES>(to);
-                fetch_for_write::<{ FETCH_AHEAD_BYTES + LINE_BYTES }>(to);
-                fetch_for_write::<FETCH_AGAIN_BYTES>(to);
-                fetch_for_write::<{ FETCH_AGAIN_BYTES + LINE_BYTES }>(to);
-            }
-        }
-
-        /// Has what stands [`READ_AHEAD_BYTES`] behind `offset` brought near.
-        #[inline(always)]
-        pub(in crate::ring) fn fetch_ahead(&self, offset: usize) {
+        pub(in crate::ring) fn prefetch(&self, offset: usize) {
             let at = self.base.wrapping_add(offset);
             fetch_for_read::<{ READ_AHEAD_BYTES - 2 * LINE_BYTES }>(at);
             fetch_for_read::<{ READ_AHEAD_BYTES - LINE_BYTES }>(at);
@@ -185,7 +195,7 @@ mod real {
     }
 }
 
-/// The same words under loom, which reports any two accesses that no ordering keeps apart.
+/// The same words under loom, which reports any two accesses that no ordering separates.
 #[cfg(loom)]
 mod modelled {
     use std::io;
@@ -199,10 +209,6 @@ mod modelled {
     }
 
     impl Memory {
-        pub(in crate::ring) fn private(bytes: usize, _rest: &mut Rest) -> io::Result<Memory> {
-            Ok(Memory { words: Words(Arc::new((0..bytes / 8).map(|_| UnsafeCell::new(0)).collect())) })
-        }
-
         pub(in crate::ring) fn bytes(&self) -> usize {
             self.words.0.len() * 8
         }
@@ -212,9 +218,15 @@ mod modelled {
         }
     }
 
-    /// Nothing: each ring has memory of its own.
+    /// Nothing is shared: each ring has memory of its own.
     #[derive(Debug, Default)]
-    pub(crate) struct Rest;
+    pub(in crate::ring) struct MemoryPool;
+
+    impl MemoryPool {
+        pub(in crate::ring) fn private(&self, bytes: usize) -> io::Result<Memory> {
+            Ok(Memory { words: Words(Arc::new((0..bytes / 8).map(|_| UnsafeCell::new(0)).collect())) })
+        }
+    }
 
     #[derive(Clone, Debug)]
     pub(in crate::ring) struct Words(Arc<Vec<UnsafeCell<u64>>>);
@@ -226,16 +238,21 @@ mod modelled {
 
     impl Words {
         pub(in crate::ring) unsafe fn read(&self, offset: usize) -> u64 {
-            // SAFETY: loom panics where another thread writes this word unordered.
+            // SAFETY: loom panics if another thread writes this word unordered.
             self.0[offset / 8].with(|word| unsafe { *word })
         }
 
         pub(in crate::ring) unsafe fn write(&self, offset: usize, new: u64) {
-            // SAFETY: loom panics where another thread uses this word unordered.
+            // SAFETY: loom panics if another thread uses this word unordered.
             self.0[offset / 8].with_mut(|word| unsafe { *word = new });
         }
 
-        pub(in crate::ring) unsafe fn write_record(&self, offset: usize, head: [u64; 3], payload: &[u8]) {
+        pub(in crate::ring) unsafe fn write_record<const FAST: bool>(
+            &self,
+            offset: usize,
+            head: [u64; 3],
+            payload: &[u8],
+        ) {
             let padding = [0; 7];
             let payload = payload.iter().chain(&padding[..payload.len().next_multiple_of(8) - payload.len()]);
             let bytes: Vec<u8> = head.into_iter().flat_map(u64::to_le_bytes).chain(payload.copied()).collect();
@@ -245,12 +262,7 @@ mod modelled {
             }
         }
 
-        pub(in crate::ring) unsafe fn write_short_record(&self, offset: usize, head: [u64; 3], payload: &[u8]) {
-            // SAFETY: the caller's promise.
-            unsafe { self.write_record(offset, head, payload) };
-        }
-
-        pub(in crate::ring) fn fetch_ahead(&self, _offset: usize) {}
+        pub(in crate::ring) fn prefetch(&self, _offset: usize) {}
 
         pub(in crate::ring) unsafe fn lend<R>(
             &self,

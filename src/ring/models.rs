@@ -1,17 +1,17 @@
-//! The ring's two ends under loom: every interleaving of a few steps, every stale value that the memory model allows, and
-//! any two unordered accesses to the same word reported. The rings hold two records.
+//! The ring's two ends under loom, which tries every interleaving of a few steps and every stale value that the memory
+//! model allows, and reports any two unordered accesses to the same word. The rings hold two records.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom`
 
-use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
+use super::layout::Full;
 use super::*;
 
 /// Two records of 8 bytes of payload fill it.
 const CAPACITY: usize = 64;
 
-/// The first position: the second record begins at 0, past the wrap of positions.
+/// The first position. Positions wrap after the first record: the second begins at 0.
 const START: u64 = u64::MAX - 31;
 
 fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -22,16 +22,16 @@ fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
 
 fn append(producer: &ProducerEnd, sequence: u64) -> Result<(), Full> {
     let payload = (sequence * 5).to_le_bytes();
-    producer.ring().account.next_sequence.store(sequence, Relaxed);
-    // Both ways, in turns.
+    producer.control().set_next_sequence(sequence);
+    // Fast and slow path in turn.
     if sequence % 2 == 0 {
-        producer.append_short(7, &payload, || sequence * 3)
+        producer.append_fast(7, &payload, || sequence * 3)
     } else {
         producer.append(7, &payload, || sequence * 3)
     }
 }
 
-/// Takes what is there; each record must be whole.
+/// Takes all records that are observed. Each must be whole.
 fn take(consumer: &mut ConsumerEnd, into: &mut Vec<u64>) {
     consumer.observe();
     consumer.consume(CAPACITY, |head, payload| {
@@ -43,7 +43,7 @@ fn take(consumer: &mut ConsumerEnd, into: &mut Vec<u64>) {
 }
 
 fn ends(overwrite: bool) -> (ProducerEnd, ConsumerEnd) {
-    ring(RingOptions { capacity_bytes: CAPACITY, overwrite, start: START }, &mut Rest::default()).expect("a ring")
+    ring(RingOptions { capacity_bytes: CAPACITY, overwrite, start: START }).expect("a ring")
 }
 
 #[test]
@@ -63,13 +63,16 @@ fn loom_dropping_the_newest_loses_what_it_counts_and_reads_nothing_unordered() {
 }
 
 #[test]
-fn loom_a_longer_record_skips_the_end_and_is_read_whole() {
+fn loom_a_record_after_a_dropped_claim_skips_the_end_and_is_read_whole() {
     model(4, || {
-        // One word is left before the end: a record of four words does not fit there.
+        // One word is left before the end, and a record has four.
         let (producer, mut consumer) =
-            ring(RingOptions { capacity_bytes: CAPACITY, overwrite: false, start: START + 24 }, &mut Rest::default())
-                .expect("a ring");
-        let appending = thread::spawn(move || (0..3).filter(|&sequence| append(&producer, sequence).is_ok()).collect());
+            ring(RingOptions { capacity_bytes: CAPACITY, overwrite: false, start: START + 24 }).expect("a ring");
+        let appending = thread::spawn(move || {
+            // Its skip is written, and published only by the commit of the first record.
+            drop(producer.claim(8).expect("an empty ring").fill::<true>(9, &[0xEE; 8], || 9));
+            (0..3).filter(|&sequence| append(&producer, sequence).is_ok()).collect()
+        });
         let mut taken = Vec::new();
         take(&mut consumer, &mut taken);
         consumer.release(consumer.cursor());
@@ -115,6 +118,6 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
         let written = appending.join().expect("appending");
         take(&mut consumer, &mut taken);
         assert!(taken.is_sorted_by(|a, b| a < b), "{taken:?}");
-        assert_eq!(taken.len() as u64 + ring.account.overwritten.load(Relaxed), written as u64);
+        assert_eq!(taken.len() as u64 + ring.control().counts().overwritten, written as u64);
     });
 }

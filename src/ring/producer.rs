@@ -1,25 +1,27 @@
-//! The producing end: claim, copy, commit. The hot path of the whole engine, so its fast path is straight-line code and
-//! everything rare is out of line.
+//! The producing end: claim, fill, commit. It is the hot path of the whole crate, so the fast path is straight-line code
+//! and everything rare is out of line.
 //!
-//! Safety rests on invariants 1 to 4 of `ring`.
+//! Safety rests on invariants 1 to 5 of `ring`.
 
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::control::Control;
+use super::copy::FAST_PATH_BYTES_MAX;
+use super::layout::{Full, SKIP, head_words, is_after, record_bytes, record_bytes_max};
 use super::memory::Words;
-use super::{Full, HEAD_BYTES, Head, READING, Ring, SHORT_MAX, SKIP, is_after, padded};
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::{AtomicU32, spin_loop};
+use super::shared::Ring;
+use crate::sync::spin_loop;
 
-/// How often a producer that finds the consumer copying looks again before it gives up: at 10 to 50 ns a pause, about a
+/// How often a producer looks again while the consumer copies, before it gives up: at 10 to 50 ns a pause, about a
 /// microsecond.
 const READING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 32 };
 
 /// The producing thread's end. It may move to another thread, but not be used by two at once.
 ///
-/// What a quick append needs stands first, so that it is on one cache line where this lies at the beginning of one.
+/// The fields of the fast path come first, so that they are on one cache line if the end begins at one.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ProducerEnd {
@@ -27,137 +29,125 @@ pub(crate) struct ProducerEnd {
     words: Words,
     /// Capacity less one.
     mask: u64,
-    /// The producer's own copy of `write_position`. The published one lies on a line that the writer polls: storing there is
-    /// free, as the store waits in the store buffer, but loading would wait for the line to come back.
+    /// Up to where records and skips are written: `write_position`, or after it by a skip that no commit has published
+    /// yet. The published position is on a line that the writer polls: to store there costs nothing, because the store
+    /// waits in the store buffer, but a load would wait for the line to come back.
     position: Cell<u64>,
-    /// The position up to which records can be written contiguously, from what was known of the consumer's progress when
-    /// it was computed: between `write_position` and the end of the memory. May be stale, never too large.
+    /// Up to where records can be written contiguously, as far as is known: not after the end of the memory. May be
+    /// stale, but is never too large.
     limit: Cell<u64>,
     ring: Arc<Ring>,
-    /// Payloads of fewer bytes are appended the quick way: at most [`SHORT_MAX`] and 1, 0 for none.
-    short_end: u32,
+    /// Payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none does.
+    fast_path_end: u32,
     overwrite: bool,
-    /// The consumer's position when last read: stale, never ahead of the real one.
+    /// The consumer's position when last read. May be stale, but is never after the real one.
     cached_read_position: Cell<u64>,
 }
 
 impl ProducerEnd {
     pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ProducerEnd {
         ProducerEnd {
-            words: ring.memory.words(),
-            mask: ring.memory.bytes() as u64 - 1,
+            words: ring.memory().words(),
+            mask: ring.memory().bytes() as u64 - 1,
             position: Cell::new(start),
             limit: Cell::new(start),
             ring,
-            short_end: SHORT_MAX as u32 + 1,
+            fast_path_end: FAST_PATH_BYTES_MAX as u32 + 1,
             overwrite,
             cached_read_position: Cell::new(start),
         }
     }
 
-    /// Has no payload of more than `bytes` appended the quick way; `None`: none at all.
-    pub(crate) fn limit_quick_appends(&mut self, bytes: Option<usize>) {
-        self.short_end = bytes.map_or(0, |bytes| bytes.min(SHORT_MAX) as u32 + 1);
+    /// Keeps payloads of more than `bytes` from the fast path; `None` keeps all from it.
+    pub(crate) fn limit_fast_path(&mut self, bytes: Option<usize>) {
+        self.fast_path_end = bytes.map_or(0, |bytes| bytes.min(FAST_PATH_BYTES_MAX) as u32 + 1);
     }
 
-    /// Appends a record: once there is room, it takes the next sequence number and the time that `clock` gives, and is
-    /// counted. (`clock` does not append.)
+    /// Whether [`append_fast`](Self::append_fast) takes `payload`.
+    #[inline(always)]
+    pub(crate) fn fits_fast_path(&self, payload: &[u8]) -> bool {
+        payload.len() < self.fast_path_end as usize
+    }
+
+    /// Appends a record. Once there is room, the record takes the next sequence number and the time that `clock` gives,
+    /// and is counted. (`clock` must not append.)
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was written, nor counted. A record above [`record_bytes_max`](Self::record_bytes_max) never fits.
-    pub(crate) fn append(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
-        self.append_as::<false>(tag, payload, clock)
-    }
-
-    /// Whether [`append_short`](Self::append_short) takes `payload`.
+    /// [`Full`]: nothing was written or counted. A record of more than half the capacity never fits.
     #[inline(always)]
-    pub(crate) fn is_short(&self, payload: &[u8]) -> bool {
-        payload.len() < self.short_end as usize
+    pub(crate) fn append(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
+        self.claim(payload.len())?.fill::<false>(tag, payload, clock).commit();
+        Ok(())
     }
 
-    /// The quick [`append`](Self::append) of a [short](Self::is_short) payload.
+    /// [`append`](Self::append) on the fast path, for a payload that [fits it](Self::fits_fast_path).
     ///
     /// # Errors
     ///
     /// [`Full`], as there.
     #[inline(always)]
-    pub(crate) fn append_short(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
-        debug_assert!(payload.len() <= SHORT_MAX);
-        self.append_as::<true>(tag, payload, clock)
-    }
-
-    #[inline(always)]
-    fn append_as<const SHORT: bool>(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
-        let record_bytes = record_bytes(payload);
-        let position = self.place(record_bytes)?;
-        // Not before the claim, which would have to save it.
-        let sequence = self.next_sequence();
-        let head = Head { length: payload.len() as u32, tag, sequence, ticks: clock() };
-        let (at, head) = ((position & self.mask) as usize, head_words(head, payload));
-        // SAFETY: the words from `position` to `position + record_bytes` are free (2) and contiguous, as `limit` says.
-        unsafe {
-            if SHORT {
-                self.words.write_short_record(at, head, payload);
-            } else {
-                self.words.write_record(at, head, payload);
-            }
-        }
-        let behind = position.wrapping_add(record_bytes);
-        self.position.set(behind);
-        // Release: _commit_.
-        self.ring.write_position.store(behind, Release);
-        self.take_sequence(sequence);
+    pub(crate) fn append_fast(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
+        self.claim(payload.len())?.fill::<true>(tag, payload, clock).commit();
         Ok(())
     }
 
-    /// Where a record of `record_bytes` goes: up to its end, `limit` allows it.
+    /// Claims room for a record with `payload_bytes` of payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`append`](Self::append).
     #[inline(always)]
-    fn place(&self, record_bytes: u64) -> Result<u64, Full> {
+    pub(super) fn claim(&self, payload_bytes: usize) -> Result<Claim<'_>, Full> {
+        let record_bytes = record_bytes(payload_bytes);
         let position = self.position.get();
-        if record_bytes <= self.limit.get().wrapping_sub(position) {
-            Ok(position)
+        let position = if record_bytes <= self.limit.get().wrapping_sub(position) {
+            position
         } else {
-            self.claim(position, record_bytes)
-        }
+            self.claim_slow(position, record_bytes)?
+        };
+        Ok(Claim { end: self, position, record_bytes })
     }
 
-    /// Finds room for a record that does not fit before `limit`: past the memory's end, or by asking how far the
-    /// consumer is. Returns where the record goes, having set `limit` behind it.
+    /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or by reading how far
+    /// the consumer is. Returns the record's position; `limit` is after the record then.
     #[cold]
-    fn claim(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
+    fn claim_slow(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
         let capacity = self.mask + 1;
-        if record_bytes > capacity / 2 {
+        if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(Full);
         }
         let to_end = capacity - (position & self.mask);
         let skip = if record_bytes > to_end { to_end } else { 0 };
-        // At most the capacity: what is skipped is less than the record, and that at most half.
+        // At most the capacity: a skip is shorter than its record, and a record takes at most half.
         let needed = skip + record_bytes;
         let free = |read_position| capacity - position.wrapping_sub(read_position);
 
         let mut read_position = self.cached_read_position.get();
         if needed > free(read_position) {
+            let cached = read_position;
             read_position = if self.overwrite {
                 self.give_up_oldest(position.wrapping_add(needed).wrapping_sub(capacity))?
             } else {
-                // Acquire: _space_.
-                self.ring.space.read_position.load(Acquire)
+                self.control().released()
             };
+            // Invariant 1, and that the consumer never goes back. (A full overwriting ring comes here for each record.)
+            debug_assert!(
+                position.wrapping_sub(read_position) <= capacity && !is_after(cached, read_position),
+                "the consumer is at {read_position}, was at {cached}, and the producer at {position}"
+            );
             self.cached_read_position.set(read_position);
             if needed > free(read_position) {
-                if !self.ring.space.starved.load(Relaxed) {
-                    self.ring.space.starved.store(true, Relaxed);
-                }
+                self.control().mark_wants_space();
                 return Err(Full);
             }
         }
         if skip > 0 {
-            // SAFETY: at least one word is left before the end, and free (2). The record's commit publishes it.
+            // SAFETY: at least one word is left before the end, and it is free (2). The next commit publishes it.
             unsafe { self.words.write((position & self.mask) as usize, SKIP) };
         }
         let start = position.wrapping_add(skip);
-        // What is skipped is skipped for good: `limit` is not to be compared with a position before it.
+        // The skip stays even if the claim is dropped: `limit` must not be compared with a position before it.
         self.position.set(start);
         let contiguous = (capacity - (start & self.mask)).min(free(read_position) - skip);
         self.limit.set(start.wrapping_add(contiguous));
@@ -165,95 +155,132 @@ impl ProducerEnd {
     }
 
     /// Gives up the oldest records of an overwriting ring until `oldest` is at `target` or after it, and counts them.
+    /// Returns `oldest`.
     ///
     /// # Errors
     ///
-    /// [`Full`]: the consumer is copying, and was for all the time that the producer may wait.
+    /// [`Full`]: the consumer is copying, and was for as long as the producer may wait.
     fn give_up_oldest(&self, target: u64) -> Result<u64, Full> {
         let mut spins = 0;
-        // Acquire: _window_.
-        let mut seen = self.ring.oldest.load(Acquire);
+        let mut seen = self.control().oldest();
         loop {
-            let oldest = seen & !READING;
+            let oldest = seen.position();
             if !is_after(target, oldest) {
                 return Ok(oldest);
             }
-            if seen & READING == 0 {
-                let (position, records) = self.first_record_from(oldest, target);
-                // Acquire: _window_. Nothing is released: the consumer learns of records by commits alone.
-                match self.ring.oldest.compare_exchange(oldest, position, Acquire, Acquire) {
-                    Ok(_) => {
-                        let overwritten = self.ring.account.overwritten.load(Relaxed);
-                        self.ring.account.overwritten.store(overwritten + records, Relaxed);
-                        return Ok(position);
-                    }
-                    Err(now) => seen = now,
-                }
-            } else {
+            if seen.is_being_read() {
                 if spins == READING_SPINS_MAX {
                     return Err(Full);
                 }
                 spins += 1;
                 spin_loop();
-                seen = self.ring.oldest.load(Acquire);
+                seen = self.control().oldest();
+            } else {
+                let (position, records) = self.first_record_from(oldest, target);
+                match self.control().give_up(seen, position) {
+                    Ok(()) => {
+                        self.control().count_overwritten(records);
+                        return Ok(position);
+                    }
+                    Err(now) => seen = now,
+                }
             }
         }
     }
 
-    /// The first record's position at or after `target`, and how many records lie between `position` and it.
+    /// The position of the first record at or after `target`, and the number of records from `position` to it.
     fn first_record_from(&self, mut position: u64, target: u64) -> (u64, u64) {
         let mut records = 0;
         while is_after(target, position) {
             let offset = position & self.mask;
-            // SAFETY: between `oldest` and `write_position` stand whole records (2), written by this very thread.
+            // SAFETY: from `oldest` to `position` there are whole records and skips (2), written by this very thread.
             let first = unsafe { self.words.read(offset as usize) };
             if first == SKIP {
                 position = position.wrapping_add(self.mask + 1 - offset);
             } else {
-                position = position.wrapping_add((HEAD_BYTES + padded(first as u32 as usize)) as u64);
+                position = position.wrapping_add(record_bytes(first as u32 as usize));
                 records += 1;
             }
         }
+        debug_assert!(!is_after(position, self.position.get()), "records end where the producer is");
         (position, records)
     }
 
     /// The sequence number of the next attempt.
     #[inline(always)]
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.ring.account.next_sequence.load(Relaxed)
+        self.control().next_sequence()
     }
 
-    /// Counts an attempt, the one that took `sequence`.
+    /// Counts an attempt that found no room: it takes the next sequence number and is dropped.
+    pub(crate) fn drop_attempt(&self) {
+        self.control().count_dropped();
+        self.control().count_attempt(self.next_sequence());
+    }
+
+    /// The counts, the append flag, and the producer's wait for space.
     #[inline(always)]
-    pub(crate) fn take_sequence(&self, sequence: u64) {
-        self.ring.account.next_sequence.store(sequence + 1, Relaxed);
+    pub(crate) fn control(&self) -> &Control {
+        self.ring.control()
     }
 
-    /// The sign to others that an append is under way.
-    #[inline(always)]
-    pub(crate) fn in_append(&self) -> &AtomicU32 {
-        &self.ring.account.in_append
-    }
-
-    /// What both ends hold, for whoever wants to read its counts.
+    /// What both ends hold, for whoever reads the counts.
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.ring
     }
 
-    /// The longest record, its head included.
-    pub(crate) fn record_bytes_max(&self) -> usize {
-        self.ring.memory.bytes() / 2
+    /// Bytes in all.
+    pub(crate) fn capacity(&self) -> usize {
+        self.mask as usize + 1
     }
 }
 
-/// Bytes of the record in the ring.
-#[inline(always)]
-fn record_bytes(payload: &[u8]) -> u64 {
-    (HEAD_BYTES + padded(payload.len())) as u64
+/// Room for one record, not written yet. To drop it undoes the claim: the consumer sees nothing and no sequence number
+/// is taken.
+#[derive(Debug)]
+#[must_use = "a claim that is dropped is undone"]
+pub(super) struct Claim<'a> {
+    end: &'a ProducerEnd,
+    position: u64,
+    record_bytes: u64,
 }
 
-/// The head as the ring holds it. The length fits 32 bits as the record fits the ring.
-#[inline(always)]
-fn head_words(head: Head, payload: &[u8]) -> [u64; 3] {
-    [payload.len() as u64 | u64::from(head.tag) << 32, head.sequence, head.ticks]
+impl<'a> Claim<'a> {
+    /// Writes the record, with the next sequence number and the time that `clock` gives. `FAST`: the payload has at most
+    /// [`FAST_PATH_BYTES_MAX`] bytes.
+    #[inline(always)]
+    pub(super) fn fill<const FAST: bool>(self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Filled<'a> {
+        let Claim { end, position, record_bytes: claimed } = self;
+        assert!(record_bytes(payload.len()) == claimed, "a claim is filled to its end");
+        debug_assert!(!FAST || payload.len() <= FAST_PATH_BYTES_MAX);
+        debug_assert!(claimed <= end.limit.get().wrapping_sub(position), "the claim is after `limit`");
+        // After the claim, so that no register lives across its slow path.
+        let sequence = end.next_sequence();
+        let head = head_words(payload.len(), tag, sequence, clock());
+        // SAFETY: the words of the claim are free (2, 5) and contiguous, as `limit` says.
+        unsafe { end.words.write_record::<FAST>((position & end.mask) as usize, head, payload) };
+        Filled { end, sequence, end_position: position.wrapping_add(claimed) }
+    }
+}
+
+/// A record that is written and not published yet. To drop it undoes the claim, as before.
+#[derive(Debug)]
+#[must_use = "a record that is not committed is undone"]
+pub(super) struct Filled<'a> {
+    end: &'a ProducerEnd,
+    sequence: u64,
+    end_position: u64,
+}
+
+impl Filled<'_> {
+    /// Publishes the record, and counts it.
+    #[inline(always)]
+    pub(super) fn commit(self) {
+        let Filled { end, sequence, end_position } = self;
+        debug_assert!(is_after(end_position, end.position.get()), "another claim was committed in between");
+        debug_assert!(!is_after(end_position, end.limit.get()), "the record ends after `limit`");
+        end.position.set(end_position);
+        end.control().commit(end_position);
+        end.control().count_attempt(sequence);
+    }
 }

@@ -1,13 +1,15 @@
 //! The ring against a simple model, and under two threads.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use proptest::prelude::*;
 
+use super::layout::{Head, record_bytes, record_bytes_max};
 use super::*;
 
-/// A payload that tells its sequence and has a length of its own.
+/// A payload that differs from that of every near sequence.
 fn payload_of(sequence: u64, length: usize) -> Vec<u8> {
     (0..length).map(|index| (sequence as u8).wrapping_mul(31).wrapping_add(index as u8) | 1).collect()
 }
@@ -21,13 +23,13 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
     assert_eq!(payload, payload_of(sequence, payload.len()));
 }
 
-/// Appends as a producer does: the quick way if it is short. The number that the record took; one that does not fit takes
-/// none.
+/// Appends as a producer does: on the fast path if the payload fits it. Returns the number that the record took; one that
+/// does not fit takes none.
 fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
     let sequence = producer.next_sequence();
     let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
-    let appended = if producer.is_short(&payload) {
-        producer.append_short(head.tag, &payload, || head.ticks)
+    let appended = if producer.fits_fast_path(&payload) {
+        producer.append_fast(head.tag, &payload, || head.ticks)
     } else {
         producer.append(head.tag, &payload, || head.ticks)
     };
@@ -36,13 +38,18 @@ fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
 }
 
 fn private(capacity_bytes: usize, overwrite: bool, start: u64) -> (ProducerEnd, ConsumerEnd) {
-    ring(RingOptions { capacity_bytes, overwrite, start }, &mut Rest::default()).expect("a small ring")
+    ring(RingOptions { capacity_bytes, overwrite, start }).expect("a small ring")
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Append {
         length: usize,
+    },
+    /// Claim as for a record, fill if `fills`, and drop that.
+    Abandon {
+        length: usize,
+        fills: bool,
     },
     Observe,
     /// Take up to `records`, in a piece of `piece_bytes`.
@@ -58,10 +65,11 @@ enum Step {
 
 /// Steps that fit a ring of `capacity` bytes: lengths from 0 to above the largest, short ones more often.
 fn steps(capacity: usize) -> impl Strategy<Value = Vec<Step>> {
-    let longest = capacity / 2 - HEAD_BYTES;
+    let longest = record_bytes_max(capacity) - HEAD_BYTES;
     let length = prop_oneof![8 => 0..200_usize, 2 => 0..longest + 1, 1 => longest - 8..longest + 9];
     let step = prop_oneof![
-        10 => length.prop_map(|length| Step::Append { length }),
+        10 => length.clone().prop_map(|length| Step::Append { length }),
+        3 => (length, any::<bool>()).prop_map(|(length, fills)| Step::Abandon { length, fills }),
         2 => Just(Step::Observe),
         3 => (0..capacity, 0..40_usize).prop_map(|(piece_bytes, records)| Step::Consume { piece_bytes, records }),
         2 => (1..9_u64).prop_map(|share| Step::Release { share }),
@@ -74,39 +82,49 @@ fn sized_steps() -> impl Strategy<Value = (usize, u64, Vec<Step>)> {
     (12..17_u32, start).prop_flat_map(|(log, start)| (Just(1 << log), Just(start & !7), steps(1 << log)))
 }
 
-/// What the documentation says, with a queue in the place of memory.
+/// What the documentation says, with a queue instead of memory.
 struct Model {
     capacity: u64,
     overwrite: bool,
-    /// What lies between `read_position` and `write_position`: where each record ends, and its sequence. A skip is an
-    /// entry of its own, without a sequence.
+    /// The entries from `read_position` to `position`: where each record ends, and its sequence. A skip is an entry of
+    /// its own, without a sequence.
     entries: VecDeque<(u64, Option<u64>)>,
-    /// How many entries, from the front, are taken and not yet released, and how many are observed.
+    /// How many entries, from the front, are taken and not yet released, how many are observed, and how many published.
     taken: usize,
     observed: usize,
+    published: usize,
+    /// `write_position`, or after it by a skip that is not published.
+    position: u64,
     write_position: u64,
     read_position: u64,
     overwritten: u64,
 }
 
 impl Model {
-    fn append(&mut self, sequence: u64, length: usize) -> bool {
+    /// Makes room for a record, and writes the skip. Where the record ends; `None` if there is no room.
+    fn claim(&mut self, length: usize) -> Option<u64> {
         let bytes = (HEAD_BYTES + length.div_ceil(8) * 8) as u64;
-        let to_end = self.capacity - self.write_position % self.capacity;
-        let start = self.write_position.wrapping_add(if bytes > to_end { to_end } else { 0 });
+        let to_end = self.capacity - self.position % self.capacity;
+        let start = self.position.wrapping_add(if bytes > to_end { to_end } else { 0 });
         let end = start.wrapping_add(bytes);
         while end.wrapping_sub(self.read_position) > self.capacity {
             if !self.overwrite {
-                return false;
+                return None;
             }
             self.overwritten += u64::from(self.entries[0].1.is_some());
             self.pop();
         }
-        if start != self.write_position {
+        if start != self.position {
             self.entries.push_back((start, None));
+            self.position = start;
         }
+        Some(end)
+    }
+
+    fn append(&mut self, sequence: u64, length: usize) -> bool {
+        let Some(end) = self.claim(length) else { return false };
         self.entries.push_back((end, Some(sequence)));
-        self.write_position = end;
+        (self.position, self.write_position, self.published) = (end, end, self.entries.len());
         true
     }
 
@@ -114,9 +132,10 @@ impl Model {
         self.read_position = self.entries.pop_front().expect("not empty").0;
         self.taken = self.taken.saturating_sub(1);
         self.observed = self.observed.saturating_sub(1);
+        self.published = self.published.checked_sub(1).expect("a skip that is not published is not given up");
     }
 
-    /// Takes what the consumer took, in a piece of `piece_bytes`, and checks that it was right to stop.
+    /// Takes the records that the consumer took, in a piece of `piece_bytes`, and checks that it had a reason to stop.
     fn take(&mut self, got: &[u64], piece_bytes: u64, refused: bool) {
         let begin = if self.taken == 0 { self.read_position } else { self.entries[self.taken - 1].0 };
         let mut cursor = begin;
@@ -130,12 +149,12 @@ impl Model {
         }
         let full = cursor.wrapping_sub(begin) >= piece_bytes;
         if !full && self.taken < self.observed && self.entries[self.taken].1.is_none() {
-            // A skip is passed on the way to the next record, whatever becomes of that.
+            // A skip is passed before the next record is offered, also if that one is refused.
             cursor = self.entries[self.taken].0;
             self.taken += 1;
         }
         let full = full || cursor.wrapping_sub(begin) >= piece_bytes;
-        assert!(full || refused || self.taken == self.observed, "stopped without a reason");
+        assert!(full || refused || self.taken == self.observed, "stopped for no reason");
         if self.overwrite {
             while self.taken > 0 {
                 self.pop();
@@ -152,26 +171,41 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
         entries: VecDeque::new(),
         taken: 0,
         observed: 0,
+        published: 0,
+        position: start,
         write_position: start,
         read_position: start,
         overwritten: 0,
     };
     for step in steps {
         match step {
-            Step::Append { length } if HEAD_BYTES + length > producer.record_bytes_max() => {
-                // Too long is refused where it does not happen to fit; nothing above the ring tries.
+            Step::Append { length } | Step::Abandon { length, .. }
+                if HEAD_BYTES + length > record_bytes_max(capacity) =>
+            {
+                // A record that is too long is refused only if it does not happen to fit; nothing above the ring tries.
             }
             Step::Append { length } => {
                 let sequence = producer.next_sequence();
                 let appended = append(&producer, length).is_ok();
                 assert_eq!(appended, model.append(sequence, length), "{length} bytes");
                 if !appended {
-                    producer.take_sequence(sequence);
+                    producer.drop_attempt();
                 }
+            }
+            Step::Abandon { length, fills } => {
+                let before = producer.next_sequence();
+                let claim = producer.claim(length);
+                assert_eq!(claim.is_ok(), model.claim(length).is_some(), "{length} bytes");
+                if let Ok(claim) = claim
+                    && fills
+                {
+                    drop(claim.fill::<false>(0xBAD, &vec![0xBD; length], || 0xBAD));
+                }
+                assert_eq!(producer.next_sequence(), before);
             }
             Step::Observe => {
                 assert_eq!(consumer.observe(), model.write_position);
-                model.observed = model.entries.len();
+                model.observed = model.published;
             }
             Step::Consume { piece_bytes, records } => {
                 let (mut got, mut refused) = (Vec::new(), false);
@@ -194,7 +228,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 consumer.release(model.read_position);
             }
         }
-        assert_eq!(producer.ring().account.overwritten.load(Relaxed), model.overwritten);
+        assert_eq!(producer.control().counts().overwritten, model.overwritten);
     }
 }
 
@@ -214,7 +248,7 @@ proptest! {
 fn every_length_comes_out_as_it_went_in() {
     let (producer, mut consumer) = private(4096, false, 0);
     for _ in 0..3 {
-        for length in 0..=producer.record_bytes_max() - HEAD_BYTES {
+        for length in 0..=record_bytes_max(4096) - HEAD_BYTES {
             let sequence = append(&producer, length).expect("an empty ring");
             consumer.observe();
             let mut calls = 0;
@@ -231,11 +265,11 @@ fn every_length_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn a_full_ring_refuses_sets_starved_and_accepts_again_after_release() {
+fn a_full_ring_refuses_says_that_it_wants_space_and_accepts_again_after_release() {
     let (producer, mut consumer) = private(4096, false, u64::MAX - 4095);
     while append(&producer, 40).is_ok() {}
     assert_eq!(producer.next_sequence(), 64);
-    assert!(producer.ring().space.starved.load(Relaxed));
+    assert!(producer.control().wants_space());
     consumer.observe();
     assert_eq!(consumer.unread_bytes(), 4096);
     assert_eq!(consumer.consume(usize::MAX, |_, _| true), 64);
@@ -246,12 +280,77 @@ fn a_full_ring_refuses_sets_starved_and_accepts_again_after_release() {
 }
 
 #[test]
-fn the_longest_record_fits_an_empty_ring_wherever_it_stands() {
+fn the_longest_record_fits_an_empty_ring_wherever_it_begins() {
     for start in (0..4096).step_by(8) {
         let (producer, _consumer) = private(4096, false, start);
-        let length = producer.record_bytes_max() - HEAD_BYTES;
+        let length = record_bytes_max(4096) - HEAD_BYTES;
         assert_eq!(append(&producer, length), Ok(0), "at {start}");
     }
+}
+
+/// Claims room for `length` bytes and drops that, empty or filled: nothing may be left of it.
+fn abandon(producer: &ProducerEnd, length: usize) {
+    drop(producer.claim(length).expect("room"));
+    drop(producer.claim(length).expect("room").fill::<false>(0xBAD, &vec![0xBD; length], || 0xBAD));
+}
+
+#[test]
+fn a_claim_that_is_dropped_leaves_no_trace() {
+    let (producer, mut consumer) = private(4096, false, 0);
+    append(&producer, 40).expect("room");
+    let before = producer.control().counts();
+    for length in [0, 8, 100, 200, record_bytes_max(4096) - HEAD_BYTES] {
+        abandon(&producer, length);
+    }
+    assert_eq!((producer.control().counts(), consumer.observe()), (before, 64));
+    assert_eq!(append(&producer, 40), Ok(1));
+    assert_eq!(consumer.observe(), 128, "the next record takes the place of the claim");
+    assert_eq!(
+        consumer.consume(usize::MAX, |head, payload| {
+            check(head.sequence, head, payload);
+            true
+        }),
+        2
+    );
+}
+
+#[test]
+fn a_claim_that_skipped_to_the_beginning_and_is_dropped_leaves_no_trace() {
+    // 40 bytes are left before the end: room for the short record, but not for the claims.
+    for overwrite in [false, true] {
+        let (producer, mut consumer) = private(4096, overwrite, u64::MAX - 39);
+        assert_eq!(producer.control().counts(), Counts::default());
+        abandon(&producer, 100);
+        abandon(&producer, 16);
+        assert_eq!(producer.control().counts(), Counts::default());
+        consumer.observe();
+        assert_eq!((consumer.unread_bytes(), consumer.consume(usize::MAX, |_, _| panic!("no record"))), (0, 0));
+        for sequence in 0..3 {
+            assert_eq!(append(&producer, 16), Ok(sequence));
+        }
+        consumer.observe();
+        assert_eq!(consumer.unread_bytes() as u64, 40 + 3 * record_bytes(16), "the skip is published with the first");
+        let taken = consumer.consume(usize::MAX, |head, payload| {
+            check(head.sequence, head, payload);
+            true
+        });
+        assert_eq!((taken, consumer.unread_bytes()), (3, 0));
+        consumer.release(consumer.cursor());
+        // The skip costs space once only.
+        while append(&producer, 16).is_ok() && producer.next_sequence() < 1000 {}
+        assert_eq!(producer.control().counts().dropped, 0);
+    }
+}
+
+#[test]
+fn a_clock_that_panics_leaves_no_trace() {
+    let (producer, mut consumer) = private(4096, false, 0);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        producer.append(7, b"lost", || panic!("on purpose")).expect("room");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((producer.control().counts(), consumer.observe()), (Counts::default(), 0));
+    assert_eq!(append(&producer, 40), Ok(0));
 }
 
 #[test]
@@ -267,12 +366,12 @@ fn an_overwriting_producer_drops_the_newest_while_the_consumer_copies() {
         seen.len() < 3
     });
     assert_eq!(seen, [0, 1, 2]);
-    assert_eq!(producer.ring().account.overwritten.load(Relaxed), 0);
-    assert_eq!(append(), Ok(64), "the two records taken left room");
-    assert_eq!(append(), Ok(65), "the two records taken left room");
+    assert_eq!(producer.control().counts().overwritten, 0);
+    assert_eq!(append(), Ok(64), "the records taken left room");
+    assert_eq!(append(), Ok(65), "the records taken left room");
     assert_eq!(append(), Ok(66), "the oldest is given up");
-    assert_eq!(producer.ring().account.overwritten.load(Relaxed), 1);
-    assert_eq!(consumer.consume(usize::MAX, |_, _| true), 61, "of what was observed, one is gone");
+    assert_eq!(producer.control().counts().overwritten, 1);
+    assert_eq!(consumer.consume(usize::MAX, |_, _| true), 61, "one record that was observed is given up");
 }
 
 #[test]
@@ -290,21 +389,20 @@ fn a_sink_that_panics_leaves_the_overwriting_ring_usable() {
 }
 
 #[test]
-fn impossible_sizes_are_errors_that_name_the_size() {
+fn sizes_out_of_range_are_errors_that_name_the_size() {
     for capacity_bytes in [0, 1, 2048, 4097, 6144, 1 << 31, usize::MAX] {
-        let error = ring(RingOptions { capacity_bytes, overwrite: false, start: 0 }, &mut Rest::default())
-            .expect_err("impossible");
+        let error = ring(RingOptions { capacity_bytes, overwrite: false, start: 0 }).expect_err("out of range");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains(&capacity_bytes.to_string()));
     }
 }
 
-/// One thread appends as fast as it can, the other takes; what arrives must be a run of whole records in order, with
-/// holes exactly as large as the losses counted.
+/// One thread appends as fast as it can, the other takes. Records must arrive whole and in order, and the holes between
+/// them must be as large as the losses counted.
 fn two_threads(overwrite: bool, block: bool, start: u64) {
     const ATTEMPTS: u64 = if cfg!(debug_assertions) { 300_000 } else { 3_000_000 };
     let (producer, mut consumer) = private(4096, overwrite, start);
-    let ring = std::sync::Arc::clone(producer.ring());
+    let ring = Arc::clone(producer.ring());
     let ended = AtomicBool::new(false);
     let (taken, expected) = std::thread::scope(|scope| {
         let ended = &ended;
@@ -313,15 +411,13 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
                 let length = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize * 3;
                 while append(&producer, length).is_err() {
                     if !block {
-                        producer.take_sequence(sequence);
-                        let dropped = producer.ring().account.dropped.load(Relaxed);
-                        producer.ring().account.dropped.store(dropped + 1, Relaxed);
+                        producer.drop_attempt();
                         break;
                     }
                     std::thread::yield_now();
                 }
             }
-            // Release: what is observed after seeing this is all there is.
+            // Release: who sees this observes all records after it.
             ended.store(true, Release);
         });
         let (mut taken, mut expected, mut unreleased) = (0_u64, 0, VecDeque::new());
@@ -335,7 +431,7 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
                 taken += 1;
                 true
             });
-            // Space goes back a few pieces late, as it does when a disk is in between.
+            // Space is released a few pieces late, as it is if a disk is in between.
             unreleased.push_back(consumer.cursor());
             while unreleased.len() > if count == 0 { 0 } else { 2 } {
                 consumer.release(unreleased.pop_front().expect("just pushed"));
@@ -349,8 +445,9 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
         }
         (taken, expected)
     });
-    assert_eq!(ring.account.next_sequence.load(Relaxed), ATTEMPTS);
-    let lost = ring.account.dropped.load(Relaxed) + ring.account.overwritten.load(Relaxed);
+    let counts = ring.control().counts();
+    assert_eq!(counts.attempted, ATTEMPTS);
+    let lost = counts.dropped + counts.overwritten;
     assert_eq!(taken + lost, ATTEMPTS);
     assert!(expected <= ATTEMPTS);
     if block {

@@ -4,14 +4,14 @@ use std::io;
 
 use crate::clock::Clock;
 use crate::gate::Gate;
-use crate::ring::{self, ConsumerEnd, ProducerEnd, Rest, RingOptions};
+use crate::ring::{self, ConsumerEnd, ProducerEnd, RingOptions};
 
 /// Makes a ring of `capacity_bytes`.
 ///
 /// # Errors
 /// An invalid capacity, or no memory.
 pub fn ring(capacity_bytes: usize, overwrite: bool) -> io::Result<(RingProducer, RingConsumer)> {
-    let (producer, consumer) = ring::ring(RingOptions { capacity_bytes, overwrite, start: 0 }, &mut Rest::default())?;
+    let (producer, consumer) = ring::ring(RingOptions { capacity_bytes, overwrite, start: 0 })?;
     Ok((RingProducer { end: producer, gate: Gate::new(3)?, clock: Clock::detect() }, RingConsumer { end: consumer }))
 }
 
@@ -33,22 +33,24 @@ impl RingProducer {
     /// Claims, copies and commits a record with the given stamp; false if the ring is full.
     #[inline(always)]
     pub fn append(&self, ticks: u64, payload: &[u8]) -> bool {
-        if self.end.is_short(payload) {
-            self.end.append_short(1, payload, || ticks).is_ok()
+        if self.end.fits_fast_path(payload) {
+            self.end.append_fast(1, payload, || ticks).is_ok()
         } else {
-            self.append_long(ticks, payload)
+            self.append_slow(ticks, payload)
         }
     }
 
     #[inline(never)]
-    fn append_long(&self, ticks: u64, payload: &[u8]) -> bool {
+    fn append_slow(&self, ticks: u64, payload: &[u8]) -> bool {
         self.end.append(1, payload, || ticks).is_ok()
     }
 
     /// The whole path of an append: gate, clock, ring.
     #[inline(always)]
     pub fn log(&self, level: u8, payload: &[u8]) -> bool {
-        let Some(_entered) = self.gate.threshold().enter_at_once(self.end.in_append(), level) else { return false };
+        let Some(_entered) = self.gate.threshold().enter_fast(self.end.control().append_flag(), level) else {
+            return false;
+        };
         self.append(self.clock.ticks(), payload)
     }
 }

@@ -245,7 +245,7 @@ impl LogWriter {
 
     /// Takes in the rings of new producers, and notes which have lost theirs.
     fn adopt(&mut self) {
-        if !self.shared.registry.has_news() {
+        if !self.shared.registry.take_changed() {
             return;
         }
         let (arrivals, mut returned) = self.shared.registry.take();

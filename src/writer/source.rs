@@ -1,14 +1,11 @@
 //! One ring as the writer sees it: what was drained, what the files already account for, and what space to release.
 
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-
 use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::format::{Kind, MERGE_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
 use crate::gate::Gate;
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
-use crate::sys;
 use crate::writer::pipeline::Accounted;
 
 /// How much of one ring is drained before the next has its turn, in bytes: some ten microseconds of copying.
@@ -151,7 +148,7 @@ impl Source {
 
     /// Whether no append is under way. Only after the gate has closed does that stay true.
     pub(crate) fn is_quiet(&self) -> bool {
-        Gate::is_outside(&self.consumer.ring().account.in_append)
+        Gate::is_outside(self.consumer.control().append_flag())
     }
 
     /// Moves the records that the last [`look`](Self::look) found due into `block`, the `serial`-th, preceded by the
@@ -242,13 +239,14 @@ impl Source {
 
     /// The producer as some blocks account for it.
     pub(crate) fn row_of(&self, accounted: Accounted) -> ProducerRow {
+        let counts = self.consumer.control().counts();
         ProducerRow {
             id: self.id,
             tid: self.tid,
             next_sequence: accounted.next_sequence,
             records: accounted.records,
-            dropped: self.consumer.ring().account.dropped.load(Relaxed),
-            overwritten: self.consumer.ring().account.overwritten.load(Relaxed),
+            dropped: counts.dropped,
+            overwritten: counts.overwritten,
             unwritten: 0,
             name: self.name.clone(),
         }
@@ -256,7 +254,7 @@ impl Source {
 
     /// The producer's final account, once it makes no more attempts. What is still in the ring is `unwritten`.
     pub(crate) fn final_row(&self) -> ProducerRow {
-        let attempted = self.consumer.ring().account.next_sequence.load(Relaxed).max(self.next_sequence);
+        let attempted = self.consumer.control().counts().attempted.max(self.next_sequence);
         let row = self.row();
         let accounted = row.records + row.dropped + row.overwritten;
         ProducerRow { next_sequence: attempted, unwritten: attempted.saturating_sub(accounted), ..row }
@@ -296,35 +294,30 @@ impl Source {
         if to_come && self.consumer.used_bytes() > self.consumer.capacity() / 2 {
             return;
         }
-        let awaits_space = &self.consumer.ring().space.awaits_space;
-        // Acquire and release: see there.
-        if awaits_space.swap(0, AcqRel) != 0 {
-            sys::futex::wake(awaits_space);
-        }
+        self.consumer.control().wake_producer();
     }
 
     /// Whether the producer found no space since the last [`take_starved`](Self::take_starved).
     fn is_starved(&self) -> bool {
-        // Relaxed: a hint; missing it once costs a turn.
-        self.consumer.ring().space.starved.load(Relaxed)
+        self.consumer.control().wants_space()
     }
 
     /// Whether the producer found no space since the last call, and everything seen in the ring has been taken for that.
     pub(crate) fn take_starved(&self) -> bool {
-        self.left_since_ns.is_none() && self.is_starved() && self.consumer.ring().space.starved.swap(false, Relaxed)
+        self.left_since_ns.is_none() && self.consumer.control().take_wants_space()
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::ring::{Rest, RingOptions, ring};
+    use crate::ring::{RingOptions, ring};
 
     const BLOCK_BYTES: usize = 64 << 10;
 
     fn source(capacity_bytes: usize) -> (ProducerEnd, Source) {
         let options = RingOptions { capacity_bytes, overwrite: false, start: 0 };
-        let (producer, consumer) = ring(options, &mut Rest::default()).expect("a ring");
+        let (producer, consumer) = ring(options).expect("a ring");
         (producer, Source::new(Arrival { id: 1, tid: 1, name: String::new(), consumer }, BLOCK_BYTES, 1))
     }
 
@@ -401,7 +394,7 @@ mod tests {
         let (producer, mut starved) = source(capacity_bytes);
         append(&producer, 64);
         assert!(!all_are_due(&mut starved));
-        starved.consumer.ring().space.starved.store(true, Relaxed);
+        starved.consumer.control().mark_wants_space();
         assert!(all_are_due(&mut starved), "the producer wants the space");
     }
 }

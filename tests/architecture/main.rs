@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("flush", &["error", "sync"]),
     ("format", &[]),
-    ("gate", &["sync", "sys"]),
+    ("gate", &["ring", "sync", "sys"]),
     ("level", &[]),
     ("lib", &[]),
     (
@@ -45,7 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("outcome", &[]),
-    ("producer", &["clock", "config", "format", "gate", "level", "outcome", "ring", "shared", "stats", "sys"]),
+    ("producer", &["clock", "config", "format", "gate", "level", "outcome", "ring", "shared", "stats"]),
     ("reader", &["error", "format", "level", "sys"]),
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("ring", &["sync", "sys"]),
@@ -54,7 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),
-    ("thread_local", &["error", "format", "gate", "outcome", "producer", "shared", "sys"]),
+    ("thread_local", &["error", "format", "outcome", "producer", "shared", "sys"]),
     (
         "writer",
         &[

@@ -1,0 +1,342 @@
+//! The positions, counts and flags that the two ends of a ring share. Every atomic of a ring is here, behind a method.
+//!
+//! [`Control`] holds no pointer and its layout is fixed, so it can lie in memory that outlives the process. It knows
+//! neither the bytes between the ends nor the rules by which they move: those are the ends' (`producer`, `consumer`), and
+//! for the append flag the gate's. The registry and the writer read counts here, and the futex of a waiting producer.
+
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64};
+use crate::sys;
+
+/// The bit of `oldest` that says that the consumer is copying. Positions are multiples of 8, so the bit is free.
+const READING: u64 = 1;
+
+/// What both ends share, grouped by who else touches it.
+///
+/// Each group has a pair of cache lines of its own (CPUs prefetch lines in pairs). A line that another CPU has read must
+/// be fetched back before a store to it can leave the store buffer, and a burst of appends stalls once that is full.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Control {
+    /// The producer stores it at each append, the writer polls it.
+    write_position: CachePadded<AtomicU64>,
+    /// Written by the producer, seldom read by others.
+    attempts: CachePadded<Attempts>,
+    /// Written by both, when space is released or wanted.
+    space: CachePadded<Space>,
+    /// In an overwriting ring: the first record that was not given up, and [`READING`].
+    oldest: CachePadded<AtomicU64>,
+}
+
+/// The producer's account of its attempts. Each count only grows.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Attempts {
+    /// The sequence number of the next attempt.
+    next_sequence: AtomicU64,
+    /// Attempts that took a number and were not committed.
+    dropped: AtomicU64,
+    /// Records that were committed, and given up for newer ones before the consumer took them.
+    overwritten: AtomicU64,
+    append_flag: AppendFlag,
+}
+
+/// How much space there is, and who wants some.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Space {
+    /// In an ordinary ring: the consumer has released the bytes before it.
+    read_position: AtomicU64,
+    /// 1 while the producing thread sleeps until space is released, or is about to.
+    awaits_space: AtomicU32,
+    /// A claim found no room. The writer takes everything then, clears this, and closes its block early.
+    wants_space: AtomicBool,
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    use std::mem::offset_of;
+    const GROUP_BYTES: usize = size_of::<CachePadded<AtomicU64>>();
+    assert!(GROUP_BYTES == 128 || !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")));
+    assert!(offset_of!(Control, write_position) == 0);
+    assert!(offset_of!(Control, attempts) == GROUP_BYTES);
+    assert!(offset_of!(Control, space) == 2 * GROUP_BYTES);
+    assert!(offset_of!(Control, oldest) == 3 * GROUP_BYTES);
+    assert!(size_of::<Control>() == 4 * GROUP_BYTES && align_of::<Control>() == GROUP_BYTES);
+    assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, dropped) == 8);
+    assert!(offset_of!(Attempts, overwritten) == 16 && offset_of!(Attempts, append_flag) == 24);
+    assert!(offset_of!(Space, read_position) == 0);
+    assert!(offset_of!(Space, awaits_space) == 8 && offset_of!(Space, wants_space) == 12);
+};
+
+/// A producer's counts. They are read one after the other, `attempted` first, so the others may be newer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) attempted: u64,
+    pub(crate) dropped: u64,
+    pub(crate) overwritten: u64,
+}
+
+impl Control {
+    /// All counts 0, all positions at `start`.
+    pub(super) fn new(start: u64) -> Control {
+        Control {
+            write_position: CachePadded::new(AtomicU64::new(start)),
+            attempts: CachePadded::default(),
+            space: CachePadded::new(Space { read_position: AtomicU64::new(start), ..Space::default() }),
+            oldest: CachePadded::new(AtomicU64::new(start)),
+        }
+    }
+
+    /// Clears the counts of an empty ring for its next producer. The caller holds both ends, and orders this before that
+    /// producer.
+    pub(crate) fn reset(&self) {
+        debug_assert!(self.attempts.append_flag.is_lowered(), "the last producer is inside an append");
+        self.attempts.next_sequence.store(0, Relaxed);
+        self.attempts.dropped.store(0, Relaxed);
+        self.attempts.overwritten.store(0, Relaxed);
+        self.space.wants_space.store(false, Relaxed);
+        self.space.awaits_space.store(0, Relaxed);
+    }
+
+    /// The producer's counts so far.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            attempted: self.next_sequence(),
+            dropped: self.attempts.dropped.load(Relaxed),
+            overwritten: self.attempts.overwritten.load(Relaxed),
+        }
+    }
+
+    /// The producer's flag, which the gate raises and lowers.
+    #[inline(always)]
+    pub(crate) fn append_flag(&self) -> &AppendFlag {
+        &self.attempts.append_flag
+    }
+
+    // Attempts. Only the producer calls what changes them.
+
+    /// The sequence number of the next attempt.
+    #[inline(always)]
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.attempts.next_sequence.load(Relaxed)
+    }
+
+    /// Counts the attempt that took `sequence`.
+    #[inline(always)]
+    pub(super) fn count_attempt(&self, sequence: u64) {
+        self.attempts.next_sequence.store(sequence + 1, Relaxed);
+    }
+
+    /// Has the next attempt take `sequence`.
+    #[cfg(all(test, loom))]
+    pub(super) fn set_next_sequence(&self, sequence: u64) {
+        self.attempts.next_sequence.store(sequence, Relaxed);
+    }
+
+    /// Counts an attempt that was not committed, in `dropped` only.
+    #[inline(always)]
+    pub(super) fn count_dropped(&self) {
+        add(&self.attempts.dropped, 1);
+    }
+
+    /// Counts records given up for newer ones.
+    #[inline(always)]
+    pub(super) fn count_overwritten(&self, records: u64) {
+        add(&self.attempts.overwritten, records);
+    }
+
+    // Positions.
+
+    /// Publishes what the producer has written before `position`.
+    #[inline(always)]
+    pub(super) fn commit(&self, position: u64) {
+        // Release: _commit_.
+        self.write_position.store(position, Release);
+    }
+
+    /// Up to where the producer has committed.
+    #[inline(always)]
+    pub(super) fn committed(&self) -> u64 {
+        // Acquire: _commit_.
+        self.write_position.load(Acquire)
+    }
+
+    /// Gives the bytes of an ordinary ring before `position` back to the producer.
+    #[inline(always)]
+    pub(super) fn release(&self, position: u64) {
+        // Release: _space_.
+        self.space.read_position.store(position, Release);
+    }
+
+    /// Up to where the consumer has released an ordinary ring, for the producer.
+    #[inline(always)]
+    pub(super) fn released(&self) -> u64 {
+        // Acquire: _space_.
+        self.space.read_position.load(Acquire)
+    }
+
+    /// The consumer's own reading of the position that it alone stores.
+    #[inline(always)]
+    pub(super) fn own_released(&self) -> u64 {
+        self.space.read_position.load(Relaxed)
+    }
+
+    /// The oldest record of an overwriting ring, for the producer.
+    #[inline(always)]
+    pub(super) fn oldest(&self) -> Oldest {
+        // Acquire: _window_.
+        Oldest(self.oldest.load(Acquire))
+    }
+
+    /// Gives up the records of an overwriting ring from `seen` to `position`.
+    ///
+    /// # Errors
+    ///
+    /// The consumer has changed the value since: it is this now, and nothing was given up.
+    #[inline(always)]
+    pub(super) fn give_up(&self, seen: Oldest, position: u64) -> Result<(), Oldest> {
+        debug_assert!(!seen.is_being_read(), "while the consumer copies, the producer must not move `oldest`");
+        // Acquire: _window_. Nothing is released: the consumer learns of records from commits alone.
+        self.oldest.compare_exchange(seen.0, position, Acquire, Acquire).map_or_else(|now| Err(Oldest(now)), |_| Ok(()))
+    }
+
+    /// Keeps the producer from giving up records until [`end_window`](Self::end_window). The position of the oldest one.
+    #[inline(always)]
+    pub(super) fn begin_window(&self) -> u64 {
+        // No ordering is needed: the records up to what was observed came with that, and the producer gives none of them
+        // up before it has acquired the end of the window.
+        let oldest = Oldest(self.oldest.fetch_add(READING, Relaxed));
+        assert!(!oldest.is_being_read(), "a window is opened within another");
+        oldest.position()
+    }
+
+    /// Gives the bytes of an overwriting ring before `position` back to the producer, and lets it give up others again.
+    #[inline(always)]
+    pub(super) fn end_window(&self, position: u64) {
+        // Release: _window_. The store clears READING.
+        self.oldest.store(position, Release);
+    }
+
+    // Want of space.
+
+    /// Notes that a claim found no room.
+    pub(crate) fn mark_wants_space(&self) {
+        // A load first: a producer that drops in a loop must not take the cache line from the writer each time.
+        if !self.wants_space() {
+            self.space.wants_space.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a claim found no room since the last [`take_wants_space`](Self::take_wants_space).
+    pub(crate) fn wants_space(&self) -> bool {
+        // Relaxed: a hint; missing it once costs a turn of the writer.
+        self.space.wants_space.load(Relaxed)
+    }
+
+    /// Whether a claim found no room since the last call.
+    pub(crate) fn take_wants_space(&self) -> bool {
+        self.wants_space() && self.space.wants_space.swap(false, Relaxed)
+    }
+
+    /// Announces that the producing thread is about to sleep until space is released. It must look for space once more
+    /// before it does.
+    pub(crate) fn announce_wait(&self) {
+        // Acquire and release: _space wanted_. Of this exchange and `wake_producer`'s, the later one sees what the other
+        // side did before its own: the space that was released, or that the producer waits.
+        self.space.awaits_space.swap(1, AcqRel);
+    }
+
+    /// Sleeps after [`announce_wait`](Self::announce_wait) until [`wake_producer`](Self::wake_producer), for at most
+    /// `limit`; may return earlier for no reason.
+    pub(crate) fn sleep(&self, limit: Duration) {
+        sys::futex::wait_while(&self.space.awaits_space, 1, limit);
+    }
+
+    /// Takes the announcement back: the producer has found space.
+    pub(crate) fn end_wait(&self) {
+        self.space.awaits_space.store(0, Relaxed);
+    }
+
+    /// Wakes the producing thread if it sleeps for space. The caller has released some before.
+    pub(crate) fn wake_producer(&self) {
+        // Acquire and release: _space wanted_, see `announce_wait`.
+        if self.space.awaits_space.swap(0, AcqRel) != 0 {
+            sys::futex::wake(&self.space.awaits_space);
+        }
+    }
+}
+
+/// Adds to a count that one thread alone changes.
+#[inline(always)]
+fn add(count: &AtomicU64, more: u64) {
+    count.store(count.load(Relaxed) + more, Relaxed);
+}
+
+/// A value of `oldest` as the producer saw it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Oldest(u64);
+
+impl Oldest {
+    /// The position of the first record that was not given up.
+    #[inline(always)]
+    pub(super) fn position(self) -> u64 {
+        self.0 & !READING
+    }
+
+    /// Whether the consumer is copying from there on.
+    #[inline(always)]
+    pub(super) fn is_being_read(self) -> bool {
+        self.0 & READING != 0
+    }
+}
+
+/// Raised while the producing thread is inside an append. The producing thread alone changes it; when it may, and what a
+/// reader learns from it, is told in `gate`.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct AppendFlag(AtomicU32);
+
+impl AppendFlag {
+    /// Whether it is raised, for the producing thread itself.
+    #[inline(always)]
+    pub(crate) fn is_raised(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    /// Raises it, in no order to what follows.
+    #[inline(always)]
+    pub(crate) fn raise(&self) {
+        self.0.store(1, Relaxed);
+    }
+
+    /// Raises it before anything that follows, in the order of all sequentially consistent accesses.
+    pub(crate) fn raise_in_order(&self) {
+        // An exchange, not a store and a fence: ThreadSanitizer does not understand fences.
+        #[cfg(not(loom))]
+        self.0.swap(1, SeqCst);
+        // loom treats SeqCst accesses as AcqRel, so a fence is used there.
+        #[cfg(loom)]
+        {
+            self.0.store(1, Relaxed);
+            crate::sync::fence(SeqCst);
+        }
+    }
+
+    /// Lowers it after anything that precedes.
+    #[inline(always)]
+    pub(crate) fn lower(&self) {
+        // Release: _append done_.
+        self.0.store(0, Release);
+    }
+
+    /// Whether it is lowered, for another thread: all that the append has stored is visible then.
+    pub(crate) fn is_lowered(&self) -> bool {
+        // Acquire: _append done_. SeqCst: the order of `raise_in_order`.
+        self.0.load(SeqCst) == 0
+    }
+}

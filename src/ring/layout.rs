@@ -1,0 +1,68 @@
+//! Positions, sizes and the head of a record, as both ends and the memory count them. No state.
+
+/// Bytes of a record's head in the ring.
+pub(crate) const HEAD_BYTES: usize = 24;
+
+/// The first word of a skip: the rest of the memory holds no record. It is no head, because no length has all bits set
+/// (see [`CAPACITY_MAX`]).
+pub(super) const SKIP: u64 = u64::MAX;
+
+/// Bounds of a ring's size: a smaller ring would waste a part of its page, and a longer record's length would not fit
+/// 32 bits. (A loom model needs a ring of a few records.)
+pub(crate) const CAPACITY_MIN: usize = if cfg!(loom) { 64 } else { 4096 };
+pub(crate) const CAPACITY_MAX: usize = 1 << 30;
+
+const _: () = assert!(CAPACITY_MIN.is_power_of_two() && CAPACITY_MAX.is_power_of_two());
+// A length never has all bits set, so a head is never a skip.
+const _: () = assert!(record_bytes_max(CAPACITY_MAX) < u32::MAX as usize);
+// The smallest ring takes a record, and one word is room for a skip.
+const _: () = assert!(HEAD_BYTES.is_multiple_of(8) && record_bytes_max(CAPACITY_MIN) > HEAD_BYTES);
+
+/// What precedes a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Bytes of payload, without padding.
+    pub(crate) length: u32,
+    /// Chosen by the producer (kind, level and flags); the ring passes it on.
+    pub(crate) tag: u32,
+    /// The record's number among those of its producer.
+    pub(crate) sequence: u64,
+    /// The time of the record, by the producer's clock.
+    pub(crate) ticks: u64,
+}
+
+impl Head {
+    /// The inverse of [`head_words`].
+    #[inline(always)]
+    pub(super) fn from_words([first, sequence, ticks]: [u64; 3]) -> Head {
+        Head { length: first as u32, tag: (first >> 32) as u32, sequence, ticks }
+    }
+}
+
+/// A head as the ring holds it. The payload's length fits 32 bits, because the record fits the ring.
+#[inline(always)]
+pub(super) const fn head_words(payload_bytes: usize, tag: u32, sequence: u64, ticks: u64) -> [u64; 3] {
+    [payload_bytes as u64 | (tag as u64) << 32, sequence, ticks]
+}
+
+/// The ring has no room for the record now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// Bytes that a record with `payload_bytes` of payload takes in the ring.
+#[inline(always)]
+pub(super) const fn record_bytes(payload_bytes: usize) -> u64 {
+    ((HEAD_BYTES + payload_bytes + 7) & !7) as u64
+}
+
+/// The longest record of a ring of `capacity` bytes, its head included. Two of them fit, so a record fits an empty ring
+/// wherever it begins, the skip included.
+pub(super) const fn record_bytes_max(capacity: usize) -> usize {
+    capacity / 2
+}
+
+/// Whether position `a` is after `b`. Positions that are compared are never half of 2^64 apart.
+#[inline(always)]
+pub(super) const fn is_after(a: u64, b: u64) -> bool {
+    (a.wrapping_sub(b) as i64) > 0
+}
