@@ -1,0 +1,105 @@
+//! The bytes of a block being filled: where the next record goes, and the shard that it belongs to.
+//!
+//! A shard is a run of one producer's records with consecutive sequences. Its header is written when the shard ends,
+//! since it holds the shard's length. `plain` adds the records; `mod` opens and seals the block.
+
+use zerocopy::little_endian::U32;
+
+use crate::buffer::AlignedBuffer;
+use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, SHARD_HEADER_BYTES, ShardHeader, record_bytes};
+
+/// The first and the last of some timestamps, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeSpan {
+    pub(super) first_ns: u64,
+    pub(super) last_ns: u64,
+}
+
+impl TimeSpan {
+    /// The span of no timestamps.
+    pub(super) const NONE: TimeSpan = TimeSpan { first_ns: u64::MAX, last_ns: 0 };
+
+    #[inline]
+    pub(super) fn include(&mut self, first_ns: u64, last_ns: u64) {
+        self.first_ns = self.first_ns.min(first_ns);
+        self.last_ns = self.last_ns.max(last_ns);
+    }
+}
+
+/// The shard that records are being added to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenShard {
+    /// The offset of its header in the buffer.
+    at: usize,
+    pub(super) producer: u32,
+    first_sequence: u64,
+    /// The sequence that continues it.
+    pub(super) next_sequence: u64,
+}
+
+/// Shards and records of a block, without its header.
+pub(super) struct Body {
+    pub(super) buffer: AlignedBuffer,
+    /// Bytes used, the block header's included; at most the buffer's length.
+    pub(super) used: usize,
+    pub(super) shard: Option<OpenShard>,
+    /// Shards that have ended.
+    pub(super) shards: u32,
+    pub(super) records: u32,
+    /// The times of producers' records.
+    pub(super) times: TimeSpan,
+}
+
+impl Body {
+    pub(super) fn new(buffer: AlignedBuffer) -> Body {
+        assert!(buffer.len().is_multiple_of(GRID_BYTES) && !buffer.is_empty(), "a block of {} bytes", buffer.len());
+        Body { buffer, used: BLOCK_HEADER_BYTES, shard: None, shards: 0, records: 0, times: TimeSpan::NONE }
+    }
+
+    pub(super) fn free_bytes(&self) -> usize {
+        self.buffer.len() - self.used
+    }
+
+    /// Starts a shard if it and a first record of `first_record_bytes` fit.
+    pub(super) fn open_shard(&mut self, producer: u32, first_sequence: u64, first_record_bytes: usize) -> bool {
+        if SHARD_HEADER_BYTES + first_record_bytes > self.free_bytes() {
+            return false;
+        }
+        self.close_shard();
+        self.shard = Some(OpenShard { at: self.used, producer, first_sequence, next_sequence: first_sequence });
+        self.used += SHARD_HEADER_BYTES;
+        true
+    }
+
+    /// Starts a shard of `producer` at `used`, up to where records have been added that this body has not counted yet;
+    /// the last of them comes before `next_sequence`. Returns the offset of the shard's first record; `None` if shard and
+    /// record do not fit.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn open_shard_at(
+        &mut self,
+        used: usize,
+        next_sequence: u64,
+        producer: u32,
+        first_sequence: u64,
+        payload_bytes: usize,
+    ) -> Option<usize> {
+        self.used = used;
+        if let Some(shard) = &mut self.shard
+            && shard.producer == producer
+        {
+            shard.next_sequence = next_sequence;
+        }
+        self.open_shard(producer, first_sequence, record_bytes(payload_bytes)).then_some(self.used)
+    }
+
+    /// Writes the open shard's header, now that its length is known.
+    pub(super) fn close_shard(&mut self) {
+        let Some(shard) = self.shard.take() else { return };
+        let mut header = ShardHeader::plain(shard.producer, shard.first_sequence);
+        header.valid = U32::new((self.used - shard.at - SHARD_HEADER_BYTES) as u32);
+        header.records = U32::new((shard.next_sequence - shard.first_sequence) as u32);
+        header.encode(&mut self.buffer[shard.at..]);
+        self.shards += 1;
+    }
+}

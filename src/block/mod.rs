@@ -1,0 +1,227 @@
+//! One block: the writer adds records, seals the block, and places it in a segment.
+//!
+//! A block knows the format. It knows neither the device that writes it nor the rings that its records come from. Sealing
+//! numbers the block and computes the payload's checksum, which takes long, while the disk still works on the block
+//! before. Placing gives it segment and offset and signs the header, once the device has room. A block can be placed
+//! again, after its segment has failed: number and records stay.
+
+mod body;
+mod definitions;
+mod plain;
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
+use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES};
+use body::{Body, TimeSpan};
+pub(crate) use definitions::Definitions;
+pub(crate) use plain::{RecordMeta, Records};
+
+// Direct I/O can write every block of the format's grid.
+const _: () = assert!(GRID_BYTES.is_multiple_of(ALIGNMENT_BYTES));
+
+/// Where a block will stand, as its header says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) segment_id: u64,
+    pub(crate) file_offset: u64,
+    /// Earlier blocks that are not known to be durable.
+    pub(crate) in_flight: u16,
+}
+
+/// A block that takes records until it is sealed.
+pub(crate) struct Block {
+    body: Body,
+    definitions: Definitions,
+    /// Bits of [`BlockFlags`](crate::format::BlockFlags).
+    flags: u16,
+    /// The times of the writer's own records, which the header gives only if there are no others.
+    control_times: TimeSpan,
+}
+
+impl Block {
+    /// An empty block in `buffer`. Old bytes of the buffer never reach the disk.
+    ///
+    /// # Panics
+    /// If the buffer's length is zero or not a multiple of [`GRID_BYTES`].
+    pub(crate) fn new(buffer: AlignedBuffer) -> Block {
+        Block { body: Body::new(buffer), definitions: Definitions::default(), flags: 0, control_times: TimeSpan::NONE }
+    }
+
+    /// Whether no record was added yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.body.records == 0
+    }
+
+    /// Sets a [`BlockFlags`](crate::format::BlockFlags) bit.
+    pub(crate) fn set_flag(&mut self, flag: u16) {
+        self.flags |= flag;
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.body.free_bytes()
+    }
+
+    /// What the block has defined so far.
+    #[inline]
+    pub(crate) fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// Begins to add records of `producer`, with sequences from `sequence` on.
+    #[inline]
+    pub(crate) fn records_of(&mut self, producer: u32, sequence: u64) -> Records<'_> {
+        Records::new(&mut self.body, producer, sequence)
+    }
+
+    /// Adds the row of the producer in `slot`, as the writer's own record number `sequence`. Returns `false`, and adds
+    /// nothing, if it does not fit.
+    pub(crate) fn define_producer(&mut self, slot: usize, sequence: u64, meta: RecordMeta, row: &[u8]) -> bool {
+        let added = self.append_control(sequence, meta, row);
+        if added {
+            self.definitions.note_producer(slot);
+        }
+        added
+    }
+
+    /// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.
+    pub(crate) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let added = plain::append_control(&mut self.body, sequence, meta, payload);
+        if added {
+            self.control_times.include(meta.timestamp_ns, meta.timestamp_ns);
+        }
+        added
+    }
+
+    /// Finishes the block as number `sequence` of its run: ends the last shard, zeroes the bytes up to the grid, computes
+    /// the payload's checksum. The header is complete after [`place`]. Returns the buffer, and how many of its bytes to
+    /// write.
+    pub(crate) fn seal(mut self, sequence: u64) -> (AlignedBuffer, usize) {
+        self.body.close_shard();
+        let Body { mut buffer, used, shards, records, times, .. } = self.body;
+        let capacity = used.next_multiple_of(GRID_BYTES);
+        assert!(BLOCK_HEADER_BYTES <= used && capacity <= buffer.len(), "{used} bytes in {}", buffer.len());
+        buffer[used..capacity].fill(0);
+        let times = if times == TimeSpan::NONE { self.control_times } else { times };
+        let mut header = BlockHeader {
+            capacity: U32::new(capacity as u32),
+            valid: U32::new((used - BLOCK_HEADER_BYTES) as u32),
+            magic: BLOCK_MAGIC,
+            header_crc: U32::ZERO,
+            payload_crc: U32::ZERO,
+            flags: U16::new(self.flags),
+            in_flight: U16::ZERO,
+            segment_id: U64::ZERO,
+            sequence: U64::new(sequence),
+            first_ns: U64::new(times.first_ns),
+            last_ns: U64::new(times.last_ns),
+            records: U32::new(records),
+            shards: U32::new(shards),
+        };
+        header.seal(&buffer[BLOCK_HEADER_BYTES..used], 0);
+        buffer[..BLOCK_HEADER_BYTES].copy_from_slice(header.as_bytes());
+        (buffer, capacity)
+    }
+}
+
+/// Signs a sealed block for its place, or for another one than before. It takes nanoseconds.
+///
+/// # Panics
+/// If `bytes` does not begin with a sealed block.
+pub(crate) fn place(bytes: &mut [u8], place: Place) {
+    let header = BlockHeader::mut_from_prefix(bytes).ok().map(|(header, _)| header);
+    let header = header.filter(|header| header.magic == BLOCK_MAGIC).expect("only sealed blocks are placed");
+    header.segment_id = U64::new(place.segment_id);
+    header.in_flight = U16::new(place.in_flight);
+    header.sign(place.file_offset);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Kind, ShardHeader};
+
+    fn block(bytes: usize) -> Block {
+        Block::new(AlignedBuffer::new(bytes, 0).expect("memory"))
+    }
+
+    fn meta(timestamp_ns: u64) -> RecordMeta {
+        RecordMeta { kind: Kind::Message as u8, level: 3, flags: 0, timestamp_ns }
+    }
+
+    fn append(block: &mut Block, producer: u32, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let mut records = block.records_of(producer, sequence);
+        let added = records.append(sequence, meta, payload);
+        if added {
+            records.end(1, meta.timestamp_ns);
+        }
+        added
+    }
+
+    const PLACE: Place = Place { segment_id: 9, file_offset: 4096, in_flight: 1 };
+
+    /// The block, number 2 at [`PLACE`], as it would be written.
+    fn written(block: Block) -> Vec<u8> {
+        let (mut buffer, length) = block.seal(2);
+        place(&mut buffer, PLACE);
+        buffer[..length].to_vec()
+    }
+
+    #[test]
+    fn records_of_one_producer_share_a_shard_until_its_sequence_jumps() {
+        let mut block = block(4096);
+        for sequence in [0, 1, 3] {
+            assert!(append(&mut block, 7, sequence, meta(100 + sequence), b"abc"));
+        }
+        assert!(append(&mut block, 8, 0, meta(50), b"d"));
+        let bytes = written(block);
+        assert_eq!(bytes.len(), 4096);
+        let header = BlockHeader::decode(&bytes, 4096).expect("a header");
+        assert_eq!((header.shards.get(), header.records.get()), (3, 4));
+        assert_eq!((header.first_ns.get(), header.last_ns.get()), (50, 103));
+        let payload = &bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize];
+        assert!(header.payload_is_intact(payload));
+        let (first, _, rest) = ShardHeader::split(payload).expect("a shard");
+        assert_eq!((first.producer.get(), first.first_sequence.get(), first.records.get()), (7, 0, 2));
+        let (second, _, _) = ShardHeader::split(rest).expect("a shard");
+        assert_eq!((second.first_sequence.get(), second.records.get()), (3, 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_whole_and_the_rest_still_seals() {
+        let mut block = block(4096);
+        let mut taken = 0;
+        while append(&mut block, 1, taken, meta(taken), &[0xAA; 100]) {
+            taken += 1;
+        }
+        assert_eq!(taken, ((4096 - 64 - 32) / (16 + 104)) as u64);
+        assert!(!append(&mut block, 2, 0, meta(0), &[0; 2000]), "a new shard that does not fit");
+        let header = BlockHeader::decode(&written(block), 4096).expect("a header");
+        assert_eq!((u64::from(header.records.get()), header.shards.get()), (taken, 1));
+    }
+
+    #[test]
+    fn old_bytes_of_the_buffer_never_reach_padding() {
+        let mut buffer = AlignedBuffer::new(8192, 0).expect("memory");
+        buffer.fill(0xEE);
+        let mut block = Block::new(buffer);
+        assert!(append(&mut block, 1, 0, meta(1), b"odd"));
+        let used = 64 + 32 + 16 + 3;
+        let bytes = written(block);
+        assert_eq!(bytes.len(), 4096);
+        assert!(bytes[used..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn placing_again_keeps_number_and_records() {
+        let mut block = block(4096);
+        assert!(append(&mut block, 1, 0, meta(1), b"x"));
+        let mut bytes = written(block);
+        place(&mut bytes, Place { segment_id: 10, file_offset: 8192, ..PLACE });
+        let header = BlockHeader::decode(&bytes, 8192).expect("a header");
+        assert!(header.payload_is_intact(&bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize]));
+        assert_eq!((header.sequence.get(), header.segment_id.get(), header.shards.get()), (2, 10, 1));
+    }
+}
