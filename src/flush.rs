@@ -47,7 +47,7 @@ impl FlushFault {
 /// How long a caller looks for its answer again and again, giving its CPU to whoever wants it, before it sleeps: twice
 /// what a fast disk takes, so that a thread is woken only where the disk takes long beside that. (Asleep on an idle CPU,
 /// it would come back some 30 µs late, and find the writer asleep too when it flushes next.)
-pub(crate) const ATTENTION: Duration = Duration::from_micros(200);
+pub(crate) const CALLER_YIELDS: Duration = Duration::from_micros(200);
 
 /// A yield that takes longer shows that others want the CPU: a thread that is woken gets it sooner than one that yields.
 /// The kernel's own work on a completed write takes 20 µs or so.
@@ -87,7 +87,7 @@ impl Ticket {
     fn wait(&self, timeout: Option<Duration>) -> Option<Answer> {
         let begin = Instant::now();
         let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
-        let attentive_until = begin + timeout.map_or(ATTENTION, |timeout| timeout.min(ATTENTION));
+        let attentive_until = begin + timeout.map_or(CALLER_YIELDS, |timeout| timeout.min(CALLER_YIELDS));
         let mut now = begin;
         // Acquire "flush answered".
         while !self.answered.load(Ordering::Acquire) && now < attentive_until {

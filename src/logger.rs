@@ -78,7 +78,7 @@ impl Logger {
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
         // What can fail without the directory comes first: a refused core, say, must leave nothing behind.
-        let writer = Writer::start(settings.writer_core)?;
+        let writer = Writer::start(settings.writer_core, &settings.path)?;
         let gate =
             Gate::new(settings.level as u8).map_err(|source| Error::io("map a page for", &settings.path, source))?;
         let directory = Directory::open(&settings.path)?;

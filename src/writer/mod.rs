@@ -1,15 +1,19 @@
 //! The writer: one pinned thread that serves a list of logs, and never waits for the disk while rings fill.
+//!
+//! `log` serves one log; `source` is one of its rings; `pipeline` brings its blocks to the disk; `schedule` decides what comes
+//! next and when the thread sleeps. `Logger::open` starts the thread, and hands it the log once it is pinned.
 
-mod idle;
 mod log;
-mod pipeline;
-mod rota;
 mod source;
+mod contents;
+mod pipeline;
+mod schedule;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::buffer::AlignedBuffer;
 use crate::device::{self, Device, DeviceReport};
@@ -19,19 +23,15 @@ use crate::segment::{Directory, Segments};
 use crate::shared::Shared;
 use crate::stats::Publisher;
 use crate::sys::cpu::{self, Affinity};
-use idle::Idle;
-use log::{LogWriter, Turn};
+use log::LogWriter;
 use pipeline::Pipeline;
+use schedule::{Idle, Turn};
 
-/// How long the writer waits for the device where no record can be taken before a block has ended. What is due at a time
-/// can be late by that: a close's deadline, another try after an error, a look for a deleted file.
-const DEVICE_WAIT: Duration = Duration::from_millis(2);
-
-/// What the writer needs to begin a log, made by `open` after the thread was pinned.
+/// What the writer needs to begin a log. `open` makes it after the thread was pinned.
 pub(crate) struct Begin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) publisher: Publisher,
-    /// What the probe has chosen.
+    /// The device that the probe has chosen.
     pub(crate) device: DeviceReport,
     pub(crate) directory: Directory,
     pub(crate) segments: Segments,
@@ -41,7 +41,7 @@ pub(crate) struct Begin {
 /// Puts another device around the one that was made, on the writer thread.
 pub(crate) type WrapDevice = Box<dyn FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send>;
 
-/// A writer thread that is pinned where it should be, and waits for its log.
+/// A writer thread that is pinned, and waits for its log.
 pub(crate) struct Writer {
     thread: JoinHandle<()>,
     begin: SyncSender<Begin>,
@@ -49,13 +49,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread and pins it to `core`, if one is given.
+    /// Starts the thread for the log in `path`, and pins it to `core`, if one is given.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] where there is no such CPU or the kernel refuses it; [`Error::Io`] where no thread can
-    /// be started.
-    pub(crate) fn start(core: Option<usize>) -> Result<Writer> {
-        let (pinned, is_pinned) = sync_channel(1);
+    /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
+    /// started.
+    pub(crate) fn start(core: Option<usize>, path: &Path) -> Result<Writer> {
+        let (pinned_sender, pinned) = sync_channel::<Pinned>(1);
         let (begin, begins) = sync_channel::<Begin>(1);
         let (begun_sender, begun) = sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -63,11 +63,12 @@ impl Writer {
             .spawn(move || {
                 // Taken before pinning: helper threads of the device must not share the writer's CPU.
                 let affinity = Affinity::of_this_thread();
-                let is_pinned = core.is_none_or(cpu::pin_to);
+                let pinned = core.map_or(Ok(()), |core| if cpu::pin_to(core) { Ok(()) } else { Err(core) });
                 cpu::minimal_timer_slack();
-                if pinned.send(is_pinned).is_err() || !is_pinned {
+                if pinned_sender.send(pinned).is_err() || pinned.is_err() {
                     return;
                 }
+                // The opener has failed after this thread was started.
                 let Ok(begin) = begins.recv() else { return };
                 let last_word = LastWord(Arc::clone(&begin.shared));
                 match begin_log(begin, affinity) {
@@ -80,27 +81,41 @@ impl Writer {
                 }
                 drop(last_word);
             })
-            .map_err(|source| Error::io("start the writer thread for", "a log".as_ref(), source))?;
-        if is_pinned.recv() != Ok(true) {
-            return Err(refused_core(core.unwrap_or_default()));
+            .map_err(|source| start_failed(path, source))?;
+        match pinned.recv() {
+            Ok(Ok(())) => Ok(Writer { thread, begin, begun }),
+            Ok(Err(core)) => Err(refused_core(core)),
+            Err(_) => Err(start_failed(path, thread_ended())),
         }
-        Ok(Writer { thread, begin, begun })
     }
 
     /// Hands the thread its log, and waits until its device is made.
     ///
     /// # Errors
-    /// What making the device failed with.
+    /// The error that making the device failed with.
     pub(crate) fn begin(self, begin: Begin) -> Result<JoinHandle<()>> {
-        let gone = || Error::io("start the writer thread for", "a log".as_ref(), std::io::ErrorKind::Other.into());
+        let path = begin.shared.settings.path.clone();
+        let ended = || start_failed(&path, thread_ended());
         begin.shared.set_writer(self.thread.thread().clone());
-        self.begin.send(begin).map_err(|_| gone())?;
-        self.begun.recv().map_err(|_| gone())??;
+        self.begin.send(begin).map_err(|_| ended())?;
+        self.begun.recv().map_err(|_| ended())??;
         Ok(self.thread)
     }
 }
 
-/// Answers those who wait for a writer thread that dies. A panic there is a bug of ours; it must not hang the host.
+/// Whether the thread is pinned as it should be; if not, the CPU that was refused.
+type Pinned = std::result::Result<(), usize>;
+
+fn start_failed(path: &Path, source: io::Error) -> Error {
+    Error::io("start the writer thread for", path, source)
+}
+
+/// A panic on the thread, which is a bug of ours.
+fn thread_ended() -> io::Error {
+    io::Error::other("the thread ended at once")
+}
+
+/// Answers the callers that wait for a writer thread that dies. A panic there is a bug of ours; it must not hang the host.
 struct LastWord(Arc<Shared>);
 
 impl Drop for LastWord {
@@ -128,8 +143,8 @@ fn refused_core(core: usize) -> Error {
     Error::InvalidConfig { setting: "writer_core", value: core.to_string(), remedy }
 }
 
-/// Makes buffers and device on the writer thread, which alone will use them. Where that fails, what `open` has made for
-/// the run is taken away again.
+/// Makes buffers and device on the writer thread, which alone uses them. If that fails, the files that `open` has made for
+/// the run are removed.
 fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
     let Begin { shared, publisher, device, directory, segments, wrap_device } = begin;
     let (device, buffers) = match make_device(&shared, &device, affinity) {
@@ -147,7 +162,7 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
         None => device,
     };
     let pipeline = Pipeline::new(publisher, device, segments, buffers);
-    Ok(LogWriter::new(Arc::clone(&shared), pipeline, directory, crate::sys::cpu::boot_id()))
+    Ok(LogWriter::new(shared, pipeline, directory, cpu::boot_id()))
 }
 
 fn make_device(
@@ -156,7 +171,7 @@ fn make_device(
     affinity: Affinity,
 ) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
     let settings = &shared.settings;
-    // One block being filled and one that waits while all others are in flight.
+    // One block is being filled and one waits while all others are in flight.
     let count = settings.blocks_in_flight + 2;
     let memory_failed = |source| Error::io("allocate block buffers for", &settings.path, source);
     let mut buffers = (0..count)
@@ -171,37 +186,26 @@ fn make_device(
 
 /// Serves `logs` until the last has ended.
 fn serve(mut logs: Vec<LogWriter>) {
-    let intervals = logs.iter().map(LogWriter::flush_interval);
-    let mut idle = Idle::new(intervals.min().unwrap_or_default());
+    let shortest_interval = logs.iter().map(LogWriter::flush_interval).min();
+    let mut idle = Idle::new(shortest_interval.expect("a writer thread begins with a log"));
     while !logs.is_empty() {
-        let (mut worked, mut calm) = (false, None::<Duration>);
+        let mut turn = Turn::Idle;
         let mut at = 0;
         while at < logs.len() {
-            match logs[at].turn() {
-                Turn::Ended => {
-                    logs.swap_remove(at).finish();
-                    continue;
-                }
-                Turn::Worked => worked = true,
-                Turn::FoundFew(time) => calm = Some(calm.map_or(time, |calm| calm.min(time))),
-                Turn::Idle => {}
+            turn = turn.with(logs[at].turn());
+            if logs[at].has_ended() {
+                logs.swap_remove(at).finish();
+            } else {
+                at += 1;
             }
-            at += 1;
         }
         idle.set_flushing(logs.iter().any(LogWriter::is_flushing), logs.iter().map(LogWriter::flushes_asked).sum());
-        if worked {
-            idle.reset();
-        } else if let Some(calm) = calm {
-            idle.reset_after_few(calm);
-        } else if let Some(sleep) = idle.snooze() {
-            // The end of a write wakes the thread; a timer that runs out just before it would only be in its way.
-            let awaits_devices = logs.iter().all(LogWriter::awaits_device);
-            let sleep = if awaits_devices { DEVICE_WAIT.max(sleep) } else { sleep };
-            match logs.iter_mut().find(|log| log.is_writing()) {
-                Some(log) => log.wait_for_device(sleep),
-                // Woken early by a flush, a close, or a producer that waits for space.
-                None => std::thread::park_timeout(sleep),
-            }
+        let awaits_devices = || logs.iter().all(LogWriter::awaits_device);
+        let Some(sleep) = idle.rest(turn, awaits_devices) else { continue };
+        match logs.iter_mut().find(|log| log.is_writing()) {
+            Some(log) => log.wait_for_device(sleep),
+            // A flush, a close, or a producer that waits for space ends it early.
+            None => std::thread::park_timeout(sleep),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a closed block to a durable one: its number, its place, its write, and what becomes free behind it.
+//! The way of a closed block to the disk: its number, its place, its write, and what its durability sets free.
 //!
 //! Blocks are numbered, submitted and made durable in the same order; the device may complete them in any. Durable is
 //! the contiguous completed prefix. A write that fails stops the prefix until it has succeeded: see [`health`].
@@ -6,6 +6,7 @@
 mod health;
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::block::{self, Block, Place};
@@ -14,48 +15,24 @@ use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, Spot};
-use crate::stats::{Publisher, State};
+use crate::stats::Publisher;
+use crate::writer::contents::Contents;
 use health::Health;
+pub(crate) use health::Note;
 
-/// What a block holds of one ring.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
-    /// The writer's slot of the source.
-    pub(crate) slot: usize,
-    /// The ring position to release when the block is durable.
-    pub(crate) position: u64,
-    /// What the blocks before this one account for.
-    pub(crate) before: Accounted,
-}
-
-/// How much of a producer's attempts some blocks account for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Accounted {
-    /// The sequence that follows the last record.
-    pub(crate) next_sequence: u64,
-    pub(crate) records: u64,
-}
-
-/// What a block holds, to be settled when it is durable.
-#[derive(Default)]
-pub(crate) struct Contents {
-    /// Producers' records.
-    pub(crate) records: u64,
-    pub(crate) shares: Vec<Share>,
-    /// Slots of the sources whose end record the block holds.
-    pub(crate) ended: Vec<usize>,
-}
+/// The [`AlignedBuffer::index`] of a buffer made for one segment header. It is not of the pool, and freed after use.
+pub(crate) const HEADER_BUFFER: u16 = u16::MAX;
 
 /// A sealed block that waits for its turn at the device.
 struct Waiting {
     buffer: AlignedBuffer,
-    /// How much of the buffer the block takes.
+    /// The block's bytes in the buffer.
     length: usize,
     sequence: u64,
     contents: Contents,
 }
 
-/// A block that the device was given, and whose prefix is not durable yet.
+/// A block that was submitted, and whose prefix is not durable yet.
 struct InFlight {
     token: u64,
     spot: Spot,
@@ -71,19 +48,19 @@ struct InFlight {
 enum Write {
     /// The device has it.
     Submitted,
-    /// It is on the disk. The buffer is kept until all before it is: should the segment fail, it is written again.
+    /// It is on the disk. The buffer is kept until all earlier blocks are too: if the segment fails, it is written again.
     Done(AlignedBuffer),
     /// The device refused it.
     Refused(AlignedBuffer),
 }
 
-/// The stretch between filling and durable.
+/// The blocks of one log from closed to durable, and the state of its device.
 pub(crate) struct Pipeline {
     publisher: Publisher,
     device: Box<dyn Device>,
-    /// What the device was when the log last said so.
+    /// The kind last published.
     device_kind: DeviceKind,
-    pub(crate) segments: Segments,
+    segments: Segments,
     free: Vec<AlignedBuffer>,
     waiting: VecDeque<Waiting>,
     in_flight: VecDeque<InFlight>,
@@ -124,6 +101,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether a buffer is free for the next block.
+    pub(crate) fn has_buffer(&self) -> bool {
+        !self.free.is_empty()
+    }
+
     /// A free buffer for the next block; `None` while all are in use.
     pub(crate) fn take_buffer(&mut self) -> Option<AlignedBuffer> {
         self.free.pop()
@@ -143,7 +125,7 @@ impl Pipeline {
         self.outstanding > 0
     }
 
-    /// Whether no block can be begun or submitted until the device has ended one.
+    /// Whether no block can be begun or submitted until the device has completed one.
     pub(crate) fn awaits_device(&self) -> bool {
         self.free.is_empty() && self.outstanding > 0 && !self.has_room()
     }
@@ -163,65 +145,74 @@ impl Pipeline {
         self.next_sequence
     }
 
-    /// The device at work, and why no better one is.
-    pub(crate) fn device_report(&self) -> &DeviceReport {
-        self.device.report()
-    }
-
     /// Why nothing more becomes durable, if so.
     pub(crate) fn fault(&self) -> Option<&FlushFault> {
         self.health.fault()
     }
 
-    /// What went well or wrong since the last call, for the log itself.
-    pub(crate) fn take_notes(&mut self) -> Vec<health::Note> {
-        self.health.take_notes()
+    /// The device at work, and why no better one is.
+    pub(crate) fn device_report(&self) -> &DeviceReport {
+        self.device.report()
     }
 
-    /// Takes a filled block, gives it a number and seals it. It is placed and submitted when the device has room.
-    pub(crate) fn close_block(&mut self, block: Block, contents: Contents) {
+    /// The run's segments, for the header of the present one.
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// Notes of this run's troubles since the last call, for the log itself.
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        let mut notes = self.health.take_notes();
+        let complaints = self.segments.take_complaints();
+        notes.extend(complaints.into_iter().map(|text| Note { code: StatusCode::Error, text }));
+        notes
+    }
+
+    /// Takes a filled block, gives it its number and seals it. It is placed and submitted when the device has room.
+    pub(crate) fn enqueue(&mut self, block: Block, contents: Contents) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let (buffer, length) = block.seal(sequence);
         self.waiting.push_back(Waiting { buffer, length, sequence, contents });
     }
 
-    /// What the blocks hold that wait for their turn at the device, in their order.
+    /// The contents of the blocks that wait for their turn at the device, in their order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Contents> {
         self.waiting.iter().map(|waiting| &waiting.contents)
     }
 
-    /// Whether a block waits and the device has room for it; the present segment is left first if the block should
-    /// stand in the next. Afterwards [`Segments::is_new`] tells whether a header comes before it.
+    /// Prepares to submit the first waiting block: leaves the present segment if the block should stand in the next.
+    /// Returns whether there is a block and the device has room for it. If so, [`header_is_due`](Self::header_is_due) tells
+    /// whether the segment's header comes first.
     pub(crate) fn prepare_next(&mut self) -> bool {
         if !self.has_room() {
             return false;
         }
         let Some(next) = self.waiting.front() else { return false };
         self.segments.advance(next.length, next.sequence);
-        let may = self.segments.may_grow_by(next.length);
-        // What is in flight shows that the device works, and says itself when it does not.
-        if !may
+        let fits = self.segments.may_grow_by(next.length);
+        // With writes in flight, their completions report the device's state.
+        if !fits
             && self.in_flight.is_empty()
             && let Some(error) = self.segments.refusal()
-            && self.health.segment_refused(error)
+            && self.health.segment_refused(error, self.segments.path())
         {
-            self.retain_if_full();
+            self.publish_state();
+            if self.health.is_full() {
+                self.segments.retain_now();
+            }
         }
-        may
+        fits
     }
 
-    /// Publishes the device's state after an error. If the disk is full, has old segments removed.
-    fn retain_if_full(&mut self) {
-        self.publisher.set_state(self.health.state());
-        if self.health.state() == State::Full {
-            self.segments.retain_now();
-        }
+    /// Whether the present segment has no block yet, so that its header is written before the next one.
+    pub(crate) fn header_is_due(&self) -> bool {
+        self.segments.is_new()
     }
 
     /// Submits the header of the present segment.
     pub(crate) fn submit_header(&mut self, header: Block) {
-        // A header takes no number: it names the block after it.
+        // A header has no number: it names the block after it.
         let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
         let (mut buffer, length) = header.seal(sequence);
         let spot = self.place(&mut buffer, length, sequence);
@@ -230,16 +221,25 @@ impl Pipeline {
     }
 
     /// Submits the first waiting block.
+    ///
+    /// # Panics
+    /// If no block waits: [`prepare_next`](Self::prepare_next) has found one.
     pub(crate) fn submit_next(&mut self) {
-        let Some(Waiting { mut buffer, length, sequence, contents }) = self.waiting.pop_front() else { return };
+        let next = self.waiting.pop_front().expect("a block waits");
+        let Waiting { mut buffer, length, sequence, contents } = next;
         let spot = self.place(&mut buffer, length, sequence);
         self.submit(spot, length, buffer, Some(sequence), contents);
     }
 
-    /// Gives a sealed block the next place, to which its header then testifies.
+    /// Gives a sealed block, number `sequence`, the next place in the segment, and writes that to its header.
     fn place(&mut self, block: &mut [u8], length: usize, sequence: u64) -> Spot {
+        assert!(sequence >= self.durable_sequence, "block {sequence} is durable already");
+        let earlier = sequence - self.durable_sequence;
+        // A reader takes the blocks before these for durable, and for lost if they are missing.
+        let submitted = self.in_flight.iter().filter(|block| block.sequence.is_some()).count();
+        assert!(earlier >= submitted as u64, "{submitted} blocks are in flight, not {earlier}");
         let spot = self.segments.place(length);
-        let in_flight = u16::try_from(sequence - self.durable_sequence).unwrap_or(IN_FLIGHT_UNKNOWN);
+        let in_flight = u16::try_from(earlier).unwrap_or(IN_FLIGHT_UNKNOWN);
         block::place(block, Place { segment_id: spot.segment_id, file_offset: spot.offset, in_flight });
         spot
     }
@@ -266,7 +266,8 @@ impl Pipeline {
         token
     }
 
-    /// Takes back what the device has completed, and settles what became durable. Whether anything came back.
+    /// Takes back what the device has completed, and calls `settle` with the contents of each block that became durable, in
+    /// order. Returns whether anything came back.
     pub(crate) fn reap(&mut self, settle: impl FnMut(Contents)) -> bool {
         if self.outstanding == 0 {
             return false;
@@ -281,18 +282,14 @@ impl Pipeline {
         self.completions = completions;
         if any {
             self.settle_prefix(settle);
-            let report = self.device.report();
-            if report.kind != self.device_kind {
-                self.device_kind = report.kind;
-                self.publisher.set_device(report);
-                self.health.note(StatusCode::Device, report.to_string());
-            }
+            self.publish_device();
         }
         any
     }
 
     fn take_completion(&mut self, completion: Completion) {
-        let Some(block) = self.in_flight.iter_mut().find(|block| block.token == completion.token) else { return };
+        let block = self.in_flight.iter_mut().find(|block| block.token == completion.token);
+        let block = block.expect("a device completes only what was submitted");
         match completion.result {
             Ok(()) => {
                 self.publisher.note_written(block.length, block.submitted.elapsed());
@@ -301,8 +298,10 @@ impl Pipeline {
             Err(error) => {
                 self.publisher.note_write_error();
                 block.write = Write::Refused(completion.buffer);
-                self.health.write_failed(&error, self.segments.path());
-                self.retain_if_full();
+                self.write_failed(&error);
+                if self.health.is_full() {
+                    self.segments.retain_now();
+                }
             }
         }
     }
@@ -320,9 +319,11 @@ impl Pipeline {
             self.publisher.note_durable(block.contents.records, block.length);
             match block.sequence {
                 Some(sequence) => {
+                    assert_eq!(sequence, self.durable_sequence, "blocks become durable in the order of their numbers");
                     self.durable_sequence = sequence + 1;
-                    self.health.write_succeeded();
-                    self.publisher.set_state(self.health.state());
+                    if self.health.write_succeeded() {
+                        self.publish_state();
+                    }
                 }
                 None => self.health.header_succeeded(),
             }
@@ -331,19 +332,19 @@ impl Pipeline {
         self.segments.settle(self.durable_sequence);
     }
 
-    /// Has the present segment left if somebody asked for that, or if it is too old at `now_ns`.
+    /// Has the present segment left if that was `asked` for, or if it is too old at `now_ns`.
     pub(crate) fn rotate_if_due(&mut self, now_ns: u64, asked: bool) {
         self.segments.leave_if_due(now_ns, asked);
     }
 
-    /// Goes on after an error as far as that can be done now. Whether anything was submitted.
+    /// Goes on after an error as far as that can be done now. Returns whether anything was submitted.
     pub(crate) fn heal(&mut self) -> bool {
-        if self.health.wants_same_place() {
+        if self.health.start_due_try() {
             return self.write_refused_again();
         }
-        if self.health.wants_new_segment() && self.outstanding == 0 {
+        if self.health.needs_new_segment() && self.outstanding == 0 {
             self.segments.leave_soon();
-            // Any block will do: the present segment is left for its fault, not for its size.
+            // The present segment is left for its fault, not for its size, so the block's length does not matter.
             if self.segments.advance(0, self.durable_sequence) {
                 self.take_back();
                 self.health.moved();
@@ -371,30 +372,53 @@ impl Pipeline {
     }
 
     /// Puts all blocks that are not durable back in the queue, with numbers and bytes, for a new segment.
+    ///
+    /// # Panics
+    /// If the device still has one of them.
     fn take_back(&mut self) {
         while let Some(block) = self.in_flight.pop_back() {
-            let (Write::Done(buffer) | Write::Refused(buffer)) = block.write else { continue };
+            let buffer = match block.write {
+                Write::Done(buffer) | Write::Refused(buffer) => buffer,
+                Write::Submitted => panic!("a block was taken back while the device has it"),
+            };
             // The failed segment's own header is of no use to the new one.
             let Some(sequence) = block.sequence else { continue };
             self.waiting.push_front(Waiting { buffer, length: block.length, sequence, contents: block.contents });
         }
     }
 
-    /// Looks whether the present segment still has its name; if not, it has failed. Whether it was found to.
-    pub(crate) fn check_segment(&mut self) -> bool {
+    /// Lets the present segment fail if its file has no name any more: what is written to it is gone once the run ends.
+    /// Returns whether that has just been found.
+    pub(crate) fn fail_deleted_segment(&mut self) -> bool {
         let is_gone = self.health.is_good() && self.segments.is_deleted();
         if is_gone {
-            let error = std::io::Error::new(std::io::ErrorKind::NotFound, "the file was deleted while in use");
-            self.health.write_failed(&error, self.segments.path());
-            self.publisher.set_state(self.health.state());
+            self.write_failed(&io::Error::new(io::ErrorKind::NotFound, "the file was deleted while in use"));
         }
         is_gone
     }
 
-    /// Notes that no memory was to be had for a segment's header.
-    pub(crate) fn header_failed(&mut self, error: &std::io::Error) {
+    /// Notes that there is no memory for the present segment's header.
+    pub(crate) fn header_failed(&mut self, error: &io::Error) {
+        self.write_failed(error);
+    }
+
+    fn write_failed(&mut self, error: &io::Error) {
         self.health.write_failed(error, self.segments.path());
+        self.publish_state();
+    }
+
+    fn publish_state(&self) {
         self.publisher.set_state(self.health.state());
+    }
+
+    /// Publishes the device's report if it has stepped down.
+    fn publish_device(&mut self) {
+        let report = self.device.report();
+        if report.kind != self.device_kind {
+            self.device_kind = report.kind;
+            self.publisher.set_device(report);
+            self.health.note(StatusCode::Device, report.to_string());
+        }
     }
 
     /// Waits for the device, at most for `timeout`.
@@ -402,7 +426,7 @@ impl Pipeline {
         self.device.wait(timeout);
     }
 
-    /// Ends: cuts the segments where all is durable, and leaves to the device what it still uses.
+    /// Ends: cuts the segments if all is durable, and leaves to the device what it still uses.
     pub(crate) fn end(self) {
         if self.outstanding == 0 {
             let durable = self.is_durable();
@@ -414,6 +438,3 @@ impl Pipeline {
         }
     }
 }
-
-/// The [`AlignedBuffer::index`] of buffers made for one segment header each: not of the pool, freed after use.
-pub(crate) const HEADER_BUFFER: u16 = u16::MAX;

@@ -1,10 +1,12 @@
-//! Whether the device takes writes, and what to do while it does not.
+//! Whether the device takes writes, and how the pipeline goes on while it does not.
 //!
-//! - Want of room (a full disk, a quota): nothing is lost. The refused blocks are held and written
-//!   again at the same place, every 100 ms to 1 s.
-//! - No next segment where the present one may not grow: blocks wait, and the next is asked for again and again.
+//! - No room (a full disk, a quota): nothing is lost. The refused blocks are held and written again at the same place,
+//!   every 100 ms to 1 s.
+//! - No next segment, and the present one may not grow: blocks wait, and the next segment is asked for again and again.
 //! - Anything else: what the kernel holds of that file cannot be known any more. The segment has failed for good, and
-//!   what is not acknowledged goes to a new one.
+//!   all blocks that are not acknowledged go to a new one.
+//!
+//! It decides and remembers; the pipeline writes, and publishes the state.
 
 use std::io;
 use std::path::Path;
@@ -15,23 +17,41 @@ use crate::flush::FlushFault;
 use crate::format::StatusCode;
 use crate::stats::State;
 
-/// Waits between tries while there is no room: the first, and the longest.
-const FULL_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Waits between tries.
+struct Delays {
+    first: Duration,
+    longest: Duration,
+}
 
-/// Waits between new segments that fail: after the second in a row, and the longest. The first is tried at once.
-const MOVE_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+impl Delays {
+    /// The wait after one of `delay`, or the first after none.
+    fn after(&self, delay: Duration) -> Duration {
+        (delay * 2).clamp(self.first, self.longest)
+    }
+}
 
-/// Something that the log itself should say.
-pub(crate) type Note = (StatusCode, String);
+/// While there is no room.
+const FULL_DELAYS: Delays = Delays { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
 
-/// The state of the way to the disk.
+/// While one new segment after the other fails. The first is tried at once.
+const MOVE_DELAYS: Delays = Delays { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
+
+/// A sentence that the log itself should hold.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) code: StatusCode,
+    pub(crate) text: String,
+}
+
+/// Whether blocks can be written, and why not.
 #[derive(Default)]
 pub(super) struct Health {
-    state: State,
     trouble: Trouble,
-    /// Why, from the first refusal until a block is durable again.
+    /// What users are told: not `Ok` from the first refusal until a block is durable again.
+    state: State,
+    /// Why, for as long.
     fault: Option<FlushFault>,
-    /// What kind of error that is, where it was that of making a segment.
+    /// The kind of that error, if it came from preparing a segment.
     refused: Option<io::ErrorKind>,
     /// The wait before the next new segment, if that fails too; zero until one has failed.
     move_delay: Duration,
@@ -44,21 +64,26 @@ enum Trouble {
     None,
     /// Refused for want of room: tried again at `again_at`, and `delay` after that.
     Full { again_at: Instant, delay: Duration },
-    /// Refused again writes are on their way.
+    /// The refused writes have been submitted again.
     Trying { delay: Duration },
     /// The segment has failed: a new one is tried at `again_at`.
     Failed { again_at: Instant },
 }
 
 impl Health {
-    /// What to publish of all this.
+    /// Whether new blocks may be submitted.
+    pub(super) fn is_good(&self) -> bool {
+        matches!(self.trouble, Trouble::None)
+    }
+
+    /// What users are told.
     pub(super) fn state(&self) -> State {
         self.state
     }
 
-    /// Whether new blocks may be submitted.
-    pub(super) fn is_good(&self) -> bool {
-        matches!(self.trouble, Trouble::None)
+    /// Whether users are told that the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.state == State::Full
     }
 
     /// Why nothing more becomes durable, if so.
@@ -66,18 +91,18 @@ impl Health {
         self.fault.as_ref()
     }
 
-    /// Notes something to say.
+    /// Adds a note for the log.
     pub(super) fn note(&mut self, code: StatusCode, text: String) {
-        self.notes.push((code, text));
+        self.notes.push(Note { code, text });
     }
 
-    /// What there is to say since the last call.
+    /// The notes added since the last call.
     pub(super) fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Whether it is time to write the refused blocks again, where they were.
-    pub(super) fn wants_same_place(&mut self) -> bool {
+    /// Starts the next try to write the refused blocks where they were, if it is due. Returns whether it is.
+    pub(super) fn start_due_try(&mut self) -> bool {
         match self.trouble {
             Trouble::Full { again_at, delay } if Instant::now() >= again_at => {
                 self.trouble = Trouble::Trying { delay };
@@ -87,12 +112,12 @@ impl Health {
         }
     }
 
-    /// Whether the blocks that are not durable must go to a new segment.
-    pub(super) fn wants_new_segment(&self) -> bool {
+    /// Whether it is time to move the blocks that are not durable to a new segment.
+    pub(super) fn needs_new_segment(&self) -> bool {
         matches!(self.trouble, Trouble::Failed { again_at } if Instant::now() >= again_at)
     }
 
-    /// A new segment is there; the next block tells whether it works. Until then the fault stands.
+    /// A new segment is in use; the next block shows whether it works. Until then the fault stands.
     pub(super) fn moved(&mut self) {
         self.trouble = Trouble::None;
     }
@@ -100,37 +125,39 @@ impl Health {
     /// A write to `path` was refused.
     pub(super) fn write_failed(&mut self, error: &io::Error, path: &Path) {
         if self.fault.is_none() {
-            self.notes.push((StatusCode::Error, format!("cannot write {}: {error}", path.display())));
+            self.note(StatusCode::Error, format!("cannot write {}: {error}", path.display()));
         }
         self.fault.get_or_insert_with(|| FlushFault::io(path, error));
         self.refused = None;
-        // Not a file size limit: at the same place there will never be room.
+        // A file size limit is no want of room here: at the same place there will never be any.
         let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
         self.trouble = match self.trouble {
-            // Blocks that failed cannot be held for a place that failed.
+            // A failed segment stays failed: it is never waited for.
             Trouble::Failed { again_at } => Trouble::Failed { again_at },
             _ if !full => {
                 let again_at = Instant::now() + self.move_delay;
-                self.move_delay = (self.move_delay * 2).clamp(MOVE_DELAYS.0, MOVE_DELAYS.1);
+                self.move_delay = MOVE_DELAYS.after(self.move_delay);
                 Trouble::Failed { again_at }
             }
-            Trouble::None => Trouble::Full { again_at: Instant::now() + FULL_DELAYS.0, delay: FULL_DELAYS.0 },
+            Trouble::None => {
+                let delay = FULL_DELAYS.first;
+                Trouble::Full { again_at: Instant::now() + delay, delay }
+            }
             Trouble::Full { again_at, delay } => Trouble::Full { again_at, delay },
             Trouble::Trying { delay } => {
-                let delay = (delay * 2).min(FULL_DELAYS.1);
+                let delay = FULL_DELAYS.after(delay);
                 Trouble::Full { again_at: Instant::now() + delay, delay }
             }
         };
-        let failed = matches!(self.trouble, Trouble::Failed { .. });
-        self.state = if failed { State::Failed } else { State::Full };
+        self.state = if matches!(self.trouble, Trouble::Failed { .. }) { State::Failed } else { State::Full };
     }
 
-    /// There is no room in the present segment, and the next one cannot be had, for this reason. That is tried again by itself.
-    /// Whether the reason is news.
-    pub(super) fn segment_refused(&mut self, error: &Error) -> bool {
+    /// The present segment, `current`, may not grow, and `error` refuses the next one. That is tried again by itself.
+    /// Returns whether the reason is a new one.
+    pub(super) fn segment_refused(&mut self, error: &Error, current: &Path) -> bool {
         let (path, source) = match error {
             Error::Io { path, source, .. } => (path.as_path(), source),
-            other => (Path::new(""), &io::Error::other(other.to_string())),
+            other => (current, &io::Error::other(other.to_string())),
         };
         if self.fault.is_some() && self.refused.is_none_or(|kind| kind == source.kind()) {
             return false;
@@ -141,22 +168,71 @@ impl Health {
         true
     }
 
-    /// A segment's header has become durable. Whether its blocks will is still to be seen, but they may be tried.
+    /// A segment's header has become durable. Whether its blocks will is still open, but they may be tried.
     pub(super) fn header_succeeded(&mut self) {
         if matches!(self.trouble, Trouble::Trying { .. }) {
             self.trouble = Trouble::None;
         }
     }
 
-    /// A block has become durable.
-    pub(super) fn write_succeeded(&mut self) {
+    /// A block has become durable. Returns whether that ends some trouble.
+    pub(super) fn write_succeeded(&mut self) -> bool {
         if self.fault.is_none() || matches!(self.trouble, Trouble::Failed { .. } | Trouble::Full { .. }) {
-            return;
+            return false;
         }
         self.trouble = Trouble::None;
         (self.fault, self.refused) = (None, None);
         self.move_delay = Duration::ZERO;
         self.state = State::Ok;
-        self.notes.push((StatusCode::Resumed, "blocks are written again; those refused were kept".to_owned()));
+        self.note(StatusCode::Resumed, "blocks are written again; the refused ones were kept".to_owned());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refuse(health: &mut Health, kind: io::ErrorKind) {
+        health.write_failed(&kind.into(), "1.dlog".as_ref());
+    }
+
+    #[test]
+    fn a_full_disk_is_full_until_a_block_is_durable_again() {
+        let mut health = Health::default();
+        refuse(&mut health, io::ErrorKind::StorageFull);
+        assert!(health.is_full() && !health.is_good() && !health.needs_new_segment());
+        assert!(!health.write_succeeded(), "a write that was under way before");
+        while !health.start_due_try() {
+            std::thread::yield_now();
+        }
+        health.header_succeeded();
+        assert!(health.is_good() && health.is_full() && health.fault().is_some(), "only a block shows that it is over");
+        assert!(health.write_succeeded() && !health.write_succeeded());
+        assert!(health.state() == State::Ok && health.fault().is_none());
+        let codes: Vec<_> = health.take_notes().iter().map(|note| note.code).collect();
+        assert_eq!(codes, [StatusCode::Error, StatusCode::Resumed]);
+    }
+
+    #[test]
+    fn a_failed_segment_stays_failed_whatever_its_other_writes_return() {
+        let mut health = Health::default();
+        refuse(&mut health, io::ErrorKind::Other);
+        refuse(&mut health, io::ErrorKind::StorageFull);
+        assert!(!health.write_succeeded());
+        assert_eq!(health.state(), State::Failed);
+        assert!(health.needs_new_segment(), "the first new segment is tried at once");
+        health.moved();
+        refuse(&mut health, io::ErrorKind::Other);
+        assert!(!health.needs_new_segment(), "the second one only after a while");
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let mut delay = Duration::ZERO;
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            delay = MOVE_DELAYS.after(delay);
+            assert_eq!(delay, Duration::from_secs(seconds));
+        }
     }
 }

@@ -1,0 +1,30 @@
+//! The contents of one block, as the writer accounts for them: it settles them when the block is durable.
+
+/// How much of a producer's attempts some blocks account for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accounted {
+    /// The sequence that follows the last record.
+    pub(crate) next_sequence: u64,
+    pub(crate) records: u64,
+}
+
+/// The part of one ring that a block holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// The writer's slot of the source.
+    pub(crate) slot: usize,
+    /// The ring position to release when the block is durable.
+    pub(crate) position: u64,
+    /// The account of the blocks before this one.
+    pub(crate) before: Accounted,
+}
+
+/// The contents of a closed block.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Producers' records.
+    pub(crate) records: u64,
+    pub(crate) shares: Vec<Share>,
+    /// Slots of the sources whose end record the block holds.
+    pub(crate) ended: Vec<usize>,
+}

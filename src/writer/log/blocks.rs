@@ -1,0 +1,299 @@
+//! The blocks of a log, from records in its rings to the pipeline: begun, filled, closed, settled.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+
+use super::control::ControlRecords;
+use super::sources::Sources;
+use crate::block::Block;
+use crate::clock::TickConverter;
+use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::shared::Shared;
+use crate::writer::contents::{Accounted, Contents, Share};
+use crate::writer::pipeline::Pipeline;
+use crate::writer::schedule::{FlushInterval, Looked, Schedule};
+use crate::writer::source::{Drained, Source};
+
+/// The block that records are going to.
+struct Filling {
+    block: Block,
+    /// When its oldest record was first seen in a ring, on the monotonic clock.
+    since_ns: u64,
+    /// The sources that have records in it.
+    contributors: Vec<Contributor>,
+    /// Slots of the sources whose end record it holds.
+    ended: Vec<usize>,
+    /// Whether so much of a ring lies in it that it is closed as soon as the device can take it.
+    close_early: bool,
+}
+
+/// A source with records in the block being filled.
+struct Contributor {
+    slot: usize,
+    /// The account that earlier blocks give of it.
+    before: Accounted,
+}
+
+impl Filling {
+    /// Sees to it that the block has the row of `source`, which is in `slot`. Returns `false`, and adds nothing, if the row
+    /// does not fit together with a record after it.
+    fn define(&mut self, slot: usize, source: &Source, control: &mut ControlRecords, now_ns: u64) -> bool {
+        if self.block.definitions().has_producer(slot) {
+            return true;
+        }
+        let (kind, row) = source.definition();
+        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
+        row.encode(&mut payload);
+        let bytes_before_payload = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
+        if 2 * bytes_before_payload + padded(payload.len()) > self.block.free_bytes()
+            || !control.define(&mut self.block, slot, kind, now_ns, &payload)
+        {
+            return false;
+        }
+        self.contributors.push(Contributor { slot, before: source.accounted() });
+        true
+    }
+}
+
+/// The blocks of a log that are not durable yet, and the rings that they are filled from.
+pub(super) struct Blocks {
+    shared: Arc<Shared>,
+    pub(super) pipeline: Pipeline,
+    pub(super) sources: Sources,
+    converter: TickConverter,
+    control: ControlRecords,
+    filling: Option<Filling>,
+    /// How many blocks have been begun.
+    begun: u64,
+}
+
+impl Blocks {
+    pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords) -> Blocks {
+        let converter = TickConverter::new(shared.clock);
+        Blocks { shared, pipeline, sources: Sources::default(), converter, control, filling: None, begun: 0 }
+    }
+
+    /// Begins a turn. Returns its time, on the monotonic clock.
+    pub(super) fn begin_turn(&mut self) -> u64 {
+        self.converter.refresh_if_due()
+    }
+
+    /// How many blocks have been begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Whether a block is being filled.
+    pub(super) fn is_filling(&self) -> bool {
+        self.filling.is_some()
+    }
+
+    /// Whether the block being filled holds a record.
+    pub(super) fn has_open_records(&self) -> bool {
+        self.filling.as_ref().is_some_and(|filling| !filling.block.is_empty())
+    }
+
+    /// Takes the block being filled, or begins one. `None` if no buffer is free.
+    fn take_filling(&mut self, now_ns: u64) -> Option<Filling> {
+        if let Some(filling) = self.filling.take() {
+            return Some(filling);
+        }
+        let mut block = Block::new(self.pipeline.take_buffer()?);
+        self.begun += 1;
+        self.control.begin_block(&mut block, now_ns);
+        Some(Filling { block, since_ns: now_ns, contributors: Vec::new(), ended: Vec::new(), close_early: false })
+    }
+
+    /// Whether there is a block to fill.
+    pub(super) fn can_fill(&self) -> bool {
+        self.filling.is_some() || self.pipeline.has_buffer()
+    }
+
+    /// Moves the records that the last look at the source in `slot` found due, the oldest of them first seen at `since_ns`,
+    /// into blocks; those that get full are closed.
+    pub(super) fn fill_from(&mut self, slot: usize, since_ns: u64, now_ns: u64) -> Looked {
+        // Read after the ring was observed, so that no record gets a time in the future.
+        let observed_ns = self.shared.clock.monotonic_ns();
+        loop {
+            let Some(mut filling) = self.take_filling(now_ns) else { return Looked::NoBlock };
+            let source = self.sources.at(slot);
+            filling.since_ns = filling.since_ns.min(since_ns);
+            if filling.define(slot, source, &mut self.control, observed_ns) {
+                let drained = source.drain(&mut filling.block, self.begun, &self.converter, observed_ns);
+                filling.close_early |= source.is_too_open();
+                if drained == Drained::Turn {
+                    self.filling = Some(filling);
+                    return Looked::Taken;
+                }
+            }
+            self.close(filling, now_ns);
+        }
+    }
+
+    /// Writes the end record of the source in `slot`, with its final counts. Returns `false` if no block is free.
+    fn write_end(&mut self, slot: usize, now_ns: u64) -> bool {
+        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
+        self.sources.at(slot).final_row().encode(&mut payload);
+        loop {
+            let Some(mut filling) = self.take_filling(now_ns) else { return false };
+            if self.control.append(&mut filling.block, Kind::ProducerEnd, now_ns, &payload) {
+                filling.ended.push(slot);
+                self.filling = Some(filling);
+                self.sources.at(slot).end_written = true;
+                return true;
+            }
+            self.close(filling, now_ns);
+        }
+    }
+
+    /// Writes the end record of each producer that is gone and drained, as long as blocks are free.
+    pub(super) fn write_due_ends(&mut self, now_ns: u64) {
+        let mut ending = std::mem::take(&mut self.sources.ending);
+        let mut any_free = true;
+        ending.retain(|&slot| {
+            let is_drained = any_free && !self.sources.at(slot).observe_records();
+            if is_drained {
+                any_free = self.write_end(slot, now_ns);
+            }
+            !(is_drained && any_free)
+        });
+        self.sources.ending = ending;
+    }
+
+    /// Writes the end records of all producers that have none yet. Returns `false` if no block is free.
+    pub(super) fn write_all_ends(&mut self, now_ns: u64) -> bool {
+        let due: Vec<_> = self.sources.iter().filter(|(_, source)| !source.end_written).map(|(slot, _)| slot).collect();
+        due.into_iter().all(|slot| self.write_end(slot, now_ns))
+    }
+
+    /// Whether no append is under way any more, and all rings are empty.
+    pub(super) fn is_drained(&mut self) -> bool {
+        // Quiet first: a record that an append has just put into the ring is then seen.
+        self.sources.iter_mut().all(|(_, source)| source.is_quiet() && !source.observe_records())
+    }
+
+    /// Submits the run's last block, alone, after all others are durable. Returns `false` if no block is free.
+    pub(super) fn write_clean_end(&mut self, now_ns: u64) -> bool {
+        let Some(mut filling) = self.take_filling(now_ns) else { return false };
+        self.control.append_wall_anchor(&mut filling.block, now_ns);
+        filling.block.set_flag(BlockFlags::CLEAN_END);
+        self.close(filling, now_ns);
+        true
+    }
+
+    /// Closes the block being filled, if there is one.
+    pub(super) fn close_filling(&mut self, now_ns: u64) {
+        if let Some(filling) = self.filling.take() {
+            self.close(filling, now_ns);
+        }
+    }
+
+    /// Closes the block being filled if it is due and the device can take it now. If `all` are, every one with a record is.
+    pub(super) fn close_due(&mut self, now_ns: u64, interval: &FlushInterval, all: bool) {
+        let Some(filling) = &self.filling else { return };
+        let is_due =
+            filling.close_early || all || interval.has_passed(filling.since_ns, now_ns) || self.take_wants_space();
+        if is_due && self.has_open_records() && self.pipeline.would_submit_now() {
+            self.close_filling(now_ns);
+        }
+    }
+
+    /// Takes a producer's wish for space that only the block being filled holds back. Returns whether there was one. While a
+    /// block is on its way to the disk there is none: space comes with that block, and blocks closed for it would be small.
+    fn take_wants_space(&mut self) -> bool {
+        if self.pipeline.is_writing() {
+            return false;
+        }
+        let mut contributors = self.filling.iter().flat_map(|filling| &filling.contributors);
+        contributors.any(|contributor| self.sources.at(contributor.slot).take_wants_space())
+    }
+
+    /// Closes a block: it gets its number, and is written when the device can.
+    fn close(&mut self, filling: Filling, now_ns: u64) {
+        let mut contents = Contents { records: 0, shares: Vec::new(), ended: filling.ended };
+        for Contributor { slot, before } in filling.contributors {
+            let source = self.sources.at(slot);
+            contents.records += source.accounted().records - before.records;
+            contents.shares.push(Share { slot, position: source.close_share(), before });
+        }
+        self.pipeline.enqueue(filling.block, contents);
+        self.submit(now_ns);
+    }
+
+    /// Gives the device the blocks that wait, as far as it has room. Returns whether it got any.
+    pub(super) fn submit(&mut self, now_ns: u64) -> bool {
+        let mut any = false;
+        while self.pipeline.prepare_next() {
+            if !self.pipeline.header_is_due() {
+                self.pipeline.submit_next();
+            } else if self.pipeline.fail_deleted_segment() {
+                // Deleted before its first block: nothing is written to a file that nobody finds.
+                break;
+            } else if let Err(error) = self.submit_segment_header(now_ns) {
+                self.pipeline.header_failed(&error);
+            }
+            any = true;
+        }
+        any
+    }
+
+    fn submit_segment_header(&mut self, now_ns: u64) -> io::Result<()> {
+        let baseline = self.baseline();
+        let header = self.control.segment_header(&self.shared, &self.pipeline, &baseline, now_ns)?;
+        self.pipeline.submit_header(header);
+        Ok(())
+    }
+
+    /// The producers that may still appear in the segment about to begin, as the blocks before it account for them.
+    fn baseline(&self) -> Vec<ProducerRow> {
+        // If several blocks ahead have a share of a source, the first one's account is the one before the segment.
+        let (mut before, mut ends_ahead) = (HashMap::new(), HashSet::<usize>::new());
+        for contents in self.pipeline.waiting() {
+            for share in &contents.shares {
+                before.entry(share.slot).or_insert(share.before);
+            }
+            ends_ahead.extend(&contents.ended);
+        }
+        if let Some(filling) = &self.filling {
+            for contributor in &filling.contributors {
+                before.entry(contributor.slot).or_insert(contributor.before);
+            }
+            ends_ahead.extend(&filling.ended);
+        }
+        let may_appear = |(slot, source): &(usize, &Source)| !source.end_written || ends_ahead.contains(slot);
+        let row = |(slot, source): (usize, &Source)| {
+            source.row_of(before.get(&slot).copied().unwrap_or_else(|| source.accounted()))
+        };
+        self.sources.iter().filter(may_appear).map(row).collect()
+    }
+
+    /// Takes back what the device has completed. The rings of durable records get their space back, and those of producers
+    /// that have ended go back to the registry. Returns whether anything was completed.
+    pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {
+        let (shared, sources) = (&self.shared, &mut self.sources);
+        self.pipeline.reap(|contents| {
+            for share in contents.shares {
+                sources.release(share.slot, share.position);
+            }
+            for slot in contents.ended {
+                let source = sources.remove(slot);
+                schedule.poll_order.remove(slot);
+                // The end records that close writes are those of producers that still hold their end.
+                if let Some(producer) = source.returned {
+                    shared.registry.recycle(source.id, producer, source.consumer);
+                }
+            }
+        })
+    }
+
+    /// Wakes the producers that sleep until there is space, and that got some.
+    pub(super) fn wake_producers(&mut self) {
+        self.sources.wake_producers(self.pipeline.is_writing());
+    }
+
+    /// Takes the pipeline's notes into the log.
+    pub(super) fn take_notes(&mut self) {
+        self.control.add_notes(self.pipeline.take_notes());
+    }
+}

@@ -1,0 +1,143 @@
+//! One log as the writer serves it, turn by turn: take back completed blocks, drain the rings, close blocks when they are
+//! due, answer flushes, end.
+//!
+//! The parts: `blocks` are filled from `sources`, with the writer's own records from `control`; `drain` does it in the order
+//! of the schedule; `flushing` and `ending` follow a flush and a close through their stages.
+
+mod drain;
+mod blocks;
+mod sources;
+mod control;
+mod flushing;
+mod ending;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::flush::FlushFault;
+use crate::segment::Directory;
+use crate::shared::Shared;
+use crate::writer::pipeline::Pipeline;
+use crate::writer::schedule::{Schedule, Turn};
+use blocks::Blocks;
+use control::ControlRecords;
+use ending::Ending;
+use flushing::Flushes;
+
+/// A log being written.
+pub(crate) struct LogWriter {
+    shared: Arc<Shared>,
+    /// Kept for its lock, which must outlast the last write.
+    directory: Directory,
+    schedule: Schedule,
+    blocks: Blocks,
+    flushes: Flushes,
+    ending: Ending,
+}
+
+impl LogWriter {
+    pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory, boot: [u8; 16]) -> LogWriter {
+        let control = ControlRecords::new(shared.clock, boot, pipeline.device_report().to_string());
+        LogWriter {
+            directory,
+            schedule: Schedule::new(shared.settings.flush_interval),
+            blocks: Blocks::new(Arc::clone(&shared), pipeline, control),
+            flushes: Flushes::default(),
+            ending: Ending::new(),
+            shared,
+        }
+    }
+
+    /// Does all work that there is now, without waiting.
+    pub(crate) fn turn(&mut self) -> Turn {
+        let LogWriter { shared, schedule, blocks, flushes, ending, .. } = self;
+        let now_ns = blocks.begin_turn();
+        if schedule.segment_check.take_due(now_ns) {
+            blocks.pipeline.fail_deleted_segment();
+        }
+        let mut worked = blocks.reap(schedule);
+        // First of all: the disk has just become free, and draining takes its time. So do producers that are woken.
+        worked |= blocks.submit(now_ns);
+        blocks.wake_producers();
+        worked |= blocks.pipeline.heal();
+        blocks.pipeline.rotate_if_due(now_ns, shared.take_rotation());
+        blocks.take_notes();
+        drain::adopt(shared, blocks, schedule);
+        let tickets = shared.flushes.take();
+        if !tickets.is_empty() {
+            // A producer that registered before the flush was asked for is taken in: its arrival came before the ticket.
+            drain::adopt(shared, blocks, schedule);
+            flushes.begin(tickets, blocks);
+        }
+        schedule.allowance.begin_turn(now_ns);
+        let mut took_any = false;
+        if ending.drains() {
+            let all = !ending.is_open() || flushes.any_draining();
+            took_any = drain::drain(blocks, schedule, now_ns, all);
+            // After that, rings are gone that still held records: the log's end gives the answer.
+            flushes.advance(blocks, now_ns);
+        }
+        blocks.close_due(now_ns, &schedule.interval, !ending.is_open());
+        worked |= blocks.submit(now_ns);
+        if ending.is_open() {
+            blocks.write_due_ends(now_ns);
+        }
+        flushes.answer(&mut blocks.pipeline);
+        worked |= ending.advance(shared, blocks, schedule, now_ns);
+        schedule.allowance.end_turn(worked, took_any)
+    }
+
+    /// Whether the log has ended, and is to be [finished](Self::finish).
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ending.has_ended()
+    }
+
+    /// The longest that a record may wait in memory.
+    pub(crate) fn flush_interval(&self) -> Duration {
+        self.shared.settings.flush_interval
+    }
+
+    /// Whether the device is at work.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.blocks.pipeline.is_writing()
+    }
+
+    /// Whether somebody waits for a flush.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.flushes.any()
+    }
+
+    /// How many flushes have been asked for.
+    pub(crate) fn flushes_asked(&self) -> u64 {
+        self.flushes.asked()
+    }
+
+    /// Whether there is nothing to do, whatever the rings hold, until the device has completed a block.
+    pub(crate) fn awaits_device(&self) -> bool {
+        !self.blocks.is_filling() && self.blocks.pipeline.awaits_device()
+    }
+
+    /// Waits for the device, at most for `timeout`; an unpark ends it too, unless the device waits in the kernel.
+    pub(crate) fn wait_for_device(&mut self, timeout: Duration) {
+        self.blocks.pipeline.wait(timeout);
+    }
+
+    /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
+    pub(crate) fn finish(mut self) {
+        let pipeline = self.blocks.pipeline;
+        let mut summary = self.shared.close_summary(self.ending.into_reason());
+        if summary.unconfirmed > 0 {
+            summary.reason.get_or_insert_with(|| "the deadline cut draining short".to_owned());
+        }
+        // A flush that is still open waited for all that was accepted.
+        let answer = match summary.reason {
+            None => Ok(()),
+            Some(_) => Err(pipeline.fault().cloned().unwrap_or(FlushFault::Closed)),
+        };
+        self.flushes.answer_all(&answer);
+        self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
+        pipeline.end();
+        drop(self.directory);
+        self.shared.closing.finish(summary);
+    }
+}

@@ -1,0 +1,104 @@
+//! The rings of a log, each in a slot: the writer's dense number for it, reused once the ring's producer has ended.
+
+use std::collections::HashMap;
+
+use crate::ring::ProducerEnd;
+use crate::writer::source::Source;
+
+/// The rings of a log by slot.
+#[derive(Default)]
+pub(super) struct Sources {
+    /// A slot is empty once its source has ended.
+    slots: Vec<Option<Source>>,
+    empty_slots: Vec<usize>,
+    /// Slots of the sources whose producers are gone, and whose end record is not written.
+    pub(super) ending: Vec<usize>,
+    /// Slots of the sources that got space back, and whose producers may sleep until they do.
+    released: Vec<usize>,
+}
+
+impl Sources {
+    /// Adds a source. Returns its slot.
+    pub(super) fn add(&mut self, source: Source) -> usize {
+        let slot = self.empty_slots.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(source);
+        slot
+    }
+
+    /// Removes the source in `slot`, which has ended.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(super) fn remove(&mut self, slot: usize) -> Source {
+        let source = self.slots[slot].take().expect("a slot in use");
+        self.empty_slots.push(slot);
+        source
+    }
+
+    /// The source in `slot`.
+    ///
+    /// # Panics
+    /// If there is none: a slot is used only while its source is.
+    #[inline]
+    pub(super) fn at(&mut self, slot: usize) -> &mut Source {
+        self.slots[slot].as_mut().expect("a slot in use")
+    }
+
+    /// The source in `slot`, which may have ended.
+    pub(super) fn get(&self, slot: usize) -> Option<&Source> {
+        self.slots[slot].as_ref()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Source)> {
+        self.slots.iter().enumerate().filter_map(|(slot, source)| Some((slot, source.as_ref()?)))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Source)> {
+        self.slots.iter_mut().enumerate().filter_map(|(slot, source)| Some((slot, source.as_mut()?)))
+    }
+
+    /// The capacity of the smallest ring, in bytes.
+    pub(super) fn smallest_capacity(&self) -> Option<usize> {
+        self.iter().map(|(_, source)| source.consumer.capacity()).min()
+    }
+
+    /// When the oldest record that has been left in a ring was first seen, or earlier.
+    pub(super) fn oldest_left_ns(&self) -> Option<u64> {
+        self.iter().filter_map(|(_, source)| source.left_since_ns()).min()
+    }
+
+    /// Notes which producers are gone: by id, their ends of the rings.
+    pub(super) fn note_returned(&mut self, mut returned: HashMap<u32, ProducerEnd>) {
+        for (slot, source) in self.slots.iter_mut().enumerate() {
+            if returned.is_empty() {
+                break;
+            }
+            if let Some(source) = source
+                && let Some(producer) = returned.remove(&source.id)
+            {
+                source.returned = Some(producer);
+                self.ending.push(slot);
+            }
+        }
+    }
+
+    /// Gives the space before `position` back to the producer in `slot`.
+    pub(super) fn release(&mut self, slot: usize, position: u64) {
+        self.at(slot).release(position);
+        self.released.push(slot);
+    }
+
+    /// Wakes the producers that sleep until there is space, after some was released. More is `to_come` while blocks are on
+    /// their way to the disk.
+    pub(super) fn wake_producers(&mut self, to_come: bool) {
+        for slot in self.released.drain(..) {
+            // The block that released the space may have been its source's last.
+            if let Some(source) = &self.slots[slot] {
+                source.wake_producer(to_come);
+            }
+        }
+    }
+}

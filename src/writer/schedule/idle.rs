@@ -1,0 +1,223 @@
+//! How long the writer thread rests: it spins a little, yields, then sleeps longer and longer.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::Backoff;
+
+use super::turn::Turn;
+use crate::flush;
+
+/// The first sleep. Shorter ones cost more in timers than they save in latency.
+const SLEEP_MIN: Duration = Duration::from_micros(50);
+
+/// The longest sleep. A wake-up costs 5 to 50 µs of a core (the higher figure in a virtual machine): at 125 a second,
+/// less than 1 %.
+const SLEEP_MAX: Duration = Duration::from_millis(8);
+
+/// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a quarter
+/// of a second, 8 ms after a whole one.
+const SHORT_SLEEP_MAX: Duration = Duration::from_millis(1);
+const QUIET_PART: u32 = 128;
+
+/// A record may wait a quarter of the flush interval until the writer sees it.
+const INTERVAL_PART: u32 = 4;
+
+/// How long the writer waits for the device if it can take no record before a block has completed. Work that is due at a
+/// time can be late by as much: a close's deadline, another try after an error, a check for a deleted file.
+const DEVICE_WAIT: Duration = Duration::from_millis(2);
+
+/// Looks after a few records, with 1, 2, 4 and 8 pauses before them: about a microsecond. A flush may follow them.
+const LOOKS_AFTER_FEW: u32 = 4;
+
+/// How long the writer looks for the next flush after it has answered one. A caller that flushes each record comes back
+/// within some microseconds; a sleeping writer would take 20 to 50 µs to wake.
+const AFTER_FLUSH: Duration = Duration::from_micros(20);
+
+/// How long the writer has been idle.
+pub(crate) struct Idle {
+    backoff: Backoff,
+    /// Looks left before the first sleep, if there was little work.
+    looks_left: Option<u32>,
+    /// All sleeps since the last work, added up.
+    quiet: Duration,
+    /// The shortest sleep that the rings allow after the last turn that found records.
+    allowed: Duration,
+    sleep_max: Duration,
+    /// Whether somebody waits for a flush, and how many flushes have been asked for.
+    flushing: bool,
+    asked: u64,
+    /// The writer does not sleep before this time.
+    attentive_until: Option<Instant>,
+}
+
+impl Idle {
+    /// For a writer whose records may wait in memory for `flush_interval`.
+    pub(crate) fn new(flush_interval: Duration) -> Idle {
+        let sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, SLEEP_MAX);
+        Idle {
+            backoff: Backoff::new(),
+            looks_left: None,
+            quiet: Duration::ZERO,
+            allowed: Duration::ZERO,
+            sleep_max,
+            flushing: false,
+            asked: 0,
+            attentive_until: None,
+        }
+    }
+
+    /// Notes whether somebody waits for a flush now, and how many flushes have been asked for. The writer does not sleep as
+    /// long as the latest caller yields for its answer, nor for a short time after it got it.
+    pub(crate) fn set_flushing(&mut self, flushing: bool, asked: u64) {
+        if (flushing, asked) != (self.flushing, self.asked) {
+            (self.flushing, self.asked) = (flushing, asked);
+            let attention = if flushing { flush::CALLER_YIELDS } else { AFTER_FLUSH };
+            self.attentive_until = Some(Instant::now() + attention);
+        }
+    }
+
+    /// Rests after a turn: does nothing, spins or yields, or returns how long to sleep. If the writer only `awaits_device`, it
+    /// sleeps long: the end of a write wakes it, and a timer that runs out just before would only cost time.
+    pub(crate) fn rest(&mut self, turn: Turn, awaits_device: impl FnOnce() -> bool) -> Option<Duration> {
+        match turn {
+            Turn::Worked => self.reset(),
+            Turn::FoundFew(allowed) => self.reset_after_few(allowed),
+            Turn::Idle => {
+                let sleep = self.snooze()?;
+                return Some(if awaits_device() { DEVICE_WAIT.max(sleep) } else { sleep });
+            }
+        }
+        None
+    }
+
+    /// Work was found, and more of it will come any moment.
+    fn reset(&mut self) {
+        self.backoff.reset();
+        self.looks_left = None;
+        self.quiet = Duration::ZERO;
+        self.allowed = Duration::ZERO;
+    }
+
+    /// A few records were found, so few that the rings can be left alone for the time `allowed`. Looking for the next ones
+    /// at once would take them one by one, at the price of a wake-up each; and each look takes a cache line from the
+    /// appending thread, whose next few appends are slower.
+    fn reset_after_few(&mut self, allowed: Duration) {
+        self.reset();
+        self.looks_left = Some(LOOKS_AFTER_FEW);
+        self.allowed = allowed;
+    }
+
+    /// Nothing was found: spins or yields, or returns how long to sleep.
+    fn snooze(&mut self) -> Option<Duration> {
+        self.end_attention(Instant::now);
+        if self.is_attentive() {
+            std::thread::yield_now();
+            return None;
+        }
+        match &mut self.looks_left {
+            Some(0) => {}
+            Some(left) => {
+                *left -= 1;
+                self.backoff.spin();
+                return None;
+            }
+            None if self.backoff.is_completed() => {}
+            None => {
+                self.backoff.snooze();
+                return None;
+            }
+        }
+        let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).max(self.allowed);
+        let sleep = sleep.clamp(SLEEP_MIN, self.sleep_max);
+        self.quiet = self.quiet.saturating_add(sleep);
+        Some(sleep)
+    }
+
+    /// Whether the writer looks for a flush, or for the next one, instead of sleeping.
+    fn is_attentive(&self) -> bool {
+        self.attentive_until.is_some()
+    }
+
+    /// Ends the attention once its time has passed. The clock is read only while there is some.
+    fn end_attention(&mut self, now: impl FnOnce() -> Instant) {
+        if self.attentive_until.is_some_and(|until| now() >= until) {
+            self.attentive_until = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sleeps of a writer that finds nothing, until it has slept for `time`.
+    fn sleeps_within(idle: &mut Idle, time: Duration) -> Vec<Duration> {
+        let mut slept = Duration::ZERO;
+        let mut sleeps = Vec::new();
+        while slept < time {
+            if let Some(sleep) = idle.snooze() {
+                slept += sleep;
+                sleeps.push(sleep);
+            }
+        }
+        sleeps
+    }
+
+    #[test]
+    fn sleeps_grow_to_milliseconds_and_start_short_again_after_work() {
+        let mut idle = Idle::new(Duration::from_millis(100));
+        let second = sleeps_within(&mut idle, Duration::from_secs(1));
+        assert!(second.is_sorted() && second[0] == SLEEP_MIN, "{second:?}");
+        assert!(second.len() < 500, "{} wake-ups in the first second", second.len());
+        let next = sleeps_within(&mut idle, Duration::from_secs(1));
+        assert!(next.len() < 150, "{} wake-ups in the next second", next.len());
+        idle.reset();
+        assert!(idle.snooze().is_none(), "after work it looks again at once");
+        idle.reset_after_few(Duration::ZERO);
+        assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN]);
+        let allowed = 3 * SLEEP_MIN;
+        idle.reset_after_few(allowed);
+        assert_eq!(sleeps_within(&mut idle, 2 * allowed), [allowed, allowed], "at least as long as the rings allow");
+    }
+
+    #[test]
+    fn attention_lasts_as_long_as_a_caller_yields_and_a_little_after() {
+        let mut idle = Idle::new(Duration::from_millis(100));
+        assert!(!idle.is_attentive(), "nobody waits");
+        for (flushing, asked) in [(true, 1), (true, 2), (false, 2), (false, 3)] {
+            idle.set_flushing(flushing, asked);
+            let until = idle.attentive_until.expect("somebody waits, or has just waited");
+            idle.set_flushing(flushing, asked);
+            assert_eq!(idle.attentive_until, Some(until), "a further turn of the same flush does not prolong it");
+            for (now, attentive) in [
+                (until - Duration::from_nanos(1), true),
+                (until, false),
+                // It does not come back.
+                (until - Duration::from_nanos(1), false),
+            ] {
+                idle.end_attention(|| now);
+                assert_eq!(idle.is_attentive(), attentive);
+            }
+        }
+        assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN], "then it sleeps as usual");
+    }
+
+    #[test]
+    fn a_writer_that_only_awaits_the_device_sleeps_long() {
+        let sleep_after_few = |awaits_device| {
+            let mut idle = Idle::new(Duration::from_millis(100));
+            assert_eq!(idle.rest(Turn::FoundFew(Duration::ZERO), || awaits_device), None);
+            (0..100).find_map(|_| idle.rest(Turn::Idle, || awaits_device))
+        };
+        assert_eq!(sleep_after_few(false), Some(SLEEP_MIN));
+        assert_eq!(sleep_after_few(true), Some(DEVICE_WAIT));
+    }
+
+    #[test]
+    fn no_sleep_is_longer_than_a_quarter_of_the_flush_interval() {
+        for interval in [Duration::from_millis(1), Duration::from_millis(10), Duration::from_secs(3600)] {
+            let sleeps = sleeps_within(&mut Idle::new(interval), Duration::from_secs(2));
+            assert!(sleeps.iter().all(|&sleep| sleep <= (interval / INTERVAL_PART).min(SLEEP_MAX)), "{interval:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The schedule: which rings the writer looks at, how long their records may wait, when it sleeps, and for how long.
+//!
+//! [`Schedule`] is one log's; each of its rings has a [`Patience`]; the thread has one [`Idle`] for all of its logs. They
+//! decide, and neither read a ring nor fill a block. The tuned constants of the writer are in this folder, each with its
+//! reason, but for `flush::CALLER_YIELDS`, which the flushing caller goes by as well.
+
+mod allowance;
+mod idle;
+mod interval;
+mod patience;
+mod poll_order;
+mod turn;
+
+pub(crate) use idle::Idle;
+pub(crate) use interval::{Every, FlushInterval};
+pub(crate) use patience::{Look, Patience, Unread};
+pub(crate) use poll_order::Looked;
+pub(crate) use turn::Turn;
+
+use std::time::Duration;
+
+use allowance::SleepAllowance;
+use poll_order::PollOrder;
+
+/// How often the writer checks that its segment still has a name, in nanoseconds: the longest time that it writes to a
+/// deleted file.
+const SEGMENT_CHECK_NS: u64 = 1_000_000_000;
+
+/// Everything that one log is scheduled by.
+pub(crate) struct Schedule {
+    /// Which rings are looked at.
+    pub(crate) poll_order: PollOrder,
+    /// How long the rings can be left alone.
+    pub(crate) allowance: SleepAllowance,
+    /// How long records may wait in memory, and since when some do.
+    pub(crate) interval: FlushInterval,
+    /// When the segment's file is checked.
+    pub(crate) segment_check: Every,
+}
+
+impl Schedule {
+    /// For a log whose records may wait in memory for `flush_interval`.
+    pub(crate) fn new(flush_interval: Duration) -> Schedule {
+        Schedule {
+            poll_order: PollOrder::default(),
+            allowance: SleepAllowance::default(),
+            interval: FlushInterval::new(flush_interval),
+            segment_check: Every::new(SEGMENT_CHECK_NS),
+        }
+    }
+}
