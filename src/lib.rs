@@ -28,6 +28,7 @@
 //!
 //! - [`Logger`], [`Producer`] and [`Outcome`] are what a service uses; [`Config`] has every setting with its cost.
 //! - [`Reader`], [`verify`] and [`info`] give the records back, and the proof.
+//! - [`file_format`] describes every byte of the files, for readers in other languages.
 //! - Features: `serde` (a [`Config`] from TOML), `cli` (the `diolog` command), `unstable` (internals for this package's
 //!   tests and benches, without any promise).
 //!
@@ -81,6 +82,10 @@ pub use reader::{
     SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
 pub use stats::{Distribution, ProducerStats, State, Stats};
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/format.md")]
+pub mod file_format {}
 
 /// The README's example runs as it stands.
 #[cfg(doctest)]

@@ -32,16 +32,16 @@ pub(crate) struct ProducerRow {
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct RawProducerRow {
-    id: U32,
-    tid: U32,
-    next_sequence: U64,
-    records: U64,
-    dropped: U64,
-    overwritten: U64,
-    unwritten: U64,
-    name_bytes: U16,
-    reserved: [u8; 6],
+pub(super) struct RawProducerRow {
+    pub(super) id: U32,
+    pub(super) tid: U32,
+    pub(super) next_sequence: U64,
+    pub(super) records: U64,
+    pub(super) dropped: U64,
+    pub(super) overwritten: U64,
+    pub(super) unwritten: U64,
+    pub(super) name_bytes: U16,
+    pub(super) reserved: [u8; 6],
 }
 
 const _: () = assert!(size_of::<RawProducerRow>() == ProducerRow::BYTES_MIN && align_of::<RawProducerRow>() == 1);

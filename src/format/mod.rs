@@ -21,6 +21,9 @@ mod segment;
 mod block_0;
 mod file_name;
 
+#[cfg(test)]
+mod page;
+
 pub(crate) use block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, IN_FLIGHT_UNKNOWN};
 pub(crate) use block_0::Block0;
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};

@@ -38,19 +38,19 @@ pub(crate) struct SegmentHeader {
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct RawSegmentHeader {
-    log: [u8; 16],
-    run: [u8; 16],
-    recovers: [u8; 16],
-    boot: [u8; 16],
-    index: U64,
-    previous_segment_id: U64,
-    block_bytes: U32,
-    message_bytes_max: U32,
-    incompatible_features: U32,
-    compatible_features: U32,
-    service_bytes: U16,
-    reserved: [u8; 6],
+pub(super) struct RawSegmentHeader {
+    pub(super) log: [u8; 16],
+    pub(super) run: [u8; 16],
+    pub(super) recovers: [u8; 16],
+    pub(super) boot: [u8; 16],
+    pub(super) index: U64,
+    pub(super) previous_segment_id: U64,
+    pub(super) block_bytes: U32,
+    pub(super) message_bytes_max: U32,
+    pub(super) incompatible_features: U32,
+    pub(super) compatible_features: U32,
+    pub(super) service_bytes: U16,
+    pub(super) reserved: [u8; 6],
 }
 
 const _: () = assert!(size_of::<RawSegmentHeader>() == SegmentHeader::BYTES_MIN);

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Prints the messages of a diolog log, one a line, as `diolog cat --format message DIRECTORY` does.
+
+Written from docs/format.md alone, to show that the page is enough. It holds a whole run in memory. The exit status is 1
+if blocks are missing or bad, and 3 if a newer diolog wrote some of them.
+"""
+import re
+import struct
+import sys
+from pathlib import Path
+
+GRID = 4096
+BLOCK = struct.Struct("<II4sIIHHQQQQII")  # capacity valid magic header_crc payload_crc flags in_flight segment_id …
+SHARD = struct.Struct("<IIQIB3xQ")  # valid producer first_sequence records encoding base_ns
+RECORD = struct.Struct("<IBBBxQ")  # length kind level flags timestamp_ns
+SEGMENT = struct.Struct("<16s16s16s16sQQIIII")  # log run recovers boot index previous_segment_id … incompatible …
+MESSAGE, SEGMENT_HEADER, SKIPPABLE = 1, 7, 0x80
+KINDS = {1, 4, 5, 6, 7, 8}
+BLOCK_0, CLEAN_END, INCOMPATIBLE = 0x0001, 0x0002, 0xFF00
+
+
+TABLE = list(range(256))
+for _ in range(8):
+    TABLE = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in TABLE]  # 0x1EDC6F41, reflected
+
+
+def crc32c(data):
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ TABLE[(value ^ byte) & 0xFF]
+    return value ^ 0xFFFFFFFF
+
+
+assert crc32c(b"123456789") == 0xE3069283
+notes = {"missing": 0, "newer": 0}  # what the exit status tells
+
+
+class Block:
+    """A block whose header checksum fits; `payload` is None if the block is newer or bad."""
+
+    def __init__(self, data, offset):
+        self.offset = offset
+        (self.capacity, valid, magic, _, payload_crc, self.flags, _,
+         self.segment_id, self.number, *_) = BLOCK.unpack_from(data, offset)
+        in_range = self.capacity % GRID == 0 and GRID <= self.capacity <= 16 << 20 and valid <= self.capacity - 64
+        self.newer = magic != b"DLB1" or self.flags & INCOMPATIBLE != 0 or not in_range
+        payload = data[offset + 64:offset + 64 + valid]
+        self.payload = payload if not self.newer and crc32c(payload) == payload_crc else None
+        if self.capacity == 0 or self.capacity % GRID:
+            self.capacity = GRID
+
+
+def blocks(data, offset, segment_id):
+    """Steps through a segment. Without `segment_id`, the first block that is found gives it."""
+    while offset + 64 <= len(data):
+        header = data[offset:offset + 64]
+        crc = struct.unpack_from("<I", header, 12)[0]
+        signed = header[:12] + bytes(4) + header[16:] + offset.to_bytes(8, "little")
+        if header[8:11] == b"DLB" and crc32c(signed) == crc:
+            block = Block(data, offset)
+            segment_id = segment_id or block.segment_id
+            if block.segment_id == segment_id and not (block.flags & BLOCK_0 and offset > 0):
+                yield block
+                offset += block.capacity
+                continue
+        offset += GRID  # empty, unreadable or stale
+
+
+def shards(payload):
+    """Producer, first sequence, record bytes and encoding of each shard."""
+    while payload:
+        valid, producer, sequence, records, encoding, _ = SHARD.unpack_from(payload)
+        yield producer, sequence, records, encoding, payload[32:32 + valid]
+        payload = payload[32 + valid:]
+
+
+def records(block):
+    """Time, producer, sequence, kind and payload of each record."""
+    for producer, sequence, count, encoding, data in shards(block.payload):
+        if encoding != 0:
+            notes["newer"] += 1
+            continue
+        for sequence in range(sequence, sequence + count):
+            length, kind, _, _, ns = RECORD.unpack_from(data)
+            if kind not in KINDS and not kind & SKIPPABLE:
+                notes["newer"] += 1
+            yield ns, producer, sequence, kind, data[16:16 + length]
+            data = data[16 + (length + 7) // 8 * 8:]
+
+
+class Segment:
+    """A segment file; its run is None if block 0 is damaged."""
+
+    def __init__(self, number, data):
+        self.index, self.run, self.previous = number, None, None
+        found = blocks(data, 0, None)
+        first = next(found, None)
+        self.blocks = []
+        if first is None:  # prepared, or no segment
+            return
+        self.id = first.segment_id
+        self.blocks = list(found) if first.flags & BLOCK_0 else [first, *found]
+        incompatible = first.offset == 0 and first.newer
+        if first.flags & BLOCK_0 and first.payload is not None:
+            *_, kind, payload = next(records(first))
+            assert kind == SEGMENT_HEADER
+            _, self.run, _, _, self.index, self.previous, _, _, incompatible, _ = SEGMENT.unpack_from(payload)
+        if incompatible:
+            notes["newer"], self.blocks = notes["newer"] + 1, []
+
+
+def runs_of(segments):
+    """Groups segments by run, and finds the runs of those whose block 0 is damaged."""
+    named = {segment.previous: segment.run for segment in segments}
+    runs, last = {}, None
+    for segment in sorted(segments, key=lambda segment: segment.index):
+        run = segment.run or named.get(segment.id)
+        if run is None and last and segment.index == last.index + 1 and last.blocks and (
+                not last.blocks[-1].flags & CLEAN_END and last.blocks[-1].number < segment.blocks[0].number):
+            run = last.run
+        segment.run, last = run or segment.id, segment
+        runs.setdefault(segment.run, []).append(segment)
+    return runs.values()
+
+
+def messages(run):
+    """The messages of a run, in order."""
+    found = [block for segment in run for block in segment.blocks]
+    good = {block.number: block for block in found if block.payload is not None}  # one copy of each
+    notes["newer"] += sum(block.newer for block in found)
+    notes["missing"] += max((block.number for block in found), default=-1) + 1 - min(good, default=0) - len(good)
+    rows = [row for block in good.values() for row in records(block) if row[1] != 0 and row[3] == MESSAGE]
+    return [message for *_, message in sorted(rows)]
+
+
+def main():
+    segments = []
+    for path in Path(sys.argv[1]).iterdir():
+        number = re.fullmatch(r"(\d{8}|[1-9]\d{8,})\.dlog", path.name)
+        if number and path.is_file() and not path.is_symlink():
+            segments.append(Segment(int(number[1]), path.read_bytes()))
+    for run in runs_of([segment for segment in segments if segment.blocks]):
+        sys.stdout.buffer.writelines(message + b"\n" for message in messages(run))
+    if any(notes.values()):
+        print(", ".join(f"{count} {what}" for what, count in notes.items()), file=sys.stderr)
+    sys.exit(3 if notes["newer"] else 1 if notes["missing"] else 0)
+
+
+if __name__ == "__main__":
+    main()

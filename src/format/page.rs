@@ -1,0 +1,122 @@
+//! `docs/format.md` says the same as the code: offsets and sizes of every field, kinds, flags and limits.
+
+use std::mem::{offset_of, size_of};
+
+use super::block::{BLOCK_MAGIC, BlockFlags, BlockHeader, IN_FLIGHT_UNKNOWN};
+use super::checksum::checksum;
+use super::control::{ProducerRow, RawProducerRow, StatusCode, WallAnchor};
+use super::limits::{BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX};
+use super::record::{Kind, RecordFlags, RecordHeader, UnknownKind};
+use super::segment::{RawSegmentHeader, SegmentHeader};
+use super::shard::ShardHeader;
+
+const PAGE: &str = include_str!("../../docs/format.md");
+
+/// The text between a heading and the next one of any depth.
+fn section(heading: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading} on the page"));
+    rest.split("\n#").next().expect("the text before the next heading")
+}
+
+/// The rows of all tables in a section, as their cells.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    let table = section(heading).lines().filter(|line| line.starts_with('|'));
+    table.map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()).collect()
+}
+
+/// Offset, size and name of each field in a section's byte map, reserved ones without a name.
+fn byte_map(heading: &str) -> Vec<(usize, usize, &'static str)> {
+    let field = |row: Vec<&'static str>| Some((row[0].parse().ok()?, row[1].parse().ok()?, row[2]));
+    rows(heading).into_iter().filter_map(field).collect()
+}
+
+macro_rules! fields {
+    ($layout:ty { $($field:ident: $bytes:expr => $name:expr),+ $(,)? }) => {
+        vec![$((offset_of!($layout, $field), $bytes, $name)),+]
+    };
+}
+
+#[test]
+fn byte_maps_are_those_of_the_code() {
+    let block = fields!(BlockHeader {
+        capacity: 4 => "capacity", valid: 4 => "valid", magic: 4 => "magic", header_crc: 4 => "header_crc",
+        payload_crc: 4 => "payload_crc", flags: 2 => "flags", in_flight: 2 => "in_flight",
+        segment_id: 8 => "segment_id", sequence: 8 => "sequence", first_ns: 8 => "first_ns", last_ns: 8 => "last_ns",
+        records: 4 => "records", shards: 4 => "shards",
+    });
+    let shard = fields!(ShardHeader {
+        valid: 4 => "valid", producer: 4 => "producer", first_sequence: 8 => "first_sequence",
+        records: 4 => "records", encoding: 1 => "encoding", reserved: 3 => "", base_ns: 8 => "base_ns",
+    });
+    let record = fields!(RecordHeader {
+        length: 4 => "length", kind: 1 => "kind", level: 1 => "level", flags: 1 => "flags", reserved: 1 => "",
+        timestamp_ns: 8 => "timestamp_ns",
+    });
+    let row = fields!(RawProducerRow {
+        id: 4 => "id", tid: 4 => "tid", next_sequence: 8 => "next_sequence", records: 8 => "records",
+        dropped: 8 => "dropped", overwritten: 8 => "overwritten", unwritten: 8 => "unwritten",
+        name_bytes: 2 => "name_bytes", reserved: 6 => "",
+    });
+    let segment = fields!(RawSegmentHeader {
+        log: 16 => "log", run: 16 => "run", recovers: 16 => "recovers", boot: 16 => "boot", index: 8 => "index",
+        previous_segment_id: 8 => "previous_segment_id", block_bytes: 4 => "block_bytes",
+        message_bytes_max: 4 => "message_bytes_max", incompatible_features: 4 => "incompatible_features",
+        compatible_features: 4 => "compatible_features", service_bytes: 2 => "service_bytes", reserved: 6 => "",
+    });
+    let anchor = fields!(WallAnchor { monotonic_ns: 8 => "monotonic_ns", unix_ns: 8 => "unix_ns" });
+    for (heading, fields, bytes) in [
+        ("## Block", block, size_of::<BlockHeader>()),
+        ("## Shard", shard, size_of::<ShardHeader>()),
+        ("## Record", record, size_of::<RecordHeader>()),
+        ("### Producer row (kinds 4, 5 and 6)", row, ProducerRow::BYTES_MIN),
+        ("### Segment header (kind 7)", segment, SegmentHeader::BYTES_MIN),
+        ("### Wall clock anchor (kind 8)", anchor, size_of::<WallAnchor>()),
+    ] {
+        assert_eq!(byte_map(heading), fields, "{heading}");
+        assert_eq!(fields.iter().map(|(_, bytes, _)| bytes).sum::<usize>(), bytes, "{heading}: no byte is left out");
+    }
+}
+
+#[test]
+fn kinds_and_flags_are_those_of_the_code() {
+    for kind in 1..=u8::MAX {
+        let number = if kind < 0x80 { format!("| {kind} |") } else { format!("| {kind:#x} |") };
+        assert_eq!(
+            section("## Record").contains(&format!("\n{number}")),
+            Kind::from_u8(kind).is_ok(),
+            "kind {kind:#x}"
+        );
+    }
+    assert_eq!(Kind::from_u8(0x7F).map_err(|unknown| unknown == UnknownKind::Skippable), Err(false));
+    let flags = [BlockFlags::SEGMENT_HEADER, BlockFlags::CLEAN_END, BlockFlags::RECOVERED, BlockFlags::WALL_ANCHOR];
+    for bit in 0..16 {
+        let flag = 1 << bit;
+        let line = format!("\n| {flag:#06x} |");
+        assert_eq!(section("## Block").contains(&line), flags.contains(&flag), "flag {flag:#06x}");
+        assert_eq!(BlockFlags(flag).newer().is_some(), flag >= 0x0100);
+    }
+    assert!(section("## Record").contains(&format!("{:#04x}: the message was longer", RecordFlags::TRUNCATED)));
+    let features = format!("{:#x}: the writer may remove", SegmentHeader::RETENTION);
+    assert!(section("### Segment header (kind 7)").contains(&features));
+    for (code, meaning) in [(StatusCode::Device, "how"), (StatusCode::Error, "an error"), (StatusCode::Resumed, "writ")]
+    {
+        assert!(section("### Status (kind 0x81)").contains(&format!("{}: {meaning}", code as u16)), "{code:?}");
+    }
+}
+
+#[test]
+fn limits_and_checksums_are_those_of_the_code() {
+    let limits = section("## Limits");
+    for limit in [
+        format!("| {GRID_BYTES} bytes |"),
+        format!("({BLOCK_BYTES_MAX} bytes)"),
+        format!("| {NAME_BYTES_MAX} bytes |"),
+        format!("| {PRODUCERS_MAX} |"),
+        format!("({MERGE_BYTES_MAX} bytes)"),
+    ] {
+        assert!(limits.contains(&limit), "{limit}");
+    }
+    assert!(PAGE.contains(&format!("{:#010X}", checksum(b"123456789")).replace("0X", "0x")));
+    assert!(section("## Block").contains(&format!("{IN_FLIGHT_UNKNOWN}: unknown")));
+    assert!(section("## Block").contains(std::str::from_utf8(&BLOCK_MAGIC).expect("ASCII")));
+}

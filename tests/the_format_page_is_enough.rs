@@ -1,0 +1,175 @@
+//! `docs/format.md` tells a stranger enough to read a log: `scripts/read_dlog.py`, which was written from that page alone,
+//! prints the messages that the library's reader and `diolog cat --format message` give.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+#[cfg(feature = "unstable")]
+#[path = "support/faults.rs"]
+mod faults;
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use diolog::{Config, Level, Logger, Outcome, Overflow, Reader, Verdict, info, verify};
+
+use support::not_shown;
+use support::segments::{numbers, small};
+
+#[test]
+fn a_script_written_from_the_page_prints_the_same_messages() {
+    let directory = support::directory();
+    let log = directory.path().join("log");
+    if support::role().is_some() {
+        log_until_killed(&support::child_directory().join("log"));
+    }
+    run_with_losses(&log);
+    run_of_a_killed_child("a_script_written_from_the_page_prints_the_same_messages", directory.path());
+    tear_last_block(&log);
+    #[cfg(feature = "unstable")]
+    run_with_a_failed_segment(&log);
+    run(&log, &["", "the last run", "\0\u{1}\n\\", "übergroß"]);
+
+    let report = verify(&log).expect("a log").report;
+    assert_eq!(report.verdict(), Verdict::Unconfirmed, "{report:#?}");
+    assert!(report.runs.iter().filter(|run| run.segments > 1).count() > 1, "several segments: {report:#?}");
+    assert!(report.runs[0].producers.len() > 3 && report.runs[0].producers.iter().any(|row| row.dropped > 0));
+    assert!(report.blocks.torn > 0, "{report:#?}");
+    #[cfg(feature = "unstable")]
+    assert!(report.blocks.duplicates > 0, "{report:#?}");
+
+    let expected = messages(&log);
+    assert!(expected.len() > 10_000, "only {} bytes", expected.len());
+    compare_with_the_command(&log, &expected);
+    compare_with_the_script(&log, &expected);
+}
+
+/// A run of several segments, with producers on several threads, records dropped, and messages cut.
+fn run_with_losses(log: &Path) {
+    let logger = Logger::open(small(log).overflow(Overflow::DropNewest).message_bytes_max(1000)).expect("a log");
+    thread::scope(|scope| {
+        for number in 0..3 {
+            let producer = logger.producer_named(&format!("producer {number}")).expect("a producer");
+            let logger = &logger;
+            scope.spawn(move || {
+                let (mut attempts, mut dropped) = (0, false);
+                while attempts < 200 || !dropped {
+                    let message = format!("{number} {attempts} {}", "x".repeat(attempts * 7 % 1100));
+                    if producer.log(Level::Info, &message) == Outcome::Dropped {
+                        dropped = true;
+                        logger.flush().expect("durable");
+                    }
+                    attempts += 1;
+                }
+            });
+        }
+    });
+    support::segments::grow(&logger, 3);
+    logger.close().expect("a clean end");
+}
+
+/// A run that ends when its process is killed, after its third segment has begun.
+fn run_of_a_killed_child(test: &str, directory: &Path) {
+    let log = directory.join("log");
+    let segments = numbers(&log).len();
+    let mut child = support::child_command(test, "writer", directory).spawn().expect("a child process");
+    while numbers(&log).len() < segments + 3 {
+        assert!(child.try_wait().expect("a child of ours").is_none(), "the child ended by itself");
+        thread::yield_now();
+    }
+    child.kill().expect("a child of ours");
+    child.wait().expect("its end");
+}
+
+fn log_until_killed(log: &Path) -> ! {
+    let logger = Logger::open(small(log)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    let message = "m".repeat(3000);
+    for number in 0_u64.. {
+        assert_eq!(producer.log(Level::Info, format!("{number} {message}")), Outcome::Written);
+        logger.flush().expect("durable");
+    }
+    unreachable!("the parent kills this process long before");
+}
+
+/// Zeroes one sector of the log's last block: a write that was cut off by a power failure may have left that.
+fn tear_last_block(log: &Path) {
+    let info = info(log).expect("a log");
+    let segment = info.segments.iter().rev().find(|segment| segment.blocks > 0).expect("a segment with a block");
+    let file = fs::OpenOptions::new().write(true).open(&segment.path).expect("writable");
+    file.write_all_at(&[0; 512], segment.used_bytes - 4096 + 1024).expect("written");
+}
+
+/// A run whose device refuses a write that has reached the disk, so that blocks stand in two segments.
+#[cfg(feature = "unstable")]
+fn run_with_a_failed_segment(log: &Path) {
+    let mut plan = faults::Plan::new(4, 1, libc::EIO);
+    std::sync::Arc::get_mut(&mut plan).expect("not shared yet").writes_anyway = true;
+    let its_plan = std::sync::Arc::clone(&plan);
+    let hooks = diolog::unstable::Hooks::new();
+    let hooks = hooks.wrap_device(move |device| faults::FaultyDevice::around(device, its_plan));
+    let logger = hooks.open(small(log)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    for number in 0..20 {
+        // While the writer moves to another segment, its ring may be full, and a flush fails.
+        producer.log(Level::Warn, format!("{number} {}", "d".repeat(2000)));
+        let _ = logger.flush();
+    }
+    logger.close().expect("a clean end");
+    assert!(plan.struck());
+}
+
+fn run(log: &Path, messages: &[&str]) {
+    let logger = Logger::open(Config::new(log)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    for message in messages {
+        assert_eq!(producer.log(Level::Info, message), Outcome::Written);
+    }
+    logger.close().expect("a clean end");
+}
+
+/// The messages that the library's reader gives, each with a newline after it.
+fn messages(log: &Path) -> Vec<u8> {
+    let mut reader = Reader::open(log).expect("a log");
+    let mut messages = Vec::new();
+    while let Some(record) = reader.next_record().expect("readable") {
+        messages.extend_from_slice(record.message());
+        messages.push(b'\n');
+    }
+    assert!(reader.report().truncated > 0, "messages that were cut");
+    messages
+}
+
+fn compare_with_the_command(log: &Path, expected: &[u8]) {
+    let Some(program) = option_env!("CARGO_BIN_EXE_diolog") else {
+        return not_shown("that `diolog cat` prints the same", "it is built with the feature `cli` only");
+    };
+    let output = Command::new(program).args(["cat", "--format", "message"]).arg(log).output().expect("a child process");
+    assert_same(&output.stdout, expected, &String::from_utf8_lossy(&output.stderr));
+}
+
+fn compare_with_the_script(log: &Path, expected: &[u8]) {
+    let what = "that a script written from docs/format.md prints the same";
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/read_dlog.py");
+    match Command::new("python3").arg("--version").output() {
+        Ok(version) if version.status.success() => {}
+        Ok(version) => return not_shown(what, format!("python3 ended with {}", version.status)),
+        Err(error) => return not_shown(what, format!("python3 cannot be started: {error}")),
+    }
+    let output = Command::new("python3").arg(script).arg(log).output().expect("a child process");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // Status 1: it has found the torn block.
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_same(&output.stdout, expected, &said);
+}
+
+fn assert_same(printed: &[u8], expected: &[u8], said: &str) {
+    if printed != expected {
+        let at = printed.iter().zip(expected).take_while(|(printed, expected)| printed == expected).count();
+        let context = |bytes: &[u8]| bytes[at.saturating_sub(80)..bytes.len().min(at + 80)].escape_ascii().to_string();
+        panic!("from byte {at} on\n  {}\ninstead of\n  {}\n{said}", context(printed), context(expected));
+    }
+}
