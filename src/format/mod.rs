@@ -30,6 +30,7 @@ pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub(crate) use file_name::{LOCK_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, RunId};
 pub(crate) use limits::{BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER};
+pub(crate) use newer::Newer;
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};
 pub(crate) use segment::SegmentHeader;
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_HEADER_BYTES, BlockHeader, Encoding, Kind, ProducerRow, RecordFlags, RecordHeader, SegmentHeader,
+    BLOCK_HEADER_BYTES, BlockHeader, Encoding, Kind, Newer, ProducerRow, RecordFlags, RecordHeader, SegmentHeader,
     ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
@@ -15,10 +15,18 @@ pub(super) struct Shard {
     pub(super) producer: u32,
     pub(super) first_sequence: u64,
     pub(super) records: u32,
+    pub(super) encoding: Encoding,
     /// Where its records begin in [`Loaded::payload`].
     pub(super) start: usize,
     /// Where they end.
     pub(super) end: usize,
+}
+
+impl Shard {
+    /// How many of its records this version can read, unless some are of unknown kinds.
+    pub(super) fn readable_records(&self) -> u64 {
+        if self.encoding == Encoding::Plain { self.records.into() } else { 0 }
+    }
 }
 
 /// A record of the writer's own.
@@ -30,7 +38,37 @@ pub(super) enum Note {
     End(ProducerRow),
     Anchor(WallAnchor),
     Status(Status),
-    Segment,
+}
+
+/// Records that were passed over, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unread {
+    /// Of unknown kinds that a reader may skip.
+    pub(super) skipped: u64,
+    /// Written by a newer diolog.
+    pub(super) newer: u64,
+    /// What shows that, for the first of them.
+    pub(super) shown_by: Option<Newer>,
+    /// Invalid, though the block's checksum fits.
+    pub(super) invalid: u64,
+}
+
+impl Unread {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Unread::default()
+    }
+
+    pub(super) fn add(&mut self, other: &Unread) {
+        self.skipped += other.skipped;
+        self.newer += other.newer;
+        self.shown_by = self.shown_by.or(other.shown_by);
+        self.invalid += other.invalid;
+    }
+
+    fn add_newer(&mut self, newer: Newer, records: u32) {
+        self.newer += u64::from(records);
+        self.shown_by.get_or_insert(newer);
+    }
 }
 
 /// A block, reused from one to the next.
@@ -47,10 +85,10 @@ pub(super) struct Loaded {
     pub(super) shards_found: u64,
     /// All records in them, by their headers' word.
     pub(super) records_found: u64,
-    /// Records that this version cannot read.
-    pub(super) unreadable: u64,
-    /// Records of the writer's that may be passed over.
-    pub(super) skipped: u64,
+    /// The writer's own records that were passed over, and records that no shard accounts for.
+    pub(super) unread: Unread,
+    /// Whether there may be rows and final counts among the records that only a newer diolog can read.
+    pub(super) notes_incomplete: bool,
     /// Smallest and largest timestamp of the writer's own records.
     pub(super) notes_ns: Option<(u64, u64)>,
 }
@@ -112,34 +150,38 @@ impl Loaded {
         let bytes = std::mem::take(&mut self.bytes);
         let mut rest = &bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled];
         let payload_bytes = rest.len();
-        while let Some((shard, records, behind)) = ShardHeader::split(rest) {
-            let end = payload_bytes - behind.len();
-            let count = shard.records.get();
+        while let Some((shard, records, after)) = ShardHeader::split(rest) {
+            let end = payload_bytes - after.len();
+            let (count, encoding) = (shard.records.get(), shard.encoding());
             self.shards_found += 1;
             self.records_found += u64::from(count);
-            rest = behind;
-            if shard.encoding() != Encoding::Plain {
-                self.unreadable += u64::from(count);
-                continue;
+            rest = after;
+            match (shard.producer.get(), encoding) {
+                (WRITER_PRODUCER, Encoding::Plain) => self.take_notes(records, count),
+                (WRITER_PRODUCER, Encoding::Newer(newer)) => {
+                    self.unread.add_newer(newer, count);
+                    self.notes_incomplete = true;
+                }
+                (producer, _) => self.shards.push(Shard {
+                    producer,
+                    first_sequence: shard.first_sequence.get(),
+                    records: count,
+                    encoding,
+                    start: end - records.len(),
+                    end,
+                }),
             }
-            let producer = shard.producer.get();
-            if producer == WRITER_PRODUCER {
-                self.take_notes(records, count);
-                continue;
-            }
-            let first_sequence = shard.first_sequence.get();
-            self.shards.push(Shard { producer, first_sequence, records: count, start: end - records.len(), end });
         }
-        // What is behind the last shard that can be read counts by the block's own word.
+        // The block's header counts the records after the last shard that can be read.
         let missing = u64::from(header.records.get()).saturating_sub(self.records_found);
-        self.unreadable += missing.max(u64::from(!rest.is_empty()));
+        self.unread.invalid += missing.max(u64::from(!rest.is_empty()));
         self.bytes = bytes;
     }
 
     fn take_notes(&mut self, mut bytes: &[u8], count: u32) {
         for taken in 0..count {
             let Ok((header, payload, rest)) = RecordHeader::split(bytes) else {
-                self.unreadable += u64::from(count - taken);
+                self.unread.invalid += u64::from(count - taken);
                 return;
             };
             bytes = rest;
@@ -151,19 +193,44 @@ impl Loaded {
                 Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(Note::End),
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(Note::Anchor),
                 Ok(Kind::Status) => Status::decode(payload).map(Note::Status),
-                Ok(Kind::Segment) => SegmentHeader::decode(payload).map(|_| Note::Segment),
-                Ok(Kind::Message) => None,
+                // Whoever looks at the file has read it.
+                Ok(Kind::Segment) if SegmentHeader::decode(payload).is_some() => continue,
+                Ok(Kind::Segment | Kind::Message) | Err(UnknownKind::None) => None,
                 Err(UnknownKind::Skippable) => {
-                    self.skipped += 1;
+                    self.unread.skipped += 1;
                     continue;
                 }
-                Err(UnknownKind::None | UnknownKind::Newer(_)) => None,
+                Err(UnknownKind::Newer(newer)) => {
+                    self.unread.add_newer(newer, 1);
+                    self.notes_incomplete = true;
+                    continue;
+                }
             };
             match note {
                 Some(note) => self.notes.push(note),
-                None => self.unreadable += 1,
+                None => self.unread.invalid += 1,
             }
         }
+    }
+
+    /// The producers' rows, in the order of the file.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &ProducerRow> {
+        self.notes.iter().filter_map(|note| if let Note::Row(row) = note { Some(row) } else { None })
+    }
+
+    /// The producers' final counts, in the order of the file.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &ProducerRow> {
+        self.notes.iter().filter_map(|note| if let Note::End(row) = note { Some(row) } else { None })
+    }
+
+    /// What shows that a newer diolog wrote some of the records, if something does. Looks at every record.
+    pub(super) fn newer(&self) -> Option<Newer> {
+        let of_shard = |shard: &Shard| {
+            let mut messages = Messages::of(shard);
+            while messages.next(self.payload()).is_some() {}
+            messages.unread.shown_by
+        };
+        self.unread.shown_by.or_else(|| self.shards.iter().find_map(of_shard))
     }
 
     fn clear(&mut self) {
@@ -171,7 +238,7 @@ impl Loaded {
         self.shards.clear();
         self.notes.clear();
         (self.shards_found, self.records_found) = (0, 0);
-        (self.unreadable, self.skipped) = (0, 0);
+        (self.unread, self.notes_incomplete) = (Unread::default(), false);
         self.notes_ns = None;
     }
 }
@@ -201,32 +268,35 @@ pub(super) struct Messages {
     left: u32,
     position: usize,
     end: usize,
-    /// Records passed over because they may be.
-    pub(super) skipped: u64,
-    /// Records that cannot be read.
-    pub(super) unreadable: u64,
+    /// Records that were passed over.
+    pub(super) unread: Unread,
 }
 
 impl Messages {
     pub(super) fn of(shard: &Shard) -> Messages {
-        let (position, end) = (shard.start, shard.end);
-        Messages { sequence: shard.first_sequence, left: shard.records, position, end, skipped: 0, unreadable: 0 }
+        let (sequence, position, end) = (shard.first_sequence, shard.start, shard.end);
+        let mut messages = Messages { sequence, left: shard.records, position, end, unread: Unread::default() };
+        if let Encoding::Newer(newer) = shard.encoding {
+            messages.unread.add_newer(newer, shard.records);
+            (messages.left, messages.position) = (0, end);
+        }
+        messages
     }
 
-    /// The next message in `payload`, the one that the shard is part of.
+    /// The next message in `payload`, that of the shard's block.
     #[inline]
     pub(super) fn next(&mut self, payload: &[u8]) -> Option<Message> {
         while self.left > 0 {
-            let bytes = payload.get(self.position..self.end)?;
+            let bytes = &payload[self.position..self.end];
             let Ok((header, message, rest)) = RecordHeader::split(bytes) else {
-                self.unreadable += u64::from(self.left);
+                self.unread.invalid += u64::from(self.left);
                 self.left = 0;
                 break;
             };
             let start = self.position + size_of::<RecordHeader>();
             self.position = self.end - rest.len();
             let sequence = self.sequence;
-            // The shard's header was refused if its last sequence number did not exist.
+            // `ShardHeader::split` refuses a shard whose last sequence number does not exist.
             self.sequence += 1;
             self.left -= 1;
             if header.kind == Kind::Message as u8 {
@@ -238,15 +308,17 @@ impl Messages {
                     level: header.level,
                     flags: header.flags,
                 });
-            } else if Kind::from_u8(header.kind) == Err(UnknownKind::Skippable) {
-                self.skipped += 1;
-            } else {
-                self.unreadable += 1;
+            }
+            match Kind::from_u8(header.kind) {
+                Err(UnknownKind::Skippable) => self.unread.skipped += 1,
+                Err(UnknownKind::Newer(newer)) => self.unread.add_newer(newer, 1),
+                // A kind of the writer's own, in a producer's shard.
+                Ok(_) | Err(UnknownKind::None) => self.unread.invalid += 1,
             }
         }
         if self.position < self.end {
-            // Bytes behind the last record: the shard's count is not the truth about it.
-            self.unreadable += 1;
+            // Bytes after the last record: the shard's count is wrong.
+            self.unread.invalid += 1;
             self.position = self.end;
         }
         None

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, is_not_found};
-use crate::format::{BlockFlags, StatusCode};
+use crate::format::{BlockFlags, Newer, StatusCode};
 
 use super::block::{Loaded, Note};
 use super::files::{Inspected, LogFiles, Segment, not_a_log, runs_of};
@@ -11,7 +11,7 @@ use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
 use super::scan::{Cursor, Scanned};
 
-/// Blocks of a segment that are read whole, in search of the device's note.
+/// Blocks of a segment that are read whole, to find the device's note.
 const BLOCKS_READ: u64 = 2;
 
 /// A segment, as its headers tell it. Payloads are not checked.
@@ -28,8 +28,6 @@ pub struct SegmentInfo {
     pub index: u64,
     /// The run that wrote it.
     pub run: RunId,
-    /// The dead run whose rings the run's first records come from.
-    pub recovers: Option<RunId>,
     /// Blocks behind block 0.
     pub blocks: u64,
     /// Records in them, the writer's own included.
@@ -77,19 +75,19 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let in_use = files.are_in_use() == Some(true);
     let mut segments = Vec::new();
     for (_, path, inspected) in files.inspect_all(in_use)? {
-        let mut find = |what| {
-            let (severity, path) = (Severity::Unconfirmed, path.clone());
-            info.findings.push(Finding { severity, path, offset: None, what });
+        let mut find = |severity, what| {
+            info.findings.push(Finding { severity, path: path.clone(), offset: None, what });
         };
         match inspected {
             Inspected::Segment(segment) => {
                 if segment.header.is_none() {
-                    find("its header is damaged: verify says more".into());
+                    find(Severity::Unconfirmed, "its header is damaged: verify says more".into());
                 }
                 segments.push(segment);
             }
             Inspected::Prepared => info.prepared_files.push(path),
-            Inspected::Newer(what) | Inspected::Unreadable(what) => find(what),
+            Inspected::Newer(what) => find(Severity::Newer, what),
+            Inspected::Unreadable(what) => find(Severity::Unconfirmed, what),
         }
     }
     for run in runs_of(segments) {
@@ -97,7 +95,16 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
             match look(&files, run.id, segment, in_use) {
                 // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && segment.number > 0 => {}
-                looked => info.segments.push(looked?),
+                looked => {
+                    let Looked { segment: looked, newer } = looked?;
+                    info.findings.extend(newer.map(|newer| Finding {
+                        severity: Severity::Newer,
+                        path: looked.path.clone(),
+                        offset: None,
+                        what: format!("holds records written by a newer diolog ({newer})"),
+                    }));
+                    info.segments.push(looked);
+                }
             }
         }
     }
@@ -109,7 +116,14 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<SegmentInfo> {
+/// What one segment holds.
+struct Looked {
+    segment: SegmentInfo,
+    /// What shows that parts of it can only be read by a newer diolog, if something does in the blocks that are read.
+    newer: Option<Newer>,
+}
+
+fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<Looked> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let mut info = SegmentInfo {
@@ -118,7 +132,6 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         used_bytes: segment.first_offset,
         index: segment.index(),
         run,
-        recovers: header.and_then(|header| header.recovers).map(RunId::from),
         blocks: 0,
         records: 0,
         first_ns: None,
@@ -132,19 +145,25 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         message_bytes_max: header.map_or(0, |header| header.message_bytes_max),
     };
     let mut anchors = Anchors::default();
+    let mut newer = None;
     let mut loaded = Loaded::default();
     if let Some(block_0) = &segment.block_0
         && loaded.read(&file, 0, block_0)?
     {
         loaded.take_apart(block_0);
+        newer = loaded.newer();
         take_notes(&mut info, &mut anchors, &loaded);
     }
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
     while let Scanned::Block(found) = cursor.next(&file, segment.horizon(in_use))? {
         let header = &found.header;
         info.blocks += 1;
+        info.used_bytes = found.offset + header.stride_bytes();
+        if found.newer.is_some() {
+            newer = newer.or(found.newer);
+            continue;
+        }
         info.records += u64::from(header.records.get());
-        info.used_bytes = found.offset + u64::from(header.capacity.get());
         if header.records.get() > 0 {
             let (first, last) = (header.first_ns.get(), header.last_ns.get());
             info.first_ns = Some(info.first_ns.map_or(first, |ns| ns.min(first)));
@@ -154,12 +173,13 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         let wanted = info.blocks <= BLOCKS_READ || header.block_flags().has(BlockFlags::WALL_ANCHOR);
         if wanted && loaded.read(&file, found.offset, header)? {
             loaded.take_apart(header);
+            newer = newer.or(loaded.newer());
             take_notes(&mut info, &mut anchors, &loaded);
         }
     }
     info.first_unix_ns = info.first_ns.and_then(|ns| anchors.unix_ns_at(ns));
     info.last_unix_ns = info.last_ns.and_then(|ns| anchors.unix_ns_at(ns));
-    Ok(info)
+    Ok(Looked { segment: info, newer })
 }
 
 fn take_notes(info: &mut SegmentInfo, anchors: &mut Anchors, loaded: &Loaded) {

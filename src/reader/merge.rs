@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::block::{Loaded, Message, Messages, Shard};
+use super::block::{Loaded, Message, Messages, Shard, Unread};
 use super::record::Producer;
 
 /// What decides between streams.
@@ -76,10 +76,8 @@ pub(super) struct Merge {
     given: bool,
     /// The largest timestamp given out.
     last_ns: u64,
-    /// Records passed over because they may be, since these were last taken.
-    pub(super) skipped: u64,
-    /// Records that cannot be read, since these were last taken.
-    pub(super) unreadable: u64,
+    /// Records passed over since these were last taken.
+    pub(super) unread: Unread,
 }
 
 impl Merge {
@@ -220,8 +218,7 @@ impl Merge {
         loop {
             let at = &mut self.streams[stream];
             if std::mem::take(&mut at.in_shard) {
-                self.skipped += at.messages.skipped;
-                self.unreadable += at.messages.unreadable;
+                self.unread.add(&at.messages.unread);
                 let used = &mut self.slots[at.slot];
                 used.shards -= 1;
                 if used.shards == 0 {

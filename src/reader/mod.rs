@@ -1,20 +1,19 @@
 //! Reading a log: every record that the files still hold, in order, and the truth about those they do not.
 //!
 //! In the order of the work: `files` (which there are, and the runs they make), `scan` (one of them: headers on its grid),
-//! `block` (one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `ledger` with `testimony` (the account), `merge` (records by time). [`Reader`] hands out
-//! records, [`verify()`] checks that the account adds up, [`info()`] says what there is. Only `format`, `error` and `sys`
-//! lie below: nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
+//! `block` (one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `account` (what is
+//! there, and what is missing), `merge` (records by time). [`Reader`] hands out records, [`verify()`] checks that the
+//! account adds up, [`info()`] says what there is. Only `format`, `error` and `sys` lie below: nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
 //! allocated beyond bounds that are the reader's own.
 
+mod account;
 mod block;
 mod files;
 mod info;
-mod ledger;
 mod merge;
 mod record;
 mod report;
 mod scan;
-mod testimony;
 mod verify;
 mod walk;
 
@@ -160,7 +159,7 @@ impl Reader {
             },
         };
         let (message, frame, producer) = self.merge.resolve(&ready);
-        let report = &mut self.walk.ledger.report;
+        let report = &mut self.walk.account.report;
         report.records += 1;
         report.late += u64::from(ready.is_late);
         report.truncated += u64::from(frame.is_truncated());
@@ -177,7 +176,7 @@ impl Reader {
 
     /// What was found so far. Rows and the newest run's outcome are complete once there is nothing more now.
     pub fn report(&self) -> &Report {
-        &self.walk.ledger.report
+        &self.walk.account.report
     }
 
     /// Loads blocks until a record can be given out.
@@ -222,7 +221,7 @@ impl Reader {
         let step = self.walk.next(&mut block);
         match step {
             Ok(Step::Block(_)) => {
-                self.merge.add(block, |id| self.walk.ledger.producer(id));
+                self.merge.add(block, |id| self.walk.account.producer(id));
                 // An empty plan may be filled again by the next step: nothing is known to be safe.
                 self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
                 return Ok(());
@@ -237,9 +236,8 @@ impl Reader {
 
     /// Takes what the merge met into the report.
     fn account(&mut self) {
-        let (skipped, unreadable) =
-            (std::mem::take(&mut self.merge.skipped), std::mem::take(&mut self.merge.unreadable));
-        self.walk.ledger.count_records(skipped, unreadable);
+        let unread = std::mem::take(&mut self.merge.unread);
+        self.walk.account.count_unread(&unread);
     }
 }
 

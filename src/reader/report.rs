@@ -1,6 +1,7 @@
-//! What a reader found besides records: counts of blocks by outcome, rows for runs and producers, notes for people.
+//! What a reader found besides records: counts of blocks by outcome, rows for runs and producers, findings for people.
 //!
-//! Plain data, filled by the ledger; [`Verdict`] draws the conclusion.
+//! Plain data, filled by the account. The [`Verdict`] follows from the most serious finding and from whether the runs were
+//! closed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ pub struct BlockCounts {
     pub duplicates: u64,
     /// Segment headers that cannot be read, though blocks stand behind them.
     pub headers_lost: u64,
-    /// Blocks of a newer version of the format, or with features that this version does not know.
+    /// There, and only a newer diolog can read them: of another version of the format, or with unknown flags.
     pub newer: u64,
     /// Stretches of unreadable bytes that no missing block explains: nothing of the log is lost by them.
     pub stray: u64,
@@ -59,6 +60,8 @@ pub enum Severity {
     Note,
     /// Something is missing or cannot be confirmed, and a crash explains it, or retention while the log was read.
     Unconfirmed,
+    /// Something is there that only a newer diolog can read.
+    Newer,
     /// Something that was durable is missing, or the files contradict themselves.
     Lost,
 }
@@ -100,7 +103,7 @@ pub struct ProducerReport {
     pub tid: u32,
     /// Its name.
     pub name: String,
-    /// Records in the files.
+    /// Records in the files, with those that only a newer diolog can read.
     pub records: u64,
     /// The sequence number of the first of them.
     pub first_sequence: Option<u64>,
@@ -146,13 +149,9 @@ pub struct RunReport {
     pub retired: bool,
     /// Whether it was closed: the last block says that all before it is durable.
     pub clean_end: bool,
-    /// The dead run whose rings its first records come from.
-    pub recovers: Option<RunId>,
-    /// The later run that recovered what this one left in its rings.
-    pub recovered_by: Option<RunId>,
     /// Its blocks by outcome.
     pub blocks: BlockCounts,
-    /// Records in the files.
+    /// Records in the files, with those that only a newer diolog can read.
     pub records: u64,
     /// The device rung in use and why, as noted last.
     pub device: Option<String>,
@@ -160,7 +159,7 @@ pub struct RunReport {
     pub notes: Vec<String>,
     /// Its producers, by number.
     pub producers: Vec<ProducerReport>,
-    /// Producers beyond the number that a reader keeps rows for.
+    /// Shards of producers beyond the number that a reader keeps rows for: at least this many records were not compared.
     pub producers_untracked: u64,
 }
 
@@ -174,8 +173,6 @@ impl RunReport {
             segments: 0,
             retired: false,
             clean_end: false,
-            recovers: None,
-            recovered_by: None,
             blocks: BlockCounts::default(),
             records: 0,
             device: None,
@@ -200,13 +197,15 @@ pub struct Report {
     pub late: u64,
     /// Records whose message was cut when it was logged.
     pub truncated: u64,
-    /// Records in good blocks that this version cannot read.
+    /// Records in good blocks that only a newer diolog can read.
+    pub newer_records: u64,
+    /// Records in good blocks that are invalid.
     pub unreadable: u64,
     /// Records of unknown kinds that say that they may be skipped.
     pub skipped: u64,
-    /// Files made ready and not used yet.
+    /// Files prepared and not used yet.
     pub prepared_files: u64,
-    /// Files, or parts of them, that a newer diolog wrote.
+    /// Files that only a newer diolog can read.
     pub newer_files: u64,
     /// Numbered files that hold nothing readable.
     pub unreadable_files: u64,
@@ -233,45 +232,63 @@ impl Report {
         }
     }
 
-    /// What it all comes to.
+    /// A point to return to by [`rewind`](Self::rewind).
+    pub(super) fn mark(&self) -> Mark {
+        let Report { findings_omitted, severity, .. } = *self;
+        Mark { findings: self.findings.len(), findings_omitted, severity }
+    }
+
+    /// Takes back the findings since `mark`.
+    pub(super) fn rewind(&mut self, mark: Mark) {
+        assert!(mark.findings <= self.findings.len(), "findings are taken back once");
+        self.findings.truncate(mark.findings);
+        (self.findings_omitted, self.severity) = (mark.findings_omitted, mark.severity);
+    }
+
+    /// What the files prove: as serious as the most serious finding, and no better than unconfirmed if a run was not
+    /// closed.
     pub fn verdict(&self) -> Verdict {
-        let identities_hold = self.runs.iter().all(|run| run.producers.iter().all(|producer| producer.holds));
-        let blocks = &self.blocks;
-        let lost = blocks.lost > 0 || blocks.headers_lost > 0 || self.unreadable > 0;
-        let unconfirmed = blocks.torn > 0
-            || blocks.holes > 0
-            || blocks.newer > 0
-            || self.newer_files > 0
-            || self.unreadable_files > 0
-            || self.runs.iter().any(|run| !run.clean_end || run.producers_untracked > 0);
-        if lost || !identities_hold || self.severity == Some(Severity::Lost) {
-            Verdict::Lost
-        } else if unconfirmed || self.severity == Some(Severity::Unconfirmed) {
-            Verdict::Unconfirmed
-        } else {
-            Verdict::Clean
-        }
+        let of_findings = match self.severity {
+            None | Some(Severity::Note) => Verdict::Clean,
+            Some(Severity::Unconfirmed) => Verdict::Unconfirmed,
+            Some(Severity::Newer) => Verdict::Newer,
+            Some(Severity::Lost) => Verdict::Lost,
+        };
+        let all_closed = self.runs.iter().all(|run| run.clean_end);
+        of_findings.max(if all_closed { Verdict::Clean } else { Verdict::Unconfirmed })
     }
 }
 
-/// What the files prove.
+/// How many findings a report had at some point, and how serious they were.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    findings: usize,
+    findings_omitted: u64,
+    severity: Option<Severity>,
+}
+
+/// What the files prove. Ordered by how serious it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
     /// Every run was closed, every block is there, every record is accounted for.
     Clean,
-    /// A run did not end cleanly: its tail is torn, or nothing witnesses what it was. A log in use is so too.
+    /// A run was not closed: its end is torn, or nothing proves that it is complete. So it is for a log in use.
     Unconfirmed,
-    /// Something that was durable is missing or damaged, or the counts do not add up.
+    /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
+    Newer,
+    /// Something that was durable is missing or damaged, or the counts do not add up. The findings say whether there are
+    /// also parts that only a newer diolog can read.
     Lost,
 }
 
 impl Verdict {
-    /// The exit status of `diolog verify`: 0, 1 or 2.
+    /// The exit status of `diolog verify`: 0, 1, 3 (newer) or 2 (lost).
     pub const fn exit_code(self) -> u8 {
         match self {
             Verdict::Clean => 0,
             Verdict::Unconfirmed => 1,
+            Verdict::Newer => 3,
             Verdict::Lost => 2,
         }
     }
@@ -282,6 +299,7 @@ impl fmt::Display for Verdict {
         f.pad(match self {
             Verdict::Clean => "clean",
             Verdict::Unconfirmed => "unconfirmed",
+            Verdict::Newer => "written by a newer diolog",
             Verdict::Lost => "lost",
         })
     }

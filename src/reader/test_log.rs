@@ -20,6 +20,8 @@ pub(super) struct Block {
     pub(super) flags: u16,
     /// The least capacity.
     pub(super) capacity: usize,
+    /// The encoding that the headers of the writer's shards claim, and those of producers' shards.
+    encodings: (u8, u8),
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +100,12 @@ impl Block {
         self
     }
 
+    /// Has the headers of shards claim these encodings.
+    pub(super) fn encodings(mut self, writer: u8, producers: u8) -> Block {
+        self.encodings = (writer, producers);
+        self
+    }
+
     pub(super) fn capacity(mut self, capacity: usize) -> Block {
         self.capacity = capacity;
         self
@@ -142,6 +150,8 @@ pub(super) struct TestRun {
     writer_records: u64,
     /// Whether retention is set, as segments say that begin from now on.
     pub(super) retains: bool,
+    /// Incompatible features of the segments that begin from now on.
+    pub(super) features: u32,
 }
 
 impl TestRun {
@@ -155,6 +165,7 @@ impl TestRun {
             producers: BTreeMap::new(),
             writer_records: 0,
             retains: false,
+            features: 0,
         }
     }
 
@@ -176,7 +187,7 @@ impl TestRun {
             previous_segment_id: self.segments.last().map_or(0, |image| image.id),
             block_bytes: 4096,
             message_bytes_max: 2000,
-            incompatible_features: 0,
+            incompatible_features: self.features,
             compatible_features: if self.retains { SegmentHeader::RETENTION } else { 0 },
             service: "shop".into(),
         };
@@ -250,7 +261,7 @@ impl TestRun {
     }
 
     fn put(&mut self, block: &Block, number: u64) {
-        let mut shards = Shards::default();
+        let mut shards = Shards { encodings: block.encodings, ..Shards::default() };
         let before = self.producers.clone();
         let mut named = std::collections::BTreeSet::new();
         for op in &block.ops {
@@ -332,6 +343,8 @@ struct Shards {
     records: u32,
     bounds: Option<(u64, u64)>,
     last_ns: u64,
+    /// Of the writer's shards, and of producers'.
+    encodings: (u8, u8),
 }
 
 impl Shards {
@@ -339,7 +352,9 @@ impl Shards {
         let fits = |header: &ShardHeader| header.producer.get() == producer && self.next_sequence == sequence;
         if !self.open.as_ref().is_some_and(|(_, header)| fits(header)) {
             self.close();
-            self.open = Some((self.payload.len(), ShardHeader::plain(producer, sequence)));
+            let encoding = if producer == WRITER_PRODUCER { self.encodings.0 } else { self.encodings.1 };
+            let header = ShardHeader { encoding, ..ShardHeader::plain(producer, sequence) };
+            self.open = Some((self.payload.len(), header));
             self.payload.resize(self.payload.len() + size_of::<ShardHeader>(), 0);
         }
         self.next_sequence = sequence + 1;

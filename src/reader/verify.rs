@@ -1,6 +1,6 @@
 //! Recomputing from the files alone what was kept and what was lost.
 //!
-//! The ledger compares counts; here the records themselves are looked at as well: that each shard holds what it says,
+//! The account compares counts; here the records themselves are looked at as well: that each shard holds what it says,
 //! that no time lies outside its block's bounds, and that a producer's times never go back.
 
 use std::collections::HashMap;
@@ -8,9 +8,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-use super::block::{Loaded, Messages};
+use super::account::Account;
+use super::block::{Loaded, Messages, Unread};
 use super::files::not_a_log;
-use super::ledger::Ledger;
 use super::report::{Report, Severity, Verdict};
 use super::scan::BlockLocation;
 use super::walk::{Step, Walk};
@@ -45,8 +45,8 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
     loop {
         match walk.next(&mut block) {
             Ok(Step::Block(place)) => {
-                check(&place, &block, &mut last_ns, &mut walk.ledger);
-                watch(&walk.ledger.report);
+                check(&place, &block, &mut last_ns, &mut walk.account);
+                watch(&walk.account.report);
             }
             Ok(Step::RunEnd) => last_ns.clear(),
             Ok(Step::EndOfNow) => break,
@@ -55,11 +55,11 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
                     Error::Io { path, offset, .. } => (path.clone(), *offset),
                     _ => (path.to_owned(), None),
                 };
-                walk.ledger.report.find(Severity::Lost, path, offset, error.to_string());
+                walk.account.report.find(Severity::Lost, path, offset, error.to_string());
             }
         }
     }
-    let report = walk.ledger.report;
+    let report = walk.account.report;
     // In a directory such a file is one made ready; by itself it witnesses nothing, and nothing is not clean.
     if report.runs.is_empty() && report.findings.is_empty() && path.is_file() {
         return Err(not_a_log(path, "holds no block: it was made ready and never used, or has been emptied".into()));
@@ -68,11 +68,11 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
 }
 
 /// Looks at every record of a good block.
-fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, ledger: &mut Ledger) {
+fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, account: &mut Account) {
     let bounds = place.header.first_ns.get()..=place.header.last_ns.get();
     let payload = block.payload();
     let mut faults = Vec::new();
-    let (mut records, mut skipped, mut unreadable) = (0, 0, 0);
+    let mut unread = Unread::default();
     for shard in &block.shards {
         let id = shard.producer;
         let mut last = last_ns.get(&id).copied().unwrap_or(0);
@@ -80,14 +80,13 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
         let mut messages = Messages::of(shard);
         while let Some(message) = messages.next(payload) {
             let ns = message.timestamp_ns;
-            records += 1;
+            account.report.records += 1;
+            account.report.truncated += u64::from(message.is_truncated());
             out_of_bounds |= !bounds.contains(&ns);
             went_back |= ns < last;
             last = last.max(ns);
-            ledger.report.truncated += u64::from(message.is_truncated());
         }
-        skipped += messages.skipped;
-        unreadable += messages.unreadable;
+        unread.add(&messages.unread);
         if last_ns.len() < PRODUCERS_MAX || last_ns.contains_key(&id) {
             last_ns.insert(id, last);
         }
@@ -99,7 +98,7 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
         }
     }
     let (claimed_records, claimed_shards) = (place.header.records.get(), place.header.shards.get());
-    if block.unreadable == 0
+    if block.unread.invalid == 0
         && (u64::from(claimed_records) != block.records_found || u64::from(claimed_shards) != block.shards_found)
     {
         faults.push(format!(
@@ -107,10 +106,10 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
             block.records_found, block.shards_found
         ));
     }
-    ledger.report.records += records;
-    ledger.count_records(skipped, unreadable);
-    if !faults.is_empty() {
-        let spot = ledger.spot(place.segment, place.offset);
-        faults.into_iter().for_each(|fault| ledger.contradiction(&spot, fault));
+    if unread.is_empty() && faults.is_empty() {
+        return;
     }
+    let location = account.location(place.segment, place.offset);
+    account.count_unread_at(&unread, location.clone());
+    faults.into_iter().for_each(|fault| account.contradiction(location.clone(), fault));
 }

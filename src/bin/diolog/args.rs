@@ -20,9 +20,9 @@ const EXIT_STATUS: &str = "Exit status:
   0    clean
   1    a torn or unconfirmed tail, or holes that were never acknowledged
   2    data is lost
-  3    cannot read, or cannot write
+  3    cannot read or write, or a newer diolog wrote parts of the log
   64   the command was not understood
-  130  ended by Ctrl-C (tail -f: 0, or 2 where data is lost)";
+  130  ended by Ctrl-C (tail -f: 0, or 2 or 3 as above)";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

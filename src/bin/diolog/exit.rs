@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use diolog::Verdict;
 
-/// What the exit status says. The order is that of gravity: the graver of two is what counts.
+/// What the exit status says, in the order of how serious it is: of two, the more serious one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
-    /// All is as it should be.
+    /// Nothing is missing.
     Clean,
-    /// A crash explains what is missing: a torn or unconfirmed tail, or holes that were never acknowledged.
+    /// A crash explains what is missing: a torn or unconfirmed end, or blocks that were never acknowledged.
     Torn,
+    /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
+    Newer,
     /// Data is lost.
     Lost,
     /// The log cannot be read, or cannot be written.
@@ -27,7 +29,7 @@ impl From<Status> for ExitCode {
             Status::Clean => 0,
             Status::Torn => 1,
             Status::Lost => 2,
-            Status::Unusable => 3,
+            Status::Newer | Status::Unusable => 3,
             Status::Usage => 64,
             Status::Interrupted => 130,
         })
@@ -39,6 +41,7 @@ impl From<Verdict> for Status {
         match verdict {
             Verdict::Clean => Status::Clean,
             Verdict::Unconfirmed => Status::Torn,
+            Verdict::Newer => Status::Newer,
             _ => Status::Lost,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{BLOCK_BYTES_MAX, Block0, BlockHeader, RunId, SegmentHeader};
 
-use super::super::scan::{Cursor, Scanned, SegmentFile};
+use super::super::scan::{Cursor, Found, Scanned, SegmentFile};
 
 /// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
 /// this is twice what is in flight by default.
@@ -113,31 +113,43 @@ pub(super) fn inspect(
 
 /// Looks for blocks behind a block 0 that is damaged, or `unwritten`.
 fn salvage(number: u64, path: &Path, file: &SegmentFile, unwritten: bool) -> Result<Inspected> {
-    Ok(match Cursor::new(None, 0).next(file, u64::MAX)? {
-        Scanned::Block(found) => Inspected::Segment(Segment {
-            path: path.into(),
-            number,
-            segment_id: found.header.segment_id.get(),
-            header: None,
-            block_0: None,
-            first_offset: found.offset,
-            first_number: found.header.sequence.get(),
-        }),
-        Scanned::End(debris) if debris.newer > 0 => {
-            Inspected::Newer("holds blocks that this version does not know".into())
+    let mut cursor = Cursor::new(None, 0);
+    let mut newer: Option<Found> = None;
+    let debris = loop {
+        match cursor.next(file, u64::MAX)? {
+            Scanned::Block(found) if found.newer.is_some() => {
+                newer.get_or_insert(found);
+            }
+            Scanned::Block(found) => {
+                let segment_id = found.header.segment_id;
+                let first = newer.filter(|newer| newer.header.segment_id == segment_id).unwrap_or(found);
+                return Ok(Inspected::Segment(Segment {
+                    path: path.into(),
+                    number,
+                    segment_id: segment_id.get(),
+                    header: None,
+                    block_0: None,
+                    first_offset: first.offset,
+                    first_number: first.header.sequence.get(),
+                }));
+            }
+            Scanned::End(debris) => break debris,
         }
-        Scanned::End(debris) if unwritten && debris.is_empty() => Inspected::Prepared,
-        Scanned::End(_) if unwritten => {
-            Inspected::Unreadable("holds no readable block, and its first one is zero".into())
-        }
-        Scanned::End(_) => {
-            let mut start = [0; 16];
-            let filled = file.read_at(0, &mut start)?;
-            Inspected::Unreadable(if Block0::has_magic(&start[..filled]) {
-                "is a segment without a readable block".into()
-            } else {
-                format!("is not a diolog segment: it starts with \"{}\"", start[..filled].escape_ascii())
-            })
-        }
-    })
+    };
+    if let Some(newer) = newer.and_then(|found| found.newer) {
+        return Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})")));
+    }
+    if unwritten && debris.is_empty() {
+        return Ok(Inspected::Prepared);
+    }
+    if unwritten {
+        return Ok(Inspected::Unreadable("holds no readable block, and its first one is zero".into()));
+    }
+    let mut start = [0; 16];
+    let filled = file.read_at(0, &mut start)?;
+    Ok(Inspected::Unreadable(if Block0::has_magic(&start[..filled]) {
+        "is a segment without a readable block".into()
+    } else {
+        format!("is not a diolog segment: it starts with \"{}\"", start[..filled].escape_ascii())
+    }))
 }

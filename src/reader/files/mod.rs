@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, is_not_found};
 use crate::format::{LOCK_FILE, segment_number};
 
-use super::block::Loaded;
+use super::block::{Loaded, Shard};
 use super::scan::{Cursor, Found, Scanned, SegmentFile};
 use inspect::Depth;
 
@@ -114,10 +114,10 @@ impl LogFiles {
         };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
         let (mut block, mut records) = (Loaded::default(), 0);
-        while let Scanned::Block(Found { offset, header, .. }) = cursor.next(&file, segment.horizon(in_use))? {
-            if block.read(&file, offset, &header)? {
+        while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, segment.horizon(in_use))? {
+            if newer.is_none() && block.read(&file, offset, &header)? {
                 block.take_apart(&header);
-                records += block.shards.iter().map(|shard| u64::from(shard.records)).sum::<u64>();
+                records += block.shards.iter().map(Shard::readable_records).sum::<u64>();
             }
         }
         Ok(records)

@@ -5,7 +5,7 @@
 //! [`Debris`]. Payloads are not read here, and nothing is judged.
 
 use crate::error::Result;
-use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, is_zero};
+use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, Newer, is_zero};
 
 use super::segment_file::{READ_AHEAD_BYTES, SegmentFile};
 
@@ -53,8 +53,6 @@ pub(crate) struct Debris {
     pub(crate) stretches: u64,
     /// Valid headers of other segments.
     pub(crate) stale: u64,
-    /// Headers of a newer version, or with flags that this one does not know.
-    pub(crate) newer: u64,
     /// Whether the last position was part of a stretch.
     in_stretch: bool,
 }
@@ -68,7 +66,7 @@ impl Debris {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.stretches + self.stale + self.newer == 0
+        self.stretches + self.stale == 0
     }
 }
 
@@ -77,6 +75,8 @@ impl Debris {
 pub(crate) struct Found {
     pub(crate) offset: u64,
     pub(crate) header: BlockHeader,
+    /// Why only a newer diolog can read the block, if so.
+    pub(crate) newer: Option<Newer>,
     pub(crate) debris: Debris,
 }
 
@@ -136,22 +136,17 @@ impl Cursor {
                 break;
             }
             match self.segment_id.map_or_else(|| decode(bytes, offset), |id| decode_own(bytes, offset, id)) {
-                Position::Block(header) => {
-                    let capacity = header.capacity.get();
-                    self.offset = offset + u64::from(capacity);
-                    if capacity as usize > 2 * GRID_BYTES {
+                Position::Block { header, newer } => {
+                    let stride = header.stride_bytes();
+                    self.offset = offset + stride;
+                    if stride > 2 * GRID_BYTES as u64 {
                         self.ahead = GRID_BYTES;
                     }
-                    return Ok(Scanned::Block(Found { offset, header, debris }));
+                    return Ok(Scanned::Block(Found { offset, header, newer, debris }));
                 }
                 Position::Zero => debris.in_stretch = false,
                 Position::Stale => {
                     debris.at(offset).stale += 1;
-                    debris.in_stretch = false;
-                }
-                Position::Newer(header) => {
-                    self.offset = offset + header.stride_bytes();
-                    debris.at(offset).newer += 1;
                     debris.in_stretch = false;
                 }
                 Position::Unreadable => {
@@ -168,10 +163,9 @@ impl Cursor {
 
 /// What a grid position holds.
 enum Position {
-    Block(BlockHeader),
+    Block { header: BlockHeader, newer: Option<Newer> },
     Zero,
     Stale,
-    Newer(BlockHeader),
     Unreadable,
 }
 
@@ -180,9 +174,9 @@ fn decode(bytes: &[u8], offset: u64) -> Position {
         return if is_zero(bytes) { Position::Zero } else { Position::Unreadable };
     }
     match BlockHeader::decode(bytes, offset) {
-        Ok(header) => Position::Block(header),
+        Ok(header) => Position::Block { header, newer: None },
         Err(HeaderFault::Zero) if is_zero(bytes) => Position::Zero,
-        Err(HeaderFault::Newer { header, .. }) => Position::Newer(header),
+        Err(HeaderFault::Newer { newer, header }) => Position::Block { header, newer: Some(newer) },
         Err(_) => Position::Unreadable,
     }
 }
@@ -190,9 +184,11 @@ fn decode(bytes: &[u8], offset: u64) -> Position {
 /// Like [`decode`], for a block behind the first of segment `id`.
 fn decode_own(bytes: &[u8], offset: u64, id: u64) -> Position {
     match decode(bytes, offset) {
-        Position::Block(header) | Position::Newer(header) if header.segment_id.get() != id => Position::Stale,
+        Position::Block { header, .. } if header.segment_id.get() != id => Position::Stale,
         // A segment header stands at offset 0 and nowhere else.
-        Position::Block(header) if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => Position::Unreadable,
+        Position::Block { header, newer: None } if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => {
+            Position::Unreadable
+        }
         position => position,
     }
 }

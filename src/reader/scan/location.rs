@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::format::BlockHeader;
+use crate::format::{BlockHeader, Newer};
 
 use super::segment_file::SegmentFile;
 
@@ -14,6 +14,8 @@ pub(crate) struct BlockLocation {
     pub(crate) file: Arc<SegmentFile>,
     pub(crate) offset: u64,
     pub(crate) header: BlockHeader,
+    /// Why only a newer diolog can read it, if so. Of its header only the length and the number count then.
+    pub(crate) newer: Option<Newer>,
 }
 
 impl BlockLocation {

@@ -75,7 +75,7 @@ fn check(directory: &Path, gone: &dyn Fn(usize) -> bool, what: &dyn std::fmt::De
         assert_eq!((record.message(), record.timestamp_ns()), (message.as_bytes(), ns), "{what:?}");
         assert!(!gone(block), "{what:?}: {key:?} was given though its block is damaged");
         // The order may suffer only where a damaged header hides which run a segment belongs to.
-        assert!(ns >= last || reader.walk.ledger.report.runs.len() > 1, "{what:?}");
+        assert!(ns >= last || reader.walk.account.report.runs.len() > 1, "{what:?}");
         last = ns;
         found += 1;
     }

@@ -168,7 +168,7 @@ fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
     let report = reader.report();
     assert_eq!((report.blocks.holes, report.blocks.lost, report.verdict()), (1, 0, Verdict::Unconfirmed));
     let found: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
-    assert!(found[0].contains("in flight when it was looked for, and durable later"), "{found:?}");
+    assert!(found[0].contains("not there when the reader looked, and durable later"), "{found:?}");
     assert_eq!(verify(directory.path()).expect("a log").report.blocks.holes, 0, "it is there the next time");
 }
 

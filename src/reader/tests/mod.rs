@@ -5,6 +5,7 @@ mod every_bit;
 mod growth;
 mod hostile;
 mod model;
+mod newer;
 mod order;
 mod refusal;
 mod removal;
@@ -107,5 +108,5 @@ fn what_the_writer_noted_is_reported() {
     assert_eq!((segment.device.as_deref(), segment.service.as_str()), (Some("direct"), "shop"));
     assert_eq!((segment.blocks, segment.index, segment.clean_end), (4, 1, true));
     assert_eq!((segment.used_bytes, segment.file_bytes), (5 * 4096, 5 * 4096));
-    assert_eq!((segment.block_bytes, segment.message_bytes_max, segment.recovers), (4096, 2000, None));
+    assert_eq!((segment.block_bytes, segment.message_bytes_max), (4096, 2000));
 }

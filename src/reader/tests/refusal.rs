@@ -61,7 +61,7 @@ fn features_that_are_not_known_are_named_and_the_rest_is_read() {
     newer.segment_with(features).block(Block::new().record(1, 20, "b")).write(directory.path());
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.newer_files), (vec!["a".to_string()], 1));
-    assert_eq!(report.verdict(), Verdict::Unconfirmed);
+    assert_eq!(report.verdict(), Verdict::Newer);
     assert!(report.findings[0].what.contains("newer diolog (features 0x6)"), "{:?}", report.findings);
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId};
 
+use super::super::account::Account;
 use super::super::files::{Inspected, LogFiles, Run, Segment, not_a_log, runs_of};
-use super::super::ledger::Ledger;
 use super::super::report::Severity;
 use super::super::scan::{Cursor, Scanned};
 use super::Walk;
@@ -21,33 +21,34 @@ impl Walk {
         let mut barren = BTreeMap::new();
         self.barren.clear();
         let mut present = BTreeSet::new();
-        self.ledger.report.prepared_files = 0;
+        self.account.report.prepared_files = 0;
         for (number, path, inspected) in self.files.inspect_all(self.is_written())? {
             present.insert(number);
             match inspected {
                 Inspected::Segment(segment) => segments.push(segment),
                 Inspected::Prepared => {
-                    self.ledger.report.prepared_files += 1;
+                    self.account.report.prepared_files += 1;
                     self.barren.insert(number, path.clone());
                     barren.insert(number, path);
                     continue;
                 }
                 Inspected::Newer(what) => {
-                    self.ledger.report.newer_files += 1;
-                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
+                    self.account.report.newer_files += 1;
+                    self.newer_files.insert(number);
+                    self.account.report.find(Severity::Newer, path.clone(), None, what.clone());
                     refused.get_or_insert((path.clone(), what));
                 }
                 Inspected::Unreadable(what) => {
-                    self.ledger.report.unreadable_files += 1;
-                    self.ledger.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
+                    self.account.report.unreadable_files += 1;
+                    self.account.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
                     refused.get_or_insert((path.clone(), what));
                     barren.insert(number, path.clone());
                 }
             }
             self.files.settle(&path);
         }
-        let nothing = segments.is_empty() && self.run.is_none() && self.ledger.report.runs.is_empty();
-        if let Some((path, what)) = refused.filter(|_| nothing && self.ledger.report.prepared_files == 0) {
+        let nothing = segments.is_empty() && self.run.is_none() && self.account.report.runs.is_empty();
+        if let Some((path, what)) = refused.filter(|_| nothing && self.account.report.prepared_files == 0) {
             return Err(not_a_log(&path, what));
         }
         self.log = self.log.or_else(|| {
@@ -62,9 +63,9 @@ impl Walk {
                 }
                 last => {
                     let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
-                    find_beginning(&mut run, before, &barren, &mut self.ledger);
+                    find_beginning(&mut run, before, &barren, &mut self.account);
                     run.missing_before = missing_before(&run, before, &present);
-                    self.ledger.find_foreign(&run, self.log);
+                    self.account.find_foreign(&run, self.log);
                     self.later.push_back(run);
                 }
             }
@@ -156,7 +157,7 @@ fn barren_before(first: u64, barren: &BTreeMap<u64, PathBuf>) -> u64 {
 
 /// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
 /// the run has earlier blocks. `before` is the index of the segment before the run, 0 at the log's beginning.
-fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, ledger: &mut Ledger) {
+fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, account: &mut Account) {
     let Some(first) = run.segments.first().filter(|first| first.header.is_some()) else { return };
     if run.begins_here || first.first_number == 0 {
         return;
@@ -166,6 +167,6 @@ fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, l
     run.begins_here = lowest < first.index() && lowest == before.wrapping_add(1);
     if let Some(path) = barren.get(&lowest).filter(|_| !run.begins_here) {
         let what = "holds no block, and the segment behind it says that some came before it".into();
-        ledger.report.find(Severity::Unconfirmed, path.clone(), None, what);
+        account.report.find(Severity::Unconfirmed, path.clone(), None, what);
     }
 }

@@ -1,5 +1,5 @@
 //! The way through a log: every good block once, run by run, in the order of their numbers, with all else accounted
-//! for in the [`Ledger`].
+//! for in the [`Account`].
 //!
 //! Shared by the reader, which merges what it gets and may come back for more, and by `verify`, which does neither.
 //! A block that is not there yet, in the last segment of a log that may be in use, is not the end of what can be
@@ -9,6 +9,7 @@ mod discover;
 mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::format::{IN_FLIGHT_UNKNOWN, LogId, MERGE_BYTES_MAX, segment_file_name};
 
+use super::account::{Account, Before, Location, Trailing};
 use super::block::{Loaded, Note};
 use super::files::{LogFiles, Run, Segment};
-use super::ledger::Ledger;
 use super::record::{Anchors, RunContext, RunId};
 use super::scan::{BlockLocation, Chunk};
 use plan::{Item, RunScan, Tail};
@@ -47,7 +48,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Walk {
     files: LogFiles,
-    pub(super) ledger: Ledger,
+    pub(super) account: Account,
     /// The run that is read, and what its records share.
     run: Option<Run>,
     pub(super) context: RunContext,
@@ -77,6 +78,8 @@ pub(super) struct Walk {
     /// Files made ready or emptied, by number, and those of them that hold nothing because their segment failed at once.
     barren: BTreeMap<u64, PathBuf>,
     failed_at_once: BTreeSet<u64>,
+    /// Files that only a newer diolog can read, by number.
+    newer_files: BTreeSet<u64>,
     /// Whether it was looked at since no logger had the log open.
     last_look: bool,
 }
@@ -90,7 +93,7 @@ impl Walk {
         let mut in_use = files.are_in_use();
         let mut walk = Walk {
             files,
-            ledger: Ledger::default(),
+            account: Account::default(),
             run: None,
             context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
             scan: RunScan::default(),
@@ -107,6 +110,7 @@ impl Walk {
             log: None,
             barren: BTreeMap::new(),
             failed_at_once: BTreeSet::new(),
+            newer_files: BTreeSet::new(),
             last_look: false,
         };
         walk.discover()?;
@@ -154,17 +158,17 @@ impl Walk {
                     Tail::Growing { horizon: last.map_or(u64::MAX, |last| last.horizon(self.is_written())) }
                 }
             };
-            self.ledger.prove_below(if self.may_come_late() { self.durable_at_look } else { u64::MAX });
+            self.account.prove_below(if self.may_come_late() { self.durable_at_look } else { u64::MAX });
             self.scan.fill(&self.files, run, self.lookahead, tail)?;
             let step = match self.scan.front() {
                 None if grows => {
                     self.account_for_removed(usize::MAX);
-                    self.ledger.settle(None, self.scan.trailing());
+                    self.account.conclude(None, self.scan.trailing());
                     return Ok(Step::EndOfNow);
                 }
                 None => {
                     self.account_for_removed(usize::MAX);
-                    self.ledger.finish_run();
+                    self.account.finish_run();
                     self.run = None;
                     return Ok(Step::RunEnd);
                 }
@@ -183,7 +187,7 @@ impl Walk {
         self.following = true;
         self.last_look = false;
         self.in_use = self.files.are_in_use();
-        self.ledger.unsettle();
+        self.account.reopen();
         if self.files.syncs() {
             self.scan.sync()?;
         }
@@ -195,12 +199,12 @@ impl Walk {
     /// segment that failed at once. A logger that is at work has its own reasons.
     fn doubt_barren(&mut self) {
         if self.run.is_none() {
-            self.ledger.unsettle();
+            self.account.reopen();
         }
         if self.barren.is_empty() || self.in_use == Some(true) || !self.files.is_directory() {
             return;
         }
-        let runs = self.ledger.report.runs.iter();
+        let runs = self.account.report.runs.iter();
         let closed: BTreeMap<u64, bool> = runs.map(|run| (run.last_segment, run.clean_end)).collect();
         let is_doubtful = |number| {
             let is_behind_closed = closed.range(..number).next_back().map_or(!self.skipped, |(_, closed)| *closed);
@@ -211,18 +215,18 @@ impl Walk {
         if let Some(first) = doubtful.next()
             && self.files.are_in_use() != Some(true)
         {
-            self.ledger.doubt_barren(first, doubtful.count());
+            self.account.doubt_barren(first, doubtful.count());
         }
     }
 
     fn next_run(&mut self) -> bool {
         let Some(run) = self.later.pop_front() else { return false };
-        self.ledger.start_run(&run);
+        self.account.start_run(&run);
         let mut known = std::iter::once(&run).chain(&self.later).flat_map(|run| &run.segments);
         if let Some(first) = run.segments.first().filter(|_| self.files.is_directory() && !self.skipped)
             && !known.any(Segment::knows_retention)
         {
-            self.ledger.doubt_retention(&run, first);
+            self.account.doubt_retention(&run, first);
         }
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
         self.scan = RunScan::default();
@@ -235,16 +239,16 @@ impl Walk {
     /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
     fn account_for_removed(&mut self, next: usize) {
         let Some(run) = &self.run else { return };
-        let begun = self.ledger.segments_begun();
+        let begun = self.account.segments_begun();
         let gone = run.segments.get(begun..next.min(run.segments.len())).unwrap_or_default();
-        gone.iter().for_each(|segment| self.ledger.segment_removed(segment));
+        gone.iter().for_each(|segment| self.account.segment_removed(segment));
         if gone.is_empty()
             && let Some(previous) = next.checked_sub(1).and_then(|previous| run.segments.get(previous))
             && let Some(header) = run.segments.get(next).and_then(|segment| segment.header.as_ref())
             && header.previous_segment_id != previous.segment_id
             && matches!(previous.path.try_exists(), Ok(false))
         {
-            self.ledger.segments_removed_behind(previous);
+            self.account.segments_removed_after(previous);
         }
     }
 
@@ -269,17 +273,22 @@ impl Walk {
             }
             _ => None,
         };
-        let before = segment.checked_sub(1).and_then(|previous| run.segments.get(previous)).map(|previous| {
-            match file_between(previous, info) {
-                Some(path) => (path, 0),
-                None => (Arc::clone(&previous.path), self.ends_at),
-            }
-        });
-        if before.as_ref().is_none_or(|(path, _)| run.segments.iter().all(|segment| segment.path != *path)) {
+        let before = match segment.checked_sub(1).and_then(|previous| run.segments.get(previous)) {
+            None => Before::Nothing,
+            Some(previous) => match file_between(previous, info) {
+                Some(path) if self.are_all_newer(previous.number.wrapping_add(1)..info.number) => {
+                    Before::InNewerFile(path)
+                }
+                Some(path) => Before::At(Location::start_of(&path)),
+                None => Before::At(Location { path: Arc::clone(&previous.path), offset: Some(self.ends_at) }),
+            },
+        };
+        let is_in_a_segment = |location: &Location| run.segments.iter().any(|segment| segment.path == location.path);
+        if !matches!(&before, Before::At(location) if is_in_a_segment(location)) {
             // No file that was found holds them, and those of earlier segments are found before those of later ones.
-            self.ledger.prove_below(u64::MAX);
+            self.account.prove_below(u64::MAX);
         }
-        self.ledger.start_segment(info, before, block_0);
+        self.account.start_segment(info, &before, block_0);
         read.map(|_| None)
     }
 
@@ -293,7 +302,7 @@ impl Walk {
         }
         self.scan.take();
         self.ends_at = debris.from;
-        self.ledger.end_segment(segment, debris);
+        self.account.end_segment(Trailing { segment, debris });
         None
     }
 
@@ -302,10 +311,10 @@ impl Walk {
     fn wait_for_those_before(&mut self, next: usize) -> Waited {
         let segments = self.run.as_ref().map_or(&[][..], |run| &run.segments);
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
-        match (previous, segments.get(next), self.ledger.expected()) {
+        match (previous, segments.get(next), self.account.expected()) {
             (Some(previous), Some(info), Some(expected))
                 if expected < info.first_number
-                    && next >= self.ledger.segments_begun()
+                    && next >= self.account.segments_begun()
                     && file_between(previous, info).is_none()
                     && self.may_come_late() =>
             {
@@ -319,16 +328,20 @@ impl Walk {
     fn block(&mut self, loaded: &mut Loaded, grows: bool) -> Result<Option<Step>> {
         let Some(Item::Block { place, twins, .. }) = self.scan.front() else { return Ok(None) };
         let number = place.number();
-        let expected = self.ledger.expected().unwrap_or(number);
+        let expected = self.account.expected().unwrap_or(number);
         if number < expected {
             if let Some(Item::Block { twins, debris, .. }) = self.scan.take() {
-                self.ledger.duplicates(number, 1 + twins.len() as u64, &debris);
+                self.account.duplicates(number, 1 + twins.len() as u64, &debris);
             }
             return Ok(None);
         }
         let mut error = None;
-        let mut good = None;
+        let (mut good, mut newer) = (None, None::<BlockLocation>);
         for place in std::iter::once(place).chain(twins) {
+            if place.newer.is_some() {
+                newer.get_or_insert(place.clone());
+                continue;
+            }
             match loaded.read_through(&mut self.chunk, place) {
                 Ok(true) => {
                     good = Some(place.clone());
@@ -338,12 +351,13 @@ impl Walk {
                 Err(failed) => error = Some(failed),
             }
         }
-        let is_whole = good.is_some() && number == expected;
+        let is_there = good.is_some() || newer.is_some();
+        let is_whole = is_there && number == expected;
         if grows && !is_whole && error.is_none() {
             let is_last = self.run.as_ref().is_none_or(|run| place.segment + 1 == run.segments.len());
-            if good.is_none() && is_last && self.durable_below(None) <= expected && !self.good_behind_front() {
+            if !is_there && is_last && self.durable_below(None) <= expected && !self.good_behind_front() {
                 // None of the blocks that are left is good.
-                self.ledger.settle(self.scan.ends(), self.scan.trailing());
+                self.account.conclude(self.scan.ends(), self.scan.trailing());
                 return Ok(Some(Step::EndOfNow));
             }
             match self.wait_for(expected, good.as_ref()) {
@@ -357,15 +371,26 @@ impl Walk {
             Some(good) => {
                 loaded.take_apart(&good.header);
                 add_anchors(&mut self.context, loaded);
-                self.ledger.good(&good, &debris, loaded);
-                self.ledger.duplicates(number, twins.len() as u64, &Default::default());
+                self.account.good(&good, &debris, loaded);
+                self.account.duplicates(number, twins.len() as u64, &Default::default());
                 Ok(Some(Step::Block(good)))
             }
             None => {
-                self.ledger.bad(&place, &debris);
+                match newer.and_then(|block| Some((block.newer?, block))) {
+                    Some((why, block)) => {
+                        self.account.newer(&block, why, &debris);
+                        self.account.duplicates(number, twins.len() as u64, &Default::default());
+                    }
+                    None => self.account.bad(&place, &debris),
+                }
                 error.map_or(Ok(None), Err)
             }
         }
+    }
+
+    /// Whether each of these numbers is that of a file that only a newer diolog can read.
+    fn are_all_newer(&self, numbers: Range<u64>) -> bool {
+        self.newer_files.range(numbers.clone()).count() as u64 == numbers.end - numbers.start
     }
 
     /// Whether somebody is writing, or was when the caller had read all that there was.
@@ -384,7 +409,7 @@ impl Walk {
             Item::Block { place, .. } => Some(place),
             _ => None,
         });
-        planned.chain(good).map(testimony).fold(self.ledger.durable_below(), u64::max)
+        planned.chain(good).map(testimony).fold(self.account.durable_below(), u64::max)
     }
 
     /// Has all that has not been read looked at once more.
@@ -414,7 +439,7 @@ impl Walk {
             Some(false) if !std::mem::replace(&mut self.last_look, true) => return self.look_again(),
             Some(false) => return Waited::InVain,
             _ if self.following => {
-                self.ledger.settle(None, None);
+                self.account.conclude(None, None);
                 return Waited::EndOfNow;
             }
             Some(true) => LOOKS_IN_USE,
@@ -431,7 +456,9 @@ impl Walk {
     fn good_behind_front(&self) -> bool {
         let mut scratch = Loaded::default();
         self.scan.behind_front().any(|item| match item {
-            Item::Block { place, .. } => scratch.read(&place.file, place.offset, &place.header).unwrap_or(false),
+            Item::Block { place, .. } => {
+                place.newer.is_some() || scratch.read(&place.file, place.offset, &place.header).unwrap_or(false)
+            }
             _ => false,
         })
     }
@@ -458,6 +485,7 @@ enum Waited {
 /// All blocks below this number were durable before the one at `place`, says that.
 fn testimony(place: &BlockLocation) -> u64 {
     match place.header.in_flight.get() {
+        _ if place.newer.is_some() => 0,
         IN_FLIGHT_UNKNOWN => 0,
         in_flight => place.number().saturating_sub(in_flight.into()),
     }

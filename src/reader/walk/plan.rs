@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::error::{Result, is_not_found};
 use crate::format::GRID_BYTES;
 
+use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
 use super::super::scan::{BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
 
@@ -35,7 +36,7 @@ impl Item {
     /// Bytes of file that it stands for. What is no block counts as the smallest one, so that the plan stays short.
     fn bytes(&self) -> u64 {
         match self {
-            Item::Block { place, .. } => place.header.capacity.get().into(),
+            Item::Block { place, .. } => place.header.stride_bytes(),
             _ => GRID_BYTES as u64,
         }
     }
@@ -134,7 +135,7 @@ impl RunScan {
             Item::Block { place, twins, .. } => {
                 for place in std::iter::once(place).chain(twins) {
                     if let Some(open) = self.open.iter_mut().find(|open| open.segment == place.segment) {
-                        open.taken = place.offset + u64::from(place.header.capacity.get());
+                        open.taken = place.offset + place.header.stride_bytes();
                     }
                 }
             }
@@ -163,8 +164,12 @@ impl RunScan {
     }
 
     /// What stands behind the last block of the segment that may still grow.
-    pub(super) fn trailing(&self) -> Option<(usize, Debris)> {
-        self.open.iter().rev().find(|open| open.done).map(|open| (open.segment, open.trailing))
+    pub(super) fn trailing(&self) -> Option<Trailing> {
+        self.open
+            .iter()
+            .rev()
+            .find(|open| open.done)
+            .map(|open| Trailing { segment: open.segment, debris: open.trailing })
     }
 
     fn plan_one(&mut self, files: &LogFiles, run: &Run, tail: Tail) -> Result<bool> {
@@ -229,7 +234,9 @@ impl RunScan {
 
     fn push(&mut self, item: Item) {
         self.planned_bytes += item.bytes();
-        if let Item::Block { place, .. } = &item {
+        if let Item::Block { place, .. } = &item
+            && place.newer.is_none()
+        {
             let first_ns = place.header.first_ns.get();
             while self.minima.back().is_some_and(|&(ns, _)| ns >= first_ns) {
                 self.minima.pop_back();
@@ -266,6 +273,7 @@ impl Open {
             file: Arc::clone(&self.file),
             offset: found.offset,
             header: found.header,
+            newer: found.newer,
         }
     }
 }

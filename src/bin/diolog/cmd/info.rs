@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use diolog::{LogInfo, SegmentInfo};
+use diolog::{LogInfo, SegmentInfo, Severity};
 use serde_json::{Value, json};
 
 use crate::args::{Info, ReportFormat};
@@ -25,7 +25,11 @@ pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
         ReportFormat::Json => json(&arguments.path, &info, output.line()),
     }
     output.flush()?;
-    Ok(if info.findings.is_empty() { Status::Clean } else { Status::Torn })
+    Ok(match info.findings.iter().map(|finding| finding.severity).max() {
+        None => Status::Clean,
+        Some(Severity::Newer) => Status::Newer,
+        Some(_) => Status::Torn,
+    })
 }
 
 /// The segments of each run; a run's segments stand together.
@@ -111,7 +115,6 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
             json!({
                 "run": first.run.to_string(),
                 "service": first.service,
-                "recovers": first.recovers.map(|run| run.to_string()),
                 "first_segment": first.index,
                 "last_segment": last.index,
                 "clean_end": last.clean_end,

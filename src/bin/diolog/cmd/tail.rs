@@ -67,9 +67,12 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
         }
     }
     output.flush()?;
-    // Everything that is said of a log's end would be said of the moment.
-    let lost = reader.report().verdict() == Verdict::Lost;
-    Ok(if lost { Status::Lost } else { Status::Clean }.max(trouble.status()))
+    // While a log is followed, an open end only means that it is not finished yet.
+    let status = match reader.report().verdict() {
+        Verdict::Clean | Verdict::Unconfirmed => Status::Clean,
+        verdict => verdict.into(),
+    };
+    Ok(status.max(trouble.status()))
 }
 
 fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {

@@ -1,21 +1,21 @@
-//! `diolog verify`: what was kept and what was lost, recomputed from the files alone, and the proof spelled out.
+//! `diolog verify`: how many records the files hold and how many are lost, and the equation that proves it.
 
 use std::io::Write as _;
 use std::path::Path;
 
-use diolog::{BlockCounts, ProducerReport, ReadOptions, Report, RunReport, Verification};
+use diolog::{BlockCounts, ProducerReport, ReadOptions, Report, RunReport, Verdict, Verification};
 use serde_json::{Value, json};
 
 use crate::args::{ReportFormat, Verify};
 use crate::exit::{Failure, Status};
-use crate::text::damage::finding_json;
+use crate::text::damage::{finding_json, newer_parts};
 use crate::text::escape;
 use crate::text::output::Output;
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 
-/// Examines the log, and says what it found. The exit status is the verdict.
+/// Verifies the log and prints what it found. The exit status is the verdict.
 pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     let mut progress = Progress::new("verifying", log_bytes(&arguments.path));
     let watch = |report: &Report| progress.at(report.bytes);
@@ -42,6 +42,9 @@ fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
         units::bytes(report.bytes),
         counted(report.runs.len() as u64, "run"),
     );
+    if let Some(parts) = newer_parts(report) {
+        let _ = writeln!(out, "  {parts}");
+    }
     for (at, run) in report.runs.iter().enumerate() {
         let _ = writeln!(out);
         run_text(at + 1, report.runs.len(), run, out);
@@ -101,7 +104,8 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
     }
     table.write(2, out);
     if run.producers_untracked > 0 {
-        let _ = writeln!(out, "  and {} more, not tracked one by one", counted(run.producers_untracked, "producer"));
+        let shards = counted(run.producers_untracked, "shard");
+        let _ = writeln!(out, "  and {shards} of further producers, whose counts were not compared");
     }
     identity_text(run, out);
 }
@@ -115,7 +119,7 @@ fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
         (blocks.stale, "stale"),
         (blocks.duplicates, "duplicates skipped"),
         (blocks.headers_lost, "segment headers lost"),
-        (blocks.newer, "of a newer version"),
+        (blocks.newer, "of a newer diolog"),
         (blocks.stray, "stretches of stray bytes"),
     ];
     let there: Vec<_> = named.iter().filter(|(number, _)| *number > 0).collect();
@@ -157,11 +161,16 @@ fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
     let findings: Vec<_> = report.findings.iter().map(finding_json).collect();
     let object = json!({
         "path": path.to_string_lossy(),
-        "verdict": report.verdict().to_string(),
+        "verdict": match report.verdict() {
+            Verdict::Newer => "newer".to_owned(),
+            verdict => verdict.to_string(),
+        },
         "records": report.records,
         "bytes": report.bytes,
         "late": report.late,
         "truncated": report.truncated,
+        "newer_records": report.newer_records,
+        "newer_files": report.newer_files,
         "unreadable": report.unreadable,
         "skipped": report.skipped,
         "blocks": blocks_json(&report.blocks),
@@ -195,8 +204,6 @@ fn run_json(run: &RunReport) -> Value {
         "segments": run.segments,
         "retired": run.retired,
         "clean_end": run.clean_end,
-        "recovers": run.recovers.map(|run| run.to_string()),
-        "recovered_by": run.recovered_by.map(|run| run.to_string()),
         "blocks": blocks_json(&run.blocks),
         "records": run.records,
         "device": run.device,

@@ -22,12 +22,6 @@ pub(super) struct Missing<P> {
     pub(super) may_have_come: bool,
 }
 
-impl<P> Missing<P> {
-    pub(super) fn blocks(&self) -> u64 {
-        self.numbers.end - self.numbers.start
-    }
-}
-
 /// What became of a missing stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {

@@ -1,0 +1,245 @@
+//! What the account finds out, and the words for it: what each fact counts as, how serious it is, and its sentence.
+//!
+//! The verdict follows from the severity that is given here and from whether each run was closed. Neither blocks nor
+//! producers decide how serious a fact is.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::format::Newer;
+
+use super::super::report::{BlockCounts, Severity};
+use super::testimony::Fate;
+
+/// A position in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) path: Arc<Path>,
+    /// `None` if it is only known to be in this file or in one before it.
+    pub(crate) offset: Option<u64>,
+}
+
+impl Location {
+    pub(crate) fn start_of(path: &Arc<Path>) -> Location {
+        Location { path: Arc::clone(path), offset: Some(0) }
+    }
+}
+
+/// A fact, and where it was found.
+#[derive(Clone, Debug)]
+pub(super) struct Observation {
+    pub(super) fact: Fact,
+    pub(super) at: Location,
+}
+
+/// How often blocks of a run were passed over: reasons for counts that do not agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gaps {
+    /// Stretches of missing blocks.
+    pub(super) missing: u64,
+    /// Blocks and files that are there, and that only a newer diolog can read.
+    pub(super) newer: u64,
+}
+
+/// Something that is not as it should be, or worth a note.
+#[derive(Clone, Debug)]
+pub(super) enum Fact {
+    /// These block numbers are missing.
+    Missing {
+        fate: Fate,
+        numbers: Range<u64>,
+    },
+    /// Blocks, or stretches of bytes, at the end of a run that was not closed.
+    TornEnd {
+        blocks: u64,
+    },
+    /// Bytes that are no block, and no block is missing.
+    StrayBytes {
+        stretches: u64,
+    },
+    /// A damaged segment header of a failed segment.
+    HeaderReplaced,
+    HeaderTorn,
+    HeaderLost,
+    /// This version cannot read the block.
+    NewerBlock(Newer),
+    /// These blocks are in a file that this version cannot read.
+    InNewerFile {
+        numbers: Range<u64>,
+    },
+    /// This version cannot read these records of an intact block.
+    NewerRecords(Newer),
+    /// Records of an intact block that break the rules of this version.
+    InvalidRecords {
+        records: u64,
+    },
+    /// Retention removed the segment before it was read.
+    SegmentRemoved,
+    /// Retention removed the segment, and others after it.
+    SegmentsRemovedAfter,
+    Contradiction(String),
+    ProducerContradiction {
+        id: u32,
+        fault: Fault,
+    },
+    NoFinalCounts {
+        id: u32,
+        reason: NoCounts,
+    },
+    ProducersUntracked,
+}
+
+/// Why the final counts of a producer of a closed run may not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoCounts {
+    Unexplained,
+    /// They may stand in a block that is missing.
+    BlocksMissing,
+    /// They may stand where only a newer diolog can read.
+    Newer,
+}
+
+/// How the files contradict themselves about one producer.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// A row counts more records than there are.
+    RecordsGone(u64),
+    /// A row counts fewer records than there are.
+    RecordsUncounted(u64),
+    /// A row counts fewer attempts than there are.
+    AttemptsUncounted {
+        attempts: u64,
+        record: u64,
+    },
+    RecordRepeated {
+        record: u64,
+        after: u64,
+    },
+    NoRow,
+    RecordsAfterEnd,
+    /// The final counts do not add up.
+    FinalCounts {
+        attempts: u64,
+        sum: u128,
+    },
+}
+
+impl Fact {
+    /// How serious it is.
+    pub(super) fn severity(&self) -> Severity {
+        match self {
+            Fact::StrayBytes { .. } | Fact::HeaderReplaced => Severity::Note,
+            Fact::Missing { fate: Fate::Late | Fate::Hole | Fate::Torn, .. }
+            | Fact::TornEnd { .. }
+            | Fact::HeaderTorn
+            | Fact::SegmentRemoved
+            | Fact::SegmentsRemovedAfter
+            | Fact::ProducersUntracked => Severity::Unconfirmed,
+            Fact::NewerBlock(_) | Fact::InNewerFile { .. } | Fact::NewerRecords(_) => Severity::Newer,
+            Fact::Missing { fate: Fate::Lost, .. }
+            | Fact::HeaderLost
+            | Fact::InvalidRecords { .. }
+            | Fact::Contradiction(_)
+            | Fact::ProducerContradiction { .. } => Severity::Lost,
+            Fact::NoFinalCounts { reason, .. } => match reason {
+                NoCounts::Unexplained => Severity::Lost,
+                NoCounts::BlocksMissing => Severity::Unconfirmed,
+                NoCounts::Newer => Severity::Newer,
+            },
+        }
+    }
+
+    /// Adds the blocks that it is about to `counts`.
+    pub(super) fn count(&self, counts: &mut BlockCounts) {
+        let (count, blocks) = match self {
+            Fact::Missing { fate, numbers } => {
+                let count = match fate {
+                    Fate::Lost => &mut counts.lost,
+                    Fate::Late | Fate::Hole => &mut counts.holes,
+                    Fate::Torn => &mut counts.torn,
+                };
+                (count, numbers.end - numbers.start)
+            }
+            Fact::TornEnd { blocks } => (&mut counts.torn, *blocks),
+            Fact::StrayBytes { stretches } => (&mut counts.stray, *stretches),
+            Fact::HeaderTorn => (&mut counts.torn, 1),
+            Fact::HeaderLost => (&mut counts.headers_lost, 1),
+            Fact::NewerBlock(_) => (&mut counts.newer, 1),
+            Fact::InNewerFile { numbers } => (&mut counts.newer, numbers.end - numbers.start),
+            _ => return,
+        };
+        // A hostile file can claim any number of missing blocks.
+        *count = count.saturating_add(blocks);
+    }
+
+    /// What shows that a newer diolog wrote something, if that is the fact: one finding for each is enough.
+    pub(super) fn newer(&self) -> Option<Newer> {
+        match *self {
+            Fact::NewerBlock(newer) | Fact::NewerRecords(newer) => Some(newer),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::Missing { fate, numbers } => {
+                write_blocks(numbers, f)?;
+                f.write_str(match fate {
+                    Fate::Lost => " lost: a later block testifies that it was durable",
+                    Fate::Late => " missing: not there when the reader looked, and durable later",
+                    Fate::Hole => " missing: it was in flight, and nothing says that it was durable",
+                    Fate::Torn => " torn, at the end of a run that was not closed",
+                })
+            }
+            Fact::TornEnd { .. } => f.write_str("a torn block at the end of a run that was not closed"),
+            Fact::StrayBytes { .. } => f.write_str("bytes that are not a block; no block is missing here"),
+            Fact::HeaderReplaced => {
+                f.write_str("the segment's header was never confirmed: the next segment has its blocks again")
+            }
+            Fact::HeaderTorn => f.write_str("the segment's header is torn"),
+            Fact::HeaderLost => f.write_str("the segment's header is damaged"),
+            Fact::NewerBlock(newer) => write!(f, "a block written by a newer diolog ({newer})"),
+            Fact::InNewerFile { numbers } => {
+                write_blocks(numbers, f)?;
+                f.write_str(" in a file written by a newer diolog")
+            }
+            Fact::NewerRecords(newer) => write!(f, "records written by a newer diolog ({newer})"),
+            Fact::InvalidRecords { records } => write!(f, "{records} records are invalid, though the checksum fits"),
+            Fact::SegmentRemoved => {
+                f.write_str("was removed before it could be read, as retention does: its records are gone")
+            }
+            Fact::SegmentsRemovedAfter => {
+                f.write_str("was removed, with segments after it that had not been read, as retention does")
+            }
+            Fact::Contradiction(what) => f.write_str(what),
+            Fact::ProducerContradiction { id, fault } => write!(f, "producer {id} {fault}"),
+            Fact::NoFinalCounts { id, .. } => write!(f, "producer {id} has no final counts, though the run was closed"),
+            Fact::ProducersUntracked => f.write_str("the log has more producers than this reader can keep counts for"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::RecordsGone(records) => write!(f, "lacks {records} records, though no block is missing"),
+            Fault::RecordsUncounted(records) => write!(f, "has {records} records more than it counted"),
+            Fault::AttemptsUncounted { attempts, record } => {
+                write!(f, "counts {attempts} attempts, and has record {record}")
+            }
+            Fault::RecordRepeated { record, after } => write!(f, "has record {record} after record {after}"),
+            Fault::NoRow => f.write_str("has records in a block that does not name it"),
+            Fault::RecordsAfterEnd => f.write_str("has records after its final counts"),
+            Fault::FinalCounts { attempts, sum } => write!(f, "ends with {attempts} attempts, and accounts for {sum}"),
+        }
+    }
+}
+
+fn write_blocks(numbers: &Range<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Range { start, end } = numbers;
+    if end - start == 1 { write!(f, "block {start} is") } else { write!(f, "blocks {start} to {} are", end - 1) }
+}

@@ -1,0 +1,260 @@
+//! The producers of one run: what each attempted, how much of it is in the files, and whether rows and shards agree.
+//!
+//! Fed with the rows and shards of intact blocks, in the order of block numbers. It looks at no record.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::format::ProducerRow;
+
+use super::super::block::Shard;
+use super::super::record::Producer;
+use super::super::report::ProducerReport;
+use super::findings::{Fault, Gaps};
+
+/// Attempts and records that lie before the files' first segment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Base {
+    attempts: u64,
+    records: u64,
+}
+
+/// What is known of one producer while its run is read.
+#[derive(Debug)]
+struct State {
+    producer: Arc<Producer>,
+    /// `None` until known.
+    base: Option<Base>,
+    /// The sequence number after the last one accounted for.
+    next: u64,
+    /// Records in the files since the base.
+    found: u64,
+    /// Records that were written since the base and are not in the files.
+    damaged: u64,
+    /// The run's gaps when the counts last agreed.
+    gaps: Gaps,
+    /// The last block whose row was compared.
+    row_block: Option<u64>,
+    /// Whether a contradiction has been reported: one for each producer is enough.
+    is_contradicted: bool,
+}
+
+/// The account of one run's producers. Most methods take the rows that the run's report has for them.
+#[derive(Debug, Default)]
+pub(super) struct Producers {
+    /// Whether every producer that no baseline names starts from nothing.
+    beginning_known: bool,
+    /// Whether rows or final counts may stand where only a newer diolog can read.
+    notes_incomplete: bool,
+    by_id: HashMap<u32, usize>,
+    /// In step with the rows of the run's report.
+    states: Vec<State>,
+    /// How many producers are tracked at most.
+    length_max: usize,
+}
+
+impl Producers {
+    /// The account of a run of which nothing has been read, for `length_max` producers at most.
+    pub(super) fn new(beginning_known: bool, length_max: usize) -> Producers {
+        Producers { beginning_known, length_max, ..Producers::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// The producer with this id, as the last row that was read describes it.
+    pub(super) fn producer(&self, id: u32) -> Arc<Producer> {
+        match self.by_id.get(&id) {
+            Some(&at) => Arc::clone(&self.states[at].producer),
+            None => Arc::new(Producer { id, ..Producer::default() }),
+        }
+    }
+
+    /// From now on, a missing row or missing final counts may stand where only a newer diolog can read.
+    pub(super) fn mark_notes_incomplete(&mut self) {
+        self.notes_incomplete = true;
+    }
+
+    pub(super) fn notes_incomplete(&self) -> bool {
+        self.notes_incomplete
+    }
+
+    /// The index of producer `id`, which is added if it is new; `None` if there are too many.
+    fn index_of(&mut self, id: u32, rows: &mut Vec<ProducerReport>) -> Option<usize> {
+        if let Some(&at) = self.by_id.get(&id) {
+            return Some(at);
+        }
+        let at = self.states.len();
+        assert!(at == rows.len(), "the report has {} rows for {at} producers", rows.len());
+        if at >= self.length_max {
+            return None;
+        }
+        self.by_id.insert(id, at);
+        self.states.push(State {
+            producer: Arc::new(Producer { id, ..Producer::default() }),
+            base: None,
+            next: 0,
+            found: 0,
+            damaged: 0,
+            gaps: Gaps::default(),
+            row_block: None,
+            is_contradicted: false,
+        });
+        rows.push(ProducerReport { id, holds: true, ..ProducerReport::default() });
+        Some(at)
+    }
+
+    /// Learns the name of the producer that a row or its final counts describe.
+    pub(super) fn take_name(&mut self, row: &ProducerRow, rows: &mut Vec<ProducerReport>) {
+        let Some(at) = self.index_of(row.id, rows) else { return };
+        let known = &mut self.states[at].producer;
+        if known.tid != row.tid || *known.name != *row.name {
+            *known = Arc::new(Producer { id: row.id, tid: row.tid, name: row.name.as_str().into() });
+            (rows[at].tid, rows[at].name) = (row.tid, row.name.clone());
+        }
+    }
+
+    /// Takes a baseline: what the producer had attempted and written before it, and was not read, is in segments that are
+    /// gone.
+    pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, rows: &mut Vec<ProducerReport>) {
+        let Some(at) = self.index_of(row.id, rows) else { return };
+        let state = &mut self.states[at];
+        let base = state.base.unwrap_or_default();
+        let counted = base.records.saturating_add(state.found).saturating_add(state.damaged);
+        state.base = Some(Base {
+            attempts: base.attempts.saturating_add(row.next_sequence.saturating_sub(state.next)),
+            records: base.records.saturating_add(row.records.saturating_sub(counted)),
+        });
+        state.next = state.next.max(row.next_sequence);
+        state.gaps = gaps;
+        declare(&mut rows[at], row);
+    }
+
+    /// Compares the counts of a row in block `number`, which are those before the block, with what was found.
+    pub(super) fn take_row(
+        &mut self,
+        row: &ProducerRow,
+        number: u64,
+        gaps: Gaps,
+        rows: &mut Vec<ProducerReport>,
+    ) -> Option<Fault> {
+        let at = self.index_of(row.id, rows)?;
+        if self.states[at].row_block.replace(number) == Some(number) {
+            return None;
+        }
+        let fault = self.compare(at, row, gaps, &mut rows[at]);
+        self.contradict(at, fault)
+    }
+
+    /// Compares a producer's final counts with what was found.
+    pub(super) fn take_end(&mut self, row: &ProducerRow, gaps: Gaps, rows: &mut Vec<ProducerReport>) -> Option<Fault> {
+        let at = self.index_of(row.id, rows)?;
+        let fault = self.compare(at, row, gaps, &mut rows[at]);
+        rows[at].ended = true;
+        let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
+        let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
+        let differs = sum != u128::from(row.next_sequence);
+        let fault = fault.or(differs.then_some(Fault::FinalCounts { attempts: row.next_sequence, sum }));
+        self.contradict(at, fault)
+    }
+
+    fn compare(&mut self, at: usize, row: &ProducerRow, gaps: Gaps, report: &mut ProducerReport) -> Option<Fault> {
+        declare(report, row);
+        let from_nothing = self.beginning_known;
+        let state = &mut self.states[at];
+        let base = state.base.get_or_insert(if from_nothing {
+            Base::default()
+        } else {
+            Base { attempts: row.next_sequence, records: row.records }
+        });
+        let counted = base.records.saturating_add(state.found).saturating_add(state.damaged);
+        let mut fault = None;
+        if row.records > counted {
+            let uncounted = row.records - counted;
+            if gaps.missing > state.gaps.missing {
+                state.damaged += uncounted;
+            } else if gaps.newer > state.gaps.newer {
+                // They are in the blocks that only a newer diolog can read.
+                state.found += uncounted;
+            } else {
+                fault = Some(Fault::RecordsGone(uncounted));
+            }
+        } else if row.records < counted {
+            fault = Some(Fault::RecordsUncounted(counted - row.records));
+        }
+        if row.next_sequence < state.next {
+            fault = Some(Fault::AttemptsUncounted { attempts: row.next_sequence, record: state.next - 1 });
+        }
+        state.next = state.next.max(row.next_sequence);
+        state.gaps = gaps;
+        fault
+    }
+
+    /// Takes in a shard of block `number`, whose rows have been taken. `Err`: there are too many producers.
+    ///
+    /// `rows_complete`: every row of the block can be read.
+    pub(super) fn take_shard(
+        &mut self,
+        shard: &Shard,
+        number: u64,
+        rows_complete: bool,
+        rows: &mut Vec<ProducerReport>,
+    ) -> Result<Option<Fault>, Untracked> {
+        let at = self.index_of(shard.producer, rows).ok_or(Untracked)?;
+        let (first, records) = (shard.first_sequence, u64::from(shard.records));
+        // `ShardHeader::split` refuses an empty shard, and one whose numbers do not exist.
+        debug_assert!(records > 0 && first.checked_add(records).is_some());
+        let (state, report) = (&mut self.states[at], &mut rows[at]);
+        let begins_at = if self.beginning_known { 0 } else { first };
+        state.base.get_or_insert(Base { attempts: begins_at, records: begins_at });
+        let mut fault = None;
+        if first < state.next {
+            fault = Some(Fault::RecordRepeated { record: first, after: state.next - 1 });
+        }
+        if rows_complete && state.row_block != Some(number) {
+            fault = Some(Fault::NoRow);
+        }
+        if report.ended {
+            fault = Some(Fault::RecordsAfterEnd);
+        }
+        state.next = state.next.max(first + records);
+        state.found += records;
+        report.first_sequence.get_or_insert(first);
+        report.last_sequence = Some(state.next - 1);
+        Ok(self.contradict(at, fault))
+    }
+
+    /// Lets the first contradiction of each producer through.
+    fn contradict(&mut self, at: usize, fault: Option<Fault>) -> Option<Fault> {
+        fault.filter(|_| !std::mem::replace(&mut self.states[at].is_contradicted, true))
+    }
+
+    /// Fills in the rows as of now. Returns the first producer without final counts.
+    pub(super) fn conclude(&self, rows: &mut [ProducerReport]) -> Option<u32> {
+        assert!(
+            self.states.len() == rows.len(),
+            "the report has {} rows for {} producers",
+            rows.len(),
+            self.states.len()
+        );
+        for (state, row) in self.states.iter().zip(&mut *rows) {
+            let base = state.base.unwrap_or_default();
+            row.attempted = state.next.max(base.attempts);
+            row.retired = base.attempts;
+            row.retired_losses = base.attempts.saturating_sub(base.records);
+            row.records = state.found;
+            row.missing = (row.attempted - row.retired).saturating_sub(state.found);
+            row.damaged = state.damaged;
+            row.holds = !state.is_contradicted;
+        }
+        rows.iter().find(|row| !row.ended).map(|row| row.id)
+    }
+}
+
+/// More producers than a reader keeps rows for.
+pub(super) struct Untracked;
+
+fn declare(report: &mut ProducerReport, row: &ProducerRow) {
+    (report.dropped, report.overwritten, report.unwritten) = (row.dropped, row.overwritten, row.unwritten);
+}
