@@ -78,14 +78,14 @@ impl Logger {
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
         // What can fail without the directory comes first: a refused core, say, must leave nothing behind.
-        let writer = Writer::start(settings.writer_core, &settings.path)?;
-        let gate =
-            Gate::new(settings.level as u8).map_err(|source| Error::io("map a page for", &settings.path, source))?;
-        let directory = Directory::open(&settings.path)?;
+        let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
+        let gate = Gate::new(settings.config.level as u8)
+            .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
+        let directory = Directory::open(&settings.config.path)?;
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
         let rules = segment_rules(&settings, patience);
-        let begun = device::probe(directory.path(), settings.device).and_then(|report| {
+        let begun = device::probe(directory.path(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock)?))
         });
@@ -123,7 +123,7 @@ impl Logger {
     /// # Errors
     /// As [`Logger::producer`], and [`Error::InvalidConfig`] for a name that is too long: names are not cut.
     pub fn producer_named(&self, name: &str) -> Result<Producer> {
-        thread_local::new_producer(self.shared(), self.shared().settings.ring_bytes, name)
+        thread_local::new_producer(self.shared(), self.shared().settings.config.ring_bytes, name)
     }
 
     /// Appends a record through the calling thread's own producer, which the first call makes, with a ring of
@@ -227,7 +227,7 @@ impl Logger {
 
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logger").field("path", &self.shared().settings.path).finish_non_exhaustive()
+        f.debug_struct("Logger").field("path", &self.shared().settings.config.path).finish_non_exhaustive()
     }
 }
 
@@ -237,7 +237,7 @@ impl Handle {
         if shared.gate.is_forked() {
             return Err(Error::Forked);
         }
-        let limit = shared.settings.close_deadline;
+        let limit = shared.settings.config.close_deadline;
         let now = Instant::now();
         // A deadline too far to be represented is a year.
         let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
@@ -270,11 +270,12 @@ impl Drop for Handle {
 
 /// What the settings say of segments.
 fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
+    let config = &settings.config;
     Rules {
-        sizes: Sizes { first: settings.first_segment_bytes, max: settings.segment_bytes, block: settings.block_bytes },
+        sizes: Sizes { first: settings.first_segment_bytes, max: config.segment_bytes, block: config.block_bytes },
         first_fill_patience,
-        rotate_after: settings.rotate_after,
-        keep: Limits { bytes: settings.retain_bytes, segments: settings.retain_segments, age: settings.retain_for },
+        rotate_after: config.rotate_after,
+        keep: Limits { bytes: config.retain_bytes, segments: config.retain_segments, age: config.retain_for },
     }
 }
 

@@ -53,7 +53,7 @@ impl Producer {
             threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
             message_bytes_max,
-            overflow: shared.settings.overflow,
+            overflow: shared.settings.config.overflow,
             end: Some(end),
             shared,
             id,

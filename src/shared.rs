@@ -42,9 +42,14 @@ impl Shared {
         producers_max: usize,
         published: Arc<Published>,
     ) -> Shared {
-        let overwrite = matches!(settings.overflow, Overflow::OverwriteOldest);
+        let overwrite = matches!(settings.config.overflow, Overflow::OverwriteOldest);
         Shared {
-            registry: Registry::new(settings.path.clone(), overwrite, settings.rings_bytes_max, producers_max),
+            registry: Registry::new(
+                settings.config.path.clone(),
+                overwrite,
+                settings.config.rings_bytes_max,
+                producers_max,
+            ),
             settings,
             clock,
             gate,

@@ -1,13 +1,12 @@
-//! The settings checked as a whole, and the numbers that follow from them. Called once, by open.
+//! The settings checked as a whole, and the values that follow from them. Called once, by open.
 
 use std::env;
 use std::ffi::OsStr;
 use std::fmt::Display;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, Overflow};
-use crate::device::DevicePreference;
+use super::overflow::Overflow;
+use super::settings::Config;
 use crate::error::{Error, Result};
 use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, GRID_BYTES, NAME_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
@@ -18,19 +17,19 @@ use crate::ring::{
     CAPACITY_MAX as RING_BYTES_MAX, CAPACITY_MIN as RING_BYTES_MIN, HEAD_BYTES as RING_RECORD_HEAD_BYTES,
 };
 
-/// The ring of a thread that logs by the convenience, where nothing is said.
+/// The ring of a thread that logs through [`Logger::log`](crate::Logger::log), if it is not set.
 const THREAD_RING_BYTES: usize = 64 << 10;
 
-/// The longest message where nothing is said: a stray dump must not push thousands of records out of a ring.
+/// The longest message, if it is not set: a stray dump must not push thousands of records out of a ring.
 const MESSAGE_BYTES_DEFAULT_MAX: usize = 64 << 10;
 
-/// The first segment's size: a short run leaves little behind, and doubling soon reaches the full size.
+/// The first segment's size, if it is not set: a short run reserves little, and doubling soon reaches the full size.
 const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
 
-/// The largest segment; file systems go further, but no preparation ends in useful time.
+/// The largest segment. File systems allow more, but preparing it would take too long.
 const SEGMENT_BYTES_MAX: u64 = 1 << 40;
 
-/// Idle, the writer sleeps for up to a quarter of the interval: shorter ones would keep it awake.
+/// An idle writer sleeps for up to a quarter of the interval: shorter ones would keep it awake.
 const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// The least age that ends or removes a segment: each one costs the preparation of a file.
@@ -42,31 +41,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The environment variable that overrides the level.
 const LEVEL_VARIABLE: &str = "DIOLOG_LEVEL";
 
-/// Settings that fit each other, with every default resolved.
+/// Settings that are valid and fit each other, and the values that follow from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Validated {
-    pub(crate) path: PathBuf,
-    pub(crate) ring_bytes: usize,
+    /// The settings, with the level that `DIOLOG_LEVEL` asks for.
+    pub(crate) config: Config,
     pub(crate) thread_ring_bytes: usize,
-    pub(crate) rings_bytes_max: usize,
-    /// The longest message in any ring: what [`Validated::message_bytes_max_in`] gives for the larger one.
+    /// The longest message in any ring: [`Validated::message_bytes_max_in`] of the larger one.
     pub(crate) message_bytes_max: usize,
-    pub(crate) block_bytes: usize,
-    pub(crate) blocks_in_flight: usize,
-    pub(crate) flush_interval: Duration,
-    pub(crate) segment_bytes: u64,
     pub(crate) first_segment_bytes: u64,
-    pub(crate) rotate_after: Option<Duration>,
-    pub(crate) retain_bytes: Option<u64>,
-    pub(crate) retain_segments: Option<u64>,
-    pub(crate) retain_for: Option<Duration>,
-    /// After `DIOLOG_LEVEL`.
-    pub(crate) level: Level,
-    pub(crate) overflow: Overflow,
-    pub(crate) writer_core: Option<usize>,
-    pub(crate) close_deadline: Duration,
-    pub(crate) service: String,
-    pub(crate) device: DevicePreference,
 }
 
 impl Validated {
@@ -77,90 +60,78 @@ impl Validated {
 }
 
 impl Config {
-    /// Checks everything together, and resolves what was left to its default.
+    /// Checks all settings together, and resolves those that were left out.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for the first setting that cannot be, or does not fit another.
-    pub(crate) fn validate(&self) -> Result<Validated> {
+    /// [`Error::InvalidConfig`] for the first setting that is invalid or does not fit another.
+    pub(crate) fn validate(self) -> Result<Validated> {
         self.validate_with(env::var_os(LEVEL_VARIABLE).as_deref())
     }
 
-    /// [`Config::validate`] with the value of `DIOLOG_LEVEL`, so that tests need not touch the environment.
-    fn validate_with(&self, level_variable: Option<&OsStr>) -> Result<Validated> {
-        if self.path.as_os_str().is_empty() {
-            return Err(invalid("path", "empty", "name the log's directory"));
-        }
+    /// [`Config::validate`] with the value of `DIOLOG_LEVEL`, so that tests need not change the environment.
+    fn validate_with(mut self, level_variable: Option<&OsStr>) -> Result<Validated> {
+        require(!self.path.as_os_str().is_empty(), "path", "empty", "name the log's directory")?;
         check_ring("ring_bytes", self.ring_bytes)?;
         check_block(self.block_bytes)?;
         if let Some(bytes) = self.message_bytes_max {
             check_message(bytes, self.ring_bytes, self.block_bytes)?;
         }
-        let thread_ring_bytes = self.check_thread_ring()?;
+        let thread_ring_bytes = self.resolve_thread_ring()?;
         let largest_ring = self.ring_bytes.max(thread_ring_bytes);
-        if self.rings_bytes_max < largest_ring {
-            let remedy = format!("one ring takes {largest_ring}; use at least that, for all rings together");
-            return Err(invalid("rings_bytes_max", self.rings_bytes_max, remedy));
-        }
-        if !(1..=64).contains(&self.blocks_in_flight) {
-            return Err(invalid("blocks_in_flight", self.blocks_in_flight, "use 1 to 64 blocks"));
-        }
-        if !(FLUSH_INTERVAL_MIN..=HOUR).contains(&self.flush_interval) {
-            return Err(invalid("flush_interval", format!("{:?}", self.flush_interval), "use 1 ms to 1 hour"));
-        }
+        let remedy = format!("one ring takes {largest_ring}; use at least that, for all rings together");
+        require(self.rings_bytes_max >= largest_ring, "rings_bytes_max", self.rings_bytes_max, remedy)?;
+        self.check_writer()?;
         self.check_segments()?;
         self.check_retention()?;
-        if let Overflow::BlockFor(wait) = self.overflow
-            && (wait.is_zero() || wait > HOUR)
-        {
-            let remedy = "wait more than zero and at most 1 hour, or use DropNewest or Block";
-            return Err(invalid("overflow", format!("BlockFor({wait:?})"), remedy));
-        }
-        if self.close_deadline > DAY {
-            return Err(invalid("close_deadline", format!("{:?}", self.close_deadline), "use at most 1 day"));
-        }
-        if self.service.len() > NAME_BYTES_MAX {
-            let value = format!("{} bytes long", self.service.len());
-            return Err(invalid("service", value, format!("use a name of at most {NAME_BYTES_MAX} bytes")));
-        }
-        let message_bytes_max = self.message_bytes_max.unwrap_or_else(|| {
-            let fits = message_bytes_in_ring(largest_ring).min(message_bytes_in_block(self.block_bytes));
-            fits.min(MESSAGE_BYTES_DEFAULT_MAX)
-        });
+        self.check_overflow()?;
+        self.level = resolve_level(self.level, level_variable)?;
         Ok(Validated {
-            path: self.path.clone(),
-            ring_bytes: self.ring_bytes,
             thread_ring_bytes,
-            rings_bytes_max: self.rings_bytes_max,
-            message_bytes_max,
-            block_bytes: self.block_bytes,
-            blocks_in_flight: self.blocks_in_flight,
-            flush_interval: self.flush_interval,
-            segment_bytes: self.segment_bytes,
-            first_segment_bytes: self.resolved_first_segment_bytes(),
-            rotate_after: self.rotate_after,
-            retain_bytes: self.retain_bytes,
-            retain_segments: self.retain_segments,
-            retain_for: self.retain_for,
-            level: resolve_level(self.level, level_variable)?,
-            overflow: self.overflow,
-            writer_core: self.writer_core,
-            close_deadline: self.close_deadline,
-            service: self.service.clone(),
-            device: self.device,
+            message_bytes_max: self.resolve_message(largest_ring),
+            first_segment_bytes: self.resolve_first_segment(),
+            config: self,
         })
     }
 
-    /// The thread rings' size: the explicit one, if the explicit message fits it; else one that fits both wishes.
-    fn check_thread_ring(&self) -> Result<usize> {
+    /// The size of a thread's ring: as set, if an explicit message fits it; else large enough for that message.
+    fn resolve_thread_ring(&self) -> Result<usize> {
         let needed = self.message_bytes_max.map_or(0, ring_bytes_for);
         let Some(bytes) = self.thread_ring_bytes else { return Ok(THREAD_RING_BYTES.max(needed)) };
         check_ring("thread_ring_bytes", bytes)?;
-        if bytes < needed {
-            let remedy =
-                format!("a message of message_bytes_max must fit half of it; use {needed}, or lower message_bytes_max");
-            return Err(invalid("thread_ring_bytes", bytes, remedy));
-        }
+        let remedy =
+            format!("a message of message_bytes_max must fit half of it; use {needed}, or lower message_bytes_max");
+        require(bytes >= needed, "thread_ring_bytes", bytes, remedy)?;
         Ok(bytes)
+    }
+
+    /// The longest message: as set, else what fits the largest ring and a block, within the default's limit.
+    fn resolve_message(&self, largest_ring: usize) -> usize {
+        let fits = message_bytes_in_ring(largest_ring).min(message_bytes_in_block(self.block_bytes));
+        self.message_bytes_max.unwrap_or(fits.min(MESSAGE_BYTES_DEFAULT_MAX))
+    }
+
+    /// The first segment's size: as set, else the default or what a block needs; never more than a segment.
+    fn resolve_first_segment(&self) -> u64 {
+        let default = FIRST_SEGMENT_BYTES.max(self.smallest_segment());
+        self.first_segment_bytes.unwrap_or(default).min(self.segment_bytes)
+    }
+
+    fn check_writer(&self) -> Result<()> {
+        let blocks = self.blocks_in_flight;
+        require((1..=64).contains(&blocks), "blocks_in_flight", blocks, "use 1 to 64 blocks")?;
+        let interval = self.flush_interval;
+        let is_valid = (FLUSH_INTERVAL_MIN..=HOUR).contains(&interval);
+        require(is_valid, "flush_interval", format_args!("{interval:?}"), "use 1 ms to 1 hour")?;
+        let deadline = self.close_deadline;
+        require(deadline <= DAY, "close_deadline", format_args!("{deadline:?}"), "use at most 1 day")?;
+        let (length, remedy) = (self.service.len(), format!("use a name of at most {NAME_BYTES_MAX} bytes"));
+        require(length <= NAME_BYTES_MAX, "service", format_args!("{length} bytes long"), remedy)
+    }
+
+    fn check_overflow(&self) -> Result<()> {
+        let Overflow::BlockFor(wait) = self.overflow else { return Ok(()) };
+        let remedy = "wait more than zero and at most 1 hour, or use DropNewest or Block";
+        require(!wait.is_zero() && wait <= HOUR, "overflow", format_args!("BlockFor({wait:?})"), remedy)
     }
 
     fn check_segments(&self) -> Result<()> {
@@ -168,50 +139,31 @@ impl Config {
         self.first_segment_bytes.map_or(Ok(()), |bytes| self.check_segment("first_segment_bytes", bytes))
     }
 
-    /// When segments end, and when they go: what is kept is never less than a segment.
+    fn check_segment(&self, setting: &'static str, bytes: u64) -> Result<()> {
+        let smallest = self.smallest_segment();
+        let remedy = format!("a segment holds a header of {GRID_BYTES} and a block; use at least {smallest}");
+        require(bytes >= smallest, setting, bytes, remedy)?;
+        require(bytes <= SEGMENT_BYTES_MAX, setting, bytes, format!("use at most {SEGMENT_BYTES_MAX} (1 TiB)"))?;
+        let next = bytes.next_multiple_of(GRID_BYTES as u64);
+        require(bytes == next, setting, bytes, format!("use a multiple of 4096, such as {next}"))
+    }
+
+    fn smallest_segment(&self) -> u64 {
+        (GRID_BYTES + self.block_bytes) as u64
+    }
+
+    /// When segments end and when they are removed: a log always keeps a segment.
     fn check_retention(&self) -> Result<()> {
         for (setting, age) in [("rotate_after", self.rotate_after), ("retain_for", self.retain_for)] {
-            if let Some(age) = age.filter(|age| *age < AGE_MIN) {
-                return Err(invalid(setting, format!("{age:?}"), "use at least 1 s, or leave it out"));
-            }
+            let age = age.unwrap_or(AGE_MIN);
+            require(age >= AGE_MIN, setting, format_args!("{age:?}"), "use at least 1 s, or leave it out")?;
         }
-        if let Some(bytes) = self.retain_bytes.filter(|bytes| *bytes < self.segment_bytes) {
-            let segment = self.segment_bytes;
-            let remedy =
-                format!("a segment takes up to segment_bytes, {segment}; use at least that, or smaller segment_bytes");
-            return Err(invalid("retain_bytes", bytes, remedy));
-        }
-        if self.retain_segments == Some(0) {
-            return Err(invalid(
-                "retain_segments",
-                0,
-                "use at least 1, the present segment, or leave it out to keep all",
-            ));
-        }
-        Ok(())
-    }
-
-    /// The first segment's size: the explicit one or the default, between what a block needs and the largest.
-    fn resolved_first_segment_bytes(&self) -> u64 {
-        let smallest = (self.block_bytes + GRID_BYTES) as u64;
-        self.first_segment_bytes.unwrap_or(FIRST_SEGMENT_BYTES.max(smallest)).min(self.segment_bytes)
-    }
-
-    fn check_segment(&self, setting: &'static str, bytes: u64) -> Result<()> {
-        let smallest = (self.block_bytes + GRID_BYTES) as u64;
-        if bytes < smallest {
-            let remedy = format!("a segment holds a header of {GRID_BYTES} and a block; use at least {smallest}");
-            return Err(invalid(setting, bytes, remedy));
-        }
-        if bytes > SEGMENT_BYTES_MAX {
-            let remedy = format!("use at most {SEGMENT_BYTES_MAX} (1 TiB)");
-            return Err(invalid(setting, bytes, remedy));
-        }
-        if !bytes.is_multiple_of(GRID_BYTES as u64) {
-            let next = bytes.next_multiple_of(GRID_BYTES as u64);
-            return Err(invalid(setting, bytes, format!("use a multiple of 4096, such as {next}")));
-        }
-        Ok(())
+        let (segment, bytes) = (self.segment_bytes, self.retain_bytes.unwrap_or(u64::MAX));
+        let remedy =
+            format!("a segment takes up to segment_bytes, {segment}; use at least that, or smaller segment_bytes");
+        require(bytes >= segment, "retain_bytes", bytes, remedy)?;
+        let remedy = "use at least 1, the present segment, or leave it out to keep all";
+        require(self.retain_segments != Some(0), "retain_segments", 0, remedy)
     }
 }
 
@@ -241,27 +193,18 @@ const _: () = assert!(message_bytes_in_ring(RING_BYTES_MIN).is_multiple_of(8));
 const _: () = assert!(message_bytes_in_block(GRID_BYTES).is_multiple_of(8));
 
 fn check_ring(setting: &'static str, bytes: usize) -> Result<()> {
-    if bytes.is_power_of_two() && (RING_BYTES_MIN..=RING_BYTES_MAX).contains(&bytes) {
-        return Ok(());
-    }
     let next = bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-    Err(invalid(
-        setting,
-        bytes,
-        format!("use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}"),
-    ))
+    let remedy = format!("use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}");
+    require(bytes == next, setting, bytes, remedy)
 }
 
 fn check_block(bytes: usize) -> Result<()> {
-    if bytes.is_multiple_of(GRID_BYTES) && (GRID_BYTES..=BLOCK_BYTES_MAX).contains(&bytes) {
-        return Ok(());
-    }
     let next = bytes.clamp(GRID_BYTES, BLOCK_BYTES_MAX).next_multiple_of(GRID_BYTES);
     let remedy = format!("use a multiple of 4096 from 4096 to {BLOCK_BYTES_MAX} (16 MiB), such as {next}");
-    Err(invalid("block_bytes", bytes, remedy))
+    require(bytes == next, "block_bytes", bytes, remedy)
 }
 
-/// An explicit longest message against the ring and the block that must carry it.
+/// Whether the ring and the block can carry an explicit longest message.
 fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<()> {
     let (in_ring, in_block) = (message_bytes_in_ring(ring_bytes), message_bytes_in_block(block_bytes));
     let (largest_ring, largest_block) =
@@ -282,13 +225,18 @@ fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<
     Err(invalid("message_bytes_max", bytes, remedy))
 }
 
-/// The configured level, or the one in `DIOLOG_LEVEL` where that is set and not empty.
+/// The configured level, or the one in `DIOLOG_LEVEL` if that is set and not empty.
 fn resolve_level(configured: Level, variable: Option<&OsStr>) -> Result<Level> {
     let Some(word) = variable.filter(|word| !word.is_empty()) else { return Ok(configured) };
     let level = word.to_str().and_then(|word| word.parse().ok());
     level.ok_or_else(|| {
         invalid(LEVEL_VARIABLE, format!("{word:?}"), "set it to error, warn, info, debug or trace, or unset it")
     })
+}
+
+/// Refuses the `setting` unless `holds`.
+fn require(holds: bool, setting: &'static str, value: impl Display, remedy: impl Into<String>) -> Result<()> {
+    if holds { Ok(()) } else { Err(invalid(setting, value, remedy)) }
 }
 
 fn invalid(setting: &'static str, value: impl Display, remedy: impl Into<String>) -> Error {
@@ -298,6 +246,7 @@ fn invalid(setting: &'static str, value: impl Display, remedy: impl Into<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::DevicePreference;
 
     fn config() -> Config {
         Config::new("a/log")
@@ -310,35 +259,27 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_documentation() {
         let settings = config().validate_with(None).expect("valid");
-        let expected = Validated {
-            path: "a/log".into(),
-            ring_bytes: 1 << 20,
-            thread_ring_bytes: 64 << 10,
-            rings_bytes_max: 256 << 20,
-            message_bytes_max: 64 << 10,
-            block_bytes: 256 << 10,
-            blocks_in_flight: 4,
-            flush_interval: Duration::from_millis(100),
-            segment_bytes: 256 << 20,
-            first_segment_bytes: 16 << 20,
-            rotate_after: None,
-            retain_bytes: None,
-            retain_segments: None,
-            retain_for: None,
-            level: Level::Info,
-            overflow: Overflow::DropNewest,
-            writer_core: None,
-            close_deadline: Duration::from_secs(5),
-            service: String::new(),
-            device: DevicePreference::Auto,
-        };
-        assert_eq!(settings, expected);
-        assert_eq!(settings.message_bytes_max_in(settings.ring_bytes), 64 << 10);
+        let derived = (settings.thread_ring_bytes, settings.message_bytes_max, settings.first_segment_bytes);
+        assert_eq!(derived, (64 << 10, 64 << 10, 16 << 20));
+        let documented = config()
+            .ring_bytes(1 << 20)
+            .rings_bytes_max(256 << 20)
+            .block_bytes(256 << 10)
+            .blocks_in_flight(4)
+            .flush_interval(Duration::from_millis(100))
+            .segment_bytes(256 << 20)
+            .level(Level::Info)
+            .overflow(Overflow::DropNewest)
+            .close_deadline(Duration::from_secs(5))
+            .service("")
+            .device(DevicePreference::Auto);
+        assert_eq!(settings.config, documented);
+        assert_eq!(settings.message_bytes_max_in(settings.config.ring_bytes), 64 << 10);
         assert_eq!(settings.message_bytes_max_in(settings.thread_ring_bytes), (32 << 10) - 24);
     }
 
     #[test]
-    fn each_setting_that_cannot_be_is_refused_with_its_name_its_value_and_the_remedy() {
+    fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         let ms = Duration::from_millis;
         let cases: [(Config, &str); 33] = [
             (Config::new(""), "path is empty: name the log's directory"),
@@ -427,8 +368,9 @@ mod tests {
             (config().service("x".repeat(256)), "service is 256 bytes long: use a name of at most 255 bytes"),
         ];
         for (config, message) in cases {
-            let refusal = refusal(config.clone());
-            assert!(refusal.starts_with(message), "{refusal}\nexpected {message}\nfrom {config:?}");
+            let shown = format!("{config:?}");
+            let refusal = refusal(config);
+            assert!(refusal.starts_with(message), "{refusal}\nexpected {message}\nfrom {shown}");
         }
         assert!(refusal(config().flush_interval(Duration::MAX)).contains("1 hour"));
         assert!(refusal(config().overflow(Overflow::BlockFor(Duration::MAX))).contains("1 hour"));
@@ -436,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refusal_advises_is_accepted() {
+    fn settings_that_follow_the_remedies_are_accepted() {
         for config in [
             config().message_bytes_max(524_265).ring_bytes(2 << 20).block_bytes(1 << 20),
             config().message_bytes_max(261_673).block_bytes(266_240),
@@ -447,12 +389,13 @@ mod tests {
             config().retain_segments(1).retain_for(Duration::from_secs(1)).rotate_after(Duration::from_secs(1)),
             config().retain_segments(u64::MAX).retain_for(Duration::MAX).rotate_after(Duration::MAX),
         ] {
-            config.validate_with(None).unwrap_or_else(|error| panic!("{error} from {config:?}"));
+            let shown = format!("{config:?}");
+            config.validate_with(None).unwrap_or_else(|error| panic!("{error} from {shown}"));
         }
     }
 
     #[test]
-    fn the_smallest_of_everything_is_accepted_and_gives_the_largest_message_that_fits() {
+    fn the_smallest_sizes_are_accepted_and_give_the_largest_message_that_fits() {
         let smallest = config().ring_bytes(4096).thread_ring_bytes(4096).block_bytes(4096).segment_bytes(8192);
         let settings = smallest.clone().rings_bytes_max(4096).validate_with(None).expect("valid");
         assert_eq!(settings.message_bytes_max, 2048 - 24);
@@ -470,11 +413,11 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_overrides_the_level_and_a_word_that_is_none_is_refused() {
+    fn the_environment_overrides_the_level_and_an_unknown_word_is_refused() {
         let level = |word: &str| config().level(Level::Warn).validate_with(Some(OsStr::new(word)));
-        assert_eq!(level("TRACE").expect("a level").level, Level::Trace);
-        assert_eq!(level("").expect("as configured").level, Level::Warn);
-        assert_eq!(config().level(Level::Debug).validate_with(None).expect("valid").level, Level::Debug);
+        assert_eq!(level("TRACE").expect("a level").config.level, Level::Trace);
+        assert_eq!(level("").expect("as configured").config.level, Level::Warn);
+        assert_eq!(config().level(Level::Debug).validate_with(None).expect("valid").config.level, Level::Debug);
         assert_eq!(
             level("loud").expect_err("a refusal").to_string(),
             "DIOLOG_LEVEL is \"loud\": set it to error, warn, info, debug or trace, or unset it"

@@ -94,7 +94,7 @@ impl Writer {
     /// # Errors
     /// The error that making the device failed with.
     pub(crate) fn begin(self, begin: Begin) -> Result<JoinHandle<()>> {
-        let path = begin.shared.settings.path.clone();
+        let path = begin.shared.settings.config.path.clone();
         let ended = || start_failed(&path, thread_ended());
         begin.shared.set_writer(self.thread.thread().clone());
         self.begin.send(begin).map_err(|_| ended())?;
@@ -170,17 +170,17 @@ fn make_device(
     report: &DeviceReport,
     affinity: Affinity,
 ) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
-    let settings = &shared.settings;
+    let config = &shared.settings.config;
     // One block is being filled and one waits while all others are in flight.
-    let count = settings.blocks_in_flight + 2;
-    let memory_failed = |source| Error::io("allocate block buffers for", &settings.path, source);
+    let count = config.blocks_in_flight + 2;
+    let memory_failed = |source| Error::io("allocate block buffers for", &config.path, source);
     let mut buffers = (0..count)
-        .map(|index| AlignedBuffer::new(settings.block_bytes, index as u16))
+        .map(|index| AlignedBuffer::new(config.block_bytes, index as u16))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(memory_failed)?;
     let leave_core = move || affinity.apply();
-    let device = device::create(report, settings.blocks_in_flight, &mut buffers, leave_core)
-        .map_err(|source| Error::io("make a device for", &settings.path, source))?;
+    let device = device::create(report, config.blocks_in_flight, &mut buffers, leave_core)
+        .map_err(|source| Error::io("make a device for", &config.path, source))?;
     Ok((device, buffers))
 }
 

@@ -110,11 +110,11 @@ impl ControlRecords {
             boot: self.boot,
             index: segments.index(),
             previous_segment_id: segments.previous_id(),
-            block_bytes: shared.settings.block_bytes as u32,
+            block_bytes: shared.settings.config.block_bytes as u32,
             message_bytes_max: shared.settings.message_bytes_max as u32,
             incompatible_features: 0,
             compatible_features: if segments.are_limited() { SegmentHeader::RETENTION } else { 0 },
-            service: shared.settings.service.clone(),
+            service: shared.settings.config.service.clone(),
         };
         let mut records = vec![(Kind::Segment, Vec::new()), (Kind::WallAnchor, self.wall_time().as_bytes().to_vec())];
         header.encode(&mut records[0].1);

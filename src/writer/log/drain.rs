@@ -12,7 +12,7 @@ pub(super) fn adopt(shared: &Shared, blocks: &mut Blocks, schedule: &mut Schedul
     }
     let (arrivals, returned) = shared.registry.take();
     for arrival in arrivals {
-        let source = Source::new(arrival, shared.settings.block_bytes, blocks.begun());
+        let source = Source::new(arrival, shared.settings.config.block_bytes, blocks.begun());
         schedule.poll_order.add(blocks.sources.add(source));
     }
     blocks.sources.note_returned(returned);

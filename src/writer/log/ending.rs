@@ -78,7 +78,7 @@ impl Ending {
             Phase::Open => Phase::Draining,
             Phase::Draining => {
                 drain::adopt(shared, blocks, schedule);
-                let cut_short = left <= CLOSING_RESERVE.min(shared.settings.close_deadline / 4);
+                let cut_short = left <= CLOSING_RESERVE.min(shared.settings.config.close_deadline / 4);
                 if cut_short || blocks.is_drained() { Phase::Counting } else { before }
             }
             Phase::Counting if blocks.write_all_ends(now_ns) => {

@@ -40,7 +40,7 @@ impl LogWriter {
         let control = ControlRecords::new(shared.clock, boot, pipeline.device_report().to_string());
         LogWriter {
             directory,
-            schedule: Schedule::new(shared.settings.flush_interval),
+            schedule: Schedule::new(shared.settings.config.flush_interval),
             blocks: Blocks::new(Arc::clone(&shared), pipeline, control),
             flushes: Flushes::default(),
             ending: Ending::new(),
@@ -94,7 +94,7 @@ impl LogWriter {
 
     /// The longest that a record may wait in memory.
     pub(crate) fn flush_interval(&self) -> Duration {
-        self.shared.settings.flush_interval
+        self.shared.settings.config.flush_interval
     }
 
     /// Whether the device is at work.

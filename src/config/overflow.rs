@@ -1,0 +1,25 @@
+//! The overflow policy: what a producer does when its ring is full.
+
+use std::time::Duration;
+
+/// What a producer does when its ring is full.
+///
+/// Every record lost is counted, for each producer and by cause, in the stats and in the log itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The new record is lost; the caller goes on at once. The default: it never makes the service wait.
+    #[default]
+    DropNewest,
+    /// The caller waits for space. Nothing is lost while the device works; if the device stalls, so does the caller.
+    ///
+    /// While the log's [`State`](crate::State) is `Failed`, the record is dropped instead, and counted. If the logger is
+    /// closed meanwhile, the append returns [`Outcome::Closed`](crate::Outcome::Closed).
+    Block,
+    /// The caller waits for space, at most this long; then the new record is lost. More than zero, at most an hour.
+    BlockFor(Duration),
+    /// The oldest records that the writer has not copied yet are lost: for logs whose last records matter most.
+    ///
+    /// Not crash-safe: the space of a record is free once it is copied, before it is durable.
+    OverwriteOldest,
+}

@@ -1,0 +1,207 @@
+//! A [`Config`] from TOML: the setters' names as keys.
+//!
+//! The keys and their types are those of [`Config`]; `words` reads sizes, times and policies. This file adds the
+//! position and the file's path to a refusal.
+
+use std::fs;
+use std::path::Path;
+
+use super::settings::Config;
+use crate::error::{Error, Result};
+
+impl Config {
+    /// Reads a configuration from TOML text. A setting that it does not name keeps its default.
+    ///
+    /// Keys are the setters' names. A size is a number of bytes or a text such as `"256 KiB"`, a time is a text such as
+    /// `"100 ms"`, a level is its name; `overflow` is `"drop-newest"`, `"block"`, `"overwrite-oldest"` or
+    /// `{ block-for = "5 ms" }`. Whether the values are valid and fit each other is checked at open.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use diolog::{Config, Level, Overflow};
+    ///
+    /// let read = Config::from_toml(
+    ///     r#"
+    ///     path = "/var/log/app/orders"
+    ///     ring_bytes = "2 MiB"
+    ///     flush_interval = "20 ms"
+    ///     overflow = { block-for = "5 ms" }
+    ///     level = "debug"
+    ///     "#,
+    /// )?;
+    /// let set = Config::new("/var/log/app/orders")
+    ///     .ring_bytes(2 << 20)
+    ///     .flush_interval(Duration::from_millis(20))
+    ///     .overflow(Overflow::BlockFor(Duration::from_millis(5)))
+    ///     .level(Level::Debug);
+    /// assert_eq!(read, set);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] with the line and a remedy, if the text is not TOML, a key is not a setting, or a value
+    /// is not understood.
+    pub fn from_toml(text: &str) -> Result<Config> {
+        parse(text).map_err(|wrong| refused(&wrong.line, wrong.remedy))
+    }
+
+    /// Reads a configuration from a TOML file: see [`from_toml`](Config::from_toml).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, and those of [`from_toml`](Config::from_toml), with the path.
+    pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Config> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
+        parse(&text).map_err(|wrong| refused(&format!("{}, {}", path.display(), wrong.line), wrong.remedy))
+    }
+}
+
+/// Where a text is not understood, and how to correct it.
+struct NotUnderstood {
+    line: String,
+    remedy: String,
+}
+
+fn parse(text: &str) -> std::result::Result<Config, NotUnderstood> {
+    ::toml::from_str(text).map_err(|error: ::toml::de::Error| {
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        NotUnderstood { line: format!("line {line}"), remedy: error.message().to_owned() }
+    })
+}
+
+fn refused(place: &str, remedy: String) -> Error {
+    Error::InvalidConfig { setting: "the configuration", value: format!("not understood at {place}"), remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::overflow::Overflow;
+    use super::*;
+    use crate::device::DevicePreference;
+    use crate::level::Level;
+
+    #[test]
+    fn a_file_with_every_setting_equals_the_setters() {
+        let text = r#"
+            path = "/var/log/app/orders"
+            ring_bytes = "2 MiB"
+            thread_ring_bytes = 131072
+            rings_bytes_max = "0.5 GiB"
+            message_bytes_max = "32 KiB"
+            block_bytes = "128KiB"
+            blocks_in_flight = 8
+            flush_interval = "20 ms"
+            segment_bytes = "1 GiB"
+            first_segment_bytes = "32 MiB"
+            rotate_after = "1 h"
+            retain_bytes = "40 GiB"
+            retain_segments = 400
+            retain_for = "30 days"
+            level = "Debug"
+            overflow = { block-for = "5 ms" }
+            writer_core = 3
+            close_deadline = "1m 30s"
+            service = "orders"
+            device = "io_uring"
+        "#;
+        let set = Config::new("/var/log/app/orders")
+            .ring_bytes(2 << 20)
+            .thread_ring_bytes(128 << 10)
+            .rings_bytes_max(512 << 20)
+            .message_bytes_max(32 << 10)
+            .block_bytes(128 << 10)
+            .blocks_in_flight(8)
+            .flush_interval(Duration::from_millis(20))
+            .segment_bytes(1 << 30)
+            .first_segment_bytes(32 << 20)
+            .rotate_after(Duration::from_secs(3600))
+            .retain_bytes(40 << 30)
+            .retain_segments(400)
+            .retain_for(Duration::from_secs(30 * 24 * 3600))
+            .level(Level::Debug)
+            .overflow(Overflow::BlockFor(Duration::from_millis(5)))
+            .writer_core(3)
+            .close_deadline(Duration::from_secs(90))
+            .service("orders")
+            .device(DevicePreference::IoUring);
+        let read = Config::from_toml(text).expect("understood");
+        assert_eq!(read, set);
+        read.validate().expect("valid");
+    }
+
+    #[test]
+    fn a_setting_that_is_left_out_keeps_its_default() {
+        assert_eq!(Config::from_toml("path = 'a'").expect("understood"), Config::new("a"));
+        assert_eq!(Config::from_toml("").expect("understood").path("b"), Config::new("b"));
+    }
+
+    #[test]
+    fn each_policy_has_a_name() {
+        let wait = Duration::from_secs(1);
+        for (text, policy) in [
+            ("'drop-newest'", Overflow::DropNewest),
+            ("'block'", Overflow::Block),
+            ("'overwrite-oldest'", Overflow::OverwriteOldest),
+            ("{ block-for = '1 s' }", Overflow::BlockFor(wait)),
+        ] {
+            let read = Config::from_toml(&format!("overflow = {text}")).expect("understood");
+            assert_eq!(read, Config::new("").overflow(policy));
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_the_remedy() {
+        let cases = [
+            ("path = 'a'\nring_byte = 1", "line 2: unknown field `ring_byte`, expected one of `path`, `ring_bytes`"),
+            (
+                "ring_bytes = -1",
+                "line 1: invalid value: integer `-1`, expected a number of bytes or words such as \"256 KiB\"",
+            ),
+            (
+                "\n\nblock_bytes = '256 KiBs'",
+                "line 3: invalid value: string \"256 KiBs\", expected a number of bytes or",
+            ),
+            ("block_bytes = 2.5", "line 1: invalid type: floating point `2.5`, expected a number of bytes or words"),
+            (
+                "flush_interval = 100",
+                "line 1: invalid type: integer `100`, expected a time with its unit such as \"100 ms\"",
+            ),
+            ("flush_interval = '100 mx'", "line 1: invalid value: string \"100 mx\", expected a time with its unit"),
+            ("level = 'loud'", "line 1: \"loud\" is no level; use error, warn, info, debug or trace"),
+            (
+                "overflow = 'drop'",
+                "line 1: invalid value: string \"drop\", expected \"drop-newest\", \"block\", \"overwrite-oldest\" or { block-for = \"5 ms\" }",
+            ),
+            ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop-newest\""),
+            ("overflow = {}", "line 1: invalid value: map, expected \"drop-newest\""),
+            ("writer_core = '3'", "line 1: invalid type: string \"3\", expected usize"),
+            ("device = 'fast'", "line 1: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`"),
+            ("path = 'a'\nlevel", "line 2: "),
+            ("ring_bytes = 4096\nring_bytes = 4096", "line 2: duplicate key"),
+        ];
+        for (text, message) in cases {
+            let refusal = Config::from_toml(text).expect_err("a refusal").to_string();
+            let expected = format!("the configuration is not understood at {message}");
+            assert!(refusal.starts_with(&expected), "{refusal}\nexpected {expected}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_and_an_error_names_its_path() {
+        let beside_the_test = std::env::current_exe().expect("a path").with_file_name("");
+        let directory = tempfile::tempdir_in(beside_the_test).expect("a directory");
+        let path = directory.path().join("log.toml");
+        let missing = Config::from_toml_file(&path).expect_err("a refusal").to_string();
+        assert!(missing.starts_with(&format!("cannot read {}: ", path.display())), "{missing}");
+        fs::write(&path, "path = 'a'\nlevel = 'warn'").expect("written");
+        assert_eq!(Config::from_toml_file(&path).expect("understood"), Config::new("a").level(Level::Warn));
+        fs::write(&path, "level = 1").expect("written");
+        let refusal = Config::from_toml_file(&path).expect_err("a refusal").to_string();
+        assert!(refusal.contains(&format!("{}, line 1: invalid type", path.display())), "{refusal}");
+    }
+}
