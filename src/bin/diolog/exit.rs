@@ -1,25 +1,25 @@
-//! How the program ends: the exit status, which scripts rely on, and the errors that lead to it.
+//! Exit statuses, which scripts rely on, and the failures that lead to them.
 
 use std::process::ExitCode;
 
 use diolog::Verdict;
 
-/// What the exit status says, in the order of how serious it is: of two, the more serious one counts.
+/// The exit status, in order of severity: of two, the more severe one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     /// Nothing is missing.
     Clean,
-    /// A crash explains what is missing: a torn or unconfirmed end, or blocks that were never acknowledged.
+    /// A crash explains the missing blocks: torn or unconfirmed ones at the end, or holes that were never acknowledged.
     Torn,
-    /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
+    /// Nothing is proved lost, but only a newer diolog can read parts of the log.
     Newer,
-    /// Data is lost.
+    /// Records are lost.
     Lost,
-    /// The log cannot be read, or cannot be written.
+    /// The log cannot be read or written.
     Unusable,
-    /// The command was not understood. The number is that of `sysexits.h`.
+    /// The command line or a setting is invalid. The number is that of `sysexits.h`.
     Usage,
-    /// Ended by Ctrl-C or SIGTERM, as shells report it.
+    /// Ended by Ctrl-C or SIGTERM. The number is the one that shells give.
     Interrupted,
 }
 
@@ -47,7 +47,7 @@ impl From<Verdict> for Status {
     }
 }
 
-/// Why a command ended early: a sentence for the person, and the status.
+/// Why a command ended early: a message for standard error, if it is not empty, and the status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) message: String,
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_that_cannot_be_is_a_matter_of_usage() {
-        let error = diolog::Config::from_toml("ring_bytes = 'much'").expect_err("a refusal");
+    fn an_invalid_setting_gives_the_status_of_usage() {
+        let error = diolog::Config::from_toml("ring_bytes = 'much'").expect_err("an invalid size");
         let failure = Failure::from(error);
         assert_eq!(failure.status, Status::Usage);
         assert!(failure.message.contains("256 KiB"), "{}", failure.message);

@@ -1,4 +1,4 @@
-//! `diolog`: logs written, read and examined from the command line.
+//! `diolog`: the command line, which writes, reads and verifies logs.
 
 mod args;
 mod cmd;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are no errors. If nobody can read them, there is nobody to tell that either.
+            // Help and version come this way too. If they cannot be printed, the message could not be either.
             let _ = error.print();
             return if error.use_stderr() { Status::Usage } else { Status::Clean }.into();
         }

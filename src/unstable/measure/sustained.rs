@@ -231,9 +231,10 @@ fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(S
         return Err(format!("{} of {records} records are durable after a flush", stats.durable_records).into());
     }
     if stats.segments > 1 || stats.durable_bytes > prepared_bytes / 2 {
-        return Err(
-            format!("no room to prepare {prepared_bytes} bytes: that needs eight times as much free space").into()
-        );
+        return Err(format!(
+            "not enough space to prepare {prepared_bytes} bytes: that needs eight times as much free space"
+        )
+        .into());
     }
     logger.close()?;
     std::fs::remove_dir_all(path)?;

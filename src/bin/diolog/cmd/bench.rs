@@ -1,4 +1,4 @@
-//! `diolog bench`: the measurements of the package's benches, shorter, on the disk and the machine of the caller.
+//! `diolog bench`: the measurements of the package's benches, shorter, on the caller's machine and disk.
 
 mod disk;
 mod scratch;
@@ -14,7 +14,7 @@ use crate::exit::{Failure, Status};
 use crate::text::output::{Output, say};
 use scratch::in_scratch;
 
-/// Each percentile is the median of so many.
+/// Each percentile is the median of this many repetitions.
 const REPETITIONS: u32 = 3;
 
 /// Measures, and prints the report.
@@ -30,13 +30,13 @@ pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
     }
 }
 
-/// Bursts are a millisecond apart, and there are two rows.
+/// The effort for about `seconds`: bursts are a millisecond apart, and there are two rows.
 fn append_effort(seconds: u32) -> append::Effort {
     let bursts = (seconds * 1000 / 2 / REPETITIONS).max(100);
     append::Effort { bursts, warm_up_bursts: bursts.min(append::Effort::FULL.warm_up_bursts), repetitions: REPETITIONS }
 }
 
-/// Rounds of a second or less on most disks.
+/// The effort for about `seconds`, in rounds of a second or less on most disks.
 fn sustained_effort(seconds: u32) -> sustained::Effort {
     let limit = Duration::from_secs(seconds.into());
     sustained::Effort { records: sustained::Effort::FULL.records / 4, rounds: u32::MAX, limit }

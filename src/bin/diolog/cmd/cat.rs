@@ -1,19 +1,19 @@
-//! `diolog cat`: the records in order of time, and on standard error what is missing.
+//! `diolog cat`: prints all records in order of time, and the findings on standard error.
 
 use diolog::ReadOptions;
 
 use crate::args::{Cat, RecordFormat};
 use crate::exit::{Failure, Status};
-use crate::text::damage::{self, Trouble};
+use crate::text::damage::{ReadErrors, print_findings};
 use crate::text::line::Form;
 use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
 use crate::text::print::Printer;
 use crate::text::progress::{Progress, log_bytes};
 
-/// Records between two looks at the clock for the progress.
+/// Records between two updates of the progress.
 const PROGRESS_RECORDS: u64 = 1 << 14;
 
-/// Prints all records. The exit status says what the reader came across.
+/// Prints all records. The exit status is that of the reader's findings.
 pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     let mut reader = ReadOptions::new().durable(arguments.durable).open(&arguments.path)?;
     let on_terminal = stdout_is_terminal();
@@ -22,9 +22,9 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
         RecordFormat::Json => Form::json(),
         RecordFormat::Message => Form::Message,
     });
-    // Records on the terminal are progress enough.
+    // Records on the terminal show the progress.
     let mut progress = (!on_terminal).then(|| Progress::new("reading", log_bytes(&arguments.path)));
-    let mut trouble = Trouble::default();
+    let mut errors = ReadErrors::default();
     let mut output = Output::new();
     let mut records = 0_u64;
     loop {
@@ -34,16 +34,16 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
                 output.end_line()?;
             }
             Ok(None) => break,
-            Err(error) => trouble.met(error)?,
+            Err(error) => errors.report(error)?,
         }
         records += 1;
         if records.is_multiple_of(PROGRESS_RECORDS)
             && let Some(progress) = &mut progress
         {
-            progress.at(reader.report().bytes);
+            progress.update(reader.report().bytes);
         }
     }
     output.flush()?;
     drop(progress);
-    Ok(damage::tell(reader.report()).max(trouble.status()))
+    Ok(print_findings(reader.report()).max(errors.status()))
 }

@@ -1,4 +1,4 @@
-//! `diolog info`: what a log consists of, from the headers of its blocks.
+//! `diolog info`: the runs and segments of a log, from the headers of its blocks.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 use crate::text::when::When;
 
-/// Prints what there is.
+/// Prints the runs and segments. The exit status says whether there are findings.
 pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     let info = diolog::info(&arguments.path)?;
     let mut output = Output::new();
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     })
 }
 
-/// The segments of each run; a run's segments stand together.
+/// The segments of each run, which are consecutive.
 fn runs(info: &LogInfo) -> Vec<&[SegmentInfo]> {
     info.segments.chunk_by(|one, next| one.run == next.run).collect()
 }
@@ -55,9 +55,9 @@ fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
         let _ = writeln!(out);
         run_text(at + 1, segments, &mut when, out);
     }
-    let _ = writeln!(out, "\n* the writer's own among them: names, times, notes");
+    let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
     if !info.prepared_files.is_empty() {
-        let _ = writeln!(out, "\n{} made ready", counted(info.prepared_files.len() as u64, "file"));
+        let _ = writeln!(out, "\n{}", counted(info.prepared_files.len() as u64, "prepared file"));
     }
     for finding in &info.findings {
         let _ = writeln!(out, "\nfound: {}", escape::name(&finding.to_string()));
@@ -84,7 +84,7 @@ fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut 
         let lasted = units::duration(Duration::from_nanos(end_ns.saturating_sub(begin_ns)));
         line("time", format!("{} to {} ({lasted})", when.format(begin_unix_ns), when.format(end_unix_ns)));
     }
-    let end = if last.clean_end { "closed cleanly" } else { "not closed: in use, or ended by a crash" };
+    let end = if last.clean_end { "closed cleanly" } else { "not closed: in use, or ended in a crash" };
     line("end", end.to_owned());
     let mut table = Table::new(&[
         ("segment", Side::Left),

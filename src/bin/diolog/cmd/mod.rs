@@ -1,4 +1,4 @@
-//! The commands, one file each: `main` calls the `run` of the one that was given.
+//! The commands, one file each. `main` calls `run` of the one that was given.
 
 pub(crate) mod bench;
 pub(crate) mod cat;

@@ -1,4 +1,4 @@
-//! `diolog tail`: the last records, and with `-f` those to come.
+//! `diolog tail`: prints the last records, and with `-f` new ones as they are written.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use diolog::{ReadOptions, Verdict};
 use crate::args::Tail;
 use crate::exit::{Failure, Status};
 use crate::input::signals;
-use crate::text::damage::{self, Losses, Trouble};
+use crate::text::damage::{Losses, ReadErrors, print_findings};
 use crate::text::line::Form;
 use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
 use crate::text::print::Printer;
 
-/// How often a log that is followed is looked at. Records come in blocks, a tenth of a second apart by default.
+/// The time between two looks for new records. Blocks are at most 100 ms apart by default.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Prints the last records, and goes on if that is wanted, until Ctrl-C.
+/// Prints the last records, and with `follow` new ones until Ctrl-C.
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable).last(arguments.lines as u64);
     let mut reader = options.open(&arguments.path)?;
@@ -28,13 +28,13 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     let mut printer = Printer::new(Form::text(stdout_is_terminal(), stdout_has_colours()));
     let mut output = Output::new();
-    let mut trouble = Trouble::default();
+    let mut errors = ReadErrors::default();
     let mut last = Last::new(arguments.lines);
     loop {
         match reader.next_record() {
-            Ok(Some(record)) => printer.print(&record, last.line()),
+            Ok(Some(record)) => printer.print(&record, last.next_line()),
             Ok(None) => break,
-            Err(error) => trouble.met(error)?,
+            Err(error) => errors.report(error)?,
         }
         if stopped.load(Ordering::Relaxed) {
             return Ok(Status::Clean);
@@ -46,10 +46,10 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     output.flush()?;
     if !arguments.follow {
-        return Ok(damage::tell(reader.report()).max(trouble.status()));
+        return Ok(print_findings(reader.report()).max(errors.status()));
     }
     let mut losses = Losses::default();
-    losses.tell(reader.report());
+    losses.print_new(reader.report());
     while !stopped.load(Ordering::Relaxed) {
         match reader.next_record() {
             Ok(Some(record)) => {
@@ -58,21 +58,21 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
             }
             Ok(None) => {
                 output.flush()?;
-                losses.tell(reader.report());
-                if !output.is_read_after(POLL) {
+                losses.print_new(reader.report());
+                if output.wait_until_closed(POLL) {
                     return Ok(Status::Clean);
                 }
             }
-            Err(error) => trouble.met(error)?,
+            Err(error) => errors.report(error)?,
         }
     }
     output.flush()?;
-    // While a log is followed, an open end only means that it is not finished yet.
+    // Not `print_findings`: while following, an open end only means "not finished yet".
     let status = match reader.report().verdict() {
         Verdict::Clean | Verdict::Unconfirmed => Status::Clean,
         verdict => verdict.into(),
     };
-    Ok(status.max(trouble.status()))
+    Ok(status.max(errors.status()))
 }
 
 fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
@@ -82,11 +82,11 @@ fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
         .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }
 
-/// The last lines, in memory that is used again.
+/// The last lines. The memory of older lines is used again.
 struct Last {
     lines: VecDeque<Vec<u8>>,
     wanted: usize,
-    /// Takes what is not wanted.
+    /// The line buffer if no lines are wanted.
     spare: Vec<u8>,
 }
 
@@ -95,8 +95,8 @@ impl Last {
         Last { lines: VecDeque::new(), wanted, spare: Vec::new() }
     }
 
-    /// Where the next line goes, empty.
-    fn line(&mut self) -> &mut Vec<u8> {
+    /// The buffer for the next line, empty; drops the oldest line if there are enough.
+    fn next_line(&mut self) -> &mut Vec<u8> {
         let mut line = match self.lines.len() < self.wanted {
             true => Vec::new(),
             false => self.lines.pop_front().unwrap_or_else(|| std::mem::take(&mut self.spare)),
@@ -125,7 +125,7 @@ mod tests {
         for wanted in [0, 1, 3, 10, 100] {
             let mut last = Last::new(wanted);
             for number in 0..20_u8 {
-                last.line().push(number);
+                last.next_line().push(number);
             }
             let kept: Vec<_> = last.lines().map(|line| line[0]).collect();
             assert_eq!(kept, (0..20).skip(20_usize.saturating_sub(wanted)).collect::<Vec<u8>>(), "{wanted}");

@@ -1,4 +1,4 @@
-//! `diolog verify`: how many records the files hold and how many are lost, and the equation that proves it.
+//! `diolog verify`: proves from the files alone which records are kept and which are lost, and prints the proof.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 
-/// Verifies the log and prints what it found. The exit status is the verdict.
+/// Verifies the log and prints the report. The exit status is the verdict.
 pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     let mut progress = Progress::new("verifying", log_bytes(&arguments.path));
-    let watch = |report: &Report| progress.at(report.bytes);
+    let watch = |report: &Report| progress.update(report.bytes);
     let options = ReadOptions::new().durable(arguments.durable);
     let Verification { verdict, report, .. } = options.verify_watched(&arguments.path, watch)?;
     drop(progress);
@@ -70,7 +70,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
         1 => format!("segment {}", run.first_segment),
         _ => format!("{} segments, {} to {}", count(run.segments), run.first_segment, run.last_segment),
     };
-    let end = if run.clean_end { "closed cleanly" } else { "not closed: in use, or ended by a crash" };
+    let end = if run.clean_end { "closed cleanly" } else { "not closed: in use, or ended in a crash" };
     let _ = writeln!(out, "  {segments}; {end}");
     blocks_text(&run.blocks, out);
     for note in &run.notes {
@@ -99,7 +99,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
             count(producer.overwritten),
             count(producer.unwritten),
             count(producer.damaged),
-            if producer.holds { String::new() } else { "does not add up".into() },
+            if producer.holds { String::new() } else { "numbers do not add up".into() },
         ]);
     }
     table.write(2, out);
@@ -127,7 +127,7 @@ fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
     let _ = writeln!(out, "  blocks: {}", if there.is_empty() { "none".into() } else { there.join(", ") });
 }
 
-/// The equation that must hold, with the run's numbers in it.
+/// The equation that must hold, with the run's numbers.
 fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let sum = |part: fn(&ProducerReport) -> u64| run.producers.iter().map(part).sum::<u64>();
     let retired = sum(|producer| producer.retired);

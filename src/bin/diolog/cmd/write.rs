@@ -1,4 +1,4 @@
-//! `diolog write`: standard input into a log, a record for each line, without losing any.
+//! `diolog write`: logs standard input, one record for each line, without loss.
 
 mod watch;
 
@@ -15,28 +15,28 @@ use crate::text::output::say;
 use crate::text::units;
 use watch::Watch;
 
-/// The longest line where nothing is said: longer than a stack trace, shorter than a dump.
+/// Default for the longest line: longer than a stack trace, shorter than a dump.
 const LINE_BYTES: usize = 1 << 20;
 
-/// The ring where nothing is said: it holds two of the longest lines, and what comes while the disk is busy.
+/// Default for the ring: holds two of the longest lines, and the input that comes while the disk is busy.
 const RING_BYTES: usize = 4 << 20;
 
-/// The block where nothing is said: large writes, since nobody waits for a single line here.
+/// Default for the block: large writes, because no one waits for a single line.
 const BLOCK_BYTES: usize = 2 << 20;
 
-/// The largest block that there can be.
+/// The library's limit for a block.
 const BLOCK_BYTES_MAX: usize = 16 << 20;
 
-/// More than the headers that stand beside the longest line in its ring and in its block.
+/// Upper bound of the headers that the longest line needs in its ring and in its block.
 const HEADERS_BYTES: usize = 1 << 10;
 
-/// Lines that are named when they are cut; the others are only counted.
+/// The number of cut lines that are printed one by one; the others are only counted.
 const CUT_NAMED: u64 = 5;
 
-/// While the last lines are on their way to the disk, Ctrl-C is looked for so often.
+/// The time between two checks for Ctrl-C during the last flush.
 const FLUSH_TURN: Duration = Duration::from_millis(200);
 
-/// What came of the lines.
+/// Lines by outcome.
 #[derive(Default)]
 struct Tally {
     records: u64,
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let watch = Watch::start(&logger).map_err(cannot_start)?;
     let producer = logger.producer_named("stdin")?;
     let started = Instant::now();
-    // A line may wait for a disk that is full, and the disk for somebody who never comes: closing ends both.
+    // A line waits in `log` while the disk is full, perhaps forever: closing the log from another thread ends that wait.
     let closer = logger.clone();
     let mut input = Input::start(move || drop(closer.close())).map_err(cannot_start)?;
     let kept_max = producer.message_bytes_max();
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     lines.end(|line| writing.log(&line));
     let Writing { producer, tally, .. } = writing;
     drop(producer);
-    // A slow disk is waited for as long as it takes, or until Ctrl-C; closing has a deadline, and says what went wrong.
+    // Wait for a slow disk as long as it takes, or until Ctrl-C: `close` has a deadline, and reports what failed.
     while let Err(diolog::Error::FlushTimeout { .. }) = logger.flush_within(FLUSH_TURN) {
         if input.is_stopped() {
             status = Status::Interrupted;
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     }
     drop(watch);
     let closed = logger.close();
-    tell_losses(&tally, arguments.level);
+    print_losses(&tally, arguments.level);
     if !arguments.quiet {
         let durable = if closed.is_ok() { ", all durable" } else { "" };
         say(format_args!(
@@ -109,7 +109,7 @@ fn cannot_start(error: io::Error) -> Failure {
     Failure { message: format!("cannot start a thread: {error}"), status: Status::Unusable }
 }
 
-/// The producer and what came of its lines.
+/// The producer, and the outcomes of its lines.
 struct Writing {
     producer: Producer,
     level: Level,
@@ -120,10 +120,10 @@ struct Writing {
 impl Writing {
     fn log(&mut self, line: &InputLine<'_>) {
         match self.producer.log(self.level, line.bytes) {
-            Outcome::Written => self.written(line.length),
+            Outcome::Written => self.count_written(line.length),
             Outcome::Truncated => {
-                self.written(self.kept_max as u64);
-                self.cut(line);
+                self.count_written(self.kept_max as u64);
+                self.report_cut(line);
             }
             Outcome::Filtered => self.tally.filtered += 1,
             _ => {
@@ -135,12 +135,12 @@ impl Writing {
         }
     }
 
-    fn written(&mut self, bytes: u64) {
+    fn count_written(&mut self, bytes: u64) {
         self.tally.records += 1;
         self.tally.bytes += bytes;
     }
 
-    fn cut(&mut self, line: &InputLine<'_>) {
+    fn report_cut(&mut self, line: &InputLine<'_>) {
         self.tally.cut += 1;
         if self.tally.cut <= CUT_NAMED {
             say(format_args!(
@@ -151,25 +151,22 @@ impl Writing {
     }
 }
 
-/// Says which lines are not in the log, or not whole.
-fn tell_losses(tally: &Tally, level: Level) {
+/// Prints how many lines are cut or missing in the log.
+fn print_losses(tally: &Tally, level: Level) {
     if tally.cut > CUT_NAMED {
-        say(format_args!(
-            "{} were cut, the first {CUT_NAMED} of which are named above",
-            units::counted(tally.cut, "line")
-        ));
+        say(format_args!("{} were cut; the first {CUT_NAMED} are listed above", units::counted(tally.cut, "line")));
     }
     if tally.filtered > 0 {
         let lines = units::counted(tally.filtered, "line");
-        say(format_args!("{lines} not logged: DIOLOG_LEVEL asks for records graver than {level}"));
+        say(format_args!("{lines} not logged: DIOLOG_LEVEL excludes the level {level}"));
     }
     if tally.lost > 0 {
         let lines = units::counted(tally.lost, "line");
-        say(format_args!("{lines} not logged, from line {} on: the device had failed", tally.first_lost));
+        say(format_args!("{lines} not logged, the first is line {}: the device had failed", tally.first_lost));
     }
 }
 
-/// " (2.7 M/s, 240 MiB/s)", where there was enough to tell.
+/// The rates as " (2.7 M/s, 240 MiB/s)"; empty if there are too few lines for a meaningful rate.
 fn speed(tally: &Tally, elapsed: Duration) -> String {
     if tally.records < 10_000 {
         return String::new();
@@ -178,35 +175,29 @@ fn speed(tally: &Tally, elapsed: Duration) -> String {
     format!(" ({}/s, {}/s)", units::rate(tally.records, elapsed), units::bytes(bytes as u64))
 }
 
-/// The library's settings: what the options say, else the file, else what suits lines of unknown length.
+/// The library's settings: from the options, else from the file, else defaults that suit lines of unknown length.
 fn config(arguments: &Write) -> Result<Config, Failure> {
-    let mut config = match &arguments.config {
+    let settings = &arguments.settings;
+    let config = match &arguments.config {
         Some(file) => Config::from_toml_file(file)?.path(&arguments.directory),
-        None => Config::new(&arguments.directory),
-    };
-    let sized = arguments.config.is_some() || arguments.ring_bytes.is_some() || arguments.block_bytes.is_some();
-    if let Some(line) = arguments.message_bytes_max.or((!sized).then_some(LINE_BYTES)) {
-        config = config.message_bytes_max(line);
-        if arguments.config.is_none() {
-            // A line that no block can hold is refused by open, with the remedy.
-            let needed = line.min(BLOCK_BYTES_MAX) + HEADERS_BYTES;
-            config = config.ring_bytes(RING_BYTES.max((2 * needed).next_power_of_two()));
-            config = config.block_bytes(BLOCK_BYTES.max(needed.next_multiple_of(4096)).min(BLOCK_BYTES_MAX));
+        None => {
+            let config = Config::new(&arguments.directory);
+            let is_sized = settings.ring_bytes.is_some() || settings.block_bytes.is_some();
+            match settings.message_bytes_max.or((!is_sized).then_some(LINE_BYTES)) {
+                Some(line) => sized_for(line, config),
+                None => config,
+            }
         }
-    }
-    /// Calls the setter of each option that was given.
-    macro_rules! set {
-        ($($name:ident),*) => {
-            $(if let Some(value) = arguments.$name.clone() { config = config.$name(value); })*
-        };
-    }
-    set!(ring_bytes, block_bytes, blocks_in_flight, flush_interval, writer_core, service, device);
-    set!(rotate_after, retain_segments, retain_for);
-    if let Some(bytes) = arguments.segment_bytes {
-        config = config.segment_bytes(bytes as u64);
-    }
-    if let Some(bytes) = arguments.retain_bytes {
-        config = config.retain_bytes(bytes as u64);
-    }
-    Ok(config.level(arguments.level).overflow(Overflow::Block))
+    };
+    Ok(settings.apply(config).level(arguments.level).overflow(Overflow::Block))
+}
+
+/// `config` for lines of up to `line` bytes, with a ring and blocks that hold them.
+fn sized_for(line: usize, config: Config) -> Config {
+    // `open` refuses a line that no block can hold, and names the remedy.
+    let needed = line.min(BLOCK_BYTES_MAX) + HEADERS_BYTES;
+    config
+        .message_bytes_max(line)
+        .ring_bytes(RING_BYTES.max((2 * needed).next_power_of_two()))
+        .block_bytes(BLOCK_BYTES.max(needed.next_multiple_of(4096)).min(BLOCK_BYTES_MAX))
 }

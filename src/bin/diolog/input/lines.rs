@@ -1,4 +1,4 @@
-//! Chunks of input cut into lines, in bounded memory however long a line is.
+//! Cuts chunks of input into lines, in bounded memory however long a line is.
 
 use std::io::BufRead as _;
 
@@ -6,25 +6,24 @@ use std::io::BufRead as _;
 pub(crate) struct InputLine<'a> {
     /// Counted from 1.
     pub(crate) number: u64,
-    /// Its bytes; of a long line that spans chunks, one more than is kept, so that whoever cuts it sees that it was
-    /// longer.
+    /// Its bytes; of a long line that spans chunks, the first `kept_max` + 1, so that the logger sees that it must be cut.
     pub(crate) bytes: &'a [u8],
-    /// How long it was.
+    /// Its length in the input.
     pub(crate) length: u64,
 }
 
 /// Finds lines in chunks that end anywhere.
 pub(crate) struct Lines {
-    /// The beginning of a line whose end has not come yet, at most `kept_max` + 1 bytes of it.
+    /// The first bytes of a line whose end has not come yet, at most `kept_max` + 1.
     begun: Vec<u8>,
-    /// How much of it has come.
+    /// Bytes of that line so far.
     begun_length: u64,
     kept_max: usize,
     finished: u64,
 }
 
 impl Lines {
-    /// Lines of which no more than `kept_max` bytes are of use.
+    /// Finds lines of which at most `kept_max` bytes are logged.
     pub(crate) fn new(kept_max: usize) -> Lines {
         Lines { begun: Vec::new(), begun_length: 0, kept_max, finished: 0 }
     }
@@ -33,7 +32,7 @@ impl Lines {
     pub(crate) fn feed(&mut self, mut chunk: &[u8], mut each: impl FnMut(InputLine<'_>)) {
         while !chunk.is_empty() {
             let whole = chunk;
-            // This finds the line feed a word at a time; reading from memory does not fail.
+            // `skip_until` finds the line feed a word at a time. Reading from memory cannot fail.
             let taken = chunk.skip_until(b'\n').unwrap_or(whole.len());
             match whole[..taken].strip_suffix(b"\n") {
                 Some(line) if self.begun_length == 0 => self.finish(line, line.len() as u64, &mut each),
@@ -63,7 +62,7 @@ impl Lines {
         let mut line = std::mem::take(&mut self.begun);
         let length = std::mem::take(&mut self.begun_length);
         self.finish(&line, length, each);
-        // Kept for the next line that spans chunks.
+        // The memory is used again for the next line that spans chunks.
         line.clear();
         self.begun = line;
     }
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_line_one_byte_more_than_is_kept_is_remembered_and_its_length_known() {
+    fn a_long_line_keeps_one_byte_more_than_the_limit_and_its_length() {
         for chunk_bytes in [1, 3, 7] {
             let found = lines(b"0123456789abcdef\nnext", chunk_bytes, 4);
             assert_eq!((&found[0].1[..], found[0].2), (&b"01234"[..], 16), "{chunk_bytes}");

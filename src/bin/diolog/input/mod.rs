@@ -1,4 +1,4 @@
-//! What comes from outside: standard input, cut into lines, and signals.
+//! Input: lines from standard input, and signals.
 
 pub(crate) mod stdin;
 pub(crate) mod lines;

@@ -1,4 +1,4 @@
-//! Standard input read ahead by a thread of its own, so that a signal is heard while no input comes.
+//! Standard input, read ahead by its own thread, so that a signal takes effect while no input comes.
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -7,34 +7,35 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// Read at a time: several turns of a pipe, and small enough to stay in cache until it is logged.
+/// Bytes of a read: a few times a pipe's capacity, and small enough to stay in the L2 cache until it is logged.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Chunks on their way: one being read, one being logged, one between.
+/// Chunks in use: one being read, one being logged, one in the channel.
 const CHUNKS: usize = 3;
 
-/// How long a chunk that was read when the signal came may take to arrive: its thread has only to be run.
+/// How long to wait for a chunk that was read before the signal: the reading thread only has to be scheduled.
 const LAST_CHUNK: Duration = Duration::from_millis(20);
 
-/// What happens to the input.
+/// An event of the input.
 pub(crate) enum Event {
-    /// Some bytes came. Give the buffer back with [`Input::recycle`].
+    /// Some bytes. Give the buffer back with [`Input::recycle`].
     Chunk(Vec<u8>),
-    /// There are no more.
+    /// The end of the input.
     End,
     /// It cannot be read.
     Failed(io::Error),
-    /// Ctrl-C or SIGTERM: no more is wanted.
+    /// Ctrl-C or SIGTERM: stop reading.
     Stop,
 }
 
 /// Standard input as a sequence of events.
 pub(crate) struct Input {
     events: Receiver<Event>,
+    /// Empty buffers, back to the reading thread.
     spent: Sender<Vec<u8>>,
     /// Set by the signal.
     stop: Arc<AtomicBool>,
-    /// Whether [`Event::Stop`] has been given.
+    /// Whether [`Input::next`] has returned [`Event::Stop`].
     stopped: bool,
 }
 
@@ -44,24 +45,24 @@ impl Input {
         let (send, events) = sync_channel(CHUNKS);
         let (spent, recycled) = channel();
         for _ in 0..CHUNKS {
-            // The receiver is at hand.
+            // Cannot fail: the receiver is alive.
             let _ = spent.send(vec![0; CHUNK_BYTES]);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let tell = {
+        let send_stop = {
             let (send, stop) = (send.clone(), Arc::clone(&stop));
             move || {
                 stop.store(true, Ordering::Relaxed);
-                // Nobody listens any more where the end has come already.
+                // Fails if the input has ended already.
                 let _ = send.send(Event::Stop);
             }
         };
-        crate::input::signals::on_stop(tell, give_up)?;
+        crate::input::signals::on_stop(send_stop, give_up)?;
         thread::Builder::new().name("diolog-input".into()).spawn(move || read(&send, &recycled))?;
         Ok(Input { events, spent, stop, stopped: false })
     }
 
-    /// The next event; after [`Event::Stop`], what had been read by then and [`Event::End`].
+    /// Waits for the next event. After [`Event::Stop`] come the chunks read before it, and [`Event::End`].
     pub(crate) fn next(&mut self) -> Event {
         if self.stopped {
             return self.events.recv_timeout(LAST_CHUNK).unwrap_or(Event::End);
@@ -71,12 +72,12 @@ impl Input {
         event
     }
 
-    /// Whether a signal has come, also one that nobody has seen as an event yet.
+    /// Whether a signal has come, even if [`Input::next`] has not returned it yet.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Gives a chunk's buffer back, to be filled again, unless the end is near.
+    /// Gives a chunk's buffer back to the reading thread.
     pub(crate) fn recycle(&self, mut buffer: Vec<u8>) {
         if !self.stopped {
             buffer.resize(CHUNK_BYTES, 0);
@@ -85,7 +86,7 @@ impl Input {
     }
 }
 
-/// Reads until the end, an error, or until nobody listens.
+/// Reads until the end of the input, an error, or until the [`Input`] is dropped.
 fn read(events: &SyncSender<Event>, recycled: &Receiver<Vec<u8>>) {
     let mut stdin = io::stdin().lock();
     while let Ok(mut buffer) = recycled.recv() {

@@ -1,4 +1,4 @@
-//! What is missing in a log, in words: on standard error after it was printed, and for `verify` and `info`.
+//! Findings and read errors of a log in words: on standard error after printing it, and for `verify` and `info`.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -10,30 +10,30 @@ use crate::exit::{Failure, Status};
 use crate::text::output::say;
 use crate::text::units::counted;
 
-/// Findings that are printed; `diolog verify` prints all of them.
-const TOLD_MAX: usize = 5;
+/// The most findings to print; `diolog verify` prints all of them.
+const PRINTED_MAX: usize = 5;
 
-/// Prints the most serious findings and what they add up to. Returns the exit status.
-pub(crate) fn tell(report: &Report) -> Status {
-    let mut grave: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
-    grave.sort_by_key(|finding| Reverse(finding.severity));
-    for finding in grave.iter().take(TOLD_MAX) {
+/// Prints the most serious findings and a summary of the report. Returns the exit status for it.
+pub(crate) fn print_findings(report: &Report) -> Status {
+    let mut serious: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
+    serious.sort_by_key(|finding| Reverse(finding.severity));
+    for finding in serious.iter().take(PRINTED_MAX) {
         say(finding);
     }
-    let more = grave.len().saturating_sub(TOLD_MAX) as u64 + report.findings_omitted;
+    let more = serious.len().saturating_sub(PRINTED_MAX) as u64 + report.findings_omitted;
     if more > 0 {
-        say(format_args!("and {} more: `diolog verify` prints all", counted(more, "finding")));
+        say(format_args!("and {} more: see `diolog verify`", counted(more, "finding")));
     }
     if let Some(parts) = newer_parts(report) {
         say(parts);
     }
     if report.late > 0 {
-        say(format_args!("{} printed out of the order of time", counted(report.late, "record")));
+        say(format_args!("{} printed out of order of time", counted(report.late, "record")));
     }
     let open = report.runs.iter().filter(|run| !run.clean_end).count() as u64;
     if open > 0 {
-        let (has, which) = if open == 1 { ("has", "it was") } else { ("have", "they were") };
-        say(format_args!("{} {has} no end: the log is in use, or {which} ended by a crash", counted(open, "run")));
+        let (has, it) = if open == 1 { ("has", "it") } else { ("have", "they") };
+        say(format_args!("{} {has} no end: the log is in use, or {it} ended in a crash", counted(open, "run")));
     }
     report.verdict().into()
 }
@@ -62,53 +62,54 @@ pub(crate) fn finding_json(finding: &Finding) -> Value {
     })
 }
 
-/// Prints what is lost or newer in a log that is followed, each finding once. What may still come is not missing yet.
+/// The losses of a log that is followed, and its parts that are newer, each finding printed once. Blocks that may still
+/// come are not missing yet.
 #[derive(Default)]
 pub(crate) struct Losses {
-    /// What was printed: the reader takes findings about the end back, and makes them again.
-    told: HashSet<String>,
-    omitted: bool,
+    /// By its text, because the reader withdraws and repeats findings about the current end of the log.
+    printed: HashSet<String>,
+    printed_omission: bool,
 }
 
 impl Losses {
     /// Prints what was found since the last call.
-    pub(crate) fn tell(&mut self, report: &Report) {
+    pub(crate) fn print_new(&mut self, report: &Report) {
         for finding in report.findings.iter().filter(|finding| finding.severity >= Severity::Newer) {
-            if self.told.insert(finding.to_string()) {
+            if self.printed.insert(finding.to_string()) {
                 say(finding);
             }
         }
-        if report.findings_omitted > 0 && !std::mem::replace(&mut self.omitted, true) {
-            say("and more findings than the reader keeps");
+        if report.findings_omitted > 0 && !std::mem::replace(&mut self.printed_omission, true) {
+            say("and more findings: see `diolog verify`");
         }
     }
 }
 
-/// Errors after which the log is given up: on a disk that is gone there is no end of them.
+/// Read errors after which a command gives up: a disk that is gone fails forever.
 const ERRORS_MAX: u32 = 100;
 
-/// Errors met while reading: each is printed, and reading goes on after that place.
+/// Read errors so far. Each is printed, and reading goes on after it.
 #[derive(Default)]
-pub(crate) struct Trouble {
-    errors: u32,
+pub(crate) struct ReadErrors {
+    count: u32,
 }
 
-impl Trouble {
+impl ReadErrors {
     /// Prints the error.
     ///
     /// # Errors
-    /// The error itself, if it is one too many.
-    pub(crate) fn met(&mut self, error: diolog::Error) -> Result<(), Failure> {
-        self.errors += 1;
-        if self.errors == ERRORS_MAX {
+    /// The error itself, if it is the last of [`ERRORS_MAX`].
+    pub(crate) fn report(&mut self, error: diolog::Error) -> Result<(), Failure> {
+        self.count += 1;
+        if self.count == ERRORS_MAX {
             return Err(error.into());
         }
         say(error);
         Ok(())
     }
 
-    /// What the errors mean for the exit status.
+    /// The exit status for these errors.
     pub(crate) fn status(&self) -> Status {
-        if self.errors == 0 { Status::Clean } else { Status::Unusable }
+        if self.count == 0 { Status::Clean } else { Status::Unusable }
     }
 }

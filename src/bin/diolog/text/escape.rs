@@ -1,13 +1,12 @@
-//! Messages made safe to show: whatever bytes a record holds, a line stays a line and a terminal stays as it is.
+//! Escaping: whatever bytes a record holds, a line stays one line, and no bytes control the terminal.
 
 use std::io::Write as _;
 use std::path::Path;
 
-/// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible ones that reorder or break
-/// lines as `\u{202e}`, bytes that are no UTF-8 as `\xff`.
+/// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or break
+/// lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
 ///
-/// A backslash stays as it is, since paths are read more often than escapes are undone: what must be undone is printed
-/// as JSON.
+/// A backslash is not escaped, for the sake of paths: the text cannot be unescaped. JSON can.
 pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
     if is_plain(message) {
         out.extend_from_slice(message);
@@ -30,7 +29,7 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// [`text`] of a name or the like, as a string.
+/// [`text`] of a string, such as a name.
 pub(crate) fn name(name: &str) -> String {
     let mut out = Vec::new();
     text(name.as_bytes(), &mut out);
@@ -42,9 +41,9 @@ pub(crate) fn path(path: &Path) -> String {
     name(&path.to_string_lossy())
 }
 
-/// Appends `message` to `out` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+/// Appends `message` to `out` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
 ///
-/// All that [`text`] escapes is escaped, though JSON would allow some of it: people look at JSON on terminals too.
+/// Escapes all that [`text`] escapes, although JSON would allow some of it: JSON is read on terminals too.
 pub(crate) fn json(message: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     if is_plain(message) && !message.contains(&b'"') && !message.contains(&b'\\') {
@@ -57,7 +56,7 @@ pub(crate) fn json(message: &[u8], out: &mut Vec<u8>) {
                 '\n' => out.extend_from_slice(b"\\n"),
                 '\r' => out.extend_from_slice(b"\\r"),
                 '\t' => out.extend_from_slice(b"\\t"),
-                // All of these are in the first plane: one UTF-16 unit.
+                // All of these are in the Basic Multilingual Plane: one UTF-16 unit.
                 _ if is_unsafe_to_show(letter) => formatted(out, format_args!("\\u{:04x}", u32::from(letter))),
                 _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
             }
@@ -66,12 +65,12 @@ pub(crate) fn json(message: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether every byte is printable ASCII. Without an early end, since the compiler can then compare many at once.
+/// Whether every byte is printable ASCII. Without an early return, so that the compiler can vectorise the loop.
 fn is_plain(message: &[u8]) -> bool {
     !message.iter().fold(false, |other, byte| other | !(b' '..=b'~').contains(byte))
 }
 
-/// Control characters, the line separators of Unicode, and the marks that change the direction of what follows.
+/// Whether it is a control character, a line separator of Unicode, or a mark that changes the direction of the text.
 fn is_unsafe_to_show(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
@@ -100,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_harmless_is_shown_as_it_is() {
+    fn harmless_text_is_not_escaped() {
         for message in ["", "order 42 filled", "C:\\temp", "\"quoted\"", "größer ≤ 日本 🦀"] {
             assert_eq!(as_text(message.as_bytes()), message);
         }
     }
 
     #[test]
-    fn control_characters_and_what_is_no_text_are_escaped() {
+    fn control_characters_and_invalid_utf_8_are_escaped() {
         for (message, shown) in [
             (&b"a\nb\r\tc"[..], r"a\nb\r\tc"),
             (b"\x1b[31mred\x00\x7f", r"\x1b[31mred\x00\x7f"),

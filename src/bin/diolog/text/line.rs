@@ -8,16 +8,16 @@ use diolog::Level;
 use crate::text::escape;
 use crate::text::when::When;
 
-/// What a record says, whoever has read it.
+/// The fields of a record to print.
 pub(crate) struct Line<'a> {
-    /// Nanoseconds since the Unix epoch; `None` where the files do not say what the wall clock showed.
+    /// Nanoseconds since the Unix epoch; `None` if the files hold no wall-clock anchor for it.
     pub(crate) unix_ns: Option<i64>,
     /// Nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) monotonic_ns: u64,
-    /// `None` where the file has a number that is no level.
+    /// `None` if the file has a number that is not a level.
     pub(crate) level: Option<Level>,
     pub(crate) producer: u32,
-    /// Empty where the producer has no name.
+    /// Empty if the producer has no name.
     pub(crate) name: &'a str,
     pub(crate) tid: u32,
     pub(crate) sequence: u64,
@@ -37,28 +37,28 @@ pub(crate) enum Form {
         /// Whether levels and names have colours.
         colours: bool,
     },
-    /// For programs: an object a line.
+    /// For programs: one object for each line.
     Json {
         /// UTC.
         when: When,
     },
-    /// The bytes that were written, and a line feed.
+    /// The bytes that were logged, and a line feed.
     Message,
 }
 
-/// Times and names step back, so that the message stands out.
+/// Times and names are dimmed, so that the message stands out.
 const ASIDE: Style = Style::new().dimmed();
 
-/// The mark of a message that has been cut.
+/// Printed after a message that has been cut.
 const CUT: &str = "… (cut)";
 
 impl Form {
-    /// Text as a person reads it at a terminal, or plain and with UTC times where it goes elsewhere.
+    /// Text with local times on a terminal, else with UTC times.
     pub(crate) fn text(on_terminal: bool, colours: bool) -> Form {
         Form::Text { when: if on_terminal { When::local() } else { When::utc() }, colours }
     }
 
-    /// An object a line.
+    /// One object for each line.
     pub(crate) fn json() -> Form {
         Form::Json { when: When::utc() }
     }
@@ -124,7 +124,7 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"message\":");
     escape::json(line.message, out);
     if std::str::from_utf8(line.message).is_err() {
-        // The string above has lost some bytes: here are all of them.
+        // The string above has replacement characters: this field has all bytes.
         out.extend_from_slice(b",\"message_hex\":\"");
         line.message.iter().for_each(|byte| hexadecimal(*byte, out));
         out.push(b'"');
@@ -136,13 +136,13 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends "boot+12.000000007": all that is known of a time without a wall clock.
+/// Appends a time without a wall-clock anchor, as "boot+12.000000007".
 fn since_boot(monotonic_ns: u64, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = write!(out, "boot+{}.{:09}", monotonic_ns / 1_000_000_000, monotonic_ns % 1_000_000_000);
 }
 
-/// Calls `write` between the style's escape sequences, or just calls it.
+/// Calls `write`, between the style's escape sequences if `colours`.
 fn styled(colours: bool, style: Style, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     if colours {
         // Writing to memory does not fail.
@@ -164,7 +164,7 @@ fn style_of(level: Option<Level>) -> Style {
     }
 }
 
-/// The level's name in five letters, so that what follows is in columns.
+/// The level's name, padded to five letters.
 fn padded_name(level: Option<Level>) -> &'static [u8] {
     match level {
         Some(Level::Error) => b"ERROR",
@@ -176,7 +176,7 @@ fn padded_name(level: Option<Level>) -> &'static [u8] {
     }
 }
 
-/// Appends a decimal number. `write!` costs several times as much, which is felt at millions of records.
+/// Appends a decimal number. `write!` takes several times as long, which matters at millions of records.
 fn number(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_every_field_and_all_bytes_of_what_is_no_text() {
+    fn json_has_every_field_and_all_bytes_of_a_message_that_is_not_utf_8() {
         let json = printed(Form::json(), &line(b"say \"hi\""));
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let expected = serde_json::json!({
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_bytes_that_were_written() {
+    fn a_message_is_printed_as_the_bytes_that_were_logged() {
         let mut out = Vec::new();
         Form::Message.write(&line(b"\x00\xff\r"), &mut out);
         assert_eq!(out, b"\x00\xff\r\n");

@@ -1,6 +1,6 @@
-//! What the commands print: records as lines, tables, numbers and times in words, and the two streams they go to.
+//! Printing: records as lines, tables, numbers with units, times, and the two streams that they go to.
 //!
-//! Nothing here reads a log or decides an exit status, but for the one that a report or a closed pipe gives.
+//! Nothing here opens a log.
 
 pub(crate) mod output;
 pub(crate) mod progress;

@@ -1,10 +1,10 @@
-//! Records of the library as lines, for `cat` and `tail`.
+//! Records from the reader as lines, for `cat` and `tail`.
 
 use diolog::{RecordRef, RunId};
 
 use crate::text::line::{Form, Line};
 
-/// Prints records, and remembers the run's name, which changes seldom.
+/// Prints records, and keeps the text of the run's identity, which rarely changes.
 pub(crate) struct Printer {
     form: Form,
     run: Option<RunId>,
@@ -19,7 +19,7 @@ impl Printer {
     /// Appends the record to `out`.
     pub(crate) fn print(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         if let Form::Message = self.form {
-            // Nothing but the message is asked for, and finding the wall time would cost more than copying it.
+            // Computing the wall time would take longer than copying the message.
             out.extend_from_slice(record.message());
             out.push(b'\n');
             return;

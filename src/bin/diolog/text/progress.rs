@@ -1,4 +1,4 @@
-//! How far a long piece of work has come, on a terminal only, and only once it has taken a while.
+//! The progress of a long command: on a terminal only, and not in its first second.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::text::units;
 
-/// Work that ends sooner is not worth a line that comes and goes.
+/// A command that ends sooner draws no line.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// Often enough to look alive, seldom enough to cost nothing.
+/// The time between two drawings: looks alive, costs nothing.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// One line on standard error, drawn over and over, and gone when the work is done.
+/// A line on standard error that is drawn again and again, and erased when this is dropped.
 pub(crate) struct Progress {
     doing: &'static str,
     total_bytes: u64,
@@ -21,14 +21,14 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Progress of `doing`, such as "verifying", over `total_bytes`.
+    /// The progress of `doing`, such as "verifying", over `total_bytes`.
     pub(crate) fn new(doing: &'static str, total_bytes: u64) -> Progress {
         let next = io::stderr().is_terminal().then(|| Instant::now() + SILENT);
         Progress { doing, total_bytes, next, drawn: false }
     }
 
-    /// Draws the line if it is time to. Call it now and then: it reads the clock.
-    pub(crate) fn at(&mut self, bytes: u64) {
+    /// Draws the line if [`INTERVAL`] has passed. Reads the clock: do not call it for each record.
+    pub(crate) fn update(&mut self, bytes: u64) {
         let now = Instant::now();
         if self.next.is_none_or(|next| now < next) {
             return;
@@ -52,7 +52,7 @@ impl Drop for Progress {
     }
 }
 
-/// Bytes of the file, or of the files in the directory, at `path`, as far as they can be seen.
+/// The size of the file at `path`, or of all files in that directory. A file that cannot be examined counts as empty.
 pub(crate) fn log_bytes(path: &Path) -> u64 {
     let size = |path: &Path| path.metadata().map_or(0, |file| if file.is_file() { file.len() } else { 0 });
     match path.read_dir() {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_what_and_how_far() {
+    fn the_line_names_the_work_and_its_percentage() {
         let progress = Progress::new("verifying", 2 << 30);
         assert_eq!(progress.line(1 << 29), "verifying: 25 % of 2.0 GiB");
         assert_eq!(progress.line(u64::MAX), "verifying: 100 % of 2.0 GiB");

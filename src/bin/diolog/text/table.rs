@@ -1,6 +1,6 @@
-//! Columns that stand under each other, for people.
+//! Tables with aligned columns.
 
-/// On which side of its column a cell stands.
+/// The side of its column that a cell is aligned to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Left,
@@ -26,17 +26,17 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Appends the table to `out`, each line after `indent` spaces; nothing if it has no row.
+    /// Appends the table to `out`, each line after `indent` spaces; nothing if it has only headings.
     pub(crate) fn write(&self, indent: usize, out: &mut Vec<u8>) {
         if self.rows.len() == 1 {
             return;
         }
-        let width = |column: usize| self.rows.iter().map(|row| shown(&row[column])).max().unwrap_or(0);
+        let width = |column: usize| self.rows.iter().map(|row| width_of(&row[column])).max().unwrap_or(0);
         let widths: Vec<_> = (0..self.sides.len()).map(width).collect();
         for row in &self.rows {
             let mut line = " ".repeat(indent);
             for (column, cell) in row.iter().enumerate() {
-                let gap = " ".repeat(widths[column] - shown(cell));
+                let gap = " ".repeat(widths[column] - width_of(cell));
                 if column > 0 {
                     line.push_str("  ");
                 }
@@ -51,8 +51,8 @@ impl Table {
     }
 }
 
-/// The columns of a terminal that the cell takes: a character takes one, which is right for all that is printed here.
-fn shown(cell: &str) -> usize {
+/// The width of a cell on a terminal. Counts each character as one column, which is right for everything printed here.
+fn width_of(cell: &str) -> usize {
     cell.chars().count()
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_stand_under_each_other() {
+    fn columns_are_aligned() {
         let mut table = Table::new(&[("name", Side::Left), ("p50", Side::Right)]);
         table.row(vec!["append".into(), "10.5 µs".into()]);
         table.row(vec!["clock".into(), "9 ns".into()]);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_rows_is_nothing() {
+    fn a_table_without_rows_prints_nothing() {
         let mut out = Vec::new();
         Table::new(&[("name", Side::Left)]).write(0, &mut out);
         assert!(out.is_empty());

@@ -1,8 +1,8 @@
-//! Numbers as people read them: sizes in binary units, counts in groups of three, times with their unit.
+//! Numbers for people: sizes in binary units, counts in groups of three digits, durations with a unit.
 
 use std::time::Duration;
 
-/// "0 B", "4.0 KiB", "256 KiB", "1.5 GiB": three digits at least where there is a unit.
+/// A size as "0 B", "4.0 KiB", "256 KiB", "1.5 GiB": two digits at least with a binary unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -19,7 +19,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{amount:.digits$} {}", UNITS[unit])
 }
 
-/// "1,234,567".
+/// A count as "1,234,567".
 pub(crate) fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
@@ -32,12 +32,12 @@ pub(crate) fn count(count: u64) -> String {
     grouped
 }
 
-/// "1 record", "2,000 records".
+/// A count with its noun, as "1 record", "2,000 records".
 pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// "850 ns", "12.5 µs", "1.20 s", "3 min 20 s", "2 h 05 min", "3 d 4 h": what is worth saying.
+/// A duration as "850 ns", "12.5 µs", "1.20 s", "3 min 20 s", "2 h 05 min", "3 d 4 h".
 pub(crate) fn duration(duration: Duration) -> String {
     let ns = duration.as_nanos();
     let seconds = duration.as_secs();
@@ -56,7 +56,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// `number` for each second of `elapsed`, as "12.3 M".
+/// `number` divided by the seconds of `elapsed`, as "12.3 M".
 pub(crate) fn rate(number: u64, elapsed: Duration) -> String {
     let rate = number as f64 / elapsed.as_secs_f64().max(1e-9);
     match rate {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_the_unit_that_fits() {
+    fn durations_have_the_unit_that_fits() {
         for (ns, shown) in [
             (0, "0 ns"),
             (850, "850 ns"),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_for_a_second() {
+    fn rates_are_per_second() {
         let two = Duration::from_secs(2);
         assert_eq!([rate(24_600_000, two), rate(24_000, two), rate(24, two)], ["12.3 M", "12 k", "12"]);
     }

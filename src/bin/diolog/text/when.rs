@@ -1,28 +1,28 @@
-//! Times of records as text, at the rate of records: the date is worked out once for each second.
+//! Times of records as text, at the rate of records: the date is computed once for each second.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// Writes times, and remembers the text of the last second: records come in order of time.
+/// Writes times, and keeps the text of the last second: records come in order of time.
 pub(crate) struct When {
     zone: TimeZone,
     /// Between date and time.
     separator: char,
-    /// Digits after the second, at most 9.
+    /// Digits of the fraction, at most 9.
     digits: usize,
-    /// What ends the time, such as `Z`.
+    /// The end of the text, such as `Z`.
     suffix: &'static str,
     second: Option<i64>,
     /// The last time that was written.
     text: Vec<u8>,
-    /// Where the digits after the second stand in it.
+    /// The offset of the fraction's digits in it.
     fraction_at: usize,
 }
 
 impl When {
-    /// RFC 3339 in UTC with nanoseconds: for programs, and for whoever compares two machines.
+    /// RFC 3339 in UTC with nanoseconds: for programs, and to compare machines.
     pub(crate) fn utc() -> When {
         When::new(TimeZone::UTC, 'T', 9, "Z")
     }
@@ -41,7 +41,7 @@ impl When {
         let second = unix_ns.div_euclid(NANOSECONDS);
         if self.second != Some(second) {
             self.second = Some(second);
-            self.spell(second);
+            self.write_second(second);
         }
         let mut fraction = unix_ns.rem_euclid(NANOSECONDS) as u32 / 10_u32.pow(9 - self.digits as u32);
         for digit in self.text[self.fraction_at..][..self.digits].iter_mut().rev() {
@@ -51,16 +51,16 @@ impl When {
         out.extend_from_slice(&self.text);
     }
 
-    /// The time as a string of its own, for a few of them.
+    /// The time as a string, for a few of them.
     pub(crate) fn format(&mut self, unix_ns: i64) -> String {
         let mut out = Vec::new();
         self.write(unix_ns, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Spells out all but the digits after the second.
-    fn spell(&mut self, second: i64) {
-        // Any 64-bit number of nanoseconds is a year from 1677 to 2262, which jiff has.
+    /// Writes all but the digits of the fraction to `self.text`.
+    fn write_second(&mut self, second: i64) {
+        // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = self.zone.to_datetime(timestamp);
         self.text = format!("{}{}{}.", local.date(), self.separator, local.time()).into_bytes();

@@ -1,8 +1,7 @@
-//! `diolog bench disk`: one log at work on one disk, and its figures in a form that scripts can set beside those of
-//! other programs.
+//! `diolog bench disk`: the throughput of one log on one disk, in a form that scripts can compare with other programs.
 //!
-//! The log writes into a segment that is prepared wholly before the clock starts, and of which only the first half is
-//! used: at half, the next one would be prepared, on the same disk. Nothing is judged here.
+//! The log writes into a segment that is prepared before the clock starts, and of which less than half is used: at half,
+//! the log would prepare the next one on the same disk. There is no verdict.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -23,16 +22,16 @@ use crate::exit::{Failure, Status};
 use crate::text::output::Output;
 use crate::text::units;
 
-/// The grid that blocks stand on.
+/// Blocks are multiples of this size.
 const GRID_BYTES: u64 = 4096;
 
-/// What a block holds besides records, at most: its header, the producers' rows, a wall-clock anchor.
+/// Upper bound of a block's bytes that are not records: its header, the producers' rows, a wall-clock anchor.
 const BLOCK_OVERHEAD_BYTES: u64 = 1024;
 
-/// Smallest ring used: the default's size, which fits the CPU's cache.
+/// The smallest ring: the library's default, which fits the L2 cache.
 const RING_BYTES_MIN: usize = 1 << 20;
 
-/// What one run has shown.
+/// The figures of one measurement.
 struct Figures {
     device: String,
     ring_bytes: usize,
@@ -40,9 +39,9 @@ struct Figures {
     records: u64,
     blocks: u64,
     bytes: u64,
-    /// The part of the time that the writer thread was on a CPU; `None` where the system does not tell.
+    /// The part of the time that the writer thread was on a CPU; `None` if the system does not report it.
     writer_busy: Option<f64>,
-    /// All threads' CPU time.
+    /// CPU time of all threads.
     cpu: Duration,
     /// Of an append, or of an append and its flush.
     latency_ns: Histogram<u64>,
@@ -67,14 +66,14 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
     let prepared_bytes = prepared_bytes(arguments, load.records * load.producers);
     let ring_bytes = arguments.ring_bytes.unwrap_or_else(|| ring_bytes(arguments));
     let logger = Hooks::new().first_segment_prepared().open(config(arguments, path, ring_bytes, prepared_bytes))?;
-    // The file is made smaller where the disk has too little room for it.
+    // The log prepares a smaller file if the disk has too little space.
     let made_bytes: u64 =
         path.read_dir()?.map(|entry| entry?.metadata()).map(|file| Ok(file?.len())).sum::<io::Result<_>>()?;
     if made_bytes < prepared_bytes {
         let needed = units::bytes(prepared_bytes);
-        return Err(format!("no room to prepare {needed}: that needs eight times as much free space").into());
+        return Err(format!("not enough space to prepare {needed}: that needs eight times as much free space").into());
     }
-    // The segment's header goes first, and is no part of what is measured.
+    // Writes the segment's header, which is not measured.
     logger.log(Level::Info, "begin");
     logger.flush()?;
 
@@ -83,7 +82,7 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
     let (before, cpu, writer_cpu) = (logger.stats(), cpu_time(), writer_cpu_time());
     let mut failed_sample = Ok(());
     let elapsed = load.run(&logger, &mut |latencies| {
-        // All have the same bounds.
+        // Cannot fail: all have the same bounds.
         let _ = latency_ns.add(latencies);
         if let Some(samples) = &mut samples {
             let written = samples.write(&before, &logger.stats(), latencies);
@@ -97,7 +96,9 @@ fn measure(arguments: &Disk, path: &Path) -> Result<Figures, measure::Failure> {
     let cpu = cpu_time().saturating_sub(cpu);
     let after = logger.stats();
     if after.durable_bytes > prepared_bytes / 2 || after.segments > 1 {
-        return Err(format!("{} written, more than was prepared", units::bytes(after.durable_bytes)).into());
+        return Err(
+            format!("{} written, more than half of the prepared segment", units::bytes(after.durable_bytes)).into()
+        );
     }
     logger.close()?;
     Ok(Figures {
@@ -126,13 +127,13 @@ fn load(arguments: &Disk) -> Load {
     }
 }
 
-/// What a record takes in the file: a block of its own if each is flushed.
+/// Bytes of a record in the file: a block of its own if each is flushed.
 fn record_bytes(arguments: &Disk) -> u64 {
     let bytes = 16 + (arguments.message_bytes as u64).next_multiple_of(8);
     if arguments.flush_each { (bytes + BLOCK_OVERHEAD_BYTES).next_multiple_of(GRID_BYTES) } else { bytes }
 }
 
-/// Twice what `records` take, with what goes with each block, full or closed early at a flush interval.
+/// Twice the bytes of `records` with the overhead of their blocks, full or closed early at a flush interval.
 fn prepared_bytes(arguments: &Disk, records: u64) -> u64 {
     let bytes = records * record_bytes(arguments);
     let early = arguments.time.as_millis() as u64 / 100 * (GRID_BYTES + BLOCK_OVERHEAD_BYTES);
@@ -140,8 +141,8 @@ fn prepared_bytes(arguments: &Disk, records: u64) -> u64 {
     (2 * (bytes + bytes / 8 + early.min(bytes) + 8 * block)).next_multiple_of(GRID_BYTES)
 }
 
-/// A ring that holds all blocks in flight, the one that waits and the one being filled, also if one producer fills them
-/// alone, and as much again, so that it is not the producer's naps that the disk waits for.
+/// A ring that holds the records of all blocks in flight, of the one that waits and of the one being filled, and as many
+/// again, so that the disk does not wait for a producer that sleeps.
 fn ring_bytes(arguments: &Disk) -> usize {
     let blocks = (arguments.blocks_in_flight + 2) * 2;
     (blocks * arguments.block_bytes).next_power_of_two().max(RING_BYTES_MIN)
@@ -172,12 +173,12 @@ impl Figures {
     }
 
     fn text(&self, arguments: &Disk) -> String {
-        let what = if arguments.flush_each { "append and flush" } else { "append" };
+        let timed = if arguments.flush_each { "append and flush" } else { "append" };
         let at = |quantile| units::duration(Duration::from_nanos(self.latency_ns.value_at_quantile(quantile)));
         let busy =
             self.writer_busy.map_or_else(String::new, |busy| format!(", writer thread {:.0} % busy", busy * 100.0));
         format!(
-            "{}\n{} a second: {} in {} blocks, {}{busy}\n{what}: p50 {}, p99 {}, p99.9 {}, max {}\n",
+            "{}\n{} a second: {} in {} blocks, {}{busy}\n{timed}: p50 {}, p99 {}, p99.9 {}, max {}\n",
             self.device,
             units::bytes(self.bytes_per_second() as u64),
             units::counted(self.records, "record"),
@@ -240,7 +241,7 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Counts since the beginning, latencies since the row before.
+    /// Writes a row: counts since the beginning, latencies since the row before.
     fn write(&mut self, begin: &Stats, now: &Stats, latency: &Histogram<u64>) -> io::Result<()> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = |quantile| latency.value_at_quantile(quantile);
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_what_is_prepared_holds_what_is_written() {
+    fn half_of_the_prepared_bytes_holds_the_written_bytes() {
         for options in [
             &["--message-bytes", "64", "--flush-each"][..],
             &["--message-bytes", "4 KiB", "--block-bytes", "64 KiB"],
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_holds_twice_what_can_be_on_its_way() {
+    fn a_ring_holds_twice_the_blocks_in_flight() {
         for (block, in_flight, ring) in [("4096", "1", 1 << 20), ("256 KiB", "4", 4 << 20), ("1 MiB", "1", 8 << 20)] {
             assert_eq!(ring_bytes(&arguments(&["--block-bytes", block, "--blocks-in-flight", in_flight])), ring);
         }

@@ -1,5 +1,5 @@
-//! Looks after a log that is being written, and says so when its device stops taking writes: whoever waits for the end
-//! of `diolog write` would otherwise see nothing at all.
+//! Watches the device of a log that is being written, and prints when it stops or resumes taking writes: `diolog write`
+//! would otherwise wait without a word.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -10,12 +10,12 @@ use diolog::{Logger, State};
 
 use crate::text::output::say;
 
-/// How often the log is looked at.
+/// The time between two looks at the log's state.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The thread that watches, until it is dropped.
+/// The watching thread, until this is dropped.
 pub(crate) struct Watch {
-    /// Both are taken by `drop`.
+    // `drop` takes both.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,7 +44,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
-            // It only watches: if it panicked, nothing is lost.
+            // If it panicked, only messages are missing.
             let _ = thread.join();
         }
     }
@@ -52,8 +52,8 @@ impl Drop for Watch {
 
 fn describe(state: State) -> &'static str {
     match state {
-        State::Ok => "writing goes on",
-        State::Full => "there is no space for the log: waiting for some (Ctrl-C, and again, to give up)",
-        _ => "the log cannot be written: trying again, lines that find no room are lost",
+        State::Ok => "the log can be written again",
+        State::Full => "no space left for the log: waiting for space (press Ctrl-C twice to give up)",
+        _ => "the log cannot be written: trying again; lines that find no space in the ring are lost",
     }
 }

@@ -1,0 +1,226 @@
+//! The command line's arguments and its help.
+
+mod settings;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use diolog::{DevicePreference, Level};
+
+use settings::Settings;
+use values::{device, size};
+
+/// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
+#[derive(Debug, Parser)]
+#[command(name = "diolog", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status:
+  0    clean
+  1    torn or unconfirmed blocks at the end, or holes that were never acknowledged
+  2    records are lost
+  3    the log cannot be read or written, or only a newer diolog can read parts of it
+  64   invalid command line or settings
+  130  ended by Ctrl-C (tail -f: 0, or 2 or 3 as above)";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log standard input, one record for each line, without loss
+    #[command(after_help = EXIT_STATUS)]
+    Write(Box<Write>),
+    /// Print all records, in order of time
+    #[command(after_help = EXIT_STATUS)]
+    Cat(Cat),
+    /// Print the last records, and with -f new ones as they are written
+    #[command(after_help = EXIT_STATUS)]
+    Tail(Tail),
+    /// Show the runs and segments of a log, and the settings it was opened with
+    #[command(after_help = EXIT_STATUS)]
+    Info(Info),
+    /// Prove from the files which records are kept and which are lost
+    #[command(after_help = EXIT_STATUS)]
+    Verify(Verify),
+    /// Measure diolog on this machine, each figure beside a baseline
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Write {
+    /// The log's directory; created if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// TOML file with the library's settings; its path, level and overflow are ignored, and options override it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Level of the records: error, warn, info, debug or trace
+    #[arg(long, default_value = "info")]
+    pub(crate) level: Level,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Print no summary at the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// Format of a record
+    #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
+    pub(crate) format: RecordFormat,
+    /// Sync the files first, so that a power cut cannot lose what is printed
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// Number of records to begin with, the last ones of the log
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 10)]
+    pub(crate) lines: usize,
+    /// Wait for new records and print them, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Sync the files first, so that a power cut cannot lose what is printed
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// Format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+    /// Sync the files first, so that a power cut cannot lose what is verified
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// The log's directory, or one of its segment files
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// Format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Time of an append in the calling thread, beside reading the clock only
+    Append(Measure),
+    /// Durable records a second, beside bare rings into the same disk
+    Sustained(Measure),
+    /// Durable bytes a second of one log, to compare with other programs such as fio
+    Disk(Disk),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Measure {
+    /// A directory on the disk to measure; the files written there are removed at the end
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Approximate duration; a longer one gives more stable figures
+    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Disk {
+    /// A directory on the disk to measure; the files written there are removed at the end
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Bytes to write at most, into a file prepared for twice as many
+    #[arg(long, value_name = "SIZE", default_value = "256 MiB", value_parser = size::<usize>)]
+    pub(crate) bytes: usize,
+    /// Time to append for at most
+    #[arg(long, value_name = "TIME", default_value = "10 s", value_parser = humantime::parse_duration)]
+    pub(crate) time: Duration,
+    /// Size of a block, the largest write to the disk
+    #[arg(long, value_name = "SIZE", default_value = "256 KiB", value_parser = size::<usize>)]
+    pub(crate) block_bytes: usize,
+    /// Blocks written at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    pub(crate) blocks_in_flight: usize,
+    /// How blocks are written: "direct" is io_uring or pwrite; each but "auto" is an error if it does not work
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device())]
+    pub(crate) device: DevicePreference,
+    /// Size of a message
+    #[arg(long, value_name = "SIZE", default_value = "4 KiB", value_parser = size::<usize>)]
+    pub(crate) message_bytes: usize,
+    /// Threads that append, each with its own ring
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) producers: u16,
+    /// Size of a ring [default: enough to keep all blocks in flight]
+    #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
+    pub(crate) ring_bytes: Option<usize>,
+    /// Pin the writer thread to this CPU, by the kernel's number [default: not pinned]
+    #[arg(long, value_name = "CPU")]
+    pub(crate) writer_core: Option<usize>,
+    /// Records a second, all threads together [default: as many as the disk takes]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
+    /// Flush after each record, and time append and flush together
+    #[arg(long)]
+    pub(crate) flush_each: bool,
+    /// Write a CSV file with a row for each second
+    #[arg(long, value_name = "FILE")]
+    pub(crate) samples: Option<PathBuf>,
+    /// Format of the figures
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecordFormat {
+    /// Time, level, producer and message, with control characters escaped; local time on a terminal, else UTC
+    Text,
+    /// One object for each line
+    Json,
+    /// The bytes that were logged, and a line feed
+    Message,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// One object
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        let line =
+            ["diolog", "write", "a", "--ring-bytes", "2 MiB", "--block-bytes", "65536", "--flush-interval", "5ms"];
+        let Command::Write(write) = Arguments::parse_from(line).command else { panic!("another command") };
+        let settings = write.settings;
+        assert_eq!((settings.ring_bytes, settings.block_bytes), (Some(2 << 20), Some(65_536)));
+        assert_eq!(settings.flush_interval, Some(Duration::from_millis(5)));
+    }
+}

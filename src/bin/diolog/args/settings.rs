@@ -1,0 +1,72 @@
+//! The library's settings as options of `diolog write`.
+//!
+//! The list below is the command line's only one: it declares the options, and `apply` passes them to [`Config`].
+
+use std::time::Duration;
+
+use clap::Args;
+use diolog::{Config, DevicePreference};
+
+use super::values::{device, size};
+
+/// Declares an option for each setting, named as its setter in [`Config`].
+macro_rules! settings {
+    ($($(#[$attribute:meta])* $name:ident: $value:ty,)*) => {
+        #[derive(Debug, Args)]
+        pub(crate) struct Settings {
+            $($(#[$attribute])* pub(crate) $name: Option<$value>,)*
+        }
+
+        impl Settings {
+            /// `config` with the settings that were given.
+            pub(crate) fn apply(&self, mut config: Config) -> Config {
+                $(if let Some(value) = self.$name.clone() { config = config.$name(value); })*
+                config
+            }
+        }
+    };
+}
+
+settings! {
+    /// Name of the service, stored in each segment
+    #[arg(long, value_name = "NAME")]
+    service: String,
+    /// Longest line that is kept whole; longer lines are cut [default: 1 MiB; with --config, --ring-bytes or
+    /// --block-bytes: 64 KiB, or what the ring and the block hold]
+    #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
+    message_bytes_max: usize,
+    /// Size of the ring that buffers lines before the disk [default: 4 MiB, or what the longest line needs]
+    #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
+    ring_bytes: usize,
+    /// Size of a block, the largest write to the disk [default: 2 MiB, or what the longest line needs]
+    #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
+    block_bytes: usize,
+    /// Blocks written at the same time [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    blocks_in_flight: usize,
+    /// Size of a segment file [default: 256 MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
+    segment_bytes: u64,
+    /// Begin a new segment file when the current one is this old, such as "1 h" [default: by size only]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    rotate_after: Duration,
+    /// Remove the oldest segments if all together are larger than this [default: keep all]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
+    retain_bytes: u64,
+    /// Remove the oldest segments if there are more than this [default: keep all]
+    #[arg(long, value_name = "NUMBER")]
+    retain_segments: u64,
+    /// Remove segments whose last write is longer ago than this, such as "30 days" [default: keep all]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    retain_for: Duration,
+    /// Longest time that a line waits in memory, such as "100 ms" [default: 100 ms]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    flush_interval: Duration,
+    /// Pin the writer thread to this CPU, by the kernel's number [default: not pinned]
+    #[arg(long, value_name = "CPU")]
+    writer_core: usize,
+    /// How blocks are written: "direct" is io_uring or pwrite; each but "auto" is an error if it does not work
+    /// [default: auto]
+    #[arg(long, value_name = "DEVICE", value_parser = device())]
+    device: DevicePreference,
+}

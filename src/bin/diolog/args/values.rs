@@ -1,0 +1,40 @@
+//! Values of options: sizes in words, and the names of devices.
+
+use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use diolog::DevicePreference;
+
+/// Parses "262144", "256 KiB", "2MiB".
+pub(super) fn size<T: TryFrom<u64>>(words: &str) -> Result<T, String> {
+    let bytes = words.parse().ok().map(|size: ByteSize| size.as_u64());
+    let bytes = bytes.and_then(|bytes| T::try_from(bytes).ok());
+    bytes.ok_or_else(|| "use a number of bytes, or a number with a unit such as \"256 KiB\"".to_owned())
+}
+
+/// Parses a device by its name.
+pub(super) fn device() -> impl TypedValueParser<Value = DevicePreference> {
+    const DEVICES: [(&str, DevicePreference); 5] = [
+        ("auto", DevicePreference::Auto),
+        ("direct", DevicePreference::Direct),
+        ("io_uring", DevicePreference::IoUring),
+        ("pwrite", DevicePreference::Pwrite),
+        ("buffered", DevicePreference::Buffered),
+    ];
+    PossibleValuesParser::new(DEVICES.map(|(name, _)| name)).map(|name| {
+        let device = DEVICES.into_iter().find(|(known, _)| *known == name);
+        device.expect("PossibleValuesParser accepts only these names").1
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_number_with_or_without_a_unit_that_fits() {
+        assert_eq!(size("65536"), Ok(65_536_u64));
+        assert_eq!(size("2 MiB"), Ok(2 << 20_u64));
+        assert!(size::<u64>("much").is_err());
+        assert!(size::<u8>("1 KiB").is_err());
+    }
+}
