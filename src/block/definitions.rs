@@ -17,7 +17,7 @@ impl Definitions {
     }
 
     /// Notes that the block holds the row of the producer in `slot`.
-    pub(super) fn note_producer(&mut self, slot: usize) {
+    pub(crate) fn note_producer(&mut self, slot: usize) {
         self.producers.insert(slot);
     }
 }

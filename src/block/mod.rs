@@ -33,7 +33,8 @@ pub(crate) struct Place {
 /// A block that takes records until it is sealed.
 pub(crate) struct Block {
     body: Body,
-    definitions: Definitions,
+    /// What the block has defined so far.
+    pub(crate) definitions: Definitions,
     /// Bits of [`BlockFlags`](crate::format::BlockFlags).
     flags: u16,
     /// The times of the writer's own records, which the header gives only if there are no others.
@@ -64,26 +65,10 @@ impl Block {
         self.body.free_bytes()
     }
 
-    /// What the block has defined so far.
-    #[inline]
-    pub(crate) fn definitions(&self) -> &Definitions {
-        &self.definitions
-    }
-
     /// Begins to add records of `producer`, with sequences from `sequence` on.
     #[inline]
     pub(crate) fn records_of(&mut self, producer: u32, sequence: u64) -> Records<'_> {
         Records::new(&mut self.body, producer, sequence)
-    }
-
-    /// Adds the row of the producer in `slot`, as the writer's own record number `sequence`. Returns `false`, and adds
-    /// nothing, if it does not fit.
-    pub(crate) fn define_producer(&mut self, slot: usize, sequence: u64, meta: RecordMeta, row: &[u8]) -> bool {
-        let added = self.append_control(sequence, meta, row);
-        if added {
-            self.definitions.note_producer(slot);
-        }
-        added
     }
 
     /// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.

@@ -13,16 +13,16 @@ pub(crate) struct Accounted {
 pub(crate) struct Share {
     /// The writer's slot of the source.
     pub(crate) slot: usize,
-    /// The ring position to release when the block is durable.
+    /// The ring position to release when the block is durable; set when the block is closed.
     pub(crate) position: u64,
     /// The account of the blocks before this one.
     pub(crate) before: Accounted,
 }
 
-/// The contents of a closed block.
+/// The contents of a block.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// Producers' records.
+    /// Producers' records; counted when the block is closed.
     pub(crate) records: u64,
     pub(crate) shares: Vec<Share>,
     /// Slots of the sources whose end record the block holds.

@@ -397,12 +397,8 @@ impl Pipeline {
         is_gone
     }
 
-    /// Notes that there is no memory for the present segment's header.
-    pub(crate) fn header_failed(&mut self, error: &io::Error) {
-        self.write_failed(error);
-    }
-
-    fn write_failed(&mut self, error: &io::Error) {
+    /// Notes that the present segment cannot be written: a write was refused, or there is no memory for its header.
+    pub(crate) fn write_failed(&mut self, error: &io::Error) {
         self.health.write_failed(error, self.segments.path());
         self.publish_state();
     }

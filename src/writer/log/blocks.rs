@@ -10,7 +10,7 @@ use crate::block::Block;
 use crate::clock::TickConverter;
 use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
 use crate::shared::Shared;
-use crate::writer::contents::{Accounted, Contents, Share};
+use crate::writer::contents::{Contents, Share};
 use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
 use crate::writer::source::{Drained, Source};
@@ -18,28 +18,18 @@ use crate::writer::source::{Drained, Source};
 /// The block that records are going to.
 struct Filling {
     block: Block,
+    contents: Contents,
     /// When its oldest record was first seen in a ring, on the monotonic clock.
     since_ns: u64,
-    /// The sources that have records in it.
-    contributors: Vec<Contributor>,
-    /// Slots of the sources whose end record it holds.
-    ended: Vec<usize>,
     /// Whether so much of a ring lies in it that it is closed as soon as the device can take it.
     close_early: bool,
-}
-
-/// A source with records in the block being filled.
-struct Contributor {
-    slot: usize,
-    /// The account that earlier blocks give of it.
-    before: Accounted,
 }
 
 impl Filling {
     /// Sees to it that the block has the row of `source`, which is in `slot`. Returns `false`, and adds nothing, if the row
     /// does not fit together with a record after it.
     fn define(&mut self, slot: usize, source: &Source, control: &mut ControlRecords, now_ns: u64) -> bool {
-        if self.block.definitions().has_producer(slot) {
+        if self.block.definitions.has_producer(slot) {
             return true;
         }
         let (kind, row) = source.definition();
@@ -47,11 +37,12 @@ impl Filling {
         row.encode(&mut payload);
         let bytes_before_payload = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
         if 2 * bytes_before_payload + padded(payload.len()) > self.block.free_bytes()
-            || !control.define(&mut self.block, slot, kind, now_ns, &payload)
+            || !control.append(&mut self.block, kind, now_ns, &payload)
         {
             return false;
         }
-        self.contributors.push(Contributor { slot, before: source.accounted() });
+        self.block.definitions.note_producer(slot);
+        self.contents.shares.push(Share { slot, position: 0, before: source.accounted() });
         true
     }
 }
@@ -102,7 +93,7 @@ impl Blocks {
         let mut block = Block::new(self.pipeline.take_buffer()?);
         self.begun += 1;
         self.control.begin_block(&mut block, now_ns);
-        Some(Filling { block, since_ns: now_ns, contributors: Vec::new(), ended: Vec::new(), close_early: false })
+        Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
     }
 
     /// Whether there is a block to fill.
@@ -138,7 +129,7 @@ impl Blocks {
         loop {
             let Some(mut filling) = self.take_filling(now_ns) else { return false };
             if self.control.append(&mut filling.block, Kind::ProducerEnd, now_ns, &payload) {
-                filling.ended.push(slot);
+                filling.contents.ended.push(slot);
                 self.filling = Some(filling);
                 self.sources.at(slot).end_written = true;
                 return true;
@@ -205,19 +196,19 @@ impl Blocks {
         if self.pipeline.is_writing() {
             return false;
         }
-        let mut contributors = self.filling.iter().flat_map(|filling| &filling.contributors);
-        contributors.any(|contributor| self.sources.at(contributor.slot).take_wants_space())
+        let mut shares = self.filling.iter().flat_map(|filling| &filling.contents.shares);
+        shares.any(|share| self.sources.at(share.slot).take_wants_space())
     }
 
     /// Closes a block: it gets its number, and is written when the device can.
     fn close(&mut self, filling: Filling, now_ns: u64) {
-        let mut contents = Contents { records: 0, shares: Vec::new(), ended: filling.ended };
-        for Contributor { slot, before } in filling.contributors {
-            let source = self.sources.at(slot);
-            contents.records += source.accounted().records - before.records;
-            contents.shares.push(Share { slot, position: source.close_share(), before });
+        let Filling { block, mut contents, .. } = filling;
+        for share in &mut contents.shares {
+            let source = self.sources.at(share.slot);
+            contents.records += source.accounted().records - share.before.records;
+            share.position = source.close_share();
         }
-        self.pipeline.enqueue(filling.block, contents);
+        self.pipeline.enqueue(block, contents);
         self.submit(now_ns);
     }
 
@@ -231,7 +222,7 @@ impl Blocks {
                 // Deleted before its first block: nothing is written to a file that nobody finds.
                 break;
             } else if let Err(error) = self.submit_segment_header(now_ns) {
-                self.pipeline.header_failed(&error);
+                self.pipeline.write_failed(&error);
             }
             any = true;
         }
@@ -249,17 +240,12 @@ impl Blocks {
     fn baseline(&self) -> Vec<ProducerRow> {
         // If several blocks ahead have a share of a source, the first one's account is the one before the segment.
         let (mut before, mut ends_ahead) = (HashMap::new(), HashSet::<usize>::new());
-        for contents in self.pipeline.waiting() {
+        let filling = self.filling.iter().map(|filling| &filling.contents);
+        for contents in self.pipeline.waiting().chain(filling) {
             for share in &contents.shares {
                 before.entry(share.slot).or_insert(share.before);
             }
             ends_ahead.extend(&contents.ended);
-        }
-        if let Some(filling) = &self.filling {
-            for contributor in &filling.contributors {
-                before.entry(contributor.slot).or_insert(contributor.before);
-            }
-            ends_ahead.extend(&filling.ended);
         }
         let may_appear = |(slot, source): &(usize, &Source)| !source.end_written || ends_ahead.contains(slot);
         let row = |(slot, source): (usize, &Source)| {

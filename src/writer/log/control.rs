@@ -51,13 +51,6 @@ impl ControlRecords {
         added
     }
 
-    /// Adds the row of the producer in `slot` to `block`. Returns `false`, and adds nothing, if it does not fit.
-    pub(super) fn define(&mut self, block: &mut Block, slot: usize, kind: Kind, now_ns: u64, row: &[u8]) -> bool {
-        let added = block.define_producer(slot, self.sequence, RecordMeta::control(kind, now_ns), row);
-        self.sequence += u64::from(added);
-        added
-    }
-
     /// Adds the first records of a block: a wall-clock anchor if one is due, and the notes that wait.
     pub(super) fn begin_block(&mut self, block: &mut Block, now_ns: u64) {
         if self.wall_anchor.take_due(now_ns) {

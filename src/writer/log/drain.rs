@@ -16,7 +16,9 @@ pub(super) fn adopt(shared: &Shared, blocks: &mut Blocks, schedule: &mut Schedul
         schedule.poll_order.add(blocks.sources.add(source));
     }
     blocks.sources.note_returned(returned);
-    schedule.allowance.set_smallest_ring(blocks.sources.smallest_capacity());
+    if let Some(capacity) = blocks.sources.smallest_capacity() {
+        schedule.allowance.set_smallest_ring(capacity);
+    }
 }
 
 /// Moves records into blocks from the rings whose turn it is: `all` of them, or all but the newest. Returns whether there

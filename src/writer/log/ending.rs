@@ -11,8 +11,9 @@ use crate::writer::schedule::Schedule;
 const CLOSING_RESERVE: Duration = Duration::from_millis(250);
 
 /// How far close has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
+    #[default]
     Open,
     /// Waiting for appends under way and draining, until all rings are empty.
     Draining,
@@ -27,6 +28,7 @@ enum Phase {
 }
 
 /// The end of a log.
+#[derive(Default)]
 pub(super) struct Ending {
     phase: Phase,
     deadline: Option<Instant>,
@@ -35,10 +37,6 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    pub(super) fn new() -> Ending {
-        Ending { phase: Phase::Open, deadline: None, reason: None }
-    }
-
     /// Whether nobody has closed the log.
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open

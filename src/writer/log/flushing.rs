@@ -12,7 +12,7 @@ use crate::writer::source::Source;
 pub(super) struct Flushes {
     under_way: Vec<Flush>,
     /// How many have been asked for.
-    asked: u64,
+    pub(super) asked: u64,
 }
 
 /// Callers that wait for the records accepted before they asked.
@@ -59,11 +59,6 @@ impl Flushes {
     /// Whether somebody waits for a flush.
     pub(super) fn any(&self) -> bool {
         !self.under_way.is_empty()
-    }
-
-    /// How many flushes have been asked for.
-    pub(super) fn asked(&self) -> u64 {
-        self.asked
     }
 
     /// Begins a flush for `tickets`: of the records that the rings hold now. The rings of producers registered before the

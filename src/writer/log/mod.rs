@@ -43,7 +43,7 @@ impl LogWriter {
             schedule: Schedule::new(shared.settings.config.flush_interval),
             blocks: Blocks::new(Arc::clone(&shared), pipeline, control),
             flushes: Flushes::default(),
-            ending: Ending::new(),
+            ending: Ending::default(),
             shared,
         }
     }
@@ -109,7 +109,7 @@ impl LogWriter {
 
     /// How many flushes have been asked for.
     pub(crate) fn flushes_asked(&self) -> u64 {
-        self.flushes.asked()
+        self.flushes.asked
     }
 
     /// Whether there is nothing to do, whatever the rings hold, until the device has completed a block.

@@ -19,8 +19,9 @@ const SLEEP_PART_OF_A_RING: u64 = 32;
 const BURST_BYTES_PER_SECOND: u64 = 128 << 20;
 
 /// How long a log's rings may be left alone.
+#[derive(Default)]
 pub(crate) struct SleepAllowance {
-    /// How long the smallest ring may be left alone, whatever was found in it.
+    /// How long the smallest ring may be left alone, whatever was found in it. Set as soon as there is one.
     longest: Duration,
     /// How long this turn's rings may be left alone: the shortest that the look at one of them allowed.
     allowed: Duration,
@@ -33,25 +34,11 @@ pub(crate) struct SleepAllowance {
     since_last_turn_ns: u64,
 }
 
-impl Default for SleepAllowance {
-    fn default() -> SleepAllowance {
-        SleepAllowance {
-            longest: Duration::MAX,
-            allowed: Duration::MAX,
-            saw_new: false,
-            took_much: false,
-            turned_ns: 0,
-            since_last_turn_ns: 0,
-        }
-    }
-}
-
 impl SleepAllowance {
-    /// Notes the capacity of the smallest ring, in bytes; `None` if there is no ring.
-    pub(crate) fn set_smallest_ring(&mut self, capacity: Option<usize>) {
+    /// Notes the capacity of the smallest ring, in bytes.
+    pub(crate) fn set_smallest_ring(&mut self, capacity: usize) {
         // No ring has more than 2^30 bytes, so this does not overflow.
-        let fills_in = |capacity| Duration::from_nanos(capacity as u64 * 1_000_000_000 / BURST_BYTES_PER_SECOND);
-        self.longest = capacity.map_or(Duration::MAX, fills_in);
+        self.longest = Duration::from_nanos(capacity as u64 * 1_000_000_000 / BURST_BYTES_PER_SECOND);
     }
 
     /// Begins a turn at `now_ns`.
@@ -95,7 +82,7 @@ mod tests {
 
     fn allowance(turned_ns: u64) -> SleepAllowance {
         let mut allowance = SleepAllowance::default();
-        allowance.set_smallest_ring(Some(CAPACITY));
+        allowance.set_smallest_ring(CAPACITY);
         allowance.begin_turn(turned_ns);
         allowance
     }
