@@ -1,4 +1,4 @@
-//! Flush tickets: a caller leaves one and waits; the writer answers when what was accepted before is durable.
+//! Flush tickets: a caller leaves one and waits; the writer answers once all records accepted before are durable.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::sync::lock;
 
-/// What a waiter is told.
+/// The answer to a flush.
 pub(crate) type Answer = std::result::Result<(), FlushFault>;
 
-/// Why a flush failed, in a form that many waiters can be given.
+/// Why a flush failed. It can be cloned, for each of the callers that wait.
 #[derive(Clone, Debug)]
 pub(crate) enum FlushFault {
     /// The log was closed before the records were durable.
@@ -32,7 +32,7 @@ impl FlushFault {
         }
     }
 
-    /// The error that the waiter gets.
+    /// The error that the caller gets.
     pub(crate) fn into_error(self) -> Error {
         match self {
             FlushFault::Closed => Error::Closed,
@@ -44,13 +44,13 @@ impl FlushFault {
     }
 }
 
-/// How long a caller looks for its answer again and again, giving its CPU to whoever wants it, before it sleeps: twice
-/// what a fast disk takes, so that a thread is woken only where the disk takes long beside that. (Asleep on an idle CPU,
-/// it would come back some 30 µs late, and find the writer asleep too when it flushes next.)
+/// How long a caller yields its CPU and looks for its answer before it sleeps: twice as long as a fast disk takes, so
+/// that a wake-up is paid only if it costs little beside the write. (Asleep on an idle CPU, the caller would come back
+/// some 30 µs late, and find the writer asleep too at its next flush.) The writer stays awake for as long.
 pub(crate) const CALLER_YIELDS: Duration = Duration::from_micros(200);
 
-/// A yield that takes longer shows that others want the CPU: a thread that is woken gets it sooner than one that yields.
-/// The kernel's own work on a completed write takes 20 µs or so.
+/// A yield that takes longer shows that other threads want the CPU: a woken thread gets it sooner than one that yields.
+/// The kernel's own work on a completed write takes some 20 µs.
 const YIELD_MAX: Duration = Duration::from_micros(100);
 
 /// One caller's wait.
@@ -58,7 +58,8 @@ const YIELD_MAX: Duration = Duration::from_micros(100);
 pub(crate) struct Ticket {
     wait: Mutex<Wait>,
     woken: Condvar,
-    /// Whether there is an answer: Release after it is given, Acquire by the caller that looks ("flush answered").
+    /// Whether there is an answer: the writer stores it with Release, the caller loads it with Acquire ("flush
+    /// answered").
     answered: AtomicBool,
 }
 
@@ -83,7 +84,7 @@ impl Ticket {
         }
     }
 
-    /// Waits for the answer, for ever or for `timeout`.
+    /// Waits for the answer, without limit or at most for `timeout`.
     fn wait(&self, timeout: Option<Duration>) -> Option<Answer> {
         let begin = Instant::now();
         let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
@@ -117,11 +118,11 @@ impl Ticket {
     }
 }
 
-/// Tickets on their way from callers to the writer.
+/// The tickets that the writer has not taken yet.
 #[derive(Default)]
 pub(crate) struct FlushQueue {
     inner: Mutex<Queue>,
-    /// Set with Release after a ticket is in, swapped with AcqRel by the writer ("flush asked").
+    /// Whether there are any: callers store it with Release, the writer swaps it with AcqRel ("flush asked").
     asked: AtomicBool,
 }
 
@@ -132,10 +133,10 @@ struct Queue {
 }
 
 impl FlushQueue {
-    /// Leaves a ticket, calls `wake`, and waits for the answer, for ever or for `timeout`.
+    /// Leaves a ticket, calls `wake`, and waits for the answer, without limit or at most for `timeout`.
     ///
     /// # Errors
-    /// [`Error::Closed`] after close; [`Error::FlushTimeout`]; [`Error::Io`] where the device failed.
+    /// [`Error::Closed`] after close; [`Error::FlushTimeout`]; [`Error::Io`] if the device failed.
     pub(crate) fn flush(&self, timeout: Option<Duration>, wake: impl FnOnce()) -> Result<()> {
         let ticket = Arc::new(Ticket::default());
         {
@@ -154,7 +155,7 @@ impl FlushQueue {
         }
     }
 
-    /// The tickets left since the last call. One relaxed load where there are none.
+    /// Takes the tickets left since the last call. If there are none, this is one relaxed load.
     pub(crate) fn take(&self) -> Vec<Arc<Ticket>> {
         // Acquire "flush asked".
         if self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::AcqRel) {
@@ -164,7 +165,7 @@ impl FlushQueue {
         }
     }
 
-    /// Refuses tickets from now on, and gives those that nobody has taken.
+    /// Refuses tickets from now on. Returns those that the writer has not taken.
     pub(crate) fn close(&self) -> Vec<Arc<Ticket>> {
         let mut queue = lock(&self.inner);
         queue.closed = true;

@@ -1,5 +1,5 @@
 //! A block is sealed when it is full, when a flush waits, when `flush_interval` has passed since its first record, or
-//! when it holds a quarter of a ring; and for no other reason. Time stands still here until a test moves it.
+//! when it holds a quarter of a ring; and for no other reason. Time stands still in these tests until they move it.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(10);
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Bytes of a record in the ring besides its message.
+/// The bytes that a record takes in the ring besides its message.
 const HEAD_BYTES: usize = 24;
 
 /// A log under a recording device and a clock that stands still.
@@ -39,7 +39,7 @@ impl Rig {
     }
 }
 
-/// Sets all of the clock's hands, never back.
+/// Sets all of the clock's times to `time`, which is not before the present one.
 fn move_to(clock: &ManualClock, time: Duration) {
     let ns = time.as_nanos() as u64;
     clock.unix_ns.store(ns as i64, Ordering::SeqCst);
@@ -47,26 +47,26 @@ fn move_to(clock: &ManualClock, time: Duration) {
     clock.monotonic_ns.store(ns, Ordering::SeqCst);
 }
 
-/// The header's count of bytes behind it.
+/// The header's count of the bytes after it.
 fn valid_bytes(write: &Write) -> usize {
     u32::from_le_bytes(write.bytes[4..8].try_into().expect("four bytes")) as usize
 }
 
 #[test]
-fn when_the_interval_has_passed_since_the_first_record() {
+fn a_block_is_sealed_once_the_interval_has_passed_since_its_first_record() {
     let rig = Rig::new(|config| config.overflow(Overflow::Block));
     let producer = rig.logger.producer().expect("a ring");
     let message = [b'i'; 8];
-    // Time goes on by a hundredth of the interval with each record. A block is sealed in a turn that begins at least an
-    // interval after its first record was there; that turn finds the records of all the time between.
+    // Each record takes a hundredth of the interval. A block is sealed in a turn that begins at least an interval after
+    // its first record was appended; that turn finds the records of all the time in between.
     let step = INTERVAL / 100;
-    // More than that in a block, and a quarter of the ring may have been the reason.
+    // A block with more records than that may have been sealed because it held a quarter of the ring.
     let below_a_quarter = (1 << 20) / 4 / (HEAD_BYTES + message.len());
     let count = |writes: &[Write]| writes.iter().map(|write| write.count(&message)).sum::<usize>();
     let sealed_by_time = |blocks: &[Write]| blocks.iter().filter(|b| b.count(&message) < below_a_quarter).count();
     let (mut now, mut appended) = (START, 0);
     while sealed_by_time(&rig.control.blocks()) < 5 {
-        // Never so far ahead of a writer that does not run that the ring is full, which would be a reason too.
+        // The writer may not get a CPU for a while. The ring must not be full by then: that would be a reason too.
         rig.control.wait_for(|writes| count(writes) + 2 * below_a_quarter >= appended);
         for _ in 0..10 {
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
@@ -77,16 +77,16 @@ fn when_the_interval_has_passed_since_the_first_record() {
         std::thread::yield_now();
     }
     for block in rig.control.blocks() {
-        // Less the record or two that came between the turn's look at the clock and its look at the ring.
+        // The turn may miss a record or two appended after it read the clock and before it looked at the ring.
         assert!(block.count(&message) >= 98, "sealed too early, with {} records", block.count(&message));
     }
     rig.logger.close().expect("a clean end");
 }
 
 #[test]
-fn when_the_interval_has_passed_for_one_ring_with_what_all_others_hold() {
+fn a_block_sealed_for_one_rings_interval_holds_the_records_of_all_rings() {
     let rig = Rig::new(|config| config.ring_bytes(64 << 10));
-    // So many that they are not all looked at in each turn.
+    // So many that a turn does not look at all of them.
     let producers: Vec<_> = (0..150).map(|_| rig.logger.producer().expect("a ring")).collect();
     for producer in &producers {
         assert_eq!(producer.log(Level::Info, "<one>"), Outcome::Written);
@@ -104,15 +104,15 @@ fn when_the_interval_has_passed_for_one_ring_with_what_all_others_hold() {
 }
 
 #[test]
-fn lone_records_are_in_time_beside_a_ring_that_fills_blocks() {
+fn lone_records_are_written_in_time_beside_a_ring_that_fills_blocks() {
     let rig = Rig::new(|config| config.ring_bytes(64 << 10).block_bytes(4096).overflow(Overflow::Block));
-    // So many that they are not all looked at in each turn.
+    // So many that a turn does not look at all of them.
     let lone: Vec<_> = (0..150).map(|_| rig.logger.producer().expect("a ring")).collect();
     let busy = rig.logger.producer().expect("a ring");
     for producer in &lone {
         producer.log(Level::Info, "<lone>");
     }
-    // Time goes on while blocks are sealed as they get full, again and again, for two intervals.
+    // Time goes on for two intervals while one block after the other is sealed because it is full.
     for turn in 1..=40 {
         let blocks = rig.control.blocks().len();
         for _ in 0..200 {
@@ -121,13 +121,13 @@ fn lone_records_are_in_time_beside_a_ring_that_fills_blocks() {
         rig.control.wait_for(|writes| writes.iter().filter(|write| !write.is_segment_header()).count() > blocks);
         move_to(rig.clock, START + INTERVAL * turn / 20);
     }
-    let came = |writes: &[Write]| writes.iter().map(|write| write.count(b"<lone>")).sum::<usize>() == lone.len();
-    rig.control.wait_for(came);
+    let arrived = |writes: &[Write]| writes.iter().map(|write| write.count(b"<lone>")).sum::<usize>() == lone.len();
+    rig.control.wait_for(arrived);
     rig.logger.close().expect("a clean end");
 }
 
 #[test]
-fn when_it_is_full() {
+fn a_block_is_sealed_when_it_is_full() {
     let rig = Rig::new(|config| config.block_bytes(4096).ring_bytes(1 << 20));
     let producer = rig.logger.producer().expect("a ring");
     let message = [b'm'; 200];
@@ -135,7 +135,8 @@ fn when_it_is_full() {
     for _ in 0..records {
         assert_eq!(producer.log(Level::Info, message), Outcome::Written);
     }
-    // Time stands still, nobody flushes, and a quarter of the ring is far more than a block: only full ones can come.
+    // Time stands still, nobody flushes, and a quarter of the ring is far more than a block: only full blocks are
+    // sealed.
     let fit_in_a_block = (4096 - 64 - 32 - 100) / (16 + 200);
     let full = records / (fit_in_a_block + 1);
     let writes = rig.control.wait_for(|writes| writes.len() > full);
@@ -149,7 +150,7 @@ fn when_it_is_full() {
 }
 
 #[test]
-fn when_a_flush_waits() {
+fn a_block_is_sealed_when_a_flush_waits() {
     let rig = Rig::new(|config| config);
     let producer = rig.logger.producer().expect("a ring");
     for round in 1..=5 {
@@ -159,14 +160,14 @@ fn when_a_flush_waits() {
         assert_eq!(blocks.len(), round);
         assert_eq!(blocks[round - 1].count(format!("<{round}>").as_bytes()), 1);
     }
-    // Nothing to seal: a flush writes no empty block.
+    // With nothing to seal, a flush writes no empty block.
     rig.logger.flush().expect("durable");
     assert_eq!(rig.control.blocks().len(), 5);
     rig.logger.close().expect("a clean end");
 }
 
 #[test]
-fn when_it_holds_a_quarter_of_a_ring() {
+fn a_block_is_sealed_when_it_holds_a_quarter_of_a_ring() {
     let ring_bytes = 16 << 10;
     let rig = Rig::new(|config| config.ring_bytes(ring_bytes));
     let producer = rig.logger.producer().expect("a ring");
@@ -177,7 +178,7 @@ fn when_it_holds_a_quarter_of_a_ring() {
         for _ in 0..in_a_quarter {
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
         }
-        // It comes without anybody flushing, and time stands still.
+        // Nobody flushes, and time stands still.
         let durable = |write: &&Write| write.told_durable && write.count(&message) > 0;
         rig.control.wait_for(|writes| writes.iter().filter(durable).count() >= round);
         let blocks = rig.control.blocks();
@@ -188,7 +189,7 @@ fn when_it_holds_a_quarter_of_a_ring() {
 }
 
 #[test]
-fn each_ring_counts_for_itself() {
+fn a_block_is_not_sealed_for_parts_of_several_rings_that_add_up_to_a_quarter() {
     let ring_bytes = 16 << 10;
     let rig = Rig::new(|config| config.ring_bytes(ring_bytes));
     let producers: Vec<_> = (0..8).map(|_| rig.logger.producer().expect("a ring")).collect();
@@ -199,11 +200,11 @@ fn each_ring_counts_for_itself() {
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
         }
     }
-    // Two quarters of a ring are there by now, but of no ring one. This one is the first:
+    // Together these are more than a quarter of a ring, but no ring has one. The next record makes it one:
     producers[3].log(Level::Info, [b'E'; 104]);
     let write = rig.control.wait_for_message(&[b'E'; 104]);
-    assert_eq!(rig.control.blocks().len(), 1, "an earlier block was sealed with no reason");
-    // All of that ring, and of the others what had come when the writer looked at them.
+    assert_eq!(rig.control.blocks().len(), 1, "an earlier block was sealed without a reason");
+    // All records of that ring, and those of the others that the writer had seen when it looked at them.
     assert!(write.count(&message) >= below_a_quarter, "{}", write.count(&message));
     rig.logger.close().expect("a clean end");
 }

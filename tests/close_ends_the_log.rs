@@ -1,4 +1,5 @@
-//! `close` refuses what comes later, writes what was accepted, and says what it could not write; every time the same.
+//! `close` refuses later appends, writes all accepted records, and counts those that it could not write. Every call
+//! returns the same.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
 use support::device::Control;
 
-/// For a device that does not answer: what a test waits at least.
+/// How long a test waits, at least, for a device that does not answer.
 const SHORT: Duration = Duration::from_millis(50);
 
 fn incomplete(error: &Error) -> (u64, u64, &str) {
@@ -17,7 +18,7 @@ fn incomplete(error: &Error) -> (u64, u64, &str) {
 }
 
 #[test]
-fn it_writes_everything_and_gives_the_same_answer_to_everybody() {
+fn close_writes_all_records_and_returns_the_same_to_every_caller() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).flush_interval(Duration::from_secs(3600))).expect("a log");
@@ -36,7 +37,7 @@ fn it_writes_everything_and_gives_the_same_answer_to_everybody() {
 }
 
 #[test]
-fn afterwards_appends_flushes_and_producers_are_refused_and_counted() {
+fn after_close_appends_flushes_and_producers_are_refused_and_counted() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -53,7 +54,7 @@ fn afterwards_appends_flushes_and_producers_are_refused_and_counted() {
     assert!(matches!(logger.flush(), Err(Error::Closed)));
     assert!(matches!(logger.flush_within(SHORT), Err(Error::Closed)));
     assert!(matches!(logger.producer(), Err(Error::Closed)));
-    // Opening the gate again is not what a level is for.
+    // A new level does not open the gate again.
     logger.set_level(Level::Trace);
     assert!(!logger.is_enabled(Level::Error));
     assert_eq!(producer.log(Level::Error, "late"), Outcome::Closed);
@@ -61,7 +62,7 @@ fn afterwards_appends_flushes_and_producers_are_refused_and_counted() {
 }
 
 #[test]
-fn dropping_the_last_handle_closes_and_producers_do_not_keep_it_open() {
+fn dropping_the_last_handle_closes_the_log_even_if_producers_remain() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).flush_interval(Duration::from_secs(3600))).expect("a log");
@@ -84,7 +85,7 @@ fn the_directory_is_free_as_soon_as_close_returns() {
         let logger = Logger::open(support::config(&path)).expect("nobody has it");
         logger.log(Level::Info, "one");
         logger.close().expect("a clean end");
-        // The handle is still there; the log is not its any more.
+        // The handle still exists, but no longer holds the directory's lock.
         let next = Logger::open(support::config(&path)).expect("nobody has it");
         drop((logger, next));
         assert_eq!(diolog::verify(&path).expect("a log").report.runs.len(), 2 * run);
@@ -92,7 +93,7 @@ fn the_directory_is_free_as_soon_as_close_returns() {
 }
 
 #[test]
-fn under_a_stalled_device_it_ends_at_its_deadline_and_says_what_is_missing() {
+fn close_ends_at_its_deadline_under_a_stalled_device_and_counts_unconfirmed_records() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -113,13 +114,13 @@ fn under_a_stalled_device_it_ends_at_its_deadline_and_says_what_is_missing() {
     assert_eq!((unconfirmed, dropped), (accepted, logger.stats().dropped), "{reason}");
     assert!(reason.contains("deadline"), "{reason}");
     assert!(error.to_string().contains(&format!("{accepted} records")), "{error}");
-    // Again, and the answer has not changed; nor can the device change it.
+    // A second close returns the same, even if the device works by now.
     control.release();
     assert_eq!(incomplete(&logger.close().expect_err("as before")), (unconfirmed, dropped, reason));
     assert_eq!(producer.log(Level::Info, "late"), Outcome::Closed);
     drop((producer, logger));
 
-    // What was durable is there, and the run is not taken for a complete one.
+    // Durable records are in the files, and the run is not taken for a complete one.
     let verification = diolog::verify(&path).expect("a log");
     assert_eq!(verification.verdict, Verdict::Unconfirmed, "{:#?}", verification.report.findings);
     assert!(verification.report.records >= 5);
@@ -127,7 +128,7 @@ fn under_a_stalled_device_it_ends_at_its_deadline_and_says_what_is_missing() {
 }
 
 #[test]
-fn a_blocked_producer_comes_back_when_a_stalled_log_closes() {
+fn a_blocked_producer_returns_when_a_stalled_log_closes() {
     let directory = support::directory();
     let control = Control::default();
     let config = support::config(directory.path().join("log")).ring_bytes(4096).overflow(Overflow::Block);
@@ -145,7 +146,7 @@ fn a_blocked_producer_comes_back_when_a_stalled_log_closes() {
                 }
             }
         });
-        // All that fits the ring was appended; what comes next waits.
+        // The ring is full; the next append waits.
         while logger.stats().attempted < 4096 / (24 + 104) {
             std::thread::yield_now();
         }
@@ -157,7 +158,7 @@ fn a_blocked_producer_comes_back_when_a_stalled_log_closes() {
 }
 
 #[test]
-fn with_no_time_at_all_the_sum_is_still_right() {
+fn close_with_no_time_at_all_still_counts_every_record() {
     for records in [0, 1, 1000] {
         let directory = support::directory();
         let path = directory.path().join("log");
@@ -173,7 +174,7 @@ fn with_no_time_at_all_the_sum_is_still_right() {
         let stats = logger.stats();
         assert_eq!((stats.attempted, stats.dropped), (records, 0));
         assert_eq!(stats.durable_records + unconfirmed, records);
-        // What was confirmed is there. (What was not may be there too.)
+        // Confirmed records are in the files. (Unconfirmed ones may be there too.)
         if stats.durable_records > 0 {
             assert!(Reader::open(&path).expect("a log").count() as u64 >= stats.durable_records);
         }
@@ -181,9 +182,9 @@ fn with_no_time_at_all_the_sum_is_still_right() {
 }
 
 #[test]
-fn a_flush_that_close_cuts_short_is_no_success() {
+fn a_flush_that_close_cuts_short_does_not_succeed() {
     let deadline = Duration::from_millis(400);
-    // The device comes back so late that not all can be drained, or in time for all: in each case both tell the same.
+    // The device works again in time to drain all records, or too late: in each case flush and close return the same.
     for silence in [deadline / 4, deadline * 4 / 5, deadline * 9 / 10, deadline * 2] {
         let directory = support::directory();
         let path = directory.path().join("log");
@@ -209,7 +210,7 @@ fn a_flush_that_close_cuts_short_is_no_success() {
             (flush.join().expect("no panic"), close.join().expect("no panic"))
         });
         match (&flushed, &closed) {
-            // The last: it was so late that the log had ended, and well.
+            // In the last case, the flush came so late that the log had ended, cleanly.
             (Ok(()), Ok(())) | (Err(_), Err(_)) | (Err(Error::Closed), Ok(())) => {}
             _ => panic!("after {silence:?}: {flushed:?} and {closed:?}"),
         }
@@ -220,7 +221,7 @@ fn a_flush_that_close_cuts_short_is_no_success() {
 }
 
 #[test]
-fn without_a_writer_that_answers_and_what_it_said_stands() {
+fn close_returns_even_if_the_writer_does_not_answer_and_its_result_stands() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let config = || support::config(&path).close_deadline(Duration::from_millis(50));
@@ -232,7 +233,7 @@ fn without_a_writer_that_answers_and_what_it_said_stands() {
     let first = logger.close().expect_err("the writer is kept");
     assert_eq!(incomplete(&first).0, 1);
     control.keep_writer(false);
-    // The writer ends, all is written after all, and the log is free again.
+    // The writer ends, all records are written in the end, and the directory is free again.
     let next = loop {
         match Logger::open(config()) {
             Ok(next) => break next,

@@ -1,6 +1,6 @@
-//! Whatever the load and the policy, what callers were told is what the files hold: every record written is there
-//! once, whole and in order, every loss is a hole in the sequence that the counts explain, and `verify` finds it out
-//! from the files alone.
+//! Whatever the load and the policy, the files hold what appends have returned: every record written is there once,
+//! whole and in order; every loss is a hole in the sequence that the counts explain; and `verify` shows all that from
+//! the files alone.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use diolog::{Logger, Outcome, Overflow};
 use support::account::{self, Overwrites, Told};
 
-/// The smallest ring there is: some 60 short records, so that every policy has to act.
+/// The smallest ring: it holds some 60 short records, so that every policy has to act.
 const RING_BYTES: usize = 4096;
 
 /// Each producer logs `attempts` messages as fast as it can, all at once.
@@ -59,26 +59,26 @@ fn run_all(producers: usize, attempts: usize) {
 }
 
 #[test]
-fn of_one_producer() {
+fn every_attempt_of_one_producer_is_accounted_for() {
     run_all(1, 10_000);
 }
 
 #[test]
-fn of_four_producers() {
+fn every_attempt_of_four_producers_is_accounted_for() {
     run_all(4, 5_000);
 }
 
 #[test]
-fn of_eight_producers() {
+fn every_attempt_of_eight_producers_is_accounted_for() {
     run_all(8, 3_000);
 }
 
 #[test]
-fn of_64_producers() {
+fn every_attempt_of_64_producers_is_accounted_for() {
     run_all(64, 800);
 }
 
 #[test]
-fn of_256_producers() {
+fn every_attempt_of_256_producers_is_accounted_for() {
     run_all(256, 300);
 }

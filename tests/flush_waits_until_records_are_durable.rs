@@ -1,5 +1,5 @@
-//! `flush` returns when everything accepted before it is durable, and not before: the device of these tests keeps
-//! completions back, so that what is shown does not depend on time.
+//! `flush` returns when all records accepted before it are durable, and not earlier. The device of these tests holds
+//! completions back, so that the tests do not depend on time.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -11,18 +11,18 @@ use std::time::Duration;
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, State};
 use support::device::{Control, EIO};
 
-/// Whether the device has given back a block that holds `message` as durable.
+/// Whether the device has completed a block that holds `message`.
 fn is_durable(control: &Control, message: &[u8]) -> bool {
     control.writes().iter().any(|write| write.told_durable && write.count(message) > 0)
 }
 
 fn open(control: &Control, path: &std::path::Path) -> Logger {
-    // No block is closed by time: only the flush can be the reason.
+    // The interval never passes: only a flush closes a block.
     control.hooks().open(support::config(path).flush_interval(Duration::from_secs(3600))).expect("a log")
 }
 
 #[test]
-fn it_waits_for_the_device() {
+fn a_flush_waits_for_the_device() {
     let directory = support::directory();
     let control = Control::default();
     let logger = open(&control, &directory.path().join("log"));
@@ -31,7 +31,7 @@ fn it_waits_for_the_device() {
     std::thread::scope(|scope| {
         let flush = scope.spawn(|| {
             logger.flush().expect("durable");
-            // Whenever the flush returns, the device must have said so before.
+            // The device has completed the block before the flush returns.
             assert!(is_durable(&control, b"the record that is waited for"));
         });
         let write = control.wait_for_message(b"the record that is waited for");
@@ -44,7 +44,7 @@ fn it_waits_for_the_device() {
 }
 
 #[test]
-fn it_covers_every_producer_also_those_that_ended() {
+fn a_flush_covers_every_producer_including_those_that_have_ended() {
     let directory = support::directory();
     let control = Control::default();
     let logger = open(&control, &directory.path().join("log"));
@@ -91,9 +91,9 @@ fn many_threads_flush_at_once_and_each_finds_its_own_records_durable() {
 }
 
 #[test]
-fn a_new_producers_records_get_through_beside_some_that_take_all_the_room() {
+fn a_new_producers_records_are_flushed_beside_producers_that_fill_all_blocks() {
     let directory = support::directory();
-    // Small blocks: what one look finds in a busy ring is more than there are blocks for.
+    // The blocks are small: one look at a busy ring finds more records than all free blocks hold.
     let config = support::config(directory.path().join("log")).block_bytes(4096).overflow(Overflow::Block);
     let logger = Logger::open(config).expect("a log");
     let done = AtomicBool::new(false);
@@ -120,14 +120,14 @@ fn a_new_producers_records_get_through_beside_some_that_take_all_the_room() {
 }
 
 #[test]
-fn with_nothing_to_wait_for_it_returns_at_once() {
+fn a_flush_with_nothing_to_wait_for_returns_at_once() {
     let directory = support::directory();
     let control = Control::default();
     let logger = open(&control, &directory.path().join("log"));
     logger.flush().expect("nothing was accepted");
     logger.log(Level::Info, "one");
     logger.flush().expect("durable");
-    // All is durable: a device that answers nothing any more does not matter.
+    // All records are durable: a device that completes nothing more makes no difference.
     control.hold();
     logger.flush().expect("still durable");
     control.release();
@@ -135,7 +135,7 @@ fn with_nothing_to_wait_for_it_returns_at_once() {
 }
 
 #[test]
-fn flush_within_gives_up_under_a_stalled_device_and_the_record_is_still_on_its_way() {
+fn flush_within_times_out_under_a_stalled_device_and_loses_no_record() {
     let directory = support::directory();
     let control = Control::default();
     let logger = open(&control, &directory.path().join("log"));
@@ -144,15 +144,15 @@ fn flush_within_gives_up_under_a_stalled_device_and_the_record_is_still_on_its_w
     let limit = Duration::from_millis(2);
     let error = logger.flush_within(limit).expect_err("the device is stalled");
     assert!(matches!(error, Error::FlushTimeout { waited } if waited == limit), "{error}");
-    assert_eq!(logger.log(Level::Info, "accepted meanwhile"), Outcome::Written);
+    assert_eq!(logger.log(Level::Info, "accepted in the meantime"), Outcome::Written);
     control.release();
     logger.flush_within(Duration::from_secs(3600)).expect("durable");
-    assert!(is_durable(&control, b"delayed") && is_durable(&control, b"accepted meanwhile"));
+    assert!(is_durable(&control, b"delayed") && is_durable(&control, b"accepted in the meantime"));
     logger.close().expect("a clean end");
 }
 
 #[test]
-fn a_device_error_comes_back_from_flush_and_the_host_goes_on() {
+fn a_device_error_is_returned_by_flush_and_the_host_goes_on() {
     let directory = support::directory();
     let control = Control::default();
     let config = support::config(directory.path().join("log")).ring_bytes(4096).overflow(Overflow::Block);
@@ -168,7 +168,7 @@ fn a_device_error_comes_back_from_flush_and_the_host_goes_on() {
     assert_eq!(logger.stats().state, State::Failed);
     assert!(logger.stats().write_errors > 0);
     assert_eq!(logger.stats().durable_records, 1);
-    // A blocked producer would wait for ever: it drops while the device has failed.
+    // A producer that blocks would wait for ever: it drops records while the device has failed.
     let mut accepted = 1;
     while producer.log(Level::Info, [b'x'; 100]) == Outcome::Written {
         accepted += 1;

@@ -1,4 +1,4 @@
-//! What a producer lost after its last record leaves no hole between two records; the files know of it all the same.
+//! Losses after a producer's last record leave no hole between two records. The files account for them too.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -7,12 +7,12 @@ use diolog::{Level, Outcome};
 use support::account::{self, Overwrites, Told};
 use support::device::Control;
 
-/// Logs until the ring is full, and `losses` records more. The device is held, so that none gets free in between.
+/// Logs until the ring is full, and `losses` records more. The device is held, so that no space gets free in between.
 fn fill_and_lose(producer: &diolog::Producer, losses: usize) -> Told {
     let mut told = Told::new(producer);
     while told.log(producer) == Outcome::Written {}
     for _ in 1..losses {
-        // A shorter message may still fit where a longer one did not.
+        // A shorter message may still fit after a longer one did not.
         told.log(producer);
     }
     while told.outcomes.last() == Some(&Outcome::Written) {
@@ -22,7 +22,7 @@ fn fill_and_lose(producer: &diolog::Producer, losses: usize) -> Told {
 }
 
 #[test]
-fn of_producers_that_end_before_close() {
+fn last_losses_of_producers_that_end_before_close_are_known() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -41,7 +41,7 @@ fn of_producers_that_end_before_close() {
 }
 
 #[test]
-fn of_producers_that_live_on() {
+fn last_losses_of_producers_alive_at_close_are_known() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -56,7 +56,7 @@ fn of_producers_that_live_on() {
 }
 
 #[test]
-fn and_a_producer_that_logged_nothing_lost_nothing() {
+fn a_producer_that_logged_nothing_has_lost_nothing() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -65,7 +65,7 @@ fn and_a_producer_that_logged_nothing_lost_nothing() {
     let producer = logger.producer().expect("a ring");
     let told = fill_and_lose(&producer, 3);
     drop(producer);
-    // The ring is not empty yet, so that this one gets another.
+    // The first producer's ring is not empty yet, so this one gets another.
     let idle = logger.producer().expect("a ring");
     control.release();
     logger.close().expect("a clean end");

@@ -1,5 +1,5 @@
-//! Threads' records come out complete, each thread's in the order it logged them, all of them in the order of time;
-//! runs in one directory come out one after the other.
+//! All records come out: each thread's in the order in which it logged them, all of them in the order of time, and the
+//! runs in one directory one after the other.
 
 mod support;
 
@@ -9,7 +9,7 @@ use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, Verdict
 
 const THREADS: usize = 8;
 
-/// A thread's line: of many lengths, the empty one among them.
+/// A line of a thread. Lines have many lengths; some are empty.
 fn line(thread: usize, number: usize) -> String {
     if number.is_multiple_of(1000) {
         return String::new();
@@ -22,7 +22,7 @@ fn open(config: Config) -> Logger {
     Logger::open(config.overflow(Overflow::Block)).expect("a log can be opened")
 }
 
-/// Eight threads log `lines` lines each with what `make` gives them.
+/// Eight threads log `lines` lines each, by calling `append` with what `make` returns.
 fn log_from_threads<P>(lines: usize, make: impl Fn() -> P + Sync, append: impl Fn(&P, &str) -> Outcome + Sync) {
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -38,7 +38,7 @@ fn log_from_threads<P>(lines: usize, make: impl Fn() -> P + Sync, append: impl F
     });
 }
 
-/// Reads `reader` to its end: the lines of each thread must be there, in order, and times must not go back.
+/// Reads the log: the lines of each thread must be there, in order, and times must not go back.
 fn check(path: &std::path::Path, lines: usize) {
     let mut reader = Reader::open(path).expect("a log");
     let mut next = [0; THREADS];
@@ -58,7 +58,7 @@ fn check(path: &std::path::Path, lines: usize) {
 }
 
 #[test]
-fn of_eight_producers_over_several_segments() {
+fn records_of_eight_producers_come_out_in_order_over_several_segments() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = open(support::config(&path).segment_bytes(16 << 20));
@@ -70,11 +70,11 @@ fn of_eight_producers_over_several_segments() {
 }
 
 #[test]
-fn of_a_producer_with_little_to_say_beside_one_that_fills_segments() {
+fn lone_records_come_out_in_order_beside_a_producer_that_fills_segments() {
     const PARTS: u64 = 12;
     let directory = support::directory();
     let path = directory.path().join("log");
-    // Nothing gets old: what is lone may wait in its ring for as long as it does no harm.
+    // The interval never passes: a lone record may wait in its ring until that would harm the order.
     let logger = open(support::config(&path).flush_interval(Duration::from_secs(3600)));
     let (lone, busy) = (logger.producer().expect("a ring"), logger.producer().expect("a ring"));
     let message = vec![b'x'; 32 << 10];
@@ -96,7 +96,7 @@ fn of_a_producer_with_little_to_say_beside_one_that_fills_segments() {
 }
 
 #[test]
-fn of_eight_threads_through_the_logger() {
+fn records_logged_through_the_logger_come_out_in_order() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = open(support::config(&path).block_bytes(16 << 10));
@@ -106,7 +106,7 @@ fn of_eight_threads_through_the_logger() {
 }
 
 #[test]
-fn of_eight_producers_while_many_threads_flush() {
+fn records_come_out_in_order_while_many_threads_flush() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = open(support::config(&path));
@@ -123,7 +123,7 @@ fn of_eight_producers_while_many_threads_flush() {
 }
 
 #[test]
-fn of_two_runs_in_one_directory_one_after_the_other() {
+fn runs_in_one_directory_come_out_one_after_the_other() {
     let directory = support::directory();
     let path = directory.path().join("log");
     for run in 0..3 {

@@ -1,5 +1,5 @@
-//! The ring is the crash copy of its records until they are durable: a device that has taken them and does not answer
-//! frees no space, and one that answers frees all of it.
+//! A ring keeps its records until they are durable: while the device has not completed their blocks, no space is free;
+//! once it has, all of it is.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -22,13 +22,13 @@ fn a_producer_drops_while_the_device_holds_its_records_and_resumes_afterwards() 
         control.hold();
         let before = control.writes().len();
         while told.log(&producer) != Outcome::Dropped {}
-        // The device has blocks of them, so the writer has long copied them: that alone frees nothing.
+        // The writer has copied the records and submitted them: that alone frees nothing.
         control.wait_for(|writes| writes.len() > before);
         let written = told.count(Outcome::Written);
         for _ in 0..1000 {
             told.log(&producer);
         }
-        // A shorter message may still fit where a longer one did not, into what is left of one record.
+        // A shorter message may still fit after a longer one did not.
         assert!(told.count(Outcome::Written) <= written + 3);
         control.release();
         while told.log(&producer) != Outcome::Written {
@@ -46,7 +46,7 @@ fn exactly_a_ringful_is_accepted_under_a_held_device() {
     let control = Control::default();
     let logger = control.hooks().open(support::config(&path).ring_bytes(8192)).expect("a log");
     let producer = logger.producer().expect("a ring");
-    // 24 bytes of head and 104 of message: 64 of them fill the ring to the last byte.
+    // A record takes 24 bytes of head and 104 of message: 64 of them fill the ring to the last byte.
     let message = [b'r'; 104];
     for round in 1..=20 {
         control.hold();
@@ -69,7 +69,7 @@ fn exactly_a_ringful_is_accepted_under_a_held_device() {
 }
 
 #[test]
-fn a_blocked_producer_waits_until_then_and_loses_nothing() {
+fn a_blocked_producer_waits_until_a_block_is_durable_and_loses_nothing() {
     let directory = support::directory();
     let control = Control::default();
     let config = support::config(directory.path().join("log")).ring_bytes(8192).overflow(Overflow::Block);
@@ -82,7 +82,7 @@ fn a_blocked_producer_waits_until_then_and_loses_nothing() {
             for _ in 0..64 {
                 assert_eq!(producer.log(Level::Info, message), Outcome::Written);
             }
-            // The ring is full: this one waits until a block is durable.
+            // The ring is full: this append waits until a block is durable.
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
             assert!(control.writes().iter().any(|write| write.told_durable && write.count(&message) > 0));
         });
@@ -99,7 +99,7 @@ fn a_blocked_producer_waits_until_then_and_loses_nothing() {
 }
 
 #[test]
-fn overwriting_needs_no_device_at_all() {
+fn an_overwriting_ring_takes_records_while_the_device_is_held() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -108,7 +108,7 @@ fn overwriting_needs_no_device_at_all() {
     let producer = logger.producer().expect("a ring");
     let mut told = Told::new(&producer);
     control.hold();
-    // More than all blocks and the ring hold: records must be given up, and the newest are kept.
+    // More than all blocks and the ring hold: the oldest records are given up.
     while told.outcomes.len() < 50_000 {
         told.log(&producer);
     }
@@ -118,5 +118,5 @@ fn overwriting_needs_no_device_at_all() {
     let last_written = told.outcomes.iter().rposition(|&outcome| outcome == Outcome::Written);
     account::check(&path, std::slice::from_ref(&told), Overwrites::Yes);
     let (records, _) = account::read(&path);
-    assert_eq!(records[&told.id].last().map(|&sequence| sequence as usize), last_written, "the newest is kept");
+    assert_eq!(records[&told.id].last().map(|&sequence| sequence as usize), last_written, "the newest record is kept");
 }

@@ -1,5 +1,5 @@
-//! A refused write loses nothing that was acknowledged, and nothing without counting it: the Nth write is refused, for
-//! N = 0, 1, 2 … until a whole run passes untouched, once and for good, for errors of each kind.
+//! A refused write loses no acknowledged record, and no other one without counting it. Write number N is refused, for
+//! N = 0, 1, 2 … until a run has fewer writes than that: once or for good, with each kind of error.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
@@ -26,7 +26,7 @@ fn config(directory: &Path) -> Config {
         .first_segment_bytes(12 << 10)
         .segment_bytes(64 << 10)
         .overflow(Overflow::DropNewest)
-        // However busy the machine: a run that can end, ends.
+        // A run that can end does, however busy the machine is.
         .close_deadline(Duration::from_secs(600))
 }
 
@@ -35,7 +35,7 @@ fn open(config: Config, plan: &Arc<Plan>) -> Logger {
     Hooks::new().wrap_device(move |device| FaultyDevice::around(device, plan)).open(config).expect("a log")
 }
 
-/// What the callers of a run were told.
+/// What a run's calls have returned.
 #[derive(Default)]
 struct Told {
     accepted: BTreeSet<u64>,
@@ -83,8 +83,8 @@ fn in_files(directory: &Path) -> BTreeSet<u64> {
     sequences
 }
 
-/// Runs with each write refused in turn, `count` of them from that one on, until a run goes untouched: with several blocks
-/// in flight, and with one, so that a segment's header is alone there.
+/// Makes runs in each of which `count` writes are refused, from the first write on, the second, and so on, until a run
+/// has fewer writes: with several blocks in flight, and with one, so that a segment's header is alone in flight.
 fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn(u64, &Path, &Told)) {
     for blocks_in_flight in [4, 1] {
         strike_each_write_of(blocks_in_flight, errno, count, writes_anyway, &check);
@@ -103,17 +103,17 @@ fn strike_each_write_of(
         let mut plan = Plan::new(first, count, errno);
         Arc::get_mut(&mut plan).expect("not shared yet").writes_anyway = writes_anyway;
         let for_good = count == u64::MAX;
-        // A run whose device has failed for good cannot end before its deadline.
+        // A run whose device has failed for good lasts until its deadline.
         let deadline = Duration::from_millis(if for_good { 300 } else { 600_000 });
         let config = config(directory.path()).blocks_in_flight(blocks_in_flight).close_deadline(deadline);
         let logger = open(config, &plan);
         let told = run(&logger);
         let files = in_files(directory.path());
         assert!(told.durable.is_subset(&files), "write {first}: durable records are missing");
-        assert!(files.is_subset(&told.accepted), "write {first}: records that nobody was told of");
+        assert!(files.is_subset(&told.accepted), "write {first}: records that no call has accepted");
         check(first, directory.path(), &told);
         if !plan.struck() {
-            assert!(first > 5, "the first writes of a run are struck");
+            assert!(first > 5, "the first writes of a run are refused");
             assert!(for_good || told.close.is_none(), "an untouched run ends cleanly: {:?}", told.close);
             return;
         }
@@ -142,7 +142,7 @@ fn a_write_refused_once_for_want_of_room_loses_nothing() {
 }
 
 #[test]
-fn a_disk_that_fails_for_good_keeps_what_was_durable_and_close_counts_the_rest() {
+fn a_disk_that_fails_for_good_keeps_durable_records_and_close_counts_the_others() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EFBIG] {
         strike_each_write(errno, u64::MAX, false, |first, directory, told| {
             let verification = verify(directory.join("log"));
@@ -151,7 +151,7 @@ fn a_disk_that_fails_for_good_keeps_what_was_durable_and_close_counts_the_rest()
             assert_eq!(*dropped, told.dropped, "write {first}");
             let files = in_files(directory);
             assert!(unconfirmed + files.len() as u64 >= told.accepted.len() as u64, "write {first}: {close}");
-            // Where not even the segment's header was written, there is no log to verify.
+            // If not even the segment's header was written, there is no log to verify.
             if let Ok(verification) = verification {
                 assert_ne!(verification.verdict, Verdict::Lost, "write {first}: {verification:#?}");
             }
@@ -160,16 +160,16 @@ fn a_disk_that_fails_for_good_keeps_what_was_durable_and_close_counts_the_rest()
 }
 
 #[test]
-fn flush_says_what_the_device_said_and_succeeds_once_writing_goes_on() {
+fn flush_returns_the_devices_error_and_succeeds_once_blocks_are_written_again() {
     for (errno, refusals) in [(libc::ENOSPC, 3), (libc::EIO, 1)] {
         let directory = support::directory();
-        // The segment's header passes.
+        // The segment's header is written.
         let plan = Plan::new(1, refusals, errno);
         let logger = open(config(directory.path()), &plan);
         let producer = logger.producer().expect("a producer");
         assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
         let error = loop {
-            // A flush that comes in the moment between the error and the next try may already succeed.
+            // A flush asked for between the error and the next try may succeed.
             match logger.flush() {
                 Err(error) => break error,
                 Ok(()) => assert!(plan.struck(), "durable without a write"),
@@ -192,20 +192,20 @@ fn flush_says_what_the_device_said_and_succeeds_once_writing_goes_on() {
         let verification = verify(directory.path().join("log")).expect("a log");
         assert!(
             verification.report.runs[0].notes.iter().any(|note| note.contains("cannot write")),
-            "the log itself tells of the error: {verification:#?}"
+            "the log has no note of the error: {verification:#?}"
         );
     }
 }
 
 #[test]
-fn a_callback_hears_of_each_state_and_its_panic_stays_its_own() {
+fn a_callback_is_called_with_each_state_and_its_panic_does_not_reach_the_writer() {
     let directory = support::directory();
     let plan = Plan::new(1, 1, libc::ENOSPC);
     let logger = open(config(directory.path()), &plan);
     let (heard, states) = std::sync::mpsc::channel();
     logger.on_state_change(move |state| {
         let _ = heard.send(state);
-        assert_ne!(state, State::Full, "the callback's own panic");
+        assert_ne!(state, State::Full, "the callback panics");
     });
     let producer = logger.producer().expect("a producer");
     assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
@@ -216,7 +216,7 @@ fn a_callback_hears_of_each_state_and_its_panic_stays_its_own() {
 }
 
 #[test]
-fn a_log_whose_directory_is_deleted_says_so_and_goes_on_when_it_is_back() {
+fn a_log_whose_directory_is_deleted_reports_it_and_goes_on_once_it_is_back() {
     let directory = support::directory();
     let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
     let producer = logger.producer().expect("a producer");
@@ -238,7 +238,7 @@ fn a_log_whose_directory_is_deleted_says_so_and_goes_on_when_it_is_back() {
         .expect("a log")
         .map(|record| record.expect("readable").message().to_vec())
         .collect();
-    assert_eq!(messages, [record(2)], "what was in the deleted files is gone; what was not durable is here");
+    assert_eq!(messages, [record(2)], "records in the deleted files are gone; those that were not durable are here");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_no_record() {
     let producer = logger.producer().expect("a producer");
     std::fs::remove_file(directory.path().join("log/00000001.dlog")).expect("there");
     assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
-    // Refused as long as the next segment is being made.
+    // A flush fails as long as the next segment is being prepared.
     while logger.flush().is_err() {
         std::thread::yield_now();
     }
@@ -258,19 +258,19 @@ fn a_segment_deleted_before_its_first_record_is_replaced_and_costs_no_record() {
         .map(|record| record.expect("readable").message().to_vec())
         .collect();
     assert_eq!(read, [record(1)]);
-    // That nothing stood in it, nothing in the files can witness.
+    // Nothing in the files proves that the deleted one was empty.
     let verification = diolog::verify(directory.path().join("log")).expect("a log");
     assert_eq!((verification.verdict, verification.report.blocks.lost), (diolog::Verdict::Unconfirmed, 0));
     assert!(verification.report.findings[0].what.contains("missing"), "{:?}", verification.report.findings);
 }
 
 #[test]
-fn a_flush_into_a_deleted_file_is_not_called_durable() {
+fn a_flush_into_a_deleted_file_fails() {
     let directory = support::directory();
     flush_into_a_deleted_file(directory.path());
 }
 
-/// Kernels before 4.11 have no statx, and some sandboxes forbid it.
+/// Kernels before 4.11 have no `statx`, and some sandboxes forbid it.
 #[test]
 fn a_deleted_file_is_found_without_statx() {
     if support::child::ran_in_child("a_deleted_file_is_found_without_statx") {
@@ -286,7 +286,7 @@ fn flush_into_a_deleted_file(directory: &Path) {
     producer.log(Level::Info, record(1));
     logger.flush().expect("durable");
     std::fs::remove_file(directory.join("log/00000001.dlog")).expect("there");
-    let error = logger.flush().expect_err("what it asks for is gone");
+    let error = logger.flush().expect_err("the records that it waits for are gone");
     assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error}");
     producer.log(Level::Info, record(2));
     while logger.flush().is_err() {

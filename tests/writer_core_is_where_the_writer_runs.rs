@@ -1,4 +1,4 @@
-//! `writer_core` is where the writer runs, and it alone.
+//! The writer runs on `writer_core`, and no other thread is moved there.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use diolog::{Level, Logger, Overflow};
 
-/// A thread of this process, as the kernel sees it.
+/// A thread of this process, as `/proc` shows it.
 #[derive(Debug, PartialEq, Eq)]
 struct Thread {
     name: String,
@@ -57,14 +57,14 @@ fn own_cpus() -> BTreeSet<usize> {
     cpu_list(status_field(&status, "Cpus_allowed_list:"))
 }
 
-/// Opens a log with its writer on `core`, lets it work, and looks where its threads may run and ran.
+/// Opens a log with its writer on `core`, lets it work, and checks on which CPUs its threads may run and have run.
 fn check(core: usize) {
     let own = own_cpus();
     let directory = support::directory();
     let path = directory.path().join("log");
     let config = support::config(&path).writer_core(core).segment_bytes(1 << 20).overflow(Overflow::Block);
     let logger = Logger::open(config).expect("a log");
-    // Enough that every helper thread has been at work, and has left its creator's core.
+    // By then every helper thread has worked, and has left the core of the thread that made it.
     while logger.stats().segments < 3 {
         logger.log(Level::Info, [b'x'; 500]);
     }
@@ -74,20 +74,20 @@ fn check(core: usize) {
     assert_eq!(writers.len(), 1, "{threads:?}");
     assert_eq!((&writers[0].allowed, writers[0].cpu), (&BTreeSet::from([core]), core));
     for helper in helpers {
-        assert_eq!(helper.allowed, own, "{helper:?} shares the writer's confinement");
+        assert_eq!(helper.allowed, own, "{helper:?} is pinned too");
     }
     assert_eq!(own_cpus(), own, "the opening thread stays where it was");
     logger.close().expect("a clean end");
 }
 
-/// The only test of this file: tests in one process would see each other's threads.
+/// The only test in this file: tests in one process would see each other's threads.
 #[test]
-fn the_writer_is_confined_to_its_core_and_nobody_else_is() {
+fn the_writer_runs_on_its_core_and_no_other_thread_is_pinned() {
     let own = own_cpus();
     for &core in &own {
         check(core);
     }
-    // A core outside the opener's own set, as an isolated one is.
+    // A core that the opening thread may not use, such as an isolated one.
     let &first = own.first().expect("this thread runs");
     assert!(core_affinity::set_for_current(core_affinity::CoreId { id: first }));
     for &core in own.iter().skip(1) {

@@ -72,8 +72,8 @@ impl Body {
     }
 
     /// Starts a shard of `producer` at `used`, up to where records have been added that this body has not counted yet;
-    /// the last of them comes before `next_sequence`. Returns the offset of the shard's first record; `None` if shard and
-    /// record do not fit.
+    /// the last of them comes before `next_sequence`. Returns the offset of the shard's first record; `None` if shard
+    /// and record do not fit.
     #[cold]
     #[inline(never)]
     pub(super) fn open_shard_at(

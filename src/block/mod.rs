@@ -1,9 +1,9 @@
 //! One block: the writer adds records, seals the block, and places it in a segment.
 //!
-//! A block knows the format. It knows neither the device that writes it nor the rings that its records come from. Sealing
-//! numbers the block and computes the payload's checksum, which takes long, while the disk still works on the block
-//! before. Placing gives it segment and offset and signs the header, once the device has room. A block can be placed
-//! again, after its segment has failed: number and records stay.
+//! A block knows the format. It knows neither the device that writes it nor the rings that its records come from.
+//! Sealing numbers the block and computes the payload's checksum, which takes long, while the disk still works on the
+//! block before. Placing gives it segment and offset and signs the header, once the device has room. A block can be
+//! placed again, after its segment has failed: number and records stay.
 
 mod body;
 mod definitions;
@@ -80,9 +80,9 @@ impl Block {
         added
     }
 
-    /// Finishes the block as number `sequence` of its run: ends the last shard, zeroes the bytes up to the grid, computes
-    /// the payload's checksum. The header is complete after [`place`]. Returns the buffer, and how many of its bytes to
-    /// write.
+    /// Finishes the block as number `sequence` of its run: ends the last shard, zeroes the bytes up to the grid,
+    /// computes the payload's checksum. The header is complete after [`place`]. Returns the buffer, and how many of its
+    /// bytes to write.
     pub(crate) fn seal(mut self, sequence: u64) -> (AlignedBuffer, usize) {
         self.body.close_shard();
         let Body { mut buffer, used, shards, records, times, .. } = self.body;

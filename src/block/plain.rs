@@ -27,8 +27,8 @@ impl RecordMeta {
 
 /// Adds records of one producer to a block.
 ///
-/// The fields that change with each record are copied back to the block only by [`Records::end`], so that the loop around
-/// [`Records::append`] keeps them in registers.
+/// The fields that change with each record are copied back to the block only by [`Records::end`], so that the loop
+/// around [`Records::append`] keeps them in registers.
 #[must_use = "the block does not count the added records until `end`"]
 pub(crate) struct Records<'a> {
     body: &'a mut Body,
@@ -129,8 +129,8 @@ fn push(buffer: &mut [u8], at: usize, meta: RecordMeta, payload: &[u8]) -> Optio
     Some(end)
 }
 
-/// Copies `from` to `to`, of the same length. The lengths of most messages are copied without a call, as two chunks that
-/// may overlap.
+/// Copies `from` to `to`, of the same length. The lengths of most messages are copied without a call, as two chunks
+/// that may overlap.
 #[inline(always)]
 fn copy(from: &[u8], to: &mut [u8]) {
     match from.len() {

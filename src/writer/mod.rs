@@ -1,7 +1,8 @@
 //! The writer: one pinned thread that serves a list of logs, and never waits for the disk while rings fill.
 //!
-//! `log` serves one log; `source` is one of its rings; `pipeline` brings its blocks to the disk; `schedule` decides what comes
-//! next and when the thread sleeps. `Logger::open` starts the thread, and hands it the log once it is pinned.
+//! `log` serves one log; `source` is one of its rings; `pipeline` brings its blocks to the disk; `schedule` decides
+//! what comes next and when the thread sleeps. `Logger::open` starts the thread, and hands it the log once it is
+//! pinned.
 
 mod log;
 mod source;
@@ -115,7 +116,8 @@ fn thread_ended() -> io::Error {
     io::Error::other("the thread ended at once")
 }
 
-/// Answers the callers that wait for a writer thread that dies. A panic there is a bug of ours; it must not hang the host.
+/// Answers the callers that wait for a writer thread that dies. A panic there is a bug of ours; it must not hang the
+/// host.
 struct LastWord(Arc<Shared>);
 
 impl Drop for LastWord {
@@ -143,8 +145,8 @@ fn refused_core(core: usize) -> Error {
     Error::InvalidConfig { setting: "writer_core", value: core.to_string(), remedy }
 }
 
-/// Makes buffers and device on the writer thread, which alone uses them. If that fails, the files that `open` has made for
-/// the run are removed.
+/// Makes buffers and device on the writer thread, which alone uses them. If that fails, the files that `open` has made
+/// for the run are removed.
 fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
     let Begin { shared, publisher, device, directory, segments, wrap_device } = begin;
     let (device, buffers) = match make_device(&shared, &device, affinity) {

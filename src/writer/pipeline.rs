@@ -48,7 +48,8 @@ struct InFlight {
 enum Write {
     /// The device has it.
     Submitted,
-    /// It is on the disk. The buffer is kept until all earlier blocks are too: if the segment fails, it is written again.
+    /// It is on the disk. The buffer is kept until all earlier blocks are too: if the segment fails, it is written
+    /// again.
     Done(AlignedBuffer),
     /// The device refused it.
     Refused(AlignedBuffer),
@@ -182,8 +183,8 @@ impl Pipeline {
     }
 
     /// Prepares to submit the first waiting block: leaves the present segment if the block should stand in the next.
-    /// Returns whether there is a block and the device has room for it. If so, [`header_is_due`](Self::header_is_due) tells
-    /// whether the segment's header comes first.
+    /// Returns whether there is a block and the device has room for it. If so, [`header_is_due`](Self::header_is_due)
+    /// tells whether the segment's header comes first.
     pub(crate) fn prepare_next(&mut self) -> bool {
         if !self.has_room() {
             return false;
@@ -266,8 +267,8 @@ impl Pipeline {
         token
     }
 
-    /// Takes back what the device has completed, and calls `settle` with the contents of each block that became durable, in
-    /// order. Returns whether anything came back.
+    /// Takes back what the device has completed, and calls `settle` with the contents of each block that became
+    /// durable, in order. Returns whether anything came back.
     pub(crate) fn reap(&mut self, settle: impl FnMut(Contents)) -> bool {
         if self.outstanding == 0 {
             return false;

@@ -1,5 +1,5 @@
-//! One ring as the writer sees it: the records drained from it, the account that the blocks give of its producer, and the
-//! space to release.
+//! One ring as the writer sees it: the records drained from it, the account that the blocks give of its producer, and
+//! the space to release.
 
 use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
@@ -64,8 +64,8 @@ impl Source {
         }
     }
 
-    /// Observes the ring after `blocks_begun` blocks have been begun, and decides which records are due: `all` of them, or
-    /// all but the newest, which may wait.
+    /// Observes the ring after `blocks_begun` blocks have been begun, and decides which records are due: `all` of them,
+    /// or all but the newest, which may wait.
     #[inline]
     pub(crate) fn look(&mut self, now_ns: u64, blocks_begun: u64, all: bool) -> Look {
         let seen = self.consumer.unread_bytes();
@@ -207,8 +207,8 @@ impl Source {
         self.consumer.release(position);
     }
 
-    /// Wakes the producer if it sleeps until there is space, and there is enough for the price: a wake-up costs each side
-    /// several microseconds. While more space is `to_come`, half of the ring is enough.
+    /// Wakes the producer if it sleeps until there is space, and there is enough for the price: a wake-up costs each
+    /// side several microseconds. While more space is `to_come`, half of the ring is enough.
     pub(crate) fn wake_producer(&self, to_come: bool) {
         if to_come && self.consumer.used_bytes() > self.consumer.capacity() / 2 {
             return;
@@ -216,8 +216,8 @@ impl Source {
         self.consumer.control().wake_producer();
     }
 
-    /// Clears the producer's wish for space once all records seen in the ring have been taken for it. Returns whether there
-    /// was one.
+    /// Clears the producer's wish for space once all records seen in the ring have been taken for it. Returns whether
+    /// there was one.
     pub(crate) fn take_wants_space(&self) -> bool {
         self.left_since_ns().is_none() && self.consumer.control().take_wants_space()
     }

@@ -26,8 +26,8 @@ struct Filling {
 }
 
 impl Filling {
-    /// Sees to it that the block has the row of `source`, which is in `slot`. Returns `false`, and adds nothing, if the row
-    /// does not fit together with a record after it.
+    /// Sees to it that the block has the row of `source`, which is in `slot`. Returns `false`, and adds nothing, if the
+    /// row does not fit together with a record after it.
     fn define(&mut self, slot: usize, source: &Source, control: &mut ControlRecords, now_ns: u64) -> bool {
         if self.block.definitions.has_producer(slot) {
             return true;
@@ -101,8 +101,8 @@ impl Blocks {
         self.filling.is_some() || self.pipeline.has_buffer()
     }
 
-    /// Moves the records that the last look at the source in `slot` found due, the oldest of them first seen at `since_ns`,
-    /// into blocks; those that get full are closed.
+    /// Moves the records that the last look at the source in `slot` found due, the oldest of them first seen at
+    /// `since_ns`, into blocks; those that get full are closed.
     pub(super) fn fill_from(&mut self, slot: usize, since_ns: u64, now_ns: u64) -> Looked {
         // Read after the ring was observed, so that no record gets a time in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
@@ -180,7 +180,8 @@ impl Blocks {
         }
     }
 
-    /// Closes the block being filled if it is due and the device can take it now. If `all` are, every one with a record is.
+    /// Closes the block being filled if it is due and the device can take it now. If `all` are, every one with a record
+    /// is.
     pub(super) fn close_due(&mut self, now_ns: u64, interval: &FlushInterval, all: bool) {
         let Some(filling) = &self.filling else { return };
         let is_due =
@@ -190,8 +191,9 @@ impl Blocks {
         }
     }
 
-    /// Takes a producer's wish for space that only the block being filled holds back. Returns whether there was one. While a
-    /// block is on its way to the disk there is none: space comes with that block, and blocks closed for it would be small.
+    /// Takes a producer's wish for space that only the block being filled holds back. Returns whether there was one.
+    /// While a block is on its way to the disk there is none: space comes with that block, and blocks closed for it
+    /// would be small.
     fn take_wants_space(&mut self) -> bool {
         if self.pipeline.is_writing() {
             return false;
@@ -254,8 +256,8 @@ impl Blocks {
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
-    /// Takes back what the device has completed. The rings of durable records get their space back, and those of producers
-    /// that have ended go back to the registry. Returns whether anything was completed.
+    /// Takes back what the device has completed. The rings of durable records get their space back, and those of
+    /// producers that have ended go back to the registry. Returns whether anything was completed.
     pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {
         let (shared, sources) = (&self.shared, &mut self.sources);
         self.pipeline.reap(|contents| {

@@ -21,8 +21,8 @@ pub(super) fn adopt(shared: &Shared, blocks: &mut Blocks, schedule: &mut Schedul
     }
 }
 
-/// Moves records into blocks from the rings whose turn it is: `all` of them, or all but the newest. Returns whether there
-/// were any to take; if not, it has looked at all rings, or no block was free.
+/// Moves records into blocks from the rings whose turn it is: `all` of them, or all but the newest. Returns whether
+/// there were any to take; if not, it has looked at all rings, or no block was free.
 pub(super) fn drain(blocks: &mut Blocks, schedule: &mut Schedule, now_ns: u64, all: bool) -> bool {
     let Schedule { poll_order, allowance, interval, .. } = schedule;
     // If one ring's records are overdue, those of all rings are taken: the block that is closed then holds them.

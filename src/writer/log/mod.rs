@@ -1,8 +1,8 @@
-//! One log as the writer serves it, turn by turn: take back completed blocks, drain the rings, close blocks when they are
-//! due, answer flushes, end.
+//! One log as the writer serves it, turn by turn: take back completed blocks, drain the rings, close blocks when they
+//! are due, answer flushes, end.
 //!
-//! The parts: `blocks` are filled from `sources`, with the writer's own records from `control`; `drain` does it in the order
-//! of the schedule; `flushing` and `ending` follow a flush and a close through their stages.
+//! The parts: `blocks` are filled from `sources`, with the writer's own records from `control`; `drain` does it in the
+//! order of the schedule; `flushing` and `ending` follow a flush and a close through their stages.
 
 mod drain;
 mod blocks;
@@ -65,7 +65,8 @@ impl LogWriter {
         drain::adopt(shared, blocks, schedule);
         let tickets = shared.flushes.take();
         if !tickets.is_empty() {
-            // A producer that registered before the flush was asked for is taken in: its arrival came before the ticket.
+            // A producer that registered before the flush was asked for is taken in: its arrival came before the
+            // ticket.
             drain::adopt(shared, blocks, schedule);
             flushes.begin(tickets, blocks);
         }

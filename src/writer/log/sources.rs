@@ -91,8 +91,8 @@ impl Sources {
         self.released.push(slot);
     }
 
-    /// Wakes the producers that sleep until there is space, after some was released. More is `to_come` while blocks are on
-    /// their way to the disk.
+    /// Wakes the producers that sleep until there is space, after some was released. More is `to_come` while blocks are
+    /// on their way to the disk.
     pub(super) fn wake_producers(&mut self, to_come: bool) {
         for slot in self.released.drain(..) {
             // The block that released the space may have been its source's last.

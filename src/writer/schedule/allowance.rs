@@ -10,8 +10,8 @@ use super::turn::Turn;
 /// A sixteenth of a ring, found in one look, counts as heavy load.
 const HEAVY_PART_OF_A_RING: usize = 16;
 
-/// The writer sleeps no longer than a 32nd of a ring takes to fill at the present rate: records may suddenly come 32 times
-/// as fast.
+/// The writer sleeps no longer than a 32nd of a ring takes to fill at the present rate: records may suddenly come 32
+/// times as fast.
 const SLEEP_PART_OF_A_RING: u64 = 32;
 
 /// The burst of one thread that must not fill its ring while the writer sleeps, in bytes a second: some 1.5 million

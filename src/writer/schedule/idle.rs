@@ -14,16 +14,16 @@ const SLEEP_MIN: Duration = Duration::from_micros(50);
 /// less than 1 %.
 const SLEEP_MAX: Duration = Duration::from_millis(8);
 
-/// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a quarter
-/// of a second, 8 ms after a whole one.
+/// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a
+/// quarter of a second, 8 ms after a whole one.
 const SHORT_SLEEP_MAX: Duration = Duration::from_millis(1);
 const QUIET_PART: u32 = 128;
 
 /// A record may wait a quarter of the flush interval until the writer sees it.
 const INTERVAL_PART: u32 = 4;
 
-/// How long the writer waits for the device if it can take no record before a block has completed. Work that is due at a
-/// time can be late by as much: a close's deadline, another try after an error, a check for a deleted file.
+/// How long the writer waits for the device if it can take no record before a block has completed. Work that is due at
+/// a time can be late by as much: a close's deadline, another try after an error, a check for a deleted file.
 const DEVICE_WAIT: Duration = Duration::from_millis(2);
 
 /// Looks after a few records, with 1, 2, 4 and 8 pauses before them: about a microsecond. A flush may follow them.
@@ -66,8 +66,8 @@ impl Idle {
         }
     }
 
-    /// Notes whether somebody waits for a flush now, and how many flushes have been asked for. The writer does not sleep as
-    /// long as the latest caller yields for its answer, nor for a short time after it got it.
+    /// Notes whether somebody waits for a flush now, and how many flushes have been asked for. The writer does not
+    /// sleep as long as the latest caller yields for its answer, nor for a short time after it got it.
     pub(crate) fn set_flushing(&mut self, flushing: bool, asked: u64) {
         if (flushing, asked) != (self.flushing, self.asked) {
             (self.flushing, self.asked) = (flushing, asked);
@@ -76,8 +76,9 @@ impl Idle {
         }
     }
 
-    /// Rests after a turn: does nothing, spins or yields, or returns how long to sleep. If the writer only `awaits_device`, it
-    /// sleeps long: the end of a write wakes it, and a timer that runs out just before would only cost time.
+    /// Rests after a turn: does nothing, spins or yields, or returns how long to sleep. If the writer only
+    /// `awaits_device`, it sleeps long: the end of a write wakes it, and a timer that runs out just before would only
+    /// cost time.
     pub(crate) fn rest(&mut self, turn: Turn, awaits_device: impl FnOnce() -> bool) -> Option<Duration> {
         match turn {
             Turn::Worked => self.reset(),
@@ -98,9 +99,9 @@ impl Idle {
         self.allowed = Duration::ZERO;
     }
 
-    /// A few records were found, so few that the rings can be left alone for the time `allowed`. Looking for the next ones
-    /// at once would take them one by one, at the price of a wake-up each; and each look takes a cache line from the
-    /// appending thread, whose next few appends are slower.
+    /// A few records were found, so few that the rings can be left alone for the time `allowed`. Looking for the next
+    /// ones at once would take them one by one, at the price of a wake-up each; and each look takes a cache line from
+    /// the appending thread, whose next few appends are slower.
     fn reset_after_few(&mut self, allowed: Duration) {
         self.reset();
         self.looks_left = Some(LOOKS_AFTER_FEW);

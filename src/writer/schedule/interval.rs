@@ -24,8 +24,8 @@ impl FlushInterval {
         self.left_since_ns = Some(self.left_since_ns.map_or(since_ns, |earlier| earlier.min(since_ns)));
     }
 
-    /// Finds out whether records left in a ring have waited for the interval. Only then `oldest_left` is called: what was
-    /// left may have been taken since, and it returns since when the oldest has been there that is still left.
+    /// Finds out whether records left in a ring have waited for the interval. Only then `oldest_left` is called: what
+    /// was left may have been taken since, and it returns since when the oldest has been there that is still left.
     pub(crate) fn find_overdue(&mut self, now_ns: u64, oldest_left: impl FnOnce() -> Option<u64>) -> bool {
         if self.left_is_overdue(now_ns) {
             self.left_since_ns = oldest_left();

@@ -5,8 +5,8 @@
 use crate::format::MERGE_BYTES_MAX;
 
 /// The newest bytes of a ring, which are left alone as long as they may wait. A CPU that reads up to the position where
-/// another one writes prefetches beyond it, some 4 KiB: cache lines that the producer has just fetched in order to write
-/// to them, and has to fetch again while an append waits. (Half of it was slower, twice no faster.)
+/// another one writes prefetches beyond it, some 4 KiB: cache lines that the producer has just fetched in order to
+/// write to them, and has to fetch again while an append waits. (Half of it was slower, twice no faster.)
 const FRESH_BYTES: usize = 8 << 10;
 
 /// No more than these parts of a ring and of a block are left alone.

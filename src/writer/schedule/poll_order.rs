@@ -1,11 +1,11 @@
-//! The poll order: which rings the writer looks at in a turn. Those that had records lately in every turn, the others now
-//! and then.
+//! The poll order: which rings the writer looks at in a turn. Those that had records lately in every turn, the others
+//! now and then.
 //!
 //! A look at a ring touches a cache line or two of the writer's and one that the producer writes. A thousand idle rings
 //! would take longer to look at than a busy one takes to drain.
 
-/// Quiet rings that are looked at in a turn which found records elsewhere: of a thousand, each comes up within 32 turns,
-/// of some microseconds each.
+/// Quiet rings that are looked at in a turn which found records elsewhere: of a thousand, each comes up within 32
+/// turns, of some microseconds each.
 const QUIET_LOOKS: usize = 32;
 
 /// Turns in a row in which a ring has had no records, before it counts as quiet.
@@ -55,8 +55,8 @@ impl PollOrder {
 
     /// Makes one turn: calls `look` with the slots. [`Looked::NoBlock`] ends the turn early.
     ///
-    /// Returns whether any ring had records to take. A turn with `every`, or one that finds nothing, looks at every ring,
-    /// unless it ends early: then the next one begins with quiet rings.
+    /// Returns whether any ring had records to take. A turn with `every`, or one that finds nothing, looks at every
+    /// ring, unless it ends early: then the next one begins with quiet rings.
     pub(crate) fn turn(&mut self, every: bool, mut look: impl FnMut(usize) -> Looked) -> bool {
         let mut any = false;
         // If turn after turn ends early because of the busy rings, the quiet ones would never come up.

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub(crate) enum Turn {
     /// There was work, and may be more.
     Worked,
-    /// There were a few new records, far fewer than would fill a ring, and nothing else. The rings can be left alone for
-    /// this long.
+    /// There were a few new records, far fewer than would fill a ring, and nothing else. The rings can be left alone
+    /// for this long.
     FoundFew(Duration),
     /// There was nothing to do.
     Idle,
