@@ -2,6 +2,7 @@
 
 mod bench;
 mod cat;
+mod newer;
 mod process;
 mod tail;
 mod usage;
