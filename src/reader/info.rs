@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, Newer, StatusCode};
 
-use super::block::{Loaded, Note};
 use super::files::{Inspected, LogFiles, Segment, not_a_log, runs_of};
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
-use super::scan::{Cursor, Scanned};
+use super::scan::{Cursor, Loaded, Note, Scanned};
 
 /// Blocks of a segment that are read whole, to find the device's note.
 const BLOCKS_READ: u64 = 2;

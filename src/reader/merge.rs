@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::block::{Loaded, Message, Messages, Shard, Unread};
 use super::record::Producer;
+use super::scan::{Loaded, Message, Messages, Shard, Unread};
 
 /// What decides between streams.
 type Key = (u64, u32);

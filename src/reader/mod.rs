@@ -1,13 +1,13 @@
 //! Reading a log: every record that the files still hold, in order, and the truth about those they do not.
 //!
-//! In the order of the work: `files` (which there are, and the runs they make), `scan` (one of them: headers on its grid),
-//! `block` (one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `account` (what is
+//! In the order of the work: `files` (which there are, and the runs they make), `scan` (one of them: headers on its grid,
+//! and one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `account` (what is
 //! there, and what is missing), `merge` (records by time). [`Reader`] hands out records, [`verify()`] checks that the
-//! account adds up, [`info()`] says what there is. Only `format`, `error` and `sys` lie below: nothing is shared with the writer but the bytes. No length is trusted before its checksum, and nothing is
-//! allocated beyond bounds that are the reader's own.
+//! account adds up, [`info()`] says what there is. Only `format`, `error` and `sys` lie below: nothing is shared with the
+//! writer but the bytes. No length is trusted before its checksum, and nothing is allocated beyond bounds that are the
+//! reader's own.
 
 mod account;
-mod block;
 mod files;
 mod info;
 mod merge;

@@ -9,10 +9,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 use super::account::Account;
-use super::block::{Loaded, Messages, Unread};
 use super::files::not_a_log;
 use super::report::{Report, Severity, Verdict};
-use super::scan::BlockLocation;
+use super::scan::{BlockLocation, Loaded, Messages, Unread};
 use super::walk::{Step, Walk};
 
 /// Producers whose times are compared at once; further ones are checked inside each block only.

@@ -17,11 +17,10 @@ use std::sync::Arc;
 
 use crate::format::{LogId, Newer, StatusCode};
 
-use super::block::{Loaded, Note, Unread};
 use super::files::{Run, Segment};
 use super::record::Producer;
 use super::report::{BlockCounts, Mark, Report, RunReport, Severity};
-use super::scan::{BlockLocation, Debris};
+use super::scan::{BlockLocation, Debris, Loaded, Note, Unread};
 use blocks::{Blocks, Conclusion};
 use findings::{Fact, NoCounts, Observation};
 use producers::{Producers, Untracked};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::format::ProducerRow;
 
-use super::super::block::Shard;
 use super::super::record::Producer;
 use super::super::report::ProducerReport;
+use super::super::scan::Shard;
 use super::findings::{Fault, Gaps};
 
 /// Attempts and records that lie before the files' first segment.

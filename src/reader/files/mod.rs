@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, is_not_found};
 use crate::format::{LOCK_FILE, segment_number};
 
-use super::block::{Loaded, Shard};
-use super::scan::{Cursor, Found, Scanned, SegmentFile};
+use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 use inspect::Depth;
 
 pub(crate) use inspect::{Inspected, Segment};

@@ -1,11 +1,13 @@
-//! One segment file: open for reading, its block headers found on the grid, and where a block is.
+//! One segment file: open for reading, the block headers on its grid, and its blocks, one at a time.
 //!
-//! Payloads are read by `block`, and what is missing is judged by the account: here nothing is.
+//! Nothing is judged here: the account says what is missing.
 
+mod segment_file;
 mod cursor;
 mod location;
-mod segment_file;
+mod block;
 
+pub(crate) use block::{Loaded, Message, Messages, Note, Shard, Unread};
 pub(crate) use cursor::{Cursor, Debris, Found, Scanned};
 pub(crate) use location::BlockLocation;
 pub(crate) use segment_file::{Chunk, SegmentFile};

@@ -18,10 +18,9 @@ use crate::error::Result;
 use crate::format::{IN_FLIGHT_UNKNOWN, LogId, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
-use super::block::{Loaded, Note};
 use super::files::{LogFiles, Run, Segment};
 use super::record::{Anchors, RunContext, RunId};
-use super::scan::{BlockLocation, Chunk};
+use super::scan::{BlockLocation, Chunk, Loaded, Note};
 use plan::{Item, RunScan, Tail};
 
 /// How often a reader that reads for the first time looks again at a gap at the end of a log, a millisecond apart: a

@@ -6,32 +6,33 @@ use crate::format::{
     ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
-use super::scan::{BlockLocation, Chunk, SegmentFile};
+use super::location::BlockLocation;
+use super::segment_file::{Chunk, SegmentFile};
 
 /// Records of one producer that stand together in a block. Its bytes are not taken apart yet.
 #[derive(Clone, Debug)]
-pub(super) struct Shard {
+pub(crate) struct Shard {
     /// The id of the producer in its run.
-    pub(super) producer: u32,
-    pub(super) first_sequence: u64,
-    pub(super) records: u32,
-    pub(super) encoding: Encoding,
+    pub(crate) producer: u32,
+    pub(crate) first_sequence: u64,
+    pub(crate) records: u32,
+    pub(crate) encoding: Encoding,
     /// Where its records begin in [`Loaded::payload`].
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Where they end.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 impl Shard {
     /// How many of its records this version can read, unless some are of unknown kinds.
-    pub(super) fn readable_records(&self) -> u64 {
+    pub(crate) fn readable_records(&self) -> u64 {
         if self.encoding == Encoding::Plain { self.records.into() } else { 0 }
     }
 }
 
 /// A record of the writer's own.
 #[derive(Clone, Debug)]
-pub(super) enum Note {
+pub(crate) enum Note {
     /// A producer, for the records that follow; its counts are those before this block.
     Row(ProducerRow),
     /// A producer's final counts.
@@ -42,23 +43,23 @@ pub(super) enum Note {
 
 /// Records that were passed over, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Unread {
+pub(crate) struct Unread {
     /// Of unknown kinds that a reader may skip.
-    pub(super) skipped: u64,
+    pub(crate) skipped: u64,
     /// Written by a newer diolog.
-    pub(super) newer: u64,
+    pub(crate) newer: u64,
     /// What shows that, for the first of them.
-    pub(super) shown_by: Option<Newer>,
+    pub(crate) shown_by: Option<Newer>,
     /// Invalid, though the block's checksum fits.
-    pub(super) invalid: u64,
+    pub(crate) invalid: u64,
 }
 
 impl Unread {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Unread::default()
     }
 
-    pub(super) fn add(&mut self, other: &Unread) {
+    pub(crate) fn add(&mut self, other: &Unread) {
         self.skipped += other.skipped;
         self.newer += other.newer;
         self.shown_by = self.shown_by.or(other.shown_by);
@@ -73,47 +74,47 @@ impl Unread {
 
 /// A block, reused from one to the next.
 #[derive(Debug, Default)]
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     /// Header and payload; only the first `filled` bytes are of this block.
     bytes: Vec<u8>,
     filled: usize,
     /// Shards of producers, in the order of the file.
-    pub(super) shards: Vec<Shard>,
+    pub(crate) shards: Vec<Shard>,
     /// The writer's own records, in the order of the file.
-    pub(super) notes: Vec<Note>,
+    pub(crate) notes: Vec<Note>,
     /// All shards, the writer's own included.
-    pub(super) shards_found: u64,
+    pub(crate) shards_found: u64,
     /// All records in them, by their headers' word.
-    pub(super) records_found: u64,
+    pub(crate) records_found: u64,
     /// The writer's own records that were passed over, and records that no shard accounts for.
-    pub(super) unread: Unread,
+    pub(crate) unread: Unread,
     /// Whether there may be rows and final counts among the records that only a newer diolog can read.
-    pub(super) notes_incomplete: bool,
+    pub(crate) notes_incomplete: bool,
     /// Smallest and largest timestamp of the writer's own records.
-    pub(super) notes_ns: Option<(u64, u64)>,
+    pub(crate) notes_ns: Option<(u64, u64)>,
 }
 
 impl Loaded {
     /// The shards' bytes.
     #[inline]
-    pub(super) fn payload(&self) -> &[u8] {
+    pub(crate) fn payload(&self) -> &[u8] {
         &self.bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled]
     }
 
     /// Bytes of memory that it holds, its list of shards aside.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
 
     /// Reads the block with `header` at `offset`, and returns whether it is intact.
-    pub(super) fn read(&mut self, file: &SegmentFile, offset: u64, header: &BlockHeader) -> Result<bool> {
+    pub(crate) fn read(&mut self, file: &SegmentFile, offset: u64, header: &BlockHeader) -> Result<bool> {
         let bytes = self.prepare(header);
         let wanted = bytes.len();
         Ok(file.read_at(offset, bytes)? == wanted && self.check(offset, header, wanted))
     }
 
     /// As [`read`](Self::read), together with the blocks behind it if it is small.
-    pub(super) fn read_through(&mut self, chunk: &mut Chunk, place: &BlockLocation) -> Result<bool> {
+    pub(crate) fn read_through(&mut self, chunk: &mut Chunk, place: &BlockLocation) -> Result<bool> {
         let BlockLocation { file, offset, header, .. } = place;
         let bytes = self.prepare(header);
         let wanted = bytes.len();
@@ -146,7 +147,7 @@ impl Loaded {
     }
 
     /// Takes an intact block apart.
-    pub(super) fn take_apart(&mut self, header: &BlockHeader) {
+    pub(crate) fn take_apart(&mut self, header: &BlockHeader) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut rest = &bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled];
         let payload_bytes = rest.len();
@@ -214,17 +215,17 @@ impl Loaded {
     }
 
     /// The producers' rows, in the order of the file.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &ProducerRow> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &ProducerRow> {
         self.notes.iter().filter_map(|note| if let Note::Row(row) = note { Some(row) } else { None })
     }
 
     /// The producers' final counts, in the order of the file.
-    pub(super) fn ends(&self) -> impl Iterator<Item = &ProducerRow> {
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &ProducerRow> {
         self.notes.iter().filter_map(|note| if let Note::End(row) = note { Some(row) } else { None })
     }
 
     /// What shows that a newer diolog wrote some of the records, if something does. Looks at every record.
-    pub(super) fn newer(&self) -> Option<Newer> {
+    pub(crate) fn newer(&self) -> Option<Newer> {
         let of_shard = |shard: &Shard| {
             let mut messages = Messages::of(shard);
             while messages.next(self.payload()).is_some() {}
@@ -245,35 +246,35 @@ impl Loaded {
 
 /// A message in a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) timestamp_ns: u64,
-    pub(super) sequence: u64,
+pub(crate) struct Message {
+    pub(crate) timestamp_ns: u64,
+    pub(crate) sequence: u64,
     /// Where its bytes begin in the payload.
-    pub(super) start: usize,
-    pub(super) length: usize,
-    pub(super) level: u8,
-    pub(super) flags: u8,
+    pub(crate) start: usize,
+    pub(crate) length: usize,
+    pub(crate) level: u8,
+    pub(crate) flags: u8,
 }
 
 impl Message {
-    pub(super) fn is_truncated(&self) -> bool {
+    pub(crate) fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
     }
 }
 
 /// The messages of one shard, one after the other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Messages {
+pub(crate) struct Messages {
     sequence: u64,
     left: u32,
     position: usize,
     end: usize,
     /// Records that were passed over.
-    pub(super) unread: Unread,
+    pub(crate) unread: Unread,
 }
 
 impl Messages {
-    pub(super) fn of(shard: &Shard) -> Messages {
+    pub(crate) fn of(shard: &Shard) -> Messages {
         let (sequence, position, end) = (shard.first_sequence, shard.start, shard.end);
         let mut messages = Messages { sequence, left: shard.records, position, end, unread: Unread::default() };
         if let Encoding::Newer(newer) = shard.encoding {
@@ -285,7 +286,7 @@ impl Messages {
 
     /// The next message in `payload`, that of the shard's block.
     #[inline]
-    pub(super) fn next(&mut self, payload: &[u8]) -> Option<Message> {
+    pub(crate) fn next(&mut self, payload: &[u8]) -> Option<Message> {
         while self.left > 0 {
             let bytes = &payload[self.position..self.end];
             let Ok((header, message, rest)) = RecordHeader::split(bytes) else {
