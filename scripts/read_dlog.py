@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints the messages of a diolog log, one a line, as `diolog cat --format message DIRECTORY` does.
 
-Written from docs/format.md alone, to show that the page is enough. It holds a whole run in memory. The exit status is 1
-if blocks are missing or bad, and 3 if a newer diolog wrote some of them.
+Written from docs/format.md alone, to show that the page is enough. It holds a whole run in memory, and trusts lengths
+that a checksum covers. The exit status is 1 if blocks are missing or bad, and 3 if a newer diolog wrote some of them.
 """
 import re
 import struct
@@ -17,7 +17,6 @@ SEGMENT = struct.Struct("<16s16s16s16sQQIIII")  # log run recovers boot index pr
 MESSAGE, SEGMENT_HEADER, SKIPPABLE = 1, 7, 0x80
 KINDS = {1, 4, 5, 6, 7, 8}
 BLOCK_0, CLEAN_END, INCOMPATIBLE = 0x0001, 0x0002, 0xFF00
-
 
 TABLE = list(range(256))
 for _ in range(8):

@@ -41,10 +41,45 @@ fn a_script_written_from_the_page_prints_the_same_messages() {
     #[cfg(feature = "unstable")]
     assert!(report.blocks.duplicates > 0, "{report:#?}");
 
-    let expected = messages(&log);
-    assert!(expected.len() > 10_000, "only {} bytes", expected.len());
+    let (expected, truncated) = messages(&log);
+    assert!(expected.len() > 10_000 && truncated > 0, "{} bytes, {truncated} messages cut", expected.len());
     compare_with_the_command(&log, &expected);
-    compare_with_the_script(&log, &expected);
+    // It has found the torn block.
+    compare_with_the_script(&log, &expected, 1);
+}
+
+#[test]
+fn what_a_newer_diolog_wrote_is_newer_to_the_script_as_well() {
+    // A byte of the run's first block, or with `true` of the first producer's shard in it, and its new value.
+    for (what, in_shard, at, value) in [
+        ("the version", false, 11, b'2'),
+        ("an incompatible flag", false, 21, 1),
+        ("the encoding of a shard", true, 20, 1),
+        ("the kind of a record", true, 32 + 4, 0x33),
+    ] {
+        let directory = support::directory();
+        let log = directory.path().join("log");
+        support::segments::run(small(&log), 2);
+        let path = support::segments::file(&log, 1);
+        let mut bytes = fs::read(&path).expect("a segment");
+        let block = &mut bytes[4096..8192];
+        let length =
+            |block: &[u8], at: usize| u32::from_le_bytes(block[at..][..4].try_into().expect("four bytes")) as usize;
+        // The writer's shard with the producer's row comes first.
+        let shard = 64 + 32 + length(block, 64);
+        block[if in_shard { shard + at } else { at }] = value;
+        let payload = crc_fast::crc32_iscsi(&block[64..][..length(block, 4)]);
+        block[16..20].copy_from_slice(&payload.to_le_bytes());
+        block[12..16].fill(0);
+        let header = crc_fast::crc32_iscsi(&[&block[..64], &4096_u64.to_le_bytes()].concat());
+        block[12..16].copy_from_slice(&header.to_le_bytes());
+        fs::write(&path, bytes).expect("written");
+
+        assert_eq!(verify(&log).expect("a log").verdict, Verdict::Newer, "{what}");
+        let (expected, _) = messages(&log);
+        assert!(!expected.is_empty(), "{what}: the other blocks are read");
+        compare_with_the_script(&log, &expected, 3);
+    }
 }
 
 /// A run of several segments, with producers on several threads, records dropped, and messages cut.
@@ -131,16 +166,15 @@ fn run(log: &Path, messages: &[&str]) {
     logger.close().expect("a clean end");
 }
 
-/// The messages that the library's reader gives, each with a newline after it.
-fn messages(log: &Path) -> Vec<u8> {
+/// The messages that the library's reader gives, each with a newline after it, and how many of them were cut.
+fn messages(log: &Path) -> (Vec<u8>, u64) {
     let mut reader = Reader::open(log).expect("a log");
     let mut messages = Vec::new();
     while let Some(record) = reader.next_record().expect("readable") {
         messages.extend_from_slice(record.message());
         messages.push(b'\n');
     }
-    assert!(reader.report().truncated > 0, "messages that were cut");
-    messages
+    (messages, reader.report().truncated)
 }
 
 fn compare_with_the_command(log: &Path, expected: &[u8]) {
@@ -151,7 +185,8 @@ fn compare_with_the_command(log: &Path, expected: &[u8]) {
     assert_same(&output.stdout, expected, &String::from_utf8_lossy(&output.stderr));
 }
 
-fn compare_with_the_script(log: &Path, expected: &[u8]) {
+/// Compares the script's output and its exit status, if there is Python.
+fn compare_with_the_script(log: &Path, expected: &[u8], status: i32) {
     let what = "that a script written from docs/format.md prints the same";
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/read_dlog.py");
     match Command::new("python3").arg("--version").output() {
@@ -161,8 +196,7 @@ fn compare_with_the_script(log: &Path, expected: &[u8]) {
     }
     let output = Command::new("python3").arg(script).arg(log).output().expect("a child process");
     let said = String::from_utf8_lossy(&output.stderr);
-    // Status 1: it has found the torn block.
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(status), "{said}");
     assert_same(&output.stdout, expected, &said);
 }
 

@@ -89,3 +89,151 @@ fn first_record(payload: &[u8]) -> First {
         Ok(_) | Err(UnknownKind::None | UnknownKind::Skippable) => First::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes;
+    use zerocopy::little_endian::{U16, U32, U64};
+
+    use super::super::identity::{LogId, RunId};
+    use super::super::limits::WRITER_PRODUCER;
+    use super::super::record::record_bytes;
+    use super::super::shard::SHARD_HEADER_BYTES;
+    use super::*;
+
+    fn segment_header() -> SegmentHeader {
+        SegmentHeader {
+            log: LogId([1; 16]),
+            run: RunId([2; 16]),
+            recovers: None,
+            boot: [0; 16],
+            index: 1,
+            previous_segment_id: 0,
+            block_bytes: 4096,
+            message_bytes_max: 100,
+            incompatible_features: 0,
+            compatible_features: 0,
+            service: "shop".into(),
+        }
+    }
+
+    /// A file with a block 0 that holds one record, after `change` has changed its headers.
+    fn file(kind: u8, payload: &[u8], change: impl FnOnce(&mut BlockHeader, &mut ShardHeader)) -> Vec<u8> {
+        let record_bytes = record_bytes(payload.len());
+        let valid = SHARD_HEADER_BYTES + record_bytes;
+        let mut bytes = vec![0; (BLOCK_HEADER_BYTES + valid).next_multiple_of(GRID_BYTES)];
+        let mut shard = ShardHeader::plain(WRITER_PRODUCER, 0);
+        (shard.valid, shard.records) = (U32::new(record_bytes as u32), U32::new(1));
+        let mut block = BlockHeader {
+            capacity: U32::new(bytes.len() as u32),
+            valid: U32::new(valid as u32),
+            magic: BLOCK_MAGIC,
+            header_crc: U32::ZERO,
+            payload_crc: U32::ZERO,
+            flags: U16::new(BlockFlags::SEGMENT_HEADER),
+            in_flight: U16::ZERO,
+            segment_id: U64::new(7),
+            sequence: U64::ZERO,
+            first_ns: U64::ZERO,
+            last_ns: U64::ZERO,
+            records: U32::new(1),
+            shards: U32::new(1),
+        };
+        change(&mut block, &mut shard);
+        let length = U32::new(payload.len() as u32);
+        let record = RecordHeader { length, kind, level: 3, flags: 0, reserved: 0, timestamp_ns: U64::ZERO }.to_words();
+        let parts = [shard.as_bytes(), &record, payload].concat();
+        bytes[BLOCK_HEADER_BYTES..][..parts.len()].copy_from_slice(&parts);
+        block.seal(&bytes[BLOCK_HEADER_BYTES..][..valid], 0);
+        bytes[..BLOCK_HEADER_BYTES].copy_from_slice(block.as_bytes());
+        bytes
+    }
+
+    fn segment(header: &SegmentHeader) -> Vec<u8> {
+        let mut payload = Vec::new();
+        header.encode(&mut payload);
+        file(Kind::Segment as u8, &payload, |_, _| ())
+    }
+
+    fn read(file: &[u8]) -> Block0 {
+        let read_at = |offset: u64, buffer: &mut [u8]| {
+            let rest = &file[file.len().min(offset as usize)..];
+            let filled = rest.len().min(buffer.len());
+            buffer[..filled].copy_from_slice(&rest[..filled]);
+            Ok::<_, std::convert::Infallible>(filled)
+        };
+        match Block0::read(read_at) {
+            Ok(block_0) => block_0,
+        }
+    }
+
+    #[test]
+    fn an_intact_block_0_gives_the_segment_header() {
+        let Block0::Segment { block, header } = read(&segment(&segment_header())) else { panic!("no segment") };
+        assert_eq!((block.segment_id.get(), *header), (7, segment_header()));
+    }
+
+    #[test]
+    fn a_block_0_of_many_grid_positions_is_read_whole() {
+        let mut payload = Vec::new();
+        segment_header().encode(&mut payload);
+        payload.resize(3 * GRID_BYTES, 9);
+        let mut bytes = file(Kind::Segment as u8, &payload, |_, _| ());
+        assert!(matches!(read(&bytes), Block0::Segment { .. }));
+        bytes[2 * GRID_BYTES] ^= 1;
+        assert!(matches!(read(&bytes), Block0::Damaged { block: Some(_) }));
+        assert!(matches!(read(&bytes[..2 * GRID_BYTES]), Block0::Damaged { block: Some(_) }));
+    }
+
+    #[test]
+    fn files_without_a_block_are_unwritten_or_foreign() {
+        for length in [0, 1, 63, 64, GRID_BYTES, 2 * GRID_BYTES] {
+            assert_eq!(read(&vec![0; length]), Block0::Unwritten, "{length}");
+        }
+        let mut late = vec![0; GRID_BYTES];
+        late[GRID_BYTES - 1] = 1;
+        for foreign in [&late[..], b"a log in plain text\n", &[7; 2 * GRID_BYTES]] {
+            assert_eq!(read(foreign), Block0::Foreign);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_block_0_is_found() {
+        let intact = segment(&segment_header());
+        for bit in 0..8 * (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + 16 + SegmentHeader::BYTES_MIN + 4) {
+            let mut bytes = intact.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let block_0 = read(&bytes);
+            assert!(matches!(block_0, Block0::Damaged { .. } | Block0::Foreign), "bit {bit}: {block_0:?}");
+        }
+        assert_eq!(read(&intact[..60]), Block0::Damaged { block: None });
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_in_a_block_0_is_newer() {
+        let mut payload = Vec::new();
+        segment_header().encode(&mut payload);
+        let kind = Kind::Segment as u8;
+        let version = file(kind, &payload, |block, _| block.magic[3] = b'2');
+        let flags = file(kind, &payload, |block, _| block.flags |= U16::new(0x8000));
+        let encoding = file(kind, &payload, |_, shard| shard.encoding = 3);
+        let features = segment(&SegmentHeader { incompatible_features: 6, ..segment_header() });
+        for (bytes, newer) in [
+            (version, Newer::Version(b'2')),
+            (flags, Newer::BlockFlags(0x8000)),
+            (encoding, Newer::Encoding(3)),
+            (features, Newer::Features(6)),
+            (file(0x33, &payload, |_, _| ()), Newer::Kind(0x33)),
+        ] {
+            assert_eq!(read(&bytes), Block0::Newer(newer));
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_no_segments_first_is_damaged() {
+        let message = file(Kind::Message as u8, b"hello", |_, _| ());
+        assert!(matches!(read(&message), Block0::Damaged { block: Some(_) }));
+        let ordinary = file(Kind::Message as u8, b"hello", |block, _| block.flags = U16::ZERO);
+        assert_eq!(read(&ordinary), Block0::Damaged { block: None });
+    }
+}

@@ -577,3 +577,18 @@ fn a_block_with_unknown_flags_is_newer_not_lost() {
     let report = check(&run, &[2], Verdict::Newer);
     assert_eq!((report.blocks.newer, report.blocks.lost), (1, 0));
 }
+
+#[test]
+fn a_newer_block_of_many_grid_positions_is_stepped_over_whole() {
+    type Put = fn(&mut crate::format::BlockHeader);
+    let puts: [Put; 2] = [|header| header.flags.set(0x0100), |header| header.magic[3] = b'2'];
+    for put in puts {
+        let mut run = TestRun::with_segment(1);
+        run.block(Block::new().record(1, 0, "0")).block(Block::new().record(1, 10, "1".repeat(9000)));
+        run.block(Block::new().record(1, 20, "2")).close();
+        reseal(block(run.last(), 1), 2 * 4096, put);
+        let (messages, report) = read(written(&[&run]).path());
+        assert!(messages == ["0", "2"], "{} messages", messages.len());
+        assert_eq!((report.blocks.newer, report.blocks.lost, report.blocks.stray), (1, 0, 0), "{report:#?}");
+    }
+}
