@@ -1,6 +1,6 @@
-//! What do the ring's two ends cost by themselves, on one thread, where no line travels between CPUs?
+//! What do the ring's two ends cost by themselves, on one thread, so that no cache line moves between CPUs?
 //!
-//! `cargo bench --features unstable --bench ring`. What an append costs a service is `append_latency`'s question.
+//! `cargo bench --features unstable --bench ring`. What an append costs a service is the question of `append_latency`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use diolog::unstable::{RingConsumer, RingProducer, ring};
 const RING_BYTES: usize = 1 << 20;
 const SIZES: [usize; 4] = [8, 64, 200, 1000];
 
-/// Both ends, having shown that what goes in comes out.
+/// Both ends of a ring, after a check that records come out as they went in.
 fn checked_ring<const OVERWRITES: bool>() -> (RingProducer, RingConsumer) {
     let (producer, mut consumer) = ring(RING_BYTES, OVERWRITES).expect("1 MiB");
     for _ in 0..3 {
@@ -35,7 +35,7 @@ fn lap(size: usize) -> u64 {
     (RING_BYTES / (size + 64)) as u64
 }
 
-/// Times `append` alone: whenever the ring is nearly full, it is emptied while the watch rests.
+/// Times `append` alone. Whenever the ring is nearly full, it is emptied while the watch is stopped.
 fn time_appends(iterations: u64, size: usize, consumer: &mut RingConsumer, append: impl Fn() -> bool) -> Duration {
     let (mut left, mut time) = (iterations, Duration::ZERO);
     while left > 0 {
@@ -51,7 +51,7 @@ fn time_appends(iterations: u64, size: usize, consumer: &mut RingConsumer, appen
     time
 }
 
-/// Times draining alone: the ring is filled while the watch rests.
+/// Times draining alone. The ring is filled while the watch is stopped.
 fn time_drains(iterations: u64, size: usize, consumer: &mut RingConsumer, append: impl Fn() -> bool) -> Duration {
     let (mut left, mut time, mut bytes) = (iterations, Duration::ZERO, 0);
     while left > 0 {

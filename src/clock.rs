@@ -1,34 +1,34 @@
-//! Ticks, and what time they mean.
+//! Ticks of a CPU counter, and their conversion to time.
 //!
-//! A producer stamps its records with raw ticks: the CPU's counter where that is steady, `CLOCK_MONOTONIC` otherwise. The
-//! writer turns them into monotonic nanoseconds with a [`TickConverter`], whose anchors it re-reads at least once a
-//! second. Whatever the counter does (a virtual machine that moves, a CPU that lies), [`clamp`] keeps every producer's
-//! times from going backwards and from lying in the future. Wall time is read for display only.
+//! A producer stamps its records with raw ticks: the CPU's counter if that is steady, `CLOCK_MONOTONIC` otherwise. The
+//! writer converts them to monotonic nanoseconds with a [`TickConverter`], whose anchors it re-reads at least once a
+//! second. Whatever the counter does (a virtual machine that migrates, a faulty CPU), [`clamp`] keeps the times of a
+//! producer from going back and from being in the future. Wall time is read for display only.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::sys::time as sys;
 
-/// How long the first calibration waits between its two anchors. Their readings are some 20 ns wrong, which gives 20
-/// parts in a million: less than 1 µs off when the next anchor comes, see [`REFRESH_FIRST_NS`].
+/// The time between the two anchors of the first calibration. A reading is off by some 20 ns, so the rate by 20 parts in
+/// a million: less than 1 µs until the next anchor, see [`REFRESH_FIRST_NS`].
 const CALIBRATION: Duration = Duration::from_millis(1);
 
-/// The second anchor of a converter comes after this, the next ones at eight times the interval before, up to the maximum.
+/// The interval to the second anchor of a converter. Each later interval is eight times the one before, up to the maximum.
 const REFRESH_FIRST_NS: u64 = 10_000_000;
 const REFRESH_MAX_NS: u64 = 1_000_000_000;
 
-/// Readings for an anchor: one of them is not interrupted.
+/// Readings for an anchor, so that at least one is not interrupted.
 const ANCHOR_READINGS: usize = 8;
 
-/// Two slopes that differ by less than one part in this many are the same counter's. Crystals are a thousand times better;
-/// a counter that jumped, or that belongs to another machine now, is further off.
+/// Two slopes that differ by less than one part in this many count as equal. Crystals are a thousand times better; a
+/// counter that jumped, or that is another machine's after a migration, is further off.
 const SLOPE_TOLERANCE: u64 = 128;
 
-/// Slopes are nanoseconds for each tick times 2^32: from 2^-22 (a terahertz counter and more) to 2^31 (half a hertz).
+/// Slopes are nanoseconds per tick, times 2^32. Allowed are 2^-22 ns (more than a terahertz) to 2^31 ns (half a hertz).
 const SLOPE_SHIFT: u32 = 32;
 
-/// Where ticks come from. Chosen at open, the same for all producers of an engine.
+/// The source of ticks. Chosen at open, the same for all producers of a log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Source);
 
@@ -41,7 +41,7 @@ enum Source {
 }
 
 impl Clock {
-    /// The counter where the CPU and the kernel vouch for it, else the monotonic clock.
+    /// The counter if the CPU and the kernel declare it steady, else the monotonic clock.
     pub(crate) fn detect() -> Clock {
         Clock(if sys::counter_is_steady() { Source::Counter } else { Source::Monotonic })
     }
@@ -64,18 +64,18 @@ impl Clock {
         if matches!(self.0, Source::Counter) { sys::counter() } else { self.slower_ticks() }
     }
 
-    /// Whether [`counter`](Self::counter) is what [`ticks`](Self::ticks) gives.
+    /// Whether [`ticks`](Self::ticks) reads the [`counter`](Self::counter).
     pub(crate) fn is_counter(self) -> bool {
         matches!(self.0, Source::Counter)
     }
 
-    /// The CPU's counter, without asking whether it is this clock's source.
+    /// The CPU's counter. The caller knows that [it is the source](Self::is_counter).
     #[inline(always)]
     pub(crate) fn counter() -> u64 {
         sys::counter()
     }
 
-    /// The other sources, out of the way of the usual one.
+    /// The other sources, out of line.
     #[cold]
     #[inline(never)]
     fn slower_ticks(self) -> u64 {
@@ -106,7 +106,7 @@ impl Clock {
         }
     }
 
-    /// Its name, for a bench's report.
+    /// The name of the source, for a bench's report.
     #[cfg(any(test, feature = "unstable"))]
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
@@ -118,20 +118,20 @@ impl Clock {
     }
 }
 
-/// A clock that stands still until a test moves it: counter, monotonic clock and wall clock each by themselves.
+/// A clock that stands still until a test moves it: counter, monotonic clock and wall clock separately.
 #[cfg(any(test, feature = "unstable"))]
 #[derive(Debug, Default)]
 #[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
 pub struct ManualClock {
     /// The counter.
     pub ticks: std::sync::atomic::AtomicU64,
-    /// The monotonic clock, nanoseconds. It must not go back.
+    /// The monotonic clock, nanoseconds. A test must not set it back.
     pub monotonic_ns: std::sync::atomic::AtomicU64,
     /// Wall time, nanoseconds since 1970.
     pub unix_ns: std::sync::atomic::AtomicI64,
 }
 
-/// A moment, by the counter and by the monotonic clock.
+/// The counter and the monotonic clock at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
     ticks: u64,
@@ -139,7 +139,7 @@ struct Anchor {
 }
 
 impl Anchor {
-    /// The tightest of several readings: the counter was read half way between two readings of the monotonic clock.
+    /// The tightest of several readings, each of the counter between two of the monotonic clock.
     fn read(clock: Clock) -> Anchor {
         let mut best = Anchor { ticks: 0, ns: 0 };
         let mut best_width = u64::MAX;
@@ -155,8 +155,8 @@ impl Anchor {
         best
     }
 
-    /// Nanoseconds for each tick since `earlier`, times 2^32; `None` where the counter stood still or went back, or where
-    /// the result is no counter's.
+    /// Nanoseconds per tick since `earlier`, times 2^32. `None` if the counter stood still or went back, or if the result
+    /// is out of range.
     fn slope_since(self, earlier: Anchor) -> Option<u64> {
         let ticks = self.ticks.wrapping_sub(earlier.ticks) as i64;
         let ns = self.ns.saturating_sub(earlier.ns);
@@ -168,38 +168,38 @@ impl Anchor {
     }
 }
 
-/// Whether two slopes can be the same counter's.
+/// Whether two slopes can be those of the same counter.
 fn agree(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= a.min(b) / SLOPE_TOLERANCE
 }
 
-/// Turns ticks into monotonic nanoseconds. The writer's.
+/// Converts ticks to monotonic nanoseconds. Only the writer has one.
 #[derive(Debug)]
 pub(crate) struct TickConverter {
     clock: Clock,
-    /// The latest moment known by both clocks.
+    /// The latest anchor.
     anchor: Anchor,
-    /// Nanoseconds for each tick, times 2^32.
+    /// Nanoseconds per tick, times 2^32. 0 while no rate is known.
     slope: u64,
-    /// Ticks before and after the anchor that [`TickConverter::to_ns`] needs no more than 64 bits for: two seconds'.
+    /// Ticks before and after the anchor that [`TickConverter::to_ns`] converts with 64 bits: those of two seconds.
     near_ticks: u64,
-    /// The slope of the last interval where that did not agree with `slope`: if the next one agrees with it, the counter
-    /// has really changed.
+    /// The slope of the last interval if it did not agree with `slope`. If the next one agrees with it, the counter's rate
+    /// has changed.
     doubtful_slope: Option<u64>,
-    /// When the next anchor is due, and the interval that led there.
+    /// When the next anchor is due, and the interval up to then.
     due_ns: u64,
     interval_ns: u64,
 }
 
 impl TickConverter {
-    /// A converter for `clock`. The first one in a process takes a millisecond to find the counter's rate.
+    /// A converter for `clock`. The first one in a process takes a millisecond to measure the counter's rate.
     pub(crate) fn new(clock: Clock) -> TickConverter {
         static COUNTER_SLOPE: OnceLock<u64> = OnceLock::new();
         let slope = match clock.0 {
             Source::Counter => *COUNTER_SLOPE.get_or_init(|| {
                 let first = Anchor::read(clock);
                 std::thread::sleep(CALIBRATION);
-                // Without a usable slope all times are the anchor's until the next one is read.
+                // Without a valid slope every time is that of the anchor, until the next one is read.
                 Anchor::read(clock).slope_since(first).unwrap_or(0)
             }),
             _ => 1 << SLOPE_SHIFT,
@@ -214,7 +214,7 @@ impl TickConverter {
         TickConverter { clock, anchor, slope, near_ticks, doubtful_slope: None, due_ns, interval_ns: REFRESH_FIRST_NS }
     }
 
-    /// Reads a new anchor where one is due: at least once a second, if called that often. Returns the monotonic time.
+    /// Reads a new anchor if one is due: once a second, if called that often. Returns the monotonic time.
     #[inline]
     pub(crate) fn refresh_if_due(&mut self) -> u64 {
         let now_ns = self.clock.monotonic_ns();
@@ -233,7 +233,7 @@ impl TickConverter {
                 self.slope = slope;
                 self.doubtful_slope = None;
             } else {
-                // One odd interval is a jump: the counter goes on at its old rate from the new anchor.
+                // After one odd interval the counter is taken to have jumped, and to go on at its old rate.
                 self.doubtful_slope = Some(slope);
             }
         }
@@ -243,37 +243,37 @@ impl TickConverter {
         self.due_ns = anchor.ns.saturating_add(self.interval_ns);
     }
 
-    /// The monotonic time of `ticks`, before or after the anchor. Not yet trustworthy: see [`clamp`].
+    /// The monotonic time of `ticks`, before or after the anchor. Must be [clamped](clamp).
     #[inline(always)]
     pub(crate) fn to_ns(&self, ticks: u64) -> u64 {
         let since = ticks.wrapping_sub(self.anchor.ticks);
         if since.wrapping_add(self.near_ticks) > 2 * self.near_ticks {
-            return self.to_ns_afar(since as i64);
+            return self.to_ns_far(since as i64);
         }
         // An arithmetic shift rounds down on both sides of the anchor.
         let ns = (since as i64).wrapping_mul(self.slope as i64) >> SLOPE_SHIFT;
         self.anchor.ns.wrapping_add_signed(ns)
     }
 
-    /// [`to_ns`](Self::to_ns) of any number of ticks since the anchor.
+    /// [`to_ns`](Self::to_ns) for any number of ticks since the anchor.
     #[cold]
     #[inline(never)]
-    fn to_ns_afar(&self, since: i64) -> u64 {
+    fn to_ns_far(&self, since: i64) -> u64 {
         // 63 bits times 64 bits fit.
         let ns = (i128::from(since) * i128::from(self.slope)) >> SLOPE_SHIFT;
         (i128::from(self.anchor.ns) + ns).clamp(0, i128::from(u64::MAX)) as u64
     }
 }
 
-/// Ticks around `anchor` whose product with `slope` fits 63 bits, and whose time, up to 2^31 ns from the anchor's, is in
-/// range.
+/// The distance from `anchor`, in ticks, up to which the product with `slope` fits 63 bits and the time, up to 2^31 ns
+/// from that of the anchor, is in range.
 fn near_ticks(anchor: Anchor, slope: u64) -> u64 {
     let comfortable = 1 << 31..u64::MAX - (1 << 31);
     if slope > 0 && comfortable.contains(&anchor.ns) { (i64::MAX as u64) / slope } else { 0 }
 }
 
-/// The time to store: `ns`, but not after `now_ns`, the monotonic clock read after the ring's `write_position`, and not
-/// before `last_ns`, the producer's last time (which was clamped to an earlier `now_ns`).
+/// The time to store: `ns`, but not after `now_ns`, the monotonic clock read after the ring was observed, and not before
+/// `last_ns`, the producer's last time (which was clamped to an earlier `now_ns`).
 #[inline]
 pub(crate) fn clamp(ns: u64, last_ns: u64, now_ns: u64) -> u64 {
     ns.min(now_ns).max(last_ns)
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_the_anchor_and_afar_ticks_mean_the_same_time() {
+    fn conversion_near_the_anchor_agrees_with_conversion_far_from_it() {
         for slope in [1 << 20, 0x6F4D_E9BD, 1 << 32, 41 << 32] {
             for ns in [0, 7, 1 << 31, 1 << 40, u64::MAX - (1 << 33), u64::MAX] {
                 let anchor = Anchor { ticks: 1 << 50, ns };
@@ -298,13 +298,13 @@ mod tests {
                 let near = converter.near_ticks as i64;
                 for since in [-near - 1, -near, -1, 0, 1, near / 3, near, near + 1, 1 << 40, -(1 << 40)] {
                     let ticks = anchor.ticks.wrapping_add_signed(since);
-                    assert_eq!(converter.to_ns(ticks), converter.to_ns_afar(since), "{slope} {ns} {since}");
+                    assert_eq!(converter.to_ns(ticks), converter.to_ns_far(since), "{slope} {ns} {since}");
                 }
             }
         }
     }
 
-    /// A clock of a test's own. It lives as long as the process, as a real one does.
+    /// A clock for one test. It lives as long as the process, as a real one does.
     fn manual(ticks: u64, monotonic_ns: u64) -> (&'static ManualClock, Clock) {
         let clock: &ManualClock = Box::leak(Box::default());
         clock.ticks.store(ticks, Relaxed);
@@ -323,20 +323,20 @@ mod tests {
         }
     }
 
-    /// What a counter may do while some time passes.
+    /// A counter's behaviour while some time passes.
     #[derive(Clone, Copy, Debug)]
     enum Counter {
         Steady,
         Stuck,
-        /// Besides running.
+        /// In addition to running.
         Jump(i64),
         /// To any value.
         Set(u64),
-        /// Ticks for each 1024 ns, from now on.
+        /// Ticks per 1024 ns, from now on.
         Rate(u64),
     }
 
-    /// Time that passes, what the counter does meanwhile, and whether a record is stamped at the end.
+    /// Time that passes, the counter's behaviour meanwhile, and whether the writer has a turn at the end.
     fn steps() -> impl Strategy<Value = Vec<(u64, Counter, bool)>> {
         let time = prop_oneof![0..1000_u64, 0..2_000_000_000_u64];
         let counter = prop_oneof![
@@ -352,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_never_go_back_nor_into_the_future_whatever_the_counter_does(
+        fn times_neither_go_back_nor_are_in_the_future_whatever_the_counter_does(
             (start, monotonic_ns) in (any::<u64>(), 0..u64::MAX / 2),
             steps in steps(),
         ) {
@@ -376,7 +376,7 @@ mod tests {
                 }
                 stamps.push(clock.ticks());
                 if stamp {
-                    // The writer's turn: what was stamped so far, in order.
+                    // The writer's turn: all ticks stamped so far, in order.
                     let now_ns = converter.refresh_if_due();
                     prop_assert_eq!(now_ns, manual.now());
                     for ticks in stamps.drain(..) {
@@ -391,12 +391,12 @@ mod tests {
 
         #[test]
         fn a_steady_counter_gives_the_time_to_the_microsecond_whatever_its_rate(
-            // From 1 MHz to 10 GHz, wherever it stands.
+            // From 1 MHz to 10 GHz, with any value.
             (khz, start, monotonic_ns) in (1_000..10_000_000_u64, any::<u64>(), 0..u64::MAX / 2),
             turns in prop::collection::vec((1..1_500_000_000_u64, 0..1_000_000_u64), 1..40),
         ) {
             let (manual, clock) = manual(start, monotonic_ns);
-            // As the first calibration would leave it: 40 parts in a million wrong.
+            // As after the first calibration: off by 40 parts in a million.
             let slope = ((1_000_000_u128 << SLOPE_SHIFT) / u128::from(khz)) as u64;
             let mut converter = TickConverter::starting(clock, slope - slope / 25_000);
             let mut passed = 0_u64;
@@ -410,7 +410,7 @@ mod tests {
                 // A record stamped a little earlier, even before the last anchor.
                 let stamped = passed.saturating_sub(ago).max(refreshed.min(passed));
                 let error = converter.to_ns(ticks_at(stamped)).abs_diff(monotonic_ns + stamped);
-                // Until the first refresh the calibration's error counts; then one tick, and the readings' rounding.
+                // Before the first refresh the error is that of the calibration; later one tick, and rounding.
                 let tolerance = 1_000 + 2_000_000 / khz;
                 prop_assert!(error <= tolerance, "{} ns wrong, {} passed, {} ns ago", error, passed, passed - stamped);
             }
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn one_jump_does_not_change_the_rate_and_a_new_rate_is_believed_the_second_time() {
+    fn one_jump_does_not_change_the_rate_and_a_new_rate_is_adopted_the_second_time() {
         let (manual, clock) = manual(1 << 40, 1 << 40);
         let mut converter = TickConverter::starting(clock, 1 << SLOPE_SHIFT);
         let mut second = |ticks: u64| {
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_never_ran_gives_the_anchors_time_until_it_runs() {
+    fn a_counter_without_a_known_rate_gives_the_anchors_time() {
         let (manual, clock) = manual(77, 5_000);
         let mut converter = TickConverter::starting(clock, 0);
         assert_eq!(converter.to_ns(77 + 1_000), 5_000);
@@ -456,7 +456,7 @@ mod tests {
             let before = clock.monotonic_ns();
             let ticks = clock.ticks();
             let after = clock.monotonic_ns();
-            // A thread that is switched away between two lines widens the bracket by as much.
+            // If the thread is descheduled between two lines, the bracket is wider by that time.
             let ns = clamp(converter.to_ns(ticks), 0, after);
             let slack = 100_000 + (after - converter.anchor.ns) / 1_000;
             assert!(before.saturating_sub(slack) <= ns, "{ns} is not between {before} and {after} ({})", clock.name());

@@ -24,11 +24,34 @@ const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(32);
 /// disk a hundred and more, so spinning longer would seldom save the sleep.
 const BLOCKED_SPINS: u32 = 5;
 
-/// One thread's way into a log: a ring of its own.
+/// One thread's handle on a log, with a ring of its own.
 ///
-/// `Send` but not `Sync`: move it into the thread that logs. Dropping it hands the ring back; what is in it is still
-/// written. It does not keep the log open: after the last [`Logger`](crate::Logger) is gone, appends return
+/// `Send` but not `Sync`: move it into the thread that logs. When it is dropped, the records in its ring are still
+/// written. It does not keep the log open: after the last [`Logger`](crate::Logger) is dropped, appends return
 /// [`Outcome::Closed`].
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-doc-producer-{}", std::process::id()));
+/// use diolog::{Config, Level, Logger, Outcome};
+///
+/// let logger = Logger::open(Config::new(&directory))?;
+/// let producer = logger.producer_named("orders")?;
+/// let thread = std::thread::spawn(move || {
+///     if producer.log(Level::Info, "order 42 filled") == Outcome::Dropped {
+///         // The ring was full. The loss is counted, in the stats and in the log itself.
+///     }
+///     // Below the log's level, which is `Info` by default.
+///     assert_eq!(producer.log(Level::Debug, "price of 42: 17.3"), Outcome::Filtered);
+/// });
+/// thread.join().expect("no panic");
+/// logger.close()?;
+///
+/// assert_eq!(logger.stats().durable_records, 1);
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
 #[repr(C, align(64))]
 pub struct Producer {
     /// `None` only after `drop` has taken it.
@@ -42,6 +65,10 @@ pub struct Producer {
     id: u32,
     shared: Arc<Shared>,
 }
+
+// The fast path reads one cache line of this: the end, and the threshold's address.
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = assert!(std::mem::offset_of!(Producer, threshold) + size_of::<usize>() <= 64);
 
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, id: u32, mut end: ProducerEnd) -> Producer {
@@ -60,46 +87,47 @@ impl Producer {
         }
     }
 
-    /// The producer's id: unique within the run, and the one that the files and the reader show.
+    /// The producer's id, unique within the run. The files and the reader show the same one.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// The sequence number that the next attempt will take: how many attempts passed the level so far.
+    /// The sequence number of the next attempt, which is the number of attempts that passed the level so far.
     pub fn next_sequence(&self) -> u64 {
         self.end.as_ref().map_or(0, ProducerEnd::next_sequence)
     }
 
-    /// The longest message that it appends whole, in bytes: longer ones are cut.
+    /// The longest message, in bytes, that is appended whole. Longer ones are cut to it.
     pub fn message_bytes_max(&self) -> usize {
         self.message_bytes_max
     }
 
-    /// Whether a record of `level` would pass the log's threshold now.
+    /// Whether the log admits a record of `level` now.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
         self.threshold.admits(level as u8)
     }
 
-    /// Appends a record. Takes about the time of reading the clock, and never waits for the disk; but where the ring is full,
-    /// [`Overflow::Block`] waits for space as long as it takes: hours, while the disk is full.
+    /// Appends a record. This takes about the time of reading the clock, and does not wait for the disk; but if the ring is
+    /// full, [`Overflow::Block`] waits for space, for hours if the disk is full.
     ///
-    /// [`Outcome::Written`]: it is in the ring. A message over [`message_bytes_max`](Self::message_bytes_max) is cut:
-    /// [`Outcome::Truncated`]. Lost, and counted: [`Outcome::Dropped`]. Not an attempt: [`Outcome::Filtered`],
-    /// [`Outcome::Closed`], [`Outcome::Forked`], and [`Outcome::Reentrant`] in a signal handler that has interrupted an
-    /// append of this very producer. A handler may log.
+    /// Returns [`Outcome::Written`] if the record is in the ring, [`Outcome::Truncated`] if it is but was longer than
+    /// [`message_bytes_max`](Self::message_bytes_max) and is cut to that, and [`Outcome::Dropped`] if it is lost and
+    /// counted. No attempt is made, and no sequence number taken, for [`Outcome::Filtered`], [`Outcome::Closed`],
+    /// [`Outcome::Forked`], and [`Outcome::Reentrant`]: the last is that of a signal handler that has interrupted an append
+    /// of this very producer. Otherwise a handler may log.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
-        // The caller's code runs before the append begins, so that it may log itself.
+        // The caller's `as_ref` runs before the append begins, so it may log too.
         self.append(level, message.as_ref())
     }
 
-    /// Whether this is a producer of that log.
+    /// Whether this is a producer of the log of `shared`.
     pub(crate) fn serves(&self, shared: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// Whether the log still takes records.
+    /// Whether the log is neither closed nor that of a parent process.
     pub(crate) fn is_open(&self) -> bool {
         self.shared.gate.level() != 0
     }

@@ -1,5 +1,5 @@
-//! The writer lives in the process that opened the log. A forked child's appends refuse themselves, it may exit or
-//! become another program, and the parent goes on as if nothing had happened.
+//! The writer runs in the process that opened the log. Appends in a forked child are refused, the child may exit or
+//! execute another program, and the parent goes on as if nothing had happened.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -39,7 +39,7 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
         }
         logger.flush().expect("durable");
     }
-    assert_eq!(logger.stats().refused, 0, "what the child counted is the child's");
+    assert_eq!(logger.stats().refused, 0, "the child counts its refusals for itself");
     logger.close().expect("a clean end");
     let mut reader = Reader::open(&path).expect("a log");
     let mut records = 0;
@@ -65,8 +65,8 @@ fn dropping_everything_in_the_child_leaves_the_parents_log_alone() {
         drop(logger.take());
     });
     assert_eq!(status, 0);
-    assert_eq!(told.log(producer.as_ref().expect("the child's is the child's")), Outcome::Written);
-    logger.expect("the child's is the child's").close().expect("a clean end");
+    assert_eq!(told.log(producer.as_ref().expect("only the child's copy was taken")), Outcome::Written);
+    logger.expect("only the child's copy was taken").close().expect("a clean end");
     account::check(&path, &[told], Overwrites::No);
 }
 
@@ -79,7 +79,7 @@ fn a_child_that_exits_in_the_ordinary_way_ends_without_a_hang() {
     let mut told = Told::new(&producer);
     for _ in 0..5 {
         told.log(&producer);
-        // Runs the destructors of the thread's own values, and the handlers of atexit.
+        // Runs the destructors of thread locals and the handlers of atexit.
         let status = fork(|| std::process::exit(7));
         assert_eq!(status, 7);
     }
@@ -88,7 +88,7 @@ fn a_child_that_exits_in_the_ordinary_way_ends_without_a_hang() {
 }
 
 #[test]
-fn another_program_inherits_nothing() {
+fn another_program_inherits_no_descriptor() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -98,13 +98,13 @@ fn another_program_inherits_nothing() {
     let listing = String::from_utf8_lossy(&output.stdout);
     assert!(listing.contains("/proc/"), "{listing}");
     assert!(!listing.contains(path.to_str().expect("of ASCII")), "{listing}");
-    // The child's end has not taken the parent's lock away.
+    // The end of the child has not released the parent's lock.
     assert!(matches!(Logger::open(support::config(&path)), Err(Error::InUse { .. })));
     logger.close().expect("a clean end");
 }
 
 #[test]
-fn forks_amid_the_appends_of_other_threads_disturb_none_of_them() {
+fn forks_during_the_appends_of_other_threads_disturb_none_of_them() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).ring_bytes(8192).overflow(Overflow::Block)).expect("a log");

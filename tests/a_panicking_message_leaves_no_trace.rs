@@ -11,11 +11,11 @@ struct Panics;
 
 impl AsRef<[u8]> for Panics {
     fn as_ref(&self) -> &[u8] {
-        panic!("while it was asked for its bytes");
+        panic!("instead of returning its bytes");
     }
 }
 
-/// A message that logs another one before it gives its bytes.
+/// A message that logs two others before it returns its bytes.
 struct LogsItself<'a>(&'a Logger, &'a Producer);
 
 impl AsRef<[u8]> for LogsItself<'_> {
@@ -27,7 +27,7 @@ impl AsRef<[u8]> for LogsItself<'_> {
 }
 
 #[test]
-fn when_the_panic_is_caught() {
+fn a_message_whose_panic_is_caught_leaves_no_trace() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -45,7 +45,7 @@ fn when_the_panic_is_caught() {
 }
 
 #[test]
-fn when_the_thread_dies_of_it() {
+fn a_message_whose_panic_ends_the_thread_leaves_no_trace() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -67,7 +67,7 @@ fn when_the_thread_dies_of_it() {
 }
 
 #[test]
-fn a_message_that_logs_itself_comes_after_what_it_logged() {
+fn a_message_that_logs_others_comes_after_them() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");

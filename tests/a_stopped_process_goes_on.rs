@@ -1,4 +1,4 @@
-//! A process that is stopped for a while, wherever its threads stand, goes on: what was dropped is counted, and its
+//! A process that is stopped for a while, whatever its threads are doing, goes on: dropped records are counted, and its
 //! end does not hang.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
@@ -13,12 +13,12 @@ use diolog::{Logger, Outcome, Overflow};
 use support::account::{self, Overwrites, Told};
 use support::os;
 
-/// Longer than the flush interval, than the waits of a blocked producer, and than the time between two looks at the
-/// clock: all of them expire while the process stands still.
+/// Longer than the flush interval, the sleeps of a blocked producer, and the interval between two anchors of the clock:
+/// all of them expire while the process is stopped.
 const LONG_STOP: Duration = Duration::from_millis(1500);
 
 /// Logs until its input ends, closes, and checks the account.
-#[allow(clippy::print_stdout, reason = "a word to the parent")]
+#[allow(clippy::print_stdout, reason = "tells the parent that it logs")]
 fn child(overflow: Overflow) {
     let path = support::child_directory();
     let logger = Logger::open(support::config(&path).ring_bytes(4096).overflow(overflow)).expect("a log");
@@ -64,7 +64,7 @@ fn stop_and_continue(test: &str, overflow: Overflow) {
     }
     os::send_signal(child.id(), libc::SIGSTOP);
     os::wait_until_stopped(child.id());
-    // The fault itself, not a way to wait for something.
+    // The sleep is the fault under test, not a way to synchronise.
     std::thread::sleep(LONG_STOP);
     os::send_signal(child.id(), libc::SIGCONT);
     drop(child.stdin.take());
@@ -72,11 +72,11 @@ fn stop_and_continue(test: &str, overflow: Overflow) {
 }
 
 #[test]
-fn while_it_drops() {
-    stop_and_continue("while_it_drops", Overflow::DropNewest);
+fn a_process_stopped_while_it_drops_goes_on() {
+    stop_and_continue("a_process_stopped_while_it_drops_goes_on", Overflow::DropNewest);
 }
 
 #[test]
-fn while_it_waits_for_a_time() {
-    stop_and_continue("while_it_waits_for_a_time", Overflow::BlockFor(Duration::from_millis(1)));
+fn a_process_stopped_while_it_waits_goes_on() {
+    stop_and_continue("a_process_stopped_while_it_waits_goes_on", Overflow::BlockFor(Duration::from_millis(1)));
 }

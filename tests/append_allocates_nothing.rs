@@ -1,4 +1,4 @@
-//! Once a thread has its ring, appending allocates nothing, whatever comes of it.
+//! Once a thread has its ring, appending allocates nothing, whatever the outcome.
 
 mod support;
 
@@ -13,7 +13,7 @@ struct Counting;
 thread_local!(static ALLOCATIONS: Cell<u64> = const { Cell::new(0) });
 
 fn count() {
-    // A thread that is ending has no counter any more, and no append to count for.
+    // A thread that is ending has lost its counter, and appends no more.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
 }
 

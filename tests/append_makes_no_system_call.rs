@@ -1,4 +1,4 @@
-//! Appending makes no system call: a thread that may make none but `exit` goes on logging.
+//! Appending makes no system call: a thread that may make none but `exit` can log.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use diolog::{Config, Level, Logger, Outcome, Overflow};
 use support::os::{Fate, Who, filter_system_calls};
 
-/// Logs on a thread that may make no system call, then spins: its ordinary end would make some. Another one does meanwhile
-/// whatever takes a lock: an append that took one too would have to wait for it some time, which is a system call.
+/// Logs on a thread that may make no system call, then spins, because ending would make some. Meanwhile another thread
+/// does whatever takes a lock: an append that took one too would wait for it at some time, which is a system call.
 fn child(overflow: Overflow, breaks_the_rule: bool) {
     static DONE: AtomicBool = AtomicBool::new(false);
     let logger =

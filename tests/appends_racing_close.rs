@@ -1,4 +1,4 @@
-//! An append that races `close` is in the files, or comes back as `Closed`: never `Written` and lost.
+//! An append that races `close` is in the files, or returns `Closed`: it is never `Written` and lost.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::account::{self, Overwrites, Told};
 
 const THREADS: usize = 4;
 
-/// Each round closes at another moment of the appends, which nobody synchronises.
+/// Each round closes at a different moment of the appends. Nothing synchronises the two.
 const ROUNDS: usize = 12;
 
 fn log_until_closed(overflow: Overflow) {
@@ -48,27 +48,27 @@ fn log_until_closed(overflow: Overflow) {
 }
 
 #[test]
-fn dropping_the_newest() {
+fn appends_that_drop_the_newest_are_kept_or_refused() {
     log_until_closed(Overflow::DropNewest);
 }
 
 #[test]
-fn blocking() {
+fn appends_that_block_are_kept_or_refused() {
     log_until_closed(Overflow::Block);
 }
 
 #[test]
-fn blocking_for_a_while() {
+fn appends_that_block_for_a_while_are_kept_or_refused() {
     log_until_closed(Overflow::BlockFor(Duration::from_micros(50)));
 }
 
 #[test]
-fn overwriting_the_oldest() {
+fn appends_that_overwrite_the_oldest_are_kept_or_refused() {
     log_until_closed(Overflow::OverwriteOldest);
 }
 
 #[test]
-fn through_the_threads_own_producers() {
+fn appends_through_the_logger_are_kept_or_refused() {
     for round in 0..ROUNDS {
         let directory = support::directory();
         let path = directory.path().join("log");

@@ -1,23 +1,23 @@
-//! A record below the level is not tried: it takes no sequence number and is counted nowhere. The level comes from the
-//! configuration, from `DIOLOG_LEVEL`, or from `set_level` while the log is open.
+//! A record below the level is not attempted: it takes no sequence number and is counted nowhere. The level comes from
+//! the configuration, from `DIOLOG_LEVEL`, or from `set_level` while the log is open.
 
 mod support;
 
 use diolog::{Error, Level, Logger, Outcome, Reader};
 
-/// Logs one record of each level; the levels that were written.
+/// Logs one record of each level. Returns the levels that were written.
 fn written(logger: &Logger) -> Vec<Level> {
     let producer = logger.producer().expect("a ring");
     let written = Level::ALL.into_iter().filter(|&level| {
         let outcome = producer.log(level, level.as_str());
         assert!(matches!(outcome, Outcome::Written | Outcome::Filtered), "{outcome:?}");
         assert_eq!(outcome == Outcome::Written, producer.is_enabled(level));
-        assert_eq!(logger.log(level, level.as_str()), outcome, "both ways are one");
+        assert_eq!(logger.log(level, level.as_str()), outcome, "producer and logger agree");
         assert_eq!(logger.is_enabled(level), producer.is_enabled(level));
         outcome == Outcome::Written
     });
     let written: Vec<_> = written.collect();
-    assert_eq!(producer.next_sequence(), written.len() as u64, "what is filtered takes no number");
+    assert_eq!(producer.next_sequence(), written.len() as u64, "a filtered record takes no number");
     written
 }
 
@@ -48,7 +48,7 @@ fn info_is_the_default() {
 }
 
 #[test]
-fn set_level_holds_for_all_producers_from_their_next_append_on() {
+fn set_level_affects_every_producer_from_its_next_append() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -82,9 +82,9 @@ fn the_environment_overrides_the_configuration() {
     let test = "the_environment_overrides_the_configuration";
     if support::role().is_some() {
         let logger = Logger::open(support::config(support::child_directory()).level(Level::Error)).expect("a log");
-        assert_eq!(written(&logger), Level::ALL[..4], "DIOLOG_LEVEL is debug");
+        assert_eq!(written(&logger), Level::ALL[..4], "the variable says debug");
         logger.set_level(Level::Warn);
-        assert_eq!(written(&logger), Level::ALL[..2], "set_level comes later");
+        assert_eq!(written(&logger), Level::ALL[..2], "set_level overrides the variable");
         return logger.close().expect("a clean end");
     }
     with_variable(test, "debug");

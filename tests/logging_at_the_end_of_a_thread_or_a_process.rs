@@ -1,5 +1,5 @@
-//! Logging from the destructors of a thread's own values, and from handlers of the process's exit: each record is
-//! written, or refused and counted; nothing hangs.
+//! Logging from the destructors of thread locals and from exit handlers of the process: each record is written, or refused
+//! and counted, and nothing hangs.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use diolog::{Level, Logger, Outcome, Overflow, Producer, Reader, Verdict};
 
-/// What came of appends, one count for each outcome that may be.
+/// The outcomes of appends, one count for each that is allowed.
 #[derive(Default)]
 struct Counts {
     written: AtomicU64,
@@ -23,7 +23,7 @@ impl Counts {
         match outcome {
             Outcome::Written => self.written.fetch_add(1, Ordering::Relaxed),
             Outcome::NoRing => self.no_ring.fetch_add(1, Ordering::Relaxed),
-            // A panic here would end the process, and the test with it.
+            // A panic in a destructor ends the process, and the test with it.
             other => panic!("{other:?}"),
         };
     }
@@ -47,7 +47,7 @@ thread_local! {
 }
 
 #[test]
-fn from_destructors_that_run_before_and_after_the_threads_own_producers() {
+fn destructors_before_and_after_the_threads_own_producers_may_log() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).overflow(Overflow::Block)).expect("a log");
@@ -57,8 +57,8 @@ fn from_destructors_that_run_before_and_after_the_threads_own_producers() {
         let (logger, counts) = (logger.clone(), Arc::clone(&counts));
         let ended = std::thread::spawn(move || {
             let at_end = || Some(LogsWhenDropped(logger.clone(), Arc::clone(&counts)));
-            // Destructors run in an order that depends on the first use: both sides of the thread's producers. Every
-            // other thread has none of its own before it ends.
+            // The order of destructors depends on the first use: one runs before that of the thread's producers, one
+            // after it. Every other thread has no producer before it ends.
             EARLIER.set(at_end());
             if thread % 2 == 0 {
                 counts.add(logger.log(Level::Info, "from the thread itself"));
@@ -76,14 +76,14 @@ fn from_destructors_that_run_before_and_after_the_threads_own_producers() {
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
 
-/// The child's log: never dropped, as in a program that keeps its logger in a static.
+/// The child's log. It is never dropped, as in a program that keeps its logger in a static.
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 fn open_static() -> &'static Logger {
     LOGGER.get_or_init(|| Logger::open(support::config(support::child_directory())).expect("a log"))
 }
 
-/// Logs, and closes: what a service does that wants nothing to be missing.
+/// Logs and closes, as a service does that must lose nothing.
 extern "C" fn log_and_close() {
     let logger = open_static();
     let outcome = logger.log(Level::Info, "from atexit");
@@ -93,7 +93,7 @@ extern "C" fn log_and_close() {
 }
 
 #[test]
-fn from_a_handler_of_atexit() {
+fn a_handler_of_atexit_may_log() {
     if support::role().is_some() {
         support::os::at_exit(log_and_close);
         assert_eq!(open_static().log(Level::Info, "from main"), Outcome::Written);
@@ -101,10 +101,10 @@ fn from_a_handler_of_atexit() {
     }
     let directory = support::directory();
     let path = directory.path().join("log");
-    support::child::expect_success("from_a_handler_of_atexit", "child", &path);
+    support::child::expect_success("a_handler_of_atexit_may_log", "child", &path);
     let told = std::fs::read_to_string(path.with_extension("told")).expect("the handler ran");
     let messages: Vec<_> = messages(&path);
-    // The thread's own producers may be gone by then; that is counted.
+    // The thread's producers may be destroyed by then; the refusal is counted.
     match told.as_str() {
         "Written 0" => assert_eq!(messages, ["from main", "from atexit"]),
         "NoRing 1" => assert_eq!(messages, ["from main"]),
@@ -122,7 +122,7 @@ fn messages(path: &Path) -> Vec<String> {
 fn a_process_that_exits_without_close_does_not_hang_and_keeps_what_was_flushed() {
     if support::role().is_some() {
         let logger = open_static();
-        // Other threads are in the middle of appending when the process ends.
+        // Other threads are appending when the process ends.
         for _ in 0..3 {
             std::thread::spawn(|| {
                 let producer = open_static().producer().expect("a ring");
@@ -142,8 +142,8 @@ fn a_process_that_exits_without_close_does_not_hang_and_keeps_what_was_flushed()
             &path,
         );
         let flushed = messages(&path).iter().filter(|&message| message == "flushed").count();
-        assert_eq!(flushed, run, "what was flushed is there");
+        assert_eq!(flushed, run, "every flushed record is there");
     }
-    // Nothing that was durable is missing; the runs' ends are.
+    // No durable record is missing, but the runs have no end.
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Unconfirmed);
 }

@@ -1,16 +1,16 @@
-//! A message of any bytes comes back as it was logged; one over `message_bytes_max` comes back cut to that, flagged in
-//! the file, and told to its caller.
+//! A message of any bytes is read as it was logged. One over `message_bytes_max` is cut to that and flagged in the file,
+//! and its caller gets `Truncated`.
 
 mod support;
 
 use diolog::{Config, Level, Logger, Outcome, Producer, Reader};
 
-/// A message that looks different everywhere.
+/// A message whose bytes differ from place to place.
 fn message(length: usize) -> Vec<u8> {
     (0..length as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
-/// Logs messages of these lengths: those up to `longest` must come back whole, longer ones cut to it.
+/// Logs messages of these lengths: those up to `longest` must be read whole, longer ones cut to it.
 fn check(config: Config, longest: usize, lengths: &[usize], append: impl Fn(&Logger, &Producer, &[u8]) -> Outcome) {
     let directory = support::directory();
     let path = directory.path().join("log");
@@ -19,7 +19,7 @@ fn check(config: Config, longest: usize, lengths: &[usize], append: impl Fn(&Log
     for &length in lengths {
         let expected = if length > longest { Outcome::Truncated } else { Outcome::Written };
         assert_eq!(append(&logger, &producer, &message(length)), expected, "{length} bytes");
-        // Each finds its ring empty: what matters here is not how many fit.
+        // Empties the ring, so that each message fits.
         logger.flush().expect("durable");
     }
     logger.close().expect("a clean end");
@@ -47,41 +47,41 @@ fn by_logger(logger: &Logger, _: &Producer, message: &[u8]) -> Outcome {
 }
 
 #[test]
-fn every_length_around_a_small_maximum() {
+fn every_length_around_a_small_maximum_is_kept_or_cut() {
     let lengths: Vec<usize> = (0..=110).chain([1000, 1 << 20]).collect();
     check(support::config("later").message_bytes_max(100), 100, &lengths, by_producer);
     check(support::config("later").message_bytes_max(100), 100, &lengths, by_logger);
 }
 
 #[test]
-fn a_maximum_of_one_byte() {
+fn a_maximum_of_one_byte_keeps_one_byte() {
     check(support::config("later").message_bytes_max(1), 1, &[0, 1, 2, 9], by_producer);
 }
 
 #[test]
-fn by_default_64_kib() {
+fn the_default_maximum_is_64_kib() {
     let longest = 64 << 10;
     let lengths = [longest - 1, longest, longest + 1, longest + 8, 10 * longest];
     check(support::config("later"), longest, &lengths, by_producer);
 }
 
 #[test]
-fn by_default_half_of_a_threads_ring() {
+fn the_default_maximum_of_a_threads_ring_is_half_of_it() {
     // Half of 64 KiB, less the record's head.
     let longest = (32 << 10) - 24;
     check(support::config("later"), longest, &[longest - 1, longest, longest + 1, 64 << 10], by_logger);
 }
 
 #[test]
-fn by_default_what_fits_half_of_a_small_ring() {
+fn the_default_maximum_of_a_small_ring_is_half_of_it() {
     let longest = 2048 - 24;
     let lengths = [longest - 8, longest, longest + 1, 4096, 100_000];
     check(support::config("later").ring_bytes(4096).thread_ring_bytes(4096), longest, &lengths, by_producer);
 }
 
 #[test]
-fn by_default_what_fits_a_small_block() {
-    // Whatever the producer's name is: its row stands in the block before the record.
+fn the_default_maximum_of_a_small_block_fits_it() {
+    // Even with the longest name: the producer's row precedes the record in the block.
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).block_bytes(4096)).expect("a log");
@@ -93,13 +93,13 @@ fn by_default_what_fits_a_small_block() {
     let [record] = &records[..] else { panic!("{} records", records.len()) };
     assert!(record.message().len() > 3500 && record.message() == &message(10_000)[..record.message().len()]);
     assert_eq!(record.producer_name(), name);
-    // A message of just that length is whole.
+    // A message of exactly that length is whole.
     let longest = record.message().len();
     check(support::config("later").block_bytes(4096), longest, &[longest, longest + 1], by_producer);
 }
 
 #[test]
-fn an_explicit_maximum_above_the_default() {
+fn a_maximum_above_the_default_is_kept() {
     let longest = 200_000;
     let config = support::config("later").message_bytes_max(longest);
     check(config.clone(), longest, &[longest - 1, longest, longest + 1], by_producer);

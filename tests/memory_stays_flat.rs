@@ -1,5 +1,4 @@
-//! What a log holds in memory does not grow with what goes through it: neither with records nor with threads that come
-//! and go.
+//! The memory of a log grows neither with the number of records nor with the number of threads that come and go.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -7,7 +6,7 @@ mod support;
 use diolog::{Level, Logger, Outcome, Overflow};
 use support::os;
 
-/// How much more may be resident at the end than at the beginning.
+/// Bytes that may be resident at the end beyond those at the beginning.
 const MARGIN_BYTES: u64 = 1 << 20;
 
 #[track_caller]
@@ -16,13 +15,13 @@ fn assert_flat(before: u64, after: u64) {
 }
 
 #[test]
-fn after_50_million_records() {
-    // What is measured is a process's memory.
-    if support::child::ran_in_child("after_50_million_records") {
+fn memory_is_flat_over_50_million_records() {
+    // A process of its own: its memory is measured.
+    if support::child::ran_in_child("memory_is_flat_over_50_million_records") {
         return;
     }
     let path = support::child_directory().join("log");
-    // Files of a gigabyte would not find room everywhere, in memory above all.
+    // Files of a gigabyte would not fit everywhere, least of all on a file system in memory.
     let config = support::config(&path).segment_bytes(8 << 20).retain_bytes(32 << 20);
     let logger = Logger::open(config.overflow(Overflow::Block)).expect("a log");
     let producer = logger.producer().expect("a ring");
@@ -42,9 +41,9 @@ fn after_50_million_records() {
 }
 
 #[test]
-fn after_100_000_threads() {
-    // What is measured is a process's memory.
-    if support::child::ran_in_child("after_100_000_threads") {
+fn memory_is_flat_over_100_000_threads() {
+    // A process of its own: its memory is measured.
+    if support::child::ran_in_child("memory_is_flat_over_100_000_threads") {
         return;
     }
     const AT_ONCE: u64 = 50;
@@ -58,7 +57,7 @@ fn after_100_000_threads() {
                     scope.spawn(|| assert_eq!(logger.log(Level::Info, "once in a life"), Outcome::Written));
                 }
             });
-            // Their rings come back when what they held is durable.
+            // Their rings are reused once their records are durable.
             ended += AT_ONCE;
             while logger.stats().producers_ended < ended {
                 logger.flush().expect("durable");
@@ -70,7 +69,7 @@ fn after_100_000_threads() {
     let (after, ring_bytes_after) = run_threads(95_000);
     assert_flat(before, after);
     assert!(ring_bytes_before <= AT_ONCE as usize * (64 << 10));
-    assert_eq!(ring_bytes_after, ring_bytes_before, "rings are used again");
+    assert_eq!(ring_bytes_after, ring_bytes_before, "rings are reused");
     let stats = logger.stats();
     assert_eq!((stats.attempted, stats.refused, stats.dropped), (100_000, 0, 0));
     assert!(stats.producers.is_empty());

@@ -1,4 +1,4 @@
-//! What comes of a record that finds its ring full, policy by policy, under a device that keeps everything back.
+//! The outcome of a record that finds its ring full, policy by policy, under a device that completes no write.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -55,7 +55,7 @@ fn drop_newest_is_the_default_keeps_the_oldest_and_counts_the_rest() {
     let stats = rig.logger.stats();
     assert_eq!((stats.attempted, stats.dropped, stats.accepted()), (FIT + 10, 10, FIT));
     assert_eq!((stats.producers[0].attempted, stats.producers[0].dropped), (FIT + 10, 10));
-    // There is room again, and the hole is in the sequence.
+    // There is room again, and the sequence has a hole.
     rig.control.release();
     rig.logger.flush().expect("durable");
     assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Written);
@@ -78,7 +78,7 @@ fn block_for_gives_up_after_its_time_and_counts() {
 
 #[test]
 fn block_for_appends_once_there_is_room() {
-    // Much longer than it can take: it must not be waited out.
+    // Much longer than the release can take: the test would hang if it were waited out.
     let rig = Rig::full(Overflow::BlockFor(Duration::from_secs(3600)));
     rig.control.release();
     assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Written);
@@ -100,14 +100,14 @@ fn block_appends_once_there_is_room() {
 #[test]
 fn overwrite_oldest_keeps_the_newest_and_counts_those_given_up() {
     let rig = Rig::full(Overflow::OverwriteOldest);
-    // The writer takes what it can into blocks; with those full or held, the ring turns over.
+    // The writer copies records into blocks; once all blocks are full or held, the ring overwrites its oldest.
     let mut attempted = FIT;
     while rig.logger.stats().overwritten < 100 {
         assert!(rig.producer.log(Level::Info, MESSAGE).is_accepted() || rig.logger.stats().dropped > 0);
         attempted += 1;
     }
-    // The writer copies in steps of some hundred nanoseconds, and lets go: what is appended until a record is accepted
-    // and nothing after it is the newest there is.
+    // While the writer copies, for some hundred nanoseconds at a time, an append may be dropped. The first one that is
+    // accepted here is the newest record.
     while rig.producer.log(Level::Info, MESSAGE) != Outcome::Written {
         attempted += 1;
     }

@@ -1,10 +1,11 @@
-//! Threads and memory that the system refuses: an error where one can be returned, a counted refusal where
-//! not, and never half a log left behind.
+//! If the system refuses threads or memory, the caller gets an error, or a counted refusal if no error can be returned.
+//! No part of a log is left behind.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use diolog::{Config, DevicePreference, Error, Level, Logger, Outcome, Reader, Verdict};
 use support::os;
@@ -13,7 +14,7 @@ fn entries(directory: &Path) -> usize {
     std::fs::read_dir(directory).expect("readable").count()
 }
 
-/// Logs a little and closes: the log works.
+/// Logs a little and closes, to show that the log works.
 fn use_and_close(logger: &Logger) {
     for number in 0..100 {
         assert_eq!(logger.log(Level::Info, format!("{number}")), Outcome::Written);
@@ -21,8 +22,8 @@ fn use_and_close(logger: &Logger) {
     logger.close().expect("a clean end");
 }
 
-/// Opens a log in `root` under a rising `limit` on `resource`, until that succeeds; every refusal must have left
-/// nothing. Returns how many there were.
+/// Opens a log in `root` under a rising limit on `resource` until that succeeds. Every refusal must leave nothing behind.
+/// Returns the number of refusals.
 fn open_under_rising_limit(
     root: &Path,
     resource: libc::__rlimit_resource_t,
@@ -53,15 +54,15 @@ fn open_under_rising_limit(
 }
 
 #[test]
-fn threads() {
-    if support::child::ran_in_child("threads") {
+fn a_refused_thread_is_an_error() {
+    if support::child::ran_in_child("a_refused_thread_is_an_error") {
         return;
     }
     if !os::is_root() {
-        return support::not_shown("a refused thread", "root alone can have a user with no other process");
+        return support::not_shown("a refused thread", "only root can become a user that has no other process");
     }
     let root = support::child_directory();
-    // A user of this process's own: the limit counts all threads of a user, but not root's.
+    // A user that no other process has: the limit counts all threads of a user, and does not apply to root.
     let user = 1_000_000_000 + std::process::id();
     for (index, device) in [DevicePreference::Auto, DevicePreference::Buffered].into_iter().enumerate() {
         let root = root.join(index.to_string());
@@ -78,12 +79,12 @@ fn threads() {
 }
 
 #[test]
-fn memory_for_blocks() {
-    if support::child::ran_in_child("memory_for_blocks") {
+fn refused_memory_for_blocks_is_an_error() {
+    if support::child::ran_in_child("refused_memory_for_blocks_is_an_error") {
         return;
     }
     let root = support::child_directory();
-    // The address space that the process has, and steps of some MiB: blocks of 16 MiB come one by one.
+    // From the present address space on, in steps of some MiB, so that one more block of 16 MiB fits from time to time.
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("in proc(5)");
     let size_bytes = size.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024;
@@ -94,26 +95,26 @@ fn memory_for_blocks() {
 }
 
 #[test]
-fn memory_for_a_ring() {
-    if support::child::ran_in_child("memory_for_a_ring") {
+fn refused_memory_for_a_ring_is_an_error() {
+    if support::child::ran_in_child("refused_memory_for_a_ring_is_an_error") {
         return;
     }
     let path = support::child_directory().join("log");
     let config = support::config(&path).ring_bytes(1 << 30).rings_bytes_max(8 << 30).thread_ring_bytes(1 << 20);
-    let logger = Logger::open(config).expect("rings come later");
+    let logger = Logger::open(config).expect("open makes no ring");
     assert_eq!(logger.log(Level::Info, "this makes the thread's ring"), Outcome::Written);
     os::set_limit(libc::RLIMIT_AS, 1 << 30);
     let error = logger.producer().expect_err("there is no gigabyte");
     assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::ENOMEM), "{error}");
     os::set_limit(libc::RLIMIT_AS, u64::MAX);
-    // The others go on.
+    // Other producers go on.
     assert_eq!(logger.log(Level::Info, "still here"), Outcome::Written);
     logger.close().expect("a clean end");
     assert_eq!(Reader::open(&path).expect("a log").count(), 2);
 }
 
 #[test]
-fn memory_of_all_rings() {
+fn a_ring_beyond_the_limit_of_all_rings_is_an_error() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let config = support::config(&path).ring_bytes(1 << 20).thread_ring_bytes(1 << 20).rings_bytes_max(2 << 20);
@@ -123,12 +124,12 @@ fn memory_of_all_rings() {
     let Error::RingMemory { ring_bytes, limit_bytes, remedy } = error else { panic!("{error}") };
     assert_eq!((ring_bytes, limit_bytes), (1 << 20, 2 << 20));
     assert!(remedy.contains("rings_bytes_max"), "{remedy}");
-    // Where no error can be returned it is an outcome, counted.
+    // `Logger::log` returns no error, so the refusal is an outcome, and counted.
     for refused in 1..=3 {
         assert_eq!(logger.log(Level::Info, "without a ring"), Outcome::NoRing);
         assert_eq!(logger.stats().refused, refused);
     }
-    // A ring that came back serves the next one, once what it held is durable.
+    // The ring of an ended producer is reused once its records are durable.
     let [first, second] = producers;
     assert_eq!(first.log(Level::Info, "in the first ring"), Outcome::Written);
     drop(first);
@@ -144,10 +145,12 @@ fn memory_of_all_rings() {
 }
 
 #[test]
-fn more_producers_than_a_segment_can_name() {
+fn one_producer_more_than_a_segment_can_name_is_an_error() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger = Logger::open(support::config(&path).ring_bytes(4096)).expect("a log");
+    // On a loaded machine the end records of so many producers take longer than the default deadline.
+    let config = support::config(&path).ring_bytes(4096).close_deadline(Duration::from_secs(600));
+    let logger = Logger::open(config).expect("a log");
     let make = |number: usize| logger.producer_named(&format!("{number:0>255}"));
     let mut producers = Vec::new();
     let error = loop {
@@ -162,13 +165,13 @@ fn more_producers_than_a_segment_can_name() {
         assert_eq!(producer.log(Level::Info, "known by its row"), Outcome::Written);
     }
     logger.flush().expect("durable");
-    // The next segment's header has a row for each.
+    // The next segment's header holds a row for each.
     logger.rotate().expect("it will");
     while logger.stats().segments < 2 {
         assert_eq!(producers[0].log(Level::Info, "goes on"), Outcome::Written);
         logger.flush().expect("durable");
     }
-    // One that has ended makes room once its records are durable.
+    // A producer that has ended makes room once its records are durable.
     drop(producers.pop());
     while logger.stats().producers_ended == 0 {
         logger.flush().expect("durable");
@@ -182,14 +185,14 @@ fn more_producers_than_a_segment_can_name() {
 }
 
 #[test]
-fn locked_memory() {
-    if support::child::ran_in_child("locked_memory") {
+fn no_locked_memory_is_needed() {
+    if support::child::ran_in_child("no_locked_memory_is_needed") {
         return;
     }
     os::set_limit(libc::RLIMIT_MEMLOCK, 0);
     let mut path = support::child_directory().join("log");
     if os::is_root() {
-        // The limit does not hold for root.
+        // The limit does not apply to root.
         let root = support::child_directory();
         std::os::unix::fs::chown(&root, Some(65534), Some(65534)).expect("root may");
         os::become_user(65534, &root);

@@ -1,5 +1,5 @@
-//! Signals that interrupt every thread's system calls cost no record; a handler that logs gets its record written, or
-//! is refused because it interrupted an append of its own thread, and the two never mix.
+//! Signals that interrupt the system calls of every thread cost no record. A handler that logs gets its record written, or
+//! is refused because it interrupted an append of its own thread; the two records never mix.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -23,7 +23,7 @@ extern "C" fn count_nudge(_: libc::c_int) {
     NUDGES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Interrupts every other thread of the process, the log's own ones included, until told to stop.
+/// Interrupts every other thread of the process, the log's own ones included, until `stop` is set.
 fn nudge_all_threads(stop: &AtomicBool) {
     let own = os::thread_id();
     while !stop.load(Ordering::Relaxed) {
@@ -35,9 +35,9 @@ fn nudge_all_threads(stop: &AtomicBool) {
 }
 
 #[test]
-fn that_interrupt_system_calls() {
+fn signals_that_interrupt_system_calls_cost_no_record() {
     // In a process of its own: the signals reach all threads.
-    if support::child::ran_in_child("that_interrupt_system_calls") {
+    if support::child::ran_in_child("signals_that_interrupt_system_calls_cost_no_record") {
         return;
     }
     os::handle_signal(libc::SIGALRM, count_alarm);
@@ -86,7 +86,7 @@ fn that_interrupt_system_calls() {
             stop.store(true, Ordering::Relaxed);
             told
         });
-        assert_eq!(logger.stats().write_errors, 0, "an interruption is no error");
+        assert_eq!(logger.stats().write_errors, 0, "an interrupted call is repeated");
         account::check(&path, &told, Overwrites::No);
     }
     std::process::exit(0);
@@ -98,7 +98,7 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 static REENTRANT: AtomicU64 = AtomicU64::new(0);
 static OTHER: AtomicU64 = AtomicU64::new(0);
 
-/// Logs through the interrupted thread's own producer, which is there already.
+/// Logs through the producer of the interrupted thread, which exists already.
 extern "C" fn log_from_handler(_: libc::c_int) {
     let Some(logger) = LOGGER.get() else { return };
     let count = match logger.log(Level::Info, b"from the handler") {
@@ -111,14 +111,14 @@ extern "C" fn log_from_handler(_: libc::c_int) {
 }
 
 #[test]
-fn that_log_themselves() {
-    if support::child::ran_in_child("that_log_themselves") {
+fn signal_handlers_that_log_are_written_or_refused() {
+    if support::child::ran_in_child("signal_handlers_that_log_are_written_or_refused") {
         return;
     }
     let path = support::child_directory().join("log");
     let logger = Logger::open(support::config(&path).thread_ring_bytes(1 << 20)).expect("a log");
     LOGGER.set(logger.clone()).expect("set once");
-    // The thread's ring is made here: a handler must not be the first to need it.
+    // Makes the thread's ring: a handler must not be the first to need it.
     assert_eq!(logger.log(Level::Info, b"from the thread"), Outcome::Written);
     let (mut written, mut dropped) = (1, 0);
     os::handle_signal(libc::SIGUSR1, log_from_handler);
@@ -131,7 +131,7 @@ fn that_log_themselves() {
                 std::thread::yield_now();
             }
         });
-        // Until the handler has run between appends and within them, many times.
+        // Until the handler has run many times, both between appends and within them.
         while WRITTEN.load(Ordering::Relaxed) < 200 || REENTRANT.load(Ordering::Relaxed) < 20 {
             match logger.log(Level::Info, b"from the thread") {
                 Outcome::Written => written += 1,
@@ -145,7 +145,7 @@ fn that_log_themselves() {
     assert_eq!(OTHER.load(Ordering::Relaxed), 0);
     let in_handler = WRITTEN.load(Ordering::Relaxed);
     let stats = logger.stats();
-    assert_eq!(stats.refused, REENTRANT.load(Ordering::Relaxed), "what is refused is counted");
+    assert_eq!(stats.refused, REENTRANT.load(Ordering::Relaxed), "every refusal is counted");
     assert_eq!(stats.dropped, dropped + DROPPED.load(Ordering::Relaxed));
     assert_eq!(stats.attempted, written + in_handler + stats.dropped);
 
