@@ -111,6 +111,30 @@ impl Error {
     }
 }
 
+/// An operating system's error that can be given to several callers: [`io::Error`] cannot be cloned.
+#[derive(Clone, Debug)]
+pub(crate) struct SavedIoError {
+    kind: io::ErrorKind,
+    os_error: Option<i32>,
+    message: String,
+}
+
+impl SavedIoError {
+    /// The error once more.
+    pub(crate) fn to_io_error(&self) -> io::Error {
+        match self.os_error {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::new(self.kind, self.message.clone()),
+        }
+    }
+}
+
+impl From<&io::Error> for SavedIoError {
+    fn from(error: &io::Error) -> SavedIoError {
+        SavedIoError { kind: error.kind(), os_error: error.raw_os_error(), message: error.to_string() }
+    }
+}
+
 /// Whether the file that was to be used does not exist.
 pub(crate) fn is_not_found(error: &Error) -> bool {
     error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::NotFound)

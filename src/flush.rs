@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SavedIoError};
 use crate::sync::lock;
 
 /// The answer to a flush.
@@ -18,28 +18,20 @@ pub(crate) enum FlushFault {
     /// The log was closed before the records were durable.
     Closed,
     /// The device or the file system failed.
-    Io { path: PathBuf, kind: io::ErrorKind, os_error: Option<i32>, message: String },
+    Io { path: PathBuf, source: SavedIoError },
 }
 
 impl FlushFault {
     /// The fault of a write to `path`.
     pub(crate) fn io(path: &Path, source: &io::Error) -> FlushFault {
-        FlushFault::Io {
-            path: path.to_owned(),
-            kind: source.kind(),
-            os_error: source.raw_os_error(),
-            message: source.to_string(),
-        }
+        FlushFault::Io { path: path.to_owned(), source: source.into() }
     }
 
     /// The error that the caller gets.
     pub(crate) fn into_error(self) -> Error {
         match self {
             FlushFault::Closed => Error::Closed,
-            FlushFault::Io { path, kind, os_error, message } => {
-                let source = os_error.map_or_else(|| io::Error::new(kind, message), io::Error::from_raw_os_error);
-                Error::io("write", &path, source)
-            }
+            FlushFault::Io { path, source } => Error::io("write", &path, source.to_io_error()),
         }
     }
 }

@@ -1,15 +1,15 @@
-//! DeviceKind 3: writes through the page cache, and one `fdatasync` for all blocks that were queued. They are durable, and
-//! complete, when it returns.
+//! [`DeviceKind::Buffered`](super::DeviceKind): writes through the page cache, and one `fdatasync` for all blocks that
+//! were queued. They are durable, and complete, when it returns.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use crate::error::is_want_of_room;
+use crate::error::{SavedIoError, is_want_of_room};
+use crate::sys::write::write_whole;
 
-use super::direct::write_whole;
-use super::failed::{FailedFiles, copy_error};
+use super::failed::FailedFiles;
 use super::threaded::Operation;
 use super::{BlockWrite, Completion};
 
@@ -43,16 +43,16 @@ impl Operation for Buffered {
         }
         // At a rotation a batch holds blocks of two files.
         while let Some(file) = self.written.first().map(|write| Arc::clone(&write.file)) {
-            let result = self.sync(&file);
+            let result = self.sync(&file).map_err(|error| SavedIoError::from(&error));
             for write in self.written.extract_if(.., |write| Arc::ptr_eq(&write.file, &file)) {
-                completions.push(write.complete(result.as_ref().copied().map_err(copy_error)));
+                completions.push(write.complete(result.clone().map_err(|error| error.to_io_error())));
             }
         }
     }
 }
 
 impl Buffered {
-    /// Makes what was written to `file` durable, unless a write to it has failed, in this batch too.
+    /// Makes what was written to `file` durable, unless a write to it has failed, in this batch or before.
     fn sync(&mut self, file: &Arc<File>) -> io::Result<()> {
         if let Some(error) = self.failed.error_of(file) {
             return Err(error);
@@ -63,7 +63,7 @@ impl Buffered {
                 result => break result,
             }
         };
-        // Any failure counts here, want of room too: the pages may be gone, and there is nothing to try again.
+        // Every failure is final here, even for want of room: the pages may be gone, so nothing can be tried again.
         result.map_err(|error| {
             let error = if is_want_of_room(&error) {
                 io::Error::other(format!("what was written could not be synced: {error}"))

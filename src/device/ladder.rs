@@ -1,9 +1,9 @@
-//! Which rung of the ladder a log stands on: what was asked for, what the file system and the kernel can do, and why.
+//! Chooses the kind of device for a log: what was asked for, what the file system and the kernel can do, and why.
 //!
-//! The file system is asked with a file of our own in the log's directory, removed before it is used, so that nothing
-//! stays behind. tmpfs, btrfs and overlays on them accept `O_DIRECT` and ignore it: only `STATX_DIOALIGN` tells, where
-//! the kernel (6.1) and the file system have it. Elsewhere a trial does: an aligned write must work, a misaligned one
-//! must be refused; who takes both goes through the page cache.
+//! The probe uses a file in the log's directory, removed before it is used, so that nothing stays behind. tmpfs, btrfs
+//! and overlays on them accept `O_DIRECT` and ignore it. `STATX_DIOALIGN` tells if the kernel (6.1) and the file system
+//! know it. Otherwise a trial does: an aligned write must work and a misaligned one must be refused. A file system that
+//! takes both writes through the page cache.
 
 use std::fmt;
 use std::fs::File;
@@ -13,30 +13,29 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
-use crate::error::is_want_of_room;
-
+use crate::error::{Error, Result, is_want_of_room};
 use crate::sys;
-use crate::{Error, Result};
+use crate::sys::write::{SECTOR_BYTES, write_whole};
 
 use super::buffered::Buffered;
-use super::direct::{Direct, SECTOR_BYTES, write_whole};
+use super::direct::Direct;
 use super::threaded::Threaded;
 use super::uring::Uring;
 use super::{BlockWrite, Device, DeviceKind, DeviceReport, HelperStart};
 
-/// Which rung to use, or at least to demand.
+/// Which kind of device to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DevicePreference {
-    /// The best rung that works here.
+    /// The best kind that works here.
     #[default]
     Auto,
-    /// Direct I/O, by io_uring or by `pwrite`; opening fails where there is none.
+    /// Direct I/O, by io_uring or by `pwrite`; opening fails if there is none.
     Direct,
-    /// io_uring; opening fails where it cannot be.
+    /// io_uring; opening fails if it does not work.
     IoUring,
-    /// Direct I/O by `pwrite`, without io_uring; opening fails where there is none.
+    /// Direct I/O by `pwrite`, without io_uring; opening fails if there is no direct I/O.
     Pwrite,
     /// The page cache and `fdatasync`.
     Buffered,
@@ -54,13 +53,13 @@ impl fmt::Display for DevicePreference {
     }
 }
 
-/// Decides the rung for a log in `directory`, which must exist. Nothing stays behind in it.
+/// Chooses the kind of device for a log in `directory`, which must exist. Leaves nothing behind in it.
 ///
 /// # Errors
 /// [`Error::Io`] if no file can be made there (a read-only file system, no permission), or the trial write fails;
-/// [`Error::InvalidConfig`] if the rung demanded cannot be.
+/// [`Error::InvalidConfig`] if the kind that `preference` demands does not work.
 pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<DeviceReport> {
-    // Also where nothing depends on the file: a directory that cannot be written must be known now.
+    // Even if nothing depends on the file: `open` must fail on a directory that cannot be written.
     let file = create_probe_file(directory, false)?;
     if preference == DevicePreference::Buffered {
         return Ok(DeviceReport {
@@ -68,12 +67,12 @@ pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<De
             reasons: vec!["direct: not wanted (device = buffered)".into()],
         });
     }
-    let file = match direct_file(directory, &file)? {
-        Ok(file) => file,
-        Err(reason) if preference == DevicePreference::Auto => {
+    let file = match try_direct(directory, &file)? {
+        DirectTrial::Works(file) => file,
+        DirectTrial::Refused(reason) if preference == DevicePreference::Auto => {
             return Ok(DeviceReport { kind: DeviceKind::Buffered, reasons: vec![format!("direct: {reason}")] });
         }
-        Err(reason) => {
+        DirectTrial::Refused(reason) => {
             return Err(refuse(
                 preference,
                 &reason,
@@ -96,11 +95,11 @@ pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<De
     }
 }
 
-/// Makes the device for the rung that [`probe`] chose, or a lower one where the kernel now refuses it. Called on the
-/// writer thread once it is where it will stay.
+/// Makes a device of the kind that [`probe`] chose, or of the next one if the kernel refuses it now. Called on the writer
+/// thread after it was pinned.
 ///
-/// `buffers` are those that blocks will be written from; others work too, but slower on rung 1. `helper_start` is what
-/// a helper thread does first: it inherits the writer's CPU, and must leave it.
+/// `buffers` are those that blocks will be written from; io_uring also writes others, but slower. A helper thread calls
+/// `helper_start` first: it starts pinned to the writer's CPU, and must leave it.
 ///
 /// # Errors
 /// The operating system's, if it has no thread or memory to give.
@@ -129,7 +128,7 @@ pub(crate) fn create(
     })
 }
 
-/// The error for a rung demanded that cannot be.
+/// The error for a demanded kind that does not work.
 fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
     Error::InvalidConfig {
         setting: "device",
@@ -138,35 +137,42 @@ fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
     }
 }
 
-/// A file in `directory` that has no name any more.
+/// A file in `directory` whose name is removed already.
 fn create_probe_file(directory: &Path, direct: bool) -> Result<File> {
-    // Another process may probe the same directory at the same time; the lock comes later.
+    // Another process may probe the same directory at the same time: the log is locked later.
     let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let path = directory.join(format!(".probe-{}-{nanoseconds}.tmp", std::process::id()));
     let file = sys::file::open_segment(&path, direct);
-    // A failed open can leave the file as well: O_DIRECT is refused after it has been created.
+    // A failed open can leave the file too: O_DIRECT is refused after the file was created.
     let removed = std::fs::remove_file(&path);
     let file = file.map_err(|source| Error::io("create a file in", directory, source))?;
     removed.map_err(|source| Error::io("remove", &path, source))?;
     Ok(file)
 }
 
-/// A file without a name in `directory` that has taken a direct write, or the reason why there is none. `file` is one
-/// of the same file system.
-fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File, String>> {
-    let name = || sys::file::file_system_name(file);
+/// What became of direct I/O on a trial file.
+enum DirectTrial {
+    /// The file, which has no name, has taken a direct write.
+    Works(File),
+    /// Why direct I/O does not work here.
+    Refused(String),
+}
+
+/// Tries direct I/O on a new file in `directory`. `file` is one of the same file system, opened without it.
+fn try_direct(directory: &Path, file: &File) -> Result<DirectTrial> {
+    let refused = |what: &str| {
+        Ok(DirectTrial::Refused(format!("the file system ({}) {what}", sys::file::file_system_name(file))))
+    };
     match sys::file::direct_alignment(file) {
-        Some(0) => return Ok(Err(format!("the file system ({}) has no direct I/O here", name()))),
+        Some(0) => return refused("has no direct I/O here"),
         Some(alignment) if !ALIGNMENT_BYTES.is_multiple_of(alignment as usize) => {
-            return Ok(Err(format!("the file system ({}) wants writes aligned to {alignment} bytes", name())));
+            return refused(&format!("wants writes aligned to {alignment} bytes"));
         }
         _ => {}
     }
     let file = match create_probe_file(directory, true) {
         Ok(file) => file,
-        Err(error) if is_refusal_of_direct(&error) => {
-            return Ok(Err(format!("the file system ({}) refuses O_DIRECT", name())));
-        }
+        Err(error) if is_refusal_of_direct(&error) => return refused("refuses O_DIRECT"),
         Err(error) => return Err(error),
     };
     let io_error = |source| Error::io("write a trial block in", directory, source);
@@ -174,21 +180,24 @@ fn direct_file(directory: &Path, file: &File) -> Result<std::result::Result<File
     match write_whole(&file, &buffer[..ALIGNMENT_BYTES], 0, SECTOR_BYTES) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Ok(Err(format!("the file system ({}) refuses direct writes of {ALIGNMENT_BYTES} bytes", name())));
+            return refused(&format!("refuses direct writes of {ALIGNMENT_BYTES} bytes"));
         }
-        // A full disk says nothing of how it is written to, and the log will wait for room: the file system's word is taken.
-        Err(error) if is_want_of_room(&error) && sys::file::direct_alignment(&file).is_some() => return Ok(Ok(file)),
+        // A full disk does not show how it would be written, and the log will wait for room. What the file system says
+        // of itself must do.
+        Err(error) if is_want_of_room(&error) && sys::file::direct_alignment(&file).is_some() => {
+            return Ok(DirectTrial::Works(file));
+        }
         Err(error) => return Err(io_error(error)),
     }
-    // One byte off, in memory and in length: no device takes that without a copy.
+    // Misaligned by a byte, in memory and in length: no device takes that without a copy.
     match write_whole(&file, &buffer[1..ALIGNMENT_BYTES], 0, 1) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Ok(file)),
-        Ok(()) => Ok(Err(format!("the file system ({}) ignores O_DIRECT", name()))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(DirectTrial::Works(file)),
+        Ok(()) => refused("ignores O_DIRECT"),
         Err(error) => Err(io_error(error)),
     }
 }
 
-/// Why io_uring does not write `file`, which takes direct writes; `None` if it does.
+/// Why io_uring cannot write `file`, which takes direct writes; `None` if it can.
 fn why_not_uring(file: File) -> Option<String> {
     let buffer = match AlignedBuffer::new(ALIGNMENT_BYTES, 0) {
         Ok(buffer) => buffer,
@@ -209,11 +218,11 @@ fn why_not_uring(file: File) -> Option<String> {
         return device.report().reasons.first().cloned();
     }
     let refused = completions.pop().and_then(|completion| completion.result.err());
-    // Want of room comes from the disk, and io_uring has brought it.
+    // Want of room comes from the disk, so io_uring works.
     refused.filter(|error| !is_want_of_room(error)).map(|error| explain(&error))
 }
 
-/// The error, with the likely reason where the kernel does not say.
+/// The error, with the likely reason if the kernel does not say it.
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "operation not permitted (seccomp, or kernel.io_uring_disabled?)".into(),
@@ -222,7 +231,7 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-/// Whether an open failed because of `O_DIRECT`, and not for want of permission or space.
+/// Whether an open was refused because of `O_DIRECT`, not for want of permission or space.
 fn is_refusal_of_direct(error: &Error) -> bool {
     use io::ErrorKind::{InvalidInput, Unsupported};
     error.io_error().is_some_and(|error| matches!(error.kind(), InvalidInput | Unsupported))
@@ -246,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn buffered_is_what_one_gets_when_one_asks_for_it() {
+    fn buffered_is_used_when_it_is_asked_for() {
         let directory = directory();
         let report = probe(directory.path(), DevicePreference::Buffered).unwrap();
         assert_eq!(report.kind, DeviceKind::Buffered);
@@ -264,7 +273,7 @@ mod tests {
 
     #[cfg(all(target_os = "linux", not(diolog_portable)))]
     #[test]
-    fn tmpfs_is_buffered_and_refused_where_direct_is_demanded() {
+    fn tmpfs_is_buffered_and_refused_if_direct_is_demanded() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let report = probe(directory.path(), DevicePreference::Auto).unwrap();
         assert_eq!(report.kind, DeviceKind::Buffered);
@@ -280,7 +289,7 @@ mod tests {
 
     #[cfg(not(all(target_os = "linux", not(diolog_portable))))]
     #[test]
-    fn without_direct_io_the_rung_is_buffered() {
+    fn without_direct_io_the_kind_is_buffered() {
         let directory = directory();
         assert_eq!(probe(directory.path(), DevicePreference::Auto).unwrap().kind, DeviceKind::Buffered);
         assert!(matches!(probe(directory.path(), DevicePreference::Direct), Err(Error::InvalidConfig { .. })));

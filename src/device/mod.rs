@@ -1,15 +1,15 @@
 //! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
 //!
-//! A device does not know what it writes: it sees a descriptor, an offset and bytes. It lives on the writer thread,
-//! which alone submits and reaps. Three rungs do the work, best first ([`DeviceKind`]); [`probe`] decides at open which one,
-//! and a device that finds its rung not working steps down by itself and says so in its [`DeviceReport`].
+//! A device does not know what it writes: it gets a file, an offset and bytes. It lives on the writer thread, which alone
+//! submits and reaps. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at open; a device of the
+//! best kind that stops working steps down to the next by itself and says so in its [`DeviceReport`].
 //!
-//! What holds for every rung:
+//! Every kind promises:
 //! - A block that completes without an error is durable. Blocks complete in any order.
-//! - EINTR and short writes are retried inside; every other error comes back with the buffer.
-//! - After a failed write or sync the device neither writes to that descriptor again nor syncs it: what the kernel
-//!   dropped would be reported as durable by the next sync. Every later write to it gets the first error. A write
-//!   refused for want of room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
+//! - The device retries after EINTR and short writes. Every other error comes back with the buffer.
+//! - After a failed write or sync the device neither writes to that file again nor syncs it: the next sync would report
+//!   as durable what the kernel has dropped. Every later write to it gets the first error. A write refused for want of
+//!   room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
 #![cfg_attr(
     not(feature = "unstable"),
     expect(unreachable_pub, reason = "public as diolog::unstable, with the feature unstable")
@@ -18,7 +18,6 @@
 mod buffered;
 mod direct;
 mod failed;
-mod file_table;
 mod ladder;
 mod threaded;
 mod uring;
@@ -38,7 +37,7 @@ pub(crate) use ladder::{create, probe};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceKind {
-    /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes on the disk at a time.
+    /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes at a time.
     IoUring,
     /// A helper thread doing `pwrite` on a file opened with `O_DIRECT | O_DSYNC`: one write at a time.
     Pwrite,
@@ -63,13 +62,13 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-/// The rung at work, and why not a higher one.
+/// The kind of device at work, and why not a better one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceReport {
-    /// The rung.
+    /// The kind.
     pub kind: DeviceKind,
-    /// For each higher rung not taken, and for each thing that works less well than it could: which, and why.
+    /// Why each better kind is not used, and why a thing works less well than it could.
     pub reasons: Vec<String>,
 }
 
@@ -83,15 +82,15 @@ impl fmt::Display for DeviceReport {
 /// A block to be written.
 #[derive(Debug)]
 pub struct BlockWrite {
-    /// The writer's number for it, which comes back in the [`Completion`].
+    /// The writer's number for the write, repeated in its [`Completion`].
     pub token: u64,
-    /// The segment, opened as the rung needs it: `O_DIRECT | O_DSYNC`, or neither.
+    /// The segment, opened as the kind of device needs it: `O_DIRECT | O_DSYNC`, or neither.
     pub file: Arc<File>,
     /// Where in the file, in bytes: a multiple of 4096.
     pub offset: u64,
-    /// How many bytes of the buffer: a multiple of 4096, at least that.
+    /// How many bytes of the buffer: a positive multiple of 4096.
     pub length: usize,
-    /// The block's bytes, from the buffer's start. The device owns them until it completes.
+    /// The block's bytes, from the buffer's start. The device owns the buffer until the write completes.
     pub buffer: AlignedBuffer,
 }
 
@@ -99,16 +98,21 @@ impl BlockWrite {
     /// Asserts that the write is a whole block at an aligned offset from aligned memory (invariant 5).
     ///
     /// # Panics
-    /// If it is not: the caller is wrong, and the kernel would refuse it or, worse, write it through the page cache.
+    /// If it is not, which is a bug of the caller: the kernel would refuse it, or even write it through the page cache.
     pub(crate) fn assert_aligned(&self) {
-        assert!(self.offset.is_multiple_of(ALIGNMENT_BYTES as u64), "block at offset {} off the grid", self.offset);
+        assert!(self.offset.is_multiple_of(ALIGNMENT_BYTES as u64), "a block at offset {}, off the grid", self.offset);
         assert!(
             self.length > 0 && self.length.is_multiple_of(ALIGNMENT_BYTES),
-            "block of {} bytes off the grid",
+            "a block of {} bytes, off the grid",
             self.length
         );
-        assert!(self.length <= self.buffer.len(), "block of {} bytes in {}", self.length, self.buffer.len());
-        assert!(self.buffer.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES), "block in unaligned memory");
+        assert!(
+            self.length <= self.buffer.len(),
+            "a block of {} bytes in a buffer of {}",
+            self.length,
+            self.buffer.len()
+        );
+        assert!(self.buffer.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES), "a block in unaligned memory");
     }
 
     /// The bytes to be written.
@@ -116,16 +120,16 @@ impl BlockWrite {
         &self.buffer[..self.length]
     }
 
-    /// The write's end: durable, or failed for the reason given.
+    /// Ends the write: durable, or failed for the reason given.
     pub(crate) fn complete(self, result: io::Result<()>) -> Completion {
         Completion { token: self.token, buffer: self.buffer, result }
     }
 }
 
-/// A block that has been written, or could not be.
+/// A write that has ended.
 #[derive(Debug)]
 pub struct Completion {
-    /// That of the [`BlockWrite`].
+    /// The number of the [`BlockWrite`].
     pub token: u64,
     /// The block's bytes, unchanged.
     pub buffer: AlignedBuffer,
@@ -133,30 +137,30 @@ pub struct Completion {
     pub result: io::Result<()>,
 }
 
-/// Writes blocks. Used by the writer thread alone, on which it was made.
+/// Writes blocks. Used only by the writer thread, on which it was made.
 pub trait Device: Send {
-    /// Takes a block to be written, and never waits for the disk. At most [`Device::in_flight_max`] blocks may be
-    /// submitted and not yet reaped.
+    /// Takes a block to be written, without waiting for the disk. At most [`Device::in_flight_max`] blocks may be submitted
+    /// and not yet reaped.
     ///
     /// # Panics
     /// If offset, length or memory are not multiples of 4096, or the length exceeds the buffer.
     fn submit(&mut self, write: BlockWrite);
 
-    /// Appends what has completed, in any order, without waiting.
+    /// Appends the writes that have completed, in any order, without waiting.
     fn reap(&mut self, completions: &mut Vec<Completion>);
 
     /// Blocks until a block has completed, the calling thread is unparked, or `timeout` has passed; may return earlier
-    /// for no reason. A rung that waits in the kernel sees an unpark only once a block in flight completes.
+    /// for no reason. A device that waits in the kernel notices an unpark only when a block in flight completes.
     fn wait(&mut self, timeout: Duration);
 
     /// How many blocks may be in flight, at least 1.
     fn in_flight_max(&self) -> usize;
 
-    /// The rung at work now, and why not a higher one.
+    /// The kind of device at work now, and why not a better one.
     fn report(&self) -> &DeviceReport;
 
-    /// Gives the device up without waiting, with blocks in flight. What the kernel or a helper thread still uses is
-    /// leaked, not freed; blocks whose write has not begun are not written any more.
+    /// Drops the device without waiting, with blocks in flight. Memory that the kernel or a helper thread still uses is
+    /// leaked, not freed. Blocks whose write has not begun are not written.
     ///
     /// A device that is dropped instead must have nothing in flight.
     fn abandon(self: Box<Self>);
@@ -168,7 +172,7 @@ impl fmt::Debug for dyn Device {
     }
 }
 
-/// What a helper thread does first: it inherits the writer's CPU, and must leave it.
+/// What a helper thread does first: leave the writer's CPU, to which it is pinned as the writer was.
 type HelperStart = Arc<dyn Fn() + Send + Sync>;
 
 #[cfg(test)]

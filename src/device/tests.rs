@@ -1,4 +1,4 @@
-//! What holds for every rung: what was submitted can be read back, and what failed comes back with its error.
+//! What every kind of device promises: submitted blocks can be read back, and failed ones come back with an error.
 
 use super::buffered::Buffered;
 use super::*;
@@ -7,25 +7,25 @@ use crate::sys::test_directory::directory;
 
 use std::path::Path;
 
-/// A device of the rung, and whether its files are direct.
-fn device(rung: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
-    let report = DeviceReport { kind: rung, reasons: Vec::new() };
+/// A device of that kind.
+fn device(kind: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
+    let report = DeviceReport { kind, reasons: Vec::new() };
     create(&report, in_flight_max, &mut [], || ()).unwrap()
 }
 
-/// The rungs that can be tested in `directory`.
-fn rungs(directory: &Path) -> Vec<DeviceKind> {
+/// The kinds of device that can be tested in `directory`.
+fn kinds(directory: &Path) -> Vec<DeviceKind> {
     let best = probe(directory, DevicePreference::Auto).unwrap().kind;
     if !best.is_direct() {
-        println!("only the buffered rung is tested: no direct I/O in {}", directory.display());
+        println!("NOT SHOWN HERE: io_uring and pwrite: no direct I/O in {}", directory.display());
     }
     [DeviceKind::IoUring, DeviceKind::Pwrite, DeviceKind::Buffered]
         .into_iter()
-        .skip_while(|&rung| rung != best)
+        .skip_while(|&kind| kind != best)
         .collect()
 }
 
-/// A buffer of `length` bytes that say where they belong.
+/// A buffer whose words say which buffer and which place in it they belong to.
 pub(super) fn filled(length: usize, index: u16) -> AlignedBuffer {
     let mut buffer = AlignedBuffer::new(length, index).unwrap();
     for (position, word) in buffer.chunks_exact_mut(8).enumerate() {
@@ -44,21 +44,21 @@ pub(super) fn completions(device: &mut dyn Device, count: usize) -> Vec<Completi
     completions
 }
 
-fn segment(directory: &Path, name: &str, rung: DeviceKind) -> Arc<File> {
-    Arc::new(sys::file::open_segment(&directory.join(name), rung.is_direct()).unwrap())
+fn segment(directory: &Path, name: &str, kind: DeviceKind) -> Arc<File> {
+    Arc::new(sys::file::open_segment(&directory.join(name), kind.is_direct()).unwrap())
 }
 
 #[test]
-fn what_is_submitted_can_be_read_back_from_where_it_was_put() {
+fn a_submitted_block_can_be_read_back_from_its_offset() {
     let directory = directory();
-    for rung in rungs(directory.path()) {
+    for kind in kinds(directory.path()) {
         for length in [4096, 65536, 1 << 20] {
-            let mut device = device(rung, 4);
+            let mut device = device(kind, 4);
             assert_eq!(device.in_flight_max(), 4);
-            assert_eq!(device.report().kind, rung);
-            let name = format!("{rung}-{length}");
-            let file = segment(directory.path(), &name, rung);
-            // The blocks are submitted in an order that is not the file's.
+            assert_eq!(device.report().kind, kind);
+            let name = format!("{kind}-{length}");
+            let file = segment(directory.path(), &name, kind);
+            // The blocks are not submitted in the order of the file.
             for index in [2u16, 0, 3, 1] {
                 let (offset, token) = (length as u64 * u64::from(index), 100 + u64::from(index));
                 let buffer = filled(length, index);
@@ -81,9 +81,9 @@ fn what_is_submitted_can_be_read_back_from_where_it_was_put() {
 #[test]
 fn blocks_of_two_files_in_one_batch_both_become_durable() {
     let directory = directory();
-    for rung in rungs(directory.path()) {
-        let mut device = device(rung, 4);
-        let files = ["old", "new"].map(|name| segment(directory.path(), &format!("{rung}-{name}"), rung));
+    for kind in kinds(directory.path()) {
+        let mut device = device(kind, 4);
+        let files = ["old", "new"].map(|name| segment(directory.path(), &format!("{kind}-{name}"), kind));
         for index in 0..4u16 {
             let file = Arc::clone(&files[usize::from(index) % 2]);
             let (token, offset) = (u64::from(index), u64::from(index) / 2 * 4096);
@@ -99,9 +99,9 @@ fn blocks_of_two_files_in_one_batch_both_become_durable() {
 #[test]
 fn a_failed_write_comes_back_with_its_buffer_and_the_file_is_never_written_again() {
     let directory = directory();
-    for rung in rungs(directory.path()) {
-        let mut device = device(rung, 4);
-        let path = directory.path().join(format!("{rung}-read-only"));
+    for kind in kinds(directory.path()) {
+        let mut device = device(kind, 4);
+        let path = directory.path().join(format!("{kind}-read-only"));
         std::fs::write(&path, "").unwrap();
         let file = Arc::new(File::open(&path).unwrap());
         for token in 0..2 {
@@ -112,17 +112,18 @@ fn a_failed_write_comes_back_with_its_buffer_and_the_file_is_never_written_again
             assert!(completion.buffer[..] == filled(4096, 9)[..]);
             let error = completion.result.unwrap_err();
             #[cfg(target_os = "linux")]
-            assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{rung}");
+            assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{kind}");
             let _ = error;
         }
-        // Another file goes on.
-        let file = segment(directory.path(), &format!("{rung}-other"), rung);
+        // Other files are still written.
+        let file = segment(directory.path(), &format!("{kind}-other"), kind);
         device.submit(BlockWrite { token: 2, file, offset: 0, length: 4096, buffer: filled(4096, 9) });
         assert!(completions(&mut *device, 1)[0].result.is_ok());
     }
 }
 
-/// DeviceKind 3's blocks written before a failed one of the same file must not be called durable: they are never synced.
+/// A buffered device must not report blocks as durable that it wrote before a failed one of the same file: it never syncs
+/// them.
 #[test]
 fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
     use super::threaded::Operation;
@@ -134,7 +135,7 @@ fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
         let file = Arc::clone(&file);
         BlockWrite { token, file, offset, length: 4096, buffer: filled(4096, 0) }
     };
-    // No file reaches so far: the operating system calls the second write invalid.
+    // No file can be so large: the operating system calls the second write invalid.
     let mut batch = [write(0, 0), write(1, 1 << 63)].into();
     let mut completions = Vec::new();
     operation.write(&mut batch, &mut completions);
@@ -145,37 +146,38 @@ fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
 }
 
 #[test]
-fn every_rung_refuses_misaligned_writes_by_a_panic() {
+fn every_kind_refuses_misaligned_writes_by_a_panic() {
     let directory = directory();
-    for rung in rungs(directory.path()) {
-        let file = segment(directory.path(), &rung.to_string(), rung);
+    for kind in kinds(directory.path()) {
+        let file = segment(directory.path(), &kind.to_string(), kind);
         for (offset, length, buffer_length) in [(512, 4096, 4096), (0, 512, 4096), (0, 0, 4096), (0, 8192, 4096)] {
-            let mut device = device(rung, 1);
+            let mut device = device(kind, 1);
             let buffer = AlignedBuffer::new(buffer_length, 0).unwrap();
             let write = BlockWrite { token: 0, file: Arc::clone(&file), offset, length, buffer };
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.submit(write)));
-            assert!(outcome.is_err(), "{rung}: {length} bytes at {offset} from a buffer of {buffer_length}");
+            assert!(outcome.is_err(), "{kind}: {length} bytes at {offset} from a buffer of {buffer_length}");
         }
         assert_eq!(file.metadata().unwrap().len(), 0);
     }
 }
 
 #[test]
-fn the_wait_ends_when_the_thread_is_unparked() {
+fn a_wait_ends_when_the_thread_is_unparked() {
     let mut device = device(DeviceKind::Buffered, 1);
     std::thread::current().unpark();
     // An hour: the test would not end otherwise.
     device.wait(Duration::from_secs(3600));
 }
 
-/// A file size limit inside a block: a short write of what fits, then EFBIG; where what fits is no whole sector, EINVAL.
+/// A file size limit inside a block: the kernel writes the part that fits, then answers EFBIG, or EINVAL if that part is
+/// no whole sector.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file() {
     const CHILD: &str = "DIOLOG_TEST_FILE_SIZE_LIMIT";
     if std::env::var_os(CHILD).is_none() {
-        // A limit holds for the process, and going over it is a signal: a child ignores that. What it prints comes through
-        // a pipe, since it may not write to a file beyond the limit either.
+        // The limit holds for the process, and exceeding it raises a signal, which the child ignores. Its output goes
+        // through a pipe, since it may not write to a large file either.
         let child = std::process::Command::new("/bin/sh")
             .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
             .arg(std::env::current_exe().unwrap())
@@ -186,28 +188,28 @@ fn a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file() {
         return assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     }
     let directory = directory();
-    let rungs = rungs(directory.path());
+    let kinds = kinds(directory.path());
     for limit in [8192 + 2048, 8192 + 100] {
         rustix::process::setrlimit(
             rustix::process::Resource::Fsize,
             rustix::process::Rlimit { current: Some(limit), maximum: None },
         )
         .unwrap();
-        for &rung in &rungs {
-            let mut device = device(rung, 1);
-            let file = segment(directory.path(), &format!("{rung}-{limit}"), rung);
+        for &kind in &kinds {
+            let mut device = device(kind, 1);
+            let file = segment(directory.path(), &format!("{kind}-{limit}"), kind);
             for (offset, room) in [(0, true), (4096, false), (8192, false), (0, true)] {
                 let buffer = filled(8192, 0);
                 device.submit(BlockWrite { token: 0, file: Arc::clone(&file), offset, length: 8192, buffer });
                 let result = completions(&mut *device, 1).remove(0).result;
                 match result {
-                    Ok(()) => assert!(room, "{rung}, limit {limit}, offset {offset}"),
+                    Ok(()) => assert!(room, "{kind}, limit {limit}, offset {offset}"),
                     Err(error) => {
-                        assert!(!room, "{rung}, limit {limit}, offset {offset}: {error}");
+                        assert!(!room, "{kind}, limit {limit}, offset {offset}: {error}");
                         assert_eq!(
                             error.kind(),
                             io::ErrorKind::FileTooLarge,
-                            "{rung}, limit {limit}, {offset}: {error}"
+                            "{kind}, limit {limit}, {offset}: {error}"
                         );
                     }
                 }

@@ -1,9 +1,9 @@
-//! A helper thread that writes what the writer submits, so that draining goes on while the disk works: the structure
-//! of rungs 2 and 3, which differ only in their [`Operation`].
+//! A helper thread that writes what the writer submits, so that the writer goes on draining while the disk works. The
+//! kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in their [`Operation`].
 //!
-//! The two sides share a queue and a list of completions behind one mutex, which neither holds while it works. Block
-//! rates are some ten thousand a second at most, so that the mutex costs nothing; the writer's polling alone must
-//! not take it, and looks at `completed` first.
+//! The two sides share a queue and a list of completions under one mutex, which neither holds while it works. There are
+//! at most some ten thousand blocks a second, so the mutex costs nothing. Only the writer's polling, which is far more
+//! frequent, must not take it, and looks at `completed` first.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,18 +26,18 @@ pub(super) trait Operation: Send + 'static {
 /// A device whose writes are done by a helper thread.
 pub(super) struct Threaded {
     shared: Arc<Shared>,
-    /// `None` once abandoned.
+    /// `None` after [`Device::abandon`].
     thread: Option<JoinHandle<()>>,
     in_flight_max: usize,
     report: DeviceReport,
 }
 
-/// What the writer and the helper thread share.
+/// State shared by the writer and the helper thread.
 struct Shared {
     state: Mutex<State>,
-    /// Signalled when `state` has work for the helper, or an end.
+    /// Signalled when `state` has work for the helper, or tells it to end.
     work: Condvar,
-    /// Whether `state.completions` may hold something. Set under the lock; cleared by the writer before it looks.
+    /// Whether `state.completions` may have entries. Set under the lock; cleared by the writer before it looks.
     completed: AtomicBool,
     /// The writer thread, unparked after each completion.
     writer: Thread,
@@ -52,7 +52,7 @@ struct State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that runs under the lock can leave the state half changed.
+        // No change under the lock can be interrupted half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,8 +68,8 @@ impl Threaded {
         in_flight_max: usize,
         helper_start: HelperStart,
     ) -> io::Result<Threaded> {
-        // The block being written, and one that waits for that: otherwise the disk would idle while the writer is told of
-        // an end and hands over the next block.
+        // The block being written and one more: otherwise the disk would idle while the writer reaps a completion and
+        // submits the next block.
         let in_flight_max = in_flight_max.max(2);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -91,13 +91,13 @@ impl Threaded {
         Ok(Threaded { shared, thread: Some(thread), in_flight_max, report })
     }
 
-    /// Whether there is something to reap.
+    /// Whether there may be completions to reap.
     pub(super) fn has_completed(&self) -> bool {
         self.shared.completed.load(Ordering::Relaxed)
     }
 }
 
-/// The helper thread: takes what is queued, writes it, hands it back, until told to end.
+/// The helper thread: takes queued blocks, writes them and hands them back, until it is told to end.
 fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
     let mut batch = VecDeque::with_capacity(in_flight_max);
     let mut completions = Vec::with_capacity(in_flight_max);
@@ -117,8 +117,7 @@ fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
         {
             let mut state = shared.lock();
             state.completions.append(&mut completions);
-            // Release, with the acquire in `reap`: who sees the flag finds the completions. (The lock orders them as
-            // well; the flag only says that it is worth taking.)
+            // Release "completed". (The lock orders the completions too; the flag only says that it is worth taking.)
             shared.completed.store(true, Ordering::Release);
         }
         shared.writer.unpark();
@@ -133,14 +132,14 @@ impl Device for Threaded {
     }
 
     fn reap(&mut self, completions: &mut Vec<Completion>) {
-        // Acquire, with the release in `run`.
+        // Acquire "completed".
         if self.has_completed() && self.shared.completed.swap(false, Ordering::Acquire) {
             completions.append(&mut self.shared.lock().completions);
         }
     }
 
     fn wait(&mut self, timeout: Duration) {
-        // A completion after this look unparks the thread, which makes the park return at once.
+        // A completion after this check unparks the thread, and the park returns at once.
         if !self.has_completed() {
             thread::park_timeout(timeout);
         }
@@ -155,7 +154,7 @@ impl Device for Threaded {
     }
 
     fn abandon(mut self: Box<Self>) {
-        // The helper thread keeps what it is writing, and lets go of it once the write has returned.
+        // The helper thread keeps the block that it is writing, and frees it after the write has returned.
         self.thread = None;
         let unwritten = {
             let mut state = self.shared.lock();
@@ -172,7 +171,7 @@ impl Drop for Threaded {
         if let Some(thread) = self.thread.take() {
             self.shared.lock().closing = true;
             self.shared.work.notify_one();
-            // The helper does not panic; if it did, there is nobody here to tell.
+            // A panic there would be a bug; the writer must end all the same.
             let _ = thread.join();
         }
     }
@@ -186,7 +185,7 @@ mod tests {
     use crate::device::DeviceKind;
     use crate::device::tests::{completions, filled};
 
-    /// Writes nothing; says what it was given, and takes until told to go on.
+    /// Writes nothing: reports each block that it gets, and completes it when it is allowed to.
     struct Stalled {
         given: Sender<u64>,
         go_on: Receiver<()>,
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn abandoning_does_not_wait_and_what_has_not_begun_is_not_written() {
+    fn abandoning_does_not_wait_and_a_block_not_begun_is_not_written() {
         let (mut device, was_given, let_go_on) = stalled();
         let (first, second) = (write(1), write(2));
         let files = [Arc::downgrade(&first.file), Arc::downgrade(&second.file)];
@@ -241,7 +240,7 @@ mod tests {
         assert_eq!(was_given.recv(), Ok(1));
         device.submit(second);
         device.abandon();
-        // The block that is being written is still there, the other is not.
+        // The block that is being written is still in memory, the other is not.
         assert_eq!(files.each_ref().map(std::sync::Weak::strong_count), [1, 0]);
         drop(let_go_on);
         // The helper thread ends, and its operation with it.
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_helper_thread_begins_with_what_it_was_given_to_begin_with() {
+    fn the_helper_thread_calls_its_start_function_first() {
         let (begun, has_begun) = channel();
         let begun = Mutex::new(begun);
         let report = DeviceReport { kind: DeviceKind::Buffered, reasons: Vec::new() };

@@ -8,6 +8,9 @@ pub(crate) const LOCK_FILE: &str = "lock";
 /// The name of a segment that is being prepared, until it is complete and gets its number.
 pub(crate) const SPARE_FILE: &str = "spare.tmp";
 
+/// The name of a segment that is being written without a writer thread, until all of it is durable.
+pub(crate) const OFFLINE_FILE: &str = "offline.tmp";
+
 /// The name of segment `number`: eight digits or more, then `.dlog`.
 pub(crate) fn segment_file_name(number: u64) -> String {
     format!("{number:08}.dlog")

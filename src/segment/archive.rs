@@ -66,7 +66,7 @@ impl Archive {
     }
 
     /// Whether time alone can make segments unwanted.
-    pub(super) fn ages(&self) -> bool {
+    pub(super) fn has_age_limit(&self) -> bool {
         self.limits.age.is_some()
     }
 
@@ -370,7 +370,7 @@ mod tests {
         let clock: &ManualClock = Box::leak(Box::default());
         let limits = Limits { bytes: None, segments: None, age: Some(Duration::from_secs(60)) };
         let mut archive = Archive::new(directory.path(), LOG, 6, limits, Clock::manual(clock));
-        assert!(archive.ages());
+        assert!(archive.has_age_limit());
         let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         // Before the files were written, and soon after: nothing is old.
         for now in [Duration::ZERO, written + Duration::from_secs(30)] {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
-use crate::format::{LOCK_FILE, LogId, SPARE_FILE, segment_file_name, segment_number};
+use crate::format::{LOCK_FILE, LogId, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 use crate::sync::lock;
 
 use super::inspect::{Content, inspect};
@@ -145,7 +145,7 @@ fn is_temporary(file_name: &OsStr) -> bool {
     let is_trial = numbers.and_then(|numbers| numbers.split_once('-')).is_some_and(|(process, time)| {
         [process, time].iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     });
-    file_name == SPARE_FILE || is_trial
+    [SPARE_FILE, OFFLINE_FILE].contains(&file_name) || is_trial
 }
 
 /// Creates `path` where it is missing. Whether it did.
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn only_what_the_lock_holder_makes_is_temporary() {
-        for temporary in ["spare.tmp", ".probe-1-2.tmp", ".probe-4711-1700000000000000000.tmp"] {
+        for temporary in ["spare.tmp", "offline.tmp", ".probe-1-2.tmp", ".probe-4711-1700000000000000000.tmp"] {
             assert!(is_temporary(OsStr::new(temporary)), "{temporary}");
         }
         for other in [

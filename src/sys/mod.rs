@@ -15,6 +15,8 @@ mod portable;
 pub(crate) use portable::*;
 
 mod fill;
+pub(crate) mod write;
+
 pub(crate) use fill::fill_at;
 
 #[cfg(test)]

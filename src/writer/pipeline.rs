@@ -14,7 +14,7 @@ use crate::buffer::AlignedBuffer;
 use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
-use crate::segment::{Segments, Spot};
+use crate::segment::{Segments, WriteTarget};
 use crate::stats::Publisher;
 use crate::writer::contents::Contents;
 use health::Health;
@@ -35,7 +35,7 @@ struct Waiting {
 /// A block that was submitted, and whose prefix is not durable yet.
 struct InFlight {
     token: u64,
-    spot: Spot,
+    target: WriteTarget,
     length: usize,
     /// Its number within the run; a segment header has none.
     sequence: Option<u64>,
@@ -164,8 +164,7 @@ impl Pipeline {
     /// Notes of this run's troubles since the last call, for the log itself.
     pub(crate) fn take_notes(&mut self) -> Vec<Note> {
         let mut notes = self.health.take_notes();
-        let complaints = self.segments.take_complaints();
-        notes.extend(complaints.into_iter().map(|text| Note { code: StatusCode::Error, text }));
+        notes.extend(self.segments.take_notes().into_iter().map(|text| Note { code: StatusCode::Error, text }));
         notes
     }
 
@@ -208,7 +207,7 @@ impl Pipeline {
 
     /// Whether the present segment has no block yet, so that its header is written before the next one.
     pub(crate) fn header_is_due(&self) -> bool {
-        self.segments.is_new()
+        self.segments.is_header_due()
     }
 
     /// Submits the header of the present segment.
@@ -216,9 +215,9 @@ impl Pipeline {
         // A header has no number: it names the block after it.
         let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
         let (mut buffer, length) = header.seal(sequence);
-        let spot = self.place(&mut buffer, length, sequence);
+        let target = self.place(&mut buffer, length, sequence);
         self.publisher.note_segment();
-        self.submit(spot, length, buffer, None, Contents::default());
+        self.submit(target, length, buffer, None, Contents::default());
     }
 
     /// Submits the first waiting block.
@@ -228,29 +227,36 @@ impl Pipeline {
     pub(crate) fn submit_next(&mut self) {
         let next = self.waiting.pop_front().expect("a block waits");
         let Waiting { mut buffer, length, sequence, contents } = next;
-        let spot = self.place(&mut buffer, length, sequence);
-        self.submit(spot, length, buffer, Some(sequence), contents);
+        let target = self.place(&mut buffer, length, sequence);
+        self.submit(target, length, buffer, Some(sequence), contents);
     }
 
     /// Gives a sealed block, number `sequence`, the next place in the segment, and writes that to its header.
-    fn place(&mut self, block: &mut [u8], length: usize, sequence: u64) -> Spot {
+    fn place(&mut self, block: &mut [u8], length: usize, sequence: u64) -> WriteTarget {
         assert!(sequence >= self.durable_sequence, "block {sequence} is durable already");
         let earlier = sequence - self.durable_sequence;
         // A reader takes the blocks before these for durable, and for lost if they are missing.
         let submitted = self.in_flight.iter().filter(|block| block.sequence.is_some()).count();
         assert!(earlier >= submitted as u64, "{submitted} blocks are in flight, not {earlier}");
-        let spot = self.segments.place(length);
+        let target = self.segments.place(length);
         let in_flight = u16::try_from(earlier).unwrap_or(IN_FLIGHT_UNKNOWN);
-        block::place(block, Place { segment_id: spot.segment_id, file_offset: spot.offset, in_flight });
-        spot
+        block::place(block, Place { segment_id: target.segment_id, file_offset: target.offset, in_flight });
+        target
     }
 
-    fn submit(&mut self, spot: Spot, length: usize, buffer: AlignedBuffer, sequence: Option<u64>, contents: Contents) {
-        let token = self.hand_to_device(&spot, length, buffer);
+    fn submit(
+        &mut self,
+        target: WriteTarget,
+        length: usize,
+        buffer: AlignedBuffer,
+        sequence: Option<u64>,
+        contents: Contents,
+    ) {
+        let token = self.hand_to_device(&target, length, buffer);
         let submitted = Instant::now();
         self.in_flight.push_back(InFlight {
             token,
-            spot,
+            target,
             length,
             sequence,
             contents,
@@ -259,11 +265,11 @@ impl Pipeline {
         });
     }
 
-    fn hand_to_device(&mut self, spot: &Spot, length: usize, buffer: AlignedBuffer) -> u64 {
+    fn hand_to_device(&mut self, target: &WriteTarget, length: usize, buffer: AlignedBuffer) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         self.outstanding += 1;
-        self.device.submit(BlockWrite { token, file: spot.file.clone(), offset: spot.offset, length, buffer });
+        self.device.submit(BlockWrite { token, file: target.file.clone(), offset: target.offset, length, buffer });
         token
     }
 
@@ -361,8 +367,8 @@ impl Pipeline {
             let block = &mut self.in_flight[at];
             match std::mem::replace(&mut block.write, Write::Submitted) {
                 Write::Refused(buffer) => {
-                    let (spot, length) = (block.spot.clone(), block.length);
-                    let token = self.hand_to_device(&spot, length, buffer);
+                    let (target, length) = (block.target.clone(), block.length);
+                    let token = self.hand_to_device(&target, length, buffer);
                     self.in_flight[at].token = token;
                     any = true;
                 }

@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reader", &["error", "format", "level", "sys"]),
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("ring", &["sync", "sys"]),
-    ("segment", &["buffer", "clock", "error", "format", "sync", "sys"]),
+    ("segment", &["block", "buffer", "clock", "error", "format", "sync", "sys"]),
     ("shared", &["clock", "config", "flush", "gate", "registry", "stats", "sync"]),
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),

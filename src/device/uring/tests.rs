@@ -1,8 +1,8 @@
-//! What only the io_uring rung has: short completions, a kernel that refuses it at the start or later, files that the
-//! kernel keeps open, and blocks that never end.
+//! What only io_uring can meet: short completions, a kernel that refuses it at the start or later, and blocks that never
+//! complete.
 //!
-//! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, takes what fits, and
-//! waits for the reader.
+//! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, and the kernel takes
+//! what fits and waits for the reader.
 
 use std::fs::File;
 use std::io::{Read, pipe};
@@ -27,7 +27,7 @@ fn device(in_flight_max: usize) -> Option<Box<Uring>> {
     match Uring::new(report(), in_flight_max, &[], Arc::new(|| ())) {
         Ok(device) => Some(Box::new(device)),
         Err(error) => {
-            println!("not tested, no io_uring here: {error}");
+            println!("NOT SHOWN HERE: no io_uring here: {error}");
             None
         }
     }
@@ -42,21 +42,21 @@ fn forbid(system_call: libc::c_long, errno: i32) {
     filter(system_call, None, errno);
 }
 
-/// The same for the entries to io_uring that hand over writes; those that only wait for their ends go on.
+/// The same, but only for entries to io_uring that submit writes; those that only wait for completions are allowed.
 fn forbid_submission(errno: i32) {
-    // The second argument is how many; this is the low half of it.
+    // The second argument is the number of writes; this is the offset of its low half.
     let to_submit =
         std::mem::offset_of!(libc::seccomp_data, args) + 8 + if cfg!(target_endian = "big") { 4 } else { 0 };
     filter(libc::SYS_io_uring_enter, Some(to_submit as u32), errno);
 }
 
-/// Installs a filter that answers a system call with `errno`; with `word` given, only if the word there is not zero.
+/// Installs a filter that answers a system call with `errno`; with `word`, only if the word at that offset is not zero.
 fn filter(system_call: libc::c_long, word: Option<u32>, errno: i32) {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let load = |at: u32| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at);
     let equal = |to: u32| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, to);
-    // The system call's number is the first word of what the filter looks at; without a word given, so is the second
-    // one that it compares, with a number that no system call has.
+    // The first word of the filter's input is the system call's number. Without `word` the second comparison reads it
+    // again, and compares it with a number that no system call has.
     let mut program = [
         load(0),
         libc::sock_filter { jf: 3, ..equal(system_call as u32) },
@@ -73,7 +73,7 @@ fn filter(system_call: libc::c_long, word: Option<u32>, errno: i32) {
     }
 }
 
-/// Runs on a thread of its own, whose filters end with it.
+/// Runs the test on a thread of its own: its filters end with it.
 fn on_a_thread(test: impl FnOnce() + Send + 'static) {
     std::thread::spawn(test).join().unwrap();
 }
@@ -92,14 +92,14 @@ fn assert_writes(device: &mut dyn Device, directory: &Path, name: &str) {
 }
 
 #[test]
-fn where_io_uring_is_forbidden_the_probe_says_so_and_pwrite_does_the_work() {
+fn if_io_uring_is_forbidden_the_probe_says_so_and_pwrite_is_used() {
     for (errno, reason) in [(libc::EPERM, "operation not permitted (seccomp"), (libc::ENOSYS, "seccomp?)")] {
         on_a_thread(move || {
             let directory = directory();
             forbid(libc::SYS_io_uring_setup, errno);
             let report = probe(directory.path(), DevicePreference::Auto).unwrap();
             if report.kind == DeviceKind::Buffered {
-                return println!("not tested, no direct I/O here: {report}");
+                return println!("NOT SHOWN HERE: no direct I/O here: {report}");
             }
             assert_eq!(report.kind, DeviceKind::Pwrite);
             assert!(report.reasons[0].starts_with("io_uring: ") && report.reasons[0].contains(reason), "{report}");
@@ -116,7 +116,7 @@ fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
     on_a_thread(|| {
         let directory = directory();
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return println!("not tested, no direct I/O here");
+            return println!("NOT SHOWN HERE: no direct I/O here");
         }
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
         let mut device = create(&report(), 4, &mut [], || ()).unwrap();
@@ -131,7 +131,7 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
     on_a_thread(|| {
         let directory = directory();
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return println!("not tested, no direct I/O here");
+            return println!("NOT SHOWN HERE: no direct I/O here");
         }
         let Some(mut device) = device(4) else { return };
         assert_writes(&mut *device, directory.path(), "before");
@@ -145,11 +145,11 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
 }
 
 #[test]
-fn what_the_kernel_has_taken_is_still_awaited_after_a_step_down() {
+fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
     on_a_thread(|| {
         let directory = directory();
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return println!("not tested, no direct I/O here");
+            return println!("NOT SHOWN HERE: no direct I/O here");
         }
         let Some(mut device) = device(4) else { return };
         let (mut reader, writer) = pipe().unwrap();
@@ -175,7 +175,7 @@ fn what_the_kernel_has_taken_is_still_awaited_after_a_step_down() {
 }
 
 #[test]
-fn a_refusal_for_want_of_memory_that_does_not_pass_is_a_step_down() {
+fn a_lack_of_memory_that_does_not_pass_is_a_step_down() {
     on_a_thread(|| {
         let Some(mut device) = device(2) else { return };
         let (mut reader, writer) = pipe().unwrap();
@@ -184,7 +184,7 @@ fn a_refusal_for_want_of_memory_that_does_not_pass_is_a_step_down() {
         device.submit(write(1, &file, 0, filled(4096, 1)));
         assert_eq!(device.pushed.len(), 1);
         assert_eq!(device.report().kind, DeviceKind::IoUring);
-        // It does not pass here, so that the device steps down, and the pipe is no file for rung 2.
+        // It does not pass here, so the device steps down; a pipe takes no `pwrite`.
         let completion = completions(&mut *device, 1).remove(0);
         assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert_eq!(completion.result.unwrap_err().raw_os_error(), Some(libc::ESPIPE));
@@ -194,7 +194,7 @@ fn a_refusal_for_want_of_memory_that_does_not_pass_is_a_step_down() {
 }
 
 #[test]
-fn blocks_that_cannot_be_awaited_any_more_come_back_as_copies_with_the_error() {
+fn blocks_that_can_no_longer_be_awaited_come_back_as_copies_with_the_error() {
     on_a_thread(|| {
         let Some(mut device) = device(2) else { return };
         let (_reader, writer) = pipe().unwrap();
@@ -232,7 +232,7 @@ fn a_short_completion_is_followed_by_the_rest() {
 }
 
 #[test]
-fn abandoning_does_not_wait_and_leaks_what_the_kernel_still_reads() {
+fn abandoning_does_not_wait_and_leaks_blocks_that_the_kernel_still_reads() {
     for abandon in [|device: Box<Uring>| device.abandon(), |device: Box<Uring>| drop(device)] {
         let Some(mut device) = device(2) else { return };
         let (_reader, writer) = pipe().unwrap();
@@ -243,7 +243,7 @@ fn abandoning_does_not_wait_and_leaks_what_the_kernel_still_reads() {
         device.submit(write(2, &file, 0, filled(8192, 2)));
         drop(file);
         abandon(device);
-        // A block that has not been freed still has its file.
+        // A block that was not freed keeps its file open.
         assert_eq!(blocks_of.strong_count(), 1);
     }
 }
@@ -265,12 +265,12 @@ fn abandoning_with_nothing_in_flight_leaks_nothing() {
 fn registered_buffers_and_others_are_both_written() {
     let directory = directory();
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return println!("not tested, no direct I/O here");
+        return println!("NOT SHOWN HERE: no direct I/O here");
     }
     let buffers = [filled(8192, 0), filled(8192, 1)];
     let mut device = match Uring::new(report(), 4, &buffers, Arc::new(|| ())) {
         Ok(device) => device,
-        Err(error) => return println!("not tested, no io_uring here: {error}"),
+        Err(error) => return println!("NOT SHOWN HERE: no io_uring here: {error}"),
     };
     assert!(device.registered.len() == 2 || device.report.reasons[0].contains("not registered"));
     let file = Arc::new(open_segment(&directory.path().join("segment"), true).unwrap());
@@ -283,25 +283,25 @@ fn registered_buffers_and_others_are_both_written() {
     assert!(on_disk == blocks.iter().flat_map(|block| block.iter().copied()).collect::<Vec<_>>());
 }
 
-/// The kernel keeps the pages of a registered buffer that is gone; another one in its place has others.
+/// The kernel keeps the pages of a registered buffer after it was freed; another buffer at its address has other pages.
 #[test]
-fn a_buffer_in_the_place_of_a_registered_one_is_not_taken_for_it() {
+fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
     let directory = directory();
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return println!("not tested, no direct I/O here");
+        return println!("NOT SHOWN HERE: no direct I/O here");
     }
-    // Large enough to be mapped and unmapped by the allocator, so that the address comes again with fresh pages.
+    // So large that the allocator maps and unmaps it: the same address then comes with fresh pages.
     let length = 4 << 20;
     let gone = filled(length, 1);
     let address = gone.as_ptr();
     let mut device = match Uring::new(report(), 1, std::slice::from_ref(&gone), Arc::new(|| ())) {
         Ok(device) => device,
-        Err(error) => return println!("not tested, no io_uring here: {error}"),
+        Err(error) => return println!("NOT SHOWN HERE: no io_uring here: {error}"),
     };
     drop(gone);
     let other = filled(length, 2);
     if other.as_ptr() != address {
-        println!("the allocator gave another address: this shows less than it could");
+        println!("NOT SHOWN HERE: a second buffer at the same address: the allocator gave another one");
     }
     let file = Arc::new(open_segment(&directory.path().join("segment"), true).unwrap());
     device.submit(write(0, &file, 0, other));
@@ -309,27 +309,22 @@ fn a_buffer_in_the_place_of_a_registered_one_is_not_taken_for_it() {
     assert!(std::fs::read(directory.path().join("segment")).unwrap() == filled(length, 2)[..]);
 }
 
-/// An open file keeps its lock, its space and its file system busy: the kernel must not keep it longer than we do.
+/// An open file keeps its lock and its space, and its file system busy: the kernel must not keep it open for longer.
 #[test]
-fn a_file_is_let_go_of_once_another_is_written_to() {
+fn the_kernel_keeps_no_file_open_that_has_no_block_in_flight() {
     let directory = directory();
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return println!("not tested, no direct I/O here");
+        return println!("NOT SHOWN HERE: no direct I/O here");
     }
     let Some(mut device) = device(2) else { return };
-    // More files than the table has slots.
-    for number in 0..10 {
+    for number in 0..3 {
         let path = directory.path().join(number.to_string());
         let file = Arc::new(open_segment(&path, true).unwrap());
         file.try_lock().unwrap();
         device.submit(write(0, &file, 0, filled(4096, 0)));
         assert!(completions(&mut *device, 1)[0].result.is_ok());
         drop(file);
-        if number > 0 {
-            let previous = File::open(directory.path().join((number - 1).to_string())).unwrap();
-            previous.try_lock().unwrap_or_else(|error| panic!("file {} is still open: {error}", number - 1));
-        }
+        let again = File::open(path).unwrap();
+        again.try_lock().unwrap_or_else(|error| panic!("file {number} is still open: {error}"));
     }
-    drop(device);
-    File::open(directory.path().join("9")).unwrap().try_lock().unwrap();
 }

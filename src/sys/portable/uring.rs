@@ -1,5 +1,5 @@
-//! io_uring: there is none here, and `device` takes another rung. No value of [`Ring`] can exist, so that nothing
-//! here but its constructor ever runs.
+//! io_uring: there is none here, and `device` uses another kind of device. No value of [`Ring`] can exist, so only its
+//! constructor ever runs.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-/// One write, as the kernel would be told of it.
+/// One write, as it would be given to the kernel.
 #[expect(dead_code, reason = "read where there is io_uring")]
 pub(crate) struct Write<'a> {
     pub(crate) id: u64,
-    pub(crate) slot: Option<u32>,
     pub(crate) file: &'a File,
     pub(crate) memory: *const u8,
     pub(crate) length: u32,
@@ -19,7 +18,7 @@ pub(crate) struct Write<'a> {
     pub(crate) buffer: Option<u16>,
 }
 
-/// A ring that cannot be.
+/// A ring that cannot exist.
 pub(crate) struct Ring(Infallible);
 
 impl Ring {
@@ -33,16 +32,8 @@ impl Ring {
         match self.0 {}
     }
 
-    pub(crate) fn register_slots(&mut self, _slots: u32) -> io::Result<()> {
-        match self.0 {}
-    }
-
-    pub(crate) fn set_slot(&mut self, _slot: u32, _file: Option<&File>) -> io::Result<()> {
-        match self.0 {}
-    }
-
     /// # Safety
-    /// None is needed: it cannot be called.
+    /// There is no ring to call it on.
     pub(crate) unsafe fn push(&mut self, _write: &Write<'_>) -> bool {
         match self.0 {}
     }

@@ -6,12 +6,9 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U64};
 
 use crate::block::{Block, RecordMeta};
-use crate::buffer::AlignedBuffer;
 use crate::clock::Clock;
-use crate::format::{
-    BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader, Status,
-    StatusCode, WallAnchor, record_bytes,
-};
+use crate::format::{BlockFlags, Kind, ProducerRow, SegmentHeader, Status, StatusCode, WallAnchor};
+use crate::segment::Header;
 use crate::shared::Shared;
 use crate::writer::pipeline::{HEADER_BUFFER, Note, Pipeline};
 use crate::writer::schedule::Every;
@@ -96,7 +93,7 @@ impl ControlRecords {
         now_ns: u64,
     ) -> io::Result<Block> {
         let segments = pipeline.segments();
-        let header = SegmentHeader {
+        let segment = SegmentHeader {
             log: segments.log(),
             run: segments.run(),
             recovers: None,
@@ -109,32 +106,30 @@ impl ControlRecords {
             compatible_features: if segments.are_limited() { SegmentHeader::RETENTION } else { 0 },
             service: shared.settings.config.service.clone(),
         };
-        let mut records = vec![(Kind::Segment, Vec::new()), (Kind::WallAnchor, self.wall_time().as_bytes().to_vec())];
-        header.encode(&mut records[0].1);
-        if segments.previous_id() != 0 {
-            // Each file says how it is written: the run's first one may not be there any more.
-            records.push((Kind::Status, encode(StatusCode::Device, &pipeline.device_report().to_string())));
-        }
-        for row in baseline {
-            let mut payload = Vec::new();
-            row.encode(&mut payload);
-            records.push((Kind::ProducerRow, payload));
-        }
-        let bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
-        let block_bytes = (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + bytes).next_multiple_of(GRID_BYTES);
-        let mut block = Block::new(AlignedBuffer::new(block_bytes, HEADER_BUFFER)?);
-        block.set_flag(BlockFlags::SEGMENT_HEADER | BlockFlags::WALL_ANCHOR);
-        for (kind, payload) in &records {
-            let added = self.append(&mut block, *kind, now_ns, payload);
-            assert!(added, "the block has room for all of its records");
-        }
+        // Each file says how it is written: the run's first one, whose first block says it, may have been removed.
+        let device = (segments.previous_id() != 0).then(|| cut(&pipeline.device_report().to_string()));
+        let header = Header {
+            segment: &segment,
+            anchor: self.wall_time(),
+            device: device.as_deref(),
+            producers: baseline,
+            now_ns,
+            control_sequence: self.sequence,
+        };
+        let block = header.compose(HEADER_BUFFER)?;
+        self.sequence += header.records();
         Ok(block)
     }
 }
 
-/// A note's payload, cut to what the smallest block holds.
+/// A note's payload.
 fn encode(code: StatusCode, text: &str) -> Vec<u8> {
     let mut payload = Vec::new();
-    Status::encode(code, &text.chars().take(NOTE_CHARS_MAX).collect::<String>(), &mut payload);
+    Status::encode(code, &cut(text), &mut payload);
     payload
+}
+
+/// A text, cut to what the smallest block holds.
+fn cut(text: &str) -> String {
+    text.chars().take(NOTE_CHARS_MAX).collect()
 }

@@ -1,0 +1,155 @@
+//! Makes a segment's file: reserved, filled with zeros, synced, named. Runs on the [`prepare`](super::prepare) thread,
+//! which says when to stop.
+//!
+//! A durable write into a block that was written before costs half of one into fresh space.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::buffer::AlignedBuffer;
+use crate::error::{Error, Result, is_want_of_room};
+use crate::format::{GRID_BYTES, SPARE_FILE};
+use crate::sys;
+use crate::sys::write::{grain, write_whole};
+
+use super::publish::publish;
+
+/// How many zeros are written between two calls of `stop`: a tenth of a millisecond of a fast disk, some milliseconds of
+/// a slow one. A larger buffer fills no faster, and shows in the memory of the process.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// One segment takes at most the free space divided by this.
+const FREE_SPACE_SHARE: u64 = 8;
+
+/// A file ready for blocks. The maker does not touch it any more.
+pub(super) struct Prepared {
+    pub(super) file: Arc<File>,
+    pub(super) path: PathBuf,
+    pub(super) index: u64,
+    /// Its size: what the file system gave of what was asked for. A multiple of 4096.
+    pub(super) bytes: u64,
+    /// Why it was not prepared as it should be, if so.
+    pub(super) shortfall: Option<String>,
+}
+
+impl Prepared {
+    /// Removes a file that was not used, unless it was deleted already: then the name may be another file's.
+    pub(super) fn discard(self) {
+        if !sys::file::is_deleted(&self.file) {
+            // An unused file that stays is removed at the next open.
+            let _ = fs::remove_file(self.path);
+        }
+    }
+}
+
+/// A file that the writer has left, all its writes durable.
+pub(super) struct Left {
+    pub(super) file: Arc<File>,
+    pub(super) used_bytes: u64,
+}
+
+impl Left {
+    /// Cuts the file to what is used. If it cannot be cut, it keeps its zeros, which readers skip: that costs space, and
+    /// no record.
+    pub(super) fn cut(&self) {
+        let _ = self.file.set_len(self.used_bytes);
+    }
+}
+
+/// What a file should measure, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) bytes: u64,
+    /// The least, however little space there is.
+    pub(super) bytes_min: u64,
+}
+
+/// Makes files in one directory.
+pub(super) struct Maker {
+    pub(super) directory: PathBuf,
+    /// Whether blocks are written with direct I/O.
+    pub(super) direct: bool,
+}
+
+impl Maker {
+    /// Makes the file of segment `index`, durably named, with zeros up to its size or up to where `stop` ended that.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be created, opened or named; then nothing of it stays. A file that is not reserved or
+    /// not zero-written in full is no error: see [`Prepared::shortfall`].
+    pub(super) fn make(&self, index: u64, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Prepared> {
+        let spare = self.directory.join(SPARE_FILE);
+        let made = self.fill(&spare, wanted, stop).and_then(|filled| {
+            let path = publish(&spare, &self.directory, index)?;
+            Ok(Prepared { file: Arc::new(filled.file), path, index, bytes: filled.bytes, shortfall: filled.shortfall })
+        });
+        if made.is_err() {
+            let _ = fs::remove_file(&spare);
+        }
+        made
+    }
+
+    /// Creates, reserves and zero-writes the file, and opens it as the device needs it.
+    fn fill(&self, spare: &Path, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Filled> {
+        let _ = fs::remove_file(spare);
+        let file =
+            sys::file::create_to_fill(spare, self.direct).map_err(|source| Error::io("create", spare, source))?;
+        let (bytes, mut shortfall) = self.reserve(&file, wanted);
+        if let Err(error) = write_zeros(&file, bytes, grain(self.direct), stop) {
+            shortfall = Some(format!("cannot write zeros to a segment in advance: {error}"));
+        }
+        if let Err(error) = file.sync_all() {
+            // Some of the zeros may be lost, but each block is written durably all the same.
+            shortfall = Some(format!("cannot sync a prepared segment: {error}"));
+        }
+        drop(file);
+        let file = sys::file::open_prepared(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
+        Ok(Filled { file, bytes, shortfall })
+    }
+
+    /// Reserves as much of what is wanted as the file system gives. Returns how much, and why it is less. Without any, the
+    /// file grows as it is written.
+    fn reserve(&self, file: &File, wanted: Wanted) -> (u64, Option<String>) {
+        let mut bytes = self.affordable(wanted);
+        let mut shortfall = None;
+        while let Err(error) = sys::file::preallocate(file, bytes) {
+            // The file system keeps what it got: give that back before asking for less.
+            let _ = file.set_len(0);
+            shortfall = Some(format!("cannot reserve {bytes} bytes for a segment: {error}"));
+            if !is_want_of_room(&error) || bytes / 2 < wanted.bytes_min {
+                return (wanted.bytes_min, shortfall);
+            }
+            bytes = (bytes / 2).next_multiple_of(GRID_BYTES as u64);
+        }
+        (bytes, shortfall)
+    }
+
+    /// What is wanted, as far as free space and the process's file size limit allow.
+    fn affordable(&self, wanted: Wanted) -> u64 {
+        let share = sys::file::free_bytes(&self.directory).map_or(wanted.bytes, |free| free / FREE_SPACE_SHARE);
+        let limit = sys::file::file_size_limit().unwrap_or(u64::MAX);
+        let grid = GRID_BYTES as u64;
+        wanted.bytes.min(share).max(wanted.bytes_min).min(limit) / grid * grid
+    }
+}
+
+/// A file with its zeros, not named yet.
+struct Filled {
+    file: File,
+    bytes: u64,
+    shortfall: Option<String>,
+}
+
+/// Writes zeros up to `bytes`, or until `stop`.
+fn write_zeros(file: &File, bytes: u64, grain: usize, stop: impl Fn() -> bool) -> io::Result<()> {
+    let zeros = AlignedBuffer::new(CHUNK_BYTES, 0)?;
+    let mut offset = 0;
+    while offset < bytes && !stop() {
+        let length = (bytes - offset).min(CHUNK_BYTES as u64) as usize;
+        write_whole(file, &zeros[..length], offset, grain)?;
+        offset += length as u64;
+    }
+    Ok(())
+}

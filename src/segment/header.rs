@@ -1,0 +1,130 @@
+//! A segment's block 0, composed: identities, a wall-clock anchor, the device, and the baseline of the producers.
+//!
+//! From plain data to a block: no files and no clock. Called by the writer at the start of each segment, and by whoever
+//! writes a segment [`offline`](super::offline). `format` has the parts' bytes, and reads them back.
+
+use std::io;
+
+use zerocopy::IntoBytes;
+
+use crate::block::{Block, RecordMeta};
+use crate::buffer::AlignedBuffer;
+use crate::format::{
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader,
+    Status, StatusCode, WallAnchor, record_bytes,
+};
+
+/// What a segment's block 0 holds.
+pub(crate) struct Header<'a> {
+    pub(crate) segment: &'a SegmentHeader,
+    pub(crate) anchor: WallAnchor,
+    /// How the segment is written, if it says so.
+    pub(crate) device: Option<&'a str>,
+    /// The producers that may have records in the segment, as the blocks before it account for them.
+    pub(crate) producers: &'a [ProducerRow],
+    /// The monotonic time of all its records.
+    pub(crate) now_ns: u64,
+    /// The number of its first record among the writer's own.
+    pub(crate) control_sequence: u64,
+}
+
+impl Header<'_> {
+    /// How many records it has: the next record of the writer's own has a number higher by this.
+    pub(crate) fn records(&self) -> u64 {
+        2 + u64::from(self.device.is_some()) + self.producers.len() as u64
+    }
+
+    /// The block, in a buffer of its own with this index; to be sealed with the number of the block after it.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    ///
+    /// # Panics
+    /// If the block would be larger than a reader accepts, which takes more producers than the registry lets in.
+    pub(crate) fn compose(&self, buffer_index: u16) -> io::Result<Block> {
+        let mut records = vec![(Kind::Segment, encoded(|out| self.segment.encode(out)))];
+        records.push((Kind::WallAnchor, self.anchor.as_bytes().to_vec()));
+        records.extend(
+            self.device.map(|device| (Kind::Status, encoded(|out| Status::encode(StatusCode::Device, device, out)))),
+        );
+        records.extend(self.producers.iter().map(|row| (Kind::ProducerRow, encoded(|out| row.encode(out)))));
+        debug_assert_eq!(records.len() as u64, self.records());
+
+        let bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
+        let block_bytes = (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + bytes).next_multiple_of(GRID_BYTES);
+        assert!(block_bytes <= BLOCK_BYTES_MAX, "{} producers in one segment header", self.producers.len());
+        let mut block = Block::new(AlignedBuffer::new(block_bytes, buffer_index)?);
+        block.set_flag(BlockFlags::SEGMENT_HEADER | BlockFlags::WALL_ANCHOR);
+        for (sequence, (kind, payload)) in (self.control_sequence..).zip(&records) {
+            let fits = block.append_control(sequence, RecordMeta::control(*kind, self.now_ns), payload);
+            assert!(fits, "a segment's header does not fit the block that was measured for it");
+        }
+        Ok(block)
+    }
+}
+
+fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut payload = Vec::new();
+    encode(&mut payload);
+    payload
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use zerocopy::little_endian::{I64, U64};
+
+    use super::*;
+    use crate::format::{Block0, BlockHeader, LogId, RunId};
+
+    /// A segment header of `log`.
+    pub(crate) fn segment(log: LogId, index: u64) -> SegmentHeader {
+        SegmentHeader {
+            log,
+            run: RunId([2; 16]),
+            recovers: None,
+            boot: [3; 16],
+            index,
+            previous_segment_id: 0,
+            block_bytes: 64 << 10,
+            message_bytes_max: 1000,
+            incompatible_features: 0,
+            compatible_features: 0,
+            service: "service".to_owned(),
+        }
+    }
+
+    /// A block 0 for `segment` with these producers.
+    pub(crate) fn header<'a>(segment: &'a SegmentHeader, producers: &'a [ProducerRow]) -> Header<'a> {
+        let anchor = WallAnchor { monotonic_ns: U64::new(5), unix_ns: I64::new(7) };
+        Header { segment, anchor, device: Some("pwrite"), producers, now_ns: 9, control_sequence: 40 }
+    }
+
+    pub(crate) fn row(id: u32) -> ProducerRow {
+        let name = format!("producer {id}");
+        ProducerRow { id, tid: 1, next_sequence: 0, records: 0, dropped: 0, overwritten: 0, unwritten: 0, name }
+    }
+
+    #[test]
+    fn a_composed_block_0_reads_back_with_all_its_records() {
+        for producers in [0, 1, 500] {
+            let rows: Vec<_> = (1..=producers).map(row).collect();
+            let segment = segment(LogId([1; 16]), 3);
+            let header = header(&segment, &rows);
+            let (mut buffer, length) = header.compose(7).expect("memory").seal(11);
+            assert_eq!(buffer.index(), 7);
+            assert!(length.is_multiple_of(GRID_BYTES) && length == buffer.len());
+            crate::block::place(&mut buffer, crate::block::Place { segment_id: 1, file_offset: 0, in_flight: 0 });
+            let decoded = BlockHeader::decode(&buffer, 0).expect("a block");
+            assert_eq!(u64::from(decoded.records.get()), header.records());
+            assert_eq!((decoded.sequence.get(), decoded.first_ns.get()), (11, 9));
+            let read = Block0::read(|offset, out| {
+                let bytes = &buffer[offset as usize..length];
+                let count = out.len().min(bytes.len());
+                out[..count].copy_from_slice(&bytes[..count]);
+                Ok::<_, io::Error>(count)
+            });
+            let Ok(Block0::Segment { header: read, .. }) = read else { panic!("{read:?}") };
+            assert_eq!(*read, segment);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A segment written in one go, without a writer thread and without a device: for rings that a dead process left behind,
+//! and for snapshots.
+//!
+//! The blocks go to a temporary file, which gets its number once all of them are durable. So a segment that exists is
+//! complete; what a crash leaves of an incomplete one, the next open for writing removes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::block::{self, Block, Place};
+use crate::error::{Error, Result};
+use crate::format::OFFLINE_FILE;
+use crate::sys;
+use crate::sys::write::{grain, write_whole};
+
+use super::publish::publish;
+
+/// A segment to be written.
+pub(crate) struct OfflineSegment<'a> {
+    /// The log's directory, whose lock the caller holds.
+    pub(crate) directory: &'a Path,
+    /// The segment's number, also in its header. No file may have it.
+    pub(crate) number: u64,
+    /// A random number for each segment, not 0.
+    pub(crate) segment_id: u64,
+    /// Whether to write with direct I/O, past the page cache.
+    pub(crate) direct: bool,
+}
+
+impl OfflineSegment<'_> {
+    /// Writes the segment: its `header` (see [`Header::compose`](super::Header::compose)), then `blocks`, numbered from
+    /// `first_sequence` on. When this returns, the segment is durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
+    /// left.
+    pub(crate) fn write(
+        &self,
+        header: Block,
+        first_sequence: u64,
+        blocks: impl IntoIterator<Item = Block>,
+    ) -> Result<()> {
+        let temporary = self.directory.join(OFFLINE_FILE);
+        // Of a write that a crash has cut short.
+        let _ = fs::remove_file(&temporary);
+        let written = self
+            .write_blocks(&temporary, header, first_sequence, blocks)
+            .and_then(|()| publish(&temporary, self.directory, self.number));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written.map(drop)
+    }
+
+    fn write_blocks(
+        &self,
+        path: &Path,
+        header: Block,
+        first_sequence: u64,
+        blocks: impl IntoIterator<Item = Block>,
+    ) -> Result<()> {
+        assert!(self.segment_id != 0, "segment id 0 means \"none\"");
+        let file = sys::file::create_to_fill(path, self.direct).map_err(|source| Error::io("create", path, source))?;
+        // A header takes no number of its own: it has that of the block after it.
+        let numbered = std::iter::once((first_sequence, header)).chain((first_sequence..).zip(blocks));
+        let mut offset = 0;
+        for (sequence, block) in numbered {
+            let (mut buffer, length) = block.seal(sequence);
+            // Nobody sees a block of this file before all of them are durable.
+            block::place(&mut buffer, Place { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
+            write_whole(&file, &buffer[..length], offset, grain(self.direct)).map_err(|source| Error::Io {
+                operation: "write",
+                path: path.to_owned(),
+                offset: Some(offset),
+                source,
+            })?;
+            offset += length as u64;
+        }
+        file.sync_all().map_err(|source| Error::io("sync", path, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::block::RecordMeta;
+    use crate::buffer::AlignedBuffer;
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, LogId, segment_file_name};
+    use crate::level::Level;
+    use crate::reader::{Reader, verify};
+    use crate::segment::header::tests::{header, row, segment};
+    use crate::sys::test_directory::directory;
+
+    const LOG: LogId = LogId([1; 16]);
+
+    /// Block `number` of a run, with two records of producer 1.
+    fn block(number: u64) -> Block {
+        let mut block = Block::new(AlignedBuffer::new(64 << 10, 0).expect("memory"));
+        control(&mut block, Kind::ProducerRow, number, number);
+        let mut records = block.records_of(1, 2 * number);
+        for sequence in [2 * number, 2 * number + 1] {
+            let meta = RecordMeta { kind: 1, level: Level::Info as u8, flags: 0, timestamp_ns: 100 + sequence };
+            assert!(records.append(sequence, meta, format!("record {sequence}").as_bytes()));
+        }
+        records.end(2, 100 + 2 * number + 1);
+        block
+    }
+
+    /// Record `number` of the writer's own in these blocks: on producer 1 after `blocks` of them.
+    fn control(block: &mut Block, kind: Kind, number: u64, blocks: u64) {
+        let mut row = row(1);
+        (row.next_sequence, row.records) = (2 * blocks, 2 * blocks);
+        let mut payload = Vec::new();
+        row.encode(&mut payload);
+        assert!(block.append_control(43 + number, RecordMeta::control(kind, 100 + 2 * blocks), &payload));
+    }
+
+    /// The blocks of a run that ends cleanly: `count` with records, the producer's end, and the clean end.
+    fn blocks(count: u64) -> Vec<Block> {
+        let mut last = [(); 2].map(|()| Block::new(AlignedBuffer::new(GRID_BYTES, 0).expect("memory")));
+        control(&mut last[0], Kind::ProducerEnd, count, count);
+        control(&mut last[1], Kind::ProducerRow, count + 1, count);
+        last[1].set_flag(BlockFlags::CLEAN_END);
+        (0..count).map(block).chain(last).collect()
+    }
+
+    fn write(directory: &Path, number: u64, direct: bool, count: u64) -> Result<()> {
+        let offline = OfflineSegment { directory, number, segment_id: 77, direct };
+        let header = header(&segment(LOG, number), &[]).compose(0).expect("memory");
+        offline.write(header, 0, blocks(count))
+    }
+
+    fn files(directory: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        let mut names: Vec<_> = fs::read_dir(directory).expect("readable").map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_written_offline_reads_back_and_verifies() {
+        for direct in [false, true] {
+            let directory = directory();
+            match write(directory.path(), 1, direct, 3) {
+                Err(error) if direct => {
+                    println!("NOT SHOWN HERE: direct I/O: {error}");
+                    continue;
+                }
+                written => written.expect("written"),
+            }
+            assert_eq!(files(directory.path()), [segment_file_name(1)]);
+            let records = Reader::open(directory.path()).expect("a log");
+            let messages: Vec<_> = records.map(|record| record.expect("readable").message().to_vec()).collect();
+            assert_eq!(messages, (0..6).map(|n| format!("record {n}").into_bytes()).collect::<Vec<_>>());
+            let verification = verify(directory.path()).expect("a log");
+            assert_eq!(verification.verdict.exit_code(), 0, "{:#?}", verification.report);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_taken_is_refused_and_its_file_stays() {
+        let directory = directory();
+        let taken = directory.path().join(segment_file_name(1));
+        fs::write(&taken, "taken").expect("written");
+        let error = write(directory.path(), 1, false, 1).expect_err("taken");
+        assert!(matches!(&error, Error::Io { path, .. } if *path == taken), "{error}");
+        assert_eq!(error.io_error().map(io::Error::kind), Some(io::ErrorKind::AlreadyExists), "{error}");
+        assert_eq!(files(directory.path()), [segment_file_name(1)]);
+        assert_eq!(fs::read(taken).expect("readable"), b"taken");
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
+        let directory = directory();
+        let missing = directory.path().join("missing");
+        let error = write(&missing, 1, false, 1).expect_err("missing");
+        assert!(error.to_string().contains("missing"), "{error}");
+        assert_eq!(files(directory.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_crash_left_of_an_earlier_write_is_replaced() {
+        let directory = directory();
+        fs::write(directory.path().join(OFFLINE_FILE), vec![1; 1 << 20]).expect("written");
+        write(directory.path(), 1, false, 1).expect("written");
+        assert_eq!(files(directory.path()), [segment_file_name(1)]);
+        assert_eq!(verify(directory.path()).expect("a log").verdict.exit_code(), 0);
+    }
+
+    /// A device on which every write fails for want of room, as a full disk.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_without_room_leaves_nothing_half_made() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        const CHILD: &str = "DIOLOG_TEST_OFFLINE_LIMIT";
+        if std::env::var_os(CHILD).is_none() {
+            // The limit holds for the process, and exceeding it raises a signal, which the child ignores.
+            let child = std::process::Command::new("/bin/sh")
+                .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
+                .arg(std::env::current_exe().expect("a path"))
+                .args(["--exact", "segment::offline::tests::a_disk_without_room_leaves_nothing_half_made"])
+                .env(CHILD, "1")
+                .output()
+                .expect("a child");
+            return assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+        }
+        let directory = directory();
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        for limit in [0, 4096, 8192, 8192 + 100] {
+            setrlimit(Resource::Fsize, Rlimit { current: Some(limit), maximum }).expect("a lower limit");
+            let error = write(directory.path(), 1, false, 3).expect_err("too large");
+            assert_eq!(error.io_error().map(io::Error::kind), Some(io::ErrorKind::FileTooLarge), "{limit}: {error}");
+            assert!(error.to_string().contains("at offset"), "{error}");
+            assert_eq!(files(directory.path()), Vec::<String>::new());
+        }
+    }
+}

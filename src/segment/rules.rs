@@ -1,0 +1,125 @@
+//! How large segments are, when they are left, and how long they are kept: figures, and what follows from them. No
+//! files. Used by [`Segments`](super::Segments).
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::format::{GRID_BYTES, PRODUCERS_MAX, ProducerRow, record_bytes};
+
+use super::retention::Limits;
+
+/// How long `open` waits for the first segment's zeros, unless told otherwise; then the segment is used as it is.
+pub(crate) const FIRST_FILL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The grid, as a part of a file's size.
+const GRID: u64 = GRID_BYTES as u64;
+
+/// Room for a segment's header, unless it has hundreds of producers.
+const HEADER_BYTES: u64 = 16 * GRID;
+
+/// The sizes of segment files, in bytes, all multiples of 4096.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// The run's first segment. Each further one is up to twice as large as the one before.
+    pub(crate) first: u64,
+    /// The largest segment.
+    pub(crate) max: u64,
+    /// The largest block.
+    pub(crate) block: usize,
+}
+
+/// What segments measure, when they are left, and how long they are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) sizes: Sizes,
+    /// How long `open` waits for the first segment's zeros: [`FIRST_FILL_PATIENCE`], except in tests.
+    pub(crate) first_fill_patience: Duration,
+    /// A segment is left when its first block is this old.
+    pub(crate) rotate_after: Option<Duration>,
+    pub(crate) keep: Limits,
+}
+
+impl Sizes {
+    /// Checks that a file within the process's file size limit has room for a header and a block.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if it has not: a block would wait for a segment that can never be made.
+    pub(super) fn check_limit(&self, file_bytes_max: Option<u64>) -> Result<()> {
+        let needed = (self.block as u64 + HEADER_BYTES).min(self.max);
+        match file_bytes_max {
+            Some(limit) if limit < needed => Err(Error::InvalidConfig {
+                setting: "block_bytes",
+                value: self.block.to_string(),
+                remedy: format!(
+                    "the process may write files of {limit} bytes at most (ulimit -f), and a segment needs {needed}; use \
+                     smaller blocks, or raise the limit"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The smallest segment, made even on a full disk: room for a header and two blocks.
+    pub(super) fn min(&self) -> u64 {
+        (2 * self.block as u64 + HEADER_BYTES).min(self.max)
+    }
+
+    /// The size of a run's first segment.
+    pub(super) fn first(&self) -> u64 {
+        self.first.min(self.max)
+    }
+
+    /// The size of the segment after one of `bytes`, of which `used` are used so far: twice as large, unless the present
+    /// one is left early (for its age). Then no larger than that one needed, since every byte is written with zeros.
+    pub(super) fn after(&self, bytes: u64, used: u64) -> u64 {
+        let wanted = match used {
+            used if used >= bytes / 2 => bytes.saturating_mul(2),
+            used if used >= bytes / 4 => bytes,
+            _ => (bytes / 2).next_multiple_of(GRID).max(self.first.min(bytes)),
+        };
+        wanted.clamp(self.min(), self.max)
+    }
+
+    /// How many producers may be alive at once: a segment's header has a row for each, and a file must have room for that
+    /// and a block.
+    pub(super) fn producers_max(&self, file_bytes_max: Option<u64>) -> usize {
+        // The rest of a header takes less than one unit of the grid; rounding takes up to another.
+        let rest = self.block as u64 + 2 * GRID;
+        let fit = |limit: u64| limit.saturating_sub(rest) / record_bytes(ProducerRow::BYTES_MAX) as u64;
+        file_bytes_max.map_or(PRODUCERS_MAX, |limit| fit(limit).min(PRODUCERS_MAX as u64) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const SIZES: Sizes = Sizes { first: 16 * MIB, max: 128 * MIB, block: 256 << 10 };
+
+    #[test]
+    fn sizes_double_up_to_the_largest_and_shrink_to_what_was_needed() {
+        for (bytes, used, expected, claim) in [
+            (16, 8, 32, "half used: twice as large"),
+            (128, 128, 128, "never over the largest"),
+            (64, 16, 64, "a quarter used: the same"),
+            (64, 8, 32, "left early: half"),
+            (16, 0, 16, "but not below the first"),
+        ] {
+            assert_eq!(SIZES.after(bytes * MIB, used * MIB), expected * MIB, "{claim}");
+        }
+        let small = Sizes { first: 4096, max: 128 * MIB, block: 4096 };
+        assert_eq!(small.after(4096, 0), small.min(), "never without room for a header and two blocks");
+    }
+
+    #[test]
+    fn a_file_size_limit_bounds_blocks_and_producers() {
+        assert!(SIZES.check_limit(None).is_ok() && SIZES.check_limit(Some(MIB)).is_ok());
+        let error = SIZES.check_limit(Some(256 << 10)).expect_err("no room for a header");
+        assert!(error.to_string().contains("ulimit -f"), "{error}");
+        assert_eq!(SIZES.producers_max(None), PRODUCERS_MAX);
+        assert_eq!(SIZES.producers_max(Some(4096)), 0);
+        let some = SIZES.producers_max(Some(MIB));
+        assert!((1..PRODUCERS_MAX).contains(&some), "{some}");
+    }
+}

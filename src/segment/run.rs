@@ -1,0 +1,478 @@
+//! The segments of one run: where the next block goes, when a segment is left for the next, and when a segment that was
+//! left is cut.
+//!
+//! Called by the writer. It chooses names, sizes and identities, and neither reads nor writes blocks. Files are made and
+//! removed by the [`prepare`](super::prepare) thread.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::format::{GRID_BYTES, LogId, RunId};
+use crate::sys;
+
+use super::archive::Archive;
+use super::directory::Directory;
+use super::fill::{Left, Prepared};
+use super::next::{NextSegment, Notes};
+use super::prepare::Preparer;
+use super::rules::Rules;
+
+/// Where a block is to be written.
+#[derive(Clone)]
+pub(crate) struct WriteTarget {
+    pub(crate) file: Arc<File>,
+    pub(crate) segment_id: u64,
+    pub(crate) offset: u64,
+}
+
+/// The file that blocks go to.
+struct Segment {
+    file: Arc<File>,
+    path: PathBuf,
+    id: u64,
+    index: u64,
+    /// The size it was prepared with.
+    bytes: u64,
+    /// Where the next block goes; the file is cut here when it is left.
+    used_bytes: u64,
+    contents: Contents,
+    /// The monotonic time of its first block.
+    begun_ns: Option<u64>,
+}
+
+/// What was placed in a segment so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contents {
+    /// Nothing: its header is due before the next block.
+    HeaderDue,
+    Header,
+    Blocks,
+}
+
+/// Why the present segment is left for the next one, the most urgent reason last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LeaveReason {
+    /// It is too old, or somebody asked. It has room, so the next one's zeros are waited for.
+    Due,
+    /// The next block does not fit. The next segment is taken as soon as there is one, zero-written or not.
+    Full,
+    /// It has failed. As [`LeaveReason::Full`], even if nothing was placed in it.
+    Failed,
+}
+
+/// A segment that was left, to be cut when all its blocks are durable.
+struct LeftSegment {
+    /// The number of the first block after it.
+    end_sequence: u64,
+    file: Left,
+}
+
+/// A segment none of whose blocks is known durable.
+struct Unconfirmed {
+    first_sequence: u64,
+    index: u64,
+}
+
+/// The segments of one run.
+pub(crate) struct Segments {
+    log: LogId,
+    run: RunId,
+    rules: Rules,
+    current: Segment,
+    /// The id of the segment before the present one, 0 for the run's first.
+    previous_id: u64,
+    next: NextSegment,
+    /// Why the present segment is to be left, apart from its size.
+    leave: Option<LeaveReason>,
+    /// In the order of their blocks.
+    left: VecDeque<LeftSegment>,
+    unconfirmed: VecDeque<Unconfirmed>,
+    preparer: Preparer,
+    /// The process's file size limit when the run began.
+    file_bytes_max: Option<u64>,
+    notes: Notes,
+}
+
+impl Segments {
+    /// Begins a run in the segment after the last one of the directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if no file can be made; [`Error::InvalidConfig`] if the process may not write files large enough.
+    pub(crate) fn begin(directory: &Directory, direct: bool, rules: Rules, clock: Clock) -> Result<Segments> {
+        let path = directory.path();
+        let file_bytes_max = sys::file::file_size_limit();
+        rules.sizes.check_limit(file_bytes_max)?;
+        let log = directory.log_id().map_or_else(|| random_bytes(path).map(LogId), Ok)?;
+        let run = RunId(random_bytes(path)?);
+        let archive = Archive::new(path, log, directory.last_index(), rules.keep, clock);
+        let preparer = Preparer::start(path.to_owned(), directory.lock(), directory.newest(), direct, archive)
+            .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;
+        let index = directory.last_index() + 1;
+        preparer.ask(index, rules.sizes.first(), rules.sizes.min());
+        let prepared = preparer.wait(rules.first_fill_patience)?;
+        preparer.retain_again();
+        let mut notes = Notes::default();
+        notes.extend(prepared.shortfall.clone());
+        Ok(Segments {
+            log,
+            run,
+            rules,
+            current: Segment::new(random_id(path)?, prepared),
+            previous_id: 0,
+            next: NextSegment::new(index + 1),
+            leave: None,
+            left: VecDeque::new(),
+            unconfirmed: VecDeque::from([Unconfirmed { first_sequence: 0, index }]),
+            preparer,
+            file_bytes_max,
+            notes,
+        })
+    }
+
+    /// The log's identity.
+    pub(crate) fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The run's identity.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Whether old segments may be removed.
+    pub(crate) fn are_limited(&self) -> bool {
+        !self.rules.keep.keep_all()
+    }
+
+    /// The present segment's number.
+    pub(crate) fn index(&self) -> u64 {
+        self.current.index
+    }
+
+    /// The id of the segment before the present one, 0 for the run's first.
+    pub(crate) fn previous_id(&self) -> u64 {
+        self.previous_id
+    }
+
+    /// The present segment's file, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.current.path
+    }
+
+    /// Whether the present segment's header is due before the next block.
+    pub(crate) fn is_header_due(&self) -> bool {
+        self.current.contents == Contents::HeaderDue
+    }
+
+    /// Whether the present segment's file was deleted: what is written to it is gone when the run ends.
+    pub(crate) fn is_deleted(&self) -> bool {
+        sys::file::is_deleted(&self.current.file)
+    }
+
+    /// What went wrong in preparing and removing segments since the last call.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        self.notes.extend(self.preparer.take_notes());
+        self.notes.take()
+    }
+
+    /// Marks the present segment as failed, to be left for the next as soon as there is one.
+    pub(crate) fn leave_soon(&mut self) {
+        self.leave = Some(LeaveReason::Failed);
+    }
+
+    /// Marks the present segment as to be left if that was `asked` or if it is too old at `now_ns`. One without a block
+    /// is not left: the next block is its first.
+    pub(crate) fn leave_if_due(&mut self, now_ns: u64, asked: bool) {
+        if self.is_header_due() {
+            return;
+        }
+        let begun_ns = *self.current.begun_ns.get_or_insert(now_ns);
+        let age = Duration::from_nanos(now_ns.saturating_sub(begun_ns));
+        if asked || self.rules.rotate_after.is_some_and(|limit| age >= limit) {
+            self.leave = self.leave.max(Some(LeaveReason::Due));
+        }
+        if self.leave.is_some() {
+            self.request_next();
+        }
+    }
+
+    /// Has the segments removed that the limits do not keep: the disk is full.
+    pub(crate) fn retain_now(&self) {
+        self.preparer.retain_again();
+    }
+
+    /// Whether `block_bytes` more in the present segment stay within the process's file size limit, beyond which the
+    /// kernel would kill the process by a signal.
+    pub(crate) fn may_grow_by(&self, block_bytes: usize) -> bool {
+        self.file_bytes_max.is_none_or(|limit| self.current.used_bytes + block_bytes as u64 <= limit)
+    }
+
+    /// How many producers may be alive at once.
+    pub(crate) fn producers_max(&self) -> usize {
+        self.rules.sizes.producers_max(self.file_bytes_max)
+    }
+
+    /// Why the last try at the next segment failed, while there is none.
+    pub(crate) fn refusal(&self) -> Option<&Error> {
+        self.next.refusal()
+    }
+
+    /// Gives a block of `block_bytes` its place in the present segment, even beyond the segment's size: the next one may
+    /// not be ready.
+    ///
+    /// # Panics
+    /// If `block_bytes` is not a positive multiple of 4096.
+    pub(crate) fn place(&mut self, block_bytes: usize) -> WriteTarget {
+        self.current.place(block_bytes)
+    }
+
+    /// Moves to the next segment if a block of `block_bytes`, number `sequence`, should go there and it is ready; asks
+    /// for the next one in time. Returns whether it moved.
+    pub(crate) fn advance(&mut self, block_bytes: usize, sequence: u64) -> bool {
+        let reason = self.leave_reason(block_bytes);
+        if reason.is_some() || self.current.is_half_used() {
+            self.request_next();
+        }
+        let Some(reason) = reason else { return false };
+        match self.next.take() {
+            Some(prepared) => self.enter(prepared, sequence),
+            None => {
+                if reason >= LeaveReason::Full {
+                    self.preparer.hurry();
+                }
+                false
+            }
+        }
+    }
+
+    /// Why a block of `block_bytes` should not go to the present segment.
+    fn leave_reason(&self, block_bytes: usize) -> Option<LeaveReason> {
+        // Each segment gets one block, however small it is beside its header.
+        let is_full = self.current.contents == Contents::Blocks && !self.current.fits(block_bytes);
+        let reason = self.leave.max(is_full.then_some(LeaveReason::Full));
+        debug_assert!(
+            !self.is_header_due() || reason.is_none_or(|reason| reason == LeaveReason::Failed),
+            "a segment without a block is left only if it has failed, not because it is {reason:?}"
+        );
+        reason
+    }
+
+    /// Makes `prepared` the present segment, with block `sequence` as its first. Returns whether that could be done.
+    fn enter(&mut self, prepared: Prepared, sequence: u64) -> bool {
+        if sys::file::is_deleted(&prepared.file) {
+            self.notes.push(format!("{} was deleted before it was used", prepared.path.display()));
+            return false;
+        }
+        let id = match random_id(&prepared.path) {
+            Ok(id) => id,
+            Err(error) => {
+                self.notes.push(error.to_string());
+                prepared.discard();
+                return false;
+            }
+        };
+        assert!(prepared.index > self.current.index, "segment {} after {}", prepared.index, self.current.index);
+        let left = std::mem::replace(&mut self.current, Segment::new(id, prepared));
+        self.unconfirmed.push_back(Unconfirmed { first_sequence: sequence, index: self.current.index });
+        self.leave = None;
+        self.leave_behind(left, sequence);
+        true
+    }
+
+    /// Keeps a segment that was left for cutting, or removes its file if it holds nothing.
+    fn leave_behind(&mut self, left: Segment, end_sequence: u64) {
+        let was_deleted = sys::file::is_deleted(&left.file);
+        if was_deleted {
+            self.notes.push_once(format!("{} was deleted while in use, with all that was in it", left.path.display()));
+        }
+        if left.contents != Contents::HeaderDue {
+            debug_assert!(self.left.back().is_none_or(|before| before.end_sequence <= end_sequence));
+            self.previous_id = left.id;
+            let file = Left { file: left.file, used_bytes: left.used_bytes };
+            self.left.push_back(LeftSegment { end_sequence, file });
+        } else if !was_deleted {
+            // An unused file that stays is removed at the next open.
+            let _ = std::fs::remove_file(&left.path);
+        }
+    }
+
+    fn request_next(&mut self) {
+        let sizes = &self.rules.sizes;
+        let bytes = sizes.after(self.current.bytes, self.current.used_bytes);
+        self.next.request(&self.preparer, bytes, sizes.min(), &mut self.notes);
+    }
+
+    /// Cuts the segments that were left and whose blocks are all durable; `durable_sequence` is the first block that is
+    /// not. Once a segment holds a durable block, those before it may be removed: a log is never without one.
+    pub(crate) fn settle(&mut self, durable_sequence: u64) {
+        while self.left.front().is_some_and(|left| left.end_sequence <= durable_sequence)
+            && let Some(left) = self.left.pop_front()
+        {
+            self.preparer.cut(left.file);
+        }
+        let mut newest = None;
+        while self.unconfirmed.front().is_some_and(|segment| segment.first_sequence < durable_sequence)
+            && let Some(segment) = self.unconfirmed.pop_front()
+        {
+            newest = Some(segment.index);
+        }
+        if let Some(newest) = newest {
+            self.preparer.retain(newest);
+        }
+    }
+
+    /// Ends the run: cuts the present segment if all is durable, and waits for the preparing thread.
+    pub(crate) fn end(mut self, durable: bool) {
+        if durable {
+            self.settle(u64::MAX);
+            Left { file: self.current.file, used_bytes: self.current.used_bytes }.cut();
+        }
+        self.next.discard();
+    }
+
+    /// Ends the run without waiting for anything: the kernel may hold the preparing thread too.
+    pub(crate) fn abandon(self) {
+        self.preparer.abandon();
+    }
+}
+
+impl Segment {
+    fn new(id: u64, prepared: Prepared) -> Segment {
+        let Prepared { file, path, index, bytes, .. } = prepared;
+        assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
+        Segment { file, path, id, index, bytes, used_bytes: 0, contents: Contents::HeaderDue, begun_ns: None }
+    }
+
+    fn fits(&self, block_bytes: usize) -> bool {
+        self.used_bytes + block_bytes as u64 <= self.bytes
+    }
+
+    fn is_half_used(&self) -> bool {
+        self.used_bytes >= self.bytes / 2
+    }
+
+    fn place(&mut self, block_bytes: usize) -> WriteTarget {
+        assert!(
+            block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
+            "a block of {block_bytes} bytes, off the grid"
+        );
+        let offset = self.used_bytes;
+        self.used_bytes += block_bytes as u64;
+        self.contents = if self.contents == Contents::HeaderDue { Contents::Header } else { Contents::Blocks };
+        WriteTarget { file: Arc::clone(&self.file), segment_id: self.id, offset }
+    }
+}
+
+/// The id of a new segment; 0 means "none".
+fn random_id(path: &Path) -> Result<u64> {
+    Ok(u64::from_le_bytes(random_bytes(path)?).max(1))
+}
+
+fn random_bytes<const N: usize>(path: &Path) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|source| Error::io("draw a random identity for", path, std::io::Error::other(source.to_string())))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::segment::{FIRST_FILL_PATIENCE, Limits, Sizes};
+    use crate::sys::test_directory::directory;
+
+    const RULES: Rules = Rules {
+        sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },
+        first_fill_patience: FIRST_FILL_PATIENCE,
+        rotate_after: None,
+        keep: Limits { bytes: None, segments: Some(1), age: None },
+    };
+
+    fn begin(path: &Path) -> (Directory, Segments) {
+        let directory = Directory::open(path).expect("a directory");
+        let segments = Segments::begin(&directory, false, RULES, Clock::detect()).expect("a segment");
+        (directory, segments)
+    }
+
+    /// Tries until the next segment is there.
+    fn advance(segments: &mut Segments, block_bytes: usize, sequence: u64) {
+        while !segments.advance(block_bytes, sequence) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_segment_is_left_when_full_asked_or_failed_and_never_without_a_block() {
+        let parent = directory();
+        let (_directory, mut segments) = begin(&parent.path().join("log"));
+        assert!(segments.is_header_due());
+        assert!(!segments.advance(64 << 10, 0), "nothing was placed yet, and the block goes here, however large");
+        segments.leave_if_due(1, true);
+        assert_eq!(segments.leave, None, "nothing to leave");
+        assert_eq!(segments.place(4096).offset, 0);
+        assert!(!segments.is_header_due() && !segments.advance(64 << 10, 0), "one block is in each segment");
+        assert_eq!(segments.place(28 << 10).offset, 4096);
+        assert!(segments.leave_reason(4096) == Some(LeaveReason::Full));
+        let first_id = segments.current.id;
+        advance(&mut segments, 4096, 1);
+        assert_eq!((segments.index(), segments.previous_id()), (2, first_id));
+
+        segments.place(4096);
+        segments.place(4096);
+        assert_eq!(segments.leave_reason(4096), None);
+        segments.leave_if_due(2, true);
+        assert_eq!(segments.leave_reason(4096), Some(LeaveReason::Due));
+        assert_eq!(segments.leave_reason(32 << 10), Some(LeaveReason::Full), "the more urgent reason counts");
+        advance(&mut segments, 4096, 2);
+
+        assert!(segments.is_header_due());
+        let (failed, before) = (segments.path().to_owned(), segments.previous_id());
+        segments.leave_soon();
+        assert_eq!(segments.leave_reason(0), Some(LeaveReason::Failed));
+        advance(&mut segments, 0, 2);
+        assert_eq!((segments.index(), segments.previous_id()), (4, before), "the failed one held nothing");
+        assert!(!failed.exists());
+        assert_eq!(segments.take_notes(), Vec::<String>::new());
+        segments.end(false);
+    }
+
+    #[test]
+    #[should_panic(expected = "off the grid")]
+    fn a_block_off_the_grid_is_a_bug() {
+        let parent = directory();
+        let (_directory, mut segments) = begin(&parent.path().join("log"));
+        segments.place(4097);
+    }
+
+    #[test]
+    fn a_directory_made_again_is_left_to_whoever_has_locked_it_since() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        let files = || std::fs::read_dir(&path).expect("readable").count();
+        let (_directory, segments) = begin(&path);
+        // Retention, which `begin` asks for, may find the lock gone before the directory is, and lock it anew.
+        while let Err(error) = std::fs::remove_dir_all(&path) {
+            assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty, "{error}");
+        }
+        let next = |segments: &Segments| {
+            segments.preparer.ask(2, 32 << 10, 32 << 10);
+            segments.preparer.wait(Duration::MAX)
+        };
+        assert!(next(&segments).is_err(), "no directory");
+        let (others_directory, others) = begin(&path);
+        let refused = next(&segments).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("in use"), "{refused}");
+        assert_eq!(files(), 2, "the other's first segment, and its lock");
+        others.end(false);
+        drop(others_directory);
+        assert!(next(&segments).is_ok(), "nobody else is there any more");
+        assert!(matches!(Directory::open(&path), Err(Error::InUse { .. })), "now it is ours");
+    }
+}
