@@ -21,7 +21,7 @@ pub(crate) use plain::{RecordMeta, Records};
 // Direct I/O can write every block of the format's grid.
 const _: () = assert!(GRID_BYTES.is_multiple_of(ALIGNMENT_BYTES));
 
-/// Where a block will stand, as its header says it.
+/// The place of a block, as its header gives it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) segment_id: u64,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_whole_and_the_rest_still_seals() {
+    fn a_record_that_does_not_fit_is_refused_whole_and_the_block_still_seals() {
         let mut block = block(4096);
         let mut taken = 0;
         while append(&mut block, 1, taken, meta(taken), &[0xAA; 100]) {

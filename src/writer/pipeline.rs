@@ -1,4 +1,4 @@
-//! The way of a closed block to the disk: its number, its place, its write, and what its durability sets free.
+//! The way of a closed block to the disk: its number, its place, its write, and its settling once it is durable.
 //!
 //! Blocks are numbered, submitted and made durable in the same order; the device may complete them in any. Durable is
 //! the contiguous completed prefix. A write that fails stops the prefix until it has succeeded: see [`health`].
@@ -273,7 +273,7 @@ impl Pipeline {
         token
     }
 
-    /// Takes back what the device has completed, and calls `settle` with the contents of each block that became
+    /// Takes back the completed writes, and calls `settle` with the contents of each block that became
     /// durable, in order. Returns whether anything came back.
     pub(crate) fn reap(&mut self, settle: impl FnMut(Contents)) -> bool {
         if self.outstanding == 0 {
@@ -296,7 +296,7 @@ impl Pipeline {
 
     fn take_completion(&mut self, completion: Completion) {
         let block = self.in_flight.iter_mut().find(|block| block.token == completion.token);
-        let block = block.expect("a device completes only what was submitted");
+        let block = block.expect("a device completes only submitted writes");
         match completion.result {
             Ok(()) => {
                 self.publisher.note_written(block.length, block.submitted.elapsed());
@@ -394,7 +394,7 @@ impl Pipeline {
         }
     }
 
-    /// Lets the present segment fail if its file has no name any more: what is written to it is gone once the run ends.
+    /// Lets the present segment fail if its file was deleted: records written to it are gone once the run ends.
     /// Returns whether that has just been found.
     pub(crate) fn fail_deleted_segment(&mut self) -> bool {
         let is_gone = self.health.is_good() && self.segments.is_deleted();
@@ -429,7 +429,7 @@ impl Pipeline {
         self.device.wait(timeout);
     }
 
-    /// Ends: cuts the segments if all is durable, and leaves to the device what it still uses.
+    /// Ends the run: cuts the segments if all blocks are durable; leaks the buffers that the device still uses.
     pub(crate) fn end(self) {
         if self.outstanding == 0 {
             let durable = self.is_durable();

@@ -26,7 +26,7 @@ struct Filling {
 }
 
 impl Filling {
-    /// Sees to it that the block has the row of `source`, which is in `slot`. Returns `false`, and adds nothing, if the
+    /// Adds the row of `source`, which is in `slot`, unless the block has it. Returns `false`, and adds nothing, if the
     /// row does not fit together with a record after it.
     fn define(&mut self, slot: usize, source: &Source, control: &mut ControlRecords, now_ns: u64) -> bool {
         if self.block.definitions.has_producer(slot) {
@@ -180,20 +180,20 @@ impl Blocks {
         }
     }
 
-    /// Closes the block being filled if it is due and the device can take it now. If `all` are, every one with a record
-    /// is.
-    pub(super) fn close_due(&mut self, now_ns: u64, interval: &FlushInterval, all: bool) {
+    /// Closes the block being filled if it holds a record, is due, and the device can take it now. While the log is
+    /// `closing`, every block is due.
+    pub(super) fn close_due(&mut self, now_ns: u64, interval: &FlushInterval, closing: bool) {
         let Some(filling) = &self.filling else { return };
         let is_due =
-            filling.close_early || all || interval.has_passed(filling.since_ns, now_ns) || self.take_wants_space();
+            filling.close_early || closing || interval.has_passed(filling.since_ns, now_ns) || self.take_wants_space();
         if is_due && self.has_open_records() && self.pipeline.would_submit_now() {
             self.close_filling(now_ns);
         }
     }
 
     /// Takes a producer's wish for space that only the block being filled holds back. Returns whether there was one.
-    /// While a block is on its way to the disk there is none: space comes with that block, and blocks closed for it
-    /// would be small.
+    /// While a block is on its way to the disk, no wish is taken: space comes with that block, and blocks closed for a
+    /// wish would be small.
     fn take_wants_space(&mut self) -> bool {
         if self.pipeline.is_writing() {
             return false;
@@ -267,7 +267,7 @@ impl Blocks {
             for slot in contents.ended {
                 let source = sources.remove(slot);
                 schedule.poll_order.remove(slot);
-                // The end records that close writes are those of producers that still hold their end.
+                // A producer that was alive at close still holds its end of the ring.
                 if let Some(producer) = source.returned {
                     shared.registry.recycle(source.id, producer, source.consumer);
                 }
@@ -280,7 +280,7 @@ impl Blocks {
         self.sources.wake_producers(self.pipeline.is_writing());
     }
 
-    /// Takes the pipeline's notes into the log.
+    /// Keeps the pipeline's notes for the next block.
     pub(super) fn take_notes(&mut self) {
         self.control.add_notes(self.pipeline.take_notes());
     }

@@ -56,7 +56,7 @@ impl LogWriter {
             blocks.pipeline.fail_deleted_segment();
         }
         let mut worked = blocks.reap(schedule);
-        // First of all: the disk has just become free, and draining takes its time. So do producers that are woken.
+        // Before draining, which takes time: the disk has just become free, and so has space in rings.
         worked |= blocks.submit(now_ns);
         blocks.wake_producers();
         worked |= blocks.pipeline.heal();

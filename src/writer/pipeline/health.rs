@@ -3,8 +3,9 @@
 //! - No room (a full disk, a quota): nothing is lost. The refused blocks are held and written again at the same place,
 //!   every 100 ms to 1 s.
 //! - No next segment, and the present one may not grow: blocks wait, and the next segment is asked for again and again.
-//! - Anything else: what the kernel holds of that file cannot be known any more. The segment has failed for good, and
-//!   all blocks that are not acknowledged go to a new one.
+//! - Any other error: the state of the file in the page cache is unknown. The segment has failed for good, and all
+//!   blocks
+//!   that are not acknowledged go to a new one.
 //!
 //! It decides and remembers; the pipeline writes, and publishes the state.
 
@@ -47,7 +48,7 @@ pub(crate) struct Note {
 #[derive(Default)]
 pub(super) struct Health {
     trouble: Trouble,
-    /// What users are told: not `Ok` from the first refusal until a block is durable again.
+    /// The state to publish: not `Ok` from the first refusal until a block is durable again.
     state: State,
     /// Why, for as long.
     fault: Option<FlushFault>,
@@ -76,12 +77,12 @@ impl Health {
         matches!(self.trouble, Trouble::None)
     }
 
-    /// What users are told.
+    /// The state to publish.
     pub(super) fn state(&self) -> State {
         self.state
     }
 
-    /// Whether users are told that the disk is full.
+    /// Whether that is [`State::Full`].
     pub(super) fn is_full(&self) -> bool {
         self.state == State::Full
     }
