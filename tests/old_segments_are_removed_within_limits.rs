@@ -238,6 +238,7 @@ fn while_the_log_is_read_and_verified_and_nothing_is_called_lost() {
                             let verification = verify(path).expect("a log");
                             assert_ne!(verification.verdict, Verdict::Lost, "{:#?}", verification.report);
                         } else {
+                            followed.follow(Duration::ZERO).expect("readable");
                             while let Some(record) = followed.next_record().expect("readable") {
                                 assert_eq!(record.message(), b"a block of its own");
                             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, Newer, StatusCode};
 
-use super::files::{Inspected, LogFiles, Segment, not_a_log, runs_of};
+use super::files::{InUse, Inspected, LogFiles, Segment, not_a_log, runs_of};
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
 use super::scan::{Cursor, Loaded, Note, Scanned};
@@ -71,7 +71,7 @@ pub struct LogInfo {
 pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
-    let in_use = files.are_in_use() == Some(true);
+    let in_use = files.in_use() == InUse::Yes;
     let mut segments = Vec::new();
     for (_, path, inspected) in files.inspect_all(in_use)? {
         let mut find = |severity, what| {

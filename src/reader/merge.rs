@@ -170,6 +170,11 @@ impl Merge {
         Ready { is_late, stream }
     }
 
+    /// Has the record that [`next`](Self::next) gave last come again.
+    pub(super) fn take_back(&mut self) {
+        self.given = false;
+    }
+
     /// The bytes, the frame and the producer of the record that [`next`](Self::next) gave last.
     #[inline]
     pub(super) fn resolve(&self, ready: &Ready) -> (&[u8], &Message, &Arc<Producer>) {

@@ -23,6 +23,7 @@ mod test_log;
 mod tests;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::format::MERGE_BYTES_MAX;
@@ -91,28 +92,30 @@ impl ReadOptions {
     }
 }
 
-/// Where the reader stands.
+/// The interval between looks while a block in flight is awaited: it is durable within milliseconds.
+const AWAIT_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The longest interval between looks at the end of a log. Records come in blocks, a tenth of a second apart by default.
+const FOLLOW_INTERVAL_MAX: Duration = Duration::from_millis(50);
+
+/// How far the reader has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// More blocks may come.
     Reading,
     /// The run's blocks have all been read.
     RunEnd,
-    /// So has all there is.
-    EndOfNow,
-    /// The caller has been told so.
-    Told,
+    /// All there is has been read.
+    End,
 }
 
 /// Reads a log: its records run by run, each run in the order of time.
 ///
 /// Inside a run records are ordered by (time, producer, sequence). They are merged in bounded memory; a record that
 /// would have taken more comes late and is counted. Damage is stepped over and counted: see [`Reader::report`].
-/// An error is one of reading a file; the reader can go on behind it.
+/// After an error, which is one of reading a file, the reader can go on.
 ///
-/// A log can be read while it is written. `None` from [`next`](Iterator::next) means that there is nothing more now:
-/// asked again, the reader looks for what has been written since. A segment that retention removes meanwhile is read to
-/// its end if the reader has come to it; one that is gone before is named in the report, and the reader goes on behind.
+/// # A finished log
 ///
 /// ```no_run
 /// let mut reader = diolog::Reader::open("/var/log/app/orders")?;
@@ -123,6 +126,36 @@ enum Phase {
 /// println!("{} blocks lost", reader.report().blocks.lost);
 /// # Ok::<(), diolog::Error>(())
 /// ```
+///
+/// # A log that is being written
+///
+/// [`next_record`](Self::next_record) never waits. It ends before the first block that is missing and may be in flight:
+/// what follows in the files is not confirmed yet. [`follow`](Self::follow) waits for more. Then the reader goes on; no
+/// record is missed, and none comes twice. A follower:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use diolog::{Config, Level, Logger, Reader};
+/// # let directory = std::env::temp_dir().join(format!("diolog-follow-{}", std::process::id()));
+/// # let logger = Logger::open(Config::new(&directory).ring_bytes(64 << 10).segment_bytes(16 << 20))?;
+/// # logger.producer()?.log(Level::Info, "hello");
+/// # logger.close()?;
+/// # let mut shown = 0;
+/// let mut reader = Reader::open(&directory)?;
+/// while reader.follow(Duration::from_millis(100))? {
+///     while let Some(record) = reader.next_record()? {
+///         println!("{}", String::from_utf8_lossy(record.message()));
+/// #       shown += 1;
+///     }
+/// }
+/// # assert_eq!(shown, 1);
+/// # std::fs::remove_dir_all(&directory).unwrap();
+/// # Ok::<(), diolog::Error>(())
+/// ```
+///
+/// It ends when nothing has come for a tenth of a second; one that is to run for ever ignores what `follow` returns.
+/// A segment that retention removes meanwhile is read to its end if the reader has come to it; one that is gone before is
+/// named in the report, and the reader goes on after it.
 #[derive(Debug)]
 pub struct Reader {
     walk: Walk,
@@ -145,10 +178,11 @@ impl Reader {
         ReadOptions::new().open(path)
     }
 
-    /// The next record, borrowed from the reader; nothing is allocated for it. `None`: nothing more now.
+    /// The next record, borrowed from the reader; nothing is allocated for it. `None`: nothing more now, until
+    /// [`follow`](Self::follow) says otherwise.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) where a file cannot be read; the next call goes on behind that place.
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be read; the next call goes on after that place.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
         let ready = match self.merge.next(self.limit_ns) {
@@ -174,6 +208,55 @@ impl Reader {
         }))
     }
 
+    /// Waits until there is more to read, at most for `timeout`. Returns whether there is.
+    ///
+    /// It looks at the files at once, so that a `timeout` of zero is one look, and then every 1 to 50 ms. The log is also
+    /// followed over later segments and runs, and without a logger that has it open.
+    ///
+    /// # Errors
+    /// As [`next_record`](Self::next_record), and [`Error::Io`](crate::Error::Io) if the directory cannot be listed.
+    pub fn follow(&mut self, timeout: Duration) -> Result<bool> {
+        let begun = Instant::now();
+        let mut interval = AWAIT_INTERVAL;
+        loop {
+            let look = Instant::now();
+            if self.phase == Phase::End {
+                self.walk.look_for_more()?;
+                self.begin_reading();
+            }
+            if self.find()?.is_some() {
+                self.merge.take_back();
+                return Ok(true);
+            }
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            interval = if self.walk.is_awaiting() { AWAIT_INTERVAL } else { (2 * interval).min(FOLLOW_INTERVAL_MAX) };
+            // Looking takes at most half of the time, however long the log is.
+            std::thread::sleep(interval.max(look.elapsed()).min(left));
+        }
+    }
+
+    /// Goes on without a block that is missing, if the reader has ended before one that may be in flight: waits for it, at
+    /// most for `timeout`, and passes over it if it does not come. Returns whether the reader has ended before one.
+    ///
+    /// For a reader that wants all there is now, also what follows a block that never comes: a crash may have left such
+    /// a gap, and nothing tells it from a block in flight while a logger has the log open and has not written yet.
+    /// A block that comes after it was passed over is missed, and counted in [`BlockCounts::holes`].
+    ///
+    /// # Errors
+    /// As [`follow`](Self::follow).
+    pub fn pass_over_missing(&mut self, timeout: Duration) -> Result<bool> {
+        if self.phase != Phase::End || !self.walk.is_awaiting() {
+            return Ok(false);
+        }
+        if !self.follow(timeout)? && self.walk.give_up_awaited() {
+            self.begin_reading();
+        }
+        Ok(true)
+    }
+
     /// What was found so far. Rows and the newest run's outcome are complete once there is nothing more now.
     pub fn report(&self) -> &Report {
         &self.walk.account.report
@@ -196,22 +279,17 @@ impl Reader {
                 Phase::Reading => self.load()?,
                 Phase::RunEnd => {
                     self.merge.start_run();
-                    self.reading();
+                    self.begin_reading();
                 }
-                Phase::EndOfNow => {
+                Phase::End => {
                     self.account();
-                    self.phase = Phase::Told;
                     return Ok(None);
-                }
-                Phase::Told => {
-                    self.walk.resume()?;
-                    self.reading();
                 }
             }
         }
     }
 
-    fn reading(&mut self) {
+    fn begin_reading(&mut self) {
         (self.phase, self.limit_ns) = (Phase::Reading, Some(0));
     }
 
@@ -227,7 +305,7 @@ impl Reader {
                 return Ok(());
             }
             Ok(Step::RunEnd) => (self.phase, self.limit_ns) = (Phase::RunEnd, None),
-            Ok(Step::EndOfNow) => (self.phase, self.limit_ns) = (Phase::EndOfNow, None),
+            Ok(Step::Awaited | Step::End) => (self.phase, self.limit_ns) = (Phase::End, None),
             Err(_) => {}
         }
         self.merge.keep(block);
@@ -244,7 +322,7 @@ impl Reader {
 impl Iterator for Reader {
     type Item = Result<Record>;
 
-    /// The next record, owned. Not fused: after `None` the reader looks for what has been written since.
+    /// The next record, owned. After `None`, none comes until [`follow`](Self::follow) finds more.
     fn next(&mut self) -> Option<Result<Record>> {
         match self.next_record() {
             Ok(record) => record.map(|record| Ok(record.to_record())),

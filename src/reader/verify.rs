@@ -5,17 +5,31 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
 use super::account::Account;
-use super::files::not_a_log;
+use super::files::{InUse, not_a_log};
 use super::report::{Report, Severity, Verdict};
 use super::scan::{BlockLocation, Loaded, Messages, Unread};
 use super::walk::{Step, Walk};
 
 /// Producers whose times are compared at once; further ones are checked inside each block only.
 const PRODUCERS_MAX: usize = 1 << 17;
+
+/// The time between two looks at a block that is missing and may be in flight.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How often such blocks are looked for, in all: one in flight is durable within milliseconds, unless the disk is
+/// overloaded, and what a crash left before the log was opened again never comes.
+fn looks_max(in_use: InUse) -> u32 {
+    match in_use {
+        InUse::Yes => 1000,
+        InUse::Unknown => 20,
+        InUse::No => 0,
+    }
+}
 
 /// What [`verify()`] found.
 #[derive(Clone, Debug)]
@@ -30,6 +44,9 @@ pub struct Verification {
 /// Verifies the log at `path`, a directory or one segment file: reads every block, and checks that the account of
 /// every producer adds up. Memory is bounded, and files are read once, from front to back.
 ///
+/// A log in use is looked at as it is when `verify` begins. It waits up to a second, in all, for blocks that are missing
+/// and may be in flight.
+///
 /// # Errors
 /// [`Error::NotALog`] for what holds no segment that can be read, with what it is instead; [`Error::Io`] where it
 /// cannot be opened. What cannot be read in the middle is a finding.
@@ -41,6 +58,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
     let mut walk = Walk::open(path, durable, false)?;
     let mut block = Loaded::default();
     let mut last_ns = HashMap::new();
+    let mut looks = 0;
     loop {
         match walk.next(&mut block) {
             Ok(Step::Block(place)) => {
@@ -48,7 +66,13 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
                 watch(&walk.account.report);
             }
             Ok(Step::RunEnd) => last_ns.clear(),
-            Ok(Step::EndOfNow) => break,
+            Ok(Step::Awaited) if looks < looks_max(walk.in_use()) => {
+                looks += 1;
+                std::thread::sleep(LOOK_INTERVAL);
+                walk.look_again();
+            }
+            Ok(Step::Awaited) => drop(walk.give_up_awaited()),
+            Ok(Step::End) => break,
             Err(error) => {
                 let (path, offset) = match &error {
                     Error::Io { path, offset, .. } => (path.clone(), *offset),

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::format::{LogId, Newer, StatusCode};
+use crate::format::{Newer, StatusCode};
 
 use super::files::{Run, Segment};
 use super::record::Producer;
@@ -292,41 +292,12 @@ impl Account {
         self.producers_before += self.run.producers.len();
     }
 
-    /// Says of `run`, which has begun with segment `first`, that if earlier segments are gone, its own or whole runs before
-    /// it, it need not have been retention that removed them.
-    pub(super) fn doubt_retention(&mut self, run: &Run, first: &Segment) {
-        let what = if self.report.runs.last().is_some_and(|run| run.retired) {
-            format!("block {} of its run comes first: the segments before it are gone", first.first_number)
-        } else if run.begins_here && run.missing_before > 0 {
-            format!("{} of the log's files before it are missing: whole runs may be gone", run.missing_before)
-        } else {
-            return;
-        };
-        let what = format!("{what}, and nothing says that retention was set");
-        self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
-    }
-
-    /// Says of `run` that it is not one of `log`'s, if so.
-    pub(super) fn find_foreign(&mut self, run: &Run, log: Option<LogId>) {
-        let is_foreign = |segment: &&Segment| segment.header.as_ref().is_some_and(|header| Some(header.log) != log);
-        if let Some(first) = run.segments.iter().find(is_foreign) {
-            let others = match run.segments.len() {
-                1 => String::new(),
-                all => format!(", as do all {all} segments of its run"),
-            };
-            let what = format!("belongs to another log{others}: this log's own may be gone");
-            self.report.find(Severity::Unconfirmed, first.path.to_path_buf(), None, what);
-        }
-    }
-
-    /// Says, until it is known better, that the file at `first` and `others` more hold no block, and that nothing says why.
-    pub(super) fn doubt_barren(&mut self, first: &Path, others: usize) {
+    /// Reports, until more is known, what is suspicious about the log's files.
+    pub(super) fn suspect(&mut self, suspicions: impl Iterator<Item = (Arc<Path>, String)>) {
         if matches!(self.certainty, Certainty::Final) {
             self.certainty = Certainty::Provisional(self.report.mark());
         }
-        let more = if others > 0 { format!(", nor do {others} other files") } else { String::new() };
-        let what = format!("holds no block{more}: made ready and never used, or emptied since");
-        self.report.find(Severity::Unconfirmed, first.to_path_buf(), None, what);
+        suspicions.for_each(|(path, what)| self.report.find(Severity::Unconfirmed, path.to_path_buf(), None, what));
     }
 
     /// Counts and reports facts that hold whatever follows.

@@ -1,5 +1,7 @@
 //! The files of a log: which there are, and what the first block of each says.
 
+mod absence;
+mod in_use;
 mod inspect;
 mod runs;
 
@@ -8,11 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::{LOCK_FILE, segment_number};
+use crate::format::segment_number;
 
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 use inspect::Depth;
 
+pub(crate) use absence::{Facts, Kind, suspicions};
+pub(crate) use in_use::InUse;
 pub(crate) use inspect::{Inspected, Segment};
 pub(crate) use runs::{Run, runs_of};
 
@@ -21,8 +25,8 @@ pub(crate) use runs::{Run, runs_of};
 pub(crate) struct LogFiles {
     root: PathBuf,
     is_directory: bool,
-    /// Files that need no second look: segments, and what will never be one.
-    settled: BTreeSet<PathBuf>,
+    /// Files that need no second look: segments, and files that will never be one.
+    known: BTreeSet<PathBuf>,
     sync: bool,
 }
 
@@ -36,24 +40,24 @@ impl LogFiles {
         if metadata.is_file() && metadata.len() == 0 {
             return Err(not_a_log(path, "is empty".into()));
         }
-        Ok(LogFiles { root: path.to_owned(), is_directory: metadata.is_dir(), settled: BTreeSet::new(), sync })
+        Ok(LogFiles { root: path.to_owned(), is_directory: metadata.is_dir(), known: BTreeSet::new(), sync })
     }
 
-    /// The files that have not been settled yet, by number.
+    /// The files that are not known yet, by number.
     ///
     /// # Errors
     /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] where it cannot be listed.
     fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
         if !self.is_directory {
             let path = self.root.clone();
-            return Ok(if self.settled.contains(&path) { Vec::new() } else { vec![(0, path)] });
+            return Ok(if self.known.contains(&path) { Vec::new() } else { vec![(0, path)] });
         }
         let mut numbered = self.numbered()?;
         // A file that is begun while a directory is read may be passed over, and one begun after it seen.
         if numbered.windows(2).any(|pair| pair[1].0 != pair[0].0.wrapping_add(1)) {
             numbered = self.numbered()?;
         }
-        numbered.retain(|(_, path)| !self.settled.contains(path));
+        numbered.retain(|(_, path)| !self.known.contains(path));
         Ok(numbered)
     }
 
@@ -75,8 +79,8 @@ impl LogFiles {
     }
 
     /// Marks `path` as known: it will not be listed again.
-    pub(crate) fn settle(&mut self, path: &Path) {
-        self.settled.insert(path.to_owned());
+    pub(crate) fn mark_known(&mut self, path: &Path) {
+        self.known.insert(path.to_owned());
     }
 
     /// Whether all of a log is read, and not one file of it.
@@ -89,11 +93,11 @@ impl LogFiles {
         self.sync
     }
 
-    /// Whether a logger has the log open. `None`: it cannot be told.
-    pub(crate) fn are_in_use(&self) -> Option<bool> {
+    /// Whether a logger has the log open.
+    pub(crate) fn in_use(&self) -> InUse {
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
         // The parent of a bare file name is an empty path, to which joining gives the name alone.
-        directory.and_then(|directory| crate::sys::lock::is_locked(&directory.join(LOCK_FILE)))
+        directory.map_or(InUse::Unknown, InUse::of)
     }
 
     /// Opens the file at `path`, durable first if that was asked for.
@@ -122,7 +126,7 @@ impl LogFiles {
         Ok(records)
     }
 
-    /// Finds out what the files are that have not been settled yet, by number. Those that retention has removed since
+    /// Finds out what the files are that are not known yet, by number. Those that retention has removed since
     /// they were listed are left out. One that may not be read, or that the disk cannot read, is an error only where there is
     /// nothing else.
     pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
@@ -147,7 +151,7 @@ impl LogFiles {
         inspected.reverse();
         let is_readable = |(_, _, what): &(_, _, Inspected)| !matches!(what, Inspected::Unreadable(_));
         match refused {
-            Some(error) if self.settled.is_empty() && !inspected.iter().any(is_readable) => Err(error),
+            Some(error) if self.known.is_empty() && !inspected.iter().any(is_readable) => Err(error),
             _ => Ok(inspected),
         }
     }

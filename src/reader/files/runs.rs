@@ -13,8 +13,6 @@ pub(crate) struct Run {
     /// Whether its first segment's file is there, readable or not: what is missing before the first block is damage
     /// then, and not retention.
     pub(crate) begins_here: bool,
-    /// How many segments' numbers between the run before it and this one no file has.
-    pub(crate) missing_before: u64,
 }
 
 /// Sorts segments into runs, and the runs into their order.
@@ -35,7 +33,7 @@ pub(crate) fn runs_of(segments: Vec<Segment>) -> VecDeque<Run> {
     for segment in segments {
         let id = run_id(&segment, &named);
         let at = *by_id.entry(id).or_insert_with(|| {
-            runs.push(Run { id, segments: Vec::new(), begins_here: false, missing_before: 0 });
+            runs.push(Run { id, segments: Vec::new(), begins_here: false });
             runs.len() - 1
         });
         runs[at].segments.push(segment);

@@ -1,4 +1,4 @@
-//! Reading a log while it is written: `None` is not the end.
+//! Reading a log while it is written: after `None`, a reader can follow.
 
 use super::*;
 use crate::format::LOCK_FILE;
@@ -15,17 +15,17 @@ fn a_log_that_grows_is_read_on() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0)]);
+    assert_eq!(more(&mut reader), [row("a", 10, 1, 0)]);
     assert_eq!(reader.report().verdict(), Verdict::Unconfirmed);
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     run.block(Block::new().record(1, 20, "b")).write(directory.path());
-    assert_eq!(rows(&mut reader), [row("b", 20, 1, 1)]);
+    assert_eq!(more(&mut reader), [row("b", 20, 1, 1)]);
     run.segment(2).block(Block::new().record(1, 30, "c")).close().write(directory.path());
-    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2)]);
+    assert_eq!(more(&mut reader), [row("c", 30, 1, 2)]);
     assert_eq!(reader.report().verdict(), Verdict::Clean, "{:#?}", reader.report());
     let mut next = TestRun::new(2);
     next.segment(3).block(Block::new().record(1, 5, "d")).write(directory.path());
-    assert_eq!(rows(&mut reader), [row("d", 5, 1, 0)]);
+    assert_eq!(more(&mut reader), [row("d", 5, 1, 0)]);
     assert_eq!(reader.report().runs.len(), 2);
     assert_eq!(reader.report().late, 0);
 }
@@ -44,13 +44,13 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(more(&mut reader).len(), 1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
-    assert_eq!(rows(&mut reader), [], "block 2 counts once its predecessor does");
+    assert_eq!(more(&mut reader), [], "block 2 counts once its predecessor does");
     assert_eq!((reader.report().blocks.torn, reader.report().verdict()), (0, Verdict::Unconfirmed));
     run.write(directory.path());
-    assert_eq!(rows(&mut reader), [row("b", 20, 1, 1), row("c", 30, 1, 2)]);
+    assert_eq!(more(&mut reader), [row("b", 20, 1, 1), row("c", 30, 1, 2)]);
     assert_eq!(reader.report().blocks.holes, 0);
 }
 
@@ -61,13 +61,13 @@ fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(more(&mut reader).len(), 1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     run.block(Block::new().record(1, 40, "d"));
     without_block(&run, 2).write(directory.path());
-    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
+    assert_eq!(more(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
     assert_eq!(reader.report().blocks.lost, 1);
 }
 
@@ -78,12 +78,12 @@ fn a_reader_that_waits_goes_on_once_another_run_begins() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(more(&mut reader).len(), 1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     TestRun::new(2).segment(2).block(Block::new().record(1, 5, "d")).close().write(directory.path());
-    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 5, 1, 0)]);
+    assert_eq!(more(&mut reader), [row("c", 30, 1, 2), row("d", 5, 1, 0)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
 }
 
@@ -95,12 +95,12 @@ fn a_reader_that_waits_goes_on_once_no_logger_has_the_log_open() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(more(&mut reader).len(), 1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     drop(writer);
-    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2)]);
+    assert_eq!(more(&mut reader), [row("c", 30, 1, 2)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
 }
 
@@ -121,12 +121,12 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment()
     let (whole, partly) = in_flight_at_a_segments_end();
     partly.segments[0].write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
+    assert_eq!(more(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
     partly.write(directory.path());
-    assert_eq!(rows(&mut reader), [], "block d counts once its predecessor does");
+    assert_eq!(more(&mut reader), [], "block d counts once its predecessor does");
     assert_eq!((reader.report().blocks.torn, reader.report().blocks.holes), (0, 0));
     whole.write(directory.path());
-    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
+    assert_eq!(more(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.duplicates), (0, 0), "{:#?}", reader.report());
 }
 
@@ -137,17 +137,18 @@ fn a_segment_that_is_waited_for_can_be_removed_once_it_is_whole() {
     let (mut whole, partly) = in_flight_at_a_segments_end();
     partly.write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader).len(), 3, "a first reading does not wait for long");
+    assert_eq!(more(&mut reader).len(), 2);
+    assert!(reader.pass_over_missing(Duration::ZERO).expect("read"));
+    assert_eq!(rows(&mut reader), [row("d", 40, 1, 3)], "a reader that wants all there is now need not wait");
     assert_eq!(reader.report().blocks.holes, 1);
     let mut reader = Reader::open(directory.path()).expect("open");
-    reader.walk.resume().expect("readable");
-    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
+    assert_eq!(more(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
     whole.block(Block::new().record(1, 50, "e")).segment(3).block(Block::new().record(1, 60, "f"));
     whole.write(directory.path());
     for index in [1, 2] {
         std::fs::remove_file(directory.path().join(format!("0000000{index}.dlog"))).expect("removable");
     }
-    let messages: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
+    let messages: Vec<_> = more(&mut reader).into_iter().map(|row| row.0).collect();
     assert_eq!(messages, ["c", "d", "e", "f"], "both were open");
     assert_eq!(reader.report().findings, []);
 }
@@ -161,10 +162,12 @@ fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
     run.block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("c", 30, 1, 2)], "a first reading does not wait for long");
+    assert_eq!(more(&mut reader), [row("a", 10, 1, 0)]);
+    assert!(reader.pass_over_missing(Duration::ZERO).expect("read"));
+    assert_eq!(rows(&mut reader), [row("c", 30, 1, 2)]);
     // Now b comes, and d, which knows of b.
     run.block(Block::new().record(1, 40, "d")).write(directory.path());
-    assert_eq!(rows(&mut reader), [row("d", 40, 1, 3)]);
+    assert_eq!(more(&mut reader), [row("d", 40, 1, 3)]);
     let report = reader.report();
     assert_eq!((report.blocks.holes, report.blocks.lost, report.verdict()), (1, 0, Verdict::Unconfirmed));
     let found: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
@@ -173,15 +176,68 @@ fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
 }
 
 #[test]
-fn a_reader_that_reads_for_the_first_time_goes_on_over_a_hole_though_a_logger_has_the_log_open() {
+fn a_reader_goes_on_over_a_hole_once_it_is_told_to_though_a_logger_has_the_log_open() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 1).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(more(&mut reader), []);
+    assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (0, 0), "it may still come");
+    assert!(reader.pass_over_missing(Duration::from_millis(2)).expect("read"));
     assert_eq!(rows(&mut reader), [row("c", 30, 1, 1)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
+    assert!(!reader.pass_over_missing(Duration::ZERO).expect("read"), "the reader has ended before no other");
+    assert_eq!(verify(directory.path()).expect("a log").report.blocks, reader.report().blocks);
+}
+
+#[test]
+fn a_reader_that_is_told_to_go_on_waits_for_the_missing_block_and_takes_it_if_it_comes() {
+    let directory = directory();
+    let _writer = locked(&directory);
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 1).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(more(&mut reader), []);
+    run.write(directory.path());
+    assert!(reader.pass_over_missing(Duration::ZERO).expect("read"));
+    assert_eq!(rows(&mut reader), [row("b", 20, 1, 0), row("c", 30, 1, 1)]);
+    assert_eq!(reader.report().blocks.holes, 0);
+}
+
+#[test]
+fn after_its_end_a_reader_gives_nothing_until_it_follows() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    run.block(Block::new().record(1, 20, "b")).write(directory.path());
+    assert_eq!(rows(&mut reader), []);
+    assert!(reader.next().is_none());
+    for _ in 0..2 {
+        assert!(reader.follow(Duration::ZERO).expect("read"), "also if it is asked again before the record is taken");
+    }
+    assert_eq!(rows(&mut reader), [row("b", 20, 1, 1)]);
+    assert_eq!((reader.report().records, reader.report().late), (2, 0));
+}
+
+#[test]
+fn a_reader_that_follows_finds_what_comes_meanwhile() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader).len(), 1);
+    assert!(!reader.follow(Duration::from_millis(2)).expect("read"));
+    std::thread::scope(|scope| {
+        let following = scope.spawn(|| reader.follow(Duration::from_secs(60)).expect("read"));
+        run.block(Block::new().record(1, 20, "b")).write(directory.path());
+        assert!(following.join().expect("no panic"));
+    });
+    assert_eq!(rows(&mut reader), [row("b", 20, 1, 1)]);
 }
 
 #[test]
@@ -193,11 +249,11 @@ fn a_block_written_in_part_is_read_once_it_is_whole() {
     partial.last().block(2)[4096..].fill(0);
     partial.write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(more(&mut reader).len(), 1);
     assert_eq!(reader.report().blocks.torn, 1);
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     run.write(directory.path());
-    assert_eq!(rows(&mut reader).len(), 1);
+    assert_eq!(more(&mut reader).len(), 1);
     assert_eq!(reader.report().blocks.torn, 0);
     assert_eq!(reader.report().findings, []);
 }
@@ -207,17 +263,17 @@ fn a_prepared_file_is_read_once_it_is_used() {
     let directory = directory();
     std::fs::write(directory.path().join("00000001.dlog"), vec![0; 1 << 20]).expect("write");
     let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     assert_eq!(reader.report().prepared_files, 1);
     // Nobody has the log open: it may have been emptied.
     assert_eq!((reader.report().verdict(), reader.report().findings.len()), (Verdict::Unconfirmed, 1));
-    assert_eq!(rows(&mut reader), []);
+    assert_eq!(more(&mut reader), []);
     assert_eq!(reader.report().findings.len(), 1);
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a"));
     run.last().bytes.resize(1 << 20, 0);
     run.write(directory.path());
-    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0)]);
+    assert_eq!(more(&mut reader), [row("a", 10, 1, 0)]);
     assert_eq!((reader.report().prepared_files, reader.report().findings.len()), (0, 0));
 }
 
@@ -232,7 +288,7 @@ fn a_preallocated_file_is_read_as_it_fills() {
         image.last().bytes.resize(8 << 20, 0);
         image.write(directory.path());
         let reader = reader.get_or_insert_with(|| Reader::open(directory.path()).expect("open"));
-        assert_eq!(rows(reader), [row(&step.to_string(), 10 * step, 1, step)]);
+        assert_eq!(more(reader), [row(&step.to_string(), 10 * step, 1, step)]);
         assert_eq!(reader.report().blocks.torn, 0);
     }
 }

@@ -29,7 +29,7 @@ fn remove(directory: &Path, indices: impl IntoIterator<Item = u64>) {
 }
 
 fn messages(reader: &mut Reader) -> Vec<String> {
-    rows(reader).into_iter().map(|row| row.0).collect()
+    more(reader).into_iter().map(|row| row.0).collect()
 }
 
 /// The findings, of which each must name retention.

@@ -1,71 +1,95 @@
-//! Which files there are, or have come since: each looked at, and put where it belongs in the order of runs.
+//! Which runs there are: each file looked at, and put where it belongs in the order of runs, also those that come later.
+//!
+//! The walk takes the runs one after the other, and asks again for what has been written since.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::path::Path;
 
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId};
 
-use super::super::account::Account;
-use super::super::files::{Inspected, LogFiles, Run, Segment, not_a_log, runs_of};
-use super::super::report::Severity;
+use super::super::files::{Facts, InUse, Inspected, Kind, LogFiles, Run, Segment, not_a_log, runs_of};
+use super::super::report::{Report, Severity};
 use super::super::scan::{Cursor, Scanned};
-use super::Walk;
 
-impl Walk {
-    /// Looks for files that are new, or have been put to use.
-    pub(super) fn discover(&mut self) -> Result<()> {
+/// The files of a log, and its runs that have not been read.
+#[derive(Debug)]
+pub(super) struct Runs {
+    pub(super) files: LogFiles,
+    /// What is known of the files, to find out which are suspicious.
+    pub(super) facts: Facts,
+    later: VecDeque<Run>,
+}
+
+impl Runs {
+    /// Names the log at `path`. With `sync`, files are made durable before they are read.
+    pub(super) fn of(path: &Path, sync: bool) -> Result<Runs> {
+        Ok(Runs { files: LogFiles::open(path, sync)?, facts: Facts::default(), later: VecDeque::new() })
+    }
+
+    /// Takes the next run.
+    pub(super) fn take_next(&mut self) -> Option<Run> {
+        self.later.pop_front()
+    }
+
+    /// Whether no run is known after the one that was taken last.
+    pub(super) fn is_last(&self) -> bool {
+        self.later.is_empty()
+    }
+
+    /// Looks for files that are new, or have come into use, and adds their segments to `current`, the run that is being
+    /// read, or to later runs. `may_grow`: the newest file may be in preparation.
+    pub(super) fn discover(
+        &mut self,
+        mut current: Option<&mut Run>,
+        may_grow: bool,
+        report: &mut Report,
+    ) -> Result<()> {
         let mut segments = Vec::new();
         let mut refused = None;
-        // Without a block: made ready, emptied, or unreadable.
-        let mut barren = BTreeMap::new();
-        self.barren.clear();
-        let mut present = BTreeSet::new();
-        self.account.report.prepared_files = 0;
-        for (number, path, inspected) in self.files.inspect_all(self.is_written())? {
-            present.insert(number);
-            match inspected {
-                Inspected::Segment(segment) => segments.push(segment),
-                Inspected::Prepared => {
-                    self.account.report.prepared_files += 1;
-                    self.barren.insert(number, path.clone());
-                    barren.insert(number, path);
-                    continue;
+        self.facts.forget_prepared();
+        report.prepared_files = 0;
+        for (number, path, inspected) in self.files.inspect_all(may_grow)? {
+            let (kind, found) = match inspected {
+                Inspected::Segment(segment) => {
+                    segments.push(segment);
+                    (Kind::Segment, None)
                 }
-                Inspected::Newer(what) => {
-                    self.account.report.newer_files += 1;
-                    self.newer_files.insert(number);
-                    self.account.report.find(Severity::Newer, path.clone(), None, what.clone());
-                    refused.get_or_insert((path.clone(), what));
-                }
-                Inspected::Unreadable(what) => {
-                    self.account.report.unreadable_files += 1;
-                    self.account.report.find(Severity::Unconfirmed, path.clone(), None, what.clone());
-                    refused.get_or_insert((path.clone(), what));
-                    barren.insert(number, path.clone());
-                }
+                Inspected::Prepared => (Kind::Prepared, None),
+                Inspected::Newer(what) => (Kind::Newer, Some((Severity::Newer, what))),
+                Inspected::Unreadable(what) => (Kind::Unreadable, Some((Severity::Unconfirmed, what))),
+            };
+            self.facts.note_file(number, kind, &path);
+            match kind {
+                Kind::Segment => {}
+                Kind::Prepared => report.prepared_files += 1,
+                Kind::Newer => report.newer_files += 1,
+                Kind::Unreadable => report.unreadable_files += 1,
             }
-            self.files.settle(&path);
+            if kind != Kind::Prepared {
+                self.files.mark_known(&path);
+            }
+            if let Some((severity, what)) = found {
+                report.find(severity, path.clone(), None, what.clone());
+                refused.get_or_insert((path, what));
+            }
         }
-        let nothing = segments.is_empty() && self.run.is_none() && self.account.report.runs.is_empty();
-        if let Some((path, what)) = refused.filter(|_| nothing && self.account.report.prepared_files == 0) {
+        let nothing = segments.is_empty() && current.is_none() && report.runs.is_empty() && report.prepared_files == 0;
+        if let Some((path, what)) = refused.filter(|_| nothing) {
             return Err(not_a_log(&path, what));
         }
-        self.log = self.log.or_else(|| {
+        self.facts.settle_log(|| {
             LogId::of_directory(segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log)))
         });
         for mut run in runs_of(segments) {
-            self.failed_at_once.extend(failed_at_once(&run, &barren));
-            let last = self.later.back_mut().or(self.run.as_mut());
-            match last {
+            match self.later.back_mut().or(current.as_deref_mut()) {
                 Some(last) if last.id == run.id || continues(&self.files, last, &run)? => {
-                    last.segments.append(&mut run.segments)
+                    self.facts.note_segments(last.id, &run.segments);
+                    last.segments.append(&mut run.segments);
                 }
                 last => {
                     let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
-                    find_beginning(&mut run, before, &barren, &mut self.account);
-                    run.missing_before = missing_before(&run, before, &present);
-                    self.account.find_foreign(&run, self.log);
+                    self.facts.note_run(&mut run, before);
                     self.later.push_back(run);
                 }
             }
@@ -73,12 +97,12 @@ impl Walk {
         Ok(())
     }
 
-    /// Passes over the log's beginning, down to the segments that hold the last `records`.
+    /// Drops the log's beginning, down to the segments that hold the last `records`.
     ///
-    /// To be called before anything is read. A record may stand in a segment before that of an earlier one, so that one more
+    /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment more
     /// is kept.
-    pub(in super::super) fn skip_to_last(&mut self, records: u64) -> Result<()> {
-        // Those who want none want what comes next: that is where the last one is.
+    pub(super) fn skip_to_last(&mut self, records: u64, in_use: InUse) -> Result<()> {
+        // A caller that wants none wants what comes next: that is in the segment of the last one.
         let records = records.max(1);
         let (mut counted, mut kept_runs) = (0_u64, 0);
         for run in self.later.iter_mut().rev() {
@@ -89,18 +113,20 @@ impl Walk {
             let mut first = run.segments.len();
             while first > 0 && counted < records {
                 first -= 1;
-                counted =
-                    counted.saturating_add(self.files.records_in(&run.segments[first], self.in_use == Some(true))?);
+                counted = counted.saturating_add(self.files.records_in(&run.segments[first], in_use == InUse::Yes)?);
             }
             let skipped = first.saturating_sub(1);
             if skipped > 0 {
                 run.segments.drain(..skipped);
-                (run.begins_here, self.skipped) = (false, true);
+                run.begins_here = false;
+                self.facts.skip_beginning();
             }
         }
         let skipped = self.later.len() - kept_runs;
-        self.skipped |= skipped > 0;
-        self.later.drain(..skipped);
+        if skipped > 0 {
+            self.later.drain(..skipped);
+            self.facts.skip_beginning();
+        }
         Ok(())
     }
 }
@@ -123,50 +149,4 @@ fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
         end = Some(found.header);
     }
     Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
-}
-
-/// How many numbers between `before` and the first segment of `run` are not `present`.
-fn missing_before(run: &Run, before: u64, present: &BTreeSet<u64>) -> u64 {
-    let (begin, end) = (before.saturating_add(1), run.segments.first().map_or(0, Segment::index));
-    if begin < end { (end - begin).saturating_sub(present.range(begin..end).count() as u64) } else { 0 }
-}
-
-/// The numbers of `run`'s files that hold no block because their segment failed before anything in it was durable: between
-/// those that do, and before the first of them if that says that it follows another.
-fn failed_at_once(run: &Run, barren: &BTreeMap<u64, PathBuf>) -> impl Iterator<Item = u64> {
-    let mut range = 0..0;
-    if let (Some(first), Some(last)) = (run.segments.first(), run.segments.last()) {
-        range = first.index()..last.index().max(first.index());
-        let follows = first.header.as_ref().is_none_or(|header| header.previous_segment_id != 0);
-        if follows {
-            range.start = barren_before(range.start, barren);
-        }
-    }
-    barren.range(range).map(|(number, _)| *number)
-}
-
-/// The lowest number from which on all files before number `first` hold no block.
-fn barren_before(first: u64, barren: &BTreeMap<u64, PathBuf>) -> u64 {
-    let before = barren.range(..first).rev().map(|(number, _)| *number);
-    before
-        .zip((0..first).rev())
-        .take_while(|(number, wanted)| number == wanted)
-        .last()
-        .map_or(first, |(lowest, _)| lowest)
-}
-
-/// Finds out what it means that files before the first segment of `run` hold nothing, though that segment says that
-/// the run has earlier blocks. `before` is the index of the segment before the run, 0 at the log's beginning.
-fn find_beginning(run: &mut Run, before: u64, barren: &BTreeMap<u64, PathBuf>, account: &mut Account) {
-    let Some(first) = run.segments.first().filter(|first| first.header.is_some()) else { return };
-    if run.begins_here || first.first_number == 0 {
-        return;
-    }
-    let lowest = barren_before(first.index(), barren);
-    // With a file for each index from the other run's last on, nothing can have been removed by retention.
-    run.begins_here = lowest < first.index() && lowest == before.wrapping_add(1);
-    if let Some(path) = barren.get(&lowest).filter(|_| !run.begins_here) {
-        let what = "holds no block, and the segment behind it says that some came before it".into();
-        account.report.find(Severity::Unconfirmed, path.clone(), None, what);
-    }
 }

@@ -1,33 +1,28 @@
-//! The way through a log: every good block once, run by run, in the order of their numbers, with all else accounted
+//! The walk through a log: every good block once, run by run, in the order of their numbers, with all else accounted
 //! for in the [`Account`].
 //!
-//! Shared by the reader, which merges what it gets and may come back for more, and by `verify`, which does neither.
-//! A block that is not there yet, in the last segment of a log that may be in use, is not the end of what can be
-//! read: see [`Walk::wait_for`].
+//! The reader and `verify` share it. The reader merges the records of the blocks that it gets, and may come back for
+//! more; `verify` does neither. The walk never waits: it stops before a block that may still come, and its caller
+//! decides whether to look again ([`Walk::look_again`], [`Walk::look_for_more`]) or to go on without it
+//! ([`Walk::give_up_awaited`]).
 
 mod discover;
+mod live;
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::Result;
-use crate::format::{IN_FLIGHT_UNKNOWN, LogId, MERGE_BYTES_MAX, segment_file_name};
+use crate::format::{IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
-use super::files::{LogFiles, Run, Segment};
+use super::files::{InUse, Run, Segment, suspicions};
 use super::record::{Anchors, RunContext, RunId};
-use super::scan::{BlockLocation, Chunk, Loaded, Note};
-use plan::{Item, RunScan, Tail};
-
-/// How often a reader that reads for the first time looks again at a gap at the end of a log, a millisecond apart: a
-/// block in flight is durable within milliseconds, unless the disk is overloaded.
-const LOOKS_IN_USE: u32 = 1000;
-/// The same where it cannot be told whether the log is in use.
-const LOOKS_UNKNOWN: u32 = 20;
+use super::scan::{BlockLocation, Chunk, Debris, Loaded, Note, SegmentFile};
+use discover::Runs;
+use live::{Live, Missing, Mode};
+use plan::{Item, Plan, Planned, Tail};
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
 const LOOKAHEAD_BYTES: u64 = MERGE_BYTES_MAX as u64;
@@ -39,231 +34,287 @@ pub(super) enum Step {
     Block(BlockLocation),
     /// All blocks of the run have been given; another run follows.
     RunEnd,
+    /// A block is missing that may still come, and what follows it has not been read.
+    Awaited,
     /// Nothing more now.
-    EndOfNow,
+    End,
+}
+
+/// A run that is being read.
+#[derive(Debug)]
+struct Reading {
+    run: Run,
+    plan: Plan,
+    /// Where the blocks of the segment end that ended last, in bytes.
+    ends_at: u64,
 }
 
 /// A walk through a log.
 #[derive(Debug)]
 pub(super) struct Walk {
-    files: LogFiles,
+    runs: Runs,
     pub(super) account: Account,
-    /// The run that is read, and what its records share.
-    run: Option<Run>,
+    /// The run that is being read; none before the first, between two, and after the last.
+    reading: Option<Reading>,
+    /// What the records of the run that was begun last share.
     pub(super) context: RunContext,
-    scan: RunScan,
+    mode: Mode,
     chunk: Chunk,
-    /// The runs behind it.
-    later: VecDeque<Run>,
-    /// Whether the log's beginning was passed over, because the caller wants its end.
-    skipped: bool,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
-    /// Whether the last run is one that may get more blocks: the caller may come back, or somebody may be writing.
-    may_grow: bool,
-    /// Whether the caller came back.
-    following: bool,
-    /// Whether a logger had the log open when it was last looked at; `None` where that cannot be told.
-    in_use: Option<bool>,
-    /// All blocks of the run below this number were known to be durable before the plan's places were looked at: such a
-    /// block that is missing is lost. A missing one from there on may have come since.
-    durable_at_look: u64,
-    /// Where the blocks of the segment end that ended last, in bytes.
-    ends_at: u64,
-    /// How often a gap at the end has been looked at again.
-    looks: u32,
-    /// Which log it is, once a segment is there.
-    log: Option<LogId>,
-    /// Files made ready or emptied, by number, and those of them that hold nothing because their segment failed at once.
-    barren: BTreeMap<u64, PathBuf>,
-    failed_at_once: BTreeSet<u64>,
-    /// Files that only a newer diolog can read, by number.
-    newer_files: BTreeSet<u64>,
-    /// Whether it was looked at since no logger had the log open.
-    last_look: bool,
 }
 
 impl Walk {
     /// Opens the log at `path`: looks at the first block of every file.
     ///
-    /// With `may_return` the caller may come back for more, which it then gets by [`resume`](Self::resume).
+    /// With `may_return` the caller may come back for more, which it then gets by [`look_for_more`](Self::look_for_more).
     pub(super) fn open(path: &Path, sync: bool, may_return: bool) -> Result<Walk> {
-        let files = LogFiles::open(path, sync)?;
-        let mut in_use = files.are_in_use();
-        let mut walk = Walk {
-            files,
-            account: Account::default(),
-            run: None,
-            context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
-            scan: RunScan::default(),
-            chunk: Chunk::default(),
-            later: VecDeque::new(),
-            skipped: false,
-            lookahead: 0,
-            may_grow: may_return,
-            following: false,
-            in_use,
-            durable_at_look: 0,
-            ends_at: 0,
-            looks: 0,
-            log: None,
-            barren: BTreeMap::new(),
-            failed_at_once: BTreeSet::new(),
-            newer_files: BTreeSet::new(),
-            last_look: false,
-        };
-        walk.discover()?;
+        let mut runs = Runs::of(path, sync)?;
+        let mut account = Account::default();
+        let mut in_use = runs.files.in_use();
+        runs.discover(None, in_use == InUse::Yes, &mut account.report)?;
         // A logger that came in between has files among those that were found; one that went is done with them.
-        if in_use == Some(false) {
-            in_use = walk.files.are_in_use();
+        if in_use == InUse::No {
+            in_use = runs.files.in_use();
         }
-        walk.in_use = in_use;
-        walk.may_grow |= in_use != Some(false);
-        if walk.may_grow {
-            walk.lookahead = LOOKAHEAD_BYTES;
-        }
-        Ok(walk)
+        let may_grow = may_return || in_use != InUse::No;
+        Ok(Walk {
+            runs,
+            account,
+            reading: None,
+            context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
+            mode: if may_grow { Mode::Live(Live::new(in_use)) } else { Mode::Snapshot },
+            chunk: Chunk::default(),
+            lookahead: if may_grow { LOOKAHEAD_BYTES } else { 0 },
+        })
+    }
+
+    /// Passes over the log's beginning, down to the segments that hold the last `records`: see [`Runs::skip_to_last`].
+    pub(super) fn skip_to_last(&mut self, records: u64) -> Result<()> {
+        self.runs.skip_to_last(records, self.in_use())
     }
 
     /// The smallest timestamp in blocks still to come, as far as the plan knows.
     pub(super) fn min_ns(&self) -> Option<u64> {
-        self.scan.min_ns()
+        self.reading.as_ref()?.plan.min_ns()
+    }
+
+    /// Whether a logger had the log open when that was asked last.
+    pub(super) fn in_use(&self) -> InUse {
+        match &self.mode {
+            Mode::Snapshot => InUse::No,
+            Mode::Live(live) => live.in_use,
+        }
+    }
+
+    /// Whether the walk has stopped before a block that may still come.
+    pub(super) fn is_awaiting(&self) -> bool {
+        matches!(&self.mode, Mode::Live(live) if live.awaited().is_some())
     }
 
     /// Goes on to the next good block, and leaves it in `loaded`.
     ///
     /// After an error the block that could not be read has been passed over.
     pub(super) fn next(&mut self, loaded: &mut Loaded) -> Result<Step> {
-        let step = self.step(loaded)?;
-        if matches!(step, Step::EndOfNow) {
-            self.doubt_barren();
+        let step = loop {
+            let Some(mut reading) = self.reading.take().or_else(|| self.start_run()) else { break Step::End };
+            let step = self.step(&mut reading, loaded);
+            if !matches!(step, Ok(Some(Step::RunEnd))) {
+                self.reading = Some(reading);
+            }
+            if let Some(step) = step? {
+                break step;
+            }
+        };
+        if matches!(step, Step::Awaited | Step::End) {
+            self.report_suspicions();
         }
         Ok(step)
     }
 
-    fn step(&mut self, loaded: &mut Loaded) -> Result<Step> {
-        loop {
-            if self.run.is_none() && !self.next_run() {
-                return Ok(Step::EndOfNow);
-            }
-            let Some(run) = &self.run else { return Ok(Step::EndOfNow) };
-            let grows = self.may_grow && self.later.is_empty();
-            let tail = match grows {
-                false => Tail::Ended,
-                // The rest of its last segment is zeros, which are not worth reading, and worth not caching where a
-                // logger will write.
-                true => {
-                    let last = run.segments.last();
-                    Tail::Growing { horizon: last.map_or(u64::MAX, |last| last.horizon(self.is_written())) }
-                }
-            };
-            self.account.prove_below(if self.may_come_late() { self.durable_at_look } else { u64::MAX });
-            self.scan.fill(&self.files, run, self.lookahead, tail)?;
-            let step = match self.scan.front() {
-                None if grows => {
-                    self.account_for_removed(usize::MAX);
-                    self.account.conclude(None, self.scan.trailing());
-                    return Ok(Step::EndOfNow);
-                }
-                None => {
-                    self.account_for_removed(usize::MAX);
-                    self.account.finish_run();
-                    self.run = None;
-                    return Ok(Step::RunEnd);
-                }
-                Some(Item::Block { .. }) => self.block(loaded, grows)?,
-                Some(Item::Start { .. }) => self.start_segment(loaded)?,
-                Some(Item::End { .. }) => self.end_segment(),
-            };
-            if let Some(step) = step {
-                return Ok(step);
-            }
+    /// Looks once more at all that has not been read: a block that was missing may have come.
+    pub(super) fn look_again(&mut self) {
+        self.account.reopen();
+        if let Some(mut reading) = self.reading.take() {
+            self.forget_plan(&mut reading, 0);
+            self.reading = Some(reading);
         }
     }
 
-    /// Comes back after [`Step::EndOfNow`]: what has been written since is found by the next step.
-    pub(super) fn resume(&mut self) -> Result<()> {
-        self.following = true;
-        self.last_look = false;
-        self.in_use = self.files.are_in_use();
-        self.account.reopen();
-        if self.files.syncs() {
-            self.scan.sync()?;
+    /// Looks for what has been written since [`Step::End`] or [`Step::Awaited`], new files included.
+    pub(super) fn look_for_more(&mut self) -> Result<()> {
+        if let Mode::Live(live) = &mut self.mode {
+            live.note_return(self.runs.files.in_use());
+        }
+        if self.runs.files.syncs()
+            && let Some(reading) = &self.reading
+        {
+            reading.plan.sync()?;
         }
         self.look_again();
-        self.discover()
+        let is_written = matches!(&self.mode, Mode::Live(live) if live.is_written());
+        self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
-    /// Says which files hold no block without a reason that the other files know: a run before them that was not closed, or a
-    /// segment that failed at once. A logger that is at work has its own reasons.
-    fn doubt_barren(&mut self) {
-        if self.run.is_none() {
+    /// Gives up the block before which the walk has stopped, so that the next step goes on without it. Returns whether
+    /// there is one.
+    pub(super) fn give_up_awaited(&mut self) -> bool {
+        let Mode::Live(live) = &mut self.mode else { return false };
+        let gave_up = live.give_up_awaited();
+        if gave_up {
             self.account.reopen();
         }
-        if self.barren.is_empty() || self.in_use == Some(true) || !self.files.is_directory() {
+        gave_up
+    }
+
+    /// Reports, until more is known, what is suspicious about the log's files.
+    fn report_suspicions(&mut self) {
+        if !self.runs.files.is_directory() {
             return;
         }
-        let runs = self.account.report.runs.iter();
-        let closed: BTreeMap<u64, bool> = runs.map(|run| (run.last_segment, run.clean_end)).collect();
-        let is_doubtful = |number| {
-            let is_behind_closed = closed.range(..number).next_back().map_or(!self.skipped, |(_, closed)| *closed);
-            is_behind_closed && !self.failed_at_once.contains(&number)
-        };
-        let mut doubtful = self.barren.iter().filter(|(number, _)| is_doubtful(**number)).map(|(_, path)| path);
+        let mut in_use = self.in_use();
         // A logger may have come since that was asked.
-        if let Some(first) = doubtful.next()
-            && self.files.are_in_use() != Some(true)
-        {
-            self.account.doubt_barren(first, doubtful.count());
+        if in_use != InUse::Yes && self.runs.facts.has_prepared() {
+            in_use = self.runs.files.in_use();
         }
+        let ends = self.account.report.runs.iter().map(|run| (run.last_segment, run.clean_end));
+        let found = suspicions(&self.runs.facts, ends, in_use);
+        self.account.suspect(found.into_iter().map(|it| (it.path, it.what)));
     }
 
-    fn next_run(&mut self) -> bool {
-        let Some(run) = self.later.pop_front() else { return false };
+    fn start_run(&mut self) -> Option<Reading> {
+        let run = self.runs.take_next()?;
         self.account.start_run(&run);
-        let mut known = std::iter::once(&run).chain(&self.later).flat_map(|run| &run.segments);
-        if let Some(first) = run.segments.first().filter(|_| self.files.is_directory() && !self.skipped)
-            && !known.any(Segment::knows_retention)
-        {
-            self.account.doubt_retention(&run, first);
-        }
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
-        self.scan = RunScan::default();
-        self.durable_at_look = 0;
-        self.run = Some(run);
-        true
+        if let Mode::Live(live) = &mut self.mode {
+            live.start_run();
+        }
+        Some(Reading { run, plan: Plan::default(), ends_at: 0 })
     }
 
-    /// Accounts for the run's segments before the `next`th that were removed before they could be opened, also where they
-    /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
-    fn account_for_removed(&mut self, next: usize) {
-        let Some(run) = &self.run else { return };
-        let begun = self.account.segments_begun();
-        let gone = run.segments.get(begun..next.min(run.segments.len())).unwrap_or_default();
-        gone.iter().for_each(|segment| self.account.segment_removed(segment));
-        if gone.is_empty()
-            && let Some(previous) = next.checked_sub(1).and_then(|previous| run.segments.get(previous))
-            && let Some(header) = run.segments.get(next).and_then(|segment| segment.header.as_ref())
-            && header.previous_segment_id != previous.segment_id
-            && matches!(previous.path.try_exists(), Ok(false))
-        {
-            self.account.segments_removed_after(previous);
+    /// What is known of the run's growth, if it may grow: it is the last one.
+    fn live(&mut self) -> Option<&mut Live> {
+        match &mut self.mode {
+            Mode::Live(live) if self.runs.is_last() => Some(live),
+            Mode::Live(_) | Mode::Snapshot => None,
         }
     }
 
-    /// Handles the beginning of a segment at the plan's front. `None`: it has been dealt with.
-    fn start_segment(&mut self, loaded: &mut Loaded) -> Result<Option<Step>> {
-        let Some(&Item::Start { segment, .. }) = self.scan.front() else { return Ok(None) };
-        match self.wait_for_those_before(segment) {
-            Waited::InVain => {}
-            Waited::LookAgain => return Ok(None),
-            Waited::EndOfNow => return Ok(Some(Step::EndOfNow)),
+    /// Deals with one item of the plan. `None`: there is nothing to give to the caller.
+    fn step(&mut self, reading: &mut Reading, loaded: &mut Loaded) -> Result<Option<Step>> {
+        let (mut tail, mut proves_below) = (Tail::Ended, u64::MAX);
+        if let Some(live) = self.live() {
+            let horizon = reading.run.segments.last().map_or(u64::MAX, |last| last.horizon(live.is_written()));
+            (tail, proves_below) = (Tail::Growing { horizon }, live.proves_below());
         }
-        let Some(Item::Start { file, .. }) = self.scan.take() else { return Ok(None) };
-        self.account_for_removed(segment);
-        let Some(run) = &self.run else { return Ok(None) };
-        let Some(info) = run.segments.get(segment) else { return Ok(None) };
-        let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(&file, 0, header));
+        self.account.prove_below(proves_below);
+        reading.plan.fill(&self.runs.files, &reading.run, self.lookahead, tail)?;
+        match reading.plan.take_front() {
+            Some(Item::Start { segment, file }) => self.start_segment(reading, segment, &file, loaded),
+            Some(Item::Block(block)) => self.block(reading, &block, loaded),
+            Some(Item::End { segment, debris }) => Ok(self.end_segment(reading, segment, debris)),
+            None => {
+                self.account_for_removed(reading, usize::MAX);
+                Ok(Some(if self.live().is_some() {
+                    self.account.conclude(None, reading.plan.trailing());
+                    Step::End
+                } else {
+                    self.account.finish_run();
+                    Step::RunEnd
+                }))
+            }
+        }
+    }
+
+    /// Deals with a block. `None`: it was passed over, or is looked for once more.
+    fn block(&mut self, reading: &mut Reading, block: &Planned, loaded: &mut Loaded) -> Result<Option<Step>> {
+        let number = block.location.number();
+        let expected = self.account.expected().unwrap_or(number);
+        if number < expected {
+            let copies = 1 + block.copies.len() as u64;
+            self.account.duplicates(number, copies, &block.debris);
+            reading.plan.mark_read(block);
+            return Ok(None);
+        }
+        let mut error = None;
+        let (mut good, mut newer) = (None, None);
+        for location in block.all() {
+            if let Some(why) = location.newer {
+                newer.get_or_insert((location, why));
+                continue;
+            }
+            match loaded.read_through(&mut self.chunk, location) {
+                Ok(true) => {
+                    good = Some(location.clone());
+                    break;
+                }
+                Ok(false) => {}
+                Err(failed) => error = Some(failed),
+            }
+        }
+        let present = good.is_some() || newer.is_some();
+        let is_whole = present && number == expected;
+        if !is_whole && error.is_none() && self.live().is_some() {
+            let is_in_last = block.location.segment + 1 == reading.run.segments.len();
+            if !present
+                && is_in_last
+                && self.durable_below(reading, None) <= expected
+                && !reading.plan.blocks().any(is_there)
+            {
+                // None of the blocks that are left is good: they may still be in flight, or torn by a crash.
+                let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
+                self.account.conclude(Some((&block.location, last)), reading.plan.trailing());
+                reading.plan.rewind();
+                return Ok(Some(Step::End));
+            }
+            match self.missing(reading, expected, good.as_ref()) {
+                Missing::Gone => {}
+                Missing::LookAgain => return Ok(None),
+                Missing::Awaited => return Ok(Some(Step::Awaited)),
+            }
+        }
+        let step = match good {
+            Some(good) => {
+                loaded.take_apart(&good.header);
+                add_anchors(&mut self.context, loaded);
+                self.account.good(&good, &block.debris, loaded);
+                self.account.duplicates(number, block.copies.len() as u64, &Default::default());
+                Ok(Some(Step::Block(good)))
+            }
+            None => {
+                match newer {
+                    Some((location, why)) => {
+                        self.account.newer(location, why, &block.debris);
+                        self.account.duplicates(number, block.copies.len() as u64, &Default::default());
+                    }
+                    None => self.account.bad(&block.location, &block.debris),
+                }
+                error.map_or(Ok(None), Err)
+            }
+        };
+        reading.plan.mark_read(block);
+        step
+    }
+
+    /// Begins a segment. `None`: there is nothing to give to the caller.
+    fn start_segment(
+        &mut self,
+        reading: &mut Reading,
+        segment: usize,
+        file: &SegmentFile,
+        loaded: &mut Loaded,
+    ) -> Result<Option<Step>> {
+        match self.missing_before(reading, segment) {
+            Missing::Gone => {}
+            Missing::LookAgain => return Ok(None),
+            Missing::Awaited => return Ok(Some(Step::Awaited)),
+        }
+        reading.plan.mark_started(segment);
+        self.account_for_removed(reading, segment);
+        assert!(self.account.segments_begun() == segment, "segments begin in their order");
+        let segments = &reading.run.segments;
+        let info = &segments[segment];
+        let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(file, 0, header));
         let block_0 = match (&read, &info.block_0) {
             (Ok(true), Some(header)) => {
                 loaded.take_apart(header);
@@ -272,17 +323,17 @@ impl Walk {
             }
             _ => None,
         };
-        let before = match segment.checked_sub(1).and_then(|previous| run.segments.get(previous)) {
+        let before = match segment.checked_sub(1).map(|previous| &segments[previous]) {
             None => Before::Nothing,
             Some(previous) => match file_between(previous, info) {
-                Some(path) if self.are_all_newer(previous.number.wrapping_add(1)..info.number) => {
+                Some(path) if self.runs.facts.are_newer(previous.number.wrapping_add(1)..info.number) => {
                     Before::InNewerFile(path)
                 }
                 Some(path) => Before::At(Location::start_of(&path)),
-                None => Before::At(Location { path: Arc::clone(&previous.path), offset: Some(self.ends_at) }),
+                None => Before::At(Location { path: Arc::clone(&previous.path), offset: Some(reading.ends_at) }),
             },
         };
-        let is_in_a_segment = |location: &Location| run.segments.iter().any(|segment| segment.path == location.path);
+        let is_in_a_segment = |location: &Location| segments.iter().any(|segment| segment.path == location.path);
         if !matches!(&before, Before::At(location) if is_in_a_segment(location)) {
             // No file that was found holds them, and those of earlier segments are found before those of later ones.
             self.account.prove_below(u64::MAX);
@@ -291,179 +342,91 @@ impl Walk {
         read.map(|_| None)
     }
 
-    /// Handles the end of a segment at the plan's front. `None`: it has been dealt with.
-    fn end_segment(&mut self) -> Option<Step> {
-        let Some(&Item::End { segment, debris }) = self.scan.front() else { return None };
-        match self.wait_for_those_before(segment + 1) {
-            Waited::InVain => {}
-            Waited::LookAgain => return None,
-            Waited::EndOfNow => return Some(Step::EndOfNow),
+    /// Ends a segment. `None`: there is nothing to give to the caller.
+    fn end_segment(&mut self, reading: &mut Reading, segment: usize, debris: Debris) -> Option<Step> {
+        match self.missing_before(reading, segment + 1) {
+            Missing::Gone => {}
+            Missing::LookAgain => return None,
+            Missing::Awaited => return Some(Step::Awaited),
         }
-        self.scan.take();
-        self.ends_at = debris.from;
+        reading.plan.mark_ended(segment);
+        reading.ends_at = debris.from;
         self.account.end_segment(Trailing { segment, debris });
         None
     }
 
-    /// Waits for the blocks that come before those of segment `next`, if it has not begun: it does while they are in
-    /// flight in the segment before it.
-    fn wait_for_those_before(&mut self, next: usize) -> Waited {
-        let segments = self.run.as_ref().map_or(&[][..], |run| &run.segments);
+    /// Accounts for the run's segments before the `next`th that were removed before they could be opened, also if they
+    /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
+    fn account_for_removed(&mut self, reading: &Reading, next: usize) {
+        let segments = &reading.run.segments;
+        let gone = segments.get(self.account.segments_begun()..next.min(segments.len())).unwrap_or_default();
+        gone.iter().for_each(|segment| self.account.segment_removed(segment));
+        if gone.is_empty()
+            && let Some(previous) = next.checked_sub(1).and_then(|previous| segments.get(previous))
+            && let Some(header) = segments.get(next).and_then(|segment| segment.header.as_ref())
+            && header.previous_segment_id != previous.segment_id
+            && matches!(previous.path.try_exists(), Ok(false))
+        {
+            self.account.segments_removed_after(previous);
+        }
+    }
+
+    /// Decides about the blocks that are missing before those of segment `next`, if it has not begun: it may begin while
+    /// they are in flight in the segment before it.
+    fn missing_before(&mut self, reading: &mut Reading, next: usize) -> Missing {
+        let segments = &reading.run.segments;
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
         match (previous, segments.get(next), self.account.expected()) {
             (Some(previous), Some(info), Some(expected))
                 if expected < info.first_number
                     && next >= self.account.segments_begun()
                     && file_between(previous, info).is_none()
-                    && self.may_come_late() =>
+                    && self.live().is_some_and(|live| live.may_come_late()) =>
             {
-                self.wait_for(expected, None)
+                self.missing(reading, expected, None)
             }
-            _ => Waited::InVain,
+            _ => Missing::Gone,
         }
     }
 
-    /// Handles the block at the plan's front. `None`: it was passed over.
-    fn block(&mut self, loaded: &mut Loaded, grows: bool) -> Result<Option<Step>> {
-        let Some(Item::Block { place, twins, .. }) = self.scan.front() else { return Ok(None) };
-        let number = place.number();
-        let expected = self.account.expected().unwrap_or(number);
-        if number < expected {
-            if let Some(Item::Block { twins, debris, .. }) = self.scan.take() {
-                self.account.duplicates(number, 1 + twins.len() as u64, &debris);
-            }
-            return Ok(None);
-        }
-        let mut error = None;
-        let (mut good, mut newer) = (None, None::<BlockLocation>);
-        for place in std::iter::once(place).chain(twins) {
-            if place.newer.is_some() {
-                newer.get_or_insert(place.clone());
-                continue;
-            }
-            match loaded.read_through(&mut self.chunk, place) {
-                Ok(true) => {
-                    good = Some(place.clone());
-                    break;
-                }
-                Ok(false) => {}
-                Err(failed) => error = Some(failed),
+    /// Decides about block `missing` of the last run: `good` is the one that was found in its place.
+    fn missing(&mut self, reading: &mut Reading, missing: u64, good: Option<&BlockLocation>) -> Missing {
+        let durable_below = self.durable_below(reading, good);
+        let Mode::Live(live) = &mut self.mode else { return Missing::Gone };
+        let decision = live.decide(missing, durable_below, || self.runs.files.in_use());
+        match decision {
+            Missing::Gone => {}
+            Missing::LookAgain => self.forget_plan(reading, durable_below),
+            Missing::Awaited => {
+                self.account.conclude(None, None);
+                reading.plan.rewind();
             }
         }
-        let is_there = good.is_some() || newer.is_some();
-        let is_whole = is_there && number == expected;
-        if grows && !is_whole && error.is_none() {
-            let is_last = self.run.as_ref().is_none_or(|run| place.segment + 1 == run.segments.len());
-            if !is_there && is_last && self.durable_below(None) <= expected && !self.good_behind_front() {
-                // None of the blocks that are left is good.
-                self.account.conclude(self.scan.ends(), self.scan.trailing());
-                return Ok(Some(Step::EndOfNow));
-            }
-            match self.wait_for(expected, good.as_ref()) {
-                Waited::InVain => {}
-                Waited::LookAgain => return Ok(None),
-                Waited::EndOfNow => return Ok(Some(Step::EndOfNow)),
-            }
-        }
-        let Some(Item::Block { place, twins, debris }) = self.scan.take() else { return Ok(None) };
-        match good {
-            Some(good) => {
-                loaded.take_apart(&good.header);
-                add_anchors(&mut self.context, loaded);
-                self.account.good(&good, &debris, loaded);
-                self.account.duplicates(number, twins.len() as u64, &Default::default());
-                Ok(Some(Step::Block(good)))
-            }
-            None => {
-                match newer.and_then(|block| Some((block.newer?, block))) {
-                    Some((why, block)) => {
-                        self.account.newer(&block, why, &debris);
-                        self.account.duplicates(number, twins.len() as u64, &Default::default());
-                    }
-                    None => self.account.bad(&place, &debris),
-                }
-                error.map_or(Ok(None), Err)
-            }
-        }
-    }
-
-    /// Whether each of these numbers is that of a file that only a newer diolog can read.
-    fn are_all_newer(&self, numbers: Range<u64>) -> bool {
-        self.newer_files.range(numbers.clone()).count() as u64 == numbers.end - numbers.start
-    }
-
-    /// Whether somebody is writing, or was when the caller had read all that there was.
-    fn is_written(&self) -> bool {
-        self.following || self.in_use == Some(true)
-    }
-
-    /// Whether a block of the run that is read may come after its place was looked at.
-    fn may_come_late(&self) -> bool {
-        self.may_grow && self.later.is_empty() && (self.following || self.in_use != Some(false))
-    }
-
-    /// All blocks below this number were durable, as far as what was read says, what is planned, and `good`.
-    fn durable_below(&self, good: Option<&BlockLocation>) -> u64 {
-        let planned = self.scan.behind_front().filter_map(|item| match item {
-            Item::Block { place, .. } => Some(place),
-            _ => None,
-        });
-        planned.chain(good).map(testimony).fold(self.account.durable_below(), u64::max)
+        decision
     }
 
     /// Has all that has not been read looked at once more.
-    fn look_again(&mut self) -> Waited {
-        self.durable_at_look = self.durable_at_look.max(self.durable_below(None));
-        self.scan.rewind();
-        Waited::LookAgain
+    fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
+        let durable_below = self.durable_below(reading, None).max(durable_below);
+        if let Mode::Live(live) = &mut self.mode {
+            live.note_look(durable_below);
+        }
+        reading.plan.rewind();
     }
 
-    /// Waits for block `missing`, if it may still come: `good` is the one that was found where it should be.
-    ///
-    /// A block that another one says was durable was there before that one: it is looked for once more, if its place was
-    /// looked at before this was known, and if it is missing then too, it is lost. As to one in flight: while a logger has
-    /// the log open, a reader that came back waits for it. One that reads for the first time looks again for a moment,
-    /// then goes on: it may be what a crash left before that logger opened the log.
-    fn wait_for(&mut self, missing: u64, good: Option<&BlockLocation>) -> Waited {
-        let durable_below = self.durable_below(good);
-        if durable_below > missing {
-            if !self.may_come_late() || self.durable_at_look > missing {
-                return Waited::InVain;
-            }
-            self.durable_at_look = durable_below;
-            return self.look_again();
-        }
-        let looks = match self.files.are_in_use() {
-            // Its last writes may have come between the look at the files and the question.
-            Some(false) if !std::mem::replace(&mut self.last_look, true) => return self.look_again(),
-            Some(false) => return Waited::InVain,
-            _ if self.following => {
-                self.account.conclude(None, None);
-                return Waited::EndOfNow;
-            }
-            Some(true) => LOOKS_IN_USE,
-            None => LOOKS_UNKNOWN,
-        };
-        if self.looks >= looks {
-            return Waited::InVain;
-        }
-        self.looks += 1;
-        std::thread::sleep(Duration::from_millis(1));
-        self.look_again()
-    }
-
-    fn good_behind_front(&self) -> bool {
-        let mut scratch = Loaded::default();
-        self.scan.behind_front().any(|item| match item {
-            Item::Block { place, .. } => {
-                place.newer.is_some() || scratch.read(&place.file, place.offset, &place.header).unwrap_or(false)
-            }
-            _ => false,
-        })
+    /// All blocks below this number were durable, as far as what was read says, what is planned, and `good`.
+    fn durable_below(&self, reading: &Reading, good: Option<&BlockLocation>) -> u64 {
+        reading.plan.blocks().chain(good).map(testimony).fold(self.account.durable_below(), u64::max)
     }
 }
 
-/// The file that should stand between those of `previous` and `next`, going by what `next` says of the one before it.
+/// Whether a block is intact, or one that only a newer diolog can read; one that cannot be read at all is not.
+fn is_there(location: &BlockLocation) -> bool {
+    location.newer.is_some()
+        || Loaded::default().read(&location.file, location.offset, &location.header).unwrap_or(false)
+}
+
+/// The file that should be between those of `previous` and `next`, going by what `next` says of the one before it.
 fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     let named = next.header.as_ref().map(|header| header.previous_segment_id);
     let between = previous.number.wrapping_add(1);
@@ -471,22 +434,12 @@ fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     is_another.then(|| next.path.with_file_name(segment_file_name(between)).into())
 }
 
-/// What came of waiting for a block that is not there.
-enum Waited {
-    /// It will not come: pass over it.
-    InVain,
-    /// It may be there now: the plan has been forgotten.
-    LookAgain,
-    /// Nothing more now.
-    EndOfNow,
-}
-
-/// All blocks below this number were durable before the one at `place`, says that.
-fn testimony(place: &BlockLocation) -> u64 {
-    match place.header.in_flight.get() {
-        _ if place.newer.is_some() => 0,
+/// All blocks below this number were durable before the one at `location`, says that.
+fn testimony(location: &BlockLocation) -> u64 {
+    match location.header.in_flight.get() {
+        _ if location.newer.is_some() => 0,
         IN_FLIGHT_UNKNOWN => 0,
-        in_flight => place.number().saturating_sub(in_flight.into()),
+        in_flight => location.number().saturating_sub(in_flight.into()),
     }
 }
 

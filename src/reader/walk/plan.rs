@@ -1,12 +1,12 @@
-//! One run's blocks in the order of their numbers, looked at ahead of being loaded.
+//! The plan of one run: its blocks in the order of their numbers, found by their headers before they are read.
 //!
 //! Segments follow one another. After an error the writer writes what was not acknowledged again, same numbers and
-//! same bytes, into a fresh segment; the two are then read side by side, and what stands twice is offered as one
-//! block with twins. The plan of what comes next gives the smallest timestamp still to come: that is what lets
-//! records be merged without loading everything.
+//! same bytes, into a fresh segment; the two are then scanned side by side, and a block that is in both comes as one
+//! item with copies. The smallest timestamp in the plan is what lets records be merged without loading everything.
 //!
-//! A segment that is open can be read to its end, whatever becomes of its name meanwhile. One that was removed before its
-//! turn came is passed over here; the walk accounts for it.
+//! An item that was taken comes back with [`Plan::rewind`] unless it was marked as read. A segment
+//! that is open can be read to its end, even if its name is removed meanwhile. One that was removed before its turn
+//! came never starts: the walk accounts for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,22 +26,40 @@ const OPEN_MAX: usize = 16;
 pub(super) enum Item {
     /// A segment begins: its block 0.
     Start { segment: usize, file: Arc<SegmentFile> },
-    /// A block, further copies of it, and what stood before the first copy.
-    Block { place: BlockLocation, twins: Vec<BlockLocation>, debris: Debris },
-    /// A segment ends, with this behind its last block.
+    /// A block.
+    Block(Planned),
+    /// A segment ends, with this after its last block.
     End { segment: usize, debris: Debris },
+}
+
+/// A block of the plan.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) location: BlockLocation,
+    /// Further copies of it, in later segments.
+    pub(super) copies: Vec<BlockLocation>,
+    /// What is before the first copy and is no block.
+    pub(super) debris: Debris,
+}
+
+impl Planned {
+    /// The block and its copies.
+    pub(super) fn all(&self) -> impl Iterator<Item = &BlockLocation> {
+        std::iter::once(&self.location).chain(&self.copies)
+    }
 }
 
 impl Item {
     /// Bytes of file that it stands for. What is no block counts as the smallest one, so that the plan stays short.
     fn bytes(&self) -> u64 {
         match self {
-            Item::Block { place, .. } => place.header.stride_bytes(),
-            _ => GRID_BYTES as u64,
+            Item::Block(block) => block.location.header.stride_bytes(),
+            Item::Start { .. } | Item::End { .. } => GRID_BYTES as u64,
         }
     }
 }
 
+/// A segment that is being scanned.
 #[derive(Debug)]
 struct Open {
     segment: usize,
@@ -49,16 +67,14 @@ struct Open {
     first_number: u64,
     file: Arc<SegmentFile>,
     cursor: Cursor,
+    /// The next block, found and not planned yet.
     peeked: Option<Found>,
-    /// Whether the cursor came to the end.
-    done: bool,
-    /// Behind the last block, once done.
-    trailing: Debris,
-    /// Whether `Start` was planned, and taken.
+    /// What is after the last block, once the cursor came to the end.
+    end: Option<Debris>,
     start_planned: bool,
-    start_taken: bool,
-    /// Where the blocks that were taken end.
-    taken: u64,
+    start_read: bool,
+    /// Where the blocks that were read end.
+    read_end: u64,
 }
 
 /// What the end of a run's last segment is.
@@ -66,29 +82,30 @@ struct Open {
 pub(super) enum Tail {
     /// All of it is there.
     Ended,
-    /// Blocks may still come: look this far behind the last one, and do not end the segment.
+    /// Blocks may still come: search this many bytes after the last one, and do not end the segment.
     Growing { horizon: u64 },
 }
 
 /// The plan of one run.
 #[derive(Debug, Default)]
-pub(super) struct RunScan {
+pub(super) struct Plan {
     open: Vec<Open>,
     /// The next segment to open.
     next: usize,
-    plan: VecDeque<Item>,
-    /// Bytes that the plan stands for.
+    items: VecDeque<Item>,
+    /// Bytes that the items stand for.
     planned_bytes: u64,
-    /// Number of the plan's first item among all that were ever planned.
-    first_serial: u64,
-    /// (first_ns, serial) of planned blocks, each smaller than all that follow it: the front is the plan's minimum.
+    /// The serial number of the front item, among all that were ever planned.
+    front_serial: u64,
+    /// The first timestamp and the serial number of planned blocks, each timestamp smaller than all that follow: the front
+    /// has the plan's smallest.
     minima: VecDeque<(u64, u64)>,
 }
 
-impl RunScan {
+impl Plan {
     /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
     pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, tail: Tail) -> Result<()> {
-        while self.plan.is_empty() || self.planned_bytes < lookahead {
+        while self.items.is_empty() || self.planned_bytes < lookahead {
             if !self.plan_one(files, run, tail)? {
                 break;
             }
@@ -96,23 +113,12 @@ impl RunScan {
         Ok(())
     }
 
-    pub(super) fn front(&self) -> Option<&Item> {
-        self.plan.front()
-    }
-
-    /// What is planned behind the front.
-    pub(super) fn behind_front(&self) -> impl Iterator<Item = &Item> {
-        self.plan.iter().skip(1)
-    }
-
-    /// The first and the last block planned.
-    pub(super) fn ends(&self) -> Option<(&BlockLocation, &BlockLocation)> {
-        let mut blocks = self.plan.iter().filter_map(|item| match item {
-            Item::Block { place, .. } => Some(place),
-            _ => None,
-        });
-        let first = blocks.next()?;
-        Some((first, blocks.next_back().unwrap_or(first)))
+    /// The planned blocks.
+    pub(super) fn blocks(&self) -> impl DoubleEndedIterator<Item = &BlockLocation> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Block(block) => Some(&block.location),
+            Item::Start { .. } | Item::End { .. } => None,
+        })
     }
 
     /// The smallest timestamp of the planned blocks.
@@ -120,41 +126,57 @@ impl RunScan {
         self.minima.front().map(|&(ns, _)| ns)
     }
 
-    /// Takes the front off the plan.
-    pub(super) fn take(&mut self) -> Option<Item> {
-        let item = self.plan.pop_front()?;
-        if self.minima.front().is_some_and(|&(_, serial)| serial == self.first_serial) {
+    /// Takes the front item. Unless it is marked as read then, [`rewind`](Self::rewind) brings it back.
+    pub(super) fn take_front(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        if self.minima.front().is_some_and(|&(_, serial)| serial == self.front_serial) {
             self.minima.pop_front();
         }
-        self.first_serial += 1;
+        self.front_serial += 1;
         self.planned_bytes -= item.bytes();
-        match &item {
-            Item::Start { segment, .. } => {
-                self.open.iter_mut().filter(|open| open.segment == *segment).for_each(|open| open.start_taken = true);
-            }
-            Item::Block { place, twins, .. } => {
-                for place in std::iter::once(place).chain(twins) {
-                    if let Some(open) = self.open.iter_mut().find(|open| open.segment == place.segment) {
-                        open.taken = place.offset + place.header.stride_bytes();
-                    }
-                }
-            }
-            Item::End { segment, .. } => self.open.retain(|open| open.segment != *segment),
-        }
+        assert!(self.items.is_empty() == (self.planned_bytes == 0), "the plan's bytes are those of its items");
+        assert!(self.minima.front().is_none_or(|&(_, serial)| serial >= self.front_serial), "a minimum is planned");
         Some(item)
     }
 
-    /// Forgets the plan, so that what was not taken is looked at again.
+    /// Marks a segment as begun: [`rewind`](Self::rewind) does not bring its start back.
+    pub(super) fn mark_started(&mut self, segment: usize) {
+        self.open_mut(segment).start_read = true;
+    }
+
+    /// Marks a block as read.
+    pub(super) fn mark_read(&mut self, block: &Planned) {
+        for location in block.all() {
+            let open = self.open_mut(location.segment);
+            assert!(
+                open.start_read && open.read_end <= location.offset,
+                "a segment's blocks come in order, after its start"
+            );
+            open.read_end = location.offset + location.header.stride_bytes();
+        }
+    }
+
+    /// Marks a segment as read to its end.
+    pub(super) fn mark_ended(&mut self, segment: usize) {
+        self.open.retain(|open| open.segment != segment);
+    }
+
+    /// The segment, which is open from before its start is planned until its end is read.
+    fn open_mut(&mut self, segment: usize) -> &mut Open {
+        self.open.iter_mut().find(|open| open.segment == segment).expect("only segments that are open are planned")
+    }
+
+    /// Forgets the plan, so that what was not read is looked at again.
     pub(super) fn rewind(&mut self) {
-        self.first_serial += self.plan.len() as u64;
-        self.plan.clear();
+        self.front_serial += self.items.len() as u64;
+        self.items.clear();
         self.minima.clear();
         self.planned_bytes = 0;
         for open in &mut self.open {
-            open.cursor.rewind(open.taken);
+            open.cursor.rewind(open.read_end);
             open.peeked = None;
-            open.done = false;
-            open.start_planned = open.start_taken;
+            open.end = None;
+            open.start_planned = open.start_read;
         }
     }
 
@@ -163,19 +185,16 @@ impl RunScan {
         self.open.iter().try_for_each(|open| open.file.sync())
     }
 
-    /// What stands behind the last block of the segment that may still grow.
+    /// What is after the last block of the segment that may still grow.
     pub(super) fn trailing(&self) -> Option<Trailing> {
-        self.open
-            .iter()
-            .rev()
-            .find(|open| open.done)
-            .map(|open| Trailing { segment: open.segment, debris: open.trailing })
+        self.open.iter().rev().find_map(|open| Some(Trailing { segment: open.segment, debris: open.end? }))
     }
 
+    /// Plans one more item. `false`: nothing more is there now.
     fn plan_one(&mut self, files: &LogFiles, run: &Run, tail: Tail) -> Result<bool> {
         loop {
             for open in &mut self.open {
-                if !open.start_planned || open.peeked.is_some() || open.done {
+                if !open.start_planned || open.peeked.is_some() || open.end.is_some() {
                     continue;
                 }
                 let horizon = match tail {
@@ -185,7 +204,7 @@ impl RunScan {
                 match open.cursor.next(&open.file, horizon.unwrap_or(u64::MAX))? {
                     Scanned::Block(found) => open.peeked = Some(found),
                     Scanned::End(debris) => {
-                        (open.done, open.trailing) = (true, debris);
+                        open.end = Some(debris);
                         if horizon.is_none() {
                             let item = Item::End { segment: open.segment, debris };
                             self.push(item);
@@ -219,31 +238,26 @@ impl RunScan {
                 continue;
             }
             let Some(smallest) = smallest else { return Ok(false) };
-            let mut copies = self.open.iter_mut().filter(|open| open.number() == Some(smallest));
-            let mut take = || copies.next().and_then(|open| Some((open.peeked.take()?, open)));
-            let Some((found, open)) = take() else { return Ok(false) };
-            let (place, debris) = (open.place(&found), found.debris);
-            let mut twins = Vec::new();
-            while let Some((found, open)) = take() {
-                twins.push(open.place(&found));
-            }
-            self.push(Item::Block { place, twins, debris });
+            let mut copies = self.open.iter_mut().filter_map(|open| open.take_peeked(smallest));
+            let Some((location, debris)) = copies.next() else { return Ok(false) };
+            let copies = copies.map(|(location, _)| location).collect();
+            self.push(Item::Block(Planned { location, copies, debris }));
             return Ok(true);
         }
     }
 
     fn push(&mut self, item: Item) {
         self.planned_bytes += item.bytes();
-        if let Item::Block { place, .. } = &item
-            && place.newer.is_none()
+        if let Item::Block(block) = &item
+            && block.location.newer.is_none()
         {
-            let first_ns = place.header.first_ns.get();
+            let first_ns = block.location.header.first_ns.get();
             while self.minima.back().is_some_and(|&(ns, _)| ns >= first_ns) {
                 self.minima.pop_back();
             }
-            self.minima.push_back((first_ns, self.first_serial + self.plan.len() as u64));
+            self.minima.push_back((first_ns, self.front_serial + self.items.len() as u64));
         }
-        self.plan.push_back(item);
+        self.items.push_back(item);
     }
 }
 
@@ -255,11 +269,10 @@ impl Open {
             file,
             cursor: Cursor::new(Some(info.segment_id), info.first_offset).reading_ahead(read_ahead),
             peeked: None,
-            done: false,
-            trailing: Debris::default(),
+            end: None,
             start_planned: false,
-            start_taken: false,
-            taken: info.first_offset,
+            start_read: false,
+            read_end: info.first_offset,
         }
     }
 
@@ -267,13 +280,10 @@ impl Open {
         self.peeked.as_ref().map(|found| found.header.sequence.get())
     }
 
-    fn place(&self, found: &Found) -> BlockLocation {
-        BlockLocation {
-            segment: self.segment,
-            file: Arc::clone(&self.file),
-            offset: found.offset,
-            header: found.header,
-            newer: found.newer,
-        }
+    /// Takes the peeked block if it has this number, with what is before it.
+    fn take_peeked(&mut self, number: u64) -> Option<(BlockLocation, Debris)> {
+        let Found { offset, header, newer, debris } =
+            self.peeked.take_if(|found| found.header.sequence.get() == number)?;
+        Some((BlockLocation { segment: self.segment, file: Arc::clone(&self.file), offset, header, newer }, debris))
     }
 }

@@ -1,5 +1,7 @@
 //! `diolog cat`: prints all records in order of time, and the findings on standard error.
 
+use std::time::Duration;
+
 use diolog::ReadOptions;
 
 use crate::args::{Cat, RecordFormat};
@@ -12,6 +14,10 @@ use crate::text::progress::{Progress, log_bytes};
 
 /// Records between two updates of the progress.
 const PROGRESS_RECORDS: u64 = 1 << 14;
+
+/// How long a block that is missing and may be in flight is waited for: it is durable within milliseconds, unless the disk
+/// is overloaded, and what a crash left before the log was opened again never comes.
+pub(super) const MISSING_WAIT: Duration = Duration::from_secs(1);
 
 /// Prints all records. The exit status is that of the reader's findings.
 pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
@@ -33,7 +39,11 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
                 printer.print(&record, output.line());
                 output.end_line()?;
             }
-            Ok(None) => break,
+            Ok(None) => match reader.pass_over_missing(MISSING_WAIT) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => errors.report(error)?,
+            },
             Err(error) => errors.report(error)?,
         }
         records += 1;

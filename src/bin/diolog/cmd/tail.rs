@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use diolog::{ReadOptions, Verdict};
 
+use super::cat::MISSING_WAIT;
 use crate::args::Tail;
 use crate::exit::{Failure, Status};
 use crate::input::signals;
@@ -33,7 +34,11 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     loop {
         match reader.next_record() {
             Ok(Some(record)) => printer.print(&record, last.next_line()),
-            Ok(None) => break,
+            Ok(None) => match reader.pass_over_missing(MISSING_WAIT) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => errors.report(error)?,
+            },
             Err(error) => errors.report(error)?,
         }
         if stopped.load(Ordering::Relaxed) {
@@ -61,6 +66,10 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
                 losses.print_new(reader.report());
                 if output.wait_until_closed(POLL) {
                     return Ok(Status::Clean);
+                }
+                // The wait is over: one look.
+                if let Err(error) = reader.follow(Duration::ZERO) {
+                    errors.report(error)?;
                 }
             }
             Err(error) => errors.report(error)?,

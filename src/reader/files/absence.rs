@@ -1,0 +1,389 @@
+//! What is suspicious about the files that a log has, and about those that it has not: a decision without I/O.
+//!
+//! It rests on each file's number and kind, on what the segments' headers say, on how the runs ended, and on whether a
+//! logger has the log open. The walk collects these [`Facts`] as it discovers files, and asks for [`suspicions`] each
+//! time it has read all there is. Blocks that are missing, and segments that are removed while the log is read, are a
+//! matter of the account.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::format::LogId;
+
+use super::super::record::RunId;
+use super::in_use::InUse;
+use super::inspect::Segment;
+use super::runs::Run;
+
+/// What a numbered file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It holds blocks.
+    Segment,
+    /// It holds zeros or nothing: prepared and not used yet, or emptied.
+    Prepared,
+    /// It holds no block, but other bytes, or cannot be read.
+    Unreadable,
+    /// A newer diolog wrote it.
+    Newer,
+}
+
+/// What is known of a log's files.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// The numbers of all files that were seen, those that have been removed since included.
+    numbers: BTreeSet<u64>,
+    /// The prepared ones, as they are now.
+    prepared: BTreeMap<u64, Arc<Path>>,
+    /// The unreadable ones.
+    unreadable: BTreeMap<u64, Arc<Path>>,
+    /// Those that a newer diolog wrote.
+    newer: BTreeSet<u64>,
+    /// The runs, in order.
+    runs: Vec<RunFacts>,
+    /// The log to which the directory belongs, once a segment was seen.
+    log: Option<LogId>,
+    /// Whether the log's beginning is passed over, because the caller wants its end.
+    beginning_skipped: bool,
+}
+
+/// What the headers of a run's segments say.
+#[derive(Debug)]
+struct RunFacts {
+    id: RunId,
+    first: Segment,
+    /// Whether the file of the run's first segment is there, readable or not.
+    begins_here: bool,
+    /// The index of the segment before the run; 0 at the log's beginning.
+    before: u64,
+    last_index: u64,
+    /// Segments seen when the run was discovered.
+    segments: usize,
+    /// Whether a header says that retention was set.
+    knows_retention: bool,
+    /// The first segment of another log.
+    foreign: Option<Arc<Path>>,
+}
+
+/// Something suspicious about a file. None of it proves a loss, and each of it keeps a log from being clean.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Suspicion {
+    pub(crate) path: Arc<Path>,
+    pub(crate) what: String,
+}
+
+impl Facts {
+    /// Notes a file.
+    pub(crate) fn note_file(&mut self, number: u64, kind: Kind, path: &Path) {
+        self.numbers.insert(number);
+        match kind {
+            Kind::Prepared => drop(self.prepared.insert(number, path.into())),
+            Kind::Unreadable => drop(self.unreadable.insert(number, path.into())),
+            Kind::Newer => drop(self.newer.insert(number)),
+            Kind::Segment => {}
+        }
+    }
+
+    /// Forgets which files are prepared: each look notes anew those that still are.
+    pub(crate) fn forget_prepared(&mut self) {
+        self.prepared.clear();
+    }
+
+    /// Settles to which log the directory belongs, if it is not settled yet.
+    pub(crate) fn settle_log(&mut self, log: impl FnOnce() -> Option<LogId>) {
+        self.log = self.log.or_else(log);
+    }
+
+    /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
+    pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
+        let Some(first) = run.segments.first() else { return };
+        run.begins_here |= self.begins_in_a_blank_file(first, before);
+        let is_foreign = |segment: &&Segment| segment.header.as_ref().is_some_and(|it| Some(it.log) != self.log);
+        self.runs.push(RunFacts {
+            id: run.id,
+            first: first.clone(),
+            begins_here: run.begins_here,
+            before,
+            last_index: first.index(),
+            segments: run.segments.len(),
+            knows_retention: false,
+            foreign: run.segments.iter().find(is_foreign).map(|segment| Arc::clone(&segment.path)),
+        });
+        self.note_segments(run.id, &run.segments);
+    }
+
+    /// Notes segments of a run that was noted before.
+    pub(crate) fn note_segments(&mut self, id: RunId, segments: &[Segment]) {
+        let Some(run) = self.runs.iter_mut().rfind(|run| run.id == id) else { return };
+        for segment in segments {
+            run.last_index = run.last_index.max(segment.index());
+            run.knows_retention |= segment.knows_retention();
+        }
+    }
+
+    /// Notes that the caller wants only the log's end, so that nothing is said of what comes before.
+    pub(crate) fn skip_beginning(&mut self) {
+        self.beginning_skipped = true;
+    }
+
+    /// Whether a newer diolog wrote all files with these numbers.
+    pub(crate) fn are_newer(&self, numbers: Range<u64>) -> bool {
+        self.newer.range(numbers.clone()).count() as u64 == numbers.end - numbers.start
+    }
+
+    /// Whether files are prepared, so that [`suspicions`] depends on how runs ended and on whether the log is in use.
+    pub(crate) fn has_prepared(&self) -> bool {
+        !self.prepared.is_empty()
+    }
+
+    /// Whether the run that begins with `first` has all its files, though those before `first` hold no block. With a file
+    /// for each number from the other run's last on, retention cannot have removed any.
+    fn begins_in_a_blank_file(&self, first: &Segment, before: u64) -> bool {
+        let lowest = self.lowest_blank_before(first.index());
+        first.header.is_some() && first.first_number > 0 && lowest < first.index() && lowest == before.wrapping_add(1)
+    }
+
+    /// The lowest number from which on all files before number `first` hold no block.
+    fn lowest_blank_before(&self, first: u64) -> u64 {
+        (0..first).rev().take_while(|&number| self.blank(number).is_some()).last().unwrap_or(first)
+    }
+
+    /// The file with this number, if it holds no block.
+    fn blank(&self, number: u64) -> Option<&Arc<Path>> {
+        self.prepared.get(&number).or_else(|| self.unreadable.get(&number))
+    }
+
+    /// The numbers at which `run` may have had a segment that failed before anything in it was durable: between those that
+    /// hold blocks, and before the first of them if that says that it follows another.
+    fn may_have_failed_at_once(&self, run: &RunFacts) -> Range<u64> {
+        let first = run.first.index();
+        let follows = run.first.header.as_ref().is_none_or(|header| header.previous_segment_id != 0);
+        (if follows { self.lowest_blank_before(first) } else { first })..run.last_index
+    }
+
+    /// How many numbers between the run before `run` and this one no file has.
+    fn missing_before(&self, run: &RunFacts) -> u64 {
+        let (begin, end) = (run.before.saturating_add(1), run.first.index());
+        if begin < end { (end - begin).saturating_sub(self.numbers.range(begin..end).count() as u64) } else { 0 }
+    }
+}
+
+/// What is suspicious about the files. `ends` says of each run that was read the index of its last segment, and whether
+/// it was closed.
+pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Vec<Suspicion> {
+    let mut found = Vec::new();
+    for (at, run) in facts.runs.iter().enumerate() {
+        let path = &run.first.path;
+        let follows_blocks = run.first.header.is_some() && !run.begins_here && run.first.first_number > 0;
+        if follows_blocks && let Some(blank) = facts.blank(facts.lowest_blank_before(run.first.index())) {
+            let what = "holds no block, and the segment after it says that some came before it".into();
+            found.push(Suspicion { path: Arc::clone(blank), what });
+        }
+        if let Some(foreign) = &run.foreign {
+            let others = match run.segments {
+                1 => String::new(),
+                all => format!(", as do all {all} segments of its run"),
+            };
+            let what = format!("belongs to another log{others}: this log's own may be gone");
+            found.push(Suspicion { path: Arc::clone(foreign), what });
+        }
+        if facts.beginning_skipped || facts.runs[at..].iter().any(|run| run.knows_retention) {
+            continue;
+        }
+        let missing = facts.missing_before(run);
+        let what = if follows_blocks {
+            format!("block {} of its run comes first: the segments before it are gone", run.first.first_number)
+        } else if run.begins_here && missing > 0 {
+            format!("{missing} of the log's files before it are missing: whole runs may be gone")
+        } else {
+            continue;
+        };
+        let what = format!("{what}, and nothing says that retention was set");
+        found.push(Suspicion { path: Arc::clone(path), what });
+    }
+    found.extend(suspicious_prepared(facts, ends, in_use));
+    found
+}
+
+/// Files that hold no block without a reason that the other files know: a run before them that was not closed, or a segment
+/// that failed at once. A logger that is at work has its own reasons.
+fn suspicious_prepared(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Option<Suspicion> {
+    if in_use == InUse::Yes || !facts.has_prepared() {
+        return None;
+    }
+    let closed: BTreeMap<u64, bool> = ends.into_iter().collect();
+    let is_suspicious = |number: u64| {
+        let follows_closed = closed.range(..number).next_back().map_or(!facts.beginning_skipped, |(_, closed)| *closed);
+        follows_closed && !facts.runs.iter().any(|run| facts.may_have_failed_at_once(run).contains(&number))
+    };
+    let mut suspicious = facts.prepared.iter().filter(|(number, _)| is_suspicious(**number));
+    let (_, path) = suspicious.next()?;
+    let more = match suspicious.count() {
+        0 => String::new(),
+        others => format!(", nor do {others} other files"),
+    };
+    let what = format!("holds no block{more}: prepared and never used, or emptied since");
+    Some(Suspicion { path: Arc::clone(path), what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::runs::runs_of;
+    use super::*;
+    use crate::format::{self, SegmentHeader};
+
+    fn path(number: u64) -> Arc<Path> {
+        Path::new(&format!("{number}")).into()
+    }
+
+    /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file, `?` for
+    /// an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was set, `*` that
+    /// the segment is another log's, `!` that its header is damaged, and digits that the run begins with this block. A
+    /// run's later segments begin with block 10.
+    fn facts(files: &str) -> Facts {
+        let mut facts = Facts::default();
+        let mut segments: Vec<Segment> = Vec::new();
+        for word in files.split(' ') {
+            let (number, what) = word.split_at(word.find(|letter: char| !letter.is_ascii_digit()).expect("a kind"));
+            let number = number.parse().expect("a number");
+            let kind = match &what[..1] {
+                "-" => Kind::Prepared,
+                "?" => Kind::Unreadable,
+                "n" => Kind::Newer,
+                _ => Kind::Segment,
+            };
+            facts.note_file(number, kind, &path(number));
+            if kind == Kind::Segment {
+                let run = format::RunId([what.as_bytes()[0]; 16]);
+                let begins_with: String = what.chars().filter(char::is_ascii_digit).collect();
+                let goes_on = segments.iter().any(|segment| segment.run() == Some(run)) || !begins_with.is_empty();
+                let header = SegmentHeader {
+                    log: LogId([if what.contains('*') { 8 } else { 9 }; 16]),
+                    run,
+                    recovers: None,
+                    boot: [0; 16],
+                    index: number,
+                    previous_segment_id: if goes_on { 7 } else { 0 },
+                    block_bytes: 4096,
+                    message_bytes_max: 100,
+                    incompatible_features: 0,
+                    compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
+                    service: String::new(),
+                };
+                segments.push(Segment {
+                    path: path(number),
+                    number,
+                    segment_id: number,
+                    header: (!what.contains('!')).then(|| header.into()),
+                    block_0: None,
+                    first_offset: 4096,
+                    first_number: begins_with.parse().unwrap_or(if goes_on { 10 } else { 0 }),
+                });
+            }
+        }
+        facts.settle_log(|| Some(LogId([9; 16])));
+        let mut before = 0;
+        for mut run in runs_of(segments) {
+            facts.note_run(&mut run, before);
+            before = run.segments.last().map_or(0, Segment::index);
+        }
+        facts
+    }
+
+    #[test]
+    fn what_the_other_files_do_not_explain_is_suspicious() {
+        const BLANK_BEFORE: &str = "holds no block, and the segment after it says that some came before it";
+        const PREPARED: &str = "holds no block: prepared and never used, or emptied since";
+        const TWO_PREPARED: &str = "holds no block, nor do 1 other files: prepared and never used, or emptied since";
+        const FOREIGN: &str = "belongs to another log: this log's own may be gone";
+        const BLOCK_10: &str =
+            "block 10 of its run comes first: the segments before it are gone, and nothing says that retention was set";
+        const ONE_MISSING: &str = "1 of the log's files before it are missing: whole runs may be gone, and nothing says that retention was set";
+        use InUse::{No, Unknown, Yes};
+        /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
+        type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
+        let cases: [Case; 35] = [
+            ("1a 2a 3b", "", No, &[], "a whole log"),
+            ("1a", "a", Yes, &[], "one that is in use"),
+            // Files that are gone.
+            ("2b 3c", "", No, &[(2, ONE_MISSING)], "a run before the first one"),
+            ("1a 3c", "", No, &[(3, ONE_MISSING)], "a run between two"),
+            ("1a 3c", "", Yes, &[(3, ONE_MISSING)], "in use or not"),
+            ("3a+ 4b", "", No, &[], "retention removes the oldest"),
+            ("3a 4b+", "", No, &[], "if a later run says that it was set"),
+            ("1a+ 3b", "", No, &[(3, ONE_MISSING)], "an earlier one does not count"),
+            ("2a10 3b", "", No, &[(2, BLOCK_10)], "a run's first segments"),
+            ("2a10 3a+", "", No, &[], "which retention removes, if any later segment says that it was set"),
+            ("1a 3b10", "", No, &[(3, BLOCK_10)], "also after another run"),
+            ("1a 3a", "", No, &[], "a segment between two is the account's: it knows which blocks are missing"),
+            ("2a!", "", No, &[], "a damaged header says nothing of what comes before it"),
+            ("1a 2n 3b", "", No, &[], "a file of a newer version is there"),
+            ("1a 2? 3b", "", No, &[], "an unreadable one too: it is reported as such"),
+            // Another log's files.
+            ("1a 2b* 3c", "", No, &[(2, FOREIGN)], "a run of another log"),
+            (
+                "1a 2b* 3b*",
+                "",
+                No,
+                &[(2, "belongs to another log, as do all 2 segments of its run: this log's own may be gone")],
+                "is named once",
+            ),
+            ("1a 2b* 4c", "", No, &[(2, FOREIGN), (4, ONE_MISSING)], "and takes its place in the order"),
+            // Files without a block before a run that says that it goes on.
+            ("1- 2a10", "", No, &[], "all files are there: the account says what is lost"),
+            ("1? 2a10", "", No, &[], "also if one cannot be read"),
+            ("1a 2- 3b10", "", No, &[], "also after another run"),
+            ("2- 3a10", "", No, &[(2, BLANK_BEFORE), (3, BLOCK_10)], "one is gone"),
+            ("2- 3a10+", "", No, &[(2, BLANK_BEFORE)], "which retention may have removed, but it empties none"),
+            ("2? 3- 4a10+", "", No, &[(2, BLANK_BEFORE)], "the first of several is named"),
+            ("2- 4a10+", "", No, &[(2, PREPARED)], "only of those right before the run"),
+            // Prepared files.
+            ("1a 2-", "", No, &[(2, PREPARED)], "after a run that was closed"),
+            ("1a 2- 3-", "", No, &[(2, TWO_PREPARED)], "the first of several is named"),
+            ("1a 2-", "", Unknown, &[(2, PREPARED)], "also if it is unknown whether the log is in use"),
+            ("1a 2-", "", Yes, &[], "a logger at work prepares files"),
+            ("1a 2-", "a", No, &[], "a killed one leaves them"),
+            ("1a 2- 3b", "a", No, &[], "to the next run"),
+            ("1a 2- 3b", "", No, &[(2, PREPARED)], "a closed one does not"),
+            ("1a 2- 3a", "", No, &[], "inside a run, its segment failed at once"),
+            ("1a 2- 3b 4-", "a", No, &[(4, PREPARED)], "each file by the run before it"),
+            ("1-", "", No, &[(1, PREPARED)], "a log without a segment"),
+        ];
+        for (files, unclosed, in_use, expected, claim) in cases {
+            let facts = facts(files);
+            let is_closed =
+                |run: &RunFacts| !unclosed.contains(|letter| run.id == format::RunId([letter as u8; 16]).into());
+            let ends: Vec<_> = facts.runs.iter().map(|run| (run.last_index, is_closed(run))).collect();
+            let found = suspicions(&facts, ends, in_use);
+            let expected: Vec<_> =
+                expected.iter().map(|&(number, what)| Suspicion { path: path(number), what: what.into() }).collect();
+            assert_eq!(found, expected, "{claim}: {files}, {in_use:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_beginning_that_was_skipped() {
+        for (files, found) in [("2a10 3b 4-", 2), ("4a 5-", 2), ("1- 3b", 2)] {
+            let mut facts = facts(files);
+            let found_in =
+                |facts: &Facts| suspicions(facts, facts.runs.iter().map(|run| (run.last_index, true)), InUse::No).len();
+            assert_eq!(found_in(&facts), found, "{files}");
+            facts.skip_beginning();
+            assert_eq!(
+                found_in(&facts),
+                usize::from(!files.starts_with('1')),
+                "{files}: only what follows a run that was read"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_comes_into_use_is_no_longer_prepared() {
+        let mut facts = facts("1a 2-");
+        facts.forget_prepared();
+        assert!(!facts.has_prepared());
+        assert_eq!(suspicions(&facts, [(1, true)], InUse::No), []);
+    }
+}

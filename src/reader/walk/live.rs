@@ -1,0 +1,180 @@
+//! The state of reading a run that may still get blocks: which missing ones may come, and what a second look proves.
+//!
+//! Nothing waits here. A block that may still come ends the walk for now; the walk's caller decides whether to look again,
+//! after how long, or to go on without it.
+
+use super::super::files::InUse;
+
+/// Whether the run that is read may still get blocks.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// No logger has the log open, and the caller reads it once: each place is looked at once, and runs end for good.
+    Snapshot,
+    /// The last run may: a logger has the log open, or may have, or the caller may come back for what has been written since.
+    Live(Live),
+}
+
+/// What is known of a log that may grow.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// Whether a logger had the log open when that was asked last.
+    pub(super) in_use: InUse,
+    /// Whether the caller read to the end, and came back.
+    came_back: bool,
+    /// All blocks of the run below this number were known to be durable before the plan's places were looked at: one of
+    /// them that is missing is lost. A missing one from there on may have come since.
+    durable_at_look: u64,
+    /// Blocks below this number are not waited for any more.
+    given_up_below: u64,
+    /// Whether the files were looked at since no logger had the log open.
+    looked_after_logger: bool,
+    /// The block that may still come, and before which the walk has stopped.
+    awaited: Option<u64>,
+}
+
+/// What to do about a block that is missing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It will not come: pass over it.
+    Gone,
+    /// It may be there now: look at all that has not been read once more.
+    LookAgain,
+    /// It may still come: nothing more can be read now.
+    Awaited,
+}
+
+impl Live {
+    pub(super) fn new(in_use: InUse) -> Live {
+        Live {
+            in_use,
+            came_back: false,
+            durable_at_look: 0,
+            given_up_below: 0,
+            looked_after_logger: false,
+            awaited: None,
+        }
+    }
+
+    /// Begins a run.
+    pub(super) fn start_run(&mut self) {
+        (self.durable_at_look, self.given_up_below, self.awaited) = (0, 0, None);
+    }
+
+    /// Whether somebody is writing, or was when the caller had read all that there was: what follows the last block are
+    /// zeros then, which are not worth reading, and worth not caching if a logger will write there.
+    pub(super) fn is_written(&self) -> bool {
+        self.came_back || self.in_use == InUse::Yes
+    }
+
+    /// Whether a block of the run may come after its place was looked at.
+    pub(super) fn may_come_late(&self) -> bool {
+        self.came_back || self.in_use != InUse::No
+    }
+
+    /// Below this number, a missing block that a later one says was durable is lost.
+    pub(super) fn proves_below(&self) -> u64 {
+        if self.may_come_late() { self.durable_at_look } else { u64::MAX }
+    }
+
+    /// The block before which the walk has stopped.
+    pub(super) fn awaited(&self) -> Option<u64> {
+        self.awaited
+    }
+
+    /// Decides about block `missing`, if what was read or planned says that all below `durable_below` were durable.
+    ///
+    /// A block that another one says was durable was there before that one: it is looked for once more if its place was
+    /// looked at before this was known, and if it is missing then too, it is lost. One that was in flight may still come
+    /// as long as a logger has the log open.
+    pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Missing {
+        if durable_below > missing {
+            if !self.may_come_late() || self.durable_at_look > missing {
+                return Missing::Gone;
+            }
+            return Missing::LookAgain;
+        }
+        if missing < self.given_up_below {
+            return Missing::Gone;
+        }
+        self.in_use = in_use();
+        if self.in_use != InUse::No {
+            self.awaited = Some(missing);
+            return Missing::Awaited;
+        }
+        // The logger's last writes may have come between the look at the files and the question.
+        if std::mem::replace(&mut self.looked_after_logger, true) { Missing::Gone } else { Missing::LookAgain }
+    }
+
+    /// Notes that all that has not been read is looked at anew, with all blocks below `durable_below` known to be durable.
+    pub(super) fn note_look(&mut self, durable_below: u64) {
+        self.durable_at_look = self.durable_at_look.max(durable_below);
+        self.awaited = None;
+    }
+
+    /// Notes that the caller came back for what has been written since.
+    pub(super) fn note_return(&mut self, in_use: InUse) {
+        // Before a missing block, the end has not been reached.
+        self.came_back |= self.awaited.is_none();
+        (self.in_use, self.looked_after_logger) = (in_use, false);
+    }
+
+    /// Gives up the block before which the walk has stopped. Returns whether there is one.
+    pub(super) fn give_up_awaited(&mut self) -> bool {
+        let Some(missing) = self.awaited.take() else { return false };
+        self.given_up_below = missing.saturating_add(1);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_in_flight_is_awaited_while_a_logger_has_the_log_open_and_looked_for_once_after_that() {
+        let mut live = Live::new(InUse::Yes);
+        for in_use in [InUse::Yes, InUse::Unknown, InUse::Yes] {
+            assert_eq!(live.decide(5, 5, || in_use), Missing::Awaited);
+            assert_eq!(live.awaited(), Some(5));
+            live.note_look(5);
+            assert_eq!(live.awaited(), None);
+        }
+        assert_eq!(live.decide(5, 5, || InUse::No), Missing::LookAgain);
+        assert_eq!(live.decide(5, 5, || InUse::No), Missing::Gone);
+        assert_eq!(live.proves_below(), u64::MAX, "nothing comes late");
+    }
+
+    #[test]
+    fn a_block_that_was_durable_is_looked_for_once_more_before_it_is_lost() {
+        let mut live = Live::new(InUse::Yes);
+        assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Missing::LookAgain);
+        live.note_look(6);
+        assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Missing::Gone);
+        assert_eq!(live.proves_below(), 6);
+        let mut unused = Live::new(InUse::No);
+        assert_eq!(unused.decide(5, 6, || unreachable!("nothing comes")), Missing::Gone);
+    }
+
+    #[test]
+    fn a_block_that_was_given_up_is_not_awaited_again_and_the_next_one_is() {
+        let mut live = Live::new(InUse::Unknown);
+        assert!(!live.give_up_awaited(), "none is awaited");
+        assert_eq!(live.decide(5, 5, || InUse::Unknown), Missing::Awaited);
+        assert!(live.give_up_awaited());
+        assert_eq!(live.decide(5, 5, || InUse::Unknown), Missing::Gone);
+        assert_eq!(live.decide(6, 6, || InUse::Unknown), Missing::Awaited);
+        live.start_run();
+        assert_eq!(live.decide(5, 5, || InUse::Unknown), Missing::Awaited, "another run's block");
+    }
+
+    #[test]
+    fn who_comes_back_from_before_a_missing_block_has_not_read_to_the_end() {
+        let mut live = Live::new(InUse::Unknown);
+        live.decide(5, 5, || InUse::Unknown);
+        live.note_return(InUse::Unknown);
+        assert!(!live.is_written(), "what follows is searched to the file's end");
+        live.note_look(5);
+        live.note_return(InUse::No);
+        assert!(live.is_written() && live.may_come_late());
+    }
+}
