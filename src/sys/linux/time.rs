@@ -52,8 +52,11 @@ fn cpu_promises_a_steady_counter() -> bool {
     use std::arch::x86_64::__cpuid;
     const ADVANCED_POWER: u32 = 0x8000_0007;
     const INVARIANT_TSC: u32 = 1 << 8;
+    #[allow(unused_unsafe, reason = "safe only in compilers newer than the oldest supported one")]
+    // SAFETY: every x86-64 CPU has the instruction.
+    let leaf = |number| unsafe { __cpuid(number) };
     // A leaf above the CPU's highest would answer with another leaf's bits.
-    __cpuid(0x8000_0000).eax >= ADVANCED_POWER && __cpuid(ADVANCED_POWER).edx & INVARIANT_TSC != 0
+    leaf(0x8000_0000).eax >= ADVANCED_POWER && leaf(ADVANCED_POWER).edx & INVARIANT_TSC != 0
 }
 
 #[cfg(target_arch = "aarch64")]
