@@ -1,4 +1,6 @@
-//! What can go wrong outside the hot path. (Appending returns an [`Outcome`](crate::Outcome) instead.)
+//! The error of every call outside the hot path. (Appending returns an [`Outcome`](crate::Outcome) instead.)
+//!
+//! It is the same for writing and reading, and names only what a caller can see: no internal state, no invented path.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,18 +9,33 @@ use std::time::Duration;
 /// A result whose error is diolog's.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error that names the value and the remedy.
+/// The error of opening, flushing, closing and reading a log. Its message names the value or the path, and a remedy if
+/// there is one.
+///
+/// ```
+/// use diolog::{Config, Error, Logger};
+///
+/// match Logger::open(Config::new("no/such/parent/log")) {
+///     Err(Error::InUse { holder, .. }) => println!("wait for {holder}"),
+///     Err(Error::Io { operation, source, .. }) => println!("{operation}: {:?}", source.kind()),
+///     Err(error @ Error::NotALog { .. }) => assert_eq!(
+///         error.to_string(),
+///         "no/such/parent/log cannot be made, because its parent directory does not exist: create that first",
+///     ),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting of [`Config`](crate::Config) that cannot be, or does not fit another.
+    /// A setting of [`Config`](crate::Config) that is invalid or does not fit another.
     #[error("{setting} is {value}: {remedy}")]
     InvalidConfig {
         /// The setting's name.
         setting: &'static str,
         /// The value given.
         value: String,
-        /// What would do.
+        /// How to correct it.
         remedy: String,
     },
     /// Another process, or another [`Logger`](crate::Logger) of this one, has the log open for writing.
@@ -26,22 +43,22 @@ pub enum Error {
     InUse {
         /// The log's directory.
         path: PathBuf,
-        /// Who has it.
+        /// The process that has it open.
         holder: String,
     },
     /// The operating system refused something.
     #[error("cannot {operation} {}{}: {source}{}", path.display(), At(*offset), remedy(source))]
     Io {
-        /// What was tried.
+        /// The operation, as a verb: "write".
         operation: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Where in the file, in bytes, if it matters.
+        /// The position in the file, in bytes, if there is one.
         offset: Option<u64>,
-        /// Why it was refused.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file or directory that holds no log, or none that this version reads.
+    /// The path is not a log, or not one that this version can read.
     #[error("{} {what}", path.display())]
     NotALog {
         /// The path.
@@ -52,13 +69,13 @@ pub enum Error {
     /// The logger has been closed.
     #[error("the logger is closed: open it again to log or flush")]
     Closed,
-    /// The process is a fork of the one that opened the logger; the writer thread lives only there.
-    #[error("the logger belongs to the parent process: open another log in the forked one")]
+    /// The process is a fork of the one that opened the logger, which alone has the writer thread.
+    #[error("the logger belongs to the parent process: open another log in this one")]
     Forked,
-    /// A flush did not become durable in the time given. The records are still on their way.
+    /// The records were not durable within the limit of a flush. They are still on their way.
     #[error("not durable after {waited:?}: the records stay accepted, flush again to wait longer")]
     FlushTimeout {
-        /// The time given.
+        /// The limit.
         waited: Duration,
     },
     /// [`Logger::close`](crate::Logger::close) reached its deadline, or the device had failed.
@@ -71,27 +88,27 @@ pub enum Error {
         unconfirmed: u64,
         /// Records dropped during the run by the overflow policy.
         dropped: u64,
-        /// Why.
+        /// The cause: the device's error, or what took too long.
         reason: String,
     },
-    /// More producers than a log can have.
+    /// The log cannot have more producers.
     #[error("{count} producers {what}: {remedy}")]
     TooManyProducers {
-        /// How many there are.
+        /// The number of producers.
         count: u64,
-        /// Which of them are counted.
+        /// Which producers are counted.
         what: &'static str,
-        /// What would do.
+        /// What to do about it.
         remedy: &'static str,
     },
-    /// All rings together would take more than the engine's limit.
+    /// All rings together would exceed `rings_bytes_max`.
     #[error("a ring of {ring_bytes} bytes would exceed rings_bytes_max of {limit_bytes} bytes for all: {remedy}")]
     RingMemory {
         /// The ring asked for, in bytes.
         ring_bytes: usize,
         /// The limit for all rings, in bytes.
         limit_bytes: usize,
-        /// What would do.
+        /// What to do about it.
         remedy: &'static str,
     },
 }
@@ -102,7 +119,7 @@ impl Error {
         Error::Io { operation, path: path.to_owned(), offset: None, source }
     }
 
-    /// The operating system's error, where there is one.
+    /// The operating system's error, if this is [`Error::Io`].
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Error::Io { source, .. } => Some(source),
@@ -120,7 +137,7 @@ pub(crate) struct SavedIoError {
 }
 
 impl SavedIoError {
-    /// The error once more.
+    /// A new error that equals the saved one.
     pub(crate) fn to_io_error(&self) -> io::Error {
         match self.os_error {
             Some(errno) => io::Error::from_raw_os_error(errno),
@@ -135,18 +152,19 @@ impl From<&io::Error> for SavedIoError {
     }
 }
 
-/// Whether the file that was to be used does not exist.
+/// Whether the error says that a file does not exist.
 pub(crate) fn is_not_found(error: &Error) -> bool {
     error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
 }
 
-/// Whether the operating system refused for want of room: on the disk, in a quota, or below the process's file size limit.
+/// Whether the operating system refused for want of room: on the disk, in a quota, or under the process's file size
+/// limit.
 pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// What to do where the kind of error says it.
+/// What to do about an error of this kind, if that is known.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied => ": give this user the right to it, or choose another place",
@@ -156,7 +174,7 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
-/// " at offset N", or nothing.
+/// Shows " at offset N", or nothing.
 struct At(Option<u64>);
 
 impl std::fmt::Display for At {

@@ -3,7 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// How severe a record is. The numbers are those of the `log` crate, and stand in the files.
+/// How severe a record is. The numbers are those of the `log` crate; the files hold them.
+///
+/// More severe levels are smaller, so a record passes a threshold if its level is at most that:
+///
+/// ```
+/// use diolog::Level;
+///
+/// let threshold: Level = "info".parse()?;
+/// assert!(Level::Error < Level::Warn && Level::Warn <= threshold && Level::Debug > threshold);
+/// assert_eq!(Level::ALL.map(Level::as_str), ["error", "warn", "info", "debug", "trace"]);
+/// # Ok::<(), diolog::ParseLevelError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -12,9 +23,9 @@ pub enum Level {
     Error = 1,
     /// Something may fail.
     Warn = 2,
-    /// What an operator wants to know: the default threshold.
+    /// For operators. The default threshold.
     Info = 3,
-    /// What a developer wants to know.
+    /// For developers.
     Debug = 4,
     /// Everything.
     Trace = 5,
@@ -24,7 +35,7 @@ impl Level {
     /// All levels, the most severe first.
     pub const ALL: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
-    /// The level with this number in a file, if it is one.
+    /// The level with this number, if there is one.
     pub(crate) const fn from_u8(level: u8) -> Option<Level> {
         Some(match level {
             1 => Level::Error,
@@ -54,7 +65,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// A word that is no level.
+/// The error of parsing a word that is not a level. It holds the word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no level; use error, warn, info, debug or trace")]
 pub struct ParseLevelError(pub(crate) String);
@@ -65,7 +76,7 @@ impl FromStr for Level {
     /// Reads a level's name, in any case.
     ///
     /// # Errors
-    /// [`ParseLevelError`] with the word and the words that would do.
+    /// [`ParseLevelError`] for any other word. Its message lists the levels.
     fn from_str(word: &str) -> Result<Level, ParseLevelError> {
         Level::ALL
             .into_iter()

@@ -1,44 +1,68 @@
-//! diolog: a Direct I/O logging engine for latency-sensitive Linux services.
+//! A logging engine for latency-sensitive Linux services.
 //!
-//! A thread appends a record to a ring of its own in about the time it takes to read the clock. One writer thread, pinned
-//! where you want it, packs records into 4 KiB-aligned blocks and writes them with `O_DIRECT | O_DSYNC`. Every record is on
-//! disk, or counted as lost, and the files themselves prove which.
+//! A thread appends a record to its own ring in about the time it takes to read the clock. One writer thread packs the
+//! records of all rings into 4 KiB-aligned blocks and writes them with direct I/O, past the page cache. Every record is in
+//! the files or counted as lost, and [`verify`] proves from the files alone which.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = std::env::temp_dir().join(format!("diolog-lib-doc-{}", std::process::id()));
-//! use diolog::{Config, Level, Logger, Reader, verify};
+//! use diolog::{Config, Level, Logger, Outcome, Reader, Verdict, verify};
 //!
 //! let logger = Logger::open(Config::new(&directory))?;
-//! let producer = logger.producer()?; // the fastest way: this thread's ring
-//! producer.log(Level::Info, "order 42 filled");
-//! logger.log(Level::Warn, "from any thread"); // convenience: the thread's own producer
-//! logger.flush()?; // all of the above is durable
+//! let producer = logger.producer()?; // a ring for this thread: the fastest way to log
+//! let outcome = producer.log(Level::Info, "order 42 filled"); // never waits for the disk
+//! assert_eq!(outcome, Outcome::Written);
+//! logger.log(Level::Warn, "from any thread"); // makes the thread's ring at its first call
+//! logger.flush()?; // both records are durable
 //! logger.close()?;
 //!
+//! let mut messages = Vec::new();
 //! for record in Reader::open(&directory)? {
-//!     let record = record?;
-//!     println!("{} {:?}", record.timestamp_ns(), record.message());
+//!     messages.push(String::from_utf8_lossy(record?.message()).into_owned());
 //! }
-//! assert_eq!(verify(&directory)?.verdict.exit_code(), 0);
+//! assert_eq!(messages, ["order 42 filled", "from any thread"]);
+//! assert_eq!(verify(&directory)?.verdict, Verdict::Clean);
 //! # std::fs::remove_dir_all(&directory)?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! - [`Logger`], [`Producer`] and [`Outcome`] are what a service uses; [`Config`] has every setting with its cost.
-//! - [`Reader`], [`verify`] and [`info`] give the records back, and the proof.
+//! # Where to go
+//!
+//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread; [`Outcome`] says what became of one append.
+//!   [`Config`] has every setting, with its bounds and what gets worse at either extreme.
+//! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] what the files are.
+//! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
-//! - Features: `serde` (a [`Config`] from TOML), `cli` (the `diolog` command), `unstable` (internals for this package's
-//!   tests and benches, without any promise).
+//!
+//! # How safe a record is
+//!
+//! A record is **accepted** once `log` has returned [`Outcome::Written`]: it is in the ring, and while the disk keeps up the
+//! writer writes it within [`flush_interval`](Config::flush_interval). If the process dies before that, the record is gone.
+//!
+//! It is **durable** once the device has acknowledged its block and all blocks before it: it survives a power cut.
+//! [`Logger::flush`] waits until everything accepted before the call is durable, [`Logger::close`] until everything is.
+//!
+//! If a ring is full, the [`Overflow`] policy decides: drop the new record (the default), make the caller wait, or overwrite
+//! the oldest records. Every attempt takes a sequence number, so the log itself shows how many records of which producer
+//! are missing, and why.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `serde`: `Config::from_toml` and `Config::from_toml_file`.
+//! - `cli`: the `diolog` command: `write`, `cat`, `tail`, `info`, `verify`, `bench`.
+//! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
 //! # What it does not do
 //!
-//! Format text on the hot path, compress, encrypt, send over a network, or write to more than one place. A record that was
-//! accepted and is not durable does not survive a crash of the process: call [`Logger::flush`] where that matters.
+//! It does not format text on the hot path, compress, encrypt, send over a network, or write to more
+//! than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it
+//! writes the same blocks through the page cache, and does not pin threads.
 
-// In the order of a record's journey: what users touch, the producing thread, the writer, the disk, and what all of
-// them rest on.
+// In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod logger;
 mod config;
 mod level;

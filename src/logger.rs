@@ -1,4 +1,7 @@
-//! The logger: open a log, give out producers, flush, close.
+//! The logger: opens a log, makes producers, flushes, closes.
+//!
+//! Users call it, and nothing in the library does. It puts a log's parts together at open; what happens afterwards is up
+//! to `producer` and `writer`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -20,24 +23,33 @@ use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
 
-/// What `close` waits beyond its deadline for the writer's word, before it gives the writer thread up: the writer ends
-/// by itself at the deadline, unless the kernel holds it in a call.
+/// How long `close` waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself at
+/// the deadline, unless the kernel holds it in a system call.
 const WRITER_GRACE: Duration = Duration::from_millis(500);
 
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
 ///
+/// One producer for each thread that logs, and a `close` that says what could not be written:
+///
 /// ```
 /// # fn main() -> diolog::Result<()> {
-/// # let directory = std::env::temp_dir().join(format!("diolog-doc-{}", std::process::id()));
-/// use diolog::{Config, Level, Logger};
+/// # let directory = std::env::temp_dir().join(format!("diolog-logger-doc-{}", std::process::id()));
+/// use std::thread;
+///
+/// use diolog::{Config, Error, Level, Logger};
 ///
 /// let logger = Logger::open(Config::new(&directory))?;
-/// let producer = logger.producer()?; // this thread's ring
-/// producer.log(Level::Info, "order 42 filled");
-/// logger.flush()?; // on the disk now
-/// logger.close()?;
+/// let producer = logger.producer_named("matching")?;
+/// let matching = thread::spawn(move || producer.log(Level::Info, "order 42 filled"));
+/// logger.log(Level::Info, "started"); // this thread's own producer, made by the first call
+/// matching.join().expect("no panic");
 ///
-/// assert_eq!(logger.stats().durable_records, 1);
+/// match logger.close() {
+///     Ok(()) => {}
+///     Err(Error::CloseIncomplete { unconfirmed, reason, .. }) => eprintln!("{unconfirmed} records: {reason}"),
+///     Err(error) => return Err(error),
+/// }
+/// assert_eq!(logger.stats().durable_records, 2);
 /// # std::fs::remove_dir_all(&directory).expect("removable");
 /// # Ok(())
 /// # }
@@ -56,20 +68,36 @@ pub struct Hooks {
     pub(crate) first_fill_patience: Option<Duration>,
 }
 
-/// What the last clone takes down with it.
+/// What all clones share; the last one closes the log.
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Logger {
-    /// Opens the log in the directory that `config` names, which is made if its parent exists. Each open is a run of
-    /// its own, in new segments.
+    /// Opens the log in the directory that `config` names, and creates the directory if its parent exists. Each open is a
+    /// run of its own, in new segments.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("diolog-open-doc-{}", std::process::id()));
+    /// use diolog::{Config, Error, Logger};
+    ///
+    /// let logger = Logger::open(Config::new(&directory))?;
+    /// match Logger::open(Config::new(&directory)) {
+    ///     Err(Error::InUse { path, .. }) => assert_eq!(path, directory), // one writer at a time
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// logger.close()?;
+    /// # std::fs::remove_dir_all(&directory).expect("removable");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for a setting that cannot be, with the value and the remedy; [`Error::InUse`] while
-    /// another logger has the log; [`Error::NotALog`] and [`Error::Io`] for a path that cannot be used. Nothing is left
-    /// behind then.
+    /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another logger
+    /// has the log open; [`Error::NotALog`] and [`Error::Io`] if the path cannot be used. An open that fails leaves nothing
+    /// behind.
     pub fn open(config: Config) -> Result<Logger> {
         Logger::open_with(config, Hooks::default())
     }
@@ -77,7 +105,7 @@ impl Logger {
     /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
-        // What can fail without the directory comes first: a refused core, say, must leave nothing behind.
+        // First what does not need the directory: if the kernel refuses the core, say, nothing has been created.
         let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
         let gate = Gate::new(settings.config.level as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
@@ -113,12 +141,12 @@ impl Logger {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`; [`Error::TooManyProducers`]
-    /// beyond 40,000 at once, or fewer under a limit on file sizes; [`Error::Io`] where memory is refused.
+    /// beyond 40,000 at once, or fewer under a limit on file sizes; [`Error::Io`] if the system has no memory for it.
     pub fn producer(&self) -> Result<Producer> {
         self.producer_named(std::thread::current().name().unwrap_or_default())
     }
 
-    /// Makes a producer with a name of its own, at most 255 bytes of UTF-8.
+    /// Makes a producer with the given name, at most 255 bytes of UTF-8. Several producers may have the same one.
     ///
     /// # Errors
     /// As [`Logger::producer`], and [`Error::InvalidConfig`] for a name that is too long: names are not cut.
@@ -126,11 +154,11 @@ impl Logger {
         thread_local::new_producer(self.shared(), self.shared().settings.config.ring_bytes, name)
     }
 
-    /// Appends a record through the calling thread's own producer, which the first call makes, with a ring of
-    /// `thread_ring_bytes`. Slower than a [`Producer`] by finding that; for the rest, see [`Producer::log`].
+    /// Appends a record through the calling thread's own producer. The first call makes it, with a ring of
+    /// `thread_ring_bytes`; later ones are slower than [`Producer::log`] only by looking it up.
     ///
-    /// That first call takes a lock and memory, as signal handlers must not: a thread that may be interrupted by one that
-    /// logs should log something before.
+    /// The first call takes a lock and allocates, which a signal handler must not do: a thread whose signal handlers log
+    /// should log once before they can run.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();
@@ -146,32 +174,53 @@ impl Logger {
         self.shared().gate.admits(level as u8)
     }
 
-    /// Changes the threshold, for all producers, from their next append on.
+    /// Changes the threshold for all producers, from their next append on.
     pub fn set_level(&self, level: Level) {
         self.shared().gate.set_level(level as u8);
     }
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
     ///
-    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. Waiting
-    /// for the log there, by a flush or by `close`, would wait for itself. A `Logger` that the callback holds keeps the log
-    /// open until it is closed.
+    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. A flush
+    /// or a `close` in the callback would wait for itself. A `Logger` that the callback holds keeps the log open until
+    /// somebody closes it.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         self.shared().published.on_state_change(callback);
     }
 
-    /// Waits until everything accepted before this call is durable.
+    /// Waits until everything accepted before this call, from any thread, is durable.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Forked`], or [`Error::Io`] while the device fails: the records stay in the rings.
+    /// [`Error::Closed`], [`Error::Forked`], or [`Error::Io`] while the device fails: the records are kept, and the writer
+    /// goes on trying.
     pub fn flush(&self) -> Result<()> {
         self.flush_in(None)
     }
 
-    /// As [`Logger::flush`], for at most `limit`.
+    /// [`Logger::flush`], waiting at most for `limit`.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("diolog-flush-doc-{}", std::process::id()));
+    /// # let logger = diolog::Logger::open(diolog::Config::new(&directory))?;
+    /// use std::time::Duration;
+    ///
+    /// use diolog::{Error, Level};
+    ///
+    /// logger.log(Level::Info, "order 42 filled");
+    /// match logger.flush_within(Duration::from_secs(10)) {
+    ///     Ok(()) => {} // a power cut cannot take it any more
+    ///     Err(Error::FlushTimeout { .. }) => {} // accepted, and still on its way
+    ///     Err(error) => return Err(error), // the disk fails, or the log is closed
+    /// }
+    /// # logger.close()?;
+    /// # std::fs::remove_dir_all(&directory).expect("removable");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// Those, and [`Error::FlushTimeout`].
+    /// Those of [`Logger::flush`], and [`Error::FlushTimeout`].
     pub fn flush_within(&self, limit: Duration) -> Result<()> {
         self.flush_in(Some(limit))
     }
@@ -183,17 +232,17 @@ impl Logger {
         self.shared().flushes.flush(limit, || self.shared().wake_writer())
     }
 
-    /// Has the log go on in a new segment: what the present one holds can then be copied away as a finished file.
+    /// Asks the writer to begin a new segment, so that the present one becomes a finished file that can be copied away.
     ///
-    /// Returns at once; the writer does it. It prepares the next file, which takes a moment (16 MiB to
-    /// [`segment_bytes`](Config::segment_bytes) of zeros are written), while blocks go on into the present one. Then
-    /// the next block is the new segment's first, and the present one ends before it: without anything to log it stays
-    /// as it is. A present segment that holds no block yet is not left, since the next block is its first. Several
-    /// calls before the change are one. Whether it has come can be seen in [`Stats::segments`].
+    /// Returns at once. The writer first prepares the next file, which takes a moment (16 MiB to
+    /// [`segment_bytes`](Config::segment_bytes) of zeros are written), and meanwhile goes on in the present one. Then the
+    /// next block becomes the new segment's first: while nothing is logged, the present segment stays. A segment that
+    /// holds no block yet is not left. Several calls before the change count as one. [`Stats::segments`] grows with the
+    /// change.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Forked`]. A file that cannot be prepared is no error here: the log says so, goes on
-    /// in the present segment, and tries again.
+    /// [`Error::Closed`], [`Error::Forked`]. If the next file cannot be prepared, that is not an error here: the writer
+    /// notes it in the log, goes on in the present segment, and tries again.
     pub fn rotate(&self) -> Result<()> {
         let shared = self.shared();
         if shared.gate.is_forked() {
@@ -206,16 +255,38 @@ impl Logger {
         Ok(())
     }
 
-    /// What the log has done so far.
+    /// The log's figures now, also after `close`.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("diolog-stats-doc-{}", std::process::id()));
+    /// # let logger = diolog::Logger::open(diolog::Config::new(&directory))?;
+    /// use diolog::{Level, State};
+    ///
+    /// logger.log(Level::Info, "order 42 filled");
+    /// logger.flush()?;
+    ///
+    /// let stats = logger.stats();
+    /// assert_eq!((stats.accepted(), stats.dropped, stats.durable_records), (1, 0, 1));
+    /// assert_eq!(stats.state, State::Ok);
+    /// println!("{}: p99 of a write is {} ns", stats.device, stats.write_latency_ns.p99);
+    /// # logger.close()?;
+    /// # std::fs::remove_dir_all(&directory).expect("removable");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stats(&self) -> Stats {
         self.shared().stats()
     }
 
-    /// Refuses further appends, writes what was accepted, and ends the log cleanly, within `close_deadline`, or half a second
-    /// more where the kernel holds the writer thread. Every call gives the same answer.
+    /// Refuses further appends, writes what was accepted, and ends the log cleanly.
+    ///
+    /// It takes at most `close_deadline`, or half a second more if the kernel holds the writer thread in a system call.
+    /// Every call returns the same answer.
     ///
     /// # Errors
-    /// [`Error::CloseIncomplete`] with what was accepted and is not known to be durable; [`Error::Forked`].
+    /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable;
+    /// [`Error::Forked`].
     pub fn close(&self) -> Result<()> {
         self.handle.close()
     }
@@ -237,38 +308,36 @@ impl Handle {
         if shared.gate.is_forked() {
             return Err(Error::Forked);
         }
-        let limit = shared.settings.config.close_deadline;
-        let now = Instant::now();
-        // A deadline too far to be represented is a year.
-        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
+        // The check of the settings allows a day at most.
+        let deadline = Instant::now() + shared.settings.config.close_deadline;
         shared.registry.close();
-        // From here on each append either was under way, and the writer waits for it, or returns `Closed`.
+        // An append that has begun before this returns is waited for by the writer; a later one returns `Closed`.
         shared.gate.close();
         let deadline = shared.closing.request(deadline);
         shared.wake_writer();
-        // Not longer than the first call has waited: dropping the log after it must not take as long again.
+        // The first call's deadline counts: dropping the log after a `close` must not wait as long again.
         let left = deadline.saturating_duration_since(Instant::now());
         let summary = shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
             let reason = "the writer thread does not answer: the kernel holds it in a call";
             shared.closing.finish(shared.close_summary(Some(reason.into())))
         });
-        // The writer has published its last word. With writes under way, the kernel may not let its thread go before they
-        // are done: then nobody waits for it.
+        // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until they
+        // are done; so only a clean end is joined.
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
             let _ = writer.join();
         }
-        incomplete(summary)
+        close_result(summary)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Nobody is left to be told; `stats` and `close` are for those who ask before.
+        // Nobody is left to take the error: a caller who wants it calls `close` first.
         let _ = self.close();
     }
 }
 
-/// What the settings say of segments.
+/// The part of the settings that concerns segments.
 fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
     let config = &settings.config;
     Rules {
@@ -279,8 +348,8 @@ fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
     }
 }
 
-/// The answer of close.
-fn incomplete(summary: CloseSummary) -> Result<()> {
+/// What `close` returns for this summary.
+fn close_result(summary: CloseSummary) -> Result<()> {
     match summary.reason {
         None => Ok(()),
         Some(reason) => {

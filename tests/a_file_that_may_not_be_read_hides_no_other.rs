@@ -1,4 +1,4 @@
-//! Of a log, a segment that this user may not read is named, and all others are read.
+//! If this user may not read one segment of a log, the reader names it and reads all others.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -8,15 +8,15 @@ use std::path::Path;
 use diolog::{Level, Logger, Reader, Verdict};
 
 #[test]
-fn one_segment_of_three() {
+fn of_three_segments_the_two_readable_ones_are_read() {
     let directory = support::directory();
     if support::role().is_none() {
         write_three_runs(directory.path());
     }
-    support::os::as_nobody("one_segment_of_three", directory.path(), read_as_nobody);
+    support::os::as_nobody("of_three_segments_the_two_readable_ones_are_read", directory.path(), read_as_nobody);
 }
 
-/// Writes a run for each of three segments, of which only the first and the last may be read by others.
+/// Writes three runs of one segment each. Other users may read the first and the last.
 fn write_three_runs(root: &Path) {
     let path = root.join("log");
     for run in 0..3 {

@@ -1,5 +1,5 @@
-//! A setting that cannot be, or does not fit another: the error names it, its value and the remedy, and nothing is
-//! created, whether the directory is there or not.
+//! If a setting is invalid or does not fit another, the error names it, its value and a remedy, and nothing is created,
+//! whether the directory exists or not.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diolog::{Config, DevicePreference, Error, Logger, Overflow};
 
-/// A setting spoilt, with the name and the value that the error must show.
+/// Makes a configuration invalid; then the name and the value that the error must show.
 type Case = (fn(Config) -> Config, &'static str, &'static str);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -59,9 +59,9 @@ fn entries(directory: &Path) -> usize {
     std::fs::read_dir(directory).expect("readable").count()
 }
 
-/// Opens what cannot be opened: the error has this setting and value, and some remedy.
+/// Opens with an invalid configuration, and returns the error's setting, value and remedy.
 fn refusal(config: Config) -> (&'static str, String, String) {
-    let error = Logger::open(config).expect_err("this cannot be");
+    let error = Logger::open(config).expect_err("an invalid setting");
     let shown = error.to_string();
     let Error::InvalidConfig { setting, value, remedy } = error else { panic!("{shown}") };
     assert!(shown.contains(setting) && shown.contains(&value) && shown.contains(&remedy), "{shown}");
@@ -70,7 +70,7 @@ fn refusal(config: Config) -> (&'static str, String, String) {
 }
 
 #[test]
-fn and_nothing_is_created() {
+fn an_invalid_setting_creates_nothing() {
     let directory = support::directory();
     let path = directory.path().join("log");
     for (spoil, setting, value) in CASES {
@@ -81,9 +81,9 @@ fn and_nothing_is_created() {
 }
 
 #[test]
-fn and_an_existing_directory_stays_as_it_is() {
+fn an_invalid_setting_changes_nothing_in_an_existing_directory() {
     let directory = support::directory();
-    std::fs::write(directory.path().join("other"), "of somebody else").expect("writable");
+    std::fs::write(directory.path().join("other"), "not part of a log").expect("writable");
     for (spoil, setting, value) in &CASES[1..] {
         refusal(spoil(support::config(directory.path())));
         assert_eq!(entries(directory.path()), 1, "{setting} = {value}");
@@ -93,12 +93,12 @@ fn and_an_existing_directory_stays_as_it_is() {
 /// The CPUs that this process may use.
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn allowed_cpus() -> Vec<usize> {
-    core_affinity::get_core_ids().expect("Linux tells").into_iter().map(|core| core.id).collect()
+    core_affinity::get_core_ids().expect("Linux lists them").into_iter().map(|core| core.id).collect()
 }
 
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
 #[test]
-fn a_core_that_does_not_exist_and_those_that_do_are_listed() {
+fn a_core_that_does_not_exist_is_refused_with_a_list_of_those_that_do() {
     let directory = support::directory();
     let path = directory.path().join("log");
     for core in [1000, 4096, 1_000_000, usize::MAX] {
@@ -114,15 +114,15 @@ fn a_core_that_does_not_exist_and_those_that_do_are_listed() {
 }
 
 #[test]
-fn direct_io_demanded_where_there_is_none() {
+fn direct_io_is_refused_on_a_file_system_without_it() {
     let Ok(directory) = tempfile::tempdir_in("/dev/shm") else {
-        return support::not_shown("direct I/O demanded on tmpfs", "no /dev/shm");
+        return support::not_shown("direct I/O is refused on tmpfs", "no /dev/shm");
     };
     let path = directory.path().join("log");
     for preference in [DevicePreference::Direct, DevicePreference::Pwrite, DevicePreference::IoUring] {
         let (setting, value, remedy) = refusal(Config::new(&path).device(preference));
         assert_eq!((setting, value), ("device", preference.to_string()));
-        // The fallback has it nowhere, and does not ask what file system it is.
+        // The portable build has no direct I/O anywhere, and does not look at the file system.
         assert!(cfg!(diolog_portable) || remedy.contains("tmpfs"), "{remedy}");
         assert_eq!(entries(directory.path()), 0);
     }
