@@ -179,7 +179,7 @@ fn a_block_is_sealed_when_it_holds_a_quarter_of_a_ring() {
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
         }
         // Nobody flushes, and time stands still.
-        let durable = |write: &&Write| write.told_durable && write.count(&message) > 0;
+        let durable = |write: &&Write| write.acknowledged && write.count(&message) > 0;
         rig.control.wait_for(|writes| writes.iter().filter(durable).count() >= round);
         let blocks = rig.control.blocks();
         assert_eq!(blocks.len(), round);

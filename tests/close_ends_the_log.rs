@@ -226,13 +226,13 @@ fn close_returns_even_if_the_writer_does_not_answer_and_its_result_stands() {
     let path = directory.path().join("log");
     let config = || support::config(&path).close_deadline(Duration::from_millis(50));
     let control = Control::default();
-    control.keep_writer(true);
+    control.block_submit(true);
     let logger = control.hooks().open(config()).expect("a log");
     let producer = logger.producer().expect("a ring");
     assert_eq!(producer.log(Level::Info, "nobody knows"), Outcome::Written);
     let first = logger.close().expect_err("the writer is kept");
     assert_eq!(incomplete(&first).0, 1);
-    control.keep_writer(false);
+    control.block_submit(false);
     // The writer ends, all records are written in the end, and the directory is free again.
     let next = loop {
         match Logger::open(config()) {

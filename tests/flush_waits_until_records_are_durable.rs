@@ -13,7 +13,7 @@ use support::device::{Control, EIO};
 
 /// Whether the device has completed a block that holds `message`.
 fn is_durable(control: &Control, message: &[u8]) -> bool {
-    control.writes().iter().any(|write| write.told_durable && write.count(message) > 0)
+    control.writes().iter().any(|write| write.acknowledged && write.count(message) > 0)
 }
 
 fn open(control: &Control, path: &std::path::Path) -> Logger {
@@ -35,7 +35,7 @@ fn a_flush_waits_for_the_device() {
             assert!(is_durable(&control, b"the record that is waited for"));
         });
         let write = control.wait_for_message(b"the record that is waited for");
-        assert!(!write.told_durable && !flush.is_finished());
+        assert!(!write.acknowledged && !flush.is_finished());
         control.release();
         flush.join().expect("the flush waited");
     });

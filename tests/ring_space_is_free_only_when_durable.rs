@@ -84,7 +84,7 @@ fn a_blocked_producer_waits_until_a_block_is_durable_and_loses_nothing() {
             }
             // The ring is full: this append waits until a block is durable.
             assert_eq!(producer.log(Level::Info, message), Outcome::Written);
-            assert!(control.writes().iter().any(|write| write.told_durable && write.count(&message) > 0));
+            assert!(control.writes().iter().any(|write| write.acknowledged && write.count(&message) > 0));
         });
         while logger.stats().attempted < 64 {
             std::thread::yield_now();

@@ -4,9 +4,6 @@
 #![cfg(target_os = "linux")]
 
 mod support;
-#[cfg(feature = "unstable")]
-#[path = "support/faults.rs"]
-mod faults;
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -141,11 +138,11 @@ fn tear_last_block(log: &Path) {
 /// A run whose device refuses a write that has reached the disk, so that blocks stand in two segments.
 #[cfg(feature = "unstable")]
 fn run_with_a_failed_segment(log: &Path) {
-    let mut plan = faults::Plan::new(4, 1, libc::EIO);
+    let mut plan = support::faults::Plan::new(4, 1, libc::EIO);
     std::sync::Arc::get_mut(&mut plan).expect("not shared yet").writes_anyway = true;
     let its_plan = std::sync::Arc::clone(&plan);
     let hooks = diolog::unstable::Hooks::new();
-    let hooks = hooks.wrap_device(move |device| faults::FaultyDevice::around(device, its_plan));
+    let hooks = hooks.wrap_device(move |device| support::faults::FaultyDevice::around(device, its_plan));
     let logger = hooks.open(small(log)).expect("a log");
     let producer = logger.producer().expect("a producer");
     for number in 0..20 {

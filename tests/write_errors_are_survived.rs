@@ -3,8 +3,6 @@
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
-#[path = "support/faults.rs"]
-mod faults;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +11,7 @@ use std::time::Duration;
 
 use diolog::unstable::Hooks;
 use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
-use faults::{FaultyDevice, Plan};
+use support::faults::{FaultyDevice, Plan};
 use support::os::{Fate, Who, filter_system_calls};
 
 const RECORDS: u64 = 60;

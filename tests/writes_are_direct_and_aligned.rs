@@ -82,14 +82,14 @@ fn every_write_is_a_whole_block_on_the_grid_from_aligned_memory() {
     logger.close().expect("a clean end");
     let writes = control.writes();
     assert!(writes.len() > 100, "{}", writes.len());
-    for Write { offset, address, bytes, told_durable, .. } in &writes {
+    for Write { offset, address, bytes, acknowledged, .. } in &writes {
         assert!(offset.is_multiple_of(GRID_BYTES as u64), "offset {offset}");
         assert!(address.is_multiple_of(GRID_BYTES), "memory {address:#x}");
         assert!(!bytes.is_empty() && bytes.len().is_multiple_of(GRID_BYTES), "{} bytes", bytes.len());
         let capacity = u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
         assert_eq!(bytes.len(), capacity as usize, "a write is a block, all of it");
         assert!(bytes.len() <= 20 << 10);
-        assert!(told_durable);
+        assert!(acknowledged);
     }
 }
 

@@ -1,11 +1,11 @@
-//! `diolog bench`: that it works and cleans up. What it measures is nobody's to judge here.
+//! `diolog bench` works and removes its files. The figures themselves are not judged here.
 
 use std::fs;
 
 use crate::process::{Place, run, status, stderr, stdout};
 
 #[test]
-fn a_measurement_has_its_baseline_beside_it_and_leaves_nothing_behind() {
+fn a_measurement_reports_its_baseline_and_removes_its_files() {
     let place = Place::new();
     let directory = place.join("disk");
     fs::create_dir(&directory).expect("made");
@@ -19,7 +19,7 @@ fn a_measurement_has_its_baseline_beside_it_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn one_log_on_one_disk_gives_its_figures_to_scripts_and_leaves_nothing_behind() {
+fn bench_disk_gives_its_figures_to_scripts_and_removes_its_files() {
     let place = Place::new();
     let (directory, samples) = (place.join("disk"), place.join("samples.csv"));
     fs::create_dir(&directory).expect("made");

@@ -28,7 +28,7 @@ fn text_in_a_pipe_is_plain_with_utc_times_and_control_characters_escaped() {
 }
 
 #[test]
-fn json_is_an_object_a_line_with_all_bytes_of_the_message() {
+fn json_has_one_object_for_each_line_with_all_bytes_of_the_message() {
     let place = Place::with_log(b"say \"hi\"\n\xff\x00\n");
     let output = cat(&place, "json");
     assert_eq!(status(&output), 0);
@@ -46,7 +46,7 @@ fn json_is_an_object_a_line_with_all_bytes_of_the_message() {
 }
 
 #[test]
-fn one_segment_file_can_be_read_alone() {
+fn a_single_segment_file_can_be_read() {
     let place = Place::with_log(b"one\ntwo\n");
     let segment = &place.segments()[0];
     let output = run(["cat", "--format", "message", segment.to_str().expect("UTF-8")], b"");
@@ -69,7 +69,7 @@ fn a_broken_pipe_is_success() {
 }
 
 #[test]
-fn what_is_no_log_is_named_and_the_status_is_3() {
+fn a_path_that_is_not_a_log_is_named_and_exits_with_3() {
     let place = Place::new();
     let text = place.join("notes.txt");
     fs::write(&text, "not a log\n".repeat(1000)).expect("written");
@@ -86,8 +86,8 @@ fn what_is_no_log_is_named_and_the_status_is_3() {
 }
 
 #[test]
-fn damage_is_stepped_over_told_and_in_the_status() {
-    // Several blocks, so that a later one testifies to the damaged one.
+fn damage_is_skipped_and_reported_and_exits_with_2() {
+    // Several blocks, so that a later one proves the damaged one durable.
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -97,7 +97,7 @@ fn damage_is_stepped_over_told_and_in_the_status() {
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     let segment = &place.segments()[0];
     let mut bytes = fs::read(segment).expect("read");
-    // Into the first block after the segment's header: its neighbours stay whole.
+    // In the first block after the segment's header; its neighbours stay intact.
     bytes[4096 + 2000] ^= 1;
     fs::write(segment, &bytes).expect("written");
     let output = run(["cat", "--format", "message", log], b"");

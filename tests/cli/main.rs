@@ -1,4 +1,4 @@
-//! The command line as a person or a script meets it: the real program, real logs, exit statuses and messages.
+//! The command line as a user or a script runs it: the real program, real logs, exit statuses and messages.
 
 mod bench;
 mod cat;
@@ -8,3 +8,6 @@ mod tail;
 mod usage;
 mod verify;
 mod write;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,6 +1,5 @@
-//! Running `diolog` as a child, and the directories that its logs live in.
+//! Running `diolog` as a child process, on logs in temporary directories.
 
-use std::env;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,20 +8,19 @@ use std::thread;
 
 use tempfile::TempDir;
 
-/// A place for a log, gone when the test ends.
+use crate::support;
+
+/// A directory for a log, removed when the test ends.
 pub(crate) struct Place {
     directory: TempDir,
 }
 
 impl Place {
     pub(crate) fn new() -> Place {
-        // Not the system's temporary folder, which may be in memory, where there is no direct I/O; `DIOLOG_TEST_ROOT`
-        // puts it elsewhere, to run the suite on another file system.
-        let root = env::var_os("DIOLOG_TEST_ROOT").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
-        Place { directory: TempDir::new_in(root).expect("a directory") }
+        Place { directory: support::directory() }
     }
 
-    /// The log's directory, which is not made yet.
+    /// The log's directory, which does not exist yet.
     pub(crate) fn log(&self) -> PathBuf {
         self.directory.path().join("log")
     }
@@ -31,7 +29,7 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// A log of these lines, made by `diolog write`.
+    /// A log of `lines`, written by `diolog write`.
     pub(crate) fn with_log(lines: &[u8]) -> Place {
         let place = Place::new();
         let output = run([OsStr::new("write"), place.log().as_os_str()], lines);
@@ -49,7 +47,7 @@ impl Place {
     }
 }
 
-/// The program, with nothing of the surroundings that would change what it does.
+/// The program, without the parts of the environment that would change what it does.
 pub(crate) fn diolog<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_diolog"));
     command.args(arguments).env_remove("DIOLOG_LEVEL").env("TZ", "UTC");
@@ -62,13 +60,13 @@ pub(crate) fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I, inpu
     let mut child = diolog(arguments).stdin(Stdio::piped()).spawn().expect("a child");
     let mut stdin = child.stdin.take().expect("piped");
     thread::scope(|scope| {
-        // A program that refuses its arguments does not read its input.
+        // Fails if the program refuses its arguments: it does not read its input then.
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output().expect("its end")
     })
 }
 
-/// The exit status; a signal or a panic is none.
+/// The exit status. Fails the test if the program panicked or was killed by a signal.
 pub(crate) fn status(output: &Output) -> i32 {
     assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
     output.status.code().unwrap_or_else(|| panic!("ended by {}", output.status))
@@ -82,14 +80,14 @@ pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-/// `diolog cat --format message`: the bytes as they were written.
+/// The messages of the log, as `diolog cat --format message` prints them.
 pub(crate) fn messages(place: &Place) -> Vec<u8> {
     let output = run(["cat", "--format", "message", place.log().to_str().expect("UTF-8")], b"");
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     output.stdout
 }
 
-/// Presses Ctrl-C.
+/// Sends the signal of Ctrl-C.
 #[cfg(target_os = "linux")]
 pub(crate) fn interrupt(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);

@@ -27,7 +27,7 @@ fn the_last_lines_are_printed() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn records_to_come_are_followed_over_runs_until_ctrl_c() {
+fn new_records_of_later_runs_are_followed_until_ctrl_c() {
     let place = Place::with_log(b"old\n");
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -58,7 +58,7 @@ fn records_to_come_are_followed_over_runs_until_ctrl_c() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_follower_ends_when_its_reader_is_gone_though_nothing_more_comes() {
+fn a_follower_ends_when_its_pipe_is_closed_even_without_new_records() {
     let place = Place::with_log(b"old\n");
     let log = place.log();
     let mut tail = diolog(["tail", "-f", log.to_str().expect("UTF-8")]).spawn().expect("a child");
@@ -71,8 +71,8 @@ fn a_follower_ends_when_its_reader_is_gone_though_nothing_more_comes() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_follower_tells_of_what_is_lost() {
-    // Several blocks, so that a later one testifies to the damaged one.
+fn a_follower_reports_losses() {
+    // Several blocks, so that a later one proves the damaged one durable.
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");

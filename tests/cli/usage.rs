@@ -1,9 +1,9 @@
-//! Arguments, help, and the statuses that scripts rely on.
+//! Arguments, help, and the exit statuses that scripts rely on.
 
 use crate::process::{run, status, stderr, stdout};
 
 #[test]
-fn what_is_not_understood_ends_with_64_and_says_what_would_do() {
+fn invalid_arguments_exit_with_64_and_name_the_valid_ones() {
     for arguments in [
         &[][..],
         &["wriet", "log"],
@@ -23,7 +23,7 @@ fn what_is_not_understood_ends_with_64_and_says_what_would_do() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["--version"], &["write", "--help"], &["help", "cat"]] {
         let output = run(arguments, b"");
         assert_eq!((status(&output), stderr(&output)), (0, String::new()), "{arguments:?}");

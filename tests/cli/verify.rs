@@ -14,7 +14,7 @@ fn json(command: &str, place: &Place) -> (i32, Value) {
 }
 
 #[test]
-fn a_closed_log_is_clean_and_the_equation_is_spelled_out() {
+fn a_closed_log_is_clean_and_the_equation_is_printed() {
     let place = Place::with_log(b"one\ntwo\nthree\n");
     let output = run(["verify", place.log().to_str().expect("UTF-8")], b"");
     assert_eq!(status(&output), 0, "{}", stderr(&output));
@@ -32,7 +32,7 @@ fn a_closed_log_is_clean_and_the_equation_is_spelled_out() {
 }
 
 #[test]
-fn a_run_that_was_killed_is_unconfirmed_and_what_was_read_of_it_is_there() {
+fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -51,7 +51,7 @@ fn a_run_that_was_killed_is_unconfirmed_and_what_was_read_of_it_is_there() {
 }
 
 #[test]
-fn damage_is_lost_data_with_its_place() {
+fn damage_counts_as_lost_records() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -69,7 +69,7 @@ fn damage_is_lost_data_with_its_place() {
 }
 
 #[test]
-fn info_tells_the_segments_the_runs_and_the_way_to_the_disk() {
+fn info_lists_runs_and_segments() {
     let place = Place::with_log(b"one\n");
     run(["write", "--service", "orders", place.log().to_str().expect("UTF-8")], b"two\n");
     let (status, info) = json("info", &place);
@@ -82,7 +82,7 @@ fn info_tells_the_segments_the_runs_and_the_way_to_the_disk() {
 }
 
 #[test]
-fn names_in_a_log_cannot_drive_the_terminal() {
+fn names_in_a_log_cannot_control_the_terminal() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -106,7 +106,7 @@ fn a_file_of_zeros_is_not_called_clean() {
 }
 
 #[test]
-fn info_says_that_a_header_is_damaged() {
+fn info_reports_a_damaged_header() {
     let place = Place::with_log(b"one\n");
     let segment = place.log().join("00000001.dlog");
     let mut bytes = fs::read(&segment).expect("a segment");

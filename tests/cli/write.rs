@@ -17,7 +17,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn arbitrary_bytes_come_back_as_they_were_a_line_feed_after_each_line() {
+fn arbitrary_bytes_come_back_unchanged_with_a_line_feed_after_each_line() {
     let mut inputs: Vec<Vec<u8>> = [
         &b""[..],
         b"\n",
@@ -32,7 +32,7 @@ fn arbitrary_bytes_come_back_as_they_were_a_line_feed_after_each_line() {
     for seed in 1..=3 {
         println!("seed {seed}");
         let mut input = noise(seed, 700_000);
-        // Longer lines than chance gives: some span the chunks that are read.
+        // Fewer line feeds than chance gives, so that some lines span several reads.
         input[100_000..400_000].iter_mut().for_each(|byte| *byte |= 1 << 4);
         inputs.push(input);
     }
@@ -42,13 +42,13 @@ fn arbitrary_bytes_come_back_as_they_were_a_line_feed_after_each_line() {
         if !expected.is_empty() && !expected.ends_with(b"\n") {
             expected.push(b'\n');
         }
-        // Not assert_eq: nobody wants to see them.
+        // Not `assert_eq!`, which would print all of them.
         assert!(messages(&place) == expected, "{} bytes", input.len());
     }
 }
 
 #[test]
-fn two_runs_in_one_directory_come_out_one_after_the_other() {
+fn two_runs_in_one_directory_are_printed_in_order() {
     let place = Place::with_log(b"first\nsecond\n");
     let output = run(["write", place.log().to_str().expect("UTF-8")], b"third\n");
     assert_eq!(status(&output), 0, "{}", stderr(&output));
@@ -56,7 +56,7 @@ fn two_runs_in_one_directory_come_out_one_after_the_other() {
 }
 
 #[test]
-fn the_summary_counts_what_is_durable_and_can_be_left_out() {
+fn the_summary_counts_durable_records_and_quiet_omits_it() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -68,7 +68,7 @@ fn the_summary_counts_what_is_durable_and_can_be_left_out() {
 }
 
 #[test]
-fn a_closed_standard_input_is_an_empty_one() {
+fn a_closed_standard_input_counts_as_empty() {
     let place = Place::new();
     let script = format!("exec \"$0\" write '{}' <&-", place.log().display());
     let output = Command::new("sh")
@@ -81,7 +81,7 @@ fn a_closed_standard_input_is_an_empty_one() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_cut_and_said_so_with_its_number_and_the_remedy() {
+fn a_line_that_is_too_long_is_cut_and_reported_with_its_number_and_the_remedy() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -104,7 +104,7 @@ fn a_line_that_is_too_long_is_cut_and_said_so_with_its_number_and_the_remedy() {
 }
 
 #[test]
-fn settings_that_cannot_be_are_a_matter_of_usage_and_nothing_is_made() {
+fn invalid_settings_exit_with_64_and_create_nothing() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
@@ -123,7 +123,7 @@ fn settings_that_cannot_be_are_a_matter_of_usage_and_nothing_is_made() {
 }
 
 #[test]
-fn a_place_that_cannot_hold_a_log_is_named() {
+fn a_path_that_cannot_hold_a_log_is_named_and_exits_with_3() {
     let place = Place::new();
     fs::write(place.join("file"), "text").expect("written");
     for path in [place.join("missing/log"), place.join("file")] {
@@ -135,7 +135,7 @@ fn a_place_that_cannot_hold_a_log_is_named() {
 }
 
 #[test]
-fn settings_come_from_a_file_and_the_options_go_before_it() {
+fn settings_come_from_a_file_and_options_override_it() {
     let place = Place::new();
     let file = place.join("log.toml");
     fs::write(&file, "path = 'elsewhere'\nmessage_bytes_max = 4\nservice = 'orders'").expect("written");
@@ -151,7 +151,7 @@ fn settings_come_from_a_file_and_the_options_go_before_it() {
 }
 
 #[test]
-fn lines_below_the_level_of_the_environment_are_left_out_and_counted() {
+fn lines_excluded_by_the_level_in_the_environment_are_counted() {
     let place = Place::new();
     let log = place.log();
     let mut command = diolog(["write", log.to_str().expect("UTF-8")]);
@@ -165,14 +165,14 @@ fn lines_below_the_level_of_the_environment_are_left_out_and_counted() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn ctrl_c_keeps_what_was_read() {
+fn ctrl_c_keeps_the_lines_that_were_read() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
     let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(b"one\ntwo\nbegun").expect("written");
-    // What can be seen in the log has been read; the child was given the rest of the bytes with it, in one piece.
+    // Once these lines are in the log, the child has read the bytes after them too: they came in one write.
     while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {}
     crate::process::interrupt(&child);
     let output = child.wait_with_output().expect("its end");
@@ -182,12 +182,12 @@ fn ctrl_c_keeps_what_was_read() {
     assert_eq!(messages(&place), b"one\ntwo\nbegun\n");
 }
 
-// The portable fallback does not ask for the limit.
+// The portable fallback does not know the limit.
 #[test]
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
-fn a_limit_on_the_size_of_files_that_no_block_fits_is_refused() {
+fn a_file_size_limit_smaller_than_a_block_is_refused() {
     let place = Place::new();
-    // A process over the limit is killed by a signal, unless it ignores that.
+    // The signal SIGXFSZ would kill the process at the limit.
     let script = "ulimit -f 64; exec \"$0\" write \"$1\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_diolog")]).arg(place.log()).env_remove("DIOLOG_LEVEL");
@@ -197,10 +197,10 @@ fn a_limit_on_the_size_of_files_that_no_block_fits_is_refused() {
     assert!(!place.log().exists());
 }
 
-// The portable fallback does not see that a file is deleted.
+// The portable fallback does not notice that a file is deleted.
 #[test]
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
-fn a_log_that_cannot_be_written_any_more_says_so_at_once_and_what_is_missing_at_the_end() {
+fn a_log_that_can_no_longer_be_written_is_reported_at_once_and_its_losses_at_the_end() {
     use std::io::{BufRead as _, BufReader, Read as _};
 
     let place = Place::new();

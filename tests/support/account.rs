@@ -1,11 +1,11 @@
-//! The oracle: what callers were told, attempt by attempt, against what the files hold and what `verify` computes.
+//! The oracle: compares the outcome of every append with the records in the files and the account of `verify`.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use diolog::{Level, Outcome, Producer, Reader, Report, RunReport, Verdict};
 
-/// What one producer's caller was told; the index is the sequence number.
+/// The outcomes of one producer's appends; the index is the sequence number.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
     pub(crate) id: u32,
@@ -17,7 +17,7 @@ impl Told {
         Told { id: producer.id(), outcomes: Vec::new() }
     }
 
-    /// Logs the producer's next message, and notes what came of it. Refusals take no sequence number.
+    /// Logs the producer's next message and stores the outcome. A refusal takes no sequence number.
     pub(crate) fn log(&mut self, producer: &Producer) -> Outcome {
         let sequence = producer.next_sequence();
         assert_eq!(sequence, self.outcomes.len() as u64, "every attempt noted takes one number");
@@ -38,7 +38,7 @@ impl Told {
     }
 }
 
-/// The message that producer `id` logs as its `sequence`-th: it says so, and has a length of its own.
+/// The message that producer `id` logs with `sequence`: it contains both numbers, and its length varies.
 pub(crate) fn message(id: u32, sequence: u64) -> Vec<u8> {
     let mut message = format!("{id}:{sequence}:").into_bytes();
     let filler = (u64::from(id) * 31 + sequence * 17) % 61;
@@ -46,15 +46,15 @@ pub(crate) fn message(id: u32, sequence: u64) -> Vec<u8> {
     message
 }
 
-/// Whether records may be missing that callers were told were written.
+/// Whether records with the outcome `Written` may be missing, because newer ones have overwritten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwrites {
     No,
     Yes,
 }
 
-/// Reads the log, and checks that the only run in it holds what its producers' callers were told, and nothing else:
-/// contents, order, times, and the account that `verify` draws up.
+/// Reads the log, and checks that its only run holds exactly the records with the outcome `Written`: contents, order,
+/// times, and the account of `verify`.
 pub(crate) fn check(path: &Path, told: &[Told], overwrites: Overwrites) {
     let (mut records, report) = read(path);
     let verification = diolog::verify(path).expect("a log");
@@ -69,7 +69,7 @@ pub(crate) fn check(path: &Path, told: &[Told], overwrites: Overwrites) {
         let accepted = |&sequence: &u64| told.outcomes[sequence as usize] == Outcome::Written;
         assert!(sequences.iter().all(accepted), "producer {}: a record that was refused is in the files", told.id);
         if overwrites == Overwrites::No {
-            assert_eq!(in_files, written, "producer {}: told {written} were written", told.id);
+            assert_eq!(in_files, written, "producer {}: {written} were written", told.id);
         } else {
             assert!(in_files <= written);
         }
@@ -85,14 +85,14 @@ pub(crate) fn check(path: &Path, told: &[Told], overwrites: Overwrites) {
     assert!(records.is_empty(), "records of producers {:?}, who logged nothing", records.keys());
 }
 
-/// The row of a producer that must be there.
+/// The row of producer `id`, which must exist.
 pub(crate) fn producer_row(run: &RunReport, id: u32) -> diolog::ProducerReport {
     let row = run.producers.iter().find(|row| row.id == id);
     row.unwrap_or_else(|| panic!("no row for producer {id}")).clone()
 }
 
-/// The sequence numbers in the files, by producer and in the order that the reader gives them, checked to be
-/// increasing, under times that do not decrease and messages that are as they were logged.
+/// The sequence numbers in the files, by producer, in the reader's order. Checks that they increase, that times do not
+/// decrease, and that messages are as they were logged.
 pub(crate) fn read(path: &Path) -> (HashMap<u32, Vec<u64>>, Report) {
     let mut reader = Reader::open(path).expect("a log");
     let mut records: HashMap<u32, Vec<u64>> = HashMap::new();

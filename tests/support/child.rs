@@ -1,9 +1,9 @@
-//! Running a test of the same file again as a child process, which may then be killed, stopped or starved.
+//! Running a test of the same file again as a child process, which can then be killed, stopped or limited.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The variables that tell a child what to do, and where.
+/// The environment variables that pass a role and a directory to the child.
 const ROLE: &str = "DIOLOG_TEST_CHILD";
 const DIRECTORY: &str = "DIOLOG_TEST_DIRECTORY";
 
@@ -30,17 +30,17 @@ pub(crate) fn run_child(test: &str, role: &str, directory: &Path) -> Output {
     child_command(test, role, directory).output().expect("a child process")
 }
 
-/// Runs `test` of this file again as a child with `role`, to its end, which must be a success. What it could not show is
-/// said here, where it is heard.
+/// Runs `test` of this file again as a child with `role`, to its end, which must be a success. Prints again what the
+/// child could not show, since the child's output is captured.
 pub(crate) fn expect_success(test: &str, role: &str, directory: &Path) -> Output {
     let output = assert_success(run_child(test, role, directory));
-    let said = String::from_utf8_lossy(&output.stderr);
-    said.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| super::not_shown("in a child", line));
+    let printed = String::from_utf8_lossy(&output.stderr);
+    printed.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| super::not_shown("in a child", line));
     output
 }
 
-/// Runs `test` of this file again in a child process, which has a directory for it, unless this is that child. Whether it
-/// did: the test is over then.
+/// Runs `test` of this file again in a child process with a directory of its own, and returns true; the test is over
+/// then. Returns false in that child.
 pub(crate) fn ran_in_child(test: &str) -> bool {
     if role().is_some() {
         return false;
@@ -50,7 +50,7 @@ pub(crate) fn ran_in_child(test: &str) -> bool {
     true
 }
 
-/// Shows what a child said if it did not end well.
+/// Fails with the child's output if the child failed.
 pub(crate) fn assert_success(output: Output) -> Output {
     assert!(
         output.status.success(),

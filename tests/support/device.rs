@@ -1,5 +1,5 @@
-//! A device under the test's control, around the real one: it shows what the writer writes, and holds completions
-//! back, or fails writes, as the test says.
+//! A device under the test's control, around the real one: it records the writes, and on demand holds completions back,
+//! blocks submissions, or fails writes.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
 
-/// The error of a disk that fails, by its number: the same on every Unix.
+/// The error number of a failing disk: the same on every Unix.
 pub(crate) const EIO: i32 = 5;
 
 /// A write that the writer submitted.
@@ -15,20 +15,20 @@ pub(crate) const EIO: i32 = 5;
 pub(crate) struct Write {
     pub(crate) token: u64,
     pub(crate) offset: u64,
-    /// Where the bytes lay in memory.
+    /// The address of the bytes in memory.
     pub(crate) address: usize,
     pub(crate) bytes: Vec<u8>,
-    /// Whether the writer has been told that it is durable.
-    pub(crate) told_durable: bool,
+    /// Whether the writer has reaped it as durable.
+    pub(crate) acknowledged: bool,
 }
 
 impl Write {
-    /// Whether it is a segment's header: the lowest flag of a block's header.
+    /// Whether it is a segment's header, by the lowest flag of a block's header.
     pub(crate) fn is_segment_header(&self) -> bool {
         self.bytes[20] & 1 != 0
     }
 
-    /// How often `message` stands in it.
+    /// The number of times that it contains `message`.
     pub(crate) fn count(&self, message: &[u8]) -> usize {
         self.bytes.windows(message.len()).filter(|window| *window == message).count()
     }
@@ -49,13 +49,13 @@ struct Shared {
 #[derive(Default)]
 struct State {
     held: bool,
-    keeps_writer: bool,
+    block_submit: bool,
     errno: Option<i32>,
     writes: Vec<Write>,
 }
 
 impl Control {
-    /// Puts the device under a log.
+    /// Hooks that put the device under a log.
     pub(crate) fn hooks(&self) -> Hooks {
         let shared = Arc::clone(&self.shared);
         Hooks::new().wrap_device(move |inner| {
@@ -63,28 +63,28 @@ impl Control {
         })
     }
 
-    /// From now on nothing comes back from the device.
+    /// Holds all completions back from now on.
     pub(crate) fn hold(&self) {
         self.lock().held = true;
     }
 
-    /// What was held back comes back.
+    /// Lets completions through again, with those held back.
     pub(crate) fn release(&self) {
         self.lock().held = false;
     }
 
-    /// Whoever submits a write is kept there, as the kernel may keep a thread, until that is over.
-    pub(crate) fn keep_writer(&self, keeps: bool) {
-        self.lock().keeps_writer = keeps;
+    /// While `block`, a thread that submits a write waits in the call, as it may wait in the kernel.
+    pub(crate) fn block_submit(&self, block: bool) {
+        self.lock().block_submit = block;
         self.shared.changed.notify_all();
     }
 
-    /// Writes submitted from now on fail with this error; with `None` they succeed again.
+    /// Fails writes submitted from now on with `errno`; with `None` they succeed again.
     pub(crate) fn fail_with(&self, errno: Option<i32>) {
         self.lock().errno = errno;
     }
 
-    /// Waits until the writes submitted so far are as `enough` wants them, and returns them.
+    /// Waits until `enough` accepts the writes submitted so far, and returns them.
     pub(crate) fn wait_for(&self, enough: impl Fn(&[Write]) -> bool) -> Vec<Write> {
         let mut state = self.lock();
         while !enough(&state.writes) {
@@ -104,17 +104,17 @@ impl Control {
         self.lock().writes.clone()
     }
 
-    /// The writes submitted so far that are no segment's header.
+    /// The writes submitted so far, without segments' headers.
     pub(crate) fn blocks(&self) -> Vec<Write> {
         self.writes().into_iter().filter(|write| !write.is_segment_header()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().expect("no test dies holding it")
+        self.shared.state.lock().expect("no thread panics with the lock")
     }
 }
 
-/// The device's own end, on the writer thread.
+/// The device itself, on the writer thread.
 struct Controlled {
     inner: Box<dyn Device>,
     shared: Arc<Shared>,
@@ -122,22 +122,22 @@ struct Controlled {
     in_flight: usize,
     /// Writes failed here, to be reaped.
     failed: Vec<Completion>,
-    /// What the inner device has completed, and the writer has not seen.
+    /// Completions of the inner device that the writer has not reaped.
     held: Vec<Completion>,
 }
 
 impl Device for Controlled {
     fn submit(&mut self, write: BlockWrite) {
         let errno = {
-            let state = self.shared.state.lock().expect("no test dies holding it");
-            let kept = self.shared.changed.wait_while(state, |state| state.keeps_writer);
-            let mut state = kept.expect("no test dies holding it");
+            let state = self.shared.state.lock().expect("no thread panics with the lock");
+            let waited = self.shared.changed.wait_while(state, |state| state.block_submit);
+            let mut state = waited.expect("no thread panics with the lock");
             state.writes.push(Write {
                 token: write.token,
                 offset: write.offset,
                 address: write.buffer.as_ptr().addr(),
                 bytes: write.buffer[..write.length].to_vec(),
-                told_durable: false,
+                acknowledged: false,
             });
             state.errno
         };
@@ -159,13 +159,13 @@ impl Device for Controlled {
         self.inner.reap(&mut self.held);
         self.in_flight -= self.held.len() - before;
         self.held.append(&mut self.failed);
-        let mut state = self.shared.state.lock().expect("no test dies holding it");
+        let mut state = self.shared.state.lock().expect("no thread panics with the lock");
         if state.held || self.held.is_empty() {
             return;
         }
         for completion in self.held.drain(..) {
             let write = state.writes.iter_mut().rfind(|write| write.token == completion.token);
-            write.expect("submitted once").told_durable = completion.result.is_ok();
+            write.expect("submitted once").acknowledged = completion.result.is_ok();
             completions.push(completion);
         }
         self.shared.changed.notify_all();

@@ -1,4 +1,4 @@
-//! Disks of a test's own: small ext4 file systems in a file, mounted where only the test sees them.
+//! Small ext4 file systems in a file, mounted in a mount namespace that only the test sees.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -9,9 +9,9 @@ use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 use super::child::{child_command, child_directory, role};
 use super::os::{is_root, make_mounts_private};
 
-/// Runs `what`, in a child process, on a fresh file system of `bytes` mounted with `options`. `test` is the calling test's
-/// name. Says so where this machine cannot show it.
-pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, what: impl FnOnce(&Path)) {
+/// Runs `on_mount` in a child process, on a fresh file system of `bytes` mounted with `options`. `test` is the name of the
+/// calling test. Reports it with [`not_shown`](super::not_shown) if this machine cannot mount one.
+pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, on_mount: impl FnOnce(&Path)) {
     if role().is_some() {
         let disk = child_directory();
         if let Err(error) = make_mounts_private() {
@@ -20,7 +20,7 @@ pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, what: impl FnOnce
         let (image, mounted) = (disk.join("image"), disk.join("mounted"));
         let options = format!("loop,{options}");
         match run(Command::new("mount").args(["-o", &options]).arg(image).arg(&mounted)) {
-            Ok(()) => what(&mounted),
+            Ok(()) => on_mount(&mounted),
             Err(why) => super::not_shown("a small file system", why),
         }
         return;
@@ -37,16 +37,16 @@ pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, what: impl FnOnce
         Err(error) => return super::not_shown("a small file system", format!("mkfs.ext4: {error}")),
     }
     let mut child = child_command(test, "on a small disk", directory.path());
-    // Inherited, so that what the child cannot show is seen.
+    // Inherited, so that the child's reports of `not_shown` are visible.
     let status = child.stdout(Stdio::null()).stderr(Stdio::inherit()).status().expect("a child process");
     assert!(status.success(), "{status}");
 }
 
-/// How many records [`begun_log`] logs.
+/// The number of records that [`begun_log`] logs.
 pub(crate) const BEGUN_RECORDS: usize = 100;
 
-/// A log at `path` that drops what it has no room for, closes soon, and holds [`BEGUN_RECORDS`] durable records; and their
-/// producer.
+/// A log at `path` with [`BEGUN_RECORDS`] durable records, and their producer. It drops records if its ring is full, and
+/// gives up closing after 200 ms.
 pub(crate) fn begun_log(path: &Path) -> (Logger, Producer) {
     let config = Config::new(path).overflow(Overflow::DropNewest).close_deadline(Duration::from_millis(200));
     let logger = Logger::open(config).expect("a log");
@@ -61,14 +61,14 @@ pub(crate) fn log_kilobyte(producer: &Producer) -> Outcome {
     producer.log(Level::Info, [b'x'; 1000])
 }
 
-/// A file system that takes no writes: they wait, until this is dropped.
+/// A frozen file system: writes to it wait until this is dropped.
 pub(crate) struct Frozen<'a>(&'a Path);
 
 impl Frozen<'_> {
     /// Freezes the file system mounted at `disk`.
     ///
     /// # Errors
-    /// Why that cannot be done here.
+    /// The reason that the file system cannot be frozen.
     pub(crate) fn new(disk: &Path) -> Result<Frozen<'_>, String> {
         run(Command::new("fsfreeze").arg("--freeze").arg(disk)).map(|()| Frozen(disk))
     }
@@ -76,7 +76,7 @@ impl Frozen<'_> {
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        run(Command::new("fsfreeze").arg("--unfreeze").arg(self.0)).expect("what was frozen thaws");
+        run(Command::new("fsfreeze").arg("--unfreeze").arg(self.0)).expect("a frozen file system thaws");
     }
 }
 

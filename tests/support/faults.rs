@@ -1,5 +1,4 @@
 //! A device that refuses chosen writes, around the real one.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::io;
 use std::sync::Arc;
@@ -8,19 +7,19 @@ use std::time::Duration;
 
 use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport};
 
-/// Which writes are refused, and how. Shared by the test and its device.
+/// The writes to refuse, and how. Shared by the test and its device.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The first write that is refused, counted from 0.
     pub(crate) first: u64,
-    /// How many are refused, that one included.
+    /// The number of writes that are refused, the first included.
     pub(crate) count: u64,
-    /// The errno of the refusal.
+    /// The error number of a refusal.
     pub(crate) errno: i32,
-    /// Whether a refused write has reached the disk nevertheless, as one that failed in its sync may have.
+    /// Whether a refused write reaches the disk nevertheless, as a write whose sync failed may have.
     pub(crate) writes_anyway: bool,
-    /// Writes asked for so far.
-    pub(crate) asked: AtomicU64,
+    /// Writes submitted so far.
+    pub(crate) submitted: AtomicU64,
     /// Writes refused so far.
     pub(crate) refused: AtomicU64,
 }
@@ -32,12 +31,12 @@ impl Plan {
             count,
             errno,
             writes_anyway: false,
-            asked: AtomicU64::new(0),
+            submitted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         })
     }
 
-    /// Whether any write was refused.
+    /// Whether a write has been refused.
     pub(crate) fn struck(&self) -> bool {
         self.refused.load(Ordering::SeqCst) > 0
     }
@@ -48,7 +47,7 @@ pub(crate) struct FaultyDevice {
     inner: Box<dyn Device>,
     plan: Arc<Plan>,
     refused: Vec<Completion>,
-    /// Tokens of writes that are made, and refused when they come back.
+    /// Tokens of writes that reach the disk, and whose completions are turned into refusals.
     to_refuse: Vec<u64>,
 }
 
@@ -65,7 +64,7 @@ impl FaultyDevice {
 
 impl Device for FaultyDevice {
     fn submit(&mut self, write: BlockWrite) {
-        let number = self.plan.asked.fetch_add(1, Ordering::SeqCst);
+        let number = self.plan.submitted.fetch_add(1, Ordering::SeqCst);
         let strikes = number >= self.plan.first && number - self.plan.first < self.plan.count;
         if strikes && !self.plan.writes_anyway {
             let result = Err(self.refusal());

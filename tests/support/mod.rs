@@ -1,5 +1,5 @@
-//! What several test files need: a directory on the real disk, a way to run a test again as a child process, a device
-//! under the test's control, and the comparison of what callers were told with what the files hold.
+//! Shared by the test files: a directory on the real disk, running a test again as a child process, devices under the
+//! test's control, and the oracle, which compares the outcomes of appends with the files.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod account;
@@ -8,6 +8,8 @@ pub(crate) mod child;
 pub(crate) mod device;
 #[cfg(target_os = "linux")]
 pub(crate) mod disk;
+#[cfg(feature = "unstable")]
+pub(crate) mod faults;
 #[cfg(target_os = "linux")]
 pub(crate) mod os;
 pub(crate) mod segments;
@@ -20,15 +22,15 @@ pub(crate) use child::{child_command, child_directory, role, run_child};
 
 use diolog::{Config, DevicePreference};
 
-/// An empty directory on the build's own disk, which is where the log goes: elsewhere may be tmpfs.
+/// An empty directory on the disk of the build: the system's temporary directory may be tmpfs, without direct I/O.
 ///
-/// `DIOLOG_TEST_ROOT` puts it elsewhere, to run the suite on another file system.
+/// `DIOLOG_TEST_ROOT` puts it elsewhere, to run the tests on another file system.
 pub(crate) fn directory() -> tempfile::TempDir {
     let root = std::env::var_os("DIOLOG_TEST_ROOT").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
-    tempfile::tempdir_in(root).expect("the directory for tests can be written")
+    tempfile::tempdir_in(root).expect("a writable directory for tests")
 }
 
-/// A configuration for a log at `path`: the defaults, on the rung that `DIOLOG_TEST_DEVICE` asks for.
+/// The default configuration for a log at `path`, with the device that `DIOLOG_TEST_DEVICE` names.
 pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     let preference = match std::env::var("DIOLOG_TEST_DEVICE").as_deref() {
         Err(_) | Ok("auto") => DevicePreference::Auto,
@@ -40,8 +42,8 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     Config::new(path.as_ref()).device(preference)
 }
 
-/// Says that something is not shown here, and why: no test passes in silence.
+/// Prints that a test could not show something on this machine, and why: no test passes in silence.
 pub(crate) fn not_shown(what: &str, why: impl std::fmt::Display) {
-    // Not `eprintln!`, which is not heard from a test that passes.
+    // Not `eprintln!`: the test harness discards its output if the test passes.
     writeln!(std::io::stderr(), "NOT SHOWN HERE: {what}: {why}").expect("standard error is open");
 }

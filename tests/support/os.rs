@@ -1,4 +1,4 @@
-//! What the tests ask of Linux, and Rust has no safe call for.
+//! Linux calls of the tests that have no safe wrapper.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -9,14 +9,14 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether this process may do what only root may.
+/// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     // SAFETY: takes no argument and cannot fail.
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Makes this process, all its threads, that of another user, for good, with `directory` as the present one: that user may
-/// have no right to those above it, so that `.` is the way there.
+/// Changes this process with all its threads to another user, for good, and its working directory to `directory`: the
+/// user may have no right to the directories above it, and reaches it as `.`.
 pub(crate) fn become_user(id: u32, directory: &Path) {
     std::env::set_current_dir(directory).expect("a directory");
     // SAFETY: the empty list is not read; the others take numbers.
@@ -40,7 +40,7 @@ pub(crate) fn ignore_signal(signal: libc::c_int) {
     assert_ne!(unsafe { libc::signal(signal, libc::SIG_IGN) }, libc::SIG_ERR);
 }
 
-/// Calls `handler` for a signal, which interrupts system calls (no SA_RESTART). It must be async-signal-safe.
+/// Calls `handler`, which must be async-signal-safe, at a signal. The signal interrupts system calls (no SA_RESTART).
 pub(crate) fn handle_signal(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zeros is a `sigaction` with an empty mask and no flags; the handler has the right signature.
     unsafe {
@@ -70,10 +70,10 @@ pub(crate) fn wait_until_stopped(child: u32) {
     assert!(waited == child as libc::pid_t && libc::WIFSTOPPED(status), "{waited}, {status:#x}");
 }
 
-/// Forks: `child` runs in the child alone, which then ends without running anything of the test's. Returns the child's
-/// exit status, 101 if it panicked.
+/// Forks, and runs `child` in the child process, which then exits at once. Returns the child's exit status, 101 if it
+/// panicked.
 ///
-/// In a process with threads the child may rely only on what is safe there; an append is.
+/// In a process with threads, `child` may do only what is safe after a fork; an append is.
 pub(crate) fn fork(child: impl FnOnce()) -> i32 {
     // SAFETY: see above; `child` keeps to it.
     let process = unsafe { libc::fork() };
@@ -96,7 +96,7 @@ pub(crate) fn at_exit(handler: extern "C" fn()) {
     check(unsafe { libc::atexit(handler) }).expect("room for a handler");
 }
 
-/// Has the kernel send SIGALRM to this process a thousand times a second.
+/// Lets the kernel send SIGALRM to this process a thousand times a second.
 pub(crate) fn send_alarms_at_1_khz() {
     let millisecond = libc::timeval { tv_sec: 0, tv_usec: 1000 };
     let timer = libc::itimerval { it_interval: millisecond, it_value: millisecond };
@@ -117,18 +117,18 @@ pub(crate) fn thread_id() -> u32 {
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
-/// The memory of this process that is present, in bytes.
+/// The resident memory of this process, in bytes.
 pub(crate) fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("in proc(5)");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
-/// Gives the calling thread and those it starts, processes included, a mount namespace of their own: what they mount ends
-/// with them.
+/// Gives the calling thread a mount namespace of its own, and the threads and processes it starts: their mounts end with
+/// them.
 ///
 /// # Errors
-/// The kernel's, where it grants none.
+/// The kernel's, if it refuses the namespace.
 pub(crate) fn make_mounts_private() -> io::Result<()> {
     let (none, root) = (std::ptr::null(), c"/".as_ptr());
     // SAFETY: all strings live through the calls, which change this thread's namespace alone: it is private.
@@ -141,7 +141,7 @@ pub(crate) fn make_mounts_private() -> io::Result<()> {
 /// Makes `directory` read-only for the calling thread and those it starts, in a mount namespace of its own.
 ///
 /// # Errors
-/// The kernel's, where it grants no such namespace.
+/// The kernel's, if it refuses the namespace or the mount.
 pub(crate) fn make_read_only(directory: &std::path::Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).expect("no zero in a path");
@@ -155,13 +155,13 @@ pub(crate) fn make_read_only(directory: &std::path::Path) -> io::Result<()> {
     }
 }
 
-/// What becomes of a system call: see `seccomp(2)`.
+/// The effect of a system call under a filter: see `seccomp(2)`.
 #[derive(Clone, Copy)]
 pub(crate) enum Fate {
     Allowed,
-    /// The process dies of it.
+    /// It kills the process.
     Fatal,
-    /// It does nothing, and fails with this error number.
+    /// It does nothing and fails with this error number.
     Fails(libc::c_int),
 }
 
@@ -175,14 +175,14 @@ impl Fate {
     }
 }
 
-/// Whose system calls are meant.
+/// The threads that a filter applies to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
     ThisThread,
     AllThreads,
 }
 
-/// Decides what becomes of the `listed` system calls and of all `others`, for good.
+/// Gives the `listed` system calls the effect `fate`, and all other ones `others`, for good.
 pub(crate) fn filter_system_calls(who: Who, listed: &[libc::c_long], fate: Fate, others: Fate) {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
@@ -203,7 +203,7 @@ pub(crate) fn filter_system_calls(who: Who, listed: &[libc::c_long], fate: Fate,
     assert_eq!(refused, 0, "no seccomp here: {}", io::Error::last_os_error());
 }
 
-/// Runs `child` in a child process that has been made the user 65534, who owns nothing here.
+/// Runs `child` as the user 65534, who owns nothing here: in a child process if this one is root's.
 pub(crate) fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
     if super::role().is_some() {
         become_user(65534, &super::child_directory());
@@ -213,12 +213,12 @@ pub(crate) fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
     if is_root() {
         super::child::expect_success(test, "nobody", root);
     } else {
-        // Not root: the modes count for this process itself.
+        // Not root: modes of files apply to this process itself.
         child(root);
     }
 }
 
-/// Gives the file or directory at `path` the rights `mode`.
+/// Sets the mode of the file or directory at `path`.
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the owner may");
 }

@@ -1,10 +1,10 @@
-//! A log's segment files, as a test sees them from outside.
+//! A log's segment files, seen from outside the library.
 
 use std::path::{Path, PathBuf};
 
 use diolog::{Config, Level, Logger, Outcome, Producer};
 
-/// Settings under which a few blocks fill a segment, and a segment of 32 KiB is the first and the largest.
+/// Settings for segments of 32 KiB, the first one included, which a few blocks fill.
 pub(crate) fn small(path: impl AsRef<Path>) -> Config {
     super::config(path).block_bytes(4096).ring_bytes(8192).segment_bytes(32 << 10).first_segment_bytes(32 << 10)
 }
@@ -23,12 +23,12 @@ pub(crate) fn numbers(log: &Path) -> Vec<u64> {
     numbers
 }
 
-/// Bytes of all segment files.
+/// The size of all segment files together.
 pub(crate) fn bytes(log: &Path) -> u64 {
     numbers(log).into_iter().map(|number| file(log, number).metadata().expect("a file").len()).sum()
 }
 
-/// Logs one record and waits until it is durable, which takes a block of its own.
+/// Logs one record and waits until it is durable, so that it gets a block of its own.
 pub(crate) fn block(logger: &Logger, producer: &Producer) {
     assert_eq!(producer.log(Level::Info, "a block of its own"), Outcome::Written);
     logger.flush().expect("durable");
@@ -42,7 +42,7 @@ pub(crate) fn grow(logger: &Logger, segments: u64) {
     }
 }
 
-/// A whole run of `segments` segments.
+/// Opens a log, writes `segments` segments, and closes it.
 pub(crate) fn run(config: Config, segments: u64) {
     let logger = Logger::open(config).expect("a log");
     grow(&logger, segments);
