@@ -1,7 +1,7 @@
-//! Every truncation and every flipped bit of a small log that the engine wrote: nothing invented, nothing altered, every
-//! other block's records there, and the verdict that the design names.
+//! Every truncation and every flipped bit of a small log that a logger wrote: no record that was not written, no changed
+//! record, all records of every other block, and the expected verdict.
 //!
-//! The test reads block and shard headers for itself, from the format's description, to know what each block holds.
+//! To know what each block holds, the test decodes block and shard headers itself, by the format's description.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use diolog::{Level, Logger, Reader, Verdict, verify};
 
-/// What a reader gives of a record: (run, producer, sequence) and (message, time).
+/// A record: run, producer and sequence; message and time.
 type Key = (String, u32, u64);
 type Content = (Vec<u8>, u64);
 
@@ -20,14 +20,14 @@ type Content = (Vec<u8>, u64);
 #[derive(Debug)]
 struct Extent {
     start: usize,
-    /// Where its checksummed bytes end.
+    /// The end of its checksummed bytes.
     valid_end: usize,
     end: usize,
-    /// (producer, sequence) of its records.
+    /// Producer and sequence of its records.
     records: HashSet<(u32, u64)>,
 }
 
-/// A log of one run: two producers, a producer that ends early, five blocks and more.
+/// A log of one run with two producers, of which one ends early, and at least five blocks.
 fn write_log(directory: &Path) -> PathBuf {
     let path = directory.join("log");
     let logger = Logger::open(support::config(&path).block_bytes(4096).ring_bytes(4096)).expect("open");
@@ -87,7 +87,7 @@ fn read(path: &Path) -> HashMap<Key, Content> {
     records
 }
 
-/// The log, and what must come of it when some of its blocks are gone.
+/// A log, and its records.
 struct Subject {
     path: PathBuf,
     file: PathBuf,
@@ -110,7 +110,7 @@ impl Subject {
         Subject { path, file, bytes, extents, truth }
     }
 
-    /// Checks what comes when the blocks of which `gone` holds are damaged. `run_is_known`: the header is not.
+    /// Checks that exactly the records of the blocks that are not `gone` are read. `run_is_known`: the header is intact.
     fn check(&self, gone: impl Fn(usize) -> bool, run_is_known: bool, expected: Verdict, what: &str) {
         let lost: HashSet<_> = self
             .extents
@@ -148,7 +148,7 @@ fn flip_every_bit(part: usize, parts: usize) {
     for (at, extent) in subject.extents.iter().enumerate() {
         for offset in (extent.start..extent.end).filter(|offset| offset % parts == part) {
             let in_padding = offset >= extent.valid_end;
-            // No checksum covers the padding: one bit of each byte will do.
+            // No checksum covers the padding: one bit of each byte is enough.
             for bit in if in_padding { 3..4 } else { 0..8 } {
                 put(offset, subject.bytes[offset] ^ 1 << bit);
                 let expected = match at {
@@ -166,17 +166,17 @@ fn flip_every_bit(part: usize, parts: usize) {
 }
 
 #[test]
-fn every_flipped_bit_costs_its_own_block_and_no_other_even_bytes() {
+fn every_flipped_bit_costs_its_own_block_and_no_other_at_even_offsets() {
     flip_every_bit(0, 2);
 }
 
 #[test]
-fn every_flipped_bit_costs_its_own_block_and_no_other_odd_bytes() {
+fn every_flipped_bit_costs_its_own_block_and_no_other_at_odd_offsets() {
     flip_every_bit(1, 2);
 }
 
 #[test]
-fn every_truncation_costs_what_is_cut_and_is_unconfirmed() {
+fn every_truncation_costs_the_blocks_that_are_cut_and_is_unconfirmed() {
     let directory = support::directory();
     let subject = Subject::new(directory.path());
     let file = File::options().write(true).open(&subject.file).expect("open");
@@ -185,7 +185,7 @@ fn every_truncation_costs_what_is_cut_and_is_unconfirmed() {
     for length in (0..subject.bytes.len()).rev() {
         file.set_len(length as u64).expect("truncate");
         if length < header_end {
-            // Nothing that could be read is left: either nothing at all, or a message that says so.
+            // No block is left: opening fails, or there is no record.
             let opened = Reader::open(&subject.path).map(|reader| reader.count());
             assert!(opened.is_err() || opened.is_ok_and(|records| records == 0), "{length}");
             continue;

@@ -1,4 +1,4 @@
-//! What there is: one row a segment, from block headers alone.
+//! What a log consists of: one row for each segment, from the headers of its blocks.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::scan::{Cursor, Loaded, Note, Scanned};
 /// Blocks of a segment that are read whole, to find the device's note.
 const BLOCKS_READ: u64 = 2;
 
-/// A segment, as its headers tell it. Payloads are not checked.
+/// One segment, from the headers of its blocks. Payloads are not checked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SegmentInfo {
@@ -21,33 +21,33 @@ pub struct SegmentInfo {
     pub path: PathBuf,
     /// Its size, in bytes.
     pub file_bytes: u64,
-    /// Bytes of it that blocks take, block 0 included.
+    /// Bytes up to the end of the last block.
     pub used_bytes: u64,
     /// Its place in the log, counted from 1.
     pub index: u64,
     /// The run that wrote it.
     pub run: RunId,
-    /// Blocks behind block 0.
+    /// Blocks after block 0.
     pub blocks: u64,
-    /// Records in them, the writer's own included.
+    /// Records in them, the writer's own included, without those in blocks that only a newer diolog can read.
     pub records: u64,
     /// The smallest timestamp, in `CLOCK_MONOTONIC` nanoseconds; `None` without records.
     pub first_ns: Option<u64>,
     /// The largest timestamp.
     pub last_ns: Option<u64>,
-    /// The same as wall time, in nanoseconds since the Unix epoch, where an anchor can be read.
+    /// The smallest timestamp as wall time, in nanoseconds since the Unix epoch; `None` if no wall-clock anchor can be read.
     pub first_unix_ns: Option<i64>,
     /// The largest timestamp as wall time.
     pub last_unix_ns: Option<i64>,
     /// Whether the run's last block is here: it was closed.
     pub clean_end: bool,
-    /// The device rung in use and why, if it was noted here.
+    /// The kind of device and the reasons for it, if the writer noted them in this segment's first blocks.
     pub device: Option<String>,
-    /// The service's name; empty where block 0 is damaged.
+    /// The service's name; empty if block 0 is damaged.
     pub service: String,
-    /// The largest block, in bytes; 0 where block 0 is damaged.
+    /// The largest block, in bytes; 0 if block 0 is damaged.
     pub block_bytes: u32,
-    /// The longest message, in bytes; 0 where block 0 is damaged.
+    /// The longest message, in bytes; 0 if block 0 is damaged.
     pub message_bytes_max: u32,
 }
 
@@ -57,17 +57,33 @@ pub struct SegmentInfo {
 pub struct LogInfo {
     /// The segments, run by run, by their place in the log.
     pub segments: Vec<SegmentInfo>,
-    /// Files made ready and not used yet.
+    /// Files prepared and not used yet.
     pub prepared_files: Vec<PathBuf>,
-    /// Files that cannot be read, or not by this version.
+    /// Files with a damaged header, files that cannot be read, and what a newer diolog wrote.
     pub findings: Vec<Finding>,
 }
 
 /// Says what the log at `path` consists of, from the headers of its blocks.
 ///
+/// Records are not looked at, but for those in the first blocks of each segment: [`verify()`](crate::verify()) says whether
+/// anything is missing.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("log");
+/// # let logger = diolog::Logger::open(diolog::Config::new(&path).service("orders"))?;
+/// # logger.producer()?.log(diolog::Level::Info, "started");
+/// # logger.close()?;
+/// for segment in diolog::info(&path)?.segments {
+///     println!("{}: {} blocks, {} bytes", segment.path.display(), segment.blocks, segment.used_bytes);
+///     assert!(segment.clean_end);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
-/// [`Error::NotALog`](crate::Error::NotALog) for what holds no segment that can be read, with what it is instead; [`Error::Io`](crate::Error::Io)
-/// where a file cannot be read.
+/// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read; it says what there is instead.
+/// [`Error::Io`](crate::Error::Io) if a file cannot be read.
 pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
@@ -80,7 +96,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         match inspected {
             Inspected::Segment(segment) => {
                 if segment.header.is_none() {
-                    find(Severity::Unconfirmed, "its header is damaged: verify says more".into());
+                    find(Severity::Unconfirmed, "its header is damaged: `diolog verify` says more".into());
                 }
                 segments.push(segment);
             }

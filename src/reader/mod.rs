@@ -37,6 +37,28 @@ use merge::{Merge, Ready};
 use walk::{Step, Walk};
 
 /// How to read a log.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("log");
+/// # let logger = diolog::Logger::open(diolog::Config::new(&path))?;
+/// # let producer = logger.producer()?;
+/// # for number in 0..100 { producer.log(diolog::Level::Info, format!("message {number}")); }
+/// # drop(producer);
+/// # logger.close()?;
+/// use diolog::ReadOptions;
+///
+/// // The last segments are enough for the last ten records.
+/// let reader = ReadOptions::new().last(10).open(&path)?;
+/// let records = reader.collect::<diolog::Result<Vec<_>>>()?;
+/// let last = &records[records.len() - 10..];
+/// assert_eq!(last[9].message(), b"message 99");
+///
+/// // Nothing that this verification saw can be lost to a power cut.
+/// let verification = ReadOptions::new().durable(true).verify(&path)?;
+/// assert_eq!(verification.report.records, 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
     durable: bool,

@@ -1,4 +1,4 @@
-//! What a reader hands out: records, borrowed or owned, and the identity of the run that wrote them.
+//! Records, borrowed or owned, and the identity of the run that wrote them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,7 @@ use crate::level::Level;
 
 /// The identity of one open of a log: a random number drawn when it was opened.
 ///
-/// Shown in hexadecimal. Where the file that names the run is damaged, it is shown as `unknown-` and the id of the
-/// segment whose records these are.
+/// Shown in hexadecimal. If the segment header that names the run is damaged, it is shown as `unknown-` and the segment's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(Identity);
 
@@ -21,12 +20,12 @@ enum Identity {
 }
 
 impl RunId {
-    /// The run of a segment that does not say it.
+    /// The run of a segment whose header is damaged.
     pub(super) fn unknown(segment_id: u64) -> RunId {
         RunId(Identity::Unknown(segment_id))
     }
 
-    /// Whether the files still say which run this is.
+    /// Whether the files say which run this is.
     pub fn is_known(&self) -> bool {
         matches!(self.0, Identity::Named(_))
     }
@@ -53,7 +52,7 @@ impl fmt::Debug for RunId {
     }
 }
 
-/// Who appended a record, as the row in its block says.
+/// Who appended a record, from the row in its block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Producer {
     pub(super) id: u32,
@@ -66,7 +65,7 @@ pub(super) struct Producer {
 pub(super) struct Anchors(Vec<WallAnchor>);
 
 impl Anchors {
-    /// An anchor a second for over an hour: what is older than that is not merged with what is new.
+    /// One for each second of more than an hour: older records are not merged with new ones.
     const LENGTH_MAX: usize = 4096;
 
     pub(super) fn add(&mut self, anchor: WallAnchor) {
@@ -77,21 +76,21 @@ impl Anchors {
         self.0.insert(at, anchor);
     }
 
-    /// The wall time at `monotonic_ns` by the nearest anchor before it, or else the first one after it.
+    /// The wall time at `monotonic_ns`, by the last anchor before it, or else by the first one after it.
     pub(super) fn unix_ns_at(&self, monotonic_ns: u64) -> Option<i64> {
         let after = self.0.partition_point(|known| known.monotonic_ns.get() <= monotonic_ns);
         Some(self.0.get(after.saturating_sub(1))?.unix_ns_at(monotonic_ns))
     }
 }
 
-/// What all records of a run have in common.
+/// What the records of a run share.
 #[derive(Debug)]
 pub(super) struct RunContext {
     pub(super) id: RunId,
     pub(super) anchors: Anchors,
 }
 
-/// A record that borrows its message from the reader: valid until the next one is asked for.
+/// A record that borrows its message from the reader, until the next call for a record.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordRef<'a> {
     pub(super) message: &'a [u8],
@@ -104,13 +103,13 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    /// The message, exactly as it was given to the logger (but for [`is_truncated`](Self::is_truncated)).
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
     #[inline]
     pub fn message(&self) -> &'a [u8] {
         self.message
     }
 
-    /// The level, or `None` for a number that this version does not know.
+    /// The level; `None` if this version does not know its number.
     #[inline]
     pub fn level(&self) -> Option<Level> {
         Level::from_u8(self.level)
@@ -122,13 +121,14 @@ impl<'a> RecordRef<'a> {
         self.timestamp_ns
     }
 
-    /// When the record was appended, in nanoseconds since the Unix epoch, by the nearest earlier wall-clock anchor of
-    /// its run. For display: wall clocks jump. `None` where no anchor of the run can be read.
+    /// When the record was appended, in nanoseconds since the Unix epoch, by the last wall-clock anchor of its run before it.
+    /// For display only: wall clocks jump. `None` if no anchor of the run can be read.
     pub fn unix_ns(&self) -> Option<i64> {
         self.run.anchors.unix_ns_at(self.timestamp_ns)
     }
 
-    /// The record's number among its producer's attempts, from 0. A hole is a record lost by policy or by damage.
+    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy or by
+    /// damage.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -140,7 +140,7 @@ impl<'a> RecordRef<'a> {
         self.producer.id
     }
 
-    /// The producer's name, often its thread's; may be empty.
+    /// The producer's name, often that of its thread; it may be empty.
     #[inline]
     pub fn producer_name(&self) -> &'a str {
         &self.producer.name
@@ -158,13 +158,13 @@ impl<'a> RecordRef<'a> {
         self.run.id
     }
 
-    /// Whether the message was longer than the log's `message_bytes_max` and was cut.
+    /// Whether the message was cut, because it was longer than the log's `message_bytes_max`.
     #[inline]
     pub fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
     }
 
-    /// A copy that outlives the reader's next step.
+    /// An owned copy of the record.
     pub fn to_record(&self) -> Record {
         Record {
             message: self.message.into(),
@@ -193,12 +193,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// The message, exactly as it was given to the logger (but for [`is_truncated`](Self::is_truncated)).
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
     pub fn message(&self) -> &[u8] {
         &self.message
     }
 
-    /// The level, or `None` for a number that this version does not know.
+    /// The level; `None` if this version does not know its number.
     pub fn level(&self) -> Option<Level> {
         Level::from_u8(self.level)
     }
@@ -213,7 +213,8 @@ impl Record {
         self.unix_ns
     }
 
-    /// The record's number among its producer's attempts, from 0. A hole is a record lost by policy or by damage.
+    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy or by
+    /// damage.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -223,7 +224,7 @@ impl Record {
         self.producer.id
     }
 
-    /// The producer's name, often its thread's; may be empty.
+    /// The producer's name, often that of its thread; it may be empty.
     pub fn producer_name(&self) -> &str {
         &self.producer.name
     }
@@ -238,7 +239,7 @@ impl Record {
         self.run
     }
 
-    /// Whether the message was longer than the log's `message_bytes_max` and was cut.
+    /// Whether the message was cut, because it was longer than the log's `message_bytes_max`.
     pub fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
     }

@@ -12,23 +12,25 @@ use super::record::RunId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockCounts {
-    /// Blocks read whole, each block number once; segment headers are not among them.
+    /// Intact blocks, each block number once, without segment headers.
     pub good: u64,
-    /// In the last window of an unclean end, where a crash explains them: blocks, or stretches of bytes that are none.
+    /// Torn blocks, or stretches of bytes that are not a block, at the end of a run that was not closed: a crash explains
+    /// them.
     pub torn: u64,
-    /// Missing, and never known durable: within `in_flight` of the good block that follows.
+    /// Missing blocks that no later block testifies for: they were in flight, and never acknowledged.
     pub holes: u64,
-    /// Missing or damaged, though a later block testifies that they were durable.
+    /// Missing or damaged blocks for which a later block testifies that they were durable.
     pub lost: u64,
-    /// Blocks of another segment that stand in this one: left from an earlier use of the file.
+    /// Blocks of another segment, left from an earlier use of the file.
     pub stale: u64,
-    /// Further copies of good blocks, whole or not, left behind by a segment whose device failed.
+    /// Further copies of good blocks, intact or not, in a segment whose device failed.
     pub duplicates: u64,
-    /// Segment headers that cannot be read, though blocks stand behind them.
+    /// Damaged segment headers whose blocks were durable.
     pub headers_lost: u64,
-    /// There, and only a newer diolog can read them: of another version of the format, or with unknown flags.
+    /// Blocks that are there and that only a newer diolog can read: another format version, unknown flags, or in a file
+    /// with unknown features.
     pub newer: u64,
-    /// Stretches of unreadable bytes that no missing block explains: nothing of the log is lost by them.
+    /// Stretches of bytes that are not a block and that no missing block explains: nothing is lost by them.
     pub stray: u64,
 }
 
@@ -56,9 +58,9 @@ impl BlockCounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Worth knowing; nothing is missing.
+    /// Nothing is missing.
     Note,
-    /// Something is missing or cannot be confirmed, and a crash explains it, or retention while the log was read.
+    /// Something is missing or cannot be confirmed, and a crash, or retention while the log was read, explains it.
     Unconfirmed,
     /// Something is there that only a newer diolog can read.
     Newer,
@@ -66,7 +68,7 @@ pub enum Severity {
     Lost,
 }
 
-/// Something found, and where.
+/// Something that is not as it should be, or worth knowing, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -74,9 +76,9 @@ pub struct Finding {
     pub severity: Severity,
     /// The file, or the log's directory.
     pub path: PathBuf,
-    /// Where in the file, in bytes, if it is one place.
+    /// The position in the file, in bytes, if there is one.
     pub offset: Option<u64>,
-    /// What it is.
+    /// A sentence about it, without the path.
     pub what: String,
 }
 
@@ -90,9 +92,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// One producer of one run, as the files tell it.
+/// The counts of one producer of one run, from the files alone.
 ///
-/// After a clean close
+/// After a clean close,
 /// `attempted - retired == records + (dropped + overwritten + unwritten - retired_losses) + damaged`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -109,29 +111,29 @@ pub struct ProducerReport {
     pub first_sequence: Option<u64>,
     /// The sequence number of the last of them.
     pub last_sequence: Option<u64>,
-    /// Attempts in the whole run, as far as the files know: the final count where `ended`.
+    /// Attempts in the whole run, as far as the files say: the final count if `ended`.
     pub attempted: u64,
-    /// Attempts that lie in segments removed by retention.
+    /// Attempts before the oldest segment: retention removed their segments.
     pub retired: u64,
-    /// Of the retired attempts, those lost by policy.
+    /// Of the retired attempts, those without a record.
     pub retired_losses: u64,
     /// Sequence numbers without a record: `attempted - retired - records`.
     pub missing: u64,
-    /// Records refused for want of space, in the whole run, as declared last.
+    /// Records refused because the ring was full, in the whole run, as the last row says.
     pub dropped: u64,
-    /// Records that newer ones replaced, in the whole run, as declared last.
+    /// Records that newer ones replaced in the ring, in the whole run, as the last row says.
     pub overwritten: u64,
-    /// Records that close's deadline left in the ring.
+    /// Records that were still in the ring at the deadline of `close`.
     pub unwritten: u64,
-    /// Records that were written, and are not in the files.
+    /// Records that were written to blocks that are missing now.
     pub damaged: u64,
     /// Whether the files hold the producer's final counts.
     pub ended: bool,
-    /// Whether nothing in the files contradicts the identity. Confirmed where `ended` too.
+    /// Whether nothing in the files contradicts the equation above. It is confirmed if `ended` is true too.
     pub holds: bool,
 }
 
-/// One run.
+/// One run: what was written from one open of the log to its close.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunReport {
@@ -145,21 +147,21 @@ pub struct RunReport {
     pub last_segment: u64,
     /// Segments in the files.
     pub segments: u64,
-    /// Whether its first segments are gone. Where nothing says that retention was set, a finding doubts that it removed them.
+    /// Whether its first segments are gone. If no segment says that retention was set, a finding says so.
     pub retired: bool,
-    /// Whether it was closed: the last block says that all before it is durable.
+    /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
     /// Its blocks by outcome.
     pub blocks: BlockCounts,
     /// Records in the files, with those that only a newer diolog can read.
     pub records: u64,
-    /// The device rung in use and why, as noted last.
+    /// The kind of device and the reasons for it, as the writer noted last.
     pub device: Option<String>,
-    /// What else the writer noted: errors, and that writing went on. The first 64.
+    /// The writer's other notes, such as errors and that writing went on: the first 64.
     pub notes: Vec<String>,
     /// Its producers, by number.
     pub producers: Vec<ProducerReport>,
-    /// Shards of producers beyond the number that a reader keeps rows for: at least this many records were not compared.
+    /// Shards of producers beyond the number that a reader keeps rows for. Their counts were not compared.
     pub producers_untracked: u64,
 }
 
@@ -184,6 +186,27 @@ impl RunReport {
 }
 
 /// What a reader found so far.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("log");
+/// # let logger = diolog::Logger::open(diolog::Config::new(&path))?;
+/// # logger.producer()?.log(diolog::Level::Info, "started");
+/// # logger.close()?;
+/// let mut reader = diolog::Reader::open(&path)?;
+/// while let Some(record) = reader.next_record()? {
+///     println!("{}", String::from_utf8_lossy(record.message()));
+/// }
+/// let report = reader.report();
+/// for finding in &report.findings {
+///     eprintln!("{finding}");
+/// }
+/// for producer in &report.runs[0].producers {
+///     println!("{}: {} of {} records", producer.name, producer.records, producer.attempted);
+/// }
+/// assert_eq!((report.records, report.blocks.lost), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -193,29 +216,29 @@ pub struct Report {
     pub bytes: u64,
     /// Records handed out (by a reader) or checked (by `verify`).
     pub records: u64,
-    /// Records that came later than their time asks, for want of memory to merge them.
+    /// Records that a reader gave out of the order of time, because merging them would have taken too much memory.
     pub late: u64,
     /// Records whose message was cut when it was logged.
     pub truncated: u64,
     /// Records in good blocks that only a newer diolog can read.
     pub newer_records: u64,
-    /// Records in good blocks that are invalid.
+    /// Records in good blocks that break the rules of the format.
     pub unreadable: u64,
-    /// Records of unknown kinds that say that they may be skipped.
+    /// Records of unknown kinds that a reader may skip.
     pub skipped: u64,
     /// Files prepared and not used yet.
     pub prepared_files: u64,
     /// Files that only a newer diolog can read.
     pub newer_files: u64,
-    /// Numbered files that hold nothing readable.
+    /// Numbered files without a readable block, or that may not be read.
     pub unreadable_files: u64,
     /// The runs, in order.
     pub runs: Vec<RunReport>,
-    /// What was found, for people: the first [`Report::FINDINGS_MAX`].
+    /// The first [`Report::FINDINGS_MAX`] findings.
     pub findings: Vec<Finding>,
-    /// Findings beyond those.
+    /// How many further findings there were.
     pub findings_omitted: u64,
-    /// The most serious finding, the omitted ones included.
+    /// The severity of the most serious finding, the omitted ones included.
     pub severity: Option<Severity>,
 }
 

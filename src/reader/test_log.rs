@@ -1,5 +1,4 @@
-//! Logs of a test's making: images of segments, built with the format's own encoders as the writer would, and as it
-//! would not. No thread, no device; only the bytes.
+//! Logs that tests make: bytes of segments, encoded as the writer would, and as it never would. No thread, no device.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,13 +11,13 @@ use crate::format::{
     RunId, SegmentHeader, ShardHeader, Status, StatusCode, WRITER_PRODUCER, WallAnchor, padded,
 };
 
-/// What a block is made of, in the order of the file.
+/// The contents of a block, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
     ops: Vec<Op>,
     pub(super) in_flight: u16,
     pub(super) flags: u16,
-    /// The least capacity.
+    /// The capacity, if the contents take less.
     pub(super) capacity: usize,
     /// The encoding that the headers of the writer's shards claim, and those of producers' shards.
     encodings: (u8, u8),
@@ -43,13 +42,13 @@ impl Block {
         self.kind(producer, ns, Kind::Message as u8, message)
     }
 
-    /// The next record of a producer, of some kind.
+    /// The next record of a producer, of this kind.
     pub(super) fn kind(mut self, producer: u32, ns: u64, kind: u8, payload: impl AsRef<[u8]>) -> Block {
         self.ops.push(Op::Record { producer, ns, kind, flags: 0, payload: payload.as_ref().to_vec() });
         self
     }
 
-    /// The next record of a producer, cut.
+    /// The next record of a producer, whose message was cut.
     pub(super) fn truncated(mut self, producer: u32, ns: u64, message: &str) -> Block {
         self.ops.push(Op::Record { producer, ns, kind: 1, flags: 1, payload: message.into() });
         self
@@ -84,7 +83,7 @@ impl Block {
         self
     }
 
-    /// A shard's bytes as they are.
+    /// These bytes in the place of a shard.
     pub(super) fn shard(mut self, bytes: Vec<u8>) -> Block {
         self.ops.push(Op::Shard(bytes));
         self
@@ -112,13 +111,13 @@ impl Block {
     }
 }
 
-/// One segment's bytes, and where its blocks stand.
+/// One segment's bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) index: u64,
     pub(super) id: u64,
     pub(super) bytes: Vec<u8>,
-    /// Where each block stands, block 0 first.
+    /// The offset of each block, block 0 first.
     pub(super) offsets: Vec<usize>,
 }
 
@@ -138,17 +137,17 @@ impl Image {
     }
 }
 
-/// A run as a writer would make it: block numbers, rows and counts are kept.
+/// A run as a writer would make it: it keeps block numbers, rows and counts.
 #[derive(Clone, Debug)]
 pub(super) struct TestRun {
     name: u8,
-    /// Which log it belongs to: the id is this, sixteen times.
+    /// The log it belongs to: the id is this, sixteen times.
     pub(super) log: u8,
     pub(super) segments: Vec<Image>,
     pub(super) next_block: u64,
     producers: BTreeMap<u32, ProducerRow>,
     writer_records: u64,
-    /// Whether retention is set, as segments say that begin from now on.
+    /// Whether the segments that begin from now on say that retention is set.
     pub(super) retains: bool,
     /// Incompatible features of the segments that begin from now on.
     pub(super) features: u32,
@@ -226,8 +225,8 @@ impl TestRun {
         self.block(Block::new().flags(BlockFlags::CLEAN_END))
     }
 
-    /// Copies the blocks from number `first` on into a fresh segment, as after an error of the device: same numbers,
-    /// same bytes.
+    /// Copies the blocks from the `first_block_of_segment`th of the last segment on into a fresh segment, as after an error
+    /// of the device: with the same numbers and bytes.
     pub(super) fn again(&mut self, first_block_of_segment: usize, index: u64) -> &mut TestRun {
         let old = self.segments.last().expect("a segment").clone();
         let next_block = self.next_block;
@@ -246,7 +245,7 @@ impl TestRun {
         self
     }
 
-    /// Changes what the writer believes of a producer.
+    /// Changes the writer's counts of a producer.
     pub(super) fn change_row(&mut self, producer: u32, change: impl FnOnce(&mut ProducerRow)) -> &mut TestRun {
         change(self.producers.get_mut(&producer).expect("a producer"));
         self
@@ -336,7 +335,7 @@ pub(super) fn reseal(block: &mut [u8], offset: usize, change: impl FnOnce(&mut B
 #[derive(Default)]
 struct Shards {
     payload: Vec<u8>,
-    /// The open shard: where it begins, and its header.
+    /// The open shard: where it starts, and its header.
     open: Option<(usize, ShardHeader)>,
     next_sequence: u64,
     shards: u32,

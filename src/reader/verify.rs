@@ -1,7 +1,7 @@
-//! Recomputing from the files alone what was kept and what was lost.
+//! Verifying a log: every block is read, and every count compared.
 //!
-//! The account compares counts; here the records themselves are looked at as well: that each shard holds what it says,
-//! that no time lies outside its block's bounds, and that a producer's times never go back.
+//! The account compares the counts of rows and shards. This file looks at the records as well: each shard holds as many as
+//! its header says, no time is outside the bounds of its block, and no producer's times go back.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,14 +15,14 @@ use super::report::{Report, Severity, Verdict};
 use super::scan::{BlockLocation, Loaded, Messages, Unread};
 use super::walk::{Step, Walk};
 
-/// Producers whose times are compared at once; further ones are checked inside each block only.
+/// Producers whose times are compared over blocks. The times of further ones are compared inside each shard only.
 const PRODUCERS_MAX: usize = 1 << 17;
 
 /// The time between two looks at a block that is missing and may be in flight.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How often such blocks are looked for, in all: one in flight is durable within milliseconds, unless the disk is
-/// overloaded, and what a crash left before the log was opened again never comes.
+/// How often such blocks are looked for, in all. A block in flight is durable within milliseconds, unless the disk is
+/// overloaded. One that a crash left out, before the log was opened again, never comes.
 fn looks_max(in_use: InUse) -> u32 {
     match in_use {
         InUse::Yes => 1000,
@@ -31,25 +31,40 @@ fn looks_max(in_use: InUse) -> u32 {
     }
 }
 
-/// What [`verify()`] found.
+/// What [`verify()`] found: the verdict, and the report that it follows from.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Verification {
     /// What the files prove.
     pub verdict: Verdict,
-    /// Rows for every run and producer, blocks by outcome, findings.
+    /// Findings, blocks by outcome, and counts for every run and producer.
     pub report: Report,
 }
 
-/// Verifies the log at `path`, a directory or one segment file: reads every block, and checks that the account of
-/// every producer adds up. Memory is bounded, and files are read once, from front to back.
+/// Verifies the log at `path`, a directory or one segment file.
 ///
-/// A log in use is looked at as it is when `verify` begins. It waits up to a second, in all, for blocks that are missing
-/// and may be in flight.
+/// Reads every block once, in bounded memory, and checks that the counts of every producer add up.
+///
+/// A log in use is verified as far as it is written when `verify` begins; its verdict is [`Verdict::Unconfirmed`] at best.
+/// `verify` waits up to a second, in all, for blocks that are missing and may be in flight.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("log");
+/// let logger = diolog::Logger::open(diolog::Config::new(&path))?;
+/// logger.producer()?.log(diolog::Level::Info, "started");
+/// logger.close()?;
+///
+/// let verification = diolog::verify(&path)?;
+/// assert_eq!(verification.verdict, diolog::Verdict::Clean);
+/// let producer = &verification.report.runs[0].producers[0];
+/// assert_eq!((producer.attempted, producer.records, producer.dropped), (1, 1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::NotALog`] for what holds no segment that can be read, with what it is instead; [`Error::Io`] where it
-/// cannot be opened. What cannot be read in the middle is a finding.
+/// [`Error::NotALog`] if there is no segment that can be read; it says what there is instead. [`Error::Io`] if `path` cannot
+/// be opened. A part that cannot be read is a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     verify_with(path.as_ref(), false, |_| ())
 }
@@ -83,14 +98,14 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
         }
     }
     let report = walk.account.report;
-    // In a directory such a file is one made ready; by itself it witnesses nothing, and nothing is not clean.
+    // In a directory it is a prepared file. An empty file alone proves nothing, so the verdict is not "clean".
     if report.runs.is_empty() && report.findings.is_empty() && path.is_file() {
-        return Err(not_a_log(path, "holds no block: it was made ready and never used, or has been emptied".into()));
+        return Err(not_a_log(path, "holds no block: it was prepared and never used, or has been emptied".into()));
     }
     Ok(Verification { verdict: report.verdict(), report })
 }
 
-/// Looks at every record of a good block.
+/// Checks every record of a good block.
 fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, account: &mut Account) {
     let bounds = place.header.first_ns.get()..=place.header.last_ns.get();
     let payload = block.payload();
@@ -114,7 +129,7 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
             last_ns.insert(id, last);
         }
         if out_of_bounds {
-            faults.push(format!("producer {id} has a record outside the time that its block claims"));
+            faults.push(format!("producer {id} has a record outside the times that the block's header gives"));
         }
         if went_back {
             faults.push(format!("producer {id} has times that go back"));

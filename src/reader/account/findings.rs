@@ -243,3 +243,55 @@ fn write_blocks(numbers: &Range<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result
     let Range { start, end } = numbers;
     if end - start == 1 { write!(f, "block {start} is") } else { write!(f, "blocks {start} to {} are", end - 1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_as_lost_newer_or_torn_is_as_serious_as_that() {
+        let numbers = || 3..5;
+        let facts = [
+            Fact::Missing { fate: Fate::Lost, numbers: numbers() },
+            Fact::Missing { fate: Fate::Late, numbers: numbers() },
+            Fact::Missing { fate: Fate::Hole, numbers: numbers() },
+            Fact::Missing { fate: Fate::Torn, numbers: numbers() },
+            Fact::TornEnd { blocks: 2 },
+            Fact::StrayBytes { stretches: 2 },
+            Fact::HeaderTorn,
+            Fact::HeaderLost,
+            Fact::NewerBlock(Newer::BlockFlags(0x100)),
+            Fact::InNewerFile { numbers: numbers() },
+        ];
+        for fact in facts {
+            let mut counts = BlockCounts::default();
+            fact.count(&mut counts);
+            let BlockCounts { good, torn, holes, lost, stale, duplicates, headers_lost, newer, stray } = counts;
+            assert_eq!(good + stale + duplicates, 0, "{fact}");
+            let counted = [
+                (Severity::Note, stray),
+                (Severity::Unconfirmed, torn + holes),
+                (Severity::Newer, newer),
+                (Severity::Lost, lost + headers_lost),
+            ];
+            for (severity, blocks) in counted {
+                assert_eq!(blocks > 0, severity == fact.severity(), "{fact}");
+            }
+        }
+    }
+
+    #[test]
+    fn final_counts_that_are_missing_are_as_serious_as_the_reason() {
+        let severity = |reason| Fact::NoFinalCounts { id: 1, reason }.severity();
+        assert_eq!(severity(NoCounts::Unexplained), Severity::Lost);
+        assert_eq!(severity(NoCounts::BlocksMissing), Severity::Unconfirmed);
+        assert_eq!(severity(NoCounts::Newer), Severity::Newer);
+    }
+
+    #[test]
+    fn one_block_and_several_are_named_by_their_numbers() {
+        let missing = |numbers| Fact::Missing { fate: Fate::Lost, numbers }.to_string();
+        assert_eq!(missing(3..4), "block 3 is lost: a later block testifies that it was durable");
+        assert!(missing(3..6).starts_with("blocks 3 to 5 are lost"));
+    }
+}

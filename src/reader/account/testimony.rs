@@ -1,24 +1,24 @@
-//! Which block numbers of a run are missing, and what the good blocks testify of them.
+//! Which block numbers of a run are missing, and what became of them, by the testimony of good blocks.
 //!
 //! A good block `s` with `in_flight` `f` says that all blocks below `s - f` were durable when it was submitted. So a
-//! missing block below that is lost; one above it was never acknowledged and is a hole, or, behind the last good
-//! block, torn. In a log that is being written, a block that is missing when its place is looked at may come before the
-//! one that testifies of it is read: that one proves nothing. Numbers arrive in increasing order.
+//! missing block below that is lost. One above it was never acknowledged: it is a hole or, after the last good block,
+//! torn. While a log is written, a block may be written after the reader looked for it and before the reader reads the
+//! block that testifies for it: that testimony proves nothing. Numbers arrive in increasing order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::format::IN_FLIGHT_UNKNOWN;
 
-/// Missing stretches whose fate is open, at most: one for each block that can be in flight.
+/// The most missing stretches whose fate is open: one for each block that can be in flight.
 const OPEN_MAX: usize = IN_FLIGHT_UNKNOWN as usize;
 
-/// A stretch of missing block numbers, and where they should have been.
+/// A stretch of missing block numbers, and the position where they should have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Missing<P> {
     pub(super) numbers: Range<u64>,
     pub(super) place: P,
-    /// Whether it may have come since.
+    /// Whether the blocks may have been written since the reader looked for them.
     pub(super) may_have_come: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Missing<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Lost,
-    /// Durable by now, and perhaps there: it was in flight when its place was looked at.
+    /// Durable by now, and perhaps there: it was in flight when the reader looked for it.
     Late,
     Hole,
     Torn,
@@ -35,7 +35,7 @@ pub(super) enum Fate {
 /// The account of one run's block numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Testimony<P> {
-    /// All below this was durable.
+    /// All blocks below this number were durable.
     durable_below: u64,
     last_good: Option<u64>,
     open: VecDeque<Missing<P>>,
@@ -57,7 +57,7 @@ impl<P: Clone> Testimony<P> {
         self.last_good
     }
 
-    /// Notes that some numbers are missing. Returns a stretch that gave way, with its fate, where too many are open.
+    /// Notes that some numbers are missing. If too many stretches are open, returns the oldest with its fate.
     pub(super) fn miss(&mut self, missing: Missing<P>) -> Option<(Fate, Missing<P>)> {
         self.open.push_back(missing);
         if self.open.len() <= OPEN_MAX {
@@ -66,8 +66,9 @@ impl<P: Clone> Testimony<P> {
         self.open.pop_front().map(|missing| (Fate::Hole, missing))
     }
 
-    /// Hears a good block, and says what became of the stretches of which it testifies.
+    /// Takes the testimony of a good block, and tells what became of the stretches that it testifies for.
     pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut tell: impl FnMut(Fate, Missing<P>)) {
+        assert!(self.last_good.is_none_or(|last| number >= last), "blocks are heard in the order of their numbers");
         self.last_good = Some(number);
         if in_flight == IN_FLIGHT_UNKNOWN {
             return;
@@ -87,11 +88,11 @@ impl<P: Clone> Testimony<P> {
         }
     }
 
-    /// What becomes of the stretches that no block testifies of, if the run ends here.
+    /// What becomes of the open stretches if the run ends here.
     pub(super) fn rest(&self) -> impl Iterator<Item = (Fate, &Missing<P>)> {
         self.open.iter().map(|missing| {
-            let behind = self.last_good.is_none_or(|last| missing.numbers.start > last);
-            (if behind { Fate::Torn } else { Fate::Hole }, missing)
+            let is_last = self.last_good.is_none_or(|last| missing.numbers.start > last);
+            (if is_last { Fate::Torn } else { Fate::Hole }, missing)
         })
     }
 }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_behind_the_last_good_block_is_torn() {
+    fn a_block_missing_after_the_last_good_one_is_torn() {
         let mut testimony = Testimony::default();
         hear(&mut testimony, 0, 0);
         testimony.miss(missing(1..2));
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_block_that_may_have_come_is_not_proved_lost() {
+    fn a_missing_block_that_may_have_been_written_since_is_not_lost() {
         let mut testimony = Testimony::default();
         testimony.miss(Missing { may_have_come: true, ..missing(1..3) });
         let mut told = Vec::new();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_in_flight_testifies_nothing() {
+    fn an_unknown_in_flight_is_no_testimony() {
         let mut testimony = Testimony::default();
         testimony.miss(missing(0..100));
         assert!(hear(&mut testimony, 100, IN_FLIGHT_UNKNOWN).is_empty());
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn open_stretches_are_bounded() {
+    fn if_too_many_stretches_are_open_the_oldest_is_a_hole() {
         let mut testimony = Testimony::default();
         for number in 0..OPEN_MAX as u64 {
             assert_eq!(testimony.miss(missing(2 * number..2 * number + 1)), None);

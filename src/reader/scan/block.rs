@@ -1,15 +1,15 @@
-//! One block in memory: read, checked, and taken apart into shards of records and the writer's own notes.
+//! One block in memory: read, checked, and taken apart into producers' shards and the writer's own notes.
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_HEADER_BYTES, BlockHeader, Encoding, Kind, Newer, ProducerRow, RecordFlags, RecordHeader, SegmentHeader,
-    ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, Kind, Newer, ProducerRow, RecordFlags, RecordHeader,
+    SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
 use super::location::BlockLocation;
 use super::segment_file::{Chunk, SegmentFile};
 
-/// Records of one producer that stand together in a block. Its bytes are not taken apart yet.
+/// Records of one producer that stand together in a block. [`Messages`] reads them.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     /// The id of the producer in its run.
@@ -33,7 +33,7 @@ impl Shard {
 /// A record of the writer's own.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
-    /// A producer, for the records that follow; its counts are those before this block.
+    /// A producer's name, and its counts before this block.
     Row(ProducerRow),
     /// A producer's final counts.
     End(ProducerRow),
@@ -72,7 +72,7 @@ impl Unread {
     }
 }
 
-/// A block, reused from one to the next.
+/// A block in memory that is used again for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// Header and payload; only the first `filled` bytes are of this block.
@@ -84,14 +84,12 @@ pub(crate) struct Loaded {
     pub(crate) notes: Vec<Note>,
     /// All shards, the writer's own included.
     pub(crate) shards_found: u64,
-    /// All records in them, by their headers' word.
+    /// The records in them, as their headers say.
     pub(crate) records_found: u64,
     /// The writer's own records that were passed over, and records that no shard accounts for.
     pub(crate) unread: Unread,
     /// Whether there may be rows and final counts among the records that only a newer diolog can read.
     pub(crate) notes_incomplete: bool,
-    /// Smallest and largest timestamp of the writer's own records.
-    pub(crate) notes_ns: Option<(u64, u64)>,
 }
 
 impl Loaded {
@@ -101,7 +99,7 @@ impl Loaded {
         &self.bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled]
     }
 
-    /// Bytes of memory that it holds, its list of shards aside.
+    /// Bytes of memory that it holds, without its list of shards.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
@@ -113,7 +111,7 @@ impl Loaded {
         Ok(file.read_at(offset, bytes)? == wanted && self.check(offset, header, wanted))
     }
 
-    /// As [`read`](Self::read), together with the blocks behind it if it is small.
+    /// As [`read`](Self::read), together with the blocks after it if it is small.
     pub(crate) fn read_through(&mut self, chunk: &mut Chunk, place: &BlockLocation) -> Result<bool> {
         let BlockLocation { file, offset, header, .. } = place;
         let bytes = self.prepare(header);
@@ -124,15 +122,15 @@ impl Loaded {
                 return Ok(true);
             }
         }
-        // What the chunk holds may be older than what the file does.
+        // The chunk may be older than the file.
         self.read(file, *offset, header)
     }
 
-    /// Room for a block's header and shards.
+    /// Makes room for a block's header and shards.
     fn prepare(&mut self, header: &BlockHeader) -> &mut [u8] {
         self.clear();
-        // `decode` has bounded the length by the block's capacity, and that by 16 MiB.
         let wanted = BLOCK_HEADER_BYTES + header.valid.get() as usize;
+        assert!(wanted <= BLOCK_BYTES_MAX, "`BlockHeader::decode` bounds the length of a block that can be read");
         if self.bytes.len() < wanted {
             self.bytes.resize(wanted, 0);
         }
@@ -186,15 +184,12 @@ impl Loaded {
                 return;
             };
             bytes = rest;
-            let ns = header.timestamp_ns.get();
-            let (first, last) = self.notes_ns.unwrap_or((ns, ns));
-            self.notes_ns = Some((first.min(ns), last.max(ns)));
             let note = match Kind::from_u8(header.kind) {
                 Ok(Kind::ProducerStart | Kind::ProducerRow) => ProducerRow::decode(payload).map(Note::Row),
                 Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(Note::End),
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(Note::Anchor),
                 Ok(Kind::Status) => Status::decode(payload).map(Note::Status),
-                // Whoever looks at the file has read it.
+                // `Block0` has read it.
                 Ok(Kind::Segment) if SegmentHeader::decode(payload).is_some() => continue,
                 Ok(Kind::Segment | Kind::Message) | Err(UnknownKind::None) => None,
                 Err(UnknownKind::Skippable) => {
@@ -240,7 +235,6 @@ impl Loaded {
         self.notes.clear();
         (self.shards_found, self.records_found) = (0, 0);
         (self.unread, self.notes_incomplete) = (Unread::default(), false);
-        self.notes_ns = None;
     }
 }
 
@@ -262,7 +256,7 @@ impl Message {
     }
 }
 
-/// The messages of one shard, one after the other.
+/// Reads the messages of one shard, one after the other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Messages {
     sequence: u64,
@@ -284,7 +278,7 @@ impl Messages {
         messages
     }
 
-    /// The next message in `payload`, that of the shard's block.
+    /// The next message. `payload` is that of the shard's block.
     #[inline]
     pub(crate) fn next(&mut self, payload: &[u8]) -> Option<Message> {
         while self.left > 0 {

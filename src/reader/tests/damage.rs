@@ -1,11 +1,11 @@
-//! Every way in which a log can be broken, by name, and what is said of it.
+//! Every way in which a log can be damaged, by name, and what the reader reports.
 
 use zerocopy::little_endian::{U32, U64};
 
 use super::*;
 use crate::reader::test_log::{Image, reseal};
 
-/// Blocks 0 to 5, a record each ("0" at 0 ns, "1" at 10 ns …), each with one block in flight before it; not closed.
+/// Blocks 0 to 5 with a record each ("0" at 0 ns, "1" at 10 ns …) and one block in flight before each; not closed.
 fn open_run() -> TestRun {
     let mut run = TestRun::with_segment(1);
     for n in 0..6_u64 {
@@ -20,7 +20,7 @@ fn closed_run() -> TestRun {
     run
 }
 
-/// Where block `number` stands among the blocks of its segment.
+/// The bytes of block `number` of a segment that begins with block 0.
 fn block(image: &mut Image, number: usize) -> &mut [u8] {
     image.block(number + 1)
 }
@@ -79,7 +79,7 @@ fn several_torn_blocks_at_the_end_are_counted_by_their_numbers() {
 }
 
 #[test]
-fn a_zeroed_trailing_block_leaves_no_trace_but_the_missing_end() {
+fn a_zeroed_trailing_block_shows_only_as_a_missing_end() {
     let mut run = open_run();
     block(run.last(), 5).fill(0);
     let report = check(&run, &[5], Verdict::Unconfirmed);
@@ -96,7 +96,7 @@ fn a_missing_block_within_in_flight_of_the_next_is_a_hole() {
 }
 
 #[test]
-fn a_missing_block_that_a_later_one_knew_durable_is_lost() {
+fn a_missing_block_that_a_later_one_testifies_for_is_lost() {
     let mut run = open_run();
     block(run.last(), 3).fill(0);
     let report = check(&run, &[3], Verdict::Lost);
@@ -138,7 +138,7 @@ fn a_damaged_block_is_stepped_over_by_its_capacity() {
 }
 
 #[test]
-fn a_block_with_a_bad_header_is_searched_through_on_the_grid() {
+fn after_a_bad_block_header_the_search_goes_on_at_the_next_grid_position() {
     let mut run = TestRun::with_segment(1);
     for n in 0..6_u64 {
         run.block(Block::new().record(1, 10 * n, format!("{n}")).capacity(4 * 4096));
@@ -150,20 +150,20 @@ fn a_block_with_a_bad_header_is_searched_through_on_the_grid() {
 }
 
 #[test]
-fn a_length_that_cannot_be_takes_nothing_else_along() {
+fn a_block_length_out_of_range_is_newer_and_costs_no_other_block() {
     type Put = fn(&mut crate::format::BlockHeader, u32);
     let puts: [Put; 2] = [|header, length| header.valid.set(length), |header, length| header.capacity.set(length)];
     for (put, length) in puts.into_iter().flat_map(|put| [4096 - 63, 4097, u32::MAX].map(|length| (put, length))) {
         let mut run = closed_run();
         reseal(block(run.last(), 2), 3 * 4096, |header| put(header, length));
-        // The checksum is right: a newer version may mean something by it.
+        // The checksum fits: a newer version may mean something by it.
         let report = check(&run, &[2], Verdict::Newer);
         assert_eq!((report.blocks.newer, report.blocks.lost), (1, 0));
     }
 }
 
 #[test]
-fn a_block_that_holds_less_than_it_claims_is_unreadable_from_there() {
+fn a_block_with_fewer_records_than_its_header_says_is_lost() {
     for length in [0, 1, 32, 64] {
         let mut run = closed_run();
         reseal(block(run.last(), 2), 3 * 4096, |header| header.valid = U32::new(length));
@@ -173,7 +173,7 @@ fn a_block_that_holds_less_than_it_claims_is_unreadable_from_there() {
 }
 
 #[test]
-fn a_misplaced_block_does_not_pass() {
+fn a_copy_of_a_block_at_another_offset_is_refused() {
     let mut run = closed_run();
     let third = block(run.last(), 3).to_vec();
     block(run.last(), 2).copy_from_slice(&third);
@@ -181,8 +181,8 @@ fn a_misplaced_block_does_not_pass() {
 }
 
 #[test]
-fn a_log_inside_a_log_is_a_message_and_nothing_else() {
-    // The embedded block stands on the grid, at the offset it was sealed for, and bears another segment's id.
+fn a_log_inside_a_message_is_not_taken_for_part_of_the_log() {
+    // The embedded block stands on the grid, at the offset that it was sealed for, with another segment's id.
     let mut inner = TestRun::with_segment(2);
     for n in 0..3_u64 {
         inner.block(Block::new().record(9, n, "inner"));
@@ -196,7 +196,7 @@ fn a_log_inside_a_log_is_a_message_and_nothing_else() {
     let (messages, report) = read(directory.path());
     assert_eq!((messages.len(), messages[1].as_str()), (2, "after"));
     assert_eq!(report.verdict(), Verdict::Clean);
-    // With the outer header gone, the search meets what is inside, and does not take it for the log's.
+    // Without the outer header, the search finds the embedded block, and must not take it for the log's.
     run.last().block(1)[0] ^= 1;
     let directory = written(&[&run]);
     let (messages, report) = read(directory.path());
@@ -217,7 +217,7 @@ fn stale_blocks_of_a_recycled_file_are_counted_and_left_out() {
 }
 
 #[test]
-fn bytes_behind_the_clean_end_are_a_note() {
+fn bytes_after_the_clean_end_are_a_note() {
     let mut run = closed_run();
     run.last().bytes.extend_from_slice(&[7; 5000]);
     let report = check(&run, &[], Verdict::Clean);
@@ -244,7 +244,7 @@ fn a_zeroed_segment_header_is_not_taken_for_a_prepared_file() {
 }
 
 #[test]
-fn a_torn_header_of_a_segment_that_nothing_confirms_is_torn() {
+fn a_bad_segment_header_is_torn_if_no_block_testifies_for_the_segment() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 0, "0"));
     run.last().block(0)[100] ^= 1;
@@ -252,7 +252,7 @@ fn a_torn_header_of_a_segment_that_nothing_confirms_is_torn() {
     assert_eq!((report.blocks.headers_lost, report.blocks.torn), (0, 1));
 }
 
-/// Two blocks a segment, three segments, closed.
+/// Three segments with two blocks each, closed.
 fn three_segments() -> TestRun {
     let mut run = TestRun::with_segment(1);
     for n in 0..6_u64 {
@@ -295,7 +295,7 @@ fn a_missing_middle_segment_is_lost() {
 }
 
 #[test]
-fn missing_first_segments_are_retired_if_a_segment_of_the_log_knows_of_retention() {
+fn missing_first_segments_are_retired_if_a_segment_says_that_retention_was_set() {
     let mut run = three_segments();
     run.segments.remove(0);
     let mut later = TestRun::new(2);
@@ -311,7 +311,7 @@ fn missing_first_segments_are_retired_if_a_segment_of_the_log_knows_of_retention
 }
 
 #[test]
-fn a_run_that_is_gone_is_noticed_by_its_numbers() {
+fn a_missing_run_is_noticed_by_the_numbers_of_its_files() {
     let run = |number: u8, retains| {
         let mut run = TestRun::new(number);
         run.retains = retains;
@@ -327,7 +327,7 @@ fn a_run_that_is_gone_is_noticed_by_its_numbers() {
         assert_eq!(found, Verdict::Unconfirmed);
         assert!(what.contains("1 of the log's files before it are missing"), "{what}");
     }
-    // Retention removes the oldest, also those of runs before.
+    // Retention removes the oldest segments, those of earlier runs included.
     assert_eq!(verdict(&[run(2, false), run(3, true)]).0, Verdict::Clean);
 }
 
@@ -348,7 +348,7 @@ fn a_run_of_another_log_is_read_and_named() {
 }
 
 #[test]
-fn a_run_whose_files_were_emptied_is_noticed() {
+fn a_run_whose_files_were_emptied_is_unconfirmed() {
     let closed = |number: u8| {
         let mut run = TestRun::new(number);
         run.segment(2 * u64::from(number)).block(Block::new().record(1, 0, "0"));
@@ -370,7 +370,7 @@ fn a_run_whose_files_were_emptied_is_noticed() {
 }
 
 #[test]
-fn an_emptied_first_segment_is_lost_where_retention_cannot_explain_it() {
+fn an_emptied_first_segment_is_lost_if_retention_cannot_explain_it() {
     for bytes in [0, 10, 4096] {
         let mut run = three_segments();
         run.segments[0].bytes = vec![0; bytes];
@@ -390,7 +390,7 @@ fn an_emptied_segment_that_retention_may_explain_is_unconfirmed() {
 }
 
 #[test]
-fn a_segment_that_failed_before_its_header_was_written_leaves_no_doubt() {
+fn a_segment_that_failed_before_its_header_was_written_is_no_finding() {
     let mut run = TestRun::with_segment(1);
     run.last().bytes.fill(0);
     run.segment(2).block(Block::new().record(1, 0, "0")).close();
@@ -436,7 +436,7 @@ fn a_torn_copy_in_a_failed_segment_is_not_lost() {
 }
 
 #[test]
-fn a_torn_copy_in_the_fresh_segment_is_made_good_by_the_failed_one() {
+fn for_a_torn_copy_in_the_fresh_segment_the_one_in_the_failed_segment_is_read() {
     let mut run = open_run();
     run.again(5, 2).close();
     run.segments[1].block(1)[80] ^= 1;
@@ -465,7 +465,7 @@ fn a_block_that_was_never_written_again_is_lost_with_its_failed_segment() {
 }
 
 #[test]
-fn a_run_that_died_is_torn_for_ever_and_the_next_one_is_clean() {
+fn a_run_that_was_killed_stays_torn_and_the_next_one_is_clean() {
     let mut died = open_run();
     block(died.last(), 5)[80] ^= 1;
     let mut next = TestRun::new(2);
@@ -479,7 +479,7 @@ fn a_run_that_died_is_torn_for_ever_and_the_next_one_is_clean() {
 }
 
 #[test]
-fn an_unknown_in_flight_makes_holes_and_no_losses() {
+fn after_a_block_with_unknown_in_flight_a_missing_one_is_a_hole() {
     let mut run = TestRun::with_segment(1);
     for n in 0..6_u64 {
         run.block(Block::new().in_flight(u16::MAX).record(1, 10 * n, n.to_string()));
@@ -493,7 +493,7 @@ fn an_unknown_in_flight_makes_holes_and_no_losses() {
 fn a_declared_loss_whose_record_is_in_the_files_is_a_contradiction() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 0, "0").record(1, 10, "1"));
-    // The producer's row says that one of two attempts was dropped; both are there.
+    // The producer's row says that one of two attempts was dropped, and both records are there.
     run.change_row(1, |row| (row.records, row.dropped) = (1, 1));
     run.close();
     let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
@@ -522,7 +522,7 @@ fn records_that_vanish_without_a_missing_block_are_a_contradiction() {
 }
 
 #[test]
-fn a_sequence_that_comes_twice_is_a_contradiction() {
+fn a_repeated_sequence_number_is_a_contradiction() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 0, "0").record(1, 10, "1"));
     run.change_row(1, |row| row.next_sequence = 1);
@@ -540,7 +540,7 @@ fn a_producer_without_final_counts_in_a_closed_run_is_a_contradiction() {
 }
 
 #[test]
-fn only_verify_sees_times_that_go_back_or_lie_outside_their_block() {
+fn verify_alone_finds_times_that_go_back_or_are_outside_their_blocks() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 100, "0").record(1, 10, "1")).close();
     let directory = written(&[&run]);
@@ -551,13 +551,13 @@ fn only_verify_sees_times_that_go_back_or_lie_outside_their_block() {
     reseal(block(run.last(), 2), 3 * 4096, |header| header.last_ns = U64::new(19));
     let directory = written(&[&run]);
     let verification = verify(directory.path()).expect("verify");
-    assert!(verification.report.findings[0].what.contains("outside the time"), "{:?}", verification.report.findings);
+    assert!(verification.report.findings[0].what.contains("outside the times"), "{:?}", verification.report.findings);
     let mut reader = Reader::open(directory.path()).expect("open");
     assert_eq!(rows(&mut reader).len(), 6);
 }
 
 #[test]
-fn records_of_unknown_kinds_are_counted_by_whether_they_may_be_skipped() {
+fn records_of_unknown_kinds_are_skipped_or_newer() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 0, "0").kind(1, 5, 0x90, "later").record(1, 10, "1").note(0xF0, b"later"));
     run.close();

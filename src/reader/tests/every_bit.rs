@@ -1,5 +1,5 @@
-//! Every truncation and every flipped bit of a small log: no panic, nothing invented, nothing altered, and the outcome
-//! that the design names.
+//! Every truncation and every flipped bit of a small log: no panic, no record that was not written, no changed record, and
+//! the expected verdict.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::io::{Seek, SeekFrom, Write};
 use super::*;
 use crate::format::BLOCK_HEADER_BYTES;
 
-/// Two segments, two producers, a loss: block 0, blocks 0 and 1; block 0, block 2, the ends, the clean end.
+/// Two producers, two dropped records, two segments: one with blocks 0 and 1, one with block 2, the ends and the clean end.
 fn small_log() -> TestRun {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "one").record(2, 11, "two").lose(1, 2).record(1, 12, "three"));
@@ -18,7 +18,7 @@ fn small_log() -> TestRun {
     run
 }
 
-/// What a block holds: where it ends, without padding, and its records.
+/// A block's position in its segment; `valid_end` is without padding.
 struct Extent {
     segment: usize,
     start: usize,
@@ -44,7 +44,7 @@ fn extents(run: &mut TestRun) -> Vec<Extent> {
     extents
 }
 
-/// (producer, sequence) to message and time, and which block holds it (by position in `extents`).
+/// Message, time and block (its index in `extents`) of each record, by producer and sequence.
 fn truth() -> HashMap<(u32, u64), (&'static str, u64, usize)> {
     HashMap::from([
         ((1, 0), ("one", 10, 1)),
@@ -57,7 +57,7 @@ fn truth() -> HashMap<(u32, u64), (&'static str, u64, usize)> {
     ])
 }
 
-/// Reads the log, and checks that it gives the records of all blocks but those that are gone, as they were.
+/// Checks that reading gives exactly the records of the blocks that are not gone.
 fn check(directory: &Path, gone: &dyn Fn(usize) -> bool, what: &dyn std::fmt::Debug) -> Report {
     let truth = truth();
     let mut reader = match Reader::open(directory) {
@@ -74,7 +74,7 @@ fn check(directory: &Path, gone: &dyn Fn(usize) -> bool, what: &dyn std::fmt::De
         let (message, ns, block) = truth[&key];
         assert_eq!((record.message(), record.timestamp_ns()), (message.as_bytes(), ns), "{what:?}");
         assert!(!gone(block), "{what:?}: {key:?} was given though its block is damaged");
-        // The order may suffer only where a damaged header hides which run a segment belongs to.
+        // A damaged segment header may hide which run a segment belongs to, and so the order.
         assert!(ns >= last || reader.walk.account.report.runs.len() > 1, "{what:?}");
         last = ns;
         found += 1;
@@ -87,7 +87,7 @@ fn check(directory: &Path, gone: &dyn Fn(usize) -> bool, what: &dyn std::fmt::De
     verification.report
 }
 
-/// Flips all bits of the `part`th of `parts` of the log.
+/// Flips every bit of the bytes whose offset is `part` modulo `parts`.
 fn flip_every_bit(part: usize, parts: usize) {
     let mut run = small_log();
     let directory = written(&[&run]);
@@ -103,7 +103,7 @@ fn flip_every_bit(part: usize, parts: usize) {
         };
         for offset in (extent.start..extent.end).filter(|offset| offset % parts == part) {
             let original = image.bytes[offset];
-            // In the padding, which no checksum covers, one bit a byte will do.
+            // No checksum covers the padding: one bit of each byte is enough.
             let bits = if offset < extent.valid_end { 0..8 } else { 3..4 };
             for bit in bits {
                 put(offset, original ^ 1 << bit);
@@ -112,7 +112,7 @@ fn flip_every_bit(part: usize, parts: usize) {
                 let report = check(directory.path(), &|block| block == at && !in_padding, &what);
                 let expected = match at {
                     _ if in_padding => Verdict::Clean,
-                    // The clean end was there and is not: the run is not confirmed.
+                    // Without its clean end the run is unconfirmed.
                     at if at + 1 == blocks => Verdict::Unconfirmed,
                     _ => Verdict::Lost,
                 };
@@ -126,12 +126,12 @@ fn flip_every_bit(part: usize, parts: usize) {
 }
 
 #[test]
-fn every_flipped_bit_is_found_and_costs_no_other_block_first_half() {
+fn every_flipped_bit_is_found_and_costs_no_other_block_at_even_offsets() {
     flip_every_bit(0, 2);
 }
 
 #[test]
-fn every_flipped_bit_is_found_and_costs_no_other_block_second_half() {
+fn every_flipped_bit_is_found_and_costs_no_other_block_at_odd_offsets() {
     flip_every_bit(1, 2);
 }
 
@@ -143,7 +143,7 @@ fn every_truncation_of_the_last_segment_is_unconfirmed_and_costs_only_what_is_cu
 #[test]
 fn every_truncation_of_an_earlier_segment_is_lost() {
     truncate(0, |length, extents| {
-        // A segment cut behind its last block is whole.
+        // A segment that is cut after its last block is whole.
         if length >= extents[2].valid_end { Verdict::Clean } else { Verdict::Lost }
     });
 }

@@ -1,4 +1,4 @@
-//! Bytes that mean ill: no panic, no memory beyond the bound, no end to them that is not reached.
+//! Hostile bytes: reading them ends, without a panic and within the memory bound.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES};
 use crate::reader::test_log::reseal;
 
-/// Reads and verifies whatever it is.
+/// Reads and verifies a log of these bytes.
 fn survive(bytes: &[u8]) {
     let directory = directory();
     std::fs::write(directory.path().join("00000001.dlog"), bytes).expect("write");
@@ -22,7 +22,7 @@ fn survive(bytes: &[u8]) {
     let _ = info(directory.path());
 }
 
-/// Changes to a log whose checksums are then put right, so that what is behind them is reached.
+/// A change to a log. Checksums are put right afterwards, so that the checks after them are reached.
 #[derive(Clone, Debug)]
 struct Change {
     block: prop::sample::Index,
@@ -54,7 +54,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_behind_a_true_header_are_survived(
+    fn arbitrary_bytes_after_a_valid_header_are_survived(
         bytes in prop::collection::vec(any::<u8>(), 0..20_000),
     ) {
         let mut run = TestRun::with_segment(1);
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_payloads_with_true_checksums_are_survived(
+    fn arbitrary_payloads_with_valid_checksums_are_survived(
         payload in prop::collection::vec(any::<u8>(), 0..3_000),
     ) {
         let mut run = TestRun::with_segment(1);
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_with_true_checksums_are_survived(changes in prop::collection::vec(change(), 1..6)) {
+    fn changes_with_valid_checksums_are_survived(changes in prop::collection::vec(change(), 1..6)) {
         let mut run = log();
         let image = run.last();
         for change in &changes {
@@ -90,7 +90,7 @@ proptest! {
 }
 
 #[test]
-fn lengths_and_numbers_at_the_integers_end_are_survived() {
+fn the_largest_lengths_and_numbers_are_survived() {
     type Put = fn(&mut crate::format::BlockHeader);
     let puts: [Put; 8] = [
         |header| header.sequence.set(u64::MAX),
@@ -113,7 +113,7 @@ fn lengths_and_numbers_at_the_integers_end_are_survived() {
 }
 
 #[test]
-fn block_numbers_that_claim_losses_without_end_are_survived() {
+fn block_numbers_that_claim_any_number_of_losses_are_survived() {
     let directory = directory();
     for name in 1..4 {
         let mut run = TestRun::new(name);
@@ -126,7 +126,7 @@ fn block_numbers_that_claim_losses_without_end_are_survived() {
 }
 
 #[test]
-fn a_reader_can_go_to_another_thread() {
+fn a_reader_can_be_sent_to_another_thread() {
     fn moves<T: Send + 'static>() {}
     moves::<Reader>();
     moves::<Record>();
@@ -134,11 +134,11 @@ fn a_reader_can_go_to_another_thread() {
 }
 
 #[test]
-fn a_shard_that_claims_more_than_it_holds_gives_what_it_holds() {
+fn a_shard_with_fewer_records_than_its_header_says_gives_none() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 5, "a")).close();
     let block = run.last().block(1);
-    // The second shard's count, behind the row's shard.
+    // The count of the second shard; the first one has the row.
     let second = BLOCK_HEADER_BYTES + 32 + 16 + (56_usize + "worker-1".len()).next_multiple_of(8);
     assert_eq!(block[second + 4], 1, "the producer");
     block[second + 16] = 2;

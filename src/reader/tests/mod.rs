@@ -1,4 +1,4 @@
-//! What a reader gives and says, from whole logs of a test's making.
+//! Logs that the tests make, and what the reader gives and reports of them.
 
 mod damage;
 mod every_bit;
@@ -28,7 +28,7 @@ fn more(reader: &mut Reader) -> Vec<Row> {
     records
 }
 
-/// What a reader has now.
+/// The records that a reader has now.
 fn rows(reader: &mut Reader) -> Vec<Row> {
     let mut records = Vec::new();
     while let Some(record) = reader.next_record().expect("read") {
@@ -38,7 +38,7 @@ fn rows(reader: &mut Reader) -> Vec<Row> {
     records
 }
 
-/// The messages of the log at `path`, and what the reader and `verify` say of it: they must agree.
+/// The messages of the log at `path`, and the report, on which the reader and `verify` must agree.
 fn read(path: impl AsRef<Path>) -> (Vec<String>, Report) {
     let mut reader = Reader::open(&path).expect("open");
     let mut messages: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
@@ -53,7 +53,7 @@ fn read(path: impl AsRef<Path>) -> (Vec<String>, Report) {
     (messages, verification.report)
 }
 
-/// The runs' images in a directory.
+/// A directory with the files of these runs.
 fn written(runs: &[&TestRun]) -> tempfile::TempDir {
     let directory = directory();
     runs.iter().for_each(|run| run.write(directory.path()));
@@ -79,7 +79,7 @@ fn a_closed_log_is_read_whole_and_is_clean() {
 }
 
 #[test]
-fn an_owned_record_says_all_about_itself() {
+fn an_owned_record_has_all_that_a_borrowed_one_has() {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().truncated(7, 1_500, "cut"));
     let directory = written(&[run.close()]);
@@ -105,7 +105,7 @@ fn one_file_of_a_log_can_be_read_by_itself() {
 }
 
 #[test]
-fn what_the_writer_noted_is_reported() {
+fn the_writers_notes_are_reported() {
     use crate::format::StatusCode;
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().status(StatusCode::Device, "direct").record(1, 1, "a"));

@@ -1,4 +1,4 @@
-//! What is no log, said clearly; and what lies beside a log, left alone.
+//! Paths that are not a log are refused with the reason; other files beside a log are left alone.
 
 use super::*;
 use crate::Error;
@@ -25,7 +25,7 @@ fn a_path_that_does_not_exist_is_an_error_of_the_system() {
 }
 
 #[test]
-fn empty_places_and_foreign_files_are_named() {
+fn an_empty_directory_and_foreign_files_are_named() {
     let directory = directory();
     assert_eq!(refused(directory.path()), "is empty");
     std::fs::write(directory.path().join("lock"), "").expect("write");
@@ -40,7 +40,7 @@ fn empty_places_and_foreign_files_are_named() {
 }
 
 #[test]
-fn a_newer_version_is_named() {
+fn a_file_of_a_newer_version_is_named() {
     let directory = directory();
     let mut run = TestRun::with_segment(1);
     reseal(run.last().block(0), 0, |header| header.magic[3] = b'2');
@@ -49,7 +49,7 @@ fn a_newer_version_is_named() {
 }
 
 #[test]
-fn features_that_are_not_known_are_named_and_the_rest_is_read() {
+fn unknown_features_are_named_and_the_rest_is_read() {
     let directory = directory();
     let mut old = TestRun::with_segment(1);
     old.block(Block::new().record(1, 10, "a")).close().write(directory.path());
@@ -82,7 +82,7 @@ fn segment_header(index: u64) -> crate::format::SegmentHeader {
 }
 
 #[test]
-fn what_lies_beside_the_segments_is_left_alone() {
+fn other_files_beside_the_segments_are_left_alone() {
     let mut run = TestRun::with_segment(1);
     let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
     for name in ["lock", "spare.tmp", ".00000002.dlog.swp", "README", "2.dlog"] {
@@ -105,7 +105,7 @@ fn a_foreign_file_among_segments_is_reported_and_the_rest_is_read() {
 }
 
 #[test]
-fn what_bears_a_segments_name_and_is_no_file_is_reported_and_not_opened() {
+fn a_directory_or_a_link_with_a_segments_name_is_reported_and_not_opened() {
     let mut run = TestRun::with_segment(1);
     let directory = written(&[run.block(Block::new().record(1, 10, "a")).close()]);
     let path = |name: &str| directory.path().join(name);
@@ -121,7 +121,7 @@ fn what_bears_a_segments_name_and_is_no_file_is_reported_and_not_opened() {
 }
 
 #[test]
-fn files_prepared_by_a_run_that_was_not_closed_are_no_damage() {
+fn files_prepared_by_a_run_that_was_not_closed_are_no_finding() {
     let mut run = TestRun::with_segment(1);
     let directory = written(&[run.block(Block::new().record(1, 10, "a"))]);
     let write = |name: &str, bytes| std::fs::write(directory.path().join(name), vec![0; bytes]).expect("write");
