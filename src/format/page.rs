@@ -120,3 +120,12 @@ fn limits_and_checksums_are_those_of_the_code() {
     assert!(section("## Block").contains(&format!("{IN_FLIGHT_UNKNOWN}: unknown")));
     assert!(section("## Block").contains(std::str::from_utf8(&BLOCK_MAGIC).expect("ASCII")));
 }
+
+#[test]
+fn the_example_header_is_one() {
+    let lines = section("## Block").split("```text\n").nth(1).expect("an example").lines().take(4);
+    let hex = lines.flat_map(|line| line.split("    ").next().expect("its bytes").split_whitespace());
+    let bytes: Vec<u8> = hex.map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
+    let header = BlockHeader::decode(&bytes, 4096).expect("a header");
+    assert!(header.payload_is_intact(b"hello") && header.sequence.get() == 9 && header.shards.get() == 1);
+}
