@@ -105,7 +105,7 @@ impl Logger {
     /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
-        // First what does not need the directory: if the kernel refuses the core, say, nothing has been created.
+        // Steps that do not need the directory come first, so that a refused core, say, creates nothing.
         let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
         let gate = Gate::new(settings.config.level as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
@@ -311,7 +311,7 @@ impl Handle {
         // The check of the settings allows a day at most.
         let deadline = Instant::now() + shared.settings.config.close_deadline;
         shared.registry.close();
-        // An append that has begun before this returns is waited for by the writer; a later one returns `Closed`.
+        // The writer waits for appends that have begun; a later one returns `Closed`.
         shared.gate.close();
         let deadline = shared.closing.request(deadline);
         shared.wake_writer();

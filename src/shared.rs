@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) published: Arc<Published>,
     /// A caller wants the present segment left for the next. The writer clears it.
     rotation_asked: AtomicBool,
-    /// Appends refused because the log was closed, the process forked, an append under way, or no ring to be had.
+    /// Appends refused without a sequence number: closed, forked, re-entrant, no ring.
     refused: AtomicU64,
     /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
     writer: OnceLock<Thread>,
@@ -97,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// How the log would end now: what was accepted and is neither durable nor counted as lost is unconfirmed.
+    /// How the log would end now. Unconfirmed are the records that are neither durable nor counted as lost.
     pub(crate) fn close_summary(&self, reason: Option<String>) -> CloseSummary {
         let counts = self.registry.counts();
         let dropped = counts.dropped() + counts.overwritten();

@@ -170,7 +170,7 @@ impl Config {
 /// The longest message that a ring of `ring_bytes` carries: with its head it takes at most half the ring, so that a
 /// record always fits somewhere, whatever its position, and the writer can copy one while the next is appended.
 pub(crate) const fn message_bytes_in_ring(ring_bytes: usize) -> usize {
-    // Half a ring is a multiple of 8, and so is the head: what is left needs no further rounding for the padding.
+    // Half a ring and the head are multiples of 8, so the rest needs no rounding for the padding.
     (ring_bytes / 2).saturating_sub(RING_RECORD_HEAD_BYTES)
 }
 
@@ -184,7 +184,7 @@ fn ring_bytes_for(message_bytes: usize) -> usize {
 pub(crate) const fn message_bytes_in_block(block_bytes: usize) -> usize {
     let row = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES + padded(ProducerRow::BYTES_MAX);
     let record = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
-    // All of these are multiples of 8: what is left needs no further rounding for the padding.
+    // All of these are multiples of 8, so the rest needs no rounding for the padding.
     block_bytes.saturating_sub(BLOCK_HEADER_BYTES + row + record)
 }
 

@@ -93,8 +93,8 @@ config! {
 
         /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by default.
         ///
-        /// The ring holds what a thread appends while the disk stalls, or during the up to 8 ms that the writer sleeps
-        /// after it has found little: 1 MiB holds some 12,000 records of 64 bytes. The memory is allocated and touched when
+        /// The ring holds the records that a thread appends while the disk stalls, or while the writer sleeps: up to 8 ms
+        /// after it has found little. 1 MiB holds some 12,000 records of 64 bytes. The memory is allocated and touched when
         /// the producer is made; from 1 MiB up it consists of huge pages, of which two rings of 1 MiB share one. Too small:
         /// bursts drop records (or make callers wait), and blocks are sealed early, since each is sealed when it holds a
         /// quarter of a ring. Larger than the L2 cache: appends get slower at the tail.
@@ -188,7 +188,7 @@ config! {
         /// How many segments are kept, the present one and those of earlier runs included: at least 1; all by default.
         ///
         /// The prepared segment does not count, since it holds nothing yet. With 1 only the present segment stays.
-        /// [`retain_bytes`](Config::retain_bytes) says when and what is removed.
+        /// [`retain_bytes`](Config::retain_bytes) says which ones are removed, and when.
         retain_segments(segments: u64) -> Option<u64> = None;
 
         /// How long a segment is kept after the last write to it: at least 1 s; for ever by default.
@@ -196,7 +196,7 @@ config! {
         /// The last write is the file's modification time, by the wall clock: a copy made without its times starts anew,
         /// and a clock set back lengthens the time. Checked once a minute, and when the log leaves a segment. The present
         /// segment stays however old it is: limit its age by [`rotate_after`](Config::rotate_after).
-        /// [`retain_bytes`](Config::retain_bytes) says what is removed.
+        /// [`retain_bytes`](Config::retain_bytes) says which segments are removed.
         retain_for(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
         /// The least severe level that is logged: `Info` by default. `DIOLOG_LEVEL` in the environment overrides it.
