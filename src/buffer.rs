@@ -1,6 +1,7 @@
-//! Memory that a block is filled in and written from: aligned for direct I/O, zeroed, and resident from the start.
+//! Memory in which a block is filled and from which it is written: aligned for direct I/O, zeroed, and resident from the
+//! start.
 //!
-//! It does not know what it holds. Made by the writer, filled through `block`, lent to `device` for a write.
+//! It knows nothing of its contents. The writer makes it, `block` fills it, and `device` owns it during a write.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. `memory` came from `alloc` with `layout`, is freed once, in `Drop`, and belongs to this value alone.
@@ -21,11 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
 
-/// What direct I/O needs of every disk of today: offsets, lengths and memory are multiples of this many bytes.
+/// The alignment that direct I/O needs on the disks of today: offsets, lengths and memory are multiples of it.
 pub(crate) const ALIGNMENT_BYTES: usize = 4096;
 
-/// From this size on, a buffer lies on huge pages where the system has them: 1 MiB writes are slower from small ones
-/// (the kernel pins and maps each page for each write), 256 KiB writes do not care.
+/// From this size on, a buffer is on huge pages if the system has them: 1 MiB writes are slower from 4 KiB pages (the
+/// kernel pins and maps each page for each write), 256 KiB writes are not.
 const HUGE_PAGES_FROM_BYTES: usize = 1 << 20;
 
 /// Bytes aligned for direct I/O.
@@ -46,7 +47,7 @@ impl AlignedBuffer {
     /// `index` is the creator's number for it.
     ///
     /// # Errors
-    /// `OutOfMemory` if the allocator has no memory; `InvalidInput` if `length` is zero or no size for an allocation.
+    /// `OutOfMemory` if the allocator has no memory; `InvalidInput` if `length` is zero or too large for an allocation.
     pub fn new(length: usize, index: u16) -> io::Result<AlignedBuffer> {
         let huge = length >= HUGE_PAGES_FROM_BYTES;
         // A huge page counts only if all of it belongs to the allocation.
@@ -56,7 +57,7 @@ impl AlignedBuffer {
             .filter(|&size| size > 0)
             .and_then(|size| Layout::from_size_align(size, grain).ok())
             .ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, format!("a buffer of {length} bytes cannot be"))
+                io::Error::new(io::ErrorKind::InvalidInput, format!("a buffer of {length} bytes is not possible"))
             })?;
         // SAFETY: the layout's size is not zero.
         let memory = NonNull::new(unsafe { std::alloc::alloc(layout) }).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -64,9 +65,9 @@ impl AlignedBuffer {
             advise_huge_pages(memory.as_ptr(), layout.size());
         }
         // SAFETY: the allocation has at least `length` bytes and is ours alone. Writing them also faults in their pages,
-        // so that no append and no write waits for one.
+        // so that filling a block takes no page fault.
         unsafe { memory.as_ptr().write_bytes(0, length) };
-        // Only a number of its own is needed, in no order with anything else.
+        // Relaxed: the number only has to be unique.
         let identity = NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed);
         Ok(AlignedBuffer { memory, layout, length, index, identity })
     }
@@ -76,8 +77,8 @@ impl AlignedBuffer {
         self.index
     }
 
-    /// A number that no other buffer of this process has or had. (An address can come again, with other pages behind
-    /// it than those that the kernel was told of.)
+    /// A number that no other buffer of this process has or had. (An address can be reused, with other pages than those
+    /// that were registered with the kernel.)
     pub(crate) fn identity(&self) -> u64 {
         self.identity
     }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_cannot_be_is_an_error() {
+    fn an_impossible_buffer_is_an_error() {
         assert_eq!(AlignedBuffer::new(0, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(AlignedBuffer::new(usize::MAX, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         // More than any address space holds.

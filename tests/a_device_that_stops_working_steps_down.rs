@@ -1,5 +1,5 @@
-//! A rung that stops working in the middle of a run is left for the next one: no record is lost by it, and the stats, the
-//! log's own notes and `info` say so alike.
+//! A device that stops working in the middle of a run steps down to the next kind: no record is lost, and the stats, the
+//! log's own notes and `info` agree on it.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -9,8 +9,8 @@ use support::os::{Fate, Who, filter_system_calls};
 use support::segments::{block, grow, small};
 
 #[test]
-fn io_uring_that_is_forbidden_while_the_log_is_open() {
-    if support::child::ran_in_child("io_uring_that_is_forbidden_while_the_log_is_open") {
+fn io_uring_that_is_forbidden_during_a_run_is_replaced_by_pwrite() {
+    if support::child::ran_in_child("io_uring_that_is_forbidden_during_a_run_is_replaced_by_pwrite") {
         return;
     }
     let path = support::child_directory().join("log");
@@ -36,7 +36,7 @@ fn io_uring_that_is_forbidden_while_the_log_is_open() {
     let verification = verify(&path).expect("a log");
     assert_eq!((verification.verdict, verification.report.records), (Verdict::Clean, attempted));
     let run = &verification.report.runs[0];
-    assert_eq!(run.device.as_deref(), Some(after.to_string().as_str()), "what the log says of it last");
+    assert_eq!(run.device.as_deref(), Some(after.to_string().as_str()), "the log's last note on it");
     let segments = info(&path).expect("a log").segments;
     let devices: Vec<_> = segments.iter().filter_map(|segment| segment.device.clone()).collect();
     assert_eq!(devices.first(), Some(&before.to_string()), "{devices:?}");

@@ -1,5 +1,5 @@
-//! `RLIMIT_FSIZE`: a log under a limit on the size of files keeps to it, by more files; where the limit comes while it
-//! is open, nothing that was durable is lost, and the rest is counted.
+//! `RLIMIT_FSIZE`: a log keeps to a limit on the size of files by using more files. If the limit is set while the log is
+//! open, no durable record is lost, and the others are counted.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -21,8 +21,8 @@ fn largest_segment(path: &Path) -> u64 {
 }
 
 #[test]
-fn that_was_there_first() {
-    if support::child::ran_in_child("that_was_there_first") {
+fn a_log_keeps_to_a_limit_by_more_files() {
+    if support::child::ran_in_child("a_log_keeps_to_a_limit_by_more_files") {
         return;
     }
     // SIGXFSZ is not ignored: a write beyond the limit would end the process.
@@ -42,8 +42,8 @@ fn that_was_there_first() {
 }
 
 #[test]
-fn that_no_block_fits() {
-    if support::child::ran_in_child("that_no_block_fits") {
+fn a_limit_below_a_block_is_refused_at_open() {
+    if support::child::ran_in_child("a_limit_below_a_block_is_refused_at_open") {
         return;
     }
     os::set_limit(libc::RLIMIT_FSIZE, 64 << 10);
@@ -55,11 +55,11 @@ fn that_no_block_fits() {
 }
 
 #[test]
-fn that_comes_while_the_log_is_open() {
-    if support::child::ran_in_child("that_comes_while_the_log_is_open") {
+fn a_limit_set_while_the_log_is_open_loses_no_durable_record() {
+    if support::child::ran_in_child("a_limit_set_while_the_log_is_open_loses_no_durable_record") {
         return;
     }
-    // A host that sets such a limit ignores the signal, or dies of its own files.
+    // A host that sets such a limit ignores the signal: its own files would end it otherwise.
     os::ignore_signal(libc::SIGXFSZ);
     let path = support::child_directory().join("log");
     let config = support::config(&path).ring_bytes(4096).block_bytes(16 << 10).segment_bytes(1 << 20);
@@ -85,7 +85,7 @@ fn that_comes_while_the_log_is_open() {
         }
         number += 1;
     }
-    // It goes on, whatever became of its disk.
+    // Callers can go on logging.
     for _ in 0..1000 {
         log(number);
         number += 1;
@@ -99,7 +99,7 @@ fn that_comes_while_the_log_is_open() {
     assert_eq!(stats.attempted, number);
     assert_eq!(stats.dropped, number - accepted.len() as u64);
     assert_eq!(stats.durable_records + unconfirmed, accepted.len() as u64);
-    // What was durable is there: the oldest that were accepted, in order. A block may be whole that nobody confirmed.
+    // The durable records are there: the oldest accepted ones, in order. A block may be complete without confirmation.
     let read: Vec<u64> = diolog::Reader::open(&path)
         .expect("a log")
         .map(|record| u64::from_le_bytes(record.expect("readable").message().try_into().expect("eight bytes")))
@@ -109,8 +109,8 @@ fn that_comes_while_the_log_is_open() {
 }
 
 #[test]
-fn with_no_further_file_to_be_had() {
-    if support::child::ran_in_child("with_no_further_file_to_be_had") {
+fn without_a_further_file_records_wait() {
+    if support::child::ran_in_child("without_a_further_file_records_wait") {
         return;
     }
     // A segment may not grow beyond its size.
@@ -130,7 +130,7 @@ fn with_no_further_file_to_be_had() {
     };
     assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EMFILE), "{error}");
     assert_eq!(logger.stats().state, State::Failed);
-    // What could not be written waits, and is kept.
+    // The records that could not be written are kept, and wait.
     os::set_limit(libc::RLIMIT_NOFILE, 1024);
     while logger.flush().is_err() {
         std::thread::yield_now();
@@ -143,8 +143,8 @@ fn with_no_further_file_to_be_had() {
 }
 
 #[test]
-fn with_more_producers_than_a_small_file_can_name() {
-    if support::child::ran_in_child("with_more_producers_than_a_small_file_can_name") {
+fn producers_are_refused_if_a_small_file_has_no_room_for_their_rows() {
+    if support::child::ran_in_child("producers_are_refused_if_a_small_file_has_no_room_for_their_rows") {
         return;
     }
     // SIGXFSZ is not ignored: a header beyond the limit would end the process.

@@ -1,5 +1,5 @@
-//! A file system that an error of its own turns read-only under a log, as ext4's `errors=remount-ro` does: the host goes
-//! on, callers are told, every loss is counted, and what was acknowledged can be read.
+//! A file system that turns read-only under a log after an error of its own, as with ext4's `errors=remount-ro`: the host
+//! process goes on, callers get errors, every loss is counted, and acknowledged records can be read.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -11,7 +11,7 @@ use std::path::Path;
 use diolog::{Error, Outcome, Reader, State, Verdict, verify};
 use support::disk::{BEGUN_RECORDS, begun_log, log_kilobyte, on_a_disk};
 
-/// Has ext4 report an error of the file system that `disk` is on.
+/// Makes ext4 report an error of the file system of `disk`.
 fn turn_read_only(disk: &Path) -> std::io::Result<()> {
     let device = disk.metadata()?.st_dev();
     let name = std::fs::read_link(format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device)))?;
@@ -35,7 +35,7 @@ fn log_on(disk: &Path) {
     assert!(logger.stats().write_errors > 0);
     match logger.close() {
         Err(Error::CloseIncomplete { unconfirmed, reason, .. }) => {
-            assert_eq!(unconfirmed, accepted, "all but what was flushed");
+            assert_eq!(unconfirmed, accepted, "all but the flushed records");
             assert!(reason.contains("Read-only file system"), "{reason}");
         }
         other => panic!("{other:?}"),
@@ -47,6 +47,6 @@ fn log_on(disk: &Path) {
 }
 
 #[test]
-fn after_an_error_of_its_own() {
-    on_a_disk(48 << 20, "errors=remount-ro", "after_an_error_of_its_own", log_on);
+fn the_host_goes_on_and_acknowledged_records_can_be_read() {
+    on_a_disk(48 << 20, "errors=remount-ro", "the_host_goes_on_and_acknowledged_records_can_be_read", log_on);
 }

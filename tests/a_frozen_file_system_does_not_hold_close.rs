@@ -1,6 +1,7 @@
-//! A file system that lets no write go on: `close` ends at its deadline all the same, and says what is missing.
+//! A file system that is frozen, so that no write completes: `close` ends at its deadline all the same, and reports the
+//! unconfirmed records.
 //!
-//! The kernel holds whoever writes, io_uring's workers too, and a thread with writes under way cannot even end.
+//! The kernel blocks every thread that writes, io_uring's workers too, and a thread with writes in flight cannot even end.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -12,10 +13,10 @@ use std::time::Duration;
 use diolog::{Error, Outcome, Reader, State};
 use support::disk::{BEGUN_RECORDS, Frozen, begun_log, log_kilobyte, on_a_disk};
 
-/// How long a close that does not end is waited for before the test gives up on it.
+/// How long the test waits for a close that does not end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Logs, freezes the disk with or without having filled it, logs more, and closes.
+/// Logs, freezes the disk (after filling it, with `fill`), logs more, and closes.
 fn close_while_frozen(disk: &Path, fill: bool) {
     let path = disk.join("log");
     let (logger, producer) = begun_log(&path);
@@ -29,7 +30,7 @@ fn close_while_frozen(disk: &Path, fill: bool) {
         Ok(frozen) => frozen,
         Err(why) => return support::not_shown("a frozen file system", why),
     };
-    // Where the rings are not full, something is on its way to the disk.
+    // While the rings are not full, blocks are in flight.
     while !fill && log() != Outcome::Written {}
     let (send, closed) = channel();
     let closing = std::thread::spawn(move || {
@@ -43,15 +44,19 @@ fn close_while_frozen(disk: &Path, fill: bool) {
         Err(Error::CloseIncomplete { unconfirmed, .. }) => assert!(unconfirmed > 0),
         other => panic!("{other:?}"),
     }
-    assert!(Reader::open(&path).expect("a log").count() >= BEGUN_RECORDS, "what was flushed is there");
+    assert!(Reader::open(&path).expect("a log").count() >= BEGUN_RECORDS, "the flushed records are there");
 }
 
 #[test]
-fn with_writes_under_way() {
-    on_a_disk(48 << 20, "defaults", "with_writes_under_way", |disk| close_while_frozen(disk, false));
+fn close_ends_at_its_deadline_with_writes_in_flight() {
+    on_a_disk(48 << 20, "defaults", "close_ends_at_its_deadline_with_writes_in_flight", |disk| {
+        close_while_frozen(disk, false)
+    });
 }
 
 #[test]
-fn and_full() {
-    on_a_disk(48 << 20, "defaults", "and_full", |disk| close_while_frozen(disk, true));
+fn close_ends_at_its_deadline_on_a_full_file_system() {
+    on_a_disk(48 << 20, "defaults", "close_ends_at_its_deadline_on_a_full_file_system", |disk| {
+        close_while_frozen(disk, true)
+    });
 }

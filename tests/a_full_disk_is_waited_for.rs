@@ -1,5 +1,5 @@
-//! A disk that fills up and gets space again: the process lives, resumes by itself, and the files agree with the counts.
-//! On real file systems, so small that a log's usual sizes do not fit.
+//! A disk that fills up and gets space again: the process lives, the log resumes by itself, and its files agree with the
+//! counts. On real file systems that are too small for a log's default sizes.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use diolog::{Config, Level, Logger, Outcome, Reader, State, Verdict, verify};
 use support::disk::on_a_disk;
 
-/// What the other tenant of the disk gives back.
+/// The size of the file that is removed to make room.
 const BALLAST_BYTES: u64 = 4 << 20;
 
 /// Fills the file system at `disk` through a log, frees some of it, and goes on.
@@ -18,7 +18,7 @@ fn fill_and_resume(disk: &Path) {
     let ballast = disk.join("ballast");
     std::fs::write(&ballast, vec![0xBA; BALLAST_BYTES as usize]).expect("room for the ballast");
     let path = disk.join("log");
-    // All sizes are the defaults: this disk is smaller than what they ask for.
+    // All sizes are the defaults, which ask for more than this disk has.
     let logger = Logger::open(Config::new(&path)).expect("a log");
     let (heard, states) = channel();
     logger.on_state_change(move |state| _ = heard.send(state));
@@ -50,11 +50,11 @@ fn on_a_disk_of(bytes: u64, test: &str) {
 }
 
 #[test]
-fn of_16_mib() {
-    on_a_disk_of(16 << 20, "of_16_mib");
+fn a_log_on_a_full_disk_of_16_mib_resumes() {
+    on_a_disk_of(16 << 20, "a_log_on_a_full_disk_of_16_mib_resumes");
 }
 
 #[test]
-fn of_48_mib() {
-    on_a_disk_of(48 << 20, "of_48_mib");
+fn a_log_on_a_full_disk_of_48_mib_resumes() {
+    on_a_disk_of(48 << 20, "a_log_on_a_full_disk_of_48_mib_resumes");
 }

@@ -1,5 +1,5 @@
-//! A segment is left for the next when somebody asks for that, and when it has grown too old: at the next block, and
-//! nothing is lost by it.
+//! A segment is left for the next one when somebody asks for that, and when it is too old: at the next block, and without
+//! a loss.
 
 mod support;
 
@@ -8,11 +8,11 @@ use diolog::Level;
 use diolog::{Error, Logger, Verdict, verify};
 use support::segments::{block, numbers, small};
 
-/// Blocks that would show a change of segments if there were one.
+/// As many blocks as would show a change of segments if there were one.
 const SOME: usize = 5;
 
 #[test]
-fn asked_for_by_rotate() {
+fn rotate_begins_one_at_the_next_block() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -25,7 +25,7 @@ fn asked_for_by_rotate() {
             block(&logger, &producer);
         }
         (0..SOME).for_each(|_| block(&logger, &producer));
-        assert_eq!(logger.stats().segments, segments + 1, "one wish, one change");
+        assert_eq!(logger.stats().segments, segments + 1, "one request, one change");
     }
     drop(producer);
     logger.close().expect("a clean end");
@@ -36,7 +36,7 @@ fn asked_for_by_rotate() {
 }
 
 #[test]
-fn asked_for_twice_it_is_one_change_and_each_file_left_is_cut_to_what_it_holds() {
+fn several_requests_are_one_change_and_a_left_file_is_cut_to_its_blocks() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -56,11 +56,11 @@ fn asked_for_twice_it_is_one_change_and_each_file_left_is_cut_to_what_it_holds()
 }
 
 #[test]
-fn asked_for_while_the_present_one_is_empty_it_is_the_present_one() {
+fn an_empty_segment_is_not_left() {
     let directory = support::directory();
     let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
     logger.rotate().expect("open");
-    // The second flush is seen in a later turn of the writer than the wish.
+    // The writer sees the second flush in a later turn than the request.
     (0..2).for_each(|_| logger.flush().expect("nothing to do"));
     let producer = logger.producer().expect("a producer");
     (0..SOME).for_each(|_| block(&logger, &producer));
@@ -68,7 +68,7 @@ fn asked_for_while_the_present_one_is_empty_it_is_the_present_one() {
 }
 
 #[test]
-fn asked_for_after_close_it_is_refused() {
+fn a_request_after_close_is_refused() {
     let directory = support::directory();
     let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
     logger.close().expect("a clean end");
@@ -76,7 +76,7 @@ fn asked_for_after_close_it_is_refused() {
 }
 
 #[test]
-fn asked_for_without_anything_to_log_the_log_ends_cleanly() {
+fn a_request_without_a_further_record_does_not_hold_the_clean_end() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(small(&path)).expect("a log");
@@ -87,11 +87,11 @@ fn asked_for_without_anything_to_log_the_log_ends_cleanly() {
     logger.close().expect("a clean end");
     let verification = verify(&path).expect("a log");
     assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
-    assert_eq!(verification.report.prepared_files, 0, "what was prepared and not used is gone");
+    assert_eq!(verification.report.prepared_files, 0, "the prepared file, which was not used, is removed");
 }
 
 #[test]
-fn while_producers_log_as_fast_as_they_can_and_nothing_is_lost() {
+fn requests_while_producers_log_as_fast_as_they_can_lose_nothing() {
     use support::account::{Overwrites, Told, check};
     let directory = support::directory();
     let path = directory.path().join("log");
@@ -143,14 +143,14 @@ mod by_age {
     }
 
     #[test]
-    fn due_when_its_first_block_is_old_enough_and_not_before() {
+    fn a_segment_is_left_when_its_first_block_is_old_enough_and_not_before() {
         let directory = support::directory();
         let path = directory.path().join("log");
         let clock = clock();
         let config = support::config(&path).rotate_after(10 * MINUTE);
         let logger = Hooks::new().clock(clock).open(config).expect("a log");
         let producer = logger.producer().expect("a producer");
-        // Nothing ages that holds nothing.
+        // A segment without a block does not age.
         advance(clock, 60 * MINUTE);
         for segments in 1..=3 {
             for minute in 0..10 {
@@ -171,7 +171,7 @@ mod by_age {
     }
 
     #[test]
-    fn due_while_nothing_is_logged_it_waits_for_the_next_block() {
+    fn a_segment_that_is_too_old_is_left_at_the_next_block() {
         let directory = support::directory();
         let path = directory.path().join("log");
         let clock = clock();
@@ -181,7 +181,7 @@ mod by_age {
         block(&logger, &producer);
         (0..2).for_each(|_| logger.flush().expect("nothing to do"));
         advance(clock, 20 * MINUTE);
-        // The next file is made ready, and not used.
+        // The next file is prepared, and not used.
         while numbers(&path).len() < 2 {
             std::thread::yield_now();
         }

@@ -1,5 +1,5 @@
-//! Retention by count, bytes and age removes the oldest segments, earlier runs' included, and what is left still
-//! proves what became of every record.
+//! Retention by count, bytes and age removes the oldest segments, those of earlier runs included. The segments that are
+//! left still prove what became of every record.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::segments::{block, bytes, file, grow, numbers, run, small};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Makes a segment look as if it was last written to `ago`.
+/// Makes a segment look as if its last write was `ago`.
 fn backdate(log: &std::path::Path, number: u64, ago: Duration) {
     let file = File::options().write(true).open(file(log, number)).expect("a segment");
     file.set_modified(SystemTime::now() - ago).expect("a time");
@@ -36,7 +36,7 @@ fn by_count_over_several_runs() {
 }
 
 #[test]
-fn by_count_of_one_the_present_segment_alone_stays() {
+fn by_count_of_one_only_the_present_segment_stays() {
     let directory = support::directory();
     let path = directory.path().join("log");
     run(small(&path), 3);
@@ -63,13 +63,13 @@ fn by_bytes_over_several_runs() {
 }
 
 #[test]
-fn by_bytes_room_is_made_before_the_next_file_is_there() {
+fn by_bytes_room_is_made_before_the_next_file_exists() {
     let directory = support::directory();
     let path = directory.path().join("log");
     // The present segment and the next: with a third, the oldest must go first.
     let logger = Logger::open(small(&path).retain_bytes(64 << 10)).expect("a log");
     grow(&logger, 6);
-    // The one before the present one was complete: it went when the next was prepared, at the latest.
+    // The segment before the present one was complete: it was removed when the next was prepared, at the latest.
     assert!(numbers(&path).len() <= 3, "{:?}", numbers(&path));
     logger.close().expect("a clean end");
     assert!(bytes(&path) <= 64 << 10, "{:?}", numbers(&path));
@@ -89,7 +89,7 @@ fn by_age_of_the_last_write() {
     assert_eq!(numbers(&path), [1, 2, 3, 4, 5, 6], "none is three hours old");
     run(small(&path).retain_for(HOUR), 1);
     assert_eq!(numbers(&path), [3, 4, 5, 6, 7]);
-    // An old one behind a young one stays until that goes: a log has no gaps.
+    // An old segment after a younger one stays until that is removed: a log has no gaps.
     backdate(&path, 4, 2 * HOUR);
     run(small(&path).retain_for(HOUR), 1);
     assert_eq!(numbers(&path), [3, 4, 5, 6, 7, 8]);
@@ -107,7 +107,7 @@ fn before_the_run_has_a_durable_block_the_log_keeps_its_newest_segment() {
         std::thread::yield_now();
     }
     let records = Reader::open(&path).expect("a log").count();
-    assert!(records > 0, "the log is never without");
+    assert!(records > 0, "the log is never without a record");
     block(&logger, &logger.producer().expect("a producer"));
     while numbers(&path) != [4] {
         std::thread::yield_now();
@@ -125,7 +125,7 @@ fn without_limits_nothing_is_removed() {
     assert_eq!(numbers(&path), [1, 2, 3, 4, 5]);
 }
 
-/// Logs with several producers as fast as they can, until losses lie before and behind what retention cut off.
+/// Logs with several producers as fast as they can, until there are losses before and after the cut that retention made.
 fn identity_under(overflow: Overflow) {
     let directory = support::directory();
     let path = directory.path().join("log");
@@ -140,14 +140,14 @@ fn identity_under(overflow: Overflow) {
             while !done.load(Ordering::Relaxed) {
                 told.log(&producer);
                 if overflow != Overflow::Block && told.outcomes.len().is_multiple_of(1000) {
-                    // With two cores, the writer has a turn too.
+                    // On two cores, the writer must run too.
                     std::thread::yield_now();
                 }
             }
             told
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(log_until_done)).collect();
-        // A producer that ends before the cut is in no baseline, and one that begins later has none.
+        // A producer that ends before the cut is in no baseline; one that begins after it is in none either.
         drop(logger.producer_named("early").map(|early| early.log(Level::Info, support::account::message(5, 0))));
         let lost = || logger.stats().dropped + logger.stats().overwritten;
         let wants_losses = overflow != Overflow::Block;
@@ -179,10 +179,10 @@ fn identity_under(overflow: Overflow) {
         let lost = row.dropped + row.overwritten - row.retired_losses;
         assert_eq!(row.attempted - row.retired, row.records + lost, "{row:?}");
         assert!(kept.first().is_none_or(|&first| first >= row.retired), "{row:?}: {kept:?}");
-        // What was told to be written, and was not cut off or overwritten, is what is there.
-        let behind_cut =
+        // The log holds the records whose outcome was `Written` and that were neither cut off nor overwritten.
+        let after_cut =
             |&(sequence, &outcome): &(usize, &Outcome)| sequence as u64 >= row.retired && outcome == Outcome::Written;
-        let expected: Vec<_> = told.outcomes.iter().enumerate().filter(behind_cut).map(|(at, _)| at as u64).collect();
+        let expected: Vec<_> = told.outcomes.iter().enumerate().filter(after_cut).map(|(at, _)| at as u64).collect();
         if overflow == Overflow::OverwriteOldest {
             assert!(kept.iter().all(|sequence| expected.binary_search(sequence).is_ok()), "{row:?}");
             assert!(row.overwritten <= written);
@@ -197,32 +197,32 @@ fn identity_under(overflow: Overflow) {
     if overflow != Overflow::Block {
         assert!(retired_losses > 0, "losses before the cut: {rows:?}");
         let kept_losses = rows.iter().map(|row| row.dropped + row.overwritten - row.retired_losses).sum::<u64>();
-        assert!(kept_losses > 0, "and behind it: {rows:?}");
+        assert!(kept_losses > 0, "and after it: {rows:?}");
     }
 }
 
 #[test]
-fn and_the_identity_holds_with_losses_before_and_behind_the_cut_where_the_newest_are_dropped() {
+fn the_identity_holds_with_losses_before_and_after_the_cut_if_the_newest_are_dropped() {
     identity_under(Overflow::DropNewest);
 }
 
 #[test]
-fn and_the_identity_holds_with_losses_before_and_behind_the_cut_where_callers_wait_a_little() {
+fn the_identity_holds_with_losses_before_and_after_the_cut_if_callers_wait_for_a_time() {
     identity_under(Overflow::BlockFor(Duration::from_micros(1)));
 }
 
 #[test]
-fn and_the_identity_holds_with_losses_before_and_behind_the_cut_where_the_oldest_are_overwritten() {
+fn the_identity_holds_with_losses_before_and_after_the_cut_if_the_oldest_are_overwritten() {
     identity_under(Overflow::OverwriteOldest);
 }
 
 #[test]
-fn and_the_identity_holds_behind_the_cut_where_callers_wait() {
+fn the_identity_holds_after_the_cut_if_callers_wait() {
     identity_under(Overflow::Block);
 }
 
 #[test]
-fn while_the_log_is_read_and_verified_and_nothing_is_called_lost() {
+fn while_the_log_is_read_and_verified_nothing_is_reported_lost() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(small(&path).retain_segments(2)).expect("a log");

@@ -1,4 +1,4 @@
-//! A log that somebody has open for writing is `InUse` for everybody else, who is named; reading it takes no lock.
+//! A log that is open for writing is `InUse` for every other logger, and the error names the holder. Readers take no lock.
 #![cfg(unix)]
 
 mod support;
@@ -18,12 +18,12 @@ fn holder(path: &Path) -> String {
     holder.clone()
 }
 
-/// What a holder is called. The fallback for systems other than Linux cannot tell who it is.
+/// The name of a holder. The portable code cannot tell who it is.
 fn named(holder: impl Into<String>) -> String {
     if cfg!(diolog_portable) { "another logger".to_owned() } else { holder.into() }
 }
 
-/// A child that has the log open, and has said so.
+/// A child that has reported that it has the log open.
 fn child_with_log(test: &str, path: &Path) -> Child {
     let mut command = support::child_command(test, "holder", path);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child process");
@@ -32,8 +32,8 @@ fn child_with_log(test: &str, path: &Path) -> Child {
     child
 }
 
-/// The child: opens the log, logs, says so, and closes when its input ends.
-#[allow(clippy::print_stdout, reason = "a word to the parent")]
+/// The child: opens the log, logs, reports that, and closes when its input ends.
+#[allow(clippy::print_stdout, reason = "a message to the parent")]
 fn hold_until_told() {
     let logger = Logger::open(support::config(support::child_directory())).expect("a log");
     assert_eq!(logger.log(Level::Info, "from the holder"), Outcome::Written);
@@ -46,23 +46,23 @@ fn hold_until_told() {
 }
 
 #[test]
-fn another_process_is_refused_and_told_who_has_it() {
+fn another_process_is_refused_and_the_error_names_the_holder() {
     if support::role().is_some() {
         hold_until_told();
     }
     let directory = support::directory();
     let path = directory.path().join("log");
-    let mut child = child_with_log("another_process_is_refused_and_told_who_has_it", &path);
+    let mut child = child_with_log("another_process_is_refused_and_the_error_names_the_holder", &path);
     let before = std::fs::read_dir(&path).expect("a log").count();
     for _ in 0..3 {
         assert_eq!(holder(&path), named(format!("process {}", child.id())));
     }
     assert_eq!(std::fs::read_dir(&path).expect("a log").count(), before, "a refused open leaves nothing behind");
-    // Readers ask nobody.
+    // Readers take no lock.
     assert_eq!(Reader::open(&path).expect("a log").count(), 1);
     drop(child.stdin.take());
     assert!(child.wait().expect("a child of ours").success());
-    // It has gone, and so has its lock.
+    // The child has ended, and its lock with it.
     let logger = Logger::open(support::config(&path)).expect("nobody has it");
     logger.log(Level::Info, "from the next one");
     logger.close().expect("a clean end");
@@ -71,18 +71,18 @@ fn another_process_is_refused_and_told_who_has_it() {
 }
 
 #[test]
-fn a_killed_process_has_the_log_no_more() {
+fn a_killed_process_no_longer_has_the_log() {
     if support::role().is_some() {
         hold_until_told();
     }
     let directory = support::directory();
     let path = directory.path().join("log");
-    let mut child = child_with_log("a_killed_process_has_the_log_no_more", &path);
+    let mut child = child_with_log("a_killed_process_no_longer_has_the_log", &path);
     child.kill().expect("a child of ours");
     child.wait().expect("a child of ours");
     let logger = Logger::open(support::config(&path)).expect("nobody has it");
     logger.close().expect("a clean end");
-    // What the dead one had flushed is there; its run has no end.
+    // The log has the records that the killed process had flushed; its run has no end.
     assert_eq!(Reader::open(&path).expect("a log").count(), 1);
     let verification = diolog::verify(&path).expect("a log");
     assert_eq!(verification.verdict, diolog::Verdict::Unconfirmed);
@@ -96,11 +96,11 @@ fn a_second_logger_of_this_process_is_refused() {
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
     assert_eq!(holder(&path), named("this process"));
-    // By another name it is the same directory.
+    // Under another name it is the same directory.
     let link = directory.path().join("link");
     std::os::unix::fs::symlink(&path, &link).expect("a link");
     assert_eq!(holder(&link), named("this process"));
-    // The refusals have not taken the lock away.
+    // The refusals have not released the lock.
     assert_eq!(holder(&path), named("this process"));
     assert_eq!(logger.log(Level::Info, "still ours"), Outcome::Written);
     logger.close().expect("a clean end");

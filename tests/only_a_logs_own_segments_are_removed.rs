@@ -1,5 +1,5 @@
-//! What bears a segment's name and is none of this log's, by its content, survives retention as it is; what a crash
-//! left prepared and unused, and temporary files, do not survive the next open.
+//! Retention leaves alone every file that has a segment's name but is, by its content, none of this log's segments. The
+//! next open removes temporary files and prepared files that were never used, as a crash leaves them.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use diolog::{Logger, Verdict, info, verify};
 use support::segments::{file, grow, numbers, run, small};
 
-/// Everything in a directory with its bytes (none for what is no file), but the numbered files in `except`.
+/// Everything in a directory except the numbered files in `except`, with the contents of files.
 fn contents(log: &Path, except: &[u64]) -> Vec<(PathBuf, Vec<u8>)> {
     let mut contents: Vec<_> = fs::read_dir(log)
         .expect("a directory")
@@ -26,7 +26,7 @@ fn contents(log: &Path, except: &[u64]) -> Vec<(PathBuf, Vec<u8>)> {
     contents
 }
 
-/// Signs a changed block 0 anew: its checksum is that of 64 bytes without it, then of the file offset, 0.
+/// Signs a changed block 0 again: its checksum is over the 64 bytes with a checksum of 0, then over the file offset, 0.
 fn sign(block: &mut [u8]) {
     block[12..16].fill(0);
     let crc = crc_fast::crc32_iscsi(&[&block[..64], &0_u64.to_le_bytes()].concat());
@@ -34,7 +34,7 @@ fn sign(block: &mut [u8]) {
 }
 
 #[test]
-fn whatever_else_bears_such_a_name() {
+fn other_files_with_a_segments_name_are_left_alone() {
     let directory = support::directory();
     let (path, other) = (directory.path().join("log"), directory.path().join("other"));
     run(small(&path), 4);
@@ -77,15 +77,15 @@ fn whatever_else_bears_such_a_name() {
     logger.close().expect("a clean end");
 
     let last = *numbers(&path).last().expect("a segment");
-    assert!(last > 18, "{last}: no name was taken twice");
-    assert_eq!(contents(&path, &[last]), foreign, "the log's own are gone, all else is as it was");
+    assert!(last > 18, "{last}: no number was used twice");
+    assert_eq!(contents(&path, &[last]), foreign, "the log's own segments are gone, all else is unchanged");
     assert_eq!(verify(file(&path, last)).expect("a segment").report.runs[0].segments, 1);
     let notes = info(&path).expect("a log");
     assert!(notes.segments.iter().any(|segment| segment.index == last));
 }
 
 #[test]
-fn and_the_log_says_what_it_leaves_alone() {
+fn the_log_notes_the_files_that_it_leaves_alone() {
     let directory = support::directory();
     let (path, other) = (directory.path().join("log"), directory.path().join("other"));
     run(small(&path), 2);
@@ -95,8 +95,9 @@ fn and_the_log_says_what_it_leaves_alone() {
     assert_eq!(numbers(&path), [4, 5, 6, 7], "the foreign one is not counted");
     let runs = verify(&path).expect("a log").report.runs;
     let notes: Vec<_> = runs.iter().flat_map(|run| &run.notes).collect();
-    let told = |note: &&String| note.contains("00000004.dlog is a segment of another log: retention leaves it alone");
-    assert_eq!(notes.iter().filter(|note| told(note)).count(), 1, "{notes:?}");
+    let is_meant =
+        |note: &&String| note.contains("00000004.dlog is a segment of another log: retention leaves it alone");
+    assert_eq!(notes.iter().filter(|note| is_meant(note)).count(), 1, "{notes:?}");
 }
 
 #[test]
@@ -109,9 +110,9 @@ fn a_file_prepared_and_never_used_is_removed_and_one_with_a_block_is_not() {
     fs::write(file(&path, 4), vec![0; 1 << 20]).expect("prepared, unused");
     fs::write(file(&path, 5), []).expect("prepared on a full disk, unused");
     // The first block did not reach the disk, the last one did.
-    let mut headless = vec![0; (2 << 20) - used.len()];
-    headless.extend_from_slice(&used);
-    fs::write(file(&path, 6), &headless).expect("a file that holds blocks");
+    let mut without_header = vec![0; (2 << 20) - used.len()];
+    without_header.extend_from_slice(&used);
+    fs::write(file(&path, 6), &without_header).expect("a file that holds blocks");
     for temporary in ["spare.tmp", ".probe-1-2.tmp"] {
         fs::write(path.join(temporary), [0; 100]).expect("a temporary file");
     }
@@ -120,24 +121,24 @@ fn a_file_prepared_and_never_used_is_removed_and_one_with_a_block_is_not() {
     let logger = Logger::open(small(&path)).expect("a log");
     let left = ["spare.tmp", ".probe-1-2.tmp", "mine.tmp"].map(|name| path.join(name).exists());
     assert_eq!(left, [false, false, true], "removed under the lock, before open returns");
-    // In the background: open does not wait for the reading of large files.
+    // In the background: open does not wait until large files are read.
     while numbers(&path) != [1, 2, 6, 7] {
         std::thread::yield_now();
     }
     grow(&logger, 1);
     logger.close().expect("a clean end");
-    assert_eq!(fs::read(file(&path, 6)).expect("readable"), headless);
+    assert_eq!(fs::read(file(&path, 6)).expect("readable"), without_header);
 }
 
 #[test]
-fn what_a_killed_process_had_prepared_is_gone_after_the_next_open() {
+fn a_file_that_a_killed_process_had_prepared_is_removed_at_the_next_open() {
     let directory = support::directory();
     let path = directory.path().join("log");
     if support::role().is_some() {
         let path = support::child_directory().join("log");
         let logger = Logger::open(small(&path)).expect("a log");
         let producer = logger.producer().expect("a producer");
-        // Over half of a segment makes the writer ask for the next; while that is made ready, no block comes to use it.
+        // With half of the segment used the writer asks for the next one; no block comes that would use that.
         for _ in 0..5 {
             support::segments::block(&logger, &producer);
         }
@@ -146,7 +147,7 @@ fn what_a_killed_process_had_prepared_is_gone_after_the_next_open() {
         }
         std::process::abort();
     }
-    let test = "what_a_killed_process_had_prepared_is_gone_after_the_next_open";
+    let test = "a_file_that_a_killed_process_had_prepared_is_removed_at_the_next_open";
     let child = support::run_child(test, "writer", directory.path());
     assert!(!child.status.success(), "it was to abort");
     let before = info(&path).expect("a log");
@@ -166,7 +167,7 @@ fn what_a_killed_process_had_prepared_is_gone_after_the_next_open() {
 
 #[cfg(feature = "unstable")]
 #[test]
-fn when_the_disk_is_full_without_waiting_for_the_next_rotation() {
+fn on_a_full_disk_segments_are_removed_without_waiting_for_a_rotation() {
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

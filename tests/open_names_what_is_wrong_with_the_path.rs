@@ -1,4 +1,4 @@
-//! A path that cannot be a log: the error names it and the remedy, and nothing is created or changed.
+//! A path that cannot become a log: the error names it and the remedy, and nothing is created or changed.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use diolog::{Error, Level, Logger};
 
-/// All that lies under `root`, with the contents of its files.
+/// Everything under `root`, with the contents of files.
 fn tree(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut tree = BTreeMap::new();
     for entry in std::fs::read_dir(root).expect("readable") {
@@ -23,7 +23,7 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     tree
 }
 
-/// The error of opening a log at `path`, which must leave everything under `root` as it is.
+/// The error of opening a log at `path`, which must leave everything under `root` unchanged.
 fn refusal(root: &Path, path: &Path) -> Error {
     let before = tree(root);
     let error = Logger::open(support::config(path)).expect_err("this cannot be a log");
@@ -33,10 +33,10 @@ fn refusal(root: &Path, path: &Path) -> Error {
 }
 
 #[test]
-fn a_file() {
+fn a_file_is_no_log() {
     let directory = support::directory();
     let path = directory.path().join("file");
-    std::fs::write(&path, "of somebody else").expect("writable");
+    std::fs::write(&path, "somebody else's").expect("writable");
     let error = refusal(directory.path(), &path);
     assert!(matches!(&error, Error::NotALog { .. }), "{error}");
     assert!(
@@ -46,12 +46,12 @@ fn a_file() {
 }
 
 #[test]
-fn a_log_whose_last_number_leaves_none_for_the_next() {
+fn a_log_without_numbers_for_further_segments_is_refused() {
     let directory = support::directory();
     let path = directory.path().join("log");
     std::fs::create_dir(&path).expect("writable");
     let last = path.join(format!("{}.dlog", u64::MAX));
-    std::fs::write(&last, "of somebody else").expect("writable");
+    std::fs::write(&last, "somebody else's").expect("writable");
     std::fs::write(path.join("lock"), "").expect("writable");
     let error = refusal(directory.path(), &path);
     assert!(error.to_string().contains(&*last.to_string_lossy()), "the file is named: {error}");
@@ -61,7 +61,7 @@ fn a_log_whose_last_number_leaves_none_for_the_next() {
 }
 
 #[test]
-fn a_missing_parent() {
+fn a_missing_parent_must_be_created_first() {
     let directory = support::directory();
     let error = refusal(directory.path(), &directory.path().join("missing").join("log"));
     assert!(matches!(&error, Error::NotALog { .. }), "{error}");
@@ -69,17 +69,17 @@ fn a_missing_parent() {
 }
 
 #[test]
-fn a_parent_that_is_a_file() {
+fn a_parent_that_is_a_file_is_named() {
     let directory = support::directory();
     let file = directory.path().join("file");
-    std::fs::write(&file, "of somebody else").expect("writable");
+    std::fs::write(&file, "somebody else's").expect("writable");
     let error = refusal(directory.path(), &file.join("log"));
     assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotADirectory), "{error}");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_nowhere() {
+fn a_link_to_nowhere_is_refused() {
     let directory = support::directory();
     let link = directory.path().join("link");
     std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).expect("a link");
@@ -87,12 +87,12 @@ fn a_link_to_nowhere() {
 }
 
 #[test]
-fn a_name_that_is_too_long() {
+fn a_name_that_is_too_long_is_refused() {
     let directory = support::directory();
     refusal(directory.path(), &directory.path().join("x".repeat(300)));
 }
 
-/// Opens `root/name` as somebody who may not, and expects to be told so.
+/// Opens `root/name` as a user who may not, and expects an error that says so.
 #[cfg(target_os = "linux")]
 fn denied(root: &Path, name: &str) {
     let path = root.join(name);
@@ -104,30 +104,34 @@ fn denied(root: &Path, name: &str) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_parent_that_may_not_be_written() {
+fn a_parent_without_write_permission_is_refused() {
     let directory = support::directory();
     support::os::set_mode(directory.path(), 0o555);
-    support::os::as_nobody("a_parent_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
+    support::os::as_nobody("a_parent_without_write_permission_is_refused", directory.path(), |root| {
+        denied(root, "log")
+    });
     assert!(tree(directory.path()).is_empty());
     support::os::set_mode(directory.path(), 0o755);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_directory_that_may_not_be_written() {
+fn a_directory_without_write_permission_is_refused() {
     let directory = support::directory();
     support::os::set_mode(directory.path(), 0o755);
     let path = directory.path().join("log");
     std::fs::create_dir(&path).expect("writable");
     support::os::set_mode(&path, 0o555);
-    support::os::as_nobody("a_directory_that_may_not_be_written", directory.path(), |root| denied(root, "log"));
+    support::os::as_nobody("a_directory_without_write_permission_is_refused", directory.path(), |root| {
+        denied(root, "log")
+    });
     assert_eq!(tree(directory.path()).len(), 1);
     support::os::set_mode(&path, 0o755);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn somebody_elses_log() {
+fn the_log_of_another_user_is_refused() {
     if !support::os::is_root() && support::role().is_none() {
         return support::not_shown("the log of another user", "only root can be two users");
     }
@@ -139,7 +143,7 @@ fn somebody_elses_log() {
         logger.close().expect("a clean end");
     }
     let before = tree(directory.path());
-    support::os::as_nobody("somebody_elses_log", directory.path(), |root| {
+    support::os::as_nobody("the_log_of_another_user_is_refused", directory.path(), |root| {
         denied(root, "log");
         let error = diolog::Reader::open(root.join("log")).expect_err("a log is its owner's alone");
         assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::PermissionDenied), "{error}");
@@ -149,7 +153,7 @@ fn somebody_elses_log() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_read_only_file_system_which_can_still_be_read() {
+fn a_log_on_a_read_only_file_system_can_be_read_and_not_opened() {
     if support::role().is_some() {
         let root = support::child_directory();
         if let Err(error) = support::os::make_read_only(&root) {
@@ -170,7 +174,7 @@ fn a_read_only_file_system_which_can_still_be_read() {
     logger.log(Level::Info, "one");
     logger.close().expect("a clean end");
     let output = support::child::expect_success(
-        "a_read_only_file_system_which_can_still_be_read",
+        "a_log_on_a_read_only_file_system_can_be_read_and_not_opened",
         "read-only",
         directory.path(),
     );

@@ -1,5 +1,5 @@
-//! A segment that cannot be prepared, cut or removed as it should be costs no record: each system call that this takes is
-//! refused for good in the middle of a run, which goes on, says what went wrong, and ends cleanly.
+//! A segment that cannot be prepared, cut or removed as it should be costs no record. Each system call that this takes is
+//! refused from the middle of a run on; the run goes on, notes what went wrong, and ends cleanly.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -8,8 +8,8 @@ use diolog::{DeviceKind, Level, Logger, Outcome, Reader, Verdict, verify};
 use support::os::{Fate, Who, filter_system_calls};
 use support::segments::{block, grow, numbers, small};
 
-/// Runs `test` in a child whose threads find the system `calls` refused with `errno` once its log has begun two segments.
-/// The log must say so in words that hold `note`.
+/// Runs `test` in a child in which the system `calls` fail with `errno` once its log has begun two segments. The log must
+/// have a note that contains `note`.
 fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
     if support::child::ran_in_child(test) {
         return;
@@ -22,11 +22,11 @@ fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
     grow(&logger, 2);
     filter_system_calls(Who::AllThreads, calls, Fate::Fails(errno), Fate::Allowed);
     let producer = logger.producer().expect("a producer");
-    let is_told = || {
+    let is_noted = || {
         let report = verify(&path).expect("a log").report;
         report.runs.iter().flat_map(|run| &run.notes).any(|text| text.contains(note))
     };
-    while !is_told() {
+    while !is_noted() {
         block(&logger, &producer);
     }
     // More than a segment takes.
@@ -38,7 +38,7 @@ fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
     drop(producer);
     logger.close().expect("a clean end");
     let verification = verify(&path).expect("a log");
-    // A file made ready that cannot be removed at the end looks like one that was emptied.
+    // A prepared file that cannot be removed at the end looks like one that was emptied.
     let is_kept = calls.contains(&libc::SYS_unlinkat) && verification.report.prepared_files > 0;
     let expected = if is_kept { Verdict::Unconfirmed } else { Verdict::Clean };
     assert_eq!(verification.verdict, expected, "{:#?}", verification.report);
@@ -51,13 +51,13 @@ fn refused(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
 }
 
 #[test]
-fn no_space_to_reserve() {
-    refused("no_space_to_reserve", &[libc::SYS_fallocate], libc::ENOSPC, "cannot reserve");
+fn a_full_disk_on_which_no_space_can_be_reserved() {
+    refused("a_full_disk_on_which_no_space_can_be_reserved", &[libc::SYS_fallocate], libc::ENOSPC, "cannot reserve");
 }
 
 #[test]
-fn an_error_of_the_disk_in_reserving() {
-    refused("an_error_of_the_disk_in_reserving", &[libc::SYS_fallocate], libc::EIO, "cannot reserve");
+fn a_disk_error_while_reserving_space() {
+    refused("a_disk_error_while_reserving_space", &[libc::SYS_fallocate], libc::EIO, "cannot reserve");
 }
 
 #[test]

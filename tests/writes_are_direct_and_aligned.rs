@@ -1,5 +1,5 @@
-//! Blocks reach the disk through no cache: the descriptor has `O_DIRECT` and `O_DSYNC` and not `O_SYNC`, and every
-//! write is a whole block at an aligned offset from aligned memory.
+//! Blocks reach the disk without a cache: the descriptor has `O_DIRECT` and `O_DSYNC` and not `O_SYNC`, and every write
+//! is a whole block at an aligned offset from aligned memory.
 #![cfg(all(target_os = "linux", feature = "unstable", not(diolog_portable)))]
 
 mod support;
@@ -9,11 +9,11 @@ use std::path::Path;
 use diolog::{Level, Logger, Overflow};
 use support::device::{Control, Write};
 
-/// What direct I/O needs here, and what a block is a multiple of.
+/// The alignment of direct I/O; blocks are multiples of it.
 const GRID_BYTES: usize = 4096;
 
-/// The status flags of this process's descriptors for segments in `directory`, as `F_GETFL` gives them, which is what
-/// the kernel shows under /proc.
+/// The status flags of this process's descriptors for segments in `directory`: what `F_GETFL` returns, as the kernel shows
+/// it under /proc.
 fn segment_flags(directory: &Path) -> Vec<i32> {
     let mut flags = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd").expect("procfs") {
@@ -39,7 +39,7 @@ fn the_segments_descriptor_has_o_direct_and_o_dsync_and_not_o_sync() {
         support::not_shown("the flags of a direct descriptor", logger.stats().device);
         return;
     }
-    // Also behind a rotation: later segments are opened by other code.
+    // After a rotation too: other code opens the later segments.
     let producer = logger.producer().expect("a ring");
     while logger.stats().segments < 3 {
         producer.log(Level::Info, [b'x'; 1000]);
@@ -87,14 +87,14 @@ fn every_write_is_a_whole_block_on_the_grid_from_aligned_memory() {
         assert!(address.is_multiple_of(GRID_BYTES), "memory {address:#x}");
         assert!(!bytes.is_empty() && bytes.len().is_multiple_of(GRID_BYTES), "{} bytes", bytes.len());
         let capacity = u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
-        assert_eq!(bytes.len(), capacity as usize, "a write is a block, all of it");
+        assert_eq!(bytes.len(), capacity as usize, "a write is a whole block");
         assert!(bytes.len() <= 20 << 10);
         assert!(acknowledged);
     }
 }
 
 #[test]
-fn no_block_is_written_over_another_and_all_stand_where_they_were_written() {
+fn no_block_overwrites_another_and_each_is_where_it_was_written() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -105,7 +105,7 @@ fn no_block_is_written_over_another_and_all_stand_where_they_were_written() {
         producer.log(Level::Info, [number.to_le_bytes(); 25].concat());
     }
     logger.close().expect("a clean end");
-    // Writes go to one segment after the other, each from its header on, without gap or overlap.
+    // Writes go to one segment after the other, and in each from its header on, without gap or overlap.
     let mut files: Vec<Vec<u8>> = Vec::new();
     for write in control.writes() {
         if write.is_segment_header() {

@@ -1,10 +1,11 @@
-//! The segment files in the log's directory, and removing those that are not wanted any more.
+//! The segment files in the log's directory, and the removal of those that are not kept.
 //!
-//! Unwanted are files that an earlier run prepared and never used, and the oldest segments where [`retention`] says so.
-//! Only what is by name and by content a segment of this log is counted or removed, and each is looked at again before
-//! it goes. It goes durably before the next one does: after a power cut, too, what is missing is the log's beginning.
+//! Removed are files that an earlier run prepared and never used, and the oldest segments beyond the limits, as
+//! [`retention`] decides. A file is counted or removed only if it is a segment of this log by name and by content, and it
+//! is inspected again right before its removal. Each removal is durable before the next one, so that even after a power
+//! cut only the log's beginning is missing.
 //!
-//! Used by the thread that prepares segments, under the log's lock; the writer never waits for it.
+//! Used by the thread that prepares segments, under the log's lock. The writer never waits for it.
 //!
 //! [`retention`]: super::retention
 
@@ -27,24 +28,24 @@ pub(super) struct Archive {
     directory: PathBuf,
     log: LogId,
     limits: Limits,
-    /// Ages are counted by its wall time.
+    /// Its wall time dates the ages.
     clock: Clock,
-    /// Files numbered up to this were there when the run began.
+    /// The highest number when the run began: files up to it are earlier runs'.
     inherited: u64,
-    /// Inherited files that may never have been used: not looked for yet, or those still to be looked at.
+    /// Inherited files that may never have been used, and are still to be checked; `None` before the search for them.
     unused: Option<Vec<u64>>,
-    /// Files that are segments of this log.
+    /// The segments of this log.
     ours: BTreeSet<u64>,
-    /// Files that bear a segment's name and are none of this log's, or cannot be read.
+    /// Files with a segment's name that are not this log's, or cannot be read.
     strangers: BTreeSet<u64>,
-    /// Whether the last removal failed, and that has been said.
+    /// Whether the last removal failed; there is a note on it then.
     stuck: bool,
-    /// What there is to say.
+    /// What went wrong or was left alone, for the log itself.
     notes: Vec<String>,
 }
 
 impl Archive {
-    /// The files of `log` in `directory`, of which those up to number `inherited` are earlier runs'.
+    /// The files of `log` in `directory`; those up to number `inherited` are earlier runs'.
     pub(super) fn new(directory: &Path, log: LogId, inherited: u64, limits: Limits, clock: Clock) -> Archive {
         Archive {
             directory: directory.to_owned(),
@@ -60,23 +61,23 @@ impl Archive {
         }
     }
 
-    /// Takes note of a file that this run has made.
+    /// Adds a file that this run has made.
     pub(super) fn add(&mut self, number: u64) {
         self.ours.insert(number);
     }
 
-    /// Whether time alone can make segments unwanted.
+    /// Whether segments can exceed a limit by time alone.
     pub(super) fn has_age_limit(&self) -> bool {
         self.limits.age.is_some()
     }
 
-    /// What went wrong, or was left alone, since the last call.
+    /// What went wrong or was left alone since the last call.
     pub(super) fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Removes what earlier runs prepared and never used: a crash leaves it. Whether it came to an end before `stop`
-    /// said otherwise.
+    /// Removes files that earlier runs prepared and never used, as a crash leaves them. Returns whether it finished before
+    /// `stop` returned true.
     pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
         let Some(mut unused) = self.unused.take().or_else(|| self.find_unused(&stop)) else { return false };
         while let Some(number) = unused.pop() {
@@ -99,9 +100,9 @@ impl Archive {
         true
     }
 
-    /// Removes the oldest segments as far as the limits want it with `incoming_bytes` to come; `newest` is the last one
-    /// that holds something durable. Whether it came to an end before `stop`, told how many were removed, said
-    /// otherwise.
+    /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with a
+    /// durable block. `stop` gets the number of segments removed so far. Returns whether it finished before `stop`
+    /// returned true.
     pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(usize) -> bool) -> bool {
         if self.limits.keep_all() {
             return true;
@@ -110,8 +111,7 @@ impl Archive {
             Ok(Some(held)) => held,
             Ok(None) => return false,
             Err(source) => {
-                let error = Error::io("list", &self.directory, source);
-                self.complain(error);
+                self.note_stuck(Error::io("list", &self.directory, source));
                 return true;
             }
         };
@@ -126,7 +126,7 @@ impl Archive {
             }
             if let Err(error) = self.remove_file(&path) {
                 // Going on would leave a gap in the log.
-                self.complain(error);
+                self.note_stuck(error);
                 return true;
             }
             self.ours.remove(&segment.number);
@@ -135,7 +135,7 @@ impl Archive {
         true
     }
 
-    /// The inherited files whose first block is zero; `None` where `stop` said so before all were looked at.
+    /// The inherited files whose first block is zero; `None` if `stop` returned true before all were inspected.
     fn find_unused(&mut self, stop: impl Fn() -> bool) -> Option<Vec<u64>> {
         let inherited = self.inherited;
         let Ok(files) = self.files() else { return Some(Vec::new()) };
@@ -151,8 +151,8 @@ impl Archive {
         Some(unused)
     }
 
-    /// The log's segments from the oldest on; `None` where `stop` said so first. Files numbered above `newest` count
-    /// only if this run has made them. What a file is does not change, so that it is looked into once.
+    /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after `newest`
+    /// count only if this run has made them. Each file is inspected once: its kind does not change.
     fn held(&mut self, newest: u64, stop: impl Fn() -> bool) -> io::Result<Option<Vec<Held>>> {
         let mut held = Vec::new();
         for (number, metadata) in self.files()? {
@@ -170,13 +170,13 @@ impl Archive {
         Ok(Some(held))
     }
 
-    /// The regular files that bear a segment's name.
+    /// The regular files with a segment's name.
     fn files(&self) -> io::Result<Vec<(u64, fs::Metadata)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             let Some(number) = segment_number(&entry.file_name()) else { continue };
-            // Of a symbolic link, this is the link's.
+            // For a symbolic link, this is the link's own metadata.
             if let Ok(metadata) = entry.metadata()
                 && metadata.is_file()
             {
@@ -186,7 +186,7 @@ impl Archive {
         Ok(files)
     }
 
-    /// Finds out whether file `number` is a segment of this log. What it is, if it can be read.
+    /// Inspects file `number` and notes whether it is a segment of this log. Returns its kind, if the file is of use.
     fn classify(&mut self, number: u64) -> Option<Content> {
         let path = self.path(number);
         let what = match inspect(&path, number) {
@@ -194,7 +194,7 @@ impl Archive {
                 self.ours.insert(number);
                 return Some(Content::Segment(log));
             }
-            // Nothing to keep, nothing to count; `sweep` sees to it.
+            // An unused file; `sweep` removes it.
             Ok(Content::Unwritten) => {
                 self.strangers.insert(number);
                 return Some(Content::Unwritten);
@@ -210,9 +210,9 @@ impl Archive {
         None
     }
 
-    /// Whether file `number` is what it was taken for, now that it is to go.
+    /// Whether file `number`, which is to be removed, is still a segment of this log.
     fn is_still_ours(&mut self, number: u64, path: &Path) -> bool {
-        // If it is not there, somebody else has removed it.
+        // If it is missing, somebody else has removed it.
         path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
             && matches!(self.classify(number), Some(Content::Segment(_)))
     }
@@ -234,8 +234,8 @@ impl Archive {
             .map_err(|source| Error::io("sync the directory", &self.directory, source))
     }
 
-    /// Says that segments stay though the limits do not want them: once, until it works again.
-    fn complain(&mut self, error: Error) {
+    /// Notes that segments stay in spite of the limits: once, until a removal succeeds again.
+    fn note_stuck(&mut self, error: Error) {
         if !std::mem::replace(&mut self.stuck, true) {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
         }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_stops_when_it_is_told_to_and_goes_on_from_there() {
+    fn removing_can_be_stopped_and_goes_on_from_there() {
         let directory = six();
         let mut archive = archive(directory.path(), ONE);
         assert!(!archive.retire(6, 0, |removed| removed == 2));
@@ -314,12 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn looking_stops_too_and_what_was_seen_is_not_looked_at_again() {
+    fn inspecting_can_be_stopped_and_no_file_is_inspected_twice() {
         let directory = six();
         let mut archive = archive(directory.path(), ONE);
         let looked = std::cell::Cell::new(0);
         let mut rounds = 0;
-        // A look at a file, or a removal, for each round.
+        // Each round inspects a file or removes one.
         while !archive.retire(6, 0, |_| looked.replace(looked.get() + 1) % 2 == 1) {
             rounds += 1;
             assert!(rounds < 20, "no progress");
@@ -328,11 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_put_in_a_segments_place_since_it_was_seen_stays() {
+    fn a_file_put_in_a_segments_place_after_it_was_inspected_stays() {
         let directory = six();
         let mut archive = archive(directory.path(), Limits { segments: Some(6), ..ONE });
         assert!(archive.retire(6, 0, |_| false));
-        assert_eq!(archive.ours, (1..=6).collect(), "all seen, none to go");
+        assert_eq!(archive.ours, (1..=6).collect(), "all inspected, none to remove");
         archive.limits = ONE;
         let path = |number| directory.path().join(segment_file_name(number));
         write_segment(directory.path(), LogId([9; 16]), 2);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn files_behind_the_newest_count_as_bytes_only_if_this_run_made_them() {
+    fn files_after_the_newest_count_as_bytes_only_if_this_run_made_them() {
         let directory = six();
         let limits = Limits { bytes: Some(5 * GRID_BYTES as u64), segments: None, age: None };
         let mut archive = Archive::new(directory.path(), LOG, 4, limits, Clock::detect());
@@ -372,7 +372,7 @@ mod tests {
         let mut archive = Archive::new(directory.path(), LOG, 6, limits, Clock::manual(clock));
         assert!(archive.has_age_limit());
         let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        // Before the files were written, and soon after: nothing is old.
+        // At a wall time before the files were written, and soon after: nothing is old.
         for now in [Duration::ZERO, written + Duration::from_secs(30)] {
             clock.unix_ns.store(i64::try_from(now.as_nanos()).unwrap(), Relaxed);
             assert!(archive.retire(6, 0, |_| false));
@@ -385,14 +385,14 @@ mod tests {
     }
 
     #[test]
-    fn sweeping_stops_when_it_is_told_to_and_goes_on_from_there() {
+    fn sweeping_can_be_stopped_and_goes_on_from_there() {
         let directory = six();
         for number in [2, 4] {
             fs::write(directory.path().join(segment_file_name(number)), vec![0; 3 << 20]).unwrap();
         }
         let mut archive = archive(directory.path(), Limits::default());
         let looked = std::cell::Cell::new(0);
-        // Six files are looked at first, then the unused ones a chunk at a time.
+        // Six files are inspected first, then the unused ones are read in chunks.
         assert!(!archive.sweep(|| looked.replace(looked.get() + 1) == 8));
         assert_eq!(numbers(directory.path()).len(), 6);
         assert!(archive.sweep(|| false));

@@ -1,4 +1,6 @@
-//! A log's directory, opened for writing: made if missing, locked, its last segment found.
+//! A log's directory, opened for writing: created if missing, locked, and searched for its last segment.
+//!
+//! Opened by `Logger::open`, and kept until the log is closed. It reads no blocks but the first of each segment.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
@@ -13,18 +15,18 @@ use crate::sync::lock;
 use super::inspect::{Content, inspect};
 use super::lock::{LogLock, SharedLock};
 
-/// The highest number of a segment behind which a run may begin: no run gets through the numbers that are left.
+/// The highest number of a segment after which a run may begin: no run uses up the numbers that are left.
 const LAST_INDEX_MAX: u64 = u64::MAX / 2;
 
-/// A log's directory and the lock on it. Dropping it gives the lock back; where the thread that prepares segments is
-/// held in the middle of a change, once that is done.
+/// A log's directory and the lock on it. Dropping it releases the lock; if the thread that prepares segments is held in
+/// the middle of a change, as soon as that is done.
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Whether [`Directory::open`] made it, so that a failed open can take it away again.
+    /// Whether [`Directory::open`] created it, so that a failed open can remove it.
     made: bool,
     lock: SharedLock,
     last_index: u64,
-    /// The newest readable segment, and whose it is.
+    /// The newest readable segment of the log, and the log's identity.
     newest: Option<(u64, LogId)>,
 }
 
@@ -32,7 +34,7 @@ impl Directory {
     /// Opens `path` for writing; its parent must exist.
     ///
     /// # Errors
-    /// [`Error::NotALog`] where something else stands there; [`Error::InUse`]; [`Error::Io`].
+    /// [`Error::NotALog`] if `path` is something else; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Directory> {
         let made = make_directory(path)?;
         let mut directory =
@@ -50,17 +52,17 @@ impl Directory {
         }
     }
 
-    /// Takes away what [`Directory::open`] made, after a later step of opening failed. Whoever has come in between, and
-    /// has the lock now, keeps it all.
+    /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has the lock
+    /// meanwhile, everything stays.
     pub(crate) fn undo(self) {
         if !self.made {
             return;
         }
-        // While it is locked: nobody else can think a file theirs that goes away here.
+        // Only under the lock: the removed file must not be one that another logger has locked.
         if lock(&self.lock).is_some() {
             let _ = fs::remove_file(self.path.join(LOCK_FILE));
         }
-        // Fails, as it should, where anything is left in it.
+        // Fails, as it should, if anything is left in it.
         let _ = fs::remove_dir(&self.path);
     }
 
@@ -79,7 +81,7 @@ impl Directory {
         self.last_index
     }
 
-    /// The log's identity, where a segment of it can be read.
+    /// The log's identity, if a segment of it can be read.
     pub(crate) fn log_id(&self) -> Option<LogId> {
         self.newest.map(|(_, log)| log)
     }
@@ -89,7 +91,7 @@ impl Directory {
         self.newest.map_or(0, |(number, _)| number)
     }
 
-    /// Finds the segments, and removes what an earlier run had in preparation: the lock makes it ours.
+    /// Finds the segments, and removes temporary files of an earlier run, which the lock allows.
     fn find_last_segment(&mut self) -> Result<()> {
         let failed = |source| Error::io("list", &self.path, source);
         let mut segments = Vec::new();
@@ -131,14 +133,14 @@ impl Drop for Directory {
         match self.lock.try_lock() {
             Ok(mut held) => *held = None,
             Err(TryLockError::Poisoned(error)) => *PoisonError::into_inner(error) = None,
-            // The thread at work there has the other reference, and is the last one then.
+            // The preparing thread has the other reference, and drops the lock with it.
             Err(TryLockError::WouldBlock) => {}
         }
     }
 }
 
-/// Whether a file of this name is only there while the lock's holder is at work: a segment in preparation, or the trial
-/// file of the device's probe, `.probe-<process>-<time>.tmp`.
+/// Whether a file of this name exists only while the lock's holder works on it: a segment that is being made, or the
+/// trial file of the device's probe, `.probe-<process>-<time>.tmp`.
 fn is_temporary(file_name: &OsStr) -> bool {
     let Some(file_name) = file_name.to_str() else { return false };
     let numbers = file_name.strip_prefix(".probe-").and_then(|rest| rest.strip_suffix(".tmp"));
@@ -148,7 +150,7 @@ fn is_temporary(file_name: &OsStr) -> bool {
     [SPARE_FILE, OFFLINE_FILE].contains(&file_name) || is_trial
 }
 
-/// Creates `path` where it is missing. Whether it did.
+/// Creates `path` if it is missing. Returns whether it did.
 fn make_directory(path: &Path) -> Result<bool> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(false),
@@ -166,7 +168,7 @@ fn make_directory(path: &Path) -> Result<bool> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(path) {
         Ok(()) => Ok(true),
-        // Another opener was quicker; the lock decides between the two.
+        // Another opener was faster; the lock decides between the two.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotALog {
             path: path.to_owned(),
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_lock_holder_makes_is_temporary() {
+    fn only_files_that_the_lock_holder_makes_are_temporary() {
         for temporary in ["spare.tmp", "offline.tmp", ".probe-1-2.tmp", ".probe-4711-1700000000000000000.tmp"] {
             assert!(is_temporary(OsStr::new(temporary)), "{temporary}");
         }

@@ -48,7 +48,7 @@ fn name(holder: LockHolder) -> String {
     match holder {
         LockHolder::ThisProcess => "this process".to_owned(),
         LockHolder::Process(id) => format!("process {id}"),
-        LockHolder::Unknown => "another process".to_owned(),
+        LockHolder::Unknown => "another logger".to_owned(),
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
         let error = LogLock::take(directory.path()).err().expect("refused");
         let Error::InUse { path, holder } = &error else { panic!("{error}") };
         assert_eq!(path, directory.path());
-        assert!(["this process", "another process"].contains(&holder.as_str()), "{error}");
+        assert!(["this process", "another logger"].contains(&holder.as_str()), "{error}");
         assert_eq!(name(LockHolder::Process(7)), "process 7");
     }
 

@@ -1,18 +1,17 @@
-//! Which segments are kept: the limits, and the decision by them. Nothing is looked at or removed here: see
-//! [`archive`].
+//! Which segments are kept: the limits, and the decision by them. No files: [`archive`] lists and removes them.
 //!
 //! [`archive`]: super::archive
 
 use std::time::Duration;
 
-/// How much of a log is kept. What is not limited is kept for ever.
+/// How much of a log is kept; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     /// Bytes of all segment files together.
     pub(crate) bytes: Option<u64>,
     /// How many segments.
     pub(crate) segments: Option<u64>,
-    /// Since the last write to a segment.
+    /// Time since the last write to a segment.
     pub(crate) age: Option<Duration>,
 }
 
@@ -29,20 +28,23 @@ pub(super) struct Held {
     pub(super) number: u64,
     /// Its size.
     pub(super) bytes: u64,
-    /// Since the last write to it.
+    /// Time since the last write to it.
     pub(super) age: Duration,
 }
 
-/// How many of `held`, the log's segments from the oldest on, must go for the limits to hold when `incoming_bytes` more
-/// come.
+/// How many of `held`, the log's segments in order, must be removed for the limits to hold with `incoming_bytes` more.
+/// The oldest go first: a gap in a log means that something was lost.
 ///
-/// `newest` is the last segment that is known to hold something durable: it stays, whatever the limits say, and so do
-/// those behind it, which are being written or prepared. They count as bytes, but not as segments. Never is a segment
-/// named before those older than it: a gap in a log means that something was lost.
+/// `newest` is the last segment with a block that is known durable. It stays, whatever the limits are, and so do those
+/// after it, which are being written or prepared: they count as bytes, but not as segments.
+///
+/// # Panics
+/// If `held` is not in the order of the numbers.
 pub(super) fn surplus(limits: &Limits, held: &[Held], newest: u64, incoming_bytes: u64) -> usize {
+    assert!(held.is_sorted_by(|one, next| one.number < next.number), "segments out of order");
     let mut bytes = held.iter().fold(incoming_bytes, |sum, segment| sum.saturating_add(segment.bytes));
     let mut segments = held.iter().filter(|segment| segment.number <= newest).count() as u64;
-    let goes = |segment: &&Held| {
+    let exceeds = |segment: &&Held| {
         let too_many = limits.segments.is_some_and(|limit| segments > limit);
         let too_large = limits.bytes.is_some_and(|limit| bytes > limit);
         let too_old = limits.age.is_some_and(|limit| segment.age > limit);
@@ -50,7 +52,7 @@ pub(super) fn surplus(limits: &Limits, held: &[Held], newest: u64, incoming_byte
         segments -= 1;
         too_many || too_large || too_old
     };
-    held.iter().take_while(|segment| segment.number < newest).take_while(goes).count()
+    held.iter().take_while(|segment| segment.number < newest).take_while(exceeds).count()
 }
 
 #[cfg(test)]
@@ -67,12 +69,12 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_until_every_limit_holds() {
+    fn the_oldest_segments_go_until_every_limit_holds() {
         let bytes = |limit| Limits { bytes: Some(limit), ..NONE };
         let segments = |limit| Limits { segments: Some(limit), ..NONE };
         let age = |limit| Limits { age: Some(Duration::from_secs(limit)), ..NONE };
         let all = Limits { bytes: Some(40), segments: Some(3), age: Some(Duration::from_secs(15)) };
-        /// Limits, ages from the oldest segment on, the newest segment's number, bytes to come; how many go.
+        /// Limits, ages from the oldest segment on, the newest segment's number, bytes to come; how many go, and why.
         type Case = (Limits, &'static [u64], u64, u64, usize, &'static str);
         let cases: [Case; 26] = [
             (NONE, &[50, 40, 30, 20, 10], 7, u64::MAX, 0, "without limits nothing goes"),
@@ -82,7 +84,7 @@ mod tests {
             (bytes(50), &[5, 4, 3, 2, 1], 7, 1, 1, "what is to come counts"),
             (bytes(50), &[5, 4, 3, 2, 1], 7, 30, 3, "all of it"),
             (bytes(1), &[5, 4, 3, 2, 1], 7, 0, 4, "the newest stays"),
-            (bytes(1), &[5, 4, 3, 2, 1], 6, 0, 3, "with the one that is written behind it"),
+            (bytes(1), &[5, 4, 3, 2, 1], 6, 0, 3, "with the one that is written after it"),
             (bytes(1), &[5, 4, 3, 2, 1], 5, u64::MAX, 2, "and the one that is prepared"),
             (bytes(0), &[5], 3, 0, 0, "also if it is alone"),
             (bytes(0), &[], 0, 10, 0, "an empty log has nothing to give"),
@@ -90,7 +92,7 @@ mod tests {
             (segments(5), &[5, 4, 3, 2, 1], 7, 0, 0, "exactly the limit is allowed"),
             (segments(4), &[5, 4, 3, 2, 1], 7, 0, 1, "one more is not"),
             (segments(1), &[5, 4, 3, 2, 1], 7, 0, 4, "the newest counts"),
-            (segments(1), &[5, 4, 3, 2, 1], 6, 0, 3, "what is being written behind it does not count"),
+            (segments(1), &[5, 4, 3, 2, 1], 6, 0, 3, "what is being written after it does not count"),
             (segments(3), &[5, 4, 3, 2, 1], 5, 0, 0, "nor what is prepared"),
             (segments(u64::MAX), &[5, 4, 3, 2, 1], 7, 0, 0, "a large number keeps all"),
             (age(30), &[50, 40, 30, 20, 10], 7, 0, 2, "exactly the limit is allowed"),
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_cannot_be_do_no_harm() {
+    fn impossible_sizes_do_no_harm() {
         let huge = [3, 4, 5].map(|number| Held { number, bytes: u64::MAX, age: Duration::MAX });
         assert_eq!(surplus(&Limits { bytes: Some(u64::MAX), ..NONE }, &huge, 5, u64::MAX), 0);
         assert_eq!(surplus(&Limits { age: Some(Duration::MAX), ..NONE }, &huge, 5, 0), 0);

@@ -1,18 +1,18 @@
-//! Which CPU a thread runs on, and how the kernel knows the thread.
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot. Called by `writer`, `logger` and `registry`.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-/// The CPUs that a thread may run on, to be given back to it or to another.
+/// The set of CPUs that a thread may run on, to be applied to this or another thread later.
 #[derive(Clone, Copy)]
 pub(crate) struct Affinity(Option<CpuSet>);
 
 impl Affinity {
-    /// That of the calling thread.
+    /// The set of the calling thread.
     pub(crate) fn of_this_thread() -> Affinity {
         Affinity(sched_getaffinity(None).ok())
     }
 
-    /// Gives it to the calling thread. A refusal leaves the thread where it was: slower, but not wrong.
+    /// Applies the set to the calling thread. After a refusal the thread stays where it is: slower, but not wrong.
     pub(crate) fn apply(&self) {
         if let Some(set) = &self.0 {
             let _ = sched_setaffinity(None, set);
@@ -25,8 +25,8 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
-/// Pins the calling thread to `cpu`, also one outside its present set, such as an isolated one.
-/// `false` where there is no such CPU, or the kernel refuses it.
+/// Pins the calling thread to `cpu`, which may be outside its present set, such as an isolated one. Returns `false` if
+/// there is no such CPU or the kernel refuses it.
 pub(crate) fn pin_to(cpu: usize) -> bool {
     cpu < CpuSet::MAX_CPU
         && core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
@@ -43,13 +43,13 @@ pub(crate) fn thread_id() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
-/// Lets the calling thread's sleeps end as exactly as the kernel can.
+/// Lets the calling thread's sleeps end as punctually as the kernel can.
 pub(crate) fn minimal_timer_slack() {
-    // A refusal costs up to 50 µs a sleep, nothing else.
+    // A refusal costs up to 50 µs for each sleep, nothing else.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
-/// The identity of this boot of the machine; zeros where the kernel does not tell.
+/// The identity of this boot of the machine; zeros if the kernel does not tell.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.trim().chars().filter(|&c| c != '-').collect();

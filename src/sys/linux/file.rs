@@ -1,7 +1,7 @@
-//! Files: opening for direct I/O, preallocation, directory sync, and what the system says of a file.
+//! Files: opening for direct I/O, preallocation, directory sync, and properties of files and file systems.
 //!
-//! No file is opened through a symbolic link, but one that a reader was given by name, and every descriptor is closed on
-//! exec. What a file holds is not known here. Called by `device`, `segment` and `reader`.
+//! No file is opened through a symbolic link, except one that a reader was given by name, and every descriptor is closed
+//! on exec. Nothing is known here of a file's contents. Called by `device`, `segment` and `reader`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,10 +10,10 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
 
-/// Creates a file that must not be there yet, for writing, readable by its owner alone.
+/// Creates a file for writing, which must not exist yet, accessible only to its owner.
 ///
 /// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when the block is durable. The flags are libc's: in rustix's
-/// default backend `OFlags::DSYNC` means `O_SYNC`, which would sync the inode's times as well, for each block.
+/// default backend `OFlags::DSYNC` means `O_SYNC`, which would also sync the inode's times for each block.
 pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(segment_flags(direct)).open(path)
 }
@@ -24,23 +24,23 @@ fn segment_flags(direct: bool) -> libc::c_int {
     libc::O_NOFOLLOW | libc::O_CLOEXEC | durable
 }
 
-/// Creates a file like [`open_segment`], to be filled in advance: no write to it waits until it is durable.
+/// Creates a file like [`open_segment`], to be filled in advance: its writes do not wait until they are durable.
 pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
     let direct = if direct { libc::O_DIRECT } else { 0 };
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | direct;
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
 }
 
-/// Opens a file that was filled in advance as [`open_segment`] would have.
+/// Opens a file that was filled in advance, with the flags of [`open_segment`].
 pub(crate) fn open_prepared(path: &Path, direct: bool) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(segment_flags(direct)).open(path)
 }
 
-/// Gives `file` `bytes` of space and that size, without writing it. Where the file system cannot reserve space, only
-/// the size is set.
+/// Reserves `bytes` of space for `file` and sets its size, without writing it. If the file system cannot reserve space,
+/// only the size is set.
 ///
 /// # Errors
-/// With ENOSPC the file may have kept a part of the space: cut it back, or remove it.
+/// After ENOSPC the file may have kept a part of the space: cut it, or remove it.
 pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)) {
         Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes),
@@ -48,54 +48,54 @@ pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// One `pwrite`: the bytes written may be fewer than those given.
+/// One `pwrite`, which may write fewer bytes than given. Returns how many.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(bytes, offset)
 }
 
-/// Opens a file for reading. A link in its place is followed only if `follow` says so; a pipe does not block.
+/// Opens a file for reading. A symbolic link is followed only with `follow`. Opening a pipe does not block.
 pub(crate) fn open_to_read(path: &Path, follow: bool) -> io::Result<File> {
     let no_follow = if follow { 0 } else { libc::O_NOFOLLOW };
     OpenOptions::new().read(true).custom_flags(no_follow | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)
 }
 
-/// One `pread`: the bytes read may be fewer than asked for; none at the file's end.
+/// One `pread`, which may read fewer bytes than asked for, and none at the file's end. Returns how many.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(bytes, offset)
 }
 
-/// Has the kernel begin to read this part of `file` into its cache. A hint: nothing is lost if it does not.
+/// Lets the kernel begin to read this part of `file` into its cache. Only a hint.
 pub(crate) fn read_ahead(file: &File, offset: u64, bytes: u64) {
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(bytes), rustix::fs::Advice::WillNeed);
 }
 
-/// Makes the names in a directory durable: those created, renamed and removed before this call.
+/// Makes a directory's entries durable: the names created, changed and removed before this call.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     let flags = libc::O_DIRECTORY | libc::O_CLOEXEC;
     OpenOptions::new().read(true).custom_flags(flags).open(directory)?.sync_all()
 }
 
-/// Whether an open file has no name any more: what is written to it is gone when it is closed.
+/// Whether an open file has no name any more: its contents are gone when it is closed.
 ///
-/// Asks for the number of names and nothing else. Linux 6.13 and later give a file whose times were asked for a new time
-/// at its next write, however soon that is, and a durable write then writes the inode too: on ext4 a flushed record took
+/// It queries only the number of names. After a query of a file's times, Linux 6.13 and later give the file a new time at
+/// its next write, however soon that is, so that a durable write also writes the inode: on ext4 a flushed record took
 /// 165 µs instead of 115.
 pub(crate) fn is_deleted(file: &File) -> bool {
     match rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(stat) if stat.stx_mask & StatxFlags::NLINK.bits() != 0 => stat.stx_nlink == 0,
-        // A kernel before 4.11, a sandbox that forbids it, a file system that does not say.
+        // A kernel before 4.11, a sandbox that forbids the call, or a file system that does not know the number.
         _ => file.metadata().is_ok_and(|metadata| metadata.nlink() == 0),
     }
 }
 
-/// The bytes that an ordinary user can still write to the file system that holds `path`.
+/// The bytes that an ordinary user can still write to the file system of `path`.
 pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
     let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// What the kernel says of direct I/O on `file`: the alignment in bytes that memory, offsets and lengths need; 0 if
-/// there is none; `None` if this kernel (before 6.1) or this file system does not say.
+/// The alignment, in bytes, that direct I/O on `file` needs of memory, offsets and lengths; 0 if there is no direct I/O;
+/// `None` if this kernel (before 6.1) or this file system does not tell.
 pub(crate) fn direct_alignment(file: &File) -> Option<u32> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
     let known = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN);
@@ -106,7 +106,7 @@ pub(crate) fn direct_alignment(file: &File) -> Option<u32> {
     }
 }
 
-/// The name of the kind of file system that holds `file`, for messages; its magic number where the name is not known.
+/// The name of the type of file system that holds `file`, for messages; its magic number if the name is not known.
 pub(crate) fn file_system_name(file: &File) -> String {
     // The numbers are those of statfs(2) and linux/magic.h.
     let name = match rustix::fs::fstatfs(file).map(|stat| stat.f_type as u32) {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_its_owners_alone_and_never_replaces_a_file_or_follows_a_link() {
+    fn a_segment_is_accessible_only_to_its_owner_and_never_replaces_a_file_or_follows_a_link() {
         let directory = directory();
         let path = directory.path().join("segment");
         let mode = open_segment(&path, false).unwrap().metadata().unwrap().mode();

@@ -1,7 +1,8 @@
-//! Memory: mappings for rings, a page that a fork wipes, a barrier for all threads.
+//! Memory: mappings for rings, a page that a fork wipes, a memory barrier on all threads, prefetching. Called by `ring`
+//! and `gate`.
 //!
-//! 1. A [`Mapping`] is one private anonymous mapping of `bytes` bytes at `base`, made by its constructor and unmapped by
-//!    its drop alone: in between the range is valid, zeroed at first, and nobody else's.
+//! 1. A [`Mapping`] is one private anonymous mapping of `bytes` bytes at `base`, made by its constructor and unmapped only
+//!    by its drop: in between the range is valid, zeroed at first, and nobody else's.
 
 #![allow(unsafe_code)]
 
@@ -28,34 +29,34 @@ pub(crate) struct Mapping {
 
 // SAFETY: (1) the mapping belongs to this value, not to the thread that made it.
 unsafe impl Send for Mapping {}
-// SAFETY: a shared `Mapping` gives away its address only; who uses it answers for the accesses.
+// SAFETY: a shared `Mapping` gives only its address; each access through it has its own argument.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// `bytes` bytes of zeros, every page of them present, so that using them later never waits for the kernel.
+    /// `bytes` bytes of zeros, every page faulted in, so that later accesses take no page fault.
     ///
     /// # Errors
     ///
-    /// The kernel has no such range, or no memory for its pages.
+    /// The kernel has no free range of that size, or no memory for its pages.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
         Mapping::reserved(bytes)?.populated()
     }
 
-    /// [`faulted_in`](Self::faulted_in) for a multiple of a huge page: on such pages, where the system has them.
+    /// As [`faulted_in`](Self::faulted_in), for a multiple of a huge page: on huge pages, if the system has them.
     ///
     /// # Errors
     ///
     /// As there.
     pub(crate) fn in_huge_pages(bytes: usize) -> io::Result<Mapping> {
-        // Huge pages begin at multiples of their size. What is mapped too much for that is given back.
+        // Huge pages begin at multiples of their size. The surplus mapped for that is unmapped.
         let Mapping { base: start, bytes: mapped } = *ManuallyDrop::new(Mapping::reserved(bytes + HUGE_PAGE_BYTES)?);
         let before = start.align_offset(HUGE_PAGE_BYTES);
-        // SAFETY: both lie within what is mapped: a huge page more than `bytes`, of which less than one is before `base`.
-        let (base, behind) = unsafe { (start.add(before), start.add(before + bytes)) };
+        // SAFETY: both are within the mapping, which is a huge page longer than `bytes`; less than that is before `base`.
+        let (base, after) = unsafe { (start.add(before), start.add(before + bytes)) };
         let mapping = Mapping { base, bytes };
-        for (surplus, bytes) in [(start, before), (behind, mapped - before - bytes)] {
+        for (surplus, bytes) in [(start, before), (after, mapped - before - bytes)] {
             if bytes > 0 {
-                // SAFETY: (1), and outside the part that stays.
+                // SAFETY: (1), and outside the part that is kept.
                 let _ = unsafe { munmap(surplus.as_ptr().cast(), bytes) };
             }
         }
@@ -63,21 +64,21 @@ impl Mapping {
         mapping.populated()
     }
 
-    /// A range without pages yet: they come, zeroed, when first used.
+    /// A range without pages: each is added, zeroed, at its first access.
     fn reserved(bytes: usize) -> io::Result<Mapping> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: no address is asked for, so that no existing mapping is replaced.
+        // SAFETY: no address is demanded, so no existing mapping is replaced.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), bytes, access, MapFlags::PRIVATE) }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { base, bytes })
     }
 
-    /// The same range with all its pages.
+    /// The same range with all its pages faulted in.
     fn populated(self) -> io::Result<Mapping> {
         // SAFETY: (1); populating changes no byte.
         match unsafe { madvise(self.base.as_ptr().cast(), self.bytes, Advice::LinuxPopulateWrite) } {
             Ok(()) => return Ok(self),
-            // Kernels before 5.14 do not know this advice: touch the pages instead.
+            // Kernels before 5.14 do not know this advice: write to the pages instead.
             Err(rustix::io::Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
         }
@@ -96,17 +97,17 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: (1); a range that was mapped can always be unmapped, so there is no error to report.
+        // SAFETY: (1); a mapped range can always be unmapped, so there is no error to report.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
     }
 }
 
-/// Two words that read as zero in a forked child, whatever the parent stored. A clone is the same two words.
+/// Two words that read as zero in a forked child, whatever the parent stored. Clones share the words.
 ///
-/// 2. `words` is the beginning of `page`, which lives as long as any clone.
+/// 2. `words` is the start of the page, which lives as long as any clone.
 #[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
-    /// At hand, so that reading a word is one step.
+    /// Copied from the page, so that an access is one load.
     words: NonNull<[AtomicU32; 2]>,
     _page: Arc<Mapping>,
 }
@@ -121,10 +122,10 @@ impl WipedOnFork {
     ///
     /// # Errors
     ///
-    /// No memory, or a kernel before 4.14, which cannot wipe.
+    /// No memory, or a kernel before 4.14, which cannot wipe pages.
     pub(crate) fn new() -> io::Result<WipedOnFork> {
         let page = Mapping::reserved(PAGE_BYTES_MIN)?;
-        // SAFETY: (1); the advice applies to pages that nobody uses yet. The kernel rounds the length up to its page.
+        // SAFETY: (1); nobody uses the pages yet. The kernel rounds the length up to its page size.
         unsafe { madvise(page.base.as_ptr().cast(), PAGE_BYTES_MIN, Advice::LinuxWipeOnFork) }?;
         Ok(WipedOnFork { words: page.base.cast(), _page: Arc::new(page) })
     }
@@ -137,8 +138,8 @@ impl WipedOnFork {
     }
 }
 
-/// Has the cache line `AHEAD` bytes behind `address` fetched for reading, where the CPU can be told to. Never faults,
-/// whatever lies there.
+/// Prefetches the cache line `AHEAD` bytes after `address` for reading, if the CPU has an instruction for that. Never
+/// faults, whether or not that address is mapped.
 #[inline(always)]
 pub(crate) fn fetch_for_read<const AHEAD: usize>(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -161,12 +162,12 @@ pub(crate) fn fetch_for_read<const AHEAD: usize>(address: *const u8) {
     let _ = address;
 }
 
-/// Has the cache line `AHEAD` bytes behind `address` fetched for writing, where the CPU can be told to. Never faults,
-/// whatever lies there.
+/// Prefetches the cache line `AHEAD` bytes after `address` for writing, if the CPU has an instruction for that. Never
+/// faults, whether or not that address is mapped.
 #[inline(always)]
 pub(crate) fn fetch_for_write<const AHEAD: usize>(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, and a no-operation on the CPUs of this architecture that do not know it.
+    // SAFETY: a hint; older CPUs of this architecture execute it as a no-operation.
     unsafe {
         std::arch::asm!(
             "prefetchw [{} + {}]", in(reg) address, const AHEAD, options(nostack, preserves_flags, readonly)
@@ -185,13 +186,13 @@ pub(crate) fn fetch_for_write<const AHEAD: usize>(address: *const u8) {
     let _ = address;
 }
 
-/// Prepares this process for [`barrier_all_threads`]; `false` where the kernel has no such thing (before 4.14, or a
-/// sandbox that forbids it).
+/// Prepares this process for [`barrier_all_threads`]. Returns `false` if the kernel has no such barrier (before 4.14) or
+/// a sandbox forbids it.
 pub(crate) fn register_barrier() -> bool {
     membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
 }
 
-/// Every thread of this process executes a full memory barrier before this returns `true`.
+/// Makes every thread of this process execute a full memory barrier before it returns `true`.
 pub(crate) fn barrier_all_threads() -> bool {
     membarrier(MembarrierCommand::PrivateExpedited).is_ok()
 }

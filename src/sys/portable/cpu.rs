@@ -1,27 +1,27 @@
-//! Which CPU a thread runs on, and how the kernel knows the thread: what can be had everywhere.
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot: what every platform offers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The CPUs that a thread may run on: unknown here.
+/// The set of CPUs that a thread may run on: not known here.
 #[derive(Clone, Copy)]
 pub(crate) struct Affinity;
 
 impl Affinity {
-    /// That of the calling thread.
+    /// The set of the calling thread.
     pub(crate) fn of_this_thread() -> Affinity {
         Affinity
     }
 
-    /// Does nothing: this platform gave no set.
+    /// Does nothing: the set is not known.
     pub(crate) fn apply(&self) {}
 }
 
-/// The CPUs that the calling thread may be pinned to: none, because this platform cannot pin.
+/// The CPUs that the calling thread may be pinned to: none, since there is no portable way to pin.
 pub(crate) fn allowed_cpus() -> Vec<usize> {
     Vec::new()
 }
 
-/// Pins nothing, and says so.
+/// Pins nothing, and returns `false`.
 pub(crate) fn pin_to(_cpu: usize) -> bool {
     false
 }
@@ -33,10 +33,10 @@ pub(crate) fn thread_id() -> u32 {
     ID.try_with(|id| *id).unwrap_or(0)
 }
 
-/// Does nothing: sleeps are as exact as the platform makes them.
+/// Does nothing: sleeps are as punctual as the platform makes them.
 pub(crate) fn minimal_timer_slack() {}
 
-/// The identity of this boot of the machine: unknown here.
+/// The identity of this boot of the machine: not known here.
 pub(crate) fn boot_id() -> [u8; 16] {
     [0; 16]
 }

@@ -1,15 +1,15 @@
-//! Files: opening, preallocation, directory sync, with what the standard library offers everywhere.
+//! Files: opening, preallocation, directory sync, with the standard library.
 //!
-//! There is no direct I/O here: `device` uses its buffered rung. Called by `device` and `segment`.
+//! There is no direct I/O here, so `device` writes buffered. Called by `device`, `segment` and `reader`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Creates a file that must not be there yet, for writing, readable by its owner alone where owners exist.
+/// Creates a file for writing, which must not exist yet, accessible only to its owner if the platform has owners.
 ///
 /// # Errors
-/// Besides the operating system's, `Unsupported` if `direct` is asked for.
+/// The operating system's; `Unsupported` with `direct`.
 pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
     if direct {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "no direct I/O on this platform"));
@@ -30,12 +30,12 @@ pub(crate) fn open_prepared(path: &Path, _direct: bool) -> io::Result<File> {
     OpenOptions::new().write(true).open(path)
 }
 
-/// Gives `file` that size; the space is not reserved.
+/// Sets the size of `file`; space is not reserved.
 pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     file.set_len(bytes)
 }
 
-/// One positioned write: the bytes written may be fewer than those given.
+/// One positioned write, which may write fewer bytes than given. Returns how many.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
@@ -50,7 +50,7 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     }
 }
 
-/// Whether an open file has no name any more, where files can be without one.
+/// Whether an open file has no name any more, on platforms that allow that.
 pub(crate) fn is_deleted(file: &File) -> bool {
     #[cfg(unix)]
     return file.metadata().is_ok_and(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) == 0);
@@ -61,8 +61,8 @@ pub(crate) fn is_deleted(file: &File) -> bool {
     }
 }
 
-/// Opens a file for reading, unless it is a FIFO or the like, whose open might never return. (Links are told by the
-/// caller, from the directory's entries.)
+/// Opens a file for reading, unless it is a FIFO or the like, whose open might never return. (The caller recognises
+/// symbolic links by the directory's entries.)
 pub(crate) fn open_to_read(path: &Path, _follow: bool) -> io::Result<File> {
     let metadata = path.metadata()?;
     if !metadata.is_file() && !metadata.is_dir() {
@@ -71,7 +71,7 @@ pub(crate) fn open_to_read(path: &Path, _follow: bool) -> io::Result<File> {
     File::open(path)
 }
 
-/// One positioned read: the bytes read may be fewer than asked for; none at the file's end.
+/// One positioned read, which may read fewer bytes than asked for, and none at the file's end. Returns how many.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_at(file, bytes, offset);
@@ -86,25 +86,25 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
     }
 }
 
-/// Has the system read this part of `file` ahead: it is left to its own judgement.
+/// Does nothing: there is no portable way to read ahead.
 pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
 
-/// Makes the names in a directory durable, where directories can be synced.
+/// Makes a directory's entries durable, if the platform can sync directories.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// The bytes that can still be written to the file system of `path`: without limit, since it cannot be asked.
+/// The bytes that can still be written to the file system of `path`: not known, so the largest number.
 pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
     path.metadata().map(|_| u64::MAX)
 }
 
-/// What the system says of direct I/O on a file: there is none.
+/// The alignment that direct I/O on a file needs: 0, since there is none.
 pub(crate) fn direct_alignment(_file: &File) -> Option<u32> {
     Some(0)
 }
 
-/// The name of the kind of file system, for messages: not known.
+/// The name of the type of file system, for messages: not known.
 pub(crate) fn file_system_name(_file: &File) -> String {
     "type unknown".to_owned()
 }
@@ -114,7 +114,7 @@ pub(crate) fn file_size_limit() -> Option<u64> {
     None
 }
 
-/// New files are their owner's alone, where owners exist.
+/// Makes new files accessible only to their owner, if the platform has owners.
 pub(super) fn owner_only(options: &mut OpenOptions) {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);

@@ -1,11 +1,11 @@
-//! Sleeping until a word changes: here by looking again and again.
+//! Sleeping until a word changes: here by polling.
 
 use std::time::Duration;
 
 use crate::sync::AtomicU32;
 use crate::sync::Ordering::Relaxed;
 
-/// Between two looks.
+/// The time between two polls.
 const NAP: Duration = Duration::from_micros(50);
 
 /// Sleeps for a short time, at most `time`, if `word` is `value`.
@@ -15,5 +15,5 @@ pub(crate) fn wait_while(word: &AtomicU32, value: u32, time: Duration) {
     }
 }
 
-/// Nobody sleeps long enough to need it.
+/// Does nothing: sleepers wake up by themselves.
 pub(crate) fn wake(_word: &AtomicU32) {}

@@ -1,6 +1,7 @@
-//! Memory: allocations for rings, two words that nothing wipes here, and no barrier for all threads.
+//! Memory: allocations for rings, two words that no fork wipes here, and no memory barrier on all threads. Called by
+//! `ring` and `gate`.
 //!
-//! 1. A [`Mapping`] is one allocation of `layout` at `base`, made by its constructor and freed by its drop alone: in
+//! 1. A [`Mapping`] is one allocation of `layout` at `base`, made by its constructor and freed only by its drop: in
 //!    between the range is valid, zeroed at first, and nobody else's.
 
 #![allow(unsafe_code)]
@@ -23,15 +24,15 @@ pub(crate) struct Mapping {
 
 // SAFETY: (1) the allocation belongs to this value, not to the thread that made it.
 unsafe impl Send for Mapping {}
-// SAFETY: a shared `Mapping` gives away its address only; who uses it answers for the accesses.
+// SAFETY: a shared `Mapping` gives only its address; each access through it has its own argument.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// `bytes` (above zero) bytes of zeros, every page of them touched.
+    /// `bytes` (above zero) bytes of zeros, every page faulted in.
     ///
     /// # Errors
     ///
-    /// The allocator has no such range.
+    /// The allocator has no memory.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
         let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES_MIN).map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: the layout's size is not zero.
@@ -43,7 +44,7 @@ impl Mapping {
         Ok(Mapping { base, layout })
     }
 
-    /// [`faulted_in`](Self::faulted_in): there is no portable way to huge pages.
+    /// As [`faulted_in`](Self::faulted_in): there is no portable way to ask for huge pages.
     ///
     /// # Errors
     ///
@@ -66,8 +67,8 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words. On Linux they read as zero in a forked child; here the child inherits what the parent stored. A clone is
-/// the same two words.
+/// Two words. On Linux they read as zero in a forked child; here the child inherits what the parent stored. Clones share
+/// the words.
 #[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
     words: Arc<[AtomicU32; 2]>,
@@ -90,17 +91,17 @@ impl WipedOnFork {
     }
 }
 
-/// No hint here.
+/// Does nothing: there is no portable prefetch.
 #[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn fetch_for_read<const AHEAD: usize>(_address: *const u8) {}
 
-/// No hint here.
+/// Does nothing: there is no portable prefetch.
 #[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn fetch_for_write<const AHEAD: usize>(_address: *const u8) {}
 
-/// No barrier for all threads here: who needs one orders its own accesses.
+/// Returns `false`: there is no portable barrier on all threads, so the caller must order its own accesses.
 pub(crate) fn register_barrier() -> bool {
     false
 }

@@ -1,22 +1,22 @@
-//! The clocks of the standard library. No counter here.
+//! The standard library's clocks. There is no counter here. Called by `clock`.
 
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The monotonic clock, as there is no counter that could be trusted.
+/// The monotonic clock: there is no portable counter that could be trusted.
 #[inline]
 pub(crate) fn counter() -> u64 {
     monotonic_ns()
 }
 
-/// The counter, read once all that stands before it has been executed: for timing code, not for stamping records.
+/// The counter, read after all instructions before it have executed: for timing code, not for stamping records.
 #[cfg(feature = "unstable")]
 #[inline]
 pub(crate) fn counter_in_order() -> u64 {
     counter()
 }
 
-/// Whether [`counter`] is something faster than the monotonic clock: never here.
+/// Whether [`counter`] is faster than the monotonic clock and as steady: never here.
 pub(crate) fn counter_is_steady() -> bool {
     false
 }
@@ -25,7 +25,7 @@ pub(crate) fn counter_is_steady() -> bool {
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    // Not zero, so that a record of the first instant has a time.
+    // Not zero, so that a record of the first nanosecond has a time too.
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1
 }
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_monotonic_clock_does_not_go_back() {
+    fn the_monotonic_clock_does_not_go_backwards() {
         let first = monotonic_ns();
         assert!(0 < first && first <= monotonic_ns());
     }
