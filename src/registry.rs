@@ -116,8 +116,8 @@ impl Registry {
         Ok(None)
     }
 
-    /// Makes a ring for which bytes are reserved. Slow, because it touches every page; blocks at most others that make a
-    /// ring.
+    /// Makes a ring for which bytes are reserved. Slow, because it touches every page; only others that make a ring may
+    /// wait for it.
     fn make_ring(&self, capacity_bytes: usize) -> Result<(ProducerEnd, ConsumerEnd)> {
         let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
         self.maker.make(options).map_err(|source| {
@@ -128,7 +128,8 @@ impl Registry {
 
     /// Takes the end of a producer that ends. The records in its ring are still to be drained.
     pub(crate) fn hand_back(&self, id: u32, producer: ProducerEnd) {
-        lock(&self.inner).returned.insert(id, producer);
+        let earlier = lock(&self.inner).returned.insert(id, producer);
+        debug_assert!(earlier.is_none(), "producer {id} has ended twice");
         // Release: _registry changed_.
         self.changed.store(true, Ordering::Release);
     }
@@ -139,7 +140,7 @@ impl Registry {
         self.changed.load(Ordering::Relaxed) && self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// The rings that came, and the ends of producers that went by producer id, since the last call.
+    /// Since the last call: the rings of new producers, and by producer id the ends of those that have ended.
     pub(crate) fn take(&self) -> (Vec<Arrival>, HashMap<u32, ProducerEnd>) {
         let mut inner = lock(&self.inner);
         (std::mem::take(&mut inner.arrivals), std::mem::take(&mut inner.returned))
@@ -148,13 +149,13 @@ impl Registry {
     /// Takes the empty ring of an ended producer, for the next one.
     pub(crate) fn recycle(&self, id: u32, producer: ProducerEnd, consumer: ConsumerEnd) {
         let mut inner = lock(&self.inner);
-        if let Some(at) = inner.live.iter().position(|live| live.id == id) {
-            let counts = inner.live.swap_remove(at).ring.control().counts();
-            inner.ended.producers += 1;
-            inner.ended.attempted += counts.attempted;
-            inner.ended.dropped += counts.dropped;
-            inner.ended.overwritten += counts.overwritten;
-        }
+        let at =
+            inner.live.iter().position(|live| live.id == id).expect("a producer is live until its ring is recycled");
+        let counts = inner.live.swap_remove(at).ring.control.counts();
+        inner.ended.producers += 1;
+        inner.ended.attempted += counts.attempted;
+        inner.ended.dropped += counts.dropped;
+        inner.ended.overwritten += counts.overwritten;
         // The lock orders this before the next producer.
         producer.control().reset();
         inner.spare.push((producer, consumer));
@@ -165,11 +166,11 @@ impl Registry {
         lock(&self.inner).closed = true;
     }
 
-    /// What the producers have counted, ended ones included.
+    /// The counts of all producers, those that have ended included.
     pub(crate) fn counts(&self) -> ProducerCounts {
         let inner = lock(&self.inner);
         let row = |live: &Live| {
-            let Counts { attempted, dropped, overwritten } = live.ring.control().counts();
+            let Counts { attempted, dropped, overwritten } = live.ring.control.counts();
             ProducerStats { id: live.id, tid: live.tid, name: live.name.clone(), attempted, dropped, overwritten }
         };
         let mut live: Vec<_> = inner.live.iter().map(row).collect();
@@ -190,13 +191,15 @@ impl Inner {
         let too_many = |count, what, remedy| Error::TooManyProducers { count, what, remedy };
         if self.live.len() >= producers_max {
             let what = match producers_max {
-                PRODUCERS_MAX => "are alive, which is the most",
-                _ => "are alive, which is the most where files may be no larger (ulimit -f)",
+                PRODUCERS_MAX => "are alive, the maximum of a log",
+                _ => "are alive, the maximum under this limit on file size (ulimit -f)",
             };
-            let remedy = "let threads share a few, or end some: one is alive until its last record is durable";
+            let remedy = "log from fewer threads, or drop producers: one is alive until its last record is durable";
             return Err(too_many(self.live.len() as u64, what, remedy));
         }
         let remedy = "close the logger and open it again";
-        self.last_id.checked_add(1).ok_or_else(|| too_many(self.last_id.into(), "were made, which is the most", remedy))
+        self.last_id
+            .checked_add(1)
+            .ok_or_else(|| too_many(self.last_id.into(), "were made, the maximum of a run", remedy))
     }
 }

@@ -106,6 +106,8 @@ fn refused_memory_for_a_ring_is_an_error() {
     os::set_limit(libc::RLIMIT_AS, 1 << 30);
     let error = logger.producer().expect_err("there is no gigabyte");
     assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::ENOMEM), "{error}");
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("cannot allocate a ring for {}: ", path.display())), "{message}");
     os::set_limit(libc::RLIMIT_AS, u64::MAX);
     // Other producers go on.
     assert_eq!(logger.log(Level::Info, "still here"), Outcome::Written);

@@ -5,6 +5,28 @@ use std::time::Duration;
 /// What a producer does when its ring is full.
 ///
 /// Every record lost is counted, for each producer and by cause, in the stats and in the log itself.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-doc-overflow-{}", std::process::id()));
+/// use std::time::Duration;
+///
+/// use diolog::{Config, Level, Logger, Outcome, Overflow};
+///
+/// // A full ring may delay its thread by 2 ms, no longer.
+/// let config = Config::new(&directory).overflow(Overflow::BlockFor(Duration::from_millis(2)));
+/// let logger = Logger::open(config)?;
+/// let producer = logger.producer()?;
+/// if producer.log(Level::Warn, "margin below 5 %") == Outcome::Dropped {
+///     // There was no space for 2 ms: the record is lost.
+/// }
+/// logger.close()?;
+///
+/// assert_eq!(logger.stats().dropped, 0);
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {

@@ -34,8 +34,8 @@ pub(crate) struct ConsumerEnd {
 
 impl ConsumerEnd {
     pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ConsumerEnd {
-        let mask = ring.memory().bytes() as u64 - 1;
-        ConsumerEnd { words: ring.memory().words(), mask, cursor: start, observed: start, overwrite, ring }
+        let mask = ring.memory.bytes() as u64 - 1;
+        ConsumerEnd { words: ring.memory.words(), mask, cursor: start, observed: start, overwrite, ring }
     }
 
     /// Reads how far the producer is: [`consume_from`](Self::consume_from) goes up to there.
@@ -186,7 +186,7 @@ impl ConsumerEnd {
     /// The producer's counts, its append flag, and its wait for space.
     #[inline(always)]
     pub(crate) fn control(&self) -> &Control {
-        self.ring.control()
+        &self.ring.control
     }
 }
 

@@ -145,7 +145,6 @@ impl Control {
     }
 
     /// Counts records given up for newer ones.
-    #[inline(always)]
     pub(super) fn count_overwritten(&self, records: u64) {
         add(&self.attempts.overwritten, records);
     }
@@ -160,34 +159,29 @@ impl Control {
     }
 
     /// Up to where the producer has committed.
-    #[inline(always)]
     pub(super) fn committed(&self) -> u64 {
         // Acquire: _commit_.
         self.write_position.load(Acquire)
     }
 
     /// Gives the bytes of an ordinary ring before `position` back to the producer.
-    #[inline(always)]
     pub(super) fn release(&self, position: u64) {
         // Release: _space_.
         self.space.read_position.store(position, Release);
     }
 
     /// Up to where the consumer has released an ordinary ring, for the producer.
-    #[inline(always)]
     pub(super) fn released(&self) -> u64 {
         // Acquire: _space_.
         self.space.read_position.load(Acquire)
     }
 
     /// The consumer's own reading of the position that it alone stores.
-    #[inline(always)]
     pub(super) fn own_released(&self) -> u64 {
         self.space.read_position.load(Relaxed)
     }
 
     /// The oldest record of an overwriting ring, for the producer.
-    #[inline(always)]
     pub(super) fn oldest(&self) -> Oldest {
         // Acquire: _window_.
         Oldest(self.oldest.load(Acquire))
@@ -198,7 +192,6 @@ impl Control {
     /// # Errors
     ///
     /// The consumer has changed the value since: it is this now, and nothing was given up.
-    #[inline(always)]
     pub(super) fn give_up(&self, seen: Oldest, position: u64) -> Result<(), Oldest> {
         debug_assert!(!seen.is_being_read(), "while the consumer copies, the producer must not move `oldest`");
         // Acquire: _window_. Nothing is released: the consumer learns of records from commits alone.
@@ -206,7 +199,6 @@ impl Control {
     }
 
     /// Keeps the producer from giving up records until [`end_window`](Self::end_window). The position of the oldest one.
-    #[inline(always)]
     pub(super) fn begin_window(&self) -> u64 {
         // No ordering is needed: the records up to what was observed came with that, and the producer gives none of them
         // up before it has acquired the end of the window.
@@ -216,7 +208,6 @@ impl Control {
     }
 
     /// Gives the bytes of an overwriting ring before `position` back to the producer, and lets it give up others again.
-    #[inline(always)]
     pub(super) fn end_window(&self, position: u64) {
         // Release: _window_. The store clears READING.
         self.oldest.store(position, Release);
@@ -283,13 +274,11 @@ pub(super) struct Oldest(u64);
 
 impl Oldest {
     /// The position of the first record that was not given up.
-    #[inline(always)]
     pub(super) fn position(self) -> u64 {
         self.0 & !READING
     }
 
     /// Whether the consumer is copying from there on.
-    #[inline(always)]
     pub(super) fn is_being_read(self) -> bool {
         self.0 & READING != 0
     }

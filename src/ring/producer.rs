@@ -47,8 +47,8 @@ pub(crate) struct ProducerEnd {
 impl ProducerEnd {
     pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ProducerEnd {
         ProducerEnd {
-            words: ring.memory().words(),
-            mask: ring.memory().bytes() as u64 - 1,
+            words: ring.memory.words(),
+            mask: ring.memory.bytes() as u64 - 1,
             position: Cell::new(start),
             limit: Cell::new(start),
             ring,
@@ -221,7 +221,7 @@ impl ProducerEnd {
     /// The counts, the append flag, and the producer's wait for space.
     #[inline(always)]
     pub(crate) fn control(&self) -> &Control {
-        self.ring.control()
+        &self.ring.control
     }
 
     /// What both ends hold, for whoever reads the counts.

@@ -21,8 +21,9 @@ pub(crate) struct RingOptions {
 /// What both ends hold, and whoever reads the counts.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    control: Control,
-    memory: Memory,
+    /// The positions, counts and flags.
+    pub(crate) control: Control,
+    pub(super) memory: Memory,
 }
 
 impl Ring {
@@ -41,16 +42,5 @@ impl Ring {
         }
         assert!(options.start.is_multiple_of(8), "positions are multiples of 8");
         Ok(Arc::new(Ring { control: Control::new(options.start), memory: pool.private(capacity_bytes)? }))
-    }
-
-    /// The positions, counts and flags.
-    #[inline(always)]
-    pub(crate) fn control(&self) -> &Control {
-        &self.control
-    }
-
-    /// The bytes.
-    pub(super) fn memory(&self) -> &Memory {
-        &self.memory
     }
 }
