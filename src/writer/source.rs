@@ -8,10 +8,7 @@ use crate::gate::Gate;
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
 use crate::writer::contents::Accounted;
-use crate::writer::schedule::{Look, Patience, Unread};
-
-/// The bytes of one ring that are drained before the next has its turn: some ten microseconds of copying.
-const TURN_BYTES: usize = 32 << 10;
+use crate::writer::schedule::{Look, Patience, TURN_BYTES, Unread};
 
 /// Why draining one ring stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod turn;
 
 pub(crate) use idle::Idle;
 pub(crate) use interval::{Every, FlushInterval};
-pub(crate) use patience::{Look, Patience, Unread};
+pub(crate) use patience::{Look, Patience, TURN_BYTES, Unread};
 pub(crate) use poll_order::Looked;
 pub(crate) use turn::Turn;
 
