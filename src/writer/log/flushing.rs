@@ -61,7 +61,7 @@ impl Flushes {
         !self.under_way.is_empty()
     }
 
-    /// Begins a flush for `tickets`: of the records that the rings hold now. The rings of producers registered before
+    /// Begins a flush for `tickets`, of the records that the rings hold now. The rings of producers registered before
     /// the tickets were left must be in `blocks`.
     pub(super) fn begin(&mut self, tickets: Vec<Arc<Ticket>>, blocks: &mut Blocks) {
         self.asked += tickets.len() as u64;

@@ -65,8 +65,7 @@ impl LogWriter {
         drain::adopt(shared, blocks, schedule);
         let tickets = shared.flushes.take();
         if !tickets.is_empty() {
-            // A producer that registered before the flush was asked for is taken in: its arrival came before the
-            // ticket.
+            // The ring of a producer that registered before the flush was asked for has arrived by now.
             drain::adopt(shared, blocks, schedule);
             flushes.begin(tickets, blocks);
         }
@@ -75,7 +74,7 @@ impl LogWriter {
         if ending.drains() {
             let all = !ending.is_open() || flushes.any_draining();
             took_any = drain::drain(blocks, schedule, now_ns, all);
-            // After that, rings are gone that still held records: the log's end gives the answer.
+            // Once draining has ended, rings may be gone with records in them: the log's end answers the flushes.
             flushes.advance(blocks, now_ns);
         }
         blocks.close_due(now_ns, &schedule.interval, !ending.is_open());
