@@ -52,7 +52,7 @@ fn every_record_comes_once_over_rotation_and_a_second_run() {
                     });
                 });
             }
-            // What is accepted becomes readable by itself, when its flush interval has passed: no flush is asked for.
+            // Accepted records become readable without a flush, once the flush interval has passed.
             while records < total {
                 records += read_on(reader, &mut next);
             }

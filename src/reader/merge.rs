@@ -1,8 +1,8 @@
 //! Records of one run in the order of their time, from blocks that are in memory.
 //!
 //! Each producer's records are a stream that is sorted already; the streams are merged by (ns, producer), and inside
-//! a stream the sequence decides. The stream in hand stands outside the heap, so that while one producer's records
-//! come one after the other no heap is touched.
+//! a stream the sequence decides. The stream in hand is outside the heap, so that while one producer's records
+//! follow one another the heap is not touched.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -11,19 +11,19 @@ use std::sync::Arc;
 use super::record::Producer;
 use super::scan::{Loaded, Message, Messages, Shard, Unread};
 
-/// What decides between streams.
+/// The order of streams: the time of the next record, then the producer.
 type Key = (u64, u32);
 
-/// Streams kept although their producers have no record in memory, so that they need not be made again for each block.
+/// Streams that are kept though their producers have no record in memory, so that they are not made anew for each block.
 const IDLE_STREAMS_MAX: usize = 1024;
 
-/// Memory that a shard takes besides its bytes, if it is its producer's only one.
+/// Memory that a shard takes besides its bytes, if its producer has no other.
 const SHARD_OVERHEAD_BYTES: usize = size_of::<Shard>() + size_of::<Part>() + size_of::<Stream>();
 
-/// Where a record lies.
+/// A record that can be given out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
-    /// Whether a later record has been given out before it.
+    /// Whether a record with a later time was given out before it.
     pub(super) is_late: bool,
     stream: usize,
 }
@@ -32,16 +32,16 @@ pub(super) struct Ready {
 #[derive(Debug)]
 struct Stream {
     producer: Arc<Producer>,
-    /// The shard in hand: its slot, and what follows its head.
+    /// Whether there is a current shard: its slot, and the messages after `head`.
     in_shard: bool,
     slot: usize,
     messages: Messages,
     head: Message,
-    /// The shards behind it.
+    /// The shards after it.
     parts: VecDeque<Part>,
 }
 
-/// A shard that waits for its turn.
+/// A shard after the current one.
 #[derive(Debug)]
 struct Part {
     slot: usize,
@@ -54,7 +54,7 @@ struct Slot {
     block: Loaded,
     /// Shards with records still to come.
     shards: usize,
-    /// What it counts for in [`Merge::bytes`].
+    /// Its share of [`Merge::bytes`].
     bytes: usize,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Merge {
     given: bool,
     /// The largest timestamp given out.
     last_ns: u64,
-    /// Records passed over since these were last taken.
+    /// Records passed over since this was taken last.
     pub(super) unread: Unread,
 }
 
@@ -102,7 +102,7 @@ impl Merge {
 
     /// Adds a block's records. `producer_of` gives the producer with an id.
     pub(super) fn add(&mut self, mut block: Loaded, producer_of: impl Fn(u32) -> Arc<Producer>) {
-        self.settle_current();
+        self.advance_current();
         let shards = std::mem::take(&mut block.shards);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -122,15 +122,15 @@ impl Merge {
                 self.enqueue(stream);
             }
         }
-        // The vector goes back for the next block.
+        // The vector is used again for the next block.
         self.slots[slot].block.shards = shards;
         self.slots[slot].block.shards.clear();
     }
 
-    /// The next record, if its time is below `limit_ns`, or whatever its time where there is no limit.
+    /// The next record, if its time is below `limit_ns` or there is no limit.
     #[inline]
     pub(super) fn next(&mut self, limit_ns: Option<u64>) -> Option<Ready> {
-        self.settle_current();
+        self.advance_current();
         match self.current {
             Some(current)
                 if self.streams[current].head.timestamp_ns < limit_ns.unwrap_or(u64::MAX).min(self.rival_ns) =>
@@ -141,14 +141,14 @@ impl Merge {
         }
     }
 
-    /// As [`next`](Self::next), where another stream may come first.
+    /// As [`next`](Self::next), if another stream may come first.
     fn choose(&mut self, limit_ns: Option<u64>) -> Option<Ready> {
         if let Some(current) = self.current {
             let key = self.key(current);
             if let Some(mut best) = self.heap.peek_mut()
                 && best.0.0 < key
             {
-                // The current stream takes the best one's place: the heap is put right once.
+                // The current stream replaces the best one: the heap is restored once, not twice.
                 let Reverse((_, stream)) = std::mem::replace(&mut *best, Reverse((key, current)));
                 self.current = Some(stream);
             }
@@ -170,7 +170,7 @@ impl Merge {
         Ready { is_late, stream }
     }
 
-    /// Has the record that [`next`](Self::next) gave last come again.
+    /// Has [`next`](Self::next) give its last record once more.
     pub(super) fn take_back(&mut self) {
         self.given = false;
     }
@@ -183,7 +183,7 @@ impl Merge {
         (&payload[head.start..head.start + head.length], head, producer)
     }
 
-    /// Begins another run: times start anew.
+    /// Begins another run, whose times may be earlier.
     pub(super) fn start_run(&mut self) {
         self.last_ns = 0;
         self.streams.clear();
@@ -193,14 +193,14 @@ impl Merge {
 
     /// Moves the current stream on if its head has been given out.
     #[inline]
-    fn settle_current(&mut self) {
+    fn advance_current(&mut self) {
         if self.given {
             self.given = false;
             if let Some(current) = self.current
                 && !self.advance(current)
             {
                 self.current = None;
-                self.retire(current);
+                self.drop_idle(current);
             }
         }
     }
@@ -282,8 +282,8 @@ impl Merge {
         stream
     }
 
-    /// Lets go of a stream without records, if there are many: its producer may have ended.
-    fn retire(&mut self, stream: usize) {
+    /// Drops a stream without records, if there are many: its producer may have ended.
+    fn drop_idle(&mut self, stream: usize) {
         if self.by_id.len() > IDLE_STREAMS_MAX {
             self.by_id.remove(&self.streams[stream].producer.id);
             self.free_streams.push(stream);

@@ -1,11 +1,11 @@
-//! Reading a log: every record that the files still hold, in order, and the truth about those they do not.
+//! Reading a log: every record that the files still hold, in order, and an account of those that they do not.
 //!
 //! In the order of the work: `files` (which there are, and the runs they make), `scan` (one of them: headers on its grid,
 //! and one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `account` (what is
-//! there, and what is missing), `merge` (records by time). [`Reader`] hands out records, [`verify()`] checks that the
-//! account adds up, [`info()`] says what there is. Only `format`, `error` and `sys` lie below: nothing is shared with the
-//! writer but the bytes. No length is trusted before its checksum, and nothing is allocated beyond bounds that are the
-//! reader's own.
+//! there, and what is missing), `merge` (records by time). [`Reader`] gives out records, [`verify()`] checks that the
+//! account adds up, [`info()`] lists the segments. Below are only `format`, `error`, `level` and `sys`: the reader shares
+//! with the writer nothing but the bytes. It trusts no length before its checksum, and bounds what it allocates by limits
+//! of its own.
 
 mod account;
 mod files;
@@ -71,15 +71,15 @@ impl ReadOptions {
         ReadOptions::default()
     }
 
-    /// Has the file system make each file durable before it is read, so that nothing that was read can be lost to a
-    /// power cut. Costs what an `fsync` of each file costs.
+    /// Has the file system make each file durable before it is read, so that a power cut cannot lose what was read. Costs
+    /// one `fsync` for each file.
     pub fn durable(mut self, durable: bool) -> ReadOptions {
         self.durable = durable;
         self
     }
 
-    /// Begins with the segment in which the last `records` of the log begin, or one before it: more may be read, fewer
-    /// only where the log has no more. What comes before is neither read nor reported.
+    /// Begins with the segment that holds the first of the last `records`, or with the one before it: more records may be
+    /// read, and fewer only if the log has no more. Earlier segments are neither read nor reported.
     pub fn last(mut self, records: u64) -> ReadOptions {
         self.last = Some(records);
         self
@@ -105,7 +105,7 @@ impl ReadOptions {
         self.verify_watched(path, |_| ())
     }
 
-    /// As [`ReadOptions::verify`], and calls `watch` after each block with what was found so far: for progress.
+    /// As [`ReadOptions::verify`], and calls `watch` after each block with the report so far, to show progress.
     ///
     /// # Errors
     /// As [`verify()`].
@@ -114,7 +114,7 @@ impl ReadOptions {
     }
 }
 
-/// The interval between looks while a block in flight is awaited: it is durable within milliseconds.
+/// The interval between looks for a block in flight, which is durable within milliseconds.
 const AWAIT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The longest interval between looks at the end of a log. Records come in blocks, a tenth of a second apart by default.
@@ -127,15 +127,15 @@ enum Phase {
     Reading,
     /// The run's blocks have all been read.
     RunEnd,
-    /// All there is has been read.
+    /// All there is now has been read.
     End,
 }
 
 /// Reads a log: its records run by run, each run in the order of time.
 ///
-/// Inside a run records are ordered by (time, producer, sequence). They are merged in bounded memory; a record that
-/// would have taken more comes late and is counted. Damage is stepped over and counted: see [`Reader::report`].
-/// After an error, which is one of reading a file, the reader can go on.
+/// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory; a record that
+/// does not fit comes late, and is counted. The reader steps over damage and counts it: see [`Reader::report`]. An
+/// error means that part of a file could not be read; the next call goes on after that part.
 ///
 /// # A finished log
 ///
@@ -151,9 +151,9 @@ enum Phase {
 ///
 /// # A log that is being written
 ///
-/// [`next_record`](Self::next_record) never waits. It ends before the first block that is missing and may be in flight:
-/// what follows in the files is not confirmed yet. [`follow`](Self::follow) waits for more. Then the reader goes on; no
-/// record is missed, and none comes twice. A follower:
+/// [`next_record`](Self::next_record) never waits. It returns `None` at the end, and before a block that is missing and may
+/// still be in flight: what follows that block is not confirmed yet. [`follow`](Self::follow) waits until there is more.
+/// The reader then goes on; it misses no record, and gives none twice. A follower:
 ///
 /// ```
 /// # use std::time::Duration;
@@ -175,33 +175,33 @@ enum Phase {
 /// # Ok::<(), diolog::Error>(())
 /// ```
 ///
-/// It ends when nothing has come for a tenth of a second; one that is to run for ever ignores what `follow` returns.
-/// A segment that retention removes meanwhile is read to its end if the reader has come to it; one that is gone before is
-/// named in the report, and the reader goes on after it.
+/// This one ends after a tenth of a second without a record; one that never ends ignores what `follow` returns. If
+/// retention removes a segment that the reader has begun, the reader still reads it to its end. If retention removes it
+/// earlier, the report names it, and the reader goes on after it.
 #[derive(Debug)]
 pub struct Reader {
     walk: Walk,
     merge: Merge,
-    /// Records below this time can be given out: no block still to come holds an earlier one. `None`: all can.
+    /// Records with a time below this can be given out, since no later block holds an earlier one; all if `None`.
     limit_ns: Option<u64>,
     phase: Phase,
 }
 
 impl Reader {
-    /// Bytes of blocks held in memory, and looked at ahead, so that records can be merged.
+    /// Bytes of blocks that are held in memory, and looked at ahead, to merge records.
     pub const MEMORY_BYTES_MAX: usize = MERGE_BYTES_MAX;
 
     /// Opens the log at `path`: a directory of segments, or one segment file.
     ///
     /// # Errors
-    /// [`Error::NotALog`](crate::Error::NotALog) for what holds no segment that can be read, with what it is instead;
-    /// [`Error::Io`](crate::Error::Io) where it cannot be opened.
+    /// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read, with what is there instead;
+    /// [`Error::Io`](crate::Error::Io) if it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader> {
         ReadOptions::new().open(path)
     }
 
-    /// The next record, borrowed from the reader; nothing is allocated for it. `None`: nothing more now, until
-    /// [`follow`](Self::follow) says otherwise.
+    /// The next record, borrowed from the reader, without an allocation. `None` if there is no more now; it stays `None` until
+    /// [`follow`](Self::follow) finds more.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if a file cannot be read; the next call goes on after that place.
@@ -230,10 +230,10 @@ impl Reader {
         }))
     }
 
-    /// Waits until there is more to read, at most for `timeout`. Returns whether there is.
+    /// Waits until there is a record to read, for at most `timeout`, and returns whether there is one.
     ///
-    /// It looks at the files at once, so that a `timeout` of zero is one look, and then every 1 to 50 ms. The log is also
-    /// followed over later segments and runs, and without a logger that has it open.
+    /// It looks at the files at once, so that a `timeout` of zero is a single look, and then every 1 to 50 ms. It follows the log
+    /// into later segments and later runs, also if no logger has the log open.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record), and [`Error::Io`](crate::Error::Io) if the directory cannot be listed.
@@ -255,17 +255,17 @@ impl Reader {
                 return Ok(false);
             }
             interval = if self.walk.is_awaiting() { AWAIT_INTERVAL } else { (2 * interval).min(FOLLOW_INTERVAL_MAX) };
-            // Looking takes at most half of the time, however long the log is.
+            // However long a look takes, half of the time is slept.
             std::thread::sleep(interval.max(look.elapsed()).min(left));
         }
     }
 
-    /// Goes on without a block that is missing, if the reader has ended before one that may be in flight: waits for it, at
-    /// most for `timeout`, and passes over it if it does not come. Returns whether the reader has ended before one.
+    /// If the reader has stopped before a missing block that may be in flight, waits for that block for at most `timeout`, and
+    /// goes on without it if it does not come. Returns whether the reader had stopped before one.
     ///
-    /// For a reader that wants all there is now, also what follows a block that never comes: a crash may have left such
-    /// a gap, and nothing tells it from a block in flight while a logger has the log open and has not written yet.
-    /// A block that comes after it was passed over is missed, and counted in [`BlockCounts::holes`].
+    /// This is for a reader that wants all that is there now, as `diolog cat` does. A crash can leave a gap that is never
+    /// filled, and until the next logger writes its first block, such a gap looks like a block in flight. If a block comes
+    /// after the reader has passed over it, its records are missed; [`BlockCounts::holes`] counts it.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
@@ -279,12 +279,13 @@ impl Reader {
         Ok(true)
     }
 
-    /// What was found so far. Rows and the newest run's outcome are complete once there is nothing more now.
+    /// What was found so far. After `None`, it covers all that is there now; what it says of the log's end is taken back if
+    /// more comes.
     pub fn report(&self) -> &Report {
         &self.walk.account.report
     }
 
-    /// Loads blocks until a record can be given out.
+    /// Reads blocks until a record can be given out.
     fn find(&mut self) -> Result<Option<Ready>> {
         loop {
             if let Some(ready) = self.merge.next(self.limit_ns) {
@@ -292,7 +293,7 @@ impl Reader {
             }
             match self.phase {
                 Phase::Reading if self.merge.bytes >= Reader::MEMORY_BYTES_MAX => {
-                    // No room to wait for the earlier records: they will come late.
+                    // There is no memory to wait for earlier records: they will come late.
                     if let Some(ready) = self.merge.next(None) {
                         return Ok(Some(ready));
                     }
@@ -304,7 +305,7 @@ impl Reader {
                     self.begin_reading();
                 }
                 Phase::End => {
-                    self.account();
+                    self.count_unread();
                     return Ok(None);
                 }
             }
@@ -316,13 +317,13 @@ impl Reader {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.account();
+        self.count_unread();
         let mut block = self.merge.spare();
         let step = self.walk.next(&mut block);
         match step {
             Ok(Step::Block(_)) => {
                 self.merge.add(block, |id| self.walk.account.producer(id));
-                // An empty plan may be filled again by the next step: nothing is known to be safe.
+                // The next step may fill an empty plan again: until then no time is known to be safe.
                 self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
                 return Ok(());
             }
@@ -334,8 +335,8 @@ impl Reader {
         step.map(|_| ())
     }
 
-    /// Takes what the merge met into the report.
-    fn account(&mut self) {
+    /// Adds the records that the merge passed over to the report.
+    fn count_unread(&mut self) {
         let unread = std::mem::take(&mut self.merge.unread);
         self.walk.account.count_unread(&unread);
     }

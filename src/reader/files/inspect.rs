@@ -1,4 +1,6 @@
-//! What one numbered file is, going by its first block: a segment, a prepared file, or neither.
+//! What one numbered file is, by its first block: a segment, a prepared file, or neither.
+//!
+//! If block 0 is damaged, the file is searched for blocks. Whether the file is suspicious is for `absence` to say.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use crate::format::{BLOCK_BYTES_MAX, Block0, BlockHeader, RunId, SegmentHeader};
 
 use super::super::scan::{Cursor, Found, Scanned, SegmentFile};
 
-/// How far behind the last block a segment in use is searched, in its largest blocks: they complete out of order, and
+/// How far a segment in use is searched after its last block, in its largest blocks: writes complete out of order, and
 /// this is twice what is in flight by default.
 const TAIL_BLOCKS: u64 = 8;
 
@@ -18,15 +20,15 @@ pub(crate) struct Segment {
     pub(crate) path: Arc<Path>,
     /// The number in the file's name; 0 for a file opened by itself.
     pub(crate) number: u64,
-    /// The id that its blocks carry.
+    /// The id in its blocks.
     pub(crate) segment_id: u64,
-    /// What block 0 says; `None` where it is damaged.
+    /// What block 0 says; `None` if it is damaged.
     pub(crate) header: Option<Arc<SegmentHeader>>,
-    /// Block 0, where it is intact.
+    /// Block 0, if it is intact.
     pub(crate) block_0: Option<BlockHeader>,
-    /// Where the blocks behind block 0 begin.
+    /// The offset of the first block after block 0.
     pub(crate) first_offset: u64,
-    /// The number of the first of them.
+    /// The number of that block.
     pub(crate) first_number: u64,
 }
 
@@ -36,7 +38,7 @@ impl Segment {
         self.header.as_ref().map_or(self.number, |header| header.index)
     }
 
-    /// Whether the oldest segments of the log may have been removed when this one was begun, or later by its writer.
+    /// Whether retention was set when this segment was begun: the log's oldest segments may have been removed.
     pub(crate) fn knows_retention(&self) -> bool {
         self.header.as_ref().is_some_and(|header| header.compatible_features & SegmentHeader::RETENTION != 0)
     }
@@ -45,7 +47,7 @@ impl Segment {
         self.header.as_ref().map(|header| header.run)
     }
 
-    /// How far behind the last block to search, in bytes: all the way, but where the log is in use and the rest is zeros.
+    /// How far to search after the last block, in bytes: to the end, or, if the log is in use and the rest is zeros, a little.
     pub(crate) fn horizon(&self, in_use: bool) -> u64 {
         if !in_use {
             return u64::MAX;
@@ -59,18 +61,18 @@ impl Segment {
 #[derive(Debug)]
 pub(crate) enum Inspected {
     Segment(Segment),
-    /// Made ready, and not used yet.
+    /// Prepared, and not used yet.
     Prepared,
-    /// Written by a newer diolog: what to say of it.
+    /// Written by a newer diolog, for this reason.
     Newer(String),
-    /// Nothing readable: what to say of it.
+    /// Nothing readable, for this reason.
     Unreadable(String),
 }
 
-/// How much of a file to look at.
+/// How much of a file to read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// All of it, where block 0 is damaged or zero.
+    /// All of it, if block 0 is damaged or zero.
     Whole,
     /// Block 0.
     FirstBlock,
@@ -84,7 +86,7 @@ pub(super) fn inspect(
     is_directory: bool,
     open: impl FnOnce() -> Result<SegmentFile>,
 ) -> Result<Inspected> {
-    // Symbolic links are not followed, and nothing but a file is opened: a pipe would block.
+    // Symbolic links are not followed, and only regular files are opened: opening a pipe would block.
     let metadata = if is_directory { path.symlink_metadata() } else { path.metadata() };
     if !metadata.map_err(|source| Error::io("examine", path, source))?.is_file() {
         return Ok(Inspected::Unreadable("is not a regular file: it was not read".into()));
@@ -111,7 +113,7 @@ pub(super) fn inspect(
     }
 }
 
-/// Looks for blocks behind a block 0 that is damaged, or `unwritten`.
+/// Searches for blocks after a block 0 that is damaged, or `unwritten`.
 fn salvage(number: u64, path: &Path, file: &SegmentFile, unwritten: bool) -> Result<Inspected> {
     let mut cursor = Cursor::new(None, 0);
     let mut newer: Option<Found> = None;

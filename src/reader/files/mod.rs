@@ -1,4 +1,6 @@
-//! The files of a log: which there are, and what the first block of each says.
+//! The files of a log: which there are, what each is, which runs they make, and what is suspicious about them.
+//!
+//! [`LogFiles`] lists and opens them; `inspect` finds out what one of them is. The walk and `info` use it.
 
 mod absence;
 mod in_use;
@@ -20,7 +22,7 @@ pub(crate) use in_use::InUse;
 pub(crate) use inspect::{Inspected, Segment};
 pub(crate) use runs::{Run, runs_of};
 
-/// The numbered files of a log's directory, or one file by itself.
+/// The numbered files of a log's directory, or a single file.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     root: PathBuf,
@@ -46,14 +48,14 @@ impl LogFiles {
     /// The files that are not known yet, by number.
     ///
     /// # Errors
-    /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] where it cannot be listed.
+    /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] if it cannot be listed.
     fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
         if !self.is_directory {
             let path = self.root.clone();
             return Ok(if self.known.contains(&path) { Vec::new() } else { vec![(0, path)] });
         }
         let mut numbered = self.numbered()?;
-        // A file that is begun while a directory is read may be passed over, and one begun after it seen.
+        // While a directory is read, a file that is created may be left out, and one that is created later listed.
         if numbered.windows(2).any(|pair| pair[1].0 != pair[0].0.wrapping_add(1)) {
             numbered = self.numbered()?;
         }
@@ -83,7 +85,7 @@ impl LogFiles {
         self.known.insert(path.to_owned());
     }
 
-    /// Whether all of a log is read, and not one file of it.
+    /// Whether the whole log is read, and not a single file of it.
     pub(crate) fn is_directory(&self) -> bool {
         self.is_directory
     }
@@ -100,7 +102,7 @@ impl LogFiles {
         directory.map_or(InUse::Unknown, InUse::of)
     }
 
-    /// Opens the file at `path`, durable first if that was asked for.
+    /// Opens the file at `path`, after making it durable if that was asked for.
     pub(crate) fn open_file(&self, path: &Path) -> Result<SegmentFile> {
         let file = SegmentFile::open(path, !self.is_directory)?;
         if self.sync {
@@ -109,7 +111,7 @@ impl LogFiles {
         Ok(file)
     }
 
-    /// How many of producers' records the intact blocks of a segment hold; none if it has been removed.
+    /// How many records of producers are in a segment's intact blocks; none if the segment has been removed.
     pub(crate) fn records_in(&self, segment: &Segment, in_use: bool) -> Result<u64> {
         let file = match SegmentFile::open(&segment.path, !self.is_directory) {
             Err(error) if is_not_found(&error) => return Ok(0),
@@ -126,16 +128,15 @@ impl LogFiles {
         Ok(records)
     }
 
-    /// Finds out what the files are that are not known yet, by number. Those that retention has removed since
-    /// they were listed are left out. One that may not be read, or that the disk cannot read, is an error only where there is
-    /// nothing else.
+    /// Finds out what each file is that is not known yet, by number. A file that retention has removed since it was
+    /// listed is left out. A file that may not be read, or that the disk cannot read, is an error only if it is the only one.
     pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();
         let mut refused = None;
         let mut is_newest = true;
-        // The newest first: where one has been put to use, those before it have been too, and are seen to.
+        // The newest first: if one is found in use, all before it were used before, and are found so.
         for (number, path) in self.list()?.into_iter().rev() {
-            // The newest file of a log in use is being made ready, or has just been begun.
+            // The newest file of a log in use is being prepared, or its first block is being written.
             let depth = if in_use && is_newest { Depth::FirstBlock } else { Depth::Whole };
             is_newest = false;
             match inspect::inspect(number, &path, depth, self.is_directory, || self.open_file(&path)) {
@@ -157,7 +158,7 @@ impl LogFiles {
     }
 }
 
-/// Whether an error is that of a file, so that the others can be read, and this one not later either: no right to it, or a
+/// Whether an error concerns one file only and will not pass: the others can be read. It is a missing permission, or a
 /// defect of the disk.
 fn is_of_one_file(error: &Error) -> bool {
     const EIO: i32 = 5;

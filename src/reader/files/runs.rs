@@ -10,8 +10,8 @@ use super::inspect::Segment;
 pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(crate) segments: Vec<Segment>,
-    /// Whether its first segment's file is there, readable or not: what is missing before the first block is damage
-    /// then, and not retention.
+    /// Whether the file of its first segment is there, readable or not. Then blocks that are missing before the first one
+    /// are damaged, and not removed by retention.
     pub(crate) begins_here: bool,
 }
 

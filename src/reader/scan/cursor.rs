@@ -1,15 +1,15 @@
 //! Finding blocks in one file: headers only, on the 4 KiB grid.
 //!
-//! Behind a valid header of the segment the next block stands `capacity` bytes on, even if its payload is bad;
-//! behind anything else the search goes on at the next grid position. What stands between two blocks is summed up as
-//! [`Debris`]. Payloads are not read here, and nothing is judged.
+//! After a valid header of the segment, the next block begins `capacity` bytes further, even if its payload is damaged;
+//! after anything else the search goes on at the next grid position. What is between two blocks is summed up as
+//! [`Debris`]. The cursor reads no payload and does not judge.
 
 use crate::error::Result;
 use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, Newer, is_zero};
 
 use super::segment_file::{READ_AHEAD_BYTES, SegmentFile};
 
-/// Bytes read at once, at most, while nothing is found and where blocks are small.
+/// The most bytes that are read at once, while nothing is found or blocks are small.
 const SEARCH_BYTES: usize = 256 << 10;
 
 /// A part of a file, read ahead.
@@ -21,8 +21,8 @@ struct Window {
 }
 
 impl Window {
-    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none behind it. Reads `ahead` bytes if it
-    /// must, and doubles them for the next time.
+    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none after it. If it is not in the window, it reads
+    /// `ahead` bytes, and doubles `ahead` for the next time.
     fn grid(&mut self, file: &SegmentFile, offset: u64, ahead: &mut usize) -> Result<&[u8]> {
         let held = offset.checked_sub(self.start).filter(|&at| at + GRID_BYTES as u64 <= self.filled as u64);
         let at = match held {
@@ -42,10 +42,10 @@ impl Window {
     }
 }
 
-/// What stood between two blocks and is none.
+/// What is between two blocks and is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Debris {
-    /// Where the search began: behind the block before.
+    /// Where the search began: after the block before.
     pub(crate) from: u64,
     /// Where the debris begins.
     pub(crate) offset: u64,
@@ -70,7 +70,7 @@ impl Debris {
     }
 }
 
-/// A block's header, where it stands, and what stood before it.
+/// A block's header, its offset, and what is before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) offset: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Found {
     pub(crate) debris: Debris,
 }
 
-/// The next thing in a file.
+/// What the cursor found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scanned {
     Block(Found),
@@ -88,16 +88,16 @@ pub(crate) enum Scanned {
     End(Debris),
 }
 
-/// A walk over the headers of one segment's blocks.
+/// A position in a segment, moved from block to block.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     window: Window,
-    /// `None` takes the first header that checks out, whatever its segment.
+    /// `None` accepts the first valid header, whatever its segment.
     segment_id: Option<u64>,
     offset: u64,
-    /// Bytes to read when the window ends: more each time while steps are short, a grid position while they are long.
+    /// Bytes to read when the window ends: more each time while blocks are small, one grid position while they are large.
     ahead: usize,
-    /// The kernel was asked to read up to here, if it is to be asked.
+    /// The kernel was asked to read ahead up to here; `None` if it is not asked.
     asked: Option<u64>,
 }
 
@@ -106,12 +106,12 @@ impl Cursor {
         Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: None }
     }
 
-    /// Has the kernel read ahead what will be scanned: worth it where payloads are read too.
+    /// Has the kernel read ahead of the cursor, which pays if payloads are read too.
     pub(crate) fn reading_ahead(self, read_ahead: bool) -> Cursor {
         Cursor { asked: read_ahead.then_some(self.offset), ..self }
     }
 
-    /// Goes back (or on) to `offset`, and forgets what was read ahead.
+    /// Moves to `offset`, and drops what was read ahead.
     pub(crate) fn rewind(&mut self, offset: u64) {
         self.window.filled = 0;
         self.offset = offset;
@@ -181,11 +181,11 @@ fn decode(bytes: &[u8], offset: u64) -> Position {
     }
 }
 
-/// Like [`decode`], for a block behind the first of segment `id`.
+/// Like [`decode`], for a block after block 0 of segment `id`.
 fn decode_own(bytes: &[u8], offset: u64, id: u64) -> Position {
     match decode(bytes, offset) {
         Position::Block { header, .. } if header.segment_id.get() != id => Position::Stale,
-        // A segment header stands at offset 0 and nowhere else.
+        // A segment header is at offset 0 only.
         Position::Block { header, newer: None } if header.block_flags().has(BlockFlags::SEGMENT_HEADER) => {
             Position::Unreadable
         }

@@ -1,6 +1,6 @@
 //! One file of a log, open for reading: positioned reads that fill what they are given, and a small read-ahead.
 //!
-//! What the bytes mean is not known here.
+//! It does not interpret the bytes.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// Bytes that the kernel is asked to read before they are wanted: what keeps several of a disk's requests under way.
+/// Bytes that the kernel is asked to read ahead: enough to keep several requests of the disk in flight.
 pub(super) const READ_AHEAD_BYTES: u64 = 8 << 20;
 
-/// Blocks up to this size are read several at once.
+/// Blocks of up to this size are read several at a time.
 const SMALL_BYTES: usize = 32 << 10;
 
-/// Bytes that are read at once then: they stay in a core's own cache until they have been checked.
+/// Bytes that are then read at once: they stay in the core's L2 cache until they are checked.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// An open file of a log.
@@ -26,7 +26,7 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Opens the file at `path`, through a symbolic link only if `follow` says so.
+    /// Opens the file at `path`. A symbolic link is followed only if `follow` is set.
     pub(crate) fn open(path: &Path, follow: bool) -> Result<SegmentFile> {
         let failed = |source| Error::io("open", path, source);
         let file = sys::file::open_to_read(path, follow).map_err(failed)?;
@@ -57,7 +57,7 @@ impl SegmentFile {
     }
 }
 
-/// Bytes of a file, read at once for several small blocks.
+/// A part of a file, read at once for several small blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     file: Option<Arc<SegmentFile>>,
@@ -67,7 +67,8 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// `length` bytes of `file` at `offset`, if they are few, and there. They may be older than the file's are now.
+    /// `length` bytes of `file` at `offset`; `None` if there are fewer, or if it is more than a small block. The bytes may be
+    /// older than those in the file.
     pub(crate) fn get(&mut self, file: &Arc<SegmentFile>, offset: u64, length: usize) -> Result<Option<&[u8]>> {
         if length > SMALL_BYTES {
             return Ok(None);

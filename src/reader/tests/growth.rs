@@ -4,7 +4,7 @@ use super::*;
 use crate::format::LOCK_FILE;
 use crate::sys::lock::FileLock;
 
-/// A log whose writer is open.
+/// The lock of a log, as a logger holds it.
 fn locked(directory: &tempfile::TempDir) -> FileLock {
     FileLock::take(&directory.path().join(LOCK_FILE)).unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
@@ -38,7 +38,7 @@ fn without_block(run: &TestRun, n: usize) -> TestRun {
 }
 
 #[test]
-fn a_reader_that_came_back_waits_for_a_block_in_flight() {
+fn a_reader_stops_before_a_block_in_flight() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -47,7 +47,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight() {
     assert_eq!(more(&mut reader).len(), 1);
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
-    assert_eq!(more(&mut reader), [], "block 2 counts once its predecessor does");
+    assert_eq!(more(&mut reader), [], "block 2 counts only after its predecessor");
     assert_eq!((reader.report().blocks.torn, reader.report().verdict()), (0, Verdict::Unconfirmed));
     run.write(directory.path());
     assert_eq!(more(&mut reader), [row("b", 20, 1, 1), row("c", 30, 1, 2)]);
@@ -55,7 +55,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight() {
 }
 
 #[test]
-fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
+fn a_reader_that_stopped_goes_on_once_the_block_is_known_lost() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -72,7 +72,7 @@ fn a_reader_that_waits_goes_on_once_the_block_is_known_lost() {
 }
 
 #[test]
-fn a_reader_that_waits_goes_on_once_another_run_begins() {
+fn a_reader_that_stopped_goes_on_once_another_run_begins() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -89,7 +89,7 @@ fn a_reader_that_waits_goes_on_once_another_run_begins() {
 
 #[test]
 #[cfg(not(diolog_portable))]
-fn a_reader_that_waits_goes_on_once_no_logger_has_the_log_open() {
+fn a_reader_that_stopped_goes_on_once_no_logger_has_the_log_open() {
     let directory = directory();
     let writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -115,7 +115,7 @@ fn in_flight_at_a_segments_end() -> (TestRun, TestRun) {
 }
 
 #[test]
-fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment() {
+fn a_reader_stops_before_a_block_in_flight_at_the_end_of_a_segment() {
     let directory = directory();
     let _writer = locked(&directory);
     let (whole, partly) = in_flight_at_a_segments_end();
@@ -123,7 +123,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment()
     let mut reader = Reader::open(directory.path()).expect("open");
     assert_eq!(more(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
     partly.write(directory.path());
-    assert_eq!(more(&mut reader), [], "block d counts once its predecessor does");
+    assert_eq!(more(&mut reader), [], "block d counts only after its predecessor");
     assert_eq!((reader.report().blocks.torn, reader.report().blocks.holes), (0, 0));
     whole.write(directory.path());
     assert_eq!(more(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
@@ -131,7 +131,7 @@ fn a_reader_that_came_back_waits_for_a_block_in_flight_at_the_end_of_a_segment()
 }
 
 #[test]
-fn a_segment_that_is_waited_for_can_be_removed_once_it_is_whole() {
+fn a_segment_that_the_reader_stopped_in_may_be_removed_once_it_is_whole() {
     let directory = directory();
     let _writer = locked(&directory);
     let (mut whole, partly) = in_flight_at_a_segments_end();
@@ -154,7 +154,7 @@ fn a_segment_that_is_waited_for_can_be_removed_once_it_is_whole() {
 }
 
 #[test]
-fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
+fn a_block_that_comes_after_it_was_passed_over_is_not_called_lost() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -165,7 +165,7 @@ fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
     assert_eq!(more(&mut reader), [row("a", 10, 1, 0)]);
     assert!(reader.pass_over_missing(Duration::ZERO).expect("read"));
     assert_eq!(rows(&mut reader), [row("c", 30, 1, 2)]);
-    // Now b comes, and d, which knows of b.
+    // Now b comes, and d, which says that b was durable.
     run.block(Block::new().record(1, 40, "d")).write(directory.path());
     assert_eq!(more(&mut reader), [row("d", 40, 1, 3)]);
     let report = reader.report();
@@ -176,7 +176,7 @@ fn a_block_that_comes_after_its_place_was_passed_is_not_called_lost() {
 }
 
 #[test]
-fn a_reader_goes_on_over_a_hole_once_it_is_told_to_though_a_logger_has_the_log_open() {
+fn a_reader_can_pass_over_a_hole_while_a_logger_has_the_log_open() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -193,7 +193,7 @@ fn a_reader_goes_on_over_a_hole_once_it_is_told_to_though_a_logger_has_the_log_o
 }
 
 #[test]
-fn a_reader_that_is_told_to_go_on_waits_for_the_missing_block_and_takes_it_if_it_comes() {
+fn a_missing_block_that_comes_is_read_and_not_passed_over() {
     let directory = directory();
     let _writer = locked(&directory);
     let mut run = TestRun::with_segment(1);
@@ -218,14 +218,14 @@ fn after_its_end_a_reader_gives_nothing_until_it_follows() {
     assert_eq!(rows(&mut reader), []);
     assert!(reader.next().is_none());
     for _ in 0..2 {
-        assert!(reader.follow(Duration::ZERO).expect("read"), "also if it is asked again before the record is taken");
+        assert!(reader.follow(Duration::ZERO).expect("read"), "also if it is called again before the record is read");
     }
     assert_eq!(rows(&mut reader), [row("b", 20, 1, 1)]);
     assert_eq!((reader.report().records, reader.report().late), (2, 0));
 }
 
 #[test]
-fn a_reader_that_follows_finds_what_comes_meanwhile() {
+fn a_reader_that_follows_finds_what_is_written_meanwhile() {
     let directory = directory();
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
@@ -265,7 +265,7 @@ fn a_prepared_file_is_read_once_it_is_used() {
     let mut reader = Reader::open(directory.path()).expect("open");
     assert_eq!(more(&mut reader), []);
     assert_eq!(reader.report().prepared_files, 1);
-    // Nobody has the log open: it may have been emptied.
+    // No logger has the log open: the file may have been emptied.
     assert_eq!((reader.report().verdict(), reader.report().findings.len()), (Verdict::Unconfirmed, 1));
     assert_eq!(more(&mut reader), []);
     assert_eq!(reader.report().findings.len(), 1);

@@ -20,7 +20,7 @@ fn row(message: &str, ns: u64, producer: u32, sequence: u64) -> Row {
     (message.into(), ns, producer, sequence)
 }
 
-/// What a reader has, and what was written since it had ended.
+/// The records that a reader has now, after a look for what was written since it ended.
 fn more(reader: &mut Reader) -> Vec<Row> {
     let found = reader.follow(Duration::ZERO).expect("read");
     let records = rows(reader);
@@ -42,7 +42,7 @@ fn rows(reader: &mut Reader) -> Vec<Row> {
 fn read(path: impl AsRef<Path>) -> (Vec<String>, Report) {
     let mut reader = Reader::open(&path).expect("open");
     let mut messages: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
-    // Where nothing tells whether a logger has the log open, a block in flight is awaited.
+    // If nothing tells whether a logger has the log open, the reader stops before a block that may be in flight.
     while reader.pass_over_missing(Duration::ZERO).expect("read") {
         messages.extend(rows(&mut reader).into_iter().map(|row| row.0));
     }

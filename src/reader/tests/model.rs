@@ -1,5 +1,5 @@
-//! Random logs with random damage against a simple model: which records come, in which order, and what is said of the
-//! blocks that do not.
+//! Random logs with random damage, compared with a simple model: which records are read, in which order, and how missing
+//! blocks are counted.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ struct Plan {
     /// (producer, time since its last record, attempts lost before it).
     records: Vec<(u32, u64, u64)>,
     in_flight: u16,
-    /// Whether a segment begins before it.
+    /// Whether it begins a segment.
     rotate: bool,
     /// Whether it is zeroed in the file.
     missing: bool,
@@ -39,7 +39,7 @@ fn build(name: u8, first_segment: u64, plans: &[Plan], close: bool) -> (TestRun,
             segment += 1;
             run.segment(segment);
         }
-        // Producers run beside one another: each has its own time, and a block lies in the run's time as a whole.
+        // Each producer has its own time, which never lies before that of the block.
         let mut block = Block::new().in_flight(plan.in_flight.min(number as u16));
         for &(producer, delta, lost) in &plan.records {
             let at = producer as usize;
@@ -69,9 +69,9 @@ fn build(name: u8, first_segment: u64, plans: &[Plan], close: bool) -> (TestRun,
     (run, truth)
 }
 
-/// Lost, holes, torn: by the definition, block for block.
+/// How many blocks are lost, holes and torn, by their definitions, one block at a time.
 fn fates(plans: &[Plan], close: bool) -> (u64, u64, u64) {
-    // The ends and the clean end follow, with nothing in flight.
+    // The end records and the clean end follow, with nothing in flight.
     let ends = Plan { records: Vec::new(), in_flight: 0, rotate: false, missing: false };
     let mut all = plans.to_vec();
     if close {
@@ -81,7 +81,7 @@ fn fates(plans: &[Plan], close: bool) -> (u64, u64, u64) {
     let in_flight = |number: usize| (all[number].in_flight as usize).min(number);
     let (mut lost, mut holes) = (0, 0);
     for number in (0..all.len()).filter(|&number| all[number].missing) {
-        // A segment's header holds the number of its first block: what is missing before it is known to be missing.
+        // A segment's header holds the number of its first block: what is missing before it is therefore known to be missing.
         let testified = good.iter().any(|&later| later > number && later - in_flight(later) > number);
         let followed = good.iter().any(|&later| later > number);
         if testified {

@@ -1,4 +1,4 @@
-//! By run, and inside a run by (time, producer, sequence), in bounded memory.
+//! The order of records: by run, and in a run by time, producer and sequence, merged in bounded memory.
 
 use super::*;
 
@@ -99,7 +99,7 @@ fn two_hundred_and_fifty_six_producers_in_small_blocks_come_in_order() {
 }
 
 #[test]
-fn what_cannot_be_merged_in_memory_comes_late_and_is_counted() {
+fn a_record_that_does_not_fit_into_memory_comes_late_and_is_counted() {
     let mut run = TestRun::with_segment(1);
     let filler = vec![b'x'; 1 << 20];
     for ns in 0..80 {
@@ -130,13 +130,13 @@ fn wall_time_follows_the_anchors_of_its_run() {
 }
 
 #[test]
-fn the_last_records_are_read_without_what_lies_far_before_them() {
+fn the_last_records_are_read_without_those_far_before_them() {
     let mut runs = [TestRun::new(1), TestRun::new(2)];
     for index in 1..=10 {
         let run = &mut runs[index as usize / 6];
         run.segment(index);
         for n in 0..6 {
-            // The writer's own records, of which there may be more, do not count.
+            // The writer's own records do not count, even if there are more of them.
             let block = (0..100).fold(Block::new(), |block, at| {
                 let ns = 1000 * index + 100 * n + at;
                 (0..3).fold(block, |block, _| block.anchor(ns, 0)).record(1, ns, "x")

@@ -32,13 +32,13 @@ fn messages(reader: &mut Reader) -> Vec<String> {
     more(reader).into_iter().map(|row| row.0).collect()
 }
 
-/// The findings, of which each must name retention.
-fn told(report: &Report) -> Vec<String> {
+/// The files that findings name, each of which must name retention.
+fn removed(report: &Report) -> Vec<String> {
     report.findings.iter().for_each(|finding| assert!(finding.what.contains("as retention does"), "{finding}"));
     report.findings.iter().map(|finding| finding.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
-/// Checks that the identity of producer 1 holds, with this many attempts in what is gone.
+/// Checks that the identity of producer 1 holds, with `retired` attempts in the segments that are gone.
 fn assert_identity(report: &Report, retired: u64) {
     let producer = &report.runs[0].producers[0];
     assert!(producer.holds && producer.ended, "{report:#?}");
@@ -48,17 +48,17 @@ fn assert_identity(report: &Report, retired: u64) {
 }
 
 #[test]
-fn a_segment_removed_before_its_turn_is_named_and_what_follows_is_read() {
+fn a_segment_removed_before_it_is_read_is_named_and_later_ones_are_read() {
     let directory = written(&[&five_segments()]);
     let mut reader = Reader::open(directory.path()).expect("open");
     remove(directory.path(), [1, 2]);
     assert_eq!(messages(&mut reader), ["a3", "b3", "a4", "a5"]);
-    assert_eq!(told(reader.report()), ["00000001.dlog", "00000002.dlog"]);
+    assert_eq!(removed(reader.report()), ["00000001.dlog", "00000002.dlog"]);
     assert_eq!(reader.report().verdict(), Verdict::Unconfirmed, "nothing is called lost");
     assert_identity(reader.report(), 2 + 3);
 }
 
-// Where it cannot be told that nobody has the log open, more of it is open ahead of being read.
+// If the system cannot tell whether a logger has the log open, more segments are opened ahead.
 #[cfg(not(diolog_portable))]
 #[test]
 fn a_segment_removed_while_it_is_read_is_read_to_its_end() {
@@ -76,10 +76,10 @@ fn a_segment_removed_while_it_is_read_is_read_to_its_end() {
     let report = &verification.report;
     assert_eq!(verification.verdict, Verdict::Unconfirmed, "{report:#?}");
     assert_eq!((report.blocks.lost, report.blocks.holes, report.blocks.torn), (0, 0, 0));
-    assert_eq!(report.records, 3 + 1 + 1, "all of the first segment, one of each that is left");
+    assert_eq!(report.records, 3 + 1 + 1, "all of the first segment, and one from each that is left");
     let named: Vec<_> = report.findings.iter().filter(|finding| finding.what.contains("as retention does")).collect();
     assert!(named.len() == 2 && named[0].path.ends_with("00000002.dlog"), "{report:#?}");
-    // Of segments 2 and 3; what producer 1 had attempted in the first was seen.
+    // The attempts in segments 2 and 3; those in the first were read.
     assert_identity(report, 3 + 4);
 }
 
@@ -95,13 +95,13 @@ fn a_reader_too_slow_for_retention_goes_on_where_the_log_now_begins() {
     whole.write(directory.path());
     remove(directory.path(), 1..=4);
     assert_eq!(messages(&mut reader), ["a5"]);
-    assert_eq!(told(reader.report()).first().map(String::as_str), Some("00000001.dlog"));
+    assert_eq!(removed(reader.report()).first().map(String::as_str), Some("00000001.dlog"));
     assert_eq!(reader.report().blocks.lost, 0, "{:#?}", reader.report());
     assert_identity(reader.report(), 3 + 4 + 5);
 }
 
 #[test]
-fn a_segment_missing_behind_one_that_is_there_is_lost() {
+fn a_segment_missing_after_one_that_is_there_is_lost() {
     let directory = written(&[&five_segments()]);
     let mut reader = Reader::open(directory.path()).expect("open");
     assert_eq!(messages(&mut reader).len(), 9);
@@ -119,7 +119,7 @@ fn a_run_whose_end_was_removed_is_not_taken_for_closed_and_the_next_is_read() {
     let mut reader = Reader::open(directory.path()).expect("open");
     remove(directory.path(), 1..=5);
     assert_eq!(messages(&mut reader), ["c"]);
-    assert_eq!(told(reader.report()).len(), 5);
+    assert_eq!(removed(reader.report()).len(), 5);
     let runs = &reader.report().runs;
     assert_eq!(runs.iter().map(|run| run.clean_end).collect::<Vec<_>>(), [false, true]);
     assert_eq!(reader.report().verdict(), Verdict::Unconfirmed);

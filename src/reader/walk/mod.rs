@@ -255,11 +255,12 @@ impl Walk {
         let present = good.is_some() || newer.is_some();
         let is_whole = present && number == expected;
         if !is_whole && error.is_none() && self.live().is_some() {
+            let mut scratch = Loaded::default();
             let is_in_last = block.location.segment + 1 == reading.run.segments.len();
             if !present
                 && is_in_last
                 && self.durable_below(reading, None) <= expected
-                && !reading.plan.blocks().any(is_there)
+                && !reading.plan.blocks().any(|location| is_there(&mut scratch, location))
             {
                 // None of the blocks that are left is good: they may still be in flight, or torn by a crash.
                 let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
@@ -421,9 +422,8 @@ impl Walk {
 }
 
 /// Whether a block is intact, or one that only a newer diolog can read; one that cannot be read at all is not.
-fn is_there(location: &BlockLocation) -> bool {
-    location.newer.is_some()
-        || Loaded::default().read(&location.file, location.offset, &location.header).unwrap_or(false)
+fn is_there(scratch: &mut Loaded, location: &BlockLocation) -> bool {
+    location.newer.is_some() || scratch.read(&location.file, location.offset, &location.header).unwrap_or(false)
 }
 
 /// The file that should be between those of `previous` and `next`, going by what `next` says of the one before it.
