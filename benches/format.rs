@@ -1,7 +1,7 @@
-//! How fast are the bytes on disk checked, verified and turned back into records?
+//! How fast does the library read and verify a log?
 //!
-//! Logs of 64-byte records are written by the library itself under `target/`, and read while the page cache holds
-//! them; each is verified before it is timed. The checksum's row is the bound on the others.
+//! The library writes logs of 64-byte records under `target/`, and reads them from the page cache; each log is verified
+//! before it is timed. The checksum's row is an upper bound of the others.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use diolog::{Config, Level, Logger, Overflow, Reader, Verdict, verify};
 /// Records in each log: 80 bytes each in the file.
 const RECORDS: u64 = 1 << 20;
 
-/// A log of [`RECORDS`] records by this many producers that log at the same time, in blocks of `block_bytes`.
+/// Writes a log of [`RECORDS`] records from `producers` concurrent threads, in blocks of `block_bytes`.
 fn write_log(producers: u64, block_bytes: usize) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = target.join(format!("format-{producers}-{block_bytes}"));

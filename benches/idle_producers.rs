@@ -1,10 +1,10 @@
-//! What do idle producers cost? The rate of a busy one beside them, the idle writer's CPU time, memory.
+//! How much do idle producers slow a busy one, and how much CPU time and memory do they take?
 //!
 //! `cargo bench --features unstable --bench idle_producers [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!
 //! An idle producer is a thread that has logged one record through the logger itself, and sleeps. The busy one appends
-//! 64-byte records as fast as it can, waiting where its ring is full, until all of them are durable, into a segment that
-//! was prepared before. The rows take turns.
+//! 64-byte records as fast as it can, waiting if its ring is full, until all of them are durable, into a segment that was
+//! prepared before. The rows take turns.
 
 use std::fmt;
 use std::path::Path;
@@ -22,26 +22,26 @@ use diolog::{Config, Level, Logger, Outcome, Overflow};
 
 mod support;
 
-/// Idle producers of the rows. The first row is the baseline.
+/// The number of idle producers in each row. The first row is the baseline.
 const IDLE: [usize; 4] = [1, 10, 100, 1000];
 
-/// The least rate beside a thousand idle producers, as a part of that beside one; and the most CPU time of a writer with
-/// one idle producer, as a part of a core.
+/// The lowest rate beside a thousand idle producers that passes, as a part of the rate beside one; and the highest CPU time
+/// of a writer with one idle producer, as a part of a core.
 const RATE_FLOOR: f64 = 2.0 / 3.0;
 const IDLE_CPU_CEILING: f64 = 0.01;
 
 const MESSAGE: [u8; 64] = [b'x'; 64];
 
-/// What a record takes in a segment, at most.
+/// The most bytes that a record takes in a segment.
 const RECORD_BYTES: u64 = 16 + 64 + 8;
 
-/// The stack of a thread that sleeps.
+/// The stack of a sleeping thread.
 const STACK_BYTES: usize = 64 << 10;
 
 struct Effort {
     records: u64,
     rounds: u32,
-    /// How long the idle writer is watched.
+    /// How long the idle writer is measured.
     idle_time: Duration,
 }
 
@@ -50,10 +50,10 @@ struct Row {
     idle: usize,
     /// Records a second of the busy producer, round by round.
     rates: Vec<f64>,
-    /// The idle writer's part of a core; `None` where the system does not tell.
+    /// The idle writer's part of a core; `None` if the system does not report it.
     idle_cpu: Option<f64>,
     ring_bytes: usize,
-    /// Memory of each idle producer, its thread included; `None` where the system does not tell.
+    /// Memory of each idle producer with its thread; `None` if the system does not report it.
     bytes_each: Option<f64>,
 }
 
@@ -76,7 +76,7 @@ fn main() -> Result<ExitCode, Failure> {
 fn run(effort: &Effort, scratch: &Scratch) -> Result<Report, Failure> {
     let mut rows = IDLE.map(|idle| Row { idle, rates: Vec::new(), idle_cpu: None, ring_bytes: 0, bytes_each: None });
     for row in &mut rows {
-        watch_idle(effort, &scratch.path("idle"), row)?;
+        measure_idle(effort, &scratch.path("idle"), row)?;
     }
     for _ in 0..effort.rounds {
         for row in &mut rows {
@@ -96,7 +96,7 @@ fn beside_idle<T>(logger: &Logger, idle: usize, work: impl FnOnce() -> Result<T,
             let ready = ready.clone();
             let sleeper = move || {
                 let _ = ready.send(logger.log(Level::Info, "here"));
-                // Until the other end is dropped.
+                // Sleeps until the other end is dropped.
                 let _ = ended.recv();
             };
             thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, sleeper)?;
@@ -109,8 +109,8 @@ fn beside_idle<T>(logger: &Logger, idle: usize, work: impl FnOnce() -> Result<T,
     })
 }
 
-/// How much memory idle producers take, and how much CPU time their writer.
-fn watch_idle(effort: &Effort, path: &Path, row: &mut Row) -> Result<(), Failure> {
+/// Measures the memory of idle producers, and the CPU time of their writer.
+fn measure_idle(effort: &Effort, path: &Path, row: &mut Row) -> Result<(), Failure> {
     let logger = Logger::open(Config::new(path))?;
     logger.flush()?;
     let before = resident_bytes();
@@ -158,7 +158,7 @@ fn busy_rate(effort: &Effort, path: &Path, idle: usize) -> Result<f64, Failure> 
     Ok(effort.records as f64 / elapsed.as_secs_f64())
 }
 
-/// Memory of this process that is present; `None` where the system does not tell.
+/// Resident memory of this process; `None` if the system does not report it.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,9 +1,9 @@
-//! Does a disk that stalls for ten seconds reach the threads that append?
+//! Does a disk that stalls for ten seconds slow the threads that append?
 //!
 //! `cargo bench --features unstable --bench stalled_disk [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!
-//! Bursts of 20 appends, 1 ms apart, with `DropNewest`; phases with the disk at work and with nothing coming back from it
-//! take turns. Afterwards what was told, what the log counts and what the files hold must agree.
+//! A thread appends bursts of 20 records, 1 ms apart, with `DropNewest`; phases with a working and with a stalled disk take
+//! turns. At the end the outcomes of the appends, the counts of the log and the records in the files must agree.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ mod support;
 const BURST: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1);
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
-/// How much slower the p99.9 may be while the disk stalls.
+/// The highest ratio of the p99.9 while the disk stalls to the p99.9 while it works.
 const LIMIT: f64 = 2.0;
 
 fn main() -> Result<ExitCode, Failure> {
@@ -40,22 +40,22 @@ fn main() -> Result<ExitCode, Failure> {
 
     let mut ns: [[Vec<f64>; QUANTILES.len()]; 2] = Default::default();
     let rate = TickRate::measure();
-    let mut told = Told::default();
+    let mut outcomes = Outcomes::default();
     std::thread::scope(|scope| {
         let measuring = scope.spawn(|| -> Result<(), diolog::Error> {
             cores.pin_producer();
             let producer = logger.producer()?;
-            append_for(phase / 10, &producer, rate, &mut told);
+            append_for(phase / 10, &producer, rate, &mut outcomes);
             for _ in 0..rounds {
                 for (values, stall) in ns.iter_mut().zip([false, true]) {
                     stalled.store(stall, Ordering::Relaxed);
-                    let histogram = append_for(phase, &producer, rate, &mut told);
+                    let histogram = append_for(phase, &producer, rate, &mut outcomes);
                     for (values, (_, quantile)) in values.iter_mut().zip(QUANTILES) {
                         let burst_ns = rate.ns(histogram.value_at_quantile(quantile) as f64);
                         values.push(burst_ns / f64::from(BURST));
                     }
                     stalled.store(false, Ordering::Relaxed);
-                    // All that the stall has left in the rings is written before the next phase.
+                    // Writes the records that the stall has left in the ring before the next phase.
                     logger.flush()?;
                 }
             }
@@ -67,23 +67,29 @@ fn main() -> Result<ExitCode, Failure> {
 
     let verification = verify(scratch.path("stalled"))?;
     let dropped: u64 = verification.report.runs.iter().flat_map(|run| &run.producers).map(|row| row.dropped).sum();
-    if (verification.report.records, dropped) != (told.written, told.dropped) || verification.verdict.exit_code() != 0 {
-        return Err(format!("told {told:?}, found {} and {dropped} dropped", verification.report.records).into());
+    if (verification.report.records, dropped) != (outcomes.written, outcomes.dropped)
+        || verification.verdict.exit_code() != 0
+    {
+        return Err(format!(
+            "appended {outcomes:?}, but the log has {} records and {dropped} dropped",
+            verification.report.records
+        )
+        .into());
     }
 
     let medians = ns.map(|row| row.map(|values| median(&values)));
     let mut report = format!(
-        "what an append costs while the disk stalls, in ns a call: bursts of {BURST}, phases of {phase:?}, medians of {rounds}\n{}\n\
-         {} records written, {} dropped, as the files say too\n\n{:<12}",
+        "time of an append while the disk stalls, in ns a call: bursts of {BURST}, phases of {phase:?}, medians of {rounds}\n{}\n\
+         {} records written, {} dropped, confirmed by the files\n\n{:<12}",
         cores.describe(),
-        told.written,
-        told.dropped,
+        outcomes.written,
+        outcomes.dropped,
         ""
     );
     for (name, _) in QUANTILES {
         report += &format!("{name:>10}");
     }
-    for (name, row) in ["at work", "stalled"].iter().zip(&medians) {
+    for (name, row) in ["working", "stalled"].iter().zip(&medians) {
         report += &format!("\n{name:<12}");
         for value in row {
             report += &format!("{value:>10.1}");
@@ -96,15 +102,15 @@ fn main() -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(arguments.gate && !passes)))
 }
 
-/// What the appends came back with.
+/// The outcomes of the appends.
 #[derive(Debug, Default)]
-struct Told {
+struct Outcomes {
     written: u64,
     dropped: u64,
 }
 
 /// Appends in bursts for `phase`, and times the bursts.
-fn append_for(phase: Duration, producer: &Producer, rate: TickRate, told: &mut Told) -> Histogram<u64> {
+fn append_for(phase: Duration, producer: &Producer, rate: TickRate, outcomes: &mut Outcomes) -> Histogram<u64> {
     let pause = rate.ticks_in(PAUSE);
     let mut histogram = Histogram::new_with_bounds(1, 1 << 34, 3).expect("constant bounds");
     let text = std::hint::black_box([b'x'; 64]);
@@ -117,13 +123,13 @@ fn append_for(phase: Duration, producer: &Producer, rate: TickRate, told: &mut T
             written += u64::from(producer.log(Level::Info, text) == Outcome::Written);
         }
         histogram.saturating_record(ticks().wrapping_sub(start));
-        told.written += written;
-        told.dropped += u64::from(BURST) - written;
+        outcomes.written += written;
+        outcomes.dropped += u64::from(BURST) - written;
     }
     histogram
 }
 
-/// A device from which nothing comes back while it stalls.
+/// A device that completes nothing while it stalls.
 struct Stalling {
     inner: Box<dyn Device>,
     stalls: Arc<AtomicBool>,
@@ -143,7 +149,7 @@ impl Device for Stalling {
     }
 
     fn wait(&mut self, timeout: Duration) {
-        // With all its blocks held, the inner device has none left to wait for.
+        // The inner device may have completed everything, with all completions held here: it would not wait.
         if self.stalls.load(Ordering::Relaxed) { std::thread::park_timeout(timeout) } else { self.inner.wait(timeout) }
     }
 

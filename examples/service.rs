@@ -1,8 +1,9 @@
 //! A small service: four request threads log through producers of their own, at a steady pace, for two seconds.
 //!
-//! `cargo run --release --example service` prints what logging cost them, how the log was written, and how to read it.
+//! `cargo run --release --example service` prints how long their log calls took, how the log was written, and how to read
+//! it.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it found")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::error::Error;
 use std::io::Write;
@@ -14,7 +15,7 @@ use hdrhistogram::Histogram;
 
 const REQUEST_THREADS: usize = 4;
 const RUN_TIME: Duration = Duration::from_secs(2);
-/// Between two requests of a thread.
+/// The time between two requests of a thread.
 const PACE: Duration = Duration::from_micros(20);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stats = logger.stats();
     logger.close()?;
 
-    println!("\nwhat one `log` call took, two clock reads included, in nanoseconds:");
+    println!("\ntime of a `log` call, with two clock reads, in nanoseconds:");
     for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
         println!("  {name:>5}  {:>9}", latency_ns.value_at_quantile(quantile));
     }
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One thread's requests; what logging each of them took.
+/// Serves one thread's requests. Returns the latencies of its log calls.
 fn serve_requests(producer: &diolog::Producer) -> Result<Histogram<u64>, hdrhistogram::CreationError> {
     let mut latency_ns = Histogram::<u64>::new(3)?;
     let started = Instant::now();
@@ -76,7 +77,7 @@ fn serve_requests(producer: &diolog::Producer) -> Result<Histogram<u64>, hdrhist
             std::thread::yield_now();
         }
         let mut rest = &mut line[..];
-        // The line is long enough for what is written.
+        // Cannot fail: the line is long enough.
         let _ = write!(rest, "GET /orders/{request} 200 {} bytes", 512 + request % 1000);
         let unused = rest.len();
         let message = &line[..line.len() - unused];
@@ -90,7 +91,7 @@ fn serve_requests(producer: &diolog::Producer) -> Result<Histogram<u64>, hdrhist
     Ok(latency_ns)
 }
 
-/// The last CPU that this process may use, where threads can be pinned.
+/// The last CPU that this process may use; none if threads cannot be pinned.
 fn last_allowed_core() -> Option<usize> {
     #[cfg(all(target_os = "linux", not(diolog_portable)))]
     return core_affinity::get_core_ids()?.last().map(|core| core.id);

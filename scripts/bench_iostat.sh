@@ -1,14 +1,14 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# What does the disk see of a log that is written to steadily?
+# How many writes, flushes and bytes does a log at a steady rate cause on the disk?
 #
-# A load at a steady rate, with `iostat -x` beside it once a second; the figures of both, plots of them, and a page that
-# says where they come from, in one folder. The steady part is what lies between the load's first and last whole second;
-# what the disk did before, idle, is subtracted. Checked, for blocks up to 256 KiB: the disk does one data write and at
-# most one flush for a block, and takes hardly more bytes than the blocks have.
+# The script runs a load at a steady rate and `iostat -x` once a second, and writes a folder with the figures of both, plots
+# of them, and a page that describes the measurement. The steady part is the time between the load's first and last whole
+# second; the idle disk's figures are subtracted. Checked, for blocks up to 256 KiB: one data write and at most one flush for
+# each block, and hardly more bytes than the blocks have.
 #
-# A write that the kernel counts is not always one of data. Where the disk has a cache, the kernel counts an empty one for
-# the flush that each block asks for, even if it makes one flush of several; and the file system writes the inode now and
-# then, for the file's time, which shows in the bytes: what is more than the blocks' came in writes of one page.
+# Not every write that the kernel counts is a data write. If the disk has a cache, the kernel counts an empty write for the
+# flush of each block, even if it merges several flushes; and the file system writes the inode now and then, for the file's
+# time: the bytes beyond those of the blocks were written in pages of 4 KiB.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -25,7 +25,7 @@ readonly USAGE='[--seconds NUMBER] [--megabytes-per-second NUMBER] [--block-byte
        [--report FOLDER] [DIR]
 Loads the disk of DIR (default: target) with a log for some seconds (default: 15) at a steady rate (default: 80 MB/s),
 and writes a report to FOLDER (default: target/reports/iostat-TIME).
-Exit status: 0 all as it should be, 1 more writes than that, 3 not measured, 64 not understood.'
+Exit status: 0 within the limits, 1 more writes than that, 3 not measured, 64 invalid command line.'
 
 seconds=15
 megabytes=80
@@ -63,8 +63,8 @@ disk=$(device_of "$scratch")
 printf 'command: %s\n' "$command" >"$report/machine.txt"
 describe_machine "$scratch" >>"$report/machine.txt"
 
-# watch FILE COMMAND...: runs the command with iostat beside it, whose figures go to FILE as CSV: a row for each second
-# that ended at the time in the first column.
+# watch FILE COMMAND...: runs the command and iostat, and writes iostat's figures to FILE as CSV: a row for each second, which
+# ended at the time in the first column.
 watch() {
     local file=$1 watching
     shift
@@ -72,7 +72,7 @@ watch() {
     watching=$!
     children+=("$watching")
     "$@"
-    # The second that has begun ends too. By the signal iostat finishes its JSON.
+    # Let the current second end. At SIGINT iostat completes its JSON.
     sleep 1
     kill -INT "$watching"
     wait "$watching" || true
@@ -81,8 +81,8 @@ watch() {
         | ($rows[0] | keys_unsorted), ($rows[] | [.[]]) | @csv' "$scratch/iostat.json" | tr -d '"' >"$file"
 }
 
-# middle COLUMN FILE [FROM TO]: the median of a column of a CSV file, over the rows whose first column lies in between: a
-# second in which something else wrote a lot counts for no more than any other.
+# middle COLUMN FILE [FROM TO]: the median of a column of a CSV file, over the rows whose first column is in that range. The
+# median, so that a second in which something else wrote a lot does not shift it.
 middle() {
     awk -F , -v name="$1" -v from="${3:-0}" -v to="${4:-1e30}" '
         NR == 1 { for (at = 1; at <= NF; at++) if ($at == name) column = at; next }
@@ -105,12 +105,12 @@ run_load() {
 watch "$scratch/iostat.csv" run_load
 
 # The steady part, in seconds as iostat counts them: from the end of the load's first whole second to its last but one.
-# What lies before is the preparation of the file.
+# Before that, the log prepares the file.
 read -r begin end < <(awk -F , 'NR == 2 { begin = int($1) + 1 } { end = before; before = int($1) } END { print begin, end }' \
     "$report/load.csv")
 awk -F , -v begin="$begin" 'NR == 1 || $1 >= begin' "$scratch/iostat.csv" >"$report/iostat.csv"
 
-# load_rate COLUMN: how fast a count of the load's grew in the steady part, the median of its seconds.
+# load_rate COLUMN: the growth of a count of the load in a second, the median over the steady part.
 load_rate() {
     awk -F , -v name="$1" -v from="$begin" -v to="$end" '
         NR == 1 { for (at = 1; at <= NF; at++) if ($at == name) column = at; next }
@@ -118,7 +118,7 @@ load_rate() {
         { count = $column; since = $1 }' "$report/load.csv" | median
 }
 
-# steady COLUMN: iostat's mean in the steady part, less what the idle disk did.
+# steady COLUMN: iostat's median in the steady part, less that of the idle disk.
 steady() {
     calculate "$(middle "$1" "$report/iostat.csv" "$begin" "$end") - $(middle "$1" "$report/idle.csv")"
 }
@@ -171,21 +171,21 @@ now = NaN
 plot $*
 GNUPLOT
 }
-# The load's last row is of a part of a second.
+# The load's last row covers only a part of a second.
 sed '$d' "$report/load.csv" >"$scratch/load.csv"
 readonly io="\"$report/iostat.csv\" using (column(\"unix_seconds\") - $begin + 1)"
 readonly of_load="\"$scratch/load.csv\" using (column(\"unix_seconds\") - $begin + 1)"
 readonly from_zero='set yrange [0:*]'
 plot throughput.svg Throughput MB/s "$from_zero" \
     "$io:(column(\"wkB/s\") / 1000 * 1.024) with linespoints title \"iostat wkB/s\"," \
-    `# Counts of the load's are since its beginning: a rate is what lies between two rows.` \
+    `# The load counts from its beginning: a rate is the difference of two rows.` \
     "$of_load:(last = this, this = column(\"durable_bytes\"), since = now, now = column(\"unix_seconds\"), (this - last) / (now - since) / 1e6)" \
     'with linespoints title "blocks made durable"'
 plot requests.svg 'Requests to the disk' 'a second' "$from_zero" \
     "$io:\"w/s\" with linespoints title \"w/s\", $io:\"f/s\" with linespoints title \"f/s\""
 plot queue.svg 'Waiting for the disk' 'ms, or requests' "$from_zero" \
     "$io:\"w_await\" with linespoints title \"w_await (ms)\", $io:\"aqu-sz\" with linespoints title \"aqu-sz\""
-plot append.svg 'What an append costs its caller' ns 'set logscale y; set yrange [10:*]' \
+plot append.svg 'Time of an append' ns 'set logscale y; set yrange [10:*]' \
     "$of_load:\"latency_p50_ns\" with linespoints title \"p50\", $of_load:\"latency_p90_ns\" with linespoints title \"p90\"," \
     "$of_load:\"latency_p99_ns\" with linespoints title \"p99\", $of_load:\"latency_p999_ns\" with linespoints title \"p99.9\""
 
@@ -193,9 +193,9 @@ plot append.svg 'What an append costs its caller' ns 'set logscale y; set yrange
     printf '# diolog and its disk\n\n'
     printf '%s MB/s in messages of %s bytes, blocks of %s KiB, %s in flight, by %s.\n\n' "$megabytes" "$MESSAGE_BYTES" \
         $((block / 1024)) "$depth" "$(jq -r .device "$report/load.json")"
-    printf 'Idle, the disk did %s writes, %s flushes and %s kB a second, which is subtracted. For each block it was given\n' \
+    printf 'The idle disk did %s writes, %s flushes and %s kB a second, which are subtracted. For each block the disk wrote\n' \
         "$(middle w/s "$report/idle.csv")" "$(middle f/s "$report/idle.csv")" "$(middle wkB/s "$report/idle.csv")"
-    printf '%.2f pages more than the block has: writes of the inode, for the time of the last change.\n\n' "$inode_writes"
+    printf '%.2f pages more than the block has: the inode, for the time of the last change.\n\n' "$inode_writes"
     cat "$report/checks.md"
     printf '\n## Over time\n\n'
     printf '![throughput](throughput.svg)\n\n![requests](requests.svg)\n\n![waiting](queue.svg)\n\n![append](append.svg)\n\n'

@@ -1,33 +1,33 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# Does diolog write as fast as the disk can? fio says what the disk can.
+# Does diolog write as fast as the disk can? fio measures the disk.
 #
-# Both take turns on the same file system: the same block size, number of writes in flight, O_DIRECT with O_DSYNC, and
-# files that were written before. Messages have 4 KiB, so that the disk is measured and not the rings. A verdict is
-# about the median of the rounds' ratios; the spread beside it is fio's own, and says how much such a ratio is worth.
+# Both take turns on the same file system, with the same block size and number of writes in flight, O_DIRECT with O_DSYNC,
+# and files that were written before. Messages have 4 KiB, so that the disk limits and not the rings. The verdict is about
+# the median of the rounds' ratios; the spread beside it is fio's own, and says how far the ratio can be trusted.
 #
-# diolog's writer thread and fio are pinned to the same CPU. It matters which: a write that ends on one CPU wakes a
-# thread on another one 20 to 30 µs later. Unpinned, the scheduler puts either of them now here and now there.
+# diolog's writer thread and fio are pinned to the same CPU, because the CPU matters: a write that completes on one CPU wakes
+# a thread on another one 20 to 30 µs later. Unpinned, the scheduler moves both between CPUs.
 #
-# The `pwrite` way has one thread that writes, one block after the other, however many blocks are in flight: it is set
-# beside fio's psync engine, which does the same. That thread is a helper of the writer's, which leaves the writer's CPU to
-# it: where it writes from is the scheduler's choice, with fio at the better place.
+# The device `pwrite` writes one block after the other on one thread, however many blocks are in flight, as fio's psync
+# engine does. That thread is not the writer thread and not pinned to its CPU: the scheduler places it, so that fio has
+# the better place.
 #
-# Last, one record appended and flushed, again and again, beside fio's durable writes of 4 KiB.
+# Last, the time of an append with its flush, beside fio's durable writes of 4 KiB.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly RATE_FLOOR=0.95
 readonly FLUSH_CEILING=1.3
-# fio's file, which it writes over and over.
+# fio's file, which it overwrites in each run.
 readonly FILE_BYTES=1073741824
-# At 1 MiB a block, a writer thread that is as busy as this is what limits, and not the disk.
+# With blocks of 1 MiB, a writer thread that is this busy limits the rate, and not the disk.
 readonly BUSY_ENOUGH=0.95
 
 readonly USAGE='[--full] [--rounds NUMBER] [--core CPU|any] [DIR]
-Compares diolog with fio on the disk of DIR (default: target). About three minutes; --full takes longer cells. Both write
-from one CPU (default: the last that may be used), or, with "any", from wherever the scheduler puts them.
-Exit status: 0 all as it should be, 1 slower than that, 3 not measured, 64 not understood.'
+Compares diolog with fio on the disk of DIR (default: target) in about three minutes; --full measures each cell longer.
+Both write from one CPU (default: the last allowed one), or, with "any", from the CPUs that the scheduler chooses.
+Exit status: 0 within the limits, 1 slower than that, 3 not measured, 64 invalid command line.'
 
 rounds=5
 full=false
@@ -79,7 +79,7 @@ by_fio() {
         jq '.jobs[0].write.bw_bytes'
 }
 
-# by_diolog: the same by diolog; after the bytes a second, the writer thread's part of a CPU.
+# by_diolog: the same figures of diolog; after the bytes a second, the writer thread's part of a CPU.
 by_diolog() {
     if [ "$1" = flush ]; then
         run_diolog --flush-each --message-bytes 64 --bytes 64MiB | jq .latency_ns.p50
@@ -94,7 +94,7 @@ run_diolog() {
         cannot "diolog has failed"
 }
 
-# in_turns ROUND WHAT...: what both find, fio's first, in an order of running that changes with the round.
+# in_turns ROUND WHAT...: the figures of both, fio's first; the one that runs first changes with the round.
 in_turns() {
     local round=$1 fio log
     shift
@@ -117,13 +117,13 @@ column() {
 
 describe_machine "$scratch"
 
-# The file that fio writes over again and again, prepared as a segment is. How fast that goes decides how much each
-# cell writes, so that the whole takes its time and no more on a disk of any speed.
+# Prepares the file that fio overwrites, as a segment is prepared. The speed of that decides how much each cell writes, so
+# that the script takes about the same time on any disk.
 rate=$(fio --name=prepare --filename="$file" --rw=write --bs=1m --size="$FILE_BYTES" --direct=1 --ioengine=psync \
     --zero_buffers --end_fsync=1 --output-format=json --eta=never | jq '.jobs[0].write.bw_bytes') || cannot "fio cannot write 1 GiB"
 if $full; then milliseconds=10000 bytes_max=3221225472; else milliseconds=800 bytes_max=1073741824; fi
 bytes=$(calculate "int($rate * $milliseconds / 1000 * 0.45 / 1048576) * 1048576")
-# diolog prepares twice of it.
+# diolog prepares twice as many bytes.
 holds "$bytes < $bytes_max" || bytes=$bytes_max
 holds "$bytes > 33554432" || bytes=33554432
 printf 'written from CPU: %s\n' "$core"
@@ -157,7 +157,7 @@ for device in io_uring pwrite; do
             verdict=ok
             if holds "$ratio < $RATE_FLOOR"; then
                 if [ "$block" -eq 1048576 ] && holds "$busy >= $BUSY_ENOUGH"; then
-                    verdict='below, by the writer thread: exempt'
+                    verdict='below, limited by the writer thread: exempt'
                 else
                     verdict=BELOW
                     status=$BELOW

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the scripts that source this use what it sets
-# What the scripts here share: finding tools, a place for files that vanishes, the program under test, a little
-# arithmetic, and what a report says of the machine. Sourced, not run.
+# Shared by the scripts: finding tools, a temporary directory, building the program, arithmetic, and the description of the
+# machine in reports. Sourced, not run.
 
-# What fails inside $(...) ends the script, as it would outside.
+# A command that fails inside $(...) ends the script, as it does outside.
 shopt -s inherit_errexit
 
 # Set by the functions below.
@@ -12,11 +12,11 @@ scratch=''
 children=()
 
 # Exit status of all scripts, besides 0 for success.
-readonly BELOW=1        # measured, and a figure is not what it should be
-readonly UNUSABLE=3     # not measured: a tool, room or a permission is missing
-readonly MISUSED=64     # the command line was not understood
+readonly BELOW=1        # measured, and a figure is out of its limits
+readonly UNUSABLE=3     # not measured: a tool, space or a permission is missing
+readonly MISUSED=64     # invalid command line
 
-# say MESSAGE...: tells the person at the terminal.
+# say MESSAGE...: prints a message on standard error.
 say() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
 }
@@ -27,18 +27,18 @@ cannot() {
     exit "$UNUSABLE"
 }
 
-# usage TEXT: ends because of a command line that was not understood.
+# usage TEXT: ends because of an invalid command line.
 usage() {
     printf 'usage: %s %s\n' "$0" "$1" >&2
     exit "$MISUSED"
 }
 
-# need COMMAND PACKAGE: ends with the Debian package's name where the command is missing.
+# need COMMAND PACKAGE: ends with the Debian package's name if the command is missing.
 need() {
     command -v "$1" >/dev/null || cannot "$1 is missing: apt-get install $2"
 }
 
-# enter_package: makes the package's directory the current one. Paths given by the person are to be made absolute before.
+# enter_package: changes to the package's directory. Make paths from the command line absolute before.
 enter_package() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.." || cannot "the package's directory cannot be entered"
 }
@@ -48,14 +48,14 @@ build_diolog() {
     need cargo cargo
     need jq jq
     say "building diolog"
-    # Cargo says where the program is, whatever the target directory is called.
+    # Cargo prints the path of the program, whatever the target directory is called.
     diolog=$(cargo build --release --locked --features cli --bin diolog --message-format json |
         jq -r 'select(.reason == "compiler-artifact" and .executable != null) | .executable')
-    [ -x "$diolog" ] || cannot "cargo has built no diolog"
+    [ -x "$diolog" ] || cannot "cargo did not build diolog"
 }
 
-# make_scratch DIR: makes a directory in DIR, sets `scratch` to its path, and removes it when the script ends, however
-# it ends. Processes whose ids are in `children` are ended first.
+# make_scratch DIR: makes a directory in DIR, sets `scratch` to its path, and removes it when the script ends in any way.
+# Processes whose ids are in `children` are ended first.
 make_scratch() {
     mkdir -p "$1" || cannot "cannot make a directory in $1"
     scratch=$(mktemp -d "$1/diolog-script.XXXXXX") || cannot "cannot make a directory in $1"
@@ -63,7 +63,7 @@ make_scratch() {
     trap 'exit 130' INT TERM HUP
 }
 
-# leave STATUS: what happens at the end, by the trap of make_scratch.
+# leave STATUS: cleans up and exits; called by the trap of make_scratch.
 leave() {
     local child
     for child in "${children[@]}"; do
@@ -75,23 +75,22 @@ leave() {
     exit "$1"
 }
 
-# calculate EXPRESSION: prints what awk makes of it.
+# calculate EXPRESSION: prints its value, by awk.
 calculate() {
     awk "BEGIN { OFMT = \"%.10g\"; print ($1) }"
 }
 
-# holds EXPRESSION: whether awk finds it true.
+# holds EXPRESSION: succeeds if it is true, by awk.
 holds() {
     awk "BEGIN { exit !($1) }"
 }
 
-# median: the middle one of the numbers on standard input, one a line; the mean of the middle two where there is no
-# single one.
+# median: the median of the numbers on standard input, one on each line.
 median() {
     sort -g | awk '{ value[NR] = $1 } END { OFMT = "%.10g"; print (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2 }'
 }
 
-# spread: how far the smallest and the largest of the numbers on standard input are apart, in per cent of the median.
+# spread: the difference between the largest and the smallest number on standard input, in per cent of the median.
 spread() {
     sort -g | awk '{ value[NR] = $1 } END {
         middle = (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2
@@ -99,15 +98,15 @@ spread() {
     }'
 }
 
-# device_of DIR: the name under /sys/class/block and in iostat of what DIR's file system lies on.
+# device_of DIR: the name of the block device of DIR's file system, as in /sys/class/block and iostat.
 device_of() {
     local source
     source=$(df --output=source "$1" | tail -n 1)
-    [ -b "$source" ] || cannot "the file system of $1 lies on no block device but on \"$source\""
+    [ -b "$source" ] || cannot "the file system of $1 is not on a block device but on \"$source\""
     basename "$(readlink -f "$source")"
 }
 
-# describe_machine DIR: a line "name: value" for each thing that figures measured in DIR depend on.
+# describe_machine DIR: prints what figures measured in DIR depend on, as lines "name: value".
 describe_machine() {
     local device
     device=$(device_of "$1")
@@ -121,7 +120,7 @@ describe_machine() {
     printf 'load before: %s\n' "$(cut -d ' ' -f 1-3 /proc/loadavg)"
 }
 
-# describe_device NAME: what the kernel knows of it and its queue.
+# describe_device NAME: prints the kernel's description of the device and its queue.
 describe_device() {
     local queue=/sys/class/block/$1/queue model
     # A partition has its disk's queue.

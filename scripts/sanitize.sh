@@ -1,9 +1,9 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# The tests under a sanitizer, which the stable compiler has behind a switch.
+# The tests under a sanitizer. RUSTC_BOOTSTRAP makes the stable compiler accept the unstable flag.
 #
-# ThreadSanitizer watches the threaded tests of the ring and of the gate, which order their accesses by atomics of their
-# own; of what the standard library orders it sees only half. AddressSanitizer watches the library's tests, and so
-# whatever is `unsafe`.
+# ThreadSanitizer checks the threaded tests of the ring and of the gate, which order their accesses with their own atomics;
+# it cannot see all synchronisation inside the standard library, which is not instrumented. AddressSanitizer checks all
+# of the library's tests, and with them all `unsafe` code.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -22,7 +22,7 @@ esac
 need cargo cargo
 enter_package
 triple=$(rustc -vV | sed -n 's/^host: //p')
-# Memory that cannot be had is an error here as elsewhere, not the end.
+# A failed allocation is an error that the tests expect, not the end of the process.
 export TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$PWD/scripts/thread_sanitizer.supp
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0
 export RUSTC_BOOTSTRAP=1

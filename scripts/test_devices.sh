@@ -6,7 +6,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [ $# -eq 0 ] || usage '
-Runs cargo test --all-features without io_uring, then without direct I/O. Exit status: that of the first that fails.'
+Runs cargo test --all-features without io_uring, then without direct I/O. Exit status: that of the first run that fails.'
 
 need cargo cargo
 need perl perl
@@ -18,6 +18,6 @@ env "CARGO_TARGET_${triple}_RUNNER=$PWD/scripts/without_io_uring" cargo test --l
 
 say "without direct I/O, in /dev/shm"
 make_scratch /dev/shm
-# Some tests become another user.
+# Some tests change to another user, who must reach the directory.
 chmod 711 "$scratch"
 DIOLOG_TEST_ROOT=$scratch cargo test --locked --all-features

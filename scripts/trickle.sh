@@ -1,9 +1,9 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# What does a log cost that is hardly written to, and how soon can it be read?
+# How large does a log become that is rarely written to, and how soon can its records be read?
 #
-# 120 short lines in 12 seconds go to `diolog write`, one by one, while `diolog tail --follow` reads the log. Each line
-# carries its time. At the end the log may measure 1 MiB at the most, each line must have been readable soon after its
-# flush interval, and `diolog cat` must give them all back.
+# The script writes 120 short lines in 12 seconds to `diolog write`, one by one, while `diolog tail --follow` reads the log.
+# Each line contains its time. At the end the log may have 1 MiB at most, each line must have been readable soon after its
+# flush interval, and `diolog cat` must print all of them.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,14 +11,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly LINES_WRITTEN=120
 readonly BETWEEN_MS=100
 readonly FLUSH_INTERVAL_MS=100
-# Beyond the flush interval: the disk, the follower, which looks every 50 ms, and two pipes. Generous, since it is not
-# this machine's load that is in question; without a flush the last line would be some hundred times later.
+# Allowed beyond the flush interval: the disk, the follower, which polls every 50 ms, and two pipes. Generous, so that a busy
+# machine passes; without a flush the last line would come some hundred times later.
 readonly SOON_MS=400
 readonly LOG_BYTES_MAX=$((1 << 20))
 
 readonly USAGE='[DIR]
-Trickles lines into a log on the disk of DIR (default: target) for 12 seconds.
-Exit status: 0 all as it should be, 1 too large, too late or not complete, 3 not measured, 64 not understood.'
+Writes lines slowly into a log on the disk of DIR (default: target) for 12 seconds.
+Exit status: 0 within the limits, 1 too large, too late or incomplete, 3 not measured, 64 invalid command line.'
 
 [[ $# -le 1 && ${1:-} != -* ]] || usage "$USAGE"
 directory=${1:+$(realpath -m "$1")}
@@ -28,7 +28,7 @@ now() {
     echo $((${EPOCHREALTIME//[.,]/} / 1000))
 }
 
-# trickle: the lines, each at its time.
+# trickle: prints the lines, each at its time.
 trickle() {
     local begin number wait
     begin=$(now)
@@ -39,7 +39,7 @@ trickle() {
     done
 }
 
-# delays: for each line that arrives, how old it is, in milliseconds.
+# delays: prints the age of each line on standard input, in milliseconds.
 delays() {
     local line
     while read -r line; do
@@ -62,13 +62,13 @@ until compgen -G "$log/*.dlog" >/dev/null; do
     kill -0 "$writer" 2>/dev/null || cannot "diolog write has ended"
     sleep 0.01
 done
-# The process substitution is what stays behind when the follower is told to end: it writes until its input ends.
+# The process substitution outlives the follower: it writes until its input ends.
 "$diolog" tail --lines 0 --follow "$log" > >(delays >"$scratch/delays") &
 follower=$!
 children+=("$follower")
 wait "$writer" || cannot "diolog write has failed"
 held=$(cat "$log"/* | wc -c)
-# What was written last is durable now; the follower looks often.
+# The last lines are durable now: wait until the follower has printed them.
 for ((tries = 0; tries < 100; tries++)); do
     [ "$(wc -l <"$scratch/delays")" -lt "$LINES_WRITTEN" ] || break
     sleep 0.05
@@ -81,15 +81,15 @@ arrived=$(wc -l <"$scratch/delays")
 printf '%-44s %10d\n' 'lines read while they were written' "$arrived"
 ((arrived == LINES_WRITTEN)) || status=$BELOW
 latest=$(sort -n "$scratch/delays" | tail -n 1)
-printf '%-44s %7d ms  (median %.0f, at most %d)\n' 'the latest could be read after' "$latest" \
+printf '%-44s %7d ms  (median %.0f, at most %d)\n' 'longest delay until a line was read' "$latest" \
     "$(median <"$scratch/delays")" $((FLUSH_INTERVAL_MS + SOON_MS))
 ((latest <= FLUSH_INTERVAL_MS + SOON_MS)) || status=$BELOW
-printf '%-44s %6d KiB  (at most %d)\n' 'the log measures' $((held / 1024)) $((LOG_BYTES_MAX / 1024))
+printf '%-44s %6d KiB  (at most %d)\n' 'size of the log' $((held / 1024)) $((LOG_BYTES_MAX / 1024))
 ((held <= LOG_BYTES_MAX)) || status=$BELOW
 if "$diolog" cat --format message "$log" | cmp -s - "$scratch/lines"; then
-    echo 'all lines come back as they were'
+    echo 'cat prints all lines unchanged'
 else
-    echo 'the lines do NOT come back as they were'
+    echo 'cat does NOT print all lines unchanged'
     status=$BELOW
 fi
 exit "$status"

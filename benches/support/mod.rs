@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-/// What `cargo bench --bench NAME -- …` was given.
+/// The arguments after `cargo bench --bench NAME --`.
 pub(crate) struct Arguments {
-    /// `--test`: see that it works, and measure nothing worth quoting.
+    /// `--test`: only see that it works; the figures are worthless.
     pub(crate) smoke: bool,
-    /// `--gate`: exit with 1 where a floor is missed. Not for CI: other machines are busy in other ways.
+    /// `--gate`: exit with 1 if a figure is out of its limit. Not for CI, where machines are busy.
     pub(crate) gate: bool,
-    /// `--repetitions N`: rounds to take the median of, other than the bench's own.
+    /// `--repetitions N`: the number of rounds, instead of the bench's own.
     pub(crate) repetitions: Option<u32>,
-    /// Where the files go: a directory on the disk to be measured, by default the build's own.
+    /// The directory for files, on the disk to measure; by default in the build's.
     pub(crate) directory: PathBuf,
 }
 
 impl Arguments {
-    /// Those of this process; ends it where they are not understood.
+    /// Parses the arguments of this process; exits with 64 if they are invalid.
     pub(crate) fn parse() -> Arguments {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let mut arguments = Arguments { smoke: false, gate: false, repetitions: None, directory };
@@ -39,11 +39,11 @@ impl Arguments {
 }
 
 fn usage(option: &str) -> ! {
-    report(&format!("{option} is not understood; there are: [--test] [--gate] [--repetitions N] [DIR]"));
+    report(&format!("invalid argument {option}; usage: [--test] [--gate] [--repetitions N] [DIR]"));
     std::process::exit(64)
 }
 
-/// Prints a report, whoever reads it.
+/// Prints a report; an error of standard output is ignored.
 pub(crate) fn report(text: &impl std::fmt::Display) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");

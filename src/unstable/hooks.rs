@@ -1,5 +1,5 @@
-//! Opening a log with a device or a clock of the caller's making: a device that fails, stalls, or records what it is
-//! given; a clock that stands still.
+//! Opening a log with a device or a clock of the caller's making: a device that fails, stalls, or records its
+//! writes; a clock that stands still.
 //!
 //! [`Hooks`] itself is the logger's, which uses it at open.
 

@@ -83,9 +83,9 @@ fn a_follower_reports_losses() {
     bytes[3 * 4096 + 100] ^= 1;
     std::fs::write(segment, bytes).expect("writable");
     let mut tail = diolog(["tail", "-n", "1", "-f", log]).spawn().expect("a child");
-    let mut told = String::new();
-    BufReader::new(tail.stderr.as_mut().expect("piped")).read_line(&mut told).expect("a line");
-    assert!(told.contains("is lost"), "{told}");
+    let mut printed = String::new();
+    BufReader::new(tail.stderr.as_mut().expect("piped")).read_line(&mut printed).expect("a line");
+    assert!(printed.contains("is lost"), "{printed}");
     crate::process::interrupt(&tail);
     assert_eq!(status(&tail.wait_with_output().expect("its end")), 2);
 }

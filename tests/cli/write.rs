@@ -90,8 +90,8 @@ fn a_line_that_is_too_long_is_cut_and_reported_with_its_number_and_the_remedy() 
     input.extend_from_slice(b"\nlast\n");
     let output = run(["write", log], &input);
     assert_eq!(status(&output), 2, "{}", stderr(&output));
-    let told = "line 2 has 3000000 bytes and was cut to 1048576: use --message-bytes-max 3000000";
-    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    let expected = "line 2 has 3000000 bytes and was cut to 1048576: use --message-bytes-max 3000000";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     let kept = messages(&place);
     assert_eq!(kept.len(), 6 + (1 << 20) + 1 + 5);
     assert!(kept.starts_with(b"short\nxxx") && kept.ends_with(b"xxx\nlast\n"));

@@ -17,5 +17,5 @@ pub mod stopwatch;
 pub mod sustained;
 pub mod usage;
 
-/// Why a measurement could not be made: a sentence for the person who asked for it.
+/// Why a measurement could not be made, as a message.
 pub type Failure = Box<dyn std::error::Error>;
