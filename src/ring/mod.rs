@@ -33,7 +33,7 @@
 //! 1. `read_position ≤ cursor ≤ observed ≤ write_position ≤ read_position + capacity`. In an overwriting ring `oldest`
 //!    takes the place of `read_position`, and `cursor` may be before it until the next window begins.
 //! 2. Only the producer writes the bytes from `write_position` to `read_position + capacity`. From `read_position` to
-//!    `write_position` there are whole records, which nobody writes. The producer alone moves `write_position`, the
+//!    `write_position` there are whole records and skips, which nobody writes. The producer alone moves `write_position`, the
 //!    consumer alone `read_position`.
 //! 3. In an overwriting ring either end may move `oldest`; while the bit READING is set in it, only the consumer.
 //! 4. The first word of a record holds the length that its payload was written with.
