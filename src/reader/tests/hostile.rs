@@ -4,12 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES};
-use crate::reader::test_log::reseal;
+use crate::reader::test_log::{Image, reseal};
 
-/// Reads and verifies a log of these bytes.
+/// Reads and verifies a log of one segment with these bytes.
 fn survive(bytes: &[u8]) {
+    survive_all(&[bytes]);
+}
+
+/// Reads and verifies a log of segments with these bytes.
+fn survive_all(segments: &[&[u8]]) {
     let directory = directory();
-    std::fs::write(directory.path().join("00000001.dlog"), bytes).expect("write");
+    for (at, bytes) in segments.iter().enumerate() {
+        std::fs::write(directory.path().join(format!("{:08}.dlog", at + 1)), bytes).expect("write");
+    }
     if let Ok(mut reader) = Reader::open(directory.path()) {
         for _ in 0..3 {
             while let Some(record) = reader.next_record().expect("read") {
@@ -29,6 +36,19 @@ struct Change {
     at: prop::sample::Index,
     in_header: bool,
     value: u8,
+}
+
+impl Change {
+    fn apply(&self, image: &mut Image) {
+        let n = self.block.index(image.offsets.len());
+        let offset = image.offsets[n];
+        let block = image.block(n);
+        let valid = u32::from_le_bytes([block[4], block[5], block[6], block[7]]) as usize;
+        let limit = (BLOCK_HEADER_BYTES + valid).min(block.len());
+        let at = self.at.index(if self.in_header { BLOCK_HEADER_BYTES } else { limit });
+        block[at] = self.value;
+        reseal(block, offset, |_| ());
+    }
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -75,17 +95,25 @@ proptest! {
     fn changes_with_valid_checksums_are_survived(changes in prop::collection::vec(change(), 1..6)) {
         let mut run = log();
         let image = run.last();
-        for change in &changes {
-            let n = change.block.index(image.offsets.len());
-            let offset = image.offsets[n];
-            let block = image.block(n);
-            let valid = u32::from_le_bytes([block[4], block[5], block[6], block[7]]) as usize;
-            let limit = (BLOCK_HEADER_BYTES + valid).min(block.len());
-            let at = if change.in_header { change.at.index(BLOCK_HEADER_BYTES) } else { change.at.index(limit) };
-            block[at] = change.value;
-            reseal(block, offset, |_| ());
-        }
+        changes.iter().for_each(|change| change.apply(image));
         survive(&image.bytes);
+    }
+
+    #[test]
+    fn changes_to_several_segments_with_valid_checksums_are_survived(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), change()), 1..8),
+    ) {
+        let mut run = TestRun::with_segment(1);
+        run.block(Block::new().record(1, 10, "one").record(2, 11, "two"));
+        run.block(Block::new().in_flight(1).record(2, 20, "three")).block(Block::new().in_flight(2).record(1, 21, "four"));
+        // The first segment fails: its last block is written again.
+        run.again(3, 2).block(Block::new().in_flight(1).record(1, 30, "five"));
+        run.segment(3).block(Block::new().record(2, 40, "six")).close();
+        for (segment, change) in &changes {
+            let at = segment.index(run.segments.len());
+            change.apply(&mut run.segments[at]);
+        }
+        survive_all(&run.segments.iter().map(|image| &image.bytes[..]).collect::<Vec<_>>());
     }
 }
 
