@@ -115,15 +115,18 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
         let id = shard.producer;
         let mut last = last_ns.get(&id).copied().unwrap_or(0);
         let (mut out_of_bounds, mut went_back) = (false, false);
+        let (mut records, mut truncated) = (0, 0);
         let mut messages = Messages::of(shard);
         while let Some(message) = messages.next(payload) {
             let ns = message.timestamp_ns;
-            account.report.records += 1;
-            account.report.truncated += u64::from(message.is_truncated());
+            records += 1;
+            truncated += u64::from(message.is_truncated());
             out_of_bounds |= !bounds.contains(&ns);
             went_back |= ns < last;
             last = last.max(ns);
         }
+        account.report.records += records;
+        account.report.truncated += truncated;
         unread.add(&messages.unread);
         if last_ns.len() < PRODUCERS_MAX || last_ns.contains_key(&id) {
             last_ns.insert(id, last);

@@ -66,6 +66,21 @@ impl Unread {
         self.invalid += other.invalid;
     }
 
+    /// One record of a producer's that is not a message. By value, so that the loop over messages keeps its state in
+    /// registers.
+    #[cold]
+    #[inline(never)]
+    fn no_message(kind: u8) -> Unread {
+        let mut unread = Unread::default();
+        match Kind::from_u8(kind) {
+            Err(UnknownKind::Skippable) => unread.skipped = 1,
+            Err(UnknownKind::Newer(newer)) => unread.add_newer(newer, 1),
+            // A kind of the writer's own, in a producer's shard.
+            Ok(_) | Err(UnknownKind::None) => unread.invalid = 1,
+        }
+        unread
+    }
+
     fn add_newer(&mut self, newer: Newer, records: u32) {
         self.newer += u64::from(records);
         self.shown_by.get_or_insert(newer);
@@ -304,12 +319,7 @@ impl Messages {
                     flags: header.flags,
                 });
             }
-            match Kind::from_u8(header.kind) {
-                Err(UnknownKind::Skippable) => self.unread.skipped += 1,
-                Err(UnknownKind::Newer(newer)) => self.unread.add_newer(newer, 1),
-                // A kind of the writer's own, in a producer's shard.
-                Ok(_) | Err(UnknownKind::None) => self.unread.invalid += 1,
-            }
+            self.unread.add(&Unread::no_message(header.kind));
         }
         if self.position < self.end {
             // Bytes after the last record: the shard's count is wrong.
