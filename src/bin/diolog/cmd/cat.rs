@@ -1,9 +1,8 @@
 //! `diolog cat`: prints all records in order of time, and the findings on standard error.
 
-use std::time::Duration;
-
 use diolog::ReadOptions;
 
+use super::MISSING_WAIT;
 use crate::args::{Cat, RecordFormat};
 use crate::exit::{Failure, Status};
 use crate::text::damage::{ReadErrors, print_findings};
@@ -14,10 +13,6 @@ use crate::text::progress::{Progress, log_bytes};
 
 /// Records between two updates of the progress.
 const PROGRESS_RECORDS: u64 = 1 << 14;
-
-/// How long a block that is missing and may be in flight is waited for: it is durable within milliseconds, unless the disk
-/// is overloaded, and what a crash left before the log was opened again never comes.
-pub(super) const MISSING_WAIT: Duration = Duration::from_secs(1);
 
 /// Prints all records. The exit status is that of the reader's findings.
 pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {

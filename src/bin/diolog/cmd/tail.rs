@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diolog::{ReadOptions, Verdict};
 
-use super::cat::MISSING_WAIT;
+use super::MISSING_WAIT;
 use crate::args::Tail;
 use crate::exit::{Failure, Status};
 use crate::input::signals;
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
                 if output.wait_until_closed(POLL) {
                     return Ok(Status::Clean);
                 }
-                // The wait is over: one look.
+                // One look without a wait, which has just ended.
                 if let Err(error) = reader.follow(Duration::ZERO) {
                     errors.report(error)?;
                 }
