@@ -91,14 +91,17 @@ impl Facts {
         self.prepared.clear();
     }
 
-    /// Settles to which log the directory belongs, if it is not settled yet.
-    pub(crate) fn settle_log(&mut self, log: impl FnOnce() -> Option<LogId>) {
+    /// Notes to which log the directory belongs, if that is not known yet.
+    pub(crate) fn note_log(&mut self, log: impl FnOnce() -> Option<LogId>) {
         self.log = self.log.or_else(log);
     }
 
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
+    ///
+    /// # Panics
+    /// If the run has no segment.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
-        let Some(first) = run.segments.first() else { return };
+        let first = &run.segments[0];
         run.begins_here |= self.begins_in_a_blank_file(first, before);
         let is_foreign = |segment: &&Segment| segment.header.as_ref().is_some_and(|it| Some(it.log) != self.log);
         self.runs.push(RunFacts {
@@ -115,8 +118,11 @@ impl Facts {
     }
 
     /// Notes segments of a run that was noted before.
+    ///
+    /// # Panics
+    /// If it was not.
     pub(crate) fn note_segments(&mut self, id: RunId, segments: &[Segment]) {
-        let Some(run) = self.runs.iter_mut().rfind(|run| run.id == id) else { return };
+        let run = self.runs.iter_mut().rfind(|run| run.id == id).expect("a run is noted before more of its segments");
         for segment in segments {
             run.last_index = run.last_index.max(segment.index());
             run.knows_retention |= segment.knows_retention();
@@ -283,7 +289,7 @@ mod tests {
                 });
             }
         }
-        facts.settle_log(|| Some(LogId([9; 16])));
+        facts.note_log(|| Some(LogId([9; 16])));
         let mut before = 0;
         for mut run in runs_of(segments) {
             facts.note_run(&mut run, before);

@@ -78,7 +78,7 @@ impl Runs {
         if let Some((path, what)) = refused.filter(|_| nothing) {
             return Err(not_a_log(&path, what));
         }
-        self.facts.settle_log(|| {
+        self.facts.note_log(|| {
             LogId::of_directory(segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log)))
         });
         for mut run in runs_of(segments) {
