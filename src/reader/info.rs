@@ -8,7 +8,7 @@ use crate::format::{BlockFlags, Newer, StatusCode};
 use super::files::{InUse, Inspected, LogFiles, Segment, not_a_log, runs_of};
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
-use super::scan::{Cursor, Loaded, Note, Scanned};
+use super::scan::{Cursor, Loaded, Scanned};
 
 /// Blocks of a segment that are read whole, to find the device's note.
 const BLOCKS_READ: u64 = 2;
@@ -111,7 +111,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
                 // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && segment.number > 0 => {}
                 looked => {
-                    let Looked { segment: looked, newer } = looked?;
+                    let (looked, newer) = looked?;
                     info.findings.extend(newer.map(|newer| Finding {
                         severity: Severity::Newer,
                         path: looked.path.clone(),
@@ -131,14 +131,9 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-/// What one segment holds.
-struct Looked {
-    segment: SegmentInfo,
-    /// What shows that parts of it can only be read by a newer diolog, if something does in the blocks that are read.
-    newer: Option<Newer>,
-}
-
-fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<Looked> {
+/// What one segment holds, and what shows that parts of it can only be read by a newer diolog, if something does in the
+/// blocks that are read.
+fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<(SegmentInfo, Option<Newer>)> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let mut info = SegmentInfo {
@@ -194,17 +189,12 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
     }
     info.first_unix_ns = info.first_ns.and_then(|ns| anchors.unix_ns_at(ns));
     info.last_unix_ns = info.last_ns.and_then(|ns| anchors.unix_ns_at(ns));
-    Ok(Looked { segment: info, newer })
+    Ok((info, newer))
 }
 
 fn take_notes(info: &mut SegmentInfo, anchors: &mut Anchors, loaded: &Loaded) {
-    for note in &loaded.notes {
-        match note {
-            Note::Anchor(anchor) => anchors.add(*anchor),
-            Note::Status(status) if status.code == StatusCode::Device as u16 => {
-                info.device = Some(status.text.clone());
-            }
-            _ => {}
-        }
+    anchors.add(&loaded.anchors);
+    if let Some(status) = loaded.statuses.iter().rfind(|status| status.code == StatusCode::Device as u16) {
+        info.device = Some(status.text.clone());
     }
 }

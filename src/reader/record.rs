@@ -68,12 +68,14 @@ impl Anchors {
     /// One for each second of more than an hour: older records are not merged with new ones.
     const LENGTH_MAX: usize = 4096;
 
-    pub(super) fn add(&mut self, anchor: WallAnchor) {
-        if self.0.len() == Anchors::LENGTH_MAX {
-            self.0.drain(..Anchors::LENGTH_MAX / 2);
+    pub(super) fn add(&mut self, anchors: &[WallAnchor]) {
+        for &anchor in anchors {
+            if self.0.len() == Anchors::LENGTH_MAX {
+                self.0.drain(..Anchors::LENGTH_MAX / 2);
+            }
+            let at = self.0.partition_point(|known| known.monotonic_ns.get() <= anchor.monotonic_ns.get());
+            self.0.insert(at, anchor);
         }
-        let at = self.0.partition_point(|known| known.monotonic_ns.get() <= anchor.monotonic_ns.get());
-        self.0.insert(at, anchor);
     }
 
     /// The wall time at `monotonic_ns`, by the last anchor before it, or else by the first one after it.
@@ -258,8 +260,7 @@ mod tests {
     fn wall_time_comes_from_the_nearest_earlier_anchor() {
         let mut anchors = Anchors::default();
         assert_eq!(anchors.unix_ns_at(5), None);
-        anchors.add(anchor(200, 9_000));
-        anchors.add(anchor(100, 1_000));
+        anchors.add(&[anchor(200, 9_000), anchor(100, 1_000)]);
         assert_eq!(anchors.unix_ns_at(50), Some(950), "before all: the first one");
         assert_eq!(anchors.unix_ns_at(199), Some(1_099));
         assert_eq!(anchors.unix_ns_at(200), Some(9_000));

@@ -12,15 +12,14 @@ mod producers;
 mod testimony;
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::format::{Newer, StatusCode};
 
-use super::files::{Run, Segment};
+use super::files::{Run, Segment, Suspicion};
 use super::record::Producer;
 use super::report::{BlockCounts, Mark, Report, RunReport, Severity};
-use super::scan::{BlockLocation, Debris, Loaded, Note, Unread};
+use super::scan::{BlockLocation, Debris, Loaded, Unread};
 use blocks::{Blocks, Conclusion};
 use findings::{Fact, NoCounts, Observation};
 use producers::{Producers, Untracked};
@@ -137,7 +136,7 @@ impl Account {
         if has_baseline {
             let gaps = self.run.blocks.gaps();
             let (producers, rows) = self.producers();
-            loaded.rows().for_each(|row| producers.take_baseline(row, gaps, rows));
+            loaded.rows.iter().for_each(|row| producers.take_baseline(row, gaps, rows));
         }
     }
 
@@ -184,7 +183,7 @@ impl Account {
         let (producers, rows) = self.producers();
         let mut faults = Vec::new();
         let mut untracked = 0;
-        for row in loaded.rows() {
+        for row in &loaded.rows {
             faults.extend(producers.take_row(row, number, gaps, rows).map(|fault| (row.id, fault)));
         }
         for shard in &loaded.shards {
@@ -193,7 +192,7 @@ impl Account {
                 Err(Untracked) => untracked += 1,
             }
         }
-        for row in loaded.ends() {
+        for row in &loaded.ends {
             faults.extend(producers.take_end(row, gaps, rows).map(|fault| (row.id, fault)));
         }
         let at = || location.clone();
@@ -214,10 +213,9 @@ impl Account {
             self.run.producers.mark_notes_incomplete();
         }
         let (producers, rows) = self.producers();
-        loaded.rows().chain(loaded.ends()).for_each(|row| producers.take_name(row, rows));
+        loaded.rows.iter().chain(&loaded.ends).for_each(|row| producers.take_name(row, rows));
         let report = self.run_report();
-        for note in &loaded.notes {
-            let Note::Status(status) = note else { continue };
+        for status in &loaded.statuses {
             if status.code == StatusCode::Device as u16 {
                 report.device = Some(status.text.clone());
             } else if report.notes.len() < NOTES_MAX {
@@ -293,11 +291,13 @@ impl Account {
     }
 
     /// Reports, until more is known, what is suspicious about the log's files.
-    pub(super) fn suspect(&mut self, suspicions: impl Iterator<Item = (Arc<Path>, String)>) {
+    pub(super) fn suspect(&mut self, suspicions: Vec<Suspicion>) {
         if matches!(self.certainty, Certainty::Final) {
             self.certainty = Certainty::Provisional(self.report.mark());
         }
-        suspicions.for_each(|(path, what)| self.report.find(Severity::Unconfirmed, path.to_path_buf(), None, what));
+        for Suspicion { path, what } in suspicions {
+            self.report.find(Severity::Unconfirmed, path.to_path_buf(), None, what);
+        }
     }
 
     /// Counts and reports facts that hold whatever follows.

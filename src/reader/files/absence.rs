@@ -13,21 +13,18 @@ use std::sync::Arc;
 use crate::format::LogId;
 
 use super::super::record::RunId;
-use super::in_use::InUse;
-use super::inspect::Segment;
+use super::inspect::{Inspected, Segment};
 use super::runs::Run;
 
-/// What a numbered file is.
+/// Whether a logger has the log open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// It holds blocks.
-    Segment,
-    /// It holds zeros or nothing: prepared and not used yet, or emptied.
-    Prepared,
-    /// It holds no block, but other bytes, or cannot be read.
-    Unreadable,
-    /// A newer diolog wrote it.
-    Newer,
+pub(crate) enum InUse {
+    /// Some process holds the log's lock.
+    Yes,
+    /// None does.
+    No,
+    /// The system cannot tell without taking the lock, or the lock file may not be read.
+    Unknown,
 }
 
 /// What is known of a log's files.
@@ -76,13 +73,13 @@ pub(crate) struct Suspicion {
 
 impl Facts {
     /// Notes a file.
-    pub(crate) fn note_file(&mut self, number: u64, kind: Kind, path: &Path) {
+    pub(crate) fn note_file(&mut self, number: u64, path: &Path, inspected: &Inspected) {
         self.numbers.insert(number);
-        match kind {
-            Kind::Prepared => drop(self.prepared.insert(number, path.into())),
-            Kind::Unreadable => drop(self.unreadable.insert(number, path.into())),
-            Kind::Newer => drop(self.newer.insert(number)),
-            Kind::Segment => {}
+        match inspected {
+            Inspected::Segment(_) => {}
+            Inspected::Prepared => drop(self.prepared.insert(number, path.into())),
+            Inspected::Unreadable(_) => drop(self.unreadable.insert(number, path.into())),
+            Inspected::Newer(_) => drop(self.newer.insert(number)),
         }
     }
 
@@ -254,40 +251,41 @@ mod tests {
         for word in files.split(' ') {
             let (number, what) = word.split_at(word.find(|letter: char| !letter.is_ascii_digit()).expect("a kind"));
             let number = number.parse().expect("a number");
-            let kind = match &what[..1] {
-                "-" => Kind::Prepared,
-                "?" => Kind::Unreadable,
-                "n" => Kind::Newer,
-                _ => Kind::Segment,
+            let inspected = match &what[..1] {
+                "-" => Inspected::Prepared,
+                "?" => Inspected::Unreadable(String::new()),
+                "n" => Inspected::Newer(String::new()),
+                _ => {
+                    let run = format::RunId([what.as_bytes()[0]; 16]);
+                    let begins_with: String = what.chars().filter(char::is_ascii_digit).collect();
+                    let goes_on = segments.iter().any(|segment| segment.run() == Some(run)) || !begins_with.is_empty();
+                    let header = SegmentHeader {
+                        log: LogId([if what.contains('*') { 8 } else { 9 }; 16]),
+                        run,
+                        recovers: None,
+                        boot: [0; 16],
+                        index: number,
+                        previous_segment_id: if goes_on { 7 } else { 0 },
+                        block_bytes: 4096,
+                        message_bytes_max: 100,
+                        incompatible_features: 0,
+                        compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
+                        service: String::new(),
+                    };
+                    let segment = Segment {
+                        path: path(number),
+                        number,
+                        segment_id: number,
+                        header: (!what.contains('!')).then(|| header.into()),
+                        block_0: None,
+                        first_offset: 4096,
+                        first_number: begins_with.parse().unwrap_or(if goes_on { 10 } else { 0 }),
+                    };
+                    segments.push(segment.clone());
+                    Inspected::Segment(segment)
+                }
             };
-            facts.note_file(number, kind, &path(number));
-            if kind == Kind::Segment {
-                let run = format::RunId([what.as_bytes()[0]; 16]);
-                let begins_with: String = what.chars().filter(char::is_ascii_digit).collect();
-                let goes_on = segments.iter().any(|segment| segment.run() == Some(run)) || !begins_with.is_empty();
-                let header = SegmentHeader {
-                    log: LogId([if what.contains('*') { 8 } else { 9 }; 16]),
-                    run,
-                    recovers: None,
-                    boot: [0; 16],
-                    index: number,
-                    previous_segment_id: if goes_on { 7 } else { 0 },
-                    block_bytes: 4096,
-                    message_bytes_max: 100,
-                    incompatible_features: 0,
-                    compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
-                    service: String::new(),
-                };
-                segments.push(Segment {
-                    path: path(number),
-                    number,
-                    segment_id: number,
-                    header: (!what.contains('!')).then(|| header.into()),
-                    block_0: None,
-                    first_offset: 4096,
-                    first_number: begins_with.parse().unwrap_or(if goes_on { 10 } else { 0 }),
-                });
-            }
+            facts.note_file(number, &path(number), &inspected);
         }
         facts.note_log(|| Some(LogId([9; 16])));
         let mut before = 0;

@@ -60,12 +60,13 @@ impl Segment {
 /// What a numbered file is.
 #[derive(Debug)]
 pub(crate) enum Inspected {
+    /// It holds blocks.
     Segment(Segment),
-    /// Prepared, and not used yet.
+    /// It holds zeros or nothing: prepared and not used yet, or emptied.
     Prepared,
     /// Written by a newer diolog, for this reason.
     Newer(String),
-    /// Nothing readable, for this reason.
+    /// It holds no block, but other bytes, or cannot be read, for this reason.
     Unreadable(String),
 }
 

@@ -3,7 +3,6 @@
 //! [`LogFiles`] lists and opens them; `inspect` finds out what one of them is. The walk and `info` use it.
 
 mod absence;
-mod in_use;
 mod inspect;
 mod runs;
 
@@ -12,13 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::segment_number;
+use crate::format::{LOCK_FILE, segment_number};
+use crate::sys;
 
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 use inspect::Depth;
 
-pub(crate) use absence::{Facts, Kind, suspicions};
-pub(crate) use in_use::InUse;
+pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
 pub(crate) use inspect::{Inspected, Segment};
 pub(crate) use runs::{Run, runs_of};
 
@@ -26,10 +25,12 @@ pub(crate) use runs::{Run, runs_of};
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     root: PathBuf,
-    is_directory: bool,
+    /// Whether the whole log is read, and not a single file of it.
+    pub(crate) is_directory: bool,
     /// Files that need no second look: segments, and files that will never be one.
     known: BTreeSet<PathBuf>,
-    sync: bool,
+    /// Whether files are made durable before they are read.
+    pub(crate) sync: bool,
 }
 
 impl LogFiles {
@@ -85,21 +86,15 @@ impl LogFiles {
         self.known.insert(path.to_owned());
     }
 
-    /// Whether the whole log is read, and not a single file of it.
-    pub(crate) fn is_directory(&self) -> bool {
-        self.is_directory
-    }
-
-    /// Whether files are made durable before they are read.
-    pub(crate) fn syncs(&self) -> bool {
-        self.sync
-    }
-
     /// Whether a logger has the log open.
     pub(crate) fn in_use(&self) -> InUse {
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
         // The parent of a bare file name is an empty path, to which joining gives the name alone.
-        directory.map_or(InUse::Unknown, InUse::of)
+        match directory.and_then(|directory| sys::lock::is_locked(&directory.join(LOCK_FILE))) {
+            Some(true) => InUse::Yes,
+            Some(false) => InUse::No,
+            None => InUse::Unknown,
+        }
     }
 
     /// Opens the file at `path`, after making it durable if that was asked for.

@@ -30,17 +30,6 @@ impl Shard {
     }
 }
 
-/// A record of the writer's own.
-#[derive(Clone, Debug)]
-pub(crate) enum Note {
-    /// A producer's name, and its counts before this block.
-    Row(ProducerRow),
-    /// A producer's final counts.
-    End(ProducerRow),
-    Anchor(WallAnchor),
-    Status(Status),
-}
-
 /// Records that were passed over, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unread {
@@ -93,10 +82,14 @@ pub(crate) struct Loaded {
     /// Header and payload; only the first `filled` bytes are of this block.
     bytes: Vec<u8>,
     filled: usize,
-    /// Shards of producers, in the order of the file.
+    /// Shards of producers.
     pub(crate) shards: Vec<Shard>,
-    /// The writer's own records, in the order of the file.
-    pub(crate) notes: Vec<Note>,
+    /// The producers' rows: names, and counts before this block. This and the other lists are in the order of the file.
+    pub(crate) rows: Vec<ProducerRow>,
+    /// The final counts of producers.
+    pub(crate) ends: Vec<ProducerRow>,
+    pub(crate) anchors: Vec<WallAnchor>,
+    pub(crate) statuses: Vec<Status>,
     /// All shards, the writer's own included.
     pub(crate) shards_found: u64,
     /// The records in them, as their headers say.
@@ -199,14 +192,16 @@ impl Loaded {
                 return;
             };
             bytes = rest;
-            let note = match Kind::from_u8(header.kind) {
-                Ok(Kind::ProducerStart | Kind::ProducerRow) => ProducerRow::decode(payload).map(Note::Row),
-                Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(Note::End),
-                Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(Note::Anchor),
-                Ok(Kind::Status) => Status::decode(payload).map(Note::Status),
+            let taken = match Kind::from_u8(header.kind) {
+                Ok(Kind::ProducerStart | Kind::ProducerRow) => {
+                    ProducerRow::decode(payload).map(|row| self.rows.push(row))
+                }
+                Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(|row| self.ends.push(row)),
+                Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(|anchor| self.anchors.push(anchor)),
+                Ok(Kind::Status) => Status::decode(payload).map(|status| self.statuses.push(status)),
                 // `Block0` has read it.
-                Ok(Kind::Segment) if SegmentHeader::decode(payload).is_some() => continue,
-                Ok(Kind::Segment | Kind::Message) | Err(UnknownKind::None) => None,
+                Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
+                Ok(Kind::Message) | Err(UnknownKind::None) => None,
                 Err(UnknownKind::Skippable) => {
                     self.unread.skipped += 1;
                     continue;
@@ -217,21 +212,10 @@ impl Loaded {
                     continue;
                 }
             };
-            match note {
-                Some(note) => self.notes.push(note),
-                None => self.unread.invalid += 1,
+            if taken.is_none() {
+                self.unread.invalid += 1;
             }
         }
-    }
-
-    /// The producers' rows, in the order of the file.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &ProducerRow> {
-        self.notes.iter().filter_map(|note| if let Note::Row(row) = note { Some(row) } else { None })
-    }
-
-    /// The producers' final counts, in the order of the file.
-    pub(crate) fn ends(&self) -> impl Iterator<Item = &ProducerRow> {
-        self.notes.iter().filter_map(|note| if let Note::End(row) = note { Some(row) } else { None })
     }
 
     /// What shows that a newer diolog wrote some of the records, if something does. Looks at every record.
@@ -247,7 +231,10 @@ impl Loaded {
     fn clear(&mut self) {
         self.filled = 0;
         self.shards.clear();
-        self.notes.clear();
+        self.rows.clear();
+        self.ends.clear();
+        self.anchors.clear();
+        self.statuses.clear();
         (self.shards_found, self.records_found) = (0, 0);
         (self.unread, self.notes_incomplete) = (Unread::default(), false);
     }

@@ -7,7 +7,7 @@ mod cursor;
 mod location;
 mod block;
 
-pub(crate) use block::{Loaded, Message, Messages, Note, Shard, Unread};
+pub(crate) use block::{Loaded, Message, Messages, Shard, Unread};
 pub(crate) use cursor::{Cursor, Debris, Found, Scanned};
 pub(crate) use location::BlockLocation;
 pub(crate) use segment_file::{Chunk, SegmentFile};

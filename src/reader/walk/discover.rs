@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId};
 
-use super::super::files::{Facts, InUse, Inspected, Kind, LogFiles, Run, Segment, not_a_log, runs_of};
+use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, Segment, not_a_log, runs_of};
 use super::super::report::{Report, Severity};
 use super::super::scan::{Cursor, Scanned};
 
@@ -50,29 +50,29 @@ impl Runs {
         self.facts.forget_prepared();
         report.prepared_files = 0;
         for (number, path, inspected) in self.files.inspect_all(may_grow)? {
-            let (kind, found) = match inspected {
-                Inspected::Segment(segment) => {
-                    segments.push(segment);
-                    (Kind::Segment, None)
+            self.facts.note_file(number, &path, &inspected);
+            let (severity, what) = match inspected {
+                Inspected::Prepared => {
+                    report.prepared_files += 1;
+                    continue;
                 }
-                Inspected::Prepared => (Kind::Prepared, None),
-                Inspected::Newer(what) => (Kind::Newer, Some((Severity::Newer, what))),
-                Inspected::Unreadable(what) => (Kind::Unreadable, Some((Severity::Unconfirmed, what))),
+                Inspected::Segment(segment) => {
+                    self.files.mark_known(&path);
+                    segments.push(segment);
+                    continue;
+                }
+                Inspected::Newer(what) => {
+                    report.newer_files += 1;
+                    (Severity::Newer, what)
+                }
+                Inspected::Unreadable(what) => {
+                    report.unreadable_files += 1;
+                    (Severity::Unconfirmed, what)
+                }
             };
-            self.facts.note_file(number, kind, &path);
-            match kind {
-                Kind::Segment => {}
-                Kind::Prepared => report.prepared_files += 1,
-                Kind::Newer => report.newer_files += 1,
-                Kind::Unreadable => report.unreadable_files += 1,
-            }
-            if kind != Kind::Prepared {
-                self.files.mark_known(&path);
-            }
-            if let Some((severity, what)) = found {
-                report.find(severity, path.clone(), None, what.clone());
-                refused.get_or_insert((path, what));
-            }
+            self.files.mark_known(&path);
+            report.find(severity, path.clone(), None, what.clone());
+            refused.get_or_insert((path, what));
         }
         let nothing = segments.is_empty() && current.is_none() && report.runs.is_empty() && report.prepared_files == 0;
         if let Some((path, what)) = refused.filter(|_| nothing) {

@@ -5,15 +5,6 @@
 
 use super::super::files::InUse;
 
-/// Whether the run that is read may still get blocks.
-#[derive(Debug)]
-pub(super) enum Mode {
-    /// No logger has the log open, and the caller reads it once: each place is looked at once, and runs end for good.
-    Snapshot,
-    /// The last run may: a logger has the log open, or may have, or the caller may come back for what has been written since.
-    Live(Live),
-}
-
 /// What is known of a log that may grow.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -29,7 +20,7 @@ pub(super) struct Live {
     /// Whether the files were looked at since no logger had the log open.
     looked_after_logger: bool,
     /// The block that may still come, and before which the walk has stopped.
-    awaited: Option<u64>,
+    pub(super) awaited: Option<u64>,
 }
 
 /// What to do about a block that is missing.
@@ -74,11 +65,6 @@ impl Live {
     /// Below this number, a missing block that a later one says was durable is lost.
     pub(super) fn proves_below(&self) -> u64 {
         if self.may_come_late() { self.durable_at_look } else { u64::MAX }
-    }
-
-    /// The block before which the walk has stopped.
-    pub(super) fn awaited(&self) -> Option<u64> {
-        self.awaited
     }
 
     /// Decides about block `missing`, if what was read or planned says that all below `durable_below` were durable.
@@ -135,9 +121,9 @@ mod tests {
         let mut live = Live::new(InUse::Yes);
         for in_use in [InUse::Yes, InUse::Unknown, InUse::Yes] {
             assert_eq!(live.decide(5, 5, || in_use), Missing::Awaited);
-            assert_eq!(live.awaited(), Some(5));
+            assert_eq!(live.awaited, Some(5));
             live.note_look(5);
-            assert_eq!(live.awaited(), None);
+            assert_eq!(live.awaited, None);
         }
         assert_eq!(live.decide(5, 5, || InUse::No), Missing::LookAgain);
         assert_eq!(live.decide(5, 5, || InUse::No), Missing::Gone);

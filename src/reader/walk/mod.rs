@@ -19,9 +19,9 @@ use crate::format::{IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
 use super::account::{Account, Before, Location, Trailing};
 use super::files::{InUse, Run, Segment, suspicions};
 use super::record::{Anchors, RunContext, RunId};
-use super::scan::{BlockLocation, Chunk, Debris, Loaded, Note, SegmentFile};
+use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
-use live::{Live, Missing, Mode};
+use live::{Live, Missing};
 use plan::{Item, Plan, Planned, Tail};
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
@@ -58,7 +58,9 @@ pub(super) struct Walk {
     reading: Option<Reading>,
     /// What the records of the run that was begun last share.
     pub(super) context: RunContext,
-    mode: Mode,
+    /// For a log whose last run may grow: a logger has it open, or may have, or the caller may come back for what has been
+    /// written since. Otherwise each place is looked at once, and runs end for good.
+    live: Option<Live>,
     chunk: Chunk,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
@@ -83,7 +85,7 @@ impl Walk {
             account,
             reading: None,
             context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
-            mode: if may_grow { Mode::Live(Live::new(in_use)) } else { Mode::Snapshot },
+            live: may_grow.then(|| Live::new(in_use)),
             chunk: Chunk::default(),
             lookahead: if may_grow { LOOKAHEAD_BYTES } else { 0 },
         })
@@ -101,15 +103,12 @@ impl Walk {
 
     /// Whether a logger had the log open when that was asked last.
     pub(super) fn in_use(&self) -> InUse {
-        match &self.mode {
-            Mode::Snapshot => InUse::No,
-            Mode::Live(live) => live.in_use,
-        }
+        self.live.as_ref().map_or(InUse::No, |live| live.in_use)
     }
 
     /// Whether the walk has stopped before a block that may still come.
     pub(super) fn is_awaiting(&self) -> bool {
-        matches!(&self.mode, Mode::Live(live) if live.awaited().is_some())
+        self.live.as_ref().is_some_and(|live| live.awaited.is_some())
     }
 
     /// Goes on to the next good block, and leaves it in `loaded`.
@@ -143,24 +142,23 @@ impl Walk {
 
     /// Looks for what has been written since [`Step::End`] or [`Step::Awaited`], new files included.
     pub(super) fn look_for_more(&mut self) -> Result<()> {
-        if let Mode::Live(live) = &mut self.mode {
+        if let Some(live) = &mut self.live {
             live.note_return(self.runs.files.in_use());
         }
-        if self.runs.files.syncs()
+        if self.runs.files.sync
             && let Some(reading) = &self.reading
         {
             reading.plan.sync()?;
         }
         self.look_again();
-        let is_written = matches!(&self.mode, Mode::Live(live) if live.is_written());
+        let is_written = self.live.as_ref().is_some_and(Live::is_written);
         self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
     /// Gives up the block before which the walk has stopped, so that the next step goes on without it. Returns whether
     /// there is one.
     pub(super) fn give_up_awaited(&mut self) -> bool {
-        let Mode::Live(live) = &mut self.mode else { return false };
-        let gave_up = live.give_up_awaited();
+        let gave_up = self.live.as_mut().is_some_and(Live::give_up_awaited);
         if gave_up {
             self.account.reopen();
         }
@@ -169,7 +167,7 @@ impl Walk {
 
     /// Reports, until more is known, what is suspicious about the log's files.
     fn report_suspicions(&mut self) {
-        if !self.runs.files.is_directory() {
+        if !self.runs.files.is_directory {
             return;
         }
         let mut in_use = self.in_use();
@@ -179,31 +177,28 @@ impl Walk {
         }
         let ends = self.account.report.runs.iter().map(|run| (run.last_segment, run.clean_end));
         let found = suspicions(&self.runs.facts, ends, in_use);
-        self.account.suspect(found.into_iter().map(|it| (it.path, it.what)));
+        self.account.suspect(found);
     }
 
     fn start_run(&mut self) -> Option<Reading> {
         let run = self.runs.take_next()?;
         self.account.start_run(&run);
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
-        if let Mode::Live(live) = &mut self.mode {
+        if let Some(live) = &mut self.live {
             live.start_run();
         }
         Some(Reading { run, plan: Plan::default(), ends_at: 0 })
     }
 
     /// What is known of the run's growth, if it may grow: it is the last one.
-    fn live(&mut self) -> Option<&mut Live> {
-        match &mut self.mode {
-            Mode::Live(live) if self.runs.is_last() => Some(live),
-            Mode::Live(_) | Mode::Snapshot => None,
-        }
+    fn growing(&mut self) -> Option<&mut Live> {
+        self.live.as_mut().filter(|_| self.runs.is_last())
     }
 
     /// Deals with one item of the plan. `None`: there is nothing to give to the caller.
     fn step(&mut self, reading: &mut Reading, loaded: &mut Loaded) -> Result<Option<Step>> {
         let (mut tail, mut proves_below) = (Tail::Ended, u64::MAX);
-        if let Some(live) = self.live() {
+        if let Some(live) = self.growing() {
             let horizon = reading.run.segments.last().map_or(u64::MAX, |last| last.horizon(live.is_written()));
             (tail, proves_below) = (Tail::Growing { horizon }, live.proves_below());
         }
@@ -215,7 +210,7 @@ impl Walk {
             Some(Item::End { segment, debris }) => Ok(self.end_segment(reading, segment, debris)),
             None => {
                 self.account_for_removed(reading, usize::MAX);
-                Ok(Some(if self.live().is_some() {
+                Ok(Some(if self.growing().is_some() {
                     self.account.conclude(None, reading.plan.trailing());
                     Step::End
                 } else {
@@ -254,7 +249,7 @@ impl Walk {
         }
         let present = good.is_some() || newer.is_some();
         let is_whole = present && number == expected;
-        if !is_whole && error.is_none() && self.live().is_some() {
+        if !is_whole && error.is_none() && self.growing().is_some() {
             let mut scratch = Loaded::default();
             let is_in_last = block.location.segment + 1 == reading.run.segments.len();
             if !present
@@ -277,7 +272,7 @@ impl Walk {
         let step = match good {
             Some(good) => {
                 loaded.take_apart(&good.header);
-                add_anchors(&mut self.context, loaded);
+                self.context.anchors.add(&loaded.anchors);
                 self.account.good(&good, &block.debris, loaded);
                 self.account.duplicates(number, block.copies.len() as u64, &Default::default());
                 Ok(Some(Step::Block(good)))
@@ -319,7 +314,7 @@ impl Walk {
         let block_0 = match (&read, &info.block_0) {
             (Ok(true), Some(header)) => {
                 loaded.take_apart(header);
-                add_anchors(&mut self.context, loaded);
+                self.context.anchors.add(&loaded.anchors);
                 Some(&*loaded)
             }
             _ => None,
@@ -382,7 +377,7 @@ impl Walk {
                 if expected < info.first_number
                     && next >= self.account.segments_begun()
                     && file_between(previous, info).is_none()
-                    && self.live().is_some_and(|live| live.may_come_late()) =>
+                    && self.growing().is_some_and(|live| live.may_come_late()) =>
             {
                 self.missing(reading, expected, None)
             }
@@ -393,7 +388,7 @@ impl Walk {
     /// Decides about block `missing` of the last run: `good` is the one that was found in its place.
     fn missing(&mut self, reading: &mut Reading, missing: u64, good: Option<&BlockLocation>) -> Missing {
         let durable_below = self.durable_below(reading, good);
-        let Mode::Live(live) = &mut self.mode else { return Missing::Gone };
+        let Some(live) = &mut self.live else { return Missing::Gone };
         let decision = live.decide(missing, durable_below, || self.runs.files.in_use());
         match decision {
             Missing::Gone => {}
@@ -409,7 +404,7 @@ impl Walk {
     /// Has all that has not been read looked at once more.
     fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
         let durable_below = self.durable_below(reading, None).max(durable_below);
-        if let Mode::Live(live) = &mut self.mode {
+        if let Some(live) = &mut self.live {
             live.note_look(durable_below);
         }
         reading.plan.rewind();
@@ -440,13 +435,5 @@ fn testimony(location: &BlockLocation) -> u64 {
         _ if location.newer.is_some() => 0,
         IN_FLIGHT_UNKNOWN => 0,
         in_flight => location.number().saturating_sub(in_flight.into()),
-    }
-}
-
-fn add_anchors(context: &mut RunContext, loaded: &Loaded) {
-    for note in &loaded.notes {
-        if let Note::Anchor(anchor) = note {
-            context.anchors.add(*anchor);
-        }
     }
 }
