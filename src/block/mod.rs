@@ -50,9 +50,9 @@ impl Block {
         Block { body: Body::new(buffer), definitions: Definitions::default(), flags: 0, control_times: TimeSpan::NONE }
     }
 
-    /// Whether no record was added yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.body.records == 0
+    /// How many records were added.
+    pub(crate) fn records(&self) -> u32 {
+        self.body.records
     }
 
     /// Sets a [`BlockFlags`](crate::format::BlockFlags) bit.

@@ -25,7 +25,8 @@ pub(crate) struct Directory {
     /// Whether [`Directory::open`] created it, so that a failed open can remove it.
     made: bool,
     lock: SharedLock,
-    last_index: u64,
+    /// The highest segment number in use, 0 in a new log.
+    pub(super) last_index: u64,
     /// The newest readable segment of the log, and the log's identity.
     newest: Option<(u64, LogId)>,
 }
@@ -74,11 +75,6 @@ impl Directory {
     /// The lock on it, for the thread that makes and removes segments.
     pub(super) fn lock(&self) -> SharedLock {
         Arc::clone(&self.lock)
-    }
-
-    /// The highest segment number in use, 0 in a new log.
-    pub(crate) fn last_index(&self) -> u64 {
-        self.last_index
     }
 
     /// The log's identity, if a segment of it can be read.

@@ -81,9 +81,9 @@ impl Maker {
     /// not zero-written in full is no error: see [`Prepared::shortfall`].
     pub(super) fn make(&self, index: u64, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Prepared> {
         let spare = self.directory.join(SPARE_FILE);
-        let made = self.fill(&spare, wanted, stop).and_then(|filled| {
-            let path = publish(&spare, &self.directory, index)?;
-            Ok(Prepared { file: Arc::new(filled.file), path, index, bytes: filled.bytes, shortfall: filled.shortfall })
+        let made = self.fill(&spare, index, wanted, stop).and_then(|mut prepared| {
+            prepared.path = publish(&spare, &self.directory, index)?;
+            Ok(prepared)
         });
         if made.is_err() {
             let _ = fs::remove_file(&spare);
@@ -91,8 +91,8 @@ impl Maker {
         made
     }
 
-    /// Creates, reserves and zero-writes the file, and opens it as the device needs it.
-    fn fill(&self, spare: &Path, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Filled> {
+    /// Creates, reserves and zero-writes the file as `spare`, and opens it as the device needs it.
+    fn fill(&self, spare: &Path, index: u64, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Prepared> {
         let _ = fs::remove_file(spare);
         let file =
             sys::file::create_to_fill(spare, self.direct).map_err(|source| Error::io("create", spare, source))?;
@@ -106,7 +106,7 @@ impl Maker {
         }
         drop(file);
         let file = sys::file::open_prepared(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
-        Ok(Filled { file, bytes, shortfall })
+        Ok(Prepared { file: Arc::new(file), path: spare.to_owned(), index, bytes, shortfall })
     }
 
     /// Reserves as much of what is wanted as the file system gives. Returns how much, and why it is less. Without any, the
@@ -133,13 +133,6 @@ impl Maker {
         let grid = GRID_BYTES as u64;
         wanted.bytes.min(share).max(wanted.bytes_min).min(limit) / grid * grid
     }
-}
-
-/// A file with its zeros, not named yet.
-struct Filled {
-    file: File,
-    bytes: u64,
-    shortfall: Option<String>,
 }
 
 /// Writes zeros up to `bytes`, or until `stop`.

@@ -1,5 +1,4 @@
-//! The segment after the present one: asked for, ready, or refused and asked for again later. And the notes on what went
-//! wrong meanwhile.
+//! The segment after the present one: asked for, ready, or refused and asked for again later.
 //!
 //! Used by [`Segments`](super::Segments); the file itself is made by the [`prepare`](super::prepare) thread.
 
@@ -22,6 +21,8 @@ pub(super) struct NextSegment {
     /// Its number: after those of all files known to be there.
     index: u64,
     state: State,
+    /// The last refusal that was noted, until a file could be made.
+    noted: Option<String>,
 }
 
 enum State {
@@ -43,12 +44,13 @@ enum State {
 impl NextSegment {
     /// Number `index`, not asked for yet.
     pub(super) fn new(index: u64) -> NextSegment {
-        NextSegment { index, state: State::NotAsked }
+        NextSegment { index, state: State::NotAsked, noted: None }
     }
 
     /// Asks for the file, with `bytes` and at least `bytes_min`, unless that was done; then takes the answer, if there is
-    /// one. After a refusal it asks again when the wait is over.
-    pub(super) fn request(&mut self, preparer: &Preparer, bytes: u64, bytes_min: u64, notes: &mut Notes) {
+    /// one. After a refusal it asks again when the wait is over. Adds to `notes` why a file could not be made, or not as
+    /// it should be.
+    pub(super) fn request(&mut self, preparer: &Preparer, bytes: u64, bytes_min: u64, notes: &mut Vec<String>) {
         let retry_delay = match &self.state {
             State::Ready(_) => return,
             State::Asked { retry_delay } => return self.take_answer(preparer, *retry_delay, notes),
@@ -60,12 +62,12 @@ impl NextSegment {
         self.state = State::Asked { retry_delay };
     }
 
-    fn take_answer(&mut self, preparer: &Preparer, retry_delay: Duration, notes: &mut Notes) {
+    fn take_answer(&mut self, preparer: &Preparer, retry_delay: Duration, notes: &mut Vec<String>) {
         self.state = match preparer.poll() {
             None => return,
             Some(Ok(prepared)) => {
                 self.index = prepared.index + 1;
-                notes.forget_last();
+                self.noted = None;
                 notes.extend(prepared.shortfall.clone());
                 State::Ready(prepared)
             }
@@ -73,7 +75,11 @@ impl NextSegment {
                 if error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::AlreadyExists) {
                     self.index += 1;
                 }
-                notes.push_once(error.to_string());
+                let note = error.to_string();
+                if self.noted.as_ref() != Some(&note) {
+                    self.noted = Some(note.clone());
+                    notes.push(note);
+                }
                 let again_at = Instant::now() + retry_delay;
                 State::Refused { error, again_at, retry_delay: (retry_delay * 2).min(RETRY_DELAY_MAX) }
             }
@@ -104,40 +110,5 @@ impl NextSegment {
             State::Refused { error, .. } => Some(error),
             _ => None,
         }
-    }
-}
-
-/// What went wrong, for the log itself to say.
-#[derive(Default)]
-pub(super) struct Notes {
-    pending: Vec<String>,
-    /// The last one that [`Notes::push_once`] took.
-    last: Option<String>,
-}
-
-impl Notes {
-    pub(super) fn push(&mut self, note: String) {
-        self.pending.push(note);
-    }
-
-    /// Adds a note, unless it repeats the one before.
-    pub(super) fn push_once(&mut self, note: String) {
-        if self.last.as_ref() != Some(&note) {
-            self.last = Some(note.clone());
-            self.pending.push(note);
-        }
-    }
-
-    /// Lets the last note be said again: since then it has worked.
-    fn forget_last(&mut self) {
-        self.last = None;
-    }
-
-    pub(super) fn extend(&mut self, notes: impl IntoIterator<Item = String>) {
-        self.pending.extend(notes);
-    }
-
-    pub(super) fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.pending)
     }
 }

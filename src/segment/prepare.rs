@@ -129,7 +129,7 @@ impl Preparer {
             signals: Arc::clone(&signals),
             archive,
             is_first: true,
-            removal: Removal::Done,
+            removal_interrupted: false,
             orders: received,
             results,
             notes: notes_sender,
@@ -232,14 +232,6 @@ impl Drop for Preparer {
     }
 }
 
-/// How far the removal of segments that are not kept has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Removal {
-    Done,
-    /// Something else came first: it goes on when there is nothing else to do.
-    Interrupted,
-}
-
 /// The thread's side.
 struct PreparerThread {
     maker: Maker,
@@ -248,7 +240,8 @@ struct PreparerThread {
     archive: Archive,
     /// Whether no file has been made in this run.
     is_first: bool,
-    removal: Removal,
+    /// Whether something else came before the end of a removal, which goes on when there is nothing else to do.
+    removal_interrupted: bool,
     orders: Receiver<Order>,
     results: Sender<Result<Prepared>>,
     notes: Sender<String>,
@@ -278,7 +271,7 @@ impl PreparerThread {
             }
         }
         // A file that nobody waits for any more may have interrupted the removal.
-        if self.removal == Removal::Interrupted
+        if self.removal_interrupted
             && let Some(log_lock) = lock(&shared_lock).as_mut()
         {
             self.retain(log_lock);
@@ -288,7 +281,7 @@ impl PreparerThread {
     /// The next thing to do: an order, else the rest of an interrupted removal, else, now and then, segments that have
     /// become too old. `None` when no more orders can come.
     fn next_order(&self) -> Option<Order> {
-        if self.removal == Removal::Interrupted {
+        if self.removal_interrupted {
             return match self.orders.try_recv() {
                 Ok(order) => Some(order),
                 Err(TryRecvError::Empty) => Some(Order::Retain),
@@ -323,14 +316,11 @@ impl PreparerThread {
         let PreparerThread { signals, archive, .. } = self;
         // Acquire "retain asked".
         signals.retain_asked.swap(false, Ordering::AcqRel);
-        self.removal = if log_lock.renew(&self.maker.directory).is_err() {
-            // The directory is gone, or another logger's: nothing in it is ours to remove.
-            Removal::Done
-        } else {
-            let newest = signals.newest.load(Ordering::Relaxed);
-            let is_done = archive.retire(newest, 0, |removed| signals.stops_removing(removed))
-                && archive.sweep(|| signals.stops_sweeping());
-            if is_done { Removal::Done } else { Removal::Interrupted }
-        };
+        let newest = signals.newest.load(Ordering::Relaxed);
+        // If the directory is gone, or another logger's, nothing in it is ours to remove.
+        let is_done = log_lock.renew(&self.maker.directory).is_err()
+            || (archive.retire(newest, 0, |removed| signals.stops_removing(removed))
+                && archive.sweep(|| signals.stops_sweeping()));
+        self.removal_interrupted = !is_done;
     }
 }

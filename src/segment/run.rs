@@ -18,7 +18,7 @@ use crate::sys;
 use super::archive::Archive;
 use super::directory::Directory;
 use super::fill::{Left, Prepared};
-use super::next::{NextSegment, Notes};
+use super::next::NextSegment;
 use super::prepare::Preparer;
 use super::rules::Rules;
 
@@ -80,12 +80,12 @@ struct Unconfirmed {
 
 /// The segments of one run.
 pub(crate) struct Segments {
-    log: LogId,
-    run: RunId,
-    rules: Rules,
+    pub(crate) log: LogId,
+    pub(crate) run: RunId,
+    pub(crate) rules: Rules,
     current: Segment,
     /// The id of the segment before the present one, 0 for the run's first.
-    previous_id: u64,
+    pub(crate) previous_id: u64,
     next: NextSegment,
     /// Why the present segment is to be left, apart from its size.
     leave: Option<LeaveReason>,
@@ -95,7 +95,8 @@ pub(crate) struct Segments {
     preparer: Preparer,
     /// The process's file size limit when the run began.
     file_bytes_max: Option<u64>,
-    notes: Notes,
+    /// What went wrong, for the log itself to say.
+    notes: Vec<String>,
 }
 
 impl Segments {
@@ -109,19 +110,18 @@ impl Segments {
         rules.sizes.check_limit(file_bytes_max)?;
         let log = directory.log_id().map_or_else(|| random_bytes(path).map(LogId), Ok)?;
         let run = RunId(random_bytes(path)?);
-        let archive = Archive::new(path, log, directory.last_index(), rules.keep, clock);
+        let archive = Archive::new(path, log, directory.last_index, rules.keep, clock);
         let preparer = Preparer::start(path.to_owned(), directory.lock(), directory.newest(), direct, archive)
             .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;
-        let index = directory.last_index() + 1;
+        let index = directory.last_index + 1;
         preparer.ask(index, rules.sizes.first(), rules.sizes.min());
         let prepared = preparer.wait(rules.first_fill_patience)?;
         preparer.retain_again();
-        let mut notes = Notes::default();
-        notes.extend(prepared.shortfall.clone());
         Ok(Segments {
             log,
             run,
             rules,
+            notes: prepared.shortfall.iter().cloned().collect(),
             current: Segment::new(random_id(path)?, prepared),
             previous_id: 0,
             next: NextSegment::new(index + 1),
@@ -130,33 +130,12 @@ impl Segments {
             unconfirmed: VecDeque::from([Unconfirmed { first_sequence: 0, index }]),
             preparer,
             file_bytes_max,
-            notes,
         })
-    }
-
-    /// The log's identity.
-    pub(crate) fn log(&self) -> LogId {
-        self.log
-    }
-
-    /// The run's identity.
-    pub(crate) fn run(&self) -> RunId {
-        self.run
-    }
-
-    /// Whether old segments may be removed.
-    pub(crate) fn are_limited(&self) -> bool {
-        !self.rules.keep.keep_all()
     }
 
     /// The present segment's number.
     pub(crate) fn index(&self) -> u64 {
         self.current.index
-    }
-
-    /// The id of the segment before the present one, 0 for the run's first.
-    pub(crate) fn previous_id(&self) -> u64 {
-        self.previous_id
     }
 
     /// The present segment's file, for messages.
@@ -177,7 +156,7 @@ impl Segments {
     /// What went wrong in preparing and removing segments since the last call.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         self.notes.extend(self.preparer.take_notes());
-        self.notes.take()
+        std::mem::take(&mut self.notes)
     }
 
     /// Marks the present segment as failed, to be left for the next as soon as there is one.
@@ -228,14 +207,22 @@ impl Segments {
     /// # Panics
     /// If `block_bytes` is not a positive multiple of 4096.
     pub(crate) fn place(&mut self, block_bytes: usize) -> WriteTarget {
-        self.current.place(block_bytes)
+        assert!(
+            block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
+            "a block of {block_bytes} bytes, off the grid"
+        );
+        let Segment { file, id, used_bytes, contents, .. } = &mut self.current;
+        let offset = *used_bytes;
+        *used_bytes += block_bytes as u64;
+        *contents = if *contents == Contents::HeaderDue { Contents::Header } else { Contents::Blocks };
+        WriteTarget { file: Arc::clone(file), segment_id: *id, offset }
     }
 
     /// Moves to the next segment if a block of `block_bytes`, number `sequence`, should go there and it is ready; asks
     /// for the next one in time. Returns whether it moved.
     pub(crate) fn advance(&mut self, block_bytes: usize, sequence: u64) -> bool {
         let reason = self.leave_reason(block_bytes);
-        if reason.is_some() || self.current.is_half_used() {
+        if reason.is_some() || self.current.used_bytes >= self.current.bytes / 2 {
             self.request_next();
         }
         let Some(reason) = reason else { return false };
@@ -253,7 +240,8 @@ impl Segments {
     /// Why a block of `block_bytes` should not go to the present segment.
     fn leave_reason(&self, block_bytes: usize) -> Option<LeaveReason> {
         // Each segment gets one block, however small it is beside its header.
-        let is_full = self.current.contents == Contents::Blocks && !self.current.fits(block_bytes);
+        let Segment { contents, used_bytes, bytes, .. } = self.current;
+        let is_full = contents == Contents::Blocks && used_bytes + block_bytes as u64 > bytes;
         let reason = self.leave.max(is_full.then_some(LeaveReason::Full));
         debug_assert!(
             !self.is_header_due() || reason.is_none_or(|reason| reason == LeaveReason::Failed),
@@ -288,7 +276,7 @@ impl Segments {
     fn leave_behind(&mut self, left: Segment, end_sequence: u64) {
         let was_deleted = sys::file::is_deleted(&left.file);
         if was_deleted {
-            self.notes.push_once(format!("{} was deleted while in use, with all that was in it", left.path.display()));
+            self.notes.push(format!("{} was deleted while in use, with all that was in it", left.path.display()));
         }
         if left.contents != Contents::HeaderDue {
             debug_assert!(self.left.back().is_none_or(|before| before.end_sequence <= end_sequence));
@@ -310,19 +298,11 @@ impl Segments {
     /// Cuts the segments that were left and whose blocks are all durable; `durable_sequence` is the first block that is
     /// not. Once a segment holds a durable block, those before it may be removed: a log is never without one.
     pub(crate) fn settle(&mut self, durable_sequence: u64) {
-        while self.left.front().is_some_and(|left| left.end_sequence <= durable_sequence)
-            && let Some(left) = self.left.pop_front()
-        {
-            self.preparer.cut(left.file);
-        }
-        let mut newest = None;
-        while self.unconfirmed.front().is_some_and(|segment| segment.first_sequence < durable_sequence)
-            && let Some(segment) = self.unconfirmed.pop_front()
-        {
-            newest = Some(segment.index);
-        }
-        if let Some(newest) = newest {
-            self.preparer.retain(newest);
+        let done = self.left.partition_point(|left| left.end_sequence <= durable_sequence);
+        self.left.drain(..done).for_each(|left| self.preparer.cut(left.file));
+        let confirmed = self.unconfirmed.partition_point(|segment| segment.first_sequence < durable_sequence);
+        if let Some(newest) = self.unconfirmed.drain(..confirmed).last() {
+            self.preparer.retain(newest.index);
         }
     }
 
@@ -346,25 +326,6 @@ impl Segment {
         let Prepared { file, path, index, bytes, .. } = prepared;
         assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
         Segment { file, path, id, index, bytes, used_bytes: 0, contents: Contents::HeaderDue, begun_ns: None }
-    }
-
-    fn fits(&self, block_bytes: usize) -> bool {
-        self.used_bytes + block_bytes as u64 <= self.bytes
-    }
-
-    fn is_half_used(&self) -> bool {
-        self.used_bytes >= self.bytes / 2
-    }
-
-    fn place(&mut self, block_bytes: usize) -> WriteTarget {
-        assert!(
-            block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
-            "a block of {block_bytes} bytes, off the grid"
-        );
-        let offset = self.used_bytes;
-        self.used_bytes += block_bytes as u64;
-        self.contents = if self.contents == Contents::HeaderDue { Contents::Header } else { Contents::Blocks };
-        WriteTarget { file: Arc::clone(&self.file), segment_id: self.id, offset }
     }
 }
 
@@ -422,7 +383,7 @@ mod tests {
         assert!(segments.leave_reason(4096) == Some(LeaveReason::Full));
         let first_id = segments.current.id;
         advance(&mut segments, 4096, 1);
-        assert_eq!((segments.index(), segments.previous_id()), (2, first_id));
+        assert_eq!((segments.index(), segments.previous_id), (2, first_id));
 
         segments.place(4096);
         segments.place(4096);
@@ -433,11 +394,11 @@ mod tests {
         advance(&mut segments, 4096, 2);
 
         assert!(segments.is_header_due());
-        let (failed, before) = (segments.path().to_owned(), segments.previous_id());
+        let (failed, before) = (segments.path().to_owned(), segments.previous_id);
         segments.leave_soon();
         assert_eq!(segments.leave_reason(0), Some(LeaveReason::Failed));
         advance(&mut segments, 0, 2);
-        assert_eq!((segments.index(), segments.previous_id()), (4, before), "the failed one held nothing");
+        assert_eq!((segments.index(), segments.previous_id), (4, before), "the failed one held nothing");
         assert!(!failed.exists());
         assert_eq!(segments.take_notes(), Vec::<String>::new());
         segments.end(false);

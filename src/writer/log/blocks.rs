@@ -82,7 +82,7 @@ impl Blocks {
 
     /// Whether the block being filled holds a record.
     pub(super) fn has_open_records(&self) -> bool {
-        self.filling.as_ref().is_some_and(|filling| !filling.block.is_empty())
+        self.filling.as_ref().is_some_and(|filling| filling.block.records() > 0)
     }
 
     /// Takes the block being filled, or begins one. `None` if no buffer is free.

@@ -94,20 +94,20 @@ impl ControlRecords {
     ) -> io::Result<Block> {
         let segments = pipeline.segments();
         let segment = SegmentHeader {
-            log: segments.log(),
-            run: segments.run(),
+            log: segments.log,
+            run: segments.run,
             recovers: None,
             boot: self.boot,
             index: segments.index(),
-            previous_segment_id: segments.previous_id(),
+            previous_segment_id: segments.previous_id,
             block_bytes: shared.settings.config.block_bytes as u32,
             message_bytes_max: shared.settings.message_bytes_max as u32,
             incompatible_features: 0,
-            compatible_features: if segments.are_limited() { SegmentHeader::RETENTION } else { 0 },
+            compatible_features: if segments.rules.keep.keep_all() { 0 } else { SegmentHeader::RETENTION },
             service: shared.settings.config.service.clone(),
         };
         // Each file says how it is written: the run's first one, whose first block says it, may have been removed.
-        let device = (segments.previous_id() != 0).then(|| cut(&pipeline.device_report().to_string()));
+        let device = (segments.previous_id != 0).then(|| cut(&pipeline.device_report().to_string()));
         let header = Header {
             segment: &segment,
             anchor: self.wall_time(),
@@ -117,7 +117,7 @@ impl ControlRecords {
             control_sequence: self.sequence,
         };
         let block = header.compose(HEADER_BUFFER)?;
-        self.sequence += header.records();
+        self.sequence += u64::from(block.records());
         Ok(block)
     }
 }
