@@ -56,7 +56,7 @@ impl Writer {
     /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
     /// started.
     pub(crate) fn start(core: Option<usize>, path: &Path) -> Result<Writer> {
-        let (pinned_sender, pinned) = sync_channel::<Pinned>(1);
+        let (pinned_sender, pinned) = sync_channel(1);
         let (begin, begins) = sync_channel::<Begin>(1);
         let (begun_sender, begun) = sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -64,12 +64,11 @@ impl Writer {
             .spawn(move || {
                 // Taken before pinning: helper threads of the device must not share the writer's CPU.
                 let affinity = Affinity::of_this_thread();
-                let pinned = core.map_or(Ok(()), |core| if cpu::pin_to(core) { Ok(()) } else { Err(core) });
+                let refused = core.filter(|core| !cpu::pin_to(*core));
                 cpu::minimal_timer_slack();
-                if pinned_sender.send(pinned).is_err() || pinned.is_err() {
-                    return;
-                }
-                // The opener has failed after this thread was started.
+                // The opener waits for this word.
+                let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
+                // If nothing comes, the opener has failed.
                 let Ok(begin) = begins.recv() else { return };
                 let last_word = LastWord(Arc::clone(&begin.shared));
                 match begin_log(begin, affinity) {
@@ -83,11 +82,8 @@ impl Writer {
                 drop(last_word);
             })
             .map_err(|source| start_failed(path, source))?;
-        match pinned.recv() {
-            Ok(Ok(())) => Ok(Writer { thread, begin, begun }),
-            Ok(Err(core)) => Err(refused_core(core)),
-            Err(_) => Err(start_failed(path, thread_ended())),
-        }
+        pinned.recv().map_err(|_| start_failed(path, thread_ended()))??;
+        Ok(Writer { thread, begin, begun })
     }
 
     /// Hands the thread its log, and waits until its device is made.
@@ -103,9 +99,6 @@ impl Writer {
         Ok(self.thread)
     }
 }
-
-/// Whether the thread is pinned as it should be; if not, the CPU that was refused.
-type Pinned = std::result::Result<(), usize>;
 
 fn start_failed(path: &Path, source: io::Error) -> Error {
     Error::io("start the writer thread for", path, source)
@@ -175,11 +168,10 @@ fn make_device(
     let config = &shared.settings.config;
     // One block is being filled and one waits while all others are in flight.
     let count = config.blocks_in_flight + 2;
-    let memory_failed = |source| Error::io("allocate block buffers for", &config.path, source);
     let mut buffers = (0..count)
         .map(|index| AlignedBuffer::new(config.block_bytes, index as u16))
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(memory_failed)?;
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|source| Error::io("allocate block buffers for", &config.path, source))?;
     let leave_core = move || affinity.apply();
     let device = device::create(report, config.blocks_in_flight, &mut buffers, leave_core)
         .map_err(|source| Error::io("make a device for", &config.path, source))?;

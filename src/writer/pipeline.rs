@@ -7,15 +7,15 @@ mod health;
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::block::{self, Block, Place};
 use crate::buffer::AlignedBuffer;
-use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
+use crate::device::{BlockWrite, Completion, Device, DeviceKind};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, WriteTarget};
-use crate::stats::Publisher;
+use crate::stats::{Publisher, State};
 use crate::writer::contents::Contents;
 use health::Health;
 pub(crate) use health::Note;
@@ -58,10 +58,10 @@ enum Write {
 /// The blocks of one log from closed to durable, and the state of its device.
 pub(crate) struct Pipeline {
     publisher: Publisher,
-    device: Box<dyn Device>,
+    pub(super) device: Box<dyn Device>,
     /// The kind last published.
     device_kind: DeviceKind,
-    segments: Segments,
+    pub(super) segments: Segments,
     free: Vec<AlignedBuffer>,
     waiting: VecDeque<Waiting>,
     in_flight: VecDeque<InFlight>,
@@ -148,22 +148,12 @@ impl Pipeline {
 
     /// Why nothing more becomes durable, if so.
     pub(crate) fn fault(&self) -> Option<&FlushFault> {
-        self.health.fault()
-    }
-
-    /// The device at work, and why no better one is.
-    pub(crate) fn device_report(&self) -> &DeviceReport {
-        self.device.report()
-    }
-
-    /// The run's segments, for the header of the present one.
-    pub(crate) fn segments(&self) -> &Segments {
-        &self.segments
+        self.health.fault.as_ref()
     }
 
     /// Notes of this run's troubles since the last call, for the log itself.
     pub(crate) fn take_notes(&mut self) -> Vec<Note> {
-        let mut notes = self.health.take_notes();
+        let mut notes = std::mem::take(&mut self.health.notes);
         notes.extend(self.segments.take_notes().into_iter().map(|text| Note { code: StatusCode::Error, text }));
         notes
     }
@@ -182,7 +172,7 @@ impl Pipeline {
     }
 
     /// Prepares to submit the first waiting block: leaves the present segment if the block should stand in the next.
-    /// Returns whether there is a block and the device has room for it. If so, [`header_is_due`](Self::header_is_due)
+    /// Returns whether there is a block and the device has room for it. If so, [`Segments::is_header_due`]
     /// tells whether the segment's header comes first.
     pub(crate) fn prepare_next(&mut self) -> bool {
         if !self.has_room() {
@@ -197,17 +187,9 @@ impl Pipeline {
             && let Some(error) = self.segments.refusal()
             && self.health.segment_refused(error, self.segments.path())
         {
-            self.publish_state();
-            if self.health.is_full() {
-                self.segments.retain_now();
-            }
+            self.follow_health();
         }
         fits
-    }
-
-    /// Whether the present segment has no block yet, so that its header is written before the next one.
-    pub(crate) fn header_is_due(&self) -> bool {
-        self.segments.is_header_due()
     }
 
     /// Submits the header of the present segment.
@@ -306,9 +288,6 @@ impl Pipeline {
                 self.publisher.note_write_error();
                 block.write = Write::Refused(completion.buffer);
                 self.write_failed(&error);
-                if self.health.is_full() {
-                    self.segments.retain_now();
-                }
             }
         }
     }
@@ -329,7 +308,7 @@ impl Pipeline {
                     assert_eq!(sequence, self.durable_sequence, "blocks become durable in the order of their numbers");
                     self.durable_sequence = sequence + 1;
                     if self.health.write_succeeded() {
-                        self.publish_state();
+                        self.follow_health();
                     }
                 }
                 None => self.health.header_succeeded(),
@@ -337,11 +316,6 @@ impl Pipeline {
             settle(block.contents);
         }
         self.segments.settle(self.durable_sequence);
-    }
-
-    /// Has the present segment left if that was `asked` for, or if it is too old at `now_ns`.
-    pub(crate) fn rotate_if_due(&mut self, now_ns: u64, asked: bool) {
-        self.segments.leave_if_due(now_ns, asked);
     }
 
     /// Goes on after an error as far as that can be done now. Returns whether anything was submitted.
@@ -363,18 +337,17 @@ impl Pipeline {
     /// Submits the refused writes again: same place, same bytes.
     fn write_refused_again(&mut self) -> bool {
         let mut any = false;
-        for at in 0..self.in_flight.len() {
-            let block = &mut self.in_flight[at];
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        for block in &mut in_flight {
             match std::mem::replace(&mut block.write, Write::Submitted) {
                 Write::Refused(buffer) => {
-                    let (target, length) = (block.target.clone(), block.length);
-                    let token = self.hand_to_device(&target, length, buffer);
-                    self.in_flight[at].token = token;
+                    block.token = self.hand_to_device(&block.target, block.length, buffer);
                     any = true;
                 }
                 other => block.write = other,
             }
         }
+        self.in_flight = in_flight;
         any
     }
 
@@ -407,11 +380,15 @@ impl Pipeline {
     /// Notes that the present segment cannot be written: a write was refused, or there is no memory for its header.
     pub(crate) fn write_failed(&mut self, error: &io::Error) {
         self.health.write_failed(error, self.segments.path());
-        self.publish_state();
+        self.follow_health();
     }
 
-    fn publish_state(&self) {
-        self.publisher.set_state(self.health.state());
+    /// Publishes the state. If the disk is full, has the segments removed that the limits do not keep.
+    fn follow_health(&self) {
+        self.publisher.set_state(self.health.state);
+        if self.health.state == State::Full {
+            self.segments.retain_now();
+        }
     }
 
     /// Publishes the device's report if it has stepped down.
@@ -422,11 +399,6 @@ impl Pipeline {
             self.publisher.set_device(report);
             self.health.note(StatusCode::Device, report.to_string());
         }
-    }
-
-    /// Waits for the device, at most for `timeout`.
-    pub(crate) fn wait(&mut self, timeout: Duration) {
-        self.device.wait(timeout);
     }
 
     /// Ends the run: cuts the segments if all blocks are durable; leaks the buffers that the device still uses.

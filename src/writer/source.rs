@@ -10,22 +10,13 @@ use crate::ring::{ConsumerEnd, ProducerEnd};
 use crate::writer::contents::Accounted;
 use crate::writer::schedule::{Look, Patience, TURN_BYTES, Unread};
 
-/// Why draining one ring stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Drained {
-    /// All that was due is in blocks, or the ring has had its turn.
-    Turn,
-    /// The next record does not fit the block.
-    BlockFull,
-}
-
 /// One producer's ring and its accounts.
 pub(crate) struct Source {
     pub(crate) id: u32,
     tid: u32,
     name: String,
     pub(crate) consumer: ConsumerEnd,
-    patience: Patience,
+    pub(super) patience: Patience,
     /// Bytes that the last look found due, and that were not taken since.
     due_bytes: usize,
     /// The time of the last record drained: times never go back.
@@ -74,16 +65,6 @@ impl Source {
         look
     }
 
-    /// Notes that the records that the last look found due are not taken: the oldest has waited since `since_ns`.
-    pub(crate) fn leave_due(&mut self, since_ns: u64) {
-        self.patience.leave_due(since_ns);
-    }
-
-    /// When the oldest record left in the ring was first seen, or earlier.
-    pub(crate) fn left_since_ns(&self) -> Option<u64> {
-        self.patience.left_since_ns()
-    }
-
     /// Observes the ring. Returns whether it holds records that were not taken.
     pub(crate) fn observe_records(&mut self) -> bool {
         self.consumer.observe() != self.consumer.cursor()
@@ -96,26 +77,24 @@ impl Source {
 
     /// Moves the records that the last [`look`](Self::look) found due into `block`, which has the producer's row.
     ///
-    /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time.
+    /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time. Returns whether
+    /// the block is full: the next record does not fit. If not, all that was due is taken, or the ring has had its turn.
     pub(crate) fn drain(
         &mut self,
         block: &mut Block,
         blocks_begun: u64,
         converter: &TickConverter,
         now_ns: u64,
-    ) -> Drained {
-        let full = if self.consumer.overwrites() {
+    ) -> bool {
+        let is_full = if self.consumer.overwrites() {
             self.move_records::<true>(block, converter, now_ns)
         } else {
             self.move_records::<false>(block, converter, now_ns)
         };
-        if full {
-            return Drained::BlockFull;
-        }
-        if self.consumer.unread_bytes() == 0 {
+        if !is_full && self.consumer.unread_bytes() == 0 {
             self.patience.note_emptied(blocks_begun);
         }
-        Drained::Turn
+        is_full
     }
 
     /// The loop of [`drain`](Self::drain). Returns whether it ended because the block is full.
@@ -199,11 +178,6 @@ impl Source {
         self.closed_position
     }
 
-    /// Gives the space before `position` back. [`wake_producer`](Self::wake_producer) tells the producer.
-    pub(crate) fn release(&mut self, position: u64) {
-        self.consumer.release(position);
-    }
-
     /// Wakes the producer if it sleeps until there is space, and there is enough for the price: a wake-up costs each
     /// side several microseconds. While more space is `to_come`, half of the ring is enough.
     pub(crate) fn wake_producer(&self, to_come: bool) {
@@ -216,7 +190,7 @@ impl Source {
     /// Clears the producer's wish for space once all records seen in the ring have been taken for it. Returns whether
     /// there was one.
     pub(crate) fn take_wants_space(&self) -> bool {
-        self.left_since_ns().is_none() && self.consumer.control().take_wants_space()
+        self.patience.left_since_ns.is_none() && self.consumer.control().take_wants_space()
     }
 }
 

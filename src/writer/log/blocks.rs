@@ -13,7 +13,7 @@ use crate::shared::Shared;
 use crate::writer::contents::{Contents, Share};
 use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
-use crate::writer::source::{Drained, Source};
+use crate::writer::source::Source;
 
 /// The block that records are going to.
 struct Filling {
@@ -52,27 +52,17 @@ pub(super) struct Blocks {
     shared: Arc<Shared>,
     pub(super) pipeline: Pipeline,
     pub(super) sources: Sources,
-    converter: TickConverter,
-    control: ControlRecords,
+    pub(super) converter: TickConverter,
+    pub(super) control: ControlRecords,
     filling: Option<Filling>,
     /// How many blocks have been begun.
-    begun: u64,
+    pub(super) begun: u64,
 }
 
 impl Blocks {
     pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords) -> Blocks {
         let converter = TickConverter::new(shared.clock);
         Blocks { shared, pipeline, sources: Sources::default(), converter, control, filling: None, begun: 0 }
-    }
-
-    /// Begins a turn. Returns its time, on the monotonic clock.
-    pub(super) fn begin_turn(&mut self) -> u64 {
-        self.converter.refresh_if_due()
-    }
-
-    /// How many blocks have been begun.
-    pub(super) fn begun(&self) -> u64 {
-        self.begun
     }
 
     /// Whether a block is being filled.
@@ -111,9 +101,9 @@ impl Blocks {
             let source = self.sources.at(slot);
             filling.since_ns = filling.since_ns.min(since_ns);
             if filling.define(slot, source, &mut self.control, observed_ns) {
-                let drained = source.drain(&mut filling.block, self.begun, &self.converter, observed_ns);
+                let is_full = source.drain(&mut filling.block, self.begun, &self.converter, observed_ns);
                 filling.close_early |= source.is_too_open();
-                if drained == Drained::Turn {
+                if !is_full {
                     self.filling = Some(filling);
                     return Looked::Taken;
                 }
@@ -218,7 +208,7 @@ impl Blocks {
     pub(super) fn submit(&mut self, now_ns: u64) -> bool {
         let mut any = false;
         while self.pipeline.prepare_next() {
-            if !self.pipeline.header_is_due() {
+            if !self.pipeline.segments.is_header_due() {
                 self.pipeline.submit_next();
             } else if self.pipeline.fail_deleted_segment() {
                 // Deleted before its first block: nothing is written to a file that nobody finds.
@@ -273,15 +263,5 @@ impl Blocks {
                 }
             }
         })
-    }
-
-    /// Wakes the producers that sleep until there is space, and that got some.
-    pub(super) fn wake_producers(&mut self) {
-        self.sources.wake_producers(self.pipeline.is_writing());
-    }
-
-    /// Keeps the pipeline's notes for the next block.
-    pub(super) fn take_notes(&mut self) {
-        self.control.add_notes(self.pipeline.take_notes());
     }
 }

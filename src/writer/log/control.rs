@@ -55,7 +55,8 @@ impl ControlRecords {
         }
         // If no record fits after them, the block goes out with the notes alone.
         while let Some(note) = self.notes.first() {
-            let payload = encode(note.code, &note.text);
+            let mut payload = Vec::new();
+            Status::encode(note.code, &cut(&note.text), &mut payload);
             if !self.append(block, Kind::Status, now_ns, &payload) {
                 return;
             }
@@ -92,7 +93,7 @@ impl ControlRecords {
         baseline: &[ProducerRow],
         now_ns: u64,
     ) -> io::Result<Block> {
-        let segments = pipeline.segments();
+        let segments = &pipeline.segments;
         let segment = SegmentHeader {
             log: segments.log,
             run: segments.run,
@@ -107,7 +108,7 @@ impl ControlRecords {
             service: shared.settings.config.service.clone(),
         };
         // Each file says how it is written: the run's first one, whose first block says it, may have been removed.
-        let device = (segments.previous_id != 0).then(|| cut(&pipeline.device_report().to_string()));
+        let device = (segments.previous_id != 0).then(|| cut(&pipeline.device.report().to_string()));
         let header = Header {
             segment: &segment,
             anchor: self.wall_time(),
@@ -120,13 +121,6 @@ impl ControlRecords {
         self.sequence += u64::from(block.records());
         Ok(block)
     }
-}
-
-/// A note's payload.
-fn encode(code: StatusCode, text: &str) -> Vec<u8> {
-    let mut payload = Vec::new();
-    Status::encode(code, &cut(text), &mut payload);
-    payload
 }
 
 /// A text, cut to what the smallest block holds.

@@ -12,7 +12,7 @@ pub(super) fn adopt(shared: &Shared, blocks: &mut Blocks, schedule: &mut Schedul
     }
     let (arrivals, returned) = shared.registry.take();
     for arrival in arrivals {
-        let source = Source::new(arrival, shared.settings.config.block_bytes, blocks.begun());
+        let source = Source::new(arrival, shared.settings.config.block_bytes, blocks.begun);
         schedule.poll_order.add(blocks.sources.add(source));
     }
     blocks.sources.note_returned(returned);
@@ -28,12 +28,12 @@ pub(super) fn drain(blocks: &mut Blocks, schedule: &mut Schedule, now_ns: u64, a
     // If one ring's records are overdue, those of all rings are taken: the block that is closed then holds them.
     let overdue = interval.find_overdue(now_ns, || blocks.sources.oldest_left_ns());
     poll_order.turn(overdue, |slot| {
-        let blocks_begun = blocks.begun();
+        let blocks_begun = blocks.begun;
         let source = blocks.sources.at(slot);
         let capacity = source.consumer.capacity();
         let look = source.look(now_ns, blocks_begun, all || overdue);
         allowance.note_new(look.new_bytes, capacity);
-        if let Some(since_ns) = source.left_since_ns() {
+        if let Some(since_ns) = source.patience.left_since_ns {
             interval.note_left(since_ns);
         }
         if look.due_bytes == 0 {
@@ -44,7 +44,7 @@ pub(super) fn drain(blocks: &mut Blocks, schedule: &mut Schedule, now_ns: u64, a
         }
         let looked = blocks.fill_from(slot, look.since_ns, now_ns);
         if looked == Looked::NoBlock {
-            blocks.sources.at(slot).leave_due(look.since_ns);
+            blocks.sources.at(slot).patience.leave_due(look.since_ns);
             interval.note_left(look.since_ns);
         }
         looked

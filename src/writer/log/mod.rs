@@ -37,7 +37,7 @@ pub(crate) struct LogWriter {
 
 impl LogWriter {
     pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory, boot: [u8; 16]) -> LogWriter {
-        let control = ControlRecords::new(shared.clock, boot, pipeline.device_report().to_string());
+        let control = ControlRecords::new(shared.clock, boot, pipeline.device.report().to_string());
         LogWriter {
             directory,
             schedule: Schedule::new(shared.settings.config.flush_interval),
@@ -51,17 +51,17 @@ impl LogWriter {
     /// Does all work that there is now, without waiting.
     pub(crate) fn turn(&mut self) -> Turn {
         let LogWriter { shared, schedule, blocks, flushes, ending, .. } = self;
-        let now_ns = blocks.begin_turn();
+        let now_ns = blocks.converter.refresh_if_due();
         if schedule.segment_check.take_due(now_ns) {
             blocks.pipeline.fail_deleted_segment();
         }
         let mut worked = blocks.reap(schedule);
         // Before draining, which takes time: the disk has just become free, and so has space in rings.
         worked |= blocks.submit(now_ns);
-        blocks.wake_producers();
+        blocks.sources.wake_producers(blocks.pipeline.is_writing());
         worked |= blocks.pipeline.heal();
-        blocks.pipeline.rotate_if_due(now_ns, shared.take_rotation());
-        blocks.take_notes();
+        blocks.pipeline.segments.leave_if_due(now_ns, shared.take_rotation());
+        blocks.control.add_notes(blocks.pipeline.take_notes());
         drain::adopt(shared, blocks, schedule);
         let tickets = shared.flushes.take();
         if !tickets.is_empty() {
@@ -119,7 +119,7 @@ impl LogWriter {
 
     /// Waits for the device, at most for `timeout`; an unpark ends it too, unless the device waits in the kernel.
     pub(crate) fn wait_for_device(&mut self, timeout: Duration) {
-        self.blocks.pipeline.wait(timeout);
+        self.blocks.pipeline.device.wait(timeout);
     }
 
     /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.

@@ -67,7 +67,7 @@ impl Sources {
 
     /// When the oldest record that has been left in a ring was first seen, or earlier.
     pub(super) fn oldest_left_ns(&self) -> Option<u64> {
-        self.iter().filter_map(|(_, source)| source.left_since_ns()).min()
+        self.iter().filter_map(|(_, source)| source.patience.left_since_ns).min()
     }
 
     /// Notes which producers are gone: by id, their ends of the rings.
@@ -87,7 +87,7 @@ impl Sources {
 
     /// Gives the space before `position` back to the producer in `slot`.
     pub(super) fn release(&mut self, slot: usize, position: u64) {
-        self.at(slot).release(position);
+        self.at(slot).consumer.release(position);
         self.released.push(slot);
     }
 

@@ -3,8 +3,7 @@
 //! - No room (a full disk, a quota): nothing is lost. The refused blocks are held and written again at the same place,
 //!   every 100 ms to 1 s.
 //! - No next segment, and the present one may not grow: blocks wait, and the next segment is asked for again and again.
-//! - Any other error: the state of the file in the page cache is unknown. The segment has failed for good, and all
-//!   blocks
+//! - Any other error: the state of the file in the page cache is unknown. The segment has failed for good, and all blocks
 //!   that are not acknowledged go to a new one.
 //!
 //! It decides and remembers; the pipeline writes, and publishes the state.
@@ -49,14 +48,15 @@ pub(crate) struct Note {
 pub(super) struct Health {
     trouble: Trouble,
     /// The state to publish: not `Ok` from the first refusal until a block is durable again.
-    state: State,
-    /// Why, for as long.
-    fault: Option<FlushFault>,
+    pub(super) state: State,
+    /// Why nothing more becomes durable, for as long.
+    pub(super) fault: Option<FlushFault>,
     /// The kind of that error, if it came from preparing a segment.
     refused: Option<io::ErrorKind>,
     /// The wait before the next new segment, if that fails too; zero until one has failed.
     move_delay: Duration,
-    notes: Vec<Note>,
+    /// For the log itself, which the pipeline takes.
+    pub(super) notes: Vec<Note>,
 }
 
 #[derive(Default)]
@@ -77,29 +77,9 @@ impl Health {
         matches!(self.trouble, Trouble::None)
     }
 
-    /// The state to publish.
-    pub(super) fn state(&self) -> State {
-        self.state
-    }
-
-    /// Whether that is [`State::Full`].
-    pub(super) fn is_full(&self) -> bool {
-        self.state == State::Full
-    }
-
-    /// Why nothing more becomes durable, if so.
-    pub(super) fn fault(&self) -> Option<&FlushFault> {
-        self.fault.as_ref()
-    }
-
     /// Adds a note for the log.
     pub(super) fn note(&mut self, code: StatusCode, text: String) {
         self.notes.push(Note { code, text });
-    }
-
-    /// The notes added since the last call.
-    pub(super) fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
     }
 
     /// Starts the next try to write the refused blocks where they were, if it is due. Returns whether it is.
@@ -202,16 +182,17 @@ mod tests {
     fn a_full_disk_is_full_until_a_block_is_durable_again() {
         let mut health = Health::default();
         refuse(&mut health, io::ErrorKind::StorageFull);
-        assert!(health.is_full() && !health.is_good() && !health.needs_new_segment());
+        assert!(health.state == State::Full && !health.is_good() && !health.needs_new_segment());
         assert!(!health.write_succeeded(), "a write that was under way before");
         while !health.start_due_try() {
             std::thread::yield_now();
         }
         health.header_succeeded();
-        assert!(health.is_good() && health.is_full() && health.fault().is_some(), "only a block shows that it is over");
+        assert!(health.is_good() && health.state == State::Full, "only a block shows that it is over");
+        assert!(health.fault.is_some());
         assert!(health.write_succeeded() && !health.write_succeeded());
-        assert!(health.state() == State::Ok && health.fault().is_none());
-        let codes: Vec<_> = health.take_notes().iter().map(|note| note.code).collect();
+        assert!(health.state == State::Ok && health.fault.is_none());
+        let codes: Vec<_> = health.notes.iter().map(|note| note.code).collect();
         assert_eq!(codes, [StatusCode::Error, StatusCode::Resumed]);
     }
 
@@ -221,7 +202,7 @@ mod tests {
         refuse(&mut health, io::ErrorKind::Other);
         refuse(&mut health, io::ErrorKind::StorageFull);
         assert!(!health.write_succeeded());
-        assert_eq!(health.state(), State::Failed);
+        assert_eq!(health.state, State::Failed);
         assert!(health.needs_new_segment(), "the first new segment is tried at once");
         health.moved();
         refuse(&mut health, io::ErrorKind::Other);

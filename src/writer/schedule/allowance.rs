@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use super::turn::Turn;
-
 /// A sixteenth of a ring, found in one look, counts as heavy load.
 const HEAVY_PART_OF_A_RING: usize = 16;
 
@@ -17,6 +15,30 @@ const SLEEP_PART_OF_A_RING: u64 = 32;
 /// The burst of one thread that must not fill its ring while the writer sleeps, in bytes a second: some 1.5 million
 /// records of 64 bytes. At this rate a ring of 1 MiB fills in 8 ms, one of 64 KiB in half a millisecond.
 const BURST_BYTES_PER_SECOND: u64 = 128 << 20;
+
+/// The outcome of one turn of the writer: how soon the next one should come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// There was work, and may be more.
+    Worked,
+    /// There were a few new records, far fewer than would fill a ring, and nothing else. The rings can be left alone
+    /// for this long.
+    FoundFew(Duration),
+    /// There was nothing to do.
+    Idle,
+}
+
+impl Turn {
+    /// The outcome of this turn and another log's: the next one comes as soon as either wants it.
+    pub(crate) fn with(self, other: Turn) -> Turn {
+        match (self, other) {
+            (Turn::Worked, _) | (_, Turn::Worked) => Turn::Worked,
+            (Turn::FoundFew(one), Turn::FoundFew(another)) => Turn::FoundFew(one.min(another)),
+            (few, Turn::Idle) => few,
+            (Turn::Idle, few) => few,
+        }
+    }
+}
 
 /// How long a log's rings may be left alone.
 #[derive(Default)]
@@ -115,5 +137,19 @@ mod tests {
         assert_eq!(allowance.end_turn(false, true), Turn::Worked);
         allowance.begin_turn(1);
         assert_eq!(allowance.end_turn(false, false), Turn::Idle);
+    }
+
+    #[test]
+    fn the_most_urgent_log_decides_when_the_next_turn_comes() {
+        let few = |millis| Turn::FoundFew(Duration::from_millis(millis));
+        for (one, another, both) in [
+            (Turn::Idle, Turn::Idle, Turn::Idle),
+            (Turn::Idle, few(3), few(3)),
+            (few(3), few(2), few(2)),
+            (few(2), Turn::Worked, Turn::Worked),
+            (Turn::Idle, Turn::Worked, Turn::Worked),
+        ] {
+            assert_eq!((one.with(another), another.with(one)), (both, both));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
 
-use super::turn::Turn;
+use super::allowance::Turn;
 use crate::flush;
 
 /// The first sleep. Shorter ones cost more in timers than they save in latency.
@@ -46,7 +46,7 @@ pub(crate) struct Idle {
     /// Whether somebody waits for a flush, and how many flushes have been asked for.
     flushing: bool,
     asked: u64,
-    /// The writer does not sleep before this time.
+    /// Until this time the writer looks for a flush, or for the next one, instead of sleeping.
     attentive_until: Option<Instant>,
 }
 
@@ -81,8 +81,11 @@ impl Idle {
     /// cost time.
     pub(crate) fn rest(&mut self, turn: Turn, awaits_device: impl FnOnce() -> bool) -> Option<Duration> {
         match turn {
-            Turn::Worked => self.reset(),
-            Turn::FoundFew(allowed) => self.reset_after_few(allowed),
+            // More work will come any moment.
+            Turn::Worked => self.reset(None, Duration::ZERO),
+            // Looking for the next records at once would take them one by one, at the price of a wake-up each; and each
+            // look takes a cache line from the appending thread, whose next few appends are slower.
+            Turn::FoundFew(allowed) => self.reset(Some(LOOKS_AFTER_FEW), allowed),
             Turn::Idle => {
                 let sleep = self.snooze()?;
                 return Some(if awaits_device() { DEVICE_WAIT.max(sleep) } else { sleep });
@@ -91,27 +94,17 @@ impl Idle {
         None
     }
 
-    /// Work was found, and more of it will come any moment.
-    fn reset(&mut self) {
+    /// Work was found: the quiet time begins anew.
+    fn reset(&mut self, looks_left: Option<u32>, allowed: Duration) {
         self.backoff.reset();
-        self.looks_left = None;
         self.quiet = Duration::ZERO;
-        self.allowed = Duration::ZERO;
-    }
-
-    /// A few records were found, so few that the rings can be left alone for the time `allowed`. Looking for the next
-    /// ones at once would take them one by one, at the price of a wake-up each; and each look takes a cache line from
-    /// the appending thread, whose next few appends are slower.
-    fn reset_after_few(&mut self, allowed: Duration) {
-        self.reset();
-        self.looks_left = Some(LOOKS_AFTER_FEW);
-        self.allowed = allowed;
+        (self.looks_left, self.allowed) = (looks_left, allowed);
     }
 
     /// Nothing was found: spins or yields, or returns how long to sleep.
     fn snooze(&mut self) -> Option<Duration> {
         self.end_attention(Instant::now);
-        if self.is_attentive() {
+        if self.attentive_until.is_some() {
             std::thread::yield_now();
             return None;
         }
@@ -132,11 +125,6 @@ impl Idle {
         let sleep = sleep.clamp(SLEEP_MIN, self.sleep_max);
         self.quiet = self.quiet.saturating_add(sleep);
         Some(sleep)
-    }
-
-    /// Whether the writer looks for a flush, or for the next one, instead of sleeping.
-    fn is_attentive(&self) -> bool {
-        self.attentive_until.is_some()
     }
 
     /// Ends the attention once its time has passed. The clock is read only while there is some.
@@ -172,19 +160,19 @@ mod tests {
         assert!(second.len() < 500, "{} wake-ups in the first second", second.len());
         let next = sleeps_within(&mut idle, Duration::from_secs(1));
         assert!(next.len() < 150, "{} wake-ups in the next second", next.len());
-        idle.reset();
+        idle.reset(None, Duration::ZERO);
         assert!(idle.snooze().is_none(), "after work it looks again at once");
-        idle.reset_after_few(Duration::ZERO);
+        idle.reset(Some(LOOKS_AFTER_FEW), Duration::ZERO);
         assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN]);
         let allowed = 3 * SLEEP_MIN;
-        idle.reset_after_few(allowed);
+        idle.reset(Some(LOOKS_AFTER_FEW), allowed);
         assert_eq!(sleeps_within(&mut idle, 2 * allowed), [allowed, allowed], "at least as long as the rings allow");
     }
 
     #[test]
     fn attention_lasts_as_long_as_a_caller_yields_and_a_little_after() {
         let mut idle = Idle::new(Duration::from_millis(100));
-        assert!(!idle.is_attentive(), "nobody waits");
+        assert!(idle.attentive_until.is_none(), "nobody waits");
         for (flushing, asked) in [(true, 1), (true, 2), (false, 2), (false, 3)] {
             idle.set_flushing(flushing, asked);
             let until = idle.attentive_until.expect("somebody waits, or has just waited");
@@ -197,7 +185,7 @@ mod tests {
                 (until - Duration::from_nanos(1), false),
             ] {
                 idle.end_attention(|| now);
-                assert_eq!(idle.is_attentive(), attentive);
+                assert_eq!(idle.attentive_until.is_some(), attentive);
             }
         }
         assert_eq!(sleeps_within(&mut idle, SLEEP_MIN), [SLEEP_MIN], "then it sleeps as usual");

@@ -9,13 +9,12 @@ mod idle;
 mod interval;
 mod patience;
 mod poll_order;
-mod turn;
 
+pub(crate) use allowance::Turn;
 pub(crate) use idle::Idle;
 pub(crate) use interval::{Every, FlushInterval};
 pub(crate) use patience::{Look, Patience, TURN_BYTES, Unread};
 pub(crate) use poll_order::Looked;
-pub(crate) use turn::Turn;
 
 use std::time::Duration;
 

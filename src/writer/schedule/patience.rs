@@ -34,8 +34,8 @@ pub(crate) struct Patience {
     left_blocks_max: u64,
     /// The number of blocks begun when the ring was last seen empty.
     emptied_at_block: u64,
-    /// A lower bound of when the oldest record left in the ring was first seen.
-    left_since_ns: Option<u64>,
+    /// When the oldest record left in the ring was first seen, or earlier.
+    pub(in crate::writer) left_since_ns: Option<u64>,
 }
 
 /// The bytes of a ring that a look is about.
@@ -104,11 +104,6 @@ impl Patience {
         self.emptied_at_block = blocks_begun;
     }
 
-    /// When the oldest record left in the ring was first seen, or earlier.
-    pub(crate) fn left_since_ns(&self) -> Option<u64> {
-        self.left_since_ns
-    }
-
     /// Whether `open_bytes` of the ring are so many that the block that holds them should be closed early.
     pub(crate) fn is_too_open(&self, open_bytes: usize) -> bool {
         open_bytes >= self.open_bytes_max
@@ -159,17 +154,17 @@ mod tests {
         let mut ring = Ring::new(1 << 20);
         ring.append(FRESH_BYTES);
         assert_eq!(ring.look(1_000, false), None, "all of it is new");
-        assert_eq!(ring.patience.left_since_ns(), Some(1_000));
+        assert_eq!(ring.patience.left_since_ns, Some(1_000));
         ring.append(128);
         assert_eq!(ring.look(1_010, false), Some((128, 1_000)), "the oldest have been there since then");
         ring.take(128);
-        assert_eq!(ring.patience.left_since_ns(), Some(1_000), "no later than the oldest that may still be there");
+        assert_eq!(ring.patience.left_since_ns, Some(1_000), "no later than the oldest that may still be there");
         assert_eq!(ring.look(1_100, true), Some((FRESH_BYTES, 1_000)));
-        assert_eq!(ring.patience.left_since_ns(), None);
+        assert_eq!(ring.patience.left_since_ns, None);
         ring.patience.leave_due(1_000);
         assert_eq!(ring.look(1_200, true), Some((FRESH_BYTES, 1_000)), "bytes that found no block have waited on");
         ring.take(FRESH_BYTES);
-        assert_eq!((ring.look(1_300, true), ring.patience.left_since_ns()), (None, None));
+        assert_eq!((ring.look(1_300, true), ring.patience.left_since_ns), (None, None));
     }
 
     #[test]
@@ -178,7 +173,7 @@ mod tests {
         for now_ns in (0..1_000).step_by(10) {
             ring.append(2 * FRESH_BYTES);
             let due = ring.look(now_ns, false).map_or(0, |(bytes, _)| bytes);
-            assert_eq!(ring.patience.left_since_ns(), Some(now_ns), "all that the look before saw is due");
+            assert_eq!(ring.patience.left_since_ns, Some(now_ns), "all that the look before saw is due");
             ring.take(due);
         }
     }
