@@ -326,7 +326,11 @@ impl Handle {
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
             let _ = writer.join();
         }
-        close_result(summary)
+        let CloseSummary { unconfirmed, dropped, reason } = summary;
+        match reason {
+            None => Ok(()),
+            Some(reason) => Err(Error::CloseIncomplete { unconfirmed, dropped, reason }),
+        }
     }
 }
 
@@ -345,15 +349,5 @@ fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
         first_fill_patience,
         rotate_after: config.rotate_after,
         keep: Limits { bytes: config.retain_bytes, segments: config.retain_segments, age: config.retain_for },
-    }
-}
-
-/// What `close` returns for this summary.
-fn close_result(summary: CloseSummary) -> Result<()> {
-    match summary.reason {
-        None => Ok(()),
-        Some(reason) => {
-            Err(Error::CloseIncomplete { unconfirmed: summary.unconfirmed, dropped: summary.dropped, reason })
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::format::PRODUCERS_MAX;
 use crate::ring::{ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
-use crate::stats::{EndedProducers, ProducerCounts, ProducerStats};
+use crate::stats::{ProducerCounts, ProducerStats, ProducerTotals};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -47,7 +47,8 @@ struct Inner {
     /// Empty rings for the next producers.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
     live: Vec<Live>,
-    ended: EndedProducers,
+    /// Over the producers that have ended.
+    ended: ProducerTotals,
 }
 
 struct Live {
@@ -152,10 +153,8 @@ impl Registry {
         let at =
             inner.live.iter().position(|live| live.id == id).expect("a producer is live until its ring is recycled");
         let counts = inner.live.swap_remove(at).ring.control.counts();
-        inner.ended.producers += 1;
-        inner.ended.attempted += counts.attempted;
-        inner.ended.dropped += counts.dropped;
-        inner.ended.overwritten += counts.overwritten;
+        inner.ended.ended += 1;
+        add(&mut inner.ended, counts);
         // The lock orders this before the next producer.
         producer.control().reset();
         inner.spare.push((producer, consumer));
@@ -169,14 +168,24 @@ impl Registry {
     /// The counts of all producers, those that have ended included.
     pub(crate) fn counts(&self) -> ProducerCounts {
         let inner = lock(&self.inner);
+        let mut totals = inner.ended;
         let row = |live: &Live| {
-            let Counts { attempted, dropped, overwritten } = live.ring.control.counts();
+            let counts = live.ring.control.counts();
+            add(&mut totals, counts);
+            let Counts { attempted, dropped, overwritten } = counts;
             ProducerStats { id: live.id, tid: live.tid, name: live.name.clone(), attempted, dropped, overwritten }
         };
         let mut live: Vec<_> = inner.live.iter().map(row).collect();
         live.sort_by_key(|row| row.id);
-        ProducerCounts { live, ended: inner.ended, ring_bytes: inner.ring_bytes }
+        ProducerCounts { live, totals, ring_bytes: inner.ring_bytes }
     }
+}
+
+/// Adds one producer's counts.
+fn add(totals: &mut ProducerTotals, counts: Counts) {
+    totals.attempted += counts.attempted;
+    totals.dropped += counts.dropped;
+    totals.overwritten += counts.overwritten;
 }
 
 impl Inner {

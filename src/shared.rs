@@ -99,9 +99,9 @@ impl Shared {
 
     /// How the log would end now. Unconfirmed are the records that are neither durable nor counted as lost.
     pub(crate) fn close_summary(&self, reason: Option<String>) -> CloseSummary {
-        let counts = self.registry.counts();
-        let dropped = counts.dropped() + counts.overwritten();
-        let unconfirmed = counts.attempted().saturating_sub(dropped + self.published.durable_records());
+        let totals = self.registry.counts().totals;
+        let dropped = totals.dropped + totals.overwritten;
+        let unconfirmed = totals.attempted.saturating_sub(dropped + self.published.durable_records());
         CloseSummary { unconfirmed, dropped, reason }
     }
 }

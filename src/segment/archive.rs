@@ -27,7 +27,7 @@ use super::retention::{Held, Limits, surplus};
 pub(super) struct Archive {
     directory: PathBuf,
     log: LogId,
-    limits: Limits,
+    pub(super) limits: Limits,
     /// Its wall time dates the ages.
     clock: Clock,
     /// The highest number when the run began: files up to it are earlier runs'.
@@ -41,7 +41,7 @@ pub(super) struct Archive {
     /// Whether the last removal failed; there is a note on it then.
     stuck: bool,
     /// What went wrong or was left alone, for the log itself.
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Archive {
@@ -64,16 +64,6 @@ impl Archive {
     /// Adds a file that this run has made.
     pub(super) fn add(&mut self, number: u64) {
         self.ours.insert(number);
-    }
-
-    /// Whether segments can exceed a limit by time alone.
-    pub(super) fn has_age_limit(&self) -> bool {
-        self.limits.age.is_some()
-    }
-
-    /// What went wrong or was left alone since the last call.
-    pub(super) fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
     }
 
     /// Removes files that earlier runs prepared and never used, as a crash leaves them. Returns whether it finished before
@@ -310,7 +300,7 @@ mod tests {
         assert_eq!(numbers(directory.path()), [3, 4, 5, 6]);
         assert!(archive.retire(6, 0, |_| false));
         assert_eq!(numbers(directory.path()), [6]);
-        assert_eq!(archive.take_notes(), Vec::<String>::new());
+        assert_eq!(archive.notes, Vec::<String>::new());
     }
 
     #[test]
@@ -341,7 +331,7 @@ mod tests {
         fs::create_dir(path(4)).unwrap();
         assert!(archive.retire(6, 0, |_| false));
         assert_eq!(numbers(directory.path()), [2, 3, 4, 6]);
-        let notes = archive.take_notes();
+        let notes = archive.notes;
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(
             notes[0].ends_with("00000002.dlog is a segment of another log: retention leaves it alone"),
@@ -370,7 +360,6 @@ mod tests {
         let clock: &ManualClock = Box::leak(Box::default());
         let limits = Limits { bytes: None, segments: None, age: Some(Duration::from_secs(60)) };
         let mut archive = Archive::new(directory.path(), LOG, 6, limits, Clock::manual(clock));
-        assert!(archive.has_age_limit());
         let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         // At a wall time before the files were written, and soon after: nothing is old.
         for now in [Duration::ZERO, written + Duration::from_secs(30)] {

@@ -27,8 +27,8 @@ pub(crate) struct Directory {
     lock: SharedLock,
     /// The highest segment number in use, 0 in a new log.
     pub(super) last_index: u64,
-    /// The newest readable segment of the log, and the log's identity.
-    newest: Option<(u64, LogId)>,
+    /// The newest segment of the log that can be read, and the log's identity.
+    pub(super) newest: Option<(u64, LogId)>,
 }
 
 impl Directory {
@@ -75,16 +75,6 @@ impl Directory {
     /// The lock on it, for the thread that makes and removes segments.
     pub(super) fn lock(&self) -> SharedLock {
         Arc::clone(&self.lock)
-    }
-
-    /// The log's identity, if a segment of it can be read.
-    pub(crate) fn log_id(&self) -> Option<LogId> {
-        self.newest.map(|(_, log)| log)
-    }
-
-    /// The number of the newest segment that can be read, 0 if there is none.
-    pub(crate) fn newest(&self) -> u64 {
-        self.newest.map_or(0, |(number, _)| number)
     }
 
     /// Finds the segments, and removes temporary files of an earlier run, which the lock allows.

@@ -266,7 +266,7 @@ impl PreparerThread {
                 Order::Cut(left) => left.cut(),
                 Order::Retain => self.retain(log_lock),
             }
-            for note in self.archive.take_notes() {
+            for note in self.archive.notes.drain(..) {
                 let _ = self.notes.send(note);
             }
         }
@@ -288,7 +288,8 @@ impl PreparerThread {
                 Err(TryRecvError::Disconnected) => None,
             };
         }
-        if !self.archive.has_age_limit() {
+        // Without a limit on age, no segment becomes too old by time alone.
+        if self.archive.limits.age.is_none() {
             return self.orders.recv().ok();
         }
         match self.orders.recv_timeout(AGING_INTERVAL) {

@@ -108,10 +108,13 @@ impl Segments {
         let path = directory.path();
         let file_bytes_max = sys::file::file_size_limit();
         rules.sizes.check_limit(file_bytes_max)?;
-        let log = directory.log_id().map_or_else(|| random_bytes(path).map(LogId), Ok)?;
+        let (newest, log) = match directory.newest {
+            Some(newest) => newest,
+            None => (0, LogId(random_bytes(path)?)),
+        };
         let run = RunId(random_bytes(path)?);
         let archive = Archive::new(path, log, directory.last_index, rules.keep, clock);
-        let preparer = Preparer::start(path.to_owned(), directory.lock(), directory.newest(), direct, archive)
+        let preparer = Preparer::start(path.to_owned(), directory.lock(), newest, direct, archive)
             .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;
         let index = directory.last_index + 1;
         preparer.ask(index, rules.sizes.first(), rules.sizes.min());
@@ -301,7 +304,7 @@ impl Segments {
         let done = self.left.partition_point(|left| left.end_sequence <= durable_sequence);
         self.left.drain(..done).for_each(|left| self.preparer.cut(left.file));
         let confirmed = self.unconfirmed.partition_point(|segment| segment.first_sequence < durable_sequence);
-        if let Some(newest) = self.unconfirmed.drain(..confirmed).last() {
+        if let Some(newest) = self.unconfirmed.drain(..confirmed).next_back() {
             self.preparer.retain(newest.index);
         }
     }

@@ -102,32 +102,20 @@ pub struct ProducerStats {
 pub(crate) struct ProducerCounts {
     /// By id.
     pub(crate) live: Vec<ProducerStats>,
-    pub(crate) ended: EndedProducers,
+    /// Over all producers, those that have ended included.
+    pub(crate) totals: ProducerTotals,
     /// The sizes of all rings together, idle ones included.
     pub(crate) ring_bytes: usize,
 }
 
-/// The sums over the producers that have ended.
+/// Sums over some producers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct EndedProducers {
-    pub(crate) producers: u64,
+pub(crate) struct ProducerTotals {
+    /// How many of them have ended.
+    pub(crate) ended: u64,
     pub(crate) attempted: u64,
     pub(crate) dropped: u64,
     pub(crate) overwritten: u64,
-}
-
-impl ProducerCounts {
-    pub(crate) fn attempted(&self) -> u64 {
-        self.ended.attempted + self.live.iter().map(|row| row.attempted).sum::<u64>()
-    }
-
-    pub(crate) fn dropped(&self) -> u64 {
-        self.ended.dropped + self.live.iter().map(|row| row.dropped).sum::<u64>()
-    }
-
-    pub(crate) fn overwritten(&self) -> u64 {
-        self.ended.overwritten + self.live.iter().map(|row| row.overwritten).sum::<u64>()
-    }
 }
 
 /// A distribution in a few numbers, each within 1 % (two significant digits).

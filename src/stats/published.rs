@@ -87,23 +87,24 @@ impl Stats {
     /// The figures of a log: those of the writer and of the producers, and how many appends were refused.
     pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused: u64) -> Stats {
         let distributions = lock(&published.distributions);
+        let ProducerCounts { live, totals, ring_bytes } = producers;
         Stats {
             state: published.state(),
             device: lock(&published.device).clone(),
-            attempted: producers.attempted(),
-            dropped: producers.dropped(),
-            overwritten: producers.overwritten(),
+            attempted: totals.attempted,
+            dropped: totals.dropped,
+            overwritten: totals.overwritten,
             refused,
             durable_records: published.durable_records(),
             durable_blocks: published.durable_blocks.load(Relaxed),
             durable_bytes: published.durable_bytes.load(Relaxed),
             write_errors: published.write_errors.load(Relaxed),
             segments: published.segments.load(Relaxed),
-            ring_bytes: producers.ring_bytes,
+            ring_bytes,
             write_latency_ns: Distribution::from(&distributions.write_latency_ns),
             block_bytes: Distribution::from(&distributions.block_bytes),
-            producers_ended: producers.ended.producers,
-            producers: producers.live,
+            producers_ended: totals.ended,
+            producers: live,
         }
     }
 }

@@ -23,8 +23,8 @@ pub(crate) use health::Note;
 /// The [`AlignedBuffer::index`] of a buffer made for one segment header. It is not of the pool, and freed after use.
 pub(crate) const HEADER_BUFFER: u16 = u16::MAX;
 
-/// A sealed block that waits for its turn at the device.
-struct Waiting {
+/// A sealed block, before the device has it.
+struct Sealed {
     buffer: AlignedBuffer,
     /// The block's bytes in the buffer.
     length: usize,
@@ -63,7 +63,8 @@ pub(crate) struct Pipeline {
     device_kind: DeviceKind,
     pub(super) segments: Segments,
     free: Vec<AlignedBuffer>,
-    waiting: VecDeque<Waiting>,
+    /// Blocks that wait for their turn at the device.
+    waiting: VecDeque<Sealed>,
     in_flight: VecDeque<InFlight>,
     /// Writes submitted and not reaped.
     outstanding: usize,
@@ -163,7 +164,7 @@ impl Pipeline {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let (buffer, length) = block.seal(sequence);
-        self.waiting.push_back(Waiting { buffer, length, sequence, contents });
+        self.waiting.push_back(Sealed { buffer, length, sequence, contents });
     }
 
     /// The contents of the blocks that wait for their turn at the device, in their order.
@@ -196,10 +197,9 @@ impl Pipeline {
     pub(crate) fn submit_header(&mut self, header: Block) {
         // A header has no number: it names the block after it.
         let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
-        let (mut buffer, length) = header.seal(sequence);
-        let target = self.place(&mut buffer, length, sequence);
+        let (buffer, length) = header.seal(sequence);
         self.publisher.note_segment();
-        self.submit(target, length, buffer, None, Contents::default());
+        self.submit(Sealed { buffer, length, sequence, contents: Contents::default() }, None);
     }
 
     /// Submits the first waiting block.
@@ -208,9 +208,8 @@ impl Pipeline {
     /// If no block waits: [`prepare_next`](Self::prepare_next) has found one.
     pub(crate) fn submit_next(&mut self) {
         let next = self.waiting.pop_front().expect("a block waits");
-        let Waiting { mut buffer, length, sequence, contents } = next;
-        let target = self.place(&mut buffer, length, sequence);
-        self.submit(target, length, buffer, Some(sequence), contents);
+        let number = Some(next.sequence);
+        self.submit(next, number);
     }
 
     /// Gives a sealed block, number `sequence`, the next place in the segment, and writes that to its header.
@@ -226,21 +225,17 @@ impl Pipeline {
         target
     }
 
-    fn submit(
-        &mut self,
-        target: WriteTarget,
-        length: usize,
-        buffer: AlignedBuffer,
-        sequence: Option<u64>,
-        contents: Contents,
-    ) {
+    /// Gives a block its place, and hands it to the device. `number` is that within the run; a segment header has none.
+    fn submit(&mut self, block: Sealed, number: Option<u64>) {
+        let Sealed { mut buffer, length, sequence, contents } = block;
+        let target = self.place(&mut buffer, length, sequence);
         let token = self.hand_to_device(&target, length, buffer);
         let submitted = Instant::now();
         self.in_flight.push_back(InFlight {
             token,
             target,
             length,
-            sequence,
+            sequence: number,
             contents,
             submitted,
             write: Write::Submitted,
@@ -363,7 +358,7 @@ impl Pipeline {
             };
             // The failed segment's own header is of no use to the new one.
             let Some(sequence) = block.sequence else { continue };
-            self.waiting.push_front(Waiting { buffer, length: block.length, sequence, contents: block.contents });
+            self.waiting.push_front(Sealed { buffer, length: block.length, sequence, contents: block.contents });
         }
     }
 
