@@ -53,40 +53,32 @@ impl Block0 {
         if filled < wanted || !block.payload_is_intact(&bytes[BLOCK_HEADER_BYTES..wanted]) {
             return Ok(Block0::Damaged { block: Some(block) });
         }
-        Ok(match first_record(&bytes[BLOCK_HEADER_BYTES..wanted]) {
-            First::Segment(header) => match header.newer() {
-                Some(newer) => Block0::Newer(newer),
-                None => Block0::Segment { block, header: Box::new(header) },
-            },
-            First::Newer(newer) => Block0::Newer(newer),
-            First::Other => Block0::Damaged { block: Some(block) },
-        })
+        Ok(Block0::of_intact(block, &bytes[BLOCK_HEADER_BYTES..wanted]))
+    }
+
+    /// What an intact block is, by its first record: every writer puts a segment header there.
+    fn of_intact(block: BlockHeader, payload: &[u8]) -> Block0 {
+        let other = Block0::Damaged { block: Some(block) };
+        let Some((shard, records, _)) = ShardHeader::split(payload) else { return other };
+        if let Encoding::Newer(newer) = shard.encoding() {
+            return Block0::Newer(newer);
+        }
+        let Ok((record, payload, _)) = RecordHeader::split(records) else { return other };
+        let header = match Kind::from_u8(record.kind) {
+            Ok(Kind::Segment) => SegmentHeader::decode(payload),
+            Err(UnknownKind::Newer(newer)) => return Block0::Newer(newer),
+            Ok(_) | Err(UnknownKind::None | UnknownKind::Skippable) => None,
+        };
+        let Some(header) = header else { return other };
+        match header.newer() {
+            Some(newer) => Block0::Newer(newer),
+            None => Block0::Segment { block, header: Box::new(header) },
+        }
     }
 
     /// Whether `start`, the start of a file, has a block's magic, of any version.
     pub(crate) fn has_magic(start: &[u8]) -> bool {
         start.get(8..11) == Some(&BLOCK_MAGIC[..3])
-    }
-}
-
-/// The first record of an intact block 0.
-enum First {
-    Segment(SegmentHeader),
-    Newer(Newer),
-    /// Not a segment header, as every writer puts there.
-    Other,
-}
-
-fn first_record(payload: &[u8]) -> First {
-    let Some((shard, records, _)) = ShardHeader::split(payload) else { return First::Other };
-    if let Encoding::Newer(newer) = shard.encoding() {
-        return First::Newer(newer);
-    }
-    let Ok((record, payload, _)) = RecordHeader::split(records) else { return First::Other };
-    match Kind::from_u8(record.kind) {
-        Ok(Kind::Segment) => SegmentHeader::decode(payload).map_or(First::Other, First::Segment),
-        Err(UnknownKind::Newer(newer)) => First::Newer(newer),
-        Ok(_) | Err(UnknownKind::None | UnknownKind::Skippable) => First::Other,
     }
 }
 
