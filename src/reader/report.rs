@@ -255,6 +255,14 @@ impl Report {
         }
     }
 
+    /// The row of the run that is being read.
+    ///
+    /// # Panics
+    /// If no run has begun.
+    pub(super) fn current_run(&mut self) -> &mut RunReport {
+        self.runs.last_mut().expect("segments, blocks and producers belong to a run that has begun")
+    }
+
     /// A point to return to by [`rewind`](Self::rewind).
     pub(super) fn mark(&self) -> Mark {
         let Report { findings_omitted, severity, .. } = *self;

@@ -150,7 +150,7 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
     if unread.is_empty() && faults.is_empty() {
         return;
     }
-    let location = account.location(place.segment, place.offset);
-    account.count_unread_at(&unread, location.clone());
-    faults.into_iter().for_each(|fault| account.contradiction(location.clone(), fault));
+    let location = account.blocks.location(place.segment, place.offset);
+    account.count_unread_at(&unread, &location);
+    faults.into_iter().for_each(|fault| account.contradiction(fault, &location));
 }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN, Newer};
 
 use super::super::files::{Run, Segment};
-use super::super::report::BlockCounts;
 use super::super::scan::{BlockLocation, Debris};
-use super::findings::{Fact, Gaps, Location, Observation};
-use super::testimony::{Fate, Missing, Testimony};
+use super::findings::{Fact, Gaps, Location, Observed};
+use super::testimony::{Missing, Testimony};
 
 /// A segment whose header is damaged.
 #[derive(Debug)]
@@ -44,15 +43,15 @@ pub(crate) enum Before {
 
 /// The account of one run's blocks.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
+pub(crate) struct Blocks {
     testimony: Testimony<Location>,
     /// The number of the next block, once known.
     expected: Option<u64>,
     /// A later block can prove a missing block lost only if its number is below this.
     proved_below: u64,
     gaps: Gaps,
-    /// Without the facts that the end of the run adds.
-    counts: BlockCounts,
+    /// The facts that hold whatever follows.
+    pub(super) observed: Observed,
     /// Debris after the last block of a segment, until the next good block explains it.
     unexplained: Vec<Trailing>,
     headerless: Vec<HeaderlessSegment>,
@@ -64,17 +63,6 @@ pub(super) struct Blocks {
     ended_at: Option<u64>,
 }
 
-/// What a run's blocks come to if the run ends here.
-#[derive(Debug)]
-pub(super) struct Conclusion {
-    /// Facts about the end, not counted yet.
-    pub(super) observations: Vec<Observation>,
-    /// All counts but those of these facts.
-    pub(super) counts: BlockCounts,
-    /// Whether the run was closed.
-    pub(super) clean_end: bool,
-}
-
 impl Blocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> Blocks {
@@ -84,11 +72,12 @@ impl Blocks {
     }
 
     /// The number that the next block should have.
-    pub(super) fn expected(&self) -> Option<u64> {
+    pub(crate) fn expected(&self) -> Option<u64> {
         self.expected
     }
 
-    pub(super) fn durable_below(&self) -> u64 {
+    /// All blocks of the run below this number were durable.
+    pub(crate) fn durable_below(&self) -> u64 {
         self.testimony.durable_below()
     }
 
@@ -96,22 +85,18 @@ impl Blocks {
         self.gaps
     }
 
-    pub(super) fn counts(&mut self) -> &mut BlockCounts {
-        &mut self.counts
-    }
-
     /// Missing blocks from `number` on may have been written after the reader looked for them.
-    pub(super) fn prove_below(&mut self, number: u64) {
+    pub(crate) fn prove_below(&mut self, number: u64) {
         self.proved_below = number;
     }
 
     /// How many segments have begun or were found to be removed.
-    pub(super) fn segments_begun(&self) -> usize {
+    pub(crate) fn segments_begun(&self) -> usize {
         self.paths.len()
     }
 
     /// The position `offset` in the `segment`th segment, which has begun.
-    pub(super) fn location(&self, segment: usize, offset: u64) -> Location {
+    pub(crate) fn location(&self, segment: usize, offset: u64) -> Location {
         Location { path: Arc::clone(&self.paths[segment]), offset: Some(offset) }
     }
 
@@ -125,26 +110,21 @@ impl Blocks {
     }
 
     /// Passes over the next segment, which was removed before it could be read.
-    pub(super) fn segment_removed(&mut self, path: &Arc<Path>) -> Observation {
+    pub(super) fn segment_removed(&mut self, path: &Arc<Path>) {
         self.paths.push(Arc::clone(path));
         self.removed = true;
-        Observation { fact: Fact::SegmentRemoved, at: Location::start_of(path) }
+        self.observed.add(Fact::SegmentRemoved, Location::start_of(path));
     }
 
     /// Passes over segments after the one at `previous` that were removed before they were listed.
-    pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) -> Observation {
+    pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) {
         self.removed = true;
-        Observation { fact: Fact::SegmentsRemovedAfter, at: Location::start_of(previous) }
+        self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
     }
 
     /// Begins a segment. Returns whether the rows in its block 0 are a baseline: what they count before it was not read,
     /// and is not missing.
-    pub(super) fn start_segment(
-        &mut self,
-        segment: &Segment,
-        before: &Before,
-        observed: &mut Vec<Observation>,
-    ) -> bool {
+    pub(super) fn start_segment(&mut self, segment: &Segment, before: &Before) -> bool {
         self.paths.push(Arc::clone(&segment.path));
         if segment.header.is_none() {
             let (path, first_number) = (Arc::clone(&segment.path), segment.first_number);
@@ -162,84 +142,75 @@ impl Blocks {
                 Before::InNewerFile(path) => {
                     self.expected = Some(gap.end);
                     self.gaps.newer += 1;
-                    let at = Location::start_of(path);
-                    observed.push(Observation { fact: Fact::InNewerFile { numbers: gap }, at });
+                    self.observed.add(Fact::InNewerFile(gap), Location::start_of(path));
                 }
-                Before::At(location) => self.miss(gap, location, observed),
-                Before::Nothing => self.miss(gap, &Location::start_of(&segment.path), observed),
+                Before::At(location) => self.miss(gap, location),
+                Before::Nothing => self.miss(gap, &Location::start_of(&segment.path)),
             }
         }
         removed || matches!(before, Before::Nothing)
     }
 
     /// Ends a segment, with the debris after its last block.
-    pub(super) fn end_segment(&mut self, trailing: Trailing) {
-        self.counts.stale += trailing.debris.stale;
+    pub(crate) fn end_segment(&mut self, trailing: Trailing) {
+        self.observed.counts.stale += trailing.debris.stale;
         if trailing.debris.stretches > 0 {
             self.unexplained.push(trailing);
         }
     }
 
     /// Counts `copies` of block `number` besides the one that is read.
-    pub(super) fn duplicates(&mut self, number: u64, copies: u64, debris: &Debris) {
+    pub(crate) fn duplicates(&mut self, number: u64, copies: u64, debris: &Debris) {
         if copies > 0 {
             let headerless = self.headerless.iter_mut().filter(|segment| segment.first_number == number);
             headerless.for_each(|segment| segment.is_replaced = true);
         }
-        self.counts.duplicates += copies + debris.stretches;
-        self.counts.stale += debris.stale;
+        self.observed.counts.duplicates += copies + debris.stretches;
+        self.observed.counts.stale += debris.stale;
     }
 
     /// Passes over a block of which no copy is good.
-    pub(super) fn bad(&mut self, block: &BlockLocation, debris: &Debris, observed: &mut Vec<Observation>) {
+    pub(super) fn bad(&mut self, block: &BlockLocation, debris: &Debris) {
         let location = self.location(block.segment, block.offset);
         let first = self.expected.unwrap_or(block.number());
-        self.counts.stale += debris.stale;
+        self.observed.counts.stale += debris.stale;
         // No block can follow one with the largest number.
-        self.miss(first..block.number().saturating_add(1), &location, observed);
+        self.miss(first..block.number().saturating_add(1), &location);
     }
 
     /// Takes in a good block.
-    pub(super) fn good(&mut self, block: &BlockLocation, debris: &Debris, observed: &mut Vec<Observation>) {
-        self.counts.good += 1;
-        self.present(block, debris, block.header.in_flight.get(), observed);
+    pub(super) fn good(&mut self, block: &BlockLocation, debris: &Debris) {
+        self.observed.counts.good += 1;
+        self.present(block, debris, block.header.in_flight.get());
         if block.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.ended_at = Some(block.number());
         }
     }
 
     /// Takes in a block that is there, and that only a newer diolog can read.
-    pub(super) fn newer(
-        &mut self,
-        block: &BlockLocation,
-        newer: Newer,
-        debris: &Debris,
-        observed: &mut Vec<Observation>,
-    ) {
+    pub(super) fn newer(&mut self, block: &BlockLocation, newer: Newer, debris: &Debris) {
         self.gaps.newer += 1;
         // Another version may keep something else at the place of `in_flight`.
-        self.present(block, debris, IN_FLIGHT_UNKNOWN, observed);
-        let at = self.location(block.segment, block.offset);
-        observed.push(Observation { fact: Fact::NewerBlock(newer), at });
+        self.present(block, debris, IN_FLIGHT_UNKNOWN);
+        self.observed.add(Fact::NewerBlock(newer), self.location(block.segment, block.offset));
     }
 
-    fn present(&mut self, block: &BlockLocation, debris: &Debris, in_flight: u16, observed: &mut Vec<Observation>) {
+    fn present(&mut self, block: &BlockLocation, debris: &Debris, in_flight: u16) {
         let number = block.number();
         let gap = self.expected.unwrap_or(number)..number;
         assert!(gap.start <= gap.end, "block {number} comes after block {}, which is not before it", gap.start);
-        self.explain(block, debris, gap, observed);
+        self.explain(block, debris, gap);
         self.expected = Some(number.saturating_add(1));
-        let testified = |fate, missing: Missing<Location>| observed.push(observation_of(fate, missing));
-        self.testimony.hear(number, in_flight, testified);
+        self.testimony.hear(number, in_flight, |fate, missing| self.observed.add_missing(fate, missing));
     }
 
     /// Explains the debris before `block` and the block numbers `gap` that are missing before it.
-    fn explain(&mut self, block: &BlockLocation, debris: &Debris, gap: Range<u64>, observed: &mut Vec<Observation>) {
-        self.counts.stale += debris.stale;
+    fn explain(&mut self, block: &BlockLocation, debris: &Debris, gap: Range<u64>) {
+        self.observed.counts.stale += debris.stale;
         let before = std::mem::take(&mut self.unexplained);
         if !gap.is_empty() {
             let location = self.location(block.segment, debris.from);
-            return self.miss(gap, &location, observed);
+            return self.miss(gap, &location);
         }
         let follows_bad_header = self.headerless.last().is_some_and(|segment| segment.first_number == block.number());
         let here = Trailing { segment: block.segment, debris: *debris };
@@ -249,47 +220,47 @@ impl Blocks {
             }
             // No number is missing: copies that a failed segment left, or bytes that never were the log's.
             if segment + 1 < self.paths.len() {
-                self.counts.duplicates += debris.stretches;
+                self.observed.counts.duplicates += debris.stretches;
             } else {
-                let fact = Fact::StrayBytes { stretches: debris.stretches };
-                observed.push(Observation { fact, at: self.location(segment, debris.offset) });
+                self.observed.add(Fact::StrayBytes(debris.stretches), self.location(segment, debris.offset));
             }
         }
     }
 
     /// Notes that `numbers` are missing. What became of them is observed later, unless too many are undecided.
-    fn miss(&mut self, numbers: Range<u64>, location: &Location, observed: &mut Vec<Observation>) {
+    fn miss(&mut self, numbers: Range<u64>, location: &Location) {
         self.expected = Some(numbers.end);
         self.gaps.missing += 1;
         let late = self.proved_below.clamp(numbers.start, numbers.end);
         for (numbers, may_have_come) in [(numbers.start..late, false), (late..numbers.end, true)] {
             if !numbers.is_empty() {
                 let missing = Missing { numbers, place: location.clone(), may_have_come };
-                observed.extend(self.testimony.miss(missing).map(|(fate, missing)| observation_of(fate, missing)));
+                if let Some((fate, missing)) = self.testimony.miss(missing) {
+                    self.observed.add_missing(fate, missing);
+                }
             }
         }
     }
 
-    /// What the blocks come to if the run ends here: `torn` is the first and the last of the blocks at its end of which
-    /// none is good; `trailing` stands after them.
+    /// What the blocks come to if the run ends here, and whether it was closed. `torn` is the first and the last of the
+    /// blocks at its end of which none is good; `trailing` stands after them.
     pub(super) fn conclude(
         &self,
         torn: Option<(&BlockLocation, &BlockLocation)>,
         trailing: Option<Trailing>,
-    ) -> Conclusion {
+    ) -> (Observed, bool) {
         let clean_end = self.ended_at.is_some() && self.ended_at == self.testimony.last_good() && torn.is_none();
-        let mut counts = self.counts;
+        let mut observed = Observed { counts: self.observed.counts, facts: Vec::new() };
         // Not counted yet, because the run may go on there.
-        counts.stale += trailing.map_or(0, |trailing| trailing.debris.stale);
-        let mut observations: Vec<_> =
-            self.testimony.rest().map(|(fate, missing)| observation_of(fate, missing.clone())).collect();
+        observed.counts.stale += trailing.map_or(0, |trailing| trailing.debris.stale);
+        self.testimony.rest().for_each(|(fate, missing)| observed.add_missing(fate, missing.clone()));
         for &Trailing { segment, debris } in self.unexplained.iter().chain(&trailing) {
             let fact = match debris.stretches {
                 0 => continue,
-                stretches if clean_end => Fact::StrayBytes { stretches },
-                blocks => Fact::TornEnd { blocks },
+                stretches if clean_end => Fact::StrayBytes(stretches),
+                blocks => Fact::TornEnd(blocks),
             };
-            observations.push(Observation { fact, at: self.location(segment, debris.offset) });
+            observed.add(fact, self.location(segment, debris.offset));
         }
         for HeaderlessSegment { path, first_number, is_replaced } in &self.headerless {
             let fact = if *is_replaced {
@@ -300,17 +271,13 @@ impl Blocks {
             } else {
                 Fact::HeaderTorn
             };
-            observations.push(Observation { fact, at: Location::start_of(path) });
+            observed.add(fact, Location::start_of(path));
         }
         if let Some((first, last)) = torn {
             let expected = self.expected.unwrap_or(first.number());
-            let fact = Fact::TornEnd { blocks: last.number().saturating_sub(expected).saturating_add(1) };
-            observations.push(Observation { fact, at: self.location(first.segment, first.offset) });
+            let blocks = last.number().saturating_sub(expected).saturating_add(1);
+            observed.add(Fact::TornEnd(blocks), self.location(first.segment, first.offset));
         }
-        Conclusion { observations, counts, clean_end }
+        (observed, clean_end)
     }
-}
-
-fn observation_of(fate: Fate, missing: Missing<Location>) -> Observation {
-    Observation { fact: Fact::Missing { fate, numbers: missing.numbers }, at: missing.place }
 }

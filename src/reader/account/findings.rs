@@ -1,4 +1,4 @@
-//! What the account finds out, and the words for it: what each fact counts as, how serious it is, and its sentence.
+//! The facts that the account finds out: what each counts as, how serious it is, and the sentence about it.
 //!
 //! The verdict follows from the severity that is given here and from whether each run was closed. Neither blocks nor
 //! producers decide how serious a fact is.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::format::Newer;
 
 use super::super::report::{BlockCounts, Severity};
-use super::testimony::Fate;
+use super::testimony::{Fate, Missing};
 
 /// A position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,23 @@ impl Location {
     }
 }
 
-/// A fact, and where it was found.
-#[derive(Clone, Debug)]
-pub(super) struct Observation {
-    pub(super) fact: Fact,
-    pub(super) at: Location,
+/// Facts, and the counts of the blocks that they are about.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) counts: BlockCounts,
+    /// Those that have not been reported, and where they were found.
+    pub(super) facts: Vec<(Fact, Location)>,
+}
+
+impl Observed {
+    pub(super) fn add(&mut self, fact: Fact, at: Location) {
+        fact.count(&mut self.counts);
+        self.facts.push((fact, at));
+    }
+
+    pub(super) fn add_missing(&mut self, fate: Fate, missing: Missing<Location>) {
+        self.add(Fact::Missing { fate, numbers: missing.numbers }, missing.place);
+    }
 }
 
 /// How often blocks of a run were passed over: reasons for counts that do not agree.
@@ -51,14 +63,10 @@ pub(super) enum Fact {
         fate: Fate,
         numbers: Range<u64>,
     },
-    /// Blocks, or stretches of bytes, at the end of a run that was not closed.
-    TornEnd {
-        blocks: u64,
-    },
-    /// Bytes that are no block, and no block is missing.
-    StrayBytes {
-        stretches: u64,
-    },
+    /// So many blocks, or stretches of bytes, at the end of a run that was not closed.
+    TornEnd(u64),
+    /// So many stretches of bytes that are no block, and no block is missing.
+    StrayBytes(u64),
     /// A damaged segment header of a failed segment.
     HeaderReplaced,
     HeaderTorn,
@@ -66,24 +74,18 @@ pub(super) enum Fact {
     /// This version cannot read the block.
     NewerBlock(Newer),
     /// These blocks are in a file that this version cannot read.
-    InNewerFile {
-        numbers: Range<u64>,
-    },
+    InNewerFile(Range<u64>),
     /// This version cannot read these records of an intact block.
     NewerRecords(Newer),
-    /// Records of an intact block that break the rules of this version.
-    InvalidRecords {
-        records: u64,
-    },
+    /// So many records of an intact block that break the rules of this version.
+    InvalidRecords(u64),
     /// Retention removed the segment before it was read.
     SegmentRemoved,
     /// Retention removed the segment, and others after it.
     SegmentsRemovedAfter,
+    /// The files contradict themselves: the sentence about it.
     Contradiction(String),
-    ProducerContradiction {
-        id: u32,
-        fault: Fault,
-    },
+    /// The producer with this id has no final counts.
     NoFinalCounts {
         id: u32,
         reason: NoCounts,
@@ -101,48 +103,22 @@ pub(super) enum NoCounts {
     Newer,
 }
 
-/// How the files contradict themselves about one producer.
-#[derive(Clone, Debug)]
-pub(super) enum Fault {
-    /// A row counts more records than there are.
-    RecordsGone(u64),
-    /// A row counts fewer records than there are.
-    RecordsUncounted(u64),
-    /// A row counts fewer attempts than there are.
-    AttemptsUncounted {
-        attempts: u64,
-        record: u64,
-    },
-    RecordRepeated {
-        record: u64,
-        after: u64,
-    },
-    NoRow,
-    RecordsAfterEnd,
-    /// The final counts do not add up.
-    FinalCounts {
-        attempts: u64,
-        sum: u128,
-    },
-}
-
 impl Fact {
     /// How serious it is.
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Fact::StrayBytes { .. } | Fact::HeaderReplaced => Severity::Note,
+            Fact::StrayBytes(_) | Fact::HeaderReplaced => Severity::Note,
             Fact::Missing { fate: Fate::Late | Fate::Hole | Fate::Torn, .. }
-            | Fact::TornEnd { .. }
+            | Fact::TornEnd(_)
             | Fact::HeaderTorn
             | Fact::SegmentRemoved
             | Fact::SegmentsRemovedAfter
             | Fact::ProducersUntracked => Severity::Unconfirmed,
-            Fact::NewerBlock(_) | Fact::InNewerFile { .. } | Fact::NewerRecords(_) => Severity::Newer,
+            Fact::NewerBlock(_) | Fact::InNewerFile(_) | Fact::NewerRecords(_) => Severity::Newer,
             Fact::Missing { fate: Fate::Lost, .. }
             | Fact::HeaderLost
-            | Fact::InvalidRecords { .. }
-            | Fact::Contradiction(_)
-            | Fact::ProducerContradiction { .. } => Severity::Lost,
+            | Fact::InvalidRecords(_)
+            | Fact::Contradiction(_) => Severity::Lost,
             Fact::NoFinalCounts { reason, .. } => match reason {
                 NoCounts::Unexplained => Severity::Lost,
                 NoCounts::BlocksMissing => Severity::Unconfirmed,
@@ -152,7 +128,7 @@ impl Fact {
     }
 
     /// Adds the blocks that it is about to `counts`.
-    pub(super) fn count(&self, counts: &mut BlockCounts) {
+    fn count(&self, counts: &mut BlockCounts) {
         let (count, blocks) = match self {
             Fact::Missing { fate, numbers } => {
                 let count = match fate {
@@ -162,12 +138,12 @@ impl Fact {
                 };
                 (count, numbers.end - numbers.start)
             }
-            Fact::TornEnd { blocks } => (&mut counts.torn, *blocks),
-            Fact::StrayBytes { stretches } => (&mut counts.stray, *stretches),
+            Fact::TornEnd(blocks) => (&mut counts.torn, *blocks),
+            Fact::StrayBytes(stretches) => (&mut counts.stray, *stretches),
             Fact::HeaderTorn => (&mut counts.torn, 1),
             Fact::HeaderLost => (&mut counts.headers_lost, 1),
             Fact::NewerBlock(_) => (&mut counts.newer, 1),
-            Fact::InNewerFile { numbers } => (&mut counts.newer, numbers.end - numbers.start),
+            Fact::InNewerFile(numbers) => (&mut counts.newer, numbers.end - numbers.start),
             _ => return,
         };
         // A hostile file can claim any number of missing blocks.
@@ -195,20 +171,20 @@ impl fmt::Display for Fact {
                     Fate::Torn => " torn, at the end of a run that was not closed",
                 })
             }
-            Fact::TornEnd { .. } => f.write_str("a torn block at the end of a run that was not closed"),
-            Fact::StrayBytes { .. } => f.write_str("bytes that are not a block; no block is missing here"),
+            Fact::TornEnd(_) => f.write_str("a torn block at the end of a run that was not closed"),
+            Fact::StrayBytes(_) => f.write_str("bytes that are not a block; no block is missing here"),
             Fact::HeaderReplaced => {
                 f.write_str("the segment's header was never confirmed: the next segment has its blocks again")
             }
             Fact::HeaderTorn => f.write_str("the segment's header is torn"),
             Fact::HeaderLost => f.write_str("the segment's header is damaged"),
             Fact::NewerBlock(newer) => write!(f, "a block written by a newer diolog ({newer})"),
-            Fact::InNewerFile { numbers } => {
+            Fact::InNewerFile(numbers) => {
                 write_blocks(numbers, f)?;
                 f.write_str(" in a file written by a newer diolog")
             }
             Fact::NewerRecords(newer) => write!(f, "records written by a newer diolog ({newer})"),
-            Fact::InvalidRecords { records } => write!(f, "{records} records are invalid, though the checksum fits"),
+            Fact::InvalidRecords(records) => write!(f, "{records} records are invalid, though the checksum fits"),
             Fact::SegmentRemoved => {
                 f.write_str("was removed before it could be read, as retention does: its records are gone")
             }
@@ -216,25 +192,8 @@ impl fmt::Display for Fact {
                 f.write_str("was removed, with segments after it that had not been read, as retention does")
             }
             Fact::Contradiction(what) => f.write_str(what),
-            Fact::ProducerContradiction { id, fault } => write!(f, "producer {id} {fault}"),
             Fact::NoFinalCounts { id, .. } => write!(f, "producer {id} has no final counts, though the run was closed"),
             Fact::ProducersUntracked => f.write_str("the log has more producers than this reader can keep counts for"),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::RecordsGone(records) => write!(f, "lacks {records} records, though no block is missing"),
-            Fault::RecordsUncounted(records) => write!(f, "has {records} records more than it counted"),
-            Fault::AttemptsUncounted { attempts, record } => {
-                write!(f, "counts {attempts} attempts, and has record {record}")
-            }
-            Fault::RecordRepeated { record, after } => write!(f, "has record {record} after record {after}"),
-            Fault::NoRow => f.write_str("has records in a block that does not name it"),
-            Fault::RecordsAfterEnd => f.write_str("has records after its final counts"),
-            Fault::FinalCounts { attempts, sum } => write!(f, "ends with {attempts} attempts, and accounts for {sum}"),
         }
     }
 }
@@ -256,12 +215,12 @@ mod tests {
             Fact::Missing { fate: Fate::Late, numbers: numbers() },
             Fact::Missing { fate: Fate::Hole, numbers: numbers() },
             Fact::Missing { fate: Fate::Torn, numbers: numbers() },
-            Fact::TornEnd { blocks: 2 },
-            Fact::StrayBytes { stretches: 2 },
+            Fact::TornEnd(2),
+            Fact::StrayBytes(2),
             Fact::HeaderTorn,
             Fact::HeaderLost,
             Fact::NewerBlock(Newer::BlockFlags(0x100)),
-            Fact::InNewerFile { numbers: numbers() },
+            Fact::InNewerFile(numbers()),
         ];
         for fact in facts {
             let mut counts = BlockCounts::default();

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::format::ProducerRow;
 
 use super::super::record::Producer;
-use super::super::report::ProducerReport;
+use super::super::report::{ProducerReport, RunReport};
 use super::super::scan::Shard;
-use super::findings::{Fault, Gaps};
+use super::findings::Gaps;
 
 /// Attempts and records that lie before the files' first segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,13 +39,15 @@ struct State {
     is_contradicted: bool,
 }
 
-/// The account of one run's producers. Most methods take the rows that the run's report has for them.
+/// The account of one run's producers. Most methods take the run's report, which has a row for each.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
     /// Whether every producer that no baseline names starts from nothing.
     beginning_known: bool,
     /// Whether rows or final counts may stand where only a newer diolog can read.
-    notes_incomplete: bool,
+    pub(super) notes_incomplete: bool,
+    /// How the files contradict themselves, as sentences that have not been reported.
+    pub(super) faults: Vec<String>,
     by_id: HashMap<u32, usize>,
     /// In step with the rows of the run's report.
     states: Vec<State>,
@@ -71,22 +73,13 @@ impl Producers {
         }
     }
 
-    /// From now on, a missing row or missing final counts may stand where only a newer diolog can read.
-    pub(super) fn mark_notes_incomplete(&mut self) {
-        self.notes_incomplete = true;
-    }
-
-    pub(super) fn notes_incomplete(&self) -> bool {
-        self.notes_incomplete
-    }
-
     /// The index of producer `id`, which is added if it is new; `None` if there are too many.
-    fn index_of(&mut self, id: u32, rows: &mut Vec<ProducerReport>) -> Option<usize> {
+    fn index_of(&mut self, id: u32, run: &mut RunReport) -> Option<usize> {
         if let Some(&at) = self.by_id.get(&id) {
             return Some(at);
         }
         let at = self.states.len();
-        assert!(at == rows.len(), "the report has {} rows for {at} producers", rows.len());
+        assert!(at == run.producers.len(), "the report has {} rows for {at} producers", run.producers.len());
         if at >= self.length_max {
             return None;
         }
@@ -101,24 +94,25 @@ impl Producers {
             row_block: None,
             is_contradicted: false,
         });
-        rows.push(ProducerReport { id, holds: true, ..ProducerReport::default() });
+        run.producers.push(ProducerReport { id, holds: true, ..ProducerReport::default() });
         Some(at)
     }
 
     /// Learns the name of the producer that a row or its final counts describe.
-    pub(super) fn take_name(&mut self, row: &ProducerRow, rows: &mut Vec<ProducerReport>) {
-        let Some(at) = self.index_of(row.id, rows) else { return };
+    pub(super) fn take_name(&mut self, row: &ProducerRow, run: &mut RunReport) {
+        let Some(at) = self.index_of(row.id, run) else { return };
         let known = &mut self.states[at].producer;
         if known.tid != row.tid || *known.name != *row.name {
             *known = Arc::new(Producer { id: row.id, tid: row.tid, name: row.name.as_str().into() });
-            (rows[at].tid, rows[at].name) = (row.tid, row.name.clone());
+            let report = &mut run.producers[at];
+            (report.tid, report.name) = (row.tid, row.name.clone());
         }
     }
 
     /// Takes a baseline: what the producer had attempted and written before it, and was not read, is in segments that are
     /// gone.
-    pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, rows: &mut Vec<ProducerReport>) {
-        let Some(at) = self.index_of(row.id, rows) else { return };
+    pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) {
+        let Some(at) = self.index_of(row.id, run) else { return };
         let state = &mut self.states[at];
         let base = state.base.unwrap_or_default();
         let counted = base.records.saturating_add(state.found).saturating_add(state.damaged);
@@ -128,38 +122,32 @@ impl Producers {
         });
         state.next = state.next.max(row.next_sequence);
         state.gaps = gaps;
-        declare(&mut rows[at], row);
+        declare(&mut run.producers[at], row);
     }
 
     /// Compares the counts of a row in block `number`, which are those before the block, with what was found.
-    pub(super) fn take_row(
-        &mut self,
-        row: &ProducerRow,
-        number: u64,
-        gaps: Gaps,
-        rows: &mut Vec<ProducerReport>,
-    ) -> Option<Fault> {
-        let at = self.index_of(row.id, rows)?;
-        if self.states[at].row_block.replace(number) == Some(number) {
-            return None;
+    pub(super) fn take_row(&mut self, row: &ProducerRow, number: u64, gaps: Gaps, run: &mut RunReport) {
+        let Some(at) = self.index_of(row.id, run) else { return };
+        if self.states[at].row_block.replace(number) != Some(number) {
+            let fault = self.compare(at, row, gaps, &mut run.producers[at]);
+            self.contradict(at, fault);
         }
-        let fault = self.compare(at, row, gaps, &mut rows[at]);
-        self.contradict(at, fault)
     }
 
     /// Compares a producer's final counts with what was found.
-    pub(super) fn take_end(&mut self, row: &ProducerRow, gaps: Gaps, rows: &mut Vec<ProducerReport>) -> Option<Fault> {
-        let at = self.index_of(row.id, rows)?;
-        let fault = self.compare(at, row, gaps, &mut rows[at]);
-        rows[at].ended = true;
+    pub(super) fn take_end(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) {
+        let Some(at) = self.index_of(row.id, run) else { return };
+        let report = &mut run.producers[at];
+        report.ended = true;
+        let fault = self.compare(at, row, gaps, report);
         let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
         let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
         let differs = sum != u128::from(row.next_sequence);
-        let fault = fault.or(differs.then_some(Fault::FinalCounts { attempts: row.next_sequence, sum }));
-        self.contradict(at, fault)
+        let ends = || format!("ends with {} attempts, and accounts for {sum}", row.next_sequence);
+        self.contradict(at, fault.or_else(|| differs.then(ends)));
     }
 
-    fn compare(&mut self, at: usize, row: &ProducerRow, gaps: Gaps, report: &mut ProducerReport) -> Option<Fault> {
+    fn compare(&mut self, at: usize, row: &ProducerRow, gaps: Gaps, report: &mut ProducerReport) -> Option<String> {
         declare(report, row);
         let from_nothing = self.beginning_known;
         let state = &mut self.states[at];
@@ -178,56 +166,57 @@ impl Producers {
                 // They are in the blocks that only a newer diolog can read.
                 state.found += uncounted;
             } else {
-                fault = Some(Fault::RecordsGone(uncounted));
+                fault = Some(format!("lacks {uncounted} records, though no block is missing"));
             }
         } else if row.records < counted {
-            fault = Some(Fault::RecordsUncounted(counted - row.records));
+            fault = Some(format!("has {} records more than it counted", counted - row.records));
         }
         if row.next_sequence < state.next {
-            fault = Some(Fault::AttemptsUncounted { attempts: row.next_sequence, record: state.next - 1 });
+            fault = Some(format!("counts {} attempts, and has record {}", row.next_sequence, state.next - 1));
         }
         state.next = state.next.max(row.next_sequence);
         state.gaps = gaps;
         fault
     }
 
-    /// Takes in a shard of block `number`, whose rows have been taken. `Err`: there are too many producers.
+    /// Takes in a shard of block `number`, whose rows have been taken. If there are too many producers, only counts it.
     ///
     /// `rows_complete`: every row of the block can be read.
-    pub(super) fn take_shard(
-        &mut self,
-        shard: &Shard,
-        number: u64,
-        rows_complete: bool,
-        rows: &mut Vec<ProducerReport>,
-    ) -> Result<Option<Fault>, Untracked> {
-        let at = self.index_of(shard.producer, rows).ok_or(Untracked)?;
+    pub(super) fn take_shard(&mut self, shard: &Shard, number: u64, rows_complete: bool, run: &mut RunReport) {
+        let Some(at) = self.index_of(shard.producer, run) else {
+            run.producers_untracked += 1;
+            return;
+        };
         let (first, records) = (shard.first_sequence, u64::from(shard.records));
         // `ShardHeader::split` refuses an empty shard, and one whose numbers do not exist.
         debug_assert!(records > 0 && first.checked_add(records).is_some());
-        let (state, report) = (&mut self.states[at], &mut rows[at]);
+        let (state, report) = (&mut self.states[at], &mut run.producers[at]);
         let begins_at = if self.beginning_known { 0 } else { first };
         state.base.get_or_insert(Base { attempts: begins_at, records: begins_at });
-        let mut fault = None;
-        if first < state.next {
-            fault = Some(Fault::RecordRepeated { record: first, after: state.next - 1 });
-        }
-        if rows_complete && state.row_block != Some(number) {
-            fault = Some(Fault::NoRow);
-        }
-        if report.ended {
-            fault = Some(Fault::RecordsAfterEnd);
-        }
+        let fault = if report.ended {
+            Some("has records after its final counts".into())
+        } else if rows_complete && state.row_block != Some(number) {
+            Some("has records in a block that does not name it".into())
+        } else if first < state.next {
+            Some(format!("has record {first} after record {}", state.next - 1))
+        } else {
+            None
+        };
         state.next = state.next.max(first + records);
         state.found += records;
         report.first_sequence.get_or_insert(first);
         report.last_sequence = Some(state.next - 1);
-        Ok(self.contradict(at, fault))
+        self.contradict(at, fault);
     }
 
-    /// Lets the first contradiction of each producer through.
-    fn contradict(&mut self, at: usize, fault: Option<Fault>) -> Option<Fault> {
-        fault.filter(|_| !std::mem::replace(&mut self.states[at].is_contradicted, true))
+    /// Notes the first contradiction of each producer.
+    fn contradict(&mut self, at: usize, fault: Option<String>) {
+        let state = &mut self.states[at];
+        if let Some(fault) = fault
+            && !std::mem::replace(&mut state.is_contradicted, true)
+        {
+            self.faults.push(format!("producer {} {fault}", state.producer.id));
+        }
     }
 
     /// Fills in the rows as of now. Returns the first producer without final counts.
@@ -251,9 +240,6 @@ impl Producers {
         rows.iter().find(|row| !row.ended).map(|row| row.id)
     }
 }
-
-/// More producers than a reader keeps rows for.
-pub(super) struct Untracked;
 
 fn declare(report: &mut ProducerReport, row: &ProducerRow) {
     (report.dropped, report.overwritten, report.unwritten) = (row.dropped, row.overwritten, row.unwritten);

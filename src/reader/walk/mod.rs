@@ -202,7 +202,7 @@ impl Walk {
             let horizon = reading.run.segments.last().map_or(u64::MAX, |last| last.horizon(live.is_written()));
             (tail, proves_below) = (Tail::Growing { horizon }, live.proves_below());
         }
-        self.account.prove_below(proves_below);
+        self.account.blocks.prove_below(proves_below);
         reading.plan.fill(&self.runs.files, &reading.run, self.lookahead, tail)?;
         match reading.plan.take_front() {
             Some(Item::Start { segment, file }) => self.start_segment(reading, segment, &file, loaded),
@@ -224,10 +224,10 @@ impl Walk {
     /// Deals with a block. `None`: it was passed over, or is looked for once more.
     fn block(&mut self, reading: &mut Reading, block: &Planned, loaded: &mut Loaded) -> Result<Option<Step>> {
         let number = block.location.number();
-        let expected = self.account.expected().unwrap_or(number);
+        let expected = self.account.blocks.expected().unwrap_or(number);
         if number < expected {
             let copies = 1 + block.copies.len() as u64;
-            self.account.duplicates(number, copies, &block.debris);
+            self.account.blocks.duplicates(number, copies, &block.debris);
             reading.plan.mark_read(block);
             return Ok(None);
         }
@@ -274,14 +274,14 @@ impl Walk {
                 loaded.take_apart(&good.header);
                 self.context.anchors.add(&loaded.anchors);
                 self.account.good(&good, &block.debris, loaded);
-                self.account.duplicates(number, block.copies.len() as u64, &Default::default());
+                self.account.blocks.duplicates(number, block.copies.len() as u64, &Default::default());
                 Ok(Some(Step::Block(good)))
             }
             None => {
                 match newer {
                     Some((location, why)) => {
                         self.account.newer(location, why, &block.debris);
-                        self.account.duplicates(number, block.copies.len() as u64, &Default::default());
+                        self.account.blocks.duplicates(number, block.copies.len() as u64, &Default::default());
                     }
                     None => self.account.bad(&block.location, &block.debris),
                 }
@@ -307,7 +307,7 @@ impl Walk {
         }
         reading.plan.mark_started(segment);
         self.account_for_removed(reading, segment);
-        assert!(self.account.segments_begun() == segment, "segments begin in their order");
+        assert!(self.account.blocks.segments_begun() == segment, "segments begin in their order");
         let segments = &reading.run.segments;
         let info = &segments[segment];
         let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(file, 0, header));
@@ -332,7 +332,7 @@ impl Walk {
         let is_in_a_segment = |location: &Location| segments.iter().any(|segment| segment.path == location.path);
         if !matches!(&before, Before::At(location) if is_in_a_segment(location)) {
             // No file that was found holds them, and those of earlier segments are found before those of later ones.
-            self.account.prove_below(u64::MAX);
+            self.account.blocks.prove_below(u64::MAX);
         }
         self.account.start_segment(info, &before, block_0);
         read.map(|_| None)
@@ -347,7 +347,7 @@ impl Walk {
         }
         reading.plan.mark_ended(segment);
         reading.ends_at = debris.from;
-        self.account.end_segment(Trailing { segment, debris });
+        self.account.blocks.end_segment(Trailing { segment, debris });
         None
     }
 
@@ -355,7 +355,7 @@ impl Walk {
     /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
     fn account_for_removed(&mut self, reading: &Reading, next: usize) {
         let segments = &reading.run.segments;
-        let gone = segments.get(self.account.segments_begun()..next.min(segments.len())).unwrap_or_default();
+        let gone = segments.get(self.account.blocks.segments_begun()..next.min(segments.len())).unwrap_or_default();
         gone.iter().for_each(|segment| self.account.segment_removed(segment));
         if gone.is_empty()
             && let Some(previous) = next.checked_sub(1).and_then(|previous| segments.get(previous))
@@ -372,10 +372,10 @@ impl Walk {
     fn missing_before(&mut self, reading: &mut Reading, next: usize) -> Missing {
         let segments = &reading.run.segments;
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
-        match (previous, segments.get(next), self.account.expected()) {
+        match (previous, segments.get(next), self.account.blocks.expected()) {
             (Some(previous), Some(info), Some(expected))
                 if expected < info.first_number
-                    && next >= self.account.segments_begun()
+                    && next >= self.account.blocks.segments_begun()
                     && file_between(previous, info).is_none()
                     && self.growing().is_some_and(|live| live.may_come_late()) =>
             {
@@ -412,7 +412,7 @@ impl Walk {
 
     /// All blocks below this number were durable, as far as what was read says, what is planned, and `good`.
     fn durable_below(&self, reading: &Reading, good: Option<&BlockLocation>) -> u64 {
-        reading.plan.blocks().chain(good).map(testimony).fold(self.account.durable_below(), u64::max)
+        reading.plan.blocks().chain(good).map(testimony).fold(self.account.blocks.durable_below(), u64::max)
     }
 }
 
