@@ -1,44 +1,28 @@
-//! What one block has defined so far: the producers whose row is in it.
+//! The definitions in one block: the producers whose row it holds.
 //!
 //! Every block decodes alone, so the writer asks before it adds a producer's records whether the block holds that
 //! producer's row. The answer belongs to the block and ends with it: a new block has defined nothing.
 
-/// What a block has defined.
+/// The definitions in a block.
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
-    producers: IndexSet,
+    /// One bit for each of the writer's slots, which are small numbers: they count from 0 and are reused.
+    producers: Vec<u64>,
 }
 
 impl Definitions {
     /// Whether the block holds the row of the producer in `slot`.
     #[inline]
     pub(crate) fn has_producer(&self, slot: usize) -> bool {
-        self.producers.contains(slot)
+        self.producers.get(slot / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
     }
 
     /// Notes that the block holds the row of the producer in `slot`.
     pub(crate) fn note_producer(&mut self, slot: usize) {
-        self.producers.insert(slot);
-    }
-}
-
-/// A set of small numbers, one bit each: the writer's slots are numbered from 0 and reused.
-#[derive(Debug, Default)]
-struct IndexSet {
-    words: Vec<u64>,
-}
-
-impl IndexSet {
-    #[inline]
-    fn contains(&self, index: usize) -> bool {
-        self.words.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
-    }
-
-    fn insert(&mut self, index: usize) {
-        if self.words.len() <= index / 64 {
-            self.words.resize(index / 64 + 1, 0);
+        if self.producers.len() <= slot / 64 {
+            self.producers.resize(slot / 64 + 1, 0);
         }
-        self.words[index / 64] |= 1 << (index % 64);
+        self.producers[slot / 64] |= 1 << (slot % 64);
     }
 }
 
