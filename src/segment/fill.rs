@@ -28,7 +28,7 @@ pub(super) struct Prepared {
     pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
     pub(super) index: u64,
-    /// Its size: what the file system gave of what was asked for. A multiple of 4096.
+    /// Its size, a multiple of 4096: as many of the wanted bytes as the file system gave.
     pub(super) bytes: u64,
     /// Why it was not prepared as it should be, if so.
     pub(super) shortfall: Option<String>,
@@ -51,8 +51,8 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Cuts the file to what is used. If it cannot be cut, it keeps its zeros, which readers skip: that costs space, and
-    /// no record.
+    /// Cuts the file after its last block. If it cannot be cut, it keeps its zeros, which readers skip: that costs space,
+    /// and no record.
     pub(super) fn cut(&self) {
         let _ = self.file.set_len(self.used_bytes);
     }
@@ -74,7 +74,7 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    /// Makes the file of segment `index`, durably named, with zeros up to its size or up to where `stop` ended that.
+    /// Makes the file of segment `index`, durably named, and fills it with zeros until `stop` returns true.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created, opened or named; then nothing of it stays. A file that is not reserved or
@@ -109,13 +109,13 @@ impl Maker {
         Ok(Prepared { file: Arc::new(file), path: spare.to_owned(), index, bytes, shortfall })
     }
 
-    /// Reserves as much of what is wanted as the file system gives. Returns how much, and why it is less. Without any, the
-    /// file grows as it is written.
+    /// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer. If
+    /// none can be reserved, the file grows as it is written.
     fn reserve(&self, file: &File, wanted: Wanted) -> (u64, Option<String>) {
         let mut bytes = self.affordable(wanted);
         let mut shortfall = None;
         while let Err(error) = sys::file::preallocate(file, bytes) {
-            // The file system keeps what it got: give that back before asking for less.
+            // A failed call may have reserved some of it: free that before asking for less.
             let _ = file.set_len(0);
             shortfall = Some(format!("cannot reserve {bytes} bytes for a segment: {error}"));
             if !is_want_of_room(&error) || bytes / 2 < wanted.bytes_min {
@@ -126,7 +126,7 @@ impl Maker {
         (bytes, shortfall)
     }
 
-    /// What is wanted, as far as free space and the process's file size limit allow.
+    /// The wanted bytes, limited by the free space and the process's file size limit.
     fn affordable(&self, wanted: Wanted) -> u64 {
         let share = sys::file::free_bytes(&self.directory).map_or(wanted.bytes, |free| free / FREE_SPACE_SHARE);
         let limit = sys::file::file_size_limit().unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! A segment's block 0, composed: identities, a wall-clock anchor, the device, and the baseline of the producers.
 //!
-//! From plain data to a block: no files and no clock. Called by the writer at the start of each segment, and by whoever
+//! It turns plain data into a block, and uses neither files nor a clock. Called by the writer at the start of each segment, and by whoever
 //! writes a segment [`offline`](super::offline). `format` has the parts' bytes, and reads them back.
 
 use std::io;

@@ -1,6 +1,7 @@
-//! What a numbered file is, as far as the writer must know: whose segment it is, or that nothing was ever written to it.
+//! The content of a numbered file, as far as the writer must know it: a segment and its log, nothing yet, or something
+//! else.
 //!
-//! Called before a file is counted or removed, so it vouches only for what is intact. It reads no records.
+//! Called before a file is counted or removed, so only an intact block 0 makes a segment. It reads no records.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +12,7 @@ use crate::sys;
 /// How much of a file is read between two calls of `stop`: some milliseconds of a slow disk.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What a numbered file is.
+/// The content of a numbered file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// A segment of this log: block 0 is intact, and names the number in the file's name.
@@ -22,7 +23,7 @@ pub(super) enum Content {
     Other(&'static str),
 }
 
-/// Finds out what the file of segment `number` is.
+/// Reads the content of the file of segment `number`.
 ///
 /// # Errors
 /// The operating system's. A symbolic link is one: it is not followed.

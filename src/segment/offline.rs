@@ -2,7 +2,7 @@
 //! and for snapshots.
 //!
 //! The blocks go to a temporary file, which gets its number once all of them are durable. So a segment that exists is
-//! complete; what a crash leaves of an incomplete one, the next open for writing removes.
+//! complete. An incomplete one that a crash has left is removed by the next open for writing.
 
 use std::fs;
 use std::path::Path;

@@ -106,7 +106,7 @@ impl Preparer {
     /// Starts the thread for the log in `directory`, whose newest segment is `newest` (0 if there is none).
     ///
     /// # Errors
-    /// The operating system's, if it has no thread to give.
+    /// The operating system's, if no thread can be started.
     pub(super) fn start(
         directory: PathBuf,
         lock: SharedLock,
@@ -302,7 +302,7 @@ impl PreparerThread {
     /// Makes the file of segment `index`, and first room for it within the limits.
     fn make(&mut self, index: u64, wanted: Wanted) -> Result<Prepared> {
         let PreparerThread { maker, signals, archive, is_first, .. } = self;
-        // `open` waits for the run's first file: what is too much with it is removed right after it.
+        // `open` waits for the run's first file, so segments beyond the limits are removed right after it.
         if !std::mem::replace(is_first, false) {
             let newest = signals.newest.load(Ordering::Relaxed);
             archive.retire(newest, wanted.bytes, |_| signals.stops_making());

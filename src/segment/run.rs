@@ -40,18 +40,10 @@ struct Segment {
     bytes: u64,
     /// Where the next block goes; the file is cut here when it is left.
     used_bytes: u64,
-    contents: Contents,
+    /// Whether it holds a block beside its header.
+    has_block: bool,
     /// The monotonic time of its first block.
     begun_ns: Option<u64>,
-}
-
-/// What was placed in a segment so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Contents {
-    /// Nothing: its header is due before the next block.
-    HeaderDue,
-    Header,
-    Blocks,
 }
 
 /// Why the present segment is left for the next one, the most urgent reason last.
@@ -148,7 +140,7 @@ impl Segments {
 
     /// Whether the present segment's header is due before the next block.
     pub(crate) fn is_header_due(&self) -> bool {
-        self.current.contents == Contents::HeaderDue
+        self.current.used_bytes == 0
     }
 
     /// Whether the present segment's file was deleted: what is written to it is gone when the run ends.
@@ -214,10 +206,10 @@ impl Segments {
             block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
             "a block of {block_bytes} bytes, off the grid"
         );
-        let Segment { file, id, used_bytes, contents, .. } = &mut self.current;
+        let Segment { file, id, used_bytes, has_block, .. } = &mut self.current;
         let offset = *used_bytes;
+        *has_block = offset > 0;
         *used_bytes += block_bytes as u64;
-        *contents = if *contents == Contents::HeaderDue { Contents::Header } else { Contents::Blocks };
         WriteTarget { file: Arc::clone(file), segment_id: *id, offset }
     }
 
@@ -243,8 +235,8 @@ impl Segments {
     /// Why a block of `block_bytes` should not go to the present segment.
     fn leave_reason(&self, block_bytes: usize) -> Option<LeaveReason> {
         // Each segment gets one block, however small it is beside its header.
-        let Segment { contents, used_bytes, bytes, .. } = self.current;
-        let is_full = contents == Contents::Blocks && used_bytes + block_bytes as u64 > bytes;
+        let Segment { has_block, used_bytes, bytes, .. } = self.current;
+        let is_full = has_block && used_bytes + block_bytes as u64 > bytes;
         let reason = self.leave.max(is_full.then_some(LeaveReason::Full));
         debug_assert!(
             !self.is_header_due() || reason.is_none_or(|reason| reason == LeaveReason::Failed),
@@ -281,7 +273,7 @@ impl Segments {
         if was_deleted {
             self.notes.push(format!("{} was deleted while in use, with all that was in it", left.path.display()));
         }
-        if left.contents != Contents::HeaderDue {
+        if left.used_bytes > 0 {
             debug_assert!(self.left.back().is_none_or(|before| before.end_sequence <= end_sequence));
             self.previous_id = left.id;
             let file = Left { file: left.file, used_bytes: left.used_bytes };
@@ -328,7 +320,7 @@ impl Segment {
     fn new(id: u64, prepared: Prepared) -> Segment {
         let Prepared { file, path, index, bytes, .. } = prepared;
         assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
-        Segment { file, path, id, index, bytes, used_bytes: 0, contents: Contents::HeaderDue, begun_ns: None }
+        Segment { file, path, id, index, bytes, used_bytes: 0, has_block: false, begun_ns: None }
     }
 }
 

@@ -33,8 +33,8 @@ impl State {
     }
 }
 
-/// A log's counters at one moment. They are read one after the other while the log goes on, so that sums over several
-/// of them may be off by what happens in between.
+/// A log's counters at one moment. They are read one after the other while the log goes on, so a sum over several of
+/// them may be off by the events in between.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {

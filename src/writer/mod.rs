@@ -180,7 +180,7 @@ fn make_device(
 
 /// Serves `logs` until the last has ended.
 fn serve(mut logs: Vec<LogWriter>) {
-    let shortest_interval = logs.iter().map(LogWriter::flush_interval).min();
+    let shortest_interval = logs.iter().map(|log| log.shared.settings.config.flush_interval).min();
     let mut idle = Idle::new(shortest_interval.expect("a writer thread begins with a log"));
     while !logs.is_empty() {
         let mut turn = Turn::Idle;

@@ -62,7 +62,8 @@ pub(crate) struct Pipeline {
     /// The kind last published.
     device_kind: DeviceKind,
     pub(super) segments: Segments,
-    free: Vec<AlignedBuffer>,
+    /// Buffers for the next blocks.
+    pub(super) free: Vec<AlignedBuffer>,
     /// Blocks that wait for their turn at the device.
     waiting: VecDeque<Sealed>,
     in_flight: VecDeque<InFlight>,
@@ -101,16 +102,6 @@ impl Pipeline {
             durable_sequence: 0,
             health: Health::default(),
         }
-    }
-
-    /// Whether a buffer is free for the next block.
-    pub(crate) fn has_buffer(&self) -> bool {
-        !self.free.is_empty()
-    }
-
-    /// A free buffer for the next block; `None` while all are in use.
-    pub(crate) fn take_buffer(&mut self) -> Option<AlignedBuffer> {
-        self.free.pop()
     }
 
     /// Whether a block closed now would go to the device at once, so that closing early costs nothing.

@@ -178,8 +178,8 @@ impl Source {
         self.closed_position
     }
 
-    /// Wakes the producer if it sleeps until there is space, and there is enough for the price: a wake-up costs each
-    /// side several microseconds. While more space is `to_come`, half of the ring is enough.
+    /// Wakes the producer if it sleeps until there is space. A wake-up costs each side several microseconds: while more
+    /// space is `to_come`, the producer is woken only once half of the ring is free.
     pub(crate) fn wake_producer(&self, to_come: bool) {
         if to_come && self.consumer.used_bytes() > self.consumer.capacity() / 2 {
             return;

@@ -80,7 +80,7 @@ impl Blocks {
         if let Some(filling) = self.filling.take() {
             return Some(filling);
         }
-        let mut block = Block::new(self.pipeline.take_buffer()?);
+        let mut block = Block::new(self.pipeline.free.pop()?);
         self.begun += 1;
         self.control.begin_block(&mut block, now_ns);
         Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
@@ -88,7 +88,7 @@ impl Blocks {
 
     /// Whether there is a block to fill.
     pub(super) fn can_fill(&self) -> bool {
-        self.filling.is_some() || self.pipeline.has_buffer()
+        self.filling.is_some() || !self.pipeline.free.is_empty()
     }
 
     /// Moves the records that the last look at the source in `slot` found due, the oldest of them first seen at
@@ -246,7 +246,7 @@ impl Blocks {
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
-    /// Takes back what the device has completed. The rings of durable records get their space back, and those of
+    /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and those of
     /// producers that have ended go back to the registry. Returns whether anything was completed.
     pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {
         let (shared, sources) = (&self.shared, &mut self.sources);

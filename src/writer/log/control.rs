@@ -123,7 +123,7 @@ impl ControlRecords {
     }
 }
 
-/// A text, cut to what the smallest block holds.
+/// The text, cut to a length that the smallest block holds.
 fn cut(text: &str) -> String {
     text.chars().take(NOTE_CHARS_MAX).collect()
 }

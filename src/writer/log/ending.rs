@@ -33,7 +33,7 @@ pub(super) struct Ending {
     phase: Phase,
     deadline: Option<Instant>,
     /// Why the end is not clean, if it is not.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Ending {
@@ -51,11 +51,6 @@ impl Ending {
     /// Whether the log has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
-    }
-
-    /// Why the end is not clean, if it is not.
-    pub(super) fn into_reason(self) -> Option<String> {
-        self.reason
     }
 
     /// Goes on with close, if it is asked for. Returns whether it has reached another phase.

@@ -26,7 +26,7 @@ use flushing::Flushes;
 
 /// A log being written.
 pub(crate) struct LogWriter {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Kept for its lock, which must outlast the last write.
     directory: Directory,
     schedule: Schedule,
@@ -92,11 +92,6 @@ impl LogWriter {
         self.ending.has_ended()
     }
 
-    /// The longest that a record may wait in memory.
-    pub(crate) fn flush_interval(&self) -> Duration {
-        self.shared.settings.config.flush_interval
-    }
-
     /// Whether the device is at work.
     pub(crate) fn is_writing(&self) -> bool {
         self.blocks.pipeline.is_writing()
@@ -125,7 +120,7 @@ impl LogWriter {
     /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
         let pipeline = self.blocks.pipeline;
-        let mut summary = self.shared.close_summary(self.ending.into_reason());
+        let mut summary = self.shared.close_summary(self.ending.reason);
         if summary.unconfirmed > 0 {
             summary.reason.get_or_insert_with(|| "the deadline cut draining short".to_owned());
         }

@@ -1,4 +1,5 @@
-//! The sleep allowance: how long a log's rings may be left alone, given what a turn found in them.
+//! The outcome of a turn, and the sleep allowance: how long a log's rings may be left alone, given the records that the
+//! turn found in them.
 //!
 //! A sleep that is too long fills a ring; one that is too short costs a wake-up, and takes a cache line from the
 //! appending thread.

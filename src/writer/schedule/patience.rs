@@ -1,6 +1,6 @@
 //! The patience with one ring: which of its records are taken now, and which may still wait.
 //!
-//! It sees byte counts only; the source reads the ring.
+//! It works with byte counts alone; the source reads the ring.
 
 use crate::format::MERGE_BYTES_MAX;
 
