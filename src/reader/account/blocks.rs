@@ -47,9 +47,10 @@ pub(crate) struct Blocks {
     testimony: Testimony<Location>,
     /// The number of the next block, once known.
     expected: Option<u64>,
-    /// A later block can prove a missing block lost only if its number is below this.
-    proved_below: u64,
-    gaps: Gaps,
+    /// A later block can prove a missing block lost only if its number is below this: missing blocks from here on may have
+    /// been written after the reader looked for them.
+    pub(crate) proved_below: u64,
+    pub(super) gaps: Gaps,
     /// The facts that hold whatever follows.
     pub(super) observed: Observed,
     /// Debris after the last block of a segment, until the next good block explains it.
@@ -79,15 +80,6 @@ impl Blocks {
     /// All blocks of the run below this number were durable.
     pub(crate) fn durable_below(&self) -> u64 {
         self.testimony.durable_below()
-    }
-
-    pub(super) fn gaps(&self) -> Gaps {
-        self.gaps
-    }
-
-    /// Missing blocks from `number` on may have been written after the reader looked for them.
-    pub(crate) fn prove_below(&mut self, number: u64) {
-        self.proved_below = number;
     }
 
     /// How many segments have begun or were found to be removed.

@@ -3,7 +3,6 @@
 //! The verdict follows from the severity that is given here and from whether each run was closed. Neither blocks nor
 //! producers decide how serious a fact is.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,29 +103,6 @@ pub(super) enum NoCounts {
 }
 
 impl Fact {
-    /// How serious it is.
-    pub(super) fn severity(&self) -> Severity {
-        match self {
-            Fact::StrayBytes(_) | Fact::HeaderReplaced => Severity::Note,
-            Fact::Missing { fate: Fate::Late | Fate::Hole | Fate::Torn, .. }
-            | Fact::TornEnd(_)
-            | Fact::HeaderTorn
-            | Fact::SegmentRemoved
-            | Fact::SegmentsRemovedAfter
-            | Fact::ProducersUntracked => Severity::Unconfirmed,
-            Fact::NewerBlock(_) | Fact::InNewerFile(_) | Fact::NewerRecords(_) => Severity::Newer,
-            Fact::Missing { fate: Fate::Lost, .. }
-            | Fact::HeaderLost
-            | Fact::InvalidRecords(_)
-            | Fact::Contradiction(_) => Severity::Lost,
-            Fact::NoFinalCounts { reason, .. } => match reason {
-                NoCounts::Unexplained => Severity::Lost,
-                NoCounts::BlocksMissing => Severity::Unconfirmed,
-                NoCounts::Newer => Severity::Newer,
-            },
-        }
-    }
-
     /// Adds the blocks that it is about to `counts`.
     fn count(&self, counts: &mut BlockCounts) {
         let (count, blocks) = match self {
@@ -157,50 +133,65 @@ impl Fact {
             _ => None,
         }
     }
-}
 
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+    /// How serious it is, and the sentence about it.
+    pub(super) fn describe(&self) -> (Severity, String) {
+        use Severity::{Lost, Note, Unconfirmed};
+        let (severity, what) = match self {
             Fact::Missing { fate, numbers } => {
-                write_blocks(numbers, f)?;
-                f.write_str(match fate {
-                    Fate::Lost => " lost: a later block testifies that it was durable",
-                    Fate::Late => " missing: not there when the reader looked, and durable later",
-                    Fate::Hole => " missing: it was in flight, and nothing says that it was durable",
-                    Fate::Torn => " torn, at the end of a run that was not closed",
-                })
+                let (severity, what) = match fate {
+                    Fate::Lost => (Lost, "lost: a later block testifies that it was durable"),
+                    Fate::Late => (Unconfirmed, "missing: not there when the reader looked, and durable later"),
+                    Fate::Hole => (Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
+                    Fate::Torn => (Unconfirmed, "torn, at the end of a run that was not closed"),
+                };
+                return (severity, format!("{} {what}", blocks_are(numbers)));
             }
-            Fact::TornEnd(_) => f.write_str("a torn block at the end of a run that was not closed"),
-            Fact::StrayBytes(_) => f.write_str("bytes that are not a block; no block is missing here"),
+            Fact::TornEnd(_) => (Unconfirmed, "a torn block at the end of a run that was not closed"),
+            Fact::StrayBytes(_) => (Note, "bytes that are not a block; no block is missing here"),
             Fact::HeaderReplaced => {
-                f.write_str("the segment's header was never confirmed: the next segment has its blocks again")
+                (Note, "the segment's header was never confirmed: the next segment has its blocks again")
             }
-            Fact::HeaderTorn => f.write_str("the segment's header is torn"),
-            Fact::HeaderLost => f.write_str("the segment's header is damaged"),
-            Fact::NewerBlock(newer) => write!(f, "a block written by a newer diolog ({newer})"),
+            Fact::HeaderTorn => (Unconfirmed, "the segment's header is torn"),
+            Fact::HeaderLost => (Lost, "the segment's header is damaged"),
+            Fact::NewerBlock(newer) => {
+                return (Severity::Newer, format!("a block written by a newer diolog ({newer})"));
+            }
             Fact::InNewerFile(numbers) => {
-                write_blocks(numbers, f)?;
-                f.write_str(" in a file written by a newer diolog")
+                return (Severity::Newer, format!("{} in a file written by a newer diolog", blocks_are(numbers)));
             }
-            Fact::NewerRecords(newer) => write!(f, "records written by a newer diolog ({newer})"),
-            Fact::InvalidRecords(records) => write!(f, "{records} records are invalid, though the checksum fits"),
+            Fact::NewerRecords(newer) => {
+                return (Severity::Newer, format!("records written by a newer diolog ({newer})"));
+            }
+            Fact::InvalidRecords(records) => {
+                return (Lost, format!("{records} records are invalid, though the checksum fits"));
+            }
             Fact::SegmentRemoved => {
-                f.write_str("was removed before it could be read, as retention does: its records are gone")
+                (Unconfirmed, "was removed before it could be read, as retention does: its records are gone")
             }
             Fact::SegmentsRemovedAfter => {
-                f.write_str("was removed, with segments after it that had not been read, as retention does")
+                (Unconfirmed, "was removed, with segments after it that had not been read, as retention does")
             }
-            Fact::Contradiction(what) => f.write_str(what),
-            Fact::NoFinalCounts { id, .. } => write!(f, "producer {id} has no final counts, though the run was closed"),
-            Fact::ProducersUntracked => f.write_str("the log has more producers than this reader can keep counts for"),
-        }
+            Fact::Contradiction(what) => (Lost, &**what),
+            Fact::NoFinalCounts { id, reason } => {
+                let severity = match reason {
+                    NoCounts::Unexplained => Lost,
+                    NoCounts::BlocksMissing => Unconfirmed,
+                    NoCounts::Newer => Severity::Newer,
+                };
+                return (severity, format!("producer {id} has no final counts, though the run was closed"));
+            }
+            Fact::ProducersUntracked => {
+                (Unconfirmed, "the log has more producers than this reader can keep counts for")
+            }
+        };
+        (severity, what.to_owned())
     }
 }
 
-fn write_blocks(numbers: &Range<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn blocks_are(numbers: &Range<u64>) -> String {
     let Range { start, end } = numbers;
-    if end - start == 1 { write!(f, "block {start} is") } else { write!(f, "blocks {start} to {} are", end - 1) }
+    if end - start == 1 { format!("block {start} is") } else { format!("blocks {start} to {} are", end - 1) }
 }
 
 #[cfg(test)]
@@ -226,7 +217,7 @@ mod tests {
             let mut counts = BlockCounts::default();
             fact.count(&mut counts);
             let BlockCounts { good, torn, holes, lost, stale, duplicates, headers_lost, newer, stray } = counts;
-            assert_eq!(good + stale + duplicates, 0, "{fact}");
+            assert_eq!(good + stale + duplicates, 0, "{fact:?}");
             let counted = [
                 (Severity::Note, stray),
                 (Severity::Unconfirmed, torn + holes),
@@ -234,14 +225,14 @@ mod tests {
                 (Severity::Lost, lost + headers_lost),
             ];
             for (severity, blocks) in counted {
-                assert_eq!(blocks > 0, severity == fact.severity(), "{fact}");
+                assert_eq!(blocks > 0, severity == fact.describe().0, "{fact:?}");
             }
         }
     }
 
     #[test]
     fn final_counts_that_are_missing_are_as_serious_as_the_reason() {
-        let severity = |reason| Fact::NoFinalCounts { id: 1, reason }.severity();
+        let severity = |reason| Fact::NoFinalCounts { id: 1, reason }.describe().0;
         assert_eq!(severity(NoCounts::Unexplained), Severity::Lost);
         assert_eq!(severity(NoCounts::BlocksMissing), Severity::Unconfirmed);
         assert_eq!(severity(NoCounts::Newer), Severity::Newer);
@@ -249,7 +240,7 @@ mod tests {
 
     #[test]
     fn one_block_and_several_are_named_by_their_numbers() {
-        let missing = |numbers| Fact::Missing { fate: Fate::Lost, numbers }.to_string();
+        let missing = |numbers| Fact::Missing { fate: Fate::Lost, numbers }.describe().1;
         assert_eq!(missing(3..4), "block 3 is lost: a later block testifies that it was durable");
         assert!(missing(3..6).starts_with("blocks 3 to 5 are lost"));
     }

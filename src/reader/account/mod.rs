@@ -98,7 +98,7 @@ impl Account {
         self.take_notes(loaded, &Location::start_of(&segment.path));
         if has_baseline {
             for row in &loaded.rows {
-                self.producers.take_baseline(row, self.blocks.gaps(), self.report.current_run());
+                self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
             }
         }
     }
@@ -128,7 +128,7 @@ impl Account {
 
     /// Compares the counts in a good block's rows with its shards.
     fn take_counts(&mut self, number: u64, loaded: &Loaded, location: &Location) {
-        let gaps = self.blocks.gaps();
+        let gaps = self.blocks.gaps;
         let (producers, run) = (&mut self.producers, self.report.current_run());
         let untracked = run.producers_untracked;
         for row in &loaded.rows {
@@ -203,7 +203,7 @@ impl Account {
         self.report.blocks.add(&observed.counts);
         let reason = if self.producers.notes_incomplete {
             NoCounts::Newer
-        } else if self.blocks.gaps().missing > 0 {
+        } else if self.blocks.gaps.missing > 0 {
             NoCounts::BlocksMissing
         } else {
             NoCounts::Unexplained
@@ -245,9 +245,11 @@ impl Account {
 
     fn tell(&mut self, fact: &Fact, at: &Location) {
         if fact.newer().is_none_or(|newer| self.newer.insert(newer)) {
-            let what =
-                if at.offset.is_some() { fact.to_string() } else { format!("{fact}, in this file or before it") };
-            self.report.find(fact.severity(), at.path.to_path_buf(), at.offset, what);
+            let (severity, mut what) = fact.describe();
+            if at.offset.is_none() {
+                what.push_str(", in this file or before it");
+            }
+            self.report.find(severity, at.path.to_path_buf(), at.offset, what);
         }
     }
 }

@@ -70,20 +70,11 @@ pub(crate) enum Inspected {
     Unreadable(String),
 }
 
-/// How much of a file to read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// All of it, if block 0 is damaged or zero.
-    Whole,
-    /// Block 0.
-    FirstBlock,
-}
-
-/// Finds out what the file at `path` is.
+/// Finds out what the file at `path` is. If block 0 is damaged or zero, the rest is read too, unless `is_being_prepared`.
 pub(super) fn inspect(
     number: u64,
     path: &Path,
-    depth: Depth,
+    is_being_prepared: bool,
     is_directory: bool,
     open: impl FnOnce() -> Result<SegmentFile>,
 ) -> Result<Inspected> {
@@ -108,7 +99,7 @@ pub(super) fn inspect(
         Block0::Segment { block, header } => Ok(segment(block, Some(Arc::from(header)))),
         Block0::Damaged { block: Some(block) } => Ok(segment(block, None)),
         Block0::Newer(newer) => Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})"))),
-        _ if depth == Depth::FirstBlock => Ok(Inspected::Prepared),
+        _ if is_being_prepared => Ok(Inspected::Prepared),
         Block0::Unwritten => salvage(number, path, &file, true),
         Block0::Damaged { block: None } | Block0::Foreign => salvage(number, path, &file, false),
     }

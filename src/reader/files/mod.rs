@@ -15,7 +15,6 @@ use crate::format::{LOCK_FILE, segment_number};
 use crate::sys;
 
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
-use inspect::Depth;
 
 pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
 pub(crate) use inspect::{Inspected, Segment};
@@ -128,13 +127,11 @@ impl LogFiles {
     pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();
         let mut refused = None;
-        let mut is_newest = true;
         // The newest first: if one is found in use, all before it were used before, and are found so.
-        for (number, path) in self.list()?.into_iter().rev() {
+        for (at, (number, path)) in self.list()?.into_iter().rev().enumerate() {
             // The newest file of a log in use is being prepared, or its first block is being written.
-            let depth = if in_use && is_newest { Depth::FirstBlock } else { Depth::Whole };
-            is_newest = false;
-            match inspect::inspect(number, &path, depth, self.is_directory, || self.open_file(&path)) {
+            let is_being_prepared = in_use && at == 0;
+            match inspect::inspect(number, &path, is_being_prepared, self.is_directory, || self.open_file(&path)) {
                 Err(error) if is_not_found(&error) && number > 0 => {}
                 Err(error) if self.is_directory && is_of_one_file(&error) => {
                     let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);

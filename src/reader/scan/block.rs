@@ -6,7 +6,7 @@ use crate::format::{
     SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
-use super::location::BlockLocation;
+use super::cursor::BlockLocation;
 use super::segment_file::{Chunk, SegmentFile};
 
 /// Records of one producer that stand together in a block. [`Messages`] reads them.

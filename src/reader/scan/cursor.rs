@@ -4,6 +4,8 @@
 //! after anything else the search goes on at the next grid position. What is between two blocks is summed up as
 //! [`Debris`]. The cursor reads no payload and does not judge.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, Newer, is_zero};
 
@@ -78,6 +80,25 @@ pub(crate) struct Found {
     /// Why only a newer diolog can read the block, if so.
     pub(crate) newer: Option<Newer>,
     pub(crate) debris: Debris,
+}
+
+/// Where a block of a run is: the header found there, and the open file to read the rest from.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockLocation {
+    /// Which segment of the run.
+    pub(crate) segment: usize,
+    pub(crate) file: Arc<SegmentFile>,
+    pub(crate) offset: u64,
+    pub(crate) header: BlockHeader,
+    /// Why only a newer diolog can read it, if so. Of its header only the length and the number count then.
+    pub(crate) newer: Option<Newer>,
+}
+
+impl BlockLocation {
+    /// The block's number in its run.
+    pub(crate) fn number(&self) -> u64 {
+        self.header.sequence.get()
+    }
 }
 
 /// What the cursor found.

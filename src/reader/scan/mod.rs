@@ -4,10 +4,8 @@
 
 mod segment_file;
 mod cursor;
-mod location;
 mod block;
 
 pub(crate) use block::{Loaded, Message, Messages, Shard, Unread};
-pub(crate) use cursor::{Cursor, Debris, Found, Scanned};
-pub(crate) use location::BlockLocation;
+pub(crate) use cursor::{BlockLocation, Cursor, Debris, Found, Scanned};
 pub(crate) use segment_file::{Chunk, SegmentFile};

@@ -18,23 +18,14 @@ pub(super) struct Runs {
     pub(super) files: LogFiles,
     /// What is known of the files, to find out which are suspicious.
     pub(super) facts: Facts,
-    later: VecDeque<Run>,
+    /// Those that have not been begun, in order.
+    pub(super) later: VecDeque<Run>,
 }
 
 impl Runs {
     /// Names the log at `path`. With `sync`, files are made durable before they are read.
     pub(super) fn of(path: &Path, sync: bool) -> Result<Runs> {
         Ok(Runs { files: LogFiles::open(path, sync)?, facts: Facts::default(), later: VecDeque::new() })
-    }
-
-    /// Takes the next run.
-    pub(super) fn take_next(&mut self) -> Option<Run> {
-        self.later.pop_front()
-    }
-
-    /// Whether no run is known after the one that was taken last.
-    pub(super) fn is_last(&self) -> bool {
-        self.later.is_empty()
     }
 
     /// Looks for files that are new, or have come into use, and adds their segments to `current`, the run that is being

@@ -181,7 +181,7 @@ impl Walk {
     }
 
     fn start_run(&mut self) -> Option<Reading> {
-        let run = self.runs.take_next()?;
+        let run = self.runs.later.pop_front()?;
         self.account.start_run(&run);
         self.context = RunContext { id: run.id, anchors: Anchors::default() };
         if let Some(live) = &mut self.live {
@@ -192,7 +192,7 @@ impl Walk {
 
     /// What is known of the run's growth, if it may grow: it is the last one.
     fn growing(&mut self) -> Option<&mut Live> {
-        self.live.as_mut().filter(|_| self.runs.is_last())
+        self.live.as_mut().filter(|_| self.runs.later.is_empty())
     }
 
     /// Deals with one item of the plan. `None`: there is nothing to give to the caller.
@@ -202,7 +202,7 @@ impl Walk {
             let horizon = reading.run.segments.last().map_or(u64::MAX, |last| last.horizon(live.is_written()));
             (tail, proves_below) = (Tail::Growing { horizon }, live.proves_below());
         }
-        self.account.blocks.prove_below(proves_below);
+        self.account.blocks.proved_below = proves_below;
         reading.plan.fill(&self.runs.files, &reading.run, self.lookahead, tail)?;
         match reading.plan.take_front() {
             Some(Item::Start { segment, file }) => self.start_segment(reading, segment, &file, loaded),
@@ -332,7 +332,7 @@ impl Walk {
         let is_in_a_segment = |location: &Location| segments.iter().any(|segment| segment.path == location.path);
         if !matches!(&before, Before::At(location) if is_in_a_segment(location)) {
             // No file that was found holds them, and those of earlier segments are found before those of later ones.
-            self.account.blocks.prove_below(u64::MAX);
+            self.account.blocks.proved_below = u64::MAX;
         }
         self.account.start_segment(info, &before, block_0);
         read.map(|_| None)
