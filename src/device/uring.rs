@@ -47,9 +47,9 @@ pub(super) struct Uring {
     ring: Option<Ring>,
     /// The identities of the registered buffers, in the order of registration.
     registered: Vec<u64>,
-    /// The blocks that the kernel has or is about to get. The index of a block is its number for the kernel.
+    /// The blocks that the kernel has or is about to get. The index of a block, its slot, is its number for the kernel.
     in_flight: Vec<Option<InFlight>>,
-    /// Indices of the blocks that the kernel has not taken from the ring's queue, oldest first.
+    /// The slots of the blocks that the kernel has not taken from the ring's queue, oldest first.
     pushed: VecDeque<usize>,
     /// Blocks that have ended and were not reaped yet.
     finished: Vec<Completion>,
@@ -118,15 +118,15 @@ impl Uring {
         self.ring.is_some() && self.in_flight.iter().any(Option::is_some)
     }
 
-    /// Queues the rest of the block at `place` for the next entry into the kernel.
-    fn push(&mut self, place: usize) {
-        let (Some(ring), Some(block)) = (&mut self.ring, &self.in_flight[place]) else {
-            panic!("block {place} is not in flight on a ring");
+    /// Queues the rest of the block in `slot` for the next entry into the kernel.
+    fn push(&mut self, slot: usize) {
+        let (Some(ring), Some(block)) = (&mut self.ring, &self.in_flight[slot]) else {
+            panic!("block {slot} is not in flight on a ring");
         };
         let bytes = &block.write.bytes()[block.done..];
         let identity = block.write.buffer.identity();
         let write = Write {
-            id: place as u64,
+            id: slot as u64,
             file: &block.write.file,
             memory: bytes.as_ptr(),
             length: bytes.len() as u32,
@@ -136,7 +136,7 @@ impl Uring {
         // SAFETY: invariant 1: the block is in `in_flight`, with its buffer and its file.
         let queued = unsafe { ring.push(&write) };
         assert!(queued, "more than {} blocks were submitted and not reaped", self.in_flight_max);
-        self.pushed.push_back(place);
+        self.pushed.push_back(slot);
     }
 
     /// Enters the kernel: submits the queued blocks, lets the kernel post the completions of finished writes, and, with
@@ -180,31 +180,31 @@ impl Uring {
         if let Some(ring) = &mut self.ring {
             ring.stop_submitting();
         }
-        for place in mem::take(&mut self.pushed) {
-            self.move_down(place);
+        for slot in mem::take(&mut self.pushed) {
+            self.move_down(slot);
         }
     }
 
-    /// Moves the block at `place`, which the kernel does not have, to the device with `pwrite`, which writes all of it.
-    fn move_down(&mut self, place: usize) {
-        if let Some(block) = self.take(place) {
-            self.submit_lower(block.write);
-        }
+    /// Moves the block in `slot`, which the kernel does not have, to the device with `pwrite`, which writes all of it.
+    fn move_down(&mut self, slot: usize) {
+        let block = self.take(slot);
+        self.submit_lower(block.write);
     }
 
     fn submit_lower(&mut self, write: BlockWrite) {
-        if self.lower.is_none() {
-            let operation = Direct::after(self.failed.clone());
-            let helper_start = Arc::clone(&self.helper_start);
-            match Threaded::new(operation, self.report.clone(), self.in_flight_max, helper_start) {
-                Ok(lower) => self.lower = Some(lower),
-                // No thread now: the block fails, and the next one tries again.
-                Err(error) => return self.finished.push(write.complete(Err(error))),
+        let lower = match &mut self.lower {
+            Some(lower) => lower,
+            none => {
+                let operation = Direct::after(self.failed.clone());
+                let helper_start = Arc::clone(&self.helper_start);
+                match Threaded::new(operation, self.report.clone(), self.in_flight_max, helper_start) {
+                    Ok(lower) => none.insert(lower),
+                    // No thread now: the block fails, and the next one tries again.
+                    Err(error) => return self.finished.push(write.complete(Err(error))),
+                }
             }
-        }
-        if let Some(lower) = &mut self.lower {
-            lower.submit(write);
-        }
+        };
+        lower.submit(write);
     }
 
     /// Fails all blocks in flight: the kernel cannot be entered any more, so their completions may never be seen. The
@@ -223,10 +223,10 @@ impl Uring {
         mem::forget(self.ring.take());
     }
 
-    /// Takes the kernel's result for the block at `place`.
-    fn ended(&mut self, place: usize, result: io::Result<usize>) {
-        let block = self.in_flight.get_mut(place).and_then(Option::as_mut);
-        let Some(block) = block else { panic!("a completion for block {place}, which is not in flight") };
+    /// Takes the kernel's result for the block in `slot`.
+    fn ended(&mut self, slot: usize, result: io::Result<usize>) {
+        let block = self.in_flight.get_mut(slot).and_then(Option::as_mut);
+        let Some(block) = block else { panic!("a completion for block {slot}, which is not in flight") };
         let (offset, length) = (block.write.offset, block.write.length);
         let result = match result {
             Ok(count) => resume_at(block.done, count, length, SECTOR_BYTES).map(|done| {
@@ -246,29 +246,31 @@ impl Uring {
             Ok(true) => Ok(()),
             Ok(false) => match self.failed.error_of(&block.write.file) {
                 Some(error) => Err(error),
-                None if self.stepped_down => return self.move_down(place),
-                None => return self.push(place),
+                None if self.stepped_down => return self.move_down(slot),
+                None => return self.push(slot),
             },
             Err(error) => Err(error),
         };
-        if let Some(block) = self.take(place) {
-            if let Err(error) = &result
-                && !is_want_of_room(error)
-            {
-                self.failed.insert(&block.write.file, error);
-            }
-            self.finished.push(block.write.complete(result));
+        let block = self.take(slot);
+        if let Err(error) = &result
+            && !is_want_of_room(error)
+        {
+            self.failed.insert(&block.write.file, error);
         }
+        self.finished.push(block.write.complete(result));
     }
 
-    /// Removes a block that the kernel does not have, or no longer has.
-    fn take(&mut self, place: usize) -> Option<InFlight> {
-        self.in_flight[place].take()
+    /// Removes the block in `slot`, which the kernel does not have, or no longer has.
+    ///
+    /// # Panics
+    /// If the slot is empty, which is a bug: the block would never complete.
+    fn take(&mut self, slot: usize) -> InFlight {
+        self.in_flight[slot].take().expect("the slot holds a block in flight")
     }
 
     fn take_completions(&mut self) {
-        while let Some((place, result)) = self.ring.as_mut().and_then(Ring::completion) {
-            self.ended(place as usize, result);
+        while let Some((slot, result)) = self.ring.as_mut().and_then(Ring::completion) {
+            self.ended(slot as usize, result);
         }
     }
 }
@@ -283,15 +285,15 @@ impl Device for Uring {
             return self.submit_lower(write);
         }
         let block = Some(InFlight { write, done: 0, retries: 0 });
-        let place = match self.in_flight.iter().position(Option::is_none) {
-            Some(place) => place,
+        let slot = match self.in_flight.iter().position(Option::is_none) {
+            Some(slot) => slot,
             None => {
                 self.in_flight.push(None);
                 self.in_flight.len() - 1
             }
         };
-        self.in_flight[place] = block;
-        self.push(place);
+        self.in_flight[slot] = block;
+        self.push(slot);
         self.enter(None);
     }
 
@@ -299,7 +301,7 @@ impl Device for Uring {
         if self.is_ring_busy() {
             self.take_completions();
             // Completions that the kernel has put off, and blocks that it refused before, need an entry.
-            if !self.pushed.is_empty() || self.ring.as_mut().is_some_and(Ring::has_completions) {
+            if !self.pushed.is_empty() || self.ring.as_mut().is_some_and(Ring::poll_completions) {
                 self.enter(None);
                 self.take_completions();
             }

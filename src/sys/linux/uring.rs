@@ -107,8 +107,8 @@ impl Ring {
         self.submitting = false;
     }
 
-    /// Whether there are completions, or entering the kernel would post some.
-    pub(crate) fn has_completions(&mut self) -> bool {
+    /// Looks at the queues: whether there are completions, or entering the kernel would post some.
+    pub(crate) fn poll_completions(&mut self) -> bool {
         if !self.ring.completion().is_empty() {
             return true;
         }

@@ -46,7 +46,7 @@ impl Ring {
         match self.0 {}
     }
 
-    pub(crate) fn has_completions(&mut self) -> bool {
+    pub(crate) fn poll_completions(&mut self) -> bool {
         match self.0 {}
     }
 
