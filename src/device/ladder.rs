@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 use crate::error::{Error, Result, is_want_of_room};
@@ -140,9 +140,8 @@ fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
 /// A file in `directory` whose name is removed already.
 fn create_probe_file(directory: &Path, direct: bool) -> Result<File> {
     // Another process may probe the same directory at the same time: the log is locked later.
-    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let path = directory.join(format!(".probe-{}-{nanoseconds}.tmp", std::process::id()));
-    let file = sys::file::open_segment(&path, direct);
+    let path = directory.join(sys::temporary_name());
+    let file = sys::file::create_to_write(&path, direct);
     // A failed open can leave the file too: O_DIRECT is refused after the file was created.
     let removed = std::fs::remove_file(&path);
     let file = file.map_err(|source| Error::io("create a file in", directory, source))?;

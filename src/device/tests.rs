@@ -4,6 +4,7 @@ use super::buffered::Buffered;
 use super::*;
 use crate::sys;
 use crate::sys::test_directory::directory;
+use crate::sys::test_report::not_shown;
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ fn device(kind: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
 fn kinds(directory: &Path) -> Vec<DeviceKind> {
     let best = probe(directory, DevicePreference::Auto).unwrap().kind;
     if !best.is_direct() {
-        println!("NOT SHOWN HERE: io_uring and pwrite: no direct I/O in {}", directory.display());
+        not_shown("io_uring and pwrite", format_args!("no direct I/O in {}", directory.display()));
     }
     [DeviceKind::IoUring, DeviceKind::Pwrite, DeviceKind::Buffered]
         .into_iter()
@@ -25,7 +26,7 @@ fn kinds(directory: &Path) -> Vec<DeviceKind> {
         .collect()
 }
 
-/// A buffer whose words say which buffer and which place in it they belong to.
+/// A buffer whose words say to which buffer and position they belong.
 pub(super) fn filled(length: usize, index: u16) -> AlignedBuffer {
     let mut buffer = AlignedBuffer::new(length, index).unwrap();
     for (position, word) in buffer.chunks_exact_mut(8).enumerate() {
@@ -45,7 +46,7 @@ pub(super) fn completions(device: &mut dyn Device, count: usize) -> Vec<Completi
 }
 
 fn segment(directory: &Path, name: &str, kind: DeviceKind) -> Arc<File> {
-    Arc::new(sys::file::open_segment(&directory.join(name), kind.is_direct()).unwrap())
+    Arc::new(sys::file::create_to_write(&directory.join(name), kind.is_direct()).unwrap())
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use crate::error::{Error, Result};
 use crate::format::{LOCK_FILE, LogId, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 use crate::sync::lock;
+use crate::sys::is_temporary_name;
 
 use super::inspect::{Content, inspect};
 use super::lock::{LogLock, SharedLock};
@@ -126,14 +127,10 @@ impl Drop for Directory {
 }
 
 /// Whether a file of this name exists only while the lock's holder works on it: a segment that is being made, or the
-/// trial file of the device's probe, `.probe-<process>-<time>.tmp`.
+/// trial file of the device's probe.
 fn is_temporary(file_name: &OsStr) -> bool {
-    let Some(file_name) = file_name.to_str() else { return false };
-    let numbers = file_name.strip_prefix(".probe-").and_then(|rest| rest.strip_suffix(".tmp"));
-    let is_trial = numbers.and_then(|numbers| numbers.split_once('-')).is_some_and(|(process, time)| {
-        [process, time].iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    });
-    [SPARE_FILE, OFFLINE_FILE].contains(&file_name) || is_trial
+    let file_name = file_name.to_str();
+    file_name.is_some_and(|name| [SPARE_FILE, OFFLINE_FILE].contains(&name) || is_temporary_name(name))
 }
 
 /// Creates `path` if it is missing. Returns whether it did.
@@ -158,7 +155,7 @@ fn make_directory(path: &Path) -> Result<bool> {
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotALog {
             path: path.to_owned(),
-            what: "cannot be made, because its parent directory does not exist: create that first".into(),
+            what: "cannot be created, because its parent directory does not exist: create that first".into(),
         }),
         Err(source) => Err(Error::io("create the directory", path, source)),
     }
@@ -170,19 +167,10 @@ mod tests {
 
     #[test]
     fn only_files_that_the_lock_holder_makes_are_temporary() {
-        for temporary in ["spare.tmp", "offline.tmp", ".probe-1-2.tmp", ".probe-4711-1700000000000000000.tmp"] {
+        for temporary in ["spare.tmp", "offline.tmp", ".probe-1-2.tmp"] {
             assert!(is_temporary(OsStr::new(temporary)), "{temporary}");
         }
-        for other in [
-            "lock",
-            "a.tmp",
-            ".probe.tmp",
-            ".probe-.tmp",
-            ".probe--.tmp",
-            ".probe-1.tmp",
-            ".probe-a-1.tmp",
-            "probe-1-2.tmp",
-        ] {
+        for other in ["lock", "a.tmp", ".probe.tmp", "00000001.dlog"] {
             assert!(!is_temporary(OsStr::new(other)), "{other}");
         }
     }

@@ -105,7 +105,7 @@ impl Maker {
             shortfall = Some(format!("cannot sync a prepared segment: {error}"));
         }
         drop(file);
-        let file = sys::file::open_prepared(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
+        let file = sys::file::open_to_write(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
         Ok(Prepared { file: Arc::new(file), path: spare.to_owned(), index, bytes, shortfall })
     }
 

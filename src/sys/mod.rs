@@ -15,12 +15,16 @@ mod portable;
 pub(crate) use portable::*;
 
 mod fill;
+mod temporary;
 pub(crate) mod write;
 
 pub(crate) use fill::fill_at;
+pub(crate) use temporary::{is_temporary_name, temporary_name};
 
 #[cfg(test)]
 pub(crate) mod test_directory;
+#[cfg(test)]
+pub(crate) mod test_report;
 
 /// Why `lock::FileLock::take` took no lock.
 #[derive(Debug)]

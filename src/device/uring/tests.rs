@@ -12,8 +12,9 @@ use std::path::Path;
 use super::*;
 use crate::device::ladder::{DevicePreference, create, probe};
 use crate::device::tests::{completions, filled};
-use crate::sys::file::open_segment;
+use crate::sys::file::create_to_write;
 use crate::sys::test_directory::directory;
+use crate::sys::test_report::not_shown;
 
 /// Bytes that a pipe holds.
 const PIPE_BYTES: usize = 65536;
@@ -27,7 +28,7 @@ fn device(in_flight_max: usize) -> Option<Box<Uring>> {
     match Uring::new(report(), in_flight_max, &[], Arc::new(|| ())) {
         Ok(device) => Some(Box::new(device)),
         Err(error) => {
-            println!("NOT SHOWN HERE: no io_uring here: {error}");
+            not_shown("io_uring", error);
             None
         }
     }
@@ -80,7 +81,7 @@ fn on_a_thread(test: impl FnOnce() + Send + 'static) {
 
 /// Writes two blocks and reads them back.
 fn assert_writes(device: &mut dyn Device, directory: &Path, name: &str) {
-    let file = Arc::new(open_segment(&directory.join(name), true).unwrap());
+    let file = Arc::new(create_to_write(&directory.join(name), true).unwrap());
     for index in 0..2u16 {
         device.submit(write(u64::from(index), &file, u64::from(index) * 8192, filled(8192, index)));
     }
@@ -99,7 +100,7 @@ fn if_io_uring_is_forbidden_the_probe_says_so_and_pwrite_is_used() {
             forbid(libc::SYS_io_uring_setup, errno);
             let report = probe(directory.path(), DevicePreference::Auto).unwrap();
             if report.kind == DeviceKind::Buffered {
-                return println!("NOT SHOWN HERE: no direct I/O here: {report}");
+                return not_shown("a refused io_uring", format_args!("no direct I/O here: {report}"));
             }
             assert_eq!(report.kind, DeviceKind::Pwrite);
             assert!(report.reasons[0].starts_with("io_uring: ") && report.reasons[0].contains(reason), "{report}");
@@ -116,7 +117,7 @@ fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
     on_a_thread(|| {
         let directory = directory();
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return println!("NOT SHOWN HERE: no direct I/O here");
+            return not_shown("io_uring", "no direct I/O here");
         }
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
         let mut device = create(&report(), 4, &mut [], || ()).unwrap();
@@ -131,7 +132,7 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
     on_a_thread(|| {
         let directory = directory();
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return println!("NOT SHOWN HERE: no direct I/O here");
+            return not_shown("io_uring", "no direct I/O here");
         }
         let Some(mut device) = device(4) else { return };
         assert_writes(&mut *device, directory.path(), "before");
@@ -149,7 +150,7 @@ fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
     on_a_thread(|| {
         let directory = directory();
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return println!("NOT SHOWN HERE: no direct I/O here");
+            return not_shown("io_uring", "no direct I/O here");
         }
         let Some(mut device) = device(4) else { return };
         let (mut reader, writer) = pipe().unwrap();
@@ -265,17 +266,17 @@ fn abandoning_with_nothing_in_flight_leaks_nothing() {
 fn registered_buffers_and_others_are_both_written() {
     let directory = directory();
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return println!("NOT SHOWN HERE: no direct I/O here");
+        return not_shown("io_uring", "no direct I/O here");
     }
     let buffers = [filled(8192, 0), filled(8192, 1)];
     let mut device = match Uring::new(report(), 4, &buffers, Arc::new(|| ())) {
         Ok(device) => device,
-        Err(error) => return println!("NOT SHOWN HERE: no io_uring here: {error}"),
+        Err(error) => return not_shown("io_uring", error),
     };
     assert!(device.registered.len() == 2 || device.report.reasons[0].contains("not registered"));
-    let file = Arc::new(open_segment(&directory.path().join("segment"), true).unwrap());
-    for (place, buffer) in buffers.into_iter().chain([filled(8192, 2)]).enumerate() {
-        device.submit(write(place as u64, &file, place as u64 * 8192, buffer));
+    let file = Arc::new(create_to_write(&directory.path().join("segment"), true).unwrap());
+    for (index, buffer) in buffers.into_iter().chain([filled(8192, 2)]).enumerate() {
+        device.submit(write(index as u64, &file, index as u64 * 8192, buffer));
     }
     assert!(completions(&mut device, 3).iter().all(|completion| completion.result.is_ok()));
     let on_disk = std::fs::read(directory.path().join("segment")).unwrap();
@@ -288,7 +289,7 @@ fn registered_buffers_and_others_are_both_written() {
 fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
     let directory = directory();
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return println!("NOT SHOWN HERE: no direct I/O here");
+        return not_shown("io_uring", "no direct I/O here");
     }
     // So large that the allocator maps and unmaps it: the same address then comes with fresh pages.
     let length = 4 << 20;
@@ -296,14 +297,14 @@ fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
     let address = gone.as_ptr();
     let mut device = match Uring::new(report(), 1, std::slice::from_ref(&gone), Arc::new(|| ())) {
         Ok(device) => device,
-        Err(error) => return println!("NOT SHOWN HERE: no io_uring here: {error}"),
+        Err(error) => return not_shown("io_uring", error),
     };
     drop(gone);
     let other = filled(length, 2);
     if other.as_ptr() != address {
-        println!("NOT SHOWN HERE: a second buffer at the same address: the allocator gave another one");
+        not_shown("a second buffer at the same address", "the allocator gave another one");
     }
-    let file = Arc::new(open_segment(&directory.path().join("segment"), true).unwrap());
+    let file = Arc::new(create_to_write(&directory.path().join("segment"), true).unwrap());
     device.submit(write(0, &file, 0, other));
     assert!(completions(&mut device, 1)[0].result.is_ok());
     assert!(std::fs::read(directory.path().join("segment")).unwrap() == filled(length, 2)[..]);
@@ -314,12 +315,12 @@ fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
 fn the_kernel_keeps_no_file_open_that_has_no_block_in_flight() {
     let directory = directory();
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return println!("NOT SHOWN HERE: no direct I/O here");
+        return not_shown("io_uring", "no direct I/O here");
     }
     let Some(mut device) = device(2) else { return };
     for number in 0..3 {
         let path = directory.path().join(number.to_string());
-        let file = Arc::new(open_segment(&path, true).unwrap());
+        let file = Arc::new(create_to_write(&path, true).unwrap());
         file.try_lock().unwrap();
         device.submit(write(0, &file, 0, filled(4096, 0)));
         assert!(completions(&mut *device, 1)[0].result.is_ok());

@@ -12,28 +12,28 @@ use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
 
 /// Creates a file for writing, which must not exist yet, accessible only to its owner.
 ///
-/// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when the block is durable. The flags are libc's: in rustix's
-/// default backend `OFlags::DSYNC` means `O_SYNC`, which would also sync the inode's times for each block.
-pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(segment_flags(direct)).open(path)
+/// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when its bytes are durable. The flags are libc's: in rustix's
+/// default backend `OFlags::DSYNC` means `O_SYNC`, which would also sync the inode's times at each write.
+pub(crate) fn create_to_write(path: &Path, direct: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(write_flags(direct)).open(path)
 }
 
-/// The flags of a descriptor that blocks are written to.
-fn segment_flags(direct: bool) -> libc::c_int {
+/// The flags of a descriptor that is written to.
+fn write_flags(direct: bool) -> libc::c_int {
     let durable = if direct { libc::O_DIRECT | libc::O_DSYNC } else { 0 };
     libc::O_NOFOLLOW | libc::O_CLOEXEC | durable
 }
 
-/// Creates a file like [`open_segment`], to be filled in advance: its writes do not wait until they are durable.
+/// Creates a file like [`create_to_write`], to be filled in advance: its writes do not wait until they are durable.
 pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
     let direct = if direct { libc::O_DIRECT } else { 0 };
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | direct;
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
 }
 
-/// Opens a file that was filled in advance, with the flags of [`open_segment`].
-pub(crate) fn open_prepared(path: &Path, direct: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(segment_flags(direct)).open(path)
+/// Opens a file that was filled in advance, with the flags of [`create_to_write`].
+pub(crate) fn open_to_write(path: &Path, direct: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).custom_flags(write_flags(direct)).open(path)
 }
 
 /// Reserves `bytes` of space for `file` and sets its size, without writing it. If the file system cannot reserve space,
@@ -146,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn a_direct_segment_has_o_direct_and_o_dsync_and_not_o_sync() {
+    fn a_direct_file_has_o_direct_and_o_dsync_and_not_o_sync() {
         let directory = directory();
-        let flags = flags(&open_segment(&directory.path().join("direct"), true).unwrap());
+        let flags = flags(&create_to_write(&directory.path().join("direct"), true).unwrap());
         assert_eq!(flags & libc::O_DIRECT, libc::O_DIRECT);
         assert_eq!(flags & libc::O_DSYNC, libc::O_DSYNC);
         // O_SYNC is O_DSYNC and one bit more.
@@ -157,22 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn a_buffered_segment_has_none_of_them() {
+    fn a_buffered_file_has_none_of_them() {
         let directory = directory();
-        let flags = flags(&open_segment(&directory.path().join("buffered"), false).unwrap());
+        let flags = flags(&create_to_write(&directory.path().join("buffered"), false).unwrap());
         assert_eq!(flags & (libc::O_DIRECT | libc::O_SYNC), 0);
     }
 
     #[test]
-    fn a_segment_is_accessible_only_to_its_owner_and_never_replaces_a_file_or_follows_a_link() {
+    fn a_created_file_is_accessible_only_to_its_owner_and_never_replaces_a_file_or_follows_a_link() {
         let directory = directory();
-        let path = directory.path().join("segment");
-        let mode = open_segment(&path, false).unwrap().metadata().unwrap().mode();
+        let path = directory.path().join("file");
+        let mode = create_to_write(&path, false).unwrap().metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600);
-        assert_eq!(open_segment(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(create_to_write(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
-        assert_eq!(open_segment(&link, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(create_to_write(&link, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(open_to_read(&link, false).unwrap_err().raw_os_error(), Some(libc::ELOOP));
         assert!(!directory.path().join("elsewhere").exists());
     }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn preallocation_sets_the_size_and_reserves_the_space() {
         let directory = directory();
-        let file = open_segment(&directory.path().join("segment"), false).unwrap();
+        let file = create_to_write(&directory.path().join("file"), false).unwrap();
         preallocate(&file, 1 << 20).unwrap();
         let metadata = file.metadata().unwrap();
         assert_eq!(metadata.len(), 1 << 20);

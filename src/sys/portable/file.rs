@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The operating system's; `Unsupported` with `direct`.
-pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
+pub(crate) fn create_to_write(path: &Path, direct: bool) -> io::Result<File> {
     if direct {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "no direct I/O on this platform"));
     }
@@ -20,13 +20,13 @@ pub(crate) fn open_segment(path: &Path, direct: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Creates a file like [`open_segment`], to be filled in advance.
+/// Creates a file like [`create_to_write`], to be filled in advance.
 pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
-    open_segment(path, direct)
+    create_to_write(path, direct)
 }
 
 /// Opens a file that was filled in advance, for writing.
-pub(crate) fn open_prepared(path: &Path, _direct: bool) -> io::Result<File> {
+pub(crate) fn open_to_write(path: &Path, _direct: bool) -> io::Result<File> {
     OpenOptions::new().write(true).open(path)
 }
 
@@ -128,13 +128,13 @@ mod tests {
     use crate::sys::test_directory::directory;
 
     #[test]
-    fn a_segment_never_replaces_a_file_and_is_never_direct() {
+    fn a_created_file_never_replaces_another_and_is_never_direct() {
         let directory = directory();
-        let path = directory.path().join("segment");
-        assert_eq!(open_segment(&path, true).unwrap_err().kind(), io::ErrorKind::Unsupported);
-        preallocate(&open_segment(&path, false).unwrap(), 8192).unwrap();
+        let path = directory.path().join("file");
+        assert_eq!(create_to_write(&path, true).unwrap_err().kind(), io::ErrorKind::Unsupported);
+        preallocate(&create_to_write(&path, false).unwrap(), 8192).unwrap();
         assert_eq!(path.metadata().unwrap().len(), 8192);
-        assert_eq!(open_segment(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(create_to_write(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         sync_directory(directory.path()).unwrap();
     }
 }
