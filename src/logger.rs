@@ -113,7 +113,7 @@ impl Logger {
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
         let rules = segment_rules(&settings, patience);
-        let begun = device::probe(directory.path(), settings.config.device).and_then(|report| {
+        let begun = device::probe(&directory.path, settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock)?))
         });
@@ -345,7 +345,11 @@ impl Drop for Handle {
 fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
     let config = &settings.config;
     Rules {
-        sizes: Sizes { first: settings.first_segment_bytes, max: config.segment_bytes, block: config.block_bytes },
+        sizes: Sizes {
+            first: settings.first_segment_bytes.min(config.segment_bytes),
+            max: config.segment_bytes,
+            block: config.block_bytes,
+        },
         first_fill_patience,
         rotate_after: config.rotate_after,
         keep: Limits { bytes: config.retain_bytes, segments: config.retain_segments, age: config.retain_for },

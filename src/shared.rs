@@ -42,14 +42,10 @@ impl Shared {
         producers_max: usize,
         published: Arc<Published>,
     ) -> Shared {
-        let overwrite = matches!(settings.config.overflow, Overflow::OverwriteOldest);
+        let config = &settings.config;
+        let overwrite = matches!(config.overflow, Overflow::OverwriteOldest);
         Shared {
-            registry: Registry::new(
-                settings.config.path.clone(),
-                overwrite,
-                settings.config.rings_bytes_max,
-                producers_max,
-            ),
+            registry: Registry::new(config.path.clone(), overwrite, config.rings_bytes_max, producers_max),
             settings,
             clock,
             gate,

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::{LOCK_FILE, LogId, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
@@ -22,10 +22,11 @@ const LAST_INDEX_MAX: u64 = u64::MAX / 2;
 /// A log's directory and the lock on it. Dropping it releases the lock; if the thread that prepares segments is held in
 /// the middle of a change, as soon as that is done.
 pub(crate) struct Directory {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Whether [`Directory::open`] created it, so that a failed open can remove it.
     made: bool,
-    lock: SharedLock,
+    /// Shared with the thread that makes and removes segments.
+    pub(super) lock: SharedLock,
     /// The highest segment number in use, 0 in a new log.
     pub(super) last_index: u64,
     /// The newest segment of the log that can be read, and the log's identity.
@@ -66,16 +67,6 @@ impl Directory {
         }
         // Fails, as it should, if anything is left in it.
         let _ = fs::remove_dir(&self.path);
-    }
-
-    /// The directory's path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The lock on it, for the thread that makes and removes segments.
-    pub(super) fn lock(&self) -> SharedLock {
-        Arc::clone(&self.lock)
     }
 
     /// Finds the segments, and removes temporary files of an earlier run, which the lock allows.

@@ -20,7 +20,7 @@ const HEADER_BYTES: u64 = 16 * GRID;
 /// The sizes of segment files, in bytes, all multiples of 4096.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// The run's first segment. Each further one is up to twice as large as the one before.
+    /// The run's first segment, at most `max`. Each further one is up to twice as large as the one before.
     pub(crate) first: u64,
     /// The largest segment.
     pub(crate) max: u64,
@@ -62,11 +62,6 @@ impl Sizes {
     /// The smallest segment, made even on a full disk: room for a header and two blocks.
     pub(super) fn min(&self) -> u64 {
         (2 * self.block as u64 + HEADER_BYTES).min(self.max)
-    }
-
-    /// The size of a run's first segment.
-    pub(super) fn first(&self) -> u64 {
-        self.first.min(self.max)
     }
 
     /// The size of the segment after one of `bytes`, of which `used` are used so far: twice as large, unless the present

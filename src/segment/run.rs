@@ -97,7 +97,7 @@ impl Segments {
     /// # Errors
     /// [`Error::Io`] if no file can be made; [`Error::InvalidConfig`] if the process may not write files large enough.
     pub(crate) fn begin(directory: &Directory, direct: bool, rules: Rules, clock: Clock) -> Result<Segments> {
-        let path = directory.path();
+        let path = &*directory.path;
         let file_bytes_max = sys::file::file_size_limit();
         rules.sizes.check_limit(file_bytes_max)?;
         let (newest, log) = match directory.newest {
@@ -106,10 +106,10 @@ impl Segments {
         };
         let run = RunId(random_bytes(path)?);
         let archive = Archive::new(path, log, directory.last_index, rules.keep, clock);
-        let preparer = Preparer::start(path.to_owned(), directory.lock(), newest, direct, archive)
+        let preparer = Preparer::start(path.to_owned(), Arc::clone(&directory.lock), newest, direct, archive)
             .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;
         let index = directory.last_index + 1;
-        preparer.ask(index, rules.sizes.first(), rules.sizes.min());
+        preparer.ask(index, rules.sizes.first, rules.sizes.min());
         let prepared = preparer.wait(rules.first_fill_patience)?;
         preparer.retain_again();
         Ok(Segments {
