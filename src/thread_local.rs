@@ -41,23 +41,27 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
 pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer) -> Outcome) -> Outcome {
     let outcome = PRODUCERS.try_with(|producers| {
         if let Ok(list) = producers.try_borrow()
-            && let Some(producer) = list.iter().find(|producer| producer.serves(shared))
+            && let Some(producer) = find(&list, shared)
         {
             return append(producer);
         }
-        make(shared, producers).map_or_else(
-            |outcome| outcome,
-            |()| match producers.try_borrow() {
-                Ok(list) => list.last().map_or(Outcome::NoRing, append),
-                Err(_) => Outcome::Reentrant,
-            },
-        )
+        if let Err(outcome) = make(shared, producers) {
+            return outcome;
+        }
+        let Ok(list) = producers.try_borrow() else { return count_refusal(shared, Outcome::Reentrant) };
+        // Since `make`, a signal handler may have added another log's producer. It removes this log's only after a close.
+        find(&list, shared).map_or_else(|| refuse(shared), append)
     });
     match outcome {
         Ok(outcome) => outcome,
         // The thread is ending, and its list is destroyed.
         Err(_) => count_refusal(shared, Outcome::NoRing),
     }
+}
+
+/// The producer in `list` that serves the log.
+fn find<'a>(list: &'a [Producer], shared: &Arc<Shared>) -> Option<&'a Producer> {
+    list.iter().find(|producer| producer.serves(shared))
 }
 
 /// Adds a producer for the log to the thread's list.
@@ -90,4 +94,47 @@ fn count_refusal(shared: &Shared, outcome: Outcome) -> Outcome {
 #[cold]
 pub(crate) fn refuse(shared: &Shared) -> Outcome {
     producer::refuse(shared, shared.gate.refusal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::device::{DeviceKind, DeviceReport};
+    use crate::gate::Gate;
+    use crate::level::Level;
+    use crate::stats::Published;
+
+    /// The state of a log without a writer.
+    fn log() -> Arc<Shared> {
+        let settings = Config::new("never created").validate().expect("valid");
+        let gate = Gate::new(Level::Info as u8).expect("a page");
+        let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
+        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published))
+    }
+
+    #[test]
+    fn a_record_goes_to_its_own_log_whatever_a_signal_handler_has_added_to_the_list() {
+        let (own, other) = (log(), log());
+        let producers = RefCell::new(Vec::new());
+        make(&own, &producers).expect("a producer");
+        make(&other, &producers).expect("a producer, as a signal handler makes it");
+        let list = producers.borrow();
+        assert!(find(&list, &own).expect("still there").serves(&own));
+        assert!(find(&list, &other).expect("added").serves(&other));
+    }
+
+    #[test]
+    fn an_append_that_gets_no_producer_is_counted_as_refused() {
+        let log = log();
+        log.registry.close();
+        let append = |producer: &Producer| producer.log(Level::Info, "a record");
+        assert_eq!(with_producer(&log, append), Outcome::Closed);
+        assert_eq!(log.stats().refused, 1);
+        let producers = RefCell::new(Vec::new());
+        let _interrupted = producers.borrow();
+        assert_eq!(make(&log, &producers), Err(Outcome::Reentrant));
+        assert_eq!(log.stats().refused, 2);
+    }
 }
