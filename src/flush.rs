@@ -77,9 +77,13 @@ impl Ticket {
     }
 
     /// Waits for the answer, without limit or at most for `timeout`.
-    fn wait(&self, timeout: Option<Duration>) -> Option<Answer> {
+    ///
+    /// # Errors
+    /// Those of the answer; [`Error::FlushTimeout`].
+    fn wait(&self, timeout: Option<Duration>) -> Result<()> {
         let begin = Instant::now();
-        let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
+        // A limit too large for an `Instant` is none.
+        let limit = timeout.and_then(|timeout| Some((timeout, begin.checked_add(timeout)?)));
         let attentive_until = begin + timeout.map_or(CALLER_YIELDS, |timeout| timeout.min(CALLER_YIELDS));
         let mut now = begin;
         // Acquire "flush answered".
@@ -92,16 +96,16 @@ impl Ticket {
         }
         let mut wait = lock(&self.wait);
         loop {
-            if wait.answer.is_some() {
-                return wait.answer.clone();
+            if let Some(answer) = &wait.answer {
+                return answer.clone().map_err(FlushFault::into_error);
             }
             wait.asleep = true;
-            wait = match deadline {
+            wait = match limit {
                 None => self.woken.wait(wait).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
+                Some((waited, deadline)) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return None;
+                        return Err(Error::FlushTimeout { waited });
                     }
                     self.woken.wait_timeout(wait, left).unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -141,10 +145,7 @@ impl FlushQueue {
         // Release "flush asked".
         self.asked.store(true, Ordering::Release);
         wake();
-        match ticket.wait(timeout) {
-            Some(answer) => answer.map_err(FlushFault::into_error),
-            None => Err(Error::FlushTimeout { waited: timeout.unwrap_or_default() }),
-        }
+        ticket.wait(timeout)
     }
 
     /// Takes the tickets left since the last call. If there are none, this is one relaxed load.
