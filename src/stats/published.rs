@@ -40,6 +40,7 @@ pub(crate) struct Publisher(Arc<Published>);
 type StateCallback = Arc<dyn Fn(State) + Send + Sync>;
 
 /// Some 30 KiB each.
+#[derive(Clone)]
 struct Distributions {
     write_latency_ns: Histogram<u64>,
     block_bytes: Histogram<u64>,
@@ -86,7 +87,8 @@ impl Published {
 impl Stats {
     /// The figures of a log: those of the writer and of the producers, and how many appends were refused.
     pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused: u64) -> Stats {
-        let distributions = lock(&published.distributions);
+        // The writer takes this lock for each block, so the quantiles are computed from a copy.
+        let distributions = lock(&published.distributions).clone();
         let ProducerCounts { live, totals, ring_bytes } = producers;
         Stats {
             state: published.state(),
