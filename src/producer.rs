@@ -12,7 +12,6 @@ use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::ring::{Full, ProducerEnd};
 use crate::shared::Shared;
-use crate::stats::State;
 
 /// How long a producer sleeps for space before it checks what else may end its wait: close, or a device that has failed.
 /// The writer wakes it once half of the ring is free, or no more space is to come. The longer it has waited, the less
@@ -206,7 +205,7 @@ impl Producer {
                 return accepted;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.shared.published.state() == State::Failed || left.is_some_and(|left| left.is_zero()) {
+            if self.shared.has_device_failed() || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
             if look < BLOCKED_SPINS {

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) closing: Closing,
     /// Written by the log's writer alone, through its [`Publisher`](crate::stats::Publisher).
     pub(crate) published: Arc<Published>,
+    /// Whether writes fail for another reason than a full disk. The writer alone changes it.
+    device_failed: AtomicBool,
     /// A caller wants the present segment left for the next. The writer clears it.
     rotation_asked: AtomicBool,
     /// Appends refused without a sequence number: closed, forked, re-entrant, no ring.
@@ -52,6 +54,7 @@ impl Shared {
             flushes: FlushQueue::default(),
             closing: Closing::default(),
             published,
+            device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             writer: OnceLock::new(),
@@ -61,6 +64,17 @@ impl Shared {
     /// Counts an append that was refused without a sequence number.
     pub(crate) fn count_refusal(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Notes whether writes fail, so that producers do not wait for space then.
+    pub(crate) fn set_device_failed(&self, failed: bool) {
+        // Relaxed: the flag carries nothing but itself, and producers that wait read it again and again.
+        self.device_failed.store(failed, Relaxed);
+    }
+
+    /// Whether writes fail, so that a producer should not wait for space.
+    pub(crate) fn has_device_failed(&self) -> bool {
+        self.device_failed.load(Relaxed)
     }
 
     /// The log's figures now.

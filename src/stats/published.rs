@@ -170,7 +170,7 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // A writer that panics writes nothing more. That is a bug of ours, and producers must not wait for it.
+        // A writer that panics writes nothing more. That is a bug of ours.
         if thread::panicking() {
             self.set_state(State::Failed);
         }

@@ -156,7 +156,7 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
         Some(wrap) => wrap(device),
         None => device,
     };
-    let pipeline = Pipeline::new(publisher, device, segments, buffers);
+    let pipeline = Pipeline::new(Arc::clone(&shared), publisher, device, segments, buffers);
     Ok(LogWriter::new(shared, pipeline, directory, cpu::boot_id()))
 }
 

@@ -7,6 +7,7 @@ mod health;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::block::{self, Block, Place};
@@ -15,6 +16,7 @@ use crate::device::{BlockWrite, Completion, Device, DeviceKind};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, WriteTarget};
+use crate::shared::Shared;
 use crate::stats::{Publisher, State};
 use crate::writer::contents::Contents;
 use health::Health;
@@ -57,6 +59,7 @@ enum Write {
 
 /// The blocks of one log from closed to durable, and the state of its device.
 pub(crate) struct Pipeline {
+    shared: Arc<Shared>,
     publisher: Publisher,
     pub(super) device: Box<dyn Device>,
     /// The kind last published.
@@ -81,6 +84,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn new(
+        shared: Arc<Shared>,
         publisher: Publisher,
         device: Box<dyn Device>,
         segments: Segments,
@@ -88,6 +92,7 @@ impl Pipeline {
     ) -> Pipeline {
         publisher.set_device(device.report());
         Pipeline {
+            shared,
             publisher,
             device_kind: device.report().kind,
             device,
@@ -371,6 +376,8 @@ impl Pipeline {
 
     /// Publishes the state. If the disk is full, has the segments removed that the limits do not keep.
     fn follow_health(&self) {
+        // Before the publication: whoever is told that writes succeed again may wait for space.
+        self.shared.set_device_failed(self.health.state == State::Failed);
         self.publisher.set_state(self.health.state);
         if self.health.state == State::Full {
             self.segments.retain_now();

@@ -45,7 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("outcome", &[]),
-    ("producer", &["clock", "config", "format", "gate", "level", "outcome", "ring", "shared", "stats"]),
+    ("producer", &["clock", "config", "format", "gate", "level", "outcome", "ring", "shared"]),
     ("reader", &["error", "format", "level", "sys"]),
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("ring", &["sync", "sys"]),
