@@ -319,7 +319,7 @@ impl Handle {
         let left = deadline.saturating_duration_since(Instant::now());
         let summary = shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
             let reason = "the writer thread does not answer: the kernel holds it in a call";
-            shared.closing.finish(shared.close_summary(Some(reason.into())))
+            shared.closing.finish(shared.close_summary_without_writer(reason))
         });
         // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until they
         // are done; so only a clean end is joined.

@@ -107,12 +107,18 @@ impl Shared {
         }
     }
 
-    /// How the log would end now. Unconfirmed are the records that are neither durable nor counted as lost.
-    pub(crate) fn close_summary(&self, reason: Option<String>) -> CloseSummary {
+    /// How the log would end now, with `durable_records`. Unconfirmed are the records that are neither durable nor counted
+    /// as lost.
+    pub(crate) fn close_summary(&self, durable_records: u64, reason: Option<String>) -> CloseSummary {
         let totals = self.registry.counts().totals;
         let dropped = totals.dropped + totals.overwritten;
-        let unconfirmed = totals.attempted.saturating_sub(dropped + self.published.durable_records());
+        let unconfirmed = totals.attempted.saturating_sub(dropped + durable_records);
         CloseSummary { unconfirmed, dropped, reason }
+    }
+
+    /// How a log ends whose writer does not answer: the figures are the last that it published, for the message alone.
+    pub(crate) fn close_summary_without_writer(&self, reason: &str) -> CloseSummary {
+        self.close_summary(self.published.durable_records(), Some(reason.to_owned()))
     }
 }
 

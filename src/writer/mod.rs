@@ -124,7 +124,7 @@ impl Drop for LastWord {
             ticket.answer(Err(FlushFault::Closed));
         }
         let reason = "the writer thread panicked: please report this as a bug in diolog";
-        shared.closing.finish(shared.close_summary(Some(reason.into())));
+        shared.closing.finish(shared.close_summary_without_writer(reason));
     }
 }
 

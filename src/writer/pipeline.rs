@@ -79,6 +79,8 @@ pub(crate) struct Pipeline {
     next_sequence: u64,
     /// The first block number that is not durable.
     durable_sequence: u64,
+    /// The records in durable blocks.
+    durable_records: u64,
     health: Health,
 }
 
@@ -105,6 +107,7 @@ impl Pipeline {
             next_token: 0,
             next_sequence: 0,
             durable_sequence: 0,
+            durable_records: 0,
             health: Health::default(),
         }
     }
@@ -136,6 +139,11 @@ impl Pipeline {
     /// The first block number that is not durable; those before it are.
     pub(crate) fn durable_sequence(&self) -> u64 {
         self.durable_sequence
+    }
+
+    /// The records that are durable, and all records before them too.
+    pub(crate) fn durable_records(&self) -> u64 {
+        self.durable_records
     }
 
     /// The number that the next closed block will have.
@@ -293,6 +301,7 @@ impl Pipeline {
             if buffer.index() != HEADER_BUFFER {
                 self.free.push(buffer);
             }
+            self.durable_records += block.contents.records;
             self.publisher.note_durable(block.contents.records, block.length);
             match block.sequence {
                 Some(sequence) => {

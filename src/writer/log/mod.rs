@@ -120,7 +120,7 @@ impl LogWriter {
     /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
         let pipeline = self.blocks.pipeline;
-        let mut summary = self.shared.close_summary(self.ending.reason);
+        let mut summary = self.shared.close_summary(pipeline.durable_records(), self.ending.reason);
         if summary.unconfirmed > 0 {
             summary.reason.get_or_insert_with(|| "the deadline cut draining short".to_owned());
         }
