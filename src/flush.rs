@@ -17,21 +17,21 @@ pub(crate) type Answer = std::result::Result<(), FlushFault>;
 pub(crate) enum FlushFault {
     /// The log was closed before the records were durable.
     Closed,
-    /// The device or the file system failed.
-    Io { path: PathBuf, source: SavedIoError },
+    /// The device or the file system failed in `operation`, a verb.
+    Io { operation: &'static str, path: PathBuf, source: SavedIoError },
 }
 
 impl FlushFault {
-    /// The fault of a write to `path`.
-    pub(crate) fn io(path: &Path, source: &io::Error) -> FlushFault {
-        FlushFault::Io { path: path.to_owned(), source: source.into() }
+    /// The fault of an `operation`, a verb, on `path`.
+    pub(crate) fn io(operation: &'static str, path: &Path, source: &io::Error) -> FlushFault {
+        FlushFault::Io { operation, path: path.to_owned(), source: source.into() }
     }
 
     /// The error that the caller gets.
     pub(crate) fn into_error(self) -> Error {
         match self {
             FlushFault::Closed => Error::Closed,
-            FlushFault::Io { path, source } => Error::io("write", &path, source.to_io_error()),
+            FlushFault::Io { operation, path, source } => Error::io(operation, &path, source.to_io_error()),
         }
     }
 }

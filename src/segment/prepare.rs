@@ -93,7 +93,7 @@ impl Signals {
 
 /// The writer's side of the thread.
 pub(super) struct Preparer {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// `None` only while being dropped.
     orders: Option<Sender<Order>>,
     made: Receiver<Result<Prepared>>,

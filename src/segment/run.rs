@@ -133,6 +133,11 @@ impl Segments {
         self.current.index
     }
 
+    /// The log's directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.preparer.directory
+    }
+
     /// The present segment's file, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.current.path

@@ -190,7 +190,7 @@ impl Pipeline {
         if !fits
             && self.in_flight.is_empty()
             && let Some(error) = self.segments.refusal()
-            && self.health.segment_refused(error, self.segments.path())
+            && self.health.segment_refused(error, self.segments.directory())
         {
             self.follow_health();
         }

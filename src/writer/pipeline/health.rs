@@ -108,7 +108,7 @@ impl Health {
         if self.fault.is_none() {
             self.note(StatusCode::Error, format!("cannot write {}: {error}", path.display()));
         }
-        self.fault.get_or_insert_with(|| FlushFault::io(path, error));
+        self.fault.get_or_insert_with(|| FlushFault::io("write", path, error));
         self.refused = None;
         // A file size limit is no want of room here: at the same place there will never be any.
         let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
@@ -133,18 +133,19 @@ impl Health {
         self.state = if matches!(self.trouble, Trouble::Failed { .. }) { State::Failed } else { State::Full };
     }
 
-    /// The present segment, `current`, may not grow, and `error` refuses the next one. That is tried again by itself.
+    /// The present segment may not grow, and `error` refuses the next one in `directory`. That is tried again by itself.
     /// Returns whether the reason is a new one.
-    pub(super) fn segment_refused(&mut self, error: &Error, current: &Path) -> bool {
-        let (path, source) = match error {
-            Error::Io { path, source, .. } => (path.as_path(), source),
-            other => (current, &io::Error::other(other.to_string())),
+    pub(super) fn segment_refused(&mut self, error: &Error, directory: &Path) -> bool {
+        let (operation, path, source) = match error {
+            Error::Io { operation, path, source, .. } => (*operation, path.as_path(), source),
+            // Another logger has the log: the message says which.
+            other => ("prepare a segment in", directory, &io::Error::other(other.to_string())),
         };
         if self.fault.is_some() && self.refused.is_none_or(|kind| kind == source.kind()) {
             return false;
         }
         self.refused = Some(source.kind());
-        self.fault = Some(FlushFault::io(path, source));
+        self.fault = Some(FlushFault::io(operation, path, source));
         self.state = if is_want_of_room(source) { State::Full } else { State::Failed };
         true
     }
@@ -207,6 +208,24 @@ mod tests {
         health.moved();
         refuse(&mut health, io::ErrorKind::Other);
         assert!(!health.needs_new_segment(), "the second one only after a while");
+    }
+
+    #[test]
+    fn a_refused_segment_is_reported_with_its_own_operation_and_path() {
+        let in_use = || Error::InUse { path: "log".into(), holder: "process 5".into() };
+        for (error, expected) in [
+            (
+                Error::io("create", "log/2.dlog".as_ref(), io::ErrorKind::Other.into()),
+                "cannot create log/2.dlog: other error",
+            ),
+            (in_use(), &*format!("cannot prepare a segment in log: {}", in_use())),
+        ] {
+            let mut health = Health::default();
+            assert!(health.segment_refused(&error, "log".as_ref()));
+            let fault = health.fault.expect("a fault").into_error();
+            assert_eq!(fault.to_string(), expected);
+            assert_eq!(health.state, State::Failed);
+        }
     }
 
     #[test]
