@@ -69,7 +69,18 @@ impl Archive {
     /// Removes files that earlier runs prepared and never used, as a crash leaves them. Returns whether it finished before
     /// `stop` returned true.
     pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
-        let Some(mut unused) = self.unused.take().or_else(|| self.find_unused(&stop)) else { return false };
+        let mut unused = match self.unused.take() {
+            Some(unused) => unused,
+            None => match self.find_unused(&stop) {
+                Ok(Some(unused)) => unused,
+                Ok(None) => return false,
+                // The next call searches again.
+                Err(source) => {
+                    self.note_stuck(Error::io("list", &self.directory, source));
+                    return true;
+                }
+            },
+        };
         while let Some(number) = unused.pop() {
             let path = self.path(number);
             match holds_no_block(&path, &stop) {
@@ -126,19 +137,19 @@ impl Archive {
     }
 
     /// The inherited files whose first block is zero; `None` if `stop` returned true before all were inspected.
-    fn find_unused(&mut self, stop: impl Fn() -> bool) -> Option<Vec<u64>> {
+    fn find_unused(&mut self, stop: impl Fn() -> bool) -> io::Result<Option<Vec<u64>>> {
         let inherited = self.inherited;
-        let Ok(files) = self.files() else { return Some(Vec::new()) };
+        let files = self.files()?;
         let mut unused = Vec::new();
         for (number, _) in files.into_iter().filter(|(number, _)| *number <= inherited) {
             if stop() {
-                return None;
+                return Ok(None);
             }
             if !self.ours.contains(&number) && self.classify(number) == Some(Content::Unwritten) {
                 unused.push(number);
             }
         }
-        Some(unused)
+        Ok(Some(unused))
     }
 
     /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after `newest`
@@ -224,7 +235,7 @@ impl Archive {
             .map_err(|source| Error::io("sync the directory", &self.directory, source))
     }
 
-    /// Notes that segments stay in spite of the limits: once, until a removal succeeds again.
+    /// Notes that files stay that are to be removed: once, until a removal succeeds again.
     fn note_stuck(&mut self, error: Error) {
         if !std::mem::replace(&mut self.stuck, true) {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
@@ -386,5 +397,19 @@ mod tests {
         assert_eq!(numbers(directory.path()).len(), 6);
         assert!(archive.sweep(|| false));
         assert_eq!(numbers(directory.path()), [1, 3, 5, 6]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_listed_is_noted_and_swept_later() {
+        let parent = crate::sys::test_directory::directory();
+        let directory = parent.path().join("log");
+        let mut archive = archive(&directory, Limits::default());
+        assert!(archive.sweep(|| false));
+        assert!(archive.notes[0].starts_with("cannot list"), "{:?}", archive.notes);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join(segment_file_name(2)), [0; GRID_BYTES]).unwrap();
+        assert!(archive.sweep(|| false));
+        assert_eq!(numbers(&directory), Vec::<u64>::new());
+        assert_eq!(archive.notes.len(), 1, "noted once");
     }
 }
