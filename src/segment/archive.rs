@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::format::{LogId, segment_file_name, segment_number};
 use crate::sys;
 
-use super::inspect::{Content, holds_no_block, inspect};
+use super::inspect::{Content, Search, inspect, search_for_bytes};
 use super::retention::{Held, Limits, surplus};
 
 /// The files of one log.
@@ -83,14 +83,14 @@ impl Archive {
         };
         while let Some(number) = unused.pop() {
             let path = self.path(number);
-            match holds_no_block(&path, &stop) {
-                Ok(Some(true)) => {
+            match search_for_bytes(&path, &stop) {
+                Ok(Search::Blank) => {
                     if let Err(error) = self.remove_file(&path) {
                         self.notes.push(error.to_string());
                     }
                 }
-                Ok(Some(false)) | Err(_) => {}
-                Ok(None) => {
+                Ok(Search::HoldsBytes) | Err(_) => {}
+                Ok(Search::Stopped) => {
                     unused.push(number);
                     self.unused = Some(unused);
                     return false;
@@ -105,7 +105,7 @@ impl Archive {
     /// durable block. `stop` gets the number of segments removed so far. Returns whether it finished before `stop`
     /// returned true.
     pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(usize) -> bool) -> bool {
-        if self.limits.keep_all() {
+        if self.limits.keeps_all() {
             return true;
         }
         let held = match self.held(newest, || stop(0)) {
@@ -122,7 +122,7 @@ impl Archive {
                 return false;
             }
             let path = self.path(segment.number);
-            if !self.is_still_ours(segment.number, &path) {
+            if !self.inspect_again(segment.number, &path) {
                 continue;
             }
             if let Err(error) = self.remove_file(&path) {
@@ -205,14 +205,14 @@ impl Archive {
             Err(error) => format!("cannot be read ({error})"),
         };
         self.ours.remove(&number);
-        if self.strangers.insert(number) && !self.limits.keep_all() {
+        if self.strangers.insert(number) && !self.limits.keeps_all() {
             self.notes.push(format!("{} {what}: retention leaves it alone", path.display()));
         }
         None
     }
 
-    /// Whether file `number`, which is to be removed, is still a segment of this log.
-    fn is_still_ours(&mut self, number: u64, path: &Path) -> bool {
+    /// Inspects file `number` again, right before its removal. Returns whether it is still a segment of this log.
+    fn inspect_again(&mut self, number: u64, path: &Path) -> bool {
         // If it is missing, somebody else has removed it.
         path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
             && matches!(self.classify(number), Some(Content::Segment(_)))

@@ -42,28 +42,38 @@ pub(super) fn inspect(path: &Path, number: u64) -> io::Result<Content> {
     })
 }
 
-/// Whether a file holds no block, and nothing else: only zeros, as a prepared file, or nothing, as one that was prepared
-/// on a full disk. `None` if `stop` returned true before the file's end.
+/// The outcome of a search for bytes in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// It holds only zeros, as a prepared file, or nothing, as one that was prepared on a full disk.
+    Blank,
+    /// It holds another byte, or is not a regular file.
+    HoldsBytes,
+    /// The search was stopped before the file's end.
+    Stopped,
+}
+
+/// Searches a file for bytes other than zeros, until `stop` returns true.
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn holds_no_block(path: &Path, stop: impl Fn() -> bool) -> io::Result<Option<bool>> {
+pub(super) fn search_for_bytes(path: &Path, stop: impl Fn() -> bool) -> io::Result<Search> {
     let file = sys::file::open_to_read(path, false)?;
     if !file.metadata()?.is_file() {
-        return Ok(Some(false));
+        return Ok(Search::HoldsBytes);
     }
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     loop {
         if stop() {
-            return Ok(None);
+            return Ok(Search::Stopped);
         }
         let filled = sys::fill_at(&file, &mut chunk, offset)?;
         if !is_zero(&chunk[..filled]) {
-            return Ok(Some(false));
+            return Ok(Search::HoldsBytes);
         }
         if filled < CHUNK_BYTES {
-            return Ok(Some(true));
+            return Ok(Search::Blank);
         }
         offset += filled as u64;
     }
@@ -75,31 +85,31 @@ mod tests {
     use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, segment_file_name};
 
     #[test]
-    fn a_file_holds_no_block_if_it_is_made_of_zeros() {
+    fn a_file_is_blank_if_it_is_made_of_zeros() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         let zeros = vec![0; CHUNK_BYTES + 3 * GRID_BYTES];
-        let holds_no_block = |bytes: &[u8]| {
+        let search = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            holds_no_block(&path, || false).unwrap()
+            search_for_bytes(&path, || false).unwrap()
         };
-        assert_eq!(holds_no_block(&zeros), Some(true));
-        assert_eq!(holds_no_block(&[]), Some(true));
+        assert_eq!(search(&zeros), Search::Blank);
+        assert_eq!(search(&[]), Search::Blank);
         for grid in [0, GRID_BYTES, CHUNK_BYTES - GRID_BYTES, CHUNK_BYTES, CHUNK_BYTES + 2 * GRID_BYTES] {
             for offset in [0, BLOCK_HEADER_BYTES - 1, BLOCK_HEADER_BYTES, GRID_BYTES - 1] {
                 let mut bytes = zeros.clone();
                 bytes[grid + offset] = 1;
-                assert_eq!(holds_no_block(&bytes), Some(false), "a byte at {grid} + {offset}");
+                assert_eq!(search(&bytes), Search::HoldsBytes, "a byte at {grid} + {offset}");
             }
         }
     }
 
     #[test]
-    fn the_search_for_a_block_stops_on_request() {
+    fn the_search_for_bytes_stops_on_request() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
         std::fs::write(&path, [0; GRID_BYTES]).unwrap();
-        assert_eq!(holds_no_block(&path, || true).unwrap(), None);
+        assert_eq!(search_for_bytes(&path, || true).unwrap(), Search::Stopped);
     }
 
     #[test]

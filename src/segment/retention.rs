@@ -17,7 +17,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Whether everything is kept.
-    pub(crate) fn keep_all(&self) -> bool {
+    pub(crate) fn keeps_all(&self) -> bool {
         self.bytes.is_none() && self.segments.is_none() && self.age.is_none()
     }
 }

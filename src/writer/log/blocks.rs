@@ -148,8 +148,8 @@ impl Blocks {
         due.into_iter().all(|slot| self.write_end(slot, now_ns))
     }
 
-    /// Whether no append is under way any more, and all rings are empty.
-    pub(super) fn is_drained(&mut self) -> bool {
+    /// Observes all rings. Returns whether no append is under way any more, and all of them are empty.
+    pub(super) fn observe_drained(&mut self) -> bool {
         // Quiet first: a record that an append has just put into the ring is then seen.
         self.sources.iter_mut().all(|(_, source)| source.is_quiet() && !source.observe_records())
     }

@@ -104,7 +104,7 @@ impl ControlRecords {
             block_bytes: shared.settings.config.block_bytes as u32,
             message_bytes_max: shared.settings.message_bytes_max as u32,
             incompatible_features: 0,
-            compatible_features: if segments.rules.keep.keep_all() { 0 } else { SegmentHeader::RETENTION },
+            compatible_features: if segments.rules.keep.keeps_all() { 0 } else { SegmentHeader::RETENTION },
             service: shared.settings.config.service.clone(),
         };
         // Each file says how it is written: the run's first one, whose first block says it, may have been removed.

@@ -72,7 +72,7 @@ impl Ending {
             Phase::Draining => {
                 drain::adopt(shared, blocks, schedule);
                 let cut_short = left <= CLOSING_RESERVE.min(shared.settings.config.close_deadline / 4);
-                if cut_short || blocks.is_drained() { Phase::Counting } else { before }
+                if cut_short || blocks.observe_drained() { Phase::Counting } else { before }
             }
             Phase::Counting if blocks.write_all_ends(now_ns) => {
                 blocks.close_filling(now_ns);
