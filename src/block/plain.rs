@@ -78,14 +78,12 @@ impl<'a> Records<'a> {
     pub(crate) fn end(self, records: u32, last_ns: u64) -> u64 {
         let body = self.body;
         let first = RecordHeader::ref_from_prefix(&body.buffer[self.first_at..self.used]);
-        let first_ns = first.map_or(last_ns, |(first, _)| first.timestamp_ns.get());
+        let first_ns = first.expect("at least one record was added").0.timestamp_ns.get();
         debug_assert!(first_ns <= last_ns, "the times of one producer go back");
         body.used = self.used;
         body.records += records;
         body.times.include(first_ns, last_ns);
-        if let Some(shard) = &mut body.shard {
-            shard.next_sequence = self.next_sequence;
-        }
+        body.shard.as_mut().expect("the first record opened a shard").next_sequence = self.next_sequence;
         self.next_sequence
     }
 }
@@ -100,9 +98,7 @@ pub(super) fn append_control(body: &mut Body, sequence: u64, meta: RecordMeta, p
     let Some(used) = push(&mut body.buffer, body.used, meta, payload) else { return false };
     body.used = used;
     body.records += 1;
-    if let Some(shard) = &mut body.shard {
-        shard.next_sequence += 1;
-    }
+    body.shard.as_mut().expect("it continues a shard, or has opened one").next_sequence += 1;
     true
 }
 
