@@ -32,10 +32,10 @@ pub(super) struct Threaded {
     report: DeviceReport,
 }
 
-/// State shared by the writer and the helper thread.
+/// Shared by the writer and the helper thread.
 struct Shared {
-    state: Mutex<State>,
-    /// Signalled when `state` has work for the helper, or tells it to end.
+    state: Mutex<HelperState>,
+    /// Signalled if `state` has work for the helper, or asks it to end.
     work: Condvar,
     /// Whether `state.completions` may have entries. Set under the lock; cleared by the writer before it looks.
     completed: AtomicBool,
@@ -43,7 +43,7 @@ struct Shared {
     writer: Thread,
 }
 
-struct State {
+struct HelperState {
     queue: VecDeque<BlockWrite>,
     completions: Vec<Completion>,
     /// The helper ends once the queue is empty.
@@ -51,7 +51,7 @@ struct State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HelperState> {
         // No change under the lock can be interrupted half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +72,7 @@ impl Threaded {
         // submits the next block.
         let in_flight_max = in_flight_max.max(2);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+            state: Mutex::new(HelperState {
                 queue: VecDeque::with_capacity(in_flight_max),
                 completions: Vec::with_capacity(in_flight_max),
                 closing: false,
@@ -97,7 +97,7 @@ impl Threaded {
     }
 }
 
-/// The helper thread: takes queued blocks, writes them and hands them back, until it is told to end.
+/// The helper thread: takes queued blocks, writes them and hands them back, until it is asked to end.
 fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
     let mut batch = VecDeque::with_capacity(in_flight_max);
     let mut completions = Vec::with_capacity(in_flight_max);

@@ -20,12 +20,12 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct NextSegment {
     /// Its number: after those of all files known to be there.
     index: u64,
-    state: State,
+    state: RequestState,
     /// The last refusal that was noted, until a file could be made.
     noted: Option<String>,
 }
 
-enum State {
+enum RequestState {
     NotAsked,
     /// If it cannot be made, the next try comes after `retry_delay`.
     Asked {
@@ -44,7 +44,7 @@ enum State {
 impl NextSegment {
     /// Number `index`, not asked for yet.
     pub(super) fn new(index: u64) -> NextSegment {
-        NextSegment { index, state: State::NotAsked, noted: None }
+        NextSegment { index, state: RequestState::NotAsked, noted: None }
     }
 
     /// Asks for the file, with `bytes` and at least `bytes_min`, unless that was done; then takes the answer, if there is
@@ -52,14 +52,14 @@ impl NextSegment {
     /// it should be.
     pub(super) fn request(&mut self, preparer: &Preparer, bytes: u64, bytes_min: u64, notes: &mut Vec<String>) {
         let retry_delay = match &self.state {
-            State::Ready(_) => return,
-            State::Asked { retry_delay } => return self.take_answer(preparer, *retry_delay, notes),
-            State::Refused { again_at, .. } if Instant::now() < *again_at => return,
-            State::Refused { retry_delay, .. } => *retry_delay,
-            State::NotAsked => RETRY_DELAY_MIN,
+            RequestState::Ready(_) => return,
+            RequestState::Asked { retry_delay } => return self.take_answer(preparer, *retry_delay, notes),
+            RequestState::Refused { again_at, .. } if Instant::now() < *again_at => return,
+            RequestState::Refused { retry_delay, .. } => *retry_delay,
+            RequestState::NotAsked => RETRY_DELAY_MIN,
         };
         preparer.ask(self.index, bytes, bytes_min);
-        self.state = State::Asked { retry_delay };
+        self.state = RequestState::Asked { retry_delay };
     }
 
     fn take_answer(&mut self, preparer: &Preparer, retry_delay: Duration, notes: &mut Vec<String>) {
@@ -69,7 +69,7 @@ impl NextSegment {
                 self.index = prepared.index + 1;
                 self.noted = None;
                 notes.extend(prepared.shortfall.clone());
-                State::Ready(prepared)
+                RequestState::Ready(prepared)
             }
             Some(Err(error)) => {
                 if error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::AlreadyExists) {
@@ -81,15 +81,15 @@ impl NextSegment {
                     notes.push(note);
                 }
                 let again_at = Instant::now() + retry_delay;
-                State::Refused { error, again_at, retry_delay: (retry_delay * 2).min(RETRY_DELAY_MAX) }
+                RequestState::Refused { error, again_at, retry_delay: (retry_delay * 2).min(RETRY_DELAY_MAX) }
             }
         };
     }
 
     /// The file, if it is ready; then another one can be asked for.
     pub(super) fn take(&mut self) -> Option<Prepared> {
-        match std::mem::replace(&mut self.state, State::NotAsked) {
-            State::Ready(prepared) => Some(prepared),
+        match std::mem::replace(&mut self.state, RequestState::NotAsked) {
+            RequestState::Ready(prepared) => Some(prepared),
             other => {
                 self.state = other;
                 None
@@ -107,7 +107,7 @@ impl NextSegment {
     /// Why the last try failed, while there is no file.
     pub(super) fn refusal(&self) -> Option<&Error> {
         match &self.state {
-            State::Refused { error, .. } => Some(error),
+            RequestState::Refused { error, .. } => Some(error),
             _ => None,
         }
     }

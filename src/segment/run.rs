@@ -31,7 +31,7 @@ pub(crate) struct WriteTarget {
 }
 
 /// The file that blocks go to.
-struct Segment {
+struct OpenSegment {
     file: Arc<File>,
     path: PathBuf,
     id: u64,
@@ -75,7 +75,7 @@ pub(crate) struct Segments {
     pub(crate) log: LogId,
     pub(crate) run: RunId,
     pub(crate) rules: Rules,
-    current: Segment,
+    current: OpenSegment,
     /// The id of the segment before the present one, 0 for the run's first.
     pub(crate) previous_id: u64,
     next: NextSegment,
@@ -117,7 +117,7 @@ impl Segments {
             run,
             rules,
             notes: prepared.shortfall.iter().cloned().collect(),
-            current: Segment::new(random_id(path)?, prepared),
+            current: OpenSegment::new(random_id(path)?, prepared),
             previous_id: 0,
             next: NextSegment::new(index + 1),
             leave: None,
@@ -211,7 +211,7 @@ impl Segments {
             block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
             "a block of {block_bytes} bytes, off the grid"
         );
-        let Segment { file, id, used_bytes, has_block, .. } = &mut self.current;
+        let OpenSegment { file, id, used_bytes, has_block, .. } = &mut self.current;
         let offset = *used_bytes;
         *has_block = offset > 0;
         *used_bytes += block_bytes as u64;
@@ -240,7 +240,7 @@ impl Segments {
     /// Why a block of `block_bytes` should not go to the present segment.
     fn leave_reason(&self, block_bytes: usize) -> Option<LeaveReason> {
         // Each segment gets one block, however small it is beside its header.
-        let Segment { has_block, used_bytes, bytes, .. } = self.current;
+        let OpenSegment { has_block, used_bytes, bytes, .. } = self.current;
         let is_full = has_block && used_bytes + block_bytes as u64 > bytes;
         let reason = self.leave.max(is_full.then_some(LeaveReason::Full));
         debug_assert!(
@@ -265,7 +265,7 @@ impl Segments {
             }
         };
         assert!(prepared.index > self.current.index, "segment {} after {}", prepared.index, self.current.index);
-        let left = std::mem::replace(&mut self.current, Segment::new(id, prepared));
+        let left = std::mem::replace(&mut self.current, OpenSegment::new(id, prepared));
         self.unconfirmed.push_back(Unconfirmed { first_sequence: sequence, index: self.current.index });
         self.leave = None;
         self.leave_behind(left, sequence);
@@ -273,7 +273,7 @@ impl Segments {
     }
 
     /// Keeps a segment that was left for cutting, or removes its file if it holds nothing.
-    fn leave_behind(&mut self, left: Segment, end_sequence: u64) {
+    fn leave_behind(&mut self, left: OpenSegment, end_sequence: u64) {
         let was_deleted = sys::file::is_deleted(&left.file);
         if was_deleted {
             self.notes.push(format!("{} was deleted while in use, with all that was in it", left.path.display()));
@@ -321,11 +321,11 @@ impl Segments {
     }
 }
 
-impl Segment {
-    fn new(id: u64, prepared: Prepared) -> Segment {
+impl OpenSegment {
+    fn new(id: u64, prepared: Prepared) -> OpenSegment {
         let Prepared { file, path, index, bytes, .. } = prepared;
         assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
-        Segment { file, path, id, index, bytes, used_bytes: 0, has_block: false, begun_ns: None }
+        OpenSegment { file, path, id, index, bytes, used_bytes: 0, has_block: false, begun_ns: None }
     }
 }
 

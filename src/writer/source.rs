@@ -8,7 +8,7 @@ use crate::gate::Gate;
 use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, ProducerEnd};
 use crate::writer::contents::Accounted;
-use crate::writer::schedule::{Look, Patience, TURN_BYTES, Unread};
+use crate::writer::schedule::{DRAIN_BYTES, Look, Patience, Unread};
 
 /// One producer's ring and its accounts.
 pub(crate) struct Source {
@@ -78,7 +78,7 @@ impl Source {
     /// Moves the records that the last [`look`](Self::look) found due into `block`, which has the producer's row.
     ///
     /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time. Returns whether
-    /// the block is full: the next record does not fit. If not, all that was due is taken, or the ring has had its turn.
+    /// the block is full: the next record does not fit. If not, all that was due is taken, or as much as one look drains.
     pub(crate) fn drain(
         &mut self,
         block: &mut Block,
@@ -108,7 +108,7 @@ impl Source {
         let mut records = block.records_of(self.id, self.next_sequence);
         let mut full = false;
         let begin = self.consumer.cursor();
-        let taken = self.consumer.consume_from::<OVERWRITES>(TURN_BYTES.min(self.due_bytes), |head, payload| {
+        let taken = self.consumer.consume_from::<OVERWRITES>(DRAIN_BYTES.min(self.due_bytes), |head, payload| {
             let [kind, level, flags, _] = head.tag.to_le_bytes();
             let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
             let meta = RecordMeta { kind, level, flags, timestamp_ns };

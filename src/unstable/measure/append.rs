@@ -25,11 +25,11 @@ const BURST: u32 = 20;
 /// The pause between two bursts.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Bursts of one row before the next one's turn: about a second.
-const TURN_BURSTS: u32 = 1_000;
+/// Bursts of one row before those of the next: about a second.
+const ROW_BURSTS: u32 = 1_000;
 
-/// Bursts at the beginning of each turn that are not counted, because the caches still hold the data of the row before.
-const TURN_WARM_UP_BURSTS: u32 = 20;
+/// Bursts before them that are not counted: the caches still hold the data of the row before.
+const ROW_WARM_UP_BURSTS: u32 = 20;
 
 /// Bytes of a message.
 const MESSAGE_BYTES: usize = 64;
@@ -176,7 +176,7 @@ fn message(number: u64) -> [u8; MESSAGE_BYTES] {
     message
 }
 
-/// Measures the rows in turns, repetition by repetition.
+/// Measures one row after the other, repetition by repetition.
 #[inline]
 fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
     let rate = TickRate::measure();
@@ -210,14 +210,14 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
         let [mut clock_ticks, mut copy_ticks, mut append_ticks] = std::array::from_fn(|_| new_histogram());
         let mut left = effort.bursts;
         while left > 0 {
-            let turn = left.min(TURN_BURSTS);
-            left -= turn;
-            bursts(TURN_WARM_UP_BURSTS, pause, &mut nothing, &mut read_clock);
-            bursts(turn, pause, &mut clock_ticks, &mut read_clock);
-            bursts(TURN_WARM_UP_BURSTS, pause, &mut nothing, &mut copy);
-            bursts(turn, pause, &mut copy_ticks, &mut copy);
-            bursts(TURN_WARM_UP_BURSTS, pause, &mut nothing, &mut append);
-            bursts(turn, pause, &mut append_ticks, &mut append);
+            let count = left.min(ROW_BURSTS);
+            left -= count;
+            bursts(ROW_WARM_UP_BURSTS, pause, &mut nothing, &mut read_clock);
+            bursts(count, pause, &mut clock_ticks, &mut read_clock);
+            bursts(ROW_WARM_UP_BURSTS, pause, &mut nothing, &mut copy);
+            bursts(count, pause, &mut copy_ticks, &mut copy);
+            bursts(ROW_WARM_UP_BURSTS, pause, &mut nothing, &mut append);
+            bursts(count, pause, &mut append_ticks, &mut append);
         }
         rows.clock_only.add(&clock_ticks, rate);
         rows.copy.add(&copy_ticks, rate);

@@ -13,7 +13,7 @@ mod poll_order;
 pub(crate) use allowance::Turn;
 pub(crate) use idle::Idle;
 pub(crate) use interval::{Every, FlushInterval};
-pub(crate) use patience::{Look, Patience, TURN_BYTES, Unread};
+pub(crate) use patience::{DRAIN_BYTES, Look, Patience, Unread};
 pub(crate) use poll_order::Looked;
 
 use std::time::Duration;

@@ -4,8 +4,8 @@
 
 use crate::format::MERGE_BYTES_MAX;
 
-/// The bytes of one ring that are drained before the next has its turn: some ten microseconds of copying.
-pub(crate) const TURN_BYTES: usize = 32 << 10;
+/// The bytes of one ring that are drained before the next is looked at: some ten microseconds of copying.
+pub(crate) const DRAIN_BYTES: usize = 32 << 10;
 
 /// The newest bytes of a ring, which are left alone as long as they may wait. A CPU that reads up to the position where
 /// another one writes prefetches beyond it, some 4 KiB: cache lines that the producer has just fetched in order to
