@@ -67,7 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "unstable",
         &[
             "buffer", "clock", "config", "device", "error", "gate", "level", "logger", "outcome", "producer", "reader",
-            "ring", "sys",
+            "ring", "stats", "sys",
         ],
     ),
 ];
