@@ -88,6 +88,7 @@ mod device;
 mod reader;
 mod format;
 mod sync;
+mod delays;
 mod sys;
 
 #[cfg(feature = "unstable")]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::Overflow;
+use crate::delays::Delays;
 use crate::format::{Kind, RecordFlags};
 use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
@@ -16,8 +17,7 @@ use crate::shared::Shared;
 /// How long a producer sleeps for space before it checks what else may end its wait: close, or a device that has failed.
 /// The writer wakes it once half of the ring is free, or no more space is to come. The longer it has waited, the less
 /// often it checks: a disk may be full for hours.
-const BLOCKED_SLEEP_MIN: Duration = Duration::from_millis(1);
-const BLOCKED_SLEEP_MAX: Duration = Duration::from_millis(32);
+const BLOCKED_SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
 
 /// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes the
 /// disk a hundred and more, so spinning longer would seldom save the sleep.
@@ -191,7 +191,7 @@ impl Producer {
         let control = end.control();
         self.shared.wake_writer();
         let mut look = 0_u32;
-        let mut sleep = BLOCKED_SLEEP_MIN;
+        let mut sleep = BLOCKED_SLEEPS.first;
         loop {
             if !self.is_open() {
                 // No sequence number was taken yet, so a refusal leaves no hole.
@@ -212,7 +212,7 @@ impl Producer {
                 (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
             } else {
                 control.sleep(left.map_or(sleep, |left| left.min(sleep)));
-                sleep = (sleep * 2).min(BLOCKED_SLEEP_MAX);
+                sleep = BLOCKED_SLEEPS.after(sleep);
             }
             look = look.saturating_add(1);
         }

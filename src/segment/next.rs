@@ -5,16 +5,14 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::delays::Delays;
 use crate::error::Error;
 
 use super::fill::Prepared;
 use super::prepare::Preparer;
 
-/// The first wait after a segment could not be made. Each further one is twice as long.
-const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
-
-/// The longest such wait.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
+/// The waits after a segment could not be made.
+const RETRY_DELAYS: Delays = Delays { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 /// The segment after the present one.
 pub(super) struct NextSegment {
@@ -56,7 +54,7 @@ impl NextSegment {
             RequestState::Asked { retry_delay } => return self.take_answer(preparer, *retry_delay, notes),
             RequestState::Refused { again_at, .. } if Instant::now() < *again_at => return,
             RequestState::Refused { retry_delay, .. } => *retry_delay,
-            RequestState::NotAsked => RETRY_DELAY_MIN,
+            RequestState::NotAsked => RETRY_DELAYS.first,
         };
         preparer.ask(self.index, bytes, bytes_min);
         self.state = RequestState::Asked { retry_delay };
@@ -81,7 +79,7 @@ impl NextSegment {
                     notes.push(note);
                 }
                 let again_at = Instant::now() + retry_delay;
-                RequestState::Refused { error, again_at, retry_delay: (retry_delay * 2).min(RETRY_DELAY_MAX) }
+                RequestState::Refused { error, again_at, retry_delay: RETRY_DELAYS.after(retry_delay) }
             }
         };
     }

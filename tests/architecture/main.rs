@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("buffer", &["sys"]),
     ("clock", &["sys"]),
     ("config", &["device", "error", "format", "level", "ring"]),
+    ("delays", &[]),
     ("device", &["buffer", "error", "sys"]),
     ("error", &[]),
     ("flush", &["error", "sync"]),
@@ -45,11 +46,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("outcome", &[]),
-    ("producer", &["clock", "config", "format", "gate", "level", "outcome", "ring", "shared"]),
+    ("producer", &["clock", "config", "delays", "format", "gate", "level", "outcome", "ring", "shared"]),
     ("reader", &["error", "format", "level", "sys"]),
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("ring", &["sync", "sys"]),
-    ("segment", &["block", "buffer", "clock", "error", "format", "sync", "sys"]),
+    ("segment", &["block", "buffer", "clock", "delays", "error", "format", "sync", "sys"]),
     ("shared", &["clock", "config", "flush", "gate", "registry", "stats", "sync"]),
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),
@@ -58,8 +59,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "writer",
         &[
-            "block", "buffer", "clock", "device", "error", "flush", "format", "gate", "registry", "ring", "segment",
-            "shared", "stats", "sys",
+            "block", "buffer", "clock", "delays", "device", "error", "flush", "format", "gate", "registry", "ring",
+            "segment", "shared", "stats", "sys",
         ],
     ),
     // No module uses it: it measures the library as a user does, the reader included.

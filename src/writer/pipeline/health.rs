@@ -12,23 +12,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::delays::Delays;
 use crate::error::{Error, is_want_of_room};
 use crate::flush::FlushFault;
 use crate::format::StatusCode;
 use crate::stats::State;
-
-/// Waits between tries.
-struct Delays {
-    first: Duration,
-    longest: Duration,
-}
-
-impl Delays {
-    /// The wait after one of `delay`, or the first after none.
-    fn after(&self, delay: Duration) -> Duration {
-        (delay * 2).clamp(self.first, self.longest)
-    }
-}
 
 /// While there is no room.
 const FULL_DELAYS: Delays = Delays { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
@@ -225,15 +213,6 @@ mod tests {
             let fault = health.fault.expect("a fault").into_error();
             assert_eq!(fault.to_string(), expected);
             assert_eq!(health.state, State::Failed);
-        }
-    }
-
-    #[test]
-    fn delays_double_up_to_the_longest() {
-        let mut delay = Duration::ZERO;
-        for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            delay = MOVE_DELAYS.after(delay);
-            assert_eq!(delay, Duration::from_secs(seconds));
         }
     }
 }
