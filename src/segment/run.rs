@@ -81,13 +81,14 @@ pub(crate) struct Segments {
     next: NextSegment,
     /// Why the present segment is to be left, apart from its size.
     leave: Option<LeaveReason>,
-    /// In the order of their blocks.
+    /// In the order in which they were left. One that failed may end with an earlier block than the one before it, if
+    /// blocks of both had to move to the next.
     left: VecDeque<LeftSegment>,
     unconfirmed: VecDeque<Unconfirmed>,
     preparer: Preparer,
     /// The process's file size limit when the run began.
     file_bytes_max: Option<u64>,
-    /// What went wrong, for the log itself to say.
+    /// Failures to make or remove files, as notes for the log.
     notes: Vec<String>,
 }
 
@@ -148,12 +149,12 @@ impl Segments {
         self.current.used_bytes == 0
     }
 
-    /// Whether the present segment's file was deleted: what is written to it is gone when the run ends.
+    /// Whether the present segment's file was deleted: its blocks are gone when the run ends.
     pub(crate) fn is_deleted(&self) -> bool {
         sys::file::is_deleted(&self.current.file)
     }
 
-    /// What went wrong in preparing and removing segments since the last call.
+    /// Failures to make or remove segments since the last call, as notes for the log.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         self.notes.extend(self.preparer.take_notes());
         std::mem::take(&mut self.notes)
@@ -279,7 +280,6 @@ impl Segments {
             self.notes.push(format!("{} was deleted while in use, with all that was in it", left.path.display()));
         }
         if left.used_bytes > 0 {
-            debug_assert!(self.left.back().is_none_or(|before| before.end_sequence <= end_sequence));
             self.previous_id = left.id;
             let file = Left { file: left.file, used_bytes: left.used_bytes };
             self.left.push_back(LeftSegment { end_sequence, file });
@@ -298,9 +298,9 @@ impl Segments {
     /// Cuts the segments that were left and whose blocks are all durable; `durable_sequence` is the first block that is
     /// not. Once a segment holds a durable block, those before it may be removed: a log is never without one.
     pub(crate) fn settle(&mut self, durable_sequence: u64) {
-        let done = self.left.partition_point(|left| left.end_sequence <= durable_sequence);
+        let done = self.left.iter().take_while(|left| left.end_sequence <= durable_sequence).count();
         self.left.drain(..done).for_each(|left| self.preparer.cut(left.file));
-        let confirmed = self.unconfirmed.partition_point(|segment| segment.first_sequence < durable_sequence);
+        let confirmed = self.unconfirmed.iter().take_while(|segment| segment.first_sequence < durable_sequence).count();
         if let Some(newest) = self.unconfirmed.drain(..confirmed).next_back() {
             self.preparer.retain(newest.index);
         }
@@ -401,6 +401,24 @@ mod tests {
         assert_eq!((segments.index(), segments.previous_id), (4, before), "the failed one held nothing");
         assert!(!failed.exists());
         assert_eq!(segments.take_notes(), Vec::<String>::new());
+        segments.end(false);
+    }
+
+    #[test]
+    fn a_segment_may_fail_while_blocks_of_the_one_before_are_not_durable() {
+        let parent = directory();
+        let (_directory, mut segments) = begin(&parent.path().join("log"));
+        segments.place(4096);
+        segments.place(28 << 10);
+        advance(&mut segments, 4096, 10);
+        segments.place(4096);
+        segments.leave_soon();
+        // Block 7, in the segment before, is the first that is not durable.
+        advance(&mut segments, 0, 7);
+        for (durable_sequence, left) in [(8, 2), (10, 0)] {
+            segments.settle(durable_sequence);
+            assert_eq!(segments.left.len(), left, "{durable_sequence}");
+        }
         segments.end(false);
     }
 
