@@ -1,7 +1,7 @@
 //! The logger: opens a log, makes producers, flushes, closes.
 //!
-//! Users call it, and nothing in the library does. It puts a log's parts together at open; what happens afterwards is up
-//! to `producer` and `writer`.
+//! Users call it, and nothing in the library does. It puts a log's parts together at open; after that, `producer` and
+//! `writer` do the work.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -105,7 +105,7 @@ impl Logger {
     /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
-        // Steps that do not need the directory come first, so that a refused core, say, creates nothing.
+        // Steps that do not need the directory come first, so that a refused core creates nothing.
         let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
         let gate = Gate::new(settings.config.level as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;

@@ -89,7 +89,7 @@ impl Shared {
         self.wake_writer();
     }
 
-    /// Takes the wish for a rotation, if there is one. Called by the writer, once a turn.
+    /// Takes the request for a rotation, if there is one. Called by the writer, once a turn.
     pub(crate) fn take_rotation(&self) -> bool {
         self.rotation_asked.load(Relaxed) && self.rotation_asked.swap(false, Relaxed)
     }

@@ -102,8 +102,8 @@ impl Archive {
     }
 
     /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with a
-    /// durable block. `stop` gets the number of segments removed so far. Returns whether it finished before `stop`
-    /// returned true.
+    /// durable block. `stop` is called with the number of segments removed so far. Returns whether it finished before
+    /// `stop` returned true.
     pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(usize) -> bool) -> bool {
         if self.limits.keeps_all() {
             return true;

@@ -1,7 +1,8 @@
 //! A segment's block 0, composed: identities, a wall-clock anchor, the device, and the baseline of the producers.
 //!
-//! It turns plain data into a block, and uses neither files nor a clock. Called by the writer at the start of each segment, and by whoever
-//! writes a segment [`offline`](super::offline). `format` has the parts' bytes, and reads them back.
+//! It turns plain data into a block, and uses neither files nor a clock. Called by the writer at the start of each
+//! segment, and by whoever writes a segment [`offline`](super::offline). `format` has the parts' bytes, and reads them
+//! back.
 
 use std::io;
 
@@ -18,7 +19,7 @@ use crate::format::{
 pub(crate) struct Header<'a> {
     pub(crate) segment: &'a SegmentHeader,
     pub(crate) anchor: WallAnchor,
-    /// How the segment is written, if it says so.
+    /// How the segment is written, if the header names it.
     pub(crate) device: Option<&'a str>,
     /// The producers that may have records in the segment, as the blocks before it account for them.
     pub(crate) producers: &'a [ProducerRow],

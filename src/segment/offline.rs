@@ -1,4 +1,4 @@
-//! A segment written in one go, without a writer thread and without a device: for rings that a dead process left behind,
+//! A segment written in one go, without a writer thread and without a device: for rings that a dead process has left,
 //! and for snapshots.
 //!
 //! The blocks go to a temporary file, which gets its number once all of them are durable. So a segment that exists is

@@ -48,7 +48,7 @@ enum Pace {
     Abandoned,
 }
 
-/// What the writer tells the thread while that is at work. All are Relaxed but _retain asked_: hints, read again and
+/// Signals from the writer to the thread while that is at work. All are Relaxed but _retain asked_: hints, read again and
 /// again.
 struct Signals {
     /// A [`Pace`].
@@ -210,7 +210,7 @@ impl Preparer {
 
     fn order(&self, order: Order) {
         if let Some(orders) = &self.orders {
-            // If the thread is gone, `poll` says so.
+            // If the thread is gone, `poll` returns an error.
             let _ = orders.send(order);
         }
     }

@@ -8,7 +8,7 @@ use crate::format::{GRID_BYTES, PRODUCERS_MAX, ProducerRow, record_bytes};
 
 use super::retention::Limits;
 
-/// How long `open` waits for the first segment's zeros, unless told otherwise; then the segment is used as it is.
+/// How long `open` waits for the first segment's zeros, except in tests; then the segment is used as it is.
 pub(crate) const FIRST_FILL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The grid, as a part of a file's size.

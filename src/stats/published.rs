@@ -16,7 +16,7 @@ use crate::device::DeviceReport;
 use crate::format::BLOCK_BYTES_MAX;
 use crate::sync::lock;
 
-/// The longest write that is told apart from longer ones, in nanoseconds.
+/// The longest write that the histogram distinguishes from longer ones, in nanoseconds.
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// The readers' end. The counters only grow, and are read without order between them.

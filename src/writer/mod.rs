@@ -66,14 +66,14 @@ impl Writer {
                 let affinity = Affinity::of_this_thread();
                 let refused = core.filter(|core| !cpu::pin_to(*core));
                 cpu::minimal_timer_slack();
-                // The opener waits for this word.
+                // The opener waits for this.
                 let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
                 // If nothing comes, the opener has failed.
                 let Ok(begin) = begins.recv() else { return };
                 let last_word = LastWord(Arc::clone(&begin.shared));
                 match begin_log(begin, affinity) {
                     Ok(log) => {
-                        // The opener waits for this word; if it is gone, the log is closed in the next turn.
+                        // The opener waits for this. If it is gone, the log is closed in the next turn.
                         let _ = begun_sender.send(Ok(()));
                         serve(vec![log]);
                     }

@@ -178,7 +178,7 @@ impl Pipeline {
 
     /// Prepares to submit the first waiting block: leaves the present segment if the block should stand in the next.
     /// Returns whether there is a block and the device has room for it. If so, [`Segments::is_header_due`]
-    /// tells whether the segment's header comes first.
+    /// is true if the segment's header comes first.
     pub(crate) fn prepare_next(&mut self) -> bool {
         if !self.has_room() {
             return false;

@@ -187,7 +187,7 @@ impl Source {
         self.consumer.control().wake_producer();
     }
 
-    /// Clears the producer's wish for space once all records seen in the ring have been taken for it. Returns whether
+    /// Takes the producer's request for space once all records seen in the ring have been taken. Returns whether
     /// there was one.
     pub(crate) fn take_wants_space(&self) -> bool {
         self.patience.left_since_ns.is_none() && self.consumer.control().take_wants_space()

@@ -1,4 +1,5 @@
-//! The blocks of a log, from records in its rings to the pipeline: begun, filled, closed, settled.
+//! The blocks of a log, from records in its rings to the pipeline: rings that arrive are taken in, and blocks are begun,
+//! filled in the order of the schedule, closed, and settled.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -56,7 +57,7 @@ pub(super) struct Blocks {
     pub(super) control: ControlRecords,
     filling: Option<Filling>,
     /// How many blocks have been begun.
-    pub(super) begun: u64,
+    begun: u64,
 }
 
 impl Blocks {
@@ -75,6 +76,52 @@ impl Blocks {
         self.filling.as_ref().is_some_and(|filling| filling.block.records() > 0)
     }
 
+    /// Takes in the rings of new producers, and notes which producers are gone.
+    pub(super) fn adopt(&mut self, schedule: &mut Schedule) {
+        if !self.shared.registry.take_changed() {
+            return;
+        }
+        let (arrivals, returned) = self.shared.registry.take();
+        for arrival in arrivals {
+            let source = Source::new(arrival, self.shared.settings.config.block_bytes, self.begun);
+            schedule.poll_order.add(self.sources.add(source));
+        }
+        self.sources.note_returned(returned);
+        if let Some(capacity) = self.sources.smallest_capacity() {
+            schedule.allowance.set_smallest_ring(capacity);
+        }
+    }
+
+    /// Moves records into blocks from the rings whose turn it is: `all` of them, or all but the newest. Returns whether
+    /// there were any to take; if not, it has looked at all rings, or no block was free.
+    pub(super) fn drain(&mut self, schedule: &mut Schedule, now_ns: u64, all: bool) -> bool {
+        let Schedule { poll_order, allowance, interval, .. } = schedule;
+        // If one ring's records are overdue, those of all rings are taken: the block that is closed then holds them.
+        let overdue = interval.find_overdue(now_ns, || self.sources.oldest_left_ns());
+        poll_order.turn(overdue, |slot| {
+            let source = self.sources.at(slot);
+            let capacity = source.consumer.capacity();
+            let look = source.look(now_ns, self.begun, all || overdue);
+            allowance.note_new(look.new_bytes, capacity);
+            if let Some(since_ns) = source.patience.left_since_ns {
+                interval.note_left(since_ns);
+            }
+            if look.due_bytes == 0 {
+                return Looked::Nothing;
+            }
+            // Without a block, nothing is taken.
+            if self.filling.is_some() || !self.pipeline.free.is_empty() {
+                allowance.note_taken(look.due_bytes, capacity);
+            }
+            let looked = self.fill_from(slot, look.since_ns, now_ns);
+            if looked == Looked::NoBlock {
+                self.sources.at(slot).patience.leave_due(look.since_ns);
+                interval.note_left(look.since_ns);
+            }
+            looked
+        })
+    }
+
     /// Takes the block being filled, or begins one. `None` if no buffer is free.
     fn take_filling(&mut self, now_ns: u64) -> Option<Filling> {
         if let Some(filling) = self.filling.take() {
@@ -86,15 +133,10 @@ impl Blocks {
         Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
     }
 
-    /// Whether there is a block to fill.
-    pub(super) fn can_fill(&self) -> bool {
-        self.filling.is_some() || !self.pipeline.free.is_empty()
-    }
-
     /// Moves the records that the last look at the source in `slot` found due, the oldest of them first seen at
     /// `since_ns`, into blocks; those that get full are closed.
-    pub(super) fn fill_from(&mut self, slot: usize, since_ns: u64, now_ns: u64) -> Looked {
-        // Read after the ring was observed, so that no record gets a time in the future.
+    fn fill_from(&mut self, slot: usize, since_ns: u64, now_ns: u64) -> Looked {
+        // Read after the ring was observed, so that no record's time is in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
         loop {
             let Some(mut filling) = self.take_filling(now_ns) else { return Looked::NoBlock };
@@ -181,9 +223,9 @@ impl Blocks {
         }
     }
 
-    /// Takes a producer's wish for space that only the block being filled holds back. Returns whether there was one.
-    /// While a block is on its way to the disk, no wish is taken: space comes with that block, and blocks closed for a
-    /// wish would be small.
+    /// Takes a producer's request for space, if only the block being filled holds that space. Returns whether there was
+    /// one. While a block is on its way to the disk, no request is taken: that block frees space, and blocks closed for
+    /// a request would be small.
     fn take_wants_space(&mut self) -> bool {
         if self.pipeline.is_writing() {
             return false;
@@ -192,7 +234,7 @@ impl Blocks {
         shares.any(|share| self.sources.at(share.slot).take_wants_space())
     }
 
-    /// Closes a block: it gets its number, and is written when the device can.
+    /// Closes a block: numbers it, and submits it as soon as the device has room.
     fn close(&mut self, filling: Filling, now_ns: u64) {
         let Filling { block, mut contents, .. } = filling;
         for share in &mut contents.shares {
@@ -246,8 +288,8 @@ impl Blocks {
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
-    /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and those of
-    /// producers that have ended go back to the registry. Returns whether anything was completed.
+    /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and those
+    /// of producers that have ended go back to the registry. Returns whether anything was completed.
     pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {
         let (shared, sources) = (&self.shared, &mut self.sources);
         self.pipeline.reap(|contents| {

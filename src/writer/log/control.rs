@@ -35,7 +35,7 @@ pub(super) struct ControlRecords {
 }
 
 impl ControlRecords {
-    /// For a log on a machine that has booted as `boot`; the first block says which `device` writes it.
+    /// For a log on a machine that has booted as `boot`; a note in the first block names the `device`.
     pub(super) fn new(clock: Clock, boot: [u8; 16], device: String) -> ControlRecords {
         let notes = vec![Note { code: StatusCode::Device, text: device }];
         ControlRecords { clock, boot, sequence: 0, wall_anchor: Every::new(WALL_ANCHOR_NS), notes }
@@ -107,7 +107,7 @@ impl ControlRecords {
             compatible_features: if segments.rules.keep.keeps_all() { 0 } else { SegmentHeader::RETENTION },
             service: shared.settings.config.service.clone(),
         };
-        // Each file says how it is written: the run's first one, whose first block says it, may have been removed.
+        // Each file names the device: retention may have removed the run's first one, which has it in a note.
         let device = (segments.previous_id != 0).then(|| cut(&pipeline.device.report().to_string()));
         let header = Header {
             segment: &segment,

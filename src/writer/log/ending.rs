@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::blocks::Blocks;
-use super::drain;
 use crate::shared::Shared;
 use crate::writer::schedule::Schedule;
 
@@ -70,7 +69,7 @@ impl Ending {
         self.phase = match before {
             Phase::Open => Phase::Draining,
             Phase::Draining => {
-                drain::adopt(shared, blocks, schedule);
+                blocks.adopt(schedule);
                 let cut_short = left <= CLOSING_RESERVE.min(shared.settings.config.close_deadline / 4);
                 if cut_short || blocks.observe_drained() { Phase::Counting } else { before }
             }

@@ -105,7 +105,7 @@ impl Flushes {
     /// Answers the callers whose records are durable, or will not be.
     pub(super) fn answer(&mut self, pipeline: &mut Pipeline) {
         let durable = pipeline.durable_sequence();
-        // Records that are durable in a deleted file are gone: no caller is told that they are safe.
+        // Records that are durable in a deleted file are gone: the flush must fail.
         let is_gone = self.under_way.iter().any(|flush| flush.is_durable(durable)) && pipeline.fail_deleted_segment();
         let fault = pipeline.fault();
         self.under_way.retain(|flush| {

@@ -1,10 +1,9 @@
 //! One log as the writer serves it, turn by turn: take back completed blocks, drain the rings, close blocks when they
 //! are due, answer flushes, end.
 //!
-//! The parts: `blocks` are filled from `sources`, with the writer's own records from `control`; `drain` does it in the
-//! order of the schedule; `flushing` and `ending` follow a flush and a close through their stages.
+//! The parts: `blocks` are filled from `sources`, in the order of the schedule, with the writer's own records from
+//! `control`; `flushing` and `ending` follow a flush and a close through their stages.
 
-mod drain;
 mod blocks;
 mod sources;
 mod control;
@@ -62,18 +61,18 @@ impl LogWriter {
         worked |= blocks.pipeline.heal();
         blocks.pipeline.segments.leave_if_due(now_ns, shared.take_rotation());
         blocks.control.add_notes(blocks.pipeline.take_notes());
-        drain::adopt(shared, blocks, schedule);
+        blocks.adopt(schedule);
         let tickets = shared.flushes.take();
         if !tickets.is_empty() {
             // The ring of a producer that registered before the flush was asked for has arrived by now.
-            drain::adopt(shared, blocks, schedule);
+            blocks.adopt(schedule);
             flushes.begin(tickets, blocks);
         }
         schedule.allowance.begin_turn(now_ns);
         let mut took_any = false;
         if ending.drains() {
             let all = !ending.is_open() || flushes.any_draining();
-            took_any = drain::drain(blocks, schedule, now_ns, all);
+            took_any = blocks.drain(schedule, now_ns, all);
             // Once draining has ended, rings may be gone with records in them: the log's end answers the flushes.
             flushes.advance(blocks, now_ns);
         }

@@ -35,8 +35,7 @@ impl Turn {
         match (self, other) {
             (Turn::Worked, _) | (_, Turn::Worked) => Turn::Worked,
             (Turn::FoundFew(one), Turn::FoundFew(another)) => Turn::FoundFew(one.min(another)),
-            (few, Turn::Idle) => few,
-            (Turn::Idle, few) => few,
+            (few, Turn::Idle) | (Turn::Idle, few) => few,
         }
     }
 }
