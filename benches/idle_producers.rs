@@ -3,8 +3,8 @@
 //! `cargo bench --features unstable --bench idle_producers [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!
 //! An idle producer is a thread that has logged one record through the logger itself, and sleeps. The busy one appends
-//! 64-byte records as fast as it can, waiting if its ring is full, until all of them are durable, into a segment that was
-//! prepared before. The rows take turns.
+//! 64-byte records as fast as it can, waiting if its ring is full, until all of them are durable, into a segment that
+//! was prepared before. The rows take turns.
 
 use std::fmt;
 use std::path::Path;
@@ -25,8 +25,8 @@ mod support;
 /// The number of idle producers in each row. The first row is the baseline.
 const IDLE: [usize; 4] = [1, 10, 100, 1000];
 
-/// The lowest rate beside a thousand idle producers that passes, as a part of the rate beside one; and the highest CPU time
-/// of a writer with one idle producer, as a part of a core.
+/// The lowest rate beside a thousand idle producers that passes, as a part of the rate beside one; and the highest CPU
+/// time of a writer with one idle producer, as a part of a core.
 const RATE_FLOOR: f64 = 2.0 / 3.0;
 const IDLE_CPU_CEILING: f64 = 0.01;
 
@@ -202,7 +202,8 @@ impl fmt::Display for Report {
         let [rate, cpu] = [RATE_FLOOR, IDLE_CPU_CEILING].map(|part| part * 100.0);
         write!(
             f,
-            "{verdict}: beside 1000 at least {rate:.0} % of the rate beside one, and an idle writer of one at most {cpu:.0} % of a core"
+            "{verdict}: beside 1000 at least {rate:.0} % of the rate beside one, \
+             and an idle writer of one at most {cpu:.0} % of a core"
         )
     }
 }

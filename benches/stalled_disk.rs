@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --features unstable --bench stalled_disk [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!
-//! A thread appends bursts of 20 records, 1 ms apart, with `DropNewest`; phases with a working and with a stalled disk take
-//! turns. At the end the outcomes of the appends, the counts of the log and the records in the files must agree.
+//! A thread appends bursts of 20 records, 1 ms apart, with `DropNewest`; phases with a working and with a stalled disk
+//! take turns. At the end the outcomes of the appends, the counts of the log and the records in the files must agree.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,7 +79,8 @@ fn main() -> Result<ExitCode, Failure> {
 
     let medians = ns.map(|row| row.map(|values| median(&values)));
     let mut report = format!(
-        "time of an append while the disk stalls, in ns a call: bursts of {BURST}, phases of {phase:?}, medians of {rounds}\n{}\n\
+        "time of an append while the disk stalls, in ns a call: \
+         bursts of {BURST}, phases of {phase:?}, medians of {rounds}\n{}\n\
          {} records written, {} dropped, confirmed by the files\n\n{:<12}",
         cores.describe(),
         outcomes.written,

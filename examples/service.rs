@@ -1,7 +1,7 @@
 //! A small service: four request threads log through producers of their own, at a steady pace, for two seconds.
 //!
-//! `cargo run --release --example service` prints how long their log calls took, how the log was written, and how to read
-//! it.
+//! `cargo run --release --example service` prints how long their log calls took, how the log was written, and how to
+//! read it.
 
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # How many writes, flushes and bytes does a log at a steady rate cause on the disk?
 #
-# The script runs a load at a steady rate and `iostat -x` once a second, and writes a folder with the figures of both, plots
-# of them, and a page that describes the measurement. The steady part is the time between the load's first and last whole
-# second; the idle disk's figures are subtracted. Checked, for blocks up to 256 KiB: one data write and at most one flush for
-# each block, and hardly more bytes than the blocks have.
+# The script runs a load at a steady rate and `iostat -x` once a second, and writes a folder with the figures of both,
+# plots of them, and a page that describes the measurement. The steady part is the time between the load's first and
+# last whole second; the idle disk's figures are subtracted. Checked, for blocks up to 256 KiB: one data write and at
+# most one flush for each block, and hardly more bytes than the blocks have.
 #
-# Not every write that the kernel counts is a data write. If the disk has a cache, the kernel counts an empty write for the
-# flush of each block, even if it merges several flushes; and the file system writes the inode now and then, for the file's
-# time: the bytes beyond those of the blocks were written in pages of 4 KiB.
+# Not every write that the kernel counts is a data write. If the disk has a cache, the kernel counts an empty write for
+# the flush of each block, even if it merges several flushes; and the file system writes the inode now and then, for the
+# file's time: the bytes beyond those of the blocks were written in pages of 4 KiB.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -63,8 +63,8 @@ disk=$(device_of "$scratch")
 printf 'command: %s\n' "$command" >"$report/machine.txt"
 describe_machine "$scratch" >>"$report/machine.txt"
 
-# watch FILE COMMAND...: runs the command and iostat, and writes iostat's figures to FILE as CSV: a row for each second, which
-# ended at the time in the first column.
+# watch FILE COMMAND...: runs the command and iostat, and writes iostat's figures to FILE as CSV: a row for each second,
+# which ended at the time in the first column.
 watch() {
     local file=$1 watching
     shift
@@ -77,12 +77,13 @@ watch() {
     kill -INT "$watching"
     wait "$watching" || true
     jq -r '
-        [.sysstat.hosts[0].statistics[] | {unix_seconds: (.timestamp | sub("\\+0000$"; "Z") | fromdate)} + .disk[0]] as $rows
+        [.sysstat.hosts[0].statistics[]
+            | {unix_seconds: (.timestamp | sub("\\+0000$"; "Z") | fromdate)} + .disk[0]] as $rows
         | ($rows[0] | keys_unsorted), ($rows[] | [.[]]) | @csv' "$scratch/iostat.json" | tr -d '"' >"$file"
 }
 
-# middle COLUMN FILE [FROM TO]: the median of a column of a CSV file, over the rows whose first column is in that range. The
-# median, so that a second in which something else wrote a lot does not shift it.
+# middle COLUMN FILE [FROM TO]: the median of a column of a CSV file, over the rows whose first column is in that range.
+# The median, so that a second in which something else wrote a lot does not shift it.
 middle() {
     awk -F , -v name="$1" -v from="${3:-0}" -v to="${4:-1e30}" '
         NR == 1 { for (at = 1; at <= NF; at++) if ($at == name) column = at; next }
@@ -106,8 +107,10 @@ watch "$scratch/iostat.csv" run_load
 
 # The steady part, in seconds as iostat counts them: from the end of the load's first whole second to its last but one.
 # Before that, the log prepares the file.
-read -r begin end < <(awk -F , 'NR == 2 { begin = int($1) + 1 } { end = before; before = int($1) } END { print begin, end }' \
-    "$report/load.csv")
+read -r begin end < <(awk -F , '
+    NR == 2 { begin = int($1) + 1 }
+    { end = before; before = int($1) }
+    END { print begin, end }' "$report/load.csv")
 awk -F , -v begin="$begin" 'NR == 1 || $1 >= begin' "$scratch/iostat.csv" >"$report/iostat.csv"
 
 # load_rate COLUMN: the growth of a count of the load in a second, the median over the steady part.
@@ -132,7 +135,7 @@ writes=$(calculate "$(steady w/s) / $blocks - $inode_writes - ($flushes > 0)")
 bytes_ratio=$(calculate "$disk_bytes / $block_bytes")
 
 status=0
-# row WHAT VALUE CEILING: a line of the table of checks.
+# row NAME VALUE CEILING: a line of the table of checks.
 row() {
     local verdict=ok
     if ((block > CHECKED_BLOCK_BYTES_MAX)); then
@@ -179,27 +182,32 @@ readonly from_zero='set yrange [0:*]'
 plot throughput.svg Throughput MB/s "$from_zero" \
     "$io:(column(\"wkB/s\") / 1000 * 1.024) with linespoints title \"iostat wkB/s\"," \
     `# The load counts from its beginning: a rate is the difference of two rows.` \
-    "$of_load:(last = this, this = column(\"durable_bytes\"), since = now, now = column(\"unix_seconds\"), (this - last) / (now - since) / 1e6)" \
+    "$of_load:(last = this, this = column(\"durable_bytes\"), since = now, now = column(\"unix_seconds\")," \
+    '(this - last) / (now - since) / 1e6)' \
     'with linespoints title "blocks made durable"'
 plot requests.svg 'Requests to the disk' 'a second' "$from_zero" \
     "$io:\"w/s\" with linespoints title \"w/s\", $io:\"f/s\" with linespoints title \"f/s\""
 plot queue.svg 'Waiting for the disk' 'ms, or requests' "$from_zero" \
     "$io:\"w_await\" with linespoints title \"w_await (ms)\", $io:\"aqu-sz\" with linespoints title \"aqu-sz\""
 plot append.svg 'Time of an append' ns 'set logscale y; set yrange [10:*]' \
-    "$of_load:\"latency_p50_ns\" with linespoints title \"p50\", $of_load:\"latency_p90_ns\" with linespoints title \"p90\"," \
-    "$of_load:\"latency_p99_ns\" with linespoints title \"p99\", $of_load:\"latency_p999_ns\" with linespoints title \"p99.9\""
+    "$of_load:\"latency_p50_ns\" with linespoints title \"p50\"," \
+    "$of_load:\"latency_p90_ns\" with linespoints title \"p90\"," \
+    "$of_load:\"latency_p99_ns\" with linespoints title \"p99\"," \
+    "$of_load:\"latency_p999_ns\" with linespoints title \"p99.9\""
 
 {
     printf '# diolog and its disk\n\n'
     printf '%s MB/s in messages of %s bytes, blocks of %s KiB, %s in flight, by %s.\n\n' "$megabytes" "$MESSAGE_BYTES" \
         $((block / 1024)) "$depth" "$(jq -r .device "$report/load.json")"
-    printf 'The idle disk did %s writes, %s flushes and %s kB a second, which are subtracted. For each block the disk wrote\n' \
+    printf 'The idle disk did %s writes, %s flushes and %s kB a second, which are subtracted.\n' \
         "$(middle w/s "$report/idle.csv")" "$(middle f/s "$report/idle.csv")" "$(middle wkB/s "$report/idle.csv")"
-    printf '%.2f pages more than the block has: the inode, for the time of the last change.\n\n' "$inode_writes"
+    printf 'For each block the disk wrote %.2f pages more than the block has:\n' "$inode_writes"
+    printf 'the inode, for the time of the last change.\n\n'
     cat "$report/checks.md"
     printf '\n## Over time\n\n'
-    printf '![throughput](throughput.svg)\n\n![requests](requests.svg)\n\n![waiting](queue.svg)\n\n![append](append.svg)\n\n'
-    printf '## Where it was measured\n\n'
+    printf '![throughput](throughput.svg)\n\n![requests](requests.svg)\n\n'
+    printf '![waiting](queue.svg)\n\n![append](append.svg)\n\n'
+    printf '## The machine\n\n'
     sed 's/^/- /' "$report/machine.txt"
     printf -- '- load: diolog %s\n\n' "${load[*]/$scratch/DIR}"
     printf 'Figures: [iostat.csv](iostat.csv), [idle.csv](idle.csv), [load.csv](load.csv), [load.json](load.json).\n'

@@ -1,12 +1,13 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # Does diolog write as fast as the disk can? fio measures the disk.
 #
-# Both take turns on the same file system, with the same block size and number of writes in flight, O_DIRECT with O_DSYNC,
-# and files that were written before. Messages have 4 KiB, so that the disk limits and not the rings. The verdict is about
-# the median of the rounds' ratios; the spread beside it is fio's own, and says how far the ratio can be trusted.
+# Both take turns on the same file system, with the same block size and number of writes in flight, O_DIRECT with
+# O_DSYNC, and files that were written before. Messages have 4 KiB, so that the disk limits and not the rings. The
+# verdict is about the median of the rounds' ratios; the spread beside it is fio's own, and says how far the ratio can
+# be trusted.
 #
-# diolog's writer thread and fio are pinned to the same CPU, because the CPU matters: a write that completes on one CPU wakes
-# a thread on another one 20 to 30 µs later. Unpinned, the scheduler moves both between CPUs.
+# diolog's writer thread and fio are pinned to the same CPU, because the CPU matters: a write that completes on one CPU
+# wakes a thread on another one 20 to 30 µs later. Unpinned, the scheduler moves both between CPUs.
 #
 # The device `pwrite` writes one block after the other on one thread, however many blocks are in flight, as fio's psync
 # engine does. That thread is not the writer thread and not pinned to its CPU: the scheduler places it, so that fio has
@@ -94,7 +95,7 @@ run_diolog() {
         cannot "diolog has failed"
 }
 
-# in_turns ROUND WHAT...: the figures of both, fio's first; the one that runs first changes with the round.
+# in_turns ROUND CELL...: the figures of both, fio's first; the one that runs first changes with the round.
 in_turns() {
     local round=$1 fio log
     shift
@@ -117,10 +118,11 @@ column() {
 
 describe_machine "$scratch"
 
-# Prepares the file that fio overwrites, as a segment is prepared. The speed of that decides how much each cell writes, so
-# that the script takes about the same time on any disk.
+# Prepares the file that fio overwrites, as a segment is prepared. The speed of that decides how much each cell writes,
+# so that the script takes about the same time on any disk.
 rate=$(fio --name=prepare --filename="$file" --rw=write --bs=1m --size="$FILE_BYTES" --direct=1 --ioengine=psync \
-    --zero_buffers --end_fsync=1 --output-format=json --eta=never | jq '.jobs[0].write.bw_bytes') || cannot "fio cannot write 1 GiB"
+    --zero_buffers --end_fsync=1 --output-format=json --eta=never | jq '.jobs[0].write.bw_bytes') ||
+    cannot "fio cannot write 1 GiB"
 if $full; then milliseconds=10000 bytes_max=3221225472; else milliseconds=800 bytes_max=1073741824; fi
 bytes=$(calculate "int($rate * $milliseconds / 1000 * 0.45 / 1048576) * 1048576")
 # diolog prepares twice as many bytes.
@@ -145,7 +147,8 @@ for ((round = 1; round <= rounds; round++)); do
 done
 
 status=0
-printf '\n%-9s %8s %9s %10s %10s %8s %10s %8s\n' device block 'in flight' 'fio MB/s' 'diolog' 'ratio' 'fio spread' 'writer'
+printf '\n%-9s %8s %9s %10s %10s %8s %10s %8s\n' device block 'in flight' 'fio MB/s' 'diolog' 'ratio' 'fio spread' \
+    'writer'
 for device in io_uring pwrite; do
     for block in 65536 262144 1048576; do
         for depth in 1 4; do

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # the scripts that source this use what it sets
-# Shared by the scripts: finding tools, a temporary directory, building the program, arithmetic, and the description of the
-# machine in reports. Sourced, not run.
+# shellcheck disable=SC2034 # the scripts that source this use its variables
+# Shared by the scripts: finding tools, a temporary directory, building the program, arithmetic, and the description of
+# the machine in reports. Sourced, not run.
 
 # A command that fails inside $(...) ends the script, as it does outside.
 shopt -s inherit_errexit
@@ -54,8 +54,8 @@ build_diolog() {
     [ -x "$diolog" ] || cannot "cargo did not build diolog"
 }
 
-# make_scratch DIR: makes a directory in DIR, sets `scratch` to its path, and removes it when the script ends in any way.
-# Processes whose ids are in `children` are ended first.
+# make_scratch DIR: makes a directory in DIR, sets `scratch` to its path, and removes it when the script ends in any
+# way. Processes whose ids are in `children` are ended first.
 make_scratch() {
     mkdir -p "$1" || cannot "cannot make a directory in $1"
     scratch=$(mktemp -d "$1/diolog-script.XXXXXX") || cannot "cannot make a directory in $1"
@@ -87,7 +87,10 @@ holds() {
 
 # median: the median of the numbers on standard input, one on each line.
 median() {
-    sort -g | awk '{ value[NR] = $1 } END { OFMT = "%.10g"; print (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2 }'
+    sort -g | awk '{ value[NR] = $1 } END {
+        OFMT = "%.10g"
+        print (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2
+    }'
 }
 
 # spread: the difference between the largest and the smallest number on standard input, in per cent of the median.
@@ -106,7 +109,8 @@ device_of() {
     basename "$(readlink -f "$source")"
 }
 
-# describe_machine DIR: prints what figures measured in DIR depend on, as lines "name: value".
+# describe_machine DIR: prints the properties of the machine that figures measured in DIR depend on, as lines
+# "name: value".
 describe_machine() {
     local device
     device=$(device_of "$1")

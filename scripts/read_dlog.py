@@ -31,7 +31,7 @@ def crc32c(data):
 
 
 assert crc32c(b"123456789") == 0xE3069283
-notes = {"missing": 0, "newer": 0}  # what the exit status tells
+notes = {"missing": 0, "newer": 0}  # decide the exit status
 
 
 class Block:

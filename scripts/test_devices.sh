@@ -1,12 +1,13 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# The test suite on the other kinds of device: on pwrite, with io_uring forbidden by a seccomp filter, and buffered, on a
-# file system in memory, without direct I/O. (`cargo test` by itself uses the best kind that works.)
+# The test suite on the other kinds of device: on pwrite, with io_uring forbidden by a seccomp filter, and buffered, on
+# a file system in memory, without direct I/O. (`cargo test` by itself uses the best kind that works.)
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [ $# -eq 0 ] || usage '
-Runs cargo test --all-features without io_uring, then without direct I/O. Exit status: that of the first run that fails.'
+Runs cargo test --all-features without io_uring, then without direct I/O.
+Exit status: that of the first run that fails.'
 
 need cargo cargo
 need perl perl

@@ -1,9 +1,9 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # How large does a log become that is rarely written to, and how soon can its records be read?
 #
-# The script writes 120 short lines in 12 seconds to `diolog write`, one by one, while `diolog tail --follow` reads the log.
-# Each line contains its time. At the end the log may have 1 MiB at most, each line must have been readable soon after its
-# flush interval, and `diolog cat` must print all of them.
+# The script writes 120 short lines in 12 seconds to `diolog write`, one by one, while `diolog tail --follow` reads the
+# log. Each line contains its time. At the end the log may have 1 MiB at most, each line must have been readable soon
+# after its flush interval, and `diolog cat` must print all of them.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,8 +11,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly LINES_WRITTEN=120
 readonly BETWEEN_MS=100
 readonly FLUSH_INTERVAL_MS=100
-# Allowed beyond the flush interval: the disk, the follower, which polls every 50 ms, and two pipes. Generous, so that a busy
-# machine passes; without a flush the last line would come some hundred times later.
+# Allowed beyond the flush interval: the disk, the follower, which polls every 50 ms, and two pipes. Generous, so that a
+# busy machine passes; without a flush the last line would come some hundred times later.
 readonly SOON_MS=400
 readonly LOG_BYTES_MAX=$((1 << 20))
 
