@@ -1,5 +1,5 @@
-//! A device that stops working in the middle of a run steps down to the next kind: no record is lost, and the stats, the
-//! log's own notes and `info` agree on it.
+//! A device that stops working in the middle of a run steps down to the next kind: no record is lost, and the stats,
+//! the log's own notes and `info` agree on it.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -1,5 +1,5 @@
-//! `RLIMIT_FSIZE`: a log keeps to a limit on the size of files by using more files. If the limit is set while the log is
-//! open, no durable record is lost, and the others are counted.
+//! `RLIMIT_FSIZE`: a log keeps to a limit on the size of files by using more files. If the limit is set while the log
+//! is open, no accepted record is lost, and the dropped ones are counted.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use diolog::{Error, Level, Logger, Outcome, Overflow, State};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 use support::os;
 
 const LIMIT_BYTES: u64 = 256 << 10;
@@ -31,14 +31,14 @@ fn a_log_keeps_to_a_limit_by_more_files() {
     let config = support::config(&path).block_bytes(16 << 10).overflow(Overflow::Block);
     let logger = Logger::open(config).expect("many small files will do");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
+    let mut attempts = Attempts::new(&producer);
     for _ in 0..30_000 {
-        assert_eq!(told.log(&producer), Outcome::Written);
+        assert_eq!(attempts.log(&producer), Outcome::Written);
     }
     logger.close().expect("a clean end");
     assert!(logger.stats().segments > 5, "{} segments", logger.stats().segments);
     assert!(largest_segment(&path) <= LIMIT_BYTES);
-    account::check(&path, &[told], Overwrites::No);
+    account::check(&path, &[attempts], Overwrites::No);
 }
 
 #[test]
@@ -55,15 +55,16 @@ fn a_limit_below_a_block_is_refused_at_open() {
 }
 
 #[test]
-fn a_limit_set_while_the_log_is_open_loses_no_durable_record() {
-    if support::child::ran_in_child("a_limit_set_while_the_log_is_open_loses_no_durable_record") {
+fn a_limit_set_while_the_log_is_open_loses_no_accepted_record() {
+    if support::child::ran_in_child("a_limit_set_while_the_log_is_open_loses_no_accepted_record") {
         return;
     }
     // A host that sets such a limit ignores the signal: its own files would end it otherwise.
     os::ignore_signal(libc::SIGXFSZ);
     let path = support::child_directory().join("log");
     let config = support::config(&path).ring_bytes(4096).block_bytes(16 << 10).segment_bytes(1 << 20);
-    let logger = Logger::open(config.close_deadline(Duration::from_millis(100))).expect("a log");
+    // A close that can end does, however busy the machine is.
+    let logger = Logger::open(config.close_deadline(Duration::from_secs(600))).expect("a log");
     let producer = logger.producer().expect("a ring");
     let mut accepted = Vec::new();
     let mut log = |number: u64| {
@@ -90,27 +91,21 @@ fn a_limit_set_while_the_log_is_open_loses_no_durable_record() {
         log(number);
         number += 1;
     }
-    let unconfirmed = match logger.close() {
-        Ok(()) => 0,
-        Err(Error::CloseIncomplete { unconfirmed, .. }) => unconfirmed,
-        Err(error) => panic!("{error}"),
-    };
+    logger.close().expect("a clean end");
     let stats = logger.stats();
     assert_eq!(stats.attempted, number);
     assert_eq!(stats.dropped, number - accepted.len() as u64);
-    assert_eq!(stats.durable_records + unconfirmed, accepted.len() as u64);
-    // The durable records are there: the oldest accepted ones, in order. A block may be complete without confirmation.
+    assert_eq!(stats.durable_records, accepted.len() as u64);
     let read: Vec<u64> = diolog::Reader::open(&path)
         .expect("a log")
         .map(|record| u64::from_le_bytes(record.expect("readable").message().try_into().expect("eight bytes")))
         .collect();
-    assert!(read.len() as u64 >= stats.durable_records);
-    assert!(accepted.starts_with(&read), "{read:?}");
+    assert!(read == accepted, "{} records accepted, {} in the files", accepted.len(), read.len());
 }
 
 #[test]
-fn without_a_further_file_records_wait() {
-    if support::child::ran_in_child("without_a_further_file_records_wait") {
+fn records_wait_while_no_further_file_can_be_opened() {
+    if support::child::ran_in_child("records_wait_while_no_further_file_can_be_opened") {
         return;
     }
     // A segment may not grow beyond its size.
@@ -118,12 +113,12 @@ fn without_a_further_file_records_wait() {
     let path = support::child_directory().join("log");
     let logger = Logger::open(support::segments::small(&path)).expect("a log");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
-    assert_eq!(told.log(&producer), Outcome::Written);
+    let mut attempts = Attempts::new(&producer);
+    assert_eq!(attempts.log(&producer), Outcome::Written);
     logger.flush().expect("durable");
     os::set_limit(libc::RLIMIT_NOFILE, 0);
     let error = loop {
-        assert_eq!(told.log(&producer), Outcome::Written);
+        assert_eq!(attempts.log(&producer), Outcome::Written);
         if let Err(error) = logger.flush() {
             break error;
         }
@@ -136,10 +131,10 @@ fn without_a_further_file_records_wait() {
         std::thread::yield_now();
     }
     assert_eq!(logger.stats().state, State::Ok);
-    assert_eq!(told.log(&producer), Outcome::Written);
+    assert_eq!(attempts.log(&producer), Outcome::Written);
     logger.close().expect("a clean end");
     assert!(largest_segment(&path) <= 32 << 10);
-    account::check(&path, &[told], Overwrites::No);
+    account::check(&path, &[attempts], Overwrites::No);
 }
 
 #[test]
@@ -161,14 +156,14 @@ fn producers_are_refused_if_a_small_file_has_no_room_for_their_rows() {
     };
     assert!(matches!(error, Error::TooManyProducers { .. }), "{error}");
     assert!(error.to_string().contains("ulimit -f"), "{error}");
-    let mut told: Vec<_> = producers.iter().map(Told::new).collect();
+    let mut all: Vec<_> = producers.iter().map(Attempts::new).collect();
     while logger.stats().segments < 4 {
-        for (told, producer) in told.iter_mut().zip(&producers) {
-            assert_eq!(told.log(producer), Outcome::Written);
+        for (attempts, producer) in all.iter_mut().zip(&producers) {
+            assert_eq!(attempts.log(producer), Outcome::Written);
         }
         logger.flush().expect("durable");
     }
     logger.close().expect("a clean end");
     assert!(largest_segment(&path) <= 128 << 10);
-    account::check(&path, &told, Overwrites::No);
+    account::check(&path, &all, Overwrites::No);
 }

@@ -1,5 +1,5 @@
-//! A file system that turns read-only under a log after an error of its own, as with ext4's `errors=remount-ro`: the host
-//! process goes on, callers get errors, every loss is counted, and acknowledged records can be read.
+//! A file system that turns read-only under a log after an error of its own, as with ext4's `errors=remount-ro`: the
+//! host process goes on, callers get errors, every loss is counted, and acknowledged records can be read.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -8,12 +8,8 @@ use std::path::Path;
 use diolog::{Level, Logger, Reader, Verdict};
 
 #[test]
-fn of_three_segments_the_two_readable_ones_are_read() {
-    let directory = support::directory();
-    if support::role().is_none() {
-        write_three_runs(directory.path());
-    }
-    support::os::as_nobody("of_three_segments_the_two_readable_ones_are_read", directory.path(), read_as_nobody);
+fn the_two_readable_ones_of_three_segments_are_read() {
+    support::os::as_nobody("the_two_readable_ones_of_three_segments_are_read", write_three_runs, read_as_nobody);
 }
 
 /// Writes three runs of one segment each. Other users may read the first and the last.

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 use support::os::fork;
 
 #[test]
@@ -17,8 +17,8 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
-    told.log(&producer);
+    let mut attempts = Attempts::new(&producer);
+    attempts.log(&producer);
     logger.log(Level::Info, "this makes the thread's ring");
     for _ in 0..5 {
         let status = fork(|| {
@@ -35,7 +35,7 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
         });
         assert_eq!(status, 0);
         for _ in 0..100 {
-            assert_eq!(told.log(&producer), Outcome::Written);
+            assert_eq!(attempts.log(&producer), Outcome::Written);
         }
         logger.flush().expect("durable");
     }
@@ -47,7 +47,7 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
         assert_ne!(record.message(), b"from the child");
         records += 1;
     }
-    assert_eq!(records, told.outcomes.len() + 1);
+    assert_eq!(records, attempts.outcomes.len() + 1);
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
 
@@ -57,17 +57,17 @@ fn dropping_everything_in_the_child_leaves_the_parents_log_alone() {
     let path = directory.path().join("log");
     let mut logger = Some(Logger::open(support::config(&path)).expect("a log"));
     let mut producer = logger.as_ref().map(|logger| logger.producer().expect("a ring"));
-    let mut told = Told::new(producer.as_ref().expect("just made"));
-    told.log(producer.as_ref().expect("just made"));
+    let mut attempts = Attempts::new(producer.as_ref().expect("just made"));
+    attempts.log(producer.as_ref().expect("just made"));
     let status = fork(|| {
         drop(producer.take());
         // The last handle: in the parent this would close the log.
         drop(logger.take());
     });
     assert_eq!(status, 0);
-    assert_eq!(told.log(producer.as_ref().expect("only the child's copy was taken")), Outcome::Written);
+    assert_eq!(attempts.log(producer.as_ref().expect("only the child's copy was taken")), Outcome::Written);
     logger.expect("only the child's copy was taken").close().expect("a clean end");
-    account::check(&path, &[told], Overwrites::No);
+    account::check(&path, &[attempts], Overwrites::No);
 }
 
 #[test]
@@ -76,15 +76,15 @@ fn a_child_that_exits_in_the_ordinary_way_ends_without_a_hang() {
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
+    let mut attempts = Attempts::new(&producer);
     for _ in 0..5 {
-        told.log(&producer);
+        attempts.log(&producer);
         // Runs the destructors of thread locals and the handlers of atexit.
         let status = fork(|| std::process::exit(7));
         assert_eq!(status, 7);
     }
     logger.close().expect("a clean end");
-    account::check(&path, &[told], Overwrites::No);
+    account::check(&path, &[attempts], Overwrites::No);
 }
 
 #[test]
@@ -110,16 +110,16 @@ fn forks_during_the_appends_of_other_threads_disturb_none_of_them() {
     let logger = Logger::open(support::config(&path).ring_bytes(8192).overflow(Overflow::Block)).expect("a log");
     let own = logger.producer().expect("a ring");
     let stop = AtomicBool::new(false);
-    let mut told: Vec<Told> = std::thread::scope(|scope| {
+    let mut all: Vec<Attempts> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
                     let producer = logger.producer().expect("a ring");
-                    let mut told = Told::new(&producer);
+                    let mut attempts = Attempts::new(&producer);
                     while !stop.load(Ordering::Relaxed) {
-                        assert_eq!(told.log(&producer), Outcome::Written);
+                        assert_eq!(attempts.log(&producer), Outcome::Written);
                     }
-                    told
+                    attempts
                 })
             })
             .collect();
@@ -130,7 +130,7 @@ fn forks_during_the_appends_of_other_threads_disturb_none_of_them() {
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
-    told.push(Told::new(&own));
+    all.push(Attempts::new(&own));
     logger.close().expect("a clean end");
-    account::check(&path, &told, Overwrites::No);
+    account::check(&path, &all, Overwrites::No);
 }

@@ -1,5 +1,5 @@
-//! A disk that fills up and gets space again: the process lives, the log resumes by itself, and its files agree with the
-//! counts. On real file systems that are too small for a log's default sizes.
+//! A disk that fills up and gets space again: the process lives, the log resumes by itself, and its files agree with
+//! the counts. On real file systems that are too small for a log's default sizes.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

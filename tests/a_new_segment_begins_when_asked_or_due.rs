@@ -1,5 +1,5 @@
-//! A segment is left for the next one when somebody asks for that, and when it is too old: at the next block, and without
-//! a loss.
+//! A segment is left for the next one when somebody asks for that, and when it is too old: at the next block, and
+//! without a loss.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::segments::{block, numbers, small};
 const SOME: usize = 5;
 
 #[test]
-fn rotate_begins_one_at_the_next_block() {
+fn rotate_begins_a_segment_at_the_next_block() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
@@ -92,21 +92,21 @@ fn a_request_without_a_further_record_does_not_hold_the_clean_end() {
 
 #[test]
 fn requests_while_producers_log_as_fast_as_they_can_lose_nothing() {
-    use support::account::{Overwrites, Told, check};
+    use support::account::{Attempts, Overwrites, check};
     let directory = support::directory();
     let path = directory.path().join("log");
     let config = support::config(&path).ring_bytes(4096).first_segment_bytes(1 << 20);
     let logger = Logger::open(config.overflow(diolog::Overflow::Block)).expect("a log");
-    let told: Vec<Told> = std::thread::scope(|scope| {
+    let all: Vec<Attempts> = std::thread::scope(|scope| {
         let log_until_done = || {
             let producer = logger.producer().expect("a producer");
-            let mut told = Told::new(&producer);
+            let mut attempts = Attempts::new(&producer);
             while logger.stats().segments < 6 {
                 for _ in 0..100 {
-                    told.log(&producer);
+                    attempts.log(&producer);
                 }
             }
-            told
+            attempts
         };
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(log_until_done)).collect();
         while logger.stats().segments < 6 {
@@ -116,7 +116,7 @@ fn requests_while_producers_log_as_fast_as_they_can_lose_nothing() {
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
     logger.close().expect("a clean end");
-    check(&path, &told, Overwrites::No);
+    check(&path, &all, Overwrites::No);
 }
 
 #[cfg(feature = "unstable")]

@@ -5,7 +5,7 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use diolog::{Level, Logger, Outcome, Producer, Reader, Record};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 
 struct Panics;
 
@@ -32,16 +32,16 @@ fn a_message_whose_panic_is_caught_leaves_no_trace() {
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path)).expect("a log");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
+    let mut attempts = Attempts::new(&producer);
     for _ in 0..10 {
-        told.log(&producer);
+        attempts.log(&producer);
         catch_unwind(AssertUnwindSafe(|| producer.log(Level::Info, Panics))).expect_err("it panics");
         catch_unwind(AssertUnwindSafe(|| logger.log(Level::Info, Panics))).expect_err("it panics");
-        assert_eq!(told.log(&producer), Outcome::Written);
+        assert_eq!(attempts.log(&producer), Outcome::Written);
     }
     logger.close().expect("a clean end");
     assert_eq!(logger.stats().attempted, 20);
-    account::check(&path, &[told], Overwrites::No);
+    account::check(&path, &[attempts], Overwrites::No);
 }
 
 #[test]

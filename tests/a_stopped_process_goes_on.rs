@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diolog::{Logger, Outcome, Overflow};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 use support::os;
 
 /// Longer than the flush interval, the sleeps of a blocked producer, and the interval between two anchors of the clock:
@@ -18,22 +18,22 @@ use support::os;
 const LONG_STOP: Duration = Duration::from_millis(1500);
 
 /// Logs until its input ends, closes, and checks the account.
-#[allow(clippy::print_stdout, reason = "tells the parent that it logs")]
+#[allow(clippy::print_stdout, reason = "a message to the parent")]
 fn child(overflow: Overflow) {
     let path = support::child_directory();
     let logger = Logger::open(support::config(&path).ring_bytes(4096).overflow(overflow)).expect("a log");
     let stop = AtomicBool::new(false);
-    let told: Vec<Told> = std::thread::scope(|scope| {
+    let all: Vec<Attempts> = std::thread::scope(|scope| {
         let log = || {
             let producer = logger.producer().expect("a ring");
-            let mut told = Told::new(&producer);
+            let mut attempts = Attempts::new(&producer);
             while !stop.load(Ordering::Relaxed) {
-                assert_ne!(told.log(&producer), Outcome::Closed);
-                if told.outcomes.len().is_multiple_of(16) {
+                assert_ne!(attempts.log(&producer), Outcome::Closed);
+                if attempts.outcomes.len().is_multiple_of(16) {
                     std::thread::yield_now();
                 }
             }
-            told
+            attempts
         };
         let threads = [scope.spawn(log), scope.spawn(log)];
         println!("\nlogging");
@@ -43,7 +43,7 @@ fn child(overflow: Overflow) {
         threads.map(|thread| thread.join().expect("no panic")).into()
     });
     logger.close().expect("a clean end");
-    account::check(&path, &told, Overwrites::No);
+    account::check(&path, &all, Overwrites::No);
     std::process::exit(0);
 }
 

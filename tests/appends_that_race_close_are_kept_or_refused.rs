@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use diolog::{Level, Logger, Outcome, Overflow, Reader};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 
 const THREADS: usize = 4;
 
@@ -20,16 +20,16 @@ fn log_until_closed(overflow: Overflow) {
         let logger = Logger::open(support::config(&path).ring_bytes(4096 << (round % 3)).overflow(overflow))
             .expect("a log can be opened");
         let start = Barrier::new(THREADS + 1);
-        let told: Vec<Told> = std::thread::scope(|scope| {
+        let all: Vec<Attempts> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
                 .map(|_| {
                     scope.spawn(|| {
                         let producer = logger.producer().expect("a ring");
-                        let mut told = Told::new(&producer);
+                        let mut attempts = Attempts::new(&producer);
                         start.wait();
-                        while told.log(&producer) != Outcome::Closed {}
-                        assert_eq!(told.log(&producer), Outcome::Closed, "closed for good");
-                        told
+                        while attempts.log(&producer) != Outcome::Closed {}
+                        assert_eq!(attempts.log(&producer), Outcome::Closed, "closed for good");
+                        attempts
                     })
                 })
                 .collect();
@@ -43,7 +43,7 @@ fn log_until_closed(overflow: Overflow) {
         });
         assert!(logger.stats().refused >= THREADS as u64 * 2);
         let overwrites = if overflow == Overflow::OverwriteOldest { Overwrites::Yes } else { Overwrites::No };
-        account::check(&path, &told, overwrites);
+        account::check(&path, &all, overwrites);
     }
 }
 

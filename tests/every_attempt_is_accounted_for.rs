@@ -1,6 +1,6 @@
-//! Whatever the load and the policy, the files hold what appends have returned: every record written is there once,
-//! whole and in order; every loss is a hole in the sequence that the counts explain; and `verify` shows all that from
-//! the files alone.
+//! Whatever the load and the policy, the files agree with the outcomes of the appends: every record written is there
+//! once, whole and in order; every loss is a hole in the sequence that the counts explain; and `verify` shows all that
+//! from the files alone.
 
 mod support;
 
@@ -8,29 +8,29 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use diolog::{Logger, Outcome, Overflow};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 
 /// The smallest ring: it holds some 60 short records, so that every policy has to act.
 const RING_BYTES: usize = 4096;
 
-/// Each producer logs `attempts` messages as fast as it can, all at once.
-fn run(producers: usize, attempts: usize, overflow: Overflow) {
+/// Each producer logs `messages` messages as fast as it can, all at once.
+fn run(producers: usize, messages: usize, overflow: Overflow) {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger =
         Logger::open(support::config(&path).ring_bytes(RING_BYTES).overflow(overflow)).expect("a log can be opened");
     let start = Barrier::new(producers);
-    let told: Vec<Told> = std::thread::scope(|scope| {
+    let all: Vec<Attempts> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..producers)
             .map(|_| {
                 scope.spawn(|| {
                     let producer = logger.producer().expect("a ring");
-                    let mut told = Told::new(&producer);
+                    let mut attempts = Attempts::new(&producer);
                     start.wait();
-                    for _ in 0..attempts {
-                        told.log(&producer);
+                    for _ in 0..messages {
+                        attempts.log(&producer);
                     }
-                    told
+                    attempts
                 })
             })
             .collect();
@@ -39,22 +39,22 @@ fn run(producers: usize, attempts: usize, overflow: Overflow) {
     logger.close().expect("a clean end");
 
     let stats = logger.stats();
-    let dropped: u64 = told.iter().map(|told| told.count(Outcome::Dropped)).sum();
-    assert_eq!(stats.attempted, (producers * attempts) as u64);
+    let dropped: u64 = all.iter().map(|attempts| attempts.count(Outcome::Dropped)).sum();
+    assert_eq!(stats.attempted, (producers * messages) as u64);
     assert_eq!(stats.dropped, dropped);
     assert_eq!(stats.durable_records, stats.attempted - dropped - stats.overwritten);
     if overflow == Overflow::Block {
         assert_eq!(dropped, 0, "blocking loses nothing");
     }
     let overwrites = if overflow == Overflow::OverwriteOldest { Overwrites::Yes } else { Overwrites::No };
-    account::check(&path, &told, overwrites);
+    account::check(&path, &all, overwrites);
 }
 
 /// All policies with this many producers.
-fn run_all(producers: usize, attempts: usize) {
+fn run_all(producers: usize, messages: usize) {
     let limit = Duration::from_micros(20);
     for overflow in [Overflow::DropNewest, Overflow::Block, Overflow::BlockFor(limit), Overflow::OverwriteOldest] {
-        run(producers, attempts, overflow);
+        run(producers, messages, overflow);
     }
 }
 

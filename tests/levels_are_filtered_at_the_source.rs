@@ -74,7 +74,7 @@ fn set_level_affects_every_producer_from_its_next_append() {
 fn with_variable(test: &str, value: &str) {
     let directory = support::directory();
     let mut command = support::child_command(test, "child", &directory.path().join("log"));
-    support::child::assert_success(command.env("DIOLOG_LEVEL", value).output().expect("a child process"));
+    support::child::assert_success(&command.env("DIOLOG_LEVEL", value).output().expect("a child process"));
 }
 
 #[test]

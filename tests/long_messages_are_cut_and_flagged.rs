@@ -1,5 +1,5 @@
-//! A message of any bytes is read as it was logged. One over `message_bytes_max` is cut to that and flagged in the file,
-//! and its caller gets `Truncated`.
+//! A message of any bytes is read as it was logged. One over `message_bytes_max` is cut to that and flagged in the
+//! file, and its caller gets `Truncated`.
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Retention by count, bytes and age removes the oldest segments, those of earlier runs included. The segments that are
-//! left still prove what became of every record.
+//! left still account for every record.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use diolog::{Level, Logger, Outcome, Overflow, Reader, Verdict, verify};
-use support::account::{Told, producer_row, read};
+use support::account::{Attempts, producer_row, read};
 use support::segments::{block, bytes, file, grow, numbers, run, small};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,7 +20,7 @@ fn backdate(log: &std::path::Path, number: u64, ago: Duration) {
 }
 
 #[test]
-fn by_count_over_several_runs() {
+fn a_limit_on_segments_removes_the_oldest_of_several_runs() {
     let directory = support::directory();
     let path = directory.path().join("log");
     for _ in 0..3 {
@@ -36,7 +36,7 @@ fn by_count_over_several_runs() {
 }
 
 #[test]
-fn by_count_of_one_only_the_present_segment_stays() {
+fn a_limit_of_one_segment_keeps_only_the_present_one() {
     let directory = support::directory();
     let path = directory.path().join("log");
     run(small(&path), 3);
@@ -46,7 +46,7 @@ fn by_count_of_one_only_the_present_segment_stays() {
 }
 
 #[test]
-fn by_bytes_over_several_runs() {
+fn a_limit_on_bytes_removes_the_oldest_segments_of_several_runs() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let limit = 128 << 10;
@@ -63,7 +63,7 @@ fn by_bytes_over_several_runs() {
 }
 
 #[test]
-fn by_bytes_room_is_made_before_the_next_file_exists() {
+fn a_limit_on_bytes_makes_room_before_the_next_file_exists() {
     let directory = support::directory();
     let path = directory.path().join("log");
     // The present segment and the next: with a third, the oldest must go first.
@@ -77,7 +77,7 @@ fn by_bytes_room_is_made_before_the_next_file_exists() {
 }
 
 #[test]
-fn by_age_of_the_last_write() {
+fn a_limit_on_age_counts_from_the_last_write_and_leaves_no_gap() {
     let directory = support::directory();
     let path = directory.path().join("log");
     run(small(&path), 3);
@@ -125,7 +125,8 @@ fn without_limits_nothing_is_removed() {
     assert_eq!(numbers(&path), [1, 2, 3, 4, 5]);
 }
 
-/// Logs with several producers as fast as they can, until there are losses before and after the cut that retention made.
+/// Logs with several producers as fast as they can, until there are losses before and after the cut that retention
+/// made.
 fn identity_under(overflow: Overflow) {
     let directory = support::directory();
     let path = directory.path().join("log");
@@ -133,18 +134,18 @@ fn identity_under(overflow: Overflow) {
     let config = small(&path).ring_bytes(4096).overflow(overflow).retain_segments(3);
     let logger = Logger::open(config).expect("a log");
     let done = AtomicBool::new(false);
-    let told: Vec<Told> = std::thread::scope(|scope| {
+    let all: Vec<Attempts> = std::thread::scope(|scope| {
         let log_until_done = || {
             let producer = logger.producer().expect("a producer");
-            let mut told = Told::new(&producer);
+            let mut attempts = Attempts::new(&producer);
             while !done.load(Ordering::Relaxed) {
-                told.log(&producer);
-                if overflow != Overflow::Block && told.outcomes.len().is_multiple_of(1000) {
+                attempts.log(&producer);
+                if overflow != Overflow::Block && attempts.outcomes.len().is_multiple_of(1000) {
                     // On two cores, the writer must run too.
                     std::thread::yield_now();
                 }
             }
-            told
+            attempts
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(log_until_done)).collect();
         // A producer that ends before the cut is in no baseline; one that begins after it is in none either.
@@ -169,12 +170,12 @@ fn identity_under(overflow: Overflow) {
     assert!(run.retired && run.clean_end);
     let (records, _) = read(&path);
     let mut retired_losses = 0;
-    for told in &told {
-        let row = producer_row(run, told.id);
-        let kept = records.get(&told.id).map_or(&[][..], Vec::as_slice);
-        let (written, dropped) = (told.count(Outcome::Written), told.count(Outcome::Dropped));
+    for attempts in &all {
+        let row = producer_row(run, attempts.id);
+        let kept = records.get(&attempts.id).map_or(&[][..], Vec::as_slice);
+        let (written, dropped) = (attempts.count(Outcome::Written), attempts.count(Outcome::Dropped));
         assert!(row.ended && row.holds, "{row:?}");
-        assert_eq!((row.attempted, row.dropped), (told.outcomes.len() as u64, dropped), "{row:?}");
+        assert_eq!((row.attempted, row.dropped), (attempts.outcomes.len() as u64, dropped), "{row:?}");
         assert_eq!((row.records, row.damaged, row.unwritten), (kept.len() as u64, 0, 0), "{row:?}");
         let lost = row.dropped + row.overwritten - row.retired_losses;
         assert_eq!(row.attempted - row.retired, row.records + lost, "{row:?}");
@@ -182,7 +183,8 @@ fn identity_under(overflow: Overflow) {
         // The log holds the records whose outcome was `Written` and that were neither cut off nor overwritten.
         let after_cut =
             |&(sequence, &outcome): &(usize, &Outcome)| sequence as u64 >= row.retired && outcome == Outcome::Written;
-        let expected: Vec<_> = told.outcomes.iter().enumerate().filter(after_cut).map(|(at, _)| at as u64).collect();
+        let expected: Vec<_> =
+            attempts.outcomes.iter().enumerate().filter(after_cut).map(|(at, _)| at as u64).collect();
         if overflow == Overflow::OverwriteOldest {
             assert!(kept.iter().all(|sequence| expected.binary_search(sequence).is_ok()), "{row:?}");
             assert!(row.overwritten <= written);

@@ -1,4 +1,5 @@
-//! A log that is open for writing is `InUse` for every other logger, and the error names the holder. Readers take no lock.
+//! A log that is open for writing is `InUse` for every other logger, and the error names the holder. Readers take no
+//! lock.
 #![cfg(unix)]
 
 mod support;
@@ -18,7 +19,7 @@ fn holder(path: &Path) -> String {
     holder.clone()
 }
 
-/// The name of a holder. The portable code cannot tell who it is.
+/// The name of a holder. The portable code does not know it.
 fn named(holder: impl Into<String>) -> String {
     if cfg!(diolog_portable) { "another logger".to_owned() } else { holder.into() }
 }
@@ -34,7 +35,7 @@ fn child_with_log(test: &str, path: &Path) -> Child {
 
 /// The child: opens the log, logs, reports that, and closes when its input ends.
 #[allow(clippy::print_stdout, reason = "a message to the parent")]
-fn hold_until_told() {
+fn hold_until_input_ends() {
     let logger = Logger::open(support::config(support::child_directory())).expect("a log");
     assert_eq!(logger.log(Level::Info, "from the holder"), Outcome::Written);
     logger.flush().expect("durable");
@@ -48,7 +49,7 @@ fn hold_until_told() {
 #[test]
 fn another_process_is_refused_and_the_error_names_the_holder() {
     if support::role().is_some() {
-        hold_until_told();
+        hold_until_input_ends();
     }
     let directory = support::directory();
     let path = directory.path().join("log");
@@ -73,7 +74,7 @@ fn another_process_is_refused_and_the_error_names_the_holder() {
 #[test]
 fn a_killed_process_no_longer_has_the_log() {
     if support::role().is_some() {
-        hold_until_told();
+        hold_until_input_ends();
     }
     let directory = support::directory();
     let path = directory.path().join("log");
@@ -108,7 +109,7 @@ fn a_second_logger_of_this_process_is_refused() {
 }
 
 #[test]
-fn of_many_threads_that_open_it_at_once_one_gets_it() {
+fn one_of_many_threads_that_open_a_log_at_once_gets_it() {
     let directory = support::directory();
     let path = directory.path().join("log");
     for _ in 0..10 {

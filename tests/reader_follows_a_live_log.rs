@@ -14,7 +14,7 @@ fn open(config: Config) -> Logger {
     Logger::open(config.overflow(Overflow::Block)).expect("open")
 }
 
-/// Reads what has come since the reader ended, and checks that each producer's records follow one another.
+/// Reads the records that have come since the reader ended, and checks that each producer's records follow one another.
 fn read_on(reader: &mut Reader, next: &mut HashMap<(String, u32), u64>) -> u64 {
     let mut records = 0;
     reader.follow(Duration::from_millis(20)).expect("readable");

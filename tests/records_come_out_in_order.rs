@@ -22,7 +22,7 @@ fn open(config: Config) -> Logger {
     Logger::open(config.overflow(Overflow::Block)).expect("a log can be opened")
 }
 
-/// Eight threads log `lines` lines each, by calling `append` with what `make` returns.
+/// Eight threads log `lines` lines each, by calling `append` with the result of `make`.
 fn log_from_threads<P>(lines: usize, make: impl Fn() -> P + Sync, append: impl Fn(&P, &str) -> Outcome + Sync) {
     std::thread::scope(|scope| {
         for thread in 0..THREADS {

@@ -22,7 +22,7 @@ fn use_and_close(logger: &Logger) {
     logger.close().expect("a clean end");
 }
 
-/// Opens a log in `root` under a rising limit on `resource` until that succeeds. Every refusal must leave nothing behind.
+/// Opens a log in `root` under a rising limit on `resource` until that succeeds. Every refusal must leave `root` empty.
 /// Returns the number of refusals.
 fn open_under_rising_limit(
     root: &Path,

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use diolog::{Level, Outcome, Overflow};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 use support::device::Control;
 
 #[test]
@@ -17,30 +17,30 @@ fn a_producer_drops_while_the_device_holds_its_records_and_resumes_afterwards() 
     let control = Control::default();
     let logger = control.hooks().open(support::config(&path).ring_bytes(4096)).expect("a log");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
+    let mut attempts = Attempts::new(&producer);
     for _ in 0..10 {
         control.hold();
         let before = control.writes().len();
-        while told.log(&producer) != Outcome::Dropped {}
+        while attempts.log(&producer) != Outcome::Dropped {}
         // The writer has copied the records and submitted them: that alone frees nothing.
         control.wait_for(|writes| writes.len() > before);
-        let written = told.count(Outcome::Written);
+        let written = attempts.count(Outcome::Written);
         for _ in 0..1000 {
-            told.log(&producer);
+            attempts.log(&producer);
         }
         // A shorter message may still fit after a longer one did not.
-        assert!(told.count(Outcome::Written) <= written + 3);
+        assert!(attempts.count(Outcome::Written) <= written + 3);
         control.release();
-        while told.log(&producer) != Outcome::Written {
+        while attempts.log(&producer) != Outcome::Written {
             std::thread::yield_now();
         }
     }
     logger.close().expect("a clean end");
-    account::check(&path, &[told], Overwrites::No);
+    account::check(&path, &[attempts], Overwrites::No);
 }
 
 #[test]
-fn exactly_a_ringful_is_accepted_under_a_held_device() {
+fn a_ring_accepts_records_up_to_its_size_while_the_device_is_held() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
@@ -106,17 +106,18 @@ fn an_overwriting_ring_takes_records_while_the_device_is_held() {
     let config = support::config(&path).ring_bytes(4096).block_bytes(4096).overflow(Overflow::OverwriteOldest);
     let logger = control.hooks().open(config).expect("a log");
     let producer = logger.producer().expect("a ring");
-    let mut told = Told::new(&producer);
+    let mut attempts = Attempts::new(&producer);
     control.hold();
     // More than all blocks and the ring hold: the oldest records are given up.
-    while told.outcomes.len() < 50_000 {
-        told.log(&producer);
+    while attempts.outcomes.len() < 50_000 {
+        attempts.log(&producer);
     }
     assert!(logger.stats().overwritten > 0);
     control.release();
     logger.close().expect("a clean end");
-    let last_written = told.outcomes.iter().rposition(|&outcome| outcome == Outcome::Written);
-    account::check(&path, std::slice::from_ref(&told), Overwrites::Yes);
+    let last_written = attempts.outcomes.iter().rposition(|&outcome| outcome == Outcome::Written);
+    account::check(&path, std::slice::from_ref(&attempts), Overwrites::Yes);
     let (records, _) = account::read(&path);
-    assert_eq!(records[&told.id].last().map(|&sequence| sequence as usize), last_written, "the newest record is kept");
+    let last_kept = records[&attempts.id].last().map(|&sequence| sequence as usize);
+    assert_eq!(last_kept, last_written, "the newest record is kept");
 }

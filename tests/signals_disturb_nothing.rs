@@ -1,5 +1,5 @@
-//! Signals that interrupt the system calls of every thread cost no record. A handler that logs gets its record written, or
-//! is refused because it interrupted an append of its own thread; the two records never mix.
+//! Signals that interrupt the system calls of every thread cost no record. A handler that logs gets its record written,
+//! or is refused because it interrupted an append of its own thread; the two records never mix.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use diolog::{Level, Logger, Outcome, Overflow, Reader, Verdict};
-use support::account::{self, Overwrites, Told};
+use support::account::{self, Attempts, Overwrites};
 use support::os;
 
 static ALARMS: AtomicU64 = AtomicU64::new(0);
@@ -60,34 +60,34 @@ fn signals_that_interrupt_system_calls_cost_no_record() {
             Err(error) => panic!("{error}"),
         };
         let stop = AtomicBool::new(false);
-        let told: Vec<Told> = std::thread::scope(|scope| {
+        let all: Vec<Attempts> = std::thread::scope(|scope| {
             scope.spawn(|| nudge_all_threads(&stop));
             let threads: Vec<_> = (0..2)
                 .map(|_| {
                     scope.spawn(|| {
                         let producer = logger.producer().expect("a ring");
-                        let mut told = Told::new(&producer);
+                        let mut attempts = Attempts::new(&producer);
                         let (alarms, nudges) = (ALARMS.load(Ordering::Relaxed), NUDGES.load(Ordering::Relaxed));
                         // Until there have been many of both kinds.
                         while ALARMS.load(Ordering::Relaxed) < alarms + 50
                             || NUDGES.load(Ordering::Relaxed) < nudges + 1_000
                         {
-                            assert_eq!(told.log(&producer), Outcome::Written);
-                            if told.outcomes.len().is_multiple_of(1000) {
+                            assert_eq!(attempts.log(&producer), Outcome::Written);
+                            if attempts.outcomes.len().is_multiple_of(1000) {
                                 logger.flush().expect("durable");
                             }
                         }
-                        told
+                        attempts
                     })
                 })
                 .collect();
-            let told = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+            let all = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
             logger.close().expect("a clean end");
             stop.store(true, Ordering::Relaxed);
-            told
+            all
         });
         assert_eq!(logger.stats().write_errors, 0, "an interrupted call is repeated");
-        account::check(&path, &told, Overwrites::No);
+        account::check(&path, &all, Overwrites::No);
     }
     std::process::exit(0);
 }

@@ -1,5 +1,5 @@
-//! `docs/format.md` tells a stranger enough to read a log: `scripts/read_dlog.py`, which was written from that page alone,
-//! prints the messages that the library's reader and `diolog cat --format message` give.
+//! `docs/format.md` is enough to read a log: `scripts/read_dlog.py`, which was written from that page alone, prints the
+//! messages that the library's reader and `diolog cat --format message` give.
 
 #![cfg(target_os = "linux")]
 
@@ -18,11 +18,11 @@ use support::segments::{numbers, small};
 
 #[test]
 fn a_script_written_from_the_page_prints_the_same_messages() {
-    let directory = support::directory();
-    let log = directory.path().join("log");
     if support::role().is_some() {
         log_until_killed(&support::child_directory().join("log"));
     }
+    let directory = support::directory();
+    let log = directory.path().join("log");
     run_with_losses(&log);
     run_of_a_killed_child("a_script_written_from_the_page_prints_the_same_messages", directory.path());
     tear_last_block(&log);
@@ -46,7 +46,7 @@ fn a_script_written_from_the_page_prints_the_same_messages() {
 }
 
 #[test]
-fn what_a_newer_diolog_wrote_is_newer_to_the_script_as_well() {
+fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
     // A byte of the run's first block, or with `true` of the first producer's shard in it, and its new value.
     for (what, in_shard, at, value) in [
         ("the version", false, 11, b'2'),
@@ -163,7 +163,7 @@ fn run(log: &Path, messages: &[&str]) {
     logger.close().expect("a clean end");
 }
 
-/// The messages that the library's reader gives, each with a newline after it, and how many of them were cut.
+/// The messages that the library's reader gives, each with a newline after it, and the number of those that were cut.
 fn messages(log: &Path) -> (Vec<u8>, u64) {
     let mut reader = Reader::open(log).expect("a log");
     let mut messages = Vec::new();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use diolog::unstable::Hooks;
 use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
+use support::device::Control;
 use support::faults::{FaultyDevice, Plan};
 use support::os::{Fate, Who, filter_system_calls};
 
@@ -33,9 +34,9 @@ fn open(config: Config, plan: &Arc<Plan>) -> Logger {
     Hooks::new().wrap_device(move |device| FaultyDevice::around(device, plan)).open(config).expect("a log")
 }
 
-/// What a run's calls have returned.
+/// The results of a run's calls.
 #[derive(Default)]
-struct Told {
+struct Results {
     accepted: BTreeSet<u64>,
     /// Accepted before a flush that succeeded.
     durable: BTreeSet<u64>,
@@ -44,26 +45,26 @@ struct Told {
 }
 
 /// Logs, flushes now and then, and closes.
-fn run(logger: &Logger) -> Told {
-    let mut told = Told::default();
+fn run(logger: &Logger) -> Results {
+    let mut results = Results::default();
     let producer = logger.producer().expect("a producer");
     for number in 0..RECORDS {
         let sequence = producer.next_sequence();
         match producer.log(Level::Info, record(number)) {
-            Outcome::Written => assert!(told.accepted.insert(sequence)),
-            Outcome::Dropped => told.dropped += 1,
+            Outcome::Written => assert!(results.accepted.insert(sequence)),
+            Outcome::Dropped => results.dropped += 1,
             other => panic!("{other:?}"),
         }
         if number % FLUSH_EVERY == FLUSH_EVERY - 1 && logger.flush().is_ok() {
-            told.durable.clone_from(&told.accepted);
+            results.durable.clone_from(&results.accepted);
         }
     }
     drop(producer);
-    told.close = logger.close().err();
-    if told.close.is_none() {
-        told.durable.clone_from(&told.accepted);
+    results.close = logger.close().err();
+    if results.close.is_none() {
+        results.durable.clone_from(&results.accepted);
     }
-    told
+    results
 }
 
 fn record(number: u64) -> Vec<u8> {
@@ -83,7 +84,7 @@ fn in_files(directory: &Path) -> BTreeSet<u64> {
 
 /// Makes runs in each of which `count` writes are refused, from the first write on, the second, and so on, until a run
 /// has fewer writes: with several blocks in flight, and with one, so that a segment's header is alone in flight.
-fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn(u64, &Path, &Told)) {
+fn strike_each_write(errno: i32, count: u64, writes_anyway: bool, check: impl Fn(u64, &Path, &Results)) {
     for blocks_in_flight in [4, 1] {
         strike_each_write_of(blocks_in_flight, errno, count, writes_anyway, &check);
     }
@@ -94,7 +95,7 @@ fn strike_each_write_of(
     errno: i32,
     count: u64,
     writes_anyway: bool,
-    check: impl Fn(u64, &Path, &Told),
+    check: impl Fn(u64, &Path, &Results),
 ) {
     for first in 0.. {
         let directory = support::directory();
@@ -105,24 +106,26 @@ fn strike_each_write_of(
         let deadline = Duration::from_millis(if for_good { 300 } else { 600_000 });
         let config = config(directory.path()).blocks_in_flight(blocks_in_flight).close_deadline(deadline);
         let logger = open(config, &plan);
-        let told = run(&logger);
+        let results = run(&logger);
         let files = in_files(directory.path());
-        assert!(told.durable.is_subset(&files), "write {first}: durable records are missing");
-        assert!(files.is_subset(&told.accepted), "write {first}: records that no call has accepted");
-        check(first, directory.path(), &told);
-        if !plan.struck() {
+        assert!(results.durable.is_subset(&files), "write {first}: durable records are missing");
+        assert!(files.is_subset(&results.accepted), "write {first}: records that no call has accepted");
+        check(first, directory.path(), &results);
+        if plan.struck() {
+            assert!(!for_good || results.close.is_some(), "write {first}: a clean end on a device that has failed");
+        } else {
             assert!(first > 5, "the first writes of a run are refused");
-            assert!(for_good || told.close.is_none(), "an untouched run ends cleanly: {:?}", told.close);
+            assert!(for_good || results.close.is_none(), "an untouched run ends cleanly: {:?}", results.close);
             return;
         }
     }
 }
 
-fn expect_nothing_lost(first: u64, directory: &Path, told: &Told) {
-    assert!(told.close.is_none(), "write {first}: {:?}", told.close);
+fn expect_nothing_lost(first: u64, directory: &Path, results: &Results) {
+    assert!(results.close.is_none(), "write {first}: {:?}", results.close);
     let verification = verify(directory.join("log")).expect("a log");
     assert_eq!(verification.verdict, Verdict::Clean, "write {first}: {verification:#?}");
-    assert_eq!(verification.report.records, told.accepted.len() as u64, "write {first}");
+    assert_eq!(verification.report.records, results.accepted.len() as u64, "write {first}");
 }
 
 #[test]
@@ -142,13 +145,13 @@ fn a_write_refused_once_for_want_of_room_loses_nothing() {
 #[test]
 fn a_disk_that_fails_for_good_keeps_durable_records_and_close_counts_the_others() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EFBIG] {
-        strike_each_write(errno, u64::MAX, false, |first, directory, told| {
+        strike_each_write(errno, u64::MAX, false, |first, directory, results| {
             let verification = verify(directory.join("log"));
-            let Some(close) = &told.close else { return };
+            let Some(close) = &results.close else { return };
             let Error::CloseIncomplete { unconfirmed, dropped, .. } = close else { panic!("{close:?}") };
-            assert_eq!(*dropped, told.dropped, "write {first}");
+            assert_eq!(*dropped, results.dropped, "write {first}");
             let files = in_files(directory);
-            assert!(unconfirmed + files.len() as u64 >= told.accepted.len() as u64, "write {first}: {close}");
+            assert!(unconfirmed + files.len() as u64 >= results.accepted.len() as u64, "write {first}: {close}");
             // If not even the segment's header was written, there is no log to verify.
             if let Ok(verification) = verification {
                 assert_ne!(verification.verdict, Verdict::Lost, "write {first}: {verification:#?}");
@@ -159,34 +162,28 @@ fn a_disk_that_fails_for_good_keeps_durable_records_and_close_counts_the_others(
 
 #[test]
 fn flush_returns_the_devices_error_and_succeeds_once_blocks_are_written_again() {
-    for (errno, refusals) in [(libc::ENOSPC, 3), (libc::EIO, 1)] {
+    for errno in [libc::ENOSPC, libc::EIO] {
         let directory = support::directory();
-        // The segment's header is written.
-        let plan = Plan::new(1, refusals, errno);
-        let logger = open(config(directory.path()), &plan);
+        let control = Control::default();
+        let logger = control.hooks().open(config(directory.path())).expect("a log");
         let producer = logger.producer().expect("a producer");
         assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
-        let error = loop {
-            // A flush asked for between the error and the next try may succeed.
-            match logger.flush() {
-                Err(error) => break error,
-                Ok(()) => assert!(plan.struck(), "durable without a write"),
-            }
-            assert_ne!(logger.stats().write_errors, 0);
-            if logger.stats().state == State::Ok {
-                break Error::Closed;
-            }
-        };
-        if let Some(source) = error.io_error() {
-            assert_eq!(source.raw_os_error(), Some(errno));
-        }
+        logger.flush().expect("durable");
+        control.fail_with(Some(errno));
+        assert_eq!(producer.log(Level::Info, record(2)), Outcome::Written);
+        let error = logger.flush().expect_err("no write succeeds");
+        assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(errno), "{error}");
+        control.fail_with(None);
+        // A flush fails as long as the writer has not tried again.
         while logger.flush().is_err() {
             std::thread::yield_now();
         }
         assert_eq!(logger.stats().state, State::Ok);
-        assert_eq!(logger.stats().write_errors, refusals);
+        let refused = control.writes().iter().filter(|write| !write.acknowledged).count() as u64;
+        assert!(refused > 0);
+        assert_eq!(logger.stats().write_errors, refused);
         logger.close().expect("a clean end");
-        assert_eq!(in_files(directory.path()).len(), 1);
+        assert_eq!(in_files(directory.path()).len(), 2);
         let verification = verify(directory.path().join("log")).expect("a log");
         assert!(
             verification.report.runs[0].notes.iter().any(|note| note.contains("cannot write")),

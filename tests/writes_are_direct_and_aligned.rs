@@ -12,8 +12,8 @@ use support::device::{Control, Write};
 /// The alignment of direct I/O; blocks are multiples of it.
 const GRID_BYTES: usize = 4096;
 
-/// The status flags of this process's descriptors for segments in `directory`: what `F_GETFL` returns, as the kernel shows
-/// it under /proc.
+/// The status flags of this process's descriptors for segments in `directory`, as `F_GETFL` returns them and the kernel
+/// shows them under /proc.
 fn segment_flags(directory: &Path) -> Vec<i32> {
     let mut flags = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd").expect("procfs") {

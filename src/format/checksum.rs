@@ -21,7 +21,7 @@ mod tests {
 
     /// The check value of CRC-32C in the catalogue of parametrised CRC algorithms (RFC 3720, B.4 has others).
     #[test]
-    fn is_crc_32c() {
+    fn the_checksum_is_crc_32c() {
         assert_eq!(checksum(b"123456789"), 0xE306_9283);
         assert_eq!(checksum(&[0; 32]), 0x8A91_36AA);
         assert_eq!(checksum_append(checksum(b"1234"), b"56789"), 0xE306_9283);

@@ -1,4 +1,4 @@
-//! Logs that a newer diolog wrote, in part or wholly: what each command prints of them, and status 3.
+//! Logs that a newer diolog wrote, in part or wholly: each command says so, and its status is 3.
 //!
 //! The tests change bytes of a log by the format's description, and put the checksums right.
 
@@ -13,7 +13,7 @@ fn u32_at(bytes: &[u8], at: usize) -> usize {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
 }
 
-/// Where the blocks of a segment start, block 0 first.
+/// The offsets of a segment's blocks, block 0 first.
 fn blocks(bytes: &[u8]) -> Vec<usize> {
     let mut blocks = vec![];
     let mut at = 0;
@@ -24,7 +24,7 @@ fn blocks(bytes: &[u8]) -> Vec<usize> {
     blocks
 }
 
-/// Where the first shard of a producer starts in the block at `block`.
+/// The offset of the first shard of a producer in the block at `block`.
 fn shard(bytes: &[u8], block: usize) -> usize {
     let mut at = block + BLOCK_HEADER_BYTES;
     while u32_at(bytes, at + 4) == 0 {
@@ -49,7 +49,7 @@ fn reseal(bytes: &mut [u8], block: usize) {
 /// Changes the block at an offset.
 type Change = fn(&mut [u8], usize);
 
-/// What makes a log one that a newer diolog wrote, with the words for it.
+/// Changes that only a newer diolog makes, with the words for each in reports.
 const CHANGES: [(&str, Change); 4] = [
     ("record kind 0x30", |bytes, block| bytes[shard(bytes, block) + SHARD_HEADER_BYTES + 4] = 0x30),
     ("shard encoding 1", |bytes, block| bytes[shard(bytes, block) + 20] = 1),
@@ -66,7 +66,7 @@ fn change(segment: &std::path::Path, n: usize, change: Change) {
     fs::write(segment, bytes).expect("written");
 }
 
-/// What a command says, and its status.
+/// The output of a command, and its status.
 fn said(command: &[&str], place: &Place) -> (i32, String) {
     let log = place.log();
     let output = run([command, &[log.to_str().expect("UTF-8")]].concat(), b"");
@@ -145,7 +145,7 @@ fn a_loss_beside_newer_parts_has_status_2_and_both_are_named() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_follower_names_what_a_newer_diolog_wrote_and_ends_with_status_3() {
+fn a_follower_names_the_parts_that_a_newer_diolog_wrote_and_ends_with_status_3() {
     use std::io::{BufRead as _, BufReader};
     let place = Place::with_log(b"one\n");
     change(&place.segments()[0], 1, CHANGES[2].1);

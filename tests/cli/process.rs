@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// The program, without the parts of the environment that would change what it does.
+/// The program, without the parts of the environment that would change its behaviour.
 pub(crate) fn diolog<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_diolog"));
     command.args(arguments).env_remove("DIOLOG_LEVEL").env("TZ", "UTC");

@@ -7,14 +7,14 @@ use diolog::{Level, Outcome, Producer, Reader, Report, RunReport, Verdict};
 
 /// The outcomes of one producer's appends; the index is the sequence number.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Attempts {
     pub(crate) id: u32,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
-impl Told {
-    pub(crate) fn new(producer: &Producer) -> Told {
-        Told { id: producer.id(), outcomes: Vec::new() }
+impl Attempts {
+    pub(crate) fn new(producer: &Producer) -> Attempts {
+        Attempts { id: producer.id(), outcomes: Vec::new() }
     }
 
     /// Logs the producer's next message and stores the outcome. A refusal takes no sequence number.
@@ -34,7 +34,7 @@ impl Told {
     }
 
     pub(crate) fn count(&self, outcome: Outcome) -> u64 {
-        self.outcomes.iter().filter(|&&told| told == outcome).count() as u64
+        self.outcomes.iter().filter(|&&one| one == outcome).count() as u64
     }
 }
 
@@ -55,29 +55,29 @@ pub(crate) enum Overwrites {
 
 /// Reads the log, and checks that its only run holds exactly the records with the outcome `Written`: contents, order,
 /// times, and the account of `verify`.
-pub(crate) fn check(path: &Path, told: &[Told], overwrites: Overwrites) {
+pub(crate) fn check(path: &Path, all: &[Attempts], overwrites: Overwrites) {
     let (mut records, report) = read(path);
     let verification = diolog::verify(path).expect("a log");
     assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
     let [run] = &verification.report.runs[..] else { panic!("{:#?}", verification.report.runs) };
     assert_eq!(report.runs.len(), 1);
     assert!(run.clean_end);
-    for told in told {
-        let mut sequences = records.remove(&told.id).unwrap_or_default();
+    for attempts in all {
+        let mut sequences = records.remove(&attempts.id).unwrap_or_default();
         let in_files = sequences.len() as u64;
-        let (written, dropped) = (told.count(Outcome::Written), told.count(Outcome::Dropped));
-        let accepted = |&sequence: &u64| told.outcomes[sequence as usize] == Outcome::Written;
-        assert!(sequences.iter().all(accepted), "producer {}: a record that was refused is in the files", told.id);
+        let (written, dropped) = (attempts.count(Outcome::Written), attempts.count(Outcome::Dropped));
+        let accepted = |&sequence: &u64| attempts.outcomes[sequence as usize] == Outcome::Written;
+        assert!(sequences.iter().all(accepted), "producer {}: a record that was refused is in the files", attempts.id);
         if overwrites == Overwrites::No {
-            assert_eq!(in_files, written, "producer {}: {written} were written", told.id);
+            assert_eq!(in_files, written, "producer {}: {written} were written", attempts.id);
         } else {
             assert!(in_files <= written);
         }
         sequences.dedup();
-        assert_eq!(sequences.len() as u64, in_files, "producer {}: a record twice", told.id);
+        assert_eq!(sequences.len() as u64, in_files, "producer {}: a record twice", attempts.id);
 
-        let row = producer_row(run, told.id);
-        assert_eq!(row.attempted, told.outcomes.len() as u64, "{row:?}");
+        let row = producer_row(run, attempts.id);
+        assert_eq!(row.attempted, attempts.outcomes.len() as u64, "{row:?}");
         assert_eq!((row.records, row.dropped, row.overwritten), (in_files, dropped, written - in_files), "{row:?}");
         assert_eq!((row.unwritten, row.damaged, row.missing), (0, 0, dropped + written - in_files), "{row:?}");
         assert!(row.ended && row.holds, "{row:?}");
@@ -96,16 +96,16 @@ pub(crate) fn producer_row(run: &RunReport, id: u32) -> diolog::ProducerReport {
 pub(crate) fn read(path: &Path) -> (HashMap<u32, Vec<u64>>, Report) {
     let mut reader = Reader::open(path).expect("a log");
     let mut records: HashMap<u32, Vec<u64>> = HashMap::new();
-    let mut last = (None, 0);
+    let (mut last_run, mut last_ns) = (None, 0);
     while let Some(record) = reader.next_record().expect("readable") {
         let (id, sequence) = (record.producer_id(), record.sequence());
         assert_eq!(record.message(), message(id, sequence), "producer {id}, record {sequence}");
         let sequences = records.entry(id).or_default();
         assert!(sequences.last().is_none_or(|&before| before < sequence), "producer {id}: {sequence} out of order");
         sequences.push(sequence);
-        let place = (Some(record.run()), record.timestamp_ns());
-        assert!(last.0 != place.0 || last.1 <= place.1, "times go back: {} after {}", place.1, last.1);
-        last = place;
+        let (run, time_ns) = (record.run(), record.timestamp_ns());
+        assert!(last_run != Some(run) || last_ns <= time_ns, "times go back: {time_ns} after {last_ns}");
+        (last_run, last_ns) = (Some(run), time_ns);
     }
     assert_eq!(reader.report().late, 0);
     (records, reader.report().clone())

@@ -30,13 +30,14 @@ pub(crate) fn run_child(test: &str, role: &str, directory: &Path) -> Output {
     child_command(test, role, directory).output().expect("a child process")
 }
 
-/// Runs `test` of this file again as a child with `role`, to its end, which must be a success. Prints again what the
-/// child could not show, since the child's output is captured.
-pub(crate) fn expect_success(test: &str, role: &str, directory: &Path) -> Output {
-    let output = assert_success(run_child(test, role, directory));
+/// Runs `test` of this file again as a child with `role`, to its end, which must be a success. Prints the child's
+/// reports of `not_shown` again, because its output is captured.
+pub(crate) fn expect_success(test: &str, role: &str, directory: &Path) {
+    let output = run_child(test, role, directory);
+    assert_success(&output);
     let printed = String::from_utf8_lossy(&output.stderr);
-    printed.lines().filter(|line| line.starts_with("NOT SHOWN")).for_each(|line| super::not_shown("in a child", line));
-    output
+    let reports = printed.lines().filter_map(|line| line.strip_prefix(super::NOT_SHOWN));
+    reports.for_each(super::print_not_shown);
 }
 
 /// Runs `test` of this file again in a child process with a directory of its own, and returns true; the test is over
@@ -51,7 +52,7 @@ pub(crate) fn ran_in_child(test: &str) -> bool {
 }
 
 /// Fails with the child's output if the child failed.
-pub(crate) fn assert_success(output: Output) -> Output {
+pub(crate) fn assert_success(output: &Output) {
     assert!(
         output.status.success(),
         "the child ended with {}\n{}{}",
@@ -59,5 +60,4 @@ pub(crate) fn assert_success(output: Output) -> Output {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    output
 }

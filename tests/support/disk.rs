@@ -9,8 +9,8 @@ use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 use super::child::{child_command, child_directory, role};
 use super::os::{is_root, make_mounts_private};
 
-/// Runs `on_mount` in a child process, on a fresh file system of `bytes` mounted with `options`. `test` is the name of the
-/// calling test. Reports it with [`not_shown`](super::not_shown) if this machine cannot mount one.
+/// Runs `on_mount` in a child process, on a fresh file system of `bytes` mounted with `options`. `test` is the name of
+/// the calling test. Reports it with [`not_shown`](super::not_shown) if this machine cannot mount one.
 pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, on_mount: impl FnOnce(&Path)) {
     if role().is_some() {
         let disk = child_directory();
@@ -45,8 +45,8 @@ pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, on_mount: impl Fn
 /// The number of records that [`begun_log`] logs.
 pub(crate) const BEGUN_RECORDS: usize = 100;
 
-/// A log at `path` with [`BEGUN_RECORDS`] durable records, and their producer. It drops records if its ring is full, and
-/// gives up closing after 200 ms.
+/// A log at `path` with [`BEGUN_RECORDS`] durable records, and their producer. It drops records if its ring is full,
+/// and gives up closing after 200 ms.
 pub(crate) fn begun_log(path: &Path) -> (Logger, Producer) {
     let config = Config::new(path).overflow(Overflow::DropNewest).close_deadline(Duration::from_millis(200));
     let logger = Logger::open(config).expect("a log");

@@ -42,8 +42,15 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     Config::new(path.as_ref()).device(preference)
 }
 
+/// The beginning of a report of [`not_shown`].
+const NOT_SHOWN: &str = "NOT SHOWN HERE: ";
+
 /// Prints that a test could not show something on this machine, and why: no test passes in silence.
 pub(crate) fn not_shown(what: &str, why: impl std::fmt::Display) {
+    print_not_shown(&format!("{what}: {why}"));
+}
+
+fn print_not_shown(report: &str) {
     // Not `eprintln!`: the test harness discards its output if the test passes.
-    writeln!(std::io::stderr(), "NOT SHOWN HERE: {what}: {why}").expect("standard error is open");
+    writeln!(std::io::stderr(), "{NOT_SHOWN}{report}").expect("standard error is open");
 }

@@ -62,6 +62,19 @@ pub(crate) fn send_signal_to_thread(thread: u32, signal: libc::c_int) {
     unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread, signal) };
 }
 
+/// Waits until a thread of this process sleeps in the kernel.
+pub(crate) fn wait_until_asleep(thread: u32) {
+    let path = format!("/proc/self/task/{thread}/stat");
+    // The state follows the name, which stands in brackets.
+    let is_asleep = || {
+        let stat = std::fs::read_to_string(&path).expect("a live thread");
+        stat.rsplit_once(") ").expect("in proc(5)").1.starts_with('S')
+    };
+    while !is_asleep() {
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until a child is stopped.
 pub(crate) fn wait_until_stopped(child: u32) {
     let mut status = 0;
@@ -73,7 +86,7 @@ pub(crate) fn wait_until_stopped(child: u32) {
 /// Forks, and runs `child` in the child process, which then exits at once. Returns the child's exit status, 101 if it
 /// panicked.
 ///
-/// In a process with threads, `child` may do only what is safe after a fork; an append is.
+/// In a process with threads, `child` may make only calls that are safe after a fork; an append is.
 pub(crate) fn fork(child: impl FnOnce()) -> i32 {
     // SAFETY: see above; `child` keeps to it.
     let process = unsafe { libc::fork() };
@@ -124,8 +137,8 @@ pub(crate) fn resident_bytes() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
-/// Gives the calling thread a mount namespace of its own, and the threads and processes it starts: their mounts end with
-/// them.
+/// Gives the calling thread a mount namespace of its own, and the threads and processes that it starts: their mounts
+/// end with them.
 ///
 /// # Errors
 /// The kernel's, if it refuses the namespace.
@@ -203,19 +216,23 @@ pub(crate) fn filter_system_calls(who: Who, listed: &[libc::c_long], fate: Fate,
     assert_eq!(refused, 0, "no seccomp here: {}", io::Error::last_os_error());
 }
 
-/// Runs `child` as the user 65534, who owns nothing here: in a child process if this one is root's.
-pub(crate) fn as_nobody(test: &str, root: &Path, child: impl FnOnce(&Path)) {
+/// Calls `prepare` with a new directory, then `child` as the user 65534, who owns nothing there: in a child process if
+/// this one is root's. Returns the directory.
+pub(crate) fn as_nobody(test: &str, prepare: impl FnOnce(&Path), child: impl FnOnce(&Path)) -> tempfile::TempDir {
     if super::role().is_some() {
         become_user(65534, &super::child_directory());
         child(Path::new("."));
         std::process::exit(0);
     }
+    let directory = super::directory();
+    prepare(directory.path());
     if is_root() {
-        super::child::expect_success(test, "nobody", root);
+        super::child::expect_success(test, "nobody", directory.path());
     } else {
         // Not root: modes of files apply to this process itself.
-        child(root);
+        child(directory.path());
     }
+    directory
 }
 
 /// Sets the mode of the file or directory at `path`.
