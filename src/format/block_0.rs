@@ -10,17 +10,17 @@ use super::segment::SegmentHeader;
 use super::shard::{Encoding, ShardHeader};
 use super::zeros::is_zero;
 
-/// What the start of a file is.
+/// The kind of a file, by its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Block0 {
     /// An intact block 0: the file is a segment.
     Segment { block: BlockHeader, header: Box<SegmentHeader> },
-    /// The first 4096 bytes are zero, or the file is shorter and has nothing else: prepared, and not used yet.
+    /// The first 4096 bytes are zero, or all bytes if the file is shorter: prepared, and not used yet.
     Unwritten,
     /// Written by a newer diolog.
     Newer(Newer),
     /// A block that is torn or damaged, or that is not a segment's first one. With `block`, its header is intact, and
-    /// the next block stands after it.
+    /// the next block is after it.
     Damaged { block: Option<BlockHeader> },
     /// Nothing that diolog writes.
     Foreign,
@@ -56,7 +56,7 @@ impl Block0 {
         Ok(Block0::of_intact(block, &bytes[BLOCK_HEADER_BYTES..wanted]))
     }
 
-    /// What an intact block is, by its first record: every writer puts a segment header there.
+    /// The kind of a file with an intact block 0, by the first record in it: every writer puts a segment header there.
     fn of_intact(block: BlockHeader, payload: &[u8]) -> Block0 {
         let other = Block0::Damaged { block: Some(block) };
         let Some((shard, records, _)) = ShardHeader::split(payload) else { return other };

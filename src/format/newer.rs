@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// What shows that a newer diolog wrote some bytes.
+/// A mark of a newer diolog on some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Newer {
     /// A block of another major version, with this digit in its magic.

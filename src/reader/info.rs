@@ -1,4 +1,4 @@
-//! What a log consists of: one row for each segment, from the headers of its blocks.
+//! The contents of a log: one row for each segment, from the headers of its blocks.
 
 use std::path::{Path, PathBuf};
 
@@ -59,11 +59,11 @@ pub struct LogInfo {
     pub segments: Vec<SegmentInfo>,
     /// Files prepared and not used yet.
     pub prepared_files: Vec<PathBuf>,
-    /// Files with a damaged header, files that cannot be read, and what a newer diolog wrote.
+    /// Files with a damaged header, files that cannot be read, and files or blocks of a newer diolog.
     pub findings: Vec<Finding>,
 }
 
-/// Says what the log at `path` consists of, from the headers of its blocks.
+/// Lists the segments of the log at `path`, from the headers of their blocks.
 ///
 /// Records are not looked at, but for those in the first blocks of each segment: [`verify()`](crate::verify()) says whether
 /// anything is missing.
@@ -131,8 +131,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-/// What one segment holds, and what shows that parts of it can only be read by a newer diolog, if something does in the
-/// blocks that are read.
+/// One segment, and the first sign, in the blocks that are read, that only a newer diolog can read parts of it.
 fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<(SegmentInfo, Option<Newer>)> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();

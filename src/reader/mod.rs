@@ -1,11 +1,12 @@
 //! Reading a log: every record that the files still hold, in order, and an account of those that they do not.
 //!
-//! In the order of the work: `files` (which there are, and the runs they make), `scan` (one of them: headers on its grid,
-//! and one block in memory), `walk` (every good block once, planned ahead; damage stepped over), `account` (what is
-//! there, and what is missing), `merge` (records by time). [`Reader`] gives out records, [`verify()`] checks that the
-//! account adds up, [`info()`] lists the segments. Below are only `format`, `error`, `level` and `sys`: the reader shares
-//! with the writer nothing but the bytes. It trusts no length before its checksum, and bounds what it allocates by limits
-//! of its own.
+//! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file, and
+//! reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account` counts the
+//! blocks and records that are there, and those that are missing. `merge` puts records in the order of time. [`Reader`]
+//! gives out records, [`verify()`] checks that the account adds up, [`info()`] lists the segments.
+//!
+//! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The reader
+//! trusts no length before its checksum, and has its own limits for what it allocates.
 
 mod account;
 mod files;

@@ -85,7 +85,7 @@ impl Anchors {
     }
 }
 
-/// What the records of a run share.
+/// Shared by the records of a run.
 #[derive(Debug)]
 pub(super) struct RunContext {
     pub(super) id: RunId,

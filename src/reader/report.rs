@@ -1,4 +1,4 @@
-//! What a reader found besides records: counts of blocks by outcome, rows for runs and producers, findings for people.
+//! The findings of a reader besides records: blocks by outcome, rows for runs and producers, sentences for people.
 //!
 //! Plain data, filled by the account. The [`Verdict`] follows from the most serious finding and from whether the runs were
 //! closed.
@@ -133,7 +133,7 @@ pub struct ProducerReport {
     pub holds: bool,
 }
 
-/// One run: what was written from one open of the log to its close.
+/// One run: all that was written from one open of the log to its close.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunReport {

@@ -1,6 +1,6 @@
-//! The blocks of one run by outcome: which were read, which are missing, and what the bytes between them are.
+//! The blocks of one run by outcome: read, missing or damaged; and the bytes between them that are not blocks.
 //!
-//! Fed with segments and blocks in the order of block numbers. It reads no file and knows nothing of records.
+//! The account calls it for each segment and block, in the order of block numbers. It reads no file and no record.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,14 +23,14 @@ struct HeaderlessSegment {
     is_replaced: bool,
 }
 
-/// Where debris stands: in which segment of the run.
+/// Debris after the last block of a segment of the run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trailing {
     pub(crate) segment: usize,
     pub(crate) debris: Debris,
 }
 
-/// What the missing blocks before a segment are, if some are.
+/// The place of the blocks that are missing before a segment, if some are.
 #[derive(Clone, Debug)]
 pub(crate) enum Before {
     /// The segment is the first one of its run that is there.
@@ -123,7 +123,7 @@ impl Blocks {
             self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false });
         }
         let removed = std::mem::take(&mut self.removed);
-        // Block 0 knows how many blocks came before it.
+        // Block 0 has the number of the first block after it.
         let gap = self.expected.unwrap_or(segment.first_number)..segment.first_number;
         if !gap.is_empty() {
             match before {
@@ -219,7 +219,7 @@ impl Blocks {
         }
     }
 
-    /// Notes that `numbers` are missing. What became of them is observed later, unless too many are undecided.
+    /// Notes that `numbers` are missing. Their fate is decided later, unless too many are undecided.
     fn miss(&mut self, numbers: Range<u64>, location: &Location) {
         self.expected = Some(numbers.end);
         self.gaps.missing += 1;
@@ -234,8 +234,8 @@ impl Blocks {
         }
     }
 
-    /// What the blocks come to if the run ends here, and whether it was closed. `torn` is the first and the last of the
-    /// blocks at its end of which none is good; `trailing` stands after them.
+    /// All facts if the run ends here, and whether it was closed. `torn` is the first and the last of the blocks at its
+    /// end if none of them is good; `trailing` is the debris after them.
     pub(super) fn conclude(
         &self,
         torn: Option<(&BlockLocation, &BlockLocation)>,

@@ -62,9 +62,9 @@ pub(super) enum Fact {
         fate: Fate,
         numbers: Range<u64>,
     },
-    /// So many blocks, or stretches of bytes, at the end of a run that was not closed.
+    /// Number of blocks, or of stretches of bytes, at the end of a run that was not closed.
     TornEnd(u64),
-    /// So many stretches of bytes that are no block, and no block is missing.
+    /// Number of stretches of bytes that are not a block, if no block is missing.
     StrayBytes(u64),
     /// A damaged segment header of a failed segment.
     HeaderReplaced,
@@ -76,7 +76,7 @@ pub(super) enum Fact {
     InNewerFile(Range<u64>),
     /// This version cannot read these records of an intact block.
     NewerRecords(Newer),
-    /// So many records of an intact block that break the rules of this version.
+    /// Number of records of an intact block that break the rules of this version.
     InvalidRecords(u64),
     /// Retention removed the segment before it was read.
     SegmentRemoved,
@@ -96,9 +96,9 @@ pub(super) enum Fact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoCounts {
     Unexplained,
-    /// They may stand in a block that is missing.
+    /// They may be in a block that is missing.
     BlocksMissing,
-    /// They may stand where only a newer diolog can read.
+    /// They may be in a part that only a newer diolog can read.
     Newer,
 }
 
@@ -126,7 +126,7 @@ impl Fact {
         *count = count.saturating_add(blocks);
     }
 
-    /// What shows that a newer diolog wrote something, if that is the fact: one finding for each is enough.
+    /// The mark of a newer diolog, if the fact is one: one finding for each mark is enough.
     pub(super) fn newer(&self) -> Option<Newer> {
         match *self {
             Fact::NewerBlock(newer) | Fact::NewerRecords(newer) => Some(newer),

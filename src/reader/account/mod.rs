@@ -1,4 +1,4 @@
-//! The account of what was read: blocks by outcome, producers' sequences and counts, and whether they add up.
+//! The account of a log: blocks by outcome, producers' sequences and counts, and whether they add up.
 //!
 //! The walk feeds it the segments and blocks of one run after the other, in the order of block numbers; it fills the
 //! [`Report`]. It reads nothing, and looks at no record: rows and shard headers are enough for the identity.
@@ -27,7 +27,7 @@ use producers::Producers;
 pub(crate) use blocks::{Before, Trailing};
 pub(crate) use findings::Location;
 
-/// Notes of the writer's that are kept for each run.
+/// The most notes of the writer that are kept for each run.
 const NOTES_MAX: usize = 64;
 
 /// Producers that rows are kept for, over all runs: they take about 40 MiB.
@@ -83,7 +83,7 @@ impl Account {
         self.report_observed();
     }
 
-    /// Begins a segment, with its block 0 if that is intact. `before` says where blocks are that are missing before it.
+    /// Begins a segment, with its block 0 if that is intact. `before` is the place of the blocks missing before it.
     pub(super) fn start_segment(&mut self, segment: &Segment, before: &Before, block_0: Option<&Loaded>) {
         let report = self.report.current_run();
         report.segments += 1;
@@ -188,8 +188,8 @@ impl Account {
         self.tell(&Fact::Contradiction(what), at);
     }
 
-    /// Concludes what the run comes to if it ends here: `torn` is the first and the last of the blocks at its end that have
-    /// not been passed over and of which none is good; `trailing` stands after them.
+    /// Concludes the run as if it ended here. `torn` is the first and the last of the blocks at its end, if none of them
+    /// is good and they have not been passed over; `trailing` is the debris after them.
     pub(super) fn conclude(&mut self, torn: Option<(&BlockLocation, &BlockLocation)>, trailing: Option<Trailing>) {
         self.reopen();
         self.provisional = Some(self.report.mark());
@@ -213,7 +213,7 @@ impl Account {
         }
     }
 
-    /// Takes back what [`conclude`](Self::conclude) found: something follows.
+    /// Takes back the findings of [`conclude`](Self::conclude) and [`suspect`](Self::suspect): the log may go on.
     pub(super) fn reopen(&mut self) {
         if let Some(mark) = self.provisional.take() {
             self.report.rewind(mark);
@@ -228,7 +228,7 @@ impl Account {
         self.producers_before += self.producers.len();
     }
 
-    /// Reports, until more is known, what is suspicious about the log's files.
+    /// Reports suspicious files, until more is known.
     pub(super) fn suspect(&mut self, suspicions: Vec<Suspicion>) {
         self.provisional.get_or_insert_with(|| self.report.mark());
         for Suspicion { path, what } in suspicions {
@@ -236,7 +236,7 @@ impl Account {
         }
     }
 
-    /// Reports what the blocks have shown, which holds whatever follows.
+    /// Reports the facts about blocks that hold whatever follows.
     fn report_observed(&mut self) {
         for (fact, at) in std::mem::take(&mut self.blocks.observed.facts) {
             self.tell(&fact, &at);

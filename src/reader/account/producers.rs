@@ -1,6 +1,6 @@
-//! The producers of one run: what each attempted, how much of it is in the files, and whether rows and shards agree.
+//! The producers of one run: the attempts of each, how many are in the files, and whether rows and shards agree.
 //!
-//! Fed with the rows and shards of intact blocks, in the order of block numbers. It looks at no record.
+//! The account calls it for each row and shard of intact blocks, in the order of block numbers. It reads no record.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use super::super::report::{ProducerReport, RunReport};
 use super::super::scan::Shard;
 use super::findings::Gaps;
 
-/// Attempts and records that lie before the files' first segment.
+/// Attempts and records before the files' first segment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Base {
     attempts: u64,
     records: u64,
 }
 
-/// What is known of one producer while its run is read.
+/// The state of one producer while its run is read.
 #[derive(Debug)]
 struct State {
     producer: Arc<Producer>,
@@ -44,7 +44,7 @@ struct State {
 pub(super) struct Producers {
     /// Whether every producer that no baseline names starts from nothing.
     beginning_known: bool,
-    /// Whether rows or final counts may stand where only a newer diolog can read.
+    /// Whether rows or final counts may be in a part that only a newer diolog can read.
     pub(super) notes_incomplete: bool,
     /// How the files contradict themselves, as sentences that have not been reported.
     pub(super) faults: Vec<String>,
@@ -109,8 +109,8 @@ impl Producers {
         }
     }
 
-    /// Takes a baseline: what the producer had attempted and written before it, and was not read, is in segments that are
-    /// gone.
+    /// Takes a baseline. It counts attempts and records of the producer: those that were not read are in segments that
+    /// are gone.
     pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) {
         let Some(at) = self.index_of(row.id, run) else { return };
         let state = &mut self.states[at];

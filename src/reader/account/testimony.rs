@@ -1,4 +1,4 @@
-//! Which block numbers of a run are missing, and what became of them, by the testimony of good blocks.
+//! The missing block numbers of a run, and their fate, by the testimony of good blocks.
 //!
 //! A good block `s` with `in_flight` `f` says that all blocks below `s - f` were durable when it was submitted. So a
 //! missing block below that is lost. One above it was never acknowledged: it is a hole or, after the last good block,
@@ -22,7 +22,7 @@ pub(super) struct Missing<P> {
     pub(super) may_have_come: bool,
 }
 
-/// What became of a missing stretch.
+/// The fate of a missing stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Lost,
@@ -66,7 +66,7 @@ impl<P: Clone> Testimony<P> {
         self.open.pop_front().map(|missing| (Fate::Hole, missing))
     }
 
-    /// Takes the testimony of a good block, and tells what became of the stretches that it testifies for.
+    /// Takes the testimony of a good block, and passes on the fate of each stretch that it decides.
     pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut tell: impl FnMut(Fate, Missing<P>)) {
         assert!(self.last_good.is_none_or(|last| number >= last), "blocks are heard in the order of their numbers");
         self.last_good = Some(number);
@@ -88,7 +88,7 @@ impl<P: Clone> Testimony<P> {
         }
     }
 
-    /// What becomes of the open stretches if the run ends here.
+    /// The fates of the open stretches if the run ends here.
     pub(super) fn rest(&self) -> impl Iterator<Item = (Fate, &Missing<P>)> {
         self.open.iter().map(|missing| {
             let is_last = self.last_good.is_none_or(|last| missing.numbers.start > last);

@@ -1,7 +1,7 @@
-//! What is suspicious about the files that a log has, and about those that it has not: a decision without I/O.
+//! Suspicions about files that a log has, and about files that are missing: a decision without I/O.
 //!
-//! It rests on each file's number and kind, on what the segments' headers say, on how the runs ended, and on whether a
-//! logger has the log open. The walk collects these [`Facts`] as it discovers files, and asks for [`suspicions`] each
+//! It depends on each file's number and kind, on the segments' headers, on how the runs ended, and on whether a logger
+//! has the log open. The walk collects these [`Facts`] as it discovers files, and asks for [`suspicions`] each
 //! time it has read all there is. Blocks that are missing, and segments that are removed while the log is read, are a
 //! matter of the account.
 
@@ -27,7 +27,7 @@ pub(crate) enum InUse {
     Unknown,
 }
 
-/// What is known of a log's files.
+/// The facts about a log's files.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     /// The numbers of all files that were seen, those that have been removed since included.
@@ -42,11 +42,11 @@ pub(crate) struct Facts {
     runs: Vec<RunFacts>,
     /// The log to which the directory belongs, once a segment was seen.
     log: Option<LogId>,
-    /// Whether the log's beginning is passed over, because the caller wants its end.
-    beginning_skipped: bool,
+    /// Whether the log's beginning is passed over, because the caller wants its end: nothing is said of files there.
+    pub(crate) beginning_skipped: bool,
 }
 
-/// What the headers of a run's segments say.
+/// The facts in the headers of a run's segments.
 #[derive(Debug)]
 struct RunFacts {
     id: RunId,
@@ -126,11 +126,6 @@ impl Facts {
         }
     }
 
-    /// Notes that the caller wants only the log's end, so that nothing is said of what comes before.
-    pub(crate) fn skip_beginning(&mut self) {
-        self.beginning_skipped = true;
-    }
-
     /// Whether a newer diolog wrote all files with these numbers.
     pub(crate) fn are_newer(&self, numbers: Range<u64>) -> bool {
         self.newer.range(numbers.clone()).count() as u64 == numbers.end - numbers.start
@@ -173,8 +168,8 @@ impl Facts {
     }
 }
 
-/// What is suspicious about the files. `ends` says of each run that was read the index of its last segment, and whether
-/// it was closed.
+/// All suspicions about the files. `ends` gives the index of the last segment of each run that was read, and whether
+/// the run was closed.
 pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Vec<Suspicion> {
     let mut found = Vec::new();
     for (at, run) in facts.runs.iter().enumerate() {
@@ -374,7 +369,7 @@ mod tests {
             let found_in =
                 |facts: &Facts| suspicions(facts, facts.runs.iter().map(|run| (run.last_index, true)), InUse::No).len();
             assert_eq!(found_in(&facts), found, "{files}");
-            facts.skip_beginning();
+            facts.beginning_skipped = true;
             assert_eq!(
                 found_in(&facts),
                 usize::from(!files.starts_with('1')),

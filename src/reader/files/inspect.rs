@@ -1,6 +1,6 @@
-//! What one numbered file is, by its first block: a segment, a prepared file, or neither.
+//! The kind of one numbered file, by its first block: a segment, a prepared file, or neither.
 //!
-//! If block 0 is damaged, the file is searched for blocks. Whether the file is suspicious is for `absence` to say.
+//! If block 0 is damaged, the file is searched for blocks. `absence` decides whether the file is suspicious.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Segment {
     pub(crate) number: u64,
     /// The id in its blocks.
     pub(crate) segment_id: u64,
-    /// What block 0 says; `None` if it is damaged.
+    /// From block 0; `None` if that is damaged.
     pub(crate) header: Option<Arc<SegmentHeader>>,
     /// Block 0, if it is intact.
     pub(crate) block_0: Option<BlockHeader>,
@@ -57,7 +57,7 @@ impl Segment {
     }
 }
 
-/// What a numbered file is.
+/// The kind of a numbered file.
 #[derive(Debug)]
 pub(crate) enum Inspected {
     /// It holds blocks.
@@ -70,7 +70,8 @@ pub(crate) enum Inspected {
     Unreadable(String),
 }
 
-/// Finds out what the file at `path` is. If block 0 is damaged or zero, the rest is read too, unless `is_being_prepared`.
+/// Finds out the kind of the file at `path`. If block 0 is damaged or zero, reads the rest too, unless
+/// `is_being_prepared`.
 pub(super) fn inspect(
     number: u64,
     path: &Path,

@@ -1,6 +1,6 @@
-//! The files of a log: which there are, what each is, which runs they make, and what is suspicious about them.
+//! The files of a log: their names and kinds, the runs that they make, and suspicions about them.
 //!
-//! [`LogFiles`] lists and opens them; `inspect` finds out what one of them is. The walk and `info` use it.
+//! [`LogFiles`] lists and opens them; `inspect` finds out the kind of one. The walk and `info` use it.
 
 mod absence;
 mod inspect;
@@ -122,7 +122,7 @@ impl LogFiles {
         Ok(records)
     }
 
-    /// Finds out what each file is that is not known yet, by number. A file that retention has removed since it was
+    /// The kinds of all files that are not known yet, by number. A file that retention has removed since it was
     /// listed is left out. A file that may not be read, or that the disk cannot read, is an error only if it is the only one.
     pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();

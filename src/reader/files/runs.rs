@@ -1,4 +1,4 @@
-//! The runs of a log: which segments belong to each, and their order.
+//! The runs of a log: the segments of each, and their order.
 
 use std::collections::{HashMap, VecDeque};
 

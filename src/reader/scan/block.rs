@@ -9,7 +9,7 @@ use crate::format::{
 use super::cursor::BlockLocation;
 use super::segment_file::{Chunk, SegmentFile};
 
-/// Records of one producer that stand together in a block. [`Messages`] reads them.
+/// Consecutive records of one producer in a block. [`Messages`] reads them.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     /// The id of the producer in its run.
@@ -17,9 +17,9 @@ pub(crate) struct Shard {
     pub(crate) first_sequence: u64,
     pub(crate) records: u32,
     pub(crate) encoding: Encoding,
-    /// Where its records begin in [`Loaded::payload`].
+    /// The offset of its records in [`Loaded::payload`].
     pub(crate) start: usize,
-    /// Where they end.
+    /// The offset after them.
     pub(crate) end: usize,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Unread {
     pub(crate) skipped: u64,
     /// Written by a newer diolog.
     pub(crate) newer: u64,
-    /// What shows that, for the first of them.
+    /// The mark of a newer diolog on the first of them.
     pub(crate) shown_by: Option<Newer>,
     /// Invalid, though the block's checksum fits.
     pub(crate) invalid: u64,
@@ -55,7 +55,7 @@ impl Unread {
         self.invalid += other.invalid;
     }
 
-    /// One record of a producer's that is not a message. By value, so that the loop over messages keeps its state in
+    /// One record of a producer that is not a message. By value, so that the loop over messages keeps its state in
     /// registers.
     #[cold]
     #[inline(never)]
@@ -218,7 +218,7 @@ impl Loaded {
         }
     }
 
-    /// What shows that a newer diolog wrote some of the records, if something does. Looks at every record.
+    /// The first mark of a newer diolog on the records, if there is one. Looks at every record.
     pub(crate) fn newer(&self) -> Option<Newer> {
         let of_shard = |shard: &Shard| {
             let mut messages = Messages::of(shard);
@@ -245,7 +245,7 @@ impl Loaded {
 pub(crate) struct Message {
     pub(crate) timestamp_ns: u64,
     pub(crate) sequence: u64,
-    /// Where its bytes begin in the payload.
+    /// The offset of its bytes in the payload.
     pub(crate) start: usize,
     pub(crate) length: usize,
     pub(crate) level: u8,

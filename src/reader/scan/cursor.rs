@@ -1,7 +1,7 @@
 //! Finding blocks in one file: headers only, on the 4 KiB grid.
 //!
 //! After a valid header of the segment, the next block begins `capacity` bytes further, even if its payload is damaged;
-//! after anything else the search goes on at the next grid position. What is between two blocks is summed up as
+//! after anything else the search goes on at the next grid position. Bytes between two blocks are summed up as
 //! [`Debris`]. The cursor reads no payload and does not judge.
 
 use std::sync::Arc;
@@ -44,14 +44,14 @@ impl Window {
     }
 }
 
-/// What is between two blocks and is none.
+/// Bytes between two blocks that are not a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Debris {
-    /// Where the search began: after the block before.
+    /// The offset at which the search began: after the block before.
     pub(crate) from: u64,
-    /// Where the debris begins.
+    /// The offset of the debris.
     pub(crate) offset: u64,
-    /// Stretches of bytes that are not zero and no block.
+    /// Stretches of bytes that are neither zero nor a block.
     pub(crate) stretches: u64,
     /// Valid headers of other segments.
     pub(crate) stale: u64,
@@ -72,7 +72,7 @@ impl Debris {
     }
 }
 
-/// A block's header, its offset, and what is before it.
+/// A block's header, its offset, and the debris before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) offset: u64,
@@ -82,7 +82,7 @@ pub(crate) struct Found {
     pub(crate) debris: Debris,
 }
 
-/// Where a block of a run is: the header found there, and the open file to read the rest from.
+/// The location of a block of a run: the header found there, and the open file to read the rest from.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockLocation {
     /// Which segment of the run.
@@ -101,7 +101,7 @@ impl BlockLocation {
     }
 }
 
-/// What the cursor found.
+/// The next finding of the cursor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scanned {
     Block(Found),
@@ -132,7 +132,7 @@ impl Cursor {
         Cursor { asked: read_ahead.then_some(self.offset), ..self }
     }
 
-    /// Moves to `offset`, and drops what was read ahead.
+    /// Moves to `offset`, and drops the bytes that were read ahead.
     pub(crate) fn rewind(&mut self, offset: u64) {
         self.window.filled = 0;
         self.offset = offset;
@@ -182,7 +182,7 @@ impl Cursor {
     }
 }
 
-/// What a grid position holds.
+/// The contents of a grid position.
 enum Position {
     Block { header: BlockHeader, newer: Option<Newer> },
     Zero,

@@ -1,6 +1,6 @@
 //! One segment file: open for reading, the block headers on its grid, and its blocks, one at a time.
 //!
-//! Nothing is judged here: the account says what is missing.
+//! It judges nothing: the account decides which blocks are missing.
 
 mod segment_file;
 mod cursor;

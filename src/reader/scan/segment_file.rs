@@ -1,4 +1,4 @@
-//! One file of a log, open for reading: positioned reads that fill what they are given, and a small read-ahead.
+//! One file of a log, open for reading: positioned reads that fill their buffer, and a small read-ahead.
 //!
 //! It does not interpret the bytes.
 
@@ -38,7 +38,7 @@ impl SegmentFile {
         Ok(self.file.metadata().map_err(|source| Error::io("examine", &self.path, source))?.len())
     }
 
-    /// Waits until what has been written to the file is durable.
+    /// Waits until all that has been written to the file is durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))
     }
@@ -107,7 +107,7 @@ mod tests {
             let got = chunk.get(&file, offset as u64, length).expect("read");
             assert_eq!(got, bytes.get(offset..offset + length), "{offset} {length}");
         }
-        assert_eq!(chunk.get(&file, 299_990, 11).expect("read"), None, "behind the end");
+        assert_eq!(chunk.get(&file, 299_990, 11).expect("read"), None, "after the end");
         assert_eq!(chunk.get(&file, 400_000, 1).expect("read"), None);
         assert_eq!(chunk.get(&file, 0, SMALL_BYTES + 1).expect("read"), None, "not few");
     }

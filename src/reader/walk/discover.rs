@@ -1,6 +1,7 @@
-//! Which runs there are: each file looked at, and put where it belongs in the order of runs, also those that come later.
+//! The runs of a log in their order. Each file is inspected, and its segment is added to its run; so are segments that
+//! come later.
 //!
-//! The walk takes the runs one after the other, and asks again for what has been written since.
+//! The walk takes the runs one after the other, and asks for new files when it has read all.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::super::scan::{Cursor, Scanned};
 #[derive(Debug)]
 pub(super) struct Runs {
     pub(super) files: LogFiles,
-    /// What is known of the files, to find out which are suspicious.
+    /// The facts from which suspicious files are found.
     pub(super) facts: Facts,
     /// Those that have not been begun, in order.
     pub(super) later: VecDeque<Run>,
@@ -93,7 +94,7 @@ impl Runs {
     /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment more
     /// is kept.
     pub(super) fn skip_to_last(&mut self, records: u64, in_use: InUse) -> Result<()> {
-        // A caller that wants none wants what comes next: that is in the segment of the last one.
+        // A caller that wants none wants the records that come next: they are in the segment of the last one.
         let records = records.max(1);
         let (mut counted, mut kept_runs) = (0_u64, 0);
         for run in self.later.iter_mut().rev() {
@@ -110,14 +111,12 @@ impl Runs {
             if skipped > 0 {
                 run.segments.drain(..skipped);
                 run.begins_here = false;
-                self.facts.skip_beginning();
+                self.facts.beginning_skipped = true;
             }
         }
         let skipped = self.later.len() - kept_runs;
-        if skipped > 0 {
-            self.later.drain(..skipped);
-            self.facts.skip_beginning();
-        }
+        self.later.drain(..skipped);
+        self.facts.beginning_skipped |= skipped > 0;
         Ok(())
     }
 }

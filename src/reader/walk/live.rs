@@ -1,11 +1,11 @@
-//! The state of reading a run that may still get blocks: which missing ones may come, and what a second look proves.
+//! The state of reading a run that may still get blocks: it decides which missing blocks may come, and which are lost.
 //!
 //! Nothing waits here. A block that may still come ends the walk for now; the walk's caller decides whether to look again,
 //! after how long, or to go on without it.
 
 use super::super::files::InUse;
 
-/// What is known of a log that may grow.
+/// The state of reading a log that may grow.
 #[derive(Debug)]
 pub(super) struct Live {
     /// Whether a logger had the log open when that was asked last.
@@ -23,7 +23,7 @@ pub(super) struct Live {
     pub(super) awaited: Option<u64>,
 }
 
-/// What to do about a block that is missing.
+/// The decision about a missing block.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// It will not come: pass over it.
@@ -51,8 +51,8 @@ impl Live {
         (self.durable_at_look, self.given_up_below, self.awaited) = (0, 0, None);
     }
 
-    /// Whether somebody is writing, or was when the caller had read all that there was: what follows the last block are
-    /// zeros then, which are not worth reading, and worth not caching if a logger will write there.
+    /// Whether a logger is writing, or was when the caller had read everything. Then zeros follow the last block:
+    /// reading them is useless, and would cache pages that the logger is about to write.
     pub(super) fn is_written(&self) -> bool {
         self.came_back || self.in_use == InUse::Yes
     }
@@ -62,22 +62,20 @@ impl Live {
         self.came_back || self.in_use != InUse::No
     }
 
-    /// Below this number, a missing block that a later one says was durable is lost.
+    /// A missing block below this number is lost if a later block says that it was durable.
     pub(super) fn proves_below(&self) -> u64 {
         if self.may_come_late() { self.durable_at_look } else { u64::MAX }
     }
 
-    /// Decides about block `missing`, if what was read or planned says that all below `durable_below` were durable.
+    /// Decides about block `missing`. All blocks below `durable_below` are known to have been durable.
     ///
     /// A block that another one says was durable was there before that one: it is looked for once more if its place was
     /// looked at before this was known, and if it is missing then too, it is lost. One that was in flight may still come
     /// as long as a logger has the log open.
     pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Missing {
         if durable_below > missing {
-            if !self.may_come_late() || self.durable_at_look > missing {
-                return Missing::Gone;
-            }
-            return Missing::LookAgain;
+            let is_lost = !self.may_come_late() || self.durable_at_look > missing;
+            return if is_lost { Missing::Gone } else { Missing::LookAgain };
         }
         if missing < self.given_up_below {
             return Missing::Gone;
@@ -91,13 +89,14 @@ impl Live {
         if std::mem::replace(&mut self.looked_after_logger, true) { Missing::Gone } else { Missing::LookAgain }
     }
 
-    /// Notes that all that has not been read is looked at anew, with all blocks below `durable_below` known to be durable.
+    /// Notes that all blocks that were not read are looked for once more, when those below `durable_below` are known to
+    /// have been durable.
     pub(super) fn note_look(&mut self, durable_below: u64) {
         self.durable_at_look = self.durable_at_look.max(durable_below);
         self.awaited = None;
     }
 
-    /// Notes that the caller came back for what has been written since.
+    /// Notes that the caller came back for more.
     pub(super) fn note_return(&mut self, in_use: InUse) {
         // Before a missing block, the end has not been reached.
         self.came_back |= self.awaited.is_none();

@@ -22,19 +22,19 @@ use super::record::{Anchors, RunContext, RunId};
 use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Live, Missing};
-use plan::{Item, Plan, Planned, Tail};
+use plan::{Item, Plan, Planned};
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
 const LOOKAHEAD_BYTES: u64 = MERGE_BYTES_MAX as u64;
 
-/// What a step of the walk came to.
+/// The result of a step of the walk.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A good block.
     Block(BlockLocation),
     /// All blocks of the run have been given; another run follows.
     RunEnd,
-    /// A block is missing that may still come, and what follows it has not been read.
+    /// A block is missing that may still come. Nothing after it has been read.
     Awaited,
     /// Nothing more now.
     End,
@@ -45,7 +45,7 @@ pub(super) enum Step {
 struct Reading {
     run: Run,
     plan: Plan,
-    /// Where the blocks of the segment end that ended last, in bytes.
+    /// The offset after the last block of the segment that ended last.
     ends_at: u64,
 }
 
@@ -56,10 +56,10 @@ pub(super) struct Walk {
     pub(super) account: Account,
     /// The run that is being read; none before the first, between two, and after the last.
     reading: Option<Reading>,
-    /// What the records of the run that was begun last share.
+    /// Shared by the records of the run that was begun last.
     pub(super) context: RunContext,
-    /// For a log whose last run may grow: a logger has it open, or may have, or the caller may come back for what has been
-    /// written since. Otherwise each place is looked at once, and runs end for good.
+    /// Set if the last run may grow: a logger has the log open, or may have, or the caller may come back for more.
+    /// Otherwise each place is looked at once, and each run ends for good.
     live: Option<Live>,
     chunk: Chunk,
     /// Bytes of blocks to plan ahead.
@@ -96,7 +96,7 @@ impl Walk {
         self.runs.skip_to_last(records, self.in_use())
     }
 
-    /// The smallest timestamp in blocks still to come, as far as the plan knows.
+    /// The smallest timestamp in the blocks that are planned.
     pub(super) fn min_ns(&self) -> Option<u64> {
         self.reading.as_ref()?.plan.min_ns()
     }
@@ -135,12 +135,13 @@ impl Walk {
     pub(super) fn look_again(&mut self) {
         self.account.reopen();
         if let Some(mut reading) = self.reading.take() {
-            self.forget_plan(&mut reading, 0);
+            let durable_below = self.durable_below(&reading, None);
+            self.forget_plan(&mut reading, durable_below);
             self.reading = Some(reading);
         }
     }
 
-    /// Looks for what has been written since [`Step::End`] or [`Step::Awaited`], new files included.
+    /// Looks for blocks and files that were written since [`Step::End`] or [`Step::Awaited`].
     pub(super) fn look_for_more(&mut self) -> Result<()> {
         if let Some(live) = &mut self.live {
             live.note_return(self.runs.files.in_use());
@@ -165,7 +166,7 @@ impl Walk {
         gave_up
     }
 
-    /// Reports, until more is known, what is suspicious about the log's files.
+    /// Reports suspicious files, until more is known.
     fn report_suspicions(&mut self) {
         if !self.runs.files.is_directory {
             return;
@@ -190,20 +191,20 @@ impl Walk {
         Some(Reading { run, plan: Plan::default(), ends_at: 0 })
     }
 
-    /// What is known of the run's growth, if it may grow: it is the last one.
+    /// The state of the run's growth, if it may grow: only the last run may.
     fn growing(&mut self) -> Option<&mut Live> {
         self.live.as_mut().filter(|_| self.runs.later.is_empty())
     }
 
     /// Deals with one item of the plan. `None`: there is nothing to give to the caller.
     fn step(&mut self, reading: &mut Reading, loaded: &mut Loaded) -> Result<Option<Step>> {
-        let (mut tail, mut proves_below) = (Tail::Ended, u64::MAX);
+        let (mut horizon, mut proves_below) = (None, u64::MAX);
         if let Some(live) = self.growing() {
-            let horizon = reading.run.segments.last().map_or(u64::MAX, |last| last.horizon(live.is_written()));
-            (tail, proves_below) = (Tail::Growing { horizon }, live.proves_below());
+            horizon = reading.run.segments.last().map(|last| last.horizon(live.is_written()));
+            proves_below = live.proves_below();
         }
         self.account.blocks.proved_below = proves_below;
-        reading.plan.fill(&self.runs.files, &reading.run, self.lookahead, tail)?;
+        reading.plan.fill(&self.runs.files, &reading.run, self.lookahead, horizon)?;
         match reading.plan.take_front() {
             Some(Item::Start { segment, file }) => self.start_segment(reading, segment, &file, loaded),
             Some(Item::Block(block)) => self.block(reading, &block, loaded),
@@ -401,16 +402,15 @@ impl Walk {
         decision
     }
 
-    /// Has all that has not been read looked at once more.
+    /// Has all blocks that were not read looked for once more. Those below `durable_below` are known to have been durable.
     fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
-        let durable_below = self.durable_below(reading, None).max(durable_below);
         if let Some(live) = &mut self.live {
             live.note_look(durable_below);
         }
         reading.plan.rewind();
     }
 
-    /// All blocks below this number were durable, as far as what was read says, what is planned, and `good`.
+    /// The number below which all blocks were durable, by the blocks that were read or are planned, and by `good`.
     fn durable_below(&self, reading: &Reading, good: Option<&BlockLocation>) -> u64 {
         reading.plan.blocks().chain(good).map(testimony).fold(self.account.blocks.durable_below(), u64::max)
     }
@@ -421,7 +421,7 @@ fn is_there(scratch: &mut Loaded, location: &BlockLocation) -> bool {
     location.newer.is_some() || scratch.read(&location.file, location.offset, &location.header).unwrap_or(false)
 }
 
-/// The file that should be between those of `previous` and `next`, going by what `next` says of the one before it.
+/// The file that is missing between those of `previous` and `next`, if `next` names another segment before it.
 fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     let named = next.header.as_ref().map(|header| header.previous_segment_id);
     let between = previous.number.wrapping_add(1);
@@ -429,7 +429,7 @@ fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
     is_another.then(|| next.path.with_file_name(segment_file_name(between)).into())
 }
 
-/// All blocks below this number were durable before the one at `location`, says that.
+/// The number below which all blocks were durable, by the testimony of the block at `location`.
 fn testimony(location: &BlockLocation) -> u64 {
     match location.header.in_flight.get() {
         _ if location.newer.is_some() => 0,

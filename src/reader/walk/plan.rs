@@ -2,7 +2,7 @@
 //!
 //! Segments follow one another. After an error the writer writes what was not acknowledged again, same numbers and
 //! same bytes, into a fresh segment; the two are then scanned side by side, and a block that is in both comes as one
-//! item with copies. The smallest timestamp in the plan is what lets records be merged without loading everything.
+//! item with copies. With the smallest timestamp in the plan, records can be merged without loading everything.
 //!
 //! An item that was taken comes back with [`Plan::rewind`] unless it was marked as read. A segment
 //! that is open can be read to its end, even if its name is removed meanwhile. One that was removed before its turn
@@ -21,7 +21,7 @@ use super::super::scan::{BlockLocation, Cursor, Debris, Found, Scanned, SegmentF
 /// Segments of a run that are read side by side at most: each was left by a failure of the device.
 const OPEN_MAX: usize = 16;
 
-/// What comes next in a run.
+/// The next part of a run.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A segment begins: its block 0.
@@ -38,7 +38,7 @@ pub(super) struct Planned {
     pub(super) location: BlockLocation,
     /// Further copies of it, in later segments.
     pub(super) copies: Vec<BlockLocation>,
-    /// What is before the first copy and is no block.
+    /// Bytes before the first copy that are not a block.
     pub(super) debris: Debris,
 }
 
@@ -50,7 +50,7 @@ impl Planned {
 }
 
 impl Item {
-    /// Bytes of file that it stands for. What is no block counts as the smallest one, so that the plan stays short.
+    /// Bytes of file that it stands for. A start or an end counts as the smallest block, so that the plan stays short.
     fn bytes(&self) -> u64 {
         match self {
             Item::Block(block) => block.location.header.stride_bytes(),
@@ -69,21 +69,12 @@ struct Open {
     cursor: Cursor,
     /// The next block, found and not planned yet.
     peeked: Option<Found>,
-    /// What is after the last block, once the cursor came to the end.
+    /// The debris after the last block, once the cursor has come to the end.
     end: Option<Debris>,
     start_planned: bool,
     start_read: bool,
-    /// Where the blocks that were read end.
+    /// The offset after the last block that was read.
     read_end: u64,
-}
-
-/// What the end of a run's last segment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tail {
-    /// All of it is there.
-    Ended,
-    /// Blocks may still come: search this many bytes after the last one, and do not end the segment.
-    Growing { horizon: u64 },
 }
 
 /// The plan of one run.
@@ -104,9 +95,12 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
-    pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, tail: Tail) -> Result<()> {
+    ///
+    /// `growing` is set if blocks may still come in the run's last segment: that number of bytes is searched after its last
+    /// block, and the segment does not end.
+    pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, growing: Option<u64>) -> Result<()> {
         while self.items.is_empty() || self.planned_bytes < lookahead {
-            if !self.plan_one(files, run, tail)? {
+            if !self.plan_one(files, run, growing)? {
                 break;
             }
         }
@@ -166,7 +160,7 @@ impl Plan {
         self.open.iter_mut().find(|open| open.segment == segment).expect("only segments that are open are planned")
     }
 
-    /// Forgets the plan, so that what was not read is looked at again.
+    /// Forgets the plan, so that all blocks that were not read are looked for again.
     pub(super) fn rewind(&mut self) {
         self.front_serial += self.items.len() as u64;
         self.items.clear();
@@ -180,27 +174,24 @@ impl Plan {
         }
     }
 
-    /// Makes durable what has been written to the segments that are being read.
+    /// Syncs the segments that are being read.
     pub(super) fn sync(&self) -> Result<()> {
         self.open.iter().try_for_each(|open| open.file.sync())
     }
 
-    /// What is after the last block of the segment that may still grow.
+    /// The debris after the last block of the segment that may still grow.
     pub(super) fn trailing(&self) -> Option<Trailing> {
         self.open.iter().rev().find_map(|open| Some(Trailing { segment: open.segment, debris: open.end? }))
     }
 
     /// Plans one more item. `false`: nothing more is there now.
-    fn plan_one(&mut self, files: &LogFiles, run: &Run, tail: Tail) -> Result<bool> {
+    fn plan_one(&mut self, files: &LogFiles, run: &Run, growing: Option<u64>) -> Result<bool> {
         loop {
             for open in &mut self.open {
                 if !open.start_planned || open.peeked.is_some() || open.end.is_some() {
                     continue;
                 }
-                let horizon = match tail {
-                    Tail::Growing { horizon } if open.segment + 1 == run.segments.len() => Some(horizon),
-                    _ => None,
-                };
+                let horizon = growing.filter(|_| open.segment + 1 == run.segments.len());
                 match open.cursor.next(&open.file, horizon.unwrap_or(u64::MAX))? {
                     Scanned::Block(found) => open.peeked = Some(found),
                     Scanned::End(debris) => {
@@ -228,7 +219,7 @@ impl Plan {
                 && is_due(segment.first_number)
             {
                 self.next += 1;
-                let read_ahead = !matches!(tail, Tail::Growing { horizon } if horizon < u64::MAX);
+                let read_ahead = growing.is_none_or(|horizon| horizon == u64::MAX);
                 match files.open_file(&segment.path) {
                     Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file), read_ahead)),
                     // Removed since it was listed: it never starts, see `Walk::account_for_removed`.
@@ -280,7 +271,7 @@ impl Open {
         self.peeked.as_ref().map(|found| found.header.sequence.get())
     }
 
-    /// Takes the peeked block if it has this number, with what is before it.
+    /// Takes the peeked block if it has this number, with the debris before it.
     fn take_peeked(&mut self, number: u64) -> Option<(BlockLocation, Debris)> {
         let Found { offset, header, newer, debris } =
             self.peeked.take_if(|found| found.header.sequence.get() == number)?;

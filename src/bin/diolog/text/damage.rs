@@ -72,7 +72,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// Prints what was found since the last call.
+    /// Prints the findings since the last call.
     pub(crate) fn print_new(&mut self, report: &Report) {
         for finding in report.findings.iter().filter(|finding| finding.severity >= Severity::Newer) {
             if self.printed.insert(finding.to_string()) {
