@@ -1,6 +1,7 @@
 //! The error of every call outside the hot path. (Appending returns an [`Outcome`](crate::Outcome) instead.)
 //!
-//! It is the same for writing and reading, and names only what a caller can see: no internal state, no invented path.
+//! It is the same for writing and reading, and names only things that a caller can see: no internal state, no invented
+//! path.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///     Err(Error::Io { operation, source, .. }) => println!("{operation}: {:?}", source.kind()),
 ///     Err(error @ Error::NotALog { .. }) => assert_eq!(
 ///         error.to_string(),
-///         "no/such/parent/log cannot be made, because its parent directory does not exist: create that first",
+///         "no/such/parent/log cannot be created, because its parent directory does not exist: create that first",
 ///     ),
 ///     other => panic!("{other:?}"),
 /// }
@@ -63,7 +64,7 @@ pub enum Error {
     NotALog {
         /// The path.
         path: PathBuf,
-        /// What it is instead.
+        /// The rest of the sentence: how the path differs from a log.
         what: String,
     },
     /// The logger has been closed.
@@ -88,7 +89,7 @@ pub enum Error {
         unconfirmed: u64,
         /// Records dropped during the run by the overflow policy.
         dropped: u64,
-        /// The cause: the device's error, or what took too long.
+        /// The cause: the device's error, or the step that took too long.
         reason: String,
     },
     /// The log cannot have more producers.
@@ -98,7 +99,7 @@ pub enum Error {
         count: u64,
         /// Which producers are counted.
         what: &'static str,
-        /// What to do about it.
+        /// A remedy.
         remedy: &'static str,
     },
     /// All rings together would exceed `rings_bytes_max`.
@@ -108,7 +109,7 @@ pub enum Error {
         ring_bytes: usize,
         /// The limit for all rings, in bytes.
         limit_bytes: usize,
-        /// What to do about it.
+        /// A remedy.
         remedy: &'static str,
     },
 }
@@ -164,7 +165,7 @@ pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// What to do about an error of this kind, if that is known.
+/// The remedy for an error of this kind, if one is known.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied => ": give this user the right to it, or choose another place",
