@@ -33,10 +33,25 @@ pub(crate) enum LockRefusal {
     Held(LockHolder),
     /// The system refused an operation.
     Io {
-        /// What was refused, such as "open the lock file".
+        /// The refused operation, such as "open the lock file".
         operation: &'static str,
         source: std::io::Error,
     },
+}
+
+/// Whether a file is locked, as `lock::state` sees it without locking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(any(diolog_portable, loom)))),
+    expect(dead_code, reason = "not known there")
+)]
+pub(crate) enum LockState {
+    /// A process, maybe this one, holds the lock.
+    Held,
+    /// No process holds it, or the file does not exist.
+    Free,
+    /// The system does not say.
+    Unknown,
 }
 
 /// Who holds the lock on a file.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
 use crate::format::{LOCK_FILE, segment_number};
-use crate::sys;
+use crate::sys::{self, LockState};
 
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
@@ -89,10 +89,10 @@ impl LogFiles {
     pub(crate) fn in_use(&self) -> InUse {
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
         // The parent of a bare file name is an empty path, to which joining gives the name alone.
-        match directory.and_then(|directory| sys::lock::is_locked(&directory.join(LOCK_FILE))) {
-            Some(true) => InUse::Yes,
-            Some(false) => InUse::No,
-            None => InUse::Unknown,
+        match directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE))) {
+            Some(LockState::Held) => InUse::Yes,
+            Some(LockState::Free) => InUse::No,
+            Some(LockState::Unknown) | None => InUse::Unknown,
         }
     }
 

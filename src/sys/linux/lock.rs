@@ -1,5 +1,5 @@
 //! A lock on a file, for one process at a time. Called by `segment` for the lock on a log, and by `reader`, which only
-//! asks whether there is one.
+//! asks whether the lock is held.
 //!
 //! It is an `fcntl` lock: a forked child does not inherit it, and it ends with the process, however that ends.
 //!
@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use rustix::fs::FlockOperation;
 
 use crate::sync::lock;
-use crate::sys::{LockHolder, LockRefusal};
+use crate::sys::{LockHolder, LockRefusal, LockState};
 
 /// A file that this process holds a lock on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,9 @@ impl Held {
     }
 }
 
-/// The locked files of this process. `fcntl` locks belong to the process: a second lock by it would succeed, and closing
-/// any other descriptor of the file would release the first. So no file is opened here while it is in this table.
+/// The locked files of this process. `fcntl` locks belong to the process: a second lock by it would succeed, and
+/// closing any other descriptor of the file would release the first. So no file is opened here while it is in this
+/// table.
 static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
 
 /// An exclusive lock on a file, until dropped or until this process ends.
@@ -75,8 +76,8 @@ impl FileLock {
                 Err(errno) => return Err(refused("lock", errno.into())),
             }
             let lock = FileLock { held: Held::of(&metadata), file: Some(file) };
-            // Somebody may have removed the file after it was opened and before it was locked; then nobody else would see
-            // this lock.
+            // Somebody may have removed the file after it was opened and before it was locked; then nobody else would
+            // see this lock.
             if lock.is_at(path) {
                 table.push(lock.held);
                 return Ok(lock);
@@ -118,24 +119,27 @@ fn refused(operation: &'static str, source: io::Error) -> LockRefusal {
     LockRefusal::Io { operation, source }
 }
 
-/// Whether a process, this one included, has the file at `path` locked; `false` if there is no such file, `None` if it
-/// cannot be told.
+/// Whether a process, this one included, has the file at `path` locked.
 ///
 /// Takes no lock and releases none: a file that this process has locked is not opened.
-pub(crate) fn is_locked(path: &Path) -> Option<bool> {
+pub(crate) fn state(path: &Path) -> LockState {
     // Locked until the end: no other thread may lock the file while it is open here.
     let table = lock(&HELD);
     let metadata = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_file() => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
-        _ => return None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return LockState::Free,
+        _ => return LockState::Unknown,
     };
     if table.contains(&Held::of(&metadata)) {
-        return Some(true);
+        return LockState::Held;
     }
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    Some(lock_of_another(&file)?.l_type != libc::F_UNLCK as libc::c_short)
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    match file.ok().and_then(|file| lock_of_another(&file)) {
+        Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => LockState::Free,
+        Some(_) => LockState::Held,
+        None => LockState::Unknown,
+    }
 }
 
 /// Who holds the lock on `file` that this process was refused.
@@ -188,9 +192,9 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(holder(&path), LockHolder::ThisProcess);
         }
-        assert_eq!(is_locked(&path), Some(true));
+        assert_eq!(state(&path), LockState::Held);
         drop(lock);
-        assert_eq!(is_locked(&path), Some(false));
+        assert_eq!(state(&path), LockState::Free);
         drop(take(&path));
     }
 
@@ -198,9 +202,9 @@ mod tests {
     fn asking_does_not_release_the_lock() {
         let directory = directory();
         let path = directory.path().join("lock");
-        assert_eq!(is_locked(&path), Some(false), "there is no lock file yet");
+        assert_eq!(state(&path), LockState::Free, "there is no lock file yet");
         let _lock = take(&path);
-        assert_eq!(is_locked(&path), Some(true));
+        assert_eq!(state(&path), LockState::Held);
         let mut other = child(&path);
         let (said, _pipe) = says(&mut other);
         assert!(said.contains("refused"), "{said}");
@@ -225,7 +229,7 @@ mod tests {
             .unwrap()
     }
 
-    /// What the child reports, and the pipe it reports through, to be kept until the child has ended.
+    /// The child's report, and the pipe that carries it, to be kept until the child has ended.
     fn says(child: &mut Child) -> (String, Lines<BufReader<ChildStdout>>) {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let said =
@@ -252,11 +256,11 @@ mod tests {
         let mut other = child(&path);
         let (said, _pipe) = says(&mut other);
         assert!(said.contains("locked"), "{said}");
-        assert_eq!(is_locked(&path), Some(true));
+        assert_eq!(state(&path), LockState::Held);
         assert_eq!(holder(&path), LockHolder::Process(other.id()));
         other.kill().unwrap();
         other.wait().unwrap();
-        assert_eq!(is_locked(&path), Some(false));
+        assert_eq!(state(&path), LockState::Free);
 
         // A child that tries and ends does not release its parent's lock.
         let _lock = take(&path);

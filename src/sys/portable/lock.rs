@@ -1,5 +1,5 @@
 //! A lock on a file, for one holder at a time. Called by `segment` for the lock on a log, and by `reader`, which only
-//! asks whether there is one.
+//! asks whether the lock is held.
 //!
 //! It is the standard library's lock: it ends with the process, but a forked child shares it.
 
@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::file::owner_only;
-use crate::sys::{LockHolder, LockRefusal};
+use crate::sys::{LockHolder, LockRefusal, LockState};
 
 /// An exclusive lock on a file, until dropped or until this process ends.
 pub(crate) struct FileLock {
@@ -56,9 +56,9 @@ impl FileLock {
     }
 }
 
-/// Whether the file at `path` is locked: the standard library cannot tell without locking it.
-pub(crate) fn is_locked(_path: &Path) -> Option<bool> {
-    None
+/// Whether the file at `path` is locked: unknown, because the standard library cannot tell without locking it.
+pub(crate) fn state(_path: &Path) -> LockState {
+    LockState::Unknown
 }
 
 #[cfg(test)]
