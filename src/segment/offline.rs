@@ -13,14 +13,15 @@ use crate::format::OFFLINE_FILE;
 use crate::sys;
 use crate::sys::write::{grain, write_whole};
 
+use super::header::Header;
 use super::publish::publish;
 
 /// A segment to be written.
 pub(crate) struct OfflineSegment<'a> {
     /// The log's directory, whose lock the caller holds.
     pub(crate) directory: &'a Path,
-    /// The segment's number, also in its header. No file may have it.
-    pub(crate) number: u64,
+    /// Its block 0, which has the segment's number. No file may have that number.
+    pub(crate) header: Header<'a>,
     /// A random number for each segment, not 0.
     pub(crate) segment_id: u64,
     /// Whether to write with direct I/O, past the page cache.
@@ -28,38 +29,28 @@ pub(crate) struct OfflineSegment<'a> {
 }
 
 impl OfflineSegment<'_> {
-    /// Writes the segment: its `header` (see [`Header::compose`](super::Header::compose)), then `blocks`, numbered from
-    /// `first_sequence` on. When this returns, the segment is durable.
+    /// Writes the segment: its header, then `blocks`, numbered from `first_sequence` on. When this returns, the segment
+    /// is durable.
     ///
     /// # Errors
     /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
     /// left.
-    pub(crate) fn write(
-        &self,
-        header: Block,
-        first_sequence: u64,
-        blocks: impl IntoIterator<Item = Block>,
-    ) -> Result<()> {
+    pub(crate) fn write(&self, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
         let temporary = self.directory.join(OFFLINE_FILE);
         // Of a write that a crash has cut short.
         let _ = fs::remove_file(&temporary);
         let written = self
-            .write_blocks(&temporary, header, first_sequence, blocks)
-            .and_then(|()| publish(&temporary, self.directory, self.number));
+            .write_blocks(&temporary, first_sequence, blocks)
+            .and_then(|()| publish(&temporary, self.directory, self.header.segment.index));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
         written.map(drop)
     }
 
-    fn write_blocks(
-        &self,
-        path: &Path,
-        header: Block,
-        first_sequence: u64,
-        blocks: impl IntoIterator<Item = Block>,
-    ) -> Result<()> {
+    fn write_blocks(&self, path: &Path, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
         assert!(self.segment_id != 0, "segment id 0 means \"none\"");
+        let header = self.header.compose(0).map_err(|source| Error::io("compose the header of", path, source))?;
         let file = sys::file::create_to_fill(path, self.direct).map_err(|source| Error::io("create", path, source))?;
         // A header takes no number of its own: it has that of the block after it.
         let numbered = std::iter::once((first_sequence, header)).chain((first_sequence..).zip(blocks));
@@ -128,9 +119,9 @@ mod tests {
     }
 
     fn write(directory: &Path, number: u64, direct: bool, count: u64) -> Result<()> {
-        let offline = OfflineSegment { directory, number, segment_id: 77, direct };
-        let header = header(&segment(LOG, number), &[]).compose(0).expect("memory");
-        offline.write(header, 0, blocks(count))
+        let segment = segment(LOG, number);
+        let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct };
+        offline.write(0, blocks(count))
     }
 
     fn files(directory: &Path) -> Vec<String> {
