@@ -50,8 +50,8 @@ const YIELD_MAX: Duration = Duration::from_micros(100);
 pub(crate) struct Ticket {
     wait: Mutex<Wait>,
     woken: Condvar,
-    /// Whether there is an answer: the writer stores it with Release, the caller loads it with Acquire ("flush
-    /// answered").
+    /// Whether there is an answer: the writer stores it with Release, the caller loads it with Acquire (_flush
+    /// answered_).
     answered: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Ticket {
             wait.answer.get_or_insert(answer);
             wait.asleep
         };
-        // Release "flush answered".
+        // Release: _flush answered_.
         self.answered.store(true, Ordering::Release);
         if asleep {
             self.woken.notify_all();
@@ -86,7 +86,7 @@ impl Ticket {
         let limit = timeout.and_then(|timeout| Some((timeout, begin.checked_add(timeout)?)));
         let attentive_until = begin + timeout.map_or(CALLER_YIELDS, |timeout| timeout.min(CALLER_YIELDS));
         let mut now = begin;
-        // Acquire "flush answered".
+        // Acquire: _flush answered_.
         while !self.answered.load(Ordering::Acquire) && now < attentive_until {
             std::thread::yield_now();
             let looked = std::mem::replace(&mut now, Instant::now());
@@ -118,7 +118,7 @@ impl Ticket {
 #[derive(Default)]
 pub(crate) struct FlushQueue {
     inner: Mutex<Queue>,
-    /// Whether there are any: callers store it with Release, the writer swaps it with AcqRel ("flush asked").
+    /// Whether there are any: callers store it with Release, the writer swaps it with AcqRel (_flush asked_).
     asked: AtomicBool,
 }
 
@@ -142,7 +142,7 @@ impl FlushQueue {
             }
             queue.tickets.push(Arc::clone(&ticket));
         }
-        // Release "flush asked".
+        // Release: _flush asked_.
         self.asked.store(true, Ordering::Release);
         wake();
         ticket.wait(timeout)
@@ -150,7 +150,7 @@ impl FlushQueue {
 
     /// Takes the tickets left since the last call. If there are none, this is one relaxed load.
     pub(crate) fn take(&self) -> Vec<Arc<Ticket>> {
-        // Acquire "flush asked".
+        // Acquire: _flush asked_.
         if self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::AcqRel) {
             std::mem::take(&mut lock(&self.inner).tickets)
         } else {

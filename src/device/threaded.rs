@@ -1,4 +1,4 @@
-//! A helper thread that writes what the writer submits, so that the writer goes on draining while the disk works. The
+//! A helper thread that writes the submitted blocks, so that the writer goes on draining while the disk works. The
 //! kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in their [`Operation`].
 //!
 //! The two sides share a queue and a list of completions under one mutex, which neither holds while it works. There are
@@ -35,7 +35,7 @@ pub(super) struct Threaded {
 /// Shared by the writer and the helper thread.
 struct Shared {
     state: Mutex<HelperState>,
-    /// Signalled if `state` has work for the helper, or asks it to end.
+    /// Signalled when `queue` has a block, or `closing` is set.
     work: Condvar,
     /// Whether `state.completions` may have entries. Set under the lock; cleared by the writer before it looks.
     completed: AtomicBool,
@@ -97,7 +97,7 @@ impl Threaded {
     }
 }
 
-/// The helper thread: takes queued blocks, writes them and hands them back, until it is asked to end.
+/// The helper thread: takes queued blocks, writes them and hands them back, until `closing` is set.
 fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
     let mut batch = VecDeque::with_capacity(in_flight_max);
     let mut completions = Vec::with_capacity(in_flight_max);
@@ -117,7 +117,7 @@ fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
         {
             let mut state = shared.lock();
             state.completions.append(&mut completions);
-            // Release "completed". (The lock orders the completions too; the flag only says that it is worth taking.)
+            // Release: _completed_. (The lock orders the completions too; the flag only says that it is worth taking.)
             shared.completed.store(true, Ordering::Release);
         }
         shared.writer.unpark();
@@ -132,7 +132,7 @@ impl Device for Threaded {
     }
 
     fn reap(&mut self, completions: &mut Vec<Completion>) {
-        // Acquire "completed".
+        // Acquire: _completed_.
         if self.has_completed() && self.shared.completed.swap(false, Ordering::Acquire) {
             completions.append(&mut self.shared.lock().completions);
         }

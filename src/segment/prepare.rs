@@ -186,7 +186,7 @@ impl Preparer {
     /// Has all segments removed that the limits do not keep. Segment `newest` and those after it stay.
     pub(super) fn retain(&self, newest: u64) {
         self.signals.newest.store(newest, Ordering::Relaxed);
-        // Release "retain asked".
+        // Release: _retain asked_.
         if !self.signals.retain_asked.swap(true, Ordering::AcqRel) {
             self.order(Order::Retain);
         }
@@ -315,7 +315,7 @@ impl PreparerThread {
     /// Removes the segments that are not kept, and files that an earlier run prepared and never used.
     fn retain(&mut self, log_lock: &mut LogLock) {
         let PreparerThread { signals, archive, .. } = self;
-        // Acquire "retain asked".
+        // Acquire: _retain asked_.
         signals.retain_asked.swap(false, Ordering::AcqRel);
         let newest = signals.newest.load(Ordering::Relaxed);
         // If the directory is gone, or another logger's, nothing in it is ours to remove.
