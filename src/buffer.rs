@@ -1,5 +1,5 @@
-//! Memory in which a block is filled and from which it is written: aligned for direct I/O, zeroed, and resident from the
-//! start.
+//! Memory in which a block is filled and from which it is written: aligned for direct I/O, zeroed, and resident from
+//! the start.
 //!
 //! It knows nothing of its contents. The writer makes it, `block` fills it, and `device` owns it during a write.
 //!
@@ -64,8 +64,8 @@ impl AlignedBuffer {
         if huge {
             advise_huge_pages(memory.as_ptr(), layout.size());
         }
-        // SAFETY: the allocation has at least `length` bytes and is ours alone. Writing them also faults in their pages,
-        // so that filling a block takes no page fault.
+        // SAFETY: the allocation has at least `length` bytes and is ours alone. Writing them also faults in their
+        // pages, so that filling a block takes no page fault.
         unsafe { memory.as_ptr().write_bytes(0, length) };
         // Relaxed: the number only has to be unique.
         let identity = NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed);

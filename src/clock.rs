@@ -2,7 +2,7 @@
 //!
 //! A producer stamps its records with raw ticks: the CPU's counter if that is steady, `CLOCK_MONOTONIC` otherwise. The
 //! writer converts them to monotonic nanoseconds with a [`TickConverter`], whose anchors it re-reads at least once a
-//! second. Whatever the counter does (a virtual machine that migrates, a faulty CPU), [`clamp`] keeps the times of a
+//! second. Even if the counter jumps (a virtual machine migrates, a CPU is faulty), [`clamp`] keeps the times of a
 //! producer from going back and from being in the future. Wall time is read for display only.
 
 use std::sync::OnceLock;
@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use crate::sys::time as sys;
 
-/// The time between the two anchors of the first calibration. A reading is off by some 20 ns, so the rate by 20 parts in
-/// a million: less than 1 µs until the next anchor, see [`REFRESH_FIRST_NS`].
+/// The time between the two anchors of the first calibration. A reading is off by some 20 ns, so the rate by 20 parts
+/// in a million: less than 1 µs until the next anchor, see [`REFRESH_FIRST_NS`].
 const CALIBRATION: Duration = Duration::from_millis(1);
 
-/// The interval to the second anchor of a converter. Each later interval is eight times the one before, up to the maximum.
+/// The interval to the second anchor of a converter. Each later interval is eight times the one before, up to the
+/// maximum.
 const REFRESH_FIRST_NS: u64 = 10_000_000;
 const REFRESH_MAX_NS: u64 = 1_000_000_000;
 
@@ -155,8 +156,8 @@ impl Anchor {
         best
     }
 
-    /// Nanoseconds per tick since `earlier`, times 2^32. `None` if the counter stood still or went back, or if the result
-    /// is out of range.
+    /// Nanoseconds per tick since `earlier`, times 2^32. `None` if the counter stood still or went back, or if the
+    /// result is out of range.
     fn slope_since(self, earlier: Anchor) -> Option<u64> {
         let ticks = self.ticks.wrapping_sub(earlier.ticks) as i64;
         let ns = self.ns.saturating_sub(earlier.ns);
@@ -183,8 +184,8 @@ pub(crate) struct TickConverter {
     slope: u64,
     /// Ticks before and after the anchor that [`TickConverter::to_ns`] converts with 64 bits: those of two seconds.
     near_ticks: u64,
-    /// The slope of the last interval if it did not agree with `slope`. If the next one agrees with it, the counter's rate
-    /// has changed.
+    /// The slope of the last interval if it did not agree with `slope`. If the next one agrees with it, the counter's
+    /// rate has changed.
     doubtful_slope: Option<u64>,
     /// When the next anchor is due, and the interval up to then.
     due_ns: u64,
@@ -272,8 +273,8 @@ fn near_ticks(anchor: Anchor, slope: u64) -> u64 {
     if slope > 0 && comfortable.contains(&anchor.ns) { (i64::MAX as u64) / slope } else { 0 }
 }
 
-/// The time to store: `ns`, but not after `now_ns`, the monotonic clock read after the ring was observed, and not before
-/// `last_ns`, the producer's last time (which was clamped to an earlier `now_ns`).
+/// The time to store: `ns`, but not after `now_ns`, the monotonic clock read after the ring was observed, and not
+/// before `last_ns`, the producer's last time (which was clamped to an earlier `now_ns`).
 #[inline]
 pub(crate) fn clamp(ns: u64, last_ns: u64, now_ns: u64) -> u64 {
     ns.min(now_ns).max(last_ns)

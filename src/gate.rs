@@ -1,15 +1,15 @@
 //! The gate that every append passes: which levels are admitted, and whether the log is open at all.
 //!
-//! One word, the threshold, says both: the most verbose level admitted, or 0, which admits nothing. It is 0 once the log
-//! is closed, and in a forked child, where the kernel has wiped its page (the writer runs only in the parent).
+//! One word, the threshold, says both: the most verbose level admitted, or 0, which admits nothing. It is 0 once the
+//! log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the parent).
 //!
 //! # Appends that race close
 //!
-//! A record reaches the files, or its append is refused: it is never `Written` and lost. An append raises its producer's
-//! flag, then reads the threshold *again*; close sets the threshold to 0, then reads the flags until each is lowered. One
-//! of the two sees the other, provided that neither's write is still in a store buffer when it reads. Close pays for that
-//! with one barrier executed on all threads (`membarrier`), so that an append pays nothing. If the platform has none, both
-//! use sequentially consistent accesses.
+//! A record reaches the files, or its append is refused: it is never `Written` and lost. An append raises its
+//! producer's flag, then reads the threshold *again*; close sets the threshold to 0, then reads the flags until each is
+//! lowered. One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
+//! Close pays for that with one barrier executed on all threads (`membarrier`), so that an append pays nothing. If the
+//! platform has none, both use sequentially consistent accesses.
 //!
 //! The same flag detects an append within an append: a signal handler that logs while its own thread was logging.
 //!
@@ -56,7 +56,6 @@ impl Gate {
     /// An open gate that admits `level` (1 to 5, most verbose last) and the less verbose ones.
     ///
     /// # Errors
-    ///
     /// No memory for its page.
     pub(crate) fn new(level: u8) -> io::Result<Gate> {
         let words = WipedOnFork::new()?;
@@ -97,7 +96,6 @@ impl Gate {
     /// Begins an append at `level`, on the producer's own thread.
     ///
     /// # Errors
-    ///
     /// Why the append is refused.
     pub(crate) fn enter<'a>(&self, flag: &'a AppendFlag, level: u8) -> Result<Entered<'a>, Refusal> {
         if !self.admits(level) {
@@ -119,7 +117,8 @@ impl Gate {
     fn enter_in_order<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
         flag.raise_in_order();
         let entered = Entered { flag };
-        // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the order.)
+        // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the
+        // order.)
         let admitted = self.threshold.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst });
         (u32::from(level) <= admitted).then_some(entered)
     }
@@ -136,8 +135,8 @@ impl Gate {
         }
     }
 
-    /// Whether this process is a fork of the one that made the gate. Asks the kernel too, because not every platform wipes
-    /// pages.
+    /// Whether this process is a fork of the one that made the gate. Asks the kernel too, because not every platform
+    /// wipes pages.
     pub(crate) fn is_forked(&self) -> bool {
         self.threshold.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
     }
@@ -157,7 +156,7 @@ impl Gate {
         }
     }
 
-    /// Whether the producer whose flag this is, is in no append. After [`Gate::close`] that stays true.
+    /// Whether the producer of this flag is outside every append. After [`Gate::close`] that stays true.
     ///
     /// It may stay false for ever: the thread is stopped, or it is this very one, in a signal handler.
     pub(crate) fn is_outside(flag: &AppendFlag) -> bool {

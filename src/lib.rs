@@ -1,8 +1,8 @@
 //! A logging engine for latency-sensitive Linux services.
 //!
 //! A thread appends a record to its own ring in about the time it takes to read the clock. One writer thread packs the
-//! records of all rings into 4 KiB-aligned blocks and writes them with direct I/O, past the page cache. Every record is in
-//! the files or counted as lost, and [`verify`] proves from the files alone which.
+//! records of all rings into 4 KiB-aligned blocks and writes them with direct I/O, past the page cache. Every record is
+//! in the files or counted as lost, and [`verify`] proves from the files alone which.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,25 +28,26 @@
 //! # }
 //! ```
 //!
-//! # Where to go
+//! # Start here
 //!
-//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread; [`Outcome`] says what became of one append.
-//!   [`Config`] has every setting, with its bounds and what gets worse at either extreme.
-//! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] what the files are.
+//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread; [`Outcome`] is the result of one append.
+//!   [`Config`] has every setting, with its bounds and the cost of either extreme.
+//! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] a list of the files.
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
 //!
 //! # How safe a record is
 //!
-//! A record is **accepted** once `log` has returned [`Outcome::Written`]: it is in the ring, and while the disk keeps up the
-//! writer writes it within [`flush_interval`](Config::flush_interval). If the process dies before that, the record is gone.
+//! A record is **accepted** once `log` has returned [`Outcome::Written`]: it is in the ring, and while the disk keeps
+//! up the writer writes it within [`flush_interval`](Config::flush_interval). If the process dies before that, the
+//! record is gone.
 //!
 //! It is **durable** once the device has acknowledged its block and all blocks before it: it survives a power cut.
 //! [`Logger::flush`] waits until everything accepted before the call is durable, [`Logger::close`] until everything is.
 //!
-//! If a ring is full, the [`Overflow`] policy decides: drop the new record (the default), make the caller wait, or overwrite
-//! the oldest records. Every attempt takes a sequence number, so the log itself shows how many records of which producer
-//! are missing, and why.
+//! If a ring is full, the [`Overflow`] policy decides: drop the new record (the default), make the caller wait, or
+//! overwrite the oldest records. Every attempt takes a sequence number, so the log itself shows how many records of
+//! which producer are missing, and why.
 //!
 //! # Features
 //!
@@ -56,7 +57,7 @@
 //! - `cli`: the `diolog` command: `write`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
-//! # What it does not do
+//! # Limits
 //!
 //! It does not format text on the hot path, compress, encrypt, send over a network, or write to more
 //! than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it

@@ -23,8 +23,8 @@ use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
 
-/// How long `close` waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself at
-/// the deadline, unless the kernel holds it in a system call.
+/// How long `close` waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself
+/// at the deadline, unless the kernel holds it in a system call.
 const WRITER_GRACE: Duration = Duration::from_millis(500);
 
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
@@ -75,8 +75,8 @@ struct Handle {
 }
 
 impl Logger {
-    /// Opens the log in the directory that `config` names, and creates the directory if its parent exists. Each open is a
-    /// run of its own, in new segments.
+    /// Opens the log in the directory that `config` names, and creates the directory if its parent exists. Each open is
+    /// a run of its own, in new segments.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -95,9 +95,9 @@ impl Logger {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another logger
-    /// has the log open; [`Error::NotALog`] and [`Error::Io`] if the path cannot be used. An open that fails leaves nothing
-    /// behind.
+    /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another
+    /// logger has the log open; [`Error::NotALog`] and [`Error::Io`] if the path cannot be used. An open that fails
+    /// leaves nothing behind.
     pub fn open(config: Config) -> Result<Logger> {
         Logger::open_with(config, Hooks::default())
     }
@@ -140,8 +140,9 @@ impl Logger {
     /// Makes a producer named after the calling thread: the fastest way to log. Allocates its ring of `ring_bytes`.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`; [`Error::TooManyProducers`]
-    /// beyond 40,000 at once, or fewer under a limit on file sizes; [`Error::Io`] if the system has no memory for it.
+    /// [`Error::Closed`]; [`Error::Forked`]; [`Error::RingMemory`] beyond `rings_bytes_max`;
+    /// [`Error::TooManyProducers`] beyond 40,000 at once, or fewer under a limit on file sizes; [`Error::Io`] if the
+    /// system has no memory for it.
     pub fn producer(&self) -> Result<Producer> {
         self.producer_named(std::thread::current().name().unwrap_or_default())
     }
@@ -157,8 +158,8 @@ impl Logger {
     /// Appends a record through the calling thread's own producer. The first call makes it, with a ring of
     /// `thread_ring_bytes`; later ones are slower than [`Producer::log`] only by looking it up.
     ///
-    /// The first call takes a lock and allocates, which a signal handler must not do: a thread whose signal handlers log
-    /// should log once before they can run.
+    /// The first call takes a lock and allocates, which a signal handler must not do: a thread whose signal handlers
+    /// log should log once before they can run.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();
@@ -181,9 +182,9 @@ impl Logger {
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
     ///
-    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. A flush
-    /// or a `close` in the callback would wait for itself. A `Logger` that the callback holds keeps the log open until
-    /// somebody closes it.
+    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. A
+    /// flush or a `close` in the callback would wait for itself. A `Logger` that the callback holds keeps the log open
+    /// until somebody closes it.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         self.shared().published.on_state_change(callback);
     }
@@ -191,8 +192,8 @@ impl Logger {
     /// Waits until everything accepted before this call, from any thread, is durable.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Forked`], or [`Error::Io`] while the device fails: the records are kept, and the writer
-    /// goes on trying.
+    /// [`Error::Closed`], [`Error::Forked`], or [`Error::Io`] while the device fails: the records are kept, and the
+    /// writer goes on trying.
     pub fn flush(&self) -> Result<()> {
         self.flush_in(None)
     }
@@ -235,10 +236,10 @@ impl Logger {
     /// Asks the writer to begin a new segment, so that the present one becomes a finished file that can be copied away.
     ///
     /// Returns at once. The writer first prepares the next file, which takes a moment (16 MiB to
-    /// [`segment_bytes`](Config::segment_bytes) of zeros are written), and meanwhile goes on in the present one. Then the
-    /// next block becomes the new segment's first: while nothing is logged, the present segment stays. A segment that
-    /// holds no block yet is not left. Several calls before the change count as one. [`Stats::segments`] grows with the
-    /// change.
+    /// [`segment_bytes`](Config::segment_bytes) of zeros are written), and meanwhile goes on in the present one. Then
+    /// the next block becomes the new segment's first: while nothing is logged, the present segment stays. A segment
+    /// that holds no block yet is not left. Several calls before the change count as one. [`Stats::segments`] grows
+    /// with the change.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Forked`]. If the next file cannot be prepared, that is not an error here: the writer
@@ -321,8 +322,8 @@ impl Handle {
             let reason = "the writer thread does not answer: the kernel holds it in a call";
             shared.closing.finish(shared.close_summary_without_writer(reason))
         });
-        // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until they
-        // are done; so only a clean end is joined.
+        // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until
+        // they are done; so only a clean end is joined.
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
             let _ = writer.join();
         }

@@ -32,11 +32,13 @@ pub enum Outcome {
     Filtered,
     /// The ring was full, and the overflow policy dropped the record. It took a sequence number and is counted as lost.
     Dropped,
-    /// The logger is closed or closing. Refused: no sequence number; counted in [`Stats::refused`](crate::Stats::refused).
+    /// The logger is closed or closing. Refused: no sequence number; counted in
+    /// [`Stats::refused`](crate::Stats::refused).
     Closed,
     /// This process is a fork of the one that opened the logger. Refused and counted like `Closed`.
     Forked,
-    /// A signal handler interrupted an append of this producer and logged through it. Refused and counted like `Closed`.
+    /// A signal handler interrupted an append of this producer and logged through it. Refused and counted like
+    /// `Closed`.
     Reentrant,
     /// The thread has no ring and cannot get one: it is ending, or ring memory is used up. Refused and counted like
     /// `Closed`.

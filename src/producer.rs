@@ -14,13 +14,13 @@ use crate::outcome::Outcome;
 use crate::ring::{Full, ProducerEnd};
 use crate::shared::Shared;
 
-/// How long a producer sleeps for space before it checks what else may end its wait: close, or a device that has failed.
-/// The writer wakes it once half of the ring is free, or no more space is to come. The longer it has waited, the less
-/// often it checks: a disk may be full for hours.
+/// How long a producer sleeps for space before it checks the other ends of its wait: close, or a device that has
+/// failed. The writer wakes it once half of the ring is free, or no more space is to come. The longer it has waited,
+/// the less often it checks: a disk may be full for hours.
 const BLOCKED_SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
 
-/// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes the
-/// disk a hundred and more, so spinning longer would seldom save the sleep.
+/// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes
+/// the disk a hundred and more, so spinning longer would seldom save the sleep.
 const BLOCKED_SPINS: u32 = 5;
 
 /// One thread's handle on a log, with a ring of its own.
@@ -107,14 +107,14 @@ impl Producer {
         self.threshold.admits(level as u8)
     }
 
-    /// Appends a record. This takes about the time of reading the clock, and does not wait for the disk; but if the ring is
-    /// full, [`Overflow::Block`] waits for space, for hours if the disk is full.
+    /// Appends a record. This takes about the time of reading the clock, and does not wait for the disk; but if the
+    /// ring is full, [`Overflow::Block`] waits for space, for hours if the disk is full.
     ///
     /// Returns [`Outcome::Written`] if the record is in the ring, [`Outcome::Truncated`] if it is but was longer than
     /// [`message_bytes_max`](Self::message_bytes_max) and is cut to that, and [`Outcome::Dropped`] if it is lost and
     /// counted. No attempt is made, and no sequence number taken, for [`Outcome::Filtered`], [`Outcome::Closed`],
-    /// [`Outcome::Forked`], and [`Outcome::Reentrant`]: the last is that of a signal handler that has interrupted an append
-    /// of this very producer. Otherwise a handler may log.
+    /// [`Outcome::Forked`], and [`Outcome::Reentrant`]: the last is that of a signal handler that has interrupted an
+    /// append of this very producer. Otherwise a handler may log.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         // The caller's `as_ref` runs before the append begins, so it may log too.
@@ -133,8 +133,9 @@ impl Producer {
 
     #[inline(always)]
     fn append(&self, level: Level, message: &[u8]) -> Outcome {
-        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `append_slow`. Only a slow
-        // claim, once a round of the ring, is called from here: `append_slow` would touch a dozen cold cache lines.
+        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `append_slow`. Only a
+        // slow claim, once a round of the ring, is called from here: `append_slow` would touch a dozen cold cache
+        // lines.
         let threshold = &self.threshold;
         if !threshold.admits(level as u8) && !threshold.is_shut() {
             return Outcome::Filtered;

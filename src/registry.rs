@@ -1,7 +1,7 @@
 //! Rings handed from new producers to the writer, and back when a thread ends.
 //!
-//! Registering takes a lock; appending never does. A ring outlives its producer until its last record is durable, and is
-//! then used again by the next producer that asks for one of its size. Producer ids are never reused.
+//! Registering takes a lock; appending never does. A ring outlives its producer until its last record is durable, and
+//! is then used again by the next producer that asks for one of its size. Producer ids are never reused.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -69,8 +69,8 @@ impl Registry {
     /// Makes or reuses a ring of `capacity_bytes`, and hands its other end to the writer.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::TooManyProducers`]; [`Error::RingMemory`] beyond the limit for all rings; [`Error::Io`]
-    /// if memory is refused.
+    /// [`Error::Closed`]; [`Error::TooManyProducers`]; [`Error::RingMemory`] beyond the limit for all rings;
+    /// [`Error::Io`] if memory is refused.
     pub(crate) fn register(&self, capacity_bytes: usize, name: String, tid: u32) -> Result<(u32, ProducerEnd)> {
         let (producer, consumer) = match self.take_spare_or_reserve(capacity_bytes)? {
             Some(ends) => ends,

@@ -104,13 +104,14 @@ impl Config {
         Ok(bytes)
     }
 
-    /// The longest message: as set, else what fits the largest ring and a block, within the default's limit.
+    /// The longest message: as set, else the longest that fits the largest ring and a block, within the default's
+    /// limit.
     fn resolve_message(&self, largest_ring: usize) -> usize {
         let fits = message_bytes_in_ring(largest_ring).min(message_bytes_in_block(self.block_bytes));
         self.message_bytes_max.unwrap_or(fits.min(MESSAGE_BYTES_DEFAULT_MAX))
     }
 
-    /// The first segment's size: as set, else the default or what a block needs; never more than a segment.
+    /// The first segment's size: as set, else the default or the room for a block; never more than a segment.
     fn resolve_first_segment(&self) -> u64 {
         let default = FIRST_SEGMENT_BYTES.max(self.smallest_segment());
         self.first_segment_bytes.unwrap_or(default).min(self.segment_bytes)
@@ -168,7 +169,7 @@ impl Config {
 }
 
 /// The longest message that a ring of `ring_bytes` carries: with its head it takes at most half the ring, so that a
-/// record always fits somewhere, whatever its position, and the writer can copy one while the next is appended.
+/// record always fits at any position, and the writer can copy one while the next is appended.
 pub(crate) const fn message_bytes_in_ring(ring_bytes: usize) -> usize {
     // Half a ring and the head are multiples of 8, so the rest needs no rounding for the padding.
     (ring_bytes / 2).saturating_sub(RING_RECORD_HEAD_BYTES)

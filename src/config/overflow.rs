@@ -1,8 +1,8 @@
-//! The overflow policy: what a producer does when its ring is full.
+//! The overflow policy: how a producer handles a full ring.
 
 use std::time::Duration;
 
-/// What a producer does when its ring is full.
+/// How a producer handles a full ring.
 ///
 /// Every record lost is counted, for each producer and by cause, in the stats and in the log itself.
 ///
@@ -35,8 +35,8 @@ pub enum Overflow {
     DropNewest,
     /// The caller waits for space. Nothing is lost while the device works; if the device stalls, so does the caller.
     ///
-    /// While the log's [`State`](crate::State) is `Failed`, the record is dropped instead, and counted. If the logger is
-    /// closed meanwhile, the append returns [`Outcome::Closed`](crate::Outcome::Closed).
+    /// While the log's [`State`](crate::State) is `Failed`, the record is dropped instead, and counted. If the logger
+    /// is closed meanwhile, the append returns [`Outcome::Closed`](crate::Outcome::Closed).
     Block,
     /// The caller waits for space, at most this long; then the new record is lost. More than zero, at most an hour.
     BlockFor(Duration),

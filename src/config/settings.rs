@@ -52,10 +52,10 @@ impl Config {
 }
 
 config! {
-    /// What a log is opened with. Every setting but the path has a default.
+    /// The settings that a log is opened with. All but the path have a default.
     ///
-    /// Each setter takes the value and returns it, so that calls chain. [`Logger::open`](crate::Logger::open) checks all
-    /// settings together: if one is invalid, or does not fit another, it creates nothing and returns
+    /// Each setter takes the value and returns it, so that calls chain. [`Logger::open`](crate::Logger::open) checks
+    /// all settings together: if one is invalid, or does not fit another, it creates nothing and returns
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the value and a remedy. The environment variable
     /// `DIOLOG_LEVEL`, if it is set and not empty, overrides [`level`](Config::level).
     ///
@@ -91,98 +91,102 @@ config! {
         /// The log's directory, in place of the one given to [`new`](Config::new) or in TOML.
         path(path: impl Into<PathBuf>) -> PathBuf = PathBuf::new();
 
-        /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by default.
+        /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by
+        /// default.
         ///
-        /// The ring holds the records that a thread appends while the disk stalls, or while the writer sleeps: up to 8 ms
-        /// after it has found little. 1 MiB holds some 12,000 records of 64 bytes. The memory is allocated and touched when
-        /// the producer is made; from 1 MiB up it consists of huge pages, of which two rings of 1 MiB share one. Too small:
-        /// bursts drop records (or make callers wait), and blocks are sealed early, since each is sealed when it holds a
-        /// quarter of a ring. Larger than the L2 cache: appends get slower at the tail.
+        /// The ring holds the records that a thread appends while the disk stalls, or while the writer sleeps: up to
+        /// 8 ms after it has found little. 1 MiB holds some 12,000 records of 64 bytes. The memory is allocated and
+        /// touched when the producer is made; from 1 MiB up it consists of huge pages, of which two rings of 1 MiB
+        /// share one. Too small: bursts drop records (or make callers wait), and blocks are sealed early, since each is
+        /// sealed when it holds a quarter of a ring. Larger than the L2 cache: appends get slower at the tail.
         // Half of a usual L2 cache: a ring larger than that costs 100 ns and more at p99.
         ring_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
 
         /// Bytes of the ring that [`Logger::log`](crate::Logger::log) makes for a thread: a power of two from 4 KiB to
         /// 1 GiB.
         ///
-        /// By default 64 KiB, or what an explicit [`message_bytes_max`](Config::message_bytes_max) needs if that is more.
-        /// Smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log occasionally. Too small:
-        /// bursts drop records. Too large: memory for each live thread that has ever logged.
+        /// By default 64 KiB, or enough for an explicit [`message_bytes_max`](Config::message_bytes_max) if that is
+        /// more. Smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log occasionally.
+        /// Too small: bursts drop records. Too large: memory for each live thread that has ever logged.
         thread_ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
         /// Bytes of all rings of the log together: at least one ring; 256 MiB by default.
         ///
-        /// A producer whose ring would exceed it is refused. It bounds the rings' sizes; as two rings of 1 MiB share a huge
-        /// page, a single one occupies twice its size. Too small: threads that cannot log. Too large: a service that keeps
-        /// starting threads keeps taking memory.
+        /// A producer whose ring would exceed it is refused. It bounds the rings' sizes; as two rings of 1 MiB share a
+        /// huge page, a single one occupies twice its size. Too small: threads that cannot log. Too large: a service
+        /// that keeps starting threads keeps taking memory.
         rings_bytes_max(bytes: usize) -> usize = 256 << 20, read by "words::bytes";
 
         /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.
         ///
-        /// Longer messages are cut to it and flagged as truncated. By default it is what fits the producer's ring and a
-        /// block, at most 64 KiB: in a thread's 64 KiB ring that is a little less than 32 KiB. An explicit value holds in
-        /// every ring, and may exceed 64 KiB. Too small: messages are cut. Too large: rings and blocks must be large too.
+        /// Longer messages are cut to it and flagged as truncated. By default it is the longest that fits the
+        /// producer's ring and a block, at most 64 KiB: in a thread's 64 KiB ring that is a little less than 32 KiB. An
+        /// explicit value holds in every ring, and may exceed 64 KiB. Too small: messages are cut. Too large: rings and
+        /// blocks must be large too.
         message_bytes_max(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
         /// Bytes of a block, the largest write: a multiple of 4096 from 4 KiB to 16 MiB; 256 KiB by default.
         ///
-        /// A block that is sealed early is written only as far as it is filled. Too small: a write costs the disk as much
-        /// as a larger one, and the rate falls (4 KiB reaches about a thirtieth of 256 KiB). Too large: a record waits until
-        /// its whole block is written, and each block in flight takes this much memory.
+        /// A block that is sealed early is written only as far as it is filled. Too small: a write costs the disk as
+        /// much as a larger one, and the rate falls (4 KiB reaches about a thirtieth of 256 KiB). Too large: a record
+        /// waits until its whole block is written, and each block in flight takes this much memory.
         // Four such blocks in flight reach nine tenths of an NVMe disk's rate; larger ones add latency first.
         block_bytes(bytes: usize) -> usize = 256 << 10, read by "words::bytes";
 
         /// Blocks that may be on their way to the disk at once: 1 to 64; 4 by default.
         ///
-        /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles until the next block is submitted
-        /// (without io_uring, 1 is taken as 2). Too many: no more throughput, longer waits for a flush, and a longer window
-        /// of unconfirmed blocks to examine after a crash.
+        /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles until the next block is
+        /// submitted (without io_uring, 1 is taken as 2). Too many: no more throughput, longer waits for a flush, and a
+        /// longer window of unconfirmed blocks to examine after a crash.
         blocks_in_flight(blocks: usize) -> usize = 4;
 
         /// The longest that a record waits in memory for its block to fill: 1 ms to 1 hour; 100 ms by default.
         ///
-        /// Too short: a slow log writes at least 4 KiB for each interval with a record in it. Too long: a power cut loses
-        /// more, and readers of a live log see records later. [`flush`](crate::Logger::flush) does not wait for it.
+        /// Too short: a slow log writes at least 4 KiB for each interval with a record in it. Too long: a power cut
+        /// loses more, and readers of a live log see records later. [`flush`](crate::Logger::flush) does not wait for
+        /// it.
         flush_interval(interval: Duration) -> Duration = Duration::from_millis(100), read by "words::time";
 
-        /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by default.
+        /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by
+        /// default.
         ///
         /// Segments start smaller and grow to this size. While the next one is not prepared (its zeros are still being
-        /// written, or the disk refuses it), the writer goes on in the present one, which then becomes larger than this.
-        /// Too small: many files, and the work of preparing each. Too large: disk space is reserved long before its use, and
-        /// retention removes old records in larger steps.
+        /// written, or the disk refuses it), the writer goes on in the present one, which then becomes larger than
+        /// this. Too small: many files, and the work of preparing each. Too large: disk space is reserved long before
+        /// its use, and retention removes old records in larger steps.
         segment_bytes(bytes: u64) -> u64 = 256 << 20, read by "words::bytes";
 
-        /// Bytes of a run's first segment file, with the bounds of [`segment_bytes`](Config::segment_bytes), and never more
-        /// than that; by default 16 MiB, or what a block needs if that is more.
+        /// Bytes of a run's first segment file, with the bounds of [`segment_bytes`](Config::segment_bytes), and never
+        /// more than that; by default 16 MiB, or enough for a block if that is more.
         ///
         /// Each further segment is twice the size of the one before, if that was filled and not left early, up to
-        /// `segment_bytes`; none takes more than an eighth of the free space. Too small: a busy start prepares several small
-        /// files. Too large: [`open`](crate::Logger::open) waits up to 100 ms for it to be filled with zeros, and a short
-        /// run holds that much disk until it ends.
+        /// `segment_bytes`; none takes more than an eighth of the free space. Too small: a busy start prepares several
+        /// small files. Too large: [`open`](crate::Logger::open) waits up to 100 ms for it to be filled with zeros, and
+        /// a short run holds that much disk until it ends.
         first_segment_bytes(bytes: u64) -> Option<u64> = None, read by "words::some_bytes";
 
-        /// The age, counted from its first block, at which the log leaves a segment for the next: at least 1 s; by default
-        /// age does not matter.
+        /// The age, counted from its first block, at which the log leaves a segment for the next: at least 1 s; by
+        /// default age does not matter.
         ///
         /// A segment without a block does not age, and an old one ends only when the next block comes: while nothing is
         /// logged, no segments are begun. See [`rotate`](crate::Logger::rotate) for the moment of the change, and
         /// [`segment_bytes`](Config::segment_bytes) for the size at which a segment ends in any case. Too short: many
-        /// files, and the work of preparing each. Too long: nothing is lost, but [`retain_for`](Config::retain_for) works
-        /// in larger steps.
+        /// files, and the work of preparing each. Too long: nothing is lost, but [`retain_for`](Config::retain_for)
+        /// works in larger steps.
         rotate_after(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
         /// Bytes that the log's segment files may take together, those of earlier runs included: at least
         /// [`segment_bytes`](Config::segment_bytes); no limit by default.
         ///
         /// The files' sizes on disk count, so the present segment and the prepared one count in full, used or not. The
-        /// oldest segments are removed first: before the next file is prepared, and whenever the log leaves a segment. The
-        /// present and the prepared segment are never removed, so a limit below these two is exceeded. Too small: the
-        /// reserved space takes a large part of the limit from the history; use four times `segment_bytes` or more.
+        /// oldest segments are removed first: before the next file is prepared, and whenever the log leaves a segment.
+        /// The present and the prepared segment are never removed, so a limit below these two is exceeded. Too small:
+        /// the reserved space takes a large part of the limit from the history; use four times `segment_bytes` or more.
         ///
         /// All limits of retention apply together: a segment that exceeds one of them is removed. Only files that are
-        /// segments of this log, by name and by content, are ever counted or removed, and a segment is removed only after
-        /// all older ones. Limits are also applied at open, once the run's first block is durable, and when the disk is
-        /// full.
+        /// segments of this log, by name and by content, are ever counted or removed, and a segment is removed only
+        /// after all older ones. Limits are also applied at open, once the run's first block is durable, and when the
+        /// disk is full.
         retain_bytes(bytes: u64) -> Option<u64> = None, read by "words::some_bytes";
 
         /// How many segments are kept, the present one and those of earlier runs included: at least 1; all by default.
@@ -193,9 +197,9 @@ config! {
 
         /// How long a segment is kept after the last write to it: at least 1 s; for ever by default.
         ///
-        /// The last write is the file's modification time, by the wall clock: a copy made without its times starts anew,
-        /// and a clock set back lengthens the time. Checked once a minute, and when the log leaves a segment. The present
-        /// segment stays however old it is: limit its age by [`rotate_after`](Config::rotate_after).
+        /// The last write is the file's modification time, by the wall clock: a copy made without its times starts
+        /// anew, and a clock set back lengthens the time. Checked once a minute, and when the log leaves a segment. The
+        /// present segment stays however old it is: limit its age by [`rotate_after`](Config::rotate_after).
         /// [`retain_bytes`](Config::retain_bytes) says which segments are removed.
         retain_for(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
@@ -204,20 +208,20 @@ config! {
         /// Records below it cost one relaxed load and are not counted as attempts.
         level(level: Level) -> Level = Level::Info, read by "words::level";
 
-        /// What a producer does when its ring is full: [`Overflow::DropNewest`] by default.
+        /// How a producer handles a full ring: [`Overflow::DropNewest`] by default.
         overflow(overflow: Overflow) -> Overflow = Overflow::DropNewest, read by "words::overflow";
 
         /// The CPU, by the kernel's number, to which the writer thread is pinned: not pinned by default.
         ///
-        /// If the CPU does not exist or the kernel refuses it, open fails and lists the possible ones. A CPU shared with a
-        /// producer: appends get slower at the tail. The CPU that serves the disk's interrupts works well, since the writer
-        /// yields while writes are in flight.
+        /// If the CPU does not exist or the kernel refuses it, open fails and lists the possible ones. A CPU shared
+        /// with a producer: appends get slower at the tail. The CPU that serves the disk's interrupts works well, since
+        /// the writer yields while writes are in flight.
         writer_core(cpu: usize) -> Option<usize> = None;
 
         /// How long closing waits for the disk: 0 to 1 day; 5 s by default.
         ///
-        /// What is not durable by then is counted, reported, and given up. Too short: records are lost that a slow disk
-        /// would have taken. Too long: a service hangs at its end when the disk does.
+        /// Records that are not durable by then are counted, reported, and given up. Too short: records are lost that a
+        /// slow disk would have taken. Too long: a service hangs at its end when the disk does.
         close_deadline(deadline: Duration) -> Duration = Duration::from_secs(5), read by "words::time";
 
         /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.

@@ -59,7 +59,7 @@ impl Config {
     }
 }
 
-/// Where a text is not understood, and how to correct it.
+/// The line of a text that is not understood, and how to correct it.
 struct NotUnderstood {
     line: String,
     remedy: String,

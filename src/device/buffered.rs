@@ -52,7 +52,8 @@ impl Operation for Buffered {
 }
 
 impl Buffered {
-    /// Makes what was written to `file` durable, unless a write to it has failed, in this batch or before.
+    /// Syncs `file`, which makes the blocks written to it durable, unless a write to it has failed, in this batch or
+    /// before.
     fn sync(&mut self, file: &Arc<File>) -> io::Result<()> {
         if let Some(error) = self.failed.error_of(file) {
             return Err(error);
@@ -66,7 +67,7 @@ impl Buffered {
         // Every failure is final here, even for want of room: the pages may be gone, so nothing can be tried again.
         result.map_err(|error| {
             let error = if is_want_of_room(&error) {
-                io::Error::other(format!("what was written could not be synced: {error}"))
+                io::Error::other(format!("the written blocks could not be synced: {error}"))
             } else {
                 error
             };

@@ -1,9 +1,10 @@
-//! Chooses the kind of device for a log: what was asked for, what the file system and the kernel can do, and why.
+//! Chooses the kind of device for a log, from the setting and from tests of the file system and the kernel, and gives
+//! the reasons.
 //!
 //! The probe uses a file in the log's directory, removed before it is used, so that nothing stays behind. tmpfs, btrfs
-//! and overlays on them accept `O_DIRECT` and ignore it. `STATX_DIOALIGN` tells if the kernel (6.1) and the file system
-//! know it. Otherwise a trial does: an aligned write must work and a misaligned one must be refused. A file system that
-//! takes both writes through the page cache.
+//! and overlays on them accept `O_DIRECT` and ignore it. `STATX_DIOALIGN` shows it, if the kernel (6.1) and the file
+//! system support that. Otherwise a trial does: an aligned write must work and a misaligned one must be refused. A file
+//! system that takes both of them uses the page cache.
 
 use std::fmt;
 use std::fs::File;
@@ -56,7 +57,7 @@ impl fmt::Display for DevicePreference {
 /// Chooses the kind of device for a log in `directory`, which must exist. Leaves nothing behind in it.
 ///
 /// # Errors
-/// [`Error::Io`] if no file can be made there (a read-only file system, no permission), or the trial write fails;
+/// [`Error::Io`] if no file can be created there (a read-only file system, no permission), or the trial write fails;
 /// [`Error::InvalidConfig`] if the kind that `preference` demands does not work.
 pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<DeviceReport> {
     // Even if nothing depends on the file: `open` must fail on a directory that cannot be written.
@@ -95,8 +96,8 @@ pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<De
     }
 }
 
-/// Makes a device of the kind that [`probe`] chose, or of the next one if the kernel refuses it now. Called on the writer
-/// thread after it was pinned.
+/// Makes a device of the kind that [`probe`] chose, or of the next one if the kernel refuses it now. Called on the
+/// writer thread after it was pinned.
 ///
 /// `buffers` are those that blocks will be written from; io_uring also writes others, but slower. A helper thread calls
 /// `helper_start` first: it starts pinned to the writer's CPU, and must leave it.
@@ -149,7 +150,7 @@ fn create_probe_file(directory: &Path, direct: bool) -> Result<File> {
     Ok(file)
 }
 
-/// What became of direct I/O on a trial file.
+/// The result of direct I/O on a trial file.
 enum DirectTrial {
     /// The file, which has no name, has taken a direct write.
     Works(File),
@@ -181,8 +182,8 @@ fn try_direct(directory: &Path, file: &File) -> Result<DirectTrial> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return refused(&format!("refuses direct writes of {ALIGNMENT_BYTES} bytes"));
         }
-        // A full disk does not show how it would be written, and the log will wait for room. What the file system says
-        // of itself must do.
+        // A full disk does not show whether direct writes work, and the log will wait for room. So the file system's
+        // own report decides.
         Err(error) if is_want_of_room(&error) && sys::file::direct_alignment(&file).is_some() => {
             return Ok(DirectTrial::Works(file));
         }

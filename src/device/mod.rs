@@ -1,15 +1,16 @@
 //! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
 //!
-//! A device does not know what it writes: it gets a file, an offset and bytes. It lives on the writer thread, which alone
-//! submits and reaps. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at open; a device of the
-//! best kind that stops working steps down to the next by itself and says so in its [`DeviceReport`].
+//! A device does not know the meaning of its writes: it gets a file, an offset and bytes. It lives on the writer
+//! thread, which alone submits and reaps. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at
+//! open; a device of the best kind that stops working steps down to the next by itself and says so in its
+//! [`DeviceReport`].
 //!
 //! Every kind promises:
 //! - A block that completes without an error is durable. Blocks complete in any order.
 //! - The device retries after EINTR and short writes. Every other error comes back with the buffer.
 //! - After a failed write or sync the device neither writes to that file again nor syncs it: the next sync would report
-//!   as durable what the kernel has dropped. Every later write to it gets the first error. A write refused for want of
-//!   room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
+//!   blocks as durable that the kernel has dropped. Every later write to it gets the first error. A write refused for
+//!   want of room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
 #![cfg_attr(
     not(feature = "unstable"),
     expect(unreachable_pub, reason = "public as diolog::unstable, with the feature unstable")
@@ -68,7 +69,7 @@ impl fmt::Display for DeviceKind {
 pub struct DeviceReport {
     /// The kind.
     pub kind: DeviceKind,
-    /// Why each better kind is not used, and why a thing works less well than it could.
+    /// Why each better kind is not used, and why this one works less well than it could.
     pub reasons: Vec<String>,
 }
 
@@ -86,7 +87,7 @@ pub struct BlockWrite {
     pub token: u64,
     /// The segment, opened as the kind of device needs it: `O_DIRECT | O_DSYNC`, or neither.
     pub file: Arc<File>,
-    /// Where in the file, in bytes: a multiple of 4096.
+    /// The position in the file, in bytes: a multiple of 4096.
     pub offset: u64,
     /// How many bytes of the buffer: a positive multiple of 4096.
     pub length: usize,
@@ -139,8 +140,8 @@ pub struct Completion {
 
 /// Writes blocks. Used only by the writer thread, on which it was made.
 pub trait Device: Send {
-    /// Takes a block to be written, without waiting for the disk. At most [`Device::in_flight_max`] blocks may be submitted
-    /// and not yet reaped.
+    /// Takes a block to be written, without waiting for the disk. At most [`Device::in_flight_max`] blocks may be
+    /// submitted and not yet reaped.
     ///
     /// # Panics
     /// If offset, length or memory are not multiples of 4096, or the length exceeds the buffer.
@@ -172,7 +173,7 @@ impl fmt::Debug for dyn Device {
     }
 }
 
-/// What a helper thread does first: leave the writer's CPU, to which it is pinned as the writer was.
+/// Called first by a helper thread, to leave the writer's CPU: the thread starts pinned to it, as the writer was.
 type HelperStart = Arc<dyn Fn() + Send + Sync>;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What every kind of device promises: submitted blocks can be read back, and failed ones come back with an error.
+//! The promises of every kind of device: submitted blocks can be read back, and failed ones come back with an error.
 
 use super::buffered::Buffered;
 use super::*;
@@ -123,8 +123,8 @@ fn a_failed_write_comes_back_with_its_buffer_and_the_file_is_never_written_again
     }
 }
 
-/// A buffered device must not report blocks as durable that it wrote before a failed one of the same file: it never syncs
-/// them.
+/// A buffered device must not report blocks as durable that it wrote before a failed one of the same file: it never
+/// syncs them.
 #[test]
 fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
     use super::threaded::Operation;
@@ -170,8 +170,8 @@ fn a_wait_ends_when_the_thread_is_unparked() {
     device.wait(Duration::from_secs(3600));
 }
 
-/// A file size limit inside a block: the kernel writes the part that fits, then answers EFBIG, or EINVAL if that part is
-/// no whole sector.
+/// A file size limit inside a block: the kernel writes the part that fits, then answers EFBIG, or EINVAL if that part
+/// is no whole sector.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_size_limit_is_reported_as_such_and_does_not_fail_the_file() {

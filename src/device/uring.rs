@@ -1,13 +1,14 @@
-//! [`DeviceKind::IoUring`]: io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several blocks at a time and
-//! needs no thread of ours. A block is durable when its write completes.
+//! [`DeviceKind::IoUring`]: io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several blocks at a time
+//! and needs no thread of ours. A block is durable when its write completes.
 //!
 //! The device is made on the writer thread and used only there: the ring has a single issuer. If the kernel refuses
-//! submissions while the device runs, it steps down: the blocks that the kernel has not taken, and all later ones, go to
-//! a [`Threaded`] device with `pwrite`. The blocks that the kernel has taken are still awaited here.
+//! submissions while the device runs, it steps down: the blocks that the kernel has not taken, and all later ones, go
+//! to a [`Threaded`] device with `pwrite`. The blocks that the kernel has taken are still awaited here.
 //!
 //! Files are not registered with the ring, which would save the kernel one look-up of a descriptor for each block: over
-//! 7 rounds of 200 000 writes to `/dev/null` in turns, medians of 548 ns without and 475 ns with (fastest rounds: 306 and
-//! 395), within the noise, where a durable block takes 85 µs or more. And the kernel would keep registered files open.
+//! 7 rounds of 200 000 writes to `/dev/null` in turns, medians of 548 ns without and 475 ns with (fastest rounds: 306
+//! and 395), within the noise, while a durable block takes 85 µs or more. And the kernel would keep registered files
+//! open.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. A block that the kernel may still read is in `in_flight`, owned and untouched, until its completion has been
@@ -139,8 +140,8 @@ impl Uring {
         self.pushed.push_back(slot);
     }
 
-    /// Enters the kernel: submits the queued blocks, lets the kernel post the completions of finished writes, and, with
-    /// `wait`, waits at most that long for one.
+    /// Enters the kernel: submits the queued blocks, and the kernel posts the completions of finished writes. With
+    /// `wait`, it waits at most that long for one.
     fn enter(&mut self, wait: Option<Duration>) {
         let Some(ring) = &mut self.ring else { return };
         let result = match wait {
@@ -171,8 +172,8 @@ impl Uring {
         if self.stepped_down { self.strand(&error) } else { self.step_down(&error) }
     }
 
-    /// Gives the kernel no more blocks. Those that it has not taken go to a device with `pwrite`; those that it has taken
-    /// are still awaited.
+    /// Gives the kernel no more blocks. Those that it has not taken go to a device with `pwrite`; those that it has
+    /// taken are still awaited.
     fn step_down(&mut self, error: &io::Error) {
         self.stepped_down = true;
         self.report.kind = DeviceKind::Pwrite;

@@ -1,4 +1,4 @@
-//! The consuming end: observe how far the producer is, take records, release their space.
+//! The consuming end: observe the producer's position, take records, release their space.
 //!
 //! Taking and releasing are two steps, because an ordinary ring keeps its records until they are durable. In an
 //! overwriting ring the space is free once the records are copied.
@@ -14,7 +14,8 @@ use super::layout::{HEAD_BYTES, Head, SKIP, is_after, record_bytes};
 use super::memory::{READ_AHEAD_BYTES, Words};
 use super::shared::Ring;
 
-/// Bytes copied from an overwriting ring in one window: some 100 to 500 ns, for which a producer that needs space waits.
+/// Bytes copied from an overwriting ring in one window: some 100 to 500 ns, for which a producer that needs space
+/// waits.
 const WINDOW_BYTES: u64 = 4096;
 
 /// The writer's end.
@@ -24,7 +25,7 @@ pub(crate) struct ConsumerEnd {
     words: Words,
     /// Capacity less one.
     mask: u64,
-    /// Up to where records were taken: from the released position to `observed`.
+    /// The end of the records taken: between the released position and `observed`.
     cursor: u64,
     /// `write_position` when last observed. May be stale, but is never after the real one.
     observed: u64,
@@ -38,7 +39,7 @@ impl ConsumerEnd {
         ConsumerEnd { words: ring.memory.words(), mask, cursor: start, observed: start, overwrite, ring }
     }
 
-    /// Reads how far the producer is: [`consume_from`](Self::consume_from) goes up to there.
+    /// Reads the producer's position, up to which [`consume_from`](Self::consume_from) takes records.
     pub(crate) fn observe(&mut self) -> u64 {
         let committed = self.control().committed();
         // Invariant 1. In an overwriting ring the cursor may be far behind until the next window begins.
@@ -53,10 +54,10 @@ impl ConsumerEnd {
         committed
     }
 
-    /// Hands records to `sink`, oldest first, until it returns `false` (that record is not taken), all that was observed is
-    /// taken, or `piece_bytes` or a little more have been taken. Returns how many records were taken.
+    /// Hands records to `sink`, oldest first, until it returns `false` (that record is not taken), all that was
+    /// observed is taken, or `piece_bytes` or a little more have been taken. Returns how many records were taken.
     ///
-    /// `OVERWRITES` must be what [`overwrites`](Self::overwrites) returns: the caller branches, so that each loop is compiled
+    /// `OVERWRITES` must equal [`overwrites`](Self::overwrites): the caller branches, so that each loop is compiled
     /// together with `sink`, whose variables stay in registers. In an overwriting ring `sink` should be quick: the
     /// producer waits for it, and drops if it takes long.
     #[inline(always)]
@@ -83,15 +84,15 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_from`](Self::consume_from) an overwriting ring, window by window. The producer gives up no record while
-    /// one is open.
+    /// [`consume_from`](Self::consume_from) an overwriting ring, window by window. The producer gives up no record
+    /// while one is open.
     fn consume_in_windows(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let mut left = piece_bytes;
         let mut records = 0;
         while left > 0 {
             // From here to the window's drop only this thread moves `oldest` (3).
             let oldest = self.control().begin_window();
-            // The producer may have given up records after the cursor, even after what was observed.
+            // The producer may have given up records after the cursor, even after `observed`.
             self.cursor = oldest;
             let window = Window { consumer: self };
             if !is_after(window.consumer.observed, oldest) {
@@ -115,7 +116,7 @@ impl ConsumerEnd {
         let mut records = 0;
         let mut more = true;
         while cursor != self.observed && cursor.wrapping_sub(begin) < piece_bytes {
-            debug_assert!(!is_after(cursor, self.observed), "a record ends after what was observed");
+            debug_assert!(!is_after(cursor, self.observed), "a record ends after `observed`");
             let offset = (cursor & self.mask) as usize;
             // SAFETY: from the cursor to `observed` there are whole records and skips which nobody writes (2, 3).
             let first = unsafe { self.words.read(offset) };
@@ -125,7 +126,7 @@ impl ConsumerEnd {
             }
             // SAFETY: as above; a head has three words.
             let (sequence, ticks) = unsafe { (self.words.read(offset + 8), self.words.read(offset + 16)) };
-            // Not after what was observed: the producer has prefetched those lines to write to them.
+            // Not after `observed`: the producer has prefetched those lines to write to them.
             if self.observed.wrapping_sub(cursor) >= READ_AHEAD_BYTES as u64 {
                 self.words.prefetch(offset);
             }
@@ -144,13 +145,13 @@ impl ConsumerEnd {
         (records, more)
     }
 
-    /// Up to where records were taken.
+    /// The end of the records taken.
     pub(crate) fn cursor(&self) -> u64 {
         self.cursor
     }
 
     /// Gives the space before `position`, a former [`cursor`](Self::cursor), back to the producer. Does nothing in an
-    /// overwriting ring, where taking a record has released it.
+    /// overwriting ring, which releases a record as it is taken.
     pub(crate) fn release(&mut self, position: u64) {
         if !self.overwrite {
             assert!(

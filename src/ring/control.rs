@@ -1,8 +1,9 @@
 //! The positions, counts and flags that the two ends of a ring share. Every atomic of a ring is here, behind a method.
 //!
 //! [`Control`] holds no pointer and its layout is fixed, so it can lie in memory that outlives the process. It knows
-//! neither the bytes between the ends nor the rules by which they move: those are the ends' (`producer`, `consumer`), and
-//! for the append flag the gate's. The registry and the writer read counts here, and the futex of a waiting producer.
+//! neither the bytes between the ends nor the rules by which they move: those are the ends' (`producer`, `consumer`),
+//! and for the append flag the gate's. The registry and the writer read counts here, and the futex of a waiting
+//! producer.
 
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use crate::sys;
 /// The bit of `oldest` that says that the consumer is copying. Positions are multiples of 8, so the bit is free.
 const READING: u64 = 1;
 
-/// What both ends share, grouped by who else touches it.
+/// The state that both ends share, grouped by who else touches it.
 ///
-/// Each group has a pair of cache lines of its own (CPUs prefetch lines in pairs). A line that another CPU has read must
-/// be fetched back before a store to it can leave the store buffer, and a burst of appends stalls once that is full.
+/// Each group has a pair of cache lines of its own (CPUs prefetch lines in pairs). A line that another CPU has read
+/// must be fetched back before a store to it can leave the store buffer, and a burst of appends stalls once that is
+/// full.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Control {
@@ -45,7 +47,7 @@ struct Attempts {
     append_flag: AppendFlag,
 }
 
-/// How much space there is, and who wants some.
+/// The released space, and the flags of a producer that wants some.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Space {
@@ -92,8 +94,8 @@ impl Control {
         }
     }
 
-    /// Clears the counts of an empty ring for its next producer. The caller holds both ends, and orders this before that
-    /// producer.
+    /// Clears the counts of an empty ring for its next producer. The caller holds both ends, and orders this before
+    /// that producer.
     pub(crate) fn reset(&self) {
         debug_assert!(self.attempts.append_flag.is_lowered(), "the last producer is inside an append");
         self.attempts.next_sequence.store(0, Relaxed);
@@ -118,7 +120,7 @@ impl Control {
         &self.attempts.append_flag
     }
 
-    // Attempts. Only the producer calls what changes them.
+    // Attempts. Only the producer changes them.
 
     /// The sequence number of the next attempt.
     #[inline(always)]
@@ -132,7 +134,7 @@ impl Control {
         self.attempts.next_sequence.store(sequence + 1, Relaxed);
     }
 
-    /// Has the next attempt take `sequence`.
+    /// Sets the number that the next attempt takes.
     #[cfg(all(test, loom))]
     pub(super) fn set_next_sequence(&self, sequence: u64) {
         self.attempts.next_sequence.store(sequence, Relaxed);
@@ -151,14 +153,14 @@ impl Control {
 
     // Positions.
 
-    /// Publishes what the producer has written before `position`.
+    /// Publishes the records and skips before `position`.
     #[inline(always)]
     pub(super) fn commit(&self, position: u64) {
         // Release: _commit_.
         self.write_position.store(position, Release);
     }
 
-    /// Up to where the producer has committed.
+    /// The end of the committed records.
     pub(super) fn committed(&self) -> u64 {
         // Acquire: _commit_.
         self.write_position.load(Acquire)
@@ -170,7 +172,7 @@ impl Control {
         self.space.read_position.store(position, Release);
     }
 
-    /// Up to where the consumer has released an ordinary ring, for the producer.
+    /// The position before which the consumer has released an ordinary ring, for the producer.
     pub(super) fn released(&self) -> u64 {
         // Acquire: _space_.
         self.space.read_position.load(Acquire)
@@ -190,7 +192,6 @@ impl Control {
     /// Gives up the records of an overwriting ring from `seen` to `position`.
     ///
     /// # Errors
-    ///
     /// The consumer has changed the value since: it is this now, and nothing was given up.
     pub(super) fn give_up(&self, seen: Oldest, position: u64) -> Result<(), Oldest> {
         debug_assert!(!seen.is_being_read(), "while the consumer copies, the producer must not move `oldest`");
@@ -198,16 +199,18 @@ impl Control {
         self.oldest.compare_exchange(seen.0, position, Acquire, Acquire).map_or_else(|now| Err(Oldest(now)), |_| Ok(()))
     }
 
-    /// Keeps the producer from giving up records until [`end_window`](Self::end_window). The position of the oldest one.
+    /// Keeps the producer from giving up records until [`end_window`](Self::end_window). The position of the oldest
+    /// one.
     pub(super) fn begin_window(&self) -> u64 {
-        // No ordering is needed: the records up to what was observed came with that, and the producer gives none of them
+        // No ordering is needed: the records before `observed` came with that load, and the producer gives none of them
         // up before it has acquired the end of the window.
         let oldest = Oldest(self.oldest.fetch_add(READING, Relaxed));
         assert!(!oldest.is_being_read(), "a window is opened within another");
         oldest.position()
     }
 
-    /// Gives the bytes of an overwriting ring before `position` back to the producer, and lets it give up others again.
+    /// Gives the bytes of an overwriting ring before `position` back to the producer, which may then give up others
+    /// again.
     pub(super) fn end_window(&self, position: u64) {
         // Release: _window_. The store clears READING.
         self.oldest.store(position, Release);
@@ -237,8 +240,8 @@ impl Control {
     /// Announces that the producing thread is about to sleep until space is released. It must look for space once more
     /// before it does.
     pub(crate) fn announce_wait(&self) {
-        // Acquire and release: _space wanted_. Of this exchange and `wake_producer`'s, the later one sees what the other
-        // side did before its own: the space that was released, or that the producer waits.
+        // Acquire and release: _space wanted_. Of this exchange and `wake_producer`'s, the later one sees the other
+        // side's earlier stores: the released space, or the announcement.
         self.space.awaits_space.swap(1, AcqRel);
     }
 
@@ -284,8 +287,8 @@ impl Oldest {
     }
 }
 
-/// Raised while the producing thread is inside an append. The producing thread alone changes it; when it may, and what a
-/// reader learns from it, is told in `gate`.
+/// Raised while the producing thread is inside an append. The producing thread alone changes it; `gate` documents when,
+/// and what follows from it for another thread.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct AppendFlag(AtomicU32);
@@ -297,7 +300,7 @@ impl AppendFlag {
         self.0.load(Relaxed) != 0
     }
 
-    /// Raises it, in no order to what follows.
+    /// Raises it, without ordering later accesses.
     #[inline(always)]
     pub(crate) fn raise(&self) {
         self.0.store(1, Relaxed);

@@ -1,6 +1,6 @@
 //! Copying a payload into the ring, without a call of `memcpy`.
 //!
-//! Every length is copied in whole chunks. The last chunk ends where the bytes do and overlaps the one before it, which is
+//! Every length is copied in whole chunks. The last chunk ends with the bytes and overlaps the one before it, which is
 //! cheaper than a tail in pieces. Padding is left as it is.
 
 #![allow(unsafe_code)]
@@ -15,7 +15,6 @@ pub(super) const FAST_PATH_BYTES_MAX: usize = 128;
 /// Copies `bytes` to `to`.
 ///
 /// # Safety
-///
 /// As many bytes at `to` are writable, belong to nobody else, and are not part of `bytes`.
 #[inline]
 pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
@@ -30,8 +29,8 @@ pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
         let mut at = 0;
         while at < length - 64 {
             copy_nonoverlapping(from.add(at), to.add(at), 64);
-            // Emits no instruction, but keeps the compiler from replacing the loop by a call of memcpy, which costs more
-            // than the copy at the length of a message.
+            // Emits no instruction, but keeps the compiler from replacing the loop by a call of memcpy, which costs
+            // more than the copy at the length of a message.
             compiler_fence(SeqCst);
             at += 64;
         }
@@ -42,7 +41,6 @@ pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
 /// Copies `bytes`, at most [`FAST_PATH_BYTES_MAX`] of them, to `to`.
 ///
 /// # Safety
-///
 /// As for [`copy_any`]. (Of more bytes, the middle is not copied.)
 #[inline(always)]
 pub(super) unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
@@ -73,7 +71,6 @@ pub(super) unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
 /// Copies the first and the last `BYTES` of `length` bytes. The two may overlap.
 ///
 /// # Safety
-///
 /// As for [`copy_any`], and `length` is at least `BYTES`.
 #[inline(always)]
 unsafe fn copy_both_ends<const BYTES: usize>(from: *const u8, to: *mut u8, length: usize) {

@@ -18,7 +18,7 @@ const _: () = assert!(record_bytes_max(CAPACITY_MAX) < u32::MAX as usize);
 // The smallest ring takes a record, and one word is room for a skip.
 const _: () = assert!(HEAD_BYTES.is_multiple_of(8) && record_bytes_max(CAPACITY_MIN) > HEAD_BYTES);
 
-/// What precedes a payload.
+/// The part of a record that precedes its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     /// Bytes of payload, without padding.
@@ -56,7 +56,7 @@ pub(super) const fn record_bytes(payload_bytes: usize) -> u64 {
 }
 
 /// The longest record of a ring of `capacity` bytes, its head included. Two of them fit, so a record fits an empty ring
-/// wherever it begins, the skip included.
+/// at any position, the skip included.
 pub(super) const fn record_bytes_max(capacity: usize) -> usize {
     capacity / 2
 }

@@ -1,7 +1,7 @@
 //! The bytes between the two ends: words at offsets, written by the producer and lent out to the consumer.
 //!
-//! Today a private mapping; whatever has the same words at a stable address can take its place. It does not know
-//! positions: its callers keep to the part that is theirs (invariant 2 of `ring`).
+//! Today a private mapping; any memory with the same words at a stable address can take its place. It does not know
+//! positions: each caller uses only its own part (invariant 2 of `ring`).
 //!
 //! 1. Offsets are multiples of 8, and an access ends before the capacity does.
 
@@ -32,7 +32,7 @@ mod real {
     #[derive(Debug)]
     pub(in crate::ring) struct Memory {
         mapping: Arc<Mapping>,
-        /// Where it begins in the mapping, in bytes.
+        /// Its offset in the mapping, in bytes.
         offset: usize,
         bytes: usize,
     }
@@ -55,21 +55,21 @@ mod real {
         }
     }
 
-    /// Half of a huge page that no ring has yet.
-    type SpareHalf = Memory;
-
     const HALF_BYTES: usize = HUGE_PAGE_BYTES / 2;
 
-    /// Makes memory for rings. Two rings of half a huge page (1 MiB, the default of `ring_bytes`) share one.
+    /// Makes memory for rings. Two rings of half a huge page (1 MiB, the default of `ring_bytes`) share one: alone on a
+    /// huge page, each would occupy 2 MiB. On small pages it would have 256 of them, more than the 64 to 96 entries of
+    /// a usual first-level TLB, and an append after a pause would take a TLB miss.
     #[derive(Debug, Default)]
     pub(in crate::ring) struct MemoryPool {
-        /// Locked while a huge page is touched, so that rings that are made at the same time share it too.
-        spare: Mutex<Option<SpareHalf>>,
+        /// The half of a huge page that no ring has yet. Locked while a huge page is touched, so that rings that are
+        /// made at the same time share it too.
+        spare: Mutex<Option<Memory>>,
     }
 
     impl MemoryPool {
-        /// Memory of this process alone, all of it present. From half a huge page on it is on huge pages: with small pages
-        /// a thread that rarely logs takes TLB misses.
+        /// Memory of this process alone, all of it present. From half a huge page on it is on huge pages: with small
+        /// pages a thread that rarely logs takes TLB misses.
         pub(in crate::ring) fn private(&self, bytes: usize) -> io::Result<Memory> {
             if bytes >= HALF_BYTES
                 && let Ok(memory) = self.in_huge_pages(bytes)
@@ -96,13 +96,13 @@ mod real {
 
     const LINE_BYTES: usize = 64;
 
-    /// How far ahead of the record being written cache lines are prefetched for writing. The consumer has read them in the
-    /// round before, so each must be fetched back from its CPU, which takes 100 ns and more. At this distance that is done
-    /// when the line is needed, even in a burst of 40 messages. (Half of it was slower, twice no faster.)
+    /// How far ahead of the record being written cache lines are prefetched for writing. The consumer has read them in
+    /// the round before, so each must be fetched back from its CPU, which takes 100 ns and more. At this distance that
+    /// is done when the line is needed, even in a burst of 40 messages. (Half of it was slower, twice no faster.)
     const WRITE_AHEAD_BYTES: usize = 4096;
 
-    /// How far ahead lines are prefetched once more, some records before they are needed: during a pause, another user of
-    /// the CPU's caches can have evicted them. (Twice as far was no better.)
+    /// How far ahead lines are prefetched once more, some records before they are needed: during a pause, another user
+    /// of the CPU's caches can have evicted them. (Twice as far was no better.)
     const WRITE_AGAIN_BYTES: usize = 256;
 
     /// The words of a [`Memory`]: only an address.
@@ -118,7 +118,6 @@ mod real {
         /// Reads the word at `offset`.
         ///
         /// # Safety
-        ///
         /// (1), the memory is alive, and nobody writes this word now.
         #[inline(always)]
         pub(in crate::ring) unsafe fn read(&self, offset: usize) -> u64 {
@@ -129,7 +128,6 @@ mod real {
         /// Writes the word at `offset`.
         ///
         /// # Safety
-        ///
         /// (1), the memory is alive, and nobody else uses this word now.
         #[inline(always)]
         pub(in crate::ring) unsafe fn write(&self, offset: usize, word: u64) {
@@ -137,11 +135,10 @@ mod real {
             unsafe { self.base.add(offset).cast::<u64>().write(word) }
         }
 
-        /// Writes a record at `offset`: three words of head, then `payload`. `FAST`: without a loop, for a payload of at
-        /// most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) bytes.
+        /// Writes a record at `offset`: three words of head, then `payload`. `FAST`: without a loop, for a payload of
+        /// at most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) bytes.
         ///
         /// # Safety
-        ///
         /// (1) for head and padded payload, the memory is alive, and nobody else uses these words now.
         #[inline(always)]
         pub(in crate::ring) unsafe fn write_record<const FAST: bool>(
@@ -180,7 +177,6 @@ mod real {
         /// Lends the `length` bytes at `offset` to `use_bytes`.
         ///
         /// # Safety
-        ///
         /// (1), the memory is alive, and nobody writes these bytes until `use_bytes` returns.
         #[inline(always)]
         pub(in crate::ring) unsafe fn lend<R>(

@@ -1,14 +1,14 @@
 //! The ring between one producing thread and the writer: a single-producer single-consumer queue of bytes.
 //!
-//! It carries heads and payloads. It knows nothing of levels, files and threads, nor what to do when it is full: the
-//! producer above it waits or drops, the writer above it polls. [`RingMaker`] makes rings; `producer` and `consumer` are
-//! the two ends, `control` holds the atomics that they share and `memory` the bytes.
+//! It carries heads and payloads. It knows nothing of levels, files and threads, and has no policy for a full ring: the
+//! producer above it waits or drops, the writer above it polls. [`RingMaker`] makes rings; `producer` and `consumer`
+//! are the two ends, `control` holds the atomics that they share and `memory` the bytes.
 //!
 //! # Layout
 //!
-//! Positions are `u64` that only grow (they wrap at 2^64, and so does all arithmetic on them), multiples of 8; the offset
-//! in memory is the position modulo the capacity, a power of two. A record is its head, three words, and its payload,
-//! padded to 8 bytes with whatever was there before:
+//! Positions are `u64` that only grow (they wrap at 2^64, and so does all arithmetic on them), multiples of 8; the
+//! offset in memory is the position modulo the capacity, a power of two. A record is its head, three words, and its
+//! payload, padded to 8 bytes with the bytes that were there before:
 //!
 //! | word | holds |
 //! |---|---|
@@ -17,24 +17,24 @@
 //! | 2 | ticks |
 //! | 3… | payload |
 //!
-//! A record is contiguous. If one does not fit before the end of the memory, a skip is written there (one word, all bits
-//! set) and the record begins at offset 0. A record takes at most half of the capacity, so that it fits an empty ring,
-//! skip included, wherever the ring's positions are.
+//! A record is contiguous. If one does not fit before the end of the memory, a skip is written there (one word, all
+//! bits set) and the record begins at offset 0. A record takes at most half of the capacity, so that it fits an empty
+//! ring, skip included, at any position.
 //!
 //! # Steps of an append
 //!
 //! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. A
-//! claim that is dropped before its commit leaves no trace: no number is taken and the consumer sees nothing. Two things
-//! stay, both harmless: a skip that was already written, which the next commit publishes, and in an overwriting ring the
-//! records that were given up for the claim, which are counted.
+//! claim that is dropped before its commit leaves no trace: no number is taken and the consumer sees nothing. Two
+//! things stay, both harmless: a skip that was already written, which the next commit publishes, and in an overwriting
+//! ring the records that were given up for the claim, which are counted.
 //!
 //! # Invariants
 //!
 //! 1. `read_position ≤ cursor ≤ observed ≤ write_position ≤ read_position + capacity`. In an overwriting ring `oldest`
 //!    takes the place of `read_position`, and `cursor` may be before it until the next window begins.
 //! 2. Only the producer writes the bytes from `write_position` to `read_position + capacity`. From `read_position` to
-//!    `write_position` there are whole records and skips, which nobody writes. The producer alone moves `write_position`, the
-//!    consumer alone `read_position`.
+//!    `write_position` there are whole records and skips, which nobody writes. The producer alone moves
+//!    `write_position`, the consumer alone `read_position`.
 //! 3. In an overwriting ring either end may move `oldest`; while the bit READING is set in it, only the consumer.
 //! 4. The first word of a record holds the length that its payload was written with.
 //! 5. A producer has at most one claim at a time. The append flag keeps a signal handler from making a second one.
@@ -77,8 +77,8 @@ use std::sync::Arc;
 
 use memory::MemoryPool;
 
-/// Makes rings that may share huge pages. A log has one of its own: a lock of the whole process could be held by a thread
-/// that a forked child does not have.
+/// Makes rings that may share huge pages. A log has one of its own: a lock of the whole process could be held by a
+/// thread that a forked child does not have.
 #[derive(Debug, Default)]
 pub(crate) struct RingMaker {
     pool: MemoryPool,
@@ -88,7 +88,6 @@ impl RingMaker {
     /// A ring of private memory, all of it present.
     ///
     /// # Errors
-    ///
     /// A capacity that is not a power of two or is out of range, or no memory.
     pub(crate) fn make(&self, options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
         let ring = Ring::new(options, &self.pool)?;
@@ -100,7 +99,6 @@ impl RingMaker {
 /// A ring that shares its memory with no other.
 ///
 /// # Errors
-///
 /// As [`RingMaker::make`].
 #[cfg(any(test, feature = "unstable"))]
 pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {

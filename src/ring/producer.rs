@@ -1,5 +1,5 @@
-//! The producing end: claim, fill, commit. It is the hot path of the whole crate, so the fast path is straight-line code
-//! and everything rare is out of line.
+//! The producing end: claim, fill, commit. It is the hot path of the whole crate, so the fast path is straight-line
+//! code and everything rare is out of line.
 //!
 //! Safety rests on invariants 1 to 5 of `ring`.
 
@@ -29,11 +29,11 @@ pub(crate) struct ProducerEnd {
     words: Words,
     /// Capacity less one.
     mask: u64,
-    /// Up to where records and skips are written: `write_position`, or after it by a skip that no commit has published
+    /// The end of the records and skips written: `write_position`, or after it by a skip that no commit has published
     /// yet. The published position is on a line that the writer polls: to store there costs nothing, because the store
     /// waits in the store buffer, but a load would wait for the line to come back.
     position: Cell<u64>,
-    /// Up to where records can be written contiguously, as far as is known: not after the end of the memory. May be
+    /// The end of the contiguous space that is known to be free: not after the end of the memory. May be
     /// stale, but is never too large.
     limit: Cell<u64>,
     ring: Arc<Ring>,
@@ -73,7 +73,6 @@ impl ProducerEnd {
     /// and is counted. (`clock` must not append.)
     ///
     /// # Errors
-    ///
     /// [`Full`]: nothing was written or counted. A record of more than half the capacity never fits.
     #[inline(always)]
     pub(crate) fn append(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
@@ -84,7 +83,6 @@ impl ProducerEnd {
     /// [`append`](Self::append) on the fast path, for a payload that [fits it](Self::fits_fast_path).
     ///
     /// # Errors
-    ///
     /// [`Full`], as there.
     #[inline(always)]
     pub(crate) fn append_fast(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
@@ -95,7 +93,6 @@ impl ProducerEnd {
     /// Claims room for a record with `payload_bytes` of payload.
     ///
     /// # Errors
-    ///
     /// [`Full`], as for [`append`](Self::append).
     #[inline(always)]
     pub(super) fn claim(&self, payload_bytes: usize) -> Result<Claim<'_>, Full> {
@@ -109,8 +106,8 @@ impl ProducerEnd {
         Ok(Claim { end: self, position, record_bytes })
     }
 
-    /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or by reading how far
-    /// the consumer is. Returns the record's position; `limit` is after the record then.
+    /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or by reading the
+    /// consumer's position. Returns the record's position; `limit` is after the record then.
     #[cold]
     fn claim_slow(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
         let capacity = self.mask + 1;
@@ -158,7 +155,6 @@ impl ProducerEnd {
     /// Returns `oldest`.
     ///
     /// # Errors
-    ///
     /// [`Full`]: the consumer is copying, and was for as long as the producer may wait.
     fn give_up_oldest(&self, target: u64) -> Result<u64, Full> {
         let mut spins = 0;
@@ -224,7 +220,7 @@ impl ProducerEnd {
         &self.ring.control
     }
 
-    /// What both ends hold, for whoever reads the counts.
+    /// The part that both ends hold, for readers of the counts.
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.ring
     }
@@ -246,11 +242,12 @@ pub(super) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Writes the record, with the next sequence number and the time that `clock` gives. `FAST`: the payload has at most
-    /// [`FAST_PATH_BYTES_MAX`] bytes.
+    /// Writes the record, with the next sequence number and the time that `clock` gives. `FAST`: the payload has at
+    /// most [`FAST_PATH_BYTES_MAX`] bytes.
     #[inline(always)]
     pub(super) fn fill<const FAST: bool>(self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Filled<'a> {
         let Claim { end, position, record_bytes: claimed } = self;
+        // Compiled away: both are computed from `payload.len()` in the one function that claims and fills.
         assert!(record_bytes(payload.len()) == claimed, "a claim is filled to its end");
         debug_assert!(!FAST || payload.len() <= FAST_PATH_BYTES_MAX);
         debug_assert!(claimed <= end.limit.get().wrapping_sub(position), "the claim is after `limit`");

@@ -18,7 +18,7 @@ pub(crate) struct RingOptions {
     pub(crate) start: u64,
 }
 
-/// What both ends hold, and whoever reads the counts.
+/// The part of a ring that both ends hold, and readers of the counts.
 #[derive(Debug)]
 pub(crate) struct Ring {
     /// The positions, counts and flags.
@@ -30,7 +30,6 @@ impl Ring {
     /// An empty ring of private memory from `pool`.
     ///
     /// # Errors
-    ///
     /// A capacity that is not a power of two or is out of range, or no memory.
     pub(super) fn new(options: RingOptions, pool: &MemoryPool) -> io::Result<Arc<Ring>> {
         let capacity_bytes = options.capacity_bytes;

@@ -23,8 +23,8 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
     assert_eq!(payload, payload_of(sequence, payload.len()));
 }
 
-/// Appends as a producer does: on the fast path if the payload fits it. Returns the number that the record took; one that
-/// does not fit takes none.
+/// Appends as a producer does: on the fast path if the payload fits it. Returns the number that the record took; one
+/// that does not fit takes none.
 fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
     let sequence = producer.next_sequence();
     let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
@@ -57,7 +57,7 @@ enum Step {
         piece_bytes: usize,
         records: usize,
     },
-    /// Release the oldest `share` (of 8) of what is taken.
+    /// Release the oldest `share` (of 8) of the records taken.
     Release {
         share: u64,
     },
@@ -82,11 +82,11 @@ fn sized_steps() -> impl Strategy<Value = (usize, u64, Vec<Step>)> {
     (12..17_u32, start).prop_flat_map(|(log, start)| (Just(1 << log), Just(start & !7), steps(1 << log)))
 }
 
-/// What the documentation says, with a queue instead of memory.
+/// The ring as documented, with a queue instead of memory.
 struct Model {
     capacity: u64,
     overwrite: bool,
-    /// The entries from `read_position` to `position`: where each record ends, and its sequence. A skip is an entry of
+    /// The entries from `read_position` to `position`: the end of each record, and its sequence. A skip is an entry of
     /// its own, without a sequence.
     entries: VecDeque<(u64, Option<u64>)>,
     /// How many entries, from the front, are taken and not yet released, how many are observed, and how many published.
@@ -101,7 +101,7 @@ struct Model {
 }
 
 impl Model {
-    /// Makes room for a record, and writes the skip. Where the record ends; `None` if there is no room.
+    /// Finds room for a record, and writes the skip. Returns the end of the record; `None` if there is no room.
     fn claim(&mut self, length: usize) -> Option<u64> {
         let bytes = (HEAD_BYTES + length.div_ceil(8) * 8) as u64;
         let to_end = self.capacity - self.position % self.capacity;

@@ -1,14 +1,14 @@
 //! Positioned writes of whole buffers: one `pwrite` may write fewer bytes than it was given.
 //!
-//! Used by the devices and by whoever writes a segment's file itself.
+//! Called by `device`, and by `segment` for files that it writes itself.
 
 use std::fs::File;
 use std::io;
 
 use super::file::{file_size_limit, write_at};
 
-/// Direct I/O takes whole sectors, so after a short write it goes on from a multiple of this. A disk with larger sectors
-/// stops at multiples of its own.
+/// Direct I/O takes whole sectors, so after a short write it goes on from a multiple of this. A disk with larger
+/// sectors stops at multiples of its own.
 pub(crate) const SECTOR_BYTES: usize = 512;
 
 /// The grain for [`write_whole`] on a file opened with direct I/O, or without: the page cache takes any length.
@@ -33,7 +33,7 @@ pub(crate) fn write_whole(file: &File, bytes: &[u8], offset: u64, grain: usize) 
     Ok(())
 }
 
-/// Where to go on after a write of `count` bytes at `done` of `length` bytes; `length` if that was all.
+/// The position to go on from after a write of `count` bytes at `done` of `length` bytes; `length` if that was all.
 ///
 /// # Errors
 /// `WriteZero` if the write brought nothing forward.

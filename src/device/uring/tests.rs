@@ -1,8 +1,8 @@
-//! What only io_uring can meet: short completions, a kernel that refuses it at the start or later, and blocks that never
-//! complete.
+//! Cases that only io_uring can meet: short completions, a kernel that refuses it at the start or later, and blocks
+//! that never complete.
 //!
-//! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, and the kernel takes
-//! what fits and waits for the reader.
+//! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, and the kernel
+//! takes as many bytes as fit and waits for the reader.
 
 use std::fs::File;
 use std::io::{Read, pipe};
@@ -23,7 +23,7 @@ fn report() -> DeviceReport {
     DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() }
 }
 
-/// A device on io_uring; `None`, with the reason printed, where there is none.
+/// A device on io_uring; `None`, with the reason printed, if this machine has none.
 fn device(in_flight_max: usize) -> Option<Box<Uring>> {
     match Uring::new(report(), in_flight_max, &[], Arc::new(|| ())) {
         Ok(device) => Some(Box::new(device)),

@@ -1,4 +1,5 @@
-//! The CPUs that a thread runs on, the thread's id, and the machine's boot. Called by `writer`, `logger` and `registry`.
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot. Called by `writer`, `logger` and
+//! `registry`.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
@@ -12,7 +13,7 @@ impl Affinity {
         Affinity(sched_getaffinity(None).ok())
     }
 
-    /// Applies the set to the calling thread. After a refusal the thread stays where it is: slower, but not wrong.
+    /// Applies the set to the calling thread. After a refusal the thread stays on its CPUs: slower, but not wrong.
     pub(crate) fn apply(&self) {
         if let Some(set) = &self.0 {
             let _ = sched_setaffinity(None, set);
@@ -43,13 +44,13 @@ pub(crate) fn thread_id() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
-/// Lets the calling thread's sleeps end as punctually as the kernel can.
+/// Reduces the calling thread's timer slack to the minimum, so that its sleeps end punctually.
 pub(crate) fn minimal_timer_slack() {
     // A refusal costs up to 50 µs for each sleep, nothing else.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
-/// The identity of this boot of the machine; zeros if the kernel does not tell.
+/// The identity of this boot of the machine; zeros if the kernel does not report it.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.trim().chars().filter(|&c| c != '-').collect();

@@ -1,7 +1,7 @@
 //! Files: opening for direct I/O, preallocation, directory sync, and properties of files and file systems.
 //!
-//! No file is opened through a symbolic link, except one that a reader was given by name, and every descriptor is closed
-//! on exec. Nothing is known here of a file's contents. Called by `device`, `segment` and `reader`.
+//! No file is opened through a symbolic link, except one that a reader was given by name, and every descriptor is
+//! closed on exec. Nothing is known here of a file's contents. Called by `device`, `segment` and `reader`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -64,7 +64,7 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
     file.read_at(bytes, offset)
 }
 
-/// Lets the kernel begin to read this part of `file` into its cache. Only a hint.
+/// Asks the kernel to begin reading this part of `file` into its cache. Only a hint.
 pub(crate) fn read_ahead(file: &File, offset: u64, bytes: u64) {
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(bytes), rustix::fs::Advice::WillNeed);
 }
@@ -77,9 +77,9 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
 
 /// Whether an open file has no name any more: its contents are gone when it is closed.
 ///
-/// It queries only the number of names. After a query of a file's times, Linux 6.13 and later give the file a new time at
-/// its next write, however soon that is, so that a durable write also writes the inode: on ext4 a flushed record took
-/// 165 µs instead of 115.
+/// It queries only the number of names. After a query of a file's times, Linux 6.13 and later give the file a new time
+/// at its next write, however soon that is, so that a durable write also writes the inode: on ext4 a flushed record
+/// took 165 µs instead of 115.
 pub(crate) fn is_deleted(file: &File) -> bool {
     match rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(stat) if stat.stx_mask & StatxFlags::NLINK.bits() != 0 => stat.stx_nlink == 0,
@@ -94,8 +94,8 @@ pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// The alignment, in bytes, that direct I/O on `file` needs of memory, offsets and lengths; 0 if there is no direct I/O;
-/// `None` if this kernel (before 6.1) or this file system does not tell.
+/// The alignment, in bytes, that direct I/O on `file` needs of memory, offsets and lengths; 0 if there is no direct
+/// I/O; `None` if this kernel (before 6.1) or this file system does not report it.
 pub(crate) fn direct_alignment(file: &File) -> Option<u32> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
     let known = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN);

@@ -6,11 +6,11 @@ use rustix::thread::futex::{self, Flags, Timespec};
 
 use crate::sync::AtomicU32;
 
-/// Sleeps while `word` is `value`, until woken, for at most `time`. A signal ends the sleep too, and it may end without a
-/// reason.
+/// Sleeps while `word` is `value`, until woken, for at most `time`. A signal ends the sleep too, and it may end without
+/// a reason.
 pub(crate) fn wait_while(word: &AtomicU32, value: u32, time: Duration) {
     let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-    // Whatever ended the sleep, the caller checks its condition again.
+    // The reason why the sleep ended does not matter: the caller checks its condition again.
     let _ = futex::wait(word, Flags::PRIVATE, value, Some(&time));
 }
 

@@ -10,6 +10,6 @@ pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// Asks for huge pages for `bytes` bytes from `memory`, which begins on a page. After a refusal the pages stay small:
 /// slower, but not wrong.
 pub(crate) fn advise_huge_pages(memory: *mut u8, bytes: usize) {
-    // SAFETY: invariant 1, whatever is mapped there; the kernel refuses a range that is not mapped.
+    // SAFETY: invariant 1 holds for any mapping; the kernel refuses a range that is not mapped.
     let _ = unsafe { rustix::mm::madvise(memory.cast(), bytes, rustix::mm::Advice::LinuxHugepage) };
 }

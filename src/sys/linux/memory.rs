@@ -1,8 +1,8 @@
 //! Memory: mappings for rings, a page that a fork wipes, a memory barrier on all threads, prefetching. Called by `ring`
 //! and `gate`.
 //!
-//! 1. A [`Mapping`] is one private anonymous mapping of `bytes` bytes at `base`, made by its constructor and unmapped only
-//!    by its drop: in between the range is valid, zeroed at first, and nobody else's.
+//! 1. A [`Mapping`] is one private anonymous mapping of `bytes` bytes at `base`, made by its constructor and unmapped
+//!    only by its drop: in between the range is valid, zeroed at first, and nobody else's.
 
 #![allow(unsafe_code)]
 
@@ -36,7 +36,6 @@ impl Mapping {
     /// `bytes` bytes of zeros, every page faulted in, so that later accesses take no page fault.
     ///
     /// # Errors
-    ///
     /// The kernel has no free range of that size, or no memory for its pages.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
         Mapping::reserved(bytes)?.populated()
@@ -45,13 +44,13 @@ impl Mapping {
     /// As [`faulted_in`](Self::faulted_in), for a multiple of a huge page: on huge pages, if the system has them.
     ///
     /// # Errors
-    ///
     /// As there.
     pub(crate) fn in_huge_pages(bytes: usize) -> io::Result<Mapping> {
         // Huge pages begin at multiples of their size. The surplus mapped for that is unmapped.
         let Mapping { base: start, bytes: mapped } = *ManuallyDrop::new(Mapping::reserved(bytes + HUGE_PAGE_BYTES)?);
         let before = start.align_offset(HUGE_PAGE_BYTES);
-        // SAFETY: both are within the mapping, which is a huge page longer than `bytes`; less than that is before `base`.
+        // SAFETY: both are within the mapping, which is a huge page longer than `bytes`; less than that is before
+        // `base`.
         let (base, after) = unsafe { (start.add(before), start.add(before + bytes)) };
         let mapping = Mapping { base, bytes };
         for (surplus, bytes) in [(start, before), (after, mapped - before - bytes)] {
@@ -89,7 +88,7 @@ impl Mapping {
         Ok(self)
     }
 
-    /// Where it begins.
+    /// Its first byte.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
@@ -102,7 +101,7 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words that read as zero in a forked child, whatever the parent stored. Clones share the words.
+/// Two words that read as zero in a forked child, whichever values the parent stored. Clones share the words.
 ///
 /// 2. `words` is the start of the page, which lives as long as any clone.
 #[derive(Clone, Debug)]
@@ -121,7 +120,6 @@ impl WipedOnFork {
     /// Both words zero.
     ///
     /// # Errors
-    ///
     /// No memory, or a kernel before 4.14, which cannot wipe pages.
     pub(crate) fn new() -> io::Result<WipedOnFork> {
         let page = Mapping::reserved(PAGE_BYTES_MIN)?;
@@ -186,13 +184,14 @@ pub(crate) fn fetch_for_write<const AHEAD: usize>(address: *const u8) {
     let _ = address;
 }
 
-/// Prepares this process for [`barrier_all_threads`]. Returns `false` if the kernel has no such barrier (before 4.14) or
-/// a sandbox forbids it.
+/// Prepares this process for [`barrier_all_threads`]. Returns `false` if the kernel has no such barrier (before 4.14)
+/// or a sandbox forbids it.
 pub(crate) fn register_barrier() -> bool {
     membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
 }
 
-/// Makes every thread of this process execute a full memory barrier before it returns `true`.
+/// Executes a full memory barrier on every thread of this process, then returns `true`. Returns `false` if the kernel
+/// refuses.
 pub(crate) fn barrier_all_threads() -> bool {
     membarrier(MembarrierCommand::PrivateExpedited).is_ok()
 }

@@ -8,7 +8,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod time;
 
-// Where the io-uring crate has the kernel's structures.
+// The architectures for which the io-uring crate has the kernel's structures.
 #[cfg(any(
     target_arch = "x86_64",
     target_arch = "aarch64",

@@ -13,13 +13,13 @@ const CLOCK_SOURCES: &str = "/sys/devices/system/clocksource/clocksource0/availa
 #[inline(always)]
 pub(crate) fn counter() -> u64 {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 CPU has the instruction. If the process may not use it, `counter_is_steady` is false, and this
-    // is not called.
+    // SAFETY: every x86-64 CPU has the instruction. If the process may not use it, `counter_is_steady` is false, and
+    // this is not called.
     return unsafe { std::arch::x86_64::_rdtsc() };
     #[cfg(target_arch = "aarch64")]
     {
         let ticks: u64;
-        // SAFETY: reads a register that Linux lets processes read.
+        // SAFETY: reads a register that processes may read on Linux.
         unsafe { std::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
         return ticks;
     }
@@ -41,8 +41,9 @@ pub(crate) fn counter_in_order() -> u64 {
     return counter();
 }
 
-/// Whether the counter runs at one rate on all CPUs, whatever their frequency and sleep states. Both the CPU and the
-/// kernel must say so; the kernel checks the counter at boot and while running, and drops an unstable one from its list.
+/// Whether the counter runs at one rate on all CPUs, independent of their frequency and sleep states. Both the CPU and
+/// the kernel must say so; the kernel checks the counter at boot and while running, and drops an unstable one from its
+/// list.
 pub(crate) fn counter_is_steady() -> bool {
     cpu_promises_a_steady_counter() && kernel_trusts_the_counter(std::fs::read_to_string(CLOCK_SOURCES).ok().as_deref())
 }

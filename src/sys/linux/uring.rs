@@ -1,7 +1,8 @@
 //! io_uring, as far as writing needs it: set-up, registered buffers, submission, completions. Called by `device`.
 //!
-//! It knows nothing of blocks, nor what to do after a failure. A ring belongs to the thread that made it: the kernel
-//! refuses all others, and finishes each write on that thread when it enters the kernel (deferred task-run).
+//! It knows nothing of blocks, and does not decide how to go on after a failure. A ring belongs to the thread that made
+//! it: the kernel refuses all others, and finishes each write on that thread when it enters the kernel (deferred
+//! task-run).
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. The caller of [`Ring::push`] keeps the memory and the descriptor alive, and the memory unchanged, until the
@@ -28,7 +29,7 @@ pub(crate) struct Write<'a> {
     pub(crate) memory: *const u8,
     /// How many bytes.
     pub(crate) length: u32,
-    /// Where in the file.
+    /// The position in the file.
     pub(crate) offset: u64,
     /// The index of the registered buffer that holds these bytes, if one does.
     pub(crate) buffer: Option<u16>,
@@ -68,7 +69,7 @@ impl Ring {
         Ok(Ring { ring, submitting: true })
     }
 
-    /// Lets the kernel pin these buffers (address and length) once, instead of for each write.
+    /// Asks the kernel to pin these buffers (address and length) once, instead of for each write.
     ///
     /// # Errors
     /// ENOMEM beyond the limit on locked memory. Writes work without registration.
@@ -77,7 +78,8 @@ impl Ring {
             .iter()
             .map(|&(address, length)| libc::iovec { iov_base: address as *mut _, iov_len: length })
             .collect();
-        // SAFETY: the kernel pins the pages themselves and copies the vectors; it refuses addresses that are not mapped.
+        // SAFETY: the kernel pins the pages themselves and copies the vectors; it refuses addresses that are not
+        // mapped.
         unsafe { self.ring.submitter().register_buffers(&vectors) }
     }
 
@@ -116,7 +118,7 @@ impl Ring {
         submission.taskrun() || submission.cq_overflow()
     }
 
-    /// Submits the pushed writes, and lets the kernel post the completions of finished ones. Does not wait.
+    /// Submits the pushed writes, and the kernel posts the completions of finished ones. Does not wait.
     ///
     /// # Errors
     /// The kernel's. EINTR, EAGAIN and EBUSY are temporary.

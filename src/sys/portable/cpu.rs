@@ -1,4 +1,4 @@
-//! The CPUs that a thread runs on, the thread's id, and the machine's boot: what every platform offers.
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot, as far as every platform offers them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

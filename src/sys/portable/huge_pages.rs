@@ -1,6 +1,6 @@
 //! Huge pages for large buffers: left to the system. Called by `buffer`.
 
-/// The alignment that would let the system use a huge page.
+/// The alignment with which the system can use a huge page.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// Does nothing: there is no portable way.

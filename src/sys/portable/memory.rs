@@ -31,7 +31,6 @@ impl Mapping {
     /// `bytes` (above zero) bytes of zeros, every page faulted in.
     ///
     /// # Errors
-    ///
     /// The allocator has no memory.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
         let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES_MIN).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -47,14 +46,13 @@ impl Mapping {
     /// As [`faulted_in`](Self::faulted_in): there is no portable way to ask for huge pages.
     ///
     /// # Errors
-    ///
     /// As there.
     #[cfg(not(loom))]
     pub(crate) fn in_huge_pages(bytes: usize) -> io::Result<Mapping> {
         Mapping::faulted_in(bytes)
     }
 
-    /// Where it begins.
+    /// Its first byte.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
@@ -67,7 +65,7 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words. On Linux they read as zero in a forked child; here the child inherits what the parent stored. Clones share
+/// Two words. On Linux they read as zero in a forked child; here the child inherits the parent's values. Clones share
 /// the words.
 #[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
@@ -78,7 +76,6 @@ impl WipedOnFork {
     /// Both words zero.
     ///
     /// # Errors
-    ///
     /// None here.
     pub(crate) fn new() -> io::Result<WipedOnFork> {
         Ok(WipedOnFork { words: Arc::new([AtomicU32::new(0), AtomicU32::new(0)]) })

@@ -1,5 +1,5 @@
-//! io_uring: there is none here, and `device` uses another kind of device. No value of [`Ring`] can exist, so only its
-//! constructor ever runs.
+//! io_uring, which does not exist here: `device` uses another kind of device. No value of [`Ring`] can exist, so only
+//! its constructor ever runs.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
