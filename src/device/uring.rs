@@ -225,7 +225,7 @@ impl Uring {
     }
 
     /// Takes the kernel's result for the block in `slot`.
-    fn ended(&mut self, slot: usize, result: io::Result<usize>) {
+    fn take_result(&mut self, slot: usize, result: io::Result<usize>) {
         let block = self.in_flight.get_mut(slot).and_then(Option::as_mut);
         let Some(block) = block else { panic!("a completion for block {slot}, which is not in flight") };
         let (offset, length) = (block.write.offset, block.write.length);
@@ -270,8 +270,8 @@ impl Uring {
     }
 
     fn take_completions(&mut self) {
-        while let Some((slot, result)) = self.ring.as_mut().and_then(Ring::completion) {
-            self.ended(slot as usize, result);
+        while let Some((slot, result)) = self.ring.as_mut().and_then(Ring::take_completion) {
+            self.take_result(slot as usize, result);
         }
     }
 }

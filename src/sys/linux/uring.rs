@@ -145,8 +145,8 @@ impl Ring {
         }
     }
 
-    /// The next completion: the write's id, and the bytes written or the error.
-    pub(crate) fn completion(&mut self) -> Option<(u64, io::Result<usize>)> {
+    /// Takes the next completion: the write's id, and the bytes written or the error.
+    pub(crate) fn take_completion(&mut self) -> Option<(u64, io::Result<usize>)> {
         let entry = self.ring.completion().next()?;
         let result = match usize::try_from(entry.result()) {
             Ok(count) => Ok(count),

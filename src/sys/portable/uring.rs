@@ -58,7 +58,7 @@ impl Ring {
         match self.0 {}
     }
 
-    pub(crate) fn completion(&mut self) -> Option<(u64, io::Result<usize>)> {
+    pub(crate) fn take_completion(&mut self) -> Option<(u64, io::Result<usize>)> {
         match self.0 {}
     }
 }
