@@ -1,4 +1,4 @@
-//! What one log's handles, producers and writer share.
+//! The state that one log's handles, producers and writer share.
 //!
 //! Everything here is immutable, atomic, or behind a lock that no append takes.
 
@@ -82,7 +82,7 @@ impl Shared {
         Stats::collect(&self.published, self.registry.counts(), self.refused.load(Relaxed))
     }
 
-    /// Has the writer leave the present segment for the next.
+    /// Asks the writer to leave the present segment for the next.
     pub(crate) fn ask_for_rotation(&self) {
         // Relaxed: the flag carries nothing but itself.
         self.rotation_asked.store(true, Relaxed);
@@ -107,8 +107,8 @@ impl Shared {
         }
     }
 
-    /// How the log would end now, with `durable_records`. Unconfirmed are the records that are neither durable nor counted
-    /// as lost.
+    /// How the log would end now, with `durable_records`. Unconfirmed are the records that are neither durable nor
+    /// counted as lost.
     pub(crate) fn close_summary(&self, durable_records: u64, reason: Option<String>) -> CloseSummary {
         let totals = self.registry.counts().totals;
         let dropped = totals.dropped + totals.overwritten;

@@ -1,7 +1,7 @@
 //! The producers of threads that log through the [`Logger`](crate::Logger) itself.
 //!
-//! Each thread keeps a short list of its producers, one for each open log that it has used. An append is refused here, and
-//! counted as every refusal is, if the thread is ending or cannot get a ring.
+//! Each thread keeps a short list of its producers, one for each open log that it has used. An append is refused here,
+//! and counted as every refusal is, if the thread is ending or cannot get a ring.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer)
             return outcome;
         }
         let Ok(list) = producers.try_borrow() else { return count_refusal(shared, Outcome::Reentrant) };
-        // Since `make`, a signal handler may have added another log's producer. It removes this log's only after a close.
+        // Since `make`, a signal handler may have added another log's producer. It removes this log's only after a
+        // close.
         find(&list, shared).map_or_else(|| refuse(shared), append)
     });
     match outcome {
@@ -69,10 +70,10 @@ fn find<'a>(list: &'a [Producer], shared: &Arc<Shared>) -> Option<&'a Producer> 
 fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result::Result<(), Outcome> {
     // If a signal handler interrupts this very function, it finds the list borrowed, and its append is refused.
     let Ok(mut list) = producers.try_borrow_mut() else { return Err(count_refusal(shared, Outcome::Reentrant)) };
-    // Producers of logs that were closed meanwhile hand their rings back.
+    // Drops the producers of logs that were closed meanwhile, so that their rings go back.
     list.retain(Producer::is_open);
     let thread = std::thread::current();
-    // A thread's name is not diolog's to refuse: one that is too long is left out.
+    // A name that is too long is left out: the thread's owner may not know of diolog.
     let name = thread.name().filter(|name| name.len() <= NAME_BYTES_MAX).unwrap_or_default();
     match new_producer(shared, shared.settings.thread_ring_bytes, name) {
         Ok(producer) => {

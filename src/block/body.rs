@@ -1,4 +1,4 @@
-//! The bytes of a block being filled: where the next record goes, and the shard that it belongs to.
+//! The bytes of a block being filled: the place of the next record, and its shard.
 //!
 //! A shard is a run of one producer's records with consecutive sequences. Its header is written when the shard ends,
 //! since it holds the shard's length. `plain` adds the records; `mod` opens and seals the block.

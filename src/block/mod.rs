@@ -33,7 +33,7 @@ pub(crate) struct Place {
 /// A block that takes records until it is sealed.
 pub(crate) struct Block {
     body: Body,
-    /// What the block has defined so far.
+    /// The producers that the block has defined so far.
     pub(crate) definitions: Definitions,
     /// Bits of [`BlockFlags`](crate::format::BlockFlags).
     flags: u16,

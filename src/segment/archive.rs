@@ -1,9 +1,9 @@
 //! The segment files in the log's directory, and the removal of those that are not kept.
 //!
 //! Removed are files that an earlier run prepared and never used, and the oldest segments beyond the limits, as
-//! [`retention`] decides. A file is counted or removed only if it is a segment of this log by name and by content, and it
-//! is inspected again right before its removal. Each removal is durable before the next one, so that even after a power
-//! cut only the log's beginning is missing.
+//! [`retention`] decides. A file is counted or removed only if it is a segment of this log by name and by content, and
+//! it is inspected again right before its removal. Each removal is durable before the next one, so that even after a
+//! power cut only the log's beginning is missing.
 //!
 //! Used by the thread that prepares segments, under the log's lock. The writer never waits for it.
 //!
@@ -40,7 +40,7 @@ pub(super) struct Archive {
     strangers: BTreeSet<u64>,
     /// Whether the last removal failed; there is a note on it then.
     stuck: bool,
-    /// What went wrong or was left alone, for the log itself.
+    /// Notes for the log itself: on errors, and on files left alone.
     pub(super) notes: Vec<String>,
 }
 
@@ -66,8 +66,8 @@ impl Archive {
         self.ours.insert(number);
     }
 
-    /// Removes files that earlier runs prepared and never used, as a crash leaves them. Returns whether it finished before
-    /// `stop` returned true.
+    /// Removes files that earlier runs prepared and never used, as a crash leaves them. Returns whether it finished
+    /// before `stop` returned true.
     pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
         let mut unused = match self.unused.take() {
             Some(unused) => unused,
@@ -101,8 +101,8 @@ impl Archive {
         true
     }
 
-    /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with a
-    /// durable block. `stop` is called with the number of segments removed so far. Returns whether it finished before
+    /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with
+    /// a durable block. `stop` is called with the number of segments removed so far. Returns whether it finished before
     /// `stop` returned true.
     pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(usize) -> bool) -> bool {
         if self.limits.keeps_all() {
@@ -152,8 +152,8 @@ impl Archive {
         Ok(Some(unused))
     }
 
-    /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after `newest`
-    /// count only if this run has made them. Each file is inspected once: its kind does not change.
+    /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after
+    /// `newest` count only if this run has made them. Each file is inspected once: its kind does not change.
     fn held(&mut self, newest: u64, stop: impl Fn() -> bool) -> io::Result<Option<Vec<Held>>> {
         let mut held = Vec::new();
         for (number, metadata) in self.files()? {

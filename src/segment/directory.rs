@@ -55,8 +55,8 @@ impl Directory {
         }
     }
 
-    /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has the lock
-    /// meanwhile, everything stays.
+    /// Removes the files that [`Directory::open`] created, after a later step of opening failed. If another logger has
+    /// the lock meanwhile, everything stays.
     pub(crate) fn undo(self) {
         if !self.made {
             return;

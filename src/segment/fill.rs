@@ -16,8 +16,8 @@ use crate::sys::write::{grain, write_whole};
 
 use super::publish::publish;
 
-/// How many zeros are written between two calls of `stop`: a tenth of a millisecond of a fast disk, some milliseconds of
-/// a slow one. A larger buffer fills no faster, and shows in the memory of the process.
+/// How many zeros are written between two calls of `stop`: a tenth of a millisecond of a fast disk, some milliseconds
+/// of a slow one. A larger buffer fills no faster, and shows in the memory of the process.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// One segment takes at most the free space divided by this.
@@ -51,14 +51,14 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Cuts the file after its last block. If it cannot be cut, it keeps its zeros, which readers skip: that costs space,
-    /// and no record.
+    /// Cuts the file after its last block. If it cannot be cut, it keeps its zeros, which readers skip: that costs
+    /// space, and no record.
     pub(super) fn cut(&self) {
         let _ = self.file.set_len(self.used_bytes);
     }
 }
 
-/// What a file should measure, in bytes.
+/// The size that a file should have, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) bytes: u64,
@@ -109,8 +109,8 @@ impl Maker {
         Ok(Prepared { file: Arc::new(file), path: spare.to_owned(), index, bytes, shortfall })
     }
 
-    /// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer. If
-    /// none can be reserved, the file grows as it is written.
+    /// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer.
+    /// If none can be reserved, the file grows as it is written.
     fn reserve(&self, file: &File, wanted: Wanted) -> (u64, Option<String>) {
         let mut bytes = self.affordable(wanted);
         let mut shortfall = None;

@@ -15,7 +15,7 @@ use crate::format::{
     Status, StatusCode, WallAnchor, record_bytes,
 };
 
-/// What a segment's block 0 holds.
+/// The contents of a segment's block 0.
 pub(crate) struct Header<'a> {
     pub(crate) segment: &'a SegmentHeader,
     pub(crate) anchor: WallAnchor,

@@ -1,6 +1,7 @@
 //! The lock on a log: one logger writes it at a time. It is a lock on the file `lock` in the log's directory.
 //!
-//! [`Directory`](super::Directory) takes it, and shares it with the thread that prepares segments. Readers take no lock.
+//! [`Directory`](super::Directory) takes it, and shares it with the thread that prepares segments. Readers take no
+//! lock.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -21,8 +22,8 @@ impl LogLock {
     /// Locks the log in `directory`.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another logger, of this process or another one, has it; [`Error::Io`] if the lock file cannot
-    /// be created or locked.
+    /// [`Error::InUse`] if another logger, of this process or another one, has it; [`Error::Io`] if the lock file
+    /// cannot be created or locked.
     pub(super) fn take(directory: &Path) -> Result<LogLock> {
         let path = directory.join(LOCK_FILE);
         FileLock::take(&path).map(LogLock).map_err(|refusal| match refusal {

@@ -1,7 +1,7 @@
 //! A log's segments: the numbered files that its blocks go to.
 //!
-//! The writer holds a run's [`Segments`], which decide where the next block goes and when a segment is left for the next.
-//! A thread of its own creates, cuts and removes the files. Nothing here knows the device: a segment's header is
+//! The writer holds a run's [`Segments`], which decide where the next block goes and when a segment is left for the
+//! next. A thread of its own creates, cuts and removes the files. Nothing here knows the device: a segment's header is
 //! composed here, and goes through the device as every block does. Only [`offline`] writes blocks itself.
 
 mod rules;

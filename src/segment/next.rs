@@ -45,9 +45,9 @@ impl NextSegment {
         NextSegment { index, state: RequestState::NotAsked, noted: None }
     }
 
-    /// Asks for the file, with `bytes` and at least `bytes_min`, unless that was done; then takes the answer, if there is
-    /// one. After a refusal it asks again when the wait is over. Adds to `notes` why a file could not be made, or not as
-    /// it should be.
+    /// Asks for the file, with `bytes` and at least `bytes_min`, unless that was done; then takes the answer, if there
+    /// is one. After a refusal it asks again when the wait is over. Adds to `notes` why a file could not be made, or
+    /// not as it should be.
     pub(super) fn request(&mut self, preparer: &Preparer, bytes: u64, bytes_min: u64, notes: &mut Vec<String>) {
         let retry_delay = match &self.state {
             RequestState::Ready(_) => return,

@@ -1,8 +1,8 @@
 //! The thread that makes, cuts and removes segment files, so that the writer does not wait for that.
 //!
-//! The thread alone creates, fills, names and syncs a file (see [`fill`](super::fill)). It hands the file over after its
-//! last write has returned, and afterwards only cuts it, once the writer has left it. Between the writer's orders it
-//! removes the segments that are not kept (see [`Archive`]). It changes the directory only under the log's lock.
+//! The thread alone creates, fills, names and syncs a file (see [`fill`](super::fill)). It hands the file over after
+//! its last write has returned, and afterwards only cuts it, once the writer has left it. Between the writer's orders
+//! it removes the segments that are not kept (see [`Archive`]). It changes the directory only under the log's lock.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
@@ -48,8 +48,8 @@ enum Pace {
     Abandoned,
 }
 
-/// Signals from the writer to the thread while that is at work. All are Relaxed but _retain asked_: hints, read again and
-/// again.
+/// Signals from the writer to the thread while that is at work. All are Relaxed but _retain asked_: hints, read again
+/// and again.
 struct Signals {
     /// A [`Pace`].
     pace: AtomicU8,
@@ -178,12 +178,12 @@ impl Preparer {
         Error::io("prepare a segment in", &self.directory, source)
     }
 
-    /// Has a file cut that the writer has left.
+    /// Orders the cut of a file that the writer has left.
     pub(super) fn cut(&self, left: Left) {
         self.order(Order::Cut(left));
     }
 
-    /// Has all segments removed that the limits do not keep. Segment `newest` and those after it stay.
+    /// Orders the removal of all segments that the limits do not keep. Segment `newest` and those after it stay.
     pub(super) fn retain(&self, newest: u64) {
         self.signals.newest.store(newest, Ordering::Relaxed);
         // Release: _retain asked_.
@@ -197,12 +197,12 @@ impl Preparer {
         self.retain(self.signals.newest.load(Ordering::Relaxed));
     }
 
-    /// What went wrong in removing since the last call.
+    /// Takes the notes on removing since the last call.
     pub(super) fn take_notes(&self) -> impl Iterator<Item = String> {
         self.notes.try_iter()
     }
 
-    /// Lets the thread go without waiting for it: the kernel may hold it in a write.
+    /// Abandons the thread without waiting for it: the kernel may hold it in a write.
     pub(super) fn abandon(mut self) {
         self.signals.set_pace(Pace::Abandoned);
         self.thread = None;

@@ -1,4 +1,4 @@
-//! How large segments are, when they are left, and how long they are kept: figures, and what follows from them. No
+//! How large segments are, when they are left, and how long they are kept: figures and their consequences. No
 //! files. Used by [`Segments`](super::Segments).
 
 use std::time::Duration;
@@ -28,11 +28,11 @@ pub(crate) struct Sizes {
     pub(crate) block: usize,
 }
 
-/// What segments measure, when they are left, and how long they are kept.
+/// The sizes of segments, when they are left, and how long they are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) sizes: Sizes,
-    /// How long `open` waits for the first segment's zeros: [`FIRST_FILL_PATIENCE`], except in tests.
+    /// [`FIRST_FILL_PATIENCE`], except in tests.
     pub(crate) first_fill_patience: Duration,
     /// A segment is left when its first block is this old.
     pub(crate) rotate_after: Option<Duration>,
@@ -64,8 +64,9 @@ impl Sizes {
         (2 * self.block as u64 + HEADER_BYTES).min(self.max)
     }
 
-    /// The size of the segment after one of `bytes`, of which `used` are used so far: twice as large, unless the present
-    /// one is left early (for its age). Then no larger than that one needed, since every byte is written with zeros.
+    /// The size of the segment after one of `bytes`, of which `used` are used so far: twice as large, unless the
+    /// present one is left early (for its age). Then no larger than that one needed, since every byte is written with
+    /// zeros.
     pub(super) fn after(&self, bytes: u64, used: u64) -> u64 {
         let wanted = match used {
             used if used >= bytes / 2 => bytes.saturating_mul(2),
@@ -75,8 +76,8 @@ impl Sizes {
         wanted.clamp(self.min(), self.max)
     }
 
-    /// How many producers may be alive at once: a segment's header has a row for each, and a file must have room for that
-    /// and a block.
+    /// How many producers may be alive at once: a segment's header has a row for each, and a file must have room for
+    /// that and a block.
     pub(super) fn producers_max(&self, file_bytes_max: Option<u64>) -> usize {
         // The rest of a header takes less than one unit of the grid; rounding takes up to another.
         let rest = self.block as u64 + 2 * GRID;

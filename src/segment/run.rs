@@ -1,8 +1,8 @@
-//! The segments of one run: where the next block goes, when a segment is left for the next, and when a segment that was
-//! left is cut.
+//! The segments of one run: the place of the next block, when a segment is left for the next, and when a segment that
+//! was left is cut.
 //!
-//! Called by the writer. It chooses names, sizes and identities, and neither reads nor writes blocks. Files are made and
-//! removed by the [`prepare`](super::prepare) thread.
+//! Called by the writer. It chooses names, sizes and identities, and neither reads nor writes blocks. Files are made
+//! and removed by the [`prepare`](super::prepare) thread.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,7 +22,7 @@ use super::next::NextSegment;
 use super::prepare::Preparer;
 use super::rules::Rules;
 
-/// Where a block is to be written.
+/// The file and the offset that a block is to be written to.
 #[derive(Clone)]
 pub(crate) struct WriteTarget {
     pub(crate) file: Arc<File>,
@@ -38,7 +38,7 @@ struct OpenSegment {
     index: u64,
     /// The size it was prepared with.
     bytes: u64,
-    /// Where the next block goes; the file is cut here when it is left.
+    /// The offset of the next block; the file is cut here when it is left.
     used_bytes: u64,
     /// Whether it holds a block beside its header.
     has_block: bool,
@@ -181,7 +181,7 @@ impl Segments {
         }
     }
 
-    /// Has the segments removed that the limits do not keep: the disk is full.
+    /// Asks for the removal of the segments that the limits do not keep: the disk is full.
     pub(crate) fn retain_now(&self) {
         self.preparer.retain_again();
     }
@@ -202,8 +202,8 @@ impl Segments {
         self.next.refusal()
     }
 
-    /// Gives a block of `block_bytes` its place in the present segment, even beyond the segment's size: the next one may
-    /// not be ready.
+    /// Gives a block of `block_bytes` its place in the present segment, even beyond the segment's size: the next one
+    /// may not be ready.
     ///
     /// # Panics
     /// If `block_bytes` is not a positive multiple of 4096.

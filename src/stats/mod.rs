@@ -1,7 +1,7 @@
 //! A log's figures at one moment, as [`Logger::stats`](crate::Logger::stats) returns them.
 //!
-//! This file holds the public types. What the writer publishes while it runs is in `published`; the producers' counters
-//! lie beside their rings, and the registry sums them up.
+//! This file holds the public types. The figures that the writer publishes while it runs are in `published`; the
+//! producers' counters lie beside their rings, and the registry sums them up.
 
 mod published;
 
@@ -98,7 +98,7 @@ pub struct ProducerStats {
     pub overwritten: u64,
 }
 
-/// What all producers of a log have counted. The registry makes it.
+/// The counts of all producers of a log. The registry makes it.
 pub(crate) struct ProducerCounts {
     /// By id.
     pub(crate) live: Vec<ProducerStats>,

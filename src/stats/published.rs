@@ -1,7 +1,7 @@
-//! What a log's writer publishes about itself.
+//! The figures that a log's writer publishes.
 //!
-//! [`Published::new`] makes two ends: the writer alone owns the [`Publisher`], which only writes; everybody else shares the
-//! [`Published`], which only reads. So the writer cannot base a decision on a figure that it has published.
+//! [`Published::new`] makes two ends: the writer alone owns the [`Publisher`], which only writes; everybody else shares
+//! the [`Published`], which only reads. So the writer cannot base a decision on a figure that it has published.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -78,7 +78,7 @@ impl Published {
         self.durable_records.load(Relaxed)
     }
 
-    /// Has `callback` called with each new state, in place of an earlier callback.
+    /// Sets the callback for each new state, in place of an earlier one.
     pub(crate) fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         *lock(&self.on_state_change) = Some(Arc::new(callback));
     }

@@ -1,7 +1,7 @@
 //! The one way into the library's internals, for this package's tests, its benches and `diolog bench`.
 //!
 //! With the feature `unstable` only, and not shown on docs.rs. There is no promise: any release may change or remove
-//! what is here. Nothing in the library uses this module.
+//! its items. Nothing in the library uses this module.
 
 mod hooks;
 pub mod measure;

@@ -1,7 +1,7 @@
 //! The writer: one pinned thread that serves a list of logs, and never waits for the disk while rings fill.
 //!
 //! `log` serves one log; `source` is one of its rings; `pipeline` brings its blocks to the disk; `schedule` decides
-//! what comes next and when the thread sleeps. `Logger::open` starts the thread, and hands it the log once it is
+//! which rings come next and when the thread sleeps. `Logger::open` starts the thread, and hands it the log once it is
 //! pinned.
 
 mod log;
@@ -28,7 +28,7 @@ use log::LogWriter;
 use pipeline::Pipeline;
 use schedule::{Idle, Turn};
 
-/// What the writer needs to begin a log. `open` makes it after the thread was pinned.
+/// The parts that the writer needs to begin a log. `open` makes them after the thread was pinned.
 pub(crate) struct Begin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) publisher: Publisher,

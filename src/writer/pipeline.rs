@@ -73,7 +73,7 @@ pub(crate) struct Pipeline {
     /// Writes submitted and not reaped.
     outstanding: usize,
     completions: Vec<Completion>,
-    /// Tells writes apart, segment headers and repetitions included.
+    /// The number of the next write, segment headers and repetitions included.
     next_token: u64,
     /// The number that the next closed block gets.
     next_sequence: u64,
@@ -367,7 +367,7 @@ impl Pipeline {
         }
     }
 
-    /// Lets the present segment fail if its file was deleted: records written to it are gone once the run ends.
+    /// Marks the present segment as failed if its file was deleted: records written to it are gone once the run ends.
     /// Returns whether that has just been found.
     pub(crate) fn fail_deleted_segment(&mut self) -> bool {
         let is_gone = self.health.is_good() && self.segments.is_deleted();
@@ -383,9 +383,9 @@ impl Pipeline {
         self.follow_health();
     }
 
-    /// Publishes the state. If the disk is full, has the segments removed that the limits do not keep.
+    /// Publishes the state. If the disk is full, asks for the removal of the segments that the limits do not keep.
     fn follow_health(&self) {
-        // Before the publication: whoever is told that writes succeed again may wait for space.
+        // Before the publication: a caller that sees that writes succeed again may wait for space.
         self.shared.set_device_failed(self.health.state == State::Failed);
         self.publisher.set_state(self.health.state);
         if self.health.state == State::Full {

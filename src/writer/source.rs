@@ -53,7 +53,7 @@ impl Source {
     }
 
     /// Observes the ring after `blocks_begun` blocks have been begun, and decides which records are due: `all` of them,
-    /// or all but the newest, which may wait.
+    /// or all but the newest ones.
     #[inline]
     pub(crate) fn look(&mut self, now_ns: u64, blocks_begun: u64, all: bool) -> Look {
         let seen = self.consumer.unread_bytes();
@@ -70,7 +70,7 @@ impl Source {
         self.consumer.observe() != self.consumer.cursor()
     }
 
-    /// Whether no append is under way. That stays true only once the gate has closed.
+    /// Whether no append is under way. Once the gate has closed, that stays true.
     pub(crate) fn is_quiet(&self) -> bool {
         Gate::is_outside(self.consumer.control().append_flag())
     }
@@ -78,7 +78,8 @@ impl Source {
     /// Moves the records that the last [`look`](Self::look) found due into `block`, which has the producer's row.
     ///
     /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time. Returns whether
-    /// the block is full: the next record does not fit. If not, all that was due is taken, or as much as one look drains.
+    /// the block is full: the next record does not fit. If not, all that was due is taken, or as much as one look
+    /// drains.
     pub(crate) fn drain(
         &mut self,
         block: &mut Block,
@@ -134,7 +135,7 @@ impl Source {
         (kind, self.row_of(self.accounted()))
     }
 
-    /// The producer as the blocks account for it that give the account `accounted`.
+    /// The producer's row with this account.
     pub(crate) fn row_of(&self, accounted: Accounted) -> ProducerRow {
         let counts = self.consumer.control().counts();
         ProducerRow {

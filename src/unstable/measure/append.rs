@@ -1,6 +1,6 @@
 //! How long an append takes the calling thread, compared with reading the clock only.
 //!
-//! Bursts of 20 calls are timed together, so that the stopwatch adds little to what it measures. A busy wait of a
+//! Bursts of 20 calls are timed together, so that the stopwatch adds little to the figures. A busy wait of a
 //! millisecond between bursts lets the writer drain the ring. Producer and writer have a CPU each. The rows take turns
 //! of a second; a percentile is the median of the repetitions' percentiles.
 //!
@@ -96,7 +96,7 @@ struct Rows {
     append: Row,
 }
 
-/// What was measured.
+/// The figures of one measurement.
 #[derive(Clone, Debug)]
 pub struct Report {
     effort: Effort,

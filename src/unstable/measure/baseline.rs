@@ -1,9 +1,9 @@
 //! The baseline of sustained logging: bare rings into a file, and nothing else.
 //!
-//! Slots have a fixed size; there is no clock, no checksum, no account of losses. One thread copies the slots of all rings
-//! into a buffer of 1 MiB and writes it with `O_DIRECT | O_DSYNC`, one write after the other, into a file that has been
-//! written before (the state in which the disk is fastest). Waiting sides spin, then yield, then sleep, as those of a log
-//! do.
+//! Slots have a fixed size; there is no clock, no checksum, no account of losses. One thread copies the slots of all
+//! rings into a buffer of 1 MiB and writes it with `O_DIRECT | O_DSYNC`, one write after the other, into a file that
+//! has been written before (the state in which the disk is fastest). Waiting sides spin, then yield, then sleep, as
+//! those of a log do.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,8 +1,8 @@
 //! The throughput of one log on one disk.
 //!
-//! The log writes into a segment that is prepared before the clock starts, and of which less than half is used: at half,
-//! the log would prepare the next one on the same disk. There is no baseline and no verdict: the figures are for scripts
-//! that compare them with those of other programs.
+//! The log writes into a segment that is prepared before the clock starts, and of which less than half is used: at
+//! half, the log would prepare the next one on the same disk. There is no baseline and no verdict: the figures are for
+//! scripts that compare them with those of other programs.
 
 use std::io;
 use std::path::Path;

@@ -43,9 +43,9 @@ pub struct Load {
 type Latencies = Mutex<Histogram<u64>>;
 
 impl Load {
-    /// Runs the threads until all records are appended or the time is up, and waits until all are durable. Calls `watch`
-    /// each second with the latencies since its last call, and once more at the end. Returns the time from the first
-    /// append until everything is durable.
+    /// Runs the threads until all records are appended or the time is up, and waits until all are durable. Calls
+    /// `watch` each second with the latencies since its last call, and once more at the end. Returns the time from the
+    /// first append until everything is durable.
     ///
     /// # Errors
     /// A record that was not written, a flush that failed, no memory for a ring.

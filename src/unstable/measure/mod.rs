@@ -1,9 +1,9 @@
-//! The measurements behind `diolog bench` and the package's benches: what is timed, against which baseline, and the
-//! report as text.
+//! The measurements behind `diolog bench` and the package's benches: the timed calls, the baselines, and the reports as
+//! text.
 //!
-//! Absolute figures drift with the machine. What counts is the ratio of each row to the baseline row of the same run: the
-//! rows take turns, so that all of them see the same disturbances, and the baseline's own spread says how far a ratio
-//! can be trusted. Everything that is timed is checked first: no figure comes from a log that loses records.
+//! Absolute figures drift with the machine. What counts is the ratio of each row to the baseline row of the same run:
+//! the rows take turns, so that all of them see the same disturbances, and the baseline's own spread says how far a
+//! ratio can be trusted. Everything that is timed is checked first: no figure comes from a log that loses records.
 //!
 //! Functions whose loops contain appends are `#[inline]`: they are compiled in the crate that measures, as a service's
 //! appends are compiled in the service.

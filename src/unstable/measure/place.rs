@@ -1,4 +1,4 @@
-//! Where a measurement takes place: its CPUs, and a directory on the disk that is measured.
+//! The place of a measurement: its CPUs, and a directory on the disk that is measured.
 
 use std::fs;
 use std::io;
@@ -38,7 +38,7 @@ impl Cores {
         }
     }
 
-    /// Where the threads run, for the report.
+    /// The CPUs of the threads, for the report.
     pub fn describe(self) -> String {
         match (self.producer, self.writer) {
             (Some(producer), Some(writer)) => format!("producer on CPU {producer}, writer on CPU {writer}"),

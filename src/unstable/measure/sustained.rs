@@ -1,13 +1,13 @@
 //! How many records a second become durable, compared with bare rings into the same disk.
 //!
 //! Producers append as fast as they can, and wait if their ring is full; the clock stops when a flush reports that
-//! everything is on the disk. Both write into space that has been written before: the bare rings into a file of their own,
-//! the log into a segment that is prepared before the clock starts, and of which less than half is used (at half, the log
-//! would prepare the next one on the same disk). The rows take turns in each round; a ratio is the median of the rounds'
-//! ratios.
+//! everything is on the disk. Both write into space that has been written before: the bare rings into a file of their
+//! own, the log into a segment that is prepared before the clock starts, and of which less than half is used (at half,
+//! the log would prepare the next one on the same disk). The rows take turns in each round; a ratio is the median of
+//! the rounds' ratios.
 //!
-//! The log that is compared writes blocks as large as the baseline's writes, and its rings hold the four blocks that may
-//! be in flight, since records stay in the ring until they are durable. Another row shows a log with the defaults.
+//! The log that is compared writes blocks as large as the baseline's writes, and its rings hold the four blocks that
+//! may be in flight, since records stay in the ring until they are durable. Another row shows a log with the defaults.
 
 use std::fmt;
 use std::hint::black_box;
@@ -74,7 +74,7 @@ struct Group {
     default_log: Vec<Sample>,
 }
 
-/// What was measured.
+/// The figures of one measurement.
 #[derive(Clone, Debug)]
 pub struct Report {
     effort: Effort,

@@ -1,5 +1,5 @@
-//! The blocks of a log, from records in its rings to the pipeline: rings that arrive are taken in, and blocks are begun,
-//! filled in the order of the schedule, closed, and settled.
+//! The blocks of a log, from records in its rings to the pipeline: rings that arrive are taken in, and blocks are
+//! begun, filled in the order of the schedule, closed, and settled.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -288,8 +288,8 @@ impl Blocks {
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
-    /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and those
-    /// of producers that have ended go back to the registry. Returns whether anything was completed.
+    /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and
+    /// those of producers that have ended go back to the registry. Returns whether anything was completed.
     pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {
         let (shared, sources) = (&self.shared, &mut self.sources);
         self.pipeline.reap(|contents| {

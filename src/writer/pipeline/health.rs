@@ -3,8 +3,8 @@
 //! - No room (a full disk, a quota): nothing is lost. The refused blocks are held and written again at the same place,
 //!   every 100 ms to 1 s.
 //! - No next segment, and the present one may not grow: blocks wait, and the next segment is asked for again and again.
-//! - Any other error: the state of the file in the page cache is unknown. The segment has failed for good, and all blocks
-//!   that are not acknowledged go to a new one.
+//! - Any other error: the state of the file in the page cache is unknown. The segment has failed for good, and all
+//!   blocks that are not acknowledged go to a new one.
 //!
 //! It decides and remembers; the pipeline writes, and publishes the state.
 
@@ -121,8 +121,8 @@ impl Health {
         self.state = if matches!(self.trouble, Trouble::Failed { .. }) { State::Failed } else { State::Full };
     }
 
-    /// The present segment may not grow, and `error` refuses the next one in `directory`. That is tried again by itself.
-    /// Returns whether the reason is a new one.
+    /// The present segment may not grow, and `error` refuses the next one in `directory`. That is tried again by
+    /// itself. Returns whether the reason is a new one.
     pub(super) fn segment_refused(&mut self, error: &Error, directory: &Path) -> bool {
         let (operation, path, source) = match error {
             Error::Io { operation, path, source, .. } => (*operation, path.as_path(), source),

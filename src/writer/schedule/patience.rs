@@ -94,7 +94,7 @@ impl Patience {
         Look { new_bytes: bytes.saturating_sub(seen), due_bytes, since_ns }
     }
 
-    /// Notes that the bytes that the last look found due are not taken: the oldest has waited since `since_ns`.
+    /// Notes that the due bytes of the last look are not taken: the oldest has waited since `since_ns`.
     pub(crate) fn leave_due(&mut self, since_ns: u64) {
         self.left_since_ns = Some(since_ns);
     }
