@@ -80,10 +80,10 @@ impl Block {
         added
     }
 
-    /// Finishes the block as number `sequence` of its run: ends the last shard, zeroes the bytes up to the grid,
+    /// Finishes the block as the run's block `number`: ends the last shard, zeroes the bytes up to the grid,
     /// computes the payload's checksum. The header is complete after [`place`]. Returns the buffer, and how many of its
     /// bytes to write.
-    pub(crate) fn seal(mut self, sequence: u64) -> (AlignedBuffer, usize) {
+    pub(crate) fn seal(mut self, number: u64) -> (AlignedBuffer, usize) {
         self.body.close_shard();
         let Body { mut buffer, used, shards, records, times, .. } = self.body;
         let capacity = used.next_multiple_of(GRID_BYTES);
@@ -99,7 +99,7 @@ impl Block {
             flags: U16::new(self.flags),
             in_flight: U16::ZERO,
             segment_id: U64::ZERO,
-            sequence: U64::new(sequence),
+            sequence: U64::new(number),
             first_ns: U64::new(times.first_ns),
             last_ns: U64::new(times.last_ns),
             records: U32::new(records),

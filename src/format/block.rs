@@ -75,7 +75,8 @@ pub(crate) struct BlockHeader {
     pub(crate) in_flight: U16,
     /// The segment's id, random, so that a block from an earlier use of the file is recognised.
     pub(crate) segment_id: U64,
-    /// The block's number within the run, from 0. A block 0 has no number of its own and holds the next block's.
+    /// The block's number within the run, from 0. A block 0 has no number of its own and holds the next block's. (In
+    /// every other name, a sequence is a producer's.)
     pub(crate) sequence: U64,
     /// The smallest timestamp of producers' records, in `CLOCK_MONOTONIC` nanoseconds; without any, of the writer's.
     pub(crate) first_ns: U64,

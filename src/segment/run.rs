@@ -60,13 +60,13 @@ enum LeaveReason {
 /// A segment that was left, to be cut when all its blocks are durable.
 struct LeftSegment {
     /// The number of the first block after it.
-    end_sequence: u64,
+    end_block: u64,
     file: Left,
 }
 
 /// A segment none of whose blocks is known durable.
 struct Unconfirmed {
-    first_sequence: u64,
+    first_block: u64,
     index: u64,
 }
 
@@ -123,7 +123,7 @@ impl Segments {
             next: NextSegment::new(index + 1),
             leave: None,
             left: VecDeque::new(),
-            unconfirmed: VecDeque::from([Unconfirmed { first_sequence: 0, index }]),
+            unconfirmed: VecDeque::from([Unconfirmed { first_block: 0, index }]),
             preparer,
             file_bytes_max,
         })
@@ -219,16 +219,16 @@ impl Segments {
         WriteTarget { file: Arc::clone(file), segment_id: *id, offset }
     }
 
-    /// Moves to the next segment if a block of `block_bytes`, number `sequence`, should go there and it is ready; asks
+    /// Moves to the next segment if block `number`, of `block_bytes`, should go there and it is ready; asks
     /// for the next one in time. Returns whether it moved.
-    pub(crate) fn advance(&mut self, block_bytes: usize, sequence: u64) -> bool {
+    pub(crate) fn advance(&mut self, block_bytes: usize, number: u64) -> bool {
         let reason = self.leave_reason(block_bytes);
         if reason.is_some() || self.current.used_bytes >= self.current.bytes / 2 {
             self.request_next();
         }
         let Some(reason) = reason else { return false };
         match self.next.take() {
-            Some(prepared) => self.enter(prepared, sequence),
+            Some(prepared) => self.enter(prepared, number),
             None => {
                 if reason >= LeaveReason::Full {
                     self.preparer.hurry();
@@ -251,8 +251,8 @@ impl Segments {
         reason
     }
 
-    /// Makes `prepared` the present segment, with block `sequence` as its first. Returns whether that could be done.
-    fn enter(&mut self, prepared: Prepared, sequence: u64) -> bool {
+    /// Makes `prepared` the present segment, with block `number` as its first. Returns whether that could be done.
+    fn enter(&mut self, prepared: Prepared, number: u64) -> bool {
         if sys::file::is_deleted(&prepared.file) {
             self.notes.push(format!("{} was deleted before it was used", prepared.path.display()));
             return false;
@@ -267,14 +267,14 @@ impl Segments {
         };
         assert!(prepared.index > self.current.index, "segment {} after {}", prepared.index, self.current.index);
         let left = std::mem::replace(&mut self.current, OpenSegment::new(id, prepared));
-        self.unconfirmed.push_back(Unconfirmed { first_sequence: sequence, index: self.current.index });
+        self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
-        self.leave_behind(left, sequence);
+        self.leave_behind(left, number);
         true
     }
 
     /// Keeps a segment that was left for cutting, or removes its file if it holds nothing.
-    fn leave_behind(&mut self, left: OpenSegment, end_sequence: u64) {
+    fn leave_behind(&mut self, left: OpenSegment, end_block: u64) {
         let was_deleted = sys::file::is_deleted(&left.file);
         if was_deleted {
             self.notes.push(format!("{} was deleted while in use, with all that was in it", left.path.display()));
@@ -282,7 +282,7 @@ impl Segments {
         if left.used_bytes > 0 {
             self.previous_id = left.id;
             let file = Left { file: left.file, used_bytes: left.used_bytes };
-            self.left.push_back(LeftSegment { end_sequence, file });
+            self.left.push_back(LeftSegment { end_block, file });
         } else if !was_deleted {
             // An unused file that stays is removed at the next open.
             let _ = std::fs::remove_file(&left.path);
@@ -295,12 +295,12 @@ impl Segments {
         self.next.request(&self.preparer, bytes, sizes.min(), &mut self.notes);
     }
 
-    /// Cuts the segments that were left and whose blocks are all durable; `durable_sequence` is the first block that is
+    /// Cuts the segments that were left and whose blocks are all durable; `durable_number` is the first block that is
     /// not. Once a segment holds a durable block, those before it may be removed: a log is never without one.
-    pub(crate) fn settle(&mut self, durable_sequence: u64) {
-        let done = self.left.iter().take_while(|left| left.end_sequence <= durable_sequence).count();
+    pub(crate) fn settle(&mut self, durable_number: u64) {
+        let done = self.left.iter().take_while(|left| left.end_block <= durable_number).count();
         self.left.drain(..done).for_each(|left| self.preparer.cut(left.file));
-        let confirmed = self.unconfirmed.iter().take_while(|segment| segment.first_sequence < durable_sequence).count();
+        let confirmed = self.unconfirmed.iter().take_while(|segment| segment.first_block < durable_number).count();
         if let Some(newest) = self.unconfirmed.drain(..confirmed).next_back() {
             self.preparer.retain(newest.index);
         }
@@ -363,8 +363,8 @@ mod tests {
     }
 
     /// Tries until the next segment is there.
-    fn advance(segments: &mut Segments, block_bytes: usize, sequence: u64) {
-        while !segments.advance(block_bytes, sequence) {
+    fn advance(segments: &mut Segments, block_bytes: usize, number: u64) {
+        while !segments.advance(block_bytes, number) {
             std::thread::yield_now();
         }
     }
@@ -415,9 +415,9 @@ mod tests {
         segments.leave_soon();
         // Block 7, in the segment before, is the first that is not durable.
         advance(&mut segments, 0, 7);
-        for (durable_sequence, left) in [(8, 2), (10, 0)] {
-            segments.settle(durable_sequence);
-            assert_eq!(segments.left.len(), left, "{durable_sequence}");
+        for (durable_number, left) in [(8, 2), (10, 0)] {
+            segments.settle(durable_number);
+            assert_eq!(segments.left.len(), left, "{durable_number}");
         }
         segments.end(false);
     }

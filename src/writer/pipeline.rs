@@ -30,7 +30,7 @@ struct Sealed {
     buffer: AlignedBuffer,
     /// The block's bytes in the buffer.
     length: usize,
-    sequence: u64,
+    number: u64,
     contents: Contents,
 }
 
@@ -40,7 +40,7 @@ struct InFlight {
     target: WriteTarget,
     length: usize,
     /// Its number within the run; a segment header has none.
-    sequence: Option<u64>,
+    number: Option<u64>,
     contents: Contents,
     submitted: Instant,
     write: Write,
@@ -76,9 +76,9 @@ pub(crate) struct Pipeline {
     /// The number of the next write, segment headers and repetitions included.
     next_token: u64,
     /// The number that the next closed block gets.
-    next_sequence: u64,
+    next_number: u64,
     /// The first block number that is not durable.
-    durable_sequence: u64,
+    durable_number: u64,
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
@@ -105,8 +105,8 @@ impl Pipeline {
             outstanding: 0,
             completions: Vec::new(),
             next_token: 0,
-            next_sequence: 0,
-            durable_sequence: 0,
+            next_number: 0,
+            durable_number: 0,
             durable_records: 0,
             health: Health::default(),
         }
@@ -133,12 +133,12 @@ impl Pipeline {
 
     /// Whether all closed blocks are durable.
     pub(crate) fn is_durable(&self) -> bool {
-        self.durable_sequence == self.next_sequence
+        self.durable_number == self.next_number
     }
 
     /// The first block number that is not durable; those before it are.
-    pub(crate) fn durable_sequence(&self) -> u64 {
-        self.durable_sequence
+    pub(crate) fn durable_number(&self) -> u64 {
+        self.durable_number
     }
 
     /// The records that are durable, and all records before them too.
@@ -147,8 +147,8 @@ impl Pipeline {
     }
 
     /// The number that the next closed block will have.
-    pub(crate) fn next_sequence(&self) -> u64 {
-        self.next_sequence
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number
     }
 
     /// Why nothing more becomes durable, if so.
@@ -165,10 +165,10 @@ impl Pipeline {
 
     /// Takes a filled block, gives it its number and seals it. It is placed and submitted when the device has room.
     pub(crate) fn enqueue(&mut self, block: Block, contents: Contents) {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        let (buffer, length) = block.seal(sequence);
-        self.waiting.push_back(Sealed { buffer, length, sequence, contents });
+        let number = self.next_number;
+        self.next_number += 1;
+        let (buffer, length) = block.seal(number);
+        self.waiting.push_back(Sealed { buffer, length, number, contents });
     }
 
     /// The contents of the blocks that wait for their turn at the device, in their order.
@@ -184,7 +184,7 @@ impl Pipeline {
             return false;
         }
         let Some(next) = self.waiting.front() else { return false };
-        self.segments.advance(next.length, next.sequence);
+        self.segments.advance(next.length, next.number);
         let fits = self.segments.may_grow_by(next.length);
         // With writes in flight, their completions report the device's state.
         if !fits
@@ -200,10 +200,10 @@ impl Pipeline {
     /// Submits the header of the present segment.
     pub(crate) fn submit_header(&mut self, header: Block) {
         // A header has no number: it names the block after it.
-        let sequence = self.waiting.front().map_or(self.next_sequence, |next| next.sequence);
-        let (buffer, length) = header.seal(sequence);
+        let number = self.waiting.front().map_or(self.next_number, |next| next.number);
+        let (buffer, length) = header.seal(number);
         self.publisher.note_segment();
-        self.submit(Sealed { buffer, length, sequence, contents: Contents::default() }, None);
+        self.submit(Sealed { buffer, length, number, contents: Contents::default() }, None);
     }
 
     /// Submits the first waiting block.
@@ -212,16 +212,16 @@ impl Pipeline {
     /// If no block waits: [`prepare_next`](Self::prepare_next) has found one.
     pub(crate) fn submit_next(&mut self) {
         let next = self.waiting.pop_front().expect("a block waits");
-        let number = Some(next.sequence);
-        self.submit(next, number);
+        let own_number = Some(next.number);
+        self.submit(next, own_number);
     }
 
-    /// Gives a sealed block, number `sequence`, the next place in the segment, and writes that to its header.
-    fn place(&mut self, block: &mut [u8], length: usize, sequence: u64) -> WriteTarget {
-        assert!(sequence >= self.durable_sequence, "block {sequence} is durable already");
-        let earlier = sequence - self.durable_sequence;
+    /// Gives the sealed block `number` the next place in the segment, and writes that to its header.
+    fn place(&mut self, block: &mut [u8], length: usize, number: u64) -> WriteTarget {
+        assert!(number >= self.durable_number, "block {number} is durable already");
+        let earlier = number - self.durable_number;
         // A reader takes the blocks before these for durable, and for lost if they are missing.
-        let submitted = self.in_flight.iter().filter(|block| block.sequence.is_some()).count();
+        let submitted = self.in_flight.iter().filter(|block| block.number.is_some()).count();
         assert!(earlier >= submitted as u64, "{submitted} blocks are in flight, not {earlier}");
         let target = self.segments.place(length);
         let in_flight = u16::try_from(earlier).unwrap_or(IN_FLIGHT_UNKNOWN);
@@ -229,17 +229,18 @@ impl Pipeline {
         target
     }
 
-    /// Gives a block its place, and hands it to the device. `number` is that within the run; a segment header has none.
-    fn submit(&mut self, block: Sealed, number: Option<u64>) {
-        let Sealed { mut buffer, length, sequence, contents } = block;
-        let target = self.place(&mut buffer, length, sequence);
+    /// Gives a block its place, and hands it to the device. `own_number` is that within the run; a segment header has
+    /// none.
+    fn submit(&mut self, block: Sealed, own_number: Option<u64>) {
+        let Sealed { mut buffer, length, number, contents } = block;
+        let target = self.place(&mut buffer, length, number);
         let token = self.hand_to_device(&target, length, buffer);
         let submitted = Instant::now();
         self.in_flight.push_back(InFlight {
             token,
             target,
             length,
-            sequence: number,
+            number: own_number,
             contents,
             submitted,
             write: Write::Submitted,
@@ -303,10 +304,10 @@ impl Pipeline {
             }
             self.durable_records += block.contents.records;
             self.publisher.note_durable(block.contents.records, block.length);
-            match block.sequence {
-                Some(sequence) => {
-                    assert_eq!(sequence, self.durable_sequence, "blocks become durable in the order of their numbers");
-                    self.durable_sequence = sequence + 1;
+            match block.number {
+                Some(number) => {
+                    assert_eq!(number, self.durable_number, "blocks become durable in the order of their numbers");
+                    self.durable_number = number + 1;
                     if self.health.write_succeeded() {
                         self.follow_health();
                     }
@@ -315,7 +316,7 @@ impl Pipeline {
             }
             settle(block.contents);
         }
-        self.segments.settle(self.durable_sequence);
+        self.segments.settle(self.durable_number);
     }
 
     /// Goes on after an error as far as that can be done now. Returns whether anything was submitted.
@@ -326,7 +327,7 @@ impl Pipeline {
         if self.health.needs_new_segment() && self.outstanding == 0 {
             self.segments.leave_soon();
             // The present segment is left for its fault, not for its size, so the block's length does not matter.
-            if self.segments.advance(0, self.durable_sequence) {
+            if self.segments.advance(0, self.durable_number) {
                 self.take_back();
                 self.health.moved();
             }
@@ -362,8 +363,8 @@ impl Pipeline {
                 Write::Submitted => panic!("a block was taken back while the device has it"),
             };
             // The failed segment's own header is of no use to the new one.
-            let Some(sequence) = block.sequence else { continue };
-            self.waiting.push_front(Sealed { buffer, length: block.length, sequence, contents: block.contents });
+            let Some(number) = block.number else { continue };
+            self.waiting.push_front(Sealed { buffer, length: block.length, number, contents: block.contents });
         }
     }
 

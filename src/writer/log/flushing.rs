@@ -27,9 +27,9 @@ impl Flush {
         self.tickets.iter().for_each(|ticket| ticket.answer(answer.clone()));
     }
 
-    /// Whether all of its records are in blocks with numbers below `durable_sequence`.
-    fn is_durable(&self, durable_sequence: u64) -> bool {
-        matches!(self.stage, FlushStage::Writing(sequence) if sequence <= durable_sequence)
+    /// Whether all of its records are in blocks with numbers below `durable_number`.
+    fn is_durable(&self, durable_number: u64) -> bool {
+        matches!(self.stage, FlushStage::Writing(number) if number <= durable_number)
     }
 }
 
@@ -98,13 +98,13 @@ impl Flushes {
                 }
                 blocks.close_filling(now_ns);
             }
-            flush.stage = FlushStage::Writing(blocks.pipeline.next_sequence());
+            flush.stage = FlushStage::Writing(blocks.pipeline.next_number());
         }
     }
 
     /// Answers the callers whose records are durable, or will not be.
     pub(super) fn answer(&mut self, pipeline: &mut Pipeline) {
-        let durable = pipeline.durable_sequence();
+        let durable = pipeline.durable_number();
         // Records that are durable in a deleted file are gone: the flush must fail.
         let is_gone = self.under_way.iter().any(|flush| flush.is_durable(durable)) && pipeline.fail_deleted_segment();
         let fault = pipeline.fault();
