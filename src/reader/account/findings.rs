@@ -164,7 +164,8 @@ impl Fact {
                 return (Severity::Newer, format!("records written by a newer diolog ({newer})"));
             }
             Fact::InvalidRecords(records) => {
-                return (Lost, format!("{records} records are invalid, though the checksum fits"));
+                let are = if *records == 1 { "is" } else { "are" };
+                return (Lost, format!("{} {are} invalid, though the checksum fits", counted(*records, "record")));
             }
             Fact::SegmentRemoved => {
                 (Unconfirmed, "was removed before it could be read, as retention does: its records are gone")
@@ -187,6 +188,11 @@ impl Fact {
         };
         (severity, what.to_owned())
     }
+}
+
+/// `count` things, in the plural unless it is one.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 fn blocks_are(numbers: &Range<u64>) -> String {
@@ -236,6 +242,13 @@ mod tests {
         assert_eq!(severity(NoCounts::Unexplained), Severity::Lost);
         assert_eq!(severity(NoCounts::BlocksMissing), Severity::Unconfirmed);
         assert_eq!(severity(NoCounts::Newer), Severity::Newer);
+    }
+
+    #[test]
+    fn one_record_is_singular_and_several_are_plural() {
+        let invalid = |records| Fact::InvalidRecords(records).describe().1;
+        assert_eq!(invalid(1), "1 record is invalid, though the checksum fits");
+        assert_eq!(invalid(2), "2 records are invalid, though the checksum fits");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::format::ProducerRow;
 use super::super::record::Producer;
 use super::super::report::{ProducerReport, RunReport};
 use super::super::scan::Shard;
-use super::findings::Gaps;
+use super::findings::{Gaps, counted};
 
 /// Attempts and records before the files' first segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -143,7 +143,7 @@ impl Producers {
         let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
         let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
         let differs = sum != u128::from(row.next_sequence);
-        let ends = || format!("ends with {} attempts, and accounts for {sum}", row.next_sequence);
+        let ends = || format!("ends with {}, and accounts for {sum}", counted(row.next_sequence, "attempt"));
         self.contradict(at, fault.or_else(|| differs.then(ends)));
     }
 
@@ -156,23 +156,24 @@ impl Producers {
         } else {
             Base { attempts: row.next_sequence, records: row.records }
         });
-        let counted = base.records.saturating_add(state.found).saturating_add(state.damaged);
+        let found = base.records.saturating_add(state.found).saturating_add(state.damaged);
         let mut fault = None;
-        if row.records > counted {
-            let uncounted = row.records - counted;
+        if row.records > found {
+            let uncounted = row.records - found;
             if gaps.missing > state.gaps.missing {
                 state.damaged += uncounted;
             } else if gaps.newer > state.gaps.newer {
                 // They are in the blocks that only a newer diolog can read.
                 state.found += uncounted;
             } else {
-                fault = Some(format!("lacks {uncounted} records, though no block is missing"));
+                fault = Some(format!("lacks {}, though no block is missing", counted(uncounted, "record")));
             }
-        } else if row.records < counted {
-            fault = Some(format!("has {} records more than it counted", counted - row.records));
+        } else if row.records < found {
+            fault = Some(format!("has {} more than it counted", counted(found - row.records, "record")));
         }
         if row.next_sequence < state.next {
-            fault = Some(format!("counts {} attempts, and has record {}", row.next_sequence, state.next - 1));
+            fault =
+                Some(format!("counts {}, and has record {}", counted(row.next_sequence, "attempt"), state.next - 1));
         }
         state.next = state.next.max(row.next_sequence);
         state.gaps = gaps;

@@ -194,7 +194,10 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
         let what = if follows_blocks {
             format!("block {} of its run comes first: the segments before it are gone", run.first.first_number)
         } else if run.begins_here && missing > 0 {
-            format!("{missing} of the log's files before it are missing: whole runs may be gone")
+            match missing {
+                1 => "one of the log's files before it is missing: a whole run may be gone".into(),
+                _ => format!("{missing} of the log's files before it are missing: whole runs may be gone"),
+            }
         } else {
             continue;
         };
@@ -220,6 +223,7 @@ fn suspicious_prepared(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)
     let (_, path) = suspicious.next()?;
     let more = match suspicious.count() {
         0 => String::new(),
+        1 => ", nor does one other file".into(),
         others => format!(", nor do {others} other files"),
     };
     let what = format!("holds no block{more}: prepared and never used, or emptied since");
@@ -295,21 +299,24 @@ mod tests {
     fn what_the_other_files_do_not_explain_is_suspicious() {
         const BLANK_BEFORE: &str = "holds no block, and the segment after it says that some came before it";
         const PREPARED: &str = "holds no block: prepared and never used, or emptied since";
-        const TWO_PREPARED: &str = "holds no block, nor do 1 other files: prepared and never used, or emptied since";
+        const TWO_PREPARED: &str = "holds no block, nor does one other file: prepared and never used, or emptied since";
         const FOREIGN: &str = "belongs to another log: this log's own may be gone";
         const BLOCK_10: &str =
             "block 10 of its run comes first: the segments before it are gone, and nothing says that retention was set";
-        const ONE_MISSING: &str = "1 of the log's files before it are missing: whole runs may be gone, and nothing says that retention was set";
+        const ONE_MISSING: &str = "one of the log's files before it is missing: a whole run may be gone, and nothing says that retention was set";
+        const TWO_MISSING: &str = "2 of the log's files before it are missing: whole runs may be gone, and nothing says that retention was set";
+        const THREE_PREPARED: &str = "holds no block, nor do 2 other files: prepared and never used, or emptied since";
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
-        let cases: [Case; 35] = [
+        let cases: [Case; 37] = [
             ("1a 2a 3b", "", No, &[], "a whole log"),
             ("1a", "a", Yes, &[], "one that is in use"),
             // Files that are gone.
             ("2b 3c", "", No, &[(2, ONE_MISSING)], "a run before the first one"),
             ("1a 3c", "", No, &[(3, ONE_MISSING)], "a run between two"),
             ("1a 3c", "", Yes, &[(3, ONE_MISSING)], "in use or not"),
+            ("1a 4c", "", No, &[(4, TWO_MISSING)], "or several"),
             ("3a+ 4b", "", No, &[], "retention removes the oldest"),
             ("3a 4b+", "", No, &[], "if a later run says that it was set"),
             ("1a+ 3b", "", No, &[(3, ONE_MISSING)], "an earlier one does not count"),
@@ -341,6 +348,7 @@ mod tests {
             // Prepared files.
             ("1a 2-", "", No, &[(2, PREPARED)], "after a run that was closed"),
             ("1a 2- 3-", "", No, &[(2, TWO_PREPARED)], "the first of several is named"),
+            ("1a 2- 3- 4-", "", No, &[(2, THREE_PREPARED)], "however many"),
             ("1a 2-", "", Unknown, &[(2, PREPARED)], "also if it is unknown whether the log is in use"),
             ("1a 2-", "", Yes, &[], "a logger at work prepares files"),
             ("1a 2-", "a", No, &[], "a killed one leaves them"),

@@ -325,7 +325,7 @@ fn a_missing_run_is_noticed_by_the_numbers_of_its_files() {
     for left in [[2, 3], [1, 3]] {
         let (found, what) = verdict(&left.map(|number| run(number, false)));
         assert_eq!(found, Verdict::Unconfirmed);
-        assert!(what.contains("1 of the log's files before it are missing"), "{what}");
+        assert!(what.contains("one of the log's files before it is missing"), "{what}");
     }
     // Retention removes the oldest segments, those of earlier runs included.
     assert_eq!(verdict(&[run(2, false), run(3, true)]).0, Verdict::Clean);
@@ -498,7 +498,7 @@ fn a_declared_loss_whose_record_is_in_the_files_is_a_contradiction() {
     run.close();
     let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
     assert!(!report.runs[0].producers[0].holds);
-    assert!(report.findings[0].what.contains("records more than it counted"), "{:?}", report.findings);
+    assert!(report.findings[0].what.contains("has 1 record more than it counted"), "{:?}", report.findings);
 }
 
 #[test]
@@ -518,7 +518,7 @@ fn records_that_vanish_without_a_missing_block_are_a_contradiction() {
     run.change_row(1, |row| (row.next_sequence, row.records) = (2, 2));
     run.block(Block::new().record(1, 10, "1")).close();
     let report = check(&run, &[2, 3, 4, 5], Verdict::Lost);
-    assert!(report.findings[0].what.contains("lacks 1 records, though no block is missing"), "{:?}", report.findings);
+    assert!(report.findings[0].what.contains("lacks 1 record, though no block is missing"), "{:?}", report.findings);
 }
 
 #[test]
