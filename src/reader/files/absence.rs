@@ -148,6 +148,12 @@ impl Facts {
         (0..first).rev().take_while(|&number| self.blank(number).is_some()).last().unwrap_or(first)
     }
 
+    /// Whether a newer diolog wrote the file before `run`, files without a block left aside.
+    fn follows_newer_file(&self, run: &RunFacts) -> bool {
+        let last = self.lowest_blank_before(run.first.index()).checked_sub(1);
+        last.is_some_and(|last| self.newer.contains(&last))
+    }
+
     /// The file with this number, if it holds no block.
     fn blank(&self, number: u64) -> Option<&Arc<Path>> {
         self.prepared.get(&number).or_else(|| self.unreadable.get(&number))
@@ -191,9 +197,11 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
             continue;
         }
         let missing = facts.missing_before(run);
-        let what = if follows_blocks {
+        // The blocks before the run's first readable one may be in a file that only a newer diolog can read.
+        let follows_newer = facts.follows_newer_file(run);
+        let what = if follows_blocks && !follows_newer {
             format!("block {} of its run comes first: the segments before it are gone", run.first.first_number)
-        } else if run.begins_here && missing > 0 {
+        } else if (run.begins_here || follows_newer) && missing > 0 {
             match missing {
                 1 => "one of the log's files before it is missing: a whole run may be gone".into(),
                 _ => format!("{missing} of the log's files before it are missing: whole runs may be gone"),
@@ -309,7 +317,7 @@ mod tests {
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
-        let cases: [Case; 37] = [
+        let cases: [Case; 40] = [
             ("1a 2a 3b", "", No, &[], "a whole log"),
             ("1a", "a", Yes, &[], "one that is in use"),
             // Files that are gone.
@@ -326,6 +334,9 @@ mod tests {
             ("1a 3a", "", No, &[], "a segment between two is the account's: it knows which blocks are missing"),
             ("2a!", "", No, &[], "a damaged header says nothing of what comes before it"),
             ("1a 2n 3b", "", No, &[], "a file of a newer version is there"),
+            ("1n 2a10", "", No, &[], "and may hold a run's first blocks"),
+            ("1a 3n 4b10", "", No, &[(4, ONE_MISSING)], "which a file before it does not"),
+            ("1n 3a10", "", No, &[(3, BLOCK_10)], "unless another is missing between the two"),
             ("1a 2? 3b", "", No, &[], "an unreadable one too: it is reported as such"),
             // Another log's files.
             ("1a 2b* 3c", "", No, &[(2, FOREIGN)], "a run of another log"),
