@@ -67,8 +67,8 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> Blocks {
-        let first = run.segments.first().filter(|first| first.header.is_some());
-        let expected = first.map(|first| if run.begins_here { 0 } else { first.first_number });
+        let first = run.first();
+        let expected = first.header.is_some().then(|| if run.begins_here { 0 } else { first.first_number });
         Blocks { expected, ..Blocks::default() }
     }
 

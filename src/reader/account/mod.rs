@@ -56,9 +56,8 @@ impl Account {
     pub(super) fn start_run(&mut self, run: &Run) {
         let mut report = RunReport::new(run.id);
         let blocks = Blocks::of(run);
-        if let Some(first) = run.segments.first() {
-            (report.first_segment, report.last_segment) = (first.index(), first.index());
-        }
+        let first = run.first().index();
+        (report.first_segment, report.last_segment) = (first, first);
         report.retired = blocks.expected().is_some_and(|expected| expected > 0);
         self.producers = Producers::new(blocks.expected().is_some(), PRODUCERS_MAX - self.producers_before);
         self.blocks = blocks;

@@ -94,12 +94,9 @@ impl Facts {
     }
 
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
-    ///
-    /// # Panics
-    /// If the run has no segment.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
-        let first = &run.segments[0];
-        run.begins_here |= self.begins_in_a_blank_file(first, before);
+        run.begins_here |= self.begins_in_a_blank_file(run.first(), before);
+        let first = run.first();
         let is_foreign = |segment: &&Segment| segment.header.as_ref().is_some_and(|it| Some(it.log) != self.log);
         self.runs.push(RunFacts {
             id: run.id,
@@ -298,7 +295,7 @@ mod tests {
         let mut before = 0;
         for mut run in runs_of(segments) {
             facts.note_run(&mut run, before);
-            before = run.segments.last().map_or(0, Segment::index);
+            before = run.last().index();
         }
         facts
     }

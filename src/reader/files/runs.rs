@@ -9,10 +9,23 @@ use super::inspect::Segment;
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) id: RunId,
+    /// One at least.
     pub(crate) segments: Vec<Segment>,
     /// Whether the file of its first segment is there, readable or not. Then blocks that are missing before the first one
     /// are damaged, and not removed by retention.
     pub(crate) begins_here: bool,
+}
+
+impl Run {
+    /// The segment with the lowest index.
+    pub(crate) fn first(&self) -> &Segment {
+        self.segments.first().expect("a run is made for its first segment")
+    }
+
+    /// The segment with the highest index.
+    pub(crate) fn last(&self) -> &Segment {
+        self.segments.last().expect("a run is made for its first segment")
+    }
 }
 
 /// Sorts segments into runs, and the runs into their order.
@@ -39,8 +52,7 @@ pub(crate) fn runs_of(segments: Vec<Segment>) -> VecDeque<Run> {
         runs[at].segments.push(segment);
     }
     for run in &mut runs {
-        let header = run.segments.first().and_then(|first| first.header.as_ref());
-        run.begins_here = header.is_some_and(|header| header.previous_segment_id == 0);
+        run.begins_here = run.first().header.as_ref().is_some_and(|header| header.previous_segment_id == 0);
     }
     runs.into()
 }

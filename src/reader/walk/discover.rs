@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId};
 
-use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, Segment, not_a_log, runs_of};
+use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, not_a_log, runs_of};
 use super::super::report::{Report, Severity};
 use super::super::scan::{Cursor, Scanned};
 
@@ -80,7 +80,7 @@ impl Runs {
                     last.segments.append(&mut run.segments);
                 }
                 last => {
-                    let before = last.and_then(|last| last.segments.last()).map_or(0, Segment::index);
+                    let before = last.map_or(0, |last| last.last().index());
                     self.facts.note_run(&mut run, before);
                     self.later.push_back(run);
                 }
@@ -124,7 +124,7 @@ impl Runs {
 /// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
 /// its blocks follow the last one there, which did not end the run.
 fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
-    let (Some(last), Some(first)) = (run.segments.last(), next.segments.first()) else { return Ok(false) };
+    let (last, first) = (run.last(), next.first());
     if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
         return Ok(false);
     }

@@ -200,7 +200,7 @@ impl Walk {
     fn step(&mut self, reading: &mut Reading, loaded: &mut Loaded) -> Result<Option<Step>> {
         let (mut horizon, mut proves_below) = (None, u64::MAX);
         if let Some(live) = self.growing() {
-            horizon = reading.run.segments.last().map(|last| last.horizon(live.is_written()));
+            horizon = Some(reading.run.last().horizon(live.is_written()));
             proves_below = live.proves_below();
         }
         self.account.blocks.proved_below = proves_below;
