@@ -56,9 +56,9 @@ pub(crate) struct Blocks {
     /// Debris after the last block of a segment, until the next good block explains it.
     unexplained: Vec<Trailing>,
     headerless: Vec<HeaderlessSegment>,
-    /// Whether segments before the next one were removed while the log was read.
-    removed: bool,
-    /// The files of the run's segments that have begun or were removed: one for each, in their order.
+    /// Whether segments before the next one were removed while the log was read, or could not be opened.
+    passed_over: bool,
+    /// The files of the run's segments that have begun or were passed over: one for each, in their order.
     paths: Vec<Arc<Path>>,
     /// The number of the block that ended the run.
     ended_at: Option<u64>,
@@ -82,7 +82,7 @@ impl Blocks {
         self.testimony.durable_below()
     }
 
-    /// How many segments have begun or were found to be removed.
+    /// How many segments have begun or were passed over.
     pub(crate) fn segments_begun(&self) -> usize {
         self.paths.len()
     }
@@ -103,14 +103,23 @@ impl Blocks {
 
     /// Passes over the next segment, which was removed before it could be read.
     pub(super) fn segment_removed(&mut self, path: &Arc<Path>) {
+        self.pass_over_segment(path, Fact::SegmentRemoved);
+    }
+
+    /// Passes over the next segment, which could not be opened.
+    pub(super) fn segment_not_opened(&mut self, path: &Arc<Path>) {
+        self.pass_over_segment(path, Fact::SegmentNotOpened);
+    }
+
+    fn pass_over_segment(&mut self, path: &Arc<Path>, fact: Fact) {
         self.paths.push(Arc::clone(path));
-        self.removed = true;
-        self.observed.add(Fact::SegmentRemoved, Location::start_of(path));
+        self.passed_over = true;
+        self.observed.add(fact, Location::start_of(path));
     }
 
     /// Passes over segments after the one at `previous` that were removed before they were listed.
     pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) {
-        self.removed = true;
+        self.passed_over = true;
         self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
     }
 
@@ -122,12 +131,12 @@ impl Blocks {
             let (path, first_number) = (Arc::clone(&segment.path), segment.first_number);
             self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false });
         }
-        let removed = std::mem::take(&mut self.removed);
+        let passed_over = std::mem::take(&mut self.passed_over);
         // Block 0 has the number of the first block after it.
         let gap = self.expected.unwrap_or(segment.first_number)..segment.first_number;
         if !gap.is_empty() {
             match before {
-                _ if removed => {
+                _ if passed_over => {
                     self.expected = Some(gap.end);
                     self.gaps.missing += 1;
                 }
@@ -140,7 +149,7 @@ impl Blocks {
                 Before::Nothing => self.miss(gap, &Location::start_of(&segment.path)),
             }
         }
-        removed || matches!(before, Before::Nothing)
+        passed_over || matches!(before, Before::Nothing)
     }
 
     /// Ends a segment, with the debris after its last block.

@@ -80,6 +80,8 @@ pub(super) enum Fact {
     InvalidRecords(u64),
     /// Retention removed the segment before it was read.
     SegmentRemoved,
+    /// The segment is there, and could not be opened.
+    SegmentNotOpened,
     /// Retention removed the segment, and others after it.
     SegmentsRemovedAfter,
     /// The files contradict themselves: the sentence about it.
@@ -170,6 +172,7 @@ impl Fact {
             Fact::SegmentRemoved => {
                 (Unconfirmed, "was removed before it could be read, as retention does: its records are gone")
             }
+            Fact::SegmentNotOpened => (Unconfirmed, "could not be opened: its records were not read"),
             Fact::SegmentsRemovedAfter => {
                 (Unconfirmed, "was removed, with segments after it that had not been read, as retention does")
             }

@@ -76,6 +76,12 @@ impl Account {
         self.report_observed();
     }
 
+    /// Passes over the run's next segment, which could not be opened.
+    pub(super) fn segment_not_opened(&mut self, segment: &Segment) {
+        self.blocks.segment_not_opened(&segment.path);
+        self.report_observed();
+    }
+
     /// Notes that segments after `previous` were removed before they were listed.
     pub(super) fn segments_removed_after(&mut self, previous: &Segment) {
         self.blocks.segments_removed_after(&previous.path);

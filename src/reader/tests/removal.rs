@@ -124,3 +124,27 @@ fn a_run_whose_end_was_removed_is_not_taken_for_closed_and_the_next_is_read() {
     assert_eq!(runs.iter().map(|run| run.clean_end).collect::<Vec<_>>(), [false, true]);
     assert_eq!(reader.report().verdict(), Verdict::Unconfirmed);
 }
+
+#[test]
+fn a_segment_that_cannot_be_opened_is_not_called_removed() {
+    let directory = written(&[&five_segments()]);
+    let mut reader = Reader::open(directory.path()).expect("open");
+    remove(directory.path(), [2]);
+    // A link to itself: it is there, and opening it fails.
+    std::os::unix::fs::symlink("00000002.dlog", directory.path().join("00000002.dlog")).expect("a link");
+    let (mut found, mut errors) = (Vec::new(), 0);
+    loop {
+        match reader.next_record() {
+            Ok(Some(record)) => found.push(String::from_utf8_lossy(record.message()).into_owned()),
+            Ok(None) => break,
+            Err(_) => errors += 1,
+        }
+    }
+    assert_eq!((&*found.join(" "), errors), ("a1 b1 c1 a3 b3 a4 a5", 1));
+    let report = reader.report();
+    let [finding] = &report.findings[..] else { panic!("one finding: {report:#?}") };
+    assert!(finding.path.ends_with("00000002.dlog"), "{finding}");
+    assert_eq!(finding.what, "could not be opened: its records were not read");
+    assert_eq!(report.verdict(), Verdict::Unconfirmed);
+    assert_identity(report, 3);
+}

@@ -210,7 +210,7 @@ impl Walk {
             Some(Item::Block(block)) => self.block(reading, &block, loaded),
             Some(Item::End { segment, debris }) => Ok(self.end_segment(reading, segment, debris)),
             None => {
-                self.account_for_removed(reading, usize::MAX);
+                self.account_for_unstarted(reading, usize::MAX);
                 Ok(Some(if self.growing().is_some() {
                     self.account.conclude(None, reading.plan.trailing());
                     Step::End
@@ -307,7 +307,7 @@ impl Walk {
             Missing::Awaited => return Ok(Some(Step::Awaited)),
         }
         reading.plan.mark_started(segment);
-        self.account_for_removed(reading, segment);
+        self.account_for_unstarted(reading, segment);
         assert!(self.account.blocks.segments_begun() == segment, "segments begin in their order");
         let segments = &reading.run.segments;
         let info = &segments[segment];
@@ -352,13 +352,21 @@ impl Walk {
         None
     }
 
-    /// Accounts for the run's segments before the `next`th that were removed before they could be opened, also if they
-    /// had not even been listed: retention removes the oldest first, so a segment before them is then gone too.
-    fn account_for_removed(&mut self, reading: &Reading, next: usize) {
+    /// Accounts for the run's segments before the `next`th that never started: they were removed, or could not be opened.
+    /// Some may have been removed before they were listed: retention removes the oldest first, so a segment before them
+    /// is then gone too.
+    fn account_for_unstarted(&mut self, reading: &Reading, next: usize) {
         let segments = &reading.run.segments;
-        let gone = segments.get(self.account.blocks.segments_begun()..next.min(segments.len())).unwrap_or_default();
-        gone.iter().for_each(|segment| self.account.segment_removed(segment));
-        if gone.is_empty()
+        let unstarted = self.account.blocks.segments_begun()..next.min(segments.len());
+        assert!(unstarted.start <= unstarted.end, "segments begin in their order");
+        for segment in unstarted.clone() {
+            if reading.plan.is_unopened(segment) {
+                self.account.segment_not_opened(&segments[segment]);
+            } else {
+                self.account.segment_removed(&segments[segment]);
+            }
+        }
+        if unstarted.is_empty()
             && let Some(previous) = next.checked_sub(1).and_then(|previous| segments.get(previous))
             && let Some(header) = segments.get(next).and_then(|segment| segment.header.as_ref())
             && header.previous_segment_id != previous.segment_id

@@ -6,7 +6,7 @@
 //!
 //! An item that was taken comes back with [`Plan::rewind`] unless it was marked as read. A segment
 //! that is open can be read to its end, even if its name is removed meanwhile. One that was removed before its turn
-//! came never starts: the walk accounts for it.
+//! came, or that cannot be opened, never starts: the walk accounts for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -83,6 +83,8 @@ pub(super) struct Plan {
     open: Vec<Open>,
     /// The next segment to open.
     next: usize,
+    /// The segments that could not be opened, for another reason than that they were removed.
+    unopened: Vec<usize>,
     items: VecDeque<Item>,
     /// Bytes that the items stand for.
     planned_bytes: u64,
@@ -131,6 +133,11 @@ impl Plan {
         assert!(self.items.is_empty() == (self.planned_bytes == 0), "the plan's bytes are those of its items");
         assert!(self.minima.front().is_none_or(|&(_, serial)| serial >= self.front_serial), "a minimum is planned");
         Some(item)
+    }
+
+    /// Whether a segment that never starts is there, and could not be opened.
+    pub(super) fn is_unopened(&self, segment: usize) -> bool {
+        self.unopened.contains(&segment)
     }
 
     /// Marks a segment as begun: [`rewind`](Self::rewind) does not bring its start back.
@@ -222,15 +229,18 @@ impl Plan {
                 let read_ahead = growing.is_none_or(|horizon| horizon == u64::MAX);
                 match files.open_file(&segment.path) {
                     Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file), read_ahead)),
-                    // Removed since it was listed: it never starts, see `Walk::account_for_removed`.
+                    // Removed since it was listed: it never starts, see `Walk::account_for_unstarted`.
                     Err(error) if is_not_found(&error) => {}
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        self.unopened.push(self.next - 1);
+                        return Err(error);
+                    }
                 }
                 continue;
             }
             let Some(smallest) = smallest else { return Ok(false) };
             let mut copies = self.open.iter_mut().filter_map(|open| open.take_peeked(smallest));
-            let Some((location, debris)) = copies.next() else { return Ok(false) };
+            let (location, debris) = copies.next().expect("the smallest number is that of a block that was found");
             let copies = copies.map(|(location, _)| location).collect();
             self.push(Item::Block(Planned { location, copies, debris }));
             return Ok(true);
