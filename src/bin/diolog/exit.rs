@@ -7,14 +7,8 @@ use diolog::Verdict;
 /// The exit status, in order of severity: of two, the more severe one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
-    /// Nothing is missing.
-    Clean,
-    /// A crash explains the missing blocks: torn or unconfirmed ones at the end, or holes that were never acknowledged.
-    Torn,
-    /// Nothing is proved lost, but only a newer diolog can read parts of the log.
-    Newer,
-    /// Records are lost.
-    Lost,
+    /// The files prove this, or the command itself lost records.
+    Verdict(Verdict),
     /// The log cannot be read or written.
     Unusable,
     /// The command line or a setting is invalid. The number is that of `sysexits.h`.
@@ -23,13 +17,18 @@ pub(crate) enum Status {
     Interrupted,
 }
 
+impl Status {
+    pub(crate) const CLEAN: Status = Status::Verdict(Verdict::Clean);
+    pub(crate) const UNCONFIRMED: Status = Status::Verdict(Verdict::Unconfirmed);
+    pub(crate) const NEWER: Status = Status::Verdict(Verdict::Newer);
+    pub(crate) const LOST: Status = Status::Verdict(Verdict::Lost);
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> ExitCode {
         ExitCode::from(match status {
-            Status::Clean => 0,
-            Status::Torn => 1,
-            Status::Lost => 2,
-            Status::Newer | Status::Unusable => 3,
+            Status::Verdict(verdict) => verdict.exit_code(),
+            Status::Unusable => 3,
             Status::Usage => 64,
             Status::Interrupted => 130,
         })
@@ -38,12 +37,7 @@ impl From<Status> for ExitCode {
 
 impl From<Verdict> for Status {
     fn from(verdict: Verdict) -> Status {
-        match verdict {
-            Verdict::Clean => Status::Clean,
-            Verdict::Unconfirmed => Status::Torn,
-            Verdict::Newer => Status::Newer,
-            _ => Status::Lost,
-        }
+        Status::Verdict(verdict)
     }
 }
 
@@ -58,7 +52,7 @@ impl From<diolog::Error> for Failure {
     fn from(error: diolog::Error) -> Failure {
         let status = match error {
             diolog::Error::InvalidConfig { .. } => Status::Usage,
-            diolog::Error::CloseIncomplete { .. } => Status::Lost,
+            diolog::Error::CloseIncomplete { .. } => Status::LOST,
             _ => Status::Unusable,
         };
         Failure { message: error.to_string(), status }

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too. If they cannot be printed, the message could not be either.
             let _ = error.print();
-            return if error.use_stderr() { Status::Usage } else { Status::Clean }.into();
+            return if error.use_stderr() { Status::Usage } else { Status::CLEAN }.into();
         }
     };
     let done = match arguments.command {

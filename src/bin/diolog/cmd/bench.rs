@@ -53,5 +53,5 @@ fn measured<R: Display>(
     let mut output = Output::new();
     output.line().extend_from_slice(format!("{report}\n").as_bytes());
     output.flush()?;
-    Ok(Status::Clean)
+    Ok(Status::CLEAN)
 }

@@ -26,9 +26,9 @@ pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     }
     output.flush()?;
     Ok(match info.findings.iter().map(|finding| finding.severity).max() {
-        None => Status::Clean,
-        Some(Severity::Newer) => Status::Newer,
-        Some(_) => Status::Torn,
+        None => Status::CLEAN,
+        Some(Severity::Newer) => Status::NEWER,
+        Some(_) => Status::UNCONFIRMED,
     })
 }
 

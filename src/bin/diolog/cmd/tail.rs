@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
             Err(error) => errors.report(error)?,
         }
         if stopped.load(Ordering::Relaxed) {
-            return Ok(Status::Clean);
+            return Ok(Status::CLEAN);
         }
     }
     for line in last.lines() {
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
                 output.flush()?;
                 losses.print_new(reader.report());
                 if output.wait_until_closed(POLL) {
-                    return Ok(Status::Clean);
+                    return Ok(Status::CLEAN);
                 }
                 // One look without a wait, which has just ended.
                 if let Err(error) = reader.follow(Duration::ZERO) {
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     output.flush()?;
     // Not `print_findings`: while following, an open end only means "not finished yet".
     let status = match reader.report().verdict() {
-        Verdict::Clean | Verdict::Unconfirmed => Status::Clean,
+        Verdict::Clean | Verdict::Unconfirmed => Status::CLEAN,
         verdict => verdict.into(),
     };
     Ok(status.max(errors.status()))

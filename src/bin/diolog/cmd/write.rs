@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let kept_max = producer.message_bytes_max();
     let mut writing = Writing { producer, level: arguments.level, kept_max, tally: Tally::default() };
     let mut lines = Lines::new(kept_max);
-    let mut status = Status::Clean;
+    let mut status = Status::CLEAN;
     loop {
         match input.next() {
             Event::Chunk(chunk) => {
@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
         ));
     }
     closed?;
-    let lost = if tally.cut > 0 || tally.lost > 0 { Status::Lost } else { Status::Clean };
+    let lost = if tally.cut > 0 || tally.lost > 0 { Status::LOST } else { Status::CLEAN };
     Ok(status.max(lost))
 }
 

@@ -110,6 +110,6 @@ impl ReadErrors {
 
     /// The exit status for these errors.
     pub(crate) fn status(&self) -> Status {
-        if self.count == 0 { Status::Clean } else { Status::Unusable }
+        if self.count == 0 { Status::CLEAN } else { Status::Unusable }
     }
 }

@@ -39,7 +39,7 @@ impl Output {
         let written = self.stdout.write_all(&self.gathered).and_then(|()| self.stdout.flush());
         self.gathered.clear();
         written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::Clean },
+            io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::CLEAN },
             _ => Failure { message: format!("cannot write standard output: {error}"), status: Status::Unusable },
         })
     }

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Disk) -> Result<Status, Failure> {
     };
     output.line().extend_from_slice(text.as_bytes());
     output.flush()?;
-    Ok(Status::Clean)
+    Ok(Status::CLEAN)
 }
 
 fn plan(arguments: &Disk) -> Plan {
