@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use diolog::{Logger, Verdict, info, verify};
+use diolog::{Logger, Verdict, Verification, info, verify};
 use support::segments::{file, grow, numbers, run, small};
 
 /// Everything in a directory except the numbered files in `except`, with the contents of files.
@@ -163,6 +163,18 @@ fn a_file_that_a_killed_process_had_prepared_is_removed_at_the_next_open() {
     assert_eq!(verification.report.prepared_files, 0);
     assert_eq!(verification.verdict, Verdict::Unconfirmed, "the killed run has no end");
     assert_eq!(verification.report.blocks.lost, 0);
+    assert_eq!(missing(&verification), Vec::<String>::new(), "the file that was removed is not taken for a lost one");
+
+    fs::remove_file(file(&path, 1)).expect("a segment");
+    let found = missing(&verify(&path).expect("a log"));
+    assert_eq!(found.len(), 1, "the killed run's segment: {found:?}");
+    assert!(found[0].starts_with("one of the log's files before it is missing"), "{found:?}");
+}
+
+/// The findings about files that are missing.
+fn missing(verification: &Verification) -> Vec<String> {
+    let whats = verification.report.findings.iter().map(|finding| finding.what.clone());
+    whats.filter(|what| what.contains("missing")).collect()
 }
 
 #[cfg(feature = "unstable")]

@@ -61,7 +61,8 @@ fn byte_maps_are_those_of_the_code() {
         log: 16 => "log", run: 16 => "run", recovers: 16 => "recovers", boot: 16 => "boot", index: 8 => "index",
         previous_segment_id: 8 => "previous_segment_id", block_bytes: 4 => "block_bytes",
         message_bytes_max: 4 => "message_bytes_max", incompatible_features: 4 => "incompatible_features",
-        compatible_features: 4 => "compatible_features", service_bytes: 2 => "service_bytes", reserved: 6 => "",
+        compatible_features: 4 => "compatible_features", service_bytes: 2 => "service_bytes",
+        unused_before: 4 => "unused_before", reserved: 2 => "",
     });
     let anchor = fields!(WallAnchor { monotonic_ns: 8 => "monotonic_ns", unix_ns: 8 => "unix_ns" });
     for (heading, fields, bytes) in [

@@ -32,6 +32,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) incompatible_features: u32,
     /// Bits that a reader may ignore: [`SegmentHeader::RETENTION`].
     pub(crate) compatible_features: u32,
+    /// If `previous_segment_id` is 0: how many files right before this one hold no block; they may be removed. 0 otherwise.
+    pub(crate) unused_before: u32,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,
 }
@@ -50,7 +52,8 @@ pub(super) struct RawSegmentHeader {
     pub(super) incompatible_features: U32,
     pub(super) compatible_features: U32,
     pub(super) service_bytes: U16,
-    pub(super) reserved: [u8; 6],
+    pub(super) unused_before: U32,
+    pub(super) reserved: [u8; 2],
 }
 
 const _: () = assert!(size_of::<RawSegmentHeader>() == SegmentHeader::BYTES_MIN);
@@ -78,7 +81,8 @@ impl SegmentHeader {
             incompatible_features: U32::new(self.incompatible_features),
             compatible_features: U32::new(self.compatible_features),
             service_bytes: U16::new(self.service.len() as u16),
-            reserved: [0; 6],
+            unused_before: U32::new(self.unused_before),
+            reserved: [0; 2],
         };
         out.extend_from_slice(raw.as_bytes());
         out.extend_from_slice(self.service.as_bytes());
@@ -107,6 +111,7 @@ impl SegmentHeader {
             message_bytes_max: raw.message_bytes_max.get(),
             incompatible_features: raw.incompatible_features.get(),
             compatible_features: raw.compatible_features.get(),
+            unused_before: raw.unused_before.get(),
             service: String::from_utf8_lossy(service).into_owned(),
         })
     }
@@ -129,6 +134,7 @@ mod tests {
             message_bytes_max: 100,
             incompatible_features: 0,
             compatible_features: 1,
+            unused_before: 7,
             service: "ads".into(),
         };
         let mut bytes = Vec::new();
@@ -137,7 +143,7 @@ mod tests {
         let mut golden = [[1_u8; 16], [2; 16], [0; 16], [3; 16]].concat();
         golden.extend_from_slice(&[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
         golden.extend_from_slice(&[0, 16, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
-        golden.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, b'a', b'd', b's']);
+        golden.extend_from_slice(&[3, 0, 7, 0, 0, 0, 0, 0, b'a', b'd', b's']);
         assert_eq!(bytes, golden);
         for length in 0..bytes.len() {
             assert_eq!(SegmentHeader::decode(&bytes[..length]), None, "{length}");

@@ -188,6 +188,7 @@ impl TestRun {
             message_bytes_max: 2000,
             incompatible_features: self.features,
             compatible_features: if self.retains { SegmentHeader::RETENTION } else { 0 },
+            unused_before: 0,
             service: "shop".into(),
         };
         self.segment_with(header)

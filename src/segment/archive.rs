@@ -273,6 +273,7 @@ mod tests {
             message_bytes_max: 100,
             incompatible_features: 0,
             compatible_features: 0,
+            unused_before: 0,
             service: String::new(),
         };
         let mut payload = Vec::new();

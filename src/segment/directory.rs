@@ -29,6 +29,8 @@ pub(crate) struct Directory {
     pub(super) lock: SharedLock,
     /// The highest segment number in use, 0 in a new log.
     pub(super) last_index: u64,
+    /// The number from which on no file holds a block: an earlier run prepared them and never used them.
+    pub(super) unused_from: u64,
     /// The newest segment of the log that can be read, and the log's identity.
     pub(super) newest: Option<(u64, LogId)>,
 }
@@ -40,8 +42,14 @@ impl Directory {
     /// [`Error::NotALog`] if `path` is something else; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Directory> {
         let made = make_directory(path)?;
-        let mut directory =
-            Directory { path: path.to_owned(), made, lock: SharedLock::default(), last_index: 0, newest: None };
+        let mut directory = Directory {
+            path: path.to_owned(),
+            made,
+            lock: SharedLock::default(),
+            last_index: 0,
+            unused_from: 1,
+            newest: None,
+        };
         let opened = LogLock::take(path).and_then(|held| {
             *lock(&directory.lock) = Some(held);
             directory.find_last_segment()
@@ -89,8 +97,19 @@ impl Directory {
                 what: "has a number so high that it leaves none for the next segments: move it away".into(),
             });
         }
+        self.unused_from = self.first_unused(&segments);
         self.newest = self.identify(&segments);
         Ok(())
+    }
+
+    /// The number from which on the first block of each file is zero, and no number is missing.
+    fn first_unused(&self, numbers: &[u64]) -> u64 {
+        let is_unused =
+            |number: u64| matches!(inspect(&self.path.join(segment_file_name(number)), number), Ok(Content::Unwritten));
+        let downwards = (0..=self.last_index).rev();
+        let pairs = numbers.iter().rev().zip(downwards);
+        let unused = pairs.take_while(|&(&number, next)| number == next && is_unused(number)).count();
+        self.last_index + 1 - unused as u64
     }
 
     /// The newest segment of the log that the directory holds, and the log's identity.
@@ -155,6 +174,7 @@ fn make_directory(path: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::test_directory::directory;
 
     #[test]
     fn only_files_that_the_lock_holder_makes_are_temporary() {
@@ -163,6 +183,27 @@ mod tests {
         }
         for other in ["lock", "a.tmp", ".probe.tmp", "00000001.dlog"] {
             assert!(!is_temporary(OsStr::new(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_unused_files_are_those_at_the_end_without_a_gap() {
+        // Each file's number, and the byte that fills it.
+        let cases: [(&[(u64, u8)], u64); 6] = [
+            (&[], 1),
+            (&[(1, 7)], 2),
+            (&[(1, 7), (2, 0), (3, 0)], 2),
+            (&[(1, 7), (3, 0)], 3),
+            (&[(1, 0), (2, 7)], 3),
+            (&[(1, 0)], 1),
+        ];
+        for (files, unused_from) in cases {
+            let parent = directory();
+            for &(number, byte) in files {
+                fs::write(parent.path().join(segment_file_name(number)), [byte; 4096]).expect("a file");
+            }
+            let opened = Directory::open(parent.path()).expect("a directory");
+            assert_eq!(opened.unused_from, unused_from, "{files:?}");
         }
     }
 }

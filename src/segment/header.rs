@@ -84,6 +84,7 @@ pub(super) mod tests {
             message_bytes_max: 1000,
             incompatible_features: 0,
             compatible_features: 0,
+            unused_before: 0,
             service: "service".to_owned(),
         }
     }

@@ -78,6 +78,8 @@ pub(crate) struct Segments {
     current: OpenSegment,
     /// The id of the segment before the present one, 0 for the run's first.
     pub(crate) previous_id: u64,
+    /// The number from which on no file held a block when the run began.
+    unused_from: u64,
     next: NextSegment,
     /// Why the present segment is to be left, apart from its size.
     leave: Option<LeaveReason>,
@@ -120,6 +122,7 @@ impl Segments {
             notes: prepared.shortfall.iter().cloned().collect(),
             current: OpenSegment::new(random_id(path)?, prepared),
             previous_id: 0,
+            unused_from: directory.unused_from,
             next: NextSegment::new(index + 1),
             leave: None,
             left: VecDeque::new(),
@@ -137,6 +140,13 @@ impl Segments {
     /// The log's directory.
     pub(crate) fn directory(&self) -> &Path {
         &self.preparer.directory
+    }
+
+    /// How many files right before the present segment hold no block: files that earlier runs prepared, and segments of
+    /// this run that failed at once. 0 after a segment that holds blocks.
+    pub(crate) fn unused_before(&self) -> u32 {
+        let unused = if self.previous_id == 0 { self.current.index - self.unused_from } else { 0 };
+        u32::try_from(unused).unwrap_or(u32::MAX)
     }
 
     /// The present segment's file, for messages.

@@ -164,9 +164,11 @@ impl Facts {
         (if follows { self.lowest_blank_before(first) } else { first })..run.last_index
     }
 
-    /// How many numbers between the run before `run` and this one no file has.
+    /// How many numbers between the run before `run` and this one no file has, apart from files that held no block when
+    /// `run` began, which it may have removed.
     fn missing_before(&self, run: &RunFacts) -> u64 {
-        let (begin, end) = (run.before.saturating_add(1), run.first.index());
+        let unused = run.first.header.as_ref().map_or(0, |header| u64::from(header.unused_before));
+        let (begin, end) = (run.before.saturating_add(1), run.first.index().saturating_sub(unused));
         if begin < end { (end - begin).saturating_sub(self.numbers.range(begin..end).count() as u64) } else { 0 }
     }
 }
@@ -247,8 +249,8 @@ mod tests {
 
     /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file, `?` for
     /// an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was set, `*` that
-    /// the segment is another log's, `!` that its header is damaged, and digits that the run begins with this block. A
-    /// run's later segments begin with block 10.
+    /// the segment is another log's, `!` that its header is damaged, digits that the run begins with this block,
+    /// and each `^` that one more file before it held no block. A run's later segments begin with block 10.
     fn facts(files: &str) -> Facts {
         let mut facts = Facts::default();
         let mut segments: Vec<Segment> = Vec::new();
@@ -274,6 +276,7 @@ mod tests {
                         message_bytes_max: 100,
                         incompatible_features: 0,
                         compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
+                        unused_before: what.matches('^').count() as u32,
                         service: String::new(),
                     };
                     let segment = Segment {
@@ -314,7 +317,7 @@ mod tests {
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
-        let cases: [Case; 40] = [
+        let cases: [Case; 44] = [
             ("1a 2a 3b", "", No, &[], "a whole log"),
             ("1a", "a", Yes, &[], "one that is in use"),
             // Files that are gone.
@@ -362,6 +365,10 @@ mod tests {
             ("1a 2-", "a", No, &[], "a killed one leaves them"),
             ("1a 2- 3b", "a", No, &[], "to the next run"),
             ("1a 2- 3b", "", No, &[(2, PREPARED)], "a closed one does not"),
+            ("1a 3b^", "a", No, &[], "which removes them and says so"),
+            ("1a 4b^", "a", No, &[(4, ONE_MISSING)], "one that it does not mention is missing"),
+            ("1a 4b^^", "a", No, &[], "however many"),
+            ("3b^", "", No, &[(3, ONE_MISSING)], "also if the killed run is gone"),
             ("1a 2- 3a", "", No, &[], "inside a run, its segment failed at once"),
             ("1a 2- 3b 4-", "a", No, &[(4, PREPARED)], "each file by the run before it"),
             ("1-", "", No, &[(1, PREPARED)], "a log without a segment"),

@@ -77,6 +77,7 @@ fn segment_header(index: u64) -> crate::format::SegmentHeader {
         message_bytes_max: 100,
         incompatible_features: 0,
         compatible_features: 0,
+        unused_before: 0,
         service: String::new(),
     }
 }

@@ -105,6 +105,7 @@ impl ControlRecords {
             message_bytes_max: shared.settings.message_bytes_max as u32,
             incompatible_features: 0,
             compatible_features: if segments.rules.keep.keeps_all() { 0 } else { SegmentHeader::RETENTION },
+            unused_before: segments.unused_before(),
             service: shared.settings.config.service.clone(),
         };
         // Each file names the device: retention may have removed the run's first one, which has it in a note.
