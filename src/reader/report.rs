@@ -23,7 +23,8 @@ pub struct BlockCounts {
     pub lost: u64,
     /// Blocks of another segment, left from an earlier use of the file.
     pub stale: u64,
-    /// Further copies of good blocks, intact or not, in a segment whose device failed.
+    /// Copies of good blocks besides the one that was read, intact or not. After an error the writer writes the blocks that
+    /// are not durable once more, into the next segment; the first intact copy is read.
     pub duplicates: u64,
     /// Damaged segment headers whose blocks were durable.
     pub headers_lost: u64,
@@ -147,7 +148,8 @@ pub struct RunReport {
     pub last_segment: u64,
     /// Segments in the files.
     pub segments: u64,
-    /// Whether its first segments are gone. If no segment says that retention was set, a finding says so.
+    /// Whether its first segments are gone, or can only be read by a newer diolog. If no segment says that retention was set,
+    /// a finding says so.
     pub retired: bool,
     /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
