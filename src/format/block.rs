@@ -1,4 +1,4 @@
-//! The block header: what a reader looks for on the 4 KiB grid.
+//! The block header, which a reader looks for on the 4 KiB grid.
 //!
 //! It has a checksum of its own, over its bytes and the block's file offset. A reader can therefore trust it before it
 //! reads the payload, and refuses a block that was copied to another place, or that is part of a log inside a log.

@@ -1,4 +1,4 @@
-//! The bytes on disk, version 1: what the writer encodes and the reader decodes. They share nothing else.
+//! The bytes on disk, version 1: the writer encodes them and the reader decodes them. They share nothing else.
 //!
 //! A file is a sequence of blocks on a 4 KiB grid. A block is a 64-byte [`BlockHeader`] and shards; a shard is a
 //! 32-byte [`ShardHeader`] and records of one producer; a record is a 16-byte [`RecordHeader`] and its payload,

@@ -1,4 +1,4 @@
-//! The marks by which a reader tells "newer than I am" from "damaged".
+//! The marks by which a reader distinguishes bytes of a newer version from damage.
 //!
 //! Whatever a checksum confirms was written on purpose. If this version does not know it, a newer diolog wrote it: a
 //! reader reports that, and calls nothing lost because of it.

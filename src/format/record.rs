@@ -10,7 +10,7 @@ use super::newer::Newer;
 /// Bytes of a [`RecordHeader`].
 pub(crate) const RECORD_HEADER_BYTES: usize = size_of::<RecordHeader>();
 
-/// What a record's payload is. Zero is no kind, so that zeros are never a record. 2 and 3 are reserved.
+/// The kind of a record's payload. Zero is no kind, so that zeros are never a record. 2 and 3 are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {

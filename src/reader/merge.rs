@@ -170,7 +170,7 @@ impl Merge {
         Ready { is_late, stream }
     }
 
-    /// Has [`next`](Self::next) give its last record once more.
+    /// Takes the last record back: [`next`](Self::next) gives it once more.
     pub(super) fn take_back(&mut self) {
         self.given = false;
     }
@@ -223,14 +223,14 @@ impl Merge {
         loop {
             let at = &mut self.streams[stream];
             if std::mem::take(&mut at.in_shard) {
+                let slot = at.slot;
                 self.unread.add(&at.messages.unread);
-                let used = &mut self.slots[at.slot];
-                used.shards -= 1;
-                if used.shards == 0 {
-                    self.bytes -= std::mem::take(&mut used.bytes);
-                    self.free.push(at.slot);
+                self.slots[slot].shards -= 1;
+                if self.slots[slot].shards == 0 {
+                    self.release(slot);
                 }
             }
+            let at = &mut self.streams[stream];
             let Some(Part { slot, shard, producer }) = at.parts.pop_front() else { return false };
             (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
             at.producer = producer;
@@ -251,6 +251,7 @@ impl Merge {
         self.heap.push(Reverse((key, stream)));
     }
 
+    /// Frees a slot all of whose shards have been merged.
     fn release(&mut self, slot: usize) {
         self.bytes -= std::mem::take(&mut self.slots[slot].bytes);
         self.free.push(slot);

@@ -72,8 +72,8 @@ impl ReadOptions {
         ReadOptions::default()
     }
 
-    /// Has the file system make each file durable before it is read, so that a power cut cannot lose what was read. Costs
-    /// one `fsync` for each file.
+    /// Makes each file durable before it is read, so that a power cut cannot lose a record that was read. Costs one `fsync`
+    /// for each file.
     pub fn durable(mut self, durable: bool) -> ReadOptions {
         self.durable = durable;
         self

@@ -306,7 +306,7 @@ pub(super) struct Mark {
 pub enum Verdict {
     /// Every run was closed, every block is there, every record is accounted for.
     Clean,
-    /// A run was not closed: its end is torn, or nothing proves that it is complete. So it is for a log in use.
+    /// A run was not closed: its end is torn, or nothing proves that it is complete. A log in use is unconfirmed too.
     Unconfirmed,
     /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
     Newer,

@@ -99,7 +99,7 @@ impl Block {
         self
     }
 
-    /// Has the headers of shards claim these encodings.
+    /// Makes the headers of shards claim these encodings.
     pub(super) fn encodings(mut self, writer: u8, producers: u8) -> Block {
         self.encodings = (writer, producers);
         self

@@ -67,7 +67,7 @@ impl<P: Clone> Testimony<P> {
     }
 
     /// Takes the testimony of a good block, and passes on the fate of each stretch that it decides.
-    pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut tell: impl FnMut(Fate, Missing<P>)) {
+    pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut decided: impl FnMut(Fate, Missing<P>)) {
         assert!(self.last_good.is_none_or(|last| number >= last), "blocks are heard in the order of their numbers");
         self.last_good = Some(number);
         if in_flight == IN_FLIGHT_UNKNOWN {
@@ -84,7 +84,7 @@ impl<P: Clone> Testimony<P> {
             if missing.numbers.is_empty() {
                 self.open.pop_front();
             }
-            tell(if proved.may_have_come { Fate::Late } else { Fate::Lost }, proved);
+            decided(if proved.may_have_come { Fate::Late } else { Fate::Lost }, proved);
         }
     }
 
@@ -139,9 +139,9 @@ mod tests {
     fn a_missing_block_that_may_have_been_written_since_is_not_lost() {
         let mut testimony = Testimony::default();
         testimony.miss(Missing { may_have_come: true, ..missing(1..3) });
-        let mut told = Vec::new();
-        testimony.hear(4, 2, |fate, missing| told.push((fate, missing.numbers)));
-        assert_eq!(told, [(Fate::Late, 1..2)]);
+        let mut fates = Vec::new();
+        testimony.hear(4, 2, |fate, missing| fates.push((fate, missing.numbers)));
+        assert_eq!(fates, [(Fate::Late, 1..2)]);
         assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
     }
 

@@ -127,7 +127,7 @@ impl Cursor {
         Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: None }
     }
 
-    /// Has the kernel read ahead of the cursor, which pays if payloads are read too.
+    /// Asks the kernel to read ahead of the cursor, which pays if payloads are read too.
     pub(crate) fn reading_ahead(self, read_ahead: bool) -> Cursor {
         Cursor { asked: read_ahead.then_some(self.offset), ..self }
     }

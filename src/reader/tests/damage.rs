@@ -363,8 +363,8 @@ fn a_run_whose_files_were_emptied_is_unconfirmed() {
             let first = runs[emptied[0] - 1].segments[0].file_name();
             let (_, report) = read(written(&runs.iter().collect::<Vec<_>>()).path());
             assert_eq!(report.verdict(), Verdict::Unconfirmed, "{emptied:?}");
-            let told = report.findings.last().expect("a finding");
-            assert!(told.what.contains("holds no block, nor do") && told.path.ends_with(&first), "{told}");
+            let last = report.findings.last().expect("a finding");
+            assert!(last.what.contains("holds no block, nor do") && last.path.ends_with(&first), "{last}");
         }
     }
 }

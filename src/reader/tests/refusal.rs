@@ -116,8 +116,8 @@ fn a_directory_or_a_link_with_a_segments_name_is_reported_and_not_opened() {
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Unconfirmed), "{report:#?}");
     assert_eq!(report.unreadable_files, if cfg!(unix) { 2 } else { 1 });
-    let told = |finding: &Finding| finding.what.contains("not a regular file");
-    assert!(report.findings.iter().all(told), "{report:#?}");
+    let is_about_it = |finding: &Finding| finding.what.contains("not a regular file");
+    assert!(report.findings.iter().all(is_about_it), "{report:#?}");
     assert_eq!(info(directory.path()).expect("info").findings.len() as u64, report.unreadable_files);
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     lines.end(|line| writing.log(&line));
     let Writing { producer, tally, .. } = writing;
     drop(producer);
-    // Wait for a slow disk as long as it takes, or until Ctrl-C: `close` has a deadline, and reports what failed.
+    // Wait for a slow disk as long as it takes, or until Ctrl-C: `close` has a deadline, and reports the failure.
     while let Err(diolog::Error::FlushTimeout { .. }) = logger.flush_within(FLUSH_TURN) {
         if input.is_stopped() {
             status = Status::Interrupted;
