@@ -108,8 +108,8 @@ pub(crate) enum HeaderFault {
     Checksum,
     /// The checksum fits, and this version cannot read the block.
     ///
-    /// Of the `header`, every version keeps the place and the meaning of `capacity`, `magic`, `header_crc`, `segment_id`
-    /// and `sequence`, so that a reader can step over the block and account for it.
+    /// Of the `header`, every version keeps the place and the meaning of `capacity`, `magic`, `header_crc`,
+    /// `segment_id` and `sequence`, so that a reader can step over the block and account for it.
     Newer { newer: Newer, header: BlockHeader },
 }
 

@@ -311,8 +311,10 @@ mod tests {
         const FOREIGN: &str = "belongs to another log: this log's own may be gone";
         const BLOCK_10: &str =
             "block 10 of its run comes first: the segments before it are gone, and nothing says that retention was set";
-        const ONE_MISSING: &str = "one of the log's files before it is missing: a whole run may be gone, and nothing says that retention was set";
-        const TWO_MISSING: &str = "2 of the log's files before it are missing: whole runs may be gone, and nothing says that retention was set";
+        const ONE_MISSING: &str = "one of the log's files before it is missing: \
+            a whole run may be gone, and nothing says that retention was set";
+        const TWO_MISSING: &str = "2 of the log's files before it are missing: \
+            whole runs may be gone, and nothing says that retention was set";
         const THREE_PREPARED: &str = "holds no block, nor do 2 other files: prepared and never used, or emptied since";
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.

@@ -9,6 +9,6 @@ pub(crate) mod write;
 
 use std::time::Duration;
 
-/// How long `cat` and `tail` wait for a missing block that may still be in flight. It becomes durable within milliseconds
-/// unless the disk is overloaded; a block that a crash prevented never comes.
+/// How long `cat` and `tail` wait for a missing block that may still be in flight. It becomes durable within
+/// milliseconds unless the disk is overloaded; a block that a crash prevented never comes.
 const MISSING_WAIT: Duration = Duration::from_secs(1);

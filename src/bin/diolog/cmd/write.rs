@@ -53,7 +53,8 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let watch = Watch::start(&logger).map_err(cannot_start)?;
     let producer = logger.producer_named("stdin")?;
     let started = Instant::now();
-    // A line waits in `log` while the disk is full, perhaps forever: closing the log from another thread ends that wait.
+    // A line waits in `log` while the disk is full, perhaps forever: closing the log from another thread ends that
+    // wait.
     let closer = logger.clone();
     let mut input = Input::start(move || drop(closer.close())).map_err(cannot_start)?;
     let kept_max = producer.message_bytes_max();

@@ -6,7 +6,8 @@ use std::io::BufRead as _;
 pub(crate) struct InputLine<'a> {
     /// Counted from 1.
     pub(crate) number: u64,
-    /// Its bytes; of a long line that spans chunks, the first `kept_max` + 1, so that the logger sees that it must be cut.
+    /// Its bytes; of a long line that spans chunks, the first `kept_max` + 1, so that the logger sees that it must be
+    /// cut.
     pub(crate) bytes: &'a [u8],
     /// Its length in the input.
     pub(crate) length: u64,

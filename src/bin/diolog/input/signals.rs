@@ -11,8 +11,8 @@ use signal_hook::iterator::Signals;
 /// A signal that follows so soon counts as the same request: `timeout` and other parents send two.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// Calls `stop` at the first signal, and `give_up` at the next one that comes later than [`SAME_REQUEST`], because `stop`
-/// may wait for a disk that hangs. One more ends the process at once.
+/// Calls `stop` at the first signal, and `give_up` at the next one that comes later than [`SAME_REQUEST`], because
+/// `stop` may wait for a disk that hangs. One more ends the process at once.
 pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static, give_up: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let listen = move || {

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-/// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or break
-/// lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
+/// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or
+/// break lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
 ///
 /// A backslash is not escaped, for the sake of paths: the text cannot be unescaped. JSON can.
 pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {

@@ -44,8 +44,8 @@ impl Output {
         })
     }
 
-    /// Waits for `time`; returns early, with true, if the reader has closed the pipe. A write would notice that too, but the
-    /// next one may be hours away.
+    /// Waits for `time`; returns early, with true, if the reader has closed the pipe. A write would notice that too,
+    /// but the next one may be hours away.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_until_closed(&self, time: Duration) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
