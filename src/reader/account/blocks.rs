@@ -68,7 +68,7 @@ impl Blocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> Blocks {
         let first = run.first();
-        let expected = first.header.is_some().then(|| if run.begins_here { 0 } else { first.first_number });
+        let expected = first.header.is_some().then_some(if run.begins_here { 0 } else { first.first_number });
         Blocks { expected, ..Blocks::default() }
     }
 
