@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::record::Producer;
-use super::scan::{Loaded, Message, Messages, Shard, Unread};
+use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
 
 /// The order of streams: the time of the next record, then the producer.
 type Key = (u64, u32);
@@ -77,7 +77,7 @@ pub(super) struct Merge {
     /// The largest timestamp given out.
     last_ns: u64,
     /// Records passed over since this was taken last.
-    pub(super) unread: Unread,
+    pub(super) unread: PassedOver,
 }
 
 impl Merge {

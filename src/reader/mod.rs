@@ -210,7 +210,7 @@ impl Reader {
     pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
         let ready = match self.merge.next(self.limit_ns) {
             Some(ready) => ready,
-            None => match self.find()? {
+            None => match self.load_ready()? {
                 Some(ready) => ready,
                 None => return Ok(None),
             },
@@ -247,7 +247,7 @@ impl Reader {
                 self.walk.look_for_more()?;
                 self.begin_reading();
             }
-            if self.find()?.is_some() {
+            if self.load_ready()?.is_some() {
                 self.merge.take_back();
                 return Ok(true);
             }
@@ -287,7 +287,7 @@ impl Reader {
     }
 
     /// Reads blocks until a record can be given out.
-    fn find(&mut self) -> Result<Option<Ready>> {
+    fn load_ready(&mut self) -> Result<Option<Ready>> {
         loop {
             if let Some(ready) = self.merge.next(self.limit_ns) {
                 return Ok(Some(ready));

@@ -248,7 +248,7 @@ impl Report {
     /// How many findings are kept.
     pub const FINDINGS_MAX: usize = 256;
 
-    pub(super) fn find(&mut self, severity: Severity, path: PathBuf, offset: Option<u64>, what: String) {
+    pub(super) fn add_finding(&mut self, severity: Severity, path: PathBuf, offset: Option<u64>, what: String) {
         self.severity = self.severity.max(Some(severity));
         if self.findings.len() < Report::FINDINGS_MAX {
             self.findings.push(Finding { severity, path, offset, what });

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use super::account::Account;
 use super::files::{InUse, not_a_log};
 use super::report::{Report, Severity, Verdict};
-use super::scan::{BlockLocation, Loaded, Messages, Unread};
+use super::scan::{BlockLocation, Loaded, Messages, PassedOver};
 use super::walk::{Step, Walk};
 
 /// Producers whose times are compared over blocks. The times of further ones are compared inside each shard only.
@@ -76,8 +76,8 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
     let mut looks = 0;
     loop {
         match walk.next(&mut block) {
-            Ok(Step::Block(place)) => {
-                check(&place, &block, &mut last_ns, &mut walk.account);
+            Ok(Step::Block(location)) => {
+                check(&location, &block, &mut last_ns, &mut walk.account);
                 watch(&walk.account.report);
             }
             Ok(Step::RunEnd) => last_ns.clear(),
@@ -93,7 +93,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
                     Error::Io { path, offset, .. } => (path.clone(), *offset),
                     _ => (path.to_owned(), None),
                 };
-                walk.account.report.find(Severity::Lost, path, offset, error.to_string());
+                walk.account.report.add_finding(Severity::Lost, path, offset, error.to_string());
             }
         }
     }
@@ -106,11 +106,11 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
 }
 
 /// Checks every record of a good block.
-fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, account: &mut Account) {
-    let bounds = place.header.first_ns.get()..=place.header.last_ns.get();
+fn check(location: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, account: &mut Account) {
+    let bounds = location.header.first_ns.get()..=location.header.last_ns.get();
     let payload = block.payload();
     let mut faults = Vec::new();
-    let mut unread = Unread::default();
+    let mut unread = PassedOver::default();
     for shard in &block.shards {
         let id = shard.producer;
         let mut last = last_ns.get(&id).copied().unwrap_or(0);
@@ -138,7 +138,7 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
             faults.push(format!("producer {id} has times that go back"));
         }
     }
-    let (claimed_records, claimed_shards) = (place.header.records.get(), place.header.shards.get());
+    let (claimed_records, claimed_shards) = (location.header.records.get(), location.header.shards.get());
     if block.unread.invalid == 0
         && (u64::from(claimed_records) != block.records_found || u64::from(claimed_shards) != block.shards_found)
     {
@@ -150,7 +150,7 @@ fn check(place: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>,
     if unread.is_empty() && faults.is_empty() {
         return;
     }
-    let location = account.blocks.location(place.segment, place.offset);
+    let location = account.blocks.location(location.segment, location.offset);
     account.count_unread_at(&unread, &location);
-    faults.into_iter().for_each(|fault| account.contradiction(fault, &location));
+    faults.into_iter().for_each(|fault| account.report_contradiction(fault, &location));
 }

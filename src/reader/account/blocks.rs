@@ -43,7 +43,7 @@ pub(crate) enum Before {
 
 /// The account of one run's blocks.
 #[derive(Debug, Default)]
-pub(crate) struct Blocks {
+pub(crate) struct RunBlocks {
     testimony: Testimony<Location>,
     /// The number of the next block, once known.
     expected: Option<u64>,
@@ -64,12 +64,12 @@ pub(crate) struct Blocks {
     ended_at: Option<u64>,
 }
 
-impl Blocks {
+impl RunBlocks {
     /// The account of `run`, none of whose blocks has been read.
-    pub(super) fn of(run: &Run) -> Blocks {
+    pub(super) fn of(run: &Run) -> RunBlocks {
         let first = run.first();
         let expected = first.header.is_some().then_some(if run.begins_here { 0 } else { first.first_number });
-        Blocks { expected, ..Blocks::default() }
+        RunBlocks { expected, ..RunBlocks::default() }
     }
 
     /// The number that the next block should have.
@@ -161,7 +161,7 @@ impl Blocks {
     }
 
     /// Counts `copies` of block `number` besides the one that is read.
-    pub(crate) fn duplicates(&mut self, number: u64, copies: u64, debris: &Debris) {
+    pub(crate) fn count_duplicates(&mut self, number: u64, copies: u64, debris: &Debris) {
         if copies > 0 {
             let headerless = self.headerless.iter_mut().filter(|segment| segment.first_number == number);
             headerless.for_each(|segment| segment.is_replaced = true);
@@ -171,7 +171,7 @@ impl Blocks {
     }
 
     /// Passes over a block of which no copy is good.
-    pub(super) fn bad(&mut self, block: &BlockLocation, debris: &Debris) {
+    pub(super) fn pass_over_bad(&mut self, block: &BlockLocation, debris: &Debris) {
         let location = self.location(block.segment, block.offset);
         let first = self.expected.unwrap_or(block.number());
         self.observed.counts.stale += debris.stale;
@@ -180,23 +180,23 @@ impl Blocks {
     }
 
     /// Takes in a good block.
-    pub(super) fn good(&mut self, block: &BlockLocation, debris: &Debris) {
+    pub(super) fn take_good(&mut self, block: &BlockLocation, debris: &Debris) {
         self.observed.counts.good += 1;
-        self.present(block, debris, block.header.in_flight.get());
+        self.take_present(block, debris, block.header.in_flight.get());
         if block.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.ended_at = Some(block.number());
         }
     }
 
     /// Takes in a block that is there, and that only a newer diolog can read.
-    pub(super) fn newer(&mut self, block: &BlockLocation, newer: Newer, debris: &Debris) {
+    pub(super) fn pass_over_newer(&mut self, block: &BlockLocation, newer: Newer, debris: &Debris) {
         self.gaps.newer += 1;
         // Another version may keep something else at the place of `in_flight`.
-        self.present(block, debris, IN_FLIGHT_UNKNOWN);
+        self.take_present(block, debris, IN_FLIGHT_UNKNOWN);
         self.observed.add(Fact::NewerBlock(newer), self.location(block.segment, block.offset));
     }
 
-    fn present(&mut self, block: &BlockLocation, debris: &Debris, in_flight: u16) {
+    fn take_present(&mut self, block: &BlockLocation, debris: &Debris, in_flight: u16) {
         let number = block.number();
         let gap = self.expected.unwrap_or(number)..number;
         assert!(gap.start <= gap.end, "block {number} comes after block {}, which is not before it", gap.start);
@@ -235,7 +235,7 @@ impl Blocks {
         let late = self.proved_below.clamp(numbers.start, numbers.end);
         for (numbers, may_have_come) in [(numbers.start..late, false), (late..numbers.end, true)] {
             if !numbers.is_empty() {
-                let missing = Missing { numbers, place: location.clone(), may_have_come };
+                let missing = Missing { numbers, location: location.clone(), may_have_come };
                 if let Some((fate, missing)) = self.testimony.miss(missing) {
                     self.observed.add_missing(fate, missing);
                 }

@@ -41,7 +41,7 @@ impl Observed {
     }
 
     pub(super) fn add_missing(&mut self, fate: Fate, missing: Missing<Location>) {
-        self.add(Fact::Missing { fate, numbers: missing.numbers }, missing.place);
+        self.add(Fact::Missing { fate, numbers: missing.numbers }, missing.location);
     }
 }
 

@@ -19,8 +19,8 @@ use crate::format::{Newer, StatusCode};
 use super::files::{Run, Segment, Suspicion};
 use super::record::Producer;
 use super::report::{BlockCounts, Mark, Report, RunReport, Severity};
-use super::scan::{BlockLocation, Debris, Loaded, Unread};
-use blocks::Blocks;
+use super::scan::{BlockLocation, Debris, Loaded, PassedOver};
+use blocks::RunBlocks;
 use findings::{Fact, NoCounts};
 use producers::Producers;
 
@@ -38,7 +38,7 @@ const PRODUCERS_MAX: usize = 1 << 17;
 pub(super) struct Account {
     pub(super) report: Report,
     /// The blocks of the run that is being read, or was read last.
-    pub(super) blocks: Blocks,
+    pub(super) blocks: RunBlocks,
     /// Its producers.
     producers: Producers,
     /// The marks of a newer diolog that have been reported of it: one finding for each is enough.
@@ -55,7 +55,7 @@ impl Account {
     /// Begins a run.
     pub(super) fn start_run(&mut self, run: &Run) {
         let mut report = RunReport::new(run.id);
-        let blocks = Blocks::of(run);
+        let blocks = RunBlocks::of(run);
         let first = run.first().index();
         (report.first_segment, report.last_segment) = (first, first);
         report.retired = blocks.expected().is_some_and(|expected| expected > 0);
@@ -100,7 +100,7 @@ impl Account {
         let has_baseline = self.blocks.start_segment(segment, before);
         self.report_observed();
         let Some(loaded) = block_0 else { return };
-        self.take_notes(loaded, &Location::start_of(&segment.path));
+        self.take_writer_records(loaded, &Location::start_of(&segment.path));
         if has_baseline {
             for row in &loaded.rows {
                 self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
@@ -109,25 +109,25 @@ impl Account {
     }
 
     /// Passes over a block of which no copy is good.
-    pub(super) fn bad(&mut self, block: &BlockLocation, debris: &Debris) {
-        self.blocks.bad(block, debris);
+    pub(super) fn pass_over_bad(&mut self, block: &BlockLocation, debris: &Debris) {
+        self.blocks.pass_over_bad(block, debris);
         self.report_observed();
     }
 
     /// Passes over a block that is there, and that only a newer diolog can read.
-    pub(super) fn newer(&mut self, block: &BlockLocation, newer: Newer, debris: &Debris) {
-        self.blocks.newer(block, newer, debris);
-        self.producers.notes_incomplete = true;
+    pub(super) fn pass_over_newer(&mut self, block: &BlockLocation, newer: Newer, debris: &Debris) {
+        self.blocks.pass_over_newer(block, newer, debris);
+        self.producers.rows_incomplete = true;
         self.report_observed();
     }
 
     /// Takes in a good block.
-    pub(super) fn good(&mut self, block: &BlockLocation, debris: &Debris, loaded: &Loaded) {
+    pub(super) fn take_good(&mut self, block: &BlockLocation, debris: &Debris, loaded: &Loaded) {
         self.report.bytes += u64::from(block.header.capacity.get());
-        self.blocks.good(block, debris);
+        self.blocks.take_good(block, debris);
         self.report_observed();
         let location = self.blocks.location(block.segment, block.offset);
-        self.take_notes(loaded, &location);
+        self.take_writer_records(loaded, &location);
         self.take_counts(block.number(), loaded, &location);
     }
 
@@ -140,23 +140,23 @@ impl Account {
             producers.take_row(row, number, gaps, run);
         }
         for shard in &loaded.shards {
-            producers.take_shard(shard, number, !loaded.notes_incomplete, run);
+            producers.take_shard(shard, number, !loaded.rows_incomplete, run);
         }
         for row in &loaded.ends {
             producers.take_end(row, gaps, run);
         }
         if untracked == 0 && run.producers_untracked > 0 {
-            self.tell(&Fact::ProducersUntracked, location);
+            self.report_fact(&Fact::ProducersUntracked, location);
         }
         for fault in std::mem::take(&mut self.producers.faults) {
-            self.contradiction(fault, location);
+            self.report_contradiction(fault, location);
         }
     }
 
     /// Takes the writer's own records of an intact block, but for the counts in them.
-    fn take_notes(&mut self, loaded: &Loaded, location: &Location) {
+    fn take_writer_records(&mut self, loaded: &Loaded, location: &Location) {
         self.count_unread_at(&loaded.unread, location);
-        self.producers.notes_incomplete |= loaded.notes_incomplete;
+        self.producers.rows_incomplete |= loaded.rows_incomplete;
         let report = self.report.current_run();
         loaded.rows.iter().chain(&loaded.ends).for_each(|row| self.producers.take_name(row, report));
         for status in &loaded.statuses {
@@ -169,28 +169,28 @@ impl Account {
     }
 
     /// Counts records that were passed over while records were read.
-    pub(super) fn count_unread(&mut self, unread: &Unread) {
+    pub(super) fn count_unread(&mut self, unread: &PassedOver) {
         if !unread.is_empty() {
             self.count_unread_at(unread, &Location { offset: None, ..self.blocks.last_segment() });
         }
     }
 
     /// As [`count_unread`](Self::count_unread), if it is known where they are.
-    pub(super) fn count_unread_at(&mut self, unread: &Unread, at: &Location) {
+    pub(super) fn count_unread_at(&mut self, unread: &PassedOver, at: &Location) {
         self.report.skipped += unread.skipped;
         self.report.unreadable += unread.invalid;
         self.report.newer_records += unread.newer;
         if unread.invalid > 0 {
-            self.tell(&Fact::InvalidRecords(unread.invalid), at);
+            self.report_fact(&Fact::InvalidRecords(unread.invalid), at);
         }
         if let Some(newer) = unread.shown_by {
-            self.tell(&Fact::NewerRecords(newer), at);
+            self.report_fact(&Fact::NewerRecords(newer), at);
         }
     }
 
     /// Reports that the files contradict themselves.
-    pub(super) fn contradiction(&mut self, what: String, at: &Location) {
-        self.tell(&Fact::Contradiction(what), at);
+    pub(super) fn report_contradiction(&mut self, what: String, at: &Location) {
+        self.report_fact(&Fact::Contradiction(what), at);
     }
 
     /// Concludes the run as if it ended here. `torn` is the first and the last of the blocks at its end, if none of them
@@ -199,14 +199,14 @@ impl Account {
         self.reopen();
         self.provisional = Some(self.report.mark());
         let (observed, clean_end) = self.blocks.conclude(torn, trailing);
-        observed.facts.iter().for_each(|(fact, at)| self.tell(fact, at));
+        observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         let unended = self.producers.conclude(&mut report.producers).filter(|_| clean_end);
         report.records = report.producers.iter().map(|row| row.records).sum();
         (report.blocks, report.clean_end) = (observed.counts, clean_end);
         self.report.blocks = self.before;
         self.report.blocks.add(&observed.counts);
-        let reason = if self.producers.notes_incomplete {
+        let reason = if self.producers.rows_incomplete {
             NoCounts::Newer
         } else if self.blocks.gaps.missing > 0 {
             NoCounts::BlocksMissing
@@ -214,7 +214,7 @@ impl Account {
             NoCounts::Unexplained
         };
         if let Some(id) = unended {
-            self.tell(&Fact::NoFinalCounts { id, reason }, &self.blocks.last_segment());
+            self.report_fact(&Fact::NoFinalCounts { id, reason }, &self.blocks.last_segment());
         }
     }
 
@@ -237,24 +237,24 @@ impl Account {
     pub(super) fn suspect(&mut self, suspicions: Vec<Suspicion>) {
         self.provisional.get_or_insert_with(|| self.report.mark());
         for Suspicion { path, what } in suspicions {
-            self.report.find(Severity::Unconfirmed, path.to_path_buf(), None, what);
+            self.report.add_finding(Severity::Unconfirmed, path.to_path_buf(), None, what);
         }
     }
 
     /// Reports the facts about blocks that hold whatever follows.
     fn report_observed(&mut self) {
         for (fact, at) in std::mem::take(&mut self.blocks.observed.facts) {
-            self.tell(&fact, &at);
+            self.report_fact(&fact, &at);
         }
     }
 
-    fn tell(&mut self, fact: &Fact, at: &Location) {
+    fn report_fact(&mut self, fact: &Fact, at: &Location) {
         if fact.newer().is_none_or(|newer| self.newer.insert(newer)) {
             let (severity, mut what) = fact.describe();
             if at.offset.is_none() {
                 what.push_str(", in this file or before it");
             }
-            self.report.find(severity, at.path.to_path_buf(), at.offset, what);
+            self.report.add_finding(severity, at.path.to_path_buf(), at.offset, what);
         }
     }
 }

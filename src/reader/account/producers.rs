@@ -21,7 +21,7 @@ struct Base {
 
 /// The state of one producer while its run is read.
 #[derive(Debug)]
-struct State {
+struct Progress {
     producer: Arc<Producer>,
     /// `None` until known.
     base: Option<Base>,
@@ -45,12 +45,12 @@ pub(super) struct Producers {
     /// Whether every producer that no baseline names starts from nothing.
     beginning_known: bool,
     /// Whether rows or final counts may be in a part that only a newer diolog can read.
-    pub(super) notes_incomplete: bool,
+    pub(super) rows_incomplete: bool,
     /// How the files contradict themselves, as sentences that have not been reported.
     pub(super) faults: Vec<String>,
     by_id: HashMap<u32, usize>,
     /// In step with the rows of the run's report.
-    states: Vec<State>,
+    states: Vec<Progress>,
     /// How many producers are tracked at most.
     length_max: usize,
 }
@@ -84,7 +84,7 @@ impl Producers {
             return None;
         }
         self.by_id.insert(id, at);
-        self.states.push(State {
+        self.states.push(Progress {
             producer: Arc::new(Producer { id, ..Producer::default() }),
             base: None,
             next: 0,

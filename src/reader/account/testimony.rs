@@ -17,7 +17,7 @@ const OPEN_MAX: usize = IN_FLIGHT_UNKNOWN as usize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Missing<P> {
     pub(super) numbers: Range<u64>,
-    pub(super) place: P,
+    pub(super) location: P,
     /// Whether the blocks may have been written since the reader looked for them.
     pub(super) may_have_come: bool,
 }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn missing(numbers: Range<u64>) -> Missing<()> {
-        Missing { numbers, place: (), may_have_come: false }
+        Missing { numbers, location: (), may_have_come: false }
     }
 
     #[test]

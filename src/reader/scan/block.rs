@@ -32,7 +32,7 @@ impl Shard {
 
 /// Records that were passed over, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unread {
+pub(crate) struct PassedOver {
     /// Of unknown kinds that a reader may skip.
     pub(crate) skipped: u64,
     /// Written by a newer diolog.
@@ -43,12 +43,12 @@ pub(crate) struct Unread {
     pub(crate) invalid: u64,
 }
 
-impl Unread {
+impl PassedOver {
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Unread::default()
+        *self == PassedOver::default()
     }
 
-    pub(crate) fn add(&mut self, other: &Unread) {
+    pub(crate) fn add(&mut self, other: &PassedOver) {
         self.skipped += other.skipped;
         self.newer += other.newer;
         self.shown_by = self.shown_by.or(other.shown_by);
@@ -59,8 +59,8 @@ impl Unread {
     /// registers.
     #[cold]
     #[inline(never)]
-    fn no_message(kind: u8) -> Unread {
-        let mut unread = Unread::default();
+    fn no_message(kind: u8) -> PassedOver {
+        let mut unread = PassedOver::default();
         match Kind::from_u8(kind) {
             Err(UnknownKind::Skippable) => unread.skipped = 1,
             Err(UnknownKind::Newer(newer)) => unread.add_newer(newer, 1),
@@ -95,9 +95,9 @@ pub(crate) struct Loaded {
     /// The records in them, as their headers say.
     pub(crate) records_found: u64,
     /// The writer's own records that were passed over, and records that no shard accounts for.
-    pub(crate) unread: Unread,
+    pub(crate) unread: PassedOver,
     /// Whether there may be rows and final counts among the records that only a newer diolog can read.
-    pub(crate) notes_incomplete: bool,
+    pub(crate) rows_incomplete: bool,
 }
 
 impl Loaded {
@@ -120,8 +120,8 @@ impl Loaded {
     }
 
     /// As [`read`](Self::read), together with the blocks after it if it is small.
-    pub(crate) fn read_through(&mut self, chunk: &mut Chunk, place: &BlockLocation) -> Result<bool> {
-        let BlockLocation { file, offset, header, .. } = place;
+    pub(crate) fn read_through(&mut self, chunk: &mut Chunk, location: &BlockLocation) -> Result<bool> {
+        let BlockLocation { file, offset, header, .. } = location;
         let bytes = self.prepare(header);
         let wanted = bytes.len();
         if let Some(held) = chunk.get(file, *offset, wanted)? {
@@ -164,10 +164,10 @@ impl Loaded {
             self.records_found += u64::from(count);
             rest = after;
             match (shard.producer.get(), encoding) {
-                (WRITER_PRODUCER, Encoding::Plain) => self.take_notes(records, count),
+                (WRITER_PRODUCER, Encoding::Plain) => self.take_writer_records(records, count),
                 (WRITER_PRODUCER, Encoding::Newer(newer)) => {
                     self.unread.add_newer(newer, count);
-                    self.notes_incomplete = true;
+                    self.rows_incomplete = true;
                 }
                 (producer, _) => self.shards.push(Shard {
                     producer,
@@ -185,7 +185,7 @@ impl Loaded {
         self.bytes = bytes;
     }
 
-    fn take_notes(&mut self, mut bytes: &[u8], count: u32) {
+    fn take_writer_records(&mut self, mut bytes: &[u8], count: u32) {
         for taken in 0..count {
             let Ok((header, payload, rest)) = RecordHeader::split(bytes) else {
                 self.unread.invalid += u64::from(count - taken);
@@ -208,7 +208,7 @@ impl Loaded {
                 }
                 Err(UnknownKind::Newer(newer)) => {
                     self.unread.add_newer(newer, 1);
-                    self.notes_incomplete = true;
+                    self.rows_incomplete = true;
                     continue;
                 }
             };
@@ -236,7 +236,7 @@ impl Loaded {
         self.anchors.clear();
         self.statuses.clear();
         (self.shards_found, self.records_found) = (0, 0);
-        (self.unread, self.notes_incomplete) = (Unread::default(), false);
+        (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
     }
 }
 
@@ -266,13 +266,13 @@ pub(crate) struct Messages {
     position: usize,
     end: usize,
     /// Records that were passed over.
-    pub(crate) unread: Unread,
+    pub(crate) unread: PassedOver,
 }
 
 impl Messages {
     pub(crate) fn of(shard: &Shard) -> Messages {
         let (sequence, position, end) = (shard.first_sequence, shard.start, shard.end);
-        let mut messages = Messages { sequence, left: shard.records, position, end, unread: Unread::default() };
+        let mut messages = Messages { sequence, left: shard.records, position, end, unread: PassedOver::default() };
         if let Encoding::Newer(newer) = shard.encoding {
             messages.unread.add_newer(newer, shard.records);
             (messages.left, messages.position) = (0, end);
@@ -306,7 +306,7 @@ impl Messages {
                     flags: header.flags,
                 });
             }
-            self.unread.add(&Unread::no_message(header.kind));
+            self.unread.add(&PassedOver::no_message(header.kind));
         }
         if self.position < self.end {
             // Bytes after the last record: the shard's count is wrong.

@@ -60,7 +60,7 @@ pub(crate) struct Debris {
 }
 
 impl Debris {
-    fn at(&mut self, offset: u64) -> &mut Debris {
+    fn begin_at(&mut self, offset: u64) -> &mut Debris {
         if self.is_empty() {
             self.offset = offset;
         }
@@ -167,12 +167,12 @@ impl Cursor {
                 }
                 Position::Zero => debris.in_stretch = false,
                 Position::Stale => {
-                    debris.at(offset).stale += 1;
+                    debris.begin_at(offset).stale += 1;
                     debris.in_stretch = false;
                 }
                 Position::Unreadable => {
                     if !debris.in_stretch {
-                        debris.at(offset).stretches += 1;
+                        debris.begin_at(offset).stretches += 1;
                         debris.in_stretch = true;
                     }
                 }

@@ -6,6 +6,6 @@ mod segment_file;
 mod cursor;
 mod block;
 
-pub(crate) use block::{Loaded, Message, Messages, Shard, Unread};
+pub(crate) use block::{Loaded, Message, Messages, PassedOver, Shard};
 pub(crate) use cursor::{BlockLocation, Cursor, Debris, Found, Scanned};
 pub(crate) use segment_file::{Chunk, SegmentFile};

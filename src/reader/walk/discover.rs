@@ -63,7 +63,7 @@ impl Runs {
                 }
             };
             self.files.mark_known(&path);
-            report.find(severity, path.clone(), None, what.clone());
+            report.add_finding(severity, path.clone(), None, what.clone());
             refused.get_or_insert((path, what));
         }
         let nothing = segments.is_empty() && current.is_none() && report.runs.is_empty() && report.prepared_files == 0;

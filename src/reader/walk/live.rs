@@ -25,7 +25,7 @@ pub(super) struct Live {
 
 /// The decision about a missing block.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum Decision {
     /// It will not come: pass over it.
     Gone,
     /// It may be there now: look at all that has not been read once more.
@@ -72,21 +72,21 @@ impl Live {
     /// A block that another one says was durable was there before that one: it is looked for once more if its place was
     /// looked at before this was known, and if it is missing then too, it is lost. One that was in flight may still come
     /// as long as a logger has the log open.
-    pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Missing {
+    pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Decision {
         if durable_below > missing {
             let is_lost = !self.may_come_late() || self.durable_at_look > missing;
-            return if is_lost { Missing::Gone } else { Missing::LookAgain };
+            return if is_lost { Decision::Gone } else { Decision::LookAgain };
         }
         if missing < self.given_up_below {
-            return Missing::Gone;
+            return Decision::Gone;
         }
         self.in_use = in_use();
         if self.in_use != InUse::No {
             self.awaited = Some(missing);
-            return Missing::Awaited;
+            return Decision::Awaited;
         }
         // The logger's last writes may have come between the look at the files and the question.
-        if std::mem::replace(&mut self.looked_after_logger, true) { Missing::Gone } else { Missing::LookAgain }
+        if std::mem::replace(&mut self.looked_after_logger, true) { Decision::Gone } else { Decision::LookAgain }
     }
 
     /// Notes that all blocks that were not read are looked for once more, when those below `durable_below` are known to
@@ -119,37 +119,37 @@ mod tests {
     fn a_block_in_flight_is_awaited_while_a_logger_has_the_log_open_and_looked_for_once_after_that() {
         let mut live = Live::new(InUse::Yes);
         for in_use in [InUse::Yes, InUse::Unknown, InUse::Yes] {
-            assert_eq!(live.decide(5, 5, || in_use), Missing::Awaited);
+            assert_eq!(live.decide(5, 5, || in_use), Decision::Awaited);
             assert_eq!(live.awaited, Some(5));
             live.note_look(5);
             assert_eq!(live.awaited, None);
         }
-        assert_eq!(live.decide(5, 5, || InUse::No), Missing::LookAgain);
-        assert_eq!(live.decide(5, 5, || InUse::No), Missing::Gone);
+        assert_eq!(live.decide(5, 5, || InUse::No), Decision::LookAgain);
+        assert_eq!(live.decide(5, 5, || InUse::No), Decision::Gone);
         assert_eq!(live.proves_below(), u64::MAX, "nothing comes late");
     }
 
     #[test]
     fn a_block_that_was_durable_is_looked_for_once_more_before_it_is_lost() {
         let mut live = Live::new(InUse::Yes);
-        assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Missing::LookAgain);
+        assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Decision::LookAgain);
         live.note_look(6);
-        assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Missing::Gone);
+        assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Decision::Gone);
         assert_eq!(live.proves_below(), 6);
         let mut unused = Live::new(InUse::No);
-        assert_eq!(unused.decide(5, 6, || unreachable!("nothing comes")), Missing::Gone);
+        assert_eq!(unused.decide(5, 6, || unreachable!("nothing comes")), Decision::Gone);
     }
 
     #[test]
     fn a_block_that_was_given_up_is_not_awaited_again_and_the_next_one_is() {
         let mut live = Live::new(InUse::Unknown);
         assert!(!live.give_up_awaited(), "none is awaited");
-        assert_eq!(live.decide(5, 5, || InUse::Unknown), Missing::Awaited);
+        assert_eq!(live.decide(5, 5, || InUse::Unknown), Decision::Awaited);
         assert!(live.give_up_awaited());
-        assert_eq!(live.decide(5, 5, || InUse::Unknown), Missing::Gone);
-        assert_eq!(live.decide(6, 6, || InUse::Unknown), Missing::Awaited);
+        assert_eq!(live.decide(5, 5, || InUse::Unknown), Decision::Gone);
+        assert_eq!(live.decide(6, 6, || InUse::Unknown), Decision::Awaited);
         live.start_run();
-        assert_eq!(live.decide(5, 5, || InUse::Unknown), Missing::Awaited, "another run's block");
+        assert_eq!(live.decide(5, 5, || InUse::Unknown), Decision::Awaited, "another run's block");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::files::{InUse, Run, Segment, suspicions};
 use super::record::{Anchors, RunContext, RunId};
 use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
-use live::{Live, Missing};
+use live::{Decision, Live};
 use plan::{Item, Plan, Planned};
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
@@ -228,7 +228,7 @@ impl Walk {
         let expected = self.account.blocks.expected().unwrap_or(number);
         if number < expected {
             let copies = 1 + block.copies.len() as u64;
-            self.account.blocks.duplicates(number, copies, &block.debris);
+            self.account.blocks.count_duplicates(number, copies, &block.debris);
             reading.plan.mark_read(block);
             return Ok(None);
         }
@@ -264,27 +264,27 @@ impl Walk {
                 reading.plan.rewind();
                 return Ok(Some(Step::End));
             }
-            match self.missing(reading, expected, good.as_ref()) {
-                Missing::Gone => {}
-                Missing::LookAgain => return Ok(None),
-                Missing::Awaited => return Ok(Some(Step::Awaited)),
+            match self.decide_about_missing(reading, expected, good.as_ref()) {
+                Decision::Gone => {}
+                Decision::LookAgain => return Ok(None),
+                Decision::Awaited => return Ok(Some(Step::Awaited)),
             }
         }
         let step = match good {
             Some(good) => {
                 loaded.take_apart(&good.header);
                 self.context.anchors.add(&loaded.anchors);
-                self.account.good(&good, &block.debris, loaded);
-                self.account.blocks.duplicates(number, block.copies.len() as u64, &Default::default());
+                self.account.take_good(&good, &block.debris, loaded);
+                self.account.blocks.count_duplicates(number, block.copies.len() as u64, &Default::default());
                 Ok(Some(Step::Block(good)))
             }
             None => {
                 match newer {
                     Some((location, why)) => {
-                        self.account.newer(location, why, &block.debris);
-                        self.account.blocks.duplicates(number, block.copies.len() as u64, &Default::default());
+                        self.account.pass_over_newer(location, why, &block.debris);
+                        self.account.blocks.count_duplicates(number, block.copies.len() as u64, &Default::default());
                     }
-                    None => self.account.bad(&block.location, &block.debris),
+                    None => self.account.pass_over_bad(&block.location, &block.debris),
                 }
                 error.map_or(Ok(None), Err)
             }
@@ -301,10 +301,10 @@ impl Walk {
         file: &SegmentFile,
         loaded: &mut Loaded,
     ) -> Result<Option<Step>> {
-        match self.missing_before(reading, segment) {
-            Missing::Gone => {}
-            Missing::LookAgain => return Ok(None),
-            Missing::Awaited => return Ok(Some(Step::Awaited)),
+        match self.decide_about_missing_before(reading, segment) {
+            Decision::Gone => {}
+            Decision::LookAgain => return Ok(None),
+            Decision::Awaited => return Ok(Some(Step::Awaited)),
         }
         reading.plan.mark_started(segment);
         self.account_for_unstarted(reading, segment);
@@ -341,10 +341,10 @@ impl Walk {
 
     /// Ends a segment. `None`: there is nothing to give to the caller.
     fn end_segment(&mut self, reading: &mut Reading, segment: usize, debris: Debris) -> Option<Step> {
-        match self.missing_before(reading, segment + 1) {
-            Missing::Gone => {}
-            Missing::LookAgain => return None,
-            Missing::Awaited => return Some(Step::Awaited),
+        match self.decide_about_missing_before(reading, segment + 1) {
+            Decision::Gone => {}
+            Decision::LookAgain => return None,
+            Decision::Awaited => return Some(Step::Awaited),
         }
         reading.plan.mark_ended(segment);
         reading.ends_at = debris.from;
@@ -378,7 +378,7 @@ impl Walk {
 
     /// Decides about the blocks that are missing before those of segment `next`, if it has not begun: it may begin while
     /// they are in flight in the segment before it.
-    fn missing_before(&mut self, reading: &mut Reading, next: usize) -> Missing {
+    fn decide_about_missing_before(&mut self, reading: &mut Reading, next: usize) -> Decision {
         let segments = &reading.run.segments;
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
         match (previous, segments.get(next), self.account.blocks.expected()) {
@@ -388,21 +388,21 @@ impl Walk {
                     && file_between(previous, info).is_none()
                     && self.growing().is_some_and(|live| live.may_come_late()) =>
             {
-                self.missing(reading, expected, None)
+                self.decide_about_missing(reading, expected, None)
             }
-            _ => Missing::Gone,
+            _ => Decision::Gone,
         }
     }
 
     /// Decides about block `missing` of the last run: `good` is the one that was found in its place.
-    fn missing(&mut self, reading: &mut Reading, missing: u64, good: Option<&BlockLocation>) -> Missing {
+    fn decide_about_missing(&mut self, reading: &mut Reading, missing: u64, good: Option<&BlockLocation>) -> Decision {
         let durable_below = self.durable_below(reading, good);
-        let Some(live) = &mut self.live else { return Missing::Gone };
+        let Some(live) = &mut self.live else { return Decision::Gone };
         let decision = live.decide(missing, durable_below, || self.runs.files.in_use());
         match decision {
-            Missing::Gone => {}
-            Missing::LookAgain => self.forget_plan(reading, durable_below),
-            Missing::Awaited => {
+            Decision::Gone => {}
+            Decision::LookAgain => self.forget_plan(reading, durable_below),
+            Decision::Awaited => {
                 self.account.conclude(None, None);
                 reading.plan.rewind();
             }
