@@ -32,7 +32,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) incompatible_features: u32,
     /// Bits that a reader may ignore: [`SegmentHeader::RETENTION`].
     pub(crate) compatible_features: u32,
-    /// If `previous_segment_id` is 0: how many files right before this one hold no block; they may be removed. 0 otherwise.
+    /// If `previous_segment_id` is 0: how many files right before this one hold no block; they may be removed. 0
+    /// otherwise.
     pub(crate) unused_before: u32,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,

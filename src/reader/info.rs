@@ -35,7 +35,8 @@ pub struct SegmentInfo {
     pub first_ns: Option<u64>,
     /// The largest timestamp.
     pub last_ns: Option<u64>,
-    /// The smallest timestamp as wall time, in nanoseconds since the Unix epoch; `None` if no wall-clock anchor can be read.
+    /// The smallest timestamp as wall time, in nanoseconds since the Unix epoch; `None` if no wall-clock anchor can be
+    /// read.
     pub first_unix_ns: Option<i64>,
     /// The largest timestamp as wall time.
     pub last_unix_ns: Option<i64>,
@@ -65,8 +66,8 @@ pub struct LogInfo {
 
 /// Lists the segments of the log at `path`, from the headers of their blocks.
 ///
-/// Records are not looked at, but for those in the first blocks of each segment: [`verify()`](crate::verify()) says whether
-/// anything is missing.
+/// Records are not looked at, but for those in the first blocks of each segment: [`verify()`](crate::verify()) says
+/// whether anything is missing.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;

@@ -14,7 +14,8 @@ use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
 /// The order of streams: the time of the next record, then the producer.
 type Key = (u64, u32);
 
-/// Streams that are kept though their producers have no record in memory, so that they are not made anew for each block.
+/// Streams that are kept though their producers have no record in memory, so that they are not made anew for each
+/// block.
 const IDLE_STREAMS_MAX: usize = 1024;
 
 /// Memory that a shard takes besides its bytes, if its producer has no other.

@@ -1,12 +1,12 @@
 //! Reading a log: every record that the files still hold, in order, and an account of those that they do not.
 //!
-//! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file, and
-//! reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account` counts the
-//! blocks and records that are there, and those that are missing. `merge` puts records in the order of time. [`Reader`]
-//! gives out records, [`verify()`] checks that the account adds up, [`info()`] lists the segments.
+//! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file,
+//! and reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account`
+//! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time.
+//! [`Reader`] gives out records, [`verify()`] checks that the account adds up, [`info()`] lists the segments.
 //!
-//! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The reader
-//! trusts no length before its checksum, and has its own limits for what it allocates.
+//! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
+//! reader trusts no length before its checksum, and has its own limits for what it allocates.
 
 mod account;
 mod files;
@@ -72,15 +72,15 @@ impl ReadOptions {
         ReadOptions::default()
     }
 
-    /// Makes each file durable before it is read, so that a power cut cannot lose a record that was read. Costs one `fsync`
-    /// for each file.
+    /// Makes each file durable before it is read, so that a power cut cannot lose a record that was read. Costs one
+    /// `fsync` for each file.
     pub fn durable(mut self, durable: bool) -> ReadOptions {
         self.durable = durable;
         self
     }
 
-    /// Begins with the segment that holds the first of the last `records`, or with the one before it: more records may be
-    /// read, and fewer only if the log has no more. Earlier segments are neither read nor reported.
+    /// Begins with the segment that holds the first of the last `records`, or with the one before it: more records may
+    /// be read, and fewer only if the log has no more. Earlier segments are neither read nor reported.
     pub fn last(mut self, records: u64) -> ReadOptions {
         self.last = Some(records);
         self
@@ -118,7 +118,8 @@ impl ReadOptions {
 /// The interval between looks for a block in flight, which is durable within milliseconds.
 const AWAIT_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The longest interval between looks at the end of a log. Records come in blocks, a tenth of a second apart by default.
+/// The longest interval between looks at the end of a log. Records come in blocks, a tenth of a second apart by
+/// default.
 const FOLLOW_INTERVAL_MAX: Duration = Duration::from_millis(50);
 
 /// How far the reader has come.
@@ -134,8 +135,8 @@ enum Phase {
 
 /// Reads a log: its records run by run, each run in the order of time.
 ///
-/// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory; a record that
-/// does not fit comes late, and is counted. The reader steps over damage and counts it: see [`Reader::report`]. An
+/// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory; a record
+/// that does not fit comes late, and is counted. The reader steps over damage and counts it: see [`Reader::report`]. An
 /// error means that part of a file could not be read; the next call goes on after that part.
 ///
 /// # A finished log
@@ -152,9 +153,9 @@ enum Phase {
 ///
 /// # A log that is being written
 ///
-/// [`next_record`](Self::next_record) never waits. It returns `None` at the end, and before a block that is missing and may
-/// still be in flight: what follows that block is not confirmed yet. [`follow`](Self::follow) waits until there is more.
-/// The reader then goes on; it misses no record, and gives none twice. A follower:
+/// [`next_record`](Self::next_record) never waits. It returns `None` at the end, and before a block that is missing and
+/// may still be in flight: what follows that block is not confirmed yet. [`follow`](Self::follow) waits until there is
+/// more. The reader then goes on; it misses no record, and gives none twice. A follower:
 ///
 /// ```
 /// # use std::time::Duration;
@@ -201,8 +202,8 @@ impl Reader {
         ReadOptions::new().open(path)
     }
 
-    /// The next record, borrowed from the reader, without an allocation. `None` if there is no more now; it stays `None` until
-    /// [`follow`](Self::follow) finds more.
+    /// The next record, borrowed from the reader, without an allocation. `None` if there is no more now; it stays
+    /// `None` until [`follow`](Self::follow) finds more.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if a file cannot be read; the next call goes on after that place.
@@ -233,8 +234,8 @@ impl Reader {
 
     /// Waits until there is a record to read, for at most `timeout`, and returns whether there is one.
     ///
-    /// It looks at the files at once, so that a `timeout` of zero is a single look, and then every 1 to 50 ms. It follows the log
-    /// into later segments and later runs, also if no logger has the log open.
+    /// It looks at the files at once, so that a `timeout` of zero is a single look, and then every 1 to 50 ms. It
+    /// follows the log into later segments and later runs, also if no logger has the log open.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record), and [`Error::Io`](crate::Error::Io) if the directory cannot be listed.
@@ -261,12 +262,12 @@ impl Reader {
         }
     }
 
-    /// If the reader has stopped before a missing block that may be in flight, waits for that block for at most `timeout`, and
-    /// goes on without it if it does not come. Returns whether the reader had stopped before one.
+    /// If the reader has stopped before a missing block that may be in flight, waits for that block for at most
+    /// `timeout`, and goes on without it if it does not come. Returns whether the reader had stopped before one.
     ///
-    /// This is for a reader that wants all that is there now, as `diolog cat` does. A crash can leave a gap that is never
-    /// filled, and until the next logger writes its first block, such a gap looks like a block in flight. If a block comes
-    /// after the reader has passed over it, its records are missed; [`BlockCounts::holes`] counts it.
+    /// This is for a reader that wants all that is there now, as `diolog cat` does. A crash can leave a gap that is
+    /// never filled, and until the next logger writes its first block, such a gap looks like a block in flight. If a
+    /// block comes after the reader has passed over it, its records are missed; [`BlockCounts::holes`] counts it.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
@@ -280,8 +281,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// What was found so far. After `None`, it covers all that is there now; what it says of the log's end is taken back if
-    /// more comes.
+    /// What was found so far. After `None`, it covers all that is there now; what it says of the log's end is taken
+    /// back if more comes.
     pub fn report(&self) -> &Report {
         &self.walk.account.report
     }

@@ -8,7 +8,8 @@ use crate::level::Level;
 
 /// The identity of one open of a log: a random number drawn when it was opened.
 ///
-/// Shown in hexadecimal. If the segment header that names the run is damaged, it is shown as `unknown-` and the segment's id.
+/// Shown in hexadecimal. If the segment header that names the run is damaged, it is shown as `unknown-` and the
+/// segment's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(Identity);
 
@@ -123,14 +124,14 @@ impl<'a> RecordRef<'a> {
         self.timestamp_ns
     }
 
-    /// When the record was appended, in nanoseconds since the Unix epoch, by the last wall-clock anchor of its run before it.
-    /// For display only: wall clocks jump. `None` if no anchor of the run can be read.
+    /// When the record was appended, in nanoseconds since the Unix epoch, by the last wall-clock anchor of its run
+    /// before it. For display only: wall clocks jump. `None` if no anchor of the run can be read.
     pub fn unix_ns(&self) -> Option<i64> {
         self.run.anchors.unix_ns_at(self.timestamp_ns)
     }
 
-    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy or by
-    /// damage.
+    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy
+    /// or by damage.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -215,8 +216,8 @@ impl Record {
         self.unix_ns
     }
 
-    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy or by
-    /// damage.
+    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy
+    /// or by damage.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

@@ -1,7 +1,7 @@
 //! The findings of a reader besides records: blocks by outcome, rows for runs and producers, sentences for people.
 //!
-//! Plain data, filled by the account. The [`Verdict`] follows from the most serious finding and from whether the runs were
-//! closed.
+//! Plain data, filled by the account. The [`Verdict`] follows from the most serious finding and from whether the runs
+//! were closed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use super::record::RunId;
 pub struct BlockCounts {
     /// Intact blocks, each block number once, without segment headers.
     pub good: u64,
-    /// Torn blocks, or stretches of bytes that are not a block, at the end of a run that was not closed: a crash explains
-    /// them.
+    /// Torn blocks, or stretches of bytes that are not a block, at the end of a run that was not closed: a crash
+    /// explains them.
     pub torn: u64,
     /// Missing blocks that no later block testifies for: they were in flight, and never acknowledged.
     pub holes: u64,
@@ -23,8 +23,8 @@ pub struct BlockCounts {
     pub lost: u64,
     /// Blocks of another segment, left from an earlier use of the file.
     pub stale: u64,
-    /// Copies of good blocks besides the one that was read, intact or not. After an error the writer writes the blocks that
-    /// are not durable once more, into the next segment; the first intact copy is read.
+    /// Copies of good blocks besides the one that was read, intact or not. After an error the writer writes the blocks
+    /// that are not durable once more, into the next segment; the first intact copy is read.
     pub duplicates: u64,
     /// Damaged segment headers whose blocks were durable.
     pub headers_lost: u64,
@@ -148,8 +148,8 @@ pub struct RunReport {
     pub last_segment: u64,
     /// Segments in the files.
     pub segments: u64,
-    /// Whether its first segments are gone, or can only be read by a newer diolog. If no segment says that retention was set,
-    /// a finding says so.
+    /// Whether its first segments are gone, or can only be read by a newer diolog. If no segment says that retention
+    /// was set, a finding says so.
     pub retired: bool,
     /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
@@ -310,8 +310,8 @@ pub enum Verdict {
     Unconfirmed,
     /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
     Newer,
-    /// Something that was durable is missing or damaged, or the counts do not add up. The findings say whether there are
-    /// also parts that only a newer diolog can read.
+    /// Something that was durable is missing or damaged, or the counts do not add up. The findings say whether there
+    /// are also parts that only a newer diolog can read.
     Lost,
 }
 

@@ -226,8 +226,8 @@ impl TestRun {
         self.block(Block::new().flags(BlockFlags::CLEAN_END))
     }
 
-    /// Copies the blocks from the `first_block_of_segment`th of the last segment on into a fresh segment, as after an error
-    /// of the device: with the same numbers and bytes.
+    /// Copies the blocks from the `first_block_of_segment`th of the last segment on into a fresh segment, as after an
+    /// error of the device: with the same numbers and bytes.
     pub(super) fn again(&mut self, first_block_of_segment: usize, index: u64) -> &mut TestRun {
         let old = self.segments.last().expect("a segment").clone();
         let next_block = self.next_block;

@@ -1,7 +1,7 @@
 //! Verifying a log: every block is read, and every count compared.
 //!
-//! The account compares the counts of rows and shards. This file looks at the records as well: each shard holds as many as
-//! its header says, no time is outside the bounds of its block, and no producer's times go back.
+//! The account compares the counts of rows and shards. This file looks at the records as well: each shard holds as many
+//! as its header says, no time is outside the bounds of its block, and no producer's times go back.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -45,8 +45,8 @@ pub struct Verification {
 ///
 /// Reads every block once, in bounded memory, and checks that the counts of every producer add up.
 ///
-/// A log in use is verified as far as it is written when `verify` begins; its verdict is [`Verdict::Unconfirmed`] at best.
-/// `verify` waits up to a second, in all, for blocks that are missing and may be in flight.
+/// A log in use is verified as far as it is written when `verify` begins; its verdict is [`Verdict::Unconfirmed`] at
+/// best. `verify` waits up to a second, in all, for blocks that are missing and may be in flight.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -62,9 +62,8 @@ pub struct Verification {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # Errors
-/// [`Error::NotALog`] if there is no segment that can be read; it says what there is instead. [`Error::Io`] if `path` cannot
-/// be opened. A part that cannot be read is a finding.
+/// # Errors [`Error::NotALog`] if there is no segment that can be read; it says what there is instead. [`Error::Io`] if
+/// `path` cannot be opened. A part that cannot be read is a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     verify_with(path.as_ref(), false, |_| ())
 }

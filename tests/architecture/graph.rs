@@ -1,8 +1,8 @@
 //! Which source file uses which other one, read from the syntax tree of each.
 //!
-//! A path such as `crate::device::probe` is an arrow to the file that defines the item: re-exports are followed, and are
-//! no arrows themselves. Neither are `mod` lines, nor code that is compiled for tests alone. Paths inside macro calls
-//! count. What is reached without a path, such as a method of a value, is not seen.
+//! A path such as `crate::device::probe` is an arrow to the file that defines the item: re-exports are followed, and
+//! are no arrows themselves. Neither are `mod` lines, nor code that is compiled for tests alone. Paths inside macro
+//! calls count. What is reached without a path, such as a method of a value, is not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,9 +10,9 @@ use graph::Graph;
 
 /// Every arrow that may be drawn between modules at the library's root: who, and whom it may use.
 ///
-/// A new arrow is a decision: it belongs here, with its reason in ARCHITECTURE.md, before it belongs in the code. No module
-/// uses `reader`, which is for users alone (`unstable` measures it). It shares the format, the errors and the levels with
-/// the writer, and the system below both.
+/// A new arrow is a decision: it belongs here, with its reason in ARCHITECTURE.md, before it belongs in the code. No
+/// module uses `reader`, which is for users alone (`unstable` measures it). It shares the format, the errors and the
+/// levels with the writer, and the system below both.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("block", &["buffer", "format", "level"]),
     ("buffer", &["sys"]),

@@ -47,8 +47,8 @@ pub(crate) struct RunBlocks {
     testimony: Testimony<Location>,
     /// The number of the next block, once known.
     expected: Option<u64>,
-    /// A later block can prove a missing block lost only if its number is below this: missing blocks from here on may have
-    /// been written after the reader looked for them.
+    /// A later block can prove a missing block lost only if its number is below this: missing blocks from here on may
+    /// have been written after the reader looked for them.
     pub(crate) proved_below: u64,
     pub(super) gaps: Gaps,
     /// The facts that hold whatever follows.
@@ -123,8 +123,8 @@ impl RunBlocks {
         self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
     }
 
-    /// Begins a segment. Returns whether the rows in its block 0 are a baseline: what they count before it was not read,
-    /// and is not missing.
+    /// Begins a segment. Returns whether the rows in its block 0 are a baseline: what they count before it was not
+    /// read, and is not missing.
     pub(super) fn start_segment(&mut self, segment: &Segment, before: &Before) -> bool {
         self.paths.push(Arc::clone(&segment.path));
         if segment.header.is_none() {

@@ -193,8 +193,8 @@ impl Account {
         self.report_fact(&Fact::Contradiction(what), at);
     }
 
-    /// Concludes the run as if it ended here. `torn` is the first and the last of the blocks at its end, if none of them
-    /// is good and they have not been passed over; `trailing` is the debris after them.
+    /// Concludes the run as if it ended here. `torn` is the first and the last of the blocks at its end, if none of
+    /// them is good and they have not been passed over; `trailing` is the debris after them.
     pub(super) fn conclude(&mut self, torn: Option<(&BlockLocation, &BlockLocation)>, trailing: Option<Trailing>) {
         self.reopen();
         self.provisional = Some(self.report.mark());

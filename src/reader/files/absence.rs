@@ -133,8 +133,8 @@ impl Facts {
         !self.prepared.is_empty()
     }
 
-    /// Whether the run that begins with `first` has all its files, though those before `first` hold no block. With a file
-    /// for each number from the other run's last on, retention cannot have removed any.
+    /// Whether the run that begins with `first` has all its files, though those before `first` hold no block. With a
+    /// file for each number from the other run's last on, retention cannot have removed any.
     fn begins_in_a_blank_file(&self, first: &Segment, before: u64) -> bool {
         let lowest = self.lowest_blank_before(first.index());
         first.header.is_some() && first.first_number > 0 && lowest < first.index() && lowest == before.wrapping_add(1)
@@ -156,8 +156,8 @@ impl Facts {
         self.prepared.get(&number).or_else(|| self.unreadable.get(&number))
     }
 
-    /// The numbers at which `run` may have had a segment that failed before anything in it was durable: between those that
-    /// hold blocks, and before the first of them if that says that it follows another.
+    /// The numbers at which `run` may have had a segment that failed before anything in it was durable: between those
+    /// that hold blocks, and before the first of them if that says that it follows another.
     fn may_have_failed_at_once(&self, run: &RunFacts) -> Range<u64> {
         let first = run.first.index();
         let follows = run.first.header.as_ref().is_none_or(|header| header.previous_segment_id != 0);
@@ -215,8 +215,8 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
     found
 }
 
-/// Files that hold no block without a reason that the other files know: a run before them that was not closed, or a segment
-/// that failed at once. A logger that is at work has its own reasons.
+/// Files that hold no block without a reason that the other files know: a run before them that was not closed, or a
+/// segment that failed at once. A logger that is at work has its own reasons.
 fn suspicious_prepared(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Option<Suspicion> {
     if in_use == InUse::Yes || !facts.has_prepared() {
         return None;
@@ -247,10 +247,10 @@ mod tests {
         Path::new(&format!("{number}")).into()
     }
 
-    /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file, `?` for
-    /// an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was set, `*` that
-    /// the segment is another log's, `!` that its header is damaged, digits that the run begins with this block,
-    /// and each `^` that one more file before it held no block. A run's later segments begin with block 10.
+    /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
+    /// `?` for an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was
+    /// set, `*` that the segment is another log's, `!` that its header is damaged, digits that the run begins with this
+    /// block, and each `^` that one more file before it held no block. A run's later segments begin with block 10.
     fn facts(files: &str) -> Facts {
         let mut facts = Facts::default();
         let mut segments: Vec<Segment> = Vec::new();

@@ -47,7 +47,8 @@ impl Segment {
         self.header.as_ref().map(|header| header.run)
     }
 
-    /// How far to search after the last block, in bytes: to the end, or, if the log is in use and the rest is zeros, a little.
+    /// How far to search after the last block, in bytes: to the end, or, if the log is in use and the rest is zeros, a
+    /// little.
     pub(crate) fn horizon(&self, in_use: bool) -> u64 {
         if !in_use {
             return u64::MAX;

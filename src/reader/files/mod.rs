@@ -122,8 +122,8 @@ impl LogFiles {
         Ok(records)
     }
 
-    /// The kinds of all files that are not known yet, by number. A file that retention has removed since it was
-    /// listed is left out. A file that may not be read, or that the disk cannot read, is an error only if it is the only one.
+    /// The kinds of all files that are not known yet, by number. A file that retention has removed since it was listed
+    /// is left out. A file that may not be read, or that the disk cannot read, is an error only if it is the only one.
     pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();
         let mut refused = None;

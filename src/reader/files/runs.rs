@@ -11,8 +11,8 @@ pub(crate) struct Run {
     pub(crate) id: RunId,
     /// One at least.
     pub(crate) segments: Vec<Segment>,
-    /// Whether the file of its first segment is there, readable or not. Then blocks that are missing before the first one
-    /// are damaged, and not removed by retention.
+    /// Whether the file of its first segment is there, readable or not. Then blocks that are missing before the first
+    /// one are damaged, and not removed by retention.
     pub(crate) begins_here: bool,
 }
 

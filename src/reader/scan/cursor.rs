@@ -23,8 +23,8 @@ struct Window {
 }
 
 impl Window {
-    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none after it. If it is not in the window, it reads
-    /// `ahead` bytes, and doubles `ahead` for the next time.
+    /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none after it. If it is not in the window,
+    /// it reads `ahead` bytes, and doubles `ahead` for the next time.
     fn grid(&mut self, file: &SegmentFile, offset: u64, ahead: &mut usize) -> Result<&[u8]> {
         let held = offset.checked_sub(self.start).filter(|&at| at + GRID_BYTES as u64 <= self.filled as u64);
         let at = match held {
@@ -116,7 +116,8 @@ pub(crate) struct Cursor {
     /// `None` accepts the first valid header, whatever its segment.
     segment_id: Option<u64>,
     offset: u64,
-    /// Bytes to read when the window ends: more each time while blocks are small, one grid position while they are large.
+    /// Bytes to read when the window ends: more each time while blocks are small, one grid position while they are
+    /// large.
     ahead: usize,
     /// The kernel was asked to read ahead up to here; `None` if it is not asked.
     asked: Option<u64>,

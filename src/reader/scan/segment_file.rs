@@ -67,8 +67,8 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// `length` bytes of `file` at `offset`; `None` if there are fewer, or if it is more than a small block. The bytes may be
-    /// older than those in the file.
+    /// `length` bytes of `file` at `offset`; `None` if there are fewer, or if it is more than a small block. The bytes
+    /// may be older than those in the file.
     pub(crate) fn get(&mut self, file: &Arc<SegmentFile>, offset: u64, length: usize) -> Result<Option<&[u8]>> {
         if length > SMALL_BYTES {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! Every truncation and every flipped bit of a small log: no panic, no record that was not written, no changed record, and
-//! the expected verdict.
+//! Every truncation and every flipped bit of a small log: no panic, no record that was not written, no changed record,
+//! and the expected verdict.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,7 +8,8 @@ use std::io::{Seek, SeekFrom, Write};
 use super::*;
 use crate::format::BLOCK_HEADER_BYTES;
 
-/// Two producers, two dropped records, two segments: one with blocks 0 and 1, one with block 2, the ends and the clean end.
+/// Two producers, two dropped records, two segments: one with blocks 0 and 1, one with block 2, the ends and the clean
+/// end.
 fn small_log() -> TestRun {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "one").record(2, 11, "two").lose(1, 2).record(1, 12, "three"));

@@ -1,5 +1,5 @@
-//! Random logs with random damage, compared with a simple model: which records are read, in which order, and how missing
-//! blocks are counted.
+//! Random logs with random damage, compared with a simple model: which records are read, in which order, and how
+//! missing blocks are counted.
 
 use std::collections::BTreeSet;
 
@@ -81,7 +81,8 @@ fn fates(plans: &[Plan], close: bool) -> (u64, u64, u64) {
     let in_flight = |number: usize| (all[number].in_flight as usize).min(number);
     let (mut lost, mut holes) = (0, 0);
     for number in (0..all.len()).filter(|&number| all[number].missing) {
-        // A segment's header holds the number of its first block: what is missing before it is therefore known to be missing.
+        // A segment's header holds the number of its first block: what is missing before it is therefore known to be
+        // missing.
         let testified = good.iter().any(|&later| later > number && later - in_flight(later) > number);
         let followed = good.iter().any(|&later| later > number);
         if testified {

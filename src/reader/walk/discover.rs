@@ -91,8 +91,8 @@ impl Runs {
 
     /// Drops the log's beginning, down to the segments that hold the last `records`.
     ///
-    /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment more
-    /// is kept.
+    /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment
+    /// more is kept.
     pub(super) fn skip_to_last(&mut self, records: u64, in_use: InUse) -> Result<()> {
         // A caller that wants none wants the records that come next: they are in the segment of the last one.
         let records = records.max(1);

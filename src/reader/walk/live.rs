@@ -1,7 +1,7 @@
 //! The state of reading a run that may still get blocks: it decides which missing blocks may come, and which are lost.
 //!
-//! Nothing waits here. A block that may still come ends the walk for now; the walk's caller decides whether to look again,
-//! after how long, or to go on without it.
+//! Nothing waits here. A block that may still come ends the walk for now; the walk's caller decides whether to look
+//! again, after how long, or to go on without it.
 
 use super::super::files::InUse;
 
@@ -70,8 +70,8 @@ impl Live {
     /// Decides about block `missing`. All blocks below `durable_below` are known to have been durable.
     ///
     /// A block that another one says was durable was there before that one: it is looked for once more if its place was
-    /// looked at before this was known, and if it is missing then too, it is lost. One that was in flight may still come
-    /// as long as a logger has the log open.
+    /// looked at before this was known, and if it is missing then too, it is lost. One that was in flight may still
+    /// come as long as a logger has the log open.
     pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Decision {
         if durable_below > missing {
             let is_lost = !self.may_come_late() || self.durable_at_look > missing;

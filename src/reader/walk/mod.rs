@@ -69,7 +69,8 @@ pub(super) struct Walk {
 impl Walk {
     /// Opens the log at `path`: looks at the first block of every file.
     ///
-    /// With `may_return` the caller may come back for more, which it then gets by [`look_for_more`](Self::look_for_more).
+    /// With `may_return` the caller may come back for more, which it then gets by
+    /// [`look_for_more`](Self::look_for_more).
     pub(super) fn open(path: &Path, sync: bool, may_return: bool) -> Result<Walk> {
         let mut runs = Runs::of(path, sync)?;
         let mut account = Account::default();
@@ -352,9 +353,9 @@ impl Walk {
         None
     }
 
-    /// Accounts for the run's segments before the `next`th that never started: they were removed, or could not be opened.
-    /// Some may have been removed before they were listed: retention removes the oldest first, so a segment before them
-    /// is then gone too.
+    /// Accounts for the run's segments before the `next`th that never started: they were removed, or could not be
+    /// opened. Some may have been removed before they were listed: retention removes the oldest first, so a segment
+    /// before them is then gone too.
     fn account_for_unstarted(&mut self, reading: &Reading, next: usize) {
         let segments = &reading.run.segments;
         let unstarted = self.account.blocks.segments_begun()..next.min(segments.len());
@@ -376,8 +377,8 @@ impl Walk {
         }
     }
 
-    /// Decides about the blocks that are missing before those of segment `next`, if it has not begun: it may begin while
-    /// they are in flight in the segment before it.
+    /// Decides about the blocks that are missing before those of segment `next`, if it has not begun: it may begin
+    /// while they are in flight in the segment before it.
     fn decide_about_missing_before(&mut self, reading: &mut Reading, next: usize) -> Decision {
         let segments = &reading.run.segments;
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
@@ -410,7 +411,8 @@ impl Walk {
         decision
     }
 
-    /// Has all blocks that were not read looked for once more. Those below `durable_below` are known to have been durable.
+    /// Has all blocks that were not read looked for once more. Those below `durable_below` are known to have been
+    /// durable.
     fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
         if let Some(live) = &mut self.live {
             live.note_look(durable_below);

@@ -90,16 +90,16 @@ pub(super) struct Plan {
     planned_bytes: u64,
     /// The serial number of the front item, among all that were ever planned.
     front_serial: u64,
-    /// The first timestamp and the serial number of planned blocks, each timestamp smaller than all that follow: the front
-    /// has the plan's smallest.
+    /// The first timestamp and the serial number of planned blocks, each timestamp smaller than all that follow: the
+    /// front has the plan's smallest.
     minima: VecDeque<(u64, u64)>,
 }
 
 impl Plan {
     /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
     ///
-    /// `growing` is set if blocks may still come in the run's last segment: that number of bytes is searched after its last
-    /// block, and the segment does not end.
+    /// `growing` is set if blocks may still come in the run's last segment: that number of bytes is searched after its
+    /// last block, and the segment does not end.
     pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, growing: Option<u64>) -> Result<()> {
         while self.items.is_empty() || self.planned_bytes < lookahead {
             if !self.plan_one(files, run, growing)? {
