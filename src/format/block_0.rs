@@ -87,7 +87,7 @@ mod tests {
     use zerocopy::IntoBytes;
     use zerocopy::little_endian::{U16, U32, U64};
 
-    use super::super::identity::{LogId, RunId};
+    use super::super::identity::{LogId, StoredRunId};
     use super::super::limits::WRITER_PRODUCER;
     use super::super::record::record_bytes;
     use super::super::shard::SHARD_HEADER_BYTES;
@@ -96,7 +96,7 @@ mod tests {
     fn segment_header() -> SegmentHeader {
         SegmentHeader {
             log: LogId([1; 16]),
-            run: RunId([2; 16]),
+            run: StoredRunId([2; 16]),
             recovers: None,
             boot: [0; 16],
             index: 1,

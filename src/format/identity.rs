@@ -6,9 +6,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LogId(pub(crate) [u8; 16]);
 
-/// The identity of a run: random, drawn each time the log is opened for writing.
+/// The identity of a run as a segment header stores it: random, drawn each time the log is opened for writing. (The
+/// reader's `RunId` also stands for a run whose headers cannot be read.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct RunId(pub(crate) [u8; 16]);
+pub(crate) struct StoredRunId(pub(crate) [u8; 16]);
 
 impl LogId {
     /// The log that a directory holds, by its readable segments, newest first: the log of the newest two if they agree,
@@ -40,7 +41,7 @@ impl fmt::Display for LogId {
     }
 }
 
-impl fmt::Display for RunId {
+impl fmt::Display for StoredRunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(&self.0, f)
     }
@@ -84,6 +85,6 @@ mod tests {
 
     #[test]
     fn identities_are_shown_in_hexadecimal() {
-        assert_eq!(RunId([0xAB; 16]).to_string(), "ab".repeat(16));
+        assert_eq!(StoredRunId([0xAB; 16]).to_string(), "ab".repeat(16));
     }
 }

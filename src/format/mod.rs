@@ -28,7 +28,7 @@ pub(crate) use block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader,
 pub(crate) use block_0::Block0;
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
-pub(crate) use identity::{LogId, RunId};
+pub(crate) use identity::{LogId, StoredRunId};
 pub(crate) use limits::{BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER};
 pub(crate) use newer::Newer;
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};

@@ -5,7 +5,7 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::identity::{LogId, RunId};
+use super::identity::{LogId, StoredRunId};
 use super::limits::NAME_BYTES_MAX;
 use super::newer::Newer;
 
@@ -15,9 +15,9 @@ pub(crate) struct SegmentHeader {
     /// The log: the same in all its segments.
     pub(crate) log: LogId,
     /// The run that wrote the segment.
-    pub(crate) run: RunId,
+    pub(crate) run: StoredRunId,
     /// The dead run whose rings this run's first records come from. No writer sets it yet.
-    pub(crate) recovers: Option<RunId>,
+    pub(crate) recovers: Option<StoredRunId>,
     /// The kernel's id of the machine's boot; zeros if it has none.
     pub(crate) boot: [u8; 16],
     /// The segment's place in the log, counted from 1 over all runs; the number in the file's name.
@@ -103,8 +103,8 @@ impl SegmentHeader {
         }
         Some(SegmentHeader {
             log: LogId(raw.log),
-            run: RunId(raw.run),
-            recovers: (raw.recovers != [0; 16]).then_some(RunId(raw.recovers)),
+            run: StoredRunId(raw.run),
+            recovers: (raw.recovers != [0; 16]).then_some(StoredRunId(raw.recovers)),
             boot: raw.boot,
             index: raw.index.get(),
             previous_segment_id: raw.previous_segment_id.get(),
@@ -126,7 +126,7 @@ mod tests {
     fn a_header_reads_back_and_its_bytes_are_golden() {
         let header = SegmentHeader {
             log: LogId([1; 16]),
-            run: RunId([2; 16]),
+            run: StoredRunId([2; 16]),
             recovers: None,
             boot: [3; 16],
             index: 5,

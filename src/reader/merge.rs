@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::record::Producer;
+use super::record::ProducerIdentity;
 use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
 
 /// The order of streams: the time of the next record, then the producer.
@@ -32,7 +32,7 @@ pub(super) struct Ready {
 /// One producer's records.
 #[derive(Debug)]
 struct Stream {
-    producer: Arc<Producer>,
+    producer: Arc<ProducerIdentity>,
     /// Whether there is a current shard: its slot, and the messages after `head`.
     in_shard: bool,
     slot: usize,
@@ -47,7 +47,7 @@ struct Stream {
 struct Part {
     slot: usize,
     shard: Shard,
-    producer: Arc<Producer>,
+    producer: Arc<ProducerIdentity>,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl Merge {
     }
 
     /// Adds a block's records. `producer_of` gives the producer with an id.
-    pub(super) fn add(&mut self, mut block: Loaded, producer_of: impl Fn(u32) -> Arc<Producer>) {
+    pub(super) fn add(&mut self, mut block: Loaded, producer_of: impl Fn(u32) -> Arc<ProducerIdentity>) {
         self.advance_current();
         let shards = std::mem::take(&mut block.shards);
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -178,7 +178,7 @@ impl Merge {
 
     /// The bytes, the frame and the producer of the record that [`next`](Self::next) gave last.
     #[inline]
-    pub(super) fn resolve(&self, ready: &Ready) -> (&[u8], &Message, &Arc<Producer>) {
+    pub(super) fn resolve(&self, ready: &Ready) -> (&[u8], &Message, &Arc<ProducerIdentity>) {
         let Stream { slot, head, producer, .. } = &self.streams[ready.stream];
         let payload = self.slots[*slot].block.payload();
         (&payload[head.start..head.start + head.length], head, producer)
@@ -258,7 +258,7 @@ impl Merge {
         self.free.push(slot);
     }
 
-    fn stream_of(&mut self, producer: &Arc<Producer>) -> usize {
+    fn stream_of(&mut self, producer: &Arc<ProducerIdentity>) -> usize {
         if let Some(&stream) = self.by_id.get(&producer.id) {
             return stream;
         }

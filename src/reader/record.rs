@@ -32,8 +32,8 @@ impl RunId {
     }
 }
 
-impl From<format::RunId> for RunId {
-    fn from(run: format::RunId) -> RunId {
+impl From<format::StoredRunId> for RunId {
+    fn from(run: format::StoredRunId) -> RunId {
         RunId(Identity::Named(run.0))
     }
 }
@@ -41,7 +41,7 @@ impl From<format::RunId> for RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Identity::Named(bytes) => format::RunId(bytes).fmt(f),
+            Identity::Named(bytes) => format::StoredRunId(bytes).fmt(f),
             Identity::Unknown(segment_id) => write!(f, "unknown-{segment_id:016x}"),
         }
     }
@@ -55,7 +55,7 @@ impl fmt::Debug for RunId {
 
 /// Who appended a record, from the row in its block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Producer {
+pub(super) struct ProducerIdentity {
     pub(super) id: u32,
     pub(super) tid: u32,
     pub(super) name: Box<str>,
@@ -101,7 +101,7 @@ pub struct RecordRef<'a> {
     pub(super) sequence: u64,
     pub(super) level: u8,
     pub(super) flags: u8,
-    pub(super) producer: &'a Arc<Producer>,
+    pub(super) producer: &'a Arc<ProducerIdentity>,
     pub(super) run: &'a RunContext,
 }
 
@@ -191,7 +191,7 @@ pub struct Record {
     sequence: u64,
     level: u8,
     flags: u8,
-    producer: Arc<Producer>,
+    producer: Arc<ProducerIdentity>,
     run: RunId,
 }
 
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_run_is_shown_in_hexadecimal_or_as_unknown() {
-        assert_eq!(RunId::from(format::RunId([0xAB; 16])).to_string(), "ab".repeat(16));
+        assert_eq!(RunId::from(format::StoredRunId([0xAB; 16])).to_string(), "ab".repeat(16));
         assert_eq!(RunId::unknown(7).to_string(), "unknown-0000000000000007");
     }
 }

@@ -8,7 +8,7 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 
 use crate::format::{
     BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, GRID_BYTES, Kind, LogId, ProducerRow, RecordHeader,
-    RunId, SegmentHeader, ShardHeader, Status, StatusCode, WRITER_PRODUCER, WallAnchor, padded,
+    SegmentHeader, ShardHeader, Status, StatusCode, StoredRunId, WRITER_PRODUCER, WallAnchor, padded,
 };
 
 /// The contents of a block, in the order of the file.
@@ -179,7 +179,7 @@ impl TestRun {
     pub(super) fn segment(&mut self, index: u64) -> &mut TestRun {
         let header = SegmentHeader {
             log: LogId([self.log; 16]),
-            run: RunId([self.name; 16]),
+            run: StoredRunId([self.name; 16]),
             recovers: None,
             boot: [8; 16],
             index,

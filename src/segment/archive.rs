@@ -256,7 +256,7 @@ mod tests {
     use crate::block::{Block, Place, RecordMeta};
     use crate::buffer::AlignedBuffer;
     use crate::clock::ManualClock;
-    use crate::format::{BlockFlags, GRID_BYTES, Kind, RunId, SegmentHeader};
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader, StoredRunId};
 
     const LOG: LogId = LogId([1; 16]);
     const ONE: Limits = Limits { bytes: None, segments: Some(1), age: None };
@@ -264,7 +264,7 @@ mod tests {
     fn write_segment(directory: &Path, log: LogId, number: u64) {
         let header = SegmentHeader {
             log,
-            run: RunId([2; 16]),
+            run: StoredRunId([2; 16]),
             recovers: None,
             boot: [3; 16],
             index: number,

@@ -69,13 +69,13 @@ pub(super) mod tests {
     use zerocopy::little_endian::{I64, U64};
 
     use super::*;
-    use crate::format::{Block0, BlockHeader, LogId, RunId};
+    use crate::format::{Block0, BlockHeader, LogId, StoredRunId};
 
     /// A segment header of `log`.
     pub(crate) fn segment(log: LogId, index: u64) -> SegmentHeader {
         SegmentHeader {
             log,
-            run: RunId([2; 16]),
+            run: StoredRunId([2; 16]),
             recovers: None,
             boot: [3; 16],
             index,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::format::{GRID_BYTES, LogId, RunId};
+use crate::format::{GRID_BYTES, LogId, StoredRunId};
 use crate::sys;
 
 use super::archive::Archive;
@@ -73,7 +73,7 @@ struct Unconfirmed {
 /// The segments of one run.
 pub(crate) struct Segments {
     pub(crate) log: LogId,
-    pub(crate) run: RunId,
+    pub(crate) run: StoredRunId,
     pub(crate) rules: Rules,
     current: OpenSegment,
     /// The id of the segment before the present one, 0 for the run's first.
@@ -107,7 +107,7 @@ impl Segments {
             Some(newest) => newest,
             None => (0, LogId(random_bytes(path)?)),
         };
-        let run = RunId(random_bytes(path)?);
+        let run = StoredRunId(random_bytes(path)?);
         let archive = Archive::new(path, log, directory.last_index, rules.keep, clock);
         let preparer = Preparer::start(path.to_owned(), Arc::clone(&directory.lock), newest, direct, archive)
             .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::format::{Newer, StatusCode};
 
 use super::files::{Run, Segment, Suspicion};
-use super::record::Producer;
+use super::record::ProducerIdentity;
 use super::report::{BlockCounts, Mark, Report, RunReport, Severity};
 use super::scan::{BlockLocation, Debris, Loaded, PassedOver};
 use blocks::RunBlocks;
@@ -66,7 +66,7 @@ impl Account {
     }
 
     /// The producer with this id in the run, as the last row that was read describes it.
-    pub(super) fn producer(&self, id: u32) -> Arc<Producer> {
+    pub(super) fn producer(&self, id: u32) -> Arc<ProducerIdentity> {
         self.producers.producer(id)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::format::ProducerRow;
 
-use super::super::record::Producer;
+use super::super::record::ProducerIdentity;
 use super::super::report::{ProducerReport, RunReport};
 use super::super::scan::Shard;
 use super::findings::{Gaps, counted};
@@ -22,7 +22,7 @@ struct Base {
 /// The state of one producer while its run is read.
 #[derive(Debug)]
 struct Progress {
-    producer: Arc<Producer>,
+    producer: Arc<ProducerIdentity>,
     /// `None` until known.
     base: Option<Base>,
     /// The sequence number after the last one accounted for.
@@ -66,10 +66,10 @@ impl Producers {
     }
 
     /// The producer with this id, as the last row that was read describes it.
-    pub(super) fn producer(&self, id: u32) -> Arc<Producer> {
+    pub(super) fn producer(&self, id: u32) -> Arc<ProducerIdentity> {
         match self.by_id.get(&id) {
             Some(&at) => Arc::clone(&self.states[at].producer),
-            None => Arc::new(Producer { id, ..Producer::default() }),
+            None => Arc::new(ProducerIdentity { id, ..ProducerIdentity::default() }),
         }
     }
 
@@ -85,7 +85,7 @@ impl Producers {
         }
         self.by_id.insert(id, at);
         self.states.push(Progress {
-            producer: Arc::new(Producer { id, ..Producer::default() }),
+            producer: Arc::new(ProducerIdentity { id, ..ProducerIdentity::default() }),
             base: None,
             next: 0,
             found: 0,
@@ -103,7 +103,7 @@ impl Producers {
         let Some(at) = self.index_of(row.id, run) else { return };
         let known = &mut self.states[at].producer;
         if known.tid != row.tid || *known.name != *row.name {
-            *known = Arc::new(Producer { id: row.id, tid: row.tid, name: row.name.as_str().into() });
+            *known = Arc::new(ProducerIdentity { id: row.id, tid: row.tid, name: row.name.as_str().into() });
             let report = &mut run.producers[at];
             (report.tid, report.name) = (row.tid, row.name.clone());
         }

@@ -262,7 +262,7 @@ mod tests {
                 "?" => Inspected::Unreadable(String::new()),
                 "n" => Inspected::Newer(String::new()),
                 _ => {
-                    let run = format::RunId([what.as_bytes()[0]; 16]);
+                    let run = format::StoredRunId([what.as_bytes()[0]; 16]);
                     let begins_with: String = what.chars().filter(char::is_ascii_digit).collect();
                     let goes_on = segments.iter().any(|segment| segment.run() == Some(run)) || !begins_with.is_empty();
                     let header = SegmentHeader {
@@ -378,7 +378,7 @@ mod tests {
         for (files, unclosed, in_use, expected, claim) in cases {
             let facts = facts(files);
             let is_closed =
-                |run: &RunFacts| !unclosed.contains(|letter| run.id == format::RunId([letter as u8; 16]).into());
+                |run: &RunFacts| !unclosed.contains(|letter| run.id == format::StoredRunId([letter as u8; 16]).into());
             let ends: Vec<_> = facts.runs.iter().map(|run| (run.last_index, is_closed(run))).collect();
             let found = suspicions(&facts, ends, in_use);
             let expected: Vec<_> =

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BLOCK_BYTES_MAX, Block0, BlockHeader, RunId, SegmentHeader};
+use crate::format::{BLOCK_BYTES_MAX, Block0, BlockHeader, SegmentHeader, StoredRunId};
 
 use super::super::scan::{Cursor, Found, Scanned, SegmentFile};
 
@@ -43,7 +43,7 @@ impl Segment {
         self.header.as_ref().is_some_and(|header| header.compatible_features & SegmentHeader::RETENTION != 0)
     }
 
-    pub(crate) fn run(&self) -> Option<RunId> {
+    pub(crate) fn run(&self) -> Option<StoredRunId> {
         self.header.as_ref().map(|header| header.run)
     }
 

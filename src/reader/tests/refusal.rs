@@ -68,7 +68,7 @@ fn unknown_features_are_named_and_the_rest_is_read() {
 fn segment_header(index: u64) -> crate::format::SegmentHeader {
     crate::format::SegmentHeader {
         log: crate::format::LogId([9; 16]),
-        run: crate::format::RunId([2; 16]),
+        run: crate::format::StoredRunId([2; 16]),
         recovers: None,
         boot: [8; 16],
         index,
