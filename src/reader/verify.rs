@@ -62,8 +62,9 @@ pub struct Verification {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # Errors [`Error::NotALog`] if there is no segment that can be read; it says what there is instead. [`Error::Io`] if
-/// `path` cannot be opened. A part that cannot be read is a finding.
+/// # Errors
+/// [`Error::NotALog`] if there is no segment that can be read; it says what there is instead. [`Error::Io`] if the log
+/// cannot be opened. A file that cannot be read later is a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     verify_with(path.as_ref(), false, |_| ())
 }
