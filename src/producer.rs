@@ -11,7 +11,7 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::ring::{Full, ProducerEnd};
+use crate::ring::{DropCause, Full, ProducerEnd};
 use crate::shared::Shared;
 
 /// How long a producer sleeps for space before it checks the other ends of its wait: close, or a device that has
@@ -147,7 +147,7 @@ impl Producer {
             match end.append_fast(tag(Kind::Message, level, 0), message, Clock::counter) {
                 Ok(()) => return Outcome::Written,
                 // Counting a drop touches only lines that are already cached.
-                Err(Full) if self.drops_when_full() => return drop_newest(end),
+                Err(Full) if self.drops_when_full() => return drop_newest(end, DropCause::Full),
                 Err(Full) => {}
             }
         }
@@ -185,7 +185,7 @@ impl Producer {
             Overflow::Block => None,
             // A limit too large for an `Instant` is none.
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
-            Overflow::DropNewest | Overflow::OverwriteOldest => return drop_newest(end),
+            Overflow::DropNewest | Overflow::OverwriteOldest => return drop_newest(end, DropCause::Full),
         };
         // The time of the call, not of the moment when there is room.
         let ticks = self.clock.ticks();
@@ -206,8 +206,11 @@ impl Producer {
                 return accepted;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.shared.has_device_failed() || left.is_some_and(|left| left.is_zero()) {
-                break;
+            if self.shared.has_device_failed() {
+                return drop_newest(end, DropCause::DeviceFailed);
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return drop_newest(end, DropCause::TimedOut);
             }
             if look < BLOCKED_SPINS {
                 (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
@@ -217,7 +220,6 @@ impl Producer {
             }
             look = look.saturating_add(1);
         }
-        drop_newest(end)
     }
 
     /// Whether the policy drops a record that finds no room at once.
@@ -245,11 +247,11 @@ impl fmt::Debug for Producer {
     }
 }
 
-/// Gives up a record that finds no room, and counts it.
+/// Gives up a record that finds no room, and counts it by the cause.
 #[cold]
 #[inline(never)]
-fn drop_newest(end: &ProducerEnd) -> Outcome {
-    end.drop_attempt();
+fn drop_newest(end: &ProducerEnd, cause: DropCause) -> Outcome {
+    end.drop_attempt(cause);
     Outcome::Dropped
 }
 

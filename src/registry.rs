@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::format::PRODUCERS_MAX;
-use crate::ring::{ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
-use crate::stats::{ProducerCounts, ProducerStats, ProducerTotals};
+use crate::ring::{self, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
+use crate::stats::{DroppedBy, ProducerCounts, ProducerStats, ProducerTotals};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -172,8 +172,9 @@ impl Registry {
         let row = |live: &Live| {
             let counts = live.ring.control.counts();
             add(&mut totals, counts);
-            let Counts { attempted, dropped, overwritten } = counts;
-            ProducerStats { id: live.id, tid: live.tid, name: live.name.clone(), attempted, dropped, overwritten }
+            let Counts { attempted, dropped, overwritten, .. } = counts;
+            let (id, tid, name, dropped_by) = (live.id, live.tid, live.name.clone(), dropped_by(counts));
+            ProducerStats { id, tid, name, attempted, dropped, dropped_by, overwritten }
         };
         let mut live: Vec<_> = inner.live.iter().map(row).collect();
         live.sort_by_key(|row| row.id);
@@ -185,7 +186,20 @@ impl Registry {
 fn add(totals: &mut ProducerTotals, counts: Counts) {
     totals.attempted += counts.attempted;
     totals.dropped += counts.dropped;
+    totals.dropped_by.add(dropped_by(counts));
     totals.overwritten += counts.overwritten;
+}
+
+/// The dropped attempts by cause.
+fn dropped_by(counts: Counts) -> DroppedBy {
+    let ring::DroppedBy { memory, timed_out, device_failed } = counts.dropped_by;
+    DroppedBy {
+        // The counts are read one after the other, while the producer goes on.
+        ring_full: counts.dropped.saturating_sub(memory + timed_out + device_failed),
+        ring_memory: memory,
+        timed_out,
+        device_failed,
+    }
 }
 
 impl Inner {

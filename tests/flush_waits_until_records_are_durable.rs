@@ -175,6 +175,7 @@ fn a_device_error_is_returned_by_flush_and_the_host_goes_on() {
     }
     let stats = logger.stats();
     assert!(stats.dropped > 0);
+    assert_eq!(stats.dropped_by.device_failed, stats.dropped);
     let error = logger.close().expect_err("records are not on the disk");
     let Error::CloseIncomplete { unconfirmed, dropped, reason } = &error else { panic!("{error}") };
     assert_eq!((*unconfirmed, *dropped), (accepted, stats.dropped), "{reason}");

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use diolog::{Level, Logger, Outcome, Overflow, Producer, Reader};
+use diolog::{Level, Logger, LossCause, Outcome, Overflow, Producer, Reader};
 use support::device::Control;
 
 /// 24 bytes of head and 104 of message: 32 of them fill a ring of 4096 bytes to the last byte.
@@ -55,6 +55,8 @@ fn drop_newest_is_the_default_keeps_the_oldest_and_counts_the_rest() {
     let stats = rig.logger.stats();
     assert_eq!((stats.attempted, stats.dropped, stats.accepted()), (FIT + 10, 10, FIT));
     assert_eq!((stats.producers[0].attempted, stats.producers[0].dropped), (FIT + 10, 10));
+    assert_eq!(stats.dropped_by.count(LossCause::RingFull), 10);
+    assert_eq!(stats.producers[0].dropped_by, stats.dropped_by);
     // There is room again, and the sequence has a hole.
     rig.control.release();
     rig.logger.flush().expect("durable");
@@ -73,7 +75,8 @@ fn block_for_gives_up_after_its_time_and_counts() {
         assert_eq!(rig.logger.stats().dropped, lost);
     }
     assert_eq!(rig.sequences(), (0..FIT).collect::<Vec<_>>());
-    assert_eq!(rig.logger.stats().dropped, 3);
+    let stats = rig.logger.stats();
+    assert_eq!((stats.dropped, stats.dropped_by.count(LossCause::TimedOut)), (3, 3));
 }
 
 #[test]

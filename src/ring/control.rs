@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use super::layout::DropCause;
 use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64};
 use crate::sys;
@@ -45,6 +46,17 @@ struct Attempts {
     /// Records that were committed, and given up for newer ones before the consumer took them.
     overwritten: AtomicU64,
     append_flag: AppendFlag,
+    /// Those of `dropped` that have another cause than a full ring.
+    dropped_by: DroppedByCause,
+}
+
+/// Dropped attempts by cause.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct DroppedByCause {
+    memory: AtomicU64,
+    timed_out: AtomicU64,
+    device_failed: AtomicU64,
 }
 
 /// The released space, and the flags of a producer that wants some.
@@ -71,16 +83,30 @@ const _: () = {
     assert!(size_of::<Control>() == 4 * GROUP_BYTES && align_of::<Control>() == GROUP_BYTES);
     assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, dropped) == 8);
     assert!(offset_of!(Attempts, overwritten) == 16 && offset_of!(Attempts, append_flag) == 24);
+    assert!(offset_of!(Attempts, dropped_by) == 32 && size_of::<DroppedByCause>() == 24);
     assert!(offset_of!(Space, read_position) == 0);
     assert!(offset_of!(Space, awaits_space) == 8 && offset_of!(Space, wants_space) == 12);
 };
 
-/// A producer's counts. They are read one after the other, `attempted` first, so the others may be newer.
+/// A producer's counts. They are read one after the other, `attempted` first, so the later ones may be newer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) attempted: u64,
     pub(crate) dropped: u64,
+    /// Those of `dropped` that have another cause than a full ring.
+    pub(crate) dropped_by: DroppedBy,
     pub(crate) overwritten: u64,
+}
+
+/// Dropped attempts by cause. The cause of all others is a full ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DroppedBy {
+    /// The rings of the log have taken all the memory that they may take.
+    pub(crate) memory: u64,
+    /// The producer has waited for room as long as it may.
+    pub(crate) timed_out: u64,
+    /// The device had failed while the producer waited for room.
+    pub(crate) device_failed: u64,
 }
 
 impl Control {
@@ -100,6 +126,8 @@ impl Control {
         debug_assert!(self.attempts.append_flag.is_lowered(), "the last producer is inside an append");
         self.attempts.next_sequence.store(0, Relaxed);
         self.attempts.dropped.store(0, Relaxed);
+        let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
+        [memory, timed_out, device_failed].into_iter().for_each(|count| count.store(0, Relaxed));
         self.attempts.overwritten.store(0, Relaxed);
         self.space.wants_space.store(false, Relaxed);
         self.space.awaits_space.store(0, Relaxed);
@@ -107,9 +135,15 @@ impl Control {
 
     /// The producer's counts so far.
     pub(crate) fn counts(&self) -> Counts {
+        let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
         Counts {
             attempted: self.next_sequence(),
             dropped: self.attempts.dropped.load(Relaxed),
+            dropped_by: DroppedBy {
+                memory: memory.load(Relaxed),
+                timed_out: timed_out.load(Relaxed),
+                device_failed: device_failed.load(Relaxed),
+            },
             overwritten: self.attempts.overwritten.load(Relaxed),
         }
     }
@@ -140,10 +174,17 @@ impl Control {
         self.attempts.next_sequence.store(sequence, Relaxed);
     }
 
-    /// Counts an attempt that was not committed, in `dropped` only.
+    /// Counts an attempt that was not committed, in `dropped` and by its cause only.
     #[inline(always)]
-    pub(super) fn count_dropped(&self) {
+    pub(super) fn count_dropped(&self, cause: DropCause) {
         add(&self.attempts.dropped, 1);
+        let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
+        match cause {
+            DropCause::Full => {}
+            DropCause::Memory => add(memory, 1),
+            DropCause::TimedOut => add(timed_out, 1),
+            DropCause::DeviceFailed => add(device_failed, 1),
+        }
     }
 
     /// Counts records given up for newer ones.

@@ -49,6 +49,20 @@ pub(super) const fn head_words(payload_bytes: usize, tag: u32, sequence: u64, ti
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
+/// Why an attempt is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DropCause {
+    /// The ring has no room.
+    Full,
+    /// There is room, but the memory for it would exceed what all rings together may take.
+    #[cfg_attr(not(test), allow(dead_code))]
+    Memory,
+    /// There was no room for as long as the producer may wait.
+    TimedOut,
+    /// There was no room, and none is to come: the device has failed.
+    DeviceFailed,
+}
+
 /// Bytes that a record with `payload_bytes` of payload takes in the ring.
 #[inline(always)]
 pub(super) const fn record_bytes(payload_bytes: usize) -> u64 {

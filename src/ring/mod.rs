@@ -67,8 +67,8 @@ mod models;
 mod tests;
 
 pub(crate) use consumer::ConsumerEnd;
-pub(crate) use control::{AppendFlag, Counts};
-pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, Full, HEAD_BYTES};
+pub(crate) use control::{AppendFlag, Counts, DroppedBy};
+pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES};
 pub(crate) use producer::ProducerEnd;
 pub(crate) use shared::{Ring, RingOptions};
 

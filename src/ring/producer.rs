@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::copy::FAST_PATH_BYTES_MAX;
-use super::layout::{Full, SKIP, head_words, is_after, record_bytes, record_bytes_max};
+use super::layout::{DropCause, Full, SKIP, head_words, is_after, record_bytes, record_bytes_max};
 use super::memory::Words;
 use super::shared::Ring;
 use crate::sync::spin_loop;
@@ -208,9 +208,9 @@ impl ProducerEnd {
         self.control().next_sequence()
     }
 
-    /// Counts an attempt that found no room: it takes the next sequence number and is dropped.
-    pub(crate) fn drop_attempt(&self) {
-        self.control().count_dropped();
+    /// Counts an attempt that is dropped for `cause`: it takes the next sequence number.
+    pub(crate) fn drop_attempt(&self, cause: DropCause) {
+        self.control().count_dropped(cause);
         self.control().count_attempt(self.next_sequence());
     }
 

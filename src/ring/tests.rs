@@ -189,7 +189,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 let appended = append(&producer, length).is_ok();
                 assert_eq!(appended, model.append(sequence, length), "{length} bytes");
                 if !appended {
-                    producer.drop_attempt();
+                    producer.drop_attempt(DropCause::Full);
                 }
             }
             Step::Abandon { length, fills } => {
@@ -343,6 +343,21 @@ fn a_claim_that_skipped_to_the_beginning_and_is_dropped_leaves_no_trace() {
 }
 
 #[test]
+fn drops_are_counted_in_all_and_by_cause() {
+    let (producer, _consumer) = private(4096, false, 0);
+    let drops = |cause, count| (0..count).for_each(|_| producer.drop_attempt(cause));
+    drops(DropCause::Full, 1);
+    drops(DropCause::Memory, 2);
+    drops(DropCause::TimedOut, 3);
+    drops(DropCause::DeviceFailed, 4);
+    let dropped_by = DroppedBy { memory: 2, timed_out: 3, device_failed: 4 };
+    let counts = Counts { attempted: 10, dropped: 10, dropped_by, overwritten: 0 };
+    assert_eq!(producer.control().counts(), counts);
+    producer.control().reset();
+    assert_eq!(producer.control().counts(), Counts::default());
+}
+
+#[test]
 fn a_clock_that_panics_leaves_no_trace() {
     let (producer, mut consumer) = private(4096, false, 0);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -411,7 +426,7 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
                 let length = (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize * 3;
                 while append(&producer, length).is_err() {
                     if !block {
-                        producer.drop_attempt();
+                        producer.drop_attempt(DropCause::Full);
                         break;
                     }
                     std::thread::yield_now();

@@ -6,6 +6,7 @@
 mod published;
 
 use crate::device::DeviceReport;
+use crate::format::LossCause;
 
 pub(crate) use published::{Published, Publisher};
 
@@ -44,8 +45,10 @@ pub struct Stats {
     pub device: DeviceReport,
     /// Attempts that passed the level, of all producers, ended ones included. Each took a sequence number.
     pub attempted: u64,
-    /// Attempts given up because the ring was full.
+    /// Attempts given up because there was no room for the record.
     pub dropped: u64,
+    /// The same by cause.
+    pub dropped_by: DroppedBy,
     /// Records that newer ones replaced before the writer read them.
     pub overwritten: u64,
     /// Appends refused without a sequence number: closed, forked, re-entrant, no ring.
@@ -92,10 +95,47 @@ pub struct ProducerStats {
     pub name: String,
     /// Attempts that passed the level.
     pub attempted: u64,
-    /// Attempts given up because the ring was full.
+    /// Attempts given up because there was no room for the record.
     pub dropped: u64,
+    /// The same by cause.
+    pub dropped_by: DroppedBy,
     /// Records that newer ones replaced.
     pub overwritten: u64,
+}
+
+/// Attempts that were dropped, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedBy {
+    /// [`LossCause::RingFull`].
+    pub ring_full: u64,
+    /// [`LossCause::RingMemory`].
+    pub ring_memory: u64,
+    /// [`LossCause::TimedOut`].
+    pub timed_out: u64,
+    /// [`LossCause::DeviceFailed`].
+    pub device_failed: u64,
+}
+
+impl DroppedBy {
+    /// The attempts that were dropped for `cause`; 0 for a cause of another kind of loss.
+    pub const fn count(&self, cause: LossCause) -> u64 {
+        match cause {
+            LossCause::RingFull => self.ring_full,
+            LossCause::RingMemory => self.ring_memory,
+            LossCause::TimedOut => self.timed_out,
+            LossCause::DeviceFailed => self.device_failed,
+            _ => 0,
+        }
+    }
+
+    /// Adds another producer's.
+    pub(crate) fn add(&mut self, other: DroppedBy) {
+        self.ring_full += other.ring_full;
+        self.ring_memory += other.ring_memory;
+        self.timed_out += other.timed_out;
+        self.device_failed += other.device_failed;
+    }
 }
 
 /// The counts of all producers of a log. The registry makes it.
@@ -115,6 +155,7 @@ pub(crate) struct ProducerTotals {
     pub(crate) ended: u64,
     pub(crate) attempted: u64,
     pub(crate) dropped: u64,
+    pub(crate) dropped_by: DroppedBy,
     pub(crate) overwritten: u64,
 }
 

@@ -95,6 +95,7 @@ impl Stats {
             device: lock(&published.device).clone(),
             attempted: totals.attempted,
             dropped: totals.dropped,
+            dropped_by: totals.dropped_by,
             overwritten: totals.overwritten,
             refused,
             durable_records: published.durable_records(),
