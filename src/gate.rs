@@ -1,7 +1,8 @@
 //! The gate that every append passes: which levels are admitted, and whether the log is open at all.
 //!
-//! One word, the threshold, says both: the most verbose level admitted, or 0, which admits nothing. It is 0 once the
-//! log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the parent).
+//! One word, the threshold, says both. It is the most verbose level admitted, or a number that admits none. That is 0
+//! once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the
+//! parent). It is -1 if the log is open and the threshold is [`OFF`].
 //!
 //! # Appends that race close
 //!
@@ -49,17 +50,34 @@ pub(crate) struct Gate {
     process: u32,
 }
 
+/// The number of the threshold that admits no level, while the log is open. As the number of a record's level it is
+/// larger than every threshold; as the threshold it is the sign-extended -1, smaller than every level and not 0.
+const OFF: u8 = u8::MAX;
+
+/// The word for the threshold `level`: [`OFF`] becomes -1, so that it admits nothing and is not taken for closed.
+const fn word_of(level: u8) -> u32 {
+    (level as i8 as i32).cast_unsigned()
+}
+
+const _: () = assert!(word_of(OFF) != 0 && !admits(word_of(OFF), 1) && !admits(5, OFF) && !admits(0, 1));
+
+/// Whether a record at `level` passes the threshold `word`.
+#[inline(always)]
+const fn admits(word: u32, level: u8) -> bool {
+    level as i32 <= word.cast_signed()
+}
+
 /// The second word in the opening process. A forked child reads 0.
 const HERE: u32 = 1;
 
 impl Gate {
-    /// An open gate that admits `level` (1 to 5, most verbose last) and the less verbose ones.
+    /// An open gate that admits `level` (1 to 5, most verbose last) and the less verbose ones; none with [`OFF`].
     ///
     /// # Errors
     /// No memory for its page.
     pub(crate) fn new(level: u8) -> io::Result<Gate> {
         let words = WipedOnFork::new()?;
-        words.words()[0].store(u32::from(level), Relaxed);
+        words.words()[0].store(word_of(level), Relaxed);
         words.words()[1].store(HERE, Relaxed);
         Ok(Gate { threshold: Threshold { words }, barrier_at_close: register_barrier(), process: std::process::id() })
     }
@@ -75,22 +93,22 @@ impl Gate {
         self.threshold.admits(level)
     }
 
-    /// Admits `level` and the less verbose ones from now on. Does nothing once the gate is closed.
+    /// Admits `level` and the less verbose ones from now on; none with [`OFF`]. Does nothing once the gate is closed.
     pub(crate) fn set_level(&self, level: u8) {
         debug_assert!(level > 0, "only `close` closes a gate");
         let word = self.threshold.admitted();
         let mut admitted = word.load(Relaxed);
         while admitted != 0 {
-            match word.compare_exchange(admitted, u32::from(level), Relaxed, Relaxed) {
+            match word.compare_exchange(admitted, word_of(level), Relaxed, Relaxed) {
                 Ok(_) => break,
                 Err(now) => admitted = now,
             }
         }
     }
 
-    /// The most verbose level admitted; 0 when closed.
-    pub(crate) fn level(&self) -> u8 {
-        self.threshold.admitted().load(Relaxed) as u8
+    /// Whether nothing passes any more: the log is closed, or the process is a forked child.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.threshold.is_shut()
     }
 
     /// Begins an append at `level`, on the producer's own thread.
@@ -120,7 +138,7 @@ impl Gate {
         // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the
         // order.)
         let admitted = self.threshold.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst });
-        (u32::from(level) <= admitted).then_some(entered)
+        admits(admitted, level).then_some(entered)
     }
 
     /// Why the gate does not admit a level.
@@ -181,7 +199,7 @@ impl Threshold {
     /// Whether an append at `level` has a chance to pass.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
-        u32::from(level) <= self.admitted().load(Relaxed)
+        admits(self.admitted().load(Relaxed), level)
     }
 
     /// Whether nothing passes: the log is closed, or the process is a forked child.
@@ -233,9 +251,26 @@ mod tests {
         assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
         gate.set_level(4);
         assert!(gate.enter(&flag, 4).is_ok());
-        assert_eq!(gate.level(), 4);
         assert!(!gate.is_forked());
-        assert!(!gate.threshold().is_shut());
+        assert!(!gate.is_shut());
+    }
+
+    #[test]
+    fn a_gate_that_is_off_admits_nothing_and_is_not_closed() {
+        let gate = Gate::new(OFF).expect("a page");
+        let flag = AppendFlag::default();
+        assert!([1, 2, 3, 4, 5, OFF].iter().all(|level| !gate.admits(*level)));
+        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
+        assert!(gate.threshold().enter_fast(&flag, 1).is_none());
+        assert!(!gate.is_shut() && Gate::is_outside(&flag));
+        gate.set_level(5);
+        assert!(gate.enter(&flag, 5).is_ok());
+        assert_eq!(gate.enter(&flag, OFF).err(), Some(Refusal::Filtered), "no record is at this level");
+        gate.set_level(OFF);
+        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
+        gate.close();
+        assert_eq!(gate.enter(&flag, OFF).err(), Some(Refusal::Closed));
+        assert!(gate.is_shut());
     }
 
     #[test]
@@ -365,7 +400,7 @@ mod models {
             });
             gate.close();
             setting.join().expect("setting");
-            assert_eq!(gate.level(), 0);
+            assert!(gate.is_shut());
         });
     }
 }

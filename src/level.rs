@@ -1,24 +1,33 @@
-//! The severity of a record.
+//! The severity of a record, and the threshold that records pass.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// How severe a record is. The numbers are those of the `log` crate; the files hold them.
+/// How severe a record is, or which records pass: a threshold.
 ///
-/// More severe levels are smaller, so a record passes a threshold if its level is at most that:
+/// More severe levels are smaller, so a record passes a threshold if its level is at most that. [`Level::Off`] is a
+/// threshold alone, below all levels: with it nothing is logged.
 ///
 /// ```
 /// use diolog::Level;
 ///
 /// let threshold: Level = "info".parse()?;
 /// assert!(Level::Error < Level::Warn && Level::Warn <= threshold && Level::Debug > threshold);
+/// assert!(Level::ALL.iter().all(|level| *level > Level::Off));
 /// assert_eq!(Level::ALL.map(Level::as_str), ["error", "warn", "info", "debug", "trace"]);
 /// # Ok::<(), diolog::ParseLevelError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// The numbers of the five levels are those of the `log` crate; the files hold them. `Off` is never in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Level {
+    /// As a threshold: nothing is logged, and the log stays open. No record has this level: one that is logged at it is
+    /// [`Filtered`](crate::Outcome::Filtered), whatever the threshold is.
+    // No threshold reaches this number, so the gate refuses a record of it without asking for it.
+    Off = 255,
     /// Something failed.
     Error = 1,
     /// Something may fail.
@@ -32,10 +41,10 @@ pub enum Level {
 }
 
 impl Level {
-    /// All levels, the most severe first.
+    /// The levels that records have, the most severe first: all but [`Level::Off`].
     pub const ALL: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
-    /// The level with this number, if there is one.
+    /// The level of the record that has this number in a file, if there is one.
     pub(crate) const fn from_u8(level: u8) -> Option<Level> {
         Some(match level {
             1 => Level::Error,
@@ -50,12 +59,27 @@ impl Level {
     /// The level's name in lower case, as it is parsed.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Level::Off => "off",
             Level::Error => "error",
             Level::Warn => "warn",
             Level::Info => "info",
             Level::Debug => "debug",
             Level::Trace => "trace",
         }
+    }
+}
+
+impl Ord for Level {
+    fn cmp(&self, other: &Level) -> Ordering {
+        // `Off` comes first: 255 becomes 0.
+        let place = |level: Level| (level as u8).wrapping_add(1);
+        place(*self).cmp(&place(*other))
+    }
+}
+
+impl PartialOrd for Level {
+    fn partial_cmp(&self, other: &Level) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -67,19 +91,19 @@ impl fmt::Display for Level {
 
 /// The error of parsing a word that is not a level. It holds the word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no level; use error, warn, info, debug or trace")]
+#[error("{0:?} is no level; use error, warn, info, debug, trace or off")]
 pub struct ParseLevelError(pub(crate) String);
 
 impl FromStr for Level {
     type Err = ParseLevelError;
 
-    /// Reads a level's name, in any case.
+    /// Reads the name of a level or `off`, in any case.
     ///
     /// # Errors
     /// [`ParseLevelError`] for any other word. Its message lists the levels.
     fn from_str(word: &str) -> Result<Level, ParseLevelError> {
-        Level::ALL
-            .into_iter()
+        std::iter::once(Level::Off)
+            .chain(Level::ALL)
             .find(|level| level.as_str().eq_ignore_ascii_case(word))
             .ok_or_else(|| ParseLevelError(word.to_owned()))
     }
@@ -95,10 +119,17 @@ mod tests {
             assert_eq!(level.as_str().to_uppercase().parse(), Ok(level));
             assert_eq!(Level::from_u8(level as u8), Some(level));
         }
-        assert_eq!(Level::from_u8(0), None);
+        assert_eq!("OFF".parse(), Ok(Level::Off));
+        assert_eq!((Level::from_u8(0), Level::from_u8(Level::Off as u8)), (None, None));
         assert_eq!(
             "loud".parse::<Level>().unwrap_err().to_string(),
-            "\"loud\" is no level; use error, warn, info, debug or trace"
+            "\"loud\" is no level; use error, warn, info, debug, trace or off"
         );
+    }
+
+    #[test]
+    fn off_is_below_every_level_and_each_level_below_the_less_severe_ones() {
+        let ordered = [Level::Off, Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+        assert!(ordered.is_sorted_by(|one, next| one < next));
     }
 }

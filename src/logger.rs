@@ -175,7 +175,8 @@ impl Logger {
         self.shared().gate.admits(level as u8)
     }
 
-    /// Changes the threshold for all producers, from their next append on.
+    /// Changes the threshold for all producers, from their next append on. With [`Level::Off`] nothing is logged until
+    /// the next change; the log stays open.
     pub fn set_level(&self, level: Level) {
         self.shared().gate.set_level(level as u8);
     }
@@ -249,7 +250,7 @@ impl Logger {
         if shared.gate.is_forked() {
             return Err(Error::Forked);
         }
-        if shared.gate.level() == 0 {
+        if shared.gate.is_shut() {
             return Err(Error::Closed);
         }
         shared.ask_for_rotation();

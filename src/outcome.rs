@@ -28,7 +28,7 @@ pub enum Outcome {
     Written,
     /// Accepted, but longer than `message_bytes_max`: the message is cut to that length and flagged.
     Truncated,
-    /// Less severe than the log's level. This is not an attempt.
+    /// Less severe than the log's level, or the level is [`Off`](crate::Level::Off). This is not an attempt.
     Filtered,
     /// The ring was full, and the overflow policy dropped the record. It took a sequence number and is counted as lost.
     Dropped,

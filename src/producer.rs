@@ -128,7 +128,7 @@ impl Producer {
 
     /// Whether the log is neither closed nor that of a parent process.
     pub(crate) fn is_open(&self) -> bool {
-        self.shared.gate.level() != 0
+        !self.shared.gate.is_shut()
     }
 
     #[inline(always)]

@@ -70,6 +70,28 @@ fn set_level_affects_every_producer_from_its_next_append() {
     assert_eq!(read, [(0, &b"debug"[..]), (1, b"error")]);
 }
 
+#[test]
+fn off_admits_nothing_while_the_log_stays_open() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path).level(Level::Off)).expect("a log");
+    assert_eq!(written(&logger), []);
+    let producer = logger.producer().expect("a ring");
+    assert_eq!(producer.log(Level::Off, "no level of a record"), Outcome::Filtered);
+    logger.flush().expect("open, with nothing to write");
+    logger.set_level(Level::Trace);
+    assert_eq!(written(&logger), Level::ALL);
+    assert!(!logger.is_enabled(Level::Off) && !producer.is_enabled(Level::Off));
+    assert_eq!(producer.log(Level::Off, "no level of a record"), Outcome::Filtered);
+    assert_eq!(logger.log(Level::Off, "no level of a record"), Outcome::Filtered);
+    logger.set_level(Level::Off);
+    assert_eq!(written(&logger), []);
+    logger.close().expect("a clean end");
+    assert_eq!(producer.log(Level::Error, "late"), Outcome::Closed);
+    assert_eq!(producer.log(Level::Off, "late"), Outcome::Closed);
+    assert_eq!(Reader::open(&path).expect("a log").count(), 2 * Level::ALL.len());
+}
+
 /// Runs `test` again as a child with this value of `DIOLOG_LEVEL`.
 fn with_variable(test: &str, value: &str) {
     let directory = support::directory();
@@ -92,6 +114,17 @@ fn the_environment_overrides_the_configuration() {
 }
 
 #[test]
+fn the_environment_turns_a_log_off() {
+    let test = "the_environment_turns_a_log_off";
+    if support::role().is_some() {
+        let logger = Logger::open(support::config(support::child_directory()).level(Level::Trace)).expect("a log");
+        assert_eq!(written(&logger), []);
+        return logger.close().expect("a clean end");
+    }
+    with_variable(test, "off");
+}
+
+#[test]
 fn an_empty_variable_overrides_nothing() {
     if support::role().is_some() {
         let logger = Logger::open(support::config(support::child_directory()).level(Level::Warn)).expect("a log");
@@ -108,7 +141,7 @@ fn a_variable_that_is_no_level_is_refused_by_name() {
         let error = Logger::open(support::config(&path)).expect_err("no level");
         let Error::InvalidConfig { setting, value, remedy } = &error else { panic!("{error}") };
         assert_eq!((*setting, value.as_str()), ("DIOLOG_LEVEL", "\"loud\""));
-        assert!(remedy.contains("error, warn, info, debug or trace"), "{remedy}");
+        assert!(remedy.contains("error, warn, info, debug, trace or off"), "{remedy}");
         return assert!(!path.exists());
     }
     with_variable("a_variable_that_is_no_level_is_refused_by_name", "loud");

@@ -231,7 +231,7 @@ fn resolve_level(configured: Level, variable: Option<&OsStr>) -> Result<Level> {
     let Some(word) = variable.filter(|word| !word.is_empty()) else { return Ok(configured) };
     let level = word.to_str().and_then(|word| word.parse().ok());
     level.ok_or_else(|| {
-        invalid(LEVEL_VARIABLE, format!("{word:?}"), "set it to error, warn, info, debug or trace, or unset it")
+        invalid(LEVEL_VARIABLE, format!("{word:?}"), "set it to error, warn, info, debug, trace or off, or unset it")
     })
 }
 
@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(config().level(Level::Debug).validate_with(None).expect("valid").config.level, Level::Debug);
         assert_eq!(
             level("loud").expect_err("a refusal").to_string(),
-            "DIOLOG_LEVEL is \"loud\": set it to error, warn, info, debug or trace, or unset it"
+            "DIOLOG_LEVEL is \"loud\": set it to error, warn, info, debug, trace or off, or unset it"
         );
     }
 }

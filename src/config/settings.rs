@@ -205,6 +205,7 @@ config! {
 
         /// The least severe level that is logged: `Info` by default. `DIOLOG_LEVEL` in the environment overrides it.
         ///
+        /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) says otherwise.
         /// Records below it cost one relaxed load and are not counted as attempts.
         level(level: Level) -> Level = Level::Info, read by "words::level";
 

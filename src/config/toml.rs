@@ -172,7 +172,7 @@ mod tests {
                 "line 1: invalid type: integer `100`, expected a time with its unit such as \"100 ms\"",
             ),
             ("flush_interval = '100 mx'", "line 1: invalid value: string \"100 mx\", expected a time with its unit"),
-            ("level = 'loud'", "line 1: \"loud\" is no level; use error, warn, info, debug or trace"),
+            ("level = 'loud'", "line 1: \"loud\" is no level; use error, warn, info, debug, trace or off"),
             (
                 "overflow = 'drop'",
                 "line 1: invalid value: string \"drop\", expected \"drop-newest\", \"block\", \"overwrite-oldest\" or { block-for = \"5 ms\" }",

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use diolog::{DevicePreference, Level};
 
 use settings::Settings;
-use values::{device, size};
+use values::{device, record_level, size};
 
 /// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
 #[derive(Debug, Parser)]
@@ -59,7 +59,7 @@ pub(crate) struct Write {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Level of the records: error, warn, info, debug or trace
-    #[arg(long, default_value = "info")]
+    #[arg(long, default_value = "info", value_parser = record_level)]
     pub(crate) level: Level,
     #[command(flatten)]
     pub(crate) settings: Settings,

@@ -1,14 +1,20 @@
-//! Values of options: sizes in words, and the names of devices.
+//! Values of options: sizes in words, levels, and the names of devices.
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use diolog::DevicePreference;
+use diolog::{DevicePreference, Level};
 
 /// Parses "262144", "256 KiB", "2MiB".
 pub(super) fn size<T: TryFrom<u64>>(words: &str) -> Result<T, String> {
     let bytes = words.parse().ok().map(|size: ByteSize| size.as_u64());
     let bytes = bytes.and_then(|bytes| T::try_from(bytes).ok());
     bytes.ok_or_else(|| "use a number of bytes, or a number with a unit such as \"256 KiB\"".to_owned())
+}
+
+/// Parses the level of records, which cannot be "off".
+pub(super) fn record_level(word: &str) -> Result<Level, String> {
+    let level = word.parse().ok().filter(|level| *level != Level::Off);
+    level.ok_or_else(|| "use error, warn, info, debug or trace".to_owned())
 }
 
 /// Parses a device by its name.
@@ -36,5 +42,11 @@ mod tests {
         assert_eq!(size("2 MiB"), Ok(2 << 20_u64));
         assert!(size::<u64>("much").is_err());
         assert!(size::<u8>("1 KiB").is_err());
+    }
+
+    #[test]
+    fn a_record_has_a_level_other_than_off() {
+        assert_eq!(record_level("WARN"), Ok(Level::Warn));
+        assert!(record_level("off").is_err() && record_level("loud").is_err());
     }
 }
