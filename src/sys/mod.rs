@@ -47,7 +47,7 @@ pub(crate) enum LockRefusal {
 )]
 pub(crate) enum LockState {
     /// A process, maybe this one, holds the lock.
-    Held,
+    Held(LockHolder),
     /// No process holds it, or the file does not exist.
     Free,
     /// The system does not say.

@@ -239,3 +239,20 @@ pub(crate) fn as_nobody(test: &str, prepare: impl FnOnce(&Path), child: impl FnO
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the owner may");
 }
+
+/// Forks by the kernel's call alone, so that no handler of the C library runs, and lets the child wait until it is
+/// killed, for two minutes at most. Returns its process id.
+pub(crate) fn fork_and_wait() -> u32 {
+    // SAFETY: the child makes system calls only.
+    let process = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    if process == 0 {
+        // SAFETY: these take numbers, and the process ends here.
+        unsafe {
+            libc::alarm(120);
+            loop {
+                libc::pause();
+            }
+        }
+    }
+    u32::try_from(process).unwrap_or_else(|_| panic!("fork: {}", io::Error::last_os_error()))
+}

@@ -90,7 +90,7 @@ impl LogFiles {
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
         // The parent of a bare file name is an empty path, to which joining gives the name alone.
         match directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE))) {
-            Some(LockState::Held) => InUse::Yes,
+            Some(LockState::Held(_)) => InUse::Yes,
             Some(LockState::Free) => InUse::No,
             Some(LockState::Unknown) | None => InUse::Unknown,
         }

@@ -1,7 +1,10 @@
 //! A lock on a file, for one process at a time. Called by `segment` for the lock on a log, and by `reader`, which only
 //! asks whether the lock is held.
 //!
-//! It is an `fcntl` lock: a forked child does not inherit it, and it ends with the process, however that ends.
+//! It is an `fcntl` lock, held by a [thread of its own](super::lock_thread): it ends with the process, however that
+//! ends, and before that only when it is dropped. A forked child does not inherit it. If the kernel gives that thread no
+//! table of descriptors (Linux before 5.9 in a sandbox that forbids `unshare`), the lock is in the process's table, and
+//! ends also when the process closes any other descriptor of the file.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. A descriptor is borrowed from an open `File` for the whole call.
@@ -20,6 +23,8 @@ use rustix::fs::FlockOperation;
 use crate::sync::lock;
 use crate::sys::{LockHolder, LockRefusal, LockState};
 
+use super::lock_thread::{Answer, LockThread};
+
 /// A file that this process holds a lock on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Held {
@@ -36,16 +41,23 @@ impl Held {
     }
 }
 
-/// The locked files of this process. `fcntl` locks belong to the process: a second lock by it would succeed, and
-/// closing any other descriptor of the file would release the first. So no file is opened here while it is in this
-/// table.
+/// The locked files of this process. One that is locked in the process's own table of descriptors must not be opened
+/// here: a second lock would succeed, and closing the second descriptor would release the first lock.
 static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
 
 /// An exclusive lock on a file, until dropped or until this process ends.
 pub(crate) struct FileLock {
     held: Held,
-    /// Open while the lock is held: closing it releases the lock.
-    file: Option<File>,
+    /// `None` only while being dropped.
+    keeper: Option<Keeper>,
+}
+
+/// What keeps the lock: dropping it releases the lock.
+#[expect(dead_code, reason = "kept to be dropped")]
+enum Keeper {
+    Thread(LockThread),
+    /// If the kernel gives a thread no table of its own.
+    File(File),
 }
 
 impl FileLock {
@@ -61,21 +73,25 @@ impl FileLock {
             if path.symlink_metadata().is_ok_and(|metadata| table.contains(&Held::of(&metadata))) {
                 return Err(LockRefusal::Held(LockHolder::ThisProcess));
             }
+            // Before the file is created: a thread that cannot be started leaves no file.
+            let thread =
+                LockThread::start().map_err(|source| refused("start the thread that holds the lock on", source))?;
             let file = open(path)?;
             let metadata = file.metadata().map_err(|source| refused("look at the lock file", source))?;
             if !metadata.is_file() {
                 let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
                 return Err(refused("lock", source));
             }
-            match rustix::io::retry_on_intr(|| rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive))
-            {
-                Ok(()) => {}
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
-                    return Err(LockRefusal::Held(holder_of(&file)));
+            let keeper = match thread.lock(&file) {
+                Answer::Locked => Keeper::Thread(thread),
+                Answer::Refused(errno) => return Err(refusal(&file, errno)),
+                Answer::NoTable => {
+                    let lock = || rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
+                    rustix::io::retry_on_intr(lock).map_err(|errno| refusal(&file, errno))?;
+                    Keeper::File(file)
                 }
-                Err(errno) => return Err(refused("lock", errno.into())),
-            }
-            let lock = FileLock { held: Held::of(&metadata), file: Some(file) };
+            };
+            let lock = FileLock { held: Held::of(&metadata), keeper: Some(keeper) };
             // Somebody may have removed the file after it was opened and before it was locked; then nobody else would
             // see this lock.
             if lock.is_at(path) {
@@ -97,7 +113,7 @@ impl Drop for FileLock {
         // With the table locked: if another thread found no entry and locked the file before this descriptor is closed,
         // the close would release that thread's lock.
         let mut table = lock(&HELD);
-        drop(self.file.take());
+        drop(self.keeper.take());
         table.retain(|held| *held != self.held);
     }
 }
@@ -119,7 +135,17 @@ fn refused(operation: &'static str, source: io::Error) -> LockRefusal {
     LockRefusal::Io { operation, source }
 }
 
-/// Whether a process, this one included, has the file at `path` locked.
+/// Why `file` was not locked.
+fn refusal(file: &File, errno: rustix::io::Errno) -> LockRefusal {
+    match errno {
+        rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
+            LockRefusal::Held(lock_of_another(file).as_ref().and_then(holder_of).unwrap_or(LockHolder::Unknown))
+        }
+        errno => refused("lock", errno.into()),
+    }
+}
+
+/// Whether a process, this one included, has the file at `path` locked, and which.
 ///
 /// Takes no lock and releases none: a file that this process has locked is not opened.
 pub(crate) fn state(path: &Path) -> LockState {
@@ -131,26 +157,27 @@ pub(crate) fn state(path: &Path) -> LockState {
         _ => return LockState::Unknown,
     };
     if table.contains(&Held::of(&metadata)) {
-        return LockState::Held;
+        return LockState::Held(LockHolder::ThisProcess);
     }
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     match file.ok().and_then(|file| lock_of_another(&file)) {
-        Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => LockState::Free,
-        Some(_) => LockState::Held,
+        Some(lock) => holder_of(&lock).map_or(LockState::Free, LockState::Held),
         None => LockState::Unknown,
     }
 }
 
-/// Who holds the lock on `file` that this process was refused.
-fn holder_of(file: &File) -> LockHolder {
-    match lock_of_another(file) {
-        Some(lock) if lock.l_type != libc::F_UNLCK as libc::c_short && lock.l_pid > 0 => {
-            LockHolder::Process(lock.l_pid.unsigned_abs())
-        }
-        // In another PID namespace, whose numbers are 0 here; or it has just released the lock.
-        _ => LockHolder::Unknown,
+/// The holder of a lock that [`lock_of_another`] found; `None` if there is no lock.
+fn holder_of(lock: &libc::flock) -> Option<LockHolder> {
+    if lock.l_type == libc::F_UNLCK as libc::c_short {
+        return None;
     }
+    Some(match u32::try_from(lock.l_pid) {
+        // A process of another PID namespace has no number here; a lock of an open file description has none at all.
+        Err(_) | Ok(0) => LockHolder::Unknown,
+        Ok(process) if process == std::process::id() => LockHolder::ThisProcess,
+        Ok(process) => LockHolder::Process(process),
+    })
 }
 
 /// The lock that keeps this process from locking `file`; its type is `F_UNLCK` if there is none.
@@ -192,7 +219,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(holder(&path), LockHolder::ThisProcess);
         }
-        assert_eq!(state(&path), LockState::Held);
+        assert_eq!(state(&path), LockState::Held(LockHolder::ThisProcess));
         drop(lock);
         assert_eq!(state(&path), LockState::Free);
         drop(take(&path));
@@ -204,7 +231,7 @@ mod tests {
         let path = directory.path().join("lock");
         assert_eq!(state(&path), LockState::Free, "there is no lock file yet");
         let _lock = take(&path);
-        assert_eq!(state(&path), LockState::Held);
+        assert_eq!(state(&path), LockState::Held(LockHolder::ThisProcess));
         let mut other = child(&path);
         let (said, _pipe) = says(&mut other);
         assert!(said.contains("refused"), "{said}");
@@ -256,7 +283,7 @@ mod tests {
         let mut other = child(&path);
         let (said, _pipe) = says(&mut other);
         assert!(said.contains("locked"), "{said}");
-        assert_eq!(state(&path), LockState::Held);
+        assert_eq!(state(&path), LockState::Held(LockHolder::Process(other.id())));
         assert_eq!(holder(&path), LockHolder::Process(other.id()));
         other.kill().unwrap();
         other.wait().unwrap();

@@ -5,6 +5,7 @@ pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod huge_pages;
 pub(crate) mod lock;
+mod lock_thread;
 pub(crate) mod memory;
 pub(crate) mod time;
 
