@@ -54,7 +54,7 @@
 //! None is on by default.
 //!
 //! - `serde`: `Config::from_toml` and `Config::from_toml_file`.
-//! - `cli`: the `diolog` command: `write`, `cat`, `tail`, `info`, `verify`, `bench`.
+//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
 //! # Limits

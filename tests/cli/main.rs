@@ -4,6 +4,7 @@ mod bench;
 mod cat;
 mod newer;
 mod process;
+mod run;
 mod tail;
 mod usage;
 mod verify;

@@ -30,7 +30,7 @@ fn help_and_version_exit_with_0() {
         assert!(!output.stdout.is_empty());
     }
     let help = stdout(&run(["--help"], b""));
-    for word in ["write", "cat", "tail", "info", "verify", "bench", "Exit status"] {
+    for word in ["write", "run", "cat", "tail", "info", "verify", "bench", "Exit status"] {
         assert!(help.contains(word), "{word} in {help}");
     }
 }

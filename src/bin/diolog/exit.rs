@@ -13,6 +13,8 @@ pub(crate) enum Status {
     Unusable,
     /// The command line or a setting is invalid. The number is that of `sysexits.h`.
     Usage,
+    /// What the command that `diolog run` ran gave.
+    Command(u8),
     /// Ended by Ctrl-C or SIGTERM. The number is the one that shells give.
     Interrupted,
 }
@@ -30,6 +32,7 @@ impl From<Status> for ExitCode {
             Status::Verdict(verdict) => verdict.exit_code(),
             Status::Unusable => 3,
             Status::Usage => 64,
+            Status::Command(status) => status,
             Status::Interrupted => 130,
         })
     }

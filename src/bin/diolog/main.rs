@@ -4,6 +4,8 @@ mod args;
 mod cmd;
 mod exit;
 mod input;
+#[cfg(target_os = "linux")]
+mod ready;
 mod text;
 
 use std::process::ExitCode;
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Write(write) => write::run(&write),
+        #[cfg(target_os = "linux")]
+        Command::Run(run) => cmd::run::run(&run),
         Command::Cat(cat) => cat::run(&cat),
         Command::Tail(tail) => tail::run(&tail),
         Command::Info(info) => info::run(&info),

@@ -3,13 +3,15 @@
 mod settings;
 mod values;
 
+#[cfg(target_os = "linux")]
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use diolog::{DevicePreference, Level};
 
-use settings::Settings;
+pub(crate) use settings::Settings;
 use values::{device, record_level, size};
 
 /// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     /// Log standard input, one record for each line, without loss
     #[command(after_help = EXIT_STATUS)]
     Write(Box<Write>),
+    /// Run a command and log its standard output and standard error, one record for each line, without loss
+    #[cfg(target_os = "linux")]
+    #[command(after_help = RUN_EXIT_STATUS)]
+    Run(Box<Run>),
     /// Print all records, in order of time
     #[command(after_help = EXIT_STATUS)]
     Cat(Cat),
@@ -66,6 +72,46 @@ pub(crate) struct Write {
     /// Print no summary at the end
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+#[cfg(target_os = "linux")]
+const RUN_EXIT_STATUS: &str = "Exit status: that of the command; 128 and the signal's number if a signal killed it;
+  126  the command cannot be run
+  127  the command is not found
+  3    the log cannot be opened; the command has not been run
+  64   invalid command line or settings
+Messages say what is missing in the log.
+
+Signals (HUP, INT, QUIT, TERM, USR1, USR2) are passed on to the command. If it has ended, and other processes still hold
+its output, the first signal ends the log with what they have written, and the second one ends it at once.";
+
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The log's directory; created if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// TOML file with the library's settings; its path, level and overflow are ignored, and options override it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Level of the lines of standard output: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = record_level)]
+    pub(crate) stdout_level: Level,
+    /// Level of the lines of standard error
+    #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = record_level)]
+    pub(crate) stderr_level: Level,
+    /// Log lines as they are: by default the syslog or systemd prefix of a line, such as "<3>", is its level, and is not
+    /// logged
+    #[arg(long)]
+    pub(crate) no_prefixes: bool,
+    /// Pass both streams on, to standard output and standard error
+    #[arg(short, long)]
+    pub(crate) tee: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true, num_args = 1..)]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,8 @@
 pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod info;
+#[cfg(target_os = "linux")]
+pub(crate) mod run;
 pub(crate) mod tail;
 pub(crate) mod verify;
 pub(crate) mod write;

@@ -3,11 +3,12 @@
 mod watch;
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 
-use crate::args::Write;
+use crate::args::{Settings, Write};
 use crate::exit::{Failure, Status};
 use crate::input::lines::{InputLine, Lines};
 use crate::input::stdin::{Event, Input};
@@ -49,7 +50,8 @@ struct Tally {
 
 /// Logs standard input until it ends, or until Ctrl-C.
 pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
-    let logger = Logger::open(config(arguments)?)?;
+    let config = line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?;
+    let logger = Logger::open(config.level(arguments.level))?;
     let watch = Watch::start(&logger).map_err(cannot_start)?;
     let producer = logger.producer_named("stdin")?;
     let started = Instant::now();
@@ -176,13 +178,13 @@ fn speed(tally: &Tally, elapsed: Duration) -> String {
     format!(" ({}/s, {}/s)", units::rate(tally.records, elapsed), units::bytes(bytes as u64))
 }
 
-/// The library's settings: from the options, else from the file, else defaults that suit lines of unknown length.
-fn config(arguments: &Write) -> Result<Config, Failure> {
-    let settings = &arguments.settings;
-    let config = match &arguments.config {
-        Some(file) => Config::from_toml_file(file)?.path(&arguments.directory),
+/// The library's settings for lines, which wait for the disk: from the options, else from the file, else defaults that
+/// suit lines of unknown length.
+pub(super) fn line_config(directory: &Path, file: Option<&Path>, settings: &Settings) -> Result<Config, Failure> {
+    let config = match file {
+        Some(file) => Config::from_toml_file(file)?.path(directory),
         None => {
-            let config = Config::new(&arguments.directory);
+            let config = Config::new(directory);
             let is_sized = settings.ring_bytes.is_some() || settings.block_bytes.is_some();
             match settings.message_bytes_max.or((!is_sized).then_some(LINE_BYTES)) {
                 Some(line) => sized_for(line, config),
@@ -190,7 +192,7 @@ fn config(arguments: &Write) -> Result<Config, Failure> {
             }
         }
     };
-    Ok(settings.apply(config).level(arguments.level).overflow(Overflow::Block))
+    Ok(settings.apply(config).overflow(Overflow::Block))
 }
 
 /// `config` for lines of up to `line` bytes, with a ring and blocks that hold them.

@@ -2,4 +2,6 @@
 
 pub(crate) mod stdin;
 pub(crate) mod lines;
+#[cfg(target_os = "linux")]
+pub(crate) mod prefix;
 pub(crate) mod signals;

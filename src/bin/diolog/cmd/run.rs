@@ -1,0 +1,165 @@
+//! `diolog run`: runs a command, and logs its standard output and its standard error, one record for each line.
+//!
+//! The command is a child process with a pipe for each of the two, both read to the true end: until every process that
+//! holds the pipe has ended. `child` starts it, passes signals on and waits for it; `stream` logs one pipe. The exit
+//! status is the command's.
+
+mod child;
+mod stream;
+
+use std::io::{self, PipeWriter};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use diolog::{Level, Logger, State};
+
+use crate::args::Run;
+use crate::cmd::write::line_config;
+use crate::exit::{Failure, Status};
+use crate::text::output::say;
+use child::Child;
+use stream::{Stream, Tally, Tee};
+
+/// The time between two looks at the log's state, and between two looks for a signal during the last flush.
+const TURN: Duration = Duration::from_millis(500);
+
+/// What the threads report to this one.
+enum Event {
+    /// The command has ended, with the status that a shell would give it.
+    Ended(u8),
+    /// One of its outputs has ended.
+    Read(Tally),
+    /// A signal that could not be passed on, because the command has ended.
+    Stop,
+}
+
+/// Runs the command until it has ended and its outputs too. The exit status is the command's.
+pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
+    // Records have levels of their own, so all pass; `DIOLOG_LEVEL` still overrides that.
+    let config =
+        line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?.level(Level::Trace);
+    let logger = Logger::open(config)?;
+    let (stopped, stop) = io::pipe().map_err(cannot_start)?;
+    let [stdout, stderr] = [
+        ("standard output", arguments.stdout_level, Tee::Stdout, "stdout"),
+        ("standard error", arguments.stderr_level, Tee::Stderr, "stderr"),
+    ]
+    .map(|(description, level, tee, name)| {
+        Ok::<_, Failure>(Stream {
+            description,
+            level,
+            understands_prefixes: !arguments.no_prefixes,
+            tee: arguments.tee.then_some(tee),
+            producer: logger.producer_named(name)?,
+            stopped: stopped.try_clone().map_err(cannot_start)?,
+        })
+    });
+    let (stdout, stderr) = (stdout?, stderr?);
+
+    let (child, outputs) = Child::start(&arguments.command)?;
+    let child = Arc::new(child);
+    let (events, received) = channel();
+    child::pass_signals_on(Arc::clone(&child), events.clone()).map_err(cannot_start)?;
+    let [of_stdout, of_stderr] = [(); 2].map(|()| events.clone());
+    spawn("stdout", move || drop(of_stdout.send(Event::Read(stdout.log(outputs.stdout)))))?;
+    spawn("stderr", move || drop(of_stderr.send(Event::Read(stderr.log(outputs.stderr)))))?;
+    spawn("wait", move || drop(events.send(Event::Ended(child.wait()))))?;
+
+    let mut running =
+        Running { events: received, logger: &logger, stop: Some(stop), is_given_up: false, state: State::Ok };
+    let status = running.until_the_end();
+    running.flush();
+    // Prints what is unconfirmed; the status stays the command's.
+    if let Err(error) = logger.close() {
+        say(error);
+    }
+    Ok(Status::Command(status))
+}
+
+/// The main thread's view of a running command.
+struct Running<'a> {
+    events: Receiver<Event>,
+    logger: &'a Logger,
+    /// Dropped to ask the streams for their end.
+    stop: Option<PipeWriter>,
+    /// After a second signal: nothing is waited for any more.
+    is_given_up: bool,
+    state: State,
+}
+
+impl Running<'_> {
+    /// Waits until the command and its outputs have ended, and prints what happens to the log meanwhile. Returns the
+    /// command's status.
+    fn until_the_end(&mut self) -> u8 {
+        let (mut status, mut streams) = (None, 2);
+        loop {
+            if let Some(status) = status.filter(|_| streams == 0) {
+                return status;
+            }
+            match self.events.recv_timeout(TURN) {
+                Ok(Event::Ended(ended)) => status = Some(ended),
+                Ok(Event::Read(tally)) => {
+                    streams -= 1;
+                    tally.report();
+                }
+                // The streams log what their pipes hold now. If they wait for the disk, a second signal gives them up.
+                Ok(Event::Stop) => {
+                    if self.stop.take().is_none()
+                        && let Some(status) = status
+                    {
+                        say("given up: lines that were read and not logged yet are lost");
+                        self.is_given_up = true;
+                        return status;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                // Only if a thread panicked.
+                Err(RecvTimeoutError::Disconnected) => return status.unwrap_or(1),
+            }
+        }
+    }
+
+    /// Waits for a slow or full disk as long as it takes, or until a signal: `close` has a deadline, and reports the
+    /// failure.
+    fn flush(&mut self) {
+        while !self.is_given_up {
+            match self.logger.flush_within(TURN) {
+                Err(diolog::Error::FlushTimeout { .. }) => {}
+                Err(error) if error.io_error().is_some_and(is_want_of_room) => thread::sleep(TURN),
+                _ => return,
+            }
+            self.look();
+            if self.events.try_iter().any(|event| matches!(event, Event::Stop)) {
+                return;
+            }
+        }
+    }
+
+    /// Prints when the log stops or resumes taking records.
+    fn look(&mut self) {
+        let state = self.logger.stats().state;
+        if state != self.state {
+            self.state = state;
+            say(match state {
+                State::Ok => "the log can be written again",
+                State::Full => "no space left for the log: the command waits for space",
+                _ => "the log cannot be written: trying again; lines that find no space in the ring are lost",
+            });
+        }
+    }
+}
+
+/// Whether the disk, or a quota, has no room.
+fn is_want_of_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    thread::Builder::new().name(format!("diolog-{name}")).spawn(work).map(drop).map_err(cannot_start)
+}
+
+fn cannot_start(error: io::Error) -> Failure {
+    Failure { message: format!("cannot start: {error}"), status: Status::Unusable }
+}

@@ -1,0 +1,145 @@
+//! The command that `diolog run` runs: a child process that gets the signals which this one gets.
+//!
+//! A signal is never sent to a process that merely has the child's old number: the child is waited for under the lock
+//! that a sender holds.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{self, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+use super::Event;
+use crate::exit::{Failure, Status};
+
+/// The signals that are passed on, unless this process was started with them ignored, as by `nohup`: the command
+/// ignores those too then.
+const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+
+/// The status of a command that cannot be run, and of one that does not exist, as shells give them.
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// The command, running or ended.
+pub(super) struct Child {
+    pid: Pid,
+    /// Held while a signal is sent, and while the ended child is taken from the kernel, which frees its number.
+    state: Mutex<State>,
+    /// Received from before the child was started, so that none is missed.
+    signals: Mutex<Option<Signals>>,
+}
+
+struct State {
+    child: process::Child,
+    has_ended: bool,
+}
+
+/// The reading ends of the command's pipes.
+pub(super) struct Outputs {
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+impl Child {
+    /// Starts `command`, which is not empty, with this process's standard input.
+    ///
+    /// # Errors
+    /// A [`Failure`] with the status 127 if there is no such program, and 126 if it cannot be run.
+    pub(super) fn start(command: &[OsString]) -> Result<(Child, Outputs), Failure> {
+        let [program, arguments @ ..] = command else { unreachable!("the arguments are checked") };
+        let ignored = ignored_signals();
+        let signals = Signals::new(PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0));
+        let signals = signals.map_err(super::cannot_start)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| cannot_run(program, &error))?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            unreachable!("both are piped");
+        };
+        let pid = Pid::from_child(&child);
+        let state = Mutex::new(State { child, has_ended: false });
+        Ok((Child { pid, state, signals: Mutex::new(Some(signals)) }, Outputs { stdout, stderr }))
+    }
+
+    /// Waits for the child's end. Returns its exit status, or 128 and the signal that killed it.
+    pub(super) fn wait(&self) -> u8 {
+        // Leaves the child with the kernel, which keeps its number for it. An error leaves it to the next `wait`.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.pid), options));
+        let mut state = self.lock();
+        state.has_ended = true;
+        state.child.wait().map_or(CANNOT_RUN, status_of)
+    }
+
+    /// Sends `signal` to the child. Returns whether the child is there to get it.
+    fn pass_on(&self, signal: i32) -> bool {
+        let state = self.lock();
+        if let Some(signal) = Signal::from_named_raw(signal).filter(|_| !state.has_ended) {
+            // Fails if the child has taken other rights: then the signal is not for this process to send.
+            let _ = kill_process(self.pid, signal);
+        }
+        !state.has_ended
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Passes signals on to the child from now on; once it has ended, they are [`Event::Stop`].
+pub(super) fn pass_signals_on(child: std::sync::Arc<Child>, events: Sender<Event>) -> io::Result<()> {
+    let signals = child.signals.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut signals) = signals else { return Ok(()) };
+    let pass_on = move || {
+        for signal in signals.forever() {
+            // The terminal sends Ctrl-C and Ctrl-\ to the command itself. Twice could mean something else to it.
+            let from_terminal = matches!(signal, SIGINT | SIGQUIT) && is_in_foreground();
+            let passed_on = if from_terminal { !child.lock().has_ended } else { child.pass_on(signal) };
+            if !passed_on && events.send(Event::Stop).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("diolog-signals".into()).spawn(pass_on).map(drop)
+}
+
+/// The status that a shell gives.
+fn status_of(ended: ExitStatus) -> u8 {
+    let signal = || 128 + ended.signal().unwrap_or_default();
+    u8::try_from(ended.code().unwrap_or_else(signal)).unwrap_or(u8::MAX)
+}
+
+fn cannot_run(program: &OsString, error: &io::Error) -> Failure {
+    let name = program.to_string_lossy();
+    let (message, status) = match error.kind() {
+        io::ErrorKind::NotFound if !name.contains('/') => (format!("cannot run {name}: not found in PATH"), NOT_FOUND),
+        io::ErrorKind::NotFound => (format!("cannot run {name}: {error}"), NOT_FOUND),
+        _ => (format!("cannot run {name}: {error}"), CANNOT_RUN),
+    };
+    Failure { message, status: Status::Command(status) }
+}
+
+/// Whether this process belongs to the process group that its terminal sends signals to.
+fn is_in_foreground() -> bool {
+    // After the name, which is in parentheses: state, parent, group, session, terminal, the terminal's foreground group.
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    fields.len() > 5 && fields[2] == fields[5]
+}
+
+/// The signals that this process was started with as ignored, as a mask; none if the system does not say.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
