@@ -87,28 +87,10 @@ mod tests {
     use zerocopy::IntoBytes;
     use zerocopy::little_endian::{U16, U32, U64};
 
-    use super::super::identity::{LogId, StoredRunId};
     use super::super::limits::WRITER_PRODUCER;
     use super::super::record::record_bytes;
     use super::super::shard::SHARD_HEADER_BYTES;
     use super::*;
-
-    fn segment_header() -> SegmentHeader {
-        SegmentHeader {
-            log: LogId([1; 16]),
-            run: StoredRunId([2; 16]),
-            recovers: None,
-            boot: [0; 16],
-            index: 1,
-            previous_segment_id: 0,
-            block_bytes: 4096,
-            message_bytes_max: 100,
-            incompatible_features: 0,
-            compatible_features: 0,
-            unused_before: 0,
-            service: "shop".into(),
-        }
-    }
 
     /// A file with a block 0 that holds one record, after `change` has changed its headers.
     fn file(kind: u8, payload: &[u8], change: impl FnOnce(&mut BlockHeader, &mut ShardHeader)) -> Vec<u8> {
@@ -162,14 +144,16 @@ mod tests {
 
     #[test]
     fn an_intact_block_0_gives_the_segment_header() {
-        let Block0::Segment { block, header } = read(&segment(&segment_header())) else { panic!("no segment") };
-        assert_eq!((block.segment_id.get(), *header), (7, segment_header()));
+        let Block0::Segment { block, header } = read(&segment(&SegmentHeader::example(1))) else {
+            panic!("no segment")
+        };
+        assert_eq!((block.segment_id.get(), *header), (7, SegmentHeader::example(1)));
     }
 
     #[test]
     fn a_block_0_of_many_grid_positions_is_read_whole() {
         let mut payload = Vec::new();
-        segment_header().encode(&mut payload);
+        SegmentHeader::example(1).encode(&mut payload);
         payload.resize(3 * GRID_BYTES, 9);
         let mut bytes = file(Kind::Segment as u8, &payload, |_, _| ());
         assert!(matches!(read(&bytes), Block0::Segment { .. }));
@@ -192,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_block_0_is_found() {
-        let intact = segment(&segment_header());
+        let intact = segment(&SegmentHeader::example(1));
         for bit in 0..8 * (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + 16 + SegmentHeader::BYTES_MIN + 4) {
             let mut bytes = intact.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -205,12 +189,12 @@ mod tests {
     #[test]
     fn what_this_version_does_not_know_in_a_block_0_is_newer() {
         let mut payload = Vec::new();
-        segment_header().encode(&mut payload);
+        SegmentHeader::example(1).encode(&mut payload);
         let kind = Kind::Segment as u8;
         let version = file(kind, &payload, |block, _| block.magic[3] = b'2');
         let flags = file(kind, &payload, |block, _| block.flags |= U16::new(0x8000));
         let encoding = file(kind, &payload, |_, shard| shard.encoding = 3);
-        let features = segment(&SegmentHeader { incompatible_features: 6, ..segment_header() });
+        let features = segment(&SegmentHeader { incompatible_features: 6, ..SegmentHeader::example(1) });
         for (bytes, newer) in [
             (version, Newer::Version(b'2')),
             (flags, Newer::BlockFlags(0x8000)),

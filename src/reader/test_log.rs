@@ -180,16 +180,11 @@ impl TestRun {
         let header = SegmentHeader {
             log: LogId([self.log; 16]),
             run: StoredRunId([self.name; 16]),
-            recovers: None,
-            boot: [8; 16],
-            index,
             previous_segment_id: self.segments.last().map_or(0, |image| image.id),
-            block_bytes: 4096,
             message_bytes_max: 2000,
             incompatible_features: self.features,
             compatible_features: if self.retains { SegmentHeader::RETENTION } else { 0 },
-            unused_before: 0,
-            service: "shop".into(),
+            ..SegmentHeader::example(index)
         };
         self.segment_with(header)
     }

@@ -256,26 +256,13 @@ mod tests {
     use crate::block::{Block, Place, RecordMeta};
     use crate::buffer::AlignedBuffer;
     use crate::clock::ManualClock;
-    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader, StoredRunId};
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader};
 
     const LOG: LogId = LogId([1; 16]);
     const ONE: Limits = Limits { bytes: None, segments: Some(1), age: None };
 
     fn write_segment(directory: &Path, log: LogId, number: u64) {
-        let header = SegmentHeader {
-            log,
-            run: StoredRunId([2; 16]),
-            recovers: None,
-            boot: [3; 16],
-            index: number,
-            previous_segment_id: number - 1,
-            block_bytes: 4096,
-            message_bytes_max: 100,
-            incompatible_features: 0,
-            compatible_features: 0,
-            unused_before: 0,
-            service: String::new(),
-        };
+        let header = SegmentHeader { log, previous_segment_id: number - 1, ..SegmentHeader::example(number) };
         let mut payload = Vec::new();
         header.encode(&mut payload);
         let mut block = Block::new(AlignedBuffer::new(GRID_BYTES, 0).unwrap());

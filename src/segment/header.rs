@@ -69,25 +69,7 @@ pub(super) mod tests {
     use zerocopy::little_endian::{I64, U64};
 
     use super::*;
-    use crate::format::{Block0, BlockHeader, LogId, StoredRunId};
-
-    /// A segment header of `log`.
-    pub(crate) fn segment(log: LogId, index: u64) -> SegmentHeader {
-        SegmentHeader {
-            log,
-            run: StoredRunId([2; 16]),
-            recovers: None,
-            boot: [3; 16],
-            index,
-            previous_segment_id: 0,
-            block_bytes: 64 << 10,
-            message_bytes_max: 1000,
-            incompatible_features: 0,
-            compatible_features: 0,
-            unused_before: 0,
-            service: "service".to_owned(),
-        }
-    }
+    use crate::format::{Block0, BlockHeader};
 
     /// A block 0 for `segment` with these producers.
     pub(crate) fn header<'a>(segment: &'a SegmentHeader, producers: &'a [ProducerRow]) -> Header<'a> {
@@ -104,7 +86,7 @@ pub(super) mod tests {
     fn a_composed_block_0_reads_back_with_all_its_records() {
         for producers in [0, 1, 500] {
             let rows: Vec<_> = (1..=producers).map(row).collect();
-            let segment = segment(LogId([1; 16]), 3);
+            let segment = SegmentHeader::example(3);
             let header = header(&segment, &rows);
             let (mut buffer, length) = header.compose(7).expect("memory").seal(11);
             assert_eq!(buffer.index(), 7);

@@ -78,14 +78,12 @@ mod tests {
     use super::*;
     use crate::block::RecordMeta;
     use crate::buffer::AlignedBuffer;
-    use crate::format::{BlockFlags, GRID_BYTES, Kind, LogId, segment_file_name};
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader, segment_file_name};
     use crate::level::Level;
     use crate::reader::{Reader, verify};
-    use crate::segment::header::tests::{header, row, segment};
+    use crate::segment::header::tests::{header, row};
     use crate::sys::test_directory::directory;
     use crate::sys::test_report::not_shown;
-
-    const LOG: LogId = LogId([1; 16]);
 
     /// Block `number` of a run, with two records of producer 1.
     fn block(number: u64) -> Block {
@@ -119,7 +117,7 @@ mod tests {
     }
 
     fn write(directory: &Path, number: u64, direct: bool, count: u64) -> Result<()> {
-        let segment = segment(LOG, number);
+        let segment = SegmentHeader::example(number);
         let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct };
         offline.write(0, blocks(count))
     }

@@ -268,16 +268,10 @@ mod tests {
                     let header = SegmentHeader {
                         log: LogId([if what.contains('*') { 8 } else { 9 }; 16]),
                         run,
-                        recovers: None,
-                        boot: [0; 16],
-                        index: number,
                         previous_segment_id: if goes_on { 7 } else { 0 },
-                        block_bytes: 4096,
-                        message_bytes_max: 100,
-                        incompatible_features: 0,
                         compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
                         unused_before: what.matches('^').count() as u32,
-                        service: String::new(),
+                        ..SegmentHeader::example(number)
                     };
                     let segment = Segment {
                         path: path(number),

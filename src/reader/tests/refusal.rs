@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Error;
+use crate::format::{LogId, SegmentHeader};
 use crate::reader::test_log::reseal;
 
 fn refused(path: impl AsRef<Path>) -> String {
@@ -54,32 +55,12 @@ fn unknown_features_are_named_and_the_rest_is_read() {
     let mut old = TestRun::with_segment(1);
     old.block(Block::new().record(1, 10, "a")).close().write(directory.path());
     let mut newer = TestRun::new(2);
-    let mut header = newer.clone().segment(2).last().clone();
-    header.index = 2;
-    let mut features = segment_header(2);
-    features.incompatible_features = 6;
-    newer.segment_with(features).block(Block::new().record(1, 20, "b")).write(directory.path());
+    let header = SegmentHeader { log: LogId([9; 16]), incompatible_features: 6, ..SegmentHeader::example(2) };
+    newer.segment_with(header).block(Block::new().record(1, 20, "b")).write(directory.path());
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.newer_files), (vec!["a".to_string()], 1));
     assert_eq!(report.verdict(), Verdict::Newer);
     assert!(report.findings[0].what.contains("newer diolog (features 0x6)"), "{:?}", report.findings);
-}
-
-fn segment_header(index: u64) -> crate::format::SegmentHeader {
-    crate::format::SegmentHeader {
-        log: crate::format::LogId([9; 16]),
-        run: crate::format::StoredRunId([2; 16]),
-        recovers: None,
-        boot: [8; 16],
-        index,
-        previous_segment_id: 0,
-        block_bytes: 4096,
-        message_bytes_max: 100,
-        incompatible_features: 0,
-        compatible_features: 0,
-        unused_before: 0,
-        service: String::new(),
-    }
 }
 
 #[test]
