@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     Forked,
     /// The thread is inside another append of the same producer.
     Reentrant,
+    /// The thread has no ring and cannot get one. Found before the gate is asked.
+    NoRing,
 }
 
 /// Shared by all producers of a log. It has a pair of cache lines to itself, which appends only read.

@@ -267,6 +267,7 @@ pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
         Refusal::Closed => Outcome::Closed,
         Refusal::Forked => Outcome::Forked,
         Refusal::Reentrant => Outcome::Reentrant,
+        Refusal::NoRing => Outcome::NoRing,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::NAME_BYTES_MAX;
+use crate::gate::Refusal;
 use crate::outcome::Outcome;
 use crate::producer::{self, Producer};
 use crate::shared::Shared;
@@ -45,10 +46,10 @@ pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer)
         {
             return append(producer);
         }
-        if let Err(outcome) = make(shared, producers) {
-            return outcome;
+        if let Err(refusal) = make(shared, producers) {
+            return producer::refuse(shared, refusal);
         }
-        let Ok(list) = producers.try_borrow() else { return count_refusal(shared, Outcome::Reentrant) };
+        let Ok(list) = producers.try_borrow() else { return producer::refuse(shared, Refusal::Reentrant) };
         // Since `make`, a signal handler may have added another log's producer. It removes this log's only after a
         // close.
         find(&list, shared).map_or_else(|| refuse(shared), append)
@@ -56,7 +57,7 @@ pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer)
     match outcome {
         Ok(outcome) => outcome,
         // The thread is ending, and its list is destroyed.
-        Err(_) => count_refusal(shared, Outcome::NoRing),
+        Err(_) => producer::refuse(shared, Refusal::NoRing),
     }
 }
 
@@ -67,9 +68,9 @@ fn find<'a>(list: &'a [Producer], shared: &Arc<Shared>) -> Option<&'a Producer> 
 
 /// Adds a producer for the log to the thread's list.
 #[cold]
-fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result::Result<(), Outcome> {
+fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result::Result<(), Refusal> {
     // If a signal handler interrupts this very function, it finds the list borrowed, and its append is refused.
-    let Ok(mut list) = producers.try_borrow_mut() else { return Err(count_refusal(shared, Outcome::Reentrant)) };
+    let Ok(mut list) = producers.try_borrow_mut() else { return Err(Refusal::Reentrant) };
     // Drops the producers of logs that were closed meanwhile, so that their rings go back.
     list.retain(Producer::is_open);
     let thread = std::thread::current();
@@ -80,15 +81,10 @@ fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result
             list.push(producer);
             Ok(())
         }
-        Err(Error::Closed) => Err(count_refusal(shared, Outcome::Closed)),
-        Err(Error::Forked) => Err(count_refusal(shared, Outcome::Forked)),
-        Err(_) => Err(count_refusal(shared, Outcome::NoRing)),
+        Err(Error::Closed) => Err(Refusal::Closed),
+        Err(Error::Forked) => Err(Refusal::Forked),
+        Err(_) => Err(Refusal::NoRing),
     }
-}
-
-fn count_refusal(shared: &Shared, outcome: Outcome) -> Outcome {
-    shared.count_refusal();
-    outcome
 }
 
 /// Refuses an append that the gate does not admit, before the thread's producer is looked up.
@@ -135,7 +131,6 @@ mod tests {
         assert_eq!(log.stats().refused, 1);
         let producers = RefCell::new(Vec::new());
         let _interrupted = producers.borrow();
-        assert_eq!(make(&log, &producers), Err(Outcome::Reentrant));
-        assert_eq!(log.stats().refused, 2);
+        assert_eq!(make(&log, &producers), Err(Refusal::Reentrant));
     }
 }

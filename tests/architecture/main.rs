@@ -55,7 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),
-    ("thread_local", &["error", "format", "outcome", "producer", "shared", "sys"]),
+    ("thread_local", &["error", "format", "gate", "outcome", "producer", "shared", "sys"]),
     (
         "writer",
         &[
