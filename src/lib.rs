@@ -99,7 +99,7 @@ pub mod unstable;
 pub use config::{Config, Overflow};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use error::{Error, Result};
-pub use format::LossCause;
+pub use format::{DroppedBy, LossCause};
 pub use level::{Level, ParseLevelError};
 pub use logger::Logger;
 pub use outcome::Outcome;
@@ -108,7 +108,7 @@ pub use reader::{
     BlockCounts, Finding, LogInfo, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport,
     SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
-pub use stats::{Distribution, DroppedBy, ProducerStats, State, Stats};
+pub use stats::{Distribution, ProducerStats, State, Stats};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/format.md")]

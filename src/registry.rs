@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::format::PRODUCERS_MAX;
+use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::ring::{self, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
-use crate::stats::{DroppedBy, ProducerCounts, ProducerStats, ProducerTotals};
+use crate::stats::{ProducerCounts, ProducerStats, ProducerTotals};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -191,7 +191,7 @@ fn add(totals: &mut ProducerTotals, counts: Counts) {
 }
 
 /// The dropped attempts by cause.
-fn dropped_by(counts: Counts) -> DroppedBy {
+pub(crate) fn dropped_by(counts: Counts) -> DroppedBy {
     let ring::DroppedBy { memory, timed_out, device_failed } = counts.dropped_by;
     DroppedBy {
         // The counts are read one after the other, while the producer goes on.

@@ -315,12 +315,12 @@ mod tests {
                 "message_bytes_max is 524265: half a ring_bytes of 1048576 holds 524264; use at most that, or a ring_bytes of 2097152",
             ),
             (
-                config().message_bytes_max((256 << 10) - 471),
-                "message_bytes_max is 261673: a block_bytes of 262144 holds 261672; use at most that, or a block_bytes of 266240",
+                config().message_bytes_max((256 << 10) - 495),
+                "message_bytes_max is 261649: a block_bytes of 262144 holds 261648; use at most that, or a block_bytes of 266240",
             ),
             (
                 config().message_bytes_max(16 << 20),
-                "message_bytes_max is 16777216: use at most 16776744: a record never spans blocks",
+                "message_bytes_max is 16777216: use at most 16776720: a record never spans blocks",
             ),
             (config().message_bytes_max(usize::MAX), "message_bytes_max is 18446744073709551615: use at most"),
             (
@@ -382,8 +382,8 @@ mod tests {
     fn settings_that_follow_the_remedies_are_accepted() {
         for config in [
             config().message_bytes_max(524_265).ring_bytes(2 << 20).block_bytes(1 << 20),
-            config().message_bytes_max(261_673).block_bytes(266_240),
-            config().message_bytes_max(16_776_744).ring_bytes(64 << 20).block_bytes(16 << 20),
+            config().message_bytes_max(261_649).block_bytes(266_240),
+            config().message_bytes_max(16_776_720).ring_bytes(64 << 20).block_bytes(16 << 20),
             config().message_bytes_max(40_000).thread_ring_bytes(131_072),
             config().segment_bytes(266_240),
             config().segment_bytes(266_240).retain_bytes(266_240),
@@ -401,7 +401,7 @@ mod tests {
         let settings = smallest.clone().rings_bytes_max(4096).validate_with(None).expect("valid");
         assert_eq!(settings.message_bytes_max, 2048 - 24);
         let settings = smallest.ring_bytes(1 << 20).validate_with(None).expect("valid");
-        assert_eq!(settings.message_bytes_max, 4096 - (64 + 32 + 16 + 312 + 32 + 16));
+        assert_eq!(settings.message_bytes_max, 4096 - (64 + 32 + 16 + 336 + 32 + 16));
         assert_eq!(settings.message_bytes_max_in(4096), 2048 - 24);
     }
 

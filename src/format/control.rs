@@ -4,6 +4,7 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::limits::{BLOCK_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX};
+use super::loss::DroppedBy;
 use super::record::record_bytes;
 
 /// A producer's name and counts: the payload of its start, its rows and its end.
@@ -20,8 +21,10 @@ pub(crate) struct ProducerRow {
     pub(crate) next_sequence: u64,
     /// Records written to blocks so far.
     pub(crate) records: u64,
-    /// Records refused because the ring was full, as last published by the producer.
+    /// Attempts that found no room, as last published by the producer.
     pub(crate) dropped: u64,
+    /// The same by cause. `None` in a row of revision 1, which does not tell.
+    pub(crate) dropped_by: Option<DroppedBy>,
     /// Records that newer ones replaced before the writer read them, as last published by the producer.
     pub(crate) overwritten: u64,
     /// Records that were still in the ring at the deadline of `close`.
@@ -44,16 +47,26 @@ pub(super) struct RawProducerRow {
     pub(super) reserved: [u8; 6],
 }
 
-const _: () = assert!(size_of::<RawProducerRow>() == ProducerRow::BYTES_MIN && align_of::<RawProducerRow>() == 1);
+/// What follows the name since revision 2: `dropped` by cause. The rest of it was dropped because the ring was full.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct RawDroppedBy {
+    pub(super) dropped_ring_memory: U64,
+    pub(super) dropped_timed_out: U64,
+    pub(super) dropped_device_failed: U64,
+}
+
+const _: () = assert!(size_of::<RawProducerRow>() == ProducerRow::BYTES_BEFORE_NAME);
+const _: () = assert!(align_of::<RawProducerRow>() == 1 && align_of::<RawDroppedBy>() == 1);
 // A row for every producer fits block 0, with 1 MiB left for the other records there.
 const _: () = assert!(PRODUCERS_MAX * record_bytes(ProducerRow::BYTES_MAX) <= BLOCK_BYTES_MAX - (1 << 20));
 
 impl ProducerRow {
-    /// Bytes of a row without the producer's name.
-    pub(crate) const BYTES_MIN: usize = 56;
+    /// Bytes of a row before the producer's name.
+    pub(crate) const BYTES_BEFORE_NAME: usize = 56;
 
     /// Bytes of a row with the longest name.
-    pub(crate) const BYTES_MAX: usize = ProducerRow::BYTES_MIN + NAME_BYTES_MAX;
+    pub(crate) const BYTES_MAX: usize = ProducerRow::BYTES_BEFORE_NAME + NAME_BYTES_MAX + size_of::<RawDroppedBy>();
 
     /// Appends the row's bytes to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -71,21 +84,36 @@ impl ProducerRow {
         };
         out.extend_from_slice(raw.as_bytes());
         out.extend_from_slice(self.name.as_bytes());
+        if let Some(dropped_by) = self.dropped_by {
+            let raw = RawDroppedBy {
+                dropped_ring_memory: U64::new(dropped_by.ring_memory),
+                dropped_timed_out: U64::new(dropped_by.timed_out),
+                dropped_device_failed: U64::new(dropped_by.device_failed),
+            };
+            out.extend_from_slice(raw.as_bytes());
+        }
     }
 
     /// Reads a row; `None` if the bytes are not one. Bytes after it are a later revision's, and are ignored.
     pub(crate) fn decode(payload: &[u8]) -> Option<ProducerRow> {
-        let (raw, name) = RawProducerRow::read_from_prefix(payload).ok()?;
-        let name = name.get(..usize::from(raw.name_bytes.get()))?;
+        let (raw, rest) = RawProducerRow::read_from_prefix(payload).ok()?;
+        let (name, rest) = rest.split_at_checked(usize::from(raw.name_bytes.get()))?;
         if name.len() > NAME_BYTES_MAX || raw.id.get() == 0 {
             return None;
         }
+        let dropped_by = RawDroppedBy::read_from_prefix(rest).ok().map(|(by, _)| {
+            let [ring_memory, timed_out, device_failed] =
+                [by.dropped_ring_memory, by.dropped_timed_out, by.dropped_device_failed].map(U64::get);
+            let others = ring_memory.saturating_add(timed_out).saturating_add(device_failed);
+            DroppedBy { ring_full: raw.dropped.get().saturating_sub(others), ring_memory, timed_out, device_failed }
+        });
         Some(ProducerRow {
             id: raw.id.get(),
             tid: raw.tid.get(),
             next_sequence: raw.next_sequence.get(),
             records: raw.records.get(),
             dropped: raw.dropped.get(),
+            dropped_by,
             overwritten: raw.overwritten.get(),
             unwritten: raw.unwritten.get(),
             name: String::from_utf8_lossy(name).into_owned(),
@@ -160,9 +188,10 @@ mod tests {
         ProducerRow {
             id: 3,
             tid: 77,
-            next_sequence: 10,
+            next_sequence: 16,
             records: 6,
-            dropped: 3,
+            dropped: 9,
+            dropped_by: Some(DroppedBy { ring_full: 3, ring_memory: 1, timed_out: 2, device_failed: 3 }),
             overwritten: 1,
             unwritten: 0,
             name: "orders".into(),
@@ -174,11 +203,24 @@ mod tests {
         let mut bytes = Vec::new();
         row().encode(&mut bytes);
         assert_eq!(ProducerRow::decode(&bytes), Some(row()));
-        assert_eq!(bytes[..16], [3, 0, 0, 0, 77, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(bytes[48..], [6, 0, 0, 0, 0, 0, 0, 0, b'o', b'r', b'd', b'e', b'r', b's']);
-        for length in 0..bytes.len() {
+        assert_eq!(bytes[..16], [3, 0, 0, 0, 77, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[48..62], [6, 0, 0, 0, 0, 0, 0, 0, b'o', b'r', b'd', b'e', b'r', b's']);
+        assert_eq!(
+            bytes[62..],
+            [[1, 0, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]].concat()
+        );
+        for length in 0..62 {
             assert_eq!(ProducerRow::decode(&bytes[..length]), None, "{length}");
         }
+    }
+
+    #[test]
+    fn a_row_of_revision_1_does_not_tell_causes() {
+        let first = ProducerRow { dropped_by: None, ..row() };
+        let mut bytes = Vec::new();
+        first.encode(&mut bytes);
+        assert_eq!(bytes.len(), 62);
+        assert_eq!(ProducerRow::decode(&bytes), Some(first));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::mem::{offset_of, size_of};
 
-use super::block::{BLOCK_MAGIC, BlockFlags, BlockHeader, IN_FLIGHT_UNKNOWN};
+use super::block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, IN_FLIGHT_UNKNOWN};
 use super::checksum::checksum;
-use super::control::{ProducerRow, RawProducerRow, StatusCode, WallAnchor};
+use super::control::{ProducerRow, RawDroppedBy, RawProducerRow, StatusCode, WallAnchor};
 use super::limits::{BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX};
-use super::record::{Kind, RecordFlags, RecordHeader, UnknownKind};
-use super::segment::{RawSegmentHeader, SegmentHeader};
-use super::shard::ShardHeader;
+use super::loss::{GapRecord, LossCause, RawGap, RefusalCounts};
+use super::record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded};
+use super::segment::{RawProcess, RawSegmentHeader, SegmentHeader};
+use super::shard::{SHARD_HEADER_BYTES, ShardHeader};
 
 const PAGE: &str = include_str!("../../docs/format.md");
 
@@ -27,6 +28,15 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
 /// Offset, size and name of each field in a section's byte map, reserved ones without a name.
 fn byte_map(heading: &str) -> Vec<(usize, usize, &'static str)> {
     let field = |row: Vec<&'static str>| Some((row[0].parse().ok()?, row[1].parse().ok()?, row[2]));
+    rows(heading).into_iter().filter_map(field).collect()
+}
+
+/// The same for the fields after the payload's text, whose offsets the page counts from `e`, the end of the text.
+fn byte_map_after_text(heading: &str) -> Vec<(usize, usize, &'static str)> {
+    let field = |row: Vec<&'static str>| {
+        let offset = if row[0] == "e" { 0 } else { row[0].strip_prefix("e` + ")?.parse().ok()? };
+        Some((offset, row[1].parse().ok()?, row[2]))
+    };
     rows(heading).into_iter().filter_map(field).collect()
 }
 
@@ -64,17 +74,45 @@ fn byte_maps_are_those_of_the_code() {
         compatible_features: 4 => "compatible_features", service_bytes: 2 => "service_bytes",
         unused_before: 4 => "unused_before", reserved: 2 => "",
     });
+    let gap = fields!(RawGap {
+        producer: 4 => "producer", cause: 1 => "cause", reserved: 3 => "", first_sequence: 8 => "first_sequence",
+        count: 8 => "count",
+    });
+    let refusals =
+        fields!(RefusalCounts { closed: 8 => "closed", reentrant: 8 => "reentrant", no_ring: 8 => "no_ring" });
     let anchor = fields!(WallAnchor { monotonic_ns: 8 => "monotonic_ns", unix_ns: 8 => "unix_ns" });
     for (heading, fields, bytes) in [
         ("## Block", block, size_of::<BlockHeader>()),
         ("## Shard", shard, size_of::<ShardHeader>()),
         ("## Record", record, size_of::<RecordHeader>()),
-        ("### Producer row (kinds 4, 5 and 6)", row, ProducerRow::BYTES_MIN),
+        ("### Producer row (kinds 4, 5 and 6)", row, ProducerRow::BYTES_BEFORE_NAME),
         ("### Segment header (kind 7)", segment, SegmentHeader::BYTES_MIN),
         ("### Wall clock anchor (kind 8)", anchor, size_of::<WallAnchor>()),
+        ("### Gap (kind 0x82)", gap, GapRecord::BYTES),
+        ("### Refusals (kind 0x83)", refusals, size_of::<RefusalCounts>()),
     ] {
         assert_eq!(byte_map(heading), fields, "{heading}");
         assert_eq!(fields.iter().map(|(_, bytes, _)| bytes).sum::<usize>(), bytes, "{heading}: no byte is left out");
+    }
+}
+
+#[test]
+fn byte_maps_after_a_text_are_those_of_the_code() {
+    let dropped_by = fields!(RawDroppedBy {
+        dropped_ring_memory: 8 => "dropped_ring_memory", dropped_timed_out: 8 => "dropped_timed_out",
+        dropped_device_failed: 8 => "dropped_device_failed",
+    });
+    let process = fields!(RawProcess { pid: 4 => "pid", host_bytes: 2 => "host_bytes" });
+    assert_eq!(byte_map_after_text("### Producer row (kinds 4, 5 and 6)"), dropped_by);
+    assert_eq!(byte_map_after_text("### Segment header (kind 7)"), process);
+}
+
+#[test]
+fn causes_are_those_of_the_code() {
+    for number in 0..=u8::MAX {
+        let is_on_the_page =
+            rows("### Gap (kind 0x82)").iter().any(|row| row.len() == 2 && row[0] == number.to_string());
+        assert_eq!(is_on_the_page, number == 0 || LossCause::from_u8(number) != LossCause::Unknown, "{number}");
     }
 }
 
@@ -108,6 +146,13 @@ fn kinds_and_flags_are_those_of_the_code() {
 #[test]
 fn limits_and_checksums_are_those_of_the_code() {
     let limits = section("## Limits");
+    let before_message = BLOCK_HEADER_BYTES
+        + SHARD_HEADER_BYTES
+        + RECORD_HEADER_BYTES
+        + padded(ProducerRow::BYTES_MAX)
+        + SHARD_HEADER_BYTES
+        + RECORD_HEADER_BYTES;
+    assert!(limits.contains(&format!("`capacity - {before_message}`")), "{before_message}");
     for limit in [
         format!("| {GRID_BYTES} bytes |"),
         format!("({BLOCK_BYTES_MAX} bytes)"),

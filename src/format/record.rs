@@ -28,6 +28,10 @@ pub(crate) enum Kind {
     WallAnchor = 8,
     /// A sentence of the writer's, for people.
     Status = 0x81,
+    /// Why sequence numbers of a producer are missing.
+    Gap = 0x82,
+    /// How many appends took no sequence number, by cause.
+    Refusals = 0x83,
 }
 
 /// A kind that this version does not know.
@@ -56,6 +60,8 @@ impl Kind {
             7 => Kind::Segment,
             8 => Kind::WallAnchor,
             0x81 => Kind::Status,
+            0x82 => Kind::Gap,
+            0x83 => Kind::Refusals,
             _ if kind & Kind::SKIPPABLE != 0 => return Err(UnknownKind::Skippable),
             _ => return Err(UnknownKind::Newer(Newer::Kind(kind))),
         })
@@ -193,7 +199,7 @@ mod tests {
             match Kind::from_u8(kind) {
                 Ok(known) => assert_eq!(known as u8, kind),
                 Err(UnknownKind::None) => assert_eq!(kind, 0),
-                Err(UnknownKind::Skippable) => assert!(kind > 0x81 || kind == 0x80, "{kind}"),
+                Err(UnknownKind::Skippable) => assert!(kind > 0x83 || kind == 0x80, "{kind}"),
                 Err(UnknownKind::Newer(newer)) => assert!(newer == Newer::Kind(kind) && kind < 0x80, "{kind}"),
             }
         }

@@ -37,6 +37,17 @@ pub(crate) struct SegmentHeader {
     pub(crate) unused_before: u32,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,
+    /// The process that writes the segment. `None` in a header of revision 1, which does not tell.
+    pub(crate) process: Option<Process>,
+}
+
+/// A process, and the machine that it runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// Its id; 0 if unknown.
+    pub(crate) id: u32,
+    /// The machine's name, at most [`NAME_BYTES_MAX`] bytes; empty if unknown.
+    pub(crate) host: String,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -57,8 +68,16 @@ pub(super) struct RawSegmentHeader {
     pub(super) reserved: [u8; 2],
 }
 
+/// What follows the service's name since revision 2, before the host's name.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct RawProcess {
+    pub(super) pid: U32,
+    pub(super) host_bytes: U16,
+}
+
 const _: () = assert!(size_of::<RawSegmentHeader>() == SegmentHeader::BYTES_MIN);
-const _: () = assert!(align_of::<RawSegmentHeader>() == 1);
+const _: () = assert!(align_of::<RawSegmentHeader>() == 1 && align_of::<RawProcess>() == 1);
 
 impl SegmentHeader {
     /// The bit of `compatible_features` that says that the writer may remove the log's oldest segments.
@@ -87,6 +106,12 @@ impl SegmentHeader {
         };
         out.extend_from_slice(raw.as_bytes());
         out.extend_from_slice(self.service.as_bytes());
+        if let Some(Process { id, host }) = &self.process {
+            debug_assert!(host.len() <= NAME_BYTES_MAX);
+            let raw = RawProcess { pid: U32::new(*id), host_bytes: U16::new(host.len() as u16) };
+            out.extend_from_slice(raw.as_bytes());
+            out.extend_from_slice(host.as_bytes());
+        }
     }
 
     /// The features that this version does not know and must not ignore.
@@ -96,8 +121,8 @@ impl SegmentHeader {
 
     /// Reads a header; `None` if the bytes are not one. Bytes after it are a later revision's, and are ignored.
     pub(crate) fn decode(payload: &[u8]) -> Option<SegmentHeader> {
-        let (raw, service) = RawSegmentHeader::read_from_prefix(payload).ok()?;
-        let service = service.get(..usize::from(raw.service_bytes.get()))?;
+        let (raw, rest) = RawSegmentHeader::read_from_prefix(payload).ok()?;
+        let (service, rest) = rest.split_at_checked(usize::from(raw.service_bytes.get()))?;
         if service.len() > NAME_BYTES_MAX {
             return None;
         }
@@ -114,7 +139,17 @@ impl SegmentHeader {
             compatible_features: raw.compatible_features.get(),
             unused_before: raw.unused_before.get(),
             service: String::from_utf8_lossy(service).into_owned(),
+            process: Process::decode(rest),
         })
+    }
+}
+
+impl Process {
+    /// Reads what follows the service's name; `None` if it is no process.
+    fn decode(bytes: &[u8]) -> Option<Process> {
+        let (raw, rest) = RawProcess::read_from_prefix(bytes).ok()?;
+        let host = rest.get(..usize::from(raw.host_bytes.get())).filter(|host| host.len() <= NAME_BYTES_MAX)?;
+        Some(Process { id: raw.pid.get(), host: String::from_utf8_lossy(host).into_owned() })
     }
 }
 
@@ -135,6 +170,7 @@ impl SegmentHeader {
             compatible_features: 0,
             unused_before: 0,
             service: "shop".to_owned(),
+            process: Some(Process { id: 4711, host: "host".to_owned() }),
         }
     }
 }
@@ -154,14 +190,23 @@ mod tests {
         };
         let mut bytes = Vec::new();
         header.encode(&mut bytes);
-        assert_eq!(SegmentHeader::decode(&bytes), Some(header));
+        assert_eq!(SegmentHeader::decode(&bytes), Some(header.clone()));
         let mut golden = [[1_u8; 16], [2; 16], [0; 16], [3; 16]].concat();
         golden.extend_from_slice(&[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
         golden.extend_from_slice(&[0, 16, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
         golden.extend_from_slice(&[3, 0, 7, 0, 0, 0, 0, 0, b'a', b'd', b's']);
+        let revision_1 = golden.len();
+        golden.extend_from_slice(&[0x67, 0x12, 0, 0, 4, 0, b'h', b'o', b's', b't']);
         assert_eq!(bytes, golden);
-        for length in 0..bytes.len() {
+        for length in 0..revision_1 {
             assert_eq!(SegmentHeader::decode(&bytes[..length]), None, "{length}");
         }
+        let first = SegmentHeader { process: None, ..header };
+        for length in revision_1..bytes.len() {
+            assert_eq!(SegmentHeader::decode(&bytes[..length]), Some(first.clone()), "{length}");
+        }
+        let mut bytes = Vec::new();
+        first.encode(&mut bytes);
+        assert_eq!(bytes, golden[..revision_1]);
     }
 }

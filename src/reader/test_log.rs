@@ -7,8 +7,8 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 
 use crate::format::{
-    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, GRID_BYTES, Kind, LogId, ProducerRow, RecordHeader,
-    SegmentHeader, ShardHeader, Status, StatusCode, StoredRunId, WRITER_PRODUCER, WallAnchor, padded,
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, DroppedBy, GRID_BYTES, Kind, LogId, ProducerRow,
+    RecordHeader, SegmentHeader, ShardHeader, Status, StatusCode, StoredRunId, WRITER_PRODUCER, WallAnchor, padded,
 };
 
 /// The contents of a block, in the order of the file.
@@ -312,6 +312,7 @@ fn fresh_row(id: u32) -> ProducerRow {
         next_sequence: 0,
         records: 0,
         dropped: 0,
+        dropped_by: Some(DroppedBy::default()),
         overwritten: 0,
         unwritten: 0,
         name: format!("worker-{id}"),

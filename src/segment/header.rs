@@ -69,7 +69,7 @@ pub(super) mod tests {
     use zerocopy::little_endian::{I64, U64};
 
     use super::*;
-    use crate::format::{Block0, BlockHeader};
+    use crate::format::{Block0, BlockHeader, DroppedBy};
 
     /// A block 0 for `segment` with these producers.
     pub(crate) fn header<'a>(segment: &'a SegmentHeader, producers: &'a [ProducerRow]) -> Header<'a> {
@@ -79,7 +79,9 @@ pub(super) mod tests {
 
     pub(crate) fn row(id: u32) -> ProducerRow {
         let name = format!("producer {id}");
-        ProducerRow { id, tid: 1, next_sequence: 0, records: 0, dropped: 0, overwritten: 0, unwritten: 0, name }
+        let dropped_by = Some(DroppedBy::default());
+        let (next_sequence, records, dropped, overwritten, unwritten) = Default::default();
+        ProducerRow { id, tid: 1, next_sequence, records, dropped, dropped_by, overwritten, unwritten, name }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod published;
 
 use crate::device::DeviceReport;
-use crate::format::LossCause;
+use crate::format::DroppedBy;
 
 pub(crate) use published::{Published, Publisher};
 
@@ -101,41 +101,6 @@ pub struct ProducerStats {
     pub dropped_by: DroppedBy,
     /// Records that newer ones replaced.
     pub overwritten: u64,
-}
-
-/// Attempts that were dropped, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DroppedBy {
-    /// [`LossCause::RingFull`].
-    pub ring_full: u64,
-    /// [`LossCause::RingMemory`].
-    pub ring_memory: u64,
-    /// [`LossCause::TimedOut`].
-    pub timed_out: u64,
-    /// [`LossCause::DeviceFailed`].
-    pub device_failed: u64,
-}
-
-impl DroppedBy {
-    /// The attempts that were dropped for `cause`; 0 for a cause of another kind of loss.
-    pub const fn count(&self, cause: LossCause) -> u64 {
-        match cause {
-            LossCause::RingFull => self.ring_full,
-            LossCause::RingMemory => self.ring_memory,
-            LossCause::TimedOut => self.timed_out,
-            LossCause::DeviceFailed => self.device_failed,
-            _ => 0,
-        }
-    }
-
-    /// Adds another producer's.
-    pub(crate) fn add(&mut self, other: DroppedBy) {
-        self.ring_full += other.ring_full;
-        self.ring_memory += other.ring_memory;
-        self.timed_out += other.timed_out;
-        self.device_failed += other.device_failed;
-    }
 }
 
 /// The counts of all producers of a log. The registry makes it.

@@ -157,7 +157,7 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
         None => device,
     };
     let pipeline = Pipeline::new(Arc::clone(&shared), publisher, device, segments, buffers);
-    Ok(LogWriter::new(shared, pipeline, directory, cpu::boot_id()))
+    Ok(LogWriter::new(shared, pipeline, directory))
 }
 
 fn make_device(

@@ -5,7 +5,7 @@ use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::format::{Kind, ProducerRow};
 use crate::gate::Gate;
-use crate::registry::Arrival;
+use crate::registry::{self, Arrival};
 use crate::ring::{ConsumerEnd, ProducerEnd};
 use crate::writer::contents::Accounted;
 use crate::writer::schedule::{DRAIN_BYTES, Look, Patience, Unread};
@@ -144,6 +144,7 @@ impl Source {
             next_sequence: accounted.next_sequence,
             records: accounted.records,
             dropped: counts.dropped,
+            dropped_by: Some(registry::dropped_by(counts)),
             overwritten: counts.overwritten,
             unwritten: 0,
             name: self.name.clone(),

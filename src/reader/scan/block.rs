@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, Kind, Newer, ProducerRow, RecordFlags, RecordHeader,
-    SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, GapRecord, Kind, Newer, ProducerRow, RecordFlags,
+    RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
 use super::cursor::BlockLocation;
@@ -199,6 +199,8 @@ impl Loaded {
                 Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(|row| self.ends.push(row)),
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(|anchor| self.anchors.push(anchor)),
                 Ok(Kind::Status) => Status::decode(payload).map(|status| self.statuses.push(status)),
+                Ok(Kind::Gap) => GapRecord::decode(payload).map(drop),
+                Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(drop),
                 // `Block0` has read it.
                 Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
                 Ok(Kind::Message) | Err(UnknownKind::None) => None,

@@ -167,7 +167,7 @@ fn a_shard_with_fewer_records_than_its_header_says_gives_none() {
     run.block(Block::new().record(1, 5, "a")).close();
     let block = run.last().block(1);
     // The count of the second shard; the first one has the row.
-    let second = BLOCK_HEADER_BYTES + 32 + 16 + (56_usize + "worker-1".len()).next_multiple_of(8);
+    let second = BLOCK_HEADER_BYTES + 32 + 16 + (56_usize + "worker-1".len() + 24).next_multiple_of(8);
     assert_eq!(block[second + 4], 1, "the producer");
     block[second + 16] = 2;
     reseal(block, GRID_BYTES, |_| ());

@@ -1,4 +1,4 @@
-//! The CPUs that a thread runs on, the thread's id, and the machine's boot. Called by `writer`, `logger` and
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot and name. Called by `writer`, `logger` and
 //! `registry`.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -55,4 +55,9 @@ pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.trim().chars().filter(|&c| c != '-').collect();
     u128::from_str_radix(&digits, 16).map(u128::to_be_bytes).unwrap_or_default()
+}
+
+/// The machine's name; empty if it is not text.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_str().unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! The CPUs that a thread runs on, the thread's id, and the machine's boot, as far as every platform offers them.
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot and name, as far as every platform offers them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,4 +39,9 @@ pub(crate) fn minimal_timer_slack() {}
 /// The identity of this boot of the machine: not known here.
 pub(crate) fn boot_id() -> [u8; 16] {
     [0; 16]
+}
+
+/// The machine's name: not known here.
+pub(crate) fn host_name() -> String {
+    String::new()
 }

@@ -7,9 +7,12 @@ use zerocopy::little_endian::{I64, U64};
 
 use crate::block::{Block, RecordMeta};
 use crate::clock::Clock;
-use crate::format::{BlockFlags, Kind, ProducerRow, SegmentHeader, Status, StatusCode, WallAnchor};
+use crate::format::{
+    BlockFlags, Kind, NAME_BYTES_MAX, Process, ProducerRow, SegmentHeader, Status, StatusCode, WallAnchor,
+};
 use crate::segment::Header;
 use crate::shared::Shared;
+use crate::sys::cpu;
 use crate::writer::pipeline::{HEADER_BUFFER, Note, Pipeline};
 use crate::writer::schedule::Every;
 
@@ -22,11 +25,26 @@ const NOTES_MAX: usize = 32;
 /// The longest note, in characters: the smallest block holds it, whatever they are.
 const NOTE_CHARS_MAX: usize = 512;
 
+/// Where the records come from, as each segment header says.
+struct Origin {
+    /// The machine's boot.
+    boot: [u8; 16],
+    process: Process,
+}
+
+impl Origin {
+    /// This process, on this machine.
+    fn here() -> Origin {
+        // A kernel's limit for it is 64 bytes. A name that is too long is left out.
+        let host = Some(cpu::host_name()).filter(|host| host.len() <= NAME_BYTES_MAX).unwrap_or_default();
+        Origin { boot: cpu::boot_id(), process: Process { id: std::process::id(), host } }
+    }
+}
+
 /// The writer's own records of one log.
 pub(super) struct ControlRecords {
     clock: Clock,
-    /// The machine's boot.
-    boot: [u8; 16],
+    origin: Origin,
     /// The sequence of the next one.
     sequence: u64,
     wall_anchor: Every,
@@ -35,10 +53,10 @@ pub(super) struct ControlRecords {
 }
 
 impl ControlRecords {
-    /// For a log on a machine that has booted as `boot`; a note in the first block names the `device`.
-    pub(super) fn new(clock: Clock, boot: [u8; 16], device: String) -> ControlRecords {
+    /// For a log written by this process; a note in the first block names the `device`.
+    pub(super) fn new(clock: Clock, device: String) -> ControlRecords {
         let notes = vec![Note { code: StatusCode::Device, text: device }];
-        ControlRecords { clock, boot, sequence: 0, wall_anchor: Every::new(WALL_ANCHOR_NS), notes }
+        ControlRecords { clock, origin: Origin::here(), sequence: 0, wall_anchor: Every::new(WALL_ANCHOR_NS), notes }
     }
 
     /// Adds a record to `block`. Returns `false`, and adds nothing, if it does not fit.
@@ -98,7 +116,7 @@ impl ControlRecords {
             log: segments.log,
             run: segments.run,
             recovers: None,
-            boot: self.boot,
+            boot: self.origin.boot,
             index: segments.index(),
             previous_segment_id: segments.previous_id,
             block_bytes: shared.settings.config.block_bytes as u32,
@@ -107,6 +125,7 @@ impl ControlRecords {
             compatible_features: if segments.rules.keep.keeps_all() { 0 } else { SegmentHeader::RETENTION },
             unused_before: segments.unused_before(),
             service: shared.settings.config.service.clone(),
+            process: Some(self.origin.process.clone()),
         };
         // Each file names the device: retention may have removed the run's first one, which has it in a note.
         let device = (segments.previous_id != 0).then(|| cut(&pipeline.device.report().to_string()));

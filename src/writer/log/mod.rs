@@ -35,8 +35,8 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory, boot: [u8; 16]) -> LogWriter {
-        let control = ControlRecords::new(shared.clock, boot, pipeline.device.report().to_string());
+    pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory) -> LogWriter {
+        let control = ControlRecords::new(shared.clock, pipeline.device.report().to_string());
         LogWriter {
             directory,
             schedule: Schedule::new(shared.settings.config.flush_interval),
