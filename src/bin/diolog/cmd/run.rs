@@ -5,6 +5,7 @@
 //! status is the command's.
 
 mod child;
+mod event;
 mod stream;
 
 use std::io::{self, PipeWriter};
@@ -19,21 +20,12 @@ use crate::args::Run;
 use crate::cmd::write::line_config;
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
-use child::Child;
-use stream::{Stream, Tally, Tee};
+use child::{Child, receive_signals};
+use event::Event;
+use stream::{Stream, Tee};
 
 /// The time between two looks at the log's state, and between two looks for a signal during the last flush.
 const TURN: Duration = Duration::from_millis(500);
-
-/// What the threads report to this one.
-enum Event {
-    /// The command has ended, with the status that a shell would give it.
-    Ended(u8),
-    /// One of its outputs has ended.
-    Read(Tally),
-    /// A signal that could not be passed on, because the command has ended.
-    Stop,
-}
 
 /// Runs the command until it has ended and its outputs too. The exit status is the command's.
 pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
@@ -58,10 +50,12 @@ pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
     });
     let (stdout, stderr) = (stdout?, stderr?);
 
+    // Before the command starts, so that none is missed.
+    let signals = receive_signals().map_err(cannot_start)?;
     let (child, outputs) = Child::start(&arguments.command)?;
     let child = Arc::new(child);
     let (events, received) = channel();
-    child::pass_signals_on(Arc::clone(&child), events.clone()).map_err(cannot_start)?;
+    child::pass_signals_on(signals, Arc::clone(&child), events.clone()).map_err(cannot_start)?;
     let [of_stdout, of_stderr] = [(); 2].map(|()| events.clone());
     spawn("stdout", move || drop(of_stdout.send(Event::Read(stdout.log(outputs.stdout)))))?;
     spawn("stderr", move || drop(of_stderr.send(Event::Read(stderr.log(outputs.stderr)))))?;

@@ -9,14 +9,14 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{self, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use super::Event;
+use super::event::Event;
 use crate::exit::{Failure, Status};
 
 /// The signals that are passed on, unless this process was started with them ignored, as by `nohup`: the command
@@ -32,8 +32,6 @@ pub(super) struct Child {
     pid: Pid,
     /// Held while a signal is sent, and while the ended child is taken from the kernel, which frees its number.
     state: Mutex<State>,
-    /// Received from before the child was started, so that none is missed.
-    signals: Mutex<Option<Signals>>,
 }
 
 struct State {
@@ -54,9 +52,6 @@ impl Child {
     /// A [`Failure`] with the status 127 if there is no such program, and 126 if it cannot be run.
     pub(super) fn start(command: &[OsString]) -> Result<(Child, Outputs), Failure> {
         let [program, arguments @ ..] = command else { unreachable!("the arguments are checked") };
-        let ignored = ignored_signals();
-        let signals = Signals::new(PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0));
-        let signals = signals.map_err(super::cannot_start)?;
         let mut child = Command::new(program)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -68,7 +63,7 @@ impl Child {
         };
         let pid = Pid::from_child(&child);
         let state = Mutex::new(State { child, has_ended: false });
-        Ok((Child { pid, state, signals: Mutex::new(Some(signals)) }, Outputs { stdout, stderr }))
+        Ok((Child { pid, state }, Outputs { stdout, stderr }))
     }
 
     /// Waits for the child's end. Returns its exit status, or 128 and the signal that killed it.
@@ -96,10 +91,14 @@ impl Child {
     }
 }
 
-/// Passes signals on to the child from now on; once it has ended, they are [`Event::Stop`].
-pub(super) fn pass_signals_on(child: std::sync::Arc<Child>, events: Sender<Event>) -> io::Result<()> {
-    let signals = child.signals.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(mut signals) = signals else { return Ok(()) };
+/// Receives the signals that are to be passed on, from now on.
+pub(super) fn receive_signals() -> io::Result<Signals> {
+    let ignored = ignored_signals();
+    Signals::new(PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0))
+}
+
+/// Passes signals on to the child; once it has ended, they are [`Event::Stop`].
+pub(super) fn pass_signals_on(mut signals: Signals, child: Arc<Child>, events: Sender<Event>) -> io::Result<()> {
     let pass_on = move || {
         for signal in signals.forever() {
             // The terminal sends Ctrl-C and Ctrl-\ to the command itself. Twice could mean something else to it.
