@@ -12,21 +12,60 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(message);
         return;
     }
-    for chunk in message.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            match letter {
-                '\n' => out.extend_from_slice(b"\\n"),
-                '\r' => out.extend_from_slice(b"\\r"),
-                '\t' => out.extend_from_slice(b"\\t"),
-                _ if letter.is_ascii_control() => formatted(out, format_args!("\\x{:02x}", u32::from(letter))),
-                _ if is_unsafe_to_show(letter) => formatted(out, format_args!("\\u{{{:x}}}", u32::from(letter))),
-                _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        for byte in chunk.invalid() {
-            formatted(out, format_args!("\\x{byte:02x}"));
+    let mut end = out.len();
+    // Room for four bytes for each one, which is the longest that any is shown as; cut at the end.
+    out.resize(end + SHOWN_BYTES * message.len(), 0);
+    let mut rest = message;
+    while let [first, after @ ..] = rest {
+        if let Some((letter, bytes)) = letter_of_several_bytes(rest) {
+            let escaped = is_unsafe_to_show(letter).then(|| format!("\\u{{{:x}}}", u32::from(letter)));
+            let shown = escaped.as_ref().map_or(bytes, String::as_bytes);
+            out[end..end + shown.len()].copy_from_slice(shown);
+            end += shown.len();
+            rest = &rest[bytes.len()..];
+        } else {
+            let (shown, length) = SHOWN[usize::from(*first)];
+            out[end..end + SHOWN_BYTES].copy_from_slice(&shown);
+            end += usize::from(length);
+            rest = after;
         }
     }
+    out.truncate(end);
+}
+
+/// The most bytes that one byte is shown as.
+const SHOWN_BYTES: usize = 4;
+
+/// What each byte is shown as, and how many bytes of that count. Bytes from 0x80 on are here for input that is not
+/// UTF-8.
+const SHOWN: [([u8; SHOWN_BYTES], u8); 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut shown = [([0; SHOWN_BYTES], 0); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        shown[byte] = match byte as u8 {
+            b'\n' => (*b"\\n\0\0", 2),
+            b'\r' => (*b"\\r\0\0", 2),
+            b'\t' => (*b"\\t\0\0", 2),
+            plain @ b' '..=b'~' => ([plain, 0, 0, 0], 1),
+            _ => ([b'\\', b'x', DIGITS[byte >> 4], DIGITS[byte & 15]], 4),
+        };
+        byte += 1;
+    }
+    shown
+};
+
+/// The character at the start of `bytes`, and its bytes, if it has two or more.
+#[inline]
+fn letter_of_several_bytes(bytes: &[u8]) -> Option<(char, &[u8])> {
+    let length = match bytes[0] {
+        0xC2..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xF4 => 4,
+        _ => return None,
+    };
+    let letter = bytes.get(..length).filter(|letter| letter[1] & 0xC0 == 0x80)?;
+    Some((std::str::from_utf8(letter).ok()?.chars().next()?, letter))
 }
 
 /// [`text`] of a string, such as a name.
@@ -114,6 +153,47 @@ mod tests {
             (b"half \xe6\x97 \xff", r"half \xe6\x97 \xff"),
         ] {
             assert_eq!(as_text(message), shown);
+        }
+    }
+
+    /// As [`text`] describes it, a character at a time.
+    fn described(message: &[u8]) -> String {
+        let mut shown = String::new();
+        for chunk in message.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                match letter {
+                    '\n' | '\r' | '\t' => shown.extend(letter.escape_default()),
+                    _ if letter.is_ascii_control() => shown.push_str(&format!("\\x{:02x}", u32::from(letter))),
+                    _ if is_unsafe_to_show(letter) => shown.push_str(&format!("\\u{{{:x}}}", u32::from(letter))),
+                    _ => shown.push(letter),
+                }
+            }
+            chunk.invalid().iter().for_each(|byte| shown.push_str(&format!("\\x{byte:02x}")));
+        }
+        shown
+    }
+
+    #[test]
+    fn text_is_what_its_description_says_for_every_byte_and_character_and_for_noise() {
+        for first in 0..=255_u8 {
+            for second in 0..=255_u8 {
+                let message = [b'a', first, second, 0x80, b'z'];
+                assert_eq!(as_text(&message), described(&message), "{message:x?}");
+            }
+        }
+        for letter in '\0'..=char::MAX {
+            let message = letter.to_string();
+            assert_eq!(as_text(message.as_bytes()), described(message.as_bytes()), "{letter:?}");
+        }
+        let mut state = 1_u64;
+        for length in (0..300).chain([5_000]) {
+            let mut noise = Vec::new();
+            noise.resize_with(length, || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // Half of it makes the bytes of long characters frequent.
+                (state >> 56) as u8 | if length % 2 == 0 { 0x80 } else { 0 }
+            });
+            assert_eq!(as_text(&noise), described(&noise), "{length} bytes");
         }
     }
 
