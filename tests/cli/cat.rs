@@ -69,6 +69,26 @@ fn a_broken_pipe_is_success() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_non_blocking_standard_output_is_waited_for() {
+    use std::io::Read as _;
+    let lines = b"a line that is printed many times\n".repeat(20_000);
+    let place = Place::with_log(&lines);
+    let (mut printed, output) = std::io::pipe().expect("a pipe");
+    crate::process::make_non_blocking(&output);
+    let log = place.log();
+    let mut command = diolog(["cat", "--format", "message", log.to_str().expect("UTF-8")]);
+    let child = command.stdout(output).spawn().expect("a child");
+    drop(command);
+    // The pipe is far smaller: it is full most of the time.
+    let mut read = Vec::new();
+    printed.read_to_end(&mut read).expect("its lines");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!((status(&output), stderr(&output)), (0, String::new()));
+    assert!(read == lines, "{} of {} bytes", read.len(), lines.len());
+}
+
+#[test]
 fn a_path_that_is_not_a_log_is_named_and_exits_with_3() {
     let place = Place::new();
     let text = place.join("notes.txt");

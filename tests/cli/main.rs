@@ -9,6 +9,7 @@ mod tail;
 mod usage;
 mod verify;
 mod write;
+mod write_ends;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,11 +1,14 @@
 //! Running `diolog` as a child process, on logs in temporary directories.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+#[cfg(target_os = "linux")]
+pub(crate) use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support;
@@ -90,6 +93,26 @@ pub(crate) fn messages(place: &Place) -> Vec<u8> {
 /// Sends the signal of Ctrl-C.
 #[cfg(target_os = "linux")]
 pub(crate) fn interrupt(child: &Child) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    signal(child, Signal::INT);
+}
+
+/// Sends a signal.
+#[cfg(target_os = "linux")]
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("a signal");
+}
+
+/// Sets whether reads and writes of a descriptor fail with EAGAIN instead of waiting.
+#[cfg(target_os = "linux")]
+pub(crate) fn make_non_blocking(descriptor: impl std::os::fd::AsFd) {
+    rustix::io::ioctl_fionbio(descriptor, true).expect("a pipe or a socket");
+}
+
+/// The lines of a stream, read by a thread of its own.
+pub(crate) fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, lines) = channel();
+    thread::spawn(move || {
+        BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| send.send(line)).ok();
+    });
+    lines
 }

@@ -163,25 +163,6 @@ fn lines_excluded_by_the_level_in_the_environment_are_counted() {
     assert_eq!(messages(&place), b"");
 }
 
-#[test]
-#[cfg(target_os = "linux")]
-fn ctrl_c_keeps_the_lines_that_were_read() {
-    let place = Place::new();
-    let log = place.log();
-    let log = log.to_str().expect("UTF-8");
-    let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(b"one\ntwo\nbegun").expect("written");
-    // Once these lines are in the log, the child has read the bytes after them too: they came in one write.
-    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {}
-    crate::process::interrupt(&child);
-    let output = child.wait_with_output().expect("its end");
-    assert_eq!(status(&output), 130, "{}", stderr(&output));
-    assert!(stderr(&output).contains("3 records"), "{}", stderr(&output));
-    drop(stdin);
-    assert_eq!(messages(&place), b"one\ntwo\nbegun\n");
-}
-
 // The portable fallback does not know the limit.
 #[test]
 #[cfg(all(target_os = "linux", not(diolog_portable)))]

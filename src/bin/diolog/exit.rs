@@ -15,8 +15,8 @@ pub(crate) enum Status {
     Usage,
     /// What the command that `diolog run` ran gave.
     Command(u8),
-    /// Ended by Ctrl-C or SIGTERM. The number is the one that shells give.
-    Interrupted,
+    /// Ended by a signal. The number is the one that shells give: 128 and the signal's.
+    Interrupted(u8),
 }
 
 impl Status {
@@ -32,8 +32,7 @@ impl From<Status> for ExitCode {
             Status::Verdict(verdict) => verdict.exit_code(),
             Status::Unusable => 3,
             Status::Usage => 64,
-            Status::Command(status) => status,
-            Status::Interrupted => 130,
+            Status::Command(status) | Status::Interrupted(status) => status,
         })
     }
 }

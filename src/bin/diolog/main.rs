@@ -4,7 +4,6 @@ mod args;
 mod cmd;
 mod exit;
 mod input;
-#[cfg(target_os = "linux")]
 mod ready;
 mod text;
 

@@ -18,6 +18,14 @@ pub(crate) fn until_readable<const N: usize>(inputs: [BorrowedFd<'_>; N], timeou
     polled.map(|input| !input.revents().is_empty())
 }
 
+/// Waits until the reader of `output` has gone, at most for `timeout`. Returns whether it has.
+pub(crate) fn until_closed(output: impl AsFd, timeout: Duration) -> bool {
+    // No event requested: `poll` reports errors and hang-ups anyway.
+    let mut polled = [PollFd::new(&output, PollFlags::empty())];
+    wait(&mut polled, Some(timeout));
+    !polled[0].revents().is_empty()
+}
+
 /// Writes all of `bytes`, and waits while a non-blocking `output` takes none.
 pub(crate) fn write_all(output: &mut (impl Write + AsFd), mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {

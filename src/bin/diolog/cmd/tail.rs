@@ -1,8 +1,6 @@
 //! `diolog tail`: prints the last records, and with `-f` new ones as they are written.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diolog::{ReadOptions, Verdict};
@@ -10,7 +8,7 @@ use diolog::{ReadOptions, Verdict};
 use super::MISSING_WAIT;
 use crate::args::Tail;
 use crate::exit::{Failure, Status};
-use crate::input::signals;
+use crate::input::signals::{self, Asked};
 use crate::text::damage::{Losses, ReadErrors, print_findings};
 use crate::text::line::Form;
 use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
@@ -23,10 +21,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable).last(arguments.lines as u64);
     let mut reader = options.open(&arguments.path)?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    if arguments.follow {
-        stop_on_signal(&stopped)?;
-    }
+    let asked = if arguments.follow { listen()? } else { Asked::default() };
     let mut printer = Printer::new(Form::text(stdout_is_terminal(), stdout_has_colours()));
     let mut output = Output::new();
     let mut errors = ReadErrors::default();
@@ -41,7 +36,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
             },
             Err(error) => errors.report(error)?,
         }
-        if stopped.load(Ordering::Relaxed) {
+        if asked.get().is_some() {
             return Ok(Status::CLEAN);
         }
     }
@@ -55,7 +50,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     let mut losses = Losses::default();
     losses.print_new(reader.report());
-    while !stopped.load(Ordering::Relaxed) {
+    while asked.get().is_none() {
         match reader.next_record() {
             Ok(Some(record)) => {
                 printer.print(&record, output.line());
@@ -84,10 +79,8 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     Ok(status.max(errors.status()))
 }
 
-fn stop_on_signal(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
-    let stopped = Arc::clone(stopped);
-    let stop = move || stopped.store(true, Ordering::Relaxed);
-    signals::on_stop(stop, signals::exit)
+fn listen() -> Result<Asked, Failure> {
+    signals::listen(|_| {}, || None)
         .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }
 

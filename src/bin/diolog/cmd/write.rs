@@ -4,6 +4,7 @@ mod watch;
 
 use std::io;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
@@ -11,6 +12,7 @@ use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 use crate::args::{Settings, Write};
 use crate::exit::{Failure, Status};
 use crate::input::lines::{InputLine, Lines};
+use crate::input::signals::Asked;
 use crate::input::stdin::{Event, Input};
 use crate::text::output::say;
 use crate::text::units;
@@ -34,8 +36,11 @@ const HEADERS_BYTES: usize = 1 << 10;
 /// The number of cut lines that are printed one by one; the others are only counted.
 const CUT_NAMED: u64 = 5;
 
-/// The time between two checks for Ctrl-C during the last flush.
+/// The time between two looks at the log during the last flush.
 const FLUSH_TURN: Duration = Duration::from_millis(200);
+
+/// After a signal, the last flush is given up if nothing has become durable for so long.
+const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// Lines by outcome.
 #[derive(Default)]
@@ -46,19 +51,18 @@ struct Tally {
     filtered: u64,
     lost: u64,
     first_lost: u64,
+    why_lost: &'static str,
 }
 
-/// Logs standard input until it ends, or until Ctrl-C.
+/// Logs standard input until it ends, or until a signal.
 pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let config = line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?;
     let logger = Logger::open(config.level(arguments.level))?;
-    let watch = Watch::start(&logger).map_err(cannot_start)?;
+    let witness = logger.clone();
+    let mut input = Input::start(move || last_words(&witness)).map_err(cannot_start)?;
+    let watch = Watch::start(&logger, input.asked()).map_err(cannot_start)?;
     let producer = logger.producer_named("stdin")?;
     let started = Instant::now();
-    // A line waits in `log` while the disk is full, perhaps forever: closing the log from another thread ends that
-    // wait.
-    let closer = logger.clone();
-    let mut input = Input::start(move || drop(closer.close())).map_err(cannot_start)?;
     let kept_max = producer.message_bytes_max();
     let mut writing = Writing { producer, level: arguments.level, kept_max, tally: Tally::default() };
     let mut lines = Lines::new(kept_max);
@@ -69,7 +73,6 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
                 lines.feed(&chunk, |line| writing.log(&line));
                 input.recycle(chunk);
             }
-            Event::Stop => status = Status::Interrupted,
             Event::End => break,
             Event::Failed(error) => {
                 say(format_args!("cannot read standard input: {error}"));
@@ -81,12 +84,9 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     lines.end(|line| writing.log(&line));
     let Writing { producer, tally, .. } = writing;
     drop(producer);
-    // Wait for a slow disk as long as it takes, or until Ctrl-C: `close` has a deadline, and reports the failure.
-    while let Err(diolog::Error::FlushTimeout { .. }) = logger.flush_within(FLUSH_TURN) {
-        if input.is_stopped() {
-            status = Status::Interrupted;
-            break;
-        }
+    flush_at_the_end(&logger, input.asked());
+    if let Some(signal) = input.asked().get() {
+        status = Status::Interrupted(signal.exit_status());
     }
     drop(watch);
     let closed = logger.close();
@@ -104,8 +104,44 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
         ));
     }
     closed?;
-    let lost = if tally.cut > 0 || tally.lost > 0 { Status::LOST } else { Status::CLEAN };
-    Ok(status.max(lost))
+    // A loss counts for more than the signal that may have led to it.
+    let is_lossy = tally.cut > 0 || tally.lost > 0;
+    Ok(if is_lossy && status != Status::Unusable { Status::LOST } else { status })
+}
+
+/// Waits for a slow or full disk as long as it takes; after a signal, as long as records become durable. Failures are
+/// reported by `close`.
+fn flush_at_the_end(logger: &Logger, asked: &Asked) {
+    let (mut durable, mut since) = (0, Instant::now());
+    loop {
+        match logger.flush_within(FLUSH_TURN) {
+            Err(diolog::Error::FlushTimeout { .. }) => {}
+            Err(error) if is_for_want_of_room(&error) => thread::sleep(FLUSH_TURN),
+            _ => return,
+        }
+        let before = std::mem::replace(&mut durable, logger.stats().durable_records);
+        if durable > before || asked.get().is_none() {
+            since = Instant::now();
+        } else if since.elapsed() > STALL_MAX {
+            return;
+        }
+    }
+}
+
+/// Whether the disk, or a quota, has no room.
+fn is_for_want_of_room(error: &diolog::Error) -> bool {
+    let kind = error.io_error().map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// What is printed if a second signal ends the command at once.
+fn last_words(logger: &Logger) -> Option<String> {
+    let stats = logger.stats();
+    let unconfirmed = stats.accepted().saturating_sub(stats.durable_records);
+    Some(format!(
+        "ended at once: {} not confirmed durable, and no line after them",
+        units::counted(unconfirmed, "record")
+    ))
 }
 
 fn cannot_start(error: io::Error) -> Failure {
@@ -129,9 +165,13 @@ impl Writing {
                 self.report_cut(line);
             }
             Outcome::Filtered => self.tally.filtered += 1,
-            _ => {
+            outcome => {
                 if self.tally.lost == 0 {
                     self.tally.first_lost = line.number;
+                    self.tally.why_lost = match outcome {
+                        Outcome::Closed => "the log had been given up",
+                        _ => "the device had failed",
+                    };
                 }
                 self.tally.lost += 1;
             }
@@ -165,7 +205,7 @@ fn print_losses(tally: &Tally, level: Level) {
     }
     if tally.lost > 0 {
         let lines = units::counted(tally.lost, "line");
-        say(format_args!("{lines} not logged, the first is line {}: the device had failed", tally.first_lost));
+        say(format_args!("{lines} not logged, the first is line {}: {}", tally.first_lost, tally.why_lost));
     }
 }
 

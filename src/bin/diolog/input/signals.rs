@@ -1,42 +1,97 @@
-//! Ctrl-C and SIGTERM, received by a thread of its own.
+//! Signals that ask this process to end, received by a thread of its own.
 
 use std::io;
-use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// A signal that follows so soon counts as the same request: `timeout` and other parents send two.
-const SAME_REQUEST: Duration = Duration::from_secs(1);
+use crate::text::output::say;
 
-/// Calls `stop` at the first signal, and `give_up` at the next one that comes later than [`SAME_REQUEST`], because
-/// `stop` may wait for a disk that hangs. One more ends the process at once.
-pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static, give_up: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// A signal that follows so soon counts as the same request: `timeout` and service managers send two at once, and
+/// nobody presses a key twice so fast.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
+
+/// How long the last message may wait for a standard error that takes nothing.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// The signals that [`listen`] receives, unless this process was started with them ignored, as `nohup` does.
+const ENDING: [i32; 4] = [SIGINT, SIGHUP, SIGTERM, SIGQUIT];
+
+/// A signal that asked this process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signal(i32);
+
+impl Signal {
+    /// Whether the sender still lets the input end by itself: Ctrl-C and a closed terminal reach the program that writes
+    /// the input too, and its last lines come after the signal.
+    pub(crate) fn lets_input_end(self) -> bool {
+        matches!(self.0, SIGINT | SIGHUP)
+    }
+
+    /// The exit status that shells give for a process that this signal ended: 128 and its number.
+    pub(crate) fn exit_status(self) -> u8 {
+        128 + self.0 as u8
+    }
+}
+
+/// The first signal, once one has come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked(Arc<AtomicI32>);
+
+impl Asked {
+    pub(crate) fn get(&self) -> Option<Signal> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(Signal(signal)),
+        }
+    }
+}
+
+/// Notes the first signal in what it returns, and calls `wake`, which must not wait. The second signal ends the process
+/// at once, after it has printed `last_words`, if there are any.
+pub(crate) fn listen(
+    wake: impl FnOnce(Signal) + Send + 'static,
+    last_words: impl FnOnce() -> Option<String> + Send + 'static,
+) -> io::Result<Asked> {
+    let ignored = ignored_signals();
+    let mut signals = Signals::new(ENDING.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0))?;
+    let asked = Asked::default();
+    let noted = asked.clone();
     let listen = move || {
         let mut signals = signals.forever();
-        let mut next =
-            |since: Option<Instant>| signals.any(|_| since.is_none_or(|since| since.elapsed() > SAME_REQUEST));
-        // On threads of their own, so that the next signal is received even if `stop` hangs.
-        let spawn =
-            |name: &str, call: Box<dyn FnOnce() + Send>| drop(thread::Builder::new().name(name.into()).spawn(call));
-        if next(None) {
-            spawn("diolog-stop", Box::new(stop));
-        }
-        if next(Some(Instant::now())) {
-            spawn("diolog-give-up", Box::new(give_up));
-        }
-        if next(Some(Instant::now())) {
-            exit();
+        let Some(first) = signals.next() else { return };
+        let since = Instant::now();
+        noted.0.store(first, Ordering::Relaxed);
+        wake(Signal(first));
+        if let Some(second) = signals.find(|_| since.elapsed() > SAME_REQUEST) {
+            end_at_once(Signal(second), last_words);
         }
     };
     thread::Builder::new().name("diolog-signals".into()).spawn(listen)?;
-    Ok(())
+    Ok(asked)
 }
 
-/// Ends the process with the status of an interrupted one.
-pub(crate) fn exit() {
-    process::exit(130);
+/// Ends the process without another wait for the disk or a reader.
+fn end_at_once(signal: Signal, last_words: impl FnOnce() -> Option<String> + Send + 'static) {
+    let (said, is_said) = std::sync::mpsc::channel();
+    let say_it = move || {
+        last_words().into_iter().for_each(say);
+        let _ = said.send(());
+    };
+    if thread::Builder::new().spawn(say_it).is_ok() {
+        let _ = is_said.recv_timeout(LAST_WORDS);
+    }
+    // Not `std::process::exit`, at which an open log is drained.
+    signal_hook::low_level::exit(signal.exit_status().into());
+}
+
+/// The signals that this process was started with as ignored, as a mask; none if the system does not say.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

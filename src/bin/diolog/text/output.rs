@@ -1,10 +1,11 @@
 //! Standard output in large writes, and messages on standard error.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
+use std::io::{self, IsTerminal as _, StdoutLock};
 use std::time::Duration;
 
 use crate::exit::{Failure, Status};
+use crate::ready;
 
 /// Bytes gathered before a write: a few times a pipe's capacity, and still in the L2 cache.
 const GATHERED_BYTES: usize = 256 << 10;
@@ -36,7 +37,7 @@ impl Output {
     /// # Errors
     /// A [`Failure`] without a message and with a clean status if the reader has closed the pipe.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        let written = self.stdout.write_all(&self.gathered).and_then(|()| self.stdout.flush());
+        let written = ready::write_all(&mut self.stdout, &self.gathered);
         self.gathered.clear();
         written.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::CLEAN },
@@ -46,20 +47,8 @@ impl Output {
 
     /// Waits for `time`; returns early, with true, if the reader has closed the pipe. A write would notice that too,
     /// but the next one may be hours away.
-    #[cfg(target_os = "linux")]
     pub(crate) fn wait_until_closed(&self, time: Duration) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        // No events requested: `poll` reports errors and hang-ups anyway.
-        let mut stdout = [PollFd::new(&self.stdout, PollFlags::empty())];
-        let ready = poll(&mut stdout, Timespec::try_from(time).ok().as_ref());
-        // An error is EINTR: a signal ends the wait early.
-        matches!(ready, Ok(1..))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn wait_until_closed(&self, time: Duration) -> bool {
-        std::thread::sleep(time);
-        false
+        ready::until_closed(&self.stdout, time)
     }
 }
 
@@ -75,5 +64,5 @@ pub(crate) fn stdout_has_colours() -> bool {
 
 /// Prints a message on standard error. If that fails, the failure could not be printed either.
 pub(crate) fn say(message: impl Display) {
-    let _ = writeln!(io::stderr(), "diolog: {message}");
+    let _ = ready::write_all(&mut io::stderr(), format!("diolog: {message}\n").as_bytes());
 }

@@ -1,13 +1,15 @@
-//! A directory for a measurement, removed at its end, also if Ctrl-C is that end.
+//! A directory for a measurement, removed at its end, also if a signal is that end.
 
 use std::fs;
 use std::path::Path;
+use std::process;
+use std::thread;
 
 use diolog::unstable::measure;
 use diolog::unstable::measure::place::Scratch;
 
 use crate::exit::{Failure, Status};
-use crate::input::signals;
+use crate::input::signals::{self, Signal};
 
 /// Runs `measure` with a new directory within `directory`.
 pub(super) fn in_scratch<R>(
@@ -17,11 +19,13 @@ pub(super) fn in_scratch<R>(
     let scratch = Scratch::new(directory)
         .map_err(|error| failed(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
     let files = scratch.path("");
-    let clean_up = move || {
+    let clean_up = move |signal: Signal| {
         let _ = fs::remove_dir_all(files);
-        signals::exit();
+        process::exit(signal.exit_status().into());
     };
-    signals::on_stop(clean_up, signals::exit).map_err(|error| failed(error.into()))?;
+    // A thread of its own, so that the next signal is received even if the disk hangs.
+    let start = |signal| drop(thread::Builder::new().spawn(move || clean_up(signal)));
+    signals::listen(start, || None).map_err(|error| failed(error.into()))?;
     measure(&scratch).map_err(failed)
 }
 

@@ -1,5 +1,5 @@
 //! Watches the device of a log that is being written, and prints when it stops or resumes taking writes: `diolog write`
-//! would otherwise wait without a word.
+//! would otherwise wait without a word. It also ends that wait after a signal.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use diolog::{Logger, State};
 
+use crate::input::signals::Asked;
 use crate::text::output::say;
 
 /// The time between two looks at the log's state.
@@ -21,17 +22,25 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts watching.
-    pub(crate) fn start(logger: &Logger) -> io::Result<Watch> {
-        let logger = logger.clone();
+    /// Starts watching. If the disk is full when a signal has asked for the end, closes the log: a line that waits for
+    /// room, or the last flush, then ends.
+    pub(crate) fn start(logger: &Logger, asked: &Asked) -> io::Result<Watch> {
+        let (logger, asked) = (logger.clone(), asked.clone());
         let (end, ended) = channel();
         let watch = move || {
             let mut before = State::Ok;
-            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let mut goes_on = true;
+            while goes_on {
+                // Looks once more at the end, so that a wait that was told of is seen to end.
+                goes_on = ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout);
                 let state = logger.stats().state;
                 if state != before {
                     say(describe(state));
                     before = state;
+                }
+                if state == State::Full && asked.get().is_some() {
+                    // The command's own call of `close` gets the same answer.
+                    let _ = logger.close();
                 }
             }
         };
@@ -53,7 +62,7 @@ impl Drop for Watch {
 fn describe(state: State) -> &'static str {
     match state {
         State::Ok => "the log can be written again",
-        State::Full => "no space left for the log: waiting for space (press Ctrl-C twice to give up)",
+        State::Full => "no space left for the log: waiting for space, until Ctrl-C",
         _ => "the log cannot be written: trying again; lines that find no space in the ring are lost",
     }
 }
