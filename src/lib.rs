@@ -53,7 +53,7 @@
 //!
 //! None is on by default.
 //!
-//! - `serde`: `Config::from_toml` and `Config::from_toml_file`.
+//! - `serde`: `Config` from TOML and back, and in any other format that serde knows.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
@@ -96,7 +96,7 @@ mod sys;
 #[doc(hidden)]
 pub mod unstable;
 
-pub use config::{Config, Overflow};
+pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use error::{Error, Result};
 pub use format::{DroppedBy, LossCause};

@@ -1,6 +1,7 @@
-//! Every setting in one table: its name, documentation, type and default. The setters and the TOML keys come from it.
+//! Every setting in one table: its name, documentation, type and default. The setters, the getters and the TOML keys
+//! come from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::overflow::Overflow;
@@ -11,19 +12,21 @@ use crate::level::Level;
 
 /// Makes [`Config`] from its settings, each written as `setter(argument: type) -> type that is kept = default;`.
 ///
-/// `read by "words::…"` names the function that reads the value from TOML, if it may be given in words.
+/// `read by "words::…"` names the module that reads and writes the value in TOML, if it is given in words; `got as type`
+/// is the type that the getter returns, if that is not the kept one, copied.
 macro_rules! config {
     ($(#[$about:meta])* { $(
         $(#[$doc:meta])*
-        $name:ident($argument:ident: $given:ty) -> $kept:ty = $default:expr $(, read by $words:tt)?;
+        $name:ident($argument:ident: $given:ty) -> $kept:ty = $default:expr
+            $(, read by $words:tt)? $(, got as $got:ty)?;
     )* }) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[must_use = "a configuration does nothing until a logger is opened with it"]
-        #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
         #[cfg_attr(feature = "serde", serde(deny_unknown_fields, default = "Config::without_path"))]
         pub struct Config { $(
-            $(#[cfg_attr(feature = "serde", serde(deserialize_with = $words))])?
+            $(#[cfg_attr(feature = "serde", serde(with = $words))])?
             pub(crate) $name: $kept,
         )* }
 
@@ -41,13 +44,50 @@ macro_rules! config {
                 }
             )*
         }
+
+        impl<'a> Settings<'a> {
+            $(
+                #[doc = concat!("[`", stringify!($name), "`](Config::", stringify!($name), "), as it was set.")]
+                #[inline]
+                pub fn $name(self) -> config!(@got 'a, $kept $(, $got)?) {
+                    config!(@get self.config.$name $(, $got)?)
+                }
+            )*
+        }
     };
+    (@got $life:lifetime, $kept:ty) => { $kept };
+    (@got $life:lifetime, $kept:ty, $got:ty) => { & $life $got };
+    (@get $field:expr) => { $field };
+    (@get $field:expr, $got:ty) => { &$field };
+}
+
+/// The values of a [`Config`], each under its setter's name.
+///
+/// A setting that was left out, and whose default follows from others, is `None`.
+///
+/// ```
+/// use diolog::{Config, Level};
+///
+/// let config = Config::new("/var/log/app/orders").ring_bytes(2 << 20);
+/// let settings = config.settings();
+/// assert_eq!(settings.path(), "/var/log/app/orders");
+/// assert_eq!((settings.ring_bytes(), settings.level()), (2 << 20, Level::Info));
+/// assert_eq!(settings.retain_bytes(), None);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    config: &'a Config,
 }
 
 impl Config {
     /// The defaults, for a log in the directory `path`. Open creates it if it does not exist; its parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Config {
         Config::without_path().path(path)
+    }
+
+    /// The settings' values. The setters have the same names, so these are called on a view.
+    pub fn settings(&self) -> Settings<'_> {
+        Settings { config: self }
     }
 }
 
@@ -86,10 +126,11 @@ config! {
     /// # }
     /// ```
     ///
-    /// With the feature `serde` a configuration can also be read from TOML: see `Config::from_toml`.
+    /// With the feature `serde` a configuration can also be read from TOML and written: see `Config::from_toml` and
+    /// `Config::to_toml`.
     {
         /// The log's directory, in place of the one given to [`new`](Config::new) or in TOML.
-        path(path: impl Into<PathBuf>) -> PathBuf = PathBuf::new();
+        path(path: impl Into<PathBuf>) -> PathBuf = PathBuf::new(), got as Path;
 
         /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by
         /// default.
@@ -207,7 +248,7 @@ config! {
         ///
         /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) says otherwise.
         /// Records below it cost one relaxed load and are not counted as attempts.
-        level(level: Level) -> Level = Level::Info, read by "words::level";
+        level(level: Level) -> Level = Level::Info;
 
         /// How a producer handles a full ring: [`Overflow::DropNewest`] by default.
         overflow(overflow: Overflow) -> Overflow = Overflow::DropNewest, read by "words::overflow";
@@ -226,7 +267,7 @@ config! {
         close_deadline(deadline: Duration) -> Duration = Duration::from_secs(5), read by "words::time";
 
         /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
-        service(name: impl Into<String>) -> String = String::new();
+        service(name: impl Into<String>) -> String = String::new(), got as str;
 
         /// How blocks are written: by default, the best device that works in the log's directory.
         ///

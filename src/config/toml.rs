@@ -1,4 +1,4 @@
-//! A [`Config`] from TOML: the setters' names as keys.
+//! A [`Config`] from TOML and back: the setters' names as keys.
 //!
 //! The keys and their types are those of [`Config`]; `words` reads sizes, times and policies. This file adds the
 //! position and the file's path to a refusal.
@@ -13,8 +13,9 @@ impl Config {
     /// Reads a configuration from TOML text. A setting that it does not name keeps its default.
     ///
     /// Keys are the setters' names. A size is a number of bytes or a text such as `"256 KiB"`, a time is a text such as
-    /// `"100 ms"`, a level is its name; `overflow` is `"drop-newest"`, `"block"`, `"overwrite-oldest"` or
-    /// `{ block-for = "5 ms" }`. Whether the values are valid and fit each other is checked at open.
+    /// `"100 ms"`, a level is its name in any case. All other names have one spelling, that of the keys: `overflow` is
+    /// `"drop_newest"`, `"block"`, `"overwrite_oldest"` or `{ block_for = "5 ms" }`, `device` is `"auto"`, `"direct"`,
+    /// `"io_uring"`, `"pwrite"` or `"buffered"`. Whether the values are valid and fit each other is checked at open.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -27,7 +28,7 @@ impl Config {
     ///     path = "/var/log/app/orders"
     ///     ring_bytes = "2 MiB"
     ///     flush_interval = "20 ms"
-    ///     overflow = { block-for = "5 ms" }
+    ///     overflow = { block_for = "5 ms" }
     ///     level = "debug"
     ///     "#,
     /// )?;
@@ -56,6 +57,32 @@ impl Config {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
         parse(&text).map_err(|wrong| refused(&format!("{}, {}", path.display(), wrong.line), wrong.remedy))
+    }
+}
+
+impl Config {
+    /// Writes all settings as TOML that [`from_toml`](Config::from_toml) reads back, those that were left out excepted.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// use diolog::{Config, Level};
+    ///
+    /// let config = Config::new("/var/log/app/orders").level(Level::Debug).retain_bytes(40 << 30);
+    /// let text = config.to_toml()?;
+    /// assert!(text.contains("level = \"debug\"\n") && text.contains("retain_bytes = \"40 GiB\"\n"));
+    /// assert_eq!(Config::from_toml(&text)?, config);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if the path is not UTF-8, which no text can hold, or a number is larger than TOML's.
+    pub fn to_toml(&self) -> Result<String> {
+        ::toml::to_string(self).map_err(|error| Error::InvalidConfig {
+            setting: "the configuration",
+            value: format!("not writable as TOML: {error}"),
+            remedy: "use a path in UTF-8 and smaller numbers".to_owned(),
+        })
     }
 }
 
@@ -103,7 +130,7 @@ mod tests {
             retain_segments = 400
             retain_for = "30 days"
             level = "Debug"
-            overflow = { block-for = "5 ms" }
+            overflow = { block_for = "5 ms" }
             writer_core = 3
             close_deadline = "1m 30s"
             service = "orders"
@@ -144,14 +171,73 @@ mod tests {
     fn each_policy_has_a_name() {
         let wait = Duration::from_secs(1);
         for (text, policy) in [
-            ("'drop-newest'", Overflow::DropNewest),
+            ("'drop_newest'", Overflow::DropNewest),
             ("'block'", Overflow::Block),
-            ("'overwrite-oldest'", Overflow::OverwriteOldest),
-            ("{ block-for = '1 s' }", Overflow::BlockFor(wait)),
+            ("'overwrite_oldest'", Overflow::OverwriteOldest),
+            ("{ block_for = '1 s' }", Overflow::BlockFor(wait)),
         ] {
             let read = Config::from_toml(&format!("overflow = {text}")).expect("understood");
             assert_eq!(read, Config::new("").overflow(policy));
         }
+    }
+
+    /// Settings that are hard to write: each must be read back as it is, valid or not.
+    fn configurations() -> Vec<Config> {
+        let mut configurations = vec![Config::new(""), Config::new("a").service("\"quoted\"\n\u{e9}")];
+        for bytes in [0, 1, 1000, 1023, 1024, 1025, 10 << 20, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, u64::MAX] {
+            configurations.push(Config::new("a").segment_bytes(bytes).retain_bytes(bytes));
+            let shifted = bytes << 10;
+            configurations.push(Config::new("a").first_segment_bytes(shifted).ring_bytes(shifted as usize));
+        }
+        let times = [0, 1, 999, 1_000, 1_500_000, 100_000_000, 90_000_000_000, 86_400_000_000_000, u64::MAX];
+        for time in times.map(Duration::from_nanos).into_iter().chain([Duration::MAX, Duration::from_secs(1 << 40)]) {
+            configurations.push(Config::new("a").flush_interval(time).retain_for(time));
+            configurations.push(Config::new("a").overflow(Overflow::BlockFor(time)).writer_core(3));
+        }
+        let all = [Level::Off, Level::Error, Level::Trace];
+        configurations.extend(all.map(|level| Config::new("a").level(level).overflow(Overflow::Block)));
+        configurations.push(Config::new("a").device(DevicePreference::IoUring).overflow(Overflow::OverwriteOldest));
+        configurations.push(Config::new("a").retain_segments(7).message_bytes_max(5000).thread_ring_bytes(4096));
+        configurations
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for config in configurations() {
+            let text = config.to_toml().unwrap_or_else(|error| panic!("{error} for {config:?}"));
+            let read = Config::from_toml(&text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
+            assert_eq!(read, config, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_written_in_words() {
+        let config = Config::new("a").retain_for(Duration::from_secs(30 * 24 * 3600)).ring_bytes(4095);
+        let text = config.overflow(Overflow::BlockFor(Duration::from_micros(1500))).to_toml().expect("written");
+        for line in [
+            "path = \"a\"",
+            "ring_bytes = 4095",
+            "block_bytes = \"256 KiB\"",
+            "blocks_in_flight = 4",
+            "flush_interval = \"100 ms\"",
+            "retain_for = \"30 days\"",
+            "level = \"info\"",
+            "block_for = \"1500 us\"",
+            "close_deadline = \"5 s\"",
+            "device = \"auto\"",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("retain_bytes"), "left out:\n{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_no_text_can_hold_is_an_error() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = std::ffi::OsStr::from_bytes(b"a\xff");
+        let error = Config::new(path).to_toml().expect_err("not UTF-8").to_string();
+        assert!(error.contains("UTF-8"), "{error}");
     }
 
     #[test]
@@ -175,10 +261,11 @@ mod tests {
             ("level = 'loud'", "line 1: \"loud\" is no level; use error, warn, info, debug, trace or off"),
             (
                 "overflow = 'drop'",
-                "line 1: invalid value: string \"drop\", expected \"drop-newest\", \"block\", \"overwrite-oldest\" or { block-for = \"5 ms\" }",
+                "line 1: invalid value: string \"drop\", expected \"drop_newest\", \"block\", \"overwrite_oldest\" or { block_for = \"5 ms\" }",
             ),
-            ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop-newest\""),
-            ("overflow = {}", "line 1: invalid value: map, expected \"drop-newest\""),
+            ("overflow = 'drop-newest'", "line 1: invalid value: string \"drop-newest\", expected \"drop_newest\""),
+            ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop_newest\""),
+            ("overflow = {}", "line 1: invalid value: map, expected \"drop_newest\""),
             ("writer_core = '3'", "line 1: invalid type: string \"3\", expected usize"),
             ("device = 'fast'", "line 1: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`"),
             ("path = 'a'\nlevel", "line 2: "),

@@ -1,45 +1,146 @@
-//! Values as people write them in a configuration file: "256 KiB", "100 ms", "warn", "drop-newest".
+//! Values as people write them in a configuration file: "256 KiB", "100 ms", "drop_newest".
 //!
-//! Each function reads one value; `settings` names it beside the setting.
+//! Each module reads and writes one kind of value; `settings` names it beside the setting. Names are spelled as the
+//! settings are: in lower case, with underscores. A value that is left out is nothing in TOML, and null in JSON.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::overflow::Overflow;
-use crate::level::Level;
 
 /// A number of bytes: plain, or with a unit.
-pub(super) fn bytes<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    let bytes = deserializer.deserialize_any(Bytes)?;
-    T::try_from(bytes).map_err(|_| de::Error::invalid_value(Unexpected::Unsigned(bytes), &Bytes))
+pub(super) mod bytes {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, T: TryFrom<u64>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        from.deserialize_any(Bytes).and_then(fitting)
+    }
+
+    pub(in super::super) fn serialize<T: Copy + TryInto<u64>, S: Serializer>(
+        bytes: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        // A `usize` fits.
+        ByteWords((*bytes).try_into().unwrap_or(u64::MAX)).serialize(to)
+    }
 }
 
 /// [`bytes`], of a setting that may be left out.
-pub(super) fn some_bytes<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    bytes(deserializer).map(Some)
+pub(super) mod some_bytes {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        from.deserialize_any(LeftOut(Bytes))?.map(fitting).transpose()
+    }
+
+    pub(in super::super) fn serialize<T: Copy + TryInto<u64>, S: Serializer>(
+        bytes: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        bytes.map(|bytes| ByteWords(bytes.try_into().unwrap_or(u64::MAX))).serialize(to)
+    }
 }
 
 /// A time with its unit.
-pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    deserializer.deserialize_any(Time)
+pub(super) mod time {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        from.deserialize_any(Time)
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        TimeWords(*time).serialize(to)
+    }
 }
 
 /// [`time`], of a setting that may be left out.
-pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    time(deserializer).map(Some)
-}
+pub(super) mod some_time {
+    use super::*;
 
-/// A level by its name, in any case.
-pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        from.deserialize_any(LeftOut(Time))
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(TimeWords).serialize(to)
+    }
 }
 
 /// A policy by its name, or with its time.
-pub(super) fn overflow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Overflow, D::Error> {
-    deserializer.deserialize_any(Policy)
+pub(super) mod overflow {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Overflow, D::Error> {
+        from.deserialize_any(Policy)
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(overflow: &Overflow, to: S) -> Result<S::Ok, S::Error> {
+        match *overflow {
+            Overflow::DropNewest => to.serialize_str(DROP_NEWEST),
+            Overflow::Block => to.serialize_str(BLOCK),
+            Overflow::OverwriteOldest => to.serialize_str(OVERWRITE_OLDEST),
+            Overflow::BlockFor(wait) => {
+                let mut map = to.serialize_map(Some(1))?;
+                map.serialize_entry(BLOCK_FOR, &TimeWords(wait))?;
+                map.end()
+            }
+        }
+    }
+}
+
+fn fitting<T: TryFrom<u64>, E: de::Error>(bytes: u64) -> Result<T, E> {
+    T::try_from(bytes).map_err(|_| E::invalid_value(Unexpected::Unsigned(bytes), &Bytes))
+}
+
+/// Writes a number of bytes with the largest unit of which it is a multiple.
+struct ByteWords(u64);
+
+impl Serialize for ByteWords {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let bytes = self.0;
+        let unit = (bytes.trailing_zeros() / 10) as usize;
+        let of_unit = bytes.checked_shr(10 * unit as u32).unwrap_or(0);
+        // Units are read by way of floating point, which is exact up to here; so are numbers in JSON.
+        let is_exact = of_unit < 1 << 53;
+        match unit.checked_sub(1).filter(|_| is_exact && bytes > 0) {
+            Some(at) => to.collect_str(&format_args!("{of_unit} {}", UNITS[at])),
+            None if bytes < 1 << 53 => to.serialize_u64(bytes),
+            None => to.collect_str(&bytes),
+        }
+    }
+}
+
+/// Writes a time with the largest unit of which it is a multiple.
+struct TimeWords(Duration);
+
+impl Serialize for TimeWords {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        const UNITS: [(&str, u64); 7] = [
+            ("days", 86_400_000_000_000),
+            ("h", 3_600_000_000_000),
+            ("min", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+            ("ns", 1),
+        ];
+        let Ok(ns) = u64::try_from(self.0.as_nanos()) else {
+            return to.collect_str(&humantime::format_duration(self.0));
+        };
+        let (unit, of_unit) = match UNITS.into_iter().find(|(_, of_unit)| ns.is_multiple_of(*of_unit)) {
+            Some(unit) if ns > 0 => unit,
+            _ => ("s", 1),
+        };
+        to.collect_str(&format_args!("{} {unit}", ns / of_unit))
+    }
 }
 
 struct Bytes;
@@ -79,9 +180,45 @@ impl Visitor<'_> for Time {
     }
 }
 
-/// The time of `block-for`.
+/// What the inner visitor reads, or null.
+struct LeftOut<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for LeftOut<V> {
+    type Value = Option<V::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        self.0.visit_u64(number).map(Some)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.0.visit_i64(number).map(Some)
+    }
+
+    fn visit_str<E: de::Error>(self, words: &str) -> Result<Self::Value, E> {
+        self.0.visit_str(words).map(Some)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+const DROP_NEWEST: &str = "drop_newest";
+const BLOCK: &str = "block";
+const BLOCK_FOR: &str = "block_for";
+const OVERWRITE_OLDEST: &str = "overwrite_oldest";
+
+/// The time of `block_for`.
 #[derive(serde::Deserialize)]
-struct Wait(#[serde(deserialize_with = "time")] Duration);
+struct Wait(#[serde(with = "time")] Duration);
 
 struct Policy;
 
@@ -89,21 +226,21 @@ impl<'de> Visitor<'de> for Policy {
     type Value = Overflow;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"drop-newest\", \"block\", \"overwrite-oldest\" or { block-for = \"5 ms\" }")
+        write!(f, "\"{DROP_NEWEST}\", \"{BLOCK}\", \"{OVERWRITE_OLDEST}\" or {{ {BLOCK_FOR} = \"5 ms\" }}")
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<Overflow, E> {
         match name {
-            "drop-newest" => Ok(Overflow::DropNewest),
-            "block" => Ok(Overflow::Block),
-            "overwrite-oldest" => Ok(Overflow::OverwriteOldest),
+            DROP_NEWEST => Ok(Overflow::DropNewest),
+            BLOCK => Ok(Overflow::Block),
+            OVERWRITE_OLDEST => Ok(Overflow::OverwriteOldest),
             _ => Err(E::invalid_value(Unexpected::Str(name), &self)),
         }
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Overflow, A::Error> {
         match map.next_key::<String>()?.as_deref() {
-            Some("block-for") => {}
+            Some(BLOCK_FOR) => {}
             Some(name) => return Err(de::Error::invalid_value(Unexpected::Str(name), &self)),
             None => return Err(de::Error::invalid_value(Unexpected::Map, &self)),
         }

@@ -26,7 +26,7 @@ use super::{BlockWrite, Device, DeviceKind, DeviceReport, HelperStart};
 
 /// Which kind of device to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DevicePreference {
     /// The best kind that works here.
