@@ -1,12 +1,14 @@
 //! The bytes of a block being filled: the place of the next record, and its shard.
 //!
 //! A shard is a run of one producer's records with consecutive sequences. Its header is written when the shard ends,
-//! since it holds the shard's length. `plain` adds the records; `mod` opens and seals the block.
+//! since it holds the shard's length. The writer's own records are added here; `plain` adds those of producers, and
+//! `mod` opens and seals the block.
 
 use zerocopy::little_endian::U32;
 
+use super::record::{RecordMeta, push};
 use crate::buffer::AlignedBuffer;
-use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, SHARD_HEADER_BYTES, ShardHeader, record_bytes};
+use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, SHARD_HEADER_BYTES, ShardHeader, WRITER_PRODUCER, record_bytes};
 
 /// The first and the last of some timestamps, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,26 +73,18 @@ impl Body {
         true
     }
 
-    /// Starts a shard of `producer` at `used`, up to where records have been added that this body has not counted yet;
-    /// the last of them comes before `next_sequence`. Returns the offset of the shard's first record; `None` if shard
-    /// and record do not fit.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn open_shard_at(
-        &mut self,
-        used: usize,
-        next_sequence: u64,
-        producer: u32,
-        first_sequence: u64,
-        payload_bytes: usize,
-    ) -> Option<usize> {
-        self.used = used;
-        if let Some(shard) = &mut self.shard
-            && shard.producer == producer
-        {
-            shard.next_sequence = next_sequence;
+    /// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.
+    pub(super) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let continues =
+            self.shard.is_some_and(|shard| shard.producer == WRITER_PRODUCER && shard.next_sequence == sequence);
+        if !continues && !self.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len())) {
+            return false;
         }
-        self.open_shard(producer, first_sequence, record_bytes(payload_bytes)).then_some(self.used)
+        let Some(used) = push(&mut self.buffer, self.used, meta, payload) else { return false };
+        self.used = used;
+        self.records += 1;
+        self.shard.as_mut().expect("it continues a shard, or has opened one").next_sequence += 1;
+        true
     }
 
     /// Writes the open shard's header, now that its length is known.

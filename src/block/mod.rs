@@ -7,16 +7,20 @@
 
 mod body;
 mod definitions;
+mod gaps;
 mod plain;
+mod record;
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
-use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES};
+use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, LossCause};
 use body::{Body, TimeSpan};
 pub(crate) use definitions::Definitions;
-pub(crate) use plain::{RecordMeta, Records};
+use gaps::Gaps;
+pub(crate) use plain::Records;
+pub(crate) use record::RecordMeta;
 
 // Direct I/O can write every block of the format's grid.
 const _: () = assert!(GRID_BYTES.is_multiple_of(ALIGNMENT_BYTES));
@@ -33,6 +37,7 @@ pub(crate) struct Place {
 /// A block that takes records until it is sealed.
 pub(crate) struct Block {
     body: Body,
+    gaps: Gaps,
     /// The producers that the block has defined so far.
     pub(crate) definitions: Definitions,
     /// Bits of [`BlockFlags`](crate::format::BlockFlags).
@@ -47,7 +52,13 @@ impl Block {
     /// # Panics
     /// If the buffer's length is zero or not a multiple of [`GRID_BYTES`].
     pub(crate) fn new(buffer: AlignedBuffer) -> Block {
-        Block { body: Body::new(buffer), definitions: Definitions::default(), flags: 0, control_times: TimeSpan::NONE }
+        Block {
+            gaps: Gaps::new(buffer.len()),
+            body: Body::new(buffer),
+            definitions: Definitions::default(),
+            flags: 0,
+            control_times: TimeSpan::NONE,
+        }
     }
 
     /// How many records were added.
@@ -65,15 +76,21 @@ impl Block {
         self.body.free_bytes()
     }
 
-    /// Begins to add records of `producer`, with sequences from `sequence` on.
+    /// Begins to add records of `producer`, whose last record came before `sequence`. If numbers are missing, gap
+    /// records are added too: with numbers of the writer's own from `own_sequence` on, which is counted up.
     #[inline]
-    pub(crate) fn records_of(&mut self, producer: u32, sequence: u64) -> Records<'_> {
-        Records::new(&mut self.body, producer, sequence)
+    pub(crate) fn records_of<'a>(&'a mut self, producer: u32, sequence: u64, own_sequence: &'a mut u64) -> Records<'a> {
+        Records::new(&mut self.body, &mut self.gaps, producer, sequence, own_sequence)
+    }
+
+    /// Names the cause of the gaps in the records that were added since the last call.
+    pub(crate) fn explain_gaps(&mut self, cause: LossCause) {
+        self.gaps.explain(&mut self.body, cause);
     }
 
     /// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.
     pub(crate) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
-        let added = plain::append_control(&mut self.body, sequence, meta, payload);
+        let added = self.body.append_control(sequence, meta, payload);
         if added {
             self.control_times.include(meta.timestamp_ns, meta.timestamp_ns);
         }
@@ -137,7 +154,8 @@ mod tests {
     }
 
     fn append(block: &mut Block, producer: u32, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
-        let mut records = block.records_of(producer, sequence);
+        let mut own_sequence = 0;
+        let mut records = block.records_of(producer, sequence, &mut own_sequence);
         let added = records.append(sequence, meta, payload);
         if added {
             records.end(1, meta.timestamp_ns);
@@ -164,12 +182,14 @@ mod tests {
         let bytes = written(block);
         assert_eq!(bytes.len(), 4096);
         let header = BlockHeader::decode(&bytes, 4096).expect("a header");
-        assert_eq!((header.shards.get(), header.records.get()), (3, 4));
+        // The writer's own shard explains the jump.
+        assert_eq!((header.shards.get(), header.records.get()), (4, 5));
         assert_eq!((header.first_ns.get(), header.last_ns.get()), (50, 103));
         let payload = &bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize];
         assert!(header.payload_is_intact(payload));
         let (first, _, rest) = ShardHeader::split(payload).expect("a shard");
         assert_eq!((first.producer.get(), first.first_sequence.get(), first.records.get()), (7, 0, 2));
+        let (_, _, rest) = ShardHeader::split(rest).expect("the gap");
         let (second, _, _) = ShardHeader::split(rest).expect("a shard");
         assert_eq!((second.first_sequence.get(), second.records.get()), (3, 1));
     }

@@ -1,29 +1,12 @@
-//! Records in the plain encoding: a header of 16 bytes and the payload, padded to 8.
-//!
-//! [`Records`] is the writer's hot loop: it adds a producer's records to a block one after the other.
+//! Records of producers: [`Records`] is the writer's hot loop, which adds a producer's records to a block one after the
+//! other.
 
 use zerocopy::FromBytes;
-use zerocopy::little_endian::{U32, U64};
 
 use super::body::Body;
-use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, WRITER_PRODUCER, padded, record_bytes};
-use crate::level::Level;
-
-/// A record without its payload.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RecordMeta {
-    pub(crate) kind: u8,
-    pub(crate) level: u8,
-    pub(crate) flags: u8,
-    pub(crate) timestamp_ns: u64,
-}
-
-impl RecordMeta {
-    /// The writer's own record of this kind.
-    pub(crate) fn control(kind: Kind, timestamp_ns: u64) -> RecordMeta {
-        RecordMeta { kind: kind as u8, level: Level::Info as u8, flags: 0, timestamp_ns }
-    }
-}
+use super::gaps::{First, Gaps, open_shard_at};
+use super::record::{RecordMeta, push};
+use crate::format::RecordHeader;
 
 /// Adds records of one producer to a block.
 ///
@@ -37,28 +20,40 @@ pub(crate) struct Records<'a> {
     first_at: usize,
     /// The body's `used`, ahead of it.
     used: usize,
-    /// The sequence that continues the open shard.
+    /// The sequence that continues the producer's open shard. If there is none: that of the producer's last record.
     next_sequence: u64,
+    gaps: &'a mut Gaps,
+    /// The number of the writer's next own record.
+    own_sequence: &'a mut u64,
 }
 
 impl<'a> Records<'a> {
-    /// Begins to add records of `producer`, with sequences from `sequence` on.
+    /// Begins to add records of `producer`, whose last record came before `sequence`.
     #[inline]
-    pub(super) fn new(body: &'a mut Body, producer: u32, sequence: u64) -> Records<'a> {
+    pub(super) fn new(
+        body: &'a mut Body,
+        gaps: &'a mut Gaps,
+        producer: u32,
+        sequence: u64,
+        own_sequence: &'a mut u64,
+    ) -> Records<'a> {
         let next_sequence = match body.shard {
             Some(shard) if shard.producer == producer => shard.next_sequence,
             // None of the records has this sequence, so the first one opens a shard.
             _ => sequence.wrapping_sub(1),
         };
-        Records { producer, first_at: body.used, used: body.used, next_sequence, body }
+        Records { producer, first_at: body.used, used: body.used, next_sequence, gaps, own_sequence, body }
     }
 
     /// Adds a record. Returns `false`, and adds nothing, if it does not fit.
     #[inline(always)]
     pub(crate) fn append(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
         if sequence != self.next_sequence {
-            let (used, next_sequence) = (self.used, self.next_sequence);
-            let Some(at) = self.body.open_shard_at(used, next_sequence, self.producer, sequence, payload.len()) else {
+            let used = self.used;
+            let (producer, timestamp_ns, payload_bytes) = (self.producer, meta.timestamp_ns, payload.len());
+            let first = First { producer, sequence, payload_bytes, timestamp_ns };
+            self.body.used = used;
+            let Some(at) = open_shard_at(self.body, self.gaps, self.next_sequence, first, self.own_sequence) else {
                 return false;
             };
             if used == self.first_at {
@@ -85,66 +80,5 @@ impl<'a> Records<'a> {
         body.times.include(first_ns, last_ns);
         body.shard.as_mut().expect("the first record opened a shard").next_sequence = self.next_sequence;
         self.next_sequence
-    }
-}
-
-/// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.
-pub(super) fn append_control(body: &mut Body, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
-    let continues =
-        body.shard.is_some_and(|shard| shard.producer == WRITER_PRODUCER && shard.next_sequence == sequence);
-    if !continues && !body.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len())) {
-        return false;
-    }
-    let Some(used) = push(&mut body.buffer, body.used, meta, payload) else { return false };
-    body.used = used;
-    body.records += 1;
-    body.shard.as_mut().expect("it continues a shard, or has opened one").next_sequence += 1;
-    true
-}
-
-/// Writes a record into `buffer` at `at`. Returns its end; `None`, and writes nothing, if it does not fit.
-#[inline(always)]
-fn push(buffer: &mut [u8], at: usize, meta: RecordMeta, payload: &[u8]) -> Option<usize> {
-    let length = payload.len();
-    let end = at + RECORD_HEADER_BYTES + padded(length);
-    let (head, body) = buffer.get_mut(at..end)?.split_at_mut(RECORD_HEADER_BYTES);
-    let header = RecordHeader {
-        length: U32::new(length as u32),
-        kind: meta.kind,
-        level: meta.level,
-        flags: meta.flags,
-        reserved: 0,
-        timestamp_ns: U64::new(meta.timestamp_ns),
-    };
-    head.copy_from_slice(&header.to_words());
-    // Zeroing the whole last word before the copy is cheaper than zeroing the padding by its length after it.
-    if let Some(last_word) = body.last_chunk_mut::<8>() {
-        *last_word = [0; 8];
-    }
-    copy(payload, &mut body[..length]);
-    Some(end)
-}
-
-/// Copies `from` to `to`, of the same length. The lengths of most messages are copied without a call, as two chunks
-/// that may overlap.
-#[inline(always)]
-fn copy(from: &[u8], to: &mut [u8]) {
-    match from.len() {
-        65..=128 => copy_ends::<64>(from, to),
-        33..=64 => copy_ends::<32>(from, to),
-        16..=32 => copy_ends::<16>(from, to),
-        8..=15 => copy_ends::<8>(from, to),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-/// Copies the first and the last `BYTES` bytes.
-#[inline(always)]
-fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
-    if let (Some(from), Some(to)) = (from.first_chunk::<BYTES>(), to.first_chunk_mut::<BYTES>()) {
-        *to = *from;
-    }
-    if let (Some(from), Some(to)) = (from.last_chunk::<BYTES>(), to.last_chunk_mut::<BYTES>()) {
-        *to = *from;
     }
 }

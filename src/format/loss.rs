@@ -145,8 +145,10 @@ impl GapRecord {
     /// Bytes of a payload.
     pub(crate) const BYTES: usize = 24;
 
+    /// The offset of the cause, which is one byte: a writer may name it later than the gap.
+    pub(crate) const CAUSE_AT: usize = std::mem::offset_of!(RawGap, cause);
+
     /// The payload's bytes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the writer does not write any yet"))]
     pub(crate) fn to_bytes(self) -> [u8; GapRecord::BYTES] {
         zerocopy::transmute!(RawGap {
             producer: U32::new(self.producer),

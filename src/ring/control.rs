@@ -138,12 +138,13 @@ impl Control {
         let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
         Counts {
             attempted: self.next_sequence(),
-            dropped: self.attempts.dropped.load(Relaxed),
+            // Before `dropped`: what is dropped in between then counts as a full ring, and no full ring is overlooked.
             dropped_by: DroppedBy {
                 memory: memory.load(Relaxed),
                 timed_out: timed_out.load(Relaxed),
                 device_failed: device_failed.load(Relaxed),
             },
+            dropped: self.attempts.dropped.load(Relaxed),
             overwritten: self.attempts.overwritten.load(Relaxed),
         }
     }

@@ -89,7 +89,8 @@ mod tests {
     fn block(number: u64) -> Block {
         let mut block = Block::new(AlignedBuffer::new(64 << 10, 0).expect("memory"));
         control(&mut block, Kind::ProducerRow, number, number);
-        let mut records = block.records_of(1, 2 * number);
+        let mut own_sequence = 0;
+        let mut records = block.records_of(1, 2 * number, &mut own_sequence);
         for sequence in [2 * number, 2 * number + 1] {
             let meta = RecordMeta { kind: 1, level: Level::Info as u8, flags: 0, timestamp_ns: 100 + sequence };
             assert!(records.append(sequence, meta, format!("record {sequence}").as_bytes()));

@@ -7,6 +7,7 @@
 mod log;
 mod source;
 mod contents;
+mod gap_causes;
 mod pipeline;
 mod schedule;
 

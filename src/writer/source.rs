@@ -8,6 +8,7 @@ use crate::gate::Gate;
 use crate::registry::{self, Arrival};
 use crate::ring::{ConsumerEnd, ProducerEnd};
 use crate::writer::contents::Accounted;
+use crate::writer::gap_causes::GapCauses;
 use crate::writer::schedule::{DRAIN_BYTES, Look, Patience, Unread};
 
 /// One producer's ring and its accounts.
@@ -25,6 +26,7 @@ pub(crate) struct Source {
     next_sequence: u64,
     /// Records drained.
     records: u64,
+    gap_causes: GapCauses,
     /// The ring position up to which records are in closed blocks.
     closed_position: u64,
     /// The other end, once the producer is gone.
@@ -47,6 +49,7 @@ impl Source {
             last_ns: 0,
             next_sequence: 0,
             records: 0,
+            gap_causes: GapCauses::default(),
             returned: None,
             end_written: false,
         }
@@ -77,21 +80,27 @@ impl Source {
 
     /// Moves the records that the last [`look`](Self::look) found due into `block`, which has the producer's row.
     ///
-    /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time. Returns whether
-    /// the block is full: the next record does not fit. If not, all that was due is taken, or as much as one look
-    /// drains.
+    /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time. Gap records get
+    /// numbers from `own_sequence` on. Returns whether the block is full: the next record does not fit. If not, all
+    /// that was due is taken, or as much as one look drains.
     pub(crate) fn drain(
         &mut self,
         block: &mut Block,
+        own_sequence: &mut u64,
         blocks_begun: u64,
         converter: &TickConverter,
         now_ns: u64,
     ) -> bool {
+        let expected = self.accounted();
         let is_full = if self.consumer.overwrites() {
-            self.move_records::<true>(block, converter, now_ns)
+            self.move_records::<true>(block, own_sequence, converter, now_ns)
         } else {
-            self.move_records::<false>(block, converter, now_ns)
+            self.move_records::<false>(block, own_sequence, converter, now_ns)
         };
+        let missing = (self.next_sequence - expected.next_sequence) - (self.records - expected.records);
+        if missing > 0 {
+            self.explain_gaps(block, missing);
+        }
         if !is_full && self.consumer.unread_bytes() == 0 {
             self.patience.note_emptied(blocks_begun);
         }
@@ -102,11 +111,12 @@ impl Source {
     fn move_records<const OVERWRITES: bool>(
         &mut self,
         block: &mut Block,
+        own_sequence: &mut u64,
         converter: &TickConverter,
         now_ns: u64,
     ) -> bool {
         let mut last_ns = self.last_ns;
-        let mut records = block.records_of(self.id, self.next_sequence);
+        let mut records = block.records_of(self.id, self.next_sequence, own_sequence);
         let mut full = false;
         let begin = self.consumer.cursor();
         let taken = self.consumer.consume_from::<OVERWRITES>(DRAIN_BYTES.min(self.due_bytes), |head, payload| {
@@ -127,6 +137,16 @@ impl Source {
             self.last_ns = last_ns;
         }
         full
+    }
+
+    /// Names the cause of the gaps among the records just moved into `block`, from which `missing` ones are missing.
+    #[cold]
+    fn explain_gaps(&mut self, block: &mut Block, missing: u64) {
+        // The ring was observed before: what was lost before a record that is in the block is counted by now.
+        let counts = self.consumer.control().counts();
+        let dropped_by = registry::dropped_by(counts);
+        let overwritten = self.consumer.overwrites().then_some(counts.overwritten);
+        block.explain_gaps(self.gap_causes.explain(missing, dropped_by, overwritten));
     }
 
     /// The record that defines the producer in a block: its kind, and the producer as the blocks so far account for it.

@@ -143,7 +143,8 @@ impl Blocks {
             let source = self.sources.at(slot);
             filling.since_ns = filling.since_ns.min(since_ns);
             if filling.define(slot, source, &mut self.control, observed_ns) {
-                let is_full = source.drain(&mut filling.block, self.begun, &self.converter, observed_ns);
+                let own_sequence = self.control.sequence();
+                let is_full = source.drain(&mut filling.block, own_sequence, self.begun, &self.converter, observed_ns);
                 filling.close_early |= source.is_too_open();
                 if !is_full {
                     self.filling = Some(filling);

@@ -66,6 +66,11 @@ impl ControlRecords {
         added
     }
 
+    /// The number of the next one, to be counted up by whoever adds some.
+    pub(super) fn sequence(&mut self) -> &mut u64 {
+        &mut self.sequence
+    }
+
     /// Adds the first records of a block: a wall-clock anchor if one is due, and the notes that wait.
     pub(super) fn begin_block(&mut self, block: &mut Block, now_ns: u64) {
         if self.wall_anchor.take_due(now_ns) {
