@@ -114,7 +114,7 @@ impl Logger {
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
         let rules = segment_rules(&settings, patience);
-        let begun = device::probe(&directory.path, settings.config.device).and_then(|report| {
+        let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock)?))
         });

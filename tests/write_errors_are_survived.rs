@@ -288,3 +288,72 @@ fn flush_into_a_deleted_file(directory: &Path) {
     }
     logger.close().expect("a clean end");
 }
+
+/// Opens a log with a durable record, does something to its first segment, and shows that the writer notices and that
+/// nothing accepted since is lost. Returns the error of the flush that noticed.
+fn disturb_the_present_segment(directory: &Path, disturb: impl FnOnce(&Path)) -> String {
+    let logger = open(config(directory), &Plan::new(u64::MAX, 0, libc::EIO));
+    let producer = logger.producer().expect("a producer");
+    assert_eq!(producer.log(Level::Info, record(1)), Outcome::Written);
+    logger.flush().expect("durable");
+    let (heard, states) = std::sync::mpsc::channel();
+    logger.on_state_change(move |state| _ = heard.send(state));
+    disturb(&directory.join("log"));
+    assert_eq!(producer.log(Level::Info, record(2)), Outcome::Written);
+    let error = logger.flush().expect_err("nobody finds the record that it waits for");
+    assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error}");
+    assert_eq!(states.recv(), Ok(State::Failed));
+    assert_eq!(producer.log(Level::Info, record(3)), Outcome::Written);
+    assert_eq!(states.recv(), Ok(State::Ok));
+    logger.flush().expect("durable in the next segment");
+    logger.close().expect("a clean end");
+    error.to_string()
+}
+
+#[test]
+fn a_present_segment_that_is_renamed_is_replaced() {
+    let directory = support::directory();
+    let error = disturb_the_present_segment(directory.path(), |log| {
+        std::fs::rename(log.join("00000001.dlog"), log.join("moved")).expect("ours");
+    });
+    assert!(error.contains("was renamed while in use"), "{error}");
+    assert_eq!(in_files(directory.path()), BTreeSet::from([2]), "what was not durable is in the next one");
+    assert!(directory.path().join("log/moved").exists());
+    // Put back by its name, it is part of the log again.
+    let log = directory.path().join("log");
+    std::fs::rename(log.join("moved"), log.join("00000001.dlog")).expect("ours");
+    assert_eq!(in_files(directory.path()), BTreeSet::from([0, 1, 2]));
+}
+
+#[test]
+fn a_present_segment_that_is_replaced_by_another_file_is_noticed_without_a_flush() {
+    let directory = support::directory();
+    let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
+    logger.log(Level::Info, record(1));
+    logger.flush().expect("durable");
+    let (heard, states) = std::sync::mpsc::channel();
+    logger.on_state_change(move |state| _ = heard.send(state));
+    let (other, present) = (directory.path().join("other"), directory.path().join("log/00000001.dlog"));
+    std::fs::write(&other, "somebody else's").expect("writable");
+    std::fs::rename(&other, &present).expect("ours");
+    assert_eq!(states.recv(), Ok(State::Failed));
+    let error = logger.flush().expect_err("nobody has been told yet");
+    assert!(error.to_string().contains("was replaced by another file while in use"), "{error}");
+    logger.log(Level::Info, record(2));
+    assert_eq!(states.recv(), Ok(State::Ok));
+    logger.close().expect("a clean end");
+    assert_eq!(std::fs::read(&present).expect("there"), b"somebody else's", "it is not touched");
+}
+
+#[test]
+fn a_present_segment_that_is_moved_away_is_noticed_by_close() {
+    let directory = support::directory();
+    let logger = open(config(directory.path()), &Plan::new(u64::MAX, 0, libc::EIO));
+    logger.log(Level::Info, record(1));
+    logger.flush().expect("durable");
+    std::fs::rename(directory.path().join("log/00000001.dlog"), directory.path().join("moved")).expect("ours");
+    let error = logger.close().expect_err("nobody finds the record");
+    let Error::CloseIncomplete { unconfirmed: 0, reason, .. } = &error else { panic!("{error}") };
+    assert!(reason.contains("readers do not find records that were durable"), "{reason}");
+    assert!(reason.contains("was renamed while in use"), "{reason}");
+}

@@ -9,13 +9,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 use crate::error::{Error, Result, is_want_of_room};
 use crate::sys;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{SECTOR_BYTES, write_whole};
 
 use super::buffered::Buffered;
@@ -54,12 +54,12 @@ impl fmt::Display for DevicePreference {
     }
 }
 
-/// Chooses the kind of device for a log in `directory`, which must exist. Leaves nothing behind in it.
+/// Chooses the kind of device for a log in `directory`. Leaves nothing behind in it.
 ///
 /// # Errors
 /// [`Error::Io`] if no file can be created there (a read-only file system, no permission), or the trial write fails;
 /// [`Error::InvalidConfig`] if the kind that `preference` demands does not work.
-pub(crate) fn probe(directory: &Path, preference: DevicePreference) -> Result<DeviceReport> {
+pub(crate) fn probe(directory: &OpenDirectory, preference: DevicePreference) -> Result<DeviceReport> {
     // Even if nothing depends on the file: `open` must fail on a directory that cannot be written.
     let file = create_probe_file(directory, false)?;
     if preference == DevicePreference::Buffered {
@@ -139,14 +139,13 @@ fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
 }
 
 /// A file in `directory` whose name is removed already.
-fn create_probe_file(directory: &Path, direct: bool) -> Result<File> {
-    // Another process may probe the same directory at the same time: the log is locked later.
-    let path = directory.join(sys::temporary_name());
-    let file = sys::file::create_to_write(&path, direct);
+fn create_probe_file(directory: &OpenDirectory, direct: bool) -> Result<File> {
+    let name = sys::temporary_name();
+    let file = directory.create_to_write(&name, direct);
     // A failed open can leave the file too: O_DIRECT is refused after the file was created.
-    let removed = std::fs::remove_file(&path);
-    let file = file.map_err(|source| Error::io("create a file in", directory, source))?;
-    removed.map_err(|source| Error::io("remove", &path, source))?;
+    let removed = directory.remove(&name);
+    let file = file.map_err(|source| Error::io("create a file in", directory.path(), source))?;
+    removed.map_err(|source| Error::io("remove", &directory.path_of(&name), source))?;
     Ok(file)
 }
 
@@ -159,7 +158,7 @@ enum DirectTrial {
 }
 
 /// Tries direct I/O on a new file in `directory`. `file` is one of the same file system, opened without it.
-fn try_direct(directory: &Path, file: &File) -> Result<DirectTrial> {
+fn try_direct(directory: &OpenDirectory, file: &File) -> Result<DirectTrial> {
     let refused = |what: &str| {
         Ok(DirectTrial::Refused(format!("the file system ({}) {what}", sys::file::file_system_name(file))))
     };
@@ -175,7 +174,7 @@ fn try_direct(directory: &Path, file: &File) -> Result<DirectTrial> {
         Err(error) if is_refusal_of_direct(&error) => return refused("refuses O_DIRECT"),
         Err(error) => return Err(error),
     };
-    let io_error = |source| Error::io("write a trial block in", directory, source);
+    let io_error = |source| Error::io("write a trial block in", directory.path(), source);
     let buffer = AlignedBuffer::new(2 * ALIGNMENT_BYTES, 0).map_err(io_error)?;
     match write_whole(&file, &buffer[..ALIGNMENT_BYTES], 0, SECTOR_BYTES) {
         Ok(()) => {}
@@ -239,8 +238,14 @@ fn is_refusal_of_direct(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::sys::test_directory::directory;
+
+    fn probe(directory: &Path, preference: DevicePreference) -> Result<DeviceReport> {
+        super::probe(&OpenDirectory::open(directory).expect("a directory"), preference)
+    }
 
     fn entries(directory: &Path) -> usize {
         directory.read_dir().unwrap().count()
@@ -263,12 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_missing_or_is_a_file_is_an_io_error() {
-        let directory = directory();
-        let missing = directory.path().join("missing");
-        assert!(matches!(probe(&missing, DevicePreference::Auto), Err(Error::Io { path, .. }) if path == missing));
-        std::fs::write(&missing, "").unwrap();
-        assert!(matches!(probe(&missing, DevicePreference::Auto), Err(Error::Io { .. })));
+    fn a_directory_that_was_deleted_is_an_io_error() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        std::fs::create_dir(&path).unwrap();
+        let opened = OpenDirectory::open(&path).unwrap();
+        std::fs::remove_dir(&path).unwrap();
+        let probed = super::probe(&opened, DevicePreference::Auto);
+        assert!(matches!(probed, Err(Error::Io { path: named, .. }) if named == path));
     }
 
     #[cfg(all(target_os = "linux", not(diolog_portable)))]

@@ -2,7 +2,7 @@
 
 use super::buffered::Buffered;
 use super::*;
-use crate::sys;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
 use crate::sys::test_report::not_shown;
 
@@ -14,9 +14,14 @@ fn device(kind: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
     create(&report, in_flight_max, &mut [], || ()).unwrap()
 }
 
+/// [`probe`] of the directory at `path`.
+pub(super) fn probe_at(path: &Path, preference: DevicePreference) -> crate::error::Result<DeviceReport> {
+    probe(&OpenDirectory::open(path).unwrap(), preference)
+}
+
 /// The kinds of device that can be tested in `directory`.
 fn kinds(directory: &Path) -> Vec<DeviceKind> {
-    let best = probe(directory, DevicePreference::Auto).unwrap().kind;
+    let best = probe_at(directory, DevicePreference::Auto).unwrap().kind;
     if !best.is_direct() {
         not_shown("io_uring and pwrite", format_args!("no direct I/O in {}", directory.display()));
     }
@@ -46,7 +51,7 @@ pub(super) fn completions(device: &mut dyn Device, count: usize) -> Vec<Completi
 }
 
 fn segment(directory: &Path, name: &str, kind: DeviceKind) -> Arc<File> {
-    Arc::new(sys::file::create_to_write(&directory.join(name), kind.is_direct()).unwrap())
+    Arc::new(OpenDirectory::open(directory).unwrap().create_to_write(name, kind.is_direct()).unwrap())
 }
 
 #[test]

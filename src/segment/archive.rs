@@ -10,22 +10,22 @@
 //! [`retention`]: super::retention
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::format::{LogId, segment_file_name, segment_number};
-use crate::sys;
+use crate::sys::Entry;
 
 use super::inspect::{Content, Search, inspect, search_for_bytes};
+use super::location::Location;
 use super::retention::{Held, Limits, surplus};
 
 /// The files of one log.
 pub(super) struct Archive {
-    directory: PathBuf,
+    location: Arc<Location>,
     log: LogId,
     pub(super) limits: Limits,
     /// Its wall time dates the ages.
@@ -45,10 +45,10 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// The files of `log` in `directory`; those up to number `inherited` are earlier runs'.
-    pub(super) fn new(directory: &Path, log: LogId, inherited: u64, limits: Limits, clock: Clock) -> Archive {
+    /// The files of `log` at `location`; those up to number `inherited` are earlier runs'.
+    pub(super) fn new(location: Arc<Location>, log: LogId, inherited: u64, limits: Limits, clock: Clock) -> Archive {
         Archive {
-            directory: directory.to_owned(),
+            location,
             log,
             limits,
             clock,
@@ -75,17 +75,16 @@ impl Archive {
                 Ok(Some(unused)) => unused,
                 Ok(None) => return false,
                 // The next call searches again.
-                Err(source) => {
-                    self.note_stuck(Error::io("list", &self.directory, source));
+                Err(error) => {
+                    self.note_stuck(error);
                     return true;
                 }
             },
         };
         while let Some(number) = unused.pop() {
-            let path = self.path(number);
-            match search_for_bytes(&path, &stop) {
+            match search_for_bytes(&self.location.directory(), number, &stop) {
                 Ok(Search::Blank) => {
-                    if let Err(error) = self.remove_file(&path) {
+                    if let Err(error) = self.remove_file(number) {
                         self.notes.push(error.to_string());
                     }
                 }
@@ -111,8 +110,8 @@ impl Archive {
         let held = match self.held(newest, || stop(0)) {
             Ok(Some(held)) => held,
             Ok(None) => return false,
-            Err(source) => {
-                self.note_stuck(Error::io("list", &self.directory, source));
+            Err(error) => {
+                self.note_stuck(error);
                 return true;
             }
         };
@@ -121,11 +120,10 @@ impl Archive {
             if stop(removed) {
                 return false;
             }
-            let path = self.path(segment.number);
-            if !self.inspect_again(segment.number, &path) {
+            if !self.inspect_again(segment.number) {
                 continue;
             }
-            if let Err(error) = self.remove_file(&path) {
+            if let Err(error) = self.remove_file(segment.number) {
                 // Going on would leave a gap in the log.
                 self.note_stuck(error);
                 return true;
@@ -137,7 +135,7 @@ impl Archive {
     }
 
     /// The inherited files whose first block is zero; `None` if `stop` returned true before all were inspected.
-    fn find_unused(&mut self, stop: impl Fn() -> bool) -> io::Result<Option<Vec<u64>>> {
+    fn find_unused(&mut self, stop: impl Fn() -> bool) -> Result<Option<Vec<u64>>> {
         let inherited = self.inherited;
         let files = self.files()?;
         let mut unused = Vec::new();
@@ -154,9 +152,9 @@ impl Archive {
 
     /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after
     /// `newest` count only if this run has made them. Each file is inspected once: its kind does not change.
-    fn held(&mut self, newest: u64, stop: impl Fn() -> bool) -> io::Result<Option<Vec<Held>>> {
+    fn held(&mut self, newest: u64, stop: impl Fn() -> bool) -> Result<Option<Vec<Held>>> {
         let mut held = Vec::new();
-        for (number, metadata) in self.files()? {
+        for (number, entry) in self.files()? {
             if !self.ours.contains(&number) && number <= newest && !self.strangers.contains(&number) {
                 if stop() {
                     return Ok(None);
@@ -164,7 +162,7 @@ impl Archive {
                 self.classify(number);
             }
             if self.ours.contains(&number) {
-                held.push(Held { number, bytes: metadata.len(), age: self.age(&metadata) });
+                held.push(Held { number, bytes: entry.bytes, age: self.age(&entry) });
             }
         }
         held.sort_by_key(|segment| segment.number);
@@ -172,25 +170,18 @@ impl Archive {
     }
 
     /// The regular files with a segment's name.
-    fn files(&self) -> io::Result<Vec<(u64, fs::Metadata)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            let Some(number) = segment_number(&entry.file_name()) else { continue };
-            // For a symbolic link, this is the link's own metadata.
-            if let Ok(metadata) = entry.metadata()
-                && metadata.is_file()
-            {
-                files.push((number, metadata));
-            }
-        }
-        Ok(files)
+    fn files(&self) -> Result<Vec<(u64, Entry)>> {
+        let directory = self.location.directory();
+        let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
+        let numbers = names.iter().filter_map(|name| segment_number(name));
+        let entry = |number| Some((number, directory.entry(&segment_file_name(number)).ok()?));
+        Ok(numbers.filter_map(entry).filter(|(_, entry)| entry.is_file).collect())
     }
 
     /// Inspects file `number` and notes whether it is a segment of this log. Returns its kind, if the file is of use.
     fn classify(&mut self, number: u64) -> Option<Content> {
-        let path = self.path(number);
-        let what = match inspect(&path, number) {
+        let directory = self.location.directory();
+        let what = match inspect(&directory, number) {
             Ok(Content::Segment(log)) if log == self.log => {
                 self.ours.insert(number);
                 return Some(Content::Segment(log));
@@ -206,33 +197,34 @@ impl Archive {
         };
         self.ours.remove(&number);
         if self.strangers.insert(number) && !self.limits.keeps_all() {
+            let path = directory.path_of(&segment_file_name(number));
             self.notes.push(format!("{} {what}: retention leaves it alone", path.display()));
         }
         None
     }
 
     /// Inspects file `number` again, right before its removal. Returns whether it is still a segment of this log.
-    fn inspect_again(&mut self, number: u64, path: &Path) -> bool {
+    fn inspect_again(&mut self, number: u64) -> bool {
         // If it is missing, somebody else has removed it.
-        path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+        self.location.directory().entry(&segment_file_name(number)).is_ok_and(|entry| entry.is_file)
             && matches!(self.classify(number), Some(Content::Segment(_)))
     }
 
-    fn age(&self, metadata: &fs::Metadata) -> Duration {
-        let Ok(modified) = metadata.modified() else { return Duration::ZERO };
-        let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    fn age(&self, entry: &Entry) -> Duration {
         let now = Duration::from_nanos(u64::try_from(self.clock.unix_ns()).unwrap_or(0));
-        now.saturating_sub(modified)
+        now.saturating_sub(entry.modified)
     }
 
-    /// Removes a file, durably.
-    fn remove_file(&self, path: &Path) -> Result<(), Error> {
-        match fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path, source)),
+    /// Removes the file of segment `number`, durably.
+    fn remove_file(&self, number: u64) -> Result<()> {
+        let (directory, name) = (self.location.directory(), segment_file_name(number));
+        match directory.remove(&name) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &directory.path_of(&name), source));
+            }
             _ => {}
         }
-        sys::file::sync_directory(&self.directory)
-            .map_err(|source| Error::io("sync the directory", &self.directory, source))
+        directory.sync().map_err(|source| Error::io("sync the directory", directory.path(), source))
     }
 
     /// Notes that files stay that are to be removed: once, until a removal succeeds again.
@@ -241,16 +233,14 @@ impl Archive {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
         }
     }
-
-    fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(segment_file_name(number))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
     use std::sync::atomic::Ordering::Relaxed;
-    use std::time::SystemTime;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
     use crate::block::{Block, Place, RecordMeta};
@@ -288,7 +278,11 @@ mod tests {
     }
 
     fn archive(directory: &Path, limits: Limits) -> Archive {
-        Archive::new(directory, LOG, 6, limits, Clock::detect())
+        Archive::new(location(directory), LOG, 6, limits, Clock::detect())
+    }
+
+    fn location(directory: &Path) -> Arc<Location> {
+        Arc::new(Location::open(directory).unwrap())
     }
 
     #[test]
@@ -343,7 +337,7 @@ mod tests {
     fn files_after_the_newest_count_as_bytes_only_if_this_run_made_them() {
         let directory = six();
         let limits = Limits { bytes: Some(5 * GRID_BYTES as u64), segments: None, age: None };
-        let mut archive = Archive::new(directory.path(), LOG, 4, limits, Clock::detect());
+        let mut archive = Archive::new(location(directory.path()), LOG, 4, limits, Clock::detect());
         assert!(archive.retire(4, 0, |_| false));
         assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
         archive.add(5);
@@ -358,7 +352,7 @@ mod tests {
         let directory = six();
         let clock: &ManualClock = Box::leak(Box::default());
         let limits = Limits { bytes: None, segments: None, age: Some(Duration::from_secs(60)) };
-        let mut archive = Archive::new(directory.path(), LOG, 6, limits, Clock::manual(clock));
+        let mut archive = Archive::new(location(directory.path()), LOG, 6, limits, Clock::manual(clock));
         let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         // At a wall time before the files were written, and soon after: nothing is old.
         for now in [Duration::ZERO, written + Duration::from_secs(30)] {
@@ -387,11 +381,14 @@ mod tests {
         assert_eq!(numbers(directory.path()), [1, 3, 5, 6]);
     }
 
+    #[cfg(not(all(target_os = "linux", not(diolog_portable))))]
     #[test]
     fn a_directory_that_cannot_be_listed_is_noted_and_swept_later() {
         let parent = crate::sys::test_directory::directory();
         let directory = parent.path().join("log");
+        fs::create_dir(&directory).unwrap();
         let mut archive = archive(&directory, Limits::default());
+        fs::remove_dir(&directory).unwrap();
         assert!(archive.sweep(|| false));
         assert!(archive.notes[0].starts_with("cannot list"), "{:?}", archive.notes);
         fs::create_dir(&directory).unwrap();

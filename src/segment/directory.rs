@@ -2,18 +2,19 @@
 //!
 //! Opened by `Logger::open`, and kept until the log is closed. It reads no blocks but the first of each segment.
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::{LOCK_FILE, LogId, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 use crate::sync::lock;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::is_temporary_name;
 
 use super::inspect::{Content, inspect};
+use super::location::{Location, private_builder};
 use super::lock::{LogLock, SharedLock};
 
 /// The highest number of a segment after which a run may begin: no run uses up the numbers that are left.
@@ -22,7 +23,10 @@ const LAST_INDEX_MAX: u64 = u64::MAX / 2;
 /// A log's directory and the lock on it. Dropping it releases the lock; if the thread that prepares segments is held in
 /// the middle of a change, as soon as that is done.
 pub(crate) struct Directory {
-    pub(crate) path: PathBuf,
+    /// The path that it was opened by, which means something only until `open` returns.
+    path: PathBuf,
+    /// Shared with the writer and the thread that makes and removes segments.
+    pub(super) location: Arc<Location>,
     /// Whether [`Directory::open`] created it, so that a failed open can remove it.
     made: bool,
     /// Shared with the thread that makes and removes segments.
@@ -42,15 +46,22 @@ impl Directory {
     /// [`Error::NotALog`] if `path` is something else; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Directory> {
         let made = make_directory(path)?;
+        let location = Location::open(path).map_err(|source| {
+            if made {
+                let _ = fs::remove_dir(path);
+            }
+            Error::io("open the directory", path, source)
+        })?;
         let mut directory = Directory {
             path: path.to_owned(),
+            location: Arc::new(location),
             made,
             lock: SharedLock::default(),
             last_index: 0,
             unused_from: 1,
             newest: None,
         };
-        let opened = LogLock::take(path).and_then(|held| {
+        let opened = LogLock::take(&directory.opened(), path).and_then(|held| {
             *lock(&directory.lock) = Some(held);
             directory.find_last_segment()
         });
@@ -63,30 +74,33 @@ impl Directory {
         }
     }
 
-    /// Removes the files that [`Directory::open`] created, after a later step of opening failed. If another logger has
-    /// the lock meanwhile, everything stays.
+    /// The open directory.
+    pub(crate) fn opened(&self) -> Arc<OpenDirectory> {
+        self.location.directory()
+    }
+
+    /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has the lock
+    /// meanwhile, everything stays.
     pub(crate) fn undo(self) {
-        if !self.made {
-            return;
-        }
         // Only under the lock: the removed file must not be one that another logger has locked.
-        if lock(&self.lock).is_some() {
-            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+        if lock(&self.lock).as_ref().is_some_and(LogLock::has_made_file) {
+            let _ = self.opened().remove(LOCK_FILE);
         }
-        // Fails, as it should, if anything is left in it.
-        let _ = fs::remove_dir(&self.path);
+        if self.made {
+            // Fails, as it should, if anything is left in it.
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 
     /// Finds the segments, and removes temporary files of an earlier run, which the lock allows.
     fn find_last_segment(&mut self) -> Result<()> {
         let failed = |source| Error::io("list", &self.path, source);
         let mut segments = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
+        let directory = self.opened();
+        for name in directory.names().map_err(failed)? {
             segments.extend(segment_number(&name));
-            if is_temporary(&name) {
-                let _ = fs::remove_file(entry.path());
+            if let Some(name) = name.to_str().filter(|name| is_temporary(name)) {
+                let _ = directory.remove(name);
             }
         }
         segments.sort_unstable();
@@ -104,8 +118,8 @@ impl Directory {
 
     /// The number from which on the first block of each file is zero, and no number is missing.
     fn first_unused(&self, numbers: &[u64]) -> u64 {
-        let is_unused =
-            |number: u64| matches!(inspect(&self.path.join(segment_file_name(number)), number), Ok(Content::Unwritten));
+        let directory = self.opened();
+        let is_unused = |number: u64| matches!(inspect(&directory, number), Ok(Content::Unwritten));
         let downwards = (0..=self.last_index).rev();
         let pairs = numbers.iter().rev().zip(downwards);
         let unused = pairs.take_while(|&(&number, next)| number == next && is_unused(number)).count();
@@ -114,7 +128,8 @@ impl Directory {
 
     /// The newest segment of the log that the directory holds, and the log's identity.
     fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
-        let log_of = |number: &u64| match inspect(&self.path.join(segment_file_name(*number)), *number) {
+        let directory = self.opened();
+        let log_of = |number: &u64| match inspect(&directory, *number) {
             Ok(Content::Segment(log)) => Some((*number, log)),
             _ => None,
         };
@@ -138,9 +153,8 @@ impl Drop for Directory {
 
 /// Whether a file of this name exists only while the lock's holder works on it: a segment that is being made, or the
 /// trial file of the device's probe.
-fn is_temporary(file_name: &OsStr) -> bool {
-    let file_name = file_name.to_str();
-    file_name.is_some_and(|name| [SPARE_FILE, OFFLINE_FILE].contains(&name) || is_temporary_name(name))
+fn is_temporary(name: &str) -> bool {
+    [SPARE_FILE, OFFLINE_FILE].contains(&name) || is_temporary_name(name)
 }
 
 /// Creates `path` if it is missing. Returns whether it did.
@@ -156,10 +170,7 @@ fn make_directory(path: &Path) -> Result<bool> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(Error::io("open the directory", path, source)),
     }
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
+    match private_builder().create(path) {
         Ok(()) => Ok(true),
         // Another opener was faster; the lock decides between the two.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
@@ -179,10 +190,10 @@ mod tests {
     #[test]
     fn only_files_that_the_lock_holder_makes_are_temporary() {
         for temporary in ["spare.tmp", "offline.tmp", ".probe-1-2.tmp"] {
-            assert!(is_temporary(OsStr::new(temporary)), "{temporary}");
+            assert!(is_temporary(temporary), "{temporary}");
         }
         for other in ["lock", "a.tmp", ".probe.tmp", "00000001.dlog"] {
-            assert!(!is_temporary(OsStr::new(other)), "{other}");
+            assert!(!is_temporary(other), "{other}");
         }
     }
 

@@ -3,15 +3,17 @@
 //!
 //! A durable write into a block that was written before costs half of one into fresh space.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, Result, is_want_of_room};
 use crate::format::{GRID_BYTES, SPARE_FILE};
 use crate::sys;
+use crate::sys::FileId;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{grain, write_whole};
 
 use super::publish::publish;
@@ -23,25 +25,59 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// One segment takes at most the free space divided by this.
 const FREE_SPACE_SHARE: u64 = 8;
 
+/// A segment's open file, and its name.
+pub(super) struct NamedFile {
+    pub(super) file: Arc<File>,
+    /// It keeps the directory open in which the file was made.
+    pub(super) directory: Arc<OpenDirectory>,
+    pub(super) name: String,
+    id: Option<FileId>,
+}
+
+impl NamedFile {
+    /// `file`, which `directory` has by that name.
+    fn new(file: File, directory: Arc<OpenDirectory>, name: String) -> NamedFile {
+        // A file system whose numbers are not the same by name and by descriptor shows nothing by them.
+        let id = sys::file::id(&file).ok().filter(|id| directory.id_of(&name).is_ok_and(|named| named == *id));
+        NamedFile { file: Arc::new(file), directory, name, id }
+    }
+
+    /// Its path, for messages.
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.path_of(&self.name)
+    }
+
+    /// Why its name does not lead to it any more, if so: nobody finds what is written to it. A clause that follows the
+    /// file's name.
+    pub(super) fn why_lost(&self) -> Option<&'static str> {
+        let deleted = || sys::file::is_deleted(&self.file).then_some("was deleted while in use");
+        let Some(id) = self.id else { return deleted() };
+        match self.directory.id_of(&self.name) {
+            Ok(named) if named == id => None,
+            Ok(_) => Some("was replaced by another file while in use"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => deleted().or(Some("was renamed while in use")),
+            // Without the right to look at names, only this can be known.
+            Err(_) => deleted(),
+        }
+    }
+
+    /// Removes it, unless its name is another file's.
+    pub(super) fn remove(&self) {
+        if self.why_lost().is_none() {
+            // An unused file that stays is removed at the next open.
+            let _ = self.directory.remove(&self.name);
+        }
+    }
+}
+
 /// A file ready for blocks. The maker does not touch it any more.
 pub(super) struct Prepared {
-    pub(super) file: Arc<File>,
-    pub(super) path: PathBuf,
+    pub(super) file: NamedFile,
     pub(super) index: u64,
     /// Its size, a multiple of 4096: as many of the wanted bytes as the file system gave.
     pub(super) bytes: u64,
     /// Why it was not prepared as it should be, if so.
     pub(super) shortfall: Option<String>,
-}
-
-impl Prepared {
-    /// Removes a file that was not used, unless it was deleted already: then the name may be another file's.
-    pub(super) fn discard(self) {
-        if !sys::file::is_deleted(&self.file) {
-            // An unused file that stays is removed at the next open.
-            let _ = fs::remove_file(self.path);
-        }
-    }
 }
 
 /// A file that the writer has left, all its writes durable.
@@ -66,37 +102,46 @@ pub(super) struct Wanted {
     pub(super) bytes_min: u64,
 }
 
-/// Makes files in one directory.
+/// Makes files.
 pub(super) struct Maker {
-    pub(super) directory: PathBuf,
     /// Whether blocks are written with direct I/O.
     pub(super) direct: bool,
 }
 
 impl Maker {
-    /// Makes the file of segment `index`, durably named, and fills it with zeros until `stop` returns true.
+    /// Makes the file of segment `index` in `directory`, durably named, and fills it with zeros until `stop` returns true.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created, opened or named; then nothing of it stays. A file that is not reserved or
     /// not zero-written in full is no error: see [`Prepared::shortfall`].
-    pub(super) fn make(&self, index: u64, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Prepared> {
-        let spare = self.directory.join(SPARE_FILE);
-        let made = self.fill(&spare, index, wanted, stop).and_then(|mut prepared| {
-            prepared.path = publish(&spare, &self.directory, index)?;
-            Ok(prepared)
+    pub(super) fn make(
+        &self,
+        directory: Arc<OpenDirectory>,
+        index: u64,
+        wanted: Wanted,
+        stop: impl Fn() -> bool,
+    ) -> Result<Prepared> {
+        let made = self.fill(&directory, wanted, stop).and_then(|filled| {
+            let name = publish(SPARE_FILE, &directory, index)?;
+            Ok((filled, name))
         });
-        if made.is_err() {
-            let _ = fs::remove_file(&spare);
+        match made {
+            Ok((Filled { file, bytes, shortfall }, name)) => {
+                Ok(Prepared { file: NamedFile::new(file, directory, name), index, bytes, shortfall })
+            }
+            Err(error) => {
+                let _ = directory.remove(SPARE_FILE);
+                Err(error)
+            }
         }
-        made
     }
 
-    /// Creates, reserves and zero-writes the file as `spare`, and opens it as the device needs it.
-    fn fill(&self, spare: &Path, index: u64, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Prepared> {
-        let _ = fs::remove_file(spare);
-        let file =
-            sys::file::create_to_fill(spare, self.direct).map_err(|source| Error::io("create", spare, source))?;
-        let (bytes, mut shortfall) = self.reserve(&file, wanted);
+    /// Creates, reserves and zero-writes the file, and opens it as the device needs it.
+    fn fill(&self, directory: &OpenDirectory, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Filled> {
+        let failed = |operation, source| Error::io(operation, &directory.path_of(SPARE_FILE), source);
+        let _ = directory.remove(SPARE_FILE);
+        let file = directory.create_to_fill(SPARE_FILE, self.direct).map_err(|source| failed("create", source))?;
+        let (bytes, mut shortfall) = reserve(&file, directory, wanted);
         if let Err(error) = write_zeros(&file, bytes, grain(self.direct), stop) {
             shortfall = Some(format!("cannot write zeros to a segment in advance: {error}"));
         }
@@ -105,34 +150,41 @@ impl Maker {
             shortfall = Some(format!("cannot sync a prepared segment: {error}"));
         }
         drop(file);
-        let file = sys::file::open_to_write(spare, self.direct).map_err(|source| Error::io("open", spare, source))?;
-        Ok(Prepared { file: Arc::new(file), path: spare.to_owned(), index, bytes, shortfall })
+        let file = directory.open_to_write(SPARE_FILE, self.direct).map_err(|source| failed("open", source))?;
+        Ok(Filled { file, bytes, shortfall })
     }
+}
 
-    /// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer.
-    /// If none can be reserved, the file grows as it is written.
-    fn reserve(&self, file: &File, wanted: Wanted) -> (u64, Option<String>) {
-        let mut bytes = self.affordable(wanted);
-        let mut shortfall = None;
-        while let Err(error) = sys::file::preallocate(file, bytes) {
-            // A failed call may have reserved some of it: free that before asking for less.
-            let _ = file.set_len(0);
-            shortfall = Some(format!("cannot reserve {bytes} bytes for a segment: {error}"));
-            if !is_want_of_room(&error) || bytes / 2 < wanted.bytes_min {
-                return (wanted.bytes_min, shortfall);
-            }
-            bytes = (bytes / 2).next_multiple_of(GRID_BYTES as u64);
+/// A file without its number.
+struct Filled {
+    file: File,
+    bytes: u64,
+    shortfall: Option<String>,
+}
+
+/// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer. If
+/// none can be reserved, the file grows as it is written.
+fn reserve(file: &File, directory: &OpenDirectory, wanted: Wanted) -> (u64, Option<String>) {
+    let mut bytes = affordable(directory, wanted);
+    let mut shortfall = None;
+    while let Err(error) = sys::file::preallocate(file, bytes) {
+        // A failed call may have reserved some of it: free that before asking for less.
+        let _ = file.set_len(0);
+        shortfall = Some(format!("cannot reserve {bytes} bytes for a segment: {error}"));
+        if !is_want_of_room(&error) || bytes / 2 < wanted.bytes_min {
+            return (wanted.bytes_min, shortfall);
         }
-        (bytes, shortfall)
+        bytes = (bytes / 2).next_multiple_of(GRID_BYTES as u64);
     }
+    (bytes, shortfall)
+}
 
-    /// The wanted bytes, limited by the free space and the process's file size limit.
-    fn affordable(&self, wanted: Wanted) -> u64 {
-        let share = sys::file::free_bytes(&self.directory).map_or(wanted.bytes, |free| free / FREE_SPACE_SHARE);
-        let limit = sys::file::file_size_limit().unwrap_or(u64::MAX);
-        let grid = GRID_BYTES as u64;
-        wanted.bytes.min(share).max(wanted.bytes_min).min(limit) / grid * grid
-    }
+/// The wanted bytes, limited by the free space and the process's file size limit.
+fn affordable(directory: &OpenDirectory, wanted: Wanted) -> u64 {
+    let share = directory.free_bytes().map_or(wanted.bytes, |free| free / FREE_SPACE_SHARE);
+    let limit = sys::file::file_size_limit().unwrap_or(u64::MAX);
+    let grid = GRID_BYTES as u64;
+    wanted.bytes.min(share).max(wanted.bytes_min).min(limit) / grid * grid
 }
 
 /// Writes zeros up to `bytes`, or until `stop`.

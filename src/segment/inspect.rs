@@ -4,10 +4,10 @@
 //! Called before a file is counted or removed, so only an intact block 0 makes a segment. It reads no records.
 
 use std::io;
-use std::path::Path;
 
-use crate::format::{Block0, LogId, is_zero};
+use crate::format::{Block0, LogId, is_zero, segment_file_name};
 use crate::sys;
+use crate::sys::directory::OpenDirectory;
 
 /// How much of a file is read between two calls of `stop`: some milliseconds of a slow disk.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -27,8 +27,8 @@ pub(super) enum Content {
 ///
 /// # Errors
 /// The operating system's. A symbolic link is one: it is not followed.
-pub(super) fn inspect(path: &Path, number: u64) -> io::Result<Content> {
-    let file = sys::file::open_to_read(path, false)?;
+pub(super) fn inspect(directory: &OpenDirectory, number: u64) -> io::Result<Content> {
+    let file = directory.open_to_read(&segment_file_name(number))?;
     if !file.metadata()?.is_file() {
         return Ok(Content::Other("is not a regular file"));
     }
@@ -53,12 +53,12 @@ pub(super) enum Search {
     Stopped,
 }
 
-/// Searches a file for bytes other than zeros, until `stop` returns true.
+/// Searches the file of segment `number` for bytes other than zeros, until `stop` returns true.
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn search_for_bytes(path: &Path, stop: impl Fn() -> bool) -> io::Result<Search> {
-    let file = sys::file::open_to_read(path, false)?;
+pub(super) fn search_for_bytes(directory: &OpenDirectory, number: u64, stop: impl Fn() -> bool) -> io::Result<Search> {
+    let file = directory.open_to_read(&segment_file_name(number))?;
     if !file.metadata()?.is_file() {
         return Ok(Search::HoldsBytes);
     }
@@ -82,16 +82,17 @@ pub(super) fn search_for_bytes(path: &Path, stop: impl Fn() -> bool) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, segment_file_name};
+    use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES};
 
     #[test]
     fn a_file_is_blank_if_it_is_made_of_zeros() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
+        let directory = OpenDirectory::open(directory.path()).unwrap();
         let zeros = vec![0; CHUNK_BYTES + 3 * GRID_BYTES];
         let search = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            search_for_bytes(&path, || false).unwrap()
+            search_for_bytes(&directory, 1, || false).unwrap()
         };
         assert_eq!(search(&zeros), Search::Blank);
         assert_eq!(search(&[]), Search::Blank);
@@ -108,14 +109,16 @@ mod tests {
     fn the_search_for_bytes_stops_on_request() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
+        let directory = OpenDirectory::open(directory.path()).unwrap();
         std::fs::write(&path, [0; GRID_BYTES]).unwrap();
-        assert_eq!(search_for_bytes(&path, || true).unwrap(), Search::Stopped);
+        assert_eq!(search_for_bytes(&directory, 1, || true).unwrap(), Search::Stopped);
     }
 
     #[test]
     fn a_file_that_is_not_a_segment_is_not_taken_for_one() {
         let directory = crate::sys::test_directory::directory();
         let path = directory.path().join(segment_file_name(1));
+        let directory = OpenDirectory::open(directory.path()).unwrap();
         for (bytes, expected) in [
             (vec![], Content::Unwritten),
             (vec![0; 100], Content::Unwritten),
@@ -124,7 +127,7 @@ mod tests {
             (vec![1; 2 * GRID_BYTES], Content::Other("does not begin with a segment's header")),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(inspect(&path, 1).unwrap(), expected);
+            assert_eq!(inspect(&directory, 1).unwrap(), expected);
         }
     }
 }

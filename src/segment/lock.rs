@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::format::LOCK_FILE;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
 use crate::sys::{LockHolder, LockRefusal};
+
+use super::location::Location;
 
 /// The lock on a log, until the log is closed (`None`). Whoever changes the directory does so under the mutex, and only
 /// while the lock is there.
@@ -19,26 +22,32 @@ pub(super) type SharedLock = Arc<Mutex<Option<LogLock>>>;
 pub(super) struct LogLock(FileLock);
 
 impl LogLock {
-    /// Locks the log in `directory`.
+    /// Locks the log in `directory`, which error messages call `path`.
     ///
     /// # Errors
     /// [`Error::InUse`] if another logger, of this process or another one, has it; [`Error::Io`] if the lock file
     /// cannot be created or locked.
-    pub(super) fn take(directory: &Path) -> Result<LogLock> {
-        let path = directory.join(LOCK_FILE);
-        FileLock::take(&path).map(LogLock).map_err(|refusal| match refusal {
-            LockRefusal::Held(holder) => Error::InUse { path: directory.to_owned(), holder: name(holder) },
-            LockRefusal::Io { operation, source } => Error::io(operation, &path, source),
+    pub(super) fn take(directory: &OpenDirectory, path: &Path) -> Result<LogLock> {
+        FileLock::take(directory, LOCK_FILE).map(LogLock).map_err(|refusal| match refusal {
+            LockRefusal::Held(holder) => Error::InUse { path: path.to_owned(), holder: name(holder) },
+            LockRefusal::Io { operation, source } => Error::io(operation, &path.join(LOCK_FILE), source),
         })
     }
 
-    /// Locks the log anew if `directory` was deleted and made again since.
+    /// Whether [`LogLock::take`] created the lock file.
+    pub(super) fn has_made_file(&self) -> bool {
+        self.0.has_made_file()
+    }
+
+    /// Locks the log anew if its directory was deleted since, or the lock file alone.
     ///
     /// # Errors
-    /// As [`LogLock::take`]; the earlier lock is kept then.
-    pub(super) fn renew(&mut self, directory: &Path) -> Result<()> {
-        if !self.0.is_at(&directory.join(LOCK_FILE)) {
-            *self = LogLock::take(directory)?;
+    /// As [`LogLock::take`], and [`Location::restore`]; the earlier lock is kept then.
+    pub(super) fn renew(&mut self, location: &Location) -> Result<()> {
+        location.restore()?;
+        let directory = location.directory();
+        if !self.0.is_at(&directory, LOCK_FILE) {
+            *self = LogLock::take(&directory, directory.path())?;
         }
         Ok(())
     }
@@ -58,11 +67,15 @@ mod tests {
     use super::*;
     use crate::sys::test_directory::directory;
 
+    fn take(path: &Path) -> Result<LogLock> {
+        LogLock::take(&OpenDirectory::open(path).expect("a directory"), path)
+    }
+
     #[test]
     fn a_second_logger_is_refused_and_the_message_names_the_holder() {
         let directory = directory();
-        let _lock = LogLock::take(directory.path()).expect("the first");
-        let error = LogLock::take(directory.path()).err().expect("refused");
+        let _lock = take(directory.path()).expect("the first");
+        let error = take(directory.path()).err().expect("refused");
         let Error::InUse { path, holder } = &error else { panic!("{error}") };
         assert_eq!(path, directory.path());
         assert!(["this process", "another logger"].contains(&holder.as_str()), "{error}");
@@ -72,19 +85,23 @@ mod tests {
     #[test]
     fn a_lock_is_renewed_only_if_its_file_is_no_longer_there() {
         let directory = directory();
-        let mut lock = LogLock::take(directory.path()).expect("locked");
-        lock.renew(directory.path()).expect("nothing to do");
+        let location = Location::open(directory.path()).expect("a directory");
+        let mut lock = take(directory.path()).expect("locked");
+        lock.renew(&location).expect("nothing to do");
         std::fs::remove_file(directory.path().join(LOCK_FILE)).expect("removed");
-        lock.renew(directory.path()).expect("locked anew");
+        lock.renew(&location).expect("locked anew");
         assert!(directory.path().join(LOCK_FILE).exists());
-        assert!(matches!(LogLock::take(directory.path()), Err(Error::InUse { .. })));
+        assert!(matches!(take(directory.path()), Err(Error::InUse { .. })));
     }
 
     #[test]
     fn a_lock_file_that_cannot_be_made_is_named() {
-        let directory = directory();
-        let missing = directory.path().join("missing");
-        let error = LogLock::take(&missing).err().expect("refused");
-        assert!(matches!(&error, Error::Io { path, .. } if *path == missing.join(LOCK_FILE)), "{error}");
+        let parent = directory();
+        let path = parent.path().join("log");
+        std::fs::create_dir(&path).expect("a directory");
+        let opened = OpenDirectory::open(&path).expect("a directory");
+        std::fs::remove_dir(&path).expect("empty");
+        let error = LogLock::take(&opened, &path).err().expect("refused");
+        assert!(matches!(&error, Error::Io { path: named, .. } if *named == path.join(LOCK_FILE)), "{error}");
     }
 }

@@ -15,6 +15,7 @@ mod publish;
 mod offline;
 
 mod directory;
+mod location;
 mod lock;
 mod archive;
 mod retention;

@@ -98,7 +98,7 @@ impl NextSegment {
     /// Removes the file if it is ready: no more blocks come.
     pub(super) fn discard(&mut self) {
         if let Some(unused) = self.take() {
-            unused.discard();
+            unused.file.remove();
         }
     }
 

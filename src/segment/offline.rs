@@ -4,13 +4,10 @@
 //! The blocks go to a temporary file, which gets its number once all of them are durable. So a segment that exists is
 //! complete. An incomplete one that a crash has left is removed by the next open for writing.
 
-use std::fs;
-use std::path::Path;
-
 use crate::block::{self, Block, Place};
 use crate::error::{Error, Result};
 use crate::format::OFFLINE_FILE;
-use crate::sys;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{grain, write_whole};
 
 use super::header::Header;
@@ -19,7 +16,7 @@ use super::publish::publish;
 /// A segment to be written.
 pub(crate) struct OfflineSegment<'a> {
     /// The log's directory, whose lock the caller holds.
-    pub(crate) directory: &'a Path,
+    pub(crate) directory: &'a OpenDirectory,
     /// Its block 0, which has the segment's number. No file may have that number.
     pub(crate) header: Header<'a>,
     /// A random number for each segment, not 0.
@@ -36,22 +33,23 @@ impl OfflineSegment<'_> {
     /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
     /// left.
     pub(crate) fn write(&self, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
-        let temporary = self.directory.join(OFFLINE_FILE);
         // Of a write that a crash has cut short.
-        let _ = fs::remove_file(&temporary);
+        let _ = self.directory.remove(OFFLINE_FILE);
         let written = self
-            .write_blocks(&temporary, first_sequence, blocks)
-            .and_then(|()| publish(&temporary, self.directory, self.header.segment.index));
+            .write_blocks(first_sequence, blocks)
+            .and_then(|()| publish(OFFLINE_FILE, self.directory, self.header.segment.index));
         if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+            let _ = self.directory.remove(OFFLINE_FILE);
         }
         written.map(drop)
     }
 
-    fn write_blocks(&self, path: &Path, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
+    fn write_blocks(&self, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
         assert!(self.segment_id != 0, "segment id 0 means \"none\"");
+        let path = &*self.directory.path_of(OFFLINE_FILE);
         let header = self.header.compose(0).map_err(|source| Error::io("compose the header of", path, source))?;
-        let file = sys::file::create_to_fill(path, self.direct).map_err(|source| Error::io("create", path, source))?;
+        let created = self.directory.create_to_fill(OFFLINE_FILE, self.direct);
+        let file = created.map_err(|source| Error::io("create", path, source))?;
         // A header takes no number of its own: it has that of the block after it.
         let numbered = std::iter::once((first_sequence, header)).chain((first_sequence..).zip(blocks));
         let mut offset = 0;
@@ -73,7 +71,9 @@ impl OfflineSegment<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io;
+    use std::path::Path;
 
     use super::*;
     use crate::block::RecordMeta;
@@ -119,6 +119,7 @@ mod tests {
 
     fn write(directory: &Path, number: u64, direct: bool, count: u64) -> Result<()> {
         let segment = SegmentHeader::example(number);
+        let directory = &OpenDirectory::open(directory).expect("a directory");
         let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct };
         offline.write(0, blocks(count))
     }
@@ -166,12 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
-        let directory = directory();
-        let missing = directory.path().join("missing");
-        let error = write(&missing, 1, false, 1).expect_err("missing");
-        assert!(error.to_string().contains("missing"), "{error}");
-        assert_eq!(files(directory.path()), Vec::<String>::new());
+    fn a_directory_that_was_deleted_is_an_error_that_names_the_file() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        fs::create_dir(&path).expect("a directory");
+        let directory = &OpenDirectory::open(&path).expect("a directory");
+        fs::remove_dir(&path).expect("empty");
+        let segment = SegmentHeader::example(1);
+        let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct: false };
+        let error = offline.write(0, blocks(1)).expect_err("deleted");
+        assert!(error.to_string().contains(&*path.join(OFFLINE_FILE).to_string_lossy()), "{error}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::sync::lock;
 
 use super::archive::Archive;
 use super::fill::{Left, Maker, Prepared, Wanted};
+use super::location::Location;
 use super::lock::{LogLock, SharedLock};
 
 /// How often segments are checked that become too old by time alone.
@@ -93,7 +94,8 @@ impl Signals {
 
 /// The writer's side of the thread.
 pub(super) struct Preparer {
-    pub(super) directory: PathBuf,
+    /// The directory's absolute path at open, for messages.
+    pub(super) path: PathBuf,
     /// `None` only while being dropped.
     orders: Option<Sender<Order>>,
     made: Receiver<Result<Prepared>>,
@@ -103,12 +105,12 @@ pub(super) struct Preparer {
 }
 
 impl Preparer {
-    /// Starts the thread for the log in `directory`, whose newest segment is `newest` (0 if there is none).
+    /// Starts the thread for the log at `location`, whose newest segment is `newest` (0 if there is none).
     ///
     /// # Errors
     /// The operating system's, if no thread can be started.
     pub(super) fn start(
-        directory: PathBuf,
+        location: Arc<Location>,
         lock: SharedLock,
         newest: u64,
         direct: bool,
@@ -124,7 +126,8 @@ impl Preparer {
             newest: AtomicU64::new(newest),
         });
         let thread = PreparerThread {
-            maker: Maker { directory: directory.clone(), direct },
+            maker: Maker { direct },
+            location: Arc::clone(&location),
             lock,
             signals: Arc::clone(&signals),
             archive,
@@ -135,7 +138,8 @@ impl Preparer {
             notes: notes_sender,
         };
         let thread = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || thread.run())?;
-        Ok(Preparer { directory, orders: Some(orders), made, notes, signals, thread: Some(thread) })
+        let path = location.directory().path().to_owned();
+        Ok(Preparer { path, orders: Some(orders), made, notes, signals, thread: Some(thread) })
     }
 
     /// Asks for the file of segment `index` with `bytes`, and no fewer than `bytes_min` however little space there is.
@@ -175,7 +179,7 @@ impl Preparer {
     fn thread_is_gone(&self) -> Error {
         let source =
             io::Error::other("the thread that prepares segments has ended: please report this as a bug in diolog");
-        Error::io("prepare a segment in", &self.directory, source)
+        Error::io("prepare a segment in", &self.path, source)
     }
 
     /// Orders the cut of a file that the writer has left.
@@ -226,7 +230,7 @@ impl Drop for Preparer {
         let _ = thread.join();
         while let Ok(made) = self.made.try_recv() {
             if let Ok(unused) = made {
-                unused.discard();
+                unused.file.remove();
             }
         }
     }
@@ -235,6 +239,7 @@ impl Drop for Preparer {
 /// The thread's side.
 struct PreparerThread {
     maker: Maker,
+    location: Arc<Location>,
     lock: SharedLock,
     signals: Arc<Signals>,
     archive: Archive,
@@ -258,7 +263,7 @@ impl PreparerThread {
             match order {
                 Order::Make { index, wanted } => {
                     self.signals.make_waits.store(false, Ordering::Relaxed);
-                    let made = log_lock.renew(&self.maker.directory).and_then(|()| self.make(index, wanted));
+                    let made = log_lock.renew(&self.location).and_then(|()| self.make(index, wanted));
                     if self.results.send(made).is_err() {
                         return;
                     }
@@ -301,13 +306,13 @@ impl PreparerThread {
 
     /// Makes the file of segment `index`, and first room for it within the limits.
     fn make(&mut self, index: u64, wanted: Wanted) -> Result<Prepared> {
-        let PreparerThread { maker, signals, archive, is_first, .. } = self;
+        let PreparerThread { maker, location, signals, archive, is_first, .. } = self;
         // `open` waits for the run's first file, so segments beyond the limits are removed right after it.
         if !std::mem::replace(is_first, false) {
             let newest = signals.newest.load(Ordering::Relaxed);
             archive.retire(newest, wanted.bytes, |_| signals.stops_making());
         }
-        let made = maker.make(index, wanted, || signals.stops_making())?;
+        let made = maker.make(location.directory(), index, wanted, || signals.stops_making())?;
         archive.add(index);
         Ok(made)
     }
@@ -319,7 +324,7 @@ impl PreparerThread {
         signals.retain_asked.swap(false, Ordering::AcqRel);
         let newest = signals.newest.load(Ordering::Relaxed);
         // If the directory is gone, or another logger's, nothing in it is ours to remove.
-        let is_done = log_lock.renew(&self.maker.directory).is_err()
+        let is_done = log_lock.renew(&self.location).is_err()
             || (archive.retire(newest, 0, |removed| signals.stops_removing(removed))
                 && archive.sweep(|| signals.stops_sweeping()));
         self.removal_interrupted = !is_done;

@@ -17,7 +17,7 @@ use crate::sys;
 
 use super::archive::Archive;
 use super::directory::Directory;
-use super::fill::{Left, Prepared};
+use super::fill::{Left, NamedFile, Prepared};
 use super::next::NextSegment;
 use super::prepare::Preparer;
 use super::rules::Rules;
@@ -32,7 +32,8 @@ pub(crate) struct WriteTarget {
 
 /// The file that blocks go to.
 struct OpenSegment {
-    file: Arc<File>,
+    file: NamedFile,
+    /// For messages.
     path: PathBuf,
     id: u64,
     index: u64,
@@ -100,7 +101,8 @@ impl Segments {
     /// # Errors
     /// [`Error::Io`] if no file can be made; [`Error::InvalidConfig`] if the process may not write files large enough.
     pub(crate) fn begin(directory: &Directory, direct: bool, rules: Rules, clock: Clock) -> Result<Segments> {
-        let path = &*directory.path;
+        let opened = directory.opened();
+        let path = opened.path();
         let file_bytes_max = sys::file::file_size_limit();
         rules.sizes.check_limit(file_bytes_max)?;
         let (newest, log) = match directory.newest {
@@ -108,8 +110,10 @@ impl Segments {
             None => (0, LogId(random_bytes(path)?)),
         };
         let run = StoredRunId(random_bytes(path)?);
-        let archive = Archive::new(path, log, directory.last_index, rules.keep, clock);
-        let preparer = Preparer::start(path.to_owned(), Arc::clone(&directory.lock), newest, direct, archive)
+        let id = random_id(path)?;
+        let location = &directory.location;
+        let archive = Archive::new(Arc::clone(location), log, directory.last_index, rules.keep, clock);
+        let preparer = Preparer::start(Arc::clone(location), Arc::clone(&directory.lock), newest, direct, archive)
             .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;
         let index = directory.last_index + 1;
         preparer.ask(index, rules.sizes.first, rules.sizes.min());
@@ -120,7 +124,7 @@ impl Segments {
             run,
             rules,
             notes: prepared.shortfall.iter().cloned().collect(),
-            current: OpenSegment::new(random_id(path)?, prepared),
+            current: OpenSegment::new(id, prepared),
             previous_id: 0,
             unused_from: directory.unused_from,
             next: NextSegment::new(index + 1),
@@ -137,9 +141,9 @@ impl Segments {
         self.current.index
     }
 
-    /// The log's directory.
+    /// The log's directory, for messages.
     pub(crate) fn directory(&self) -> &Path {
-        &self.preparer.directory
+        &self.preparer.path
     }
 
     /// How many files right before the present segment hold no block: files that earlier runs prepared, and segments of
@@ -159,9 +163,15 @@ impl Segments {
         self.current.used_bytes == 0
     }
 
-    /// Whether the present segment's file was deleted: its blocks are gone when the run ends.
-    pub(crate) fn is_deleted(&self) -> bool {
-        sys::file::is_deleted(&self.current.file)
+    /// Why the name of the present segment's file does not lead to it any more, if so: nobody finds its blocks. A clause
+    /// that follows the file's name.
+    pub(crate) fn why_lost(&self) -> Option<&'static str> {
+        self.current.file.why_lost()
+    }
+
+    /// Whether a block in the present segment is known durable.
+    pub(crate) fn holds_durable_block(&self) -> bool {
+        self.unconfirmed.iter().all(|segment| segment.index != self.current.index)
     }
 
     /// Failures to make or remove segments since the last call, as notes for the log.
@@ -226,7 +236,7 @@ impl Segments {
         let offset = *used_bytes;
         *has_block = offset > 0;
         *used_bytes += block_bytes as u64;
-        WriteTarget { file: Arc::clone(file), segment_id: *id, offset }
+        WriteTarget { file: Arc::clone(&file.file), segment_id: *id, offset }
     }
 
     /// Moves to the next segment if block `number`, of `block_bytes`, should go there and it is ready; asks
@@ -263,15 +273,16 @@ impl Segments {
 
     /// Makes `prepared` the present segment, with block `number` as its first. Returns whether that could be done.
     fn enter(&mut self, prepared: Prepared, number: u64) -> bool {
-        if sys::file::is_deleted(&prepared.file) {
-            self.notes.push(format!("{} was deleted before it was used", prepared.path.display()));
+        let path = prepared.file.path();
+        if let Some(why) = prepared.file.why_lost() {
+            self.notes.push(format!("{} {why}, before it held a block", path.display()));
             return false;
         }
-        let id = match random_id(&prepared.path) {
+        let id = match random_id(&path) {
             Ok(id) => id,
             Err(error) => {
                 self.notes.push(error.to_string());
-                prepared.discard();
+                prepared.file.remove();
                 return false;
             }
         };
@@ -285,17 +296,15 @@ impl Segments {
 
     /// Keeps a segment that was left for cutting, or removes its file if it holds nothing.
     fn leave_behind(&mut self, left: OpenSegment, end_block: u64) {
-        let was_deleted = sys::file::is_deleted(&left.file);
-        if was_deleted {
-            self.notes.push(format!("{} was deleted while in use, with all that was in it", left.path.display()));
+        if let Some(why) = left.file.why_lost() {
+            self.notes.push(format!("{} {why}, with all that was in it", left.path.display()));
         }
         if left.used_bytes > 0 {
             self.previous_id = left.id;
-            let file = Left { file: left.file, used_bytes: left.used_bytes };
+            let file = Left { file: left.file.file, used_bytes: left.used_bytes };
             self.left.push_back(LeftSegment { end_block, file });
-        } else if !was_deleted {
-            // An unused file that stays is removed at the next open.
-            let _ = std::fs::remove_file(&left.path);
+        } else {
+            left.file.remove();
         }
     }
 
@@ -320,9 +329,15 @@ impl Segments {
     pub(crate) fn end(mut self, durable: bool) {
         if durable {
             self.settle(u64::MAX);
-            Left { file: self.current.file, used_bytes: self.current.used_bytes }.cut();
+            Left { file: self.current.file.file, used_bytes: self.current.used_bytes }.cut();
         }
         self.next.discard();
+    }
+
+    /// Ends a run that has not begun: removes its file.
+    pub(crate) fn undo(self) {
+        self.current.file.remove();
+        self.end(false);
     }
 
     /// Ends the run without waiting for anything: the kernel may hold the preparing thread too.
@@ -333,7 +348,8 @@ impl Segments {
 
 impl OpenSegment {
     fn new(id: u64, prepared: Prepared) -> OpenSegment {
-        let Prepared { file, path, index, bytes, .. } = prepared;
+        let Prepared { file, index, bytes, .. } = prepared;
+        let path = file.path();
         assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
         OpenSegment { file, path, id, index, bytes, used_bytes: 0, has_block: false, begun_ns: None }
     }

@@ -26,6 +26,23 @@ pub(crate) mod test_directory;
 #[cfg(test)]
 pub(crate) mod test_report;
 
+/// What has a name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Whether it is a regular file.
+    pub(crate) is_file: bool,
+    pub(crate) bytes: u64,
+    /// The time of the last write, since 1970.
+    pub(crate) modified: std::time::Duration,
+}
+
+/// The identity of a file or directory, whatever its names are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
 /// Why `lock::FileLock::take` took no lock.
 #[derive(Debug)]
 pub(crate) enum LockRefusal {

@@ -146,9 +146,7 @@ fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
     let (device, buffers) = match make_device(&shared, &device, affinity) {
         Ok(made) => made,
         Err(error) => {
-            let unused = segments.path().to_owned();
-            segments.end(false);
-            let _ = std::fs::remove_file(unused);
+            segments.undo();
             directory.undo();
             return Err(error);
         }

@@ -82,6 +82,8 @@ pub(crate) struct Pipeline {
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
+    /// That durable records are in a file that readers do not find, until a caller is told.
+    loss: Option<FlushFault>,
 }
 
 impl Pipeline {
@@ -109,6 +111,7 @@ impl Pipeline {
             durable_number: 0,
             durable_records: 0,
             health: Health::default(),
+            loss: None,
         }
     }
 
@@ -368,14 +371,24 @@ impl Pipeline {
         }
     }
 
-    /// Marks the present segment as failed if its file was deleted: records written to it are gone once the run ends.
-    /// Returns whether that has just been found.
-    pub(crate) fn fail_deleted_segment(&mut self) -> bool {
-        let is_gone = self.health.is_good() && self.segments.is_deleted();
-        if is_gone {
-            self.write_failed(&io::Error::new(io::ErrorKind::NotFound, "the file was deleted while in use"));
+    /// Marks the present segment as failed if its name does not lead to its file any more: nobody finds the records
+    /// written to it. Returns whether that has just been found.
+    pub(crate) fn fail_lost_segment(&mut self) -> bool {
+        if !self.health.is_good() {
+            return false;
         }
-        is_gone
+        let Some(why) = self.segments.why_lost() else { return false };
+        let error = io::Error::new(io::ErrorKind::NotFound, format!("the file {why}"));
+        if self.segments.holds_durable_block() {
+            self.loss = Some(FlushFault::io("write", self.segments.path(), &error));
+        }
+        self.write_failed(&error);
+        true
+    }
+
+    /// Takes the error that durable records are in a file that readers do not find, to tell a caller: once.
+    pub(crate) fn take_loss(&mut self) -> Option<FlushFault> {
+        self.loss.take()
     }
 
     /// Notes that the present segment cannot be written: a write was refused, or there is no memory for its header.

@@ -256,3 +256,12 @@ pub(crate) fn fork_and_wait() -> u32 {
     }
     u32::try_from(process).unwrap_or_else(|_| panic!("fork: {}", io::Error::last_os_error()))
 }
+
+/// Changes the root directory of this process, and its working directory to that. For root alone.
+pub(crate) fn change_root(directory: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).expect("no zero in a path");
+    // SAFETY: the string lives through the call.
+    check(unsafe { libc::chroot(path.as_ptr()) }).expect("root may");
+    std::env::set_current_dir("/").expect("a directory");
+}

@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::*;
-use crate::device::ladder::{DevicePreference, create, probe};
-use crate::device::tests::{completions, filled};
-use crate::sys::file::create_to_write;
+use crate::device::ladder::{DevicePreference, create};
+use crate::device::tests::{completions, filled, probe_at as probe};
+use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
 use crate::sys::test_report::not_shown;
 
@@ -74,6 +74,11 @@ fn filter(system_call: libc::c_long, word: Option<u32>, errno: i32) {
     }
 }
 
+fn create_to_write(path: &Path) -> File {
+    let directory = OpenDirectory::open(path.parent().unwrap()).unwrap();
+    directory.create_to_write(path.file_name().unwrap().to_str().unwrap(), true).unwrap()
+}
+
 /// Runs the test on a thread of its own: its filters end with it.
 fn on_a_thread(test: impl FnOnce() + Send + 'static) {
     std::thread::spawn(test).join().unwrap();
@@ -81,7 +86,7 @@ fn on_a_thread(test: impl FnOnce() + Send + 'static) {
 
 /// Writes two blocks and reads them back.
 fn assert_writes(device: &mut dyn Device, directory: &Path, name: &str) {
-    let file = Arc::new(create_to_write(&directory.join(name), true).unwrap());
+    let file = Arc::new(create_to_write(&directory.join(name)));
     for index in 0..2u16 {
         device.submit(write(u64::from(index), &file, u64::from(index) * 8192, filled(8192, index)));
     }
@@ -274,7 +279,7 @@ fn registered_buffers_and_others_are_both_written() {
         Err(error) => return not_shown("io_uring", error),
     };
     assert!(device.registered.len() == 2 || device.report.reasons[0].contains("not registered"));
-    let file = Arc::new(create_to_write(&directory.path().join("segment"), true).unwrap());
+    let file = Arc::new(create_to_write(&directory.path().join("segment")));
     for (index, buffer) in buffers.into_iter().chain([filled(8192, 2)]).enumerate() {
         device.submit(write(index as u64, &file, index as u64 * 8192, buffer));
     }
@@ -304,7 +309,7 @@ fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
     if other.as_ptr() != address {
         not_shown("a second buffer at the same address", "the allocator gave another one");
     }
-    let file = Arc::new(create_to_write(&directory.path().join("segment"), true).unwrap());
+    let file = Arc::new(create_to_write(&directory.path().join("segment")));
     device.submit(write(0, &file, 0, other));
     assert!(completions(&mut device, 1)[0].result.is_ok());
     assert!(std::fs::read(directory.path().join("segment")).unwrap() == filled(length, 2)[..]);
@@ -320,7 +325,7 @@ fn the_kernel_keeps_no_file_open_that_has_no_block_in_flight() {
     let Some(mut device) = device(2) else { return };
     for number in 0..3 {
         let path = directory.path().join(number.to_string());
-        let file = Arc::new(create_to_write(&path, true).unwrap());
+        let file = Arc::new(create_to_write(&path));
         file.try_lock().unwrap();
         device.submit(write(0, &file, 0, filled(4096, 0)));
         assert!(completions(&mut *device, 1)[0].result.is_ok());

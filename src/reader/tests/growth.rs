@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::format::LOCK_FILE;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
 
 /// The lock of a log, as a logger holds it.
 fn locked(directory: &tempfile::TempDir) -> FileLock {
-    FileLock::take(&directory.path().join(LOCK_FILE)).unwrap_or_else(|refusal| panic!("{refusal:?}"))
+    let directory = OpenDirectory::open(directory.path()).expect("a directory");
+    FileLock::take(&directory, LOCK_FILE).unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Files: opening for direct I/O, preallocation, directory sync, and properties of files and file systems.
+//! Open files: preallocation, positioned reads and writes, and properties of files and file systems; opening for readers.
 //!
 //! No file is opened through a symbolic link, except one that a reader was given by name, and every descriptor is
 //! closed on exec. Nothing is known here of a file's contents. Called by `device`, `segment` and `reader`.
@@ -10,31 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
 
-/// Creates a file for writing, which must not exist yet, accessible only to its owner.
-///
-/// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when its bytes are durable. The flags are libc's: in rustix's
-/// default backend `OFlags::DSYNC` means `O_SYNC`, which would also sync the inode's times at each write.
-pub(crate) fn create_to_write(path: &Path, direct: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(write_flags(direct)).open(path)
-}
-
-/// The flags of a descriptor that is written to.
-fn write_flags(direct: bool) -> libc::c_int {
-    let durable = if direct { libc::O_DIRECT | libc::O_DSYNC } else { 0 };
-    libc::O_NOFOLLOW | libc::O_CLOEXEC | durable
-}
-
-/// Creates a file like [`create_to_write`], to be filled in advance: its writes do not wait until they are durable.
-pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
-    let direct = if direct { libc::O_DIRECT } else { 0 };
-    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | direct;
-    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
-}
-
-/// Opens a file that was filled in advance, with the flags of [`create_to_write`].
-pub(crate) fn open_to_write(path: &Path, direct: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(write_flags(direct)).open(path)
-}
+use crate::sys::FileId;
 
 /// Reserves `bytes` of space for `file` and sets its size, without writing it. If the file system cannot reserve space,
 /// only the size is set.
@@ -69,12 +45,6 @@ pub(crate) fn read_ahead(file: &File, offset: u64, bytes: u64) {
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(bytes), rustix::fs::Advice::WillNeed);
 }
 
-/// Makes a directory's entries durable: the names created, changed and removed before this call.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    let flags = libc::O_DIRECTORY | libc::O_CLOEXEC;
-    OpenOptions::new().read(true).custom_flags(flags).open(directory)?.sync_all()
-}
-
 /// Whether an open file has no name any more: its contents are gone when it is closed.
 ///
 /// It queries only the number of names. After a query of a file's times, Linux 6.13 and later give the file a new time
@@ -88,10 +58,14 @@ pub(crate) fn is_deleted(file: &File) -> bool {
     }
 }
 
-/// The bytes that an ordinary user can still write to the file system of `path`.
-pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
-    let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+/// The identity of an open file. It does not ask for times, as [`is_deleted`] does not.
+pub(crate) fn id(file: &File) -> io::Result<FileId> {
+    match rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::INO) {
+        Ok(stat) => {
+            Ok(FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino })
+        }
+        Err(_) => file.metadata().map(|metadata| FileId { device: metadata.dev(), inode: metadata.ino() }),
+    }
 }
 
 /// The alignment, in bytes, that direct I/O on `file` needs of memory, offsets and lengths; 0 if there is no direct
@@ -135,57 +109,17 @@ pub(crate) fn file_size_limit() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
+    use crate::sys::directory::OpenDirectory;
     use crate::sys::test_directory::directory;
-
-    /// The status flags of an open file, as libc names them.
-    fn flags(file: &File) -> i32 {
-        rustix::fs::fcntl_getfl(file).unwrap().bits() as i32
-    }
-
-    #[test]
-    fn a_direct_file_has_o_direct_and_o_dsync_and_not_o_sync() {
-        let directory = directory();
-        let flags = flags(&create_to_write(&directory.path().join("direct"), true).unwrap());
-        assert_eq!(flags & libc::O_DIRECT, libc::O_DIRECT);
-        assert_eq!(flags & libc::O_DSYNC, libc::O_DSYNC);
-        // O_SYNC is O_DSYNC and one bit more.
-        assert_eq!(flags & (libc::O_SYNC & !libc::O_DSYNC), 0);
-        assert_eq!(flags & libc::O_ACCMODE, libc::O_WRONLY);
-    }
-
-    #[test]
-    fn a_buffered_file_has_none_of_them() {
-        let directory = directory();
-        let flags = flags(&create_to_write(&directory.path().join("buffered"), false).unwrap());
-        assert_eq!(flags & (libc::O_DIRECT | libc::O_SYNC), 0);
-    }
-
-    #[test]
-    fn a_created_file_is_accessible_only_to_its_owner_and_never_replaces_a_file_or_follows_a_link() {
-        let directory = directory();
-        let path = directory.path().join("file");
-        let mode = create_to_write(&path, false).unwrap().metadata().unwrap().mode();
-        assert_eq!(mode & 0o7777, 0o600);
-        assert_eq!(create_to_write(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
-        assert_eq!(create_to_write(&link, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(open_to_read(&link, false).unwrap_err().raw_os_error(), Some(libc::ELOOP));
-        assert!(!directory.path().join("elsewhere").exists());
-    }
 
     #[test]
     fn preallocation_sets_the_size_and_reserves_the_space() {
         let directory = directory();
-        let file = create_to_write(&directory.path().join("file"), false).unwrap();
+        let file = OpenDirectory::open(directory.path()).unwrap().create_to_write("file", false).unwrap();
         preallocate(&file, 1 << 20).unwrap();
         let metadata = file.metadata().unwrap();
         assert_eq!(metadata.len(), 1 << 20);
         assert!(metadata.blocks() * 512 >= 1 << 20);
-        sync_directory(directory.path()).unwrap();
-        assert!(free_bytes(directory.path()).unwrap() > 0);
     }
 }

@@ -11,7 +11,7 @@
 //! 2. A struct given to the kernel is fully initialised and lives on this stack for the whole call.
 #![allow(unsafe_code)]
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -21,23 +21,23 @@ use std::sync::Mutex;
 use rustix::fs::FlockOperation;
 
 use crate::sync::lock;
-use crate::sys::{LockHolder, LockRefusal, LockState};
+use crate::sys::{FileId, LockHolder, LockRefusal, LockState};
 
+use super::directory::OpenDirectory;
 use super::lock_thread::{Answer, LockThread};
 
 /// A file that this process holds a lock on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Held {
-    device: u64,
-    inode: u64,
+    file: FileId,
     /// The process that took the lock: a fork inherits this table, but no `fcntl` lock.
     process: u32,
 }
 
 impl Held {
     /// The entry that this process has if it holds a lock on that file.
-    fn of(metadata: &Metadata) -> Held {
-        Held { device: metadata.dev(), inode: metadata.ino(), process: std::process::id() }
+    fn of(file: FileId) -> Held {
+        Held { file, process: std::process::id() }
     }
 }
 
@@ -48,6 +48,8 @@ static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
 /// An exclusive lock on a file, until dropped or until this process ends.
 pub(crate) struct FileLock {
     held: Held,
+    /// Whether the file was created for the lock.
+    made: bool,
     /// `None` only while being dropped.
     keeper: Option<Keeper>,
 }
@@ -61,22 +63,23 @@ enum Keeper {
 }
 
 impl FileLock {
-    /// Locks the file at `path`, which is created if it is missing. A symbolic link is not followed.
+    /// Locks the file `name` in `directory`, which is created if it is missing. A symbolic link is not followed.
     ///
     /// # Errors
     /// [`LockRefusal`], without waiting, if the file is locked or the system refuses a step.
-    pub(crate) fn take(path: &Path) -> Result<FileLock, LockRefusal> {
+    pub(crate) fn take(directory: &OpenDirectory, name: &str) -> Result<FileLock, LockRefusal> {
         // Locked until the end: no other thread may open the file between the look at the table and the entry.
         let mut table = lock(&HELD);
         table.retain(|held| held.process == std::process::id());
         loop {
-            if path.symlink_metadata().is_ok_and(|metadata| table.contains(&Held::of(&metadata))) {
+            if directory.id_of(name).is_ok_and(|file| table.contains(&Held::of(file))) {
                 return Err(LockRefusal::Held(LockHolder::ThisProcess));
             }
             // Before the file is created: a thread that cannot be started leaves no file.
             let thread =
                 LockThread::start().map_err(|source| refused("start the thread that holds the lock on", source))?;
-            let file = open(path)?;
+            let opened = directory.open_or_create(name);
+            let (file, made) = opened.map_err(|source| refused("open the lock file", source))?;
             let metadata = file.metadata().map_err(|source| refused("look at the lock file", source))?;
             if !metadata.is_file() {
                 let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
@@ -91,20 +94,25 @@ impl FileLock {
                     Keeper::File(file)
                 }
             };
-            let lock = FileLock { held: Held::of(&metadata), keeper: Some(keeper) };
+            let held = Held::of(FileId { device: metadata.dev(), inode: metadata.ino() });
+            let lock = FileLock { held, made, keeper: Some(keeper) };
             // Somebody may have removed the file after it was opened and before it was locked; then nobody else would
             // see this lock.
-            if lock.is_at(path) {
+            if lock.is_at(directory, name) {
                 table.push(lock.held);
                 return Ok(lock);
             }
         }
     }
 
-    /// Whether the file at `path` is the locked one.
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
-        path.symlink_metadata()
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (self.held.device, self.held.inode))
+    /// Whether the file `name` in `directory` is the locked one.
+    pub(crate) fn is_at(&self, directory: &OpenDirectory, name: &str) -> bool {
+        directory.id_of(name).is_ok_and(|file| file == self.held.file)
+    }
+
+    /// Whether [`take`](Self::take) created the file.
+    pub(crate) fn has_made_file(&self) -> bool {
+        self.made
     }
 }
 
@@ -116,19 +124,6 @@ impl Drop for FileLock {
         drop(self.keeper.take());
         table.retain(|held| *held != self.held);
     }
-}
-
-fn open(path: &Path) -> Result<File, LockRefusal> {
-    // Without O_NONBLOCK, opening a FIFO in the file's place could block for ever.
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|source| refused("open the lock file", source))
 }
 
 fn refused(operation: &'static str, source: io::Error) -> LockRefusal {
@@ -156,7 +151,7 @@ pub(crate) fn state(path: &Path) -> LockState {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return LockState::Free,
         _ => return LockState::Unknown,
     };
-    if table.contains(&Held::of(&metadata)) {
+    if table.contains(&Held::of(FileId { device: metadata.dev(), inode: metadata.ino() })) {
         return LockState::Held(LockHolder::ThisProcess);
     }
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -199,8 +194,14 @@ mod tests {
     use super::*;
     use crate::sys::test_directory::directory;
 
+    /// Locks the file at `path`.
+    fn try_to_take(path: &Path) -> Result<FileLock, LockRefusal> {
+        let directory = OpenDirectory::open(path.parent().unwrap()).unwrap();
+        FileLock::take(&directory, path.file_name().unwrap().to_str().unwrap())
+    }
+
     fn holder(path: &Path) -> LockHolder {
-        match FileLock::take(path) {
+        match try_to_take(path) {
             Err(LockRefusal::Held(holder)) => holder,
             Err(refusal) => panic!("{refusal:?}"),
             Ok(_) => panic!("not refused"),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     fn take(path: &Path) -> FileLock {
-        FileLock::take(path).unwrap_or_else(|refusal| panic!("{refusal:?}"))
+        try_to_take(path).unwrap_or_else(|refusal| panic!("{refusal:?}"))
     }
 
     #[test]
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn a_lock_of_another_process_is_refused_by_its_number() {
         if let Some(path) = std::env::var_os(CHILD) {
-            match FileLock::take(Path::new(&path)) {
+            match try_to_take(Path::new(&path)) {
                 Ok(_lock) => {
                     println!("locked");
                     // Until the parent has seen enough.
@@ -303,7 +304,7 @@ mod tests {
     fn a_lock_file_that_is_a_link_or_no_file_is_refused() {
         let directory = directory();
         let path = directory.path().join("lock");
-        let source = |path| match FileLock::take(path) {
+        let source = |path: &Path| match try_to_take(path) {
             Err(LockRefusal::Io { source, .. }) => source,
             Err(refusal) => panic!("{refusal:?}"),
             Ok(_) => panic!("not refused"),

@@ -1,34 +1,12 @@
-//! Files: opening, preallocation, directory sync, with the standard library.
+//! Open files: preallocation, positioned reads and writes, with the standard library; opening for readers.
 //!
 //! There is no direct I/O here, so `device` writes buffered. Called by `device`, `segment` and `reader`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Creates a file for writing, which must not exist yet, accessible only to its owner if the platform has owners.
-///
-/// # Errors
-/// The operating system's; `Unsupported` with `direct`.
-pub(crate) fn create_to_write(path: &Path, direct: bool) -> io::Result<File> {
-    if direct {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "no direct I/O on this platform"));
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    owner_only(&mut options);
-    options.open(path)
-}
-
-/// Creates a file like [`create_to_write`], to be filled in advance.
-pub(crate) fn create_to_fill(path: &Path, direct: bool) -> io::Result<File> {
-    create_to_write(path, direct)
-}
-
-/// Opens a file that was filled in advance, for writing.
-pub(crate) fn open_to_write(path: &Path, _direct: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).open(path)
-}
+use crate::sys::FileId;
 
 /// Sets the size of `file`; space is not reserved.
 pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
@@ -89,14 +67,12 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
 /// Does nothing: there is no portable way to read ahead.
 pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
 
-/// Makes a directory's entries durable, if the platform can sync directories.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
-}
-
-/// The bytes that can still be written to the file system of `path`: not known, so the largest number.
-pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
-    path.metadata().map(|_| u64::MAX)
+/// The identity of an open file.
+///
+/// # Errors
+/// The operating system's; `Unsupported` if files have no identity there.
+pub(crate) fn id(file: &File) -> io::Result<FileId> {
+    FileId::of(&file.metadata()?)
 }
 
 /// The alignment that direct I/O on a file needs: 0, since there is none.
@@ -112,29 +88,4 @@ pub(crate) fn file_system_name(_file: &File) -> String {
 /// The largest file that this process may write, in bytes: not known.
 pub(crate) fn file_size_limit() -> Option<u64> {
     None
-}
-
-/// Makes new files accessible only to their owner, if the platform has owners.
-pub(super) fn owner_only(options: &mut OpenOptions) {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    #[cfg(not(unix))]
-    let _ = options;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::test_directory::directory;
-
-    #[test]
-    fn a_created_file_never_replaces_another_and_is_never_direct() {
-        let directory = directory();
-        let path = directory.path().join("file");
-        assert_eq!(create_to_write(&path, true).unwrap_err().kind(), io::ErrorKind::Unsupported);
-        preallocate(&create_to_write(&path, false).unwrap(), 8192).unwrap();
-        assert_eq!(path.metadata().unwrap().len(), 8192);
-        assert_eq!(create_to_write(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        sync_directory(directory.path()).unwrap();
-    }
 }

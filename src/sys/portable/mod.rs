@@ -1,6 +1,7 @@
 //! The functions of this platform, by subject.
 
 pub(crate) mod cpu;
+pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod huge_pages;

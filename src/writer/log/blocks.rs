@@ -253,7 +253,7 @@ impl Blocks {
         while self.pipeline.prepare_next() {
             if !self.pipeline.segments.is_header_due() {
                 self.pipeline.submit_next();
-            } else if self.pipeline.fail_deleted_segment() {
+            } else if self.pipeline.fail_lost_segment() {
                 // Deleted before its first block: nothing is written to a file that nobody finds.
                 break;
             } else if let Err(error) = self.submit_segment_header(now_ns) {

@@ -77,7 +77,13 @@ impl Ending {
                 blocks.close_filling(now_ns);
                 Phase::Settling
             }
-            Phase::Settling if blocks.pipeline.is_durable() && blocks.write_clean_end(now_ns) => Phase::Ending,
+            Phase::Settling
+                if blocks.pipeline.is_durable()
+                    && !blocks.pipeline.fail_lost_segment()
+                    && blocks.write_clean_end(now_ns) =>
+            {
+                Phase::Ending
+            }
             Phase::Ending if blocks.pipeline.is_durable() => Phase::Ended,
             Phase::Counting | Phase::Settling | Phase::Ending | Phase::Ended => before,
         };
@@ -85,6 +91,10 @@ impl Ending {
             let fault = blocks.pipeline.fault().map(|fault| fault.clone().into_error().to_string());
             self.reason = Some(fault.unwrap_or_else(|| "the deadline passed first".to_owned()));
             self.phase = Phase::Ended;
+        }
+        if self.phase == Phase::Ended && self.reason.is_none() {
+            let loss = blocks.pipeline.take_loss().map(|loss| loss.into_error());
+            self.reason = loss.map(|error| format!("readers do not find records that were durable: {error}"));
         }
         self.phase != before
     }

@@ -105,14 +105,19 @@ impl Flushes {
     /// Answers the callers whose records are durable, or will not be.
     pub(super) fn answer(&mut self, pipeline: &mut Pipeline) {
         let durable = pipeline.durable_number();
-        // Records that are durable in a deleted file are gone: the flush must fail.
-        let is_gone = self.under_way.iter().any(|flush| flush.is_durable(durable)) && pipeline.fail_deleted_segment();
+        let any_durable = self.under_way.iter().any(|flush| flush.is_durable(durable));
+        if any_durable {
+            pipeline.fail_lost_segment();
+        }
+        // Records that are durable in a file that readers do not find: a flush must fail, once.
+        let is_told = any_durable || (pipeline.fault().is_some() && self.any());
+        let loss = if is_told { pipeline.take_loss() } else { None };
         let fault = pipeline.fault();
         self.under_way.retain(|flush| {
-            let answer = match fault {
-                _ if flush.is_durable(durable) && !is_gone => Ok(()),
-                Some(fault) => Err(fault.clone()),
-                None => return true,
+            let answer = match (&loss, fault) {
+                (None, _) if flush.is_durable(durable) => Ok(()),
+                (Some(fault), _) | (None, Some(fault)) => Err(fault.clone()),
+                (None, None) => return true,
             };
             flush.answer(&answer);
             false

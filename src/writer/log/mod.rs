@@ -52,7 +52,7 @@ impl LogWriter {
         let LogWriter { shared, schedule, blocks, flushes, ending, .. } = self;
         let now_ns = blocks.converter.refresh_if_due();
         if schedule.segment_check.take_due(now_ns) {
-            blocks.pipeline.fail_deleted_segment();
+            blocks.pipeline.fail_lost_segment();
         }
         let mut worked = blocks.reap(schedule);
         // Before draining, which takes time: the disk has just become free, and so has space in rings.

@@ -1,0 +1,147 @@
+//! The place of a log's files: the directory that was opened, and the one that takes its place if it was deleted.
+//!
+//! Files are reached through the open directory, so that they are found after a rename of it, a `chdir` and a `chroot`.
+//! Only a deleted directory is looked for by its path, and made anew. Shared by [`Directory`](super::Directory), the
+//! writer and the thread that prepares segments, which alone restores it.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::sync::lock;
+use crate::sys::FileId;
+use crate::sys::directory::{OpenDirectory, root_id};
+
+/// How long a deleted directory may be missing before it is made: whoever replaces it by another one has this long.
+const MISSING_MAX: Duration = Duration::from_secs(5);
+
+/// The place of a log's files.
+pub(super) struct Location {
+    current: Mutex<Current>,
+    /// The process's root directory at open, from which the absolute path leads to the log's.
+    root: Option<FileId>,
+}
+
+struct Current {
+    /// The directory that was opened last.
+    directory: Arc<OpenDirectory>,
+    /// Since when it is known to be deleted, with no other one at its path.
+    missing_since: Option<Instant>,
+}
+
+impl Location {
+    /// The directory at `path`, which must exist.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn open(path: &Path) -> io::Result<Location> {
+        let current = Current { directory: Arc::new(OpenDirectory::open(path)?), missing_since: None };
+        Ok(Location { current: Mutex::new(current), root: root_id().ok() })
+    }
+
+    /// The open directory.
+    pub(super) fn directory(&self) -> Arc<OpenDirectory> {
+        Arc::clone(&lock(&self.current).directory)
+    }
+
+    /// If the directory was deleted, opens the one that is at its path now. If there is none, that is an error, until it
+    /// has been missing for some seconds; then this makes one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is none, none can be made, or the path leads elsewhere since a `chroot`.
+    pub(super) fn restore(&self) -> Result<()> {
+        let mut current = lock(&self.current);
+        let Current { directory, missing_since } = &mut *current;
+        if !directory.is_deleted() {
+            return Ok(());
+        }
+        let path = directory.path();
+        let failed = |operation, source| Error::io(operation, path, source);
+        if root_id().ok() != self.root {
+            let source = io::Error::new(
+                io::ErrorKind::NotFound,
+                "it was deleted, and this process has another root directory now: open the log anew",
+            );
+            return Err(failed("open the directory", source));
+        }
+        if missing_since.is_some_and(|since| since.elapsed() >= MISSING_MAX) && !path.exists() {
+            let created = private_builder().create(path);
+            created.map_err(|source| failed("make anew the deleted directory", source))?;
+        }
+        let opened = OpenDirectory::open(path).map_err(|source| {
+            missing_since.get_or_insert_with(Instant::now);
+            failed("open the directory", source)
+        })?;
+        *current = Current { directory: Arc::new(opened), missing_since: None };
+        Ok(())
+    }
+}
+
+/// Makes directories that only their owner can enter, if the platform has owners.
+pub(super) fn private_builder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::sys::test_directory::directory;
+
+    /// A location whose directory has been deleted.
+    fn deleted(path: &Path) -> Location {
+        fs::create_dir(path).expect("a directory");
+        let location = Location::open(path).expect("there");
+        location.restore().expect("nothing to do");
+        fs::remove_dir(path).expect("empty");
+        location
+    }
+
+    #[test]
+    fn a_deleted_directory_is_made_anew_if_nobody_else_does() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        let location = deleted(&path);
+        let error = location.restore().expect_err("missing");
+        assert_eq!(error.io_error().map(io::Error::kind), Some(io::ErrorKind::NotFound), "{error}");
+        assert!(location.restore().is_err() && !path.exists(), "not at once");
+        lock(&location.current).missing_since = Instant::now().checked_sub(MISSING_MAX);
+        location.restore().expect("made");
+        location.directory().create_to_write("file", false).expect("there");
+        assert!(path.join("file").exists());
+    }
+
+    #[test]
+    fn a_directory_that_another_one_has_replaced_is_opened() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        let location = deleted(&path);
+        fs::create_dir(&path).expect("a directory");
+        location.restore().expect("there");
+        location.directory().create_to_write("file", false).expect("there");
+        assert!(path.join("file").exists());
+    }
+
+    #[cfg(all(target_os = "linux", not(diolog_portable)))]
+    #[test]
+    fn a_deleted_directory_is_not_looked_for_under_another_root() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        let mut location = deleted(&path);
+        fs::create_dir(&path).expect("a directory");
+        // As after a `chroot`.
+        location.root = location.root.map(|root| FileId { inode: root.inode + 1, ..root });
+        for _ in 0..2 {
+            let error = location.restore().expect_err("another root").to_string();
+            assert!(error.contains("another root directory") && error.contains(&*path.to_string_lossy()), "{error}");
+        }
+        assert!(location.directory().is_deleted());
+    }
+}
