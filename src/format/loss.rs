@@ -105,12 +105,44 @@ impl DroppedBy {
         causes.map(|cause| (cause, self.count(cause))).into_iter().filter(|(_, count)| *count > 0)
     }
 
-    /// Adds another producer's.
+    /// Adds another producer's. The sums saturate: a hostile file can claim any counts.
     pub(crate) fn add(&mut self, other: DroppedBy) {
-        self.ring_full += other.ring_full;
-        self.ring_memory += other.ring_memory;
-        self.timed_out += other.timed_out;
-        self.device_failed += other.device_failed;
+        *self = self.plus(other);
+    }
+
+    /// The sum, which saturates.
+    pub(crate) fn plus(self, other: DroppedBy) -> DroppedBy {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// Those that were counted after `earlier` ones of the same producer.
+    pub(crate) fn since(self, earlier: DroppedBy) -> DroppedBy {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    /// As many of them as `total` at most, those of the first causes first.
+    pub(crate) fn at_most(self, total: u64) -> DroppedBy {
+        let mut left = total;
+        let mut take = |count: u64| {
+            let taken = count.min(left);
+            left -= taken;
+            taken
+        };
+        DroppedBy {
+            ring_full: take(self.ring_full),
+            ring_memory: take(self.ring_memory),
+            timed_out: take(self.timed_out),
+            device_failed: take(self.device_failed),
+        }
+    }
+
+    fn with(self, other: DroppedBy, combine: impl Fn(u64, u64) -> u64) -> DroppedBy {
+        DroppedBy {
+            ring_full: combine(self.ring_full, other.ring_full),
+            ring_memory: combine(self.ring_memory, other.ring_memory),
+            timed_out: combine(self.timed_out, other.timed_out),
+            device_failed: combine(self.device_failed, other.device_failed),
+        }
     }
 }
 
@@ -210,6 +242,14 @@ mod tests {
         let causes: Vec<_> = dropped_by.causes().collect();
         assert_eq!(causes, [(LossCause::RingFull, 3), (LossCause::TimedOut, 2)]);
         assert_eq!((dropped_by.count(LossCause::TimedOut), dropped_by.count(LossCause::Overwritten)), (2, 0));
+    }
+
+    #[test]
+    fn counts_are_added_subtracted_and_limited_cause_by_cause() {
+        let by = |ring_full, timed_out| DroppedBy { ring_full, timed_out, ..DroppedBy::default() };
+        assert_eq!(by(3, u64::MAX).plus(by(1, 1)), by(4, u64::MAX));
+        assert_eq!(by(3, 2).since(by(1, 5)), by(2, 0));
+        assert_eq!([by(3, 2).at_most(4), by(3, 2).at_most(9), by(3, 2).at_most(0)], [by(3, 1), by(3, 2), by(0, 0)]);
     }
 
     #[test]

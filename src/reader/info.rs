@@ -60,6 +60,10 @@ pub struct LogInfo {
     pub segments: Vec<SegmentInfo>,
     /// Files prepared and not used yet.
     pub prepared_files: Vec<PathBuf>,
+    /// Whether a logger has the log open. `None` if the system cannot tell, or if `path` is one file of a log.
+    pub in_use: Option<bool>,
+    /// The process id of that logger, if the system says it.
+    pub in_use_by: Option<u32>,
     /// Files with a damaged header, files that cannot be read, and files or blocks of a newer diolog.
     pub findings: Vec<Finding>,
 }
@@ -89,6 +93,10 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
     let in_use = files.in_use() == InUse::Yes;
+    if files.is_directory {
+        info.in_use = files.is_open();
+        info.in_use_by = files.in_use_by();
+    }
     let mut segments = Vec::new();
     for (_, path, inspected) in files.inspect_all(in_use)? {
         let mut find = |severity, what| {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::record::RunId;
+use crate::format::DroppedBy;
 
 /// Blocks by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +15,8 @@ use super::record::RunId;
 pub struct BlockCounts {
     /// Intact blocks, each block number once, without segment headers.
     pub good: u64,
-    /// Torn blocks, or stretches of bytes that are not a block, at the end of a run that was not closed: a crash
-    /// explains them.
+    /// Torn blocks, or stretches of bytes that are not a block, at the end of a run that ended without close: a
+    /// crash explains them.
     pub torn: u64,
     /// Missing blocks that no later block testifies for: they were in flight, and never acknowledged.
     pub holes: u64,
@@ -118,10 +119,16 @@ pub struct ProducerReport {
     pub retired: u64,
     /// Of the retired attempts, those without a record.
     pub retired_losses: u64,
+    /// Of those, the records that were dropped.
+    pub retired_dropped: u64,
+    /// The same by cause. If the counts were ahead of the attempts when the oldest segment began, this is a guess.
+    pub retired_dropped_by: DroppedBy,
     /// Sequence numbers without a record: `attempted - retired - records`.
     pub missing: u64,
-    /// Records refused because the ring was full, in the whole run, as the last row says.
+    /// Records that found no room in the ring, in the whole run, as the last row says.
     pub dropped: u64,
+    /// The same by cause; `None` if the diolog that wrote them did not tell.
+    pub dropped_by: Option<DroppedBy>,
     /// Records that newer ones replaced in the ring, in the whole run, as the last row says.
     pub overwritten: u64,
     /// Records that were still in the ring at the deadline of `close`.
@@ -153,6 +160,8 @@ pub struct RunReport {
     pub retired: bool,
     /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
+    /// Whether a logger is writing it: it is the last run of a log that is in use, and has no end yet.
+    pub in_use: bool,
     /// Its blocks by outcome.
     pub blocks: BlockCounts,
     /// Records in the files, with those that only a newer diolog can read.
@@ -164,7 +173,7 @@ pub struct RunReport {
     /// Its producers, by number.
     pub producers: Vec<ProducerReport>,
     /// Shards of producers beyond the number that a reader keeps rows for. Their counts were not compared.
-    pub producers_untracked: u64,
+    pub shards_untracked: u64,
 }
 
 impl RunReport {
@@ -177,12 +186,13 @@ impl RunReport {
             segments: 0,
             retired: false,
             clean_end: false,
+            in_use: false,
             blocks: BlockCounts::default(),
             records: 0,
             device: None,
             notes: Vec::new(),
             producers: Vec::new(),
-            producers_untracked: 0,
+            shards_untracked: 0,
         }
     }
 }
@@ -234,6 +244,11 @@ pub struct Report {
     pub newer_files: u64,
     /// Numbered files without a readable block, or that may not be read.
     pub unreadable_files: u64,
+    /// Whether a logger had the log open when all that was there had been read. `None` if the system cannot tell, or
+    /// if one file of the log was read by itself.
+    pub in_use: Option<bool>,
+    /// The process id of that logger, if the system says it.
+    pub in_use_by: Option<u32>,
     /// The runs, in order.
     pub runs: Vec<RunReport>,
     /// The first [`Report::FINDINGS_MAX`] findings.
@@ -278,8 +293,25 @@ impl Report {
         (self.findings_omitted, self.severity) = (mark.findings_omitted, mark.severity);
     }
 
-    /// What the files prove: as serious as the most serious finding, and no better than unconfirmed if a run was not
-    /// closed.
+    /// Records that were dropped by the overflow policy, in all runs, without those before the oldest segment.
+    pub fn dropped(&self) -> u64 {
+        let dropped = |row: &ProducerReport| row.dropped.saturating_sub(row.retired_dropped);
+        self.runs.iter().flat_map(|run| &run.producers).map(dropped).fold(0, u64::saturating_add)
+    }
+
+    /// The causes of those drops, as far as the files tell them.
+    pub fn dropped_by(&self) -> DroppedBy {
+        let mut sum = DroppedBy::default();
+        for row in self.runs.iter().flat_map(|run| &run.producers) {
+            if let Some(dropped_by) = row.dropped_by {
+                sum.add(dropped_by.since(row.retired_dropped_by));
+            }
+        }
+        sum
+    }
+
+    /// What the files prove: as serious as the most serious finding, and no better than unconfirmed if a run ended
+    /// without close.
     pub fn verdict(&self) -> Verdict {
         let of_findings = match self.severity {
             None | Some(Severity::Note) => Verdict::Clean,
@@ -287,8 +319,13 @@ impl Report {
             Some(Severity::Newer) => Verdict::Newer,
             Some(Severity::Lost) => Verdict::Lost,
         };
-        let all_closed = self.runs.iter().all(|run| run.clean_end);
-        of_findings.max(if all_closed { Verdict::Clean } else { Verdict::Unconfirmed })
+        let of_ends = if self.runs.iter().all(|run| run.clean_end || run.in_use) {
+            if self.in_use == Some(true) { Verdict::InUse } else { Verdict::Clean }
+        } else {
+            Verdict::Unconfirmed
+        };
+        let of_drops = if self.dropped() > 0 { Verdict::Dropped } else { Verdict::Clean };
+        of_findings.max(of_ends).max(of_drops)
     }
 }
 
@@ -306,7 +343,13 @@ pub(super) struct Mark {
 pub enum Verdict {
     /// Every run was closed, every block is there, every record is accounted for.
     Clean,
-    /// A run was not closed: its end is torn, or nothing proves that it is complete. A log in use is unconfirmed too.
+    /// A logger has the log open, and nothing has been lost so far.
+    InUse,
+    /// The files are intact, and records were dropped by the overflow policy since the oldest segment began. What
+    /// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) overwrote is its purpose, and does not count.
+    Dropped,
+    /// A run ended without close: its end is torn, or nothing proves that it is complete. Or a missing block was never
+    /// acknowledged.
     Unconfirmed,
     /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
     Newer,
@@ -316,10 +359,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The exit status of `diolog verify`: 0, 1, 3 (newer) or 2 (lost).
+    /// The exit status of `diolog verify`, `cat` and `tail`: 0 (clean, or in use), 4 (dropped), 1 (unconfirmed), 3
+    /// (newer) or 2 (lost).
     pub const fn exit_code(self) -> u8 {
         match self {
-            Verdict::Clean => 0,
+            Verdict::Clean | Verdict::InUse => 0,
+            Verdict::Dropped => 4,
             Verdict::Unconfirmed => 1,
             Verdict::Newer => 3,
             Verdict::Lost => 2,
@@ -331,6 +376,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Verdict::Clean => "clean",
+            Verdict::InUse => "in use",
+            Verdict::Dropped => "records dropped",
             Verdict::Unconfirmed => "unconfirmed",
             Verdict::Newer => "written by a newer diolog",
             Verdict::Lost => "lost",

@@ -45,8 +45,8 @@ pub struct Verification {
 ///
 /// Reads every block once, in bounded memory, and checks that the counts of every producer add up.
 ///
-/// A log in use is verified as far as it is written when `verify` begins; its verdict is [`Verdict::Unconfirmed`] at
-/// best. `verify` waits up to a second, in all, for blocks that are missing and may be in flight.
+/// A log in use is verified as far as it is written when `verify` begins; its verdict is [`Verdict::InUse`] at best.
+/// `verify` waits up to a second, in all, for blocks that are missing and may be in flight.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -97,10 +97,15 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
             }
         }
     }
+    let in_use = walk.in_use();
     let report = walk.account.report;
     // In a directory it is a prepared file. An empty file alone proves nothing, so the verdict is not "clean".
     if report.runs.is_empty() && report.findings.is_empty() && path.is_file() {
-        return Err(not_a_log(path, "holds no block: it was prepared and never used, or has been emptied".into()));
+        let what = match in_use {
+            InUse::Yes => "holds no block yet: a logger has prepared it, and has the log open",
+            _ => "holds no block: the process that prepared it ended before its first write, or it was emptied since",
+        };
+        return Err(not_a_log(path, what.into()));
     }
     Ok(Verification { verdict: report.verdict(), report })
 }

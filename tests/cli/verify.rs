@@ -27,7 +27,7 @@ fn a_closed_log_is_clean_and_the_equation_is_printed() {
     assert_eq!((status, &report["verdict"], &report["records"]), (0, &"clean".into(), &3.into()));
     let producer = &report["runs"][0]["producers"][0];
     assert_eq!((&producer["name"], &producer["records"]), (&"stdin".into(), &3.into()));
-    assert_eq!((&producer["first_sequence"], &producer["last_sequence"]), (&0.into(), &2.into()));
+    assert_eq!((&producer["first_sequence"], &producer["last_sequence"]), (&"0".into(), &"2".into()));
     assert_eq!((&producer["ended"], &producer["holds"]), (&true.into(), &true.into()));
 }
 
@@ -44,10 +44,120 @@ fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
     child.wait().expect("its end");
     let printed = run(["cat", log], b"");
     assert_eq!(crate::process::status(&printed), 1);
-    assert!(stderr(&printed).contains("1 run has no end"), "{}", stderr(&printed));
+    assert!(stderr(&printed).contains("1 run ended without close"), "{}", stderr(&printed));
     let (status, report) = json("verify", &place);
     assert_eq!((status, &report["verdict"], &report["records"]), (1, &"unconfirmed".into(), &2.into()), "{report}");
-    assert_eq!(report["runs"][0]["clean_end"], false);
+    assert_eq!((&report["runs"][0]["clean_end"], &report["runs"][0]["in_use"]), (&false.into(), &false.into()));
+    for command in ["verify", "info"] {
+        let text = stdout(&run([command, log], b""));
+        assert!(text.contains("ended without close"), "{text}");
+    }
+}
+
+/// Appends until a record is dropped. Returns how many were.
+fn drop_some(producer: &diolog::Producer) -> u64 {
+    let message = [b'x'; 512];
+    while producer.log(diolog::Level::Info, message) != diolog::Outcome::Dropped {}
+    1
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_in_use_is_called_that_with_its_process_and_status_0() {
+    let place = Place::new();
+    let log = place.log();
+    let logger = diolog::Logger::open(crate::support::config(&log).service("orders")).expect("a log");
+    let log = log.to_str().expect("UTF-8");
+    let in_use = format!("in use by process {}", std::process::id());
+    let said = |command: &[&str]| {
+        let output = run([command, &[log]].concat(), b"");
+        (status(&output), stdout(&output) + &stderr(&output))
+    };
+    logger.log(diolog::Level::Info, "hello");
+    logger.flush().expect("durable");
+    for command in ["cat", "tail", "verify"] {
+        let (status, said) = said(&[command]);
+        assert_eq!(status, 0, "{command}: {said}");
+        assert!(said.contains(&format!("{log}: {in_use}; nothing lost so far\n")), "{command}: {said}");
+    }
+    let (status, text) = said(&["info"]);
+    assert!(status == 0 && text.contains(&in_use) && text.contains("end      in use"), "{text}");
+    let (status, report) = json("verify", &place);
+    assert_eq!((status, &report["verdict"]), (0, &"in_use".into()), "{report}");
+    assert_eq!(report["in_use_by"], std::process::id());
+    let (_, info) = json("info", &place);
+    assert_eq!((&info["in_use"], &info["in_use_by"]), (&true.into(), &std::process::id().into()));
+
+    logger.close().expect("a clean end");
+    let (status, text) = said(&["verify"]);
+    assert!(status == 0 && text.starts_with(&format!("{log}: clean\n")), "{text}");
+}
+
+#[test]
+fn records_that_were_dropped_are_named_first_with_status_4() {
+    let place = Place::new();
+    let log = place.log();
+    let logger = diolog::Logger::open(crate::support::config(&log).ring_bytes(4096)).expect("a log");
+    let dropped = drop_some(&logger.producer().expect("a ring"));
+    logger.close().expect("a clean end");
+    let log = log.to_str().expect("UTF-8");
+    for command in ["verify", "cat", "tail"] {
+        let output = run([command, log], b"");
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(status(&output), 4, "{command}: {said}");
+        assert!(said.contains(&format!("{log}: clean; {dropped} dropped (ring full)\n")), "{command}: {said}");
+        assert_eq!(status(&run([command, "--allow-drops", log], b"")), 0, "{command}");
+    }
+    let (status, report) = json("verify", &place);
+    assert_eq!((status, &report["verdict"], &report["dropped"]), (4, &"dropped".into(), &dropped.into()), "{report}");
+}
+
+#[test]
+fn the_rows_of_many_producers_without_losses_are_folded() {
+    let place = Place::new();
+    let log = place.log();
+    let logger = diolog::Logger::open(crate::support::config(&log).ring_bytes(4096)).expect("a log");
+    let log = log.to_str().expect("UTF-8");
+    for number in 0..25 {
+        let producer = logger.producer_named(&format!("worker-{number}")).expect("a ring");
+        assert_eq!(producer.log(diolog::Level::Info, "hello"), diolog::Outcome::Written);
+        if number == 7 {
+            drop_some(&producer);
+        }
+    }
+    logger.close().expect("a clean end");
+    let folded = stdout(&run(["verify", log], b""));
+    assert!(folded.contains("… and 24 producers without losses, 24 records: --all shows them"), "{folded}");
+    assert!(folded.contains("worker-7") && !folded.contains("worker-8"), "{folded}");
+    let all = stdout(&run(["verify", "--all", log], b""));
+    assert!((0..25).all(|number| all.contains(&format!(" worker-{number} "))) && !all.contains('…'), "{all}");
+}
+
+#[test]
+fn a_path_cannot_control_the_terminal() {
+    let place = Place::new();
+    let evil = place.join("evil\n\x1b[31m\u{202e}");
+    for command in ["cat", "tail", "info", "verify"] {
+        let output = run([command.as_ref(), evil.as_os_str()], b"");
+        let said = stderr(&output);
+        assert_eq!(status(&output), 3, "{said}");
+        assert!(said.contains(r"evil\n\x1b[31m\u{202e}") && said.lines().count() == 1, "{said}");
+    }
+    let output = run(["write".as_ref(), evil.as_os_str()], b"one\n");
+    let said = stderr(&output);
+    assert!(said.contains(r"evil\n\x1b[31m\u{202e}") && !said.contains('\x1b'), "{said}");
+    fs::write(evil.join("00000007.dlog"), "no segment").expect("ours");
+    for command in ["cat", "tail", "info", "verify"] {
+        for format in ["text", "json"] {
+            let format = if command == "tail" { None } else { Some(["--format", format]) };
+            let mut arguments = vec![command.as_ref()];
+            arguments.extend(format.iter().flatten().map(std::ffi::OsStr::new));
+            arguments.push(evil.as_os_str());
+            let output = run(arguments, b"");
+            let said = stdout(&output) + &stderr(&output);
+            assert!(said.contains("00000007.dlog") && !said.contains(['\x1b', '\u{202e}']), "{command}: {said}");
+        }
+    }
 }
 
 #[test]

@@ -46,6 +46,11 @@ pub(crate) fn message(id: u32, sequence: u64) -> Vec<u8> {
     message
 }
 
+/// The verdict on an intact log, given how many records were dropped.
+pub(crate) fn intact(dropped: u64) -> Verdict {
+    if dropped > 0 { Verdict::Dropped } else { Verdict::Clean }
+}
+
 /// Whether records with the outcome `Written` may be missing, because newer ones have overwritten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwrites {
@@ -58,7 +63,8 @@ pub(crate) enum Overwrites {
 pub(crate) fn check(path: &Path, all: &[Attempts], overwrites: Overwrites) {
     let (mut records, report) = read(path);
     let verification = diolog::verify(path).expect("a log");
-    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    let dropped = all.iter().map(|attempts| attempts.count(Outcome::Dropped)).sum();
+    assert_eq!(verification.verdict, intact(dropped), "{:#?}", verification.report);
     let [run] = &verification.report.runs[..] else { panic!("{:#?}", verification.report.runs) };
     assert_eq!(report.runs.len(), 1);
     assert!(run.clean_end);

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use diolog::Verdict;
 
+use crate::text::escape;
+
 /// The exit status, in order of severity: of two, the more severe one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
@@ -24,6 +26,13 @@ impl Status {
     pub(crate) const UNCONFIRMED: Status = Status::Verdict(Verdict::Unconfirmed);
     pub(crate) const NEWER: Status = Status::Verdict(Verdict::Newer);
     pub(crate) const LOST: Status = Status::Verdict(Verdict::Lost);
+}
+
+impl Status {
+    /// The status of a verdict; with `allow_drops`, records that were dropped by policy do not count.
+    pub(crate) fn of(verdict: Verdict, allow_drops: bool) -> Status {
+        if verdict == Verdict::Dropped && allow_drops { Status::CLEAN } else { Status::Verdict(verdict) }
+    }
 }
 
 impl From<Status> for ExitCode {
@@ -57,7 +66,12 @@ impl From<diolog::Error> for Failure {
             diolog::Error::CloseIncomplete { .. } => Status::LOST,
             _ => Status::Unusable,
         };
-        Failure { message: error.to_string(), status }
+        let message = match error {
+            // An error in a file of settings shows the line in question, on lines of its own.
+            diolog::Error::InvalidConfig { .. } => error.to_string(),
+            _ => escape::name(&error.to_string()),
+        };
+        Failure { message, status }
     }
 }
 

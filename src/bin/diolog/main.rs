@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
-            text::output::say(&failure.message);
+            failure.message.lines().for_each(text::output::say);
         }
         failure.status
     })

@@ -244,11 +244,12 @@ impl RunBlocks {
     }
 
     /// All facts if the run ends here, and whether it was closed. `torn` is the first and the last of the blocks at its
-    /// end if none of them is good; `trailing` is the debris after them.
+    /// end if none of them is good; `trailing` is the debris after them. `in_use`: a logger is writing the run.
     pub(super) fn conclude(
         &self,
         torn: Option<(&BlockLocation, &BlockLocation)>,
         trailing: Option<Trailing>,
+        in_use: bool,
     ) -> (Observed, bool) {
         let clean_end = self.ended_at.is_some() && self.ended_at == self.testimony.last_good() && torn.is_none();
         let mut observed = Observed { counts: self.observed.counts, facts: Vec::new() };
@@ -259,6 +260,7 @@ impl RunBlocks {
             let fact = match debris.stretches {
                 0 => continue,
                 stretches if clean_end => Fact::StrayBytes(stretches),
+                _ if in_use => Fact::UnfinishedEnd,
                 blocks => Fact::TornEnd(blocks),
             };
             observed.add(fact, self.location(segment, debris.offset));
@@ -277,7 +279,8 @@ impl RunBlocks {
         if let Some((first, last)) = torn {
             let expected = self.expected.unwrap_or(first.number());
             let blocks = last.number().saturating_sub(expected).saturating_add(1);
-            observed.add(Fact::TornEnd(blocks), self.location(first.segment, first.offset));
+            let fact = if in_use { Fact::UnfinishedEnd } else { Fact::TornEnd(blocks) };
+            observed.add(fact, self.location(first.segment, first.offset));
         }
         (observed, clean_end)
     }

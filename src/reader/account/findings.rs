@@ -62,8 +62,10 @@ pub(super) enum Fact {
         fate: Fate,
         numbers: Range<u64>,
     },
-    /// Number of blocks, or of stretches of bytes, at the end of a run that was not closed.
+    /// Number of blocks, or of stretches of bytes, at the end of a run that ended without close.
     TornEnd(u64),
+    /// The same at the end of a run that a logger is writing: a block that has been written in part.
+    UnfinishedEnd,
     /// Number of stretches of bytes that are not a block, if no block is missing.
     StrayBytes(u64),
     /// A damaged segment header of a failed segment.
@@ -92,6 +94,8 @@ pub(super) enum Fact {
         reason: NoCounts,
     },
     ProducersUntracked,
+    /// Number of records that were left in rings at the deadline of close.
+    Unwritten(u64),
 }
 
 /// Why the final counts of a producer of a closed run may not be there.
@@ -145,11 +149,12 @@ impl Fact {
                     Fate::Lost => (Lost, "lost: a later block testifies that it was durable"),
                     Fate::Late => (Unconfirmed, "missing: not there when the reader looked, and durable later"),
                     Fate::Hole => (Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
-                    Fate::Torn => (Unconfirmed, "torn, at the end of a run that was not closed"),
+                    Fate::Torn => (Unconfirmed, "torn, at the end of a run that ended without close"),
                 };
                 return (severity, format!("{} {what}", blocks_are(numbers)));
             }
-            Fact::TornEnd(_) => (Unconfirmed, "a torn block at the end of a run that was not closed"),
+            Fact::TornEnd(_) => (Unconfirmed, "a torn block at the end of a run that ended without close"),
+            Fact::UnfinishedEnd => (Note, "a block that is being written: the log is in use"),
             Fact::StrayBytes(_) => (Note, "bytes that are not a block; no block is missing here"),
             Fact::HeaderReplaced => {
                 (Note, "the segment's header was never confirmed: the next segment has its blocks again")
@@ -187,6 +192,14 @@ impl Fact {
             }
             Fact::ProducersUntracked => {
                 (Unconfirmed, "the log has more producers than this reader can keep counts for")
+            }
+            Fact::Unwritten(records) => {
+                let were = if *records == 1 { "was" } else { "were" };
+                let what = format!(
+                    "{} {were} accepted and not written: close reached its deadline",
+                    counted(*records, "record")
+                );
+                return (Lost, what);
             }
         };
         (severity, what.to_owned())

@@ -135,7 +135,7 @@ impl Account {
     fn take_counts(&mut self, number: u64, loaded: &Loaded, location: &Location) {
         let gaps = self.blocks.gaps;
         let (producers, run) = (&mut self.producers, self.report.current_run());
-        let untracked = run.producers_untracked;
+        let untracked = run.shards_untracked;
         for row in &loaded.rows {
             producers.take_row(row, number, gaps, run);
         }
@@ -145,7 +145,7 @@ impl Account {
         for row in &loaded.ends {
             producers.take_end(row, gaps, run);
         }
-        if untracked == 0 && run.producers_untracked > 0 {
+        if untracked == 0 && run.shards_untracked > 0 {
             self.report_fact(&Fact::ProducersUntracked, location);
         }
         for fault in std::mem::take(&mut self.producers.faults) {
@@ -194,16 +194,23 @@ impl Account {
     }
 
     /// Concludes the run as if it ended here. `torn` is the first and the last of the blocks at its end, if none of
-    /// them is good and they have not been passed over; `trailing` is the debris after them.
-    pub(super) fn conclude(&mut self, torn: Option<(&BlockLocation, &BlockLocation)>, trailing: Option<Trailing>) {
+    /// them is good and they have not been passed over; `trailing` is the debris after them. `in_use`: a logger is
+    /// writing the run.
+    pub(super) fn conclude(
+        &mut self,
+        torn: Option<(&BlockLocation, &BlockLocation)>,
+        trailing: Option<Trailing>,
+        in_use: bool,
+    ) {
         self.reopen();
         self.provisional = Some(self.report.mark());
-        let (observed, clean_end) = self.blocks.conclude(torn, trailing);
+        let (observed, clean_end) = self.blocks.conclude(torn, trailing, in_use);
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         let unended = self.producers.conclude(&mut report.producers).filter(|_| clean_end);
         report.records = report.producers.iter().map(|row| row.records).sum();
-        (report.blocks, report.clean_end) = (observed.counts, clean_end);
+        (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, in_use && !clean_end);
+        let unwritten = report.producers.iter().map(|row| row.unwritten).fold(0, u64::saturating_add);
         self.report.blocks = self.before;
         self.report.blocks.add(&observed.counts);
         let reason = if self.producers.rows_incomplete {
@@ -216,6 +223,9 @@ impl Account {
         if let Some(id) = unended {
             self.report_fact(&Fact::NoFinalCounts { id, reason }, &self.blocks.last_segment());
         }
+        if unwritten > 0 {
+            self.report_fact(&Fact::Unwritten(unwritten), &self.blocks.last_segment());
+        }
     }
 
     /// Takes back the findings of [`conclude`](Self::conclude) and [`suspect`](Self::suspect): the log may go on.
@@ -227,7 +237,7 @@ impl Account {
 
     /// Ends the run for good.
     pub(super) fn finish_run(&mut self) {
-        self.conclude(None, None);
+        self.conclude(None, None, false);
         self.provisional = None;
         self.before = self.report.blocks;
         self.producers_before += self.producers.len();

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::format::ProducerRow;
+use crate::format::{DroppedBy, ProducerRow};
 
 use super::super::record::ProducerIdentity;
 use super::super::report::{ProducerReport, RunReport};
@@ -17,6 +17,17 @@ use super::findings::{Gaps, counted};
 struct Base {
     attempts: u64,
     records: u64,
+    /// Drops that were counted by then: they can be ahead of the attempts.
+    dropped: u64,
+    /// The same by cause, if that is known.
+    dropped_by: DroppedBy,
+}
+
+impl Base {
+    /// The attempts without a record.
+    fn losses(&self) -> u64 {
+        self.attempts.saturating_sub(self.records)
+    }
 }
 
 /// The state of one producer while its run is read.
@@ -116,9 +127,13 @@ impl Producers {
         let state = &mut self.states[at];
         let base = state.base.unwrap_or_default();
         let counted = base.records.saturating_add(state.found).saturating_add(state.damaged);
+        let before = &run.producers[at];
+        let dropped_by = row.dropped_by.unwrap_or_default().since(before.dropped_by.unwrap_or_default());
         state.base = Some(Base {
             attempts: base.attempts.saturating_add(row.next_sequence.saturating_sub(state.next)),
             records: base.records.saturating_add(row.records.saturating_sub(counted)),
+            dropped: base.dropped.saturating_add(row.dropped.saturating_sub(before.dropped)),
+            dropped_by: base.dropped_by.plus(dropped_by),
         });
         state.next = state.next.max(row.next_sequence);
         state.gaps = gaps;
@@ -154,7 +169,12 @@ impl Producers {
         let base = state.base.get_or_insert(if from_nothing {
             Base::default()
         } else {
-            Base { attempts: row.next_sequence, records: row.records }
+            Base {
+                attempts: row.next_sequence,
+                records: row.records,
+                dropped: row.dropped,
+                dropped_by: row.dropped_by.unwrap_or_default(),
+            }
         });
         let found = base.records.saturating_add(state.found).saturating_add(state.damaged);
         let mut fault = None;
@@ -185,7 +205,7 @@ impl Producers {
     /// `rows_complete`: every row of the block can be read.
     pub(super) fn take_shard(&mut self, shard: &Shard, number: u64, rows_complete: bool, run: &mut RunReport) {
         let Some(at) = self.index_of(shard.producer, run) else {
-            run.producers_untracked += 1;
+            run.shards_untracked += 1;
             return;
         };
         let (first, records) = (shard.first_sequence, u64::from(shard.records));
@@ -193,7 +213,7 @@ impl Producers {
         debug_assert!(records > 0 && first.checked_add(records).is_some());
         let (state, report) = (&mut self.states[at], &mut run.producers[at]);
         let begins_at = if self.beginning_known { 0 } else { first };
-        state.base.get_or_insert(Base { attempts: begins_at, records: begins_at });
+        state.base.get_or_insert(Base { attempts: begins_at, records: begins_at, ..Base::default() });
         let fault = if report.ended {
             Some("has records after its final counts".into())
         } else if rows_complete && state.row_block != Some(number) {
@@ -232,7 +252,9 @@ impl Producers {
             let base = state.base.unwrap_or_default();
             row.attempted = state.next.max(base.attempts);
             row.retired = base.attempts;
-            row.retired_losses = base.attempts.saturating_sub(base.records);
+            row.retired_losses = base.losses();
+            row.retired_dropped = base.dropped.min(base.losses());
+            row.retired_dropped_by = base.dropped_by.at_most(row.retired_dropped);
             row.records = state.found;
             row.missing = (row.attempted - row.retired).saturating_sub(state.found);
             row.damaged = state.damaged;
@@ -243,5 +265,6 @@ impl Producers {
 }
 
 fn declare(report: &mut ProducerReport, row: &ProducerRow) {
-    (report.dropped, report.overwritten, report.unwritten) = (row.dropped, row.overwritten, row.unwritten);
+    (report.dropped, report.dropped_by) = (row.dropped, row.dropped_by);
+    (report.overwritten, report.unwritten) = (row.overwritten, row.unwritten);
 }

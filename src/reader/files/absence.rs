@@ -233,7 +233,7 @@ fn suspicious_prepared(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)
         1 => ", nor does one other file".into(),
         others => format!(", nor do {others} other files"),
     };
-    let what = format!("holds no block{more}: prepared and never used, or emptied since");
+    let what = format!("holds no block{more}: the process ended before its first write to it, or it was emptied since");
     Some(Suspicion { path: Arc::clone(path), what })
 }
 
@@ -300,8 +300,9 @@ mod tests {
     #[test]
     fn what_the_other_files_do_not_explain_is_suspicious() {
         const BLANK_BEFORE: &str = "holds no block, and the segment after it says that some came before it";
-        const PREPARED: &str = "holds no block: prepared and never used, or emptied since";
-        const TWO_PREPARED: &str = "holds no block, nor does one other file: prepared and never used, or emptied since";
+        const PREPARED: &str =
+            "holds no block: the process ended before its first write to it, or it was emptied since";
+        const TWO_PREPARED: &str = "holds no block, nor does one other file: the process ended before its first write to it, or it was emptied since";
         const FOREIGN: &str = "belongs to another log: this log's own may be gone";
         const BLOCK_10: &str =
             "block 10 of its run comes first: the segments before it are gone, and nothing says that retention was set";
@@ -309,7 +310,7 @@ mod tests {
             a whole run may be gone, and nothing says that retention was set";
         const TWO_MISSING: &str = "2 of the log's files before it are missing: \
             whole runs may be gone, and nothing says that retention was set";
-        const THREE_PREPARED: &str = "holds no block, nor do 2 other files: prepared and never used, or emptied since";
+        const THREE_PREPARED: &str = "holds no block, nor do 2 other files: the process ended before its first write to it, or it was emptied since";
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);

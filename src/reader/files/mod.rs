@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
 use crate::format::{LOCK_FILE, segment_number};
-use crate::sys::{self, LockState};
+use crate::sys::{self, LockHolder, LockState};
 
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
@@ -87,13 +87,36 @@ impl LogFiles {
 
     /// Whether a logger has the log open.
     pub(crate) fn in_use(&self) -> InUse {
-        let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
-        // The parent of a bare file name is an empty path, to which joining gives the name alone.
-        match directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE))) {
+        match self.lock_state() {
             Some(LockState::Held(_)) => InUse::Yes,
             Some(LockState::Free) => InUse::No,
             Some(LockState::Unknown) | None => InUse::Unknown,
         }
+    }
+
+    /// As [`in_use`](Self::in_use), for a report: `None` if it is unknown, or if one file is read by itself.
+    pub(crate) fn is_open(&self) -> Option<bool> {
+        match self.in_use() {
+            _ if !self.is_directory => None,
+            InUse::Yes => Some(true),
+            InUse::No => Some(false),
+            InUse::Unknown => None,
+        }
+    }
+
+    /// The process id of the logger that has the log open, if there is one and the system says which.
+    pub(crate) fn in_use_by(&self) -> Option<u32> {
+        match self.lock_state() {
+            Some(LockState::Held(LockHolder::ThisProcess)) => Some(std::process::id()),
+            Some(LockState::Held(LockHolder::Process(id))) => Some(id),
+            _ => None,
+        }
+    }
+
+    fn lock_state(&self) -> Option<LockState> {
+        let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
+        // The parent of a bare file name is an empty path, to which joining gives the name alone.
+        directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE)))
     }
 
     /// Opens the file at `path`, after making it durable if that was asked for.

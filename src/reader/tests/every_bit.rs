@@ -112,7 +112,7 @@ fn flip_every_bit(part: usize, parts: usize) {
                 let in_padding = offset >= extent.valid_end;
                 let report = check(directory.path(), &|block| block == at && !in_padding, &what);
                 let expected = match at {
-                    _ if in_padding => Verdict::Clean,
+                    _ if in_padding => Verdict::Dropped,
                     // Without its clean end the run is unconfirmed.
                     at if at + 1 == blocks => Verdict::Unconfirmed,
                     _ => Verdict::Lost,
@@ -123,7 +123,7 @@ fn flip_every_bit(part: usize, parts: usize) {
         }
     }
     let report = check(directory.path(), &|_| false, &"whole again");
-    assert_eq!(report.verdict(), Verdict::Clean);
+    assert_eq!(report.verdict(), Verdict::Dropped);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn every_truncation_of_the_last_segment_is_unconfirmed_and_costs_only_what_is_cu
 fn every_truncation_of_an_earlier_segment_is_lost() {
     truncate(0, |length, extents| {
         // A segment that is cut after its last block is whole.
-        if length >= extents[2].valid_end { Verdict::Clean } else { Verdict::Lost }
+        if length >= extents[2].valid_end { Verdict::Dropped } else { Verdict::Lost }
     });
 }
 
@@ -161,7 +161,7 @@ fn truncate(segment: usize, expected: fn(usize, &[Extent]) -> Verdict) {
         let cut = |at: usize| extents[at].segment == segment && extents[at].valid_end > length;
         let report = check(directory.path(), &cut, &length);
         let whole = last.is_some_and(|last| length >= last);
-        let verdict = if whole { Verdict::Clean } else { expected(length, &extents) };
+        let verdict = if whole { Verdict::Dropped } else { expected(length, &extents) };
         assert_eq!(report.verdict(), verdict, "{length}: {report:#?}");
     }
 }

@@ -50,7 +50,10 @@ fn a_reader_stops_before_a_block_in_flight() {
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
     assert_eq!(more(&mut reader), [], "block 2 counts only after its predecessor");
-    assert_eq!((reader.report().blocks.torn, reader.report().verdict()), (0, Verdict::Unconfirmed));
+    // Off Linux the reader cannot tell that the log is in use.
+    let in_use = reader.report().in_use == Some(true);
+    let expected = if in_use { Verdict::InUse } else { Verdict::Unconfirmed };
+    assert_eq!((reader.report().blocks.torn, reader.report().verdict()), (0, expected));
     run.write(directory.path());
     assert_eq!(more(&mut reader), [row("b", 20, 1, 1), row("c", 30, 1, 2)]);
     assert_eq!(reader.report().blocks.holes, 0);
@@ -293,4 +296,58 @@ fn a_preallocated_file_is_read_as_it_fills() {
         assert_eq!(more(reader), [row(&step.to_string(), 10 * step, 1, step)]);
         assert_eq!(reader.report().blocks.torn, 0);
     }
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+fn a_log_in_use_is_not_called_torn_and_its_end_is_found_after_its_logger_is_gone() {
+    let directory = directory();
+    let writer = locked(&directory);
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).block(Block::new().record(1, 20, "b"));
+    let mut half_written = run.clone();
+    half_written.last().block(2)[100..].fill(0);
+    half_written.write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0)]);
+    let report = reader.report();
+    assert_eq!((report.verdict(), report.in_use_by), (Verdict::InUse, Some(std::process::id())), "{report:#?}");
+    assert_eq!(verify(directory.path()).expect("verify").verdict, Verdict::InUse);
+    assert_eq!(info(directory.path()).expect("info").in_use, Some(true));
+
+    // The logger ends while a reader is between its look at the lock and the end of the files.
+    let mut late = Reader::open(directory.path()).expect("open");
+    drop(writer);
+    assert_eq!(rows(&mut late), [row("a", 10, 1, 0)]);
+    assert_eq!((late.report().verdict(), late.report().in_use), (Verdict::Unconfirmed, Some(false)));
+    run.close().write(directory.path());
+    assert_eq!(read(directory.path()).1.verdict(), Verdict::Clean);
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+fn a_log_that_is_closed_while_it_is_read_is_read_to_its_end() {
+    let directory = directory();
+    let writer = locked(&directory);
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    run.segment(2).block(Block::new().record(1, 20, "b")).close().write(directory.path());
+    drop(writer);
+    assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
+    assert_eq!((reader.report().verdict(), reader.report().in_use), (Verdict::Clean, Some(false)));
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+fn an_earlier_run_that_ended_without_close_is_unconfirmed_also_while_the_log_is_in_use() {
+    let directory = directory();
+    let _writer = locked(&directory);
+    let mut dead = TestRun::with_segment(1);
+    dead.block(Block::new().record(1, 10, "a")).write(directory.path());
+    let mut alive = TestRun::new(2);
+    alive.segment(2).block(Block::new().record(1, 20, "b")).write(directory.path());
+    let report = verify(directory.path()).expect("verify").report;
+    assert_eq!(report.verdict(), Verdict::Unconfirmed);
+    assert_eq!(report.runs.iter().map(|run| run.in_use).collect::<Vec<_>>(), [false, true]);
 }

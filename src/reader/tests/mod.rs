@@ -4,6 +4,7 @@ mod damage;
 mod every_bit;
 mod growth;
 mod hostile;
+mod losses;
 mod model;
 mod newer;
 mod order;
@@ -72,7 +73,7 @@ fn a_closed_log_is_read_whole_and_is_clean() {
     let report = reader.report();
     assert_eq!((report.records, report.late, report.blocks.good), (5, 0, 4));
     let (_, report) = read(directory.path());
-    assert_eq!(report.verdict(), Verdict::Clean, "{report:#?}");
+    assert_eq!((report.verdict(), report.dropped()), (Verdict::Dropped, 3), "{report:#?}");
     let producer = &report.runs[0].producers[0];
     assert_eq!((producer.attempted, producer.records, producer.dropped, producer.missing), (6, 3, 3, 3));
     assert!(producer.ended && producer.holds);

@@ -132,6 +132,7 @@ proptest! {
         }
         let (lost, holes) = (report.blocks.lost, report.blocks.holes);
         let verdict = match (lost, holes, close) {
+            (0, 0, true) if report.dropped() > 0 => Verdict::Dropped,
             (0, 0, true) => Verdict::Clean,
             (0, ..) => Verdict::Unconfirmed,
             _ => Verdict::Lost,

@@ -107,6 +107,11 @@ impl Walk {
         self.live.as_ref().map_or(InUse::No, |live| live.in_use)
     }
 
+    /// Whether a logger is writing the last run. Of one file nothing is said: the log may go on in another.
+    fn is_in_use(&self) -> bool {
+        self.runs.files.is_directory && self.in_use() == InUse::Yes
+    }
+
     /// Whether the walk has stopped before a block that may still come.
     pub(super) fn is_awaiting(&self) -> bool {
         self.live.as_ref().is_some_and(|live| live.awaited.is_some())
@@ -116,20 +121,46 @@ impl Walk {
     ///
     /// After an error the block that could not be read has been passed over.
     pub(super) fn next(&mut self, loaded: &mut Loaded) -> Result<Step> {
-        let step = loop {
-            let Some(mut reading) = self.reading.take().or_else(|| self.start_run()) else { break Step::End };
+        loop {
+            let Some(mut reading) = self.reading.take().or_else(|| self.start_run()) else {
+                self.report_end();
+                return Ok(Step::End);
+            };
             let step = self.step(&mut reading, loaded);
             if !matches!(step, Ok(Some(Step::RunEnd))) {
                 self.reading = Some(reading);
             }
-            if let Some(step) = step? {
-                break step;
+            match step? {
+                None => {}
+                Some(Step::End) if self.logger_has_gone() => self.look_for_more()?,
+                Some(step) => {
+                    if matches!(step, Step::Awaited | Step::End) {
+                        self.report_end();
+                    }
+                    return Ok(step);
+                }
             }
-        };
-        if matches!(step, Step::Awaited | Step::End) {
-            self.report_suspicions();
         }
-        Ok(step)
+    }
+
+    /// Whether the last run has no end, and the logger that had the log open when that was asked last is gone: it may
+    /// have written the end since.
+    fn logger_has_gone(&self) -> bool {
+        let is_open = self.account.report.runs.last().is_some_and(|run| run.in_use);
+        is_open && self.runs.files.in_use() == InUse::No
+    }
+
+    /// Reports what depends on where the log ends now, until more is known: whether it is in use, and suspicious files.
+    fn report_end(&mut self) {
+        self.account.report.in_use = match self.in_use() {
+            _ if !self.runs.files.is_directory => None,
+            InUse::Yes => Some(true),
+            InUse::No => Some(false),
+            InUse::Unknown => None,
+        };
+        let in_use = self.account.report.in_use == Some(true);
+        self.account.report.in_use_by = in_use.then(|| self.runs.files.in_use_by()).flatten();
+        self.report_suspicions();
     }
 
     /// Looks once more at all that has not been read: a block that was missing may have come.
@@ -213,7 +244,8 @@ impl Walk {
             None => {
                 self.account_for_unstarted(reading, usize::MAX);
                 Ok(Some(if self.growing().is_some() {
-                    self.account.conclude(None, reading.plan.trailing());
+                    let in_use = self.is_in_use();
+                    self.account.conclude(None, reading.plan.trailing(), in_use);
                     Step::End
                 } else {
                     self.account.finish_run();
@@ -261,7 +293,7 @@ impl Walk {
             {
                 // None of the blocks that are left is good: they may still be in flight, or torn by a crash.
                 let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
-                self.account.conclude(Some((&block.location, last)), reading.plan.trailing());
+                self.account.conclude(Some((&block.location, last)), reading.plan.trailing(), self.is_in_use());
                 reading.plan.rewind();
                 return Ok(Some(Step::End));
             }
@@ -404,7 +436,8 @@ impl Walk {
             Decision::Gone => {}
             Decision::LookAgain => self.forget_plan(reading, durable_below),
             Decision::Awaited => {
-                self.account.conclude(None, None);
+                let in_use = self.is_in_use();
+                self.account.conclude(None, None, in_use);
                 reading.plan.rewind();
             }
         }

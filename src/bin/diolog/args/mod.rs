@@ -23,12 +23,13 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_STATUS: &str = "Exit status:
-  0    clean
-  1    torn or unconfirmed blocks at the end, or holes that were never acknowledged
+  0    clean, or in use with nothing lost so far
+  4    the files are intact, and records were dropped by the overflow policy (0 with --allow-drops)
+  1    a run ended without close, or blocks are missing that were never acknowledged
   2    records are lost
   3    the log cannot be read or written, or only a newer diolog can read parts of it
   64   invalid command line or settings
-  130  ended by Ctrl-C (tail -f: 0, or 2 or 3 as above)";
+  130  ended by Ctrl-C (tail -f: 0, or 2, 3 or 4 as above)";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -125,6 +126,9 @@ pub(crate) struct Cat {
     /// Sync the files first, so that a power cut cannot lose what is printed
     #[arg(long)]
     pub(crate) durable: bool,
+    /// Exit with 0 instead of 4 if records were dropped by policy
+    #[arg(long)]
+    pub(crate) allow_drops: bool,
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +145,9 @@ pub(crate) struct Tail {
     /// Sync the files first, so that a power cut cannot lose what is printed
     #[arg(long)]
     pub(crate) durable: bool,
+    /// Exit with 0 instead of 4 if records were dropped by policy
+    #[arg(long)]
+    pub(crate) allow_drops: bool,
 }
 
 #[derive(Debug, Args)]
@@ -151,9 +158,15 @@ pub(crate) struct Verify {
     /// Format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
+    /// Show the rows of all producers, also of many without losses
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Sync the files first, so that a power cut cannot lose what is verified
     #[arg(long)]
     pub(crate) durable: bool,
+    /// Exit with 0 instead of 4 if records were dropped by policy
+    #[arg(long)]
+    pub(crate) allow_drops: bool,
 }
 
 #[derive(Debug, Args)]

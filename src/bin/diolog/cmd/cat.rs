@@ -50,5 +50,5 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     }
     output.flush()?;
     drop(progress);
-    Ok(print_findings(reader.report()).max(errors.status()))
+    Ok(print_findings(&arguments.path, reader.report(), arguments.allow_drops).max(errors.status()))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Info, ReportFormat};
 use crate::exit::{Failure, Status};
-use crate::text::damage::finding_json;
+use crate::text::damage::{finding_json, in_use, run_end};
 use crate::text::escape;
 use crate::text::output::{Output, stdout_is_terminal};
 use crate::text::table::{Side, Table};
@@ -51,9 +51,13 @@ fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
         units::bytes(sum(|segment| segment.file_bytes)),
         units::bytes(sum(|segment| segment.used_bytes)),
     );
+    if info.in_use == Some(true) {
+        let _ = writeln!(out, "  {}", in_use(info.in_use_by));
+    }
     for (at, segments) in runs.iter().enumerate() {
         let _ = writeln!(out);
-        run_text(at + 1, segments, &mut when, out);
+        let is_last = at + 1 == runs.len();
+        run_text(at + 1, segments, info.in_use.map(|in_use| in_use && is_last), &mut when, out);
     }
     let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
     if !info.prepared_files.is_empty() {
@@ -64,7 +68,7 @@ fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
     }
 }
 
-fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut Vec<u8>) {
+fn run_text(number: usize, segments: &[SegmentInfo], in_use: Option<bool>, when: &mut When, out: &mut Vec<u8>) {
     let Some((first, last)) = segments.first().zip(segments.last()) else { return };
     let _ = writeln!(out, "run {number}  {}", first.run);
     let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<8} {value}"));
@@ -84,8 +88,7 @@ fn run_text(number: usize, segments: &[SegmentInfo], when: &mut When, out: &mut 
         let lasted = units::duration(Duration::from_nanos(end_ns.saturating_sub(begin_ns)));
         line("time", format!("{} to {} ({lasted})", when.format(begin_unix_ns), when.format(end_unix_ns)));
     }
-    let end = if last.clean_end { "closed cleanly" } else { "not closed: in use, or ended in a crash" };
-    line("end", end.to_owned());
+    line("end", run_end(last.clean_end, in_use).to_owned());
     let mut table = Table::new(&[
         ("segment", Side::Left),
         ("file", Side::Right),
@@ -125,12 +128,14 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
         .collect();
     let object = json!({
         "path": path.to_string_lossy(),
+        "in_use": info.in_use,
+        "in_use_by": info.in_use_by,
         "runs": runs,
         "segments": info.segments.iter().map(segment_json).collect::<Vec<_>>(),
         "prepared_files": info.prepared_files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "findings": info.findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
-    let _ = writeln!(out, "{object}");
+    escape::json_value(&object, out);
 }
 
 fn segment_json(segment: &SegmentInfo) -> Value {
@@ -146,8 +151,8 @@ fn segment_json(segment: &SegmentInfo) -> Value {
         "records": segment.records,
         "first_time": time(segment.first_unix_ns),
         "last_time": time(segment.last_unix_ns),
-        "first_ns": segment.first_ns,
-        "last_ns": segment.last_ns,
+        "first_ns": segment.first_ns.map(|ns| ns.to_string()),
+        "last_ns": segment.last_ns.map(|ns| ns.to_string()),
         "clean_end": segment.clean_end,
         "device": segment.device,
     })

@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     output.flush()?;
     if !arguments.follow {
-        return Ok(print_findings(reader.report()).max(errors.status()));
+        return Ok(print_findings(&arguments.path, reader.report(), arguments.allow_drops).max(errors.status()));
     }
     let mut losses = Losses::default();
     losses.print_new(reader.report());
@@ -73,8 +73,9 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     output.flush()?;
     // Not `print_findings`: while following, an open end only means "not finished yet".
     let status = match reader.report().verdict() {
-        Verdict::Clean | Verdict::Unconfirmed => Status::CLEAN,
-        verdict => verdict.into(),
+        Verdict::Unconfirmed if reader.report().dropped() > 0 => Status::of(Verdict::Dropped, arguments.allow_drops),
+        Verdict::Unconfirmed => Status::CLEAN,
+        verdict => Status::of(verdict, arguments.allow_drops),
     };
     Ok(status.max(errors.status()))
 }

@@ -3,17 +3,20 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use diolog::{BlockCounts, ProducerReport, ReadOptions, Report, RunReport, Verdict, Verification};
+use diolog::{BlockCounts, DroppedBy, ProducerReport, ReadOptions, Report, RunReport, Verdict, Verification};
 use serde_json::{Value, json};
 
 use crate::args::{ReportFormat, Verify};
 use crate::exit::{Failure, Status};
-use crate::text::damage::{finding_json, newer_parts};
+use crate::text::damage::{finding_json, newer_parts, run_end, state};
 use crate::text::escape;
 use crate::text::output::Output;
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
+
+/// Rows of producers that are printed in any case. If a run has more, those of producers without losses are summed up.
+const ROWS_MAX: usize = 20;
 
 /// Verifies the log and prints the report. The exit status is the verdict.
 pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
@@ -24,16 +27,16 @@ pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     drop(progress);
     let mut output = Output::new();
     match arguments.format {
-        ReportFormat::Text => text(&arguments.path, &report, output.line()),
+        ReportFormat::Text => text(arguments, &report, output.line()),
         ReportFormat::Json => json_text(&arguments.path, &report, output.line()),
     }
     output.flush()?;
-    Ok(verdict.into())
+    Ok(Status::of(verdict, arguments.allow_drops))
 }
 
-fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
+fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
-    let _ = writeln!(out, "{}: {}", escape::path(path), report.verdict());
+    let _ = writeln!(out, "{}: {}", escape::path(&arguments.path), state(report));
     let _ = writeln!(
         out,
         "  {} in {} ({}), {}",
@@ -47,7 +50,8 @@ fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
     }
     for (at, run) in report.runs.iter().enumerate() {
         let _ = writeln!(out);
-        run_text(at + 1, report.runs.len(), run, out);
+        let in_use = report.in_use.map(|_| run.in_use);
+        run_text(at + 1, report.runs.len(), run, in_use, arguments.all, out);
     }
     if !report.findings.is_empty() {
         let _ = writeln!(out, "\nfound");
@@ -60,7 +64,7 @@ fn text(path: &Path, report: &Report, out: &mut Vec<u8>) {
     }
 }
 
-fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
+fn run_text(number: usize, runs: usize, run: &RunReport, in_use: Option<bool>, all: bool, out: &mut Vec<u8>) {
     let _ = write!(out, "run {number} of {runs}  {}", run.run);
     if !run.service.is_empty() {
         let _ = write!(out, "  {}", escape::name(&run.service));
@@ -70,9 +74,12 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
         1 => format!("segment {}", run.first_segment),
         _ => format!("{} segments, {} to {}", count(run.segments), run.first_segment, run.last_segment),
     };
-    let end = if run.clean_end { "closed cleanly" } else { "not closed: in use, or ended in a crash" };
-    let _ = writeln!(out, "  {segments}; {end}");
+    let _ = writeln!(out, "  {segments}; {}", run_end(run.clean_end, in_use));
     blocks_text(&run.blocks, out);
+    let retired_dropped: u64 = run.producers.iter().map(|producer| producer.retired_dropped).sum();
+    if retired_dropped > 0 {
+        let _ = writeln!(out, "  noted: {} dropped before the oldest segment", counted(retired_dropped, "record"));
+    }
     for note in &run.notes {
         let _ = writeln!(out, "  noted: {}", escape::name(note));
     }
@@ -88,7 +95,9 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
         ("damaged", Side::Right),
         ("", Side::Left),
     ]);
-    for producer in &run.producers {
+    let folds = !all && run.producers.len() > ROWS_MAX;
+    let (folded, shown): (Vec<_>, Vec<_>) = run.producers.iter().partition(|row| folds && is_plain(row));
+    for producer in shown {
         table.row(vec![
             producer.id.to_string(),
             escape::name(&producer.name),
@@ -103,11 +112,22 @@ fn run_text(number: usize, runs: usize, run: &RunReport, out: &mut Vec<u8>) {
         ]);
     }
     table.write(2, out);
-    if run.producers_untracked > 0 {
-        let shards = counted(run.producers_untracked, "shard");
+    if !folded.is_empty() {
+        let records = counted(folded.iter().map(|row| row.records).sum(), "record");
+        let and = if folded.len() == run.producers.len() { "" } else { "… and " };
+        let producers = counted(folded.len() as u64, "producer");
+        let _ = writeln!(out, "  {and}{producers} without losses, {records}: --all shows them");
+    }
+    if run.shards_untracked > 0 {
+        let shards = counted(run.shards_untracked, "shard");
         let _ = writeln!(out, "  and {shards} of further producers, whose counts were not compared");
     }
     identity_text(run, out);
+}
+
+/// Whether a producer has lost nothing, and its numbers add up.
+fn is_plain(row: &ProducerReport) -> bool {
+    row.holds && row.dropped == 0 && row.overwritten == 0 && row.unwritten == 0 && row.damaged == 0
 }
 
 fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
@@ -162,9 +182,15 @@ fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
     let object = json!({
         "path": path.to_string_lossy(),
         "verdict": match report.verdict() {
+            Verdict::InUse => "in_use".to_owned(),
+            Verdict::Dropped => "dropped".to_owned(),
             Verdict::Newer => "newer".to_owned(),
             verdict => verdict.to_string(),
         },
+        "in_use": report.in_use,
+        "in_use_by": report.in_use_by,
+        "dropped": report.dropped(),
+        "dropped_by": dropped_by_json(report.dropped_by()),
         "records": report.records,
         "bytes": report.bytes,
         "late": report.late,
@@ -178,7 +204,16 @@ fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
         "findings": findings,
         "findings_omitted": report.findings_omitted,
     });
-    let _ = writeln!(out, "{object}");
+    escape::json_value(&object, out);
+}
+
+fn dropped_by_json(by: DroppedBy) -> Value {
+    json!({
+        "ring_full": by.ring_full,
+        "ring_memory": by.ring_memory,
+        "timed_out": by.timed_out,
+        "device_failed": by.device_failed,
+    })
 }
 
 fn blocks_json(blocks: &BlockCounts) -> Value {
@@ -204,12 +239,13 @@ fn run_json(run: &RunReport) -> Value {
         "segments": run.segments,
         "retired": run.retired,
         "clean_end": run.clean_end,
+        "in_use": run.in_use,
         "blocks": blocks_json(&run.blocks),
         "records": run.records,
         "device": run.device,
         "notes": run.notes,
         "producers": run.producers.iter().map(producer_json).collect::<Vec<_>>(),
-        "producers_untracked": run.producers_untracked,
+        "shards_untracked": run.shards_untracked,
     })
 }
 
@@ -218,13 +254,15 @@ fn producer_json(producer: &ProducerReport) -> Value {
         "producer": producer.id,
         "tid": producer.tid,
         "name": producer.name,
-        "first_sequence": producer.first_sequence,
-        "last_sequence": producer.last_sequence,
+        "first_sequence": producer.first_sequence.map(|sequence| sequence.to_string()),
+        "last_sequence": producer.last_sequence.map(|sequence| sequence.to_string()),
         "attempted": producer.attempted,
         "retired": producer.retired,
         "retired_losses": producer.retired_losses,
+        "retired_dropped": producer.retired_dropped,
         "records": producer.records,
         "dropped": producer.dropped,
+        "dropped_by": producer.dropped_by.map(dropped_by_json),
         "overwritten": producer.overwritten,
         "unwritten": producer.unwritten,
         "damaged": producer.damaged,

@@ -2,19 +2,75 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::path::Path;
 
-use diolog::{Finding, Report, Severity};
+use diolog::{DroppedBy, Finding, LossCause, Report, Severity, Verdict};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
-use crate::text::units::counted;
+use crate::text::units::{count, counted};
 
 /// The most findings to print; `diolog verify` prints all of them.
 const PRINTED_MAX: usize = 5;
 
-/// Prints the most serious findings and a summary of the report. Returns the exit status for it.
-pub(crate) fn print_findings(report: &Report) -> Status {
+/// The log's state in a few words, such as "clean; 3,374 dropped (ring full)", "in use by process 1234; nothing lost so far".
+pub(crate) fn state(report: &Report) -> String {
+    let verdict = report.verdict();
+    let mut parts = Vec::new();
+    if verdict >= Verdict::Unconfirmed {
+        parts.push(verdict.to_string());
+    }
+    match report.in_use {
+        Some(true) => parts.push(in_use(report.in_use_by)),
+        _ if verdict <= Verdict::Dropped => parts.push(Verdict::Clean.to_string()),
+        _ => {}
+    }
+    match report.dropped() {
+        0 if verdict == Verdict::InUse => parts.push("nothing lost so far".into()),
+        0 => {}
+        dropped => parts.push(format!("{} dropped{}", count(dropped), causes(&report.dropped_by(), dropped))),
+    }
+    parts.join("; ")
+}
+
+/// The causes of drops in brackets, as " (ring full)", " (3,000 ring full, 374 the device has failed)"; empty if they are
+/// unknown.
+fn causes(dropped_by: &DroppedBy, dropped: u64) -> String {
+    let causes: Vec<_> = dropped_by.causes().collect();
+    match causes[..] {
+        [] => String::new(),
+        [(cause, number)] if number >= dropped => format!(" ({cause})"),
+        _ => {
+            let known: u64 = causes.iter().map(|(_, number)| number).sum();
+            let mut words: Vec<_> =
+                causes.iter().map(|(cause, number)| format!("{} {cause}", count(*number))).collect();
+            if known < dropped {
+                words.push(format!("{} {}", count(dropped - known), LossCause::Unknown));
+            }
+            format!(" ({})", words.join(", "))
+        }
+    }
+}
+
+/// That a log is in use, and by which process if that is known.
+pub(crate) fn in_use(by: Option<u32>) -> String {
+    by.map_or_else(|| "in use".into(), |process| format!("in use by process {process}"))
+}
+
+/// How a run ended, if it did. `in_use`: a logger is writing it; `None` if that is not known.
+pub(crate) fn run_end(clean_end: bool, in_use: Option<bool>) -> &'static str {
+    match in_use {
+        _ if clean_end => "closed cleanly",
+        Some(true) => "in use",
+        Some(false) => "ended without close",
+        None => "not closed: in use, or ended without close",
+    }
+}
+
+/// Prints the most serious findings of the log at `path` and a summary of the report. Returns the exit status for it;
+/// with `allow_drops`, records that were dropped by policy do not count.
+pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) -> Status {
     let mut serious: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     serious.sort_by_key(|finding| Reverse(finding.severity));
     for finding in serious.iter().take(PRINTED_MAX) {
@@ -30,12 +86,18 @@ pub(crate) fn print_findings(report: &Report) -> Status {
     if report.late > 0 {
         say(format_args!("{} printed out of order of time", counted(report.late, "record")));
     }
-    let open = report.runs.iter().filter(|run| !run.clean_end).count() as u64;
+    let open = report.runs.iter().filter(|run| !run.clean_end && !run.in_use).count() as u64;
     if open > 0 {
-        let (has, it) = if open == 1 { ("has", "it") } else { ("have", "they") };
-        say(format_args!("{} {has} no end: the log is in use, or {it} ended in a crash", counted(open, "run")));
+        let runs = counted(open, "run");
+        match report.in_use {
+            Some(_) => say(format_args!("{runs} ended without close")),
+            None => say(format_args!("{runs} not closed: the log is in use, or ended without close")),
+        }
     }
-    report.verdict().into()
+    if report.in_use == Some(true) || report.dropped() > 0 {
+        say(format_args!("{}: {}", path.display(), state(report)));
+    }
+    Status::of(report.verdict(), allow_drops)
 }
 
 /// How much of the log only a newer diolog can read, if some of it.

@@ -104,6 +104,18 @@ pub(crate) fn json(message: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends `value` to `out` as JSON with a line feed, with the same characters escaped in its strings.
+pub(crate) fn json_value(value: &serde_json::Value, out: &mut Vec<u8>) {
+    for letter in value.to_string().chars() {
+        match letter {
+            // They stand in strings only, and are in the Basic Multilingual Plane.
+            _ if is_unsafe_to_show(letter) => formatted(out, format_args!("\\u{:04x}", u32::from(letter))),
+            _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'\n');
+}
+
 /// Whether every byte is printable ASCII. Without an early return, so that the compiler can vectorise the loop.
 fn is_plain(message: &[u8]) -> bool {
     !message.iter().fold(false, |other, byte| other | !(b' '..=b'~').contains(byte))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::exit::{Failure, Status};
 use crate::ready;
+use crate::text::escape;
 
 /// Bytes gathered before a write: a few times a pipe's capacity, and still in the L2 cache.
 const GATHERED_BYTES: usize = 256 << 10;
@@ -62,7 +63,9 @@ pub(crate) fn stdout_has_colours() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
-/// Prints a message on standard error. If that fails, the failure could not be printed either.
+/// Prints a message on standard error, with the control characters of paths and names in it escaped. If that fails, the
+/// failure could not be printed either.
 pub(crate) fn say(message: impl Display) {
-    let _ = ready::write_all(&mut io::stderr(), format!("diolog: {message}\n").as_bytes());
+    let line = format!("diolog: {}\n", escape::name(&message.to_string()));
+    let _ = ready::write_all(&mut io::stderr(), line.as_bytes());
 }

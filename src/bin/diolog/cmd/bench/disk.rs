@@ -15,6 +15,7 @@ use serde_json::json;
 use super::scratch::in_scratch;
 use crate::args::{Disk, ReportFormat};
 use crate::exit::{Failure, Status};
+use crate::text::escape;
 use crate::text::output::Output;
 use crate::text::units;
 
@@ -110,8 +111,8 @@ struct Samples(File);
 
 impl Samples {
     fn create(path: &Path) -> io::Result<Samples> {
-        let file =
-            File::create(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let file = File::create(path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", escape::path(path))))?;
         let mut samples = Samples(file);
         writeln!(
             samples.0,

@@ -10,6 +10,7 @@ use diolog::unstable::measure::place::Scratch;
 
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Signal};
+use crate::text::escape;
 
 /// Runs `measure` with a new directory within `directory`.
 pub(super) fn in_scratch<R>(
@@ -17,7 +18,7 @@ pub(super) fn in_scratch<R>(
     measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
 ) -> Result<R, Failure> {
     let scratch = Scratch::new(directory)
-        .map_err(|error| failed(format!("cannot make a directory in {}: {error}", directory.display()).into()))?;
+        .map_err(|error| failed(format!("cannot make a directory in {}: {error}", escape::path(directory)).into()))?;
     let files = scratch.path("");
     let clean_up = move |signal: Signal| {
         let _ = fs::remove_dir_all(files);
