@@ -72,6 +72,7 @@ mod error;
 mod stats;
 
 mod thread_local;
+mod producer_builder;
 mod producer;
 mod gate;
 mod clock;
@@ -104,6 +105,7 @@ pub use level::{Level, ParseLevelError};
 pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;
+pub use producer_builder::ProducerBuilder;
 pub use reader::{
     BlockCounts, Finding, LogInfo, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport,
     SegmentInfo, Severity, Verdict, Verification, info, verify,

@@ -16,6 +16,7 @@ use crate::gate::Gate;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
+use crate::producer_builder::ProducerBuilder;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Rules, Segments, Sizes};
 use crate::shared::{CloseSummary, Shared};
 use crate::stats::{Published, State, Stats};
@@ -153,6 +154,11 @@ impl Logger {
     /// As [`Logger::producer`], and [`Error::InvalidConfig`] for a name that is too long: names are not cut.
     pub fn producer_named(&self, name: &str) -> Result<Producer> {
         thread_local::new_producer(self.shared(), self.shared().settings.config.ring_bytes, name)
+    }
+
+    /// Makes a producer whose ring has another size than [`Config::ring_bytes`] says.
+    pub fn producer_builder(&self) -> ProducerBuilder<'_> {
+        ProducerBuilder::new(self.shared())
     }
 
     /// Appends a record through the calling thread's own producer. The first call makes it, with a ring of

@@ -57,6 +57,16 @@ impl Validated {
     pub(crate) fn message_bytes_max_in(&self, ring_bytes: usize) -> usize {
         self.message_bytes_max.min(message_bytes_in_ring(ring_bytes))
     }
+
+    /// Checks the size of one producer's own ring.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if it is invalid, or too small for an explicit longest message.
+    pub(crate) fn check_producer_ring(&self, bytes: usize) -> Result<usize> {
+        check_ring("the producer's ring_bytes", bytes)?;
+        check_carries("the producer's ring_bytes", bytes, self.config.message_bytes_max)?;
+        Ok(bytes)
+    }
 }
 
 impl Config {
@@ -95,12 +105,11 @@ impl Config {
 
     /// The size of a thread's ring: as set, if an explicit message fits it; else large enough for that message.
     fn resolve_thread_ring(&self) -> Result<usize> {
-        let needed = self.message_bytes_max.map_or(0, ring_bytes_for);
-        let Some(bytes) = self.thread_ring_bytes else { return Ok(THREAD_RING_BYTES.max(needed)) };
+        let Some(bytes) = self.thread_ring_bytes else {
+            return Ok(THREAD_RING_BYTES.max(self.message_bytes_max.map_or(0, ring_bytes_for)));
+        };
         check_ring("thread_ring_bytes", bytes)?;
-        let remedy =
-            format!("a message of message_bytes_max must fit half of it; use {needed}, or lower message_bytes_max");
-        require(bytes >= needed, "thread_ring_bytes", bytes, remedy)?;
+        check_carries("thread_ring_bytes", bytes, self.message_bytes_max)?;
         Ok(bytes)
     }
 
@@ -197,6 +206,14 @@ fn check_ring(setting: &'static str, bytes: usize) -> Result<()> {
     let next = bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
     let remedy = format!("use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}");
     require(bytes == next, setting, bytes, remedy)
+}
+
+/// Whether a ring carries an explicit longest message.
+fn check_carries(setting: &'static str, ring_bytes: usize, message_bytes_max: Option<usize>) -> Result<()> {
+    let needed = message_bytes_max.map_or(0, ring_bytes_for);
+    let remedy =
+        format!("a message of message_bytes_max must fit half of it; use {needed}, or lower message_bytes_max");
+    require(ring_bytes >= needed, setting, ring_bytes, remedy)
 }
 
 fn check_block(bytes: usize) -> Result<()> {
