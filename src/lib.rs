@@ -65,6 +65,7 @@
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod logger;
+mod ends;
 mod config;
 mod level;
 mod outcome;
@@ -91,6 +92,7 @@ mod reader;
 mod format;
 mod sync;
 mod delays;
+mod own_thread;
 mod sys;
 
 #[cfg(feature = "unstable")]
