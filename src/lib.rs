@@ -101,6 +101,7 @@ pub mod unstable;
 
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
+pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
 pub use format::{DroppedBy, LossCause};
 pub use level::{Level, ParseLevelError};
