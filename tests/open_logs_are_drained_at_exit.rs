@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex, OnceLock};
 use std::time::Duration;
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, ProducerReport, Reader, Verdict};
+use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, Verdict};
 use support::os;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -219,7 +219,8 @@ fn an_exit_inside_an_append_does_not_wait_for_that_append() {
             let report = diolog::verify(path).expect("a log").report;
             assert!(report.runs[0].clean_end, "{role}: {report:?}");
             // The append itself may be an attempt without an outcome.
-            let accounted = |producer: &ProducerReport| producer.holds && producer.ended && producer.unwritten <= 1;
+            let accounted =
+                |producer: &diolog::ProducerReport| producer.holds && producer.ended && producer.unwritten <= 1;
             assert!(report.runs[0].producers.iter().all(accounted), "{role}: {report:?}");
         });
         assert_eq!(output.status.code(), Some(STATUS), "{role}: {output:?}");
