@@ -65,7 +65,6 @@
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod logger;
-mod ends;
 mod config;
 mod level;
 mod outcome;
@@ -92,7 +91,6 @@ mod reader;
 mod format;
 mod sync;
 mod delays;
-mod own_thread;
 mod sys;
 
 #[cfg(feature = "unstable")]
@@ -101,7 +99,6 @@ pub mod unstable;
 
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
-pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
 pub use format::{DroppedBy, LossCause};
 pub use level::{Level, ParseLevelError};
@@ -113,7 +110,7 @@ pub use reader::{
     BlockCounts, Finding, LogInfo, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport,
     SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
-pub use stats::{Distribution, ProducerStats, State, Stats};
+pub use stats::{CloseReport, Distribution, ProducerStats, RefusedBy, State, Stats};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/format.md")]

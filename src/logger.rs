@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
 use crate::device;
-use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::level::Level;
@@ -20,18 +19,16 @@ use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Rules, Segments, Sizes};
 use crate::shared::{CloseSummary, Shared};
-use crate::stats::{Published, State, Stats};
+use crate::stats::{CloseReport, Published, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
 
+/// How long `close` waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself
+/// at the deadline, unless the kernel holds it in a system call.
+const WRITER_GRACE: Duration = Duration::from_millis(500);
+
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
-///
-/// If the process exits before that, by a return from `main` or by [`std::process::exit`], the log is drained and closed
-/// then, wherever its handles are: in a static, in a thread-local, leaked. That takes at most the longest
-/// [`close_deadline`](Config::close_deadline) of the logs that are open, which are closed at the same time. Nobody is
-/// told if a disk does not take all records in time: call [`close`](Logger::close) to know. On systems other than Unix,
-/// call it in any case.
 ///
 /// One producer for each thread that logs, and a `close` that says what could not be written:
 ///
@@ -49,11 +46,10 @@ use crate::writer::{Begin, WrapDevice, Writer};
 /// matching.join().expect("no panic");
 ///
 /// match logger.close() {
-///     Ok(()) => {}
+///     Ok(report) => assert_eq!(report.to_string(), "2 records durable"),
 ///     Err(Error::CloseIncomplete { unconfirmed, reason, .. }) => eprintln!("{unconfirmed} records: {reason}"),
 ///     Err(error) => return Err(error),
 /// }
-/// assert_eq!(logger.stats().durable_records, 2);
 /// # std::fs::remove_dir_all(&directory).expect("removable");
 /// # Ok(())
 /// # }
@@ -138,7 +134,6 @@ impl Logger {
             segments,
             wrap_device: hooks.wrap_device,
         })?;
-        ends::drain_at_exit(&shared);
         Ok(Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
     }
 
@@ -294,12 +289,13 @@ impl Logger {
     /// Refuses further appends, writes what was accepted, and ends the log cleanly.
     ///
     /// It takes at most `close_deadline`, or half a second more if the kernel holds the writer thread in a system call.
-    /// Every call returns the same answer.
+    /// Every call returns the same answer. It counts what was lost as well, which is no error: whoever wants to know
+    /// looks at [`CloseReport::lost`], or prints the report.
     ///
     /// # Errors
     /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable;
     /// [`Error::Forked`].
-    pub fn close(&self) -> Result<()> {
+    pub fn close(&self) -> Result<CloseReport> {
         self.handle.close()
     }
 
@@ -315,23 +311,36 @@ impl fmt::Debug for Logger {
 }
 
 impl Handle {
-    fn close(&self) -> Result<()> {
+    fn close(&self) -> Result<CloseReport> {
         let shared = &self.shared;
         if shared.gate.is_forked() {
             return Err(Error::Forked);
         }
+        // The check of the settings allows a day at most.
+        let deadline = Instant::now() + shared.settings.config.close_deadline;
+        shared.registry.close();
+        // The writer waits for appends that have begun; a later one returns `Closed`.
+        shared.gate.close();
+        let deadline = shared.closing.request(deadline);
+        shared.wake_writer();
         // The first call's deadline counts: dropping the log after a `close` must not wait as long again.
-        let deadline = ends::begin_close(shared, Instant::now());
-        let summary = ends::wait_until_closed(shared, deadline);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let summary = shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
+            let reason = "the writer thread does not answer: the kernel holds it in a call";
+            shared.closing.finish(shared.close_summary_without_writer(reason))
+        });
         // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until
         // they are done; so only a clean end is joined.
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
             let _ = writer.join();
         }
-        let CloseSummary { unconfirmed, dropped, reason } = summary;
+        let CloseSummary { report, unconfirmed, reason } = summary;
         match reason {
-            None => Ok(()),
-            Some(reason) => Err(Error::CloseIncomplete { unconfirmed, dropped, reason }),
+            None => Ok(report),
+            Some(reason) => {
+                let dropped = report.dropped + report.overwritten;
+                Err(Error::CloseIncomplete { unconfirmed, dropped, reason })
+            }
         }
     }
 }

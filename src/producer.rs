@@ -255,13 +255,11 @@ fn drop_newest(end: &ProducerEnd, cause: DropCause) -> Outcome {
     Outcome::Dropped
 }
 
-/// Counts an append that the gate did not admit, and returns its outcome. A filtered one is not counted.
+/// Counts an append that was refused, and returns its outcome. A filtered one is not counted.
 #[cold]
 #[inline(never)]
 pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
-    if refusal != Refusal::Filtered {
-        shared.count_refusal();
-    }
+    shared.count_refusal(refusal);
     match refusal {
         Refusal::Filtered => Outcome::Filtered,
         Refusal::Closed => Outcome::Closed,

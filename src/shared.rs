@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::{Overflow, Validated};
 use crate::flush::FlushQueue;
-use crate::gate::Gate;
+use crate::gate::{Gate, Refusal};
 use crate::registry::Registry;
-use crate::stats::{Published, Stats};
+use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
 /// State shared by one log's handles, producers and writer.
@@ -29,8 +29,7 @@ pub(crate) struct Shared {
     device_failed: AtomicBool,
     /// A caller wants the present segment left for the next. The writer clears it.
     rotation_asked: AtomicBool,
-    /// Appends refused without a sequence number: closed, forked, re-entrant, no ring.
-    refused: AtomicU64,
+    refusals: Refusals,
     /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
     writer: OnceLock<Thread>,
 }
@@ -56,14 +55,30 @@ impl Shared {
             published,
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
-            refused: AtomicU64::new(0),
+            refusals: Refusals::default(),
             writer: OnceLock::new(),
         }
     }
 
-    /// Counts an append that was refused without a sequence number.
-    pub(crate) fn count_refusal(&self) {
-        self.refused.fetch_add(1, Relaxed);
+    /// Counts an append that was refused without a sequence number. A filtered one is not counted.
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
+        let Refusals { closed, forked, reentrant, no_ring } = &self.refusals;
+        let count = match refusal {
+            Refusal::Filtered => return,
+            Refusal::Closed => closed,
+            Refusal::Forked => forked,
+            Refusal::Reentrant => reentrant,
+            Refusal::NoRing => no_ring,
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// The appends refused so far.
+    pub(crate) fn refused_by(&self) -> RefusedBy {
+        let Refusals { closed, forked, reentrant, no_ring } = &self.refusals;
+        let [closed, forked, reentrant, no_ring] =
+            [closed, forked, reentrant, no_ring].map(|count| count.load(Relaxed));
+        RefusedBy { closed, forked, reentrant, no_ring }
     }
 
     /// Notes whether writes fail, so that producers do not wait for space then.
@@ -79,7 +94,7 @@ impl Shared {
 
     /// The log's figures now.
     pub(crate) fn stats(&self) -> Stats {
-        Stats::collect(&self.published, self.registry.counts(), self.refused.load(Relaxed))
+        Stats::collect(&self.published, self.registry.counts(), self.refused_by())
     }
 
     /// Asks the writer to leave the present segment for the next.
@@ -111,9 +126,19 @@ impl Shared {
     /// counted as lost.
     pub(crate) fn close_summary(&self, durable_records: u64, reason: Option<String>) -> CloseSummary {
         let totals = self.registry.counts().totals;
-        let dropped = totals.dropped + totals.overwritten;
-        let unconfirmed = totals.attempted.saturating_sub(dropped + durable_records);
-        CloseSummary { unconfirmed, dropped, reason }
+        let lost = totals.dropped + totals.overwritten;
+        let unconfirmed = totals.attempted.saturating_sub(lost + durable_records);
+        let refused_by = self.refused_by();
+        let report = CloseReport {
+            accepted: totals.attempted.saturating_sub(totals.dropped),
+            durable: durable_records,
+            dropped: totals.dropped,
+            dropped_by: totals.dropped_by,
+            overwritten: totals.overwritten,
+            refused: refused_by.total(),
+            refused_by,
+        };
+        CloseSummary { report, unconfirmed, reason }
     }
 
     /// How a log ends whose writer does not answer: the figures are the last that it published, for the message alone.
@@ -122,13 +147,21 @@ impl Shared {
     }
 }
 
+/// Appends refused without a sequence number.
+#[derive(Default)]
+struct Refusals {
+    closed: AtomicU64,
+    forked: AtomicU64,
+    reentrant: AtomicU64,
+    no_ring: AtomicU64,
+}
+
 /// How a log ended.
 #[derive(Clone, Debug)]
 pub(crate) struct CloseSummary {
+    pub(crate) report: CloseReport,
     /// Records accepted but not known durable.
     pub(crate) unconfirmed: u64,
-    /// Records dropped or overwritten during the run.
-    pub(crate) dropped: u64,
     /// Why records are unconfirmed or the clean end is missing, if so.
     pub(crate) reason: Option<String>,
 }
@@ -143,8 +176,6 @@ pub(crate) struct Closing {
 #[derive(Default)]
 struct ClosingState {
     deadline: Option<Instant>,
-    /// When the process exits: until then the writer waits for appends under way, and no longer.
-    appends_until: Option<Instant>,
     summary: Option<CloseSummary>,
 }
 
@@ -152,21 +183,6 @@ impl Closing {
     /// Asks the writer to end by `deadline`. Returns the first caller's deadline, which stands.
     pub(crate) fn request(&self, deadline: Instant) -> Instant {
         *lock(&self.inner).deadline.get_or_insert(deadline)
-    }
-
-    /// Limits how long the writer waits for appends under way: one of them may never end.
-    pub(crate) fn wait_for_appends_until(&self, until: Instant) {
-        lock(&self.inner).appends_until = Some(until);
-    }
-
-    /// Whether the writer waits for appends under way at `now`.
-    pub(crate) fn waits_for_appends(&self, now: Instant) -> bool {
-        lock(&self.inner).appends_until.is_none_or(|until| now < until)
-    }
-
-    /// Whether the log has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        lock(&self.inner).summary.is_some()
     }
 
     /// The deadline, once a caller has asked for a close.

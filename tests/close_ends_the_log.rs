@@ -25,12 +25,15 @@ fn close_writes_all_records_and_returns_the_same_to_every_caller() {
     for number in 0..100 {
         logger.log(Level::Info, format!("{number}"));
     }
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| logger.close().expect("a clean end"));
-        }
+    let answers = std::thread::scope(|scope| {
+        let closing: Vec<_> = (0..8).map(|_| scope.spawn(|| logger.close().expect("a clean end"))).collect();
+        closing.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
-    logger.close().expect("still closed");
+    assert_eq!(logger.log(Level::Info, "refused, and not part of the answer"), Outcome::Closed);
+    let report = logger.close().expect("still closed");
+    assert!(answers.iter().all(|answer| *answer == report), "{answers:?}");
+    assert_eq!((report.accepted, report.durable, report.lost()), (100, 100, 0));
+    assert_eq!(report.to_string(), "100 records durable");
     assert_eq!(logger.stats().durable_records, 100);
     assert_eq!(Reader::open(&path).expect("a log").count(), 100);
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
@@ -49,7 +52,7 @@ fn after_close_appends_flushes_and_producers_are_refused_and_counted() {
     std::thread::scope(|scope| {
         scope.spawn(|| assert_eq!(logger.log(Level::Error, "late, from a new thread"), Outcome::Closed));
     });
-    assert_eq!(logger.stats().refused, 3);
+    assert_eq!((logger.stats().refused, logger.stats().refused_by.closed), (3, 3));
     assert_eq!(logger.stats().attempted, 1);
     assert!(matches!(logger.flush(), Err(Error::Closed)));
     assert!(matches!(logger.flush_within(SHORT), Err(Error::Closed)));
@@ -233,7 +236,7 @@ mod beside_a_flush {
         if closed.is_ok() {
             assert_eq!(Reader::open(&path).expect("a log").count() as u64, RECORDS);
         }
-        (flushed, closed)
+        (flushed, closed.map(drop))
     }
 
     /// Both have failed for want of time.

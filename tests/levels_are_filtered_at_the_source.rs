@@ -107,7 +107,8 @@ fn the_environment_overrides_the_configuration() {
         assert_eq!(written(&logger), Level::ALL[..4], "the variable says debug");
         logger.set_level(Level::Warn);
         assert_eq!(written(&logger), Level::ALL[..2], "set_level overrides the variable");
-        return logger.close().expect("a clean end");
+        logger.close().expect("a clean end");
+        return;
     }
     with_variable(test, "debug");
     with_variable(test, "DEBUG");
@@ -119,7 +120,8 @@ fn the_environment_turns_a_log_off() {
     if support::role().is_some() {
         let logger = Logger::open(support::config(support::child_directory()).level(Level::Trace)).expect("a log");
         assert_eq!(written(&logger), []);
-        return logger.close().expect("a clean end");
+        logger.close().expect("a clean end");
+        return;
     }
     with_variable(test, "off");
 }
@@ -129,7 +131,8 @@ fn an_empty_variable_overrides_nothing() {
     if support::role().is_some() {
         let logger = Logger::open(support::config(support::child_directory()).level(Level::Warn)).expect("a log");
         assert_eq!(written(&logger), Level::ALL[..2]);
-        return logger.close().expect("a clean end");
+        logger.close().expect("a clean end");
+        return;
     }
     with_variable("an_empty_variable_overrides_nothing", "");
 }

@@ -62,6 +62,10 @@ fn drop_newest_is_the_default_keeps_the_oldest_and_counts_the_rest() {
     rig.logger.flush().expect("durable");
     assert_eq!(rig.producer.log(Level::Info, MESSAGE), Outcome::Written);
     assert_eq!(rig.sequences(), (0..FIT).chain([FIT + 10]).collect::<Vec<_>>());
+    let report = rig.logger.close().expect("the same answer");
+    assert_eq!((report.accepted, report.durable, report.dropped, report.lost()), (FIT + 1, FIT + 1, 10, 10));
+    assert_eq!((report.dropped_by, report.overwritten), (stats.dropped_by, 0));
+    assert_eq!(report.to_string(), "33 records durable; 10 dropped (ring full)");
 }
 
 #[test]

@@ -210,10 +210,8 @@ impl ProducerEnd {
 
     /// Counts an attempt that is dropped for `cause`: it takes the next sequence number.
     pub(crate) fn drop_attempt(&self, cause: DropCause) {
-        // The attempt first: if the thread ends in between, by an exit in a signal handler, there is one attempt without
-        // an outcome, which counts as unwritten. The other way round there would be an outcome without an attempt.
-        self.control().count_attempt(self.next_sequence());
         self.control().count_dropped(cause);
+        self.control().count_attempt(self.next_sequence());
     }
 
     /// The counts, the append flag, and the producer's wait for space.

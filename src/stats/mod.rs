@@ -3,11 +3,13 @@
 //! This file holds the public types. The figures that the writer publishes while it runs are in `published`; the
 //! producers' counters lie beside their rings, and the registry sums them up.
 
+mod close_report;
 mod published;
 
 use crate::device::DeviceReport;
 use crate::format::DroppedBy;
 
+pub use close_report::CloseReport;
 pub(crate) use published::{Published, Publisher};
 
 /// Whether the log's device takes writes.
@@ -51,8 +53,10 @@ pub struct Stats {
     pub dropped_by: DroppedBy,
     /// Records that newer ones replaced before the writer read them.
     pub overwritten: u64,
-    /// Appends refused without a sequence number: closed, forked, re-entrant, no ring.
+    /// Appends refused without a sequence number.
     pub refused: u64,
+    /// The same by cause.
+    pub refused_by: RefusedBy,
     /// Records that are durable, and all records before them too.
     pub durable_records: u64,
     /// Blocks that are durable, and all blocks before them too.
@@ -80,6 +84,34 @@ impl Stats {
     /// Records that entered a ring: attempts less those dropped.
     pub fn accepted(&self) -> u64 {
         self.attempted.saturating_sub(self.dropped)
+    }
+}
+
+/// Appends that were refused without a sequence number, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusedBy {
+    /// [`Outcome::Closed`](crate::Outcome::Closed).
+    pub closed: u64,
+    /// [`Outcome::Forked`](crate::Outcome::Forked): counted in the child that was forked, and there alone.
+    pub forked: u64,
+    /// [`Outcome::Reentrant`](crate::Outcome::Reentrant).
+    pub reentrant: u64,
+    /// [`Outcome::NoRing`](crate::Outcome::NoRing).
+    pub no_ring: u64,
+}
+
+impl RefusedBy {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.closed + self.forked + self.reentrant + self.no_ring
+    }
+
+    /// The causes that occurred, in a word or two, each with its count.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let RefusedBy { closed, forked, reentrant, no_ring } = *self;
+        let causes = [("closed", closed), ("forked", forked), ("re-entrant", reentrant), ("no ring", no_ring)];
+        causes.into_iter().filter(|(_, count)| *count > 0)
     }
 }
 

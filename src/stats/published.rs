@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::{Distribution, ProducerCounts, State, Stats};
+use super::{Distribution, ProducerCounts, RefusedBy, State, Stats};
 use crate::device::DeviceReport;
 use crate::format::BLOCK_BYTES_MAX;
 use crate::sync::lock;
@@ -86,7 +86,7 @@ impl Published {
 
 impl Stats {
     /// The figures of a log: those of the writer and of the producers, and how many appends were refused.
-    pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused: u64) -> Stats {
+    pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused_by: RefusedBy) -> Stats {
         // The writer takes this lock for each block, so the quantiles are computed from a copy.
         let distributions = lock(&published.distributions).clone();
         let ProducerCounts { live, totals, ring_bytes } = producers;
@@ -97,7 +97,8 @@ impl Stats {
             dropped: totals.dropped,
             dropped_by: totals.dropped_by,
             overwritten: totals.overwritten,
-            refused,
+            refused: refused_by.total(),
+            refused_by,
             durable_records: published.durable_records(),
             durable_blocks: published.durable_blocks.load(Relaxed),
             durable_bytes: published.durable_bytes.load(Relaxed),

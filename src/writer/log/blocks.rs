@@ -129,7 +129,7 @@ impl Blocks {
         }
         let mut block = Block::new(self.pipeline.free.pop()?);
         self.begun += 1;
-        self.control.begin_block(&mut block, now_ns);
+        self.control.begin_block(&mut block, self.shared.refused_by(), now_ns);
         Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
     }
 
@@ -191,18 +191,17 @@ impl Blocks {
         due.into_iter().all(|slot| self.write_end(slot, now_ns))
     }
 
-    /// Observes all rings. Returns whether all of them are empty, and no append is under way any more that is to be
-    /// waited for.
-    pub(super) fn observe_drained(&mut self, wait_for_appends: bool) -> bool {
+    /// Observes all rings. Returns whether no append is under way any more, and all of them are empty.
+    pub(super) fn observe_drained(&mut self) -> bool {
         // Quiet first: a record that an append has just put into the ring is then seen.
-        let is_quiet = |source: &Source| source.is_quiet() || !wait_for_appends;
-        self.sources.iter_mut().all(|(_, source)| is_quiet(source) && !source.observe_records())
+        self.sources.iter_mut().all(|(_, source)| source.is_quiet() && !source.observe_records())
     }
 
     /// Submits the run's last block, alone, after all others are durable. Returns `false` if no block is free.
     pub(super) fn write_clean_end(&mut self, now_ns: u64) -> bool {
         let Some(mut filling) = self.take_filling(now_ns) else { return false };
         self.control.append_wall_anchor(&mut filling.block, now_ns);
+        self.control.append_refusals(&mut filling.block, self.shared.refused_by(), now_ns);
         filling.block.set_flag(BlockFlags::CLEAN_END);
         self.close(filling, now_ns);
         true

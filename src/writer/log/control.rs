@@ -8,16 +8,22 @@ use zerocopy::little_endian::{I64, U64};
 use crate::block::{Block, RecordMeta};
 use crate::clock::Clock;
 use crate::format::{
-    BlockFlags, Kind, NAME_BYTES_MAX, Process, ProducerRow, SegmentHeader, Status, StatusCode, WallAnchor,
+    BlockFlags, Kind, NAME_BYTES_MAX, Process, ProducerRow, RefusalCounts, SegmentHeader, Status, StatusCode,
+    WallAnchor,
 };
 use crate::segment::Header;
 use crate::shared::Shared;
+use crate::stats::RefusedBy;
 use crate::sys::cpu;
 use crate::writer::pipeline::{HEADER_BUFFER, Note, Pipeline};
 use crate::writer::schedule::Every;
 
 /// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
 const WALL_ANCHOR_NS: u64 = 1_000_000_000;
+
+/// How often a block carries the counts of refused appends, in nanoseconds, if they have changed. The counts may change
+/// between any two blocks; a record for which there is no room after them finds the next block without.
+const REFUSALS_NS: u64 = 1_000_000_000;
 
 /// The most notes that wait for a block.
 const NOTES_MAX: usize = 32;
@@ -48,6 +54,9 @@ pub(super) struct ControlRecords {
     /// The sequence of the next one.
     sequence: u64,
     wall_anchor: Every,
+    refusals: Every,
+    /// The counts of refused appends as last written.
+    refused_by: RefusedBy,
     /// Notes that wait for a block.
     notes: Vec<Note>,
 }
@@ -56,7 +65,15 @@ impl ControlRecords {
     /// For a log written by this process; a note in the first block names the `device`.
     pub(super) fn new(clock: Clock, device: String) -> ControlRecords {
         let notes = vec![Note { code: StatusCode::Device, text: device }];
-        ControlRecords { clock, origin: Origin::here(), sequence: 0, wall_anchor: Every::new(WALL_ANCHOR_NS), notes }
+        ControlRecords {
+            clock,
+            origin: Origin::here(),
+            sequence: 0,
+            wall_anchor: Every::new(WALL_ANCHOR_NS),
+            refusals: Every::new(REFUSALS_NS),
+            refused_by: RefusedBy::default(),
+            notes,
+        }
     }
 
     /// Adds a record to `block`. Returns `false`, and adds nothing, if it does not fit.
@@ -71,10 +88,14 @@ impl ControlRecords {
         &mut self.sequence
     }
 
-    /// Adds the first records of a block: a wall-clock anchor if one is due, and the notes that wait.
-    pub(super) fn begin_block(&mut self, block: &mut Block, now_ns: u64) {
+    /// Adds the first records of a block: a wall-clock anchor and the counts of refused appends if they are due, and the
+    /// notes that wait.
+    pub(super) fn begin_block(&mut self, block: &mut Block, refused_by: RefusedBy, now_ns: u64) {
         if self.wall_anchor.take_due(now_ns) {
             self.append_wall_anchor(block, now_ns);
+        }
+        if self.refused_by != refused_by && self.refusals.take_due(now_ns) {
+            self.append_refusals(block, refused_by, now_ns);
         }
         // If no record fits after them, the block goes out with the notes alone.
         while let Some(note) = self.notes.first() {
@@ -91,6 +112,16 @@ impl ControlRecords {
         let anchor = self.wall_time();
         if self.append(block, Kind::WallAnchor, now_ns, anchor.as_bytes()) {
             block.set_flag(BlockFlags::WALL_ANCHOR);
+        }
+    }
+
+    /// Adds the counts of refused appends, if they have changed since they were last written.
+    pub(super) fn append_refusals(&mut self, block: &mut Block, refused_by: RefusedBy, now_ns: u64) {
+        let RefusedBy { closed, forked: _, reentrant, no_ring } = refused_by;
+        let [closed, reentrant, no_ring] = [closed, reentrant, no_ring].map(U64::new);
+        let counts = RefusalCounts { closed, reentrant, no_ring };
+        if self.refused_by != refused_by && self.append(block, Kind::Refusals, now_ns, counts.as_bytes()) {
+            self.refused_by = refused_by;
         }
     }
 

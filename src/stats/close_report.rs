@@ -1,0 +1,123 @@
+//! What became of everything that was logged, as [`Logger::close`](crate::Logger::close) returns it.
+
+use std::fmt;
+
+use super::RefusedBy;
+use crate::format::DroppedBy;
+
+/// What became of everything that was logged between open and close. It prints as one sentence.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-report-doc-{}", std::process::id()));
+/// use diolog::{Config, Level, Logger};
+///
+/// let logger = Logger::open(Config::new(&directory))?;
+/// logger.log(Level::Info, "order 42 filled");
+/// let report = logger.close()?;
+/// assert_eq!(report.to_string(), "1 record durable");
+/// if report.lost() > 0 {
+///     eprintln!("{report}"); // such as "1,000 records durable; 12 dropped (ring full)"
+/// }
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Records that entered a ring.
+    pub accepted: u64,
+    /// Records that are durable.
+    pub durable: u64,
+    /// Attempts that found no room, and were given up.
+    pub dropped: u64,
+    /// The same by cause.
+    pub dropped_by: DroppedBy,
+    /// Records that entered a ring, and that newer ones replaced before the writer read them.
+    pub overwritten: u64,
+    /// Appends refused without a sequence number, until the log had ended.
+    pub refused: u64,
+    /// The same by cause.
+    pub refused_by: RefusedBy,
+}
+
+impl CloseReport {
+    /// How many records callers handed over that are not in the files: dropped, overwritten and refused ones.
+    pub fn lost(&self) -> u64 {
+        self.dropped + self.overwritten + self.refused
+    }
+}
+
+impl fmt::Display for CloseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = if self.durable == 1 { "record" } else { "records" };
+        write!(f, "{} {records} durable", Grouped(self.durable))?;
+        if self.dropped > 0 {
+            write!(f, "; {} dropped", Grouped(self.dropped))?;
+            write_causes(f, self.dropped_by.causes())?;
+        }
+        if self.overwritten > 0 {
+            write!(f, "; {} overwritten", Grouped(self.overwritten))?;
+        }
+        if self.refused > 0 {
+            write!(f, "; {} refused", Grouped(self.refused))?;
+            write_causes(f, self.refused_by.causes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes " (ring full)", or with the counts if there are several causes " (3 ring full, 2 ...)"; nothing for none.
+fn write_causes<C: fmt::Display>(f: &mut fmt::Formatter<'_>, causes: impl Iterator<Item = (C, u64)>) -> fmt::Result {
+    let causes: Vec<_> = causes.collect();
+    match &causes[..] {
+        [] => Ok(()),
+        [(cause, _)] => write!(f, " ({cause})"),
+        several => {
+            for (at, (cause, count)) in several.iter().enumerate() {
+                write!(f, "{}{} {cause}", if at == 0 { " (" } else { ", " }, Grouped(*count))?;
+            }
+            write!(f, ")")
+        }
+    }
+}
+
+/// A count as "1,234,567".
+struct Grouped(u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                write!(f, ",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_sentence_that_leaves_out_what_did_not_happen() {
+        let mut report = CloseReport { accepted: 1_234_567, durable: 1_234_567, ..CloseReport::default() };
+        assert_eq!((report.to_string().as_str(), report.lost()), ("1,234,567 records durable", 0));
+        report.durable = 1;
+        (report.dropped, report.dropped_by.ring_full) = (12, 12);
+        assert_eq!(report.to_string(), "1 record durable; 12 dropped (ring full)");
+        (report.dropped, report.dropped_by.timed_out) = (1_012, 1_000);
+        report.overwritten = 5;
+        (report.refused, report.refused_by.closed) = (2, 2);
+        assert_eq!(
+            report.to_string(),
+            "1 record durable; 1,012 dropped (12 ring full, 1,000 no room within BlockFor's limit); 5 overwritten; \
+             2 refused (closed)"
+        );
+        assert_eq!(report.lost(), 1_019);
+    }
+}
