@@ -1,6 +1,19 @@
 //! What became of one append: the result on the hot path, where an [`Error`](crate::Error) would cost too much.
 
-/// What became of one append. Unless it is `Written` or `Truncated`, the record is not in the ring.
+use std::fmt;
+
+/// What became of one append.
+///
+/// | outcome | the record | took a sequence number | [lost](Outcome::is_lost) |
+/// |---|---|---|---|
+/// | `Written` | is in a ring | yes | no |
+/// | `Truncated` | is in a ring, cut to `message_bytes_max` | yes | no |
+/// | `Filtered` | was not wanted: less severe than the log's level | no | no |
+/// | `Dropped` | found no room | yes: the files and the stats count it, by cause | yes |
+/// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |
+///
+/// A record that is in a ring is on its way: [`Logger::flush`](crate::Logger::flush) waits until it is durable. With
+/// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) a newer record may still replace it.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -16,7 +29,8 @@
 ///
 /// let outcome = producer.log(Level::Info, "late");
 /// assert_eq!(outcome, Outcome::Closed);
-/// assert!(!outcome.is_accepted());
+/// assert!(outcome.is_lost());
+/// assert_eq!(outcome.to_string(), "refused: the logger is closed");
 /// # std::fs::remove_dir_all(&directory).expect("removable");
 /// # Ok(())
 /// # }
@@ -28,12 +42,13 @@ pub enum Outcome {
     Written,
     /// Accepted, but longer than `message_bytes_max`: the message is cut to that length and flagged.
     Truncated,
-    /// Less severe than the log's level, or the level is [`Off`](crate::Level::Off). This is not an attempt.
+    /// Less severe than the log's level. This is not an attempt.
     Filtered,
-    /// The ring was full, and the overflow policy dropped the record. It took a sequence number and is counted as lost.
+    /// There was no room, and the overflow policy gave the record up. It took a sequence number and is counted as lost,
+    /// by cause: see [`LossCause`](crate::LossCause).
     Dropped,
     /// The logger is closed or closing. Refused: no sequence number; counted in
-    /// [`Stats::refused`](crate::Stats::refused).
+    /// [`Stats::refused_by`](crate::Stats::refused_by).
     Closed,
     /// This process is a fork of the one that opened the logger. Refused and counted like `Closed`.
     Forked,
@@ -49,5 +64,41 @@ impl Outcome {
     /// Whether the record is in the ring, whole or cut.
     pub const fn is_accepted(self) -> bool {
         matches!(self, Outcome::Written | Outcome::Truncated)
+    }
+
+    /// Whether the caller's record is lost: dropped or refused. A filtered one is not, since nobody wanted it.
+    pub const fn is_lost(self) -> bool {
+        !matches!(self, Outcome::Written | Outcome::Truncated | Outcome::Filtered)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Written => "written",
+            Outcome::Truncated => "written, cut to message_bytes_max",
+            Outcome::Filtered => "filtered: less severe than the log's level",
+            Outcome::Dropped => "dropped: no room in the ring",
+            Outcome::Closed => "refused: the logger is closed",
+            Outcome::Forked => "refused: the logger belongs to the parent process",
+            Outcome::Reentrant => "refused: logged by a signal handler within an append",
+            Outcome::NoRing => "refused: no ring for this thread",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_is_accepted_or_lost_or_was_not_wanted() {
+        use Outcome::{Closed, Dropped, Filtered, Forked, NoRing, Reentrant, Truncated, Written};
+        for outcome in [Written, Truncated, Filtered, Dropped, Closed, Forked, Reentrant, NoRing] {
+            let kinds = [outcome.is_accepted(), outcome.is_lost(), outcome == Filtered];
+            assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{outcome:?}");
+            assert_eq!(outcome.to_string().starts_with("refused"), outcome.is_lost() && outcome != Dropped);
+        }
+        assert_eq!(format!("{:>10}", Written), "   written");
     }
 }
