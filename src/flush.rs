@@ -80,7 +80,7 @@ impl Ticket {
     ///
     /// # Errors
     /// Those of the answer; [`Error::FlushTimeout`].
-    fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<()> {
         let begin = Instant::now();
         // A limit too large for an `Instant` is none.
         let limit = timeout.and_then(|timeout| Some((timeout, begin.checked_add(timeout)?)));
@@ -134,6 +134,14 @@ impl FlushQueue {
     /// # Errors
     /// [`Error::Closed`] after close; [`Error::FlushTimeout`]; [`Error::Io`] if the device failed.
     pub(crate) fn flush(&self, timeout: Option<Duration>, wake: impl FnOnce()) -> Result<()> {
+        self.ask(wake)?.wait(timeout)
+    }
+
+    /// Leaves a ticket, and calls `wake`. The caller may wait for the answer, or not.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after close.
+    pub(crate) fn ask(&self, wake: impl FnOnce()) -> Result<Arc<Ticket>> {
         let ticket = Arc::new(Ticket::default());
         {
             let mut queue = lock(&self.inner);
@@ -145,7 +153,7 @@ impl FlushQueue {
         // Release: _flush asked_.
         self.asked.store(true, Ordering::Release);
         wake();
-        ticket.wait(timeout)
+        Ok(ticket)
     }
 
     /// Takes the tickets left since the last call. If there are none, this is one relaxed load.

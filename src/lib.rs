@@ -65,6 +65,7 @@
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod logger;
+mod ends;
 mod config;
 mod level;
 mod outcome;
@@ -91,6 +92,7 @@ mod reader;
 mod format;
 mod sync;
 mod delays;
+mod own_thread;
 mod sys;
 
 #[cfg(feature = "unstable")]
@@ -99,6 +101,7 @@ pub mod unstable;
 
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
+pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
 pub use format::{DroppedBy, LossCause};
 pub use level::{Level, ParseLevelError};

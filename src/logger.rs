@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
 use crate::device;
+use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::level::Level;
@@ -24,11 +25,13 @@ use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
 
-/// How long `close` waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself
-/// at the deadline, unless the kernel holds it in a system call.
-const WRITER_GRACE: Duration = Duration::from_millis(500);
-
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
+///
+/// If the process exits before that, by a return from `main` or by [`std::process::exit`], the log is drained and closed
+/// then, wherever its handles are: in a static, in a thread-local, leaked. That takes at most the longest
+/// [`close_deadline`](Config::close_deadline) of the logs that are open, which are closed at the same time. Nobody is
+/// told if a disk does not take all records in time: call [`close`](Logger::close) to know. On systems other than Unix,
+/// call it in any case.
 ///
 /// One producer for each thread that logs, and a `close` that says what could not be written:
 ///
@@ -134,6 +137,7 @@ impl Logger {
             segments,
             wrap_device: hooks.wrap_device,
         })?;
+        ends::drain_at_exit(&shared);
         Ok(Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
     }
 
@@ -316,19 +320,9 @@ impl Handle {
         if shared.gate.is_forked() {
             return Err(Error::Forked);
         }
-        // The check of the settings allows a day at most.
-        let deadline = Instant::now() + shared.settings.config.close_deadline;
-        shared.registry.close();
-        // The writer waits for appends that have begun; a later one returns `Closed`.
-        shared.gate.close();
-        let deadline = shared.closing.request(deadline);
-        shared.wake_writer();
         // The first call's deadline counts: dropping the log after a `close` must not wait as long again.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let summary = shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
-            let reason = "the writer thread does not answer: the kernel holds it in a call";
-            shared.closing.finish(shared.close_summary_without_writer(reason))
-        });
+        let deadline = ends::begin_close(shared, Instant::now());
+        let summary = ends::wait_until_closed(shared, deadline);
         // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until
         // they are done; so only a clean end is joined.
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
@@ -158,6 +158,17 @@ impl Registry {
         // The lock orders this before the next producer.
         producer.control().reset();
         inner.spare.push((producer, consumer));
+    }
+
+    /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is locked,
+    /// perhaps by that very thread.
+    pub(crate) fn is_inside_append(&self, tid: u32) -> Option<bool> {
+        let inner = match self.inner.try_lock() {
+            Ok(inner) => inner,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(inner.live.iter().any(|live| live.tid == tid && live.ring.control.append_flag().is_raised()))
     }
 
     /// Refuses new producers from now on.

@@ -176,6 +176,8 @@ pub(crate) struct Closing {
 #[derive(Default)]
 struct ClosingState {
     deadline: Option<Instant>,
+    /// When the process exits: until then the writer waits for appends under way, and no longer.
+    appends_until: Option<Instant>,
     summary: Option<CloseSummary>,
 }
 
@@ -183,6 +185,21 @@ impl Closing {
     /// Asks the writer to end by `deadline`. Returns the first caller's deadline, which stands.
     pub(crate) fn request(&self, deadline: Instant) -> Instant {
         *lock(&self.inner).deadline.get_or_insert(deadline)
+    }
+
+    /// Limits how long the writer waits for appends under way: one of them may never end.
+    pub(crate) fn wait_for_appends_until(&self, until: Instant) {
+        lock(&self.inner).appends_until = Some(until);
+    }
+
+    /// Whether the writer waits for appends under way at `now`.
+    pub(crate) fn waits_for_appends(&self, now: Instant) -> bool {
+        lock(&self.inner).appends_until.is_none_or(|until| now < until)
+    }
+
+    /// Whether the log has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.inner).summary.is_some()
     }
 
     /// The deadline, once a caller has asked for a close.

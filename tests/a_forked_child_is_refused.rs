@@ -6,6 +6,7 @@ mod support;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
 use support::account::{self, Attempts, Overwrites};
@@ -85,6 +86,49 @@ fn a_child_that_exits_in_the_ordinary_way_ends_without_a_hang() {
     }
     logger.close().expect("a clean end");
     account::check(&path, &[attempts], Overwrites::No);
+}
+
+#[test]
+fn a_child_forked_while_logs_are_opened_and_closed_exits_without_a_hang() {
+    let directory = support::directory();
+    // A child that waited for its parent's logs would wait for a day.
+    let open = |name: &str| {
+        let config = support::config(directory.path().join(name)).first_segment_bytes(1 << 20);
+        Logger::open(config.close_deadline(Duration::from_secs(24 * 60 * 60))).expect("a log")
+    };
+    let logger = open("log");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                open("another").close().expect("a clean end");
+            }
+        });
+        for _ in 0..50 {
+            assert_eq!(logger.log(Level::Info, "from the parent"), Outcome::Written);
+            assert_eq!(fork(|| std::process::exit(7)), 7);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    logger.close().expect("a clean end");
+    assert_eq!(Reader::open(directory.path().join("log")).expect("a log").count(), 50);
+}
+
+#[test]
+fn a_forked_child_drains_the_log_that_it_has_opened_itself() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let parents = Logger::open(support::config(directory.path().join("parents"))).expect("a log");
+    let status = fork(|| {
+        let logger = Logger::open(support::config(&path)).expect("a log");
+        assert_eq!(logger.log(Level::Info, "from the child"), Outcome::Written);
+        std::mem::forget(logger);
+        std::process::exit(7);
+    });
+    assert_eq!(status, 7);
+    parents.close().expect("a clean end");
+    assert_eq!(Reader::open(&path).expect("a log").count(), 1);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use super::{BlockWrite, Completion, Device, DeviceReport, HelperStart};
+use crate::own_thread::{self, Role};
 
 /// How the helper thread writes.
 pub(super) trait Operation: Send + 'static {
@@ -84,6 +85,7 @@ impl Threaded {
         let thread = thread::Builder::new().name("diolog-device".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || {
+                own_thread::mark(Role::Helper);
                 helper_start();
                 run(operation, &shared, in_flight_max);
             }

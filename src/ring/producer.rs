@@ -210,8 +210,10 @@ impl ProducerEnd {
 
     /// Counts an attempt that is dropped for `cause`: it takes the next sequence number.
     pub(crate) fn drop_attempt(&self, cause: DropCause) {
-        self.control().count_dropped(cause);
+        // The attempt first: if the thread ends in between, by an exit in a signal handler, there is one attempt without
+        // an outcome, which counts as unwritten. The other way round there would be an outcome without an attempt.
         self.control().count_attempt(self.next_sequence());
+        self.control().count_dropped(cause);
     }
 
     /// The counts, the append flag, and the producer's wait for space.

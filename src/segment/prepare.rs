@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::own_thread::{self, Role};
 use crate::sync::lock;
 
 use super::archive::Archive;
@@ -137,7 +138,10 @@ impl Preparer {
             results,
             notes: notes_sender,
         };
-        let thread = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || thread.run())?;
+        let thread = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || {
+            own_thread::mark(Role::Helper);
+            thread.run();
+        })?;
         let path = location.directory().path().to_owned();
         Ok(Preparer { path, orders: Some(orders), made, notes, signals, thread: Some(thread) })
     }

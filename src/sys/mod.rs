@@ -15,10 +15,12 @@ mod portable;
 pub(crate) use portable::*;
 
 mod fill;
+mod per_process;
 mod temporary;
 pub(crate) mod write;
 
 pub(crate) use fill::fill_at;
+pub(crate) use per_process::PerProcess;
 pub(crate) use temporary::{is_temporary_name, temporary_name};
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::buffer::AlignedBuffer;
 use crate::device::{self, Device, DeviceReport};
 use crate::error::{Error, Result};
 use crate::flush::FlushFault;
+use crate::own_thread::{self, Role};
 use crate::segment::{Directory, Segments};
 use crate::shared::Shared;
 use crate::stats::Publisher;
@@ -63,6 +64,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("diolog-writer".into())
             .spawn(move || {
+                own_thread::mark(Role::Helper);
                 // Taken before pinning: helper threads of the device must not share the writer's CPU.
                 let affinity = Affinity::of_this_thread();
                 let refused = core.filter(|core| !cpu::pin_to(*core));
@@ -71,6 +73,7 @@ impl Writer {
                 let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
                 // If nothing comes, the opener has failed.
                 let Ok(begin) = begins.recv() else { return };
+                own_thread::mark(Role::Writer(Arc::as_ptr(&begin.shared).addr()));
                 let last_word = LastWord(Arc::clone(&begin.shared));
                 match begin_log(begin, affinity) {
                     Ok(log) => {

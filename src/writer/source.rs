@@ -73,9 +73,10 @@ impl Source {
         self.consumer.observe() != self.consumer.cursor()
     }
 
-    /// Whether no append is under way. Once the gate has closed, that stays true.
+    /// Whether no append is under way. Once the gate has closed, that stays true. A producer that is gone appends no
+    /// more, even if it went inside an append: a thread that exits there destroys its producers.
     pub(crate) fn is_quiet(&self) -> bool {
-        Gate::is_outside(self.consumer.control().append_flag())
+        self.returned.is_some() || Gate::is_outside(self.consumer.control().append_flag())
     }
 
     /// Moves the records that the last [`look`](Self::look) found due into `block`, which has the producer's row.
@@ -236,6 +237,17 @@ mod tests {
 
     fn all_are_due(source: &mut Source) -> bool {
         source.look(0, 1, false).due_bytes == source.consumer.unread_bytes()
+    }
+
+    #[test]
+    fn an_append_of_a_producer_that_is_gone_is_not_waited_for() {
+        let (producer, mut source) = source();
+        producer.control().append_flag().raise();
+        assert!(!source.is_quiet());
+        source.returned = Some(producer);
+        assert!(source.is_quiet());
+        source.consumer.control().reset();
+        assert!(Gate::is_outside(source.consumer.control().append_flag()), "the next producer may append");
     }
 
     #[test]

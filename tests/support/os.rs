@@ -109,6 +109,21 @@ pub(crate) fn at_exit(handler: extern "C" fn()) {
     check(unsafe { libc::atexit(handler) }).expect("room for a handler");
 }
 
+/// Ends this process by `_exit`, without any handler.
+pub(crate) fn exit_at_once(status: libc::c_int) -> ! {
+    // SAFETY: takes a number.
+    unsafe { libc::_exit(status) }
+}
+
+/// Ends this process by `quick_exit`, which calls the handlers of `at_quick_exit` alone.
+pub(crate) fn quick_exit(status: libc::c_int) -> ! {
+    unsafe extern "C" {
+        fn quick_exit(status: libc::c_int) -> !;
+    }
+    // SAFETY: the declaration is that of the C standard; takes a number.
+    unsafe { quick_exit(status) }
+}
+
 /// Lets the kernel send SIGALRM to this process a thousand times a second.
 pub(crate) fn send_alarms_at_1_khz() {
     let millisecond = libc::timeval { tv_sec: 0, tv_usec: 1000 };

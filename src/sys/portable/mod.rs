@@ -2,6 +2,7 @@
 
 pub(crate) mod cpu;
 pub(crate) mod directory;
+pub(crate) mod exit;
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod huge_pages;

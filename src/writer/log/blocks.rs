@@ -191,10 +191,12 @@ impl Blocks {
         due.into_iter().all(|slot| self.write_end(slot, now_ns))
     }
 
-    /// Observes all rings. Returns whether no append is under way any more, and all of them are empty.
-    pub(super) fn observe_drained(&mut self) -> bool {
+    /// Observes all rings. Returns whether all of them are empty, and no append is under way any more that is to be
+    /// waited for.
+    pub(super) fn observe_drained(&mut self, wait_for_appends: bool) -> bool {
         // Quiet first: a record that an append has just put into the ring is then seen.
-        self.sources.iter_mut().all(|(_, source)| source.is_quiet() && !source.observe_records())
+        let is_quiet = |source: &Source| source.is_quiet() || !wait_for_appends;
+        self.sources.iter_mut().all(|(_, source)| is_quiet(source) && !source.observe_records())
     }
 
     /// Submits the run's last block, alone, after all others are durable. Returns `false` if no block is free.

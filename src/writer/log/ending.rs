@@ -64,14 +64,19 @@ impl Ending {
             self.deadline = shared.closing.deadline();
         }
         let Some(deadline) = self.deadline else { return false };
-        let left = deadline.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
         let before = self.phase;
         self.phase = match before {
             Phase::Open => Phase::Draining,
             Phase::Draining => {
                 blocks.adopt(schedule);
                 let cut_short = left <= CLOSING_RESERVE.min(shared.settings.config.close_deadline / 4);
-                if cut_short || blocks.observe_drained() { Phase::Counting } else { before }
+                if cut_short || blocks.observe_drained(shared.closing.waits_for_appends(now)) {
+                    Phase::Counting
+                } else {
+                    before
+                }
             }
             Phase::Counting if blocks.write_all_ends(now_ns) => {
                 blocks.close_filling(now_ns);

@@ -1,0 +1,32 @@
+//! Closing one log, in two steps: ask for it, and wait. Several logs that are all asked first share the time.
+
+use std::time::{Duration, Instant};
+
+use crate::shared::{CloseSummary, Shared};
+
+/// How long a close waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself
+/// at the deadline, unless the kernel holds it in a system call.
+const WRITER_GRACE: Duration = Duration::from_millis(500);
+
+/// Refuses further appends, and asks the writer to drain and to end. Returns the time by which it must: that of the
+/// first call, if there was one.
+pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
+    // The check of the settings allows a day at most.
+    let deadline = begun + shared.settings.config.close_deadline;
+    shared.registry.close();
+    // The writer waits for appends that have begun; a later one returns `Closed`.
+    shared.gate.close();
+    let deadline = shared.closing.request(deadline);
+    shared.wake_writer();
+    deadline
+}
+
+/// Waits for the end of a log that was asked to close by `deadline`, and a little longer for its writer. Returns how the
+/// log ended.
+pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSummary {
+    let left = deadline.saturating_duration_since(Instant::now());
+    shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
+        let reason = "the writer thread does not answer: the kernel holds it in a call";
+        shared.closing.finish(shared.close_summary_without_writer(reason))
+    })
+}

@@ -1,0 +1,66 @@
+//! The exit of the process: every log that is still open is drained.
+//!
+//! One handler of `atexit` for the whole process, registered when the first log is opened. All logs are asked to close
+//! first, and then waited for, so that together they take as long as the slowest: each ends by its own `close_deadline`,
+//! counted from the exit. It takes nothing for granted: it may run in a forked child, on a thread of the library, or on
+//! a thread that is inside an append and never comes back to it.
+
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::closing::{begin_close, wait_until_closed};
+use super::open_logs::OpenLogs;
+use crate::own_thread::{self, Role};
+use crate::shared::Shared;
+use crate::sys;
+
+/// How long the writer waits at exit for an append that is under way. The append of the exiting thread never ends, and
+/// which thread an append belongs to is not known. Any other one ends within microseconds, once its thread gets a CPU:
+/// a container that has used up its share of CPU may have to wait for 100 ms.
+const APPENDS_END_WITHIN: Duration = Duration::from_millis(250);
+
+/// Whether a handler is registered that has not run yet. A forked child inherits both.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// Drains `shared`, a log that has just been opened, when the process exits, unless it is closed before.
+pub(crate) fn drain_at_exit(shared: &Arc<Shared>) {
+    OpenLogs::add(shared);
+    if !REGISTERED.swap(true, Ordering::Relaxed) {
+        // Refused for want of memory: the log then ends as at a kill, and a reader calls it unconfirmed.
+        let _ = sys::exit::at_exit(handler);
+    }
+}
+
+extern "C" fn handler() {
+    // A later handler may open a log once more. (The C library calls handlers that are registered meanwhile.)
+    REGISTERED.store(false, Ordering::Relaxed);
+    // A panic must not leave a function that C calls.
+    let _ = catch_unwind(|| {
+        if let Some(open_logs) = OpenLogs::of_this_process() {
+            close_all(&open_logs.all());
+        }
+    });
+}
+
+/// Closes all `logs`, and waits for each that does not itself wait for this thread.
+fn close_all(logs: &[Arc<Shared>]) {
+    let begun = Instant::now();
+    let asked: Vec<_> = logs
+        .iter()
+        .map(|log| {
+            log.closing.wait_for_appends_until(begun + APPENDS_END_WITHIN);
+            (log, begin_close(log, begun))
+        })
+        .collect();
+    let role = own_thread::role();
+    if role == Role::Helper {
+        return;
+    }
+    for (log, deadline) in asked {
+        if role != Role::Writer(Arc::as_ptr(log).addr()) {
+            wait_until_closed(log, deadline);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The logs of this process that may be open.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::shared::Shared;
+use crate::sync::lock;
+use crate::sys::PerProcess;
+
+/// The list of one process.
+#[derive(Default)]
+pub(super) struct OpenLogs {
+    /// Weak: what keeps a log open is its handles.
+    logs: Mutex<Vec<Weak<Shared>>>,
+}
+
+/// A forked child has a list of its own: the logs in its parent's are not its own, and the lock may be held.
+static OPEN_LOGS: PerProcess<OpenLogs> = PerProcess::new();
+
+impl OpenLogs {
+    /// This process's list. `None` if it has opened no log, as in a forked child.
+    pub(super) fn of_this_process() -> Option<&'static OpenLogs> {
+        OPEN_LOGS.get()
+    }
+
+    /// Adds a log to this process's list.
+    pub(super) fn add(shared: &Arc<Shared>) {
+        let mut logs = lock(&OPEN_LOGS.get_or_make().logs);
+        logs.retain(|log| log.strong_count() > 0);
+        logs.push(Arc::downgrade(shared));
+    }
+
+    /// The logs that have not ended.
+    pub(super) fn all(&self) -> Vec<Arc<Shared>> {
+        lock(&self.logs).iter().filter_map(Weak::upgrade).filter(|log| !log.closing.has_ended()).collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! A panic: the records that led to it become durable, as far as a short wait allows.
+//!
+//! The hook runs on the thread that panics, which may be any: one of the library's own, one inside an append, one that
+//! has just panicked a thousand times. It waits for nothing but the disk, and never long.
+
+use std::panic;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::open_logs::OpenLogs;
+use crate::own_thread::{self, Role};
+use crate::sys;
+
+/// How long a panic waits for the disk, if the program does not say.
+const LIMIT: Duration = Duration::from_millis(100);
+
+/// Panics that follow sooner after a flush do not flush: a server that survives panics must not wait for the disk at
+/// each.
+const ONCE_IN_NS: u64 = 1_000_000_000;
+
+/// How often the hook tries to look at a registry that another thread has locked, for a moment.
+const TRIES: u32 = 100;
+
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+static LIMIT_NS: AtomicU64 = AtomicU64::new(0);
+/// When a panic last flushed, on the monotonic clock; 0 if none did.
+static FLUSHED_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes every panic of the process flush its open logs, waiting for at most 100 ms in all: see
+/// [`flush_on_panic_within`].
+pub fn flush_on_panic() {
+    flush_on_panic_within(LIMIT);
+}
+
+/// Makes every panic of the process flush its open logs, waiting for at most `limit` in all, before the stack is unwound
+/// or the process aborts.
+///
+/// It installs a panic hook that first calls the hook installed before, so that what that one prints or logs is not held
+/// up, and is flushed too. Panics less than a second after a flush do not flush again. The hook does nothing on a thread
+/// of the library, in a forked child, or inside an append. Records that are not durable after `limit` stay accepted, and
+/// are written as usual if the process lives on.
+///
+/// Later calls only change the limit. A call from a thread that is panicking does nothing else either.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-panic-doc-{}", std::process::id()));
+/// use diolog::{Config, Level, Logger};
+///
+/// diolog::flush_on_panic();
+/// let logger = Logger::open(Config::new(&directory))?;
+/// logger.log(Level::Error, "order 42 has no price");
+/// let caught = std::panic::catch_unwind(|| panic!("a bug"));
+/// assert!(caught.is_err());
+/// # logger.close()?;
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
+pub fn flush_on_panic_within(limit: Duration) {
+    LIMIT_NS.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    // A thread that is panicking may not change the hook.
+    if thread::panicking() || INSTALLED.swap(true, Relaxed) {
+        return;
+    }
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        previous(info);
+        flush_all(Duration::from_nanos(LIMIT_NS.load(Relaxed)));
+    }));
+}
+
+/// Flushes all open logs together, waiting for at most `limit`, unless this thread must not wait or another panic has
+/// just flushed.
+fn flush_all(limit: Duration) {
+    // The order matters: before the lock of the list, that this is not a forked child.
+    let Some(open_logs) = OpenLogs::of_this_process() else { return };
+    if own_thread::role() != Role::Host {
+        return;
+    }
+    let logs = open_logs.all();
+    let tid = sys::cpu::thread_id();
+    let may_be_inside = |inside: Option<bool>| inside.unwrap_or(true);
+    if logs.iter().any(|log| may_be_inside(patiently(|| log.registry.is_inside_append(tid)))) || !take_turn() {
+        return;
+    }
+    let begun = Instant::now();
+    let tickets: Vec<_> = logs.iter().filter_map(|log| log.flushes.ask(|| log.wake_writer()).ok()).collect();
+    for ticket in tickets {
+        // Whether it succeeded is of no use to anybody here.
+        let _ = ticket.wait(Some(limit.saturating_sub(begun.elapsed())));
+    }
+}
+
+/// Calls `look` until it has an answer, or has had none for many times.
+fn patiently(look: impl Fn() -> Option<bool>) -> Option<bool> {
+    (0..TRIES).find_map(|_| {
+        look().or_else(|| {
+            thread::yield_now();
+            None
+        })
+    })
+}
+
+/// Takes this second's flush, if no other panic has.
+fn take_turn() -> bool {
+    let now_ns = sys::time::monotonic_ns();
+    let flushed_ns = FLUSHED_NS.load(Relaxed);
+    let is_due = flushed_ns == 0 || now_ns.saturating_sub(flushed_ns) >= ONCE_IN_NS;
+    is_due && FLUSHED_NS.compare_exchange(flushed_ns, now_ns, Relaxed, Relaxed).is_ok()
+}

@@ -1,0 +1,57 @@
+//! Which threads are the library's own: the writer of a log, and the threads that help it.
+//!
+//! An exit handler or a panic hook that runs on one of them must not wait for a log: the wait would be for that very
+//! thread. Each thread of the library marks itself when it starts.
+
+use std::cell::Cell;
+
+/// What the calling thread is to the library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// One of the program's own threads.
+    Host,
+    /// A thread that helps a writer, or waits for signals.
+    Helper,
+    /// The writer of the log whose shared state is at this address. It also runs that log's callbacks.
+    Writer(usize),
+}
+
+thread_local! {
+    // Without a destructor, so that it can be read while and after the thread's other values are destroyed.
+    static ROLE: Cell<Role> = const { Cell::new(Role::Host) };
+    static PINNED: Pinned = const { Pinned };
+}
+
+/// A value with a destructor. While a thread has one, the system does not unload the shared object that the destructor
+/// is in: a library that logs and is unloaded keeps its code until the log is closed and the log's threads are gone.
+/// (glibc and Apple's loader count such threads; musl unloads nothing.)
+struct Pinned;
+
+impl Drop for Pinned {
+    fn drop(&mut self) {}
+}
+
+/// Marks the calling thread as one of the library's own.
+pub(crate) fn mark(role: Role) {
+    ROLE.set(role);
+    PINNED.with(|_| ());
+}
+
+/// What the calling thread is.
+pub(crate) fn role() -> Role {
+    ROLE.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_the_hosts_unless_it_is_marked() {
+        let marked = std::thread::spawn(|| {
+            mark(Role::Helper);
+            role()
+        });
+        assert_eq!((marked.join().expect("no panic"), role()), (Role::Helper, Role::Host));
+    }
+}
