@@ -110,8 +110,8 @@ pub use outcome::Outcome;
 pub use producer::Producer;
 pub use producer_builder::ProducerBuilder;
 pub use reader::{
-    BlockCounts, Finding, LogInfo, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport,
-    SegmentInfo, Severity, Verdict, Verification, info, verify,
+    BlockCounts, Entries, Entry, EntryRef, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
+    RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
 pub use stats::{CloseReport, Distribution, ProducerStats, RefusedBy, State, Stats};
 

@@ -35,6 +35,8 @@ pub enum LossCause {
     Unwritten = 6,
     /// It was written, and its block is damaged or missing now.
     Damaged = 7,
+    /// Its segment was removed while the log was read, before the reader came to it. No file says so: the reader does.
+    Removed = 8,
 }
 
 impl LossCause {
@@ -63,6 +65,7 @@ impl LossCause {
             LossCause::Overwritten => "overwritten by newer records",
             LossCause::Unwritten => "not written before close's deadline",
             LossCause::Damaged => "damaged",
+            LossCause::Removed => "removed before they were read",
         }
     }
 }

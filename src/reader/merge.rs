@@ -5,9 +5,10 @@
 //! follow one another the heap is not touched.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::account::Hole;
 use super::record::ProducerIdentity;
 use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
 
@@ -40,6 +41,8 @@ struct Stream {
     head: Message,
     /// The shards after it.
     parts: VecDeque<Part>,
+    /// The holes before `head` that have not been given out.
+    holes: VecDeque<Hole>,
 }
 
 /// A shard after the current one.
@@ -48,6 +51,8 @@ struct Part {
     slot: usize,
     shard: Shard,
     producer: Arc<ProducerIdentity>,
+    /// The holes before it.
+    holes: Vec<Hole>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +82,10 @@ pub(super) struct Merge {
     given: bool,
     /// The largest timestamp given out.
     last_ns: u64,
+    /// The last time in any block of the run so far.
+    blocks_last_ns: u64,
+    /// The holes after a producer's last record, by a time that is not before it, and the producer.
+    trailing: BTreeMap<Key, VecDeque<Hole>>,
     /// Records passed over since this was taken last.
     pub(super) unread: PassedOver,
 }
@@ -101,8 +110,15 @@ impl Merge {
         }
     }
 
-    /// Adds a block's records. `producer_of` gives the producer with an id.
-    pub(super) fn add(&mut self, mut block: Loaded, producer_of: impl Fn(u32) -> Arc<ProducerIdentity>) {
+    /// Adds a block's records, and the `holes` that its shards and ends have shown; `last_ns` is the block's last time.
+    /// `producer_of` gives the producer with an id.
+    pub(super) fn add(
+        &mut self,
+        mut block: Loaded,
+        producer_of: impl Fn(u32) -> Arc<ProducerIdentity>,
+        holes: Vec<Hole>,
+        last_ns: u64,
+    ) {
         self.advance_current();
         let shards = std::mem::take(&mut block.shards);
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -115,13 +131,20 @@ impl Merge {
         if shards.is_empty() {
             self.release(slot);
         }
-        for shard in &shards {
+        let mut holes = holes.into_iter().peekable();
+        for (index, shard) in shards.iter().enumerate() {
             let producer = producer_of(shard.producer);
             let stream = self.stream_of(&producer);
-            self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer });
+            let holes = std::iter::from_fn(|| holes.next_if(|hole| hole.before_shard == Some(index))).collect();
+            self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer, holes });
             if !self.streams[stream].in_shard && self.advance_shard(stream) {
                 self.enqueue(stream);
             }
+        }
+        // The producer's last record may be in an earlier block, and not be given out yet.
+        self.blocks_last_ns = self.blocks_last_ns.max(last_ns);
+        for hole in holes {
+            self.trailing.entry((self.blocks_last_ns, hole.producer.id)).or_default().push_back(hole);
         }
         // The vector is used again for the next block.
         self.slots[slot].block.shards = shards;
@@ -184,9 +207,38 @@ impl Merge {
         (&payload[head.start..head.start + head.length], head, producer)
     }
 
+    /// The next hole that comes before the record that [`next`](Self::next) gave last, and its time; if that was none,
+    /// the next hole after all records.
+    pub(super) fn hole_before(&mut self, ready: Option<&Ready>) -> Option<(Hole, u64)> {
+        let next_ns = ready.map(|ready| self.streams[ready.stream].head.timestamp_ns);
+        if let Some(mut first) = self.trailing.first_entry()
+            && next_ns.is_none_or(|ns| first.key().0 < ns)
+        {
+            let ns = first.key().0;
+            let hole = first.get_mut().pop_front();
+            if first.get().is_empty() {
+                first.remove();
+            }
+            return hole.map(|hole| (hole, ns));
+        }
+        let stream = &mut self.streams[ready?.stream];
+        Some((stream.holes.pop_front()?, stream.head.timestamp_ns))
+    }
+
+    /// Whether there are holes after the last records of producers.
+    pub(super) fn has_trailing_holes(&self) -> bool {
+        !self.trailing.is_empty()
+    }
+
+    /// Forgets all holes.
+    pub(super) fn forget_holes(&mut self) {
+        self.trailing.clear();
+        self.streams.iter_mut().for_each(|stream| stream.holes.clear());
+    }
+
     /// Begins another run, whose times may be earlier.
     pub(super) fn start_run(&mut self) {
-        self.last_ns = 0;
+        (self.last_ns, self.blocks_last_ns) = (0, 0);
         self.streams.clear();
         self.free_streams.clear();
         self.by_id.clear();
@@ -221,6 +273,8 @@ impl Merge {
 
     /// Leaves the stream's shard, which has no more messages, for the next one that has.
     fn advance_shard(&mut self, stream: usize) -> bool {
+        // Those before records that have been given out are not wanted.
+        self.streams[stream].holes.clear();
         loop {
             let at = &mut self.streams[stream];
             if std::mem::take(&mut at.in_shard) {
@@ -232,7 +286,15 @@ impl Merge {
                 }
             }
             let at = &mut self.streams[stream];
-            let Some(Part { slot, shard, producer }) = at.parts.pop_front() else { return false };
+            let Some(Part { slot, shard, producer, holes }) = at.parts.pop_front() else {
+                if !at.holes.is_empty() {
+                    // Before records that this version cannot read.
+                    let (key, holes) = (self.key(stream), std::mem::take(&mut self.streams[stream].holes));
+                    self.trailing.entry(key).or_default().extend(holes);
+                }
+                return false;
+            };
+            at.holes.extend(holes);
             (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
             at.producer = producer;
             if let Some(message) = at.messages.next(self.slots[slot].block.payload()) {
@@ -269,6 +331,7 @@ impl Merge {
             messages: Messages::default(),
             head: Message::default(),
             parts: VecDeque::new(),
+            holes: VecDeque::new(),
         };
         let stream = match self.free_streams.pop() {
             Some(stream) => {

@@ -3,13 +3,14 @@
 //! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file,
 //! and reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account`
 //! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time.
-//! [`Reader`] gives out records, [`verify()`] checks that the account adds up, [`info()`] lists the segments.
+//! [`Reader`] gives out records, and the gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments.
 //!
 //! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
 //! reader trusts no length before its checksum, and has its own limits for what it allocates.
 
 mod account;
 mod files;
+mod gap;
 mod info;
 mod merge;
 mod record;
@@ -23,12 +24,14 @@ mod test_log;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::format::MERGE_BYTES_MAX;
 
+pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
 pub use record::{Record, RecordRef, RunId};
 pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severity, Verdict};
@@ -95,7 +98,15 @@ impl ReadOptions {
         if let Some(records) = self.last {
             walk.skip_to_last(records)?;
         }
-        Ok(Reader { walk, merge: Merge::default(), limit_ns: Some(0), phase: Phase::Reading })
+        walk.account.wants_holes = true;
+        Ok(Reader {
+            walk,
+            merge: Merge::default(),
+            limit_ns: Some(0),
+            phase: Phase::Reading,
+            gives_gaps: false,
+            gaps: VecDeque::new(),
+        })
     }
 
     /// Verifies the log at `path`: see [`verify()`].
@@ -187,6 +198,10 @@ pub struct Reader {
     /// Records with a time below this can be given out, since no later block holds an earlier one; all if `None`.
     limit_ns: Option<u64>,
     phase: Phase,
+    /// Whether the caller takes gaps too, so that a gap alone is worth coming back for.
+    gives_gaps: bool,
+    /// Gaps of the run before, after the last records of its producers.
+    gaps: VecDeque<Gap>,
 }
 
 impl Reader {
@@ -211,17 +226,84 @@ impl Reader {
     pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
         let ready = match self.merge.next(self.limit_ns) {
             Some(ready) => ready,
-            None => match self.load_ready()? {
-                Some(ready) => ready,
-                None => return Ok(None),
-            },
+            None => {
+                self.want_gaps(false);
+                match self.load_ready()? {
+                    Some(ready) => ready,
+                    None => return Ok(None),
+                }
+            }
         };
+        Ok(Some(self.give(ready)))
+    }
+
+    /// As [`next_record`](Self::next_record), with the gaps where records are missing: each gap comes right before the
+    /// producer's next record, or after its last one. Calls of the two are not to be mixed: `next_record` drops the gaps
+    /// in the blocks that it reads.
+    ///
+    /// # Errors
+    /// As [`next_record`](Self::next_record).
+    pub fn next_entry(&mut self) -> Result<Option<EntryRef<'_>>> {
+        let ready = match self.merge.next(self.limit_ns) {
+            Some(ready) => Some(ready),
+            None => {
+                self.want_gaps(true);
+                self.load_ready()?
+            }
+        };
+        let of_before = self.gaps.pop_front();
+        let gap = of_before.or_else(|| {
+            let (hole, ns) = self.merge.hole_before(ready.as_ref())?;
+            Some(Gap::of(hole, ns, &self.walk.context))
+        });
+        Ok(match (gap, ready) {
+            (Some(gap), ready) => {
+                if ready.is_some() {
+                    self.merge.take_back();
+                }
+                Some(EntryRef::Gap(gap))
+            }
+            (None, Some(ready)) => Some(EntryRef::Record(self.give(ready))),
+            (None, None) => None,
+        })
+    }
+
+    /// The entries that are there now, owned: records, and gaps where records are missing.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("log");
+    /// # let logger = diolog::Logger::open(diolog::Config::new(&path))?;
+    /// # logger.producer()?.log(diolog::Level::Info, "started");
+    /// # logger.close()?;
+    /// use diolog::Entry;
+    ///
+    /// let mut lost = 0;
+    /// for entry in diolog::Reader::open(&path)?.entries() {
+    ///     match entry? {
+    ///         Entry::Record(record) => println!("{}", String::from_utf8_lossy(record.message())),
+    ///         Entry::Gap(gap) => {
+    ///             println!("{gap}");
+    ///             lost += gap.count();
+    ///         }
+    ///         _ => {}
+    ///     }
+    /// }
+    /// assert_eq!(lost, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn entries(&mut self) -> Entries<'_> {
+        Entries { reader: self }
+    }
+
+    #[inline]
+    fn give(&mut self, ready: Ready) -> RecordRef<'_> {
         let (message, frame, producer) = self.merge.resolve(&ready);
         let report = &mut self.walk.account.report;
         report.records += 1;
         report.late += u64::from(ready.is_late);
         report.truncated += u64::from(frame.is_truncated());
-        Ok(Some(RecordRef {
+        RecordRef {
             message,
             timestamp_ns: frame.timestamp_ns,
             sequence: frame.sequence,
@@ -229,10 +311,21 @@ impl Reader {
             flags: frame.flags,
             producer,
             run: &self.walk.context,
-        }))
+        }
     }
 
-    /// Waits until there is a record to read, for at most `timeout`, and returns whether there is one.
+    /// Notes whether the caller takes gaps. If not, none are kept.
+    fn want_gaps(&mut self, wanted: bool) {
+        self.gives_gaps = wanted;
+        if !wanted && std::mem::replace(&mut self.walk.account.wants_holes, wanted) {
+            self.merge.forget_holes();
+            self.gaps.clear();
+        }
+        self.walk.account.wants_holes = wanted;
+    }
+
+    /// Waits until there is a record to read, or a gap if the caller takes gaps, for at most `timeout`, and returns
+    /// whether there is one.
     ///
     /// It looks at the files at once, so that a `timeout` of zero is a single look, and then every 1 to 50 ms. It
     /// follows the log into later segments and later runs, also if no logger has the log open.
@@ -250,6 +343,9 @@ impl Reader {
             }
             if self.load_ready()?.is_some() {
                 self.merge.take_back();
+                return Ok(true);
+            }
+            if self.gives_gaps && (self.merge.has_trailing_holes() || !self.gaps.is_empty()) {
                 return Ok(true);
             }
             let left = timeout.saturating_sub(begun.elapsed());
@@ -303,6 +399,9 @@ impl Reader {
                 }
                 Phase::Reading => self.load()?,
                 Phase::RunEnd => {
+                    while let Some((hole, ns)) = self.merge.hole_before(None) {
+                        self.gaps.push_back(Gap::of(hole, ns, &self.walk.context));
+                    }
                     self.merge.start_run();
                     self.begin_reading();
                 }
@@ -323,8 +422,9 @@ impl Reader {
         let mut block = self.merge.spare();
         let step = self.walk.next(&mut block);
         match step {
-            Ok(Step::Block(_)) => {
-                self.merge.add(block, |id| self.walk.account.producer(id));
+            Ok(Step::Block(location)) => {
+                let holes = self.walk.account.take_holes();
+                self.merge.add(block, |id| self.walk.account.producer(id), holes, location.header.last_ns.get());
                 // The next step may fill an empty plan again: until then no time is known to be safe.
                 self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
                 return Ok(());
@@ -351,6 +451,24 @@ impl Iterator for Reader {
     fn next(&mut self) -> Option<Result<Record>> {
         match self.next_record() {
             Ok(record) => record.map(|record| Ok(record.to_record())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// The entries of a log: see [`Reader::entries`].
+#[derive(Debug)]
+pub struct Entries<'a> {
+    reader: &'a mut Reader,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    /// The next entry. After `None`, none comes until [`Reader::follow`] finds more.
+    fn next(&mut self) -> Option<Result<Entry>> {
+        match self.reader.next_entry() {
+            Ok(entry) => entry.map(|entry| Ok(entry.to_entry())),
             Err(error) => Some(Err(error)),
         }
     }

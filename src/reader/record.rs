@@ -91,6 +91,25 @@ impl Anchors {
 pub(super) struct RunContext {
     pub(super) id: RunId,
     pub(super) anchors: Anchors,
+    /// The service's name, and the process that wrote the run, by the last segment header that was read.
+    pub(super) service: String,
+    pub(super) process: Option<format::Process>,
+}
+
+impl RunContext {
+    pub(super) fn new(id: RunId) -> RunContext {
+        RunContext { id, anchors: Anchors::default(), service: String::new(), process: None }
+    }
+
+    /// Learns who wrote the run.
+    pub(super) fn take_header(&mut self, header: &format::SegmentHeader) {
+        self.service.clone_from(&header.service);
+        self.process.clone_from(&header.process);
+    }
+
+    pub(super) fn unix_ns_at(&self, monotonic_ns: u64) -> Option<i64> {
+        self.anchors.unix_ns_at(monotonic_ns)
+    }
 }
 
 /// A record that borrows its message from the reader, until the next call for a record.
@@ -127,7 +146,7 @@ impl<'a> RecordRef<'a> {
     /// When the record was appended, in nanoseconds since the Unix epoch, by the last wall-clock anchor of its run
     /// before it. For display only: wall clocks jump. `None` if no anchor of the run can be read.
     pub fn unix_ns(&self) -> Option<i64> {
-        self.run.anchors.unix_ns_at(self.timestamp_ns)
+        self.run.unix_ns_at(self.timestamp_ns)
     }
 
     /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy
@@ -159,6 +178,21 @@ impl<'a> RecordRef<'a> {
     #[inline]
     pub fn run(&self) -> RunId {
         self.run.id
+    }
+
+    /// The name of the service that wrote the record, as configured; empty if it has none.
+    pub fn service(&self) -> &'a str {
+        &self.run.service
+    }
+
+    /// The id of the process that wrote the record; `None` if the files do not say it.
+    pub fn pid(&self) -> Option<u32> {
+        self.run.process.as_ref().map(|process| process.id).filter(|&id| id > 0)
+    }
+
+    /// The name of the machine that the record was written on; `None` if the files do not say it.
+    pub fn host(&self) -> Option<&'a str> {
+        self.run.process.as_ref().map(|process| &*process.host).filter(|host| !host.is_empty())
     }
 
     /// Whether the message was cut, because it was longer than the log's `message_bytes_max`.

@@ -7,8 +7,9 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 
 use crate::format::{
-    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, DroppedBy, GRID_BYTES, Kind, LogId, ProducerRow,
-    RecordHeader, SegmentHeader, ShardHeader, Status, StatusCode, StoredRunId, WRITER_PRODUCER, WallAnchor, padded,
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, DroppedBy, GRID_BYTES, GapRecord, Kind, LogId, LossCause,
+    ProducerRow, RecordHeader, SegmentHeader, ShardHeader, Status, StatusCode, StoredRunId, WRITER_PRODUCER,
+    WallAnchor, padded,
 };
 
 /// The contents of a block, in the order of the file.
@@ -58,6 +59,11 @@ impl Block {
     pub(super) fn lose(mut self, producer: u32, count: u64) -> Block {
         self.ops.push(Op::Lose { producer, count });
         self
+    }
+
+    /// A gap record.
+    pub(super) fn gap(self, producer: u32, first_sequence: u64, count: u64, cause: LossCause) -> Block {
+        self.note(Kind::Gap as u8, &GapRecord { producer, cause, first_sequence, count }.to_bytes())
     }
 
     pub(super) fn end(mut self, producer: u32) -> Block {

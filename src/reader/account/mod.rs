@@ -3,11 +3,12 @@
 //! The walk feeds it the segments and blocks of one run after the other, in the order of block numbers; it fills the
 //! [`Report`]. It reads nothing, and looks at no record: rows and shard headers are enough for the identity.
 //!
-//! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `findings` has the
-//! severity and the words of each fact.
+//! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `holes` finds where
+//! a producer's numbers are missing; `findings` has the severity and the words of each fact.
 
 mod blocks;
 mod findings;
+mod holes;
 mod producers;
 mod testimony;
 
@@ -26,6 +27,7 @@ use producers::Producers;
 
 pub(crate) use blocks::{Before, Trailing};
 pub(crate) use findings::Location;
+pub(crate) use holes::Hole;
 
 /// The most notes of the writer that are kept for each run.
 const NOTES_MAX: usize = 64;
@@ -47,6 +49,8 @@ pub(super) struct Account {
     before: BlockCounts,
     /// Producers of the runs before this one.
     producers_before: usize,
+    /// Whether holes in the sequences of producers are wanted.
+    pub(super) wants_holes: bool,
     /// Findings after this mark hold only if nothing follows.
     provisional: Option<Mark>,
 }
@@ -68,6 +72,12 @@ impl Account {
     /// The producer with this id in the run, as the last row that was read describes it.
     pub(super) fn producer(&self, id: u32) -> Arc<ProducerIdentity> {
         self.producers.producer(id)
+    }
+
+    /// The holes in the sequences of producers before the shards of the good block that was taken last, in their order,
+    /// then those after a producer's last record.
+    pub(super) fn take_holes(&mut self) -> Vec<Hole> {
+        std::mem::take(&mut self.producers.holes)
     }
 
     /// Passes over the run's next segment, which was removed before it could be read.
@@ -136,11 +146,13 @@ impl Account {
         let gaps = self.blocks.gaps;
         let (producers, run) = (&mut self.producers, self.report.current_run());
         let untracked = run.shards_untracked;
+        producers.wants_holes = self.wants_holes;
+        producers.holes.clear();
         for row in &loaded.rows {
             producers.take_row(row, number, gaps, run);
         }
-        for shard in &loaded.shards {
-            producers.take_shard(shard, number, !loaded.rows_incomplete, run);
+        for index in 0..loaded.shards.len() {
+            producers.take_shard(index, loaded, number, run);
         }
         for row in &loaded.ends {
             producers.take_end(row, gaps, run);

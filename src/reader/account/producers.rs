@@ -5,12 +5,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::format::{DroppedBy, ProducerRow};
+use crate::format::{DroppedBy, GapRecord, ProducerRow};
 
 use super::super::record::ProducerIdentity;
 use super::super::report::{ProducerReport, RunReport};
-use super::super::scan::Shard;
+use super::super::scan::Loaded;
 use super::findings::{Gaps, counted};
+use super::holes::{Hole, Losses, Placed};
 
 /// Attempts and records before the files' first segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +49,8 @@ struct Progress {
     row_block: Option<u64>,
     /// Whether a contradiction has been reported: one for each producer is enough.
     is_contradicted: bool,
+    /// Its numbers that have come, and those that are missing.
+    placed: Placed,
 }
 
 /// The account of one run's producers. Most methods take the run's report, which has a row for each.
@@ -57,6 +60,10 @@ pub(super) struct Producers {
     beginning_known: bool,
     /// Whether rows or final counts may be in a part that only a newer diolog can read.
     pub(super) rows_incomplete: bool,
+    /// Whether holes are wanted, with their causes.
+    pub(super) wants_holes: bool,
+    /// The holes of the block that was taken last, in the order of its shards; then those after a producer's last record.
+    pub(super) holes: Vec<Hole>,
     /// How the files contradict themselves, as sentences that have not been reported.
     pub(super) faults: Vec<String>,
     by_id: HashMap<u32, usize>,
@@ -104,6 +111,7 @@ impl Producers {
             gaps: Gaps::default(),
             row_block: None,
             is_contradicted: false,
+            placed: Placed::default(),
         });
         run.producers.push(ProducerReport { id, holds: true, ..ProducerReport::default() });
         Some(at)
@@ -136,6 +144,7 @@ impl Producers {
             dropped_by: base.dropped_by.plus(dropped_by),
         });
         state.next = state.next.max(row.next_sequence);
+        state.placed.note_removed(row.next_sequence);
         state.gaps = gaps;
         declare(&mut run.producers[at], row);
     }
@@ -155,6 +164,7 @@ impl Producers {
         let report = &mut run.producers[at];
         report.ended = true;
         let fault = self.compare(at, row, gaps, report);
+        self.find_hole(at, row.next_sequence, None, &[], Some(row));
         let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
         let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
         let differs = sum != u128::from(row.next_sequence);
@@ -176,12 +186,14 @@ impl Producers {
                 dropped_by: row.dropped_by.unwrap_or_default(),
             }
         });
+        state.placed.begin(base.attempts);
         let found = base.records.saturating_add(state.found).saturating_add(state.damaged);
         let mut fault = None;
         if row.records > found {
             let uncounted = row.records - found;
             if gaps.missing > state.gaps.missing {
                 state.damaged += uncounted;
+                state.placed.note_damaged(uncounted);
             } else if gaps.newer > state.gaps.newer {
                 // They are in the blocks that only a newer diolog can read.
                 state.found += uncounted;
@@ -200,10 +212,10 @@ impl Producers {
         fault
     }
 
-    /// Takes in a shard of block `number`, whose rows have been taken. If there are too many producers, only counts it.
-    ///
-    /// `rows_complete`: every row of the block can be read.
-    pub(super) fn take_shard(&mut self, shard: &Shard, number: u64, rows_complete: bool, run: &mut RunReport) {
+    /// Takes in the shard with this index in `loaded`, block `number`, whose rows have been taken. If there are too many
+    /// producers, only counts it.
+    pub(super) fn take_shard(&mut self, index: usize, loaded: &Loaded, number: u64, run: &mut RunReport) {
+        let (shard, rows_complete) = (&loaded.shards[index], !loaded.rows_incomplete);
         let Some(at) = self.index_of(shard.producer, run) else {
             run.shards_untracked += 1;
             return;
@@ -213,7 +225,8 @@ impl Producers {
         debug_assert!(records > 0 && first.checked_add(records).is_some());
         let (state, report) = (&mut self.states[at], &mut run.producers[at]);
         let begins_at = if self.beginning_known { 0 } else { first };
-        state.base.get_or_insert(Base { attempts: begins_at, records: begins_at, ..Base::default() });
+        let base = state.base.get_or_insert(Base { attempts: begins_at, records: begins_at, ..Base::default() });
+        state.placed.begin(base.attempts);
         let fault = if report.ended {
             Some("has records after its final counts".into())
         } else if rows_complete && state.row_block != Some(number) {
@@ -227,7 +240,38 @@ impl Producers {
         state.found += records;
         report.first_sequence.get_or_insert(first);
         report.last_sequence = Some(state.next - 1);
+        self.find_hole(at, first, Some(index), &loaded.gaps, None);
+        self.states[at].placed.place(first + records);
         self.contradict(at, fault);
+    }
+
+    /// Finds the hole in the numbers of the producer at `at` before `end`, which is the first number of the shard
+    /// `before_shard`, or, with the `last` counts, the number after the last one.
+    fn find_hole(
+        &mut self,
+        at: usize,
+        end: u64,
+        before_shard: Option<usize>,
+        records: &[GapRecord],
+        last: Option<&ProducerRow>,
+    ) {
+        let Progress { producer, base, placed, .. } = &mut self.states[at];
+        if !self.wants_holes {
+            return placed.place(end);
+        }
+        let before = base.unwrap_or_default();
+        let dropped = before.dropped.min(before.losses());
+        let overwritten = before.losses() - dropped;
+        let before = Losses { dropped_by: before.dropped_by.at_most(dropped), overwritten, others: 0 };
+        placed.find(producer.id, end, records, last.map(|row| (row, before)), |numbers, cause| {
+            self.holes.push(Hole {
+                producer: Arc::clone(producer),
+                first_sequence: numbers.start,
+                count: numbers.end - numbers.start,
+                cause,
+                before_shard,
+            });
+        });
     }
 
     /// Notes the first contradiction of each producer.

@@ -90,6 +90,8 @@ pub(crate) struct Loaded {
     pub(crate) ends: Vec<ProducerRow>,
     pub(crate) anchors: Vec<WallAnchor>,
     pub(crate) statuses: Vec<Status>,
+    /// Why numbers of producers are missing in this block.
+    pub(crate) gaps: Vec<GapRecord>,
     /// All shards, the writer's own included.
     pub(crate) shards_found: u64,
     /// The records in them, as their headers say.
@@ -199,7 +201,7 @@ impl Loaded {
                 Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(|row| self.ends.push(row)),
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(|anchor| self.anchors.push(anchor)),
                 Ok(Kind::Status) => Status::decode(payload).map(|status| self.statuses.push(status)),
-                Ok(Kind::Gap) => GapRecord::decode(payload).map(drop),
+                Ok(Kind::Gap) => GapRecord::decode(payload).map(|gap| self.gaps.push(gap)),
                 Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(drop),
                 // `Block0` has read it.
                 Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
@@ -237,6 +239,7 @@ impl Loaded {
         self.ends.clear();
         self.anchors.clear();
         self.statuses.clear();
+        self.gaps.clear();
         (self.shards_found, self.records_found) = (0, 0);
         (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
     }

@@ -2,6 +2,7 @@
 
 mod damage;
 mod every_bit;
+mod gaps;
 mod growth;
 mod hostile;
 mod losses;

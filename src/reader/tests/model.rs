@@ -123,6 +123,7 @@ proptest! {
 
         let verification = verify(directory.path()).expect("verify");
         let report = &verification.report;
+        check_gaps(directory.path(), report)?;
         prop_assert_eq!(&report.runs, &reader.report().runs);
         for (run, plans, close) in [(&report.runs[0], &first, close), (&report.runs[1], &second, true)] {
             let counts = (run.blocks.lost, run.blocks.holes, run.blocks.torn);
@@ -139,6 +140,37 @@ proptest! {
         };
         prop_assert_eq!(verification.verdict, verdict, "{:#?}", report.findings);
     }
+}
+
+/// In each run, every number of a producer is that of a record or in a gap, in order; gaps are as many as the report says.
+fn check_gaps(path: &Path, report: &Report) -> std::result::Result<(), TestCaseError> {
+    let mut next = std::collections::HashMap::new();
+    let mut damaged = std::collections::HashMap::new();
+    for entry in Reader::open(path).expect("open").entries() {
+        let (key, first, count) = match entry.expect("read") {
+            Entry::Record(record) => ((record.run(), record.producer_id()), record.sequence(), 1),
+            Entry::Gap(gap) => {
+                let key = (gap.run(), gap.producer_id());
+                if gap.cause() == crate::LossCause::Damaged {
+                    *damaged.entry(key).or_insert(0) += gap.count();
+                }
+                (key, gap.first_sequence(), gap.count())
+            }
+        };
+        let next = next.entry(key).or_insert(0);
+        prop_assert_eq!(*next, first, "{:?}", key);
+        *next += count;
+    }
+    for run in &report.runs {
+        for row in &run.producers {
+            let key = (run.run, row.id);
+            if row.ended || row.records == row.attempted {
+                prop_assert_eq!(next.get(&key).copied().unwrap_or(0), row.attempted, "{:?}", row);
+                prop_assert_eq!(damaged.get(&key).copied().unwrap_or(0), row.damaged, "{:?}", row);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The identity, with the model's own counts.

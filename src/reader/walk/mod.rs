@@ -18,7 +18,7 @@ use crate::format::{IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
 use super::files::{InUse, Run, Segment, suspicions};
-use super::record::{Anchors, RunContext, RunId};
+use super::record::{RunContext, RunId};
 use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Decision, Live};
@@ -85,7 +85,7 @@ impl Walk {
             runs,
             account,
             reading: None,
-            context: RunContext { id: RunId::unknown(0), anchors: Anchors::default() },
+            context: RunContext::new(RunId::unknown(0)),
             live: may_grow.then(|| Live::new(in_use)),
             chunk: Chunk::default(),
             lookahead: if may_grow { LOOKAHEAD_BYTES } else { 0 },
@@ -216,7 +216,7 @@ impl Walk {
     fn start_run(&mut self) -> Option<Reading> {
         let run = self.runs.later.pop_front()?;
         self.account.start_run(&run);
-        self.context = RunContext { id: run.id, anchors: Anchors::default() };
+        self.context = RunContext::new(run.id);
         if let Some(live) = &mut self.live {
             live.start_run();
         }
@@ -344,6 +344,9 @@ impl Walk {
         assert!(self.account.blocks.segments_begun() == segment, "segments begin in their order");
         let segments = &reading.run.segments;
         let info = &segments[segment];
+        if let Some(header) = &info.header {
+            self.context.take_header(header);
+        }
         let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(file, 0, header));
         let block_0 = match (&read, &info.block_0) {
             (Ok(true), Some(header)) => {

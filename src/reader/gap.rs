@@ -1,0 +1,128 @@
+//! Gaps: where records of a producer are missing, as the reader gives them between the records.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::format::LossCause;
+
+use super::account::Hole;
+use super::record::{ProducerIdentity, Record, RecordRef, RunContext, RunId};
+
+/// An entry of a log: a record, or a gap where records are missing. [`Reader::entries`](crate::Reader::entries) gives
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entry {
+    /// A record.
+    Record(Record),
+    /// Records that are missing here.
+    Gap(Gap),
+}
+
+/// As [`Entry`], with a record that borrows its message from the reader.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EntryRef<'a> {
+    /// A record.
+    Record(RecordRef<'a>),
+    /// Records that are missing here.
+    Gap(Gap),
+}
+
+impl EntryRef<'_> {
+    /// An owned copy of the entry.
+    pub fn to_entry(&self) -> Entry {
+        match self {
+            EntryRef::Record(record) => Entry::Record(record.to_record()),
+            EntryRef::Gap(gap) => Entry::Gap(gap.clone()),
+        }
+    }
+}
+
+/// Consecutive records of one producer that are not in the files, and why.
+///
+/// It comes right before the producer's next record, or after its last one. If several causes share one place and the
+/// files say only how many records were lost by each, there is a gap for each cause, in an order that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    run: RunId,
+    producer: Arc<ProducerIdentity>,
+    first_sequence: u64,
+    count: u64,
+    cause: LossCause,
+    timestamp_ns: u64,
+    unix_ns: Option<i64>,
+}
+
+impl Gap {
+    /// The gap that is given out at `timestamp_ns`.
+    pub(super) fn of(hole: Hole, timestamp_ns: u64, run: &RunContext) -> Gap {
+        let Hole { producer, first_sequence, count, cause, .. } = hole;
+        Gap { run: run.id, producer, first_sequence, count, cause, timestamp_ns, unix_ns: run.unix_ns_at(timestamp_ns) }
+    }
+
+    /// The run that would hold the records.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The producer's number, unique within the run.
+    pub fn producer_id(&self) -> u32 {
+        self.producer.id
+    }
+
+    /// The producer's name, often that of its thread; it may be empty.
+    pub fn producer_name(&self) -> &str {
+        &self.producer.name
+    }
+
+    /// The kernel's id of the thread that made the producer.
+    pub fn tid(&self) -> u32 {
+        self.producer.tid
+    }
+
+    /// The sequence number of the first record that is missing.
+    pub fn first_sequence(&self) -> u64 {
+        self.first_sequence
+    }
+
+    /// How many records are missing, at least 1.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Why they are missing; [`LossCause::Unknown`] if the files do not say.
+    pub fn cause(&self) -> LossCause {
+        self.cause
+    }
+
+    /// The time by which they were lost, in `CLOCK_MONOTONIC` nanoseconds of the machine that wrote the log: that of the
+    /// producer's next record, or, after its last one, that of the block with its final counts.
+    pub fn timestamp_ns(&self) -> u64 {
+        self.timestamp_ns
+    }
+
+    /// The same in nanoseconds since the Unix epoch; see [`RecordRef::unix_ns`].
+    pub fn unix_ns(&self) -> Option<i64> {
+        self.unix_ns
+    }
+
+    /// Whether the overflow policy dropped the records.
+    pub fn is_dropped(&self) -> bool {
+        use LossCause::{DeviceFailed, RingFull, RingMemory, TimedOut};
+        matches!(self.cause, RingFull | RingMemory | TimedOut | DeviceFailed)
+    }
+}
+
+/// A sentence, such as "3374 records of worker-1 dropped here: ring full".
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = if self.count == 1 { "record" } else { "records" };
+        write!(f, "{} {records} of ", self.count)?;
+        match self.producer_name() {
+            "" => write!(f, "producer {}", self.producer.id)?,
+            name => f.write_str(name)?,
+        }
+        write!(f, " {} here: {}", if self.is_dropped() { "dropped" } else { "missing" }, self.cause)
+    }
+}
