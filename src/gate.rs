@@ -78,10 +78,19 @@ impl Gate {
     /// # Errors
     /// No memory for its page.
     pub(crate) fn new(level: u8) -> io::Result<Gate> {
-        let words = WipedOnFork::new()?;
+        Ok(Gate::of(WipedOnFork::new()?, level, register_barrier()))
+    }
+
+    /// A gate like [`Gate::new`]'s for a logger without rings and a writer: nobody enters it by the quick way. A forked
+    /// child passes it too, unless it asks [`Gate::is_forked`].
+    pub(crate) fn without_rings(level: u8) -> Gate {
+        Gate::of(WipedOnFork::never_wiped(), level, false)
+    }
+
+    fn of(words: WipedOnFork, level: u8, barrier_at_close: bool) -> Gate {
         words.words()[0].store(word_of(level), Relaxed);
         words.words()[1].store(HERE, Relaxed);
-        Ok(Gate { threshold: Threshold { words }, barrier_at_close: register_barrier(), process: std::process::id() })
+        Gate { threshold: Threshold { words }, barrier_at_close, process: std::process::id() }
     }
 
     /// The handle that each producer clones.

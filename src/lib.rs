@@ -32,6 +32,7 @@
 //!
 //! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread; [`Outcome`] is the result of one append.
 //!   [`Config`] has every setting, with its bounds and the cost of either extreme.
+//! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
 //! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] a list of the files.
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
@@ -77,6 +78,7 @@ mod producer_builder;
 mod producer;
 mod gate;
 mod clock;
+mod elsewhere;
 mod ring;
 mod registry;
 mod shared;
@@ -101,6 +103,7 @@ pub mod unstable;
 
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
+pub use elsewhere::{MemoryLog, MemoryRecord};
 pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
 pub use format::{DroppedBy, LossCause};

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
-use crate::device;
+use crate::device::{self, DeviceKind, DeviceReport};
+use crate::elsewhere::{Elsewhere, MemoryLog};
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
@@ -105,6 +106,63 @@ impl Logger {
         Logger::open_with(config, Hooks::default())
     }
 
+    /// A logger that logs nothing: no directory, no thread, no rings. For libraries and tests that need a logger and no
+    /// log.
+    ///
+    /// Every record vanishes as [`Outcome::Filtered`], and [`is_enabled`](Logger::is_enabled) is false for each level, so
+    /// that callers can save the work of composing a message; [`set_level`](Logger::set_level) changes neither.
+    /// Producers can be made, and `flush`, `rotate` and `close` succeed. After `close` appends return
+    /// [`Outcome::Closed`], as those of every logger.
+    ///
+    /// ```
+    /// use diolog::{Level, Logger, Outcome};
+    ///
+    /// let logger = Logger::disabled();
+    /// assert_eq!(logger.log(Level::Error, "to nowhere"), Outcome::Filtered);
+    /// let producer = logger.producer()?;
+    /// assert!(!producer.is_enabled(Level::Error));
+    /// logger.close()?;
+    /// # Ok::<(), diolog::Error>(())
+    /// ```
+    pub fn disabled() -> Logger {
+        Logger::elsewhere(Level::Off, "disabled", Elsewhere::Nowhere)
+    }
+
+    /// A logger into memory, for tests of code that logs: no directory and no thread. The [`MemoryLog`] shows what was
+    /// logged, in order.
+    ///
+    /// It admits every level; [`set_level`](Logger::set_level) admits fewer. Messages are cut at 64 KiB, and nothing is
+    /// ever dropped: the records stay in memory until they are [taken](MemoryLog::take). An append takes a lock and
+    /// allocates, so its speed says nothing of a log on disk. Nothing ever is durable; `flush`, `rotate` and `close`
+    /// succeed, and of [`stats`](Logger::stats) only `attempted` and `refused` count.
+    ///
+    /// ```
+    /// use diolog::{Level, Logger, Outcome};
+    ///
+    /// let (logger, log) = Logger::in_memory();
+    /// let producer = logger.producer_named("orders")?;
+    /// assert_eq!(producer.log(Level::Warn, "order 42 rejected"), Outcome::Written);
+    /// logger.log(Level::Info, "done");
+    ///
+    /// assert_eq!(log.messages(), ["order 42 rejected", "done"]);
+    /// let first = &log.records()[0];
+    /// assert_eq!((first.level(), first.producer_name()), (Level::Warn, "orders"));
+    /// # Ok::<(), diolog::Error>(())
+    /// ```
+    pub fn in_memory() -> (Logger, MemoryLog) {
+        let memory = MemoryLog::default();
+        (Logger::elsewhere(Level::Trace, "in memory", Elsewhere::Memory(memory.clone())), memory)
+    }
+
+    /// A logger without a log; `path` is shown in place of one.
+    fn elsewhere(level: Level, path: &str, elsewhere: Elsewhere) -> Logger {
+        let gate = Gate::without_rings(level as u8);
+        let (published, _) = Published::new(DeviceReport { kind: DeviceKind::None, reasons: Vec::new() });
+        let mut shared = Shared::new(Validated::without_log(path), Clock::detect(), gate, 0, published);
+        shared.elsewhere = Some(elsewhere);
+        Logger { handle: Arc::new(Handle { shared: Arc::new(shared), writer: Mutex::new(None) }) }
+    }
+
     /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
@@ -187,7 +245,10 @@ impl Logger {
     /// Changes the threshold for all producers, from their next append on. With [`Level::Off`] nothing is logged until
     /// the next change; the log stays open.
     pub fn set_level(&self, level: Level) {
-        self.shared().gate.set_level(level as u8);
+        // A disabled logger stays so.
+        if !matches!(self.shared().elsewhere, Some(Elsewhere::Nowhere)) {
+            self.shared().gate.set_level(level as u8);
+        }
     }
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
@@ -237,6 +298,9 @@ impl Logger {
     }
 
     fn flush_in(&self, limit: Option<Duration>) -> Result<()> {
+        if self.shared().elsewhere.is_some() {
+            return if self.shared().gate.is_shut() { Err(Error::Closed) } else { Ok(()) };
+        }
         if self.shared().gate.is_forked() {
             return Err(Error::Forked);
         }
@@ -256,7 +320,7 @@ impl Logger {
     /// notes it in the log, goes on in the present segment, and tries again.
     pub fn rotate(&self) -> Result<()> {
         let shared = self.shared();
-        if shared.gate.is_forked() {
+        if shared.elsewhere.is_none() && shared.gate.is_forked() {
             return Err(Error::Forked);
         }
         if shared.gate.is_shut() {
@@ -317,6 +381,10 @@ impl fmt::Debug for Logger {
 impl Handle {
     fn close(&self) -> Result<CloseReport> {
         let shared = &self.shared;
+        if let Some(elsewhere) = &shared.elsewhere {
+            shared.gate.close();
+            return Ok(shared.closing.finish(shared.close_summary_of(elsewhere)).report);
+        }
         if shared.gate.is_forked() {
             return Err(Error::Forked);
         }

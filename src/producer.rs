@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::delays::Delays;
+use crate::elsewhere::{Elsewhere, Reentrant};
 use crate::format::{Kind, RecordFlags};
 use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
@@ -53,7 +54,7 @@ const BLOCKED_SPINS: u32 = 5;
 /// ```
 #[repr(C, align(64))]
 pub struct Producer {
-    /// `None` only after `drop` has taken it.
+    /// `None` if the logger writes no log, and after `drop` has taken it.
     end: Option<ProducerEnd>,
     /// Copied here, as are the next ones, so that an append touches fewer cache lines: they are cold for a thread that
     /// rarely logs.
@@ -86,6 +87,19 @@ impl Producer {
         }
     }
 
+    /// A producer of a logger whose records go elsewhere.
+    pub(crate) fn without_ring(shared: Arc<Shared>, id: u32) -> Producer {
+        Producer {
+            end: None,
+            threshold: shared.gate.threshold().clone(),
+            clock: shared.clock,
+            message_bytes_max: shared.settings.message_bytes_max,
+            overflow: shared.settings.config.overflow,
+            id,
+            shared,
+        }
+    }
+
     /// The producer's id, unique within the run. The files and the reader show the same one.
     pub fn id(&self) -> u32 {
         self.id
@@ -93,7 +107,11 @@ impl Producer {
 
     /// The sequence number of the next attempt, which is the number of attempts that passed the level so far.
     pub fn next_sequence(&self) -> u64 {
-        self.end.as_ref().map_or(0, ProducerEnd::next_sequence)
+        match (&self.end, &self.shared.elsewhere) {
+            (Some(end), _) => end.next_sequence(),
+            (None, Some(Elsewhere::Memory(memory))) => memory.next_sequence(self.id),
+            (None, _) => 0,
+        }
     }
 
     /// The longest message, in bytes, that is appended whole. Longer ones are cut to it.
@@ -157,7 +175,7 @@ impl Producer {
     /// [`append`](Self::append) in every case.
     #[inline(never)]
     fn append_slow(&self, level: Level, message: &[u8]) -> Outcome {
-        let Some(end) = &self.end else { return Outcome::Closed };
+        let Some(end) = &self.end else { return self.append_elsewhere(level, message) };
         let entered = match self.shared.gate.enter(end.control().append_flag(), level as u8) {
             Ok(entered) => entered,
             Err(refusal) => return refuse(&self.shared, refusal),
@@ -175,6 +193,26 @@ impl Producer {
         };
         drop(entered);
         outcome
+    }
+
+    /// Appends to what takes the place of a ring.
+    #[cold]
+    fn append_elsewhere(&self, level: Level, message: &[u8]) -> Outcome {
+        let gate = &self.shared.gate;
+        let Some(Elsewhere::Memory(memory)) = &self.shared.elsewhere else {
+            return refuse(&self.shared, gate.refusal());
+        };
+        if gate.is_forked() {
+            return refuse(&self.shared, Refusal::Forked);
+        }
+        let kept = &message[..message.len().min(self.message_bytes_max)];
+        let truncated = kept.len() < message.len();
+        match memory.append(self.id, level, kept, truncated, || gate.admits(level as u8)) {
+            Ok(true) if truncated => Outcome::Truncated,
+            Ok(true) => Outcome::Written,
+            Ok(false) => refuse(&self.shared, gate.refusal()),
+            Err(Reentrant) => refuse(&self.shared, Refusal::Reentrant),
+        }
     }
 
     /// The ring is full: waits or gives up, as the policy says.

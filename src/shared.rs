@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::{Overflow, Validated};
+use crate::elsewhere::Elsewhere;
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
 use crate::registry::Registry;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) closing: Closing,
     /// Written by the log's writer alone, through its [`Publisher`](crate::stats::Publisher).
     pub(crate) published: Arc<Published>,
+    /// Where records go instead of rings and files. `None` for a log on disk.
+    pub(crate) elsewhere: Option<Elsewhere>,
     /// Whether writes fail for another reason than a full disk. The writer alone changes it.
     device_failed: AtomicBool,
     /// A caller wants the present segment left for the next. The writer clears it.
@@ -53,6 +56,7 @@ impl Shared {
             flushes: FlushQueue::default(),
             closing: Closing::default(),
             published,
+            elsewhere: None,
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
             refusals: Refusals::default(),
@@ -94,7 +98,11 @@ impl Shared {
 
     /// The log's figures now.
     pub(crate) fn stats(&self) -> Stats {
-        Stats::collect(&self.published, self.registry.counts(), self.refused_by())
+        let mut stats = Stats::collect(&self.published, self.registry.counts(), self.refused_by());
+        if let Some(Elsewhere::Memory(memory)) = &self.elsewhere {
+            stats.attempted = memory.appended();
+        }
+        stats
     }
 
     /// Asks the writer to leave the present segment for the next.
@@ -144,6 +152,16 @@ impl Shared {
     /// How a log ends whose writer does not answer: the figures are the last that it published, for the message alone.
     pub(crate) fn close_summary_without_writer(&self, reason: &str) -> CloseSummary {
         self.close_summary(self.published.durable_records(), Some(reason.to_owned()))
+    }
+
+    /// How a logger ends that has no log, once its gate is closed.
+    pub(crate) fn close_summary_of(&self, elsewhere: &Elsewhere) -> CloseSummary {
+        let mut summary = self.close_summary(0, None);
+        if let Elsewhere::Memory(memory) = elsewhere {
+            // Waits for an append that passed the gate before it was closed.
+            summary.report.accepted = memory.appended();
+        }
+        summary
     }
 }
 

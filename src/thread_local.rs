@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
 use crate::format::NAME_BYTES_MAX;
 use crate::gate::Refusal;
@@ -23,6 +24,14 @@ thread_local! {
 /// # Errors
 /// See [`Logger::producer_named`](crate::Logger::producer_named).
 pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) -> Result<Producer> {
+    if let Some(elsewhere) = &shared.elsewhere {
+        let id = match elsewhere {
+            _ if shared.gate.is_shut() => return Err(Error::Closed),
+            Elsewhere::Nowhere => 0,
+            Elsewhere::Memory(memory) => memory.add_producer(name),
+        };
+        return Ok(Producer::without_ring(Arc::clone(shared), id));
+    }
     if shared.gate.is_forked() {
         return Err(Error::Forked);
     }

@@ -69,6 +69,13 @@ impl Validated {
     }
 }
 
+impl Validated {
+    /// The default settings, for a logger that writes no log; `path` is shown instead of one.
+    pub(crate) fn without_log(path: &str) -> Validated {
+        Config::new(path).validate_with(None).expect("the defaults are valid")
+    }
+}
+
 impl Config {
     /// Checks all settings together, and resolves those that were left out.
     ///

@@ -125,6 +125,7 @@ pub(crate) fn create(
         DeviceKind::IoUring | DeviceKind::Pwrite => {
             Box::new(Threaded::new(Direct::default(), report, in_flight_max, helper_start)?)
         }
+        DeviceKind::None => unreachable!("a probe finds a device or fails"),
         DeviceKind::Buffered => Box::new(Threaded::new(Buffered::default(), report, in_flight_max, helper_start)?),
     })
 }

@@ -44,6 +44,9 @@ pub enum DeviceKind {
     Pwrite,
     /// A helper thread writing through the page cache, with one `fdatasync` for all blocks that were queued.
     Buffered,
+    /// Nothing is written: the logger is [`disabled`](crate::Logger::disabled), or keeps its records
+    /// [in memory](crate::Logger::in_memory).
+    None,
 }
 
 impl DeviceKind {
@@ -59,6 +62,7 @@ impl fmt::Display for DeviceKind {
             DeviceKind::IoUring => "io_uring",
             DeviceKind::Pwrite => "pwrite",
             DeviceKind::Buffered => "buffered",
+            DeviceKind::None => "none",
         })
     }
 }

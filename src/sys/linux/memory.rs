@@ -103,12 +103,19 @@ impl Drop for Mapping {
 
 /// Two words that read as zero in a forked child, whichever values the parent stored. Clones share the words.
 ///
-/// 2. `words` is the start of the page, which lives as long as any clone.
+/// 2. `words` is the start of the page, or the words on the heap; either lives as long as any clone.
 #[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
     /// Copied from the page, so that an access is one load.
     words: NonNull<[AtomicU32; 2]>,
-    _page: Arc<Mapping>,
+    _owner: WordsOwner,
+}
+
+/// What keeps the two words alive.
+#[derive(Clone, Debug)]
+enum WordsOwner {
+    Page { _page: Arc<Mapping> },
+    Heap { _words: Arc<[AtomicU32; 2]> },
 }
 
 // SAFETY: (2) the address of atomics that every thread may use.
@@ -125,13 +132,19 @@ impl WipedOnFork {
         let page = Mapping::reserved(PAGE_BYTES_MIN)?;
         // SAFETY: (1); nobody uses the pages yet. The kernel rounds the length up to its page size.
         unsafe { madvise(page.base.as_ptr().cast(), PAGE_BYTES_MIN, Advice::LinuxWipeOnFork) }?;
-        Ok(WipedOnFork { words: page.base.cast(), _page: Arc::new(page) })
+        Ok(WipedOnFork { words: page.base.cast(), _owner: WordsOwner::Page { _page: Arc::new(page) } })
+    }
+
+    /// Both words zero, in ordinary memory: a forked child reads what the parent stored.
+    pub(crate) fn never_wiped() -> WipedOnFork {
+        let words = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+        WipedOnFork { words: NonNull::from(&*words), _owner: WordsOwner::Heap { _words: words } }
     }
 
     /// The words.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU32; 2] {
-        // SAFETY: (1, 2): in bounds, page-aligned, initialised with zeros, and accessed as these atomics only.
+        // SAFETY: (1, 2): in bounds, aligned, initialised with zeros, and accessed as these atomics only.
         unsafe { self.words.as_ref() }
     }
 }

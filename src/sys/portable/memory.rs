@@ -78,7 +78,12 @@ impl WipedOnFork {
     /// # Errors
     /// None here.
     pub(crate) fn new() -> io::Result<WipedOnFork> {
-        Ok(WipedOnFork { words: Arc::new([AtomicU32::new(0), AtomicU32::new(0)]) })
+        Ok(WipedOnFork::never_wiped())
+    }
+
+    /// Both words zero.
+    pub(crate) fn never_wiped() -> WipedOnFork {
+        WipedOnFork { words: Arc::new([AtomicU32::new(0), AtomicU32::new(0)]) }
     }
 
     /// The words.

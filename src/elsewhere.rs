@@ -1,0 +1,214 @@
+//! Where the records of a logger go that writes no log: nowhere, or into this process's memory, for tests.
+//!
+//! `Logger::disabled` and `Logger::in_memory` put it into the log's shared state. A producer of such a logger has no
+//! ring, so that every append that passes the gate comes here by the slow way. The quick way knows nothing of it.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::level::Level;
+use crate::sync::lock;
+
+/// What takes the place of a log's files.
+pub(crate) enum Elsewhere {
+    /// The gate admits no level, so nothing comes here.
+    Nowhere,
+    Memory(MemoryLog),
+}
+
+/// An append within another one, or within a look at the records, of the same thread: a signal handler's.
+#[derive(Debug)]
+pub(crate) struct Reentrant;
+
+thread_local! {
+    /// Whether this thread has a memory log locked: a signal handler on it must not wait for the lock.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The records of a logger into memory: the test's end of [`Logger::in_memory`](crate::Logger::in_memory). Clones show
+/// the same records.
+#[derive(Clone, Default)]
+pub struct MemoryLog {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    records: Vec<MemoryRecord>,
+    /// By producer id, from 1.
+    producers: Vec<MemoryProducer>,
+    appended: u64,
+}
+
+struct MemoryProducer {
+    name: Arc<str>,
+    next_sequence: u64,
+}
+
+impl MemoryLog {
+    /// All records that were logged and not [taken](MemoryLog::take), in the order in which the appends returned.
+    pub fn records(&self) -> Vec<MemoryRecord> {
+        self.locked(|inner| inner.records.clone()).unwrap_or_default()
+    }
+
+    /// The messages of [`records`](MemoryLog::records) as text; bytes that are no UTF-8 are replaced.
+    pub fn messages(&self) -> Vec<String> {
+        let texts = |inner: &mut Inner| inner.records.iter().map(|record| record.text().into_owned()).collect();
+        self.locked(texts).unwrap_or_default()
+    }
+
+    /// Takes the records out, so that the next look shows only later ones.
+    pub fn take(&self) -> Vec<MemoryRecord> {
+        self.locked(|inner| std::mem::take(&mut inner.records)).unwrap_or_default()
+    }
+
+    /// Adds a producer. Returns its id.
+    pub(crate) fn add_producer(&self, name: &str) -> u32 {
+        let mut inner = lock(&self.inner);
+        inner.producers.push(MemoryProducer { name: name.into(), next_sequence: 0 });
+        inner.producers.len() as u32
+    }
+
+    /// The sequence number of the producer's next record.
+    pub(crate) fn next_sequence(&self, producer: u32) -> u64 {
+        self.locked(|inner| inner.producer(producer).map_or(0, |producer| producer.next_sequence)).unwrap_or(0)
+    }
+
+    /// Appends a record, if `admits` still says so once no other append is under way. Returns whether it did.
+    ///
+    /// # Errors
+    /// [`Reentrant`]; the record is not kept.
+    pub(crate) fn append(
+        &self,
+        producer_id: u32,
+        level: Level,
+        message: &[u8],
+        truncated: bool,
+        admits: impl FnOnce() -> bool,
+    ) -> Result<bool, Reentrant> {
+        self.locked(|inner| {
+            if !admits() {
+                return false;
+            }
+            let Some(producer) = inner.producer(producer_id) else { return false };
+            let (producer_name, sequence) = (Arc::clone(&producer.name), producer.next_sequence);
+            producer.next_sequence += 1;
+            inner.appended += 1;
+            inner.records.push(MemoryRecord {
+                level,
+                message: message.into(),
+                producer_id,
+                producer_name,
+                sequence,
+                truncated,
+            });
+            true
+        })
+        .ok_or(Reentrant)
+    }
+
+    /// How many records were appended, those that were taken included.
+    pub(crate) fn appended(&self) -> u64 {
+        self.locked(|inner| inner.appended).unwrap_or(0)
+    }
+
+    /// Calls `look` with the records locked; `None` if this thread has them locked already.
+    fn locked<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> Option<T> {
+        if INSIDE.replace(true) {
+            return None;
+        }
+        let looked = look(&mut lock(&self.inner));
+        INSIDE.set(false);
+        Some(looked)
+    }
+}
+
+impl Inner {
+    fn producer(&mut self, id: u32) -> Option<&mut MemoryProducer> {
+        self.producers.get_mut((id as usize).checked_sub(1)?)
+    }
+}
+
+impl fmt::Debug for MemoryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.records()).finish()
+    }
+}
+
+/// A record of a [`MemoryLog`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct MemoryRecord {
+    level: Level,
+    message: Box<[u8]>,
+    producer_id: u32,
+    producer_name: Arc<str>,
+    sequence: u64,
+    truncated: bool,
+}
+
+impl MemoryRecord {
+    /// The level.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// The message as text; bytes that are no UTF-8 are replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.message)
+    }
+
+    /// The producer's number, from 1 in the order in which they were made.
+    pub fn producer_id(&self) -> u32 {
+        self.producer_id
+    }
+
+    /// The producer's name, often that of its thread; it may be empty.
+    pub fn producer_name(&self) -> &str {
+        &self.producer_name
+    }
+
+    /// The record's number among its producer's, from 0.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether the message was cut, because it was longer than the producer's `message_bytes_max`.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+}
+
+impl fmt::Debug for MemoryRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MemoryRecord { level, producer_name, sequence, truncated, .. } = self;
+        f.debug_struct("MemoryRecord")
+            .field("level", level)
+            .field("message", &self.text())
+            .field("producer_name", producer_name)
+            .field("sequence", sequence)
+            .field("truncated", truncated)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_append_within_a_look_at_the_records_is_refused_and_does_not_hang() {
+        let log = MemoryLog::default();
+        let producer = log.add_producer("");
+        let within = log.locked(|_| log.append(producer, Level::Info, b"within", false, || true));
+        assert!(matches!(within, Some(Err(Reentrant))));
+        assert!(matches!(log.append(producer, Level::Info, b"after", false, || true), Ok(true)));
+        assert_eq!((log.messages(), log.next_sequence(producer)), (vec!["after".to_owned()], 1));
+    }
+}
