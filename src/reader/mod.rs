@@ -67,6 +67,7 @@ use walk::{Step, Walk};
 pub struct ReadOptions {
     durable: bool,
     last: Option<u64>,
+    fold_producers: bool,
 }
 
 impl ReadOptions {
@@ -89,12 +90,21 @@ impl ReadOptions {
         self
     }
 
+    /// Keeps no row in the report for a producer that ended without a loss: it counts in
+    /// [`RunReport::folded_producers`] instead. For a reader that follows a log in which many producers come and go, so
+    /// that its memory does not grow with each.
+    pub fn fold_producers(mut self, fold: bool) -> ReadOptions {
+        self.fold_producers = fold;
+        self
+    }
+
     /// Opens the log at `path`: see [`Reader::open`].
     ///
     /// # Errors
     /// As [`Reader::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
         let mut walk = Walk::open(path.as_ref(), self.durable, true)?;
+        walk.account.folds_producers = self.fold_producers;
         if let Some(records) = self.last {
             walk.skip_to_last(records)?;
         }
@@ -332,13 +342,21 @@ impl Reader {
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record), and [`Error::Io`](crate::Error::Io) if the directory cannot be listed.
+    /// [`Error::NotALog`](crate::Error::NotALog) if the log was removed, or another one is at its path now, and all that
+    /// could still be read has been.
     pub fn follow(&mut self, timeout: Duration) -> Result<bool> {
         let begun = Instant::now();
         let mut interval = AWAIT_INTERVAL;
         loop {
             let look = Instant::now();
+            let is_replaced = self.walk.is_replaced();
             if self.phase == Phase::End {
-                self.walk.look_for_more()?;
+                if is_replaced {
+                    // What the files that are open still hold.
+                    self.walk.look_again();
+                } else {
+                    self.walk.look_for_more()?;
+                }
                 self.begin_reading();
             }
             if self.load_ready()?.is_some() {
@@ -347,6 +365,9 @@ impl Reader {
             }
             if self.gives_gaps && (self.merge.has_trailing_holes() || !self.gaps.is_empty()) {
                 return Ok(true);
+            }
+            if is_replaced {
+                return Err(self.walk.replaced());
             }
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {

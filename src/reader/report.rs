@@ -170,8 +170,13 @@ pub struct RunReport {
     pub device: Option<String>,
     /// The writer's other notes, such as errors and that writing went on: the first 64.
     pub notes: Vec<String>,
-    /// Its producers, by number.
+    /// Its producers, by number. With [`ReadOptions::fold_producers`](crate::ReadOptions::fold_producers) in no
+    /// particular order, and without those that are folded.
     pub producers: Vec<ProducerReport>,
+    /// Producers that ended without a loss and have no row any more.
+    pub folded_producers: u64,
+    /// Records of those producers in the files.
+    pub folded_records: u64,
     /// Shards of producers beyond the number that a reader keeps rows for. Their counts were not compared.
     pub shards_untracked: u64,
 }
@@ -192,6 +197,8 @@ impl RunReport {
             device: None,
             notes: Vec::new(),
             producers: Vec::new(),
+            folded_producers: 0,
+            folded_records: 0,
             shards_untracked: 0,
         }
     }
@@ -249,6 +256,12 @@ pub struct Report {
     pub in_use: Option<bool>,
     /// The process id of that logger, if the system says it.
     pub in_use_by: Option<u32>,
+    /// Segments that retention removed while the log was read, before their turn came.
+    pub removed_segments: u64,
+    /// Blocks in those segments, as far as their numbers are known.
+    pub removed_blocks: u64,
+    /// Records in those segments, of the producers that the next segment still names.
+    pub removed_records: u64,
     /// The runs, in order.
     pub runs: Vec<RunReport>,
     /// The first [`Report::FINDINGS_MAX`] findings.

@@ -16,11 +16,13 @@ pub(crate) use portable::*;
 
 mod fill;
 mod per_process;
+mod place;
 mod temporary;
 pub(crate) mod write;
 
 pub(crate) use fill::fill_at;
 pub(crate) use per_process::PerProcess;
+pub(crate) use place::is_at;
 pub(crate) use temporary::{is_temporary_name, temporary_name};
 
 #[cfg(test)]

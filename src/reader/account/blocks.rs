@@ -58,6 +58,10 @@ pub(crate) struct RunBlocks {
     headerless: Vec<HeaderlessSegment>,
     /// Whether segments before the next one were removed while the log was read, or could not be opened.
     passed_over: bool,
+    /// Whether none of them is one that could not be opened.
+    all_removed: bool,
+    /// Blocks in segments that were removed before they were read.
+    pub(super) removed: u64,
     /// The files of the run's segments that have begun or were passed over: one for each, in their order.
     paths: Vec<Arc<Path>>,
     /// The number of the block that ended the run.
@@ -103,12 +107,14 @@ impl RunBlocks {
 
     /// Passes over the next segment, which was removed before it could be read.
     pub(super) fn segment_removed(&mut self, path: &Arc<Path>) {
+        self.note_removal();
         self.pass_over_segment(path, Fact::SegmentRemoved);
     }
 
     /// Passes over the next segment, which could not be opened.
     pub(super) fn segment_not_opened(&mut self, path: &Arc<Path>) {
         self.pass_over_segment(path, Fact::SegmentNotOpened);
+        self.all_removed = false;
     }
 
     fn pass_over_segment(&mut self, path: &Arc<Path>, fact: Fact) {
@@ -119,8 +125,19 @@ impl RunBlocks {
 
     /// Passes over segments after the one at `previous` that were removed before they were listed.
     pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) {
+        self.note_removal();
         self.passed_over = true;
         self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
+    }
+
+    fn note_removal(&mut self) {
+        self.all_removed |= !self.passed_over;
+    }
+
+    /// Whether segments right before the next one were removed before they were read, and nothing else is known of
+    /// them.
+    pub(super) fn follows_removed(&self) -> bool {
+        self.passed_over && self.all_removed
     }
 
     /// Begins a segment. Returns whether the rows in its block 0 are a baseline: what they count before it was not
@@ -131,6 +148,7 @@ impl RunBlocks {
             let (path, first_number) = (Arc::clone(&segment.path), segment.first_number);
             self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false });
         }
+        let removed = self.follows_removed();
         let passed_over = std::mem::take(&mut self.passed_over);
         // Block 0 has the number of the first block after it.
         let gap = self.expected.unwrap_or(segment.first_number)..segment.first_number;
@@ -138,6 +156,7 @@ impl RunBlocks {
             match before {
                 _ if passed_over => {
                     self.expected = Some(gap.end);
+                    self.removed += if removed { gap.end - gap.start } else { 0 };
                     self.gaps.missing += 1;
                 }
                 Before::InNewerFile(path) => {

@@ -53,16 +53,28 @@ pub(super) struct Account {
     pub(super) wants_holes: bool,
     /// Findings after this mark hold only if nothing follows.
     provisional: Option<Mark>,
+    /// The highest index of a segment that was begun or passed over.
+    last_index: u64,
+    /// Whether the segments before the next one were removed since the caller had read to the log's end.
+    removed_since: bool,
+    /// Whether rows of producers that ended without a loss are folded.
+    pub(super) folds_producers: bool,
 }
 
 impl Account {
-    /// Begins a run.
-    pub(super) fn start_run(&mut self, run: &Run) {
+    /// Begins a run. `came_later`: the log had been read to its end before.
+    pub(super) fn start_run(&mut self, run: &Run, came_later: bool) {
         let mut report = RunReport::new(run.id);
         let blocks = RunBlocks::of(run);
         let first = run.first().index();
         (report.first_segment, report.last_segment) = (first, first);
         report.retired = blocks.expected().is_some_and(|expected| expected > 0);
+        if came_later {
+            let unused = run.first().header.as_ref().map_or(0, |header| u64::from(header.unused_before));
+            self.report.removed_segments += first.saturating_sub(self.last_index.saturating_add(1 + unused));
+            self.report.removed_blocks += blocks.expected().unwrap_or(0);
+        }
+        self.removed_since = came_later;
         self.producers = Producers::new(blocks.expected().is_some(), PRODUCERS_MAX - self.producers_before);
         self.blocks = blocks;
         self.newer.clear();
@@ -82,12 +94,15 @@ impl Account {
 
     /// Passes over the run's next segment, which was removed before it could be read.
     pub(super) fn segment_removed(&mut self, segment: &Segment) {
+        self.report.removed_segments += 1;
+        self.last_index = self.last_index.max(segment.index());
         self.blocks.segment_removed(&segment.path);
         self.report_observed();
     }
 
     /// Passes over the run's next segment, which could not be opened.
     pub(super) fn segment_not_opened(&mut self, segment: &Segment) {
+        self.last_index = self.last_index.max(segment.index());
         self.blocks.segment_not_opened(&segment.path);
         self.report_observed();
     }
@@ -107,13 +122,21 @@ impl Account {
         if let Some(header) = &segment.header {
             report.service.clone_from(&header.service);
         }
+        let follows_removed = self.blocks.follows_removed();
         let has_baseline = self.blocks.start_segment(segment, before);
+        if follows_removed {
+            self.report.removed_segments += segment.index().saturating_sub(self.last_index.saturating_add(1));
+            self.report.removed_blocks += std::mem::take(&mut self.blocks.removed);
+        }
+        self.last_index = self.last_index.max(segment.index());
+        let were_removed = std::mem::take(&mut self.removed_since) || follows_removed;
         self.report_observed();
         let Some(loaded) = block_0 else { return };
         self.take_writer_records(loaded, &Location::start_of(&segment.path));
         if has_baseline {
             for row in &loaded.rows {
-                self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
+                let before = self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
+                self.report.removed_records += if were_removed { before } else { 0 };
             }
         }
     }
@@ -145,6 +168,10 @@ impl Account {
     fn take_counts(&mut self, number: u64, loaded: &Loaded, location: &Location) {
         let gaps = self.blocks.gaps;
         let (producers, run) = (&mut self.producers, self.report.current_run());
+        if self.folds_producers {
+            // Those of earlier blocks: this one's records, which come out later, still need the names of its own.
+            producers.fold_ended(run);
+        }
         let untracked = run.shards_untracked;
         producers.wants_holes = self.wants_holes;
         producers.holes.clear();
@@ -220,7 +247,7 @@ impl Account {
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         let unended = self.producers.conclude(&mut report.producers).filter(|_| clean_end);
-        report.records = report.producers.iter().map(|row| row.records).sum();
+        report.records = report.folded_records + report.producers.iter().map(|row| row.records).sum::<u64>();
         (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, in_use && !clean_end);
         let unwritten = report.producers.iter().map(|row| row.unwritten).fold(0, u64::saturating_add);
         self.report.blocks = self.before;

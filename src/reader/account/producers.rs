@@ -71,6 +71,8 @@ pub(super) struct Producers {
     states: Vec<Progress>,
     /// How many producers are tracked at most.
     length_max: usize,
+    /// The producers whose final counts were taken since the last [`Producers::fold_ended`].
+    ended: Vec<u32>,
 }
 
 impl Producers {
@@ -129,9 +131,9 @@ impl Producers {
     }
 
     /// Takes a baseline. It counts attempts and records of the producer: those that were not read are in segments that
-    /// are gone.
-    pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) {
-        let Some(at) = self.index_of(row.id, run) else { return };
+    /// are gone. Returns the number of those records.
+    pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) -> u64 {
+        let Some(at) = self.index_of(row.id, run) else { return 0 };
         let state = &mut self.states[at];
         let base = state.base.unwrap_or_default();
         let counted = base.records.saturating_add(state.found).saturating_add(state.damaged);
@@ -147,6 +149,7 @@ impl Producers {
         state.placed.note_removed(row.next_sequence);
         state.gaps = gaps;
         declare(&mut run.producers[at], row);
+        row.records.saturating_sub(counted)
     }
 
     /// Compares the counts of a row in block `number`, which are those before the block, with what was found.
@@ -161,6 +164,7 @@ impl Producers {
     /// Compares a producer's final counts with what was found.
     pub(super) fn take_end(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) {
         let Some(at) = self.index_of(row.id, run) else { return };
+        self.ended.push(row.id);
         let report = &mut run.producers[at];
         report.ended = true;
         let fault = self.compare(at, row, gaps, report);
@@ -170,6 +174,27 @@ impl Producers {
         let differs = sum != u128::from(row.next_sequence);
         let ends = || format!("ends with {}, and accounts for {sum}", counted(row.next_sequence, "attempt"));
         self.contradict(at, fault.or_else(|| differs.then(ends)));
+    }
+
+    /// Forgets the producers that have ended without a loss, but for their number and that of their records.
+    pub(super) fn fold_ended(&mut self, run: &mut RunReport) {
+        for id in std::mem::take(&mut self.ended) {
+            let Some(&at) = self.by_id.get(&id) else { continue };
+            let (state, row) = (&self.states[at], &run.producers[at]);
+            let base = state.base.unwrap_or_default();
+            let is_whole = base.attempts == base.records && state.next == base.attempts + state.found;
+            if state.is_contradicted || !is_whole || row.dropped + row.overwritten + row.unwritten > 0 {
+                continue;
+            }
+            run.folded_producers += 1;
+            run.folded_records += state.found;
+            self.by_id.remove(&id);
+            self.states.swap_remove(at);
+            run.producers.swap_remove(at);
+            if let Some(moved) = self.states.get(at) {
+                self.by_id.insert(moved.producer.id, at);
+            }
+        }
     }
 
     fn compare(&mut self, at: usize, row: &ProducerRow, gaps: Gaps, report: &mut ProducerReport) -> Option<String> {

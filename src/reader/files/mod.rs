@@ -24,6 +24,8 @@ pub(crate) use runs::{Run, runs_of};
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     root: PathBuf,
+    /// The open directory or file, by which another one at its path is noticed; `None` if it cannot be opened.
+    opened: Option<fs::File>,
     /// Whether the whole log is read, and not a single file of it.
     pub(crate) is_directory: bool,
     /// Files that need no second look: segments, and files that will never be one.
@@ -42,7 +44,8 @@ impl LogFiles {
         if metadata.is_file() && metadata.len() == 0 {
             return Err(not_a_log(path, "is empty".into()));
         }
-        Ok(LogFiles { root: path.to_owned(), is_directory: metadata.is_dir(), known: BTreeSet::new(), sync })
+        let opened = sys::file::open_to_read(path, true).ok();
+        Ok(LogFiles { root: path.to_owned(), opened, is_directory: metadata.is_dir(), known: BTreeSet::new(), sync })
     }
 
     /// The files that are not known yet, by number.
@@ -78,6 +81,21 @@ impl LogFiles {
         }
         files.sort();
         Ok(files)
+    }
+
+    /// Whether the directory or file at the log's path is still the one that was opened.
+    pub(crate) fn is_at_its_path(&self) -> bool {
+        self.opened.as_ref().is_none_or(|opened| sys::is_at(opened, &self.root) == Some(true))
+    }
+
+    /// The error that the log's path is not a log, because of `what`.
+    pub(crate) fn not_here(&self, what: String) -> Error {
+        not_a_log(&self.root, what)
+    }
+
+    /// Whether the directory has no file with a number above `number`.
+    pub(crate) fn ends_at(&self, number: u64) -> bool {
+        self.numbered().map_or(true, |files| files.last().is_none_or(|(last, _)| *last <= number))
     }
 
     /// Marks `path` as known: it will not be listed again.

@@ -38,6 +38,11 @@ impl SegmentFile {
         Ok(self.file.metadata().map_err(|source| Error::io("examine", &self.path, source))?.len())
     }
 
+    /// Whether this is the file at its path; `None` if no file is there.
+    pub(crate) fn is_at_its_path(&self) -> Option<bool> {
+        sys::is_at(&self.file, &self.path)
+    }
+
     /// Waits until all that has been written to the file is durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))

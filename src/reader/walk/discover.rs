@@ -37,11 +37,16 @@ impl Runs {
         may_grow: bool,
         report: &mut Report,
     ) -> Result<()> {
+        let inspected = self.files.inspect_all(may_grow)?;
+        if !self.files.is_at_its_path() {
+            // They may be another log's.
+            return Ok(());
+        }
         let mut segments = Vec::new();
         let mut refused = None;
         self.facts.forget_prepared();
         report.prepared_files = 0;
-        for (number, path, inspected) in self.files.inspect_all(may_grow)? {
+        for (number, path, inspected) in inspected {
             self.facts.note_file(number, &path, &inspected);
             let (severity, what) = match inspected {
                 Inspected::Prepared => {

@@ -51,6 +51,11 @@ impl Live {
         (self.durable_at_look, self.given_up_below, self.awaited) = (0, 0, None);
     }
 
+    /// Whether the caller has read to the end before, and come back.
+    pub(super) fn came_back(&self) -> bool {
+        self.came_back
+    }
+
     /// Whether a logger is writing, or was when the caller had read everything. Then zeros follow the last block:
     /// reading them is useless, and would cache pages that the logger is about to write.
     pub(super) fn is_written(&self) -> bool {

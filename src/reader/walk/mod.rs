@@ -13,7 +13,7 @@ mod plan;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
@@ -173,6 +173,26 @@ impl Walk {
         }
     }
 
+    /// Whether the log is no longer at its path: it was removed, or another one is there now.
+    pub(super) fn is_replaced(&self) -> bool {
+        let last = self.reading.as_ref().and_then(|reading| {
+            let (segment, is_at_its_path) = reading.plan.last_open()?;
+            Some((reading.run.segments[segment].number, is_at_its_path))
+        });
+        !self.runs.files.is_at_its_path()
+            || match last {
+                None | Some((_, Some(true))) => false,
+                Some((_, Some(false))) => true,
+                // Retention removes a segment only after there is a later one.
+                Some((number, None)) => self.runs.files.ends_at(number),
+            }
+    }
+
+    /// The error for a log that is no longer at its path.
+    pub(super) fn replaced(&self) -> Error {
+        self.runs.files.not_here("was removed, or another log is there now: open it again to read that".into())
+    }
+
     /// Looks for blocks and files that were written since [`Step::End`] or [`Step::Awaited`].
     pub(super) fn look_for_more(&mut self) -> Result<()> {
         if let Some(live) = &mut self.live {
@@ -215,7 +235,7 @@ impl Walk {
 
     fn start_run(&mut self) -> Option<Reading> {
         let run = self.runs.later.pop_front()?;
-        self.account.start_run(&run);
+        self.account.start_run(&run, self.live.as_ref().is_some_and(Live::came_back));
         self.context = RunContext::new(run.id);
         if let Some(live) = &mut self.live {
             live.start_run();

@@ -186,6 +186,11 @@ impl Plan {
         self.open.iter().try_for_each(|open| open.file.sync())
     }
 
+    /// The last segment that is open, and whether it is the file at its path: `None` if no file is there.
+    pub(super) fn last_open(&self) -> Option<(usize, Option<bool>)> {
+        self.open.last().map(|open| (open.segment, open.file.is_at_its_path()))
+    }
+
     /// The debris after the last block of the segment that may still grow.
     pub(super) fn trailing(&self) -> Option<Trailing> {
         self.open.iter().rev().find_map(|open| Some(Trailing { segment: open.segment, debris: open.end? }))
