@@ -1,11 +1,14 @@
 //! The command line as a user or a script runs it: the real program, real logs, exit statuses and messages.
 
 mod bench;
+mod cat_many;
 mod cat;
 mod newer;
 mod process;
 mod run;
+mod pager;
 mod tail;
+mod tail_path;
 mod usage;
 mod verify;
 mod write;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Arguments, Command};
-use cmd::{bench, cat, info, tail, verify, write};
+use cmd::{bench, cat, completions, info, man, tail, verify, write};
 use exit::Status;
 
 fn main() -> ExitCode {
@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Command::Info(info) => info::run(&info),
         Command::Verify(verify) => verify::run(&verify),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Completions(completions) => completions::run(&completions),
+        Command::Man(man) => man::run(&man),
     };
     done.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {

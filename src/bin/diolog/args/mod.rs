@@ -1,5 +1,6 @@
 //! The command line's arguments and its help.
 
+mod help;
 mod settings;
 mod values;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
 pub(crate) use settings::Settings;
@@ -29,32 +31,51 @@ const EXIT_STATUS: &str = "Exit status:
   2    records are lost
   3    the log cannot be read or written, or only a newer diolog can read parts of it
   64   invalid command line or settings
-  130  ended by Ctrl-C (tail -f: 0, or 2, 3 or 4 as above)";
+  130  ended by Ctrl-C; 128 and the signal's number by others (tail -f: 0, or 2, 3 or 4 as above)";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Log standard input, one record for each line, without loss
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::then(help::WRITE, EXIT_STATUS))]
     Write(Box<Write>),
     /// Run a command and log its standard output and standard error, one record for each line, without loss
     #[cfg(target_os = "linux")]
-    #[command(after_help = RUN_EXIT_STATUS)]
+    #[command(after_help = help::then(help::RUN, RUN_EXIT_STATUS))]
     Run(Box<Run>),
-    /// Print all records, in order of time
-    #[command(after_help = EXIT_STATUS)]
+    /// Print the records of a log in order of time, or those of several logs merged by wall time
+    #[command(after_help = help::then(help::CAT, EXIT_STATUS))]
     Cat(Cat),
     /// Print the last records, and with -f new ones as they are written
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::then(help::TAIL, EXIT_STATUS))]
     Tail(Tail),
     /// Show the runs and segments of a log, and the settings it was opened with
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::then(help::INFO, EXIT_STATUS))]
     Info(Info),
     /// Prove from the files which records are kept and which are lost
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::then(help::VERIFY, EXIT_STATUS))]
     Verify(Verify),
     /// Measure diolog on this machine, each figure beside a baseline
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::BENCH)]
     Bench(Bench),
+    /// Print the script that completes the command line in a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(Completions),
+    /// Write the manual pages
+    #[command(after_help = help::MAN)]
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The directory to write them to; created if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -117,12 +138,23 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
-    /// The log's directory, or one of its segment files
-    #[arg(value_name = "DIR|FILE")]
-    pub(crate) path: PathBuf,
+    /// The directories of logs, or single segment files
+    #[arg(value_name = "DIR|FILE", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
     /// Format of a record
     #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
+    /// Print only the last records, of all logs together
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub(crate) last: Option<u64>,
+    /// Print the newest record first
+    #[arg(short, long)]
+    pub(crate) reverse: bool,
+    #[command(flatten)]
+    pub(crate) look: Look,
+    /// Print without a pager
+    #[arg(long)]
+    pub(crate) no_pager: bool,
     /// Sync the files first, so that a power cut cannot lose what is printed
     #[arg(long)]
     pub(crate) durable: bool,
@@ -133,21 +165,47 @@ pub(crate) struct Cat {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
-    /// The log's directory, or one of its segment files
-    #[arg(value_name = "DIR|FILE")]
-    pub(crate) path: PathBuf,
-    /// Number of records to begin with, the last ones of the log
+    /// The directories of logs, or single segment files
+    #[arg(value_name = "DIR|FILE", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Format of a record
+    #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
+    pub(crate) format: RecordFormat,
+    /// Number of records to begin with, the last ones of all logs together
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 10)]
-    pub(crate) lines: usize,
+    pub(crate) lines: u64,
     /// Wait for new records and print them, until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// As -f, and wait for a log that is not there yet; go on with the new one if it is removed and made anew
+    #[arg(short = 'F', long)]
+    pub(crate) follow_path: bool,
+    #[command(flatten)]
+    pub(crate) look: Look,
     /// Sync the files first, so that a power cut cannot lose what is printed
     #[arg(long)]
     pub(crate) durable: bool,
     /// Exit with 0 instead of 4 if records were dropped by policy
     #[arg(long)]
     pub(crate) allow_drops: bool,
+}
+
+/// How text looks.
+#[derive(Debug, Args)]
+pub(crate) struct Look {
+    /// When to use colours; "auto" is on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// Print times in UTC; on a terminal, text has local times otherwise
+    #[arg(long)]
+    pub(crate) utc: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +225,9 @@ pub(crate) struct Verify {
     /// Exit with 0 instead of 4 if records were dropped by policy
     #[arg(long)]
     pub(crate) allow_drops: bool,
+    /// Print without a pager
+    #[arg(long)]
+    pub(crate) no_pager: bool,
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +238,12 @@ pub(crate) struct Info {
     /// Format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
+    /// Print times in UTC; on a terminal, text has local times otherwise
+    #[arg(long)]
+    pub(crate) utc: bool,
+    /// Print without a pager
+    #[arg(long)]
+    pub(crate) no_pager: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -247,7 +314,7 @@ pub(crate) struct Disk {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RecordFormat {
-    /// Time, level, producer and message, with control characters escaped; local time on a terminal, else UTC
+    /// Time, level, producer and message, with control characters escaped
     Text,
     /// One object for each line
     Json,

@@ -2,53 +2,69 @@
 
 use diolog::ReadOptions;
 
-use super::MISSING_WAIT;
-use crate::args::{Cat, RecordFormat};
+use super::logs::Logs;
+use crate::args::{Cat, Color, Look, RecordFormat};
 use crate::exit::{Failure, Status};
-use crate::text::damage::{ReadErrors, print_findings};
 use crate::text::line::Form;
 use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
-use crate::text::print::Printer;
 use crate::text::progress::{Progress, log_bytes};
+use crate::text::spool::{Spool, cannot_keep};
 
 /// Records between two updates of the progress.
 const PROGRESS_RECORDS: u64 = 1 << 14;
 
-/// Prints all records. The exit status is that of the reader's findings.
-pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
-    let mut reader = ReadOptions::new().durable(arguments.durable).open(&arguments.path)?;
-    let on_terminal = stdout_is_terminal();
-    let mut printer = Printer::new(match arguments.format {
-        RecordFormat::Text => Form::text(on_terminal, stdout_has_colours()),
+/// How records look.
+pub(super) fn form(format: RecordFormat, look: &Look) -> Form {
+    match format {
+        RecordFormat::Text => {
+            let colours = match look.color {
+                Color::Auto => stdout_has_colours(),
+                Color::Always => true,
+                Color::Never => false,
+            };
+            Form::text(stdout_is_terminal() && !look.utc, colours)
+        }
         RecordFormat::Json => Form::json(),
         RecordFormat::Message => Form::Message,
-    });
-    // Records on the terminal show the progress.
-    let mut progress = (!on_terminal).then(|| Progress::new("reading", log_bytes(&arguments.path)));
-    let mut errors = ReadErrors::default();
-    let mut output = Output::new();
-    let mut records = 0_u64;
-    loop {
-        match reader.next_record() {
-            Ok(Some(record)) => {
-                printer.print(&record, output.line());
-                output.end_line()?;
-            }
-            Ok(None) => match reader.pass_over_missing(MISSING_WAIT) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => errors.report(error)?,
-            },
-            Err(error) => errors.report(error)?,
-        }
-        records += 1;
-        if records.is_multiple_of(PROGRESS_RECORDS)
+    }
+}
+
+/// Prints the records. The exit status is that of the reader's findings.
+pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
+    let options = ReadOptions::new().durable(arguments.durable);
+    let form = || form(arguments.format, &arguments.look);
+    let mut logs = Logs::open(&arguments.paths, &options, arguments.last, false, form)?;
+    // Records on the terminal show the progress, unless they come at the end.
+    let is_kept = arguments.last.is_some() || arguments.reverse;
+    let bytes = arguments.paths.iter().map(|path| log_bytes(path)).sum();
+    let mut progress = (is_kept || !stdout_is_terminal()).then(|| Progress::new("reading", bytes));
+    let mut read = 0_u64;
+    let mut update = |logs: &Logs| {
+        read += 1;
+        if read.is_multiple_of(PROGRESS_RECORDS)
             && let Some(progress) = &mut progress
         {
-            progress.update(reader.report().bytes);
+            progress.update(logs.reports().map(|report| report.bytes).sum());
         }
-    }
-    output.flush()?;
-    drop(progress);
-    Ok(print_findings(&arguments.path, reader.report(), arguments.allow_drops).max(errors.status()))
+    };
+    let output = if is_kept {
+        let mut kept = Spool::new(arguments.last);
+        while logs.next(kept.line())? {
+            kept.end_line().map_err(cannot_keep)?;
+            update(&logs);
+        }
+        drop(progress);
+        let mut output = Output::paged(!arguments.no_pager);
+        kept.print(arguments.reverse, &mut output)?;
+        output
+    } else {
+        let mut output = Output::paged(!arguments.no_pager);
+        while logs.next(output.line())? {
+            output.end_line()?;
+            update(&logs);
+        }
+        output
+    };
+    output.finish()?;
+    Ok(logs.print_findings(arguments.allow_drops))
 }

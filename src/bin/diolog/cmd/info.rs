@@ -19,12 +19,15 @@ use crate::text::when::When;
 /// Prints the runs and segments. The exit status says whether there are findings.
 pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     let info = diolog::info(&arguments.path)?;
-    let mut output = Output::new();
+    let mut output = Output::paged(!arguments.no_pager);
     match arguments.format {
-        ReportFormat::Text => text(&arguments.path, &info, output.line()),
+        ReportFormat::Text => {
+            let mut when = if stdout_is_terminal() && !arguments.utc { When::local() } else { When::utc() };
+            text(&arguments.path, &info, &mut when, output.line());
+        }
         ReportFormat::Json => json(&arguments.path, &info, output.line()),
     }
-    output.flush()?;
+    output.finish()?;
     Ok(match info.findings.iter().map(|finding| finding.severity).max() {
         None => Status::CLEAN,
         Some(Severity::Newer) => Status::NEWER,
@@ -37,8 +40,7 @@ fn runs(info: &LogInfo) -> Vec<&[SegmentInfo]> {
     info.segments.chunk_by(|one, next| one.run == next.run).collect()
 }
 
-fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
-    let mut when = if stdout_is_terminal() { When::local() } else { When::utc() };
+fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
     let runs = runs(info);
     let sum = |part: fn(&SegmentInfo) -> u64| info.segments.iter().map(part).sum::<u64>();
     // Writing to memory does not fail.
@@ -57,7 +59,7 @@ fn text(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
     for (at, segments) in runs.iter().enumerate() {
         let _ = writeln!(out);
         let is_last = at + 1 == runs.len();
-        run_text(at + 1, segments, info.in_use.map(|in_use| in_use && is_last), &mut when, out);
+        run_text(at + 1, segments, info.in_use.map(|in_use| in_use && is_last), when, out);
     }
     let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
     if !info.prepared_files.is_empty() {

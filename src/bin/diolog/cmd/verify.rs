@@ -25,12 +25,12 @@ pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable);
     let Verification { verdict, report, .. } = options.verify_watched(&arguments.path, watch)?;
     drop(progress);
-    let mut output = Output::new();
+    let mut output = Output::paged(!arguments.no_pager);
     match arguments.format {
         ReportFormat::Text => text(arguments, &report, output.line()),
         ReportFormat::Json => json_text(&arguments.path, &report, output.line()),
     }
-    output.flush()?;
+    output.finish()?;
     Ok(Status::of(verdict, arguments.allow_drops))
 }
 

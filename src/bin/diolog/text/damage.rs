@@ -8,6 +8,7 @@ use diolog::{DroppedBy, Finding, LossCause, Report, Severity, Verdict};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
+use crate::text::escape;
 use crate::text::output::say;
 use crate::text::units::{count, counted};
 
@@ -83,6 +84,8 @@ pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) ->
     if let Some(parts) = newer_parts(report) {
         say(parts);
     }
+    let removed = [report.removed_segments, report.removed_blocks, report.removed_records];
+    removed_unread(removed).into_iter().for_each(say);
     if report.late > 0 {
         say(format_args!("{} printed out of order of time", counted(report.late, "record")));
     }
@@ -131,11 +134,18 @@ pub(crate) struct Losses {
     /// By its text, because the reader withdraws and repeats findings about the current end of the log.
     printed: HashSet<String>,
     printed_omission: bool,
+    /// Segments, blocks and records that were removed unread, as printed last.
+    removed: [u64; 3],
 }
 
 impl Losses {
-    /// Prints the findings since the last call.
-    pub(crate) fn print_new(&mut self, report: &Report) {
+    /// Prints the findings since the last call, and how much of the log at `path` was removed before it was read.
+    pub(crate) fn print_new(&mut self, path: &Path, report: &Report) {
+        let removed = [report.removed_segments, report.removed_blocks, report.removed_records];
+        let before = std::mem::replace(&mut self.removed, removed);
+        if let Some(parts) = removed_unread(std::array::from_fn(|part| removed[part].saturating_sub(before[part]))) {
+            say(format_args!("{}: {parts}", escape::path(path)));
+        }
         for finding in report.findings.iter().filter(|finding| finding.severity >= Severity::Newer) {
             if self.printed.insert(finding.to_string()) {
                 say(finding);
@@ -147,6 +157,17 @@ impl Losses {
     }
 }
 
+/// That parts of a log were removed before they were read, if some were: segments, blocks, records.
+pub(crate) fn removed_unread([segments, blocks, records]: [u64; 3]) -> Option<String> {
+    // The number of records is that of producers which the next segment names.
+    let at_least = if records > 0 { format!("at least {}", counted(records, "record")) } else { String::new() };
+    let known = [(blocks > 0).then(|| counted(blocks, "block")), (records > 0).then_some(at_least)];
+    let known: Vec<_> = known.into_iter().flatten().collect();
+    let with = if known.is_empty() { String::new() } else { format!(" with {}", known.join(" and ")) };
+    (segments + blocks > 0)
+        .then(|| format!("retention removed {}{with} before they were read", counted(segments, "segment")))
+}
+
 /// Read errors after which a command gives up: a disk that is gone fails forever.
 const ERRORS_MAX: u32 = 100;
 
@@ -154,10 +175,11 @@ const ERRORS_MAX: u32 = 100;
 #[derive(Default)]
 pub(crate) struct ReadErrors {
     count: u32,
+    last: String,
 }
 
 impl ReadErrors {
-    /// Prints the error.
+    /// Prints the error, unless it is the last one again.
     ///
     /// # Errors
     /// The error itself, if it is the last of [`ERRORS_MAX`].
@@ -166,7 +188,11 @@ impl ReadErrors {
         if self.count == ERRORS_MAX {
             return Err(error.into());
         }
-        say(error);
+        let error = error.to_string();
+        if error != self.last {
+            say(&error);
+            self.last = error;
+        }
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Line<'a> {
     pub(crate) truncated: bool,
     /// The run's identity in hexadecimal.
     pub(crate) run: &'a str,
+    /// The log's name; empty if there is only one.
+    pub(crate) log: &'a str,
 }
 
 /// How records are printed.
@@ -53,9 +55,9 @@ const ASIDE: Style = Style::new().dimmed();
 const CUT: &str = "… (cut)";
 
 impl Form {
-    /// Text with local times on a terminal, else with UTC times.
-    pub(crate) fn text(on_terminal: bool, colours: bool) -> Form {
-        Form::Text { when: if on_terminal { When::local() } else { When::utc() }, colours }
+    /// Text with local times, or with UTC times.
+    pub(crate) fn text(local: bool, colours: bool) -> Form {
+        Form::Text { when: if local { When::local() } else { When::utc() }, colours }
     }
 
     /// One object for each line.
@@ -82,6 +84,10 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
     out.push(b' ');
     styled(colours, style_of(line.level), out, |out| out.extend_from_slice(padded_name(line.level)));
     out.push(b' ');
+    if !line.log.is_empty() {
+        styled(colours, ASIDE, out, |out| escape::text(line.log.as_bytes(), out));
+        out.push(b' ');
+    }
     styled(colours, ASIDE, out, |out| match line.name {
         "" => {
             out.push(b'#');
@@ -133,6 +139,10 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
     out.extend_from_slice(if line.truncated { b"true" } else { b"false" });
     out.extend_from_slice(b",\"run\":");
     escape::json(line.run.as_bytes(), out);
+    if !line.log.is_empty() {
+        out.extend_from_slice(b",\"log\":");
+        escape::json(line.log.as_bytes(), out);
+    }
     out.push(b'}');
 }
 
@@ -213,6 +223,7 @@ mod tests {
             message,
             truncated: false,
             run: "ab01",
+            log: "",
         }
     }
 
@@ -229,6 +240,15 @@ mod tests {
         let unnamed = Line { name: "", level: None, unix_ns: None, truncated: true, ..line(b"long") };
         let text = printed(Form::text(false, false), &unnamed);
         assert_eq!(text, "boot+12.000000007 ?     #3 long… (cut)\n");
+    }
+
+    #[test]
+    fn a_record_says_which_of_several_logs_it_is_from() {
+        let of_several = Line { log: "logs/a", ..line(b"hello") };
+        let text = printed(Form::text(false, false), &of_several);
+        assert_eq!(text, "2023-11-14T22:13:20.000000007Z WARN  logs/a orders hello\n");
+        let read: serde_json::Value = serde_json::from_str(&printed(Form::json(), &of_several)).expect("JSON");
+        assert_eq!(read["log"], "logs/a");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Nothing here opens a log.
 
 pub(crate) mod output;
+pub(crate) mod pager;
+pub(crate) mod spool;
 pub(crate) mod progress;
 pub(crate) mod damage;
 pub(crate) mod print;

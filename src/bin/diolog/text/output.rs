@@ -1,4 +1,4 @@
-//! Standard output in large writes, and messages on standard error.
+//! Standard output in large writes, through a pager if asked for, and messages on standard error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, StdoutLock};
@@ -7,20 +7,39 @@ use std::time::Duration;
 use crate::exit::{Failure, Status};
 use crate::ready;
 use crate::text::escape;
+use crate::text::pager::Pager;
 
 /// Bytes gathered before a write: a few times a pipe's capacity, and still in the L2 cache.
 const GATHERED_BYTES: usize = 256 << 10;
 
+/// Where the lines go.
+enum Sink {
+    Stdout(StdoutLock<'static>),
+    Pager(Pager),
+}
+
 /// Standard output, written at ends of lines only, so that a reader sees whole lines.
 pub(crate) struct Output {
-    stdout: StdoutLock<'static>,
+    sink: Sink,
     gathered: Vec<u8>,
 }
 
 impl Output {
     /// Locks standard output: only one `Output` can exist at a time.
     pub(crate) fn new() -> Output {
-        Output { stdout: io::stdout().lock(), gathered: Vec::with_capacity(GATHERED_BYTES + (64 << 10)) }
+        Output::to(Sink::Stdout(io::stdout().lock()))
+    }
+
+    /// Standard output through a pager, if it is a terminal and there is one.
+    pub(crate) fn paged(paged: bool) -> Output {
+        match if paged { Pager::start() } else { None } {
+            Some(pager) => Output::to(Sink::Pager(pager)),
+            None => Output::new(),
+        }
+    }
+
+    fn to(sink: Sink) -> Output {
+        Output { sink, gathered: Vec::with_capacity(GATHERED_BYTES + (64 << 10)) }
     }
 
     /// The buffer to append the next line to. Call [`Output::end_line`] after each.
@@ -38,7 +57,10 @@ impl Output {
     /// # Errors
     /// A [`Failure`] without a message and with a clean status if the reader has closed the pipe.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        let written = ready::write_all(&mut self.stdout, &self.gathered);
+        let written = match &mut self.sink {
+            Sink::Stdout(stdout) => ready::write_all(stdout, &self.gathered),
+            Sink::Pager(pager) => ready::write_all(pager, &self.gathered),
+        };
         self.gathered.clear();
         written.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::CLEAN },
@@ -46,10 +68,21 @@ impl Output {
         })
     }
 
+    /// Writes the gathered lines, and waits until the user has left the pager, if there is one.
+    ///
+    /// # Errors
+    /// As [`Output::flush`].
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.flush()
+    }
+
     /// Waits for `time`; returns early, with true, if the reader has closed the pipe. A write would notice that too,
     /// but the next one may be hours away.
     pub(crate) fn wait_until_closed(&self, time: Duration) -> bool {
-        ready::until_closed(&self.stdout, time)
+        match &self.sink {
+            Sink::Stdout(stdout) => ready::until_closed(stdout, time),
+            Sink::Pager(pager) => ready::until_closed(pager, time),
+        }
     }
 }
 

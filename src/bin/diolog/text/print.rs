@@ -7,13 +7,16 @@ use crate::text::line::{Form, Line};
 /// Prints records, and keeps the text of the run's identity, which rarely changes.
 pub(crate) struct Printer {
     form: Form,
+    /// The log's name, if there are several.
+    log: String,
     run: Option<RunId>,
     run_name: String,
 }
 
 impl Printer {
-    pub(crate) fn new(form: Form) -> Printer {
-        Printer { form, run: None, run_name: String::new() }
+    /// Prints records in this form, those of the log named `log` if there are several.
+    pub(crate) fn new(form: Form, log: Option<String>) -> Printer {
+        Printer { form, log: log.unwrap_or_default(), run: None, run_name: String::new() }
     }
 
     /// Appends the record to `out`.
@@ -39,6 +42,7 @@ impl Printer {
             message: record.message(),
             truncated: record.is_truncated(),
             run: &self.run_name,
+            log: &self.log,
         };
         self.form.write(&line, out);
     }

@@ -8,12 +8,8 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// Writes times, and keeps the text of the last second: records come in order of time.
 pub(crate) struct When {
     zone: TimeZone,
-    /// Between date and time.
-    separator: char,
     /// Digits of the fraction, at most 9.
     digits: usize,
-    /// The end of the text, such as `Z`.
-    suffix: &'static str,
     second: Option<i64>,
     /// The last time that was written.
     text: Vec<u8>,
@@ -24,16 +20,19 @@ pub(crate) struct When {
 impl When {
     /// RFC 3339 in UTC with nanoseconds: for programs, and to compare machines.
     pub(crate) fn utc() -> When {
-        When::new(TimeZone::UTC, 'T', 9, "Z")
+        When::new(TimeZone::UTC, 9)
     }
 
-    /// Local date and time with microseconds: for a person at a terminal.
+    /// RFC 3339 in local time with microseconds: for a person at a terminal. In UTC if the zone is unknown.
     pub(crate) fn local() -> When {
-        When::new(TimeZone::system(), ' ', 6, "")
+        When::new(TimeZone::system(), 6)
     }
 
-    fn new(zone: TimeZone, separator: char, digits: usize, suffix: &'static str) -> When {
-        When { zone, separator, digits, suffix, second: None, text: Vec::new(), fraction_at: 0 }
+    fn new(zone: TimeZone, digits: usize) -> When {
+        // "Z" for both: an offset of zero would claim that the place is known.
+        let is_utc = zone.is_unknown() || matches!(zone.iana_name(), Some("UTC" | "Etc/UTC"));
+        let zone = if is_utc { TimeZone::UTC } else { zone };
+        When { zone, digits, second: None, text: Vec::new(), fraction_at: 0 }
     }
 
     /// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
@@ -63,10 +62,17 @@ impl When {
         // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = self.zone.to_datetime(timestamp);
-        self.text = format!("{}{}{}.", local.date(), self.separator, local.time()).into_bytes();
+        self.text = format!("{}T{}.", local.date(), local.time()).into_bytes();
         self.fraction_at = self.text.len();
         self.text.resize(self.fraction_at + self.digits, b'0');
-        self.text.extend_from_slice(self.suffix.as_bytes());
+        if self.zone == TimeZone::UTC {
+            self.text.push(b'Z');
+        } else {
+            let minutes = self.zone.to_offset(timestamp).seconds() / 60;
+            let sign = if minutes < 0 { '-' } else { '+' };
+            let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+            self.text.extend_from_slice(format!("{sign}{hours:02}:{minutes:02}").as_bytes());
+        }
     }
 }
 
@@ -93,7 +99,20 @@ mod tests {
 
     #[test]
     fn local_time_has_microseconds_and_the_zones_offset() {
-        let mut when = When { zone: TimeZone::fixed(jiff::tz::offset(2)), ..When::local() };
-        assert_eq!(when.format(1_700_000_000_123_456_789), "2023-11-15 00:13:20.123456");
+        for (hours, minutes, shown) in [
+            (2, 0, "2023-11-15T00:13:20.123456+02:00"),
+            (0, 0, "2023-11-14T22:13:20.123456+00:00"),
+            (-3, -30, "2023-11-14T18:43:20.123456-03:30"),
+        ] {
+            let offset = jiff::tz::Offset::from_seconds((hours * 60 + minutes) * 60).expect("within a day");
+            // Not a fixed zone, which would be UTC if its offset is zero.
+            let mut when = When { zone: TimeZone::fixed(offset), ..When::new(TimeZone::system(), 6) };
+            if hours == 0 {
+                when.zone = TimeZone::posix("WET0").expect("a zone");
+            }
+            assert_eq!(when.format(1_700_000_000_123_456_789), shown);
+            shown.parse::<Timestamp>().expect("RFC 3339");
+        }
+        assert_eq!(When::new(TimeZone::unknown(), 6).format(0), "1970-01-01T00:00:00.000000Z");
     }
 }
