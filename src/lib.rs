@@ -54,7 +54,9 @@
 //!
 //! None is on by default.
 //!
-//! - `serde`: `Config` from TOML and back, and in any other format that serde knows.
+//! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and [`info`] are
+//!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
+//!   may be larger than the numbers that many readers of JSON know.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!

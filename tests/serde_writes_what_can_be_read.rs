@@ -1,9 +1,12 @@
-//! What serde writes, in JSON: settings that are read back as they were.
+//! What serde writes, in JSON: settings that are read back as they were, and reports that every reader understands.
 #![cfg(feature = "cli")]
+
+mod support;
 
 use std::time::Duration;
 
-use diolog::{Config, DevicePreference, Level, Overflow};
+use diolog::{Config, DevicePreference, Level, Logger, Overflow};
+use serde_json::{Value, json};
 
 #[test]
 fn settings_are_read_back_from_json_as_they_were() {
@@ -21,4 +24,84 @@ fn settings_are_read_back_from_json_as_they_were() {
     }
     let text = serde_json::to_string(&config().retain_bytes((1 << 53) + 1)).expect("written");
     assert!(text.contains(r#""retain_bytes":"9007199254740993""#), "exact in every reader: {text}");
+}
+
+/// A log with a record, and its figures.
+fn log() -> (tempfile::TempDir, Logger) {
+    let directory = support::directory();
+    let logger = Logger::open(support::config(directory.path().join("log")).service("orders")).expect("a log");
+    logger.producer_named("matching").expect("a ring").log(Level::Info, "order 42 filled");
+    (directory, logger)
+}
+
+#[test]
+fn a_verification_is_written_with_its_sequence_numbers_as_texts() {
+    let (directory, logger) = log();
+    logger.close().expect("a clean end");
+    let verification = diolog::verify(directory.path().join("log")).expect("a log");
+    let written = serde_json::to_value(&verification).expect("written");
+    assert_eq!(written["verdict"], "clean");
+    let report = &written["report"];
+    assert_eq!((&report["records"], &report["blocks"]["lost"]), (&json!(1), &json!(0)));
+    let run = &report["runs"][0];
+    assert_eq!(run["run"], verification.report.runs[0].run.to_string());
+    assert_eq!((&run["service"], &run["clean_end"]), (&json!("orders"), &json!(true)));
+    let producer = &run["producers"][0];
+    assert_eq!((&producer["name"], &producer["attempted"]), (&json!("matching"), &json!(1)));
+    assert_eq!((&producer["first_sequence"], &producer["last_sequence"]), (&json!("0"), &json!("0")));
+    assert_eq!(
+        written,
+        serde_json::from_str::<Value>(&serde_json::to_string(&verification).expect("text")).expect("JSON")
+    );
+}
+
+#[test]
+fn findings_name_files_whose_names_are_no_text() {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        let (directory, logger) = log();
+        logger.close().expect("a clean end");
+        let odd = directory.path().join(std::ffi::OsStr::from_bytes(b"odd \xff"));
+        std::fs::rename(directory.path().join("log"), &odd).expect("renamed");
+        let segment = support::segments::file(&odd, 1);
+        let mut bytes = std::fs::read(&segment).expect("readable");
+        let last = bytes.len() - 4096;
+        bytes[last..].fill(0xAA);
+        std::fs::write(&segment, bytes).expect("damaged");
+        let verification = diolog::verify(&odd).expect("a log");
+        let written = serde_json::to_value(&verification).expect("written");
+        assert_eq!(written["verdict"], "unconfirmed");
+        let path = written["report"]["findings"][0]["path"].as_str().expect("a text");
+        assert!(path.contains("odd \u{fffd}"), "{path}");
+    }
+}
+
+#[test]
+fn the_list_of_segments_is_written_with_its_times_as_texts() {
+    let (directory, logger) = log();
+    logger.close().expect("a clean end");
+    let info = diolog::info(directory.path().join("log")).expect("a log");
+    let written = serde_json::to_value(&info).expect("written");
+    let segment = &written["segments"][0];
+    let first = info.segments[0].first_ns.expect("a record").to_string();
+    let first_unix = info.segments[0].first_unix_ns.expect("an anchor").to_string();
+    assert_eq!((&segment["first_ns"], &segment["first_unix_ns"]), (&json!(first), &json!(first_unix)));
+    assert_eq!((&segment["service"], &segment["index"]), (&json!("orders"), &json!(1)));
+    assert!(segment["path"].as_str().expect("a text").ends_with("00000001.dlog"));
+    assert_eq!(written["prepared_files"], json!([]));
+}
+
+#[test]
+fn figures_are_written_as_they_are() {
+    let (_directory, logger) = log();
+    logger.flush().expect("durable");
+    let stats = serde_json::to_value(logger.stats()).expect("written");
+    assert_eq!((&stats["state"], &stats["attempted"], &stats["durable_records"]), (&json!("ok"), &json!(1), &json!(1)));
+    assert_eq!(stats["dropped_by"]["ring_full"], 0);
+    assert_eq!(stats["device"]["kind"], logger.stats().device.kind.to_string());
+    assert!(stats["write_latency_ns"]["p99"].is_u64());
+    let report = serde_json::to_value(logger.close().expect("a clean end")).expect("written");
+    assert_eq!((&report["accepted"], &report["durable"]), (&json!(1), &json!(1)));
+    assert_eq!(report["refused_by"]["closed"], 0);
 }

@@ -36,6 +36,7 @@ pub(crate) use ladder::{create, probe};
 
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DeviceKind {
     /// io_uring, on a file opened with `O_DIRECT | O_DSYNC`: several writes at a time.
@@ -69,6 +70,7 @@ impl fmt::Display for DeviceKind {
 
 /// The kind of device at work, and why not a better one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DeviceReport {
     /// The kind.

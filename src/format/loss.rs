@@ -16,6 +16,7 @@ use super::limits::WRITER_PRODUCER;
 /// assert_eq!(diolog::LossCause::RingFull.to_string(), "ring full");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum LossCause {
@@ -78,6 +79,7 @@ impl fmt::Display for LossCause {
 
 /// Attempts that were dropped, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DroppedBy {
     /// [`LossCause::RingFull`].

@@ -15,9 +15,11 @@ const BLOCKS_READ: u64 = 2;
 
 /// One segment, from the headers of its blocks. Payloads are not checked.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SegmentInfo {
     /// The file.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::path"))]
     pub path: PathBuf,
     /// Its size, in bytes.
     pub file_bytes: u64,
@@ -32,13 +34,17 @@ pub struct SegmentInfo {
     /// Records in them, the writer's own included, without those in blocks that only a newer diolog can read.
     pub records: u64,
     /// The smallest timestamp, in `CLOCK_MONOTONIC` nanoseconds; `None` without records.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub first_ns: Option<u64>,
     /// The largest timestamp.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub last_ns: Option<u64>,
     /// The smallest timestamp as wall time, in nanoseconds since the Unix epoch; `None` if no wall-clock anchor can be
     /// read.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub first_unix_ns: Option<i64>,
     /// The largest timestamp as wall time.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub last_unix_ns: Option<i64>,
     /// Whether the run's last block is here: it was closed.
     pub clean_end: bool,
@@ -54,11 +60,13 @@ pub struct SegmentInfo {
 
 /// What [`info()`] found.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LogInfo {
     /// The segments, run by run, by their place in the log.
     pub segments: Vec<SegmentInfo>,
     /// Files prepared and not used yet.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::paths"))]
     pub prepared_files: Vec<PathBuf>,
     /// Whether a logger has the log open. `None` if the system cannot tell, or if `path` is one file of a log.
     pub in_use: Option<bool>,

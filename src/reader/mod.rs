@@ -18,6 +18,8 @@ mod report;
 mod scan;
 mod verify;
 mod walk;
+#[cfg(feature = "serde")]
+mod written;
 
 #[cfg(test)]
 mod test_log;

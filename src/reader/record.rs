@@ -47,6 +47,14 @@ impl fmt::Display for RunId {
     }
 }
 
+/// As it is shown.
+#[cfg(feature = "serde")]
+impl serde::Serialize for RunId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 impl fmt::Debug for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RunId({self})")

@@ -11,6 +11,7 @@ use crate::format::DroppedBy;
 
 /// Blocks by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BlockCounts {
     /// Intact blocks, each block number once, without segment headers.
@@ -58,6 +59,7 @@ impl BlockCounts {
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Severity {
     /// Nothing is missing.
@@ -72,11 +74,13 @@ pub enum Severity {
 
 /// Something that is not as it should be, or worth knowing, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Finding {
     /// How serious it is.
     pub severity: Severity,
     /// The file, or the log's directory.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::path"))]
     pub path: PathBuf,
     /// The position in the file, in bytes, if there is one.
     pub offset: Option<u64>,
@@ -99,6 +103,7 @@ impl fmt::Display for Finding {
 /// After a clean close,
 /// `attempted - retired == records + (dropped + overwritten + unwritten - retired_losses) + damaged`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ProducerReport {
     /// The producer's number in its run.
@@ -110,8 +115,10 @@ pub struct ProducerReport {
     /// Records in the files, with those that only a newer diolog can read.
     pub records: u64,
     /// The sequence number of the first of them.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub first_sequence: Option<u64>,
     /// The sequence number of the last of them.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub last_sequence: Option<u64>,
     /// Attempts in the whole run, as far as the files say: the final count if `ended`.
     pub attempted: u64,
@@ -143,6 +150,7 @@ pub struct ProducerReport {
 
 /// One run: all that was written from one open of the log to its close.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RunReport {
     /// Its identity.
@@ -227,6 +235,7 @@ impl RunReport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// Blocks by outcome, over all runs.
@@ -352,6 +361,7 @@ pub(super) struct Mark {
 
 /// What the files prove. Ordered by how serious it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Verdict {
     /// Every run was closed, every block is there, every record is accounted for.

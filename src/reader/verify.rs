@@ -33,6 +33,7 @@ fn looks_max(in_use: InUse) -> u32 {
 
 /// What [`verify()`] found: the verdict, and the report that it follows from.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verification {
     /// What the files prove.

@@ -14,6 +14,7 @@ pub(crate) use published::{Published, Publisher};
 
 /// Whether the log's device takes writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum State {
@@ -39,6 +40,7 @@ impl State {
 /// A log's counters at one moment. They are read one after the other while the log goes on, so a sum over several of
 /// them may be off by the events in between.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Whether the device takes writes.
@@ -89,6 +91,7 @@ impl Stats {
 
 /// Appends that were refused without a sequence number, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RefusedBy {
     /// [`Outcome::Closed`](crate::Outcome::Closed).
@@ -117,6 +120,7 @@ impl RefusedBy {
 
 /// One live producer's counters.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ProducerStats {
     /// Its id, as in the files.
@@ -158,6 +162,7 @@ pub(crate) struct ProducerTotals {
 
 /// A distribution in a few numbers, each within 1 % (two significant digits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Distribution {
     /// The number of values.

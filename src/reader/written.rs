@@ -1,0 +1,27 @@
+//! How serde writes what JSON's numbers and strings cannot hold as they are.
+//!
+//! Nanoseconds and sequence numbers may exceed 2^53, above which many readers of JSON round numbers: they are texts,
+//! always, so that a program that reads them needs one case. Paths need not be UTF-8; their other bytes are replaced.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use serde::Serializer;
+
+/// A number that may be large.
+pub(super) fn some_number<T: Display, S: Serializer>(number: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => to.serialize_some(&number.to_string()),
+        None => to.serialize_none(),
+    }
+}
+
+/// The path of a file.
+pub(super) fn path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
+/// Paths of files.
+pub(super) fn paths<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
