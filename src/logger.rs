@@ -21,7 +21,7 @@ use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Rules, Segments, Sizes};
 use crate::shared::{CloseSummary, Shared};
-use crate::stats::{CloseReport, Published, State, Stats};
+use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
 use crate::writer::{Begin, WrapDevice, Writer};
@@ -258,6 +258,32 @@ impl Logger {
     /// until somebody closes it.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         self.shared().published.on_state_change(callback);
+    }
+
+    /// Calls `callback` with what was lost since its last call, at most once a second, and once more at close; never if
+    /// nothing was lost. It takes the place of an earlier callback. Its first call includes all that producers still
+    /// alive had lost before.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("diolog-loss-doc-{}", std::process::id()));
+    /// # let logger = diolog::Logger::open(diolog::Config::new(&directory))?;
+    /// logger.on_loss(|losses| {
+    ///     eprintln!("log records lost: {losses}"); // such as "3,374 dropped (ring full)"
+    ///     for producer in &losses.producers {
+    ///         eprintln!("  {}: {}", producer.name, producer.dropped_by.total());
+    ///     }
+    /// });
+    /// # logger.close()?;
+    /// # std::fs::remove_dir_all(&directory).expect("removable");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It costs an append nothing: the writer compares the producers' counts. It runs on the writer thread, with the
+    /// same rules as the callback of [`on_state_change`](Logger::on_state_change).
+    pub fn on_loss(&self, callback: impl Fn(&Losses) + Send + Sync + 'static) {
+        self.shared().published.on_loss(callback);
     }
 
     /// Waits until everything accepted before this call, from any thread, is durable.

@@ -110,6 +110,12 @@ impl DroppedBy {
         causes.map(|cause| (cause, self.count(cause))).into_iter().filter(|(_, count)| *count > 0)
     }
 
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        let others = self.ring_memory.saturating_add(self.timed_out).saturating_add(self.device_failed);
+        self.ring_full.saturating_add(others)
+    }
+
     /// Adds another producer's. The sums saturate: a hostile file can claim any counts.
     pub(crate) fn add(&mut self, other: DroppedBy) {
         *self = self.plus(other);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::RefusedBy;
+use super::words::{Grouped, write_causes};
 use crate::format::DroppedBy;
 
 /// What became of everything that was logged between open and close. It prints as one sentence.
@@ -64,37 +65,6 @@ impl fmt::Display for CloseReport {
         if self.refused > 0 {
             write!(f, "; {} refused", Grouped(self.refused))?;
             write_causes(f, self.refused_by.causes())?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes " (ring full)", or with the counts if there are several causes " (3 ring full, 2 ...)"; nothing for none.
-fn write_causes<C: fmt::Display>(f: &mut fmt::Formatter<'_>, causes: impl Iterator<Item = (C, u64)>) -> fmt::Result {
-    let causes: Vec<_> = causes.collect();
-    match &causes[..] {
-        [] => Ok(()),
-        [(cause, _)] => write!(f, " ({cause})"),
-        several => {
-            for (at, (cause, count)) in several.iter().enumerate() {
-                write!(f, "{}{} {cause}", if at == 0 { " (" } else { ", " }, Grouped(*count))?;
-            }
-            write!(f, ")")
-        }
-    }
-}
-
-/// A count as "1,234,567".
-struct Grouped(u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (at, digit) in digits.chars().enumerate() {
-            if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                write!(f, ",")?;
-            }
-            write!(f, "{digit}")?;
         }
         Ok(())
     }

@@ -4,12 +4,15 @@
 //! producers' counters lie beside their rings, and the registry sums them up.
 
 mod close_report;
+mod losses;
 mod published;
+mod words;
 
 use crate::device::DeviceReport;
 use crate::format::DroppedBy;
 
 pub use close_report::CloseReport;
+pub use losses::{Losses, ProducerLosses};
 pub(crate) use published::{Published, Publisher};
 
 /// Whether the log's device takes writes.
@@ -108,6 +111,16 @@ impl RefusedBy {
     /// All of them.
     pub const fn total(&self) -> u64 {
         self.closed + self.forked + self.reentrant + self.no_ring
+    }
+
+    /// Those that were counted after `earlier` ones of the same log.
+    pub(crate) fn since(&self, earlier: &RefusedBy) -> RefusedBy {
+        RefusedBy {
+            closed: self.closed.saturating_sub(earlier.closed),
+            forked: self.forked.saturating_sub(earlier.forked),
+            reentrant: self.reentrant.saturating_sub(earlier.reentrant),
+            no_ring: self.no_ring.saturating_sub(earlier.no_ring),
+        }
     }
 
     /// The causes that occurred, in a word or two, each with its count.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::{Distribution, ProducerCounts, RefusedBy, State, Stats};
+use super::{Distribution, Losses, ProducerCounts, RefusedBy, State, Stats};
 use crate::device::DeviceReport;
 use crate::format::BLOCK_BYTES_MAX;
 use crate::sync::lock;
@@ -31,6 +31,7 @@ pub(crate) struct Published {
     distributions: Mutex<Distributions>,
     device: Mutex<DeviceReport>,
     on_state_change: Mutex<Option<StateCallback>>,
+    on_loss: Mutex<Option<LossCallback>>,
 }
 
 /// The writer's end. There is one for each log.
@@ -38,6 +39,9 @@ pub(crate) struct Publisher(Arc<Published>);
 
 /// Called on the writer thread with each new state.
 type StateCallback = Arc<dyn Fn(State) + Send + Sync>;
+
+/// Called on the writer thread with the losses since its last call.
+type LossCallback = Arc<dyn Fn(&Losses) + Send + Sync>;
 
 /// Some 30 KiB each.
 #[derive(Clone)]
@@ -64,6 +68,7 @@ impl Published {
             distributions: Mutex::new(distributions),
             device: Mutex::new(device),
             on_state_change: Mutex::new(None),
+            on_loss: Mutex::new(None),
         });
         (Arc::clone(&published), Publisher(published))
     }
@@ -81,6 +86,25 @@ impl Published {
     /// Sets the callback for each new state, in place of an earlier one.
     pub(crate) fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         *lock(&self.on_state_change) = Some(Arc::new(callback));
+    }
+
+    /// Sets the callback for losses, in place of an earlier one.
+    pub(crate) fn on_loss(&self, callback: impl Fn(&Losses) + Send + Sync + 'static) {
+        *lock(&self.on_loss) = Some(Arc::new(callback));
+    }
+
+    /// Whether there is a callback for losses.
+    pub(crate) fn reports_losses(&self) -> bool {
+        lock(&self.on_loss).is_some()
+    }
+
+    /// Calls the callback for losses. The writer alone does.
+    pub(crate) fn report_losses(&self, losses: &Losses) {
+        // As for a state.
+        let callback = lock(&self.on_loss).clone();
+        if let Some(callback) = callback {
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(losses)));
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 
 use crate::block::{Block, RecordMeta};
 use crate::clock::{self, TickConverter};
-use crate::format::{Kind, ProducerRow};
+use crate::format::{DroppedBy, Kind, ProducerRow};
 use crate::gate::Gate;
 use crate::registry::{self, Arrival};
 use crate::ring::{ConsumerEnd, ProducerEnd};
+use crate::stats::ProducerLosses;
 use crate::writer::contents::Accounted;
 use crate::writer::gap_causes::GapCauses;
 use crate::writer::schedule::{DRAIN_BYTES, Look, Patience, Unread};
@@ -27,6 +28,8 @@ pub(crate) struct Source {
     /// Records drained.
     records: u64,
     gap_causes: GapCauses,
+    /// The losses taken with [`take_losses`](Self::take_losses).
+    losses_taken: (DroppedBy, u64),
     /// The ring position up to which records are in closed blocks.
     closed_position: u64,
     /// The other end, once the producer is gone.
@@ -50,6 +53,7 @@ impl Source {
             next_sequence: 0,
             records: 0,
             gap_causes: GapCauses::default(),
+            losses_taken: Default::default(),
             returned: None,
             end_written: false,
         }
@@ -148,6 +152,22 @@ impl Source {
         let dropped_by = registry::dropped_by(counts);
         let overwritten = self.consumer.overwrites().then_some(counts.overwritten);
         block.explain_gaps(self.gap_causes.explain(missing, dropped_by, overwritten));
+    }
+
+    /// The losses since the last call, if there are any.
+    pub(crate) fn take_losses(&mut self) -> Option<ProducerLosses> {
+        let counts = self.consumer.control().counts();
+        let (dropped_by, overwritten) = (registry::dropped_by(counts), counts.overwritten);
+        let (dropped_before, overwritten_before) = self.losses_taken;
+        // The counts by cause are read one after the other, and may be off by a loss. The sum is not.
+        let dropped = counts.dropped.saturating_sub(dropped_before.total());
+        let dropped_by = dropped_by.since(dropped_before).at_most(dropped);
+        let overwritten = overwritten - overwritten_before;
+        if dropped_by.total() + overwritten == 0 {
+            return None;
+        }
+        self.losses_taken = (dropped_before.plus(dropped_by), overwritten_before + overwritten);
+        Some(ProducerLosses { id: self.id, name: self.name.clone(), dropped_by, overwritten })
     }
 
     /// The record that defines the producer in a block: its kind, and the producer as the blocks so far account for it.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::control::ControlRecords;
+use super::losses::UnreportedLosses;
 use super::sources::Sources;
 use crate::block::Block;
 use crate::clock::TickConverter;
@@ -55,6 +56,7 @@ pub(super) struct Blocks {
     pub(super) sources: Sources,
     pub(super) converter: TickConverter,
     pub(super) control: ControlRecords,
+    pub(super) losses: UnreportedLosses,
     filling: Option<Filling>,
     /// How many blocks have been begun.
     begun: u64,
@@ -63,7 +65,16 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords) -> Blocks {
         let converter = TickConverter::new(shared.clock);
-        Blocks { shared, pipeline, sources: Sources::default(), converter, control, filling: None, begun: 0 }
+        Blocks {
+            shared,
+            pipeline,
+            sources: Sources::default(),
+            converter,
+            control,
+            losses: UnreportedLosses::new(),
+            filling: None,
+            begun: 0,
+        }
     }
 
     /// Whether a block is being filled.
@@ -295,13 +306,14 @@ impl Blocks {
     /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and
     /// those of producers that have ended go back to the registry. Returns whether anything was completed.
     pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {
-        let (shared, sources) = (&self.shared, &mut self.sources);
+        let (shared, sources, losses) = (&self.shared, &mut self.sources, &mut self.losses);
         self.pipeline.reap(|contents| {
             for share in contents.shares {
                 sources.release(share.slot, share.position);
             }
             for slot in contents.ended {
-                let source = sources.remove(slot);
+                let mut source = sources.remove(slot);
+                losses.note_ended(shared, &mut source);
                 schedule.poll_order.remove(slot);
                 // A producer that was alive at close still holds its end of the ring.
                 if let Some(producer) = source.returned {

@@ -9,6 +9,7 @@ mod sources;
 mod control;
 mod flushing;
 mod ending;
+mod losses;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,7 @@ impl LogWriter {
         }
         flushes.answer(&mut blocks.pipeline);
         worked |= ending.advance(shared, blocks, schedule, now_ns);
+        blocks.losses.report_if_due(shared, &mut blocks.sources, now_ns);
         schedule.allowance.end_turn(worked, took_any)
     }
 
@@ -118,6 +120,7 @@ impl LogWriter {
 
     /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
+        self.blocks.losses.report(&self.shared, &mut self.blocks.sources);
         let pipeline = self.blocks.pipeline;
         let mut summary = self.shared.close_summary(pipeline.durable_records(), self.ending.reason);
         if summary.unconfirmed > 0 {
