@@ -147,6 +147,11 @@ impl BlockHeader {
         }
     }
 
+    /// The bounds of the block's timestamps.
+    pub(crate) fn times(&self) -> std::ops::RangeInclusive<u64> {
+        self.first_ns.get()..=self.last_ns.get()
+    }
+
     /// Bytes from the start of this block to the next one, also if this version cannot read the block.
     pub(crate) fn stride_bytes(&self) -> u64 {
         let capacity = self.capacity.get();

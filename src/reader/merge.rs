@@ -1,14 +1,16 @@
 //! Records of one run in the order of their time, from blocks that are in memory.
 //!
 //! Each producer's records are a stream that is sorted already; the streams are merged by (ns, producer), and inside
-//! a stream the sequence decides. The stream in hand is outside the heap, so that while one producer's records
+//! a stream the sequence decides. A stream that is not sorted, or leaves the bounds of its block, contradicts itself:
+//! this is noticed without work for each record. The stream in hand is outside the heap, so that while one producer's records
 //! follow one another the heap is not touched.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::account::Hole;
+use super::account::{Hole, out_of_bounds, times_go_back};
 use super::record::ProducerIdentity;
 use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
 
@@ -39,6 +41,12 @@ struct Stream {
     slot: usize,
     messages: Messages,
     head: Message,
+    /// The current shard, if a message in it has been at the head.
+    shard: Option<Shard>,
+    /// Whether all of its times have been compared.
+    is_compared: bool,
+    /// The last time in the shards before it.
+    before_ns: u64,
     /// The shards after it.
     parts: VecDeque<Part>,
     /// The holes before `head` that have not been given out.
@@ -55,13 +63,21 @@ struct Part {
     holes: Vec<Hole>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     block: Loaded,
+    /// The bounds of the times in it, by its header.
+    times: RangeInclusive<u64>,
     /// Shards with records still to come.
     shards: usize,
     /// Its share of [`Merge::bytes`].
     bytes: usize,
+}
+
+impl Default for Slot {
+    fn default() -> Slot {
+        Slot { block: Loaded::default(), times: 0..=0, shards: 0, bytes: 0 }
+    }
 }
 
 /// The blocks in memory, and the streams through them.
@@ -86,6 +102,8 @@ pub(super) struct Merge {
     blocks_last_ns: u64,
     /// The holes after a producer's last record, by a time that is not before it, and the producer.
     trailing: BTreeMap<Key, VecDeque<Hole>>,
+    /// How blocks contradict themselves, as sentences, since this was taken last.
+    pub(super) faults: Vec<String>,
     /// Records passed over since this was taken last.
     pub(super) unread: PassedOver,
 }
@@ -105,19 +123,19 @@ impl Merge {
             Some(&slot) => self.slots[slot].block = block,
             None => {
                 self.free.push(self.slots.len());
-                self.slots.push(Slot { block, shards: 0, bytes: 0 });
+                self.slots.push(Slot { block, ..Slot::default() });
             }
         }
     }
 
-    /// Adds a block's records, and the `holes` that its shards and ends have shown; `last_ns` is the block's last time.
-    /// `producer_of` gives the producer with an id.
+    /// Adds a block's records, and the `holes` that its shards and ends have shown; `times` are the bounds of the
+    /// block's times. `producer_of` gives the producer with an id.
     pub(super) fn add(
         &mut self,
         mut block: Loaded,
         producer_of: impl Fn(u32) -> Arc<ProducerIdentity>,
         holes: Vec<Hole>,
-        last_ns: u64,
+        times: RangeInclusive<u64>,
     ) {
         self.advance_current();
         let shards = std::mem::take(&mut block.shards);
@@ -127,7 +145,8 @@ impl Merge {
         });
         let bytes = block.memory_bytes() + shards.len() * SHARD_OVERHEAD_BYTES;
         self.bytes += bytes;
-        self.slots[slot] = Slot { block, shards: shards.len(), bytes };
+        self.blocks_last_ns = self.blocks_last_ns.max(*times.end());
+        self.slots[slot] = Slot { block, times, shards: shards.len(), bytes };
         if shards.is_empty() {
             self.release(slot);
         }
@@ -142,7 +161,6 @@ impl Merge {
             }
         }
         // The producer's last record may be in an earlier block, and not be given out yet.
-        self.blocks_last_ns = self.blocks_last_ns.max(last_ns);
         for hole in holes {
             self.trailing.entry((self.blocks_last_ns, hole.producer.id)).or_default().push_back(hole);
         }
@@ -279,6 +297,11 @@ impl Merge {
             let at = &mut self.streams[stream];
             if std::mem::take(&mut at.in_shard) {
                 let slot = at.slot;
+                if at.shard.take().is_some() {
+                    at.before_ns = at.before_ns.max(at.head.timestamp_ns);
+                    self.check_bounds(stream);
+                }
+                let at = &mut self.streams[stream];
                 self.unread.add(&at.messages.unread);
                 self.slots[slot].shards -= 1;
                 if self.slots[slot].shards == 0 {
@@ -299,9 +322,37 @@ impl Merge {
             at.producer = producer;
             if let Some(message) = at.messages.next(self.slots[slot].block.payload()) {
                 at.head = message;
+                (at.shard, at.is_compared) = (Some(shard), false);
+                self.check_bounds(stream);
                 return true;
             }
         }
+    }
+
+    /// Notes a fault if the time of the stream's head is not within the bounds of its block. If times do not go back,
+    /// it is enough to ask this for the first and the last message of a shard.
+    fn check_bounds(&mut self, stream: usize) {
+        let Stream { producer, slot, head, .. } = &self.streams[stream];
+        if !self.slots[*slot].times.contains(&head.timestamp_ns) {
+            self.faults.push(out_of_bounds(producer.id));
+        }
+    }
+
+    /// Compares all times of the shard that holds a late record, once: a producer whose times go back has late records.
+    #[cold]
+    pub(super) fn check_order(&mut self, ready: &Ready) {
+        let Stream { producer, slot, shard, is_compared, before_ns, .. } = &mut self.streams[ready.stream];
+        let Some(shard) = shard.as_ref().filter(|_| !std::mem::replace(is_compared, true)) else { return };
+        let Slot { block, times, .. } = &self.slots[*slot];
+        let (mut last_ns, mut messages) = (*before_ns, Messages::of(shard));
+        let (mut went_back, mut is_outside) = (false, false);
+        while let Some(message) = messages.next(block.payload()) {
+            went_back |= message.timestamp_ns < last_ns;
+            is_outside |= !times.contains(&message.timestamp_ns);
+            last_ns = last_ns.max(message.timestamp_ns);
+        }
+        self.faults.extend(went_back.then(|| times_go_back(producer.id)));
+        self.faults.extend(is_outside.then(|| out_of_bounds(producer.id)));
     }
 
     fn key(&self, stream: usize) -> Key {
@@ -330,6 +381,9 @@ impl Merge {
             slot: 0,
             messages: Messages::default(),
             head: Message::default(),
+            shard: None,
+            is_compared: false,
+            before_ns: 0,
             parts: VecDeque::new(),
             holes: VecDeque::new(),
         };

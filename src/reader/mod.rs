@@ -160,7 +160,7 @@ enum Phase {
 ///
 /// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory; a record
 /// that does not fit comes late, and is counted. The reader steps over damage and counts it: see [`Reader::report`]. An
-/// error means that part of a file could not be read; the next call goes on after that part.
+/// error means that part of a file could not be read; it is a finding too, and the next call goes on after that part.
 ///
 /// # A finished log
 ///
@@ -310,10 +310,13 @@ impl Reader {
 
     #[inline]
     fn give(&mut self, ready: Ready) -> RecordRef<'_> {
-        let (message, frame, producer) = self.merge.resolve(&ready);
         let report = &mut self.walk.account.report;
         report.records += 1;
-        report.late += u64::from(ready.is_late);
+        if ready.is_late {
+            report.late += 1;
+            self.merge.check_order(&ready);
+        }
+        let (message, frame, producer) = self.merge.resolve(&ready);
         report.truncated += u64::from(frame.is_truncated());
         RecordRef {
             message,
@@ -447,7 +450,7 @@ impl Reader {
         match step {
             Ok(Step::Block(location)) => {
                 let holes = self.walk.account.take_holes();
-                self.merge.add(block, |id| self.walk.account.producer(id), holes, location.header.last_ns.get());
+                self.merge.add(block, |id| self.walk.account.producer(id), holes, location.header.times());
                 // The next step may fill an empty plan again: until then no time is known to be safe.
                 self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
                 return Ok(());
@@ -460,10 +463,13 @@ impl Reader {
         step.map(|_| ())
     }
 
-    /// Adds the records that the merge passed over to the report.
+    /// Adds the records that the merge passed over, and what it noticed, to the report.
     fn count_unread(&mut self) {
         let unread = std::mem::take(&mut self.merge.unread);
         self.walk.account.count_unread(&unread);
+        for fault in std::mem::take(&mut self.merge.faults) {
+            self.walk.account.report_contradiction_before_here(fault);
+        }
     }
 }
 

@@ -206,6 +206,16 @@ impl Fact {
     }
 }
 
+/// The contradiction of a producer with a time outside the bounds of its block.
+pub(crate) fn out_of_bounds(producer: u32) -> String {
+    format!("producer {producer} has a record outside the times that the block's header gives")
+}
+
+/// The contradiction of a producer whose times go back.
+pub(crate) fn times_go_back(producer: u32) -> String {
+    format!("producer {producer} has times that go back")
+}
+
 /// `count` things, in the plural unless it is one.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })

@@ -15,6 +15,7 @@ mod testimony;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::format::{Newer, StatusCode};
 
 use super::files::{Run, Segment, Suspicion};
@@ -26,7 +27,7 @@ use findings::{Fact, NoCounts};
 use producers::Producers;
 
 pub(crate) use blocks::{Before, Trailing};
-pub(crate) use findings::Location;
+pub(crate) use findings::{Location, out_of_bounds, times_go_back};
 pub(crate) use holes::Hole;
 
 /// The most notes of the writer that are kept for each run.
@@ -161,7 +162,21 @@ impl Account {
         self.report_observed();
         let location = self.blocks.location(block.segment, block.offset);
         self.take_writer_records(loaded, &location);
+        self.compare_claims(block, loaded, &location);
         self.take_counts(block.number(), loaded, &location);
+    }
+
+    /// Compares the counts in a good block's header with what the block holds.
+    fn compare_claims(&mut self, block: &BlockLocation, loaded: &Loaded, location: &Location) {
+        let (records, shards) = (block.header.records.get(), block.header.shards.get());
+        if loaded.unread.invalid == 0
+            && (u64::from(records) != loaded.records_found || u64::from(shards) != loaded.shards_found)
+        {
+            let (found, of_shards) = (loaded.records_found, loaded.shards_found);
+            let claim =
+                format!("the block claims {records} records in {shards} shards, and holds {found} in {of_shards}");
+            self.report_contradiction(claim, location);
+        }
     }
 
     /// Compares the counts in a good block's rows with its shards.
@@ -224,6 +239,19 @@ impl Account {
         }
         if let Some(newer) = unread.shown_by {
             self.report_fact(&Fact::NewerRecords(newer), at);
+        }
+    }
+
+    /// As [`report_contradiction`](Self::report_contradiction), if it is not known where.
+    pub(super) fn report_contradiction_before_here(&mut self, what: String) {
+        self.report_contradiction(what, &Location { offset: None, ..self.blocks.last_segment() });
+    }
+
+    /// Reports that a part of a file could not be read. What was lost by that, the blocks around it tell. A file that
+    /// could not be opened is accounted for when its turn comes.
+    pub(super) fn report_unread(&mut self, error: &Error) {
+        if let Error::Io { path, offset: Some(offset), .. } = error {
+            self.report.add_finding(Severity::Unconfirmed, path.clone(), Some(*offset), error.to_string());
         }
     }
 

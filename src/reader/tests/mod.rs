@@ -1,5 +1,6 @@
 //! Logs that the tests make, and what the reader gives and reports of them.
 
+mod agreement;
 mod damage;
 mod every_bit;
 mod gaps;

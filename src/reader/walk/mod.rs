@@ -130,7 +130,8 @@ impl Walk {
             if !matches!(step, Ok(Some(Step::RunEnd))) {
                 self.reading = Some(reading);
             }
-            match step? {
+            let step = step.inspect_err(|error| self.account.report_unread(error))?;
+            match step {
                 None => {}
                 Some(Step::End) if self.logger_has_gone() => self.look_for_more()?,
                 Some(step) => {
