@@ -53,12 +53,12 @@ pub(crate) struct Gate {
 }
 
 /// The number of the threshold that admits no level, while the log is open. As the number of a record's level it is
-/// larger than every threshold; as the threshold it is the sign-extended -1, smaller than every level and not 0.
-const OFF: u8 = u8::MAX;
+/// larger than every threshold; as the threshold it becomes -1, smaller than every level and not 0.
+const OFF: u8 = 7;
 
 /// The word for the threshold `level`: [`OFF`] becomes -1, so that it admits nothing and is not taken for closed.
 const fn word_of(level: u8) -> u32 {
-    (level as i8 as i32).cast_unsigned()
+    if level == OFF { (-1_i32).cast_unsigned() } else { level as u32 }
 }
 
 const _: () = assert!(word_of(OFF) != 0 && !admits(word_of(OFF), 1) && !admits(5, OFF) && !admits(0, 1));

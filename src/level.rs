@@ -26,8 +26,9 @@ use std::str::FromStr;
 pub enum Level {
     /// As a threshold: nothing is logged, and the log stays open. No record has this level: one that is logged at it is
     /// [`Filtered`](crate::Outcome::Filtered), whatever the threshold is.
-    // No threshold reaches this number, so the gate refuses a record of it without asking for it.
-    Off = 255,
+    // No threshold reaches this number, so the gate refuses a record of it without asking for it. The numbers of all
+    // levels have three bits, so that the fast path may use one as an index.
+    Off = 7,
     /// Something failed.
     Error = 1,
     /// Something may fail.
@@ -71,8 +72,8 @@ impl Level {
 
 impl Ord for Level {
     fn cmp(&self, other: &Level) -> Ordering {
-        // `Off` comes first: 255 becomes 0.
-        let place = |level: Level| (level as u8).wrapping_add(1);
+        // `Off` comes first: 7 becomes 0.
+        let place = |level: Level| (level as u8 + 1) % 8;
         place(*self).cmp(&place(*other))
     }
 }

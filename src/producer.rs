@@ -12,7 +12,7 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::ring::{DropCause, Full, ProducerEnd};
+use crate::ring::{CLASSES, DropCause, Full, ProducerEnd};
 use crate::shared::Shared;
 
 /// How long a producer sleeps for space before it checks the other ends of its wait: close, or a device that has
@@ -75,7 +75,10 @@ impl Producer {
         let message_bytes_max = shared.settings.message_bytes_max_in(end.capacity());
         // The fast path reads the CPU's counter, and passes the gate without a barrier.
         let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
-        end.limit_fast_path(has_fast_path.then_some(message_bytes_max));
+        // A record that asks for a flush takes the slow path, which asks: the others need not compare their level.
+        let levels = Level::ALL.iter().filter(|level| !shared.asks_for_flush(**level));
+        let fast = levels.fold(0_u32, |fast, level| fast | 1 << class(*level));
+        end.limit_fast_path(|class| (has_fast_path && fast >> class & 1 != 0).then_some(message_bytes_max));
         Producer {
             threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
@@ -159,7 +162,7 @@ impl Producer {
             return Outcome::Filtered;
         }
         if let Some(end) = &self.end
-            && end.fits_fast_path(message)
+            && end.fits_fast_path(class(level), message)
             && let Some(_entered) = threshold.enter_fast(end.control().append_flag(), level as u8)
         {
             match end.append_fast(tag(Kind::Message, level, 0), message, Clock::counter) {
@@ -192,6 +195,9 @@ impl Producer {
             Err(Full) => self.overflow(end, tag, message, accepted),
         };
         drop(entered);
+        if self.shared.asks_for_flush(level) && outcome == accepted {
+            self.shared.ask_for_flush();
+        }
         outcome
     }
 
@@ -306,6 +312,13 @@ pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
         Refusal::NoRing => Outcome::NoRing,
     }
 }
+
+/// The ring's class for the records of a level.
+const fn class(level: Level) -> usize {
+    level as usize
+}
+
+const _: () = assert!(class(Level::Trace) < CLASSES && class(Level::Off) < CLASSES);
 
 /// The ring's opaque tag: kind, level, flags.
 pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {

@@ -2,7 +2,8 @@
 //!
 //! Everything here is immutable, atomic, or behind a lock that no append takes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::config::{Overflow, Validated};
 use crate::elsewhere::Elsewhere;
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
+use crate::level::Level;
 use crate::registry::Registry;
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     device_failed: AtomicBool,
     /// A caller wants the present segment left for the next. The writer clears it.
     rotation_asked: AtomicBool,
+    /// A record that asks for a flush was accepted. The writer clears it.
+    flush_asked: AtomicBool,
     refusals: Refusals,
     /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
     writer: OnceLock<Thread>,
@@ -59,6 +63,7 @@ impl Shared {
             elsewhere: None,
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
+            flush_asked: AtomicBool::new(false),
             refusals: Refusals::default(),
             writer: OnceLock::new(),
         }
@@ -115,6 +120,25 @@ impl Shared {
     /// Takes the request for a rotation, if there is one. Called by the writer, once a turn.
     pub(crate) fn take_rotation(&self) -> bool {
         self.rotation_asked.load(Relaxed) && self.rotation_asked.swap(false, Relaxed)
+    }
+
+    /// Whether an accepted record of `level` [asks for a flush](crate::Config::flush_on).
+    pub(crate) fn asks_for_flush(&self, level: Level) -> bool {
+        self.settings.config.flush_on.is_some_and(|least_severe| level <= least_severe)
+    }
+
+    /// Asks for a flush for which nobody waits, after the append that wants it. Makes no system call: the writer looks
+    /// here in each turn.
+    pub(crate) fn ask_for_flush(&self) {
+        // Acquire and release: _record flush asked_. An exchange, so that the writer's one sees the commits of all who
+        // have asked before it, and not of the last alone.
+        self.flush_asked.swap(true, AcqRel);
+    }
+
+    /// Takes the request for such a flush, if there is one. Called by the writer, once a turn.
+    pub(crate) fn take_flush_asked(&self) -> bool {
+        // Acquire: _record flush asked_.
+        self.flush_asked.load(Relaxed) && self.flush_asked.swap(false, AcqRel)
     }
 
     /// Names the thread that serves this log. Called once.

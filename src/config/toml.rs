@@ -123,6 +123,7 @@ mod tests {
             block_bytes = "128KiB"
             blocks_in_flight = 8
             flush_interval = "20 ms"
+            flush_on = "error"
             segment_bytes = "1 GiB"
             first_segment_bytes = "32 MiB"
             rotate_after = "1 h"
@@ -144,6 +145,7 @@ mod tests {
             .block_bytes(128 << 10)
             .blocks_in_flight(8)
             .flush_interval(Duration::from_millis(20))
+            .flush_on(Level::Error)
             .segment_bytes(1 << 30)
             .first_segment_bytes(32 << 20)
             .rotate_after(Duration::from_secs(3600))
@@ -195,7 +197,7 @@ mod tests {
             configurations.push(Config::new("a").overflow(Overflow::BlockFor(time)).writer_core(3));
         }
         let all = [Level::Off, Level::Error, Level::Trace];
-        configurations.extend(all.map(|level| Config::new("a").level(level).overflow(Overflow::Block)));
+        configurations.extend(all.map(|level| Config::new("a").level(level).flush_on(level).overflow(Overflow::Block)));
         configurations.push(Config::new("a").device(DevicePreference::IoUring).overflow(Overflow::OverwriteOldest));
         configurations.push(Config::new("a").retain_segments(7).message_bytes_max(5000).thread_ring_bytes(4096));
         configurations

@@ -69,7 +69,7 @@ mod tests;
 pub(crate) use consumer::ConsumerEnd;
 pub(crate) use control::{AppendFlag, Counts, DroppedBy};
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES};
-pub(crate) use producer::ProducerEnd;
+pub(crate) use producer::{CLASSES, ProducerEnd};
 pub(crate) use shared::{Ring, RingOptions};
 
 use std::io;
@@ -92,7 +92,7 @@ impl RingMaker {
     pub(crate) fn make(&self, options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
         let ring = Ring::new(options, &self.pool)?;
         let consumer = ConsumerEnd::new(Arc::clone(&ring), options.overwrite, options.start);
-        Ok((ProducerEnd::new(ring, options.overwrite, options.start), consumer))
+        Ok((ProducerEnd::new(ring, options.start), consumer))
     }
 }
 

@@ -19,6 +19,12 @@ use crate::sync::spin_loop;
 /// microsecond.
 const READING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 32 };
 
+/// How many classes of records a producer may tell apart: those of one class may be kept from the fast path. What a
+/// class means is the caller's business.
+pub(crate) const CLASSES: usize = 8;
+
+const _: () = assert!(FAST_PATH_BYTES_MAX < u8::MAX as usize);
+
 /// The producing thread's end. It may move to another thread, but not be used by two at once.
 ///
 /// The fields of the fast path come first, so that they are on one cache line if the end begins at one.
@@ -37,36 +43,37 @@ pub(crate) struct ProducerEnd {
     /// stale, but is never too large.
     limit: Cell<u64>,
     ring: Arc<Ring>,
-    /// Payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none does.
-    fast_path_end: u32,
-    overwrite: bool,
+    /// By class of record: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none
+    /// does.
+    fast_path_ends: [u8; CLASSES],
     /// The consumer's position when last read. May be stale, but is never after the real one.
     cached_read_position: Cell<u64>,
 }
 
 impl ProducerEnd {
-    pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ProducerEnd {
+    pub(super) fn new(ring: Arc<Ring>, start: u64) -> ProducerEnd {
         ProducerEnd {
             words: ring.memory.words(),
             mask: ring.memory.bytes() as u64 - 1,
             position: Cell::new(start),
             limit: Cell::new(start),
             ring,
-            fast_path_end: FAST_PATH_BYTES_MAX as u32 + 1,
-            overwrite,
+            fast_path_ends: [FAST_PATH_BYTES_MAX as u8 + 1; CLASSES],
             cached_read_position: Cell::new(start),
         }
     }
 
-    /// Keeps payloads of more than `bytes` from the fast path; `None` keeps all from it.
-    pub(crate) fn limit_fast_path(&mut self, bytes: Option<usize>) {
-        self.fast_path_end = bytes.map_or(0, |bytes| bytes.min(FAST_PATH_BYTES_MAX) as u32 + 1);
+    /// Keeps payloads of more than `bytes` of their class from the fast path; `None` keeps the whole class from it.
+    pub(crate) fn limit_fast_path(&mut self, bytes: impl Fn(usize) -> Option<usize>) {
+        self.fast_path_ends =
+            std::array::from_fn(|class| bytes(class).map_or(0, |bytes| bytes.min(FAST_PATH_BYTES_MAX) as u8 + 1));
     }
 
-    /// Whether [`append_fast`](Self::append_fast) takes `payload`.
+    /// Whether [`append_fast`](Self::append_fast) takes `payload`, of a record of `class`, which is below [`CLASSES`].
+    /// (If the class is a constant, it costs nothing.)
     #[inline(always)]
-    pub(crate) fn fits_fast_path(&self, payload: &[u8]) -> bool {
-        payload.len() < self.fast_path_end as usize
+    pub(crate) fn fits_fast_path(&self, class: usize, payload: &[u8]) -> bool {
+        payload.len() < usize::from(self.fast_path_ends[class % CLASSES])
     }
 
     /// Appends a record. Once there is room, the record takes the next sequence number and the time that `clock` gives,
@@ -123,7 +130,7 @@ impl ProducerEnd {
         let mut read_position = self.cached_read_position.get();
         if needed > free(read_position) {
             let cached = read_position;
-            read_position = if self.overwrite {
+            read_position = if self.ring.overwrite {
                 self.give_up_oldest(position.wrapping_add(needed).wrapping_sub(capacity))?
             } else {
                 self.control().released()

@@ -24,6 +24,8 @@ pub(crate) struct Ring {
     /// The positions, counts and flags.
     pub(crate) control: Control,
     pub(super) memory: Memory,
+    /// Whether the producer gives up the oldest records of a full ring.
+    pub(super) overwrite: bool,
 }
 
 impl Ring {
@@ -40,6 +42,7 @@ impl Ring {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         assert!(options.start.is_multiple_of(8), "positions are multiples of 8");
-        Ok(Arc::new(Ring { control: Control::new(options.start), memory: pool.private(capacity_bytes)? }))
+        let overwrite = options.overwrite;
+        Ok(Arc::new(Ring { control: Control::new(options.start), memory: pool.private(capacity_bytes)?, overwrite }))
     }
 }

@@ -28,7 +28,7 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
 fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
     let sequence = producer.next_sequence();
     let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
-    let appended = if producer.fits_fast_path(&payload) {
+    let appended = if producer.fits_fast_path(0, &payload) {
         producer.append_fast(head.tag, &payload, || head.ticks)
     } else {
         producer.append(head.tag, &payload, || head.ticks)

@@ -183,7 +183,8 @@ fn make_device(
 /// Serves `logs` until the last has ended.
 fn serve(mut logs: Vec<LogWriter>) {
     let shortest_interval = logs.iter().map(|log| log.shared.settings.config.flush_interval).min();
-    let mut idle = Idle::new(shortest_interval.expect("a writer thread begins with a log"));
+    let flushes_records = logs.iter().any(|log| log.shared.settings.config.flush_on.is_some());
+    let mut idle = Idle::new(shortest_interval.expect("a writer thread begins with a log"), flushes_records);
     while !logs.is_empty() {
         let mut turn = Turn::Idle;
         let mut at = 0;

@@ -58,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("ring", &["sync", "sys"]),
     ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "sync", "sys"]),
-    ("shared", &["clock", "config", "elsewhere", "flush", "gate", "registry", "stats", "sync"]),
+    ("shared", &["clock", "config", "elsewhere", "flush", "gate", "level", "registry", "stats", "sync"]),
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),

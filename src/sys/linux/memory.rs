@@ -105,8 +105,10 @@ impl Drop for Mapping {
 ///
 /// 2. `words` is the start of the page, or the words on the heap; either lives as long as any clone.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct WipedOnFork {
-    /// Copied from the page, so that an access is one load.
+    /// Copied from the page, so that an access is one load. First, because an append reads it: it shares a cache line
+    /// with what is before this value.
     words: NonNull<[AtomicU32; 2]>,
     _owner: WordsOwner,
 }

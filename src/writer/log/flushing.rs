@@ -17,6 +17,7 @@ pub(super) struct Flushes {
 
 /// Callers that wait for the records accepted before they asked.
 struct Flush {
+    /// None if records have asked.
     tickets: Vec<Arc<Ticket>>,
     stage: FlushStage,
 }
@@ -58,10 +59,16 @@ struct Target {
 impl Flushes {
     /// Whether somebody waits for a flush.
     pub(super) fn any(&self) -> bool {
-        !self.under_way.is_empty()
+        self.under_way.iter().any(|flush| !flush.tickets.is_empty())
     }
 
-    /// Begins a flush for `tickets`, of the records that the rings hold now. The rings of producers registered before
+    /// Whether a flush is under way that records have asked for. Nobody waits for it. The next one begins after it, and
+    /// is one for all records that ask meanwhile.
+    pub(super) fn any_for_records(&self) -> bool {
+        self.under_way.iter().any(|flush| flush.tickets.is_empty())
+    }
+
+    /// Begins a flush for `tickets`, or for records if there are none, of all that the rings hold now. The rings of producers registered before
     /// the tickets were left must be in `blocks`.
     pub(super) fn begin(&mut self, tickets: Vec<Arc<Ticket>>, blocks: &mut Blocks) {
         self.asked += tickets.len() as u64;

@@ -69,6 +69,11 @@ impl LogWriter {
             blocks.adopt(schedule);
             flushes.begin(tickets, blocks);
         }
+        if !flushes.any_for_records() && shared.take_flush_asked() {
+            // As above.
+            blocks.adopt(schedule);
+            flushes.begin(Vec::new(), blocks);
+        }
         schedule.allowance.begin_turn(now_ns);
         let mut took_any = false;
         if ending.drains() {

@@ -14,6 +14,10 @@ const SLEEP_MIN: Duration = Duration::from_micros(50);
 /// less than 1 %.
 const SLEEP_MAX: Duration = Duration::from_millis(8);
 
+/// The longest sleep if a record may ask for a flush: an append wakes nobody, so the writer has to look. A thousand
+/// wake-ups a second, most of the time for nothing.
+const RECORD_FLUSH_SLEEP_MAX: Duration = Duration::from_millis(1);
+
 /// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a
 /// quarter of a second, 8 ms after a whole one.
 const SHORT_SLEEP_MAX: Duration = Duration::from_millis(1);
@@ -51,9 +55,10 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// For a writer whose records may wait in memory for `flush_interval`.
-    pub(crate) fn new(flush_interval: Duration) -> Idle {
-        let sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, SLEEP_MAX);
+    /// For a writer whose records may wait in memory for `flush_interval`, unless one asks for a flush, if it may.
+    pub(crate) fn new(flush_interval: Duration, records_may_ask: bool) -> Idle {
+        let longest = if records_may_ask { RECORD_FLUSH_SLEEP_MAX } else { SLEEP_MAX };
+        let sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
         Idle {
             backoff: Backoff::new(),
             looks_left: None,
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn sleeps_grow_to_milliseconds_and_start_short_again_after_work() {
-        let mut idle = Idle::new(Duration::from_millis(100));
+        let mut idle = Idle::new(Duration::from_millis(100), false);
         let second = sleeps_within(&mut idle, Duration::from_secs(1));
         assert!(second.is_sorted() && second[0] == SLEEP_MIN, "{second:?}");
         assert!(second.len() < 500, "{} wake-ups in the first second", second.len());
@@ -171,7 +176,7 @@ mod tests {
 
     #[test]
     fn attention_lasts_as_long_as_a_caller_yields_and_a_little_after() {
-        let mut idle = Idle::new(Duration::from_millis(100));
+        let mut idle = Idle::new(Duration::from_millis(100), false);
         assert!(idle.attentive_until.is_none(), "nobody waits");
         for (flushing, asked) in [(true, 1), (true, 2), (false, 2), (false, 3)] {
             idle.set_flushing(flushing, asked);
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn a_writer_that_only_awaits_the_device_sleeps_long() {
         let sleep_after_few = |awaits_device| {
-            let mut idle = Idle::new(Duration::from_millis(100));
+            let mut idle = Idle::new(Duration::from_millis(100), false);
             assert_eq!(idle.rest(Turn::FoundFew(Duration::ZERO), || awaits_device), None);
             (0..100).find_map(|_| idle.rest(Turn::Idle, || awaits_device))
         };
@@ -205,8 +210,11 @@ mod tests {
     #[test]
     fn no_sleep_is_longer_than_a_quarter_of_the_flush_interval() {
         for interval in [Duration::from_millis(1), Duration::from_millis(10), Duration::from_secs(3600)] {
-            let sleeps = sleeps_within(&mut Idle::new(interval), Duration::from_secs(2));
-            assert!(sleeps.iter().all(|&sleep| sleep <= (interval / INTERVAL_PART).min(SLEEP_MAX)), "{interval:?}");
+            for (records_may_ask, longest) in [(false, SLEEP_MAX), (true, RECORD_FLUSH_SLEEP_MAX)] {
+                let sleeps = sleeps_within(&mut Idle::new(interval, records_may_ask), Duration::from_secs(2));
+                let longest = longest.min(interval / INTERVAL_PART);
+                assert!(sleeps.iter().all(|&sleep| sleep <= longest), "{interval:?}, {records_may_ask}");
+            }
         }
     }
 }
