@@ -1,13 +1,15 @@
 //! The segment files in the log's directory, and the removal of those that are not kept.
 //!
 //! Removed are files that an earlier run prepared and never used, and the oldest segments beyond the limits, as
-//! [`retention`] decides. A file is counted or removed only if it is a segment of this log by name and by content, and
+//! [`retention`] decides. An earlier run's segment is first cut to what it holds (see [`trim`]): one that was killed has
+//! left it at its full size. A file is counted or removed only if it is a segment of this log by name and by content, and
 //! it is inspected again right before its removal. Each removal is durable before the next one, so that even after a
 //! power cut only the log's beginning is missing.
 //!
 //! Used by the thread that prepares segments, under the log's lock. The writer never waits for it.
 //!
 //! [`retention`]: super::retention
+//! [`trim`]: super::trim
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,6 +24,16 @@ use crate::sys::Entry;
 use super::inspect::{Content, Search, inspect, search_for_bytes};
 use super::location::Location;
 use super::retention::{Held, Limits, surplus};
+use super::trim::{Cut, cut_zeros};
+
+/// How far one call of [`Archive::retire`] or [`Archive::sweep`] has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// The segments that it has removed.
+    pub(super) removed: usize,
+    /// The bytes that it has read from ends of segments.
+    pub(super) read_bytes: u64,
+}
 
 /// The files of one log.
 pub(super) struct Archive {
@@ -36,6 +48,8 @@ pub(super) struct Archive {
     unused: Option<Vec<u64>>,
     /// The segments of this log.
     ours: BTreeSet<u64>,
+    /// Those of earlier runs that could not be cut, because writes to them may be under way.
+    busy: Vec<u64>,
     /// Files with a segment's name that are not this log's, or cannot be read.
     strangers: BTreeSet<u64>,
     /// Whether the last removal failed; there is a note on it then.
@@ -55,6 +69,7 @@ impl Archive {
             inherited,
             unused: None,
             ours: BTreeSet::new(),
+            busy: Vec::new(),
             strangers: BTreeSet::new(),
             stuck: false,
             notes: Vec::new(),
@@ -66,12 +81,19 @@ impl Archive {
         self.ours.insert(number);
     }
 
-    /// Removes files that earlier runs prepared and never used, as a crash leaves them. Returns whether it finished
-    /// before `stop` returned true.
+    /// Removes files that earlier runs prepared and never used, as a crash leaves them, and cuts their segments to what
+    /// they hold. Returns whether it finished before `stop` returned true.
     pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
+        let mut progress = Progress::default();
+        for number in std::mem::take(&mut self.busy) {
+            if !self.cut(number, &mut progress, &|_| stop()) {
+                self.busy.push(number);
+                return false;
+            }
+        }
         let mut unused = match self.unused.take() {
             Some(unused) => unused,
-            None => match self.find_unused(&stop) {
+            None => match self.find_unused(&mut progress, &|_| stop()) {
                 Ok(Some(unused)) => unused,
                 Ok(None) => return false,
                 // The next call searches again.
@@ -101,13 +123,13 @@ impl Archive {
     }
 
     /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with
-    /// a durable block. `stop` is called with the number of segments removed so far. Returns whether it finished before
-    /// `stop` returned true.
-    pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(usize) -> bool) -> bool {
+    /// a durable block. Returns whether it finished before `stop` returned true.
+    pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(Progress) -> bool) -> bool {
         if self.limits.keeps_all() {
             return true;
         }
-        let held = match self.held(newest, || stop(0)) {
+        let mut progress = Progress::default();
+        let held = match self.held(newest, &mut progress, &stop) {
             Ok(Some(held)) => held,
             Ok(None) => return false,
             Err(error) => {
@@ -116,10 +138,11 @@ impl Archive {
             }
         };
         let surplus = surplus(&self.limits, &held, newest, incoming_bytes);
-        for (removed, segment) in held[..surplus].iter().enumerate() {
-            if stop(removed) {
+        for segment in &held[..surplus] {
+            if stop(progress) {
                 return false;
             }
+            progress.removed += 1;
             if !self.inspect_again(segment.number) {
                 continue;
             }
@@ -135,16 +158,21 @@ impl Archive {
     }
 
     /// The inherited files whose first block is zero; `None` if `stop` returned true before all were inspected.
-    fn find_unused(&mut self, stop: impl Fn() -> bool) -> Result<Option<Vec<u64>>> {
+    fn find_unused(&mut self, progress: &mut Progress, stop: &impl Fn(Progress) -> bool) -> Result<Option<Vec<u64>>> {
         let inherited = self.inherited;
         let files = self.files()?;
         let mut unused = Vec::new();
         for (number, _) in files.into_iter().filter(|(number, _)| *number <= inherited) {
-            if stop() {
+            if stop(*progress) {
                 return Ok(None);
             }
-            if !self.ours.contains(&number) && self.classify(number) == Some(Content::Unwritten) {
-                unused.push(number);
+            if self.ours.contains(&number) {
+                continue;
+            }
+            match self.classify(number) {
+                Some(Content::Unwritten) => unused.push(number),
+                Some(_) if !self.cut(number, progress, stop) => return Ok(None),
+                _ => {}
             }
         }
         Ok(Some(unused))
@@ -152,21 +180,52 @@ impl Archive {
 
     /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after
     /// `newest` count only if this run has made them. Each file is inspected once: its kind does not change.
-    fn held(&mut self, newest: u64, stop: impl Fn() -> bool) -> Result<Option<Vec<Held>>> {
-        let mut held = Vec::new();
-        for (number, entry) in self.files()? {
+    fn held(
+        &mut self,
+        newest: u64,
+        progress: &mut Progress,
+        stop: &impl Fn(Progress) -> bool,
+    ) -> Result<Option<Vec<Held>>> {
+        for (number, _) in self.files()? {
             if !self.ours.contains(&number) && number <= newest && !self.strangers.contains(&number) {
-                if stop() {
+                if stop(*progress) {
                     return Ok(None);
                 }
-                self.classify(number);
-            }
-            if self.ours.contains(&number) {
-                held.push(Held { number, bytes: entry.bytes, age: self.age(&entry) });
+                if let Some(Content::Segment(_)) = self.classify(number)
+                    && !self.cut(number, progress, stop)
+                {
+                    return Ok(None);
+                }
             }
         }
+        // Their sizes now, when all are cut.
+        let ours = self.files()?.into_iter().filter(|(number, _)| self.ours.contains(number));
+        let mut held: Vec<_> =
+            ours.map(|(number, entry)| Held { number, bytes: entry.bytes, age: self.age(&entry) }).collect();
         held.sort_by_key(|segment| segment.number);
         Ok(Some(held))
+    }
+
+    /// Cuts the zeros off that a killed run may have left at the end of segment `number`. Returns whether it was not
+    /// stopped; if it was, the segment is inspected and cut again.
+    fn cut(&mut self, number: u64, progress: &mut Progress, stop: &impl Fn(Progress) -> bool) -> bool {
+        if number > self.inherited {
+            return true;
+        }
+        let count = |bytes| {
+            progress.read_bytes += bytes;
+            stop(*progress)
+        };
+        match cut_zeros(&self.location.directory(), number, count) {
+            Ok(Cut::Stopped) => {
+                self.ours.remove(&number);
+                return false;
+            }
+            Ok(Cut::Busy) => self.busy.push(number),
+            // A file that may not be changed keeps its zeros.
+            Ok(Cut::Done) | Err(_) => {}
+        }
+        true
     }
 
     /// The regular files with a segment's name.
@@ -237,7 +296,7 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::path::Path;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::{SystemTime, UNIX_EPOCH};
@@ -289,7 +348,7 @@ mod tests {
     fn removing_can_be_stopped_and_goes_on_from_there() {
         let directory = six();
         let mut archive = archive(directory.path(), ONE);
-        assert!(!archive.retire(6, 0, |removed| removed == 2));
+        assert!(!archive.retire(6, 0, |progress| progress.removed == 2));
         assert_eq!(numbers(directory.path()), [3, 4, 5, 6]);
         assert!(archive.retire(6, 0, |_| false));
         assert_eq!(numbers(directory.path()), [6]);
@@ -364,6 +423,39 @@ mod tests {
         clock.unix_ns.store(i64::try_from(now.as_nanos()).unwrap(), Relaxed);
         assert!(archive.retire(6, 0, |_| false));
         assert_eq!(numbers(directory.path()), [6]);
+    }
+
+    #[test]
+    fn segments_of_killed_runs_are_cut_before_they_are_counted() {
+        let directory = six();
+        for number in 1..=5 {
+            let path = directory.path().join(segment_file_name(number));
+            File::options().write(true).open(path).unwrap().set_len(16 << 20).unwrap();
+        }
+        // Room for all of them, but not for their zeros.
+        let limits = Limits { bytes: Some(1 << 20), segments: None, age: None };
+        let mut archive = archive(directory.path(), limits);
+        let file = |number| File::open(directory.path().join(segment_file_name(number))).unwrap();
+        // A write of the killed process to the fifth is still under way.
+        let writing = file(5);
+        assert!(crate::sys::file::try_lock(&writing).unwrap());
+        assert!(!archive.retire(6, 0, |progress| progress.read_bytes >= 40 << 20), "stopped at the third");
+        assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+        let mut wide = Limits { bytes: Some(17 << 20), ..limits };
+        std::mem::swap(&mut archive.limits, &mut wide);
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+        let lengths = || (1..=5).map(|number| file(number).metadata().unwrap().len()).collect::<Vec<_>>();
+        // A child that another test forks may hold the lock of a file for a moment.
+        while lengths()[..4] != [4096; 4] {
+            assert!(archive.sweep(|| false));
+        }
+        assert!(!cfg!(unix) || lengths()[4] == 16 << 20);
+        drop(writing);
+        while lengths() != [4096; 5] {
+            assert!(archive.sweep(|| false));
+        }
+        assert_eq!(archive.notes, Vec::<String>::new());
     }
 
     #[test]

@@ -151,6 +151,8 @@ impl Maker {
         }
         drop(file);
         let file = directory.open_to_write(SPARE_FILE, self.direct).map_err(|source| failed("open", source))?;
+        // Held until the last write to it is over, even if this process dies first: the next run cuts it only then.
+        let _ = sys::file::try_lock(&file);
         Ok(Filled { file, bytes, shortfall })
     }
 }

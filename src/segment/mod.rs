@@ -20,6 +20,7 @@ mod lock;
 mod archive;
 mod retention;
 mod inspect;
+mod trim;
 
 pub(crate) use directory::Directory;
 pub(crate) use header::Header;

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::own_thread::{self, Role};
 use crate::sync::lock;
 
-use super::archive::Archive;
+use super::archive::{Archive, Progress};
 use super::fill::{Left, Maker, Prepared, Wanted};
 use super::location::Location;
 use super::lock::{LogLock, SharedLock};
@@ -30,6 +30,9 @@ const AGING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The most segments removed while `close` waits: the next open removes the rest.
 const REMOVED_AT_END_MAX: usize = 32;
+
+/// The most bytes of zeros that are read from ends of segments while `close` waits.
+const READ_AT_END_MAX: u64 = 256 << 20;
 
 enum Order {
     Make { index: u64, wanted: Wanted },
@@ -78,18 +81,18 @@ impl Signals {
         self.pace() >= Pace::Hurried
     }
 
-    /// Whether to stop removing segments that are not kept, after `removed` of them.
-    fn stops_removing(&self, removed: usize) -> bool {
+    /// Whether to stop removing segments that are not kept.
+    fn stops_removing(&self, progress: Progress) -> bool {
         match self.pace() {
             Pace::Unhurried | Pace::Hurried => self.make_waits.load(Ordering::Relaxed),
-            Pace::Ending => removed >= REMOVED_AT_END_MAX,
+            Pace::Ending => progress.removed >= REMOVED_AT_END_MAX || progress.read_bytes > READ_AT_END_MAX,
             Pace::Abandoned => true,
         }
     }
 
     /// Whether to stop searching for files that were never used, which takes long and can be done at the next open.
     fn stops_sweeping(&self) -> bool {
-        self.pace() >= Pace::Ending || self.stops_removing(0)
+        self.pace() >= Pace::Ending || self.stops_removing(Progress::default())
     }
 }
 
@@ -329,7 +332,7 @@ impl PreparerThread {
         let newest = signals.newest.load(Ordering::Relaxed);
         // If the directory is gone, or another logger's, nothing in it is ours to remove.
         let is_done = log_lock.renew(&self.location).is_err()
-            || (archive.retire(newest, 0, |removed| signals.stops_removing(removed))
+            || (archive.retire(newest, 0, |progress| signals.stops_removing(progress))
                 && archive.sweep(|| signals.stops_sweeping()));
         self.removal_interrupted = !is_done;
     }

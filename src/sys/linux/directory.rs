@@ -110,6 +110,11 @@ impl OpenDirectory {
         self.open_file(name, libc::O_RDONLY | libc::O_NONBLOCK)
     }
 
+    /// Opens a file for reading and writing. Opening a pipe does not block.
+    pub(crate) fn open_to_change(&self, name: &str) -> io::Result<File> {
+        self.open_file(name, libc::O_RDWR | libc::O_NONBLOCK)
+    }
+
     /// Opens a file for reading and writing, or creates it, accessible only to its owner. Returns whether it was
     /// created. Opening a pipe does not block.
     pub(super) fn open_or_create(&self, name: &str) -> io::Result<(File, bool)> {

@@ -90,6 +90,14 @@ impl OpenDirectory {
         open_to_read(&path, false)
     }
 
+    /// Opens a file for reading and writing. A symbolic link is an error, and so is a FIFO or the like.
+    pub(crate) fn open_to_change(&self, name: &str) -> io::Result<File> {
+        if !self.entry(name)?.is_file {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        OpenOptions::new().read(true).write(true).open(self.path_of(name))
+    }
+
     /// Opens a file for reading and writing, or creates it, accessible only to its owner if the platform has owners.
     pub(super) fn open_or_create(&self, name: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();

@@ -2,7 +2,7 @@
 //!
 //! There is no direct I/O here, so `device` writes buffered. Called by `device`, `segment` and `reader`.
 
-use std::fs::File;
+use std::fs::{File, FileTimes, Metadata, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -66,6 +66,24 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
 
 /// Does nothing: there is no portable way to read ahead.
 pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
+
+/// Locks `file` for this descriptor, until it is closed and no write by it is under way. Returns false if another
+/// descriptor has it. Platforms where a lock would keep readers out have none.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    if !cfg!(unix) {
+        return Ok(true);
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Gives `file` the times of the last access and the last write that `metadata` has.
+pub(crate) fn set_times(file: &File, metadata: &Metadata) -> io::Result<()> {
+    file.set_times(FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?))
+}
 
 /// The identity of an open file.
 ///

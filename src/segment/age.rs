@@ -1,0 +1,74 @@
+//! How old segments are, by clocks that may be wrong. No files: [`archive`](super::archive) has their times.
+//!
+//! The age of a segment is the time since its last write, by the wall clock's time of both. A machine may boot with a
+//! clock that is days or years ahead, and a limit on age must not empty the log for that. So a pause between two runs
+//! counts only if it is plausible, and the present run's time is measured by the monotonic clock.
+
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The ages at the time `opened` of the segments of earlier runs, which were last `written` at these times, the oldest
+/// segment first. All times are since 1970.
+///
+/// The pause before `opened` does not count if it is longer than `limit`, and longer than a day: it would empty the
+/// log, and the clock may be wrong. A gap between two earlier segments does not count if it is longer than twice that:
+/// the clock was wrong when the later one was written, or the log rests for that long again and again.
+pub(super) fn ages(written: &[Duration], opened: Duration, limit: Duration) -> Vec<Duration> {
+    let mut ages = vec![Duration::ZERO; written.len()];
+    let plausible = limit.max(DAY);
+    let (mut later, mut gap_max, mut ignored) = (opened, plausible, Duration::ZERO);
+    for (age, &time) in ages.iter_mut().zip(written).rev() {
+        // One in the future is not old, and says nothing about those before it.
+        if let Some(gap) = later.checked_sub(time) {
+            if gap > gap_max {
+                ignored += gap;
+            }
+            (later, gap_max) = (time, plausible.saturating_mul(2));
+        }
+        *age = opened.saturating_sub(time).saturating_sub(ignored);
+    }
+    ages
+}
+
+/// The pause before `opened` if [`ages`] does not count it.
+pub(super) fn ignored_pause(written: &[Duration], opened: Duration, limit: Duration) -> Option<Duration> {
+    let last = written.iter().rev().find(|time| **time <= opened)?;
+    Some(opened - *last).filter(|pause| *pause > limit.max(DAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_ahead_makes_nothing_old() {
+        const NOW: u64 = 1_000;
+        const YEARS: u64 = 100_000;
+        /// Hours at which segments were written and the log is opened, the limit, and the ages in hours.
+        type Case = (&'static [u64], u64, u64, &'static [u64], &'static str);
+        let cases: [Case; 14] = [
+            (&[], NOW, 10, &[], "no segment"),
+            (&[NOW - 3, NOW - 2, NOW - 1], NOW, 10, &[3, 2, 1], "a clock that is right"),
+            (&[NOW - 30, NOW - 20, NOW - 1], NOW, 10, &[30, 20, 1], "ages beyond the limit"),
+            (&[NOW - 20, NOW - 19], NOW, 10, &[20, 19], "a night's pause counts, however short the limit"),
+            (&[NOW - 100, NOW - 99], NOW, 100, &[100, 99], "a pause of the limit"),
+            (&[NOW - 103, NOW - 101], NOW, 100, &[2, 0], "a longer pause does not count"),
+            (&[NOW - 2, NOW - 1], NOW + YEARS, 10, &[1, 0], "the clock is years ahead"),
+            (&[NOW - 2, NOW - 1, NOW + YEARS], NOW + YEARS + 1, 10, &[2, 1, 1], "at the second open as well"),
+            (&[NOW - 2, NOW - 1, NOW + YEARS], NOW + 1, 10, &[3, 2, 0], "right again: nothing is forgotten"),
+            (&[NOW - 90, NOW - 80, NOW + YEARS], NOW + 1, 10, &[10, 0, 0], "right again after a long pause"),
+            (&[NOW - 2, NOW - 1], NOW - 10, 10, &[0, 0], "the clock is behind"),
+            (&[NOW - 2, NOW - 40, NOW - 1], NOW, 10, &[2, 40, 1], "a time that is out of order is that segment's alone"),
+            (&[NOW - 47, NOW - 1], NOW, 10, &[47, 1], "a gap of twice a day"),
+            (&[NOW - 60, NOW - 50, NOW - 1], NOW, 10, &[11, 1, 1], "a longer gap does not count"),
+        ];
+        let hours = |hours: &[u64]| hours.iter().map(|hours| Duration::from_secs(3600 * hours)).collect::<Vec<_>>();
+        for (written, opened, limit, expected, claim) in cases {
+            let [opened, limit] = [opened, limit].map(|time| Duration::from_secs(3600 * time));
+            assert_eq!(ages(&hours(written), opened, limit), hours(expected), "{claim}");
+        }
+        let pause = |opened: u64| ignored_pause(&hours(&[NOW - 1, NOW + YEARS]), hours(&[opened])[0], hours(&[10])[0]);
+        assert_eq!([pause(NOW), pause(NOW + 30), pause(0)], [None, Some(hours(&[31])[0]), None]);
+    }
+}
