@@ -116,6 +116,30 @@ fn before_the_run_has_a_durable_block_the_log_keeps_its_newest_segment() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_makes_no_segment_old() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    // To a clock that is years ahead, all files look as if they were years old, at the first open and at the next ones.
+    for (earlier, segments) in [(3, 2), (5, 1), (6, 2)] {
+        if earlier == 3 {
+            run(small(&path), 3);
+        }
+        (1..=3).for_each(|number| backdate(&path, number, 100_000 * HOUR));
+        run(small(&path).retain_for(24 * HOUR), segments);
+        assert_eq!(numbers(&path), (1..=earlier + segments).collect::<Vec<_>>());
+    }
+    let verification = verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    let notes: Vec<_> = verification.report.runs.iter().flat_map(|run| &run.notes).collect();
+    assert_eq!(notes.len(), 1, "the run that found the pause: {notes:?}");
+    assert!(notes[0].contains("4166 days"), "{notes:?}");
+    // A pause of some hours counts.
+    (1..=8).for_each(|number| backdate(&path, number, 2 * HOUR));
+    run(small(&path).retain_for(HOUR), 1);
+    assert_eq!(numbers(&path), [9]);
+}
+
+#[test]
 fn without_limits_nothing_is_removed() {
     let directory = support::directory();
     let path = directory.path().join("log");

@@ -249,8 +249,11 @@ config! {
         /// How long a segment is kept after the last write to it: at least 1 s; for ever by default.
         ///
         /// The last write is the file's modification time, by the wall clock: a copy made without its times starts
-        /// anew, and a clock set back lengthens the time. Checked once a minute, and when the log leaves a segment. The
-        /// present segment stays however old it is: limit its age by [`rotate_after`](Config::rotate_after).
+        /// anew, and a clock set back lengthens the time. A clock that is ahead empties no log: a pause before open
+        /// that is longer than this setting, and longer than a day, does not count, and a note in the log says so;
+        /// nor does a step of the clock by more than a day while the log is open. So a log that rested for long keeps its segments for up
+        /// to this time more. Checked once a minute, and when the log leaves a segment. The present segment stays
+        /// however old it is: limit its age by [`rotate_after`](Config::rotate_after).
         /// [`retain_bytes`](Config::retain_bytes) says which segments are removed.
         retain_for(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 

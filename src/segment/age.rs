@@ -2,7 +2,7 @@
 //!
 //! The age of a segment is the time since its last write, by the wall clock's time of both. A machine may boot with a
 //! clock that is days or years ahead, and a limit on age must not empty the log for that. So a pause between two runs
-//! counts only if it is plausible, and the present run's time is measured by the monotonic clock.
+//! counts only if it is plausible, and so does a change of the clock while the log is open.
 
 use std::time::Duration;
 
@@ -31,6 +31,13 @@ pub(super) fn ages(written: &[Duration], opened: Duration, limit: Duration) -> V
     ages
 }
 
+/// How long a run has lasted that began at the wall time `opened`, by the wall clock's time `now` if that is plausible,
+/// else by the `monotonic` clock: it stands still while the machine sleeps, but it is never set.
+pub(super) fn time_between(opened: Duration, now: Duration, monotonic: Duration) -> Duration {
+    let wall = now.saturating_sub(opened);
+    if wall <= monotonic.saturating_add(DAY) { wall.max(monotonic) } else { monotonic }
+}
+
 /// The pause before `opened` if [`ages`] does not count it.
 pub(super) fn ignored_pause(written: &[Duration], opened: Duration, limit: Duration) -> Option<Duration> {
     let last = written.iter().rev().find(|time| **time <= opened)?;
@@ -40,6 +47,20 @@ pub(super) fn ignored_pause(written: &[Duration], opened: Duration, limit: Durat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_by_more_than_a_day_does_not_change_how_long_a_run_has_lasted() {
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        for (opened, now, monotonic, expected, claim) in [
+            (100, 110, 10, 10, "both clocks agree"),
+            (100, 110, 4, 10, "the machine slept"),
+            (100, 130, 6, 30, "for a day"),
+            (100, 131, 6, 6, "the clock was set forward by more"),
+            (100, 90, 6, 6, "the clock was set back"),
+        ] {
+            assert_eq!(time_between(hours(opened), hours(now), hours(monotonic)), hours(expected), "{claim}");
+        }
+    }
 
     #[test]
     fn a_clock_that_is_ahead_makes_nothing_old() {
@@ -59,7 +80,13 @@ mod tests {
             (&[NOW - 2, NOW - 1, NOW + YEARS], NOW + 1, 10, &[3, 2, 0], "right again: nothing is forgotten"),
             (&[NOW - 90, NOW - 80, NOW + YEARS], NOW + 1, 10, &[10, 0, 0], "right again after a long pause"),
             (&[NOW - 2, NOW - 1], NOW - 10, 10, &[0, 0], "the clock is behind"),
-            (&[NOW - 2, NOW - 40, NOW - 1], NOW, 10, &[2, 40, 1], "a time that is out of order is that segment's alone"),
+            (
+                &[NOW - 2, NOW - 40, NOW - 1],
+                NOW,
+                10,
+                &[2, 40, 1],
+                "a time that is out of order is that segment's alone",
+            ),
             (&[NOW - 47, NOW - 1], NOW, 10, &[47, 1], "a gap of twice a day"),
             (&[NOW - 60, NOW - 50, NOW - 1], NOW, 10, &[11, 1, 1], "a longer gap does not count"),
         ];

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::format::{LogId, segment_file_name, segment_number};
 use crate::sys::Entry;
 
+use super::age::{ages, ignored_pause, time_between};
 use super::inspect::{Content, Search, inspect, search_for_bytes};
 use super::location::Location;
 use super::retention::{Held, Limits, surplus};
@@ -40,8 +41,13 @@ pub(super) struct Archive {
     location: Arc<Location>,
     log: LogId,
     pub(super) limits: Limits,
-    /// Its wall time dates the ages.
     clock: Clock,
+    /// The wall time when the run began, since 1970.
+    opened: Duration,
+    /// The monotonic time then.
+    opened_ns: u64,
+    /// Whether the pause before the run does not count, and that was noted.
+    pause_noted: bool,
     /// The highest number when the run began: files up to it are earlier runs'.
     inherited: u64,
     /// Inherited files that may never have been used, and are still to be checked; `None` before the search for them.
@@ -66,6 +72,9 @@ impl Archive {
             log,
             limits,
             clock,
+            opened: unix_time(clock),
+            opened_ns: clock.monotonic_ns(),
+            pause_noted: false,
             inherited,
             unused: None,
             ours: BTreeSet::new(),
@@ -199,11 +208,34 @@ impl Archive {
             }
         }
         // Their sizes now, when all are cut.
-        let ours = self.files()?.into_iter().filter(|(number, _)| self.ours.contains(number));
-        let mut held: Vec<_> =
-            ours.map(|(number, entry)| Held { number, bytes: entry.bytes, age: self.age(&entry) }).collect();
-        held.sort_by_key(|segment| segment.number);
-        Ok(Some(held))
+        let mut ours: Vec<_> = self.files()?.into_iter().filter(|(number, _)| self.ours.contains(number)).collect();
+        ours.sort_by_key(|(number, _)| *number);
+        let ages = self.ages(&ours);
+        let held = |((number, entry), age): ((u64, Entry), Duration)| Held { number, bytes: entry.bytes, age };
+        Ok(Some(ours.into_iter().zip(ages).map(held).collect()))
+    }
+
+    /// The ages of these segments, which are in order. Notes once that a pause before the run does not count.
+    fn ages(&mut self, ours: &[(u64, Entry)]) -> Vec<Duration> {
+        let limit = self.limits.age.unwrap_or(Duration::MAX);
+        let inherited = ours.partition_point(|(number, _)| *number <= self.inherited);
+        let written: Vec<_> = ours.iter().map(|(_, entry)| entry.modified).collect();
+        let now = unix_time(self.clock);
+        let monotonic = Duration::from_nanos(self.clock.monotonic_ns().saturating_sub(self.opened_ns));
+        let lasted = time_between(self.opened, now, monotonic);
+        let earlier = ages(&written[..inherited], self.opened, limit).into_iter().map(|age| age + lasted);
+        let own = written[inherited..].iter().map(|time| now.saturating_sub(*time).min(lasted));
+        if !self.pause_noted
+            && let Some(pause) = ignored_pause(&written[..inherited], self.opened, limit)
+        {
+            self.pause_noted = true;
+            self.notes.push(format!(
+                "the clock says that {} days have passed since the log was last written, more than retain_for: they do \
+                 not count, since the clock may be wrong",
+                pause.as_secs() / (24 * 60 * 60)
+            ));
+        }
+        earlier.chain(own).collect()
     }
 
     /// Cuts the zeros off that a killed run may have left at the end of segment `number`. Returns whether it was not
@@ -269,11 +301,6 @@ impl Archive {
             && matches!(self.classify(number), Some(Content::Segment(_)))
     }
 
-    fn age(&self, entry: &Entry) -> Duration {
-        let now = Duration::from_nanos(u64::try_from(self.clock.unix_ns()).unwrap_or(0));
-        now.saturating_sub(entry.modified)
-    }
-
     /// Removes the file of segment `number`, durably.
     fn remove_file(&self, number: u64) -> Result<()> {
         let (directory, name) = (self.location.directory(), segment_file_name(number));
@@ -292,6 +319,11 @@ impl Archive {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
         }
     }
+}
+
+/// Wall time, since 1970.
+fn unix_time(clock: Clock) -> Duration {
+    Duration::from_nanos(u64::try_from(clock.unix_ns()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -407,20 +439,43 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_those_of_the_wall_clock() {
+    fn ages_grow_with_the_run_whatever_the_wall_clock_says() {
         let directory = six();
         let clock: &ManualClock = Box::leak(Box::default());
         let limits = Limits { bytes: None, segments: None, age: Some(Duration::from_secs(60)) };
-        let mut archive = Archive::new(location(directory.path()), LOG, 6, limits, Clock::manual(clock));
         let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        // At a wall time before the files were written, and soon after: nothing is old.
-        for now in [Duration::ZERO, written + Duration::from_secs(30)] {
-            clock.unix_ns.store(i64::try_from(now.as_nanos()).unwrap(), Relaxed);
+        let ns = |seconds: u64| i64::try_from((written + Duration::from_secs(seconds)).as_nanos()).unwrap();
+        let begin = || Archive::new(location(directory.path()), LOG, 6, limits, Clock::manual(clock));
+        // Opened at a wall time before the files were written, and years later: nothing is old.
+        for opened in [0, ns(300_000_000)] {
+            clock.unix_ns.store(opened, Relaxed);
+            let mut archive = begin();
             assert!(archive.retire(6, 0, |_| false));
             assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+            assert_eq!(archive.notes.len(), usize::from(opened > 0), "{:?}", archive.notes);
         }
-        let now = written + Duration::from_secs(90);
-        clock.unix_ns.store(i64::try_from(now.as_nanos()).unwrap(), Relaxed);
+        clock.unix_ns.store(ns(30), Relaxed);
+        let mut archive = begin();
+        // The clock is set to another year, and then a minute passes.
+        clock.unix_ns.store(ns(300_000_000), Relaxed);
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+        clock.monotonic_ns.fetch_add(60_000_000_000, Relaxed);
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [6]);
+        assert_eq!(archive.notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_segment_of_this_run_is_no_older_than_the_run() {
+        let directory = six();
+        let clock: &ManualClock = Box::leak(Box::default());
+        let limits = Limits { bytes: None, segments: None, age: Some(Duration::from_secs(60)) };
+        let mut archive = Archive::new(location(directory.path()), LOG, 0, limits, Clock::manual(clock));
+        clock.unix_ns.store(i64::MAX, Relaxed);
+        assert!(archive.retire(6, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+        clock.monotonic_ns.fetch_add(61_000_000_000, Relaxed);
         assert!(archive.retire(6, 0, |_| false));
         assert_eq!(numbers(directory.path()), [6]);
     }

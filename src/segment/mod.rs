@@ -19,6 +19,7 @@ mod location;
 mod lock;
 mod archive;
 mod retention;
+mod age;
 mod inspect;
 mod trim;
 
