@@ -118,7 +118,7 @@ fn measure_idle(effort: &Effort, path: &Path, row: &mut Row) -> Result<(), Failu
         logger.flush()?;
         let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
         row.bytes_each = grown.map(|bytes| bytes as f64 / row.idle as f64);
-        row.ring_bytes = logger.stats().ring_bytes / row.idle;
+        row.ring_bytes = logger.stats().ring_memory.used_bytes as usize / row.idle;
         let (start, cpu) = (Instant::now(), writer_cpu_time());
         thread::sleep(effort.idle_time);
         let cpu = cpu.zip(writer_cpu_time()).map(|(before, after)| after.saturating_sub(before));

@@ -376,7 +376,7 @@ mod models {
     fn loom_an_append_that_races_close_is_in_the_ring_or_refused() {
         loom::model(|| {
             let gate = Arc::new(Gate::new(3).expect("a gate"));
-            let options = RingOptions { capacity_bytes: 64, overwrite: false, start: 0 };
+            let options = RingOptions::window(64);
             let (producer, mut consumer) = ring(options).expect("a ring");
             let ring = Arc::clone(producer.ring());
             let appending = thread::spawn({

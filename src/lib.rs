@@ -118,7 +118,9 @@ pub use reader::{
     BlockCounts, Entries, Entry, EntryRef, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
     RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
-pub use stats::{CloseReport, Distribution, Losses, ProducerLosses, ProducerStats, RefusedBy, State, Stats};
+pub use stats::{
+    CloseReport, Distribution, Losses, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State, Stats,
+};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/format.md")]

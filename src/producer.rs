@@ -168,7 +168,7 @@ impl Producer {
             match end.append_fast(tag(Kind::Message, level, 0), message, Clock::counter) {
                 Ok(()) => return Outcome::Written,
                 // Counting a drop touches only lines that are already cached.
-                Err(Full) if self.drops_when_full() => return drop_newest(end, DropCause::Full),
+                Err(Full) if self.drops_when_full() => return self.append_beyond(end, level, message),
                 Err(Full) => {}
             }
         }
@@ -192,7 +192,7 @@ impl Producer {
         // The clock is read only once there is room.
         let outcome = match end.append(tag, message, || self.clock.ticks()) {
             Ok(()) => accepted,
-            Err(Full) => self.overflow(end, tag, message, accepted),
+            Err(Full) => self.overflow(end, level, tag, message, accepted),
         };
         drop(entered);
         if self.shared.asks_for_flush(level) && outcome == accepted {
@@ -221,15 +221,39 @@ impl Producer {
         }
     }
 
-    /// The ring is full: waits or gives up, as the policy says.
+    /// Appends a message of the fast path beyond the ring's window, or drops it.
     #[cold]
     #[inline(never)]
-    fn overflow(&self, end: &ProducerEnd, tag: u32, message: &[u8], accepted: Outcome) -> Outcome {
+    fn append_beyond(&self, end: &ProducerEnd, level: Level, message: &[u8]) -> Outcome {
+        match end.append_beyond(is_grave(level), tag(Kind::Message, level, 0), message, Clock::counter) {
+            Ok(()) => Outcome::Written,
+            Err(cause) => drop_newest(end, cause),
+        }
+    }
+
+    /// The window is full: goes beyond it, and if there is no room either, waits or gives up, as the policy says.
+    #[cold]
+    #[inline(never)]
+    fn overflow(&self, end: &ProducerEnd, level: Level, tag: u32, message: &[u8], accepted: Outcome) -> Outcome {
+        let grave = is_grave(level);
+        if let Err(cause) = end.append_beyond(grave, tag, message, || self.clock.ticks()) {
+            self.wait_or_drop(end, cause, |ticks| {
+                end.append(tag, message, || ticks).is_ok() || end.append_beyond(grave, tag, message, || ticks).is_ok()
+            })
+            .unwrap_or(accepted)
+        } else {
+            accepted
+        }
+    }
+
+    /// There is no room for a record, for `cause`: waits until `append` succeeds, or gives up, as the policy says.
+    /// Returns the outcome unless it was accepted.
+    fn wait_or_drop(&self, end: &ProducerEnd, cause: DropCause, append: impl Fn(u64) -> bool) -> Option<Outcome> {
         let give_up_at = match self.overflow {
             Overflow::Block => None,
             // A limit too large for an `Instant` is none.
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
-            Overflow::DropNewest | Overflow::OverwriteOldest => return drop_newest(end, DropCause::Full),
+            Overflow::DropNewest | Overflow::OverwriteOldest => return Some(drop_newest(end, cause)),
         };
         // The time of the call, not of the moment when there is room.
         let ticks = self.clock.ticks();
@@ -240,21 +264,21 @@ impl Producer {
         loop {
             if !self.is_open() {
                 // No sequence number was taken yet, so a refusal leaves no hole.
-                return refuse(&self.shared, self.shared.gate.refusal());
+                return Some(refuse(&self.shared, self.shared.gate.refusal()));
             }
             if look >= BLOCKED_SPINS {
                 control.announce_wait();
             }
-            if end.append(tag, message, || ticks).is_ok() {
+            if append(ticks) {
                 control.end_wait();
-                return accepted;
+                return None;
             }
             let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if self.shared.has_device_failed() {
-                return drop_newest(end, DropCause::DeviceFailed);
+                return Some(drop_newest(end, DropCause::DeviceFailed));
             }
             if left.is_some_and(|left| left.is_zero()) {
-                return drop_newest(end, DropCause::TimedOut);
+                return Some(drop_newest(end, DropCause::TimedOut));
             }
             if look < BLOCKED_SPINS {
                 (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
@@ -289,6 +313,11 @@ impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").field("id", &self.id).field("next_sequence", &self.next_sequence()).finish()
     }
+}
+
+/// Whether records of `level` may take the room that is kept for grave ones.
+fn is_grave(level: Level) -> bool {
+    level <= Level::Warn
 }
 
 /// Gives up a record that finds no room, and counts it by the cause.

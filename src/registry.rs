@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
-use crate::ring::{self, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
-use crate::stats::{ProducerCounts, ProducerStats, ProducerTotals};
+use crate::ring::{self, Budget, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
+use crate::stats::{ProducerCounts, ProducerStats, ProducerTotals, RingMemory};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -29,41 +29,64 @@ pub(crate) struct Registry {
     changed: AtomicBool,
     /// Never used while `inner` is locked: a ring takes long to make.
     maker: RingMaker,
+    /// The memory of all rings.
+    budget: Arc<Budget>,
     /// The log's directory, for errors.
     path: PathBuf,
-    overwrite: bool,
-    ring_bytes_max: usize,
+    /// How rings are made, whatever their size.
+    options: RingOptions,
     producers_max: usize,
+}
+
+/// The most bytes of empty windows that are kept for the next producers: two of 1 MiB, or 32 of 64 KiB.
+const SPARE_BYTES_MAX: usize = 2 << 20;
+
+/// What holds for all rings of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RingRules {
+    /// Whether a full ring gives up its oldest records.
+    pub(crate) overwrite: bool,
+    /// Bytes of each ring's reserve; 0 for none.
+    pub(crate) reserve_bytes: usize,
+    /// The last eighths of each ring's room, and of the memory, that are kept for grave records.
+    pub(crate) kept_eighths: u32,
+    /// The largest window that is asked for without a limit of its own.
+    pub(crate) largest_bytes: usize,
+    /// Bytes of memory of all rings.
+    pub(crate) bytes_max: usize,
 }
 
 #[derive(Default)]
 struct Inner {
     closed: bool,
     last_id: u32,
-    ring_bytes: usize,
     arrivals: Vec<Arrival>,
     /// Ends of producers that have ended, by producer id.
     returned: HashMap<u32, ProducerEnd>,
     /// Empty rings for the next producers.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
-    live: Vec<Live>,
+    /// By id.
+    live: HashMap<u32, Live>,
     /// Over the producers that have ended.
     ended: ProducerTotals,
 }
 
 struct Live {
-    id: u32,
     tid: u32,
     name: String,
     ring: Arc<Ring>,
 }
 
 impl Registry {
-    /// An empty registry of the log in `path`, for rings of one policy: at most `producers_max` at once, of
-    /// `ring_bytes_max` bytes together.
-    pub(crate) fn new(path: PathBuf, overwrite: bool, ring_bytes_max: usize, producers_max: usize) -> Registry {
-        let (inner, changed, maker) = Default::default();
-        Registry { inner, changed, maker, path, overwrite, ring_bytes_max, producers_max }
+    /// An empty registry of the log in `path`, for at most `producers_max` rings at once.
+    pub(crate) fn new(path: PathBuf, rings: RingRules, producers_max: usize) -> Registry {
+        let (inner, changed) = Default::default();
+        let RingRules { overwrite, reserve_bytes, kept_eighths, largest_bytes, bytes_max } = rings;
+        let budget = Arc::new(Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths));
+        let maker = RingMaker::new(reserve_bytes, Arc::clone(&budget));
+        let enters_reserve = reserve_bytes > 0;
+        let options = RingOptions { overwrite, enters_reserve, kept_eighths, ..RingOptions::window(0) };
+        Registry { inner, changed, maker, budget, path, options, producers_max }
     }
 
     /// Makes or reuses a ring of `capacity_bytes`, and hands its other end to the writer.
@@ -80,12 +103,15 @@ impl Registry {
         let id = match inner.next_id(self.producers_max) {
             Ok(id) => id,
             Err(error) => {
-                inner.spare.push((producer, consumer));
+                // Dropped after the lock is released.
+                let ends = self.keep(&mut inner, producer, consumer);
+                drop(inner);
+                drop(ends);
                 return Err(error);
             }
         };
         inner.last_id = id;
-        inner.live.push(Live { id, tid, name: name.clone(), ring: Arc::clone(producer.ring()) });
+        inner.live.insert(id, Live { tid, name: name.clone(), ring: Arc::clone(producer.ring()) });
         inner.arrivals.push(Arrival { id, tid, name, consumer });
         // Release: _registry changed_.
         self.changed.store(true, Ordering::Release);
@@ -102,27 +128,50 @@ impl Registry {
             return Ok(Some(inner.spare.swap_remove(at)));
         }
         // Spare rings of other sizes make room.
-        while inner.ring_bytes.saturating_add(capacity_bytes) > self.ring_bytes_max {
+        while !self.budget.take(capacity_bytes as u64) {
             let Some(spare) = inner.spare.pop() else {
                 return Err(Error::RingMemory {
                     ring_bytes: capacity_bytes,
-                    limit_bytes: self.ring_bytes_max,
-                    remedy: "use smaller rings, fewer producers, or raise rings_bytes_max",
+                    limit_bytes: self.budget.limit() as usize,
+                    remedy: match self.budget.group_bytes() {
+                        None => "use smaller rings, fewer producers, or raise rings_bytes_max",
+                        Some(_) => {
+                            "the limit is a quarter of the control group's memory: use smaller rings, fewer \
+                                    producers, or raise that"
+                        }
+                    },
                 });
             };
-            inner.ring_bytes -= spare.1.capacity();
+            self.budget.give_back(spare.1.capacity() as u64);
             too_many.push(spare);
         }
-        inner.ring_bytes += capacity_bytes;
         Ok(None)
+    }
+
+    /// Keeps an empty ring for the next producer, or returns it if there are enough.
+    fn keep(
+        &self,
+        inner: &mut Inner,
+        producer: ProducerEnd,
+        consumer: ConsumerEnd,
+    ) -> Option<(ProducerEnd, ConsumerEnd)> {
+        let spare_bytes: usize = inner.spare.iter().map(|(_, consumer)| consumer.capacity()).sum();
+        let bytes = consumer.capacity();
+        // One is kept, however large.
+        if inner.spare.is_empty() || spare_bytes + bytes <= SPARE_BYTES_MAX {
+            inner.spare.push((producer, consumer));
+            return None;
+        }
+        self.budget.give_back(bytes as u64);
+        Some((producer, consumer))
     }
 
     /// Makes a ring for which bytes are reserved. Slow, because it touches every page; only others that make a ring may
     /// wait for it.
     fn make_ring(&self, capacity_bytes: usize) -> Result<(ProducerEnd, ConsumerEnd)> {
-        let options = RingOptions { capacity_bytes, overwrite: self.overwrite, start: 0 };
+        let options = RingOptions { capacity_bytes, ..self.options };
         self.maker.make(options).map_err(|source| {
-            lock(&self.inner).ring_bytes -= capacity_bytes;
+            self.budget.give_back(capacity_bytes as u64);
             Error::io("allocate a ring for", &self.path, source)
         })
     }
@@ -147,17 +196,20 @@ impl Registry {
         (std::mem::take(&mut inner.arrivals), std::mem::take(&mut inner.returned))
     }
 
-    /// Takes the empty ring of an ended producer, for the next one.
-    pub(crate) fn recycle(&self, id: u32, producer: ProducerEnd, consumer: ConsumerEnd) {
+    /// Takes the empty ring of an ended producer, for the next one. The memory of its reserve is given back.
+    pub(crate) fn recycle(&self, id: u32, producer: ProducerEnd, mut consumer: ConsumerEnd) {
+        consumer.give_back_all();
         let mut inner = lock(&self.inner);
-        let at =
-            inner.live.iter().position(|live| live.id == id).expect("a producer is live until its ring is recycled");
-        let counts = inner.live.swap_remove(at).ring.control.counts();
+        let live = inner.live.remove(&id).expect("a producer is live until its ring is recycled");
+        let counts = live.ring.control.counts();
         inner.ended.ended += 1;
         add(&mut inner.ended, counts);
+        drop(live);
         // The lock orders this before the next producer.
         producer.control().reset();
-        inner.spare.push((producer, consumer));
+        let ends = self.keep(&mut inner, producer, consumer);
+        drop(inner);
+        drop(ends);
     }
 
     /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is locked,
@@ -168,7 +220,7 @@ impl Registry {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        Some(inner.live.iter().any(|live| live.tid == tid && live.ring.control.append_flag().is_raised()))
+        Some(inner.live.values().any(|live| live.tid == tid && live.ring.control.append_flag().is_raised()))
     }
 
     /// Refuses new producers from now on.
@@ -180,16 +232,26 @@ impl Registry {
     pub(crate) fn counts(&self) -> ProducerCounts {
         let inner = lock(&self.inner);
         let mut totals = inner.ended;
-        let row = |live: &Live| {
+        let row = |(&id, live): (&u32, &Live)| {
             let counts = live.ring.control.counts();
             add(&mut totals, counts);
             let Counts { attempted, dropped, overwritten, .. } = counts;
-            let (id, tid, name, dropped_by) = (live.id, live.tid, live.name.clone(), dropped_by(counts));
+            let (tid, name, dropped_by) = (live.tid, live.name.clone(), dropped_by(counts));
             ProducerStats { id, tid, name, attempted, dropped, dropped_by, overwritten }
         };
         let mut live: Vec<_> = inner.live.iter().map(row).collect();
         live.sort_by_key(|row| row.id);
-        ProducerCounts { live, totals, ring_bytes: inner.ring_bytes }
+        ProducerCounts { live, totals, ring_memory: self.ring_memory() }
+    }
+
+    /// The memory of the rings, and what bounds it.
+    fn ring_memory(&self) -> RingMemory {
+        RingMemory {
+            used_bytes: self.budget.used(),
+            limit_bytes: self.budget.limit(),
+            group_bytes: self.budget.group_bytes(),
+            without_reserve: self.maker.reserve_refusal(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::elsewhere::Elsewhere;
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
 use crate::level::Level;
-use crate::registry::Registry;
+use crate::registry::{Registry, RingRules};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
@@ -51,9 +51,20 @@ impl Shared {
         published: Arc<Published>,
     ) -> Shared {
         let config = &settings.config;
-        let overwrite = matches!(config.overflow, Overflow::OverwriteOldest);
+        let (drops, overwrite) = match config.overflow {
+            Overflow::DropNewest | Overflow::BlockFor(_) => (true, false),
+            Overflow::Block => (false, false),
+            Overflow::OverwriteOldest => (false, true),
+        };
+        let rings = RingRules {
+            overwrite,
+            reserve_bytes: if drops { config.reserve_bytes } else { 0 },
+            kept_eighths: if drops { config.grave_eighths } else { 0 },
+            largest_bytes: config.ring_bytes.max(settings.thread_ring_bytes),
+            bytes_max: config.rings_bytes_max,
+        };
         Shared {
-            registry: Registry::new(config.path.clone(), overwrite, config.rings_bytes_max, producers_max),
+            registry: Registry::new(config.path.clone(), rings, producers_max),
             settings,
             clock,
             gate,

@@ -18,8 +18,9 @@ fn fill_and_resume(disk: &Path) {
     let ballast = disk.join("ballast");
     std::fs::write(&ballast, vec![0xBA; BALLAST_BYTES as usize]).expect("room for the ballast");
     let path = disk.join("log");
-    // All sizes are the defaults, which ask for more than this disk has.
-    let logger = Logger::open(Config::new(&path)).expect("a log");
+    // All sizes are the defaults, which ask for more than this disk has. But rings have no reserve: what is accepted
+    // must fit into the room that is made.
+    let logger = Logger::open(Config::new(&path).reserve_bytes(0)).expect("a log");
     let (heard, states) = channel();
     logger.on_state_change(move |state| _ = heard.send(state));
     let producer = logger.producer().expect("a producer");

@@ -11,9 +11,9 @@ fn its_ring_takes_messages_and_memory_of_that_size() {
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).ring_bytes(8 << 10)).expect("a log");
     let usual = logger.producer_builder().name("usual").build().expect("a producer");
-    let before = logger.stats().ring_bytes;
+    let before = logger.stats().ring_memory.used_bytes;
     let large = logger.producer_builder().name("large").ring_bytes(128 << 10).build().expect("a producer");
-    assert_eq!(logger.stats().ring_bytes - before, 128 << 10);
+    assert_eq!(logger.stats().ring_memory.used_bytes - before, 128 << 10);
     assert_eq!(usual.message_bytes_max(), (4 << 10) - 24);
     // The log's largest ring by its settings is that of a thread, 64 KiB: the longest message takes half of it.
     let message = vec![b'x'; (32 << 10) - 24];

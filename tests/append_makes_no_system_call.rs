@@ -13,8 +13,9 @@ use support::os::{Fate, Who, filter_system_calls};
 /// does whatever takes a lock: an append that took one too would wait for it at some time, which is a system call.
 fn child(overflow: Overflow, breaks_the_rule: bool) {
     static DONE: AtomicBool = AtomicBool::new(false);
-    let logger =
-        Logger::open(Config::new(support::child_directory()).ring_bytes(4096).overflow(overflow)).expect("a log");
+    // Small enough that appends enter the reserve, enter its chunks, and find it full.
+    let config = Config::new(support::child_directory()).ring_bytes(4096).reserve_bytes(128 << 10);
+    let logger = Logger::open(config.overflow(overflow)).expect("a log");
     let producer = logger.producer().expect("a producer");
     let handle = logger.clone();
     let _never_joined = std::thread::spawn(move || {

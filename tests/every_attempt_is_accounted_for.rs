@@ -17,8 +17,8 @@ const RING_BYTES: usize = 4096;
 fn run(producers: usize, messages: usize, overflow: Overflow) {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger =
-        Logger::open(support::config(&path).ring_bytes(RING_BYTES).overflow(overflow)).expect("a log can be opened");
+    let config = support::config(&path).ring_bytes(RING_BYTES).reserve_bytes(64 << 10);
+    let logger = Logger::open(config.overflow(overflow)).expect("a log can be opened");
     let start = Barrier::new(producers);
     let all: Vec<Attempts> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..producers)

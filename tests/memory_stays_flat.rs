@@ -63,12 +63,12 @@ fn memory_is_flat_over_100_000_threads() {
                 logger.flush().expect("durable");
             }
         }
-        (os::resident_bytes(), logger.stats().ring_bytes)
+        (os::resident_bytes(), logger.stats().ring_memory.used_bytes)
     };
     let (before, ring_bytes_before) = run_threads(5_000);
     let (after, ring_bytes_after) = run_threads(95_000);
     assert_flat(before, after);
-    assert!(ring_bytes_before <= AT_ONCE as usize * (64 << 10));
+    assert!(ring_bytes_before <= AT_ONCE * (64 << 10));
     assert_eq!(ring_bytes_after, ring_bytes_before, "rings are reused");
     let stats = logger.stats();
     assert_eq!((stats.attempted, stats.refused, stats.dropped), (100_000, 0, 0));

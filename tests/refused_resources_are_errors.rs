@@ -140,7 +140,7 @@ fn a_ring_beyond_the_limit_of_all_rings_is_an_error() {
     }
     assert_eq!(logger.log(Level::Info, "in the first ring, again"), Outcome::Written);
     assert_eq!(second.log(Level::Info, "in the second"), Outcome::Written);
-    assert_eq!(logger.stats().ring_bytes, 2 << 20);
+    assert_eq!(logger.stats().ring_memory.used_bytes, 2 << 20);
     logger.close().expect("a clean end");
     assert_eq!(Reader::open(&path).expect("a log").count(), 3);
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
@@ -221,9 +221,9 @@ fn rings_of_ended_threads_make_room_for_those_of_another_size() {
     while logger.stats().producers_ended < 4 {
         logger.flush().expect("durable");
     }
-    assert!(logger.stats().ring_bytes >= 64 << 10, "a spare ring is kept");
+    assert!(logger.stats().ring_memory.used_bytes >= 64 << 10, "a spare ring is kept");
     let producer = logger.producer().expect("the spare ones make room");
     assert_eq!(producer.log(Level::Info, "in a ring of the full size"), Outcome::Written);
-    assert_eq!(logger.stats().ring_bytes, 1 << 20);
+    assert_eq!(logger.stats().ring_memory.used_bytes, 1 << 20);
     logger.close().expect("a clean end");
 }

@@ -14,8 +14,11 @@ use crate::format::{
 };
 use crate::level::Level;
 use crate::ring::{
-    CAPACITY_MAX as RING_BYTES_MAX, CAPACITY_MIN as RING_BYTES_MIN, HEAD_BYTES as RING_RECORD_HEAD_BYTES,
+    CAPACITY_MAX as RING_BYTES_MAX, CAPACITY_MIN as RING_BYTES_MIN, CHUNK_BYTES, HEAD_BYTES as RING_RECORD_HEAD_BYTES,
 };
+
+/// The smallest reserve.
+const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 
 /// The ring of a thread that logs through [`Logger::log`](crate::Logger::log), if it is not set.
 const THREAD_RING_BYTES: usize = 64 << 10;
@@ -89,6 +92,8 @@ impl Config {
     fn validate_with(mut self, level_variable: Option<&OsStr>) -> Result<Validated> {
         require(!self.path.as_os_str().is_empty(), "path", "empty", "name the log's directory")?;
         check_ring("ring_bytes", self.ring_bytes)?;
+        check_reserve(self.reserve_bytes)?;
+        require(self.grave_eighths <= 4, "grave_eighths", self.grave_eighths, "use 0 to 4 eighths")?;
         check_block(self.block_bytes)?;
         if let Some(bytes) = self.message_bytes_max {
             check_message(bytes, self.ring_bytes, self.block_bytes)?;
@@ -223,6 +228,14 @@ fn check_carries(setting: &'static str, ring_bytes: usize, message_bytes_max: Op
     require(ring_bytes >= needed, setting, ring_bytes, remedy)
 }
 
+fn check_reserve(bytes: usize) -> Result<()> {
+    let next = bytes.clamp(RESERVE_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
+    let remedy = format!(
+        "use a power of two from {RESERVE_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}, or 0 for none"
+    );
+    require(bytes == 0 || bytes == next, "reserve_bytes", bytes, remedy)
+}
+
 fn check_block(bytes: usize) -> Result<()> {
     let next = bytes.clamp(GRID_BYTES, BLOCK_BYTES_MAX).next_multiple_of(GRID_BYTES);
     let remedy = format!("use a multiple of 4096 from 4096 to {BLOCK_BYTES_MAX} (16 MiB), such as {next}");
@@ -288,6 +301,8 @@ mod tests {
         assert_eq!(derived, (64 << 10, 64 << 10, 16 << 20));
         let documented = config()
             .ring_bytes(1 << 20)
+            .reserve_bytes(16 << 20)
+            .grave_eighths(1)
             .rings_bytes_max(256 << 20)
             .block_bytes(256 << 10)
             .blocks_in_flight(4)
@@ -306,7 +321,7 @@ mod tests {
     #[test]
     fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         let ms = Duration::from_millis;
-        let cases: [(Config, &str); 33] = [
+        let cases: [(Config, &str); 36] = [
             (Config::new(""), "path is empty: name the log's directory"),
             (
                 config().ring_bytes(0),
@@ -333,6 +348,12 @@ mod tests {
             ),
             (config().rings_bytes_max(0), "rings_bytes_max is 0: one ring takes 1048576; use at least that"),
             (config().ring_bytes(4096).rings_bytes_max(4096), "rings_bytes_max is 4096: one ring takes 65536"),
+            (
+                config().reserve_bytes(100_000),
+                "reserve_bytes is 100000: use a power of two from 65536 to 1073741824 (1 GiB), such as 131072, or 0 for none",
+            ),
+            (config().reserve_bytes(4096), "reserve_bytes is 4096: use a power of two from 65536"),
+            (config().grave_eighths(5), "grave_eighths is 5: use 0 to 4 eighths"),
             (config().message_bytes_max(0), "message_bytes_max is 0: use at least 1"),
             (
                 config().message_bytes_max((512 << 10) - 23),

@@ -30,10 +30,12 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The new record is lost; the caller goes on at once. The default: it never makes the service wait.
+    /// The new record is lost; the caller goes on at once. The default: it never makes the service wait. Bursts are
+    /// taken by the ring's reserve: see [`reserve_bytes`](crate::Config::reserve_bytes).
     #[default]
     DropNewest,
     /// The caller waits for space. Nothing is lost while the device works; if the device stalls, so does the caller.
+    /// Rings have no reserve.
     ///
     /// While the log's [`State`](crate::State) is `Failed`, the record is dropped instead, and counted. If the logger
     /// is closed meanwhile, the append returns [`Outcome::Closed`](crate::Outcome::Closed).
@@ -42,6 +44,7 @@ pub enum Overflow {
     BlockFor(Duration),
     /// The oldest records that the writer has not copied yet are lost: for logs whose last records matter most.
     ///
-    /// Not crash-safe: the space of a record is free once it is copied, before it is durable.
+    /// Rings have no reserve, and keep no room for grave records. Not crash-safe: the space of a record is free once it
+    /// is copied, before it is durable.
     OverwriteOldest,
 }

@@ -135,11 +135,13 @@ config! {
         /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by
         /// default.
         ///
-        /// The ring holds the records that a thread appends while the disk stalls, or while the writer sleeps: up to
-        /// 8 ms after it has found little. 1 MiB holds some 12,000 records of 64 bytes. The memory is allocated and
-        /// touched when the producer is made; from 1 MiB up it consists of huge pages, of which two rings of 1 MiB
-        /// share one. Too small: bursts drop records (or make callers wait), and blocks are sealed early, since each is
-        /// sealed when it holds a quarter of a ring. Larger than the L2 cache: appends get slower at the tail.
+        /// This is the ring's *window*, in which the producer stays while the writer keeps up. It holds what a thread
+        /// appends while the writer sleeps, up to 8 ms after it has found little: 1 MiB holds some 12,000 records of
+        /// 64 bytes. Longer bursts go on in the reserve, at some ten nanoseconds more for each record: see
+        /// [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and touched when the producer is made;
+        /// from 1 MiB up it consists of huge pages, of which two windows of 1 MiB share one. Too small: bursts leave
+        /// the window soon (or make callers wait), and blocks are sealed early, since each is sealed when it holds a
+        /// quarter of it. Larger than the L2 cache: appends get slower at the tail.
         // Half of a usual L2 cache: a ring larger than that costs 100 ns and more at p99.
         ring_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
 
@@ -151,11 +153,38 @@ config! {
         /// Too small: bursts drop records. Too large: memory for each live thread that has ever logged.
         thread_ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
-        /// Bytes of all rings of the log together: at least one ring; 256 MiB by default.
+        /// Bytes of the reserve behind each ring's window: a power of two from 64 KiB to 1 GiB, or 0
+        /// for none; 16 MiB by default.
         ///
-        /// A producer whose ring would exceed it is refused. It bounds the rings' sizes; as two rings of 1 MiB share a
-        /// huge page, a single one occupies twice its size. Too small: threads that cannot log. Too large: a service
-        /// that keeps starting threads keeps taking memory.
+        /// The reserve is the part of a ring that a producer enters while its window is full: in a burst, or while the
+        /// disk stalls. 16 MiB hold some 190,000 records of 64 bytes. It is address space: memory is taken for it in
+        /// chunks of 64 KiB when records come into it, counts in [`rings_bytes_max`](Config::rings_bytes_max), and is
+        /// given back once the reserve has been empty for a quarter of a second. Only the policies that drop the newest
+        /// record use it ([`DropNewest`](Overflow::DropNewest) and [`BlockFor`](Overflow::BlockFor)). If the system
+        /// refuses address space, rings have none, and
+        /// [`RingMemory::without_reserve`](crate::RingMemory::without_reserve) says why; under a limit on this
+        /// process's address space, reserves take at most an eighth of it. Too small: bursts drop records. Too large: a
+        /// disk that stalls for long costs memory before records are dropped.
+        reserve_bytes(bytes: usize) -> usize = 16 << 20, read by "words::bytes";
+
+        /// Eighths of each ring's room that only records of level Warn and above may take: 0 to 4; 1 by default.
+        ///
+        /// A ring that is full of ordinary records can then still take the few that say why. It is the end of the
+        /// reserve and of [`rings_bytes_max`](Config::rings_bytes_max), or that of the window if there is no reserve.
+        /// An empty ring takes any record. The policies [`Block`](Overflow::Block) and
+        /// [`OverwriteOldest`](Overflow::OverwriteOldest) keep none. 0: the last records before a ring is full are as
+        /// likely the ordinary ones. Too many: ordinary records are dropped early.
+        grave_eighths(eighths: u32) -> u32 = 1;
+
+        /// Bytes of memory of all rings of the log together: at least one ring; 256 MiB by default.
+        ///
+        /// Windows count in full, reserves only as far as records have come. A producer whose window would exceed it is
+        /// refused; a record for which a reserve would exceed it is dropped, and counted as
+        /// [`RingMemory`](crate::LossCause::RingMemory). In a control group with a memory limit, the rings take no more
+        /// than a quarter of that, so that a burst does not end the process:
+        /// [`Stats::ring_memory`](crate::Stats::ring_memory) shows the limit that holds. As two windows of 1 MiB share a
+        /// huge page, a single one occupies twice its size. Too small: threads that cannot log, and bursts that are
+        /// dropped. Too large: a service that keeps starting threads keeps taking memory.
         rings_bytes_max(bytes: usize) -> usize = 256 << 20, read by "words::bytes";
 
         /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.

@@ -118,6 +118,8 @@ mod tests {
             path = "/var/log/app/orders"
             ring_bytes = "2 MiB"
             thread_ring_bytes = 131072
+            reserve_bytes = "4 MiB"
+            grave_eighths = 2
             rings_bytes_max = "0.5 GiB"
             message_bytes_max = "32 KiB"
             block_bytes = "128KiB"
@@ -140,6 +142,8 @@ mod tests {
         let set = Config::new("/var/log/app/orders")
             .ring_bytes(2 << 20)
             .thread_ring_bytes(128 << 10)
+            .reserve_bytes(4 << 20)
+            .grave_eighths(2)
             .rings_bytes_max(512 << 20)
             .message_bytes_max(32 << 10)
             .block_bytes(128 << 10)

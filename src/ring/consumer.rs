@@ -3,15 +3,19 @@
 //! Taking and releasing are two steps, because an ordinary ring keeps its records until they are durable. In an
 //! overwriting ring the space is free once the records are copied.
 //!
-//! Safety rests on invariants 1 to 4 of `ring`.
+//! A window and a reserve are two queues of one producer, each in the order of the sequence. The consumer merges them;
+//! as long as the reserve holds nothing, it takes from the window alone.
+//!
+//! Safety rests on invariants 1 to 4, 8 and 9 of `ring`.
 
 #![allow(unsafe_code)]
 
 use std::sync::Arc;
 
 use super::control::Control;
-use super::layout::{HEAD_BYTES, Head, SKIP, is_after, record_bytes};
+use super::layout::{HEAD_BYTES, Head, Position, SKIP, is_after, record_bytes};
 use super::memory::{READ_AHEAD_BYTES, Words};
+use super::reserve::CHUNK_BYTES;
 use super::shared::Ring;
 
 /// Bytes copied from an overwriting ring in one window: some 100 to 500 ns, for which a producer that needs space
@@ -21,7 +25,22 @@ const WINDOW_BYTES: u64 = 4096;
 /// The writer's end.
 #[derive(Debug)]
 pub(crate) struct ConsumerEnd {
-    /// The words of `ring.memory`.
+    window: Queue,
+    /// The window's `write_position` when read again, after the reserve's was found to be ahead of its cursor: the
+    /// window's records up to there are taken as far as a later record of the reserve has been seen (9).
+    seen_again: u64,
+    /// `None` if the ring has no reserve.
+    reserve: Option<Queue>,
+    /// Bytes of all records taken, without skips.
+    taken_bytes: u64,
+    overwrite: bool,
+    ring: Arc<Ring>,
+}
+
+/// One of the ring's queues as the consumer sees it.
+#[derive(Debug)]
+struct Queue {
+    /// The words of its memory.
     words: Words,
     /// Capacity less one.
     mask: u64,
@@ -29,33 +48,66 @@ pub(crate) struct ConsumerEnd {
     cursor: u64,
     /// `write_position` when last observed. May be stale, but is never after the real one.
     observed: u64,
-    overwrite: bool,
-    ring: Arc<Ring>,
 }
 
 impl ConsumerEnd {
     pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ConsumerEnd {
-        let mask = ring.memory.bytes() as u64 - 1;
-        ConsumerEnd { words: ring.memory.words(), mask, cursor: start, observed: start, overwrite, ring }
+        let window = Queue::new(ring.memory.words(), ring.memory.bytes() as u64, start);
+        let reserve = ring.reserve.as_ref();
+        let reserve =
+            reserve.map(|reserve| Queue::new(reserve.words(), reserve.capacity(), ring.control.own_reserve_released()));
+        ConsumerEnd { window, seen_again: start, reserve, taken_bytes: 0, overwrite, ring }
     }
 
-    /// Reads the producer's position, up to which [`consume_from`](Self::consume_from) takes records.
-    pub(crate) fn observe(&mut self) -> u64 {
+    /// Reads the producer's positions, up to which [`consume_from`](Self::consume_from) and
+    /// [`consume_merged`](Self::consume_merged) take records.
+    pub(crate) fn observe(&mut self) -> Position {
+        // In this order (9).
+        self.observe_window();
+        if self.reserve.is_some() {
+            self.observe_reserve();
+            if self.merges() {
+                self.observe_window_again();
+            }
+        }
+        Position { window: self.window.observed, reserve: self.reserve.as_ref().map_or(0, |queue| queue.observed) }
+    }
+
+    pub(super) fn observe_window(&mut self) {
         let committed = self.control().committed();
         // Invariant 1. In an overwriting ring the cursor may be far behind until the next window begins.
         assert!(
-            !is_after(self.observed, committed)
-                && (self.overwrite || committed.wrapping_sub(self.cursor) <= self.mask + 1),
-            "the producer is at {committed}, was at {}, and the cursor at {}",
-            self.observed,
-            self.cursor
+            !is_after(self.window.observed, committed) && (self.overwrite || self.window.holds(committed)),
+            "the producer is at {committed}, and the window is at {:?}",
+            self.window
         );
-        self.observed = committed;
-        committed
+        self.window.observed = committed;
     }
 
-    /// Hands records to `sink`, oldest first, until it returns `false` (that record is not taken), all that was
-    /// observed is taken, or `piece_bytes` or a little more have been taken. Returns how many records were taken.
+    pub(super) fn observe_reserve(&mut self) {
+        let committed = self.control().committed_reserve();
+        let Some(reserve) = &mut self.reserve else { return };
+        assert!(
+            !is_after(reserve.observed, committed) && reserve.holds(committed),
+            "the producer is at {committed}, and the reserve is at {reserve:?}"
+        );
+        reserve.observed = committed;
+    }
+
+    pub(super) fn observe_window_again(&mut self) {
+        self.seen_again = self.control().committed();
+    }
+
+    /// Whether records of the reserve were observed and not taken: then [`consume_merged`](Self::consume_merged) takes
+    /// the next ones.
+    #[inline]
+    pub(crate) fn merges(&self) -> bool {
+        self.reserve.as_ref().is_some_and(|reserve| reserve.cursor != reserve.observed)
+    }
+
+    /// Hands records of the window to `sink`, oldest first, until it returns `false` (that record is not taken), all
+    /// that was observed is taken, or `piece_bytes` or a little more have been taken. Returns how many records were
+    /// taken. Not while the ring [merges](Self::merges).
     ///
     /// `OVERWRITES` must equal [`overwrites`](Self::overwrites): the caller branches, so that each loop is compiled
     /// together with `sink`, whose variables stay in registers. In an overwriting ring `sink` should be quick: the
@@ -67,18 +119,51 @@ impl ConsumerEnd {
         mut sink: impl FnMut(&Head, &[u8]) -> bool,
     ) -> usize {
         assert_eq!(self.overwrite, OVERWRITES, "the caller must know the ring's policy");
+        assert!(!self.merges(), "records of the reserve come first");
         if OVERWRITES {
             self.consume_in_windows(piece_bytes as u64, &mut sink)
         } else {
-            self.take(piece_bytes as u64, &mut sink).0
+            let taken = self.window.take::<false>(self.window.observed, piece_bytes as u64, u64::MAX, &mut sink);
+            self.taken_bytes += taken.bytes;
+            taken.records
         }
     }
 
-    /// [`consume_from`](Self::consume_from), for callers to whom speed does not matter.
+    /// As [`consume_from`](Self::consume_from), while the ring [merges](Self::merges): records of window and reserve in
+    /// the order of their sequence. Once no record of the reserve is left, those of the window follow.
+    pub(crate) fn consume_merged(&mut self, piece_bytes: usize, mut sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
+        let Some(reserve) = &mut self.reserve else { return 0 };
+        let mut all = Taken { more: true, ..Taken::default() };
+        let mut left = piece_bytes as u64;
+        while left > 0 && all.more {
+            let Some(next) = reserve.next_sequence(reserve.observed) else {
+                // A later record of the reserve may precede those of the window that were seen only again (9).
+                if is_after(self.window.observed, self.window.cursor) {
+                    all.add(self.window.take::<false>(self.window.observed, left, u64::MAX, &mut sink), &mut left);
+                }
+                break;
+            };
+            all.add(self.window.take::<true>(self.seen_again, left, next, &mut sink), &mut left);
+            if left > 0 && all.more {
+                let before = self.window.next_sequence(self.seen_again).unwrap_or(u64::MAX);
+                all.add(reserve.take::<true>(reserve.observed, left, before, &mut sink), &mut left);
+            }
+        }
+        if is_after(self.window.cursor, self.window.observed) {
+            self.window.observed = self.window.cursor;
+        }
+        self.taken_bytes += all.bytes;
+        all.records
+    }
+
+    /// [`consume_from`](Self::consume_from) or [`consume_merged`](Self::consume_merged), for callers to whom speed does
+    /// not matter.
     #[cfg(test)]
     pub(crate) fn consume(&mut self, piece_bytes: usize, sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
         if self.overwrite {
             self.consume_from::<true>(piece_bytes, sink)
+        } else if self.merges() {
+            self.consume_merged(piece_bytes, sink)
         } else {
             self.consume_from::<false>(piece_bytes, sink)
         }
@@ -93,85 +178,126 @@ impl ConsumerEnd {
             // From here to the window's drop only this thread moves `oldest` (3).
             let oldest = self.control().begin_window();
             // The producer may have given up records after the cursor, even after `observed`.
-            self.cursor = oldest;
+            self.window.cursor = oldest;
             let window = Window { consumer: self };
-            if !is_after(window.consumer.observed, oldest) {
+            let queue = &mut window.consumer.window;
+            if !is_after(queue.observed, oldest) {
                 break;
             }
-            let (taken, more) = window.consumer.take(left.min(WINDOW_BYTES), sink);
-            records += taken;
-            left = left.saturating_sub(window.consumer.cursor.wrapping_sub(oldest));
-            if !more {
+            let taken = queue.take::<false>(queue.observed, left.min(WINDOW_BYTES), u64::MAX, sink);
+            window.consumer.taken_bytes += taken.bytes;
+            records += taken.records;
+            left = left.saturating_sub(window.consumer.window.cursor.wrapping_sub(oldest));
+            if !taken.more {
                 break;
             }
         }
         records
     }
 
-    /// Hands records to `sink`. Returns how many were taken, and whether `sink` would take more.
-    #[inline(always)]
-    fn take(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> (usize, bool) {
-        let begin = self.cursor;
-        let mut cursor = begin;
-        let mut records = 0;
-        let mut more = true;
-        while cursor != self.observed && cursor.wrapping_sub(begin) < piece_bytes {
-            debug_assert!(!is_after(cursor, self.observed), "a record ends after `observed`");
-            let offset = (cursor & self.mask) as usize;
-            // SAFETY: from the cursor to `observed` there are whole records and skips which nobody writes (2, 3).
-            let first = unsafe { self.words.read(offset) };
-            if first == SKIP {
-                cursor = cursor.wrapping_add(self.mask + 1 - offset as u64);
-                continue;
-            }
-            // SAFETY: as above; a head has three words.
-            let (sequence, ticks) = unsafe { (self.words.read(offset + 8), self.words.read(offset + 16)) };
-            // Not after `observed`: the producer has prefetched those lines to write to them.
-            if self.observed.wrapping_sub(cursor) >= READ_AHEAD_BYTES as u64 {
-                self.words.prefetch(offset);
-            }
-            let head = Head::from_words([first, sequence, ticks]);
-            let length = head.length as usize;
-            debug_assert!(offset as u64 + record_bytes(length) <= self.mask + 1, "a record is contiguous");
-            // SAFETY: as above; the payload has as many bytes (4).
-            if !unsafe { self.words.lend(offset + HEAD_BYTES, length, |payload| sink(&head, payload)) } {
-                more = false;
-                break;
-            }
-            cursor = cursor.wrapping_add(record_bytes(length));
-            records += 1;
-        }
-        self.cursor = cursor;
-        (records, more)
+    /// The end of the records taken.
+    pub(crate) fn cursor(&self) -> Position {
+        Position { window: self.window.cursor, reserve: self.reserve.as_ref().map_or(0, |reserve| reserve.cursor) }
     }
 
-    /// The end of the records taken.
-    pub(crate) fn cursor(&self) -> u64 {
-        self.cursor
+    /// Bytes of all records taken so far, without skips.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
     }
 
     /// Gives the space before `position`, a former [`cursor`](Self::cursor), back to the producer. Does nothing in an
     /// overwriting ring, which releases a record as it is taken.
-    pub(crate) fn release(&mut self, position: u64) {
-        if !self.overwrite {
-            assert!(
-                !is_after(position, self.cursor) && !is_after(self.control().own_released(), position),
-                "released to {position}, from {}, with the cursor at {}",
-                self.control().own_released(),
-                self.cursor
-            );
-            self.control().release(position);
+    pub(crate) fn release(&mut self, position: Position) {
+        if self.overwrite {
+            return;
+        }
+        let released = self.control().own_released();
+        assert!(
+            !is_after(position.window, self.window.cursor) && !is_after(released, position.window),
+            "released to {position:?}, from {released}, with the window at {:?}",
+            self.window
+        );
+        self.control().release(position.window);
+        if let Some(reserve) = &self.reserve
+            // The reserve may have begun anew since.
+            && is_after(position.reserve, self.control().own_reserve_released())
+        {
+            assert!(!is_after(position.reserve, reserve.cursor), "released to {position:?}, before it was taken");
+            self.control().release_reserve(position.reserve);
+            self.begin_reserve_anew();
         }
     }
 
-    /// Bytes observed and not taken. In an overwriting ring the producer may have given up some of them since.
-    pub(crate) fn unread_bytes(&self) -> usize {
-        if is_after(self.observed, self.cursor) { self.observed.wrapping_sub(self.cursor) as usize } else { 0 }
+    /// Whether records are in the reserve, as far as they were observed and not released.
+    pub(crate) fn uses_reserve(&self) -> bool {
+        let released = || self.control().own_reserve_released();
+        self.reserve.as_ref().is_some_and(|reserve| reserve.observed != released())
     }
 
-    /// Bytes observed and not released, of an ordinary ring.
+    /// Whether the reserve has memory.
+    pub(crate) fn has_entered_reserve(&self) -> bool {
+        self.reserve.is_some() && self.control().entered_bytes() > 0
+    }
+
+    /// Takes the word of an empty reserve, and hands its queue to `use_it`. Returns `None` if the producer is inside,
+    /// or the reserve is not empty.
+    fn with_empty_reserve<R>(&mut self, use_it: impl FnOnce(&mut Queue, &Ring) -> R) -> Option<R> {
+        let control = &self.ring.control;
+        let queue = self.reserve.as_mut()?;
+        if queue.cursor != control.own_reserve_released() || !control.begin_return() {
+            return None;
+        }
+        // The word shows all that the producer has committed to the reserve (8).
+        let is_empty = control.own_reserve_position() == queue.cursor;
+        let used = is_empty.then(|| use_it(queue, &self.ring));
+        control.close_reserve();
+        used
+    }
+
+    /// Lets the reserve begin at its beginning again, if it is empty and the producer is not inside: the next stay then
+    /// uses the chunks that are entered.
+    fn begin_reserve_anew(&mut self) {
+        self.with_empty_reserve(Queue::begin_anew);
+    }
+
+    /// Gives one chunk of an empty reserve back. Returns whether it was, and there are more.
+    pub(crate) fn give_back_chunk(&mut self) -> bool {
+        self.give_back(CHUNK_BYTES)
+    }
+
+    /// Gives all chunks of the reserve back. The caller holds both ends of the empty ring.
+    pub(crate) fn give_back_all(&mut self) {
+        self.give_back(u64::MAX);
+    }
+
+    fn give_back(&mut self, bytes_max: u64) -> bool {
+        let give_back = |queue: &mut Queue, ring: &Ring| {
+            queue.begin_anew(ring);
+            let entered = ring.control.entered_bytes();
+            let bytes = entered.min(bytes_max);
+            let reserve = ring.reserve.as_ref().filter(|_| bytes > 0);
+            reserve.is_some_and(|reserve| reserve.give_back(&ring.control, entered, bytes)) && bytes < entered
+        };
+        self.with_empty_reserve(give_back).unwrap_or(false)
+    }
+
+    /// Bytes observed and not taken. In an overwriting ring the producer may have given up some of them since.
+    #[inline]
+    pub(crate) fn unread_bytes(&self) -> usize {
+        let Queue { cursor, observed, .. } = self.window;
+        match &self.reserve {
+            Some(reserve) if reserve.cursor != reserve.observed => {
+                let window = self.seen_again.wrapping_sub(cursor);
+                (window + reserve.observed.wrapping_sub(reserve.cursor)) as usize
+            }
+            _ if is_after(observed, cursor) => observed.wrapping_sub(cursor) as usize,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of an ordinary ring's window that were observed and not released.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.observed.wrapping_sub(self.control().own_released()) as usize
+        self.window.observed.wrapping_sub(self.control().own_released()) as usize
     }
 
     /// Whether the ring gives up its oldest records rather than refuse the newest.
@@ -179,15 +305,119 @@ impl ConsumerEnd {
         self.overwrite
     }
 
-    /// Bytes in all.
+    /// Bytes of the window in all.
     pub(crate) fn capacity(&self) -> usize {
-        self.mask as usize + 1
+        self.window.mask as usize + 1
     }
 
     /// The producer's counts, its append flag, and its wait for space.
     #[inline(always)]
     pub(crate) fn control(&self) -> &Control {
         &self.ring.control
+    }
+}
+
+impl Queue {
+    fn new(words: Words, capacity: u64, start: u64) -> Queue {
+        Queue { words, mask: capacity - 1, cursor: start, observed: start }
+    }
+
+    /// Whether a producer at `position` is ahead of the cursor by no more than the capacity.
+    fn holds(&self, position: u64) -> bool {
+        position.wrapping_sub(self.cursor) <= self.mask + 1
+    }
+
+    /// The sequence of the next record before `end`, after a skip if there is one.
+    fn next_sequence(&mut self, end: u64) -> Option<u64> {
+        while self.cursor != end {
+            let offset = (self.cursor & self.mask) as usize;
+            // SAFETY: from the cursor to `end` there are whole records and skips which nobody writes (2).
+            if unsafe { self.words.read(offset) } != SKIP {
+                // SAFETY: as above; a head has three words.
+                return Some(unsafe { self.words.read(offset + 8) });
+            }
+            self.cursor = self.cursor.wrapping_add(self.mask + 1 - offset as u64);
+        }
+        None
+    }
+
+    /// Hands records before the position `end` to `sink`, until it refuses one, or `piece_bytes` or a little more have
+    /// been taken; if `BOUNDED`, also no record of the sequence `before` or a later one.
+    #[inline(always)]
+    fn take<const BOUNDED: bool>(
+        &mut self,
+        end: u64,
+        piece_bytes: u64,
+        before: u64,
+        sink: &mut impl FnMut(&Head, &[u8]) -> bool,
+    ) -> Taken {
+        let begin = self.cursor;
+        let mut cursor = begin;
+        let mut taken = Taken { more: true, ..Taken::default() };
+        let mut skipped = 0;
+        while cursor != end && cursor.wrapping_sub(begin) < piece_bytes {
+            debug_assert!(!is_after(cursor, end), "a record ends after the end");
+            let offset = (cursor & self.mask) as usize;
+            // SAFETY: from the cursor to `end` there are whole records and skips which nobody writes (2, 3).
+            let first = unsafe { self.words.read(offset) };
+            if first == SKIP {
+                let skip = self.mask + 1 - offset as u64;
+                skipped += skip;
+                cursor = cursor.wrapping_add(skip);
+                continue;
+            }
+            // SAFETY: as above; a head has three words.
+            let (sequence, ticks) = unsafe { (self.words.read(offset + 8), self.words.read(offset + 16)) };
+            if BOUNDED && sequence >= before {
+                break;
+            }
+            // Not after `end`: the producer has prefetched those lines to write to them.
+            if end.wrapping_sub(cursor) >= READ_AHEAD_BYTES as u64 {
+                self.words.prefetch(offset);
+            }
+            let head = Head::from_words([first, sequence, ticks]);
+            let length = head.length as usize;
+            debug_assert!(offset as u64 + record_bytes(length) <= self.mask + 1, "a record is contiguous");
+            // SAFETY: as above; the payload has as many bytes (4).
+            if !unsafe { self.words.lend(offset + HEAD_BYTES, length, |payload| sink(&head, payload)) } {
+                taken.more = false;
+                break;
+            }
+            cursor = cursor.wrapping_add(record_bytes(length));
+            taken.records += 1;
+        }
+        self.cursor = cursor;
+        taken.bytes = cursor.wrapping_sub(begin) - skipped;
+        taken
+    }
+
+    /// Moves an empty reserve's positions to the beginning of its memory. The caller has the word.
+    fn begin_anew(&mut self, ring: &Ring) {
+        let position = self.cursor.wrapping_add(self.mask) & !self.mask;
+        if position != self.cursor {
+            ring.control.move_reserve(position);
+            (self.cursor, self.observed) = (position, position);
+        }
+    }
+}
+
+/// What was taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    records: usize,
+    /// Without skips.
+    bytes: u64,
+    /// Whether the sink would take more.
+    more: bool,
+}
+
+impl Taken {
+    /// Adds what was taken then, of a piece of which `left` bytes are left.
+    fn add(&mut self, then: Taken, left: &mut u64) {
+        self.records += then.records;
+        self.bytes += then.bytes;
+        self.more &= then.more;
+        *left = left.saturating_sub(then.bytes);
     }
 }
 
@@ -199,6 +429,6 @@ struct Window<'a> {
 
 impl Drop for Window<'_> {
     fn drop(&mut self) {
-        self.consumer.control().end_window(self.consumer.cursor);
+        self.consumer.control().end_window(self.consumer.window.cursor);
     }
 }

@@ -11,7 +11,7 @@ use crossbeam_utils::CachePadded;
 
 use super::layout::DropCause;
 use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, spin_loop};
 use crate::sys;
 
 /// The bit of `oldest` that says that the consumer is copying. Positions are multiples of 8, so the bit is free.
@@ -25,8 +25,8 @@ const READING: u64 = 1;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Control {
-    /// The producer stores it at each append, the writer polls it.
-    write_position: CachePadded<AtomicU64>,
+    /// The producer stores to it at each append, the writer polls it.
+    written: CachePadded<Written>,
     /// Written by the producer, seldom read by others.
     attempts: CachePadded<Attempts>,
     /// Written by both, when space is released or wanted.
@@ -34,6 +34,30 @@ pub(crate) struct Control {
     /// In an overwriting ring: the first record that was not given up, and [`READING`].
     oldest: CachePadded<AtomicU64>,
 }
+
+/// How far the producer has come.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Written {
+    write_position: AtomicU64,
+    /// The same of the reserve. The consumer moves it too, while the reserve is returning and empty.
+    reserve_position: AtomicU64,
+    /// The bytes of the reserve, from its beginning, that count as memory. Belongs to whoever has `reserve_state`.
+    entered_bytes: AtomicU64,
+    /// [`CLOSED`], [`OPEN`] or [`RETURNING`].
+    reserve_state: AtomicU32,
+}
+
+/// Nobody has the reserve.
+const CLOSED: u32 = 0;
+/// The producer appends to the reserve.
+const OPEN: u32 = 1;
+/// The consumer gives chunks of the reserve back, or moves its positions.
+const RETURNING: u32 = 2;
+
+/// How often a producer looks again while the reserve is returning, before it gives up: at 10 to 50 ns a pause, longer
+/// than a chunk takes to give back. (Only a writer that is suspended in between takes longer.)
+const RETURNING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 1000 };
 
 /// The producer's account of its attempts. Each count only grows.
 #[derive(Debug, Default)]
@@ -65,6 +89,8 @@ struct DroppedByCause {
 struct Space {
     /// In an ordinary ring: the consumer has released the bytes before it.
     read_position: AtomicU64,
+    /// The same of the reserve.
+    reserve_read_position: AtomicU64,
     /// 1 while the producing thread sleeps until space is released, or is about to.
     awaits_space: AtomicU32,
     /// A claim found no room. The writer takes everything then, clears this, and closes its block early.
@@ -76,7 +102,7 @@ const _: () = {
     use std::mem::offset_of;
     const GROUP_BYTES: usize = size_of::<CachePadded<AtomicU64>>();
     assert!(GROUP_BYTES == 128 || !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")));
-    assert!(offset_of!(Control, write_position) == 0);
+    assert!(offset_of!(Control, written) == 0);
     assert!(offset_of!(Control, attempts) == GROUP_BYTES);
     assert!(offset_of!(Control, space) == 2 * GROUP_BYTES);
     assert!(offset_of!(Control, oldest) == 3 * GROUP_BYTES);
@@ -84,8 +110,10 @@ const _: () = {
     assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, dropped) == 8);
     assert!(offset_of!(Attempts, overwritten) == 16 && offset_of!(Attempts, append_flag) == 24);
     assert!(offset_of!(Attempts, dropped_by) == 32 && size_of::<DroppedByCause>() == 24);
-    assert!(offset_of!(Space, read_position) == 0);
-    assert!(offset_of!(Space, awaits_space) == 8 && offset_of!(Space, wants_space) == 12);
+    assert!(offset_of!(Written, write_position) == 0 && offset_of!(Written, reserve_position) == 8);
+    assert!(offset_of!(Written, entered_bytes) == 16 && offset_of!(Written, reserve_state) == 24);
+    assert!(offset_of!(Space, read_position) == 0 && offset_of!(Space, reserve_read_position) == 8);
+    assert!(offset_of!(Space, awaits_space) == 16 && offset_of!(Space, wants_space) == 20);
 };
 
 /// A producer's counts. They are read one after the other, `attempted` first, so the later ones may be newer.
@@ -110,12 +138,20 @@ pub(crate) struct DroppedBy {
 }
 
 impl Control {
-    /// All counts 0, all positions at `start`.
-    pub(super) fn new(start: u64) -> Control {
+    /// All counts 0, the window's positions at `start`, those of the reserve at `reserve_start`.
+    pub(super) fn new(start: u64, reserve_start: u64) -> Control {
         Control {
-            write_position: CachePadded::new(AtomicU64::new(start)),
+            written: CachePadded::new(Written {
+                write_position: AtomicU64::new(start),
+                reserve_position: AtomicU64::new(reserve_start),
+                ..Written::default()
+            }),
             attempts: CachePadded::default(),
-            space: CachePadded::new(Space { read_position: AtomicU64::new(start), ..Space::default() }),
+            space: CachePadded::new(Space {
+                read_position: AtomicU64::new(start),
+                reserve_read_position: AtomicU64::new(reserve_start),
+                ..Space::default()
+            }),
             oldest: CachePadded::new(AtomicU64::new(start)),
         }
     }
@@ -200,13 +236,13 @@ impl Control {
     #[inline(always)]
     pub(super) fn commit(&self, position: u64) {
         // Release: _commit_.
-        self.write_position.store(position, Release);
+        self.written.write_position.store(position, Release);
     }
 
     /// The end of the committed records.
     pub(super) fn committed(&self) -> u64 {
         // Acquire: _commit_.
-        self.write_position.load(Acquire)
+        self.written.write_position.load(Acquire)
     }
 
     /// Gives the bytes of an ordinary ring before `position` back to the producer.
@@ -257,6 +293,85 @@ impl Control {
     pub(super) fn end_window(&self, position: u64) {
         // Release: _window_. The store clears READING.
         self.oldest.store(position, Release);
+    }
+
+    // The reserve.
+
+    /// Takes the reserve for an append. Returns `false` if the consumer has it, and had it for as long as the producer
+    /// may wait.
+    pub(super) fn open_reserve(&self) -> bool {
+        // Acquire: _reserve_.
+        let open = || self.written.reserve_state.compare_exchange(CLOSED, OPEN, Acquire, Relaxed).is_ok();
+        for _ in 0..RETURNING_SPINS_MAX {
+            if open() {
+                return true;
+            }
+            spin_loop();
+        }
+        open()
+    }
+
+    /// Takes the reserve for giving chunks back, or for moving its positions. Returns `false` if the producer has it.
+    pub(super) fn begin_return(&self) -> bool {
+        // Acquire: _reserve_.
+        self.written.reserve_state.compare_exchange(CLOSED, RETURNING, Acquire, Relaxed).is_ok()
+    }
+
+    /// Ends what `open_reserve` or `begin_return` began.
+    pub(super) fn close_reserve(&self) {
+        // Release: _reserve_.
+        self.written.reserve_state.store(CLOSED, Release);
+    }
+
+    /// Publishes the records and skips of the reserve before `position`.
+    pub(super) fn commit_reserve(&self, position: u64) {
+        // Release: _commit_.
+        self.written.reserve_position.store(position, Release);
+    }
+
+    /// The end of the committed records of the reserve.
+    pub(super) fn committed_reserve(&self) -> u64 {
+        // Acquire: _commit_.
+        self.written.reserve_position.load(Acquire)
+    }
+
+    /// The same, for whoever has the reserve.
+    pub(super) fn own_reserve_position(&self) -> u64 {
+        self.written.reserve_position.load(Relaxed)
+    }
+
+    /// The bytes of the reserve that count as memory, for whoever has the reserve. For others it may be stale.
+    pub(super) fn entered_bytes(&self) -> u64 {
+        self.written.entered_bytes.load(Relaxed)
+    }
+
+    /// Sets that, by whoever has the reserve.
+    pub(super) fn set_entered_bytes(&self, bytes: u64) {
+        self.written.entered_bytes.store(bytes, Relaxed);
+    }
+
+    /// Moves both positions of an empty reserve, by the consumer, which has it.
+    pub(super) fn move_reserve(&self, position: u64) {
+        // `close_reserve` publishes them.
+        self.written.reserve_position.store(position, Relaxed);
+        self.space.reserve_read_position.store(position, Relaxed);
+    }
+
+    /// Gives the bytes of the reserve before `position` back to the producer.
+    pub(super) fn release_reserve(&self, position: u64) {
+        // Release: _space_.
+        self.space.reserve_read_position.store(position, Release);
+    }
+
+    /// The position before which the consumer has released the reserve, for the producer.
+    pub(super) fn reserve_released(&self) -> u64 {
+        // Acquire: _space_.
+        self.space.reserve_read_position.load(Acquire)
+    }
+
+    /// The consumer's own reading of the position that it alone stores.
+    pub(super) fn own_reserve_released(&self) -> u64 {
+        self.space.reserve_read_position.load(Relaxed)
     }
 
     // Want of space.

@@ -45,6 +45,20 @@ pub(super) const fn head_words(payload_bytes: usize, tag: u32, sequence: u64, ti
     [payload_bytes as u64 | (tag as u64) << 32, sequence, ticks]
 }
 
+/// A position in each of a ring's two queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) window: u64,
+    pub(crate) reserve: u64,
+}
+
+impl Position {
+    /// Whether neither part is after that of `other`.
+    pub(crate) fn is_reached_by(self, other: Position) -> bool {
+        !is_after(self.window, other.window) && !is_after(self.reserve, other.reserve)
+    }
+}
+
 /// The ring has no room for the record now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -55,7 +69,6 @@ pub(crate) enum DropCause {
     /// The ring has no room.
     Full,
     /// There is room, but the memory for it would exceed what all rings together may take.
-    #[cfg_attr(not(test), allow(dead_code))]
     Memory,
     /// There was no room for as long as the producer may wait.
     TimedOut,

@@ -7,8 +7,10 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(not(loom))]
+pub(super) use super::slabs::{ReserveMemory, Slabs};
 #[cfg(loom)]
-pub(super) use modelled::{Memory, MemoryPool, Words};
+pub(super) use modelled::{Memory, MemoryPool, ReserveMemory, Slabs, Words};
 #[cfg(not(loom))]
 pub(super) use real::{Memory, MemoryPool, Words};
 
@@ -43,9 +45,24 @@ mod real {
             Memory { mapping: Arc::new(mapping), offset: 0, bytes }
         }
 
+        /// The `bytes` bytes of `mapping` from `offset`.
+        pub(in crate::ring) fn part(mapping: Arc<Mapping>, offset: usize, bytes: usize) -> Memory {
+            Memory { mapping, offset, bytes }
+        }
+
         /// Bytes in all.
         pub(in crate::ring) fn bytes(&self) -> usize {
             self.bytes
+        }
+
+        /// Gives the pages of `bytes` bytes from `offset` back to the system, both multiples of a page: they read as
+        /// zeros afterwards. Returns `false`, and changes nothing, if the system refuses.
+        ///
+        /// # Safety
+        /// The bytes are within the memory, and nobody uses them now.
+        pub(in crate::ring) unsafe fn discard(&self, offset: usize, bytes: usize) -> bool {
+            // SAFETY: within the mapping; the rest is the caller's promise.
+            unsafe { self.mapping.discard(self.offset + offset, bytes) }
         }
 
         /// Direct access to the words, without a borrow of `self`, which must outlive it.
@@ -212,7 +229,35 @@ mod modelled {
         pub(in crate::ring) fn words(&self) -> Words {
             self.words.clone()
         }
+
+        pub(in crate::ring) unsafe fn discard(&self, offset: usize, bytes: usize) -> bool {
+            for offset in (offset..offset + bytes).step_by(8) {
+                // SAFETY: the caller's promise.
+                unsafe { self.words.write(offset, 0) };
+            }
+            true
+        }
     }
+
+    /// Nothing is shared, as for the pool.
+    #[derive(Debug)]
+    pub(in crate::ring) struct Slabs(usize);
+
+    impl Slabs {
+        pub(in crate::ring) fn new(reserve_bytes: usize, _bytes_max: u64) -> Slabs {
+            Slabs(reserve_bytes)
+        }
+
+        pub(in crate::ring) fn take(slabs: &Arc<Slabs>) -> Option<ReserveMemory> {
+            MemoryPool.private(slabs.0).ok()
+        }
+
+        pub(in crate::ring) fn refusal(&self) -> Option<String> {
+            None
+        }
+    }
+
+    pub(in crate::ring) type ReserveMemory = Memory;
 
     /// Nothing is shared: each ring has memory of its own.
     #[derive(Debug, Default)]

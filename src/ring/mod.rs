@@ -1,8 +1,10 @@
-//! The ring between one producing thread and the writer: a single-producer single-consumer queue of bytes.
+//! The ring between one producing thread and the writer: a single-producer single-consumer queue of bytes, the *window*,
+//! and behind it a second one, the *reserve*, for the time that the writer is behind.
 //!
 //! It carries heads and payloads. It knows nothing of levels, files and threads, and has no policy for a full ring: the
 //! producer above it waits or drops, the writer above it polls. [`RingMaker`] makes rings; `producer` and `consumer`
-//! are the two ends, `control` holds the atomics that they share and `memory` the bytes.
+//! are the two ends, `control` holds the atomics that they share, `memory` and `slabs` the bytes, and `budget` how many of
+//! them there may be.
 //!
 //! # Layout
 //!
@@ -17,9 +19,18 @@
 //! | 2 | ticks |
 //! | 3… | payload |
 //!
-//! A record is contiguous. If one does not fit before the end of the memory, a skip is written there (one word, all
+//! Window and reserve are laid out alike, each in memory of its own. A record is contiguous. If one does not fit before the end of the memory, a skip is written there (one word, all
 //! bits set) and the record begins at offset 0. A record takes at most half of the capacity, so that it fits an empty
 //! ring, skip included, at any position.
+//!
+//! # Window and reserve
+//!
+//! The window is small, and present in memory. The reserve is address space: its first `entered_bytes` count as memory,
+//! which grows in chunks as records come to them, and shrinks when the writer gives chunks back. Every append tries the
+//! window first; if that has no room, it goes to the reserve on the slow path. So the producer is back in the window as
+//! soon as that has room, and the fast path knows of no reserve. The two queues have positions of their own, so each of
+//! them can always be filled to its end, wherever the other one stands. In both of them sequences grow, and by them the
+//! consumer puts the records in order again (9).
 //!
 //! # Steps of an append
 //!
@@ -38,13 +49,26 @@
 //! 3. In an overwriting ring either end may move `oldest`; while the bit READING is set in it, only the consumer.
 //! 4. The first word of a record holds the length that its payload was written with.
 //! 5. A producer has at most one claim at a time. The append flag keeps a signal handler from making a second one.
+//! 6. 1, 2 and 4 hold for the reserve with its own positions, except while it is returning and empty: then the consumer
+//!    moves both positions, by whole rounds of the memory, to its beginning.
+//! 7. The bytes of the reserve from `entered_bytes` on are never written.
+//! 8. `entered_bytes`, and both positions of an empty reserve, belong to the end that has `reserve_state` (open: the
+//!    producer; returning: the consumer). The producer commits to the reserve only while it is open. So a consumer that
+//!    has the word and finds the reserve empty may discard any of its bytes: no record is in them, and none comes.
+//! 9. Records are taken in the order of their sequence. The consumer reads the window's position *w*, then the reserve's
+//!    *r*, then, if there are records before *r*, the window's once more, *w'*. A record of the reserve that precedes
+//!    one before *w* was committed before it, so it is before *r*. A record of the window that precedes one before *r*
+//!    is, for the same reason, before *w'*. So the smaller of the next sequences before *w'* and before *r* is the next
+//!    record, as long as there is one before *r*. After that the window is taken up to *w* only: what lies between *w*
+//!    and *w'* may follow records of the reserve that were committed after *r* was read.
 //!
 //! # Orderings
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
-//! | commit | `Control::commit`, from the producer | `Control::committed`, from `ConsumerEnd::observe` | the record's bytes, head included |
-//! | space | `Control::release`, from the consumer | `Control::released`, from the producer's claim | that the bytes were read |
+//! | commit | `Control::commit` and `commit_reserve`, from the producer | `Control::committed` and `committed_reserve`, from `ConsumerEnd::observe` | the record's bytes, head included, and all that was committed before |
+//! | space | `Control::release` and `release_reserve`, from the consumer | `Control::released` and `reserve_released`, from the producer's claim | that the bytes were read |
+//! | reserve | `Control::close_reserve`, from either end | `Control::open_reserve`, from the producer; `begin_return`, from the consumer | the entered bytes, moved positions, discarded pages; to the consumer, the producer's commits |
 //! | window | `Control::end_window`, from the consumer | `Control::oldest` and `give_up`, from the producer's claim | that the bytes were read |
 //! | space wanted | `Control::announce_wait` and `wake_producer`, an exchange each | the later of the two | the space released before `wake_producer`, or that the producer waits |
 //! | append done | `AppendFlag::lower`, from the gate | `AppendFlag::is_lowered`, from `Gate::is_outside` | the append's commit and counts |
@@ -52,10 +76,14 @@
 mod layout;
 
 mod control;
+mod budget;
 // A model's memory copies word by word.
 #[cfg_attr(loom, allow(dead_code))]
 mod copy;
 mod memory;
+#[cfg(not(loom))]
+mod slabs;
+mod reserve;
 mod shared;
 
 mod consumer;
@@ -64,43 +92,91 @@ mod producer;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(all(test, not(loom)))]
+mod reserve_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
+pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
 pub(crate) use control::{AppendFlag, Counts, DroppedBy};
-pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES};
+pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
 pub(crate) use producer::{CLASSES, ProducerEnd};
+pub(crate) use reserve::CHUNK_BYTES;
 pub(crate) use shared::{Ring, RingOptions};
 
 use std::io;
 use std::sync::Arc;
 
-use memory::MemoryPool;
+use memory::{MemoryPool, Slabs};
+use reserve::Reserve;
 
-/// Makes rings that may share huge pages. A log has one of its own: a lock of the whole process could be held by a
-/// thread that a forked child does not have.
-#[derive(Debug, Default)]
+use crate::sys;
+
+/// The part of the limit on a process's address space that the reserves of one log may take.
+const PART_OF_ADDRESS_SPACE: u64 = 8;
+
+/// Makes the rings of one log. Windows may share huge pages, reserves share mappings. A log has a maker of its own: a
+/// lock of the whole process could be held by a thread that a forked child does not have.
+#[derive(Debug)]
 pub(crate) struct RingMaker {
     pool: MemoryPool,
+    /// `None` if no ring has a reserve.
+    slabs: Option<Arc<Slabs>>,
+    /// Why no ring has one, if rings were to have one.
+    refusal: Option<&'static str>,
+    budget: Arc<Budget>,
 }
 
 impl RingMaker {
-    /// A ring of private memory, all of it present.
+    /// For rings whose reserves have `reserve_bytes` each, a power of two or 0, and whose chunks count in `budget`.
+    pub(crate) fn new(reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
+        let counted = reserve_bytes > 0 && sys::limits::counts_address_space();
+        let bytes_max = sys::limits::address_space_bytes().map_or(u64::MAX, |bytes| bytes / PART_OF_ADDRESS_SPACE);
+        let slabs = (reserve_bytes > 0 && !counted).then(|| Arc::new(Slabs::new(reserve_bytes, bytes_max)));
+        let refusal = counted.then_some("the system counts address space as memory (vm.overcommit_memory is 2)");
+        RingMaker { pool: MemoryPool::default(), slabs, refusal, budget }
+    }
+
+    /// A ring whose window is private memory, all of it present. If there is no address space for its reserve, it has
+    /// none.
     ///
     /// # Errors
     /// A capacity that is not a power of two or is out of range, or no memory.
     pub(crate) fn make(&self, options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
-        let ring = Ring::new(options, &self.pool)?;
+        let slabs = self.slabs.as_ref().filter(|_| options.enters_reserve && !options.overwrite);
+        let reserve = slabs
+            .and_then(Slabs::take)
+            .map(|memory| Reserve::new(memory, Arc::clone(&self.budget), options.kept_eighths));
+        let ring = Ring::new(options, &self.pool, reserve)?;
         let consumer = ConsumerEnd::new(Arc::clone(&ring), options.overwrite, options.start);
         Ok((ProducerEnd::new(ring, options.start), consumer))
     }
+
+    /// Why the last ring has no reserve, if it was to have one.
+    pub(crate) fn reserve_refusal(&self) -> Option<String> {
+        let refused = self.slabs.as_ref().and_then(|slabs| slabs.refusal());
+        refused.or_else(|| self.refusal.map(str::to_owned))
+    }
 }
 
-/// A ring that shares its memory with no other.
+/// A ring that shares its memory with no other, and whose reserve, if it has one, has `reserve_bytes`.
+///
+/// # Errors
+/// As [`RingMaker::make`].
+#[cfg(any(test, feature = "unstable"))]
+pub(crate) fn ring_with_reserve(
+    options: RingOptions,
+    reserve_bytes: usize,
+    budget: Arc<Budget>,
+) -> io::Result<(ProducerEnd, ConsumerEnd)> {
+    RingMaker::new(reserve_bytes, budget).make(options)
+}
+
+/// A window without a reserve.
 ///
 /// # Errors
 /// As [`RingMaker::make`].
 #[cfg(any(test, feature = "unstable"))]
 pub(crate) fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
-    RingMaker::default().make(options)
+    ring_with_reserve(options, 0, Arc::new(Budget::new(u64::MAX, 0)))
 }

@@ -43,7 +43,7 @@ fn take(consumer: &mut ConsumerEnd, into: &mut Vec<u64>) {
 }
 
 fn ends(overwrite: bool) -> (ProducerEnd, ConsumerEnd) {
-    ring(RingOptions { capacity_bytes: CAPACITY, overwrite, start: START }).expect("a ring")
+    ring(RingOptions { overwrite, start: START, ..RingOptions::window(CAPACITY) }).expect("a ring")
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn loom_a_record_after_a_dropped_claim_skips_the_end_and_is_read_whole() {
     model(4, || {
         // One word is left before the end, and a record has four.
         let (producer, mut consumer) =
-            ring(RingOptions { capacity_bytes: CAPACITY, overwrite: false, start: START + 24 }).expect("a ring");
+            ring(RingOptions { start: START + 24, ..RingOptions::window(CAPACITY) }).expect("a ring");
         let appending = thread::spawn(move || {
             // Its skip is written, and published only by the commit of the first record.
             drop(producer.claim(8).expect("an empty ring").fill::<true>(9, &[0xEE; 8], || 9));
@@ -119,5 +119,80 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
         take(&mut consumer, &mut taken);
         assert!(taken.is_sorted_by(|a, b| a < b), "{taken:?}");
         assert_eq!(taken.len() as u64 + ring.control.counts().overwritten, written as u64);
+    });
+}
+
+/// Bytes of the reserve in the models: two records of 8 bytes of payload fill half of it.
+const RESERVE: usize = 128;
+
+fn ends_with_reserve(limit: u64) -> (ProducerEnd, ConsumerEnd, Arc<Budget>) {
+    let budget = Arc::new(Budget::new(limit, 0));
+    let options = RingOptions { enters_reserve: true, start: START, ..RingOptions::window(CAPACITY) };
+    let (producer, consumer) = ring_with_reserve(options, RESERVE, Arc::clone(&budget)).expect("a ring");
+    (producer, consumer, budget)
+}
+
+/// Appends to the window, or else to the reserve. A dropped attempt takes its number, as a producer's does.
+fn append_anywhere(producer: &ProducerEnd, sequence: u64) -> bool {
+    let payload = (sequence * 5).to_le_bytes();
+    append(producer, sequence).is_ok() || producer.append_beyond(false, 7, &payload, || sequence * 3).is_ok()
+}
+
+/// Takes all records of a producer that appends no more.
+fn take_rest(consumer: &mut ConsumerEnd, into: &mut Vec<u64>) {
+    take(consumer, into);
+    while consumer.unread_bytes() > 0 {
+        take(consumer, into);
+    }
+}
+
+fn release(consumer: &mut ConsumerEnd) {
+    consumer.release(consumer.cursor());
+}
+
+#[test]
+fn loom_records_of_window_and_reserve_come_out_in_their_order() {
+    model(3, || {
+        let (producer, mut consumer, _) = ends_with_reserve(u64::MAX);
+        // The window is full.
+        assert!(append_anywhere(&producer, 0) && append_anywhere(&producer, 1));
+        let appending = thread::spawn(move || {
+            (2..5).filter(|&sequence| append_anywhere(&producer, sequence)).collect::<Vec<u64>>()
+        });
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            take(&mut consumer, &mut taken);
+            release(&mut consumer);
+        }
+        let written = appending.join().expect("appending");
+        take_rest(&mut consumer, &mut taken);
+        assert_eq!(taken, [&[0, 1], &*written].concat());
+        assert_eq!(written, [2, 3, 4]);
+    });
+}
+
+#[test]
+fn loom_a_chunk_that_is_given_back_takes_no_record_with_it() {
+    model(3, || {
+        let (producer, mut consumer, budget) = ends_with_reserve(u64::MAX);
+        // A stay in the reserve is over.
+        assert!((0..3).all(|sequence| append_anywhere(&producer, sequence)));
+        let mut taken = Vec::new();
+        take(&mut consumer, &mut taken);
+        release(&mut consumer);
+        // The next one begins, while chunks of the first are given back.
+        assert!((3..5).all(|sequence| append_anywhere(&producer, sequence)));
+        let appending = thread::spawn(move || {
+            (5..7).filter(|&sequence| append_anywhere(&producer, sequence)).collect::<Vec<u64>>()
+        });
+        while consumer.give_back_chunk() {}
+        take(&mut consumer, &mut taken);
+        consumer.give_back_chunk();
+        let written = appending.join().expect("appending");
+        take_rest(&mut consumer, &mut taken);
+        assert_eq!(taken, [&[0, 1, 2, 3, 4], &*written].concat());
+        release(&mut consumer);
+        while consumer.give_back_chunk() {}
+        assert_eq!(budget.used(), 0);
     });
 }

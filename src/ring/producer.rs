@@ -97,6 +97,36 @@ impl ProducerEnd {
         Ok(())
     }
 
+    /// Appends a record that found no room in the window: to the reserve, or to the room that the window keeps for
+    /// `grave` records.
+    ///
+    /// # Errors
+    /// Why there is no room there either: nothing was written or counted.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn append_beyond(
+        &self,
+        grave: bool,
+        tag: u32,
+        payload: &[u8],
+        clock: impl FnOnce() -> u64,
+    ) -> Result<(), DropCause> {
+        if let Some(reserve) = &self.ring.reserve {
+            return reserve.append(self.control(), grave, tag, payload, clock);
+        }
+        if !grave || self.ring.kept_bytes == 0 {
+            return Err(DropCause::Full);
+        }
+        let record_bytes = record_bytes(payload.len());
+        match self.claim_beyond_limit(self.position.get(), record_bytes, 0) {
+            Ok(position) => {
+                Claim { end: self, position, record_bytes }.fill::<false>(tag, payload, clock).commit();
+                Ok(())
+            }
+            Err(Full) => Err(DropCause::Full),
+        }
+    }
+
     /// Claims room for a record with `payload_bytes` of payload.
     ///
     /// # Errors
@@ -117,6 +147,12 @@ impl ProducerEnd {
     /// consumer's position. Returns the record's position; `limit` is after the record then.
     #[cold]
     fn claim_slow(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
+        self.claim_beyond_limit(position, record_bytes, self.ring.kept_bytes)
+    }
+
+    /// [`claim_slow`](Self::claim_slow), for a record that must leave `kept` bytes free. `limit` leaves the window's
+    /// own `kept_bytes` free in any case, for the records after this one.
+    fn claim_beyond_limit(&self, position: u64, record_bytes: u64, kept: u64) -> Result<u64, Full> {
         let capacity = self.mask + 1;
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(Full);
@@ -126,9 +162,14 @@ impl ProducerEnd {
         // At most the capacity: a skip is shorter than its record, and a record takes at most half.
         let needed = skip + record_bytes;
         let free = |read_position| capacity - position.wrapping_sub(read_position);
+        // An empty ring takes a record of any level: skip and record may take all of it.
+        let room = |read_position, kept| match free(read_position) {
+            free if free == capacity => free,
+            free => free.saturating_sub(kept),
+        };
 
         let mut read_position = self.cached_read_position.get();
-        if needed > free(read_position) {
+        if needed > room(read_position, kept) {
             let cached = read_position;
             read_position = if self.ring.overwrite {
                 self.give_up_oldest(position.wrapping_add(needed).wrapping_sub(capacity))?
@@ -141,7 +182,7 @@ impl ProducerEnd {
                 "the consumer is at {read_position}, was at {cached}, and the producer at {position}"
             );
             self.cached_read_position.set(read_position);
-            if needed > free(read_position) {
+            if needed > room(read_position, kept) {
                 self.control().mark_wants_space();
                 return Err(Full);
             }
@@ -153,7 +194,8 @@ impl ProducerEnd {
         let start = position.wrapping_add(skip);
         // The skip stays even if the claim is dropped: `limit` must not be compared with a position before it.
         self.position.set(start);
-        let contiguous = (capacity - (start & self.mask)).min(free(read_position) - skip);
+        let unkept = (free(read_position) - skip).saturating_sub(self.ring.kept_bytes);
+        let contiguous = (capacity - (start & self.mask)).min(unkept).max(record_bytes);
         self.limit.set(start.wrapping_add(contiguous));
         Ok(start)
     }

@@ -38,7 +38,7 @@ fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
 }
 
 fn private(capacity_bytes: usize, overwrite: bool, start: u64) -> (ProducerEnd, ConsumerEnd) {
-    ring(RingOptions { capacity_bytes, overwrite, start }).expect("a small ring")
+    ring(RingOptions { overwrite, start, ..RingOptions::window(capacity_bytes) }).expect("a small ring")
 }
 
 #[derive(Clone, Debug)]
@@ -204,7 +204,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 assert_eq!(producer.next_sequence(), before);
             }
             Step::Observe => {
-                assert_eq!(consumer.observe(), model.write_position);
+                assert_eq!(consumer.observe().window, model.write_position);
                 model.observed = model.published;
             }
             Step::Consume { piece_bytes, records } => {
@@ -225,7 +225,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 for _ in 0..(model.taken as u64 * share).div_ceil(8) {
                     model.pop();
                 }
-                consumer.release(model.read_position);
+                consumer.release(Position { window: model.read_position, reserve: 0 });
             }
         }
         assert_eq!(producer.control().counts().overwritten, model.overwritten);
@@ -302,9 +302,9 @@ fn a_claim_that_is_dropped_leaves_no_trace() {
     for length in [0, 8, 100, 200, record_bytes_max(4096) - HEAD_BYTES] {
         abandon(&producer, length);
     }
-    assert_eq!((producer.control().counts(), consumer.observe()), (before, 64));
+    assert_eq!((producer.control().counts(), consumer.observe().window), (before, 64));
     assert_eq!(append(&producer, 40), Ok(1));
-    assert_eq!(consumer.observe(), 128, "the next record takes the place of the claim");
+    assert_eq!(consumer.observe().window, 128, "the next record takes the place of the claim");
     assert_eq!(
         consumer.consume(usize::MAX, |head, payload| {
             check(head.sequence, head, payload);
@@ -364,7 +364,7 @@ fn a_clock_that_panics_leaves_no_trace() {
         producer.append(7, b"lost", || panic!("on purpose")).expect("room");
     }));
     assert!(panicked.is_err());
-    assert_eq!((producer.control().counts(), consumer.observe()), (Counts::default(), 0));
+    assert_eq!((producer.control().counts(), consumer.observe().window), (Counts::default(), 0));
     assert_eq!(append(&producer, 40), Ok(0));
 }
 
@@ -406,7 +406,7 @@ fn a_sink_that_panics_leaves_the_overwriting_ring_usable() {
 #[test]
 fn sizes_out_of_range_are_errors_that_name_the_size() {
     for capacity_bytes in [0, 1, 2048, 4097, 6144, 1 << 31, usize::MAX] {
-        let error = ring(RingOptions { capacity_bytes, overwrite: false, start: 0 }).expect_err("out of range");
+        let error = ring(RingOptions::window(capacity_bytes)).expect_err("out of range");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains(&capacity_bytes.to_string()));
     }

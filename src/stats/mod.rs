@@ -72,9 +72,8 @@ pub struct Stats {
     pub write_errors: u64,
     /// Segments begun by this run.
     pub segments: u64,
-    /// The sizes of all rings together, in bytes. Two rings of 1 MiB share a huge page of 2 MiB, so a single one may
-    /// occupy twice its size.
-    pub ring_bytes: usize,
+    /// The memory of the rings.
+    pub ring_memory: RingMemory,
     /// From handing a block to the device until the device has completed it, in nanoseconds.
     pub write_latency_ns: Distribution,
     /// Sizes of written blocks, in bytes.
@@ -152,14 +151,31 @@ pub struct ProducerStats {
     pub overwritten: u64,
 }
 
+/// The memory of all rings of a log: their windows, and the chunks of their reserves that were entered and not given
+/// back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RingMemory {
+    /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
+    pub used_bytes: u64,
+    /// Bytes that may be taken: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control group.
+    pub limit_bytes: u64,
+    /// The memory limit of the process's control group when the log was opened, if
+    /// [`limit_bytes`](Self::limit_bytes) follows from it: a quarter of it, but at least one ring.
+    pub group_bytes: Option<u64>,
+    /// Why rings have no reserve, if they were to have one: the system refused address space for it.
+    pub without_reserve: Option<String>,
+}
+
 /// The counts of all producers of a log. The registry makes it.
 pub(crate) struct ProducerCounts {
     /// By id.
     pub(crate) live: Vec<ProducerStats>,
     /// Over all producers, those that have ended included.
     pub(crate) totals: ProducerTotals,
-    /// The sizes of all rings together, idle ones included.
-    pub(crate) ring_bytes: usize,
+    /// The memory of all rings, idle ones included.
+    pub(crate) ring_memory: RingMemory,
 }
 
 /// Sums over some producers.

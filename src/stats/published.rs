@@ -113,7 +113,7 @@ impl Stats {
     pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused_by: RefusedBy) -> Stats {
         // The writer takes this lock for each block, so the quantiles are computed from a copy.
         let distributions = lock(&published.distributions).clone();
-        let ProducerCounts { live, totals, ring_bytes } = producers;
+        let ProducerCounts { live, totals, ring_memory } = producers;
         Stats {
             state: published.state(),
             device: lock(&published.device).clone(),
@@ -128,7 +128,7 @@ impl Stats {
             durable_bytes: published.durable_bytes.load(Relaxed),
             write_errors: published.write_errors.load(Relaxed),
             segments: published.segments.load(Relaxed),
-            ring_bytes,
+            ring_memory,
             write_latency_ns: Distribution::from(&distributions.write_latency_ns),
             block_bytes: Distribution::from(&distributions.block_bytes),
             producers_ended: totals.ended,

@@ -11,7 +11,7 @@ use crate::ring::{self, ConsumerEnd, ProducerEnd, RingOptions};
 /// # Errors
 /// An invalid capacity, or no memory.
 pub fn ring(capacity_bytes: usize, overwrite: bool) -> io::Result<(RingProducer, RingConsumer)> {
-    let (producer, consumer) = ring::ring(RingOptions { capacity_bytes, overwrite, start: 0 })?;
+    let (producer, consumer) = ring::ring(RingOptions { overwrite, ..RingOptions::window(capacity_bytes) })?;
     Ok((RingProducer { end: producer, gate: Gate::new(3)?, clock: Clock::detect() }, RingConsumer { end: consumer }))
 }
 

@@ -1,5 +1,7 @@
 //! The contents of one block, as the writer accounts for them: it settles them when the block is durable.
 
+use crate::ring::Position;
+
 /// How much of a producer's attempts some blocks account for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accounted {
@@ -13,8 +15,8 @@ pub(crate) struct Accounted {
 pub(crate) struct Share {
     /// The writer's slot of the source.
     pub(crate) slot: usize,
-    /// The ring position to release when the block is durable; set when the block is closed.
-    pub(crate) position: u64,
+    /// The ring's position to release when the block is durable; set when the block is closed.
+    pub(crate) position: Position,
     /// The account of the blocks before this one.
     pub(crate) before: Accounted,
 }

@@ -6,7 +6,7 @@ use crate::clock::{self, TickConverter};
 use crate::format::{DroppedBy, Kind, ProducerRow};
 use crate::gate::Gate;
 use crate::registry::{self, Arrival};
-use crate::ring::{ConsumerEnd, ProducerEnd};
+use crate::ring::{ConsumerEnd, Head, Position, ProducerEnd};
 use crate::stats::ProducerLosses;
 use crate::writer::contents::Accounted;
 use crate::writer::gap_causes::GapCauses;
@@ -30,8 +30,10 @@ pub(crate) struct Source {
     gap_causes: GapCauses,
     /// The losses taken with [`take_losses`](Self::take_losses).
     losses_taken: (DroppedBy, u64),
-    /// The ring position up to which records are in closed blocks.
-    closed_position: u64,
+    /// The bytes of the ring's records that are in closed blocks.
+    closed_bytes: u64,
+    /// Whether the reserve is known to have memory.
+    pub(crate) has_entered_reserve: bool,
     /// The other end, once the producer is gone.
     pub(crate) returned: Option<ProducerEnd>,
     /// Whether the end record is in a block.
@@ -45,7 +47,7 @@ impl Source {
             id: arrival.id,
             tid: arrival.tid,
             name: arrival.name,
-            closed_position: arrival.consumer.cursor(),
+            closed_bytes: arrival.consumer.taken_bytes(),
             patience: Patience::new(arrival.consumer.capacity(), block_bytes, blocks_begun),
             consumer: arrival.consumer,
             due_bytes: 0,
@@ -54,6 +56,7 @@ impl Source {
             records: 0,
             gap_causes: GapCauses::default(),
             losses_taken: Default::default(),
+            has_entered_reserve: false,
             returned: None,
             end_written: false,
         }
@@ -98,9 +101,11 @@ impl Source {
     ) -> bool {
         let expected = self.accounted();
         let is_full = if self.consumer.overwrites() {
-            self.move_records::<true>(block, own_sequence, converter, now_ns)
+            self.move_records::<true, false>(block, own_sequence, converter, now_ns)
+        } else if self.consumer.merges() {
+            self.move_records::<false, true>(block, own_sequence, converter, now_ns)
         } else {
-            self.move_records::<false>(block, own_sequence, converter, now_ns)
+            self.move_records::<false, false>(block, own_sequence, converter, now_ns)
         };
         let missing = (self.next_sequence - expected.next_sequence) - (self.records - expected.records);
         if missing > 0 {
@@ -113,7 +118,7 @@ impl Source {
     }
 
     /// The loop of [`drain`](Self::drain). Returns whether it ended because the block is full.
-    fn move_records<const OVERWRITES: bool>(
+    fn move_records<const OVERWRITES: bool, const MERGES: bool>(
         &mut self,
         block: &mut Block,
         own_sequence: &mut u64,
@@ -123,8 +128,9 @@ impl Source {
         let mut last_ns = self.last_ns;
         let mut records = block.records_of(self.id, self.next_sequence, own_sequence);
         let mut full = false;
-        let begin = self.consumer.cursor();
-        let taken = self.consumer.consume_from::<OVERWRITES>(DRAIN_BYTES.min(self.due_bytes), |head, payload| {
+        let begin = self.consumer.taken_bytes();
+        let piece_bytes = DRAIN_BYTES.min(self.due_bytes);
+        let sink = |head: &Head, payload: &[u8]| {
             let [kind, level, flags, _] = head.tag.to_le_bytes();
             let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
             let meta = RecordMeta { kind, level, flags, timestamp_ns };
@@ -134,8 +140,13 @@ impl Source {
             }
             last_ns = timestamp_ns;
             true
-        });
-        self.due_bytes = self.due_bytes.saturating_sub(self.consumer.cursor().wrapping_sub(begin) as usize);
+        };
+        let taken = if MERGES {
+            self.consumer.consume_merged(piece_bytes, sink)
+        } else {
+            self.consumer.consume_from::<OVERWRITES>(piece_bytes, sink)
+        };
+        self.due_bytes = self.due_bytes.saturating_sub((self.consumer.taken_bytes() - begin) as usize);
         if taken > 0 {
             self.records += taken as u64;
             self.next_sequence = records.end(taken as u32, last_ns);
@@ -201,13 +212,16 @@ impl Source {
     }
 
     /// Whether so much of the ring lies in the block being filled that the block should be closed early.
+    ///
+    /// Not while the reserve is used: its producer has not stopped, and large blocks empty it sooner. Its producer wants
+    /// space, so a block is closed for it in any case once the device is free.
     pub(crate) fn is_too_open(&self) -> bool {
-        self.patience.is_too_open(self.open_bytes())
+        !self.consumer.uses_reserve() && self.patience.is_too_open(self.open_bytes())
     }
 
     /// Bytes of the ring that lie in the block being filled.
     fn open_bytes(&self) -> usize {
-        self.consumer.cursor().wrapping_sub(self.closed_position) as usize
+        (self.consumer.taken_bytes() - self.closed_bytes) as usize
     }
 
     /// The account that all blocks so far give, the one being filled included.
@@ -216,9 +230,9 @@ impl Source {
     }
 
     /// Notes that the block being filled is closed. Returns the position to release when it is durable.
-    pub(crate) fn close_share(&mut self) -> u64 {
-        self.closed_position = self.consumer.cursor();
-        self.closed_position
+    pub(crate) fn close_share(&mut self) -> Position {
+        self.closed_bytes = self.consumer.taken_bytes();
+        self.consumer.cursor()
     }
 
     /// Wakes the producer if it sleeps until there is space. A wake-up costs each side several microseconds: while more
@@ -246,8 +260,7 @@ mod tests {
 
     /// A source of one record, which the first look leaves alone.
     fn source() -> (ProducerEnd, Source) {
-        let options = RingOptions { capacity_bytes: CAPACITY_BYTES, overwrite: false, start: 0 };
-        let (producer, consumer) = ring(options).expect("a ring");
+        let (producer, consumer) = ring(RingOptions::window(CAPACITY_BYTES)).expect("a ring");
         producer.append(0, b"a record", || 0).expect("room");
         let arrival = Arrival { id: 1, tid: 1, name: String::new(), consumer };
         let mut source = Source::new(arrival, CAPACITY_BYTES, 1);

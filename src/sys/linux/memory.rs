@@ -11,7 +11,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munlock, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
 
 use super::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
@@ -61,6 +61,38 @@ impl Mapping {
         }
         advise_huge_pages(base.as_ptr(), bytes);
         mapping.populated()
+    }
+
+    /// Address space of `bytes` bytes that takes no memory yet: each page is added, zeroed and small, at its first
+    /// access. It stays so in a process that locks all its memory (`mlockall`).
+    ///
+    /// # Errors
+    /// The kernel has no free range of that size, or a limit of this process refuses it.
+    pub(crate) fn address_space(bytes: usize) -> io::Result<Mapping> {
+        // Without access at first: under `mlockall(MCL_FUTURE)` the kernel would populate the range at once.
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: no address is demanded, so no existing mapping is replaced.
+        let base = unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::empty(), flags) }?;
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mapping = Mapping { base, bytes };
+        // SAFETY: (1); none of these changes a byte, and nobody uses the range yet. A refused advice (a kernel without
+        // huge pages) means that pages are small in any case.
+        unsafe {
+            let _ = madvise(base.as_ptr().cast(), bytes, Advice::LinuxNoHugepage);
+            munlock(base.as_ptr().cast(), bytes)?;
+            mprotect(base.as_ptr().cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE)?;
+        }
+        Ok(mapping)
+    }
+
+    /// Gives the pages of `bytes` bytes from `offset` back to the system, both multiples of a page: they read as zeros
+    /// afterwards. Returns `false`, and changes nothing, if the system refuses.
+    ///
+    /// # Safety
+    /// The range is within the mapping, and nobody uses it now.
+    pub(crate) unsafe fn discard(&self, offset: usize, bytes: usize) -> bool {
+        // SAFETY: (1) and the caller's promise.
+        unsafe { madvise(self.base.as_ptr().add(offset).cast(), bytes, Advice::LinuxDontNeed) }.is_ok()
     }
 
     /// A range without pages: each is added, zeroed, at its first access.
@@ -240,8 +272,24 @@ mod tests {
     }
 
     #[test]
+    fn address_space_is_zeroed_and_gives_its_pages_back() {
+        const BYTES: usize = 1 << 30;
+        let mapping = Mapping::address_space(BYTES).expect("address space");
+        // SAFETY: (1), below `bytes`.
+        let last = || unsafe { mapping.base().as_ptr().add(BYTES - 1) };
+        // SAFETY: (1), and nobody else uses the range.
+        unsafe {
+            assert_eq!(last().read(), 0);
+            last().write(7);
+            assert!(mapping.discard(BYTES - PAGE_BYTES_MIN, PAGE_BYTES_MIN));
+            assert_eq!(last().read(), 0);
+        }
+    }
+
+    #[test]
     fn an_impossible_mapping_is_an_error() {
         assert!(Mapping::faulted_in(1 << 62).is_err());
+        assert!(Mapping::address_space(1 << 62).is_err());
         assert!(Mapping::in_huge_pages(1 << 62).is_err());
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod exit;
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod huge_pages;
+pub(crate) mod limits;
 pub(crate) mod lock;
 mod lock_thread;
 pub(crate) mod memory;

@@ -33,14 +33,38 @@ impl Mapping {
     /// # Errors
     /// The allocator has no memory.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
+        let mapping = Mapping::allocated(bytes)?;
+        for offset in (0..mapping.layout.size()).step_by(PAGE_BYTES_MIN) {
+            // SAFETY: in bounds of the fresh allocation.
+            unsafe { mapping.base.as_ptr().add(offset).write_volatile(0) };
+        }
+        Ok(mapping)
+    }
+
+    fn allocated(bytes: usize) -> io::Result<Mapping> {
         let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES_MIN).map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: the layout's size is not zero.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(io::ErrorKind::OutOfMemory)?;
-        for offset in (0..layout.size()).step_by(PAGE_BYTES_MIN) {
-            // SAFETY: in bounds of the fresh allocation.
-            unsafe { base.as_ptr().add(offset).write_volatile(0) };
-        }
         Ok(Mapping { base, layout })
+    }
+
+    /// `bytes` (above zero) bytes of zeros. Whether they take memory before their first access is the allocator's
+    /// decision.
+    ///
+    /// # Errors
+    /// The allocator has no memory.
+    #[cfg(not(loom))]
+    pub(crate) fn address_space(bytes: usize) -> io::Result<Mapping> {
+        Mapping::allocated(bytes)
+    }
+
+    /// Returns `false`: there is no portable way to give pages back.
+    ///
+    /// # Safety
+    /// The range is within the mapping, and nobody uses it now.
+    #[cfg(not(loom))]
+    pub(crate) unsafe fn discard(&self, _offset: usize, _bytes: usize) -> bool {
+        false
     }
 
     /// As [`faulted_in`](Self::faulted_in): there is no portable way to ask for huge pages.

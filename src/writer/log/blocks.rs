@@ -11,6 +11,7 @@ use super::sources::Sources;
 use crate::block::Block;
 use crate::clock::TickConverter;
 use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::ring::Position;
 use crate::shared::Shared;
 use crate::writer::contents::{Contents, Share};
 use crate::writer::pipeline::Pipeline;
@@ -44,7 +45,7 @@ impl Filling {
             return false;
         }
         self.block.definitions.note_producer(slot);
-        self.contents.shares.push(Share { slot, position: 0, before: source.accounted() });
+        self.contents.shares.push(Share { slot, position: Position::default(), before: source.accounted() });
         true
     }
 }

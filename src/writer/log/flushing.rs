@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::blocks::Blocks;
 use crate::flush::{Answer, FlushFault, Ticket};
+use crate::ring::Position;
 use crate::writer::pipeline::Pipeline;
 use crate::writer::source::Source;
 
@@ -53,7 +54,7 @@ struct Target {
     slot: usize,
     /// The ring's producer: slots are reused.
     producer: u32,
-    position: u64,
+    position: Position,
 }
 
 impl Flushes {
@@ -93,8 +94,7 @@ impl Flushes {
             targets.retain(|target| {
                 // A source that is gone has ended, all of it durable.
                 let source = blocks.sources.get(target.slot).filter(|source| source.id == target.producer);
-                // Distances, because positions wrap.
-                source.is_some_and(|source| (target.position.wrapping_sub(source.consumer.cursor()) as i64) > 0)
+                source.is_some_and(|source| !target.position.is_reached_by(source.consumer.cursor()))
             });
             if !targets.is_empty() {
                 continue;

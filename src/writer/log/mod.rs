@@ -59,6 +59,7 @@ impl LogWriter {
         // Before draining, which takes time: the disk has just become free, and so has space in rings.
         worked |= blocks.submit(now_ns);
         blocks.sources.wake_producers(blocks.pipeline.is_writing());
+        worked |= blocks.sources.give_back_reserves(now_ns);
         worked |= blocks.pipeline.heal();
         blocks.pipeline.segments.leave_if_due(now_ns, shared.take_rotation());
         blocks.control.add_notes(blocks.pipeline.take_notes());

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::ring::ProducerEnd;
+use crate::ring::{Position, ProducerEnd};
+use crate::writer::schedule::{CHUNKS_GIVEN_BACK, RESERVE_CALM_NS};
 use crate::writer::source::Source;
 
 /// The rings of a log by slot.
@@ -13,8 +14,17 @@ pub(super) struct Sources {
     empty_slots: Vec<usize>,
     /// Slots of the sources whose producers are gone, and whose end record is not written.
     pub(super) ending: Vec<usize>,
+    /// The sources whose reserves have memory.
+    entered: Vec<Entered>,
     /// Slots of the sources that got space back, and whose producers may sleep until they do.
     released: Vec<usize>,
+}
+
+/// A source whose reserve has memory.
+struct Entered {
+    slot: usize,
+    /// Since when its reserve is empty.
+    calm_since_ns: Option<u64>,
 }
 
 impl Sources {
@@ -34,6 +44,9 @@ impl Sources {
     /// If there is none.
     pub(super) fn remove(&mut self, slot: usize) -> Source {
         let source = self.slots[slot].take().expect("a slot in use");
+        if source.has_entered_reserve {
+            self.entered.retain(|entered| entered.slot != slot);
+        }
         self.empty_slots.push(slot);
         source
     }
@@ -86,9 +99,39 @@ impl Sources {
     }
 
     /// Gives the space before `position` back to the producer in `slot`.
-    pub(super) fn release(&mut self, slot: usize, position: u64) {
-        self.at(slot).consumer.release(position);
+    pub(super) fn release(&mut self, slot: usize, position: Position) {
+        let source = self.at(slot);
+        source.consumer.release(position);
+        if !source.has_entered_reserve && source.consumer.has_entered_reserve() {
+            source.has_entered_reserve = true;
+            self.entered.push(Entered { slot, calm_since_ns: None });
+        }
         self.released.push(slot);
+    }
+
+    /// Gives back memory of the reserves that have been empty for long. Returns whether any was given back.
+    pub(super) fn give_back_reserves(&mut self, now_ns: u64) -> bool {
+        let (slots, mut any) = (&mut self.slots, false);
+        self.entered.retain_mut(|entered| {
+            let source = slots[entered.slot].as_mut().expect("removed together with its source");
+            if source.consumer.uses_reserve() {
+                entered.calm_since_ns = None;
+                return true;
+            }
+            let calm_since_ns = *entered.calm_since_ns.get_or_insert(now_ns);
+            if now_ns.saturating_sub(calm_since_ns) < RESERVE_CALM_NS {
+                return true;
+            }
+            let more = (0..CHUNKS_GIVEN_BACK).all(|_| source.consumer.give_back_chunk());
+            any |= more;
+            source.has_entered_reserve = source.consumer.has_entered_reserve();
+            if !more {
+                // If some is left, the producer is there again, or the system refuses to take it.
+                entered.calm_since_ns = None;
+            }
+            source.has_entered_reserve
+        });
+        any
     }
 
     /// Wakes the producers that sleep until there is space, after some was released. More is `to_come` while blocks are

@@ -25,6 +25,13 @@ use poll_order::PollOrder;
 /// deleted file.
 const SEGMENT_CHECK_NS: u64 = 1_000_000_000;
 
+/// How long a reserve must have been empty before its memory is given back, in nanoseconds: bursts that come more often
+/// than this find their pages present.
+pub(crate) const RESERVE_CALM_NS: u64 = 250_000_000;
+
+/// Chunks of one reserve that are given back in a turn: some hundred microseconds of the writer.
+pub(crate) const CHUNKS_GIVEN_BACK: usize = 16;
+
 /// Everything that one log is scheduled by.
 pub(crate) struct Schedule {
     /// Which rings are looked at.

@@ -1,0 +1,150 @@
+//! The reserve of a ring: a second queue of bytes behind the window, for the time that the writer is behind.
+//!
+//! It is address space at first. Its memory is entered chunk by chunk from the beginning, as far as records reach, and
+//! given back by the writer once it has been empty for a while. An empty reserve begins at its beginning again, so that
+//! short stays use the same few chunks.
+//!
+//! One word says who may do so: closed, open (the producer appends), returning (the consumer gives chunks back, or lets
+//! the reserve begin anew). Whoever takes the word has the number of entered bytes and, if the reserve is empty, its
+//! positions for itself.
+//!
+//! Safety rests on invariants 2, 5, 7 and 8 of `ring`.
+
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::budget::Budget;
+use super::control::Control;
+use super::layout::{DropCause, SKIP, head_words, record_bytes, record_bytes_max};
+use super::memory::{ReserveMemory, Words};
+
+/// The step in which a reserve enters memory and gives it back: of 16 pages, so that an append seldom enters one, and
+/// the writer gives one back within some microseconds.
+pub(crate) const CHUNK_BYTES: u64 = if cfg!(loom) { 64 } else { 64 << 10 };
+
+/// The part of a reserve that both ends hold.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    memory: ReserveMemory,
+    budget: Arc<Budget>,
+    /// The room that is kept for grave records.
+    kept_bytes: u64,
+}
+
+impl Reserve {
+    /// A reserve that has entered nothing.
+    pub(super) fn new(memory: ReserveMemory, budget: Arc<Budget>, kept_eighths: u32) -> Reserve {
+        let kept_bytes = memory.bytes() as u64 / 8 * u64::from(kept_eighths);
+        Reserve { memory, budget, kept_bytes }
+    }
+
+    /// Bytes of address space, a power of two.
+    pub(super) fn capacity(&self) -> u64 {
+        self.memory.bytes() as u64
+    }
+
+    /// Its words.
+    pub(super) fn words(&self) -> Words {
+        self.memory.words()
+    }
+
+    /// Appends a record with the next sequence number and the time that `clock` gives, and counts it. Called by the
+    /// producer, with no claim.
+    ///
+    /// # Errors
+    /// Why there is no room for it: nothing was written or counted.
+    pub(super) fn append(
+        &self,
+        control: &Control,
+        grave: bool,
+        tag: u32,
+        payload: &[u8],
+        clock: impl FnOnce() -> u64,
+    ) -> Result<(), DropCause> {
+        let _opened = Opened::enter(control).ok_or(DropCause::Full)?;
+        let record_bytes = record_bytes(payload.len());
+        let Room { position, skip } = self.room_for(control, grave, record_bytes)?;
+        let (words, mask) = (self.words(), self.capacity() - 1);
+        if skip > 0 {
+            // SAFETY: at least one word is left before the end; it is free (2) and entered.
+            unsafe { words.write((position & mask) as usize, SKIP) };
+        }
+        let start = position.wrapping_add(skip);
+        let sequence = control.next_sequence();
+        let head = head_words(payload.len(), tag, sequence, clock());
+        // SAFETY: these words are free (2, 5), contiguous, and entered.
+        unsafe { words.write_record::<false>((start & mask) as usize, head, payload) };
+        control.commit_reserve(start.wrapping_add(record_bytes));
+        control.count_attempt(sequence);
+        Ok(())
+    }
+
+    /// Finds room for a record, and enters the chunks that it reaches. The caller has opened the reserve.
+    fn room_for(&self, control: &Control, grave: bool, record_bytes: u64) -> Result<Room, DropCause> {
+        let capacity = self.capacity();
+        if record_bytes > record_bytes_max(capacity as usize) as u64 {
+            return Err(DropCause::Full);
+        }
+        let position = control.own_reserve_position();
+        let offset = position & (capacity - 1);
+        let skip = if record_bytes > capacity - offset { capacity - offset } else { 0 };
+        let held = position.wrapping_sub(control.reserve_released());
+        debug_assert!(held <= capacity, "the consumer of a reserve is behind its producer by {held} bytes");
+        // An empty reserve takes a record of any level: skip and record may take all of it.
+        let kept = if grave || held == 0 { 0 } else { self.kept_bytes };
+        if skip + record_bytes + kept > capacity - held {
+            return Err(DropCause::Full);
+        }
+        let reached = if skip > 0 { (offset + 8).max(record_bytes) } else { offset + record_bytes };
+        let entered = control.entered_bytes();
+        if reached > entered {
+            let reached = reached.next_multiple_of(CHUNK_BYTES);
+            if !self.budget.take_chunks(reached - entered, grave) {
+                return Err(DropCause::Memory);
+            }
+            control.set_entered_bytes(reached);
+        }
+        Ok(Room { position, skip })
+    }
+
+    /// Gives the last `bytes` of the `entered` ones back to the system and to the budget. The caller has taken the word
+    /// for returning, and the reserve is empty. Returns `false`, and does nothing, if the system refuses.
+    pub(super) fn give_back(&self, control: &Control, entered: u64, bytes: u64) -> bool {
+        // SAFETY: within the memory; the reserve is empty, so nobody uses these bytes (8).
+        let given_back = unsafe { self.memory.discard((entered - bytes) as usize, bytes as usize) };
+        if given_back {
+            control.set_entered_bytes(entered - bytes);
+            self.budget.give_back(bytes);
+        }
+        given_back
+    }
+
+    /// Gives the account of `entered` bytes back with the memory, which goes as a whole.
+    pub(super) fn end(&self, entered: u64) {
+        self.budget.give_back(entered);
+    }
+}
+
+/// Where a record has room: its skip begins at `position`.
+struct Room {
+    position: u64,
+    skip: u64,
+}
+
+/// The producer's hold on the word. Its drop gives it up, also if the clock panics.
+struct Opened<'a>(&'a Control);
+
+impl<'a> Opened<'a> {
+    /// Takes the word. `None` if the consumer has it, and had it for as long as the producer may wait.
+    fn enter(control: &'a Control) -> Option<Opened<'a>> {
+        // Not `then_some`: a value made in vain would give up the consumer's hold.
+        control.open_reserve().then(|| Opened(control))
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.close_reserve();
+    }
+}
