@@ -78,3 +78,81 @@ fn memory_is_flat_over_100_000_threads() {
     assert_eq!(verification.verdict, diolog::Verdict::Clean);
     assert_eq!(verification.report.records, 100_000);
 }
+
+/// The resident bytes of a program, run in a child each with its log calls and without them, one second after its last
+/// flush. `None` in the child.
+fn resident_with_and_without_log_calls(test: &str, program: impl Fn(&Logger, bool)) -> Option<(u64, u64)> {
+    if let Some(role) = support::role() {
+        let directory = support::child_directory();
+        let logger = Logger::open(support::config(directory.join("log"))).expect("a log");
+        program(&logger, role == "logs");
+        logger.close().expect("a clean end");
+        return None;
+    }
+    let run = |role| {
+        let directory = support::directory();
+        support::child::expect_success(test, role, directory.path());
+        let bytes = std::fs::read_to_string(directory.path().join("resident")).expect("the child wrote it");
+        bytes.parse::<u64>().expect("a number")
+    };
+    Some((run("logs"), run("is silent")))
+}
+
+/// Waits a second after a flush, and notes the bytes that are resident then, for the parent.
+fn note_resident(logger: &Logger) {
+    logger.flush().expect("durable");
+    // Not to synchronise: what the log keeps after a second is the question.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let file = support::child_directory().join("resident");
+    std::fs::write(file, os::resident_bytes().to_string()).expect("writable");
+}
+
+#[test]
+fn live_threads_that_logged_once_take_little_more_than_their_windows() {
+    const THREADS: usize = 500;
+    let program = |logger: &Logger, logs: bool| {
+        let all = std::sync::Barrier::new(THREADS + 1);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    if logs {
+                        assert_eq!(logger.log(Level::Info, "once"), Outcome::Written);
+                    }
+                    all.wait();
+                    all.wait();
+                });
+            }
+            all.wait();
+            note_resident(logger);
+            all.wait();
+        });
+    };
+    let test = "live_threads_that_logged_once_take_little_more_than_their_windows";
+    let Some((with, without)) = resident_with_and_without_log_calls(test, program) else { return };
+    assert!(with <= without + (40 << 20), "{with} bytes resident, {without} without the log calls");
+}
+
+#[test]
+fn threads_that_have_ended_leave_little_behind() {
+    const AT_ONCE: usize = 200;
+    let program = |logger: &Logger, logs: bool| {
+        for _ in 0..5_000 / AT_ONCE {
+            std::thread::scope(|scope| {
+                for _ in 0..AT_ONCE {
+                    scope.spawn(|| {
+                        // Bursts, some of which go beyond the window.
+                        for _ in 0..if logs { 1_000 } else { 0 } {
+                            assert_eq!(logger.log(Level::Info, [b'x'; 64]), Outcome::Written);
+                        }
+                    });
+                }
+            });
+            // Rings go back once their records are durable.
+            logger.flush().expect("durable");
+        }
+        note_resident(logger);
+    };
+    let test = "threads_that_have_ended_leave_little_behind";
+    let Some((with, without)) = resident_with_and_without_log_calls(test, program) else { return };
+    assert!(with <= without + (16 << 20), "{with} bytes resident, {without} without the log calls");
+}

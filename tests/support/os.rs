@@ -145,6 +145,12 @@ pub(crate) fn thread_id() -> u32 {
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
+/// Locks all memory that this process maps from now on.
+pub(crate) fn lock_future_memory() -> io::Result<()> {
+    // SAFETY: locks pages, changes nothing else.
+    if unsafe { libc::mlockall(libc::MCL_FUTURE) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The resident memory of this process, in bytes.
 pub(crate) fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");

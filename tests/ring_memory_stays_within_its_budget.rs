@@ -1,0 +1,150 @@
+//! A burst takes no more memory than rings may take, in a process under any limit: one that locks its memory, one whose
+//! address space is limited, one in a small control group. Nothing is killed; what cannot be kept is counted.
+#![cfg(all(feature = "unstable", target_os = "linux", not(diolog_portable)))]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use diolog::{Config, Level, Logger, Outcome, RingMemory, Verdict};
+use support::device::Control;
+use support::os;
+
+const MESSAGE: [u8; 64] = [b'm'; 64];
+
+/// Bytes that may be resident beyond what the rings take: buffers, stacks, the test itself.
+const MARGIN_BYTES: u64 = 24 << 20;
+
+/// Several producers log a burst each, on a device that takes no write; then it goes on. Returns the ring memory at the
+/// height of the burst.
+fn burst(config: Config, producers: usize, records: usize) -> RingMemory {
+    let path = config.settings().path().to_owned();
+    let control = Control::default();
+    let before = os::resident_bytes();
+    let logger = control.hooks().open(config).expect("a log opens under any limit");
+    control.block_submit(true);
+    let producers: Vec<_> = (0..producers).map(|_| logger.producer().expect("a ring")).collect();
+    let mut written = 0;
+    for producer in &producers {
+        for _ in 0..records {
+            match producer.log(Level::Info, MESSAGE) {
+                Outcome::Written => written += 1,
+                Outcome::Dropped => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let memory = logger.stats().ring_memory;
+    assert!(memory.used_bytes <= memory.limit_bytes, "{memory:?}");
+    let grown = os::resident_bytes() - before;
+    assert!(grown <= memory.used_bytes + MARGIN_BYTES, "{grown} bytes more are resident, {memory:?}");
+    control.block_submit(false);
+    drop(producers);
+    logger.close().expect("a clean end");
+    let verification = diolog::verify(&path).expect("a log");
+    assert_eq!((verification.report.records, verification.verdict == Verdict::Lost), (written, false));
+    memory
+}
+
+fn child_log() -> PathBuf {
+    support::child_directory().join("log")
+}
+
+#[test]
+fn a_reserve_is_neither_locked_nor_populated_in_a_process_that_locks_its_memory() {
+    if support::child::ran_in_child("a_reserve_is_neither_locked_nor_populated_in_a_process_that_locks_its_memory") {
+        return;
+    }
+    if let Err(error) = os::lock_future_memory() {
+        return support::not_shown("a process that locks its memory", error);
+    }
+    let logger = Logger::open(support::config(child_log())).expect("a log");
+    let before = os::resident_bytes();
+    let producer = logger.producer().expect("a ring");
+    let grown = os::resident_bytes() - before;
+    assert!(grown < 8 << 20, "a ring of 1 MiB, and {grown} bytes more are resident");
+    assert_eq!(logger.stats().ring_memory.without_reserve, None);
+    assert_eq!(producer.log(Level::Info, MESSAGE), Outcome::Written);
+    logger.close().expect("a clean end");
+    let memory = burst(support::config(support::child_directory().join("burst")), 2, 100_000);
+    assert!(memory.used_bytes > 2 * 100_000 * 88, "{memory:?}");
+}
+
+#[test]
+fn reserves_take_a_small_part_of_a_limited_address_space() {
+    if support::child::ran_in_child("reserves_take_a_small_part_of_a_limited_address_space") {
+        return;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("in proc(5)");
+    let size_bytes = size.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024;
+    let limit = size_bytes + (256 << 20);
+    os::set_limit(libc::RLIMIT_AS, limit);
+    let rings = limit as usize / 8 / (16 << 20) + 4;
+    let memory = burst(support::config(child_log()), rings, 50_000);
+    let reason = memory.without_reserve.expect("the last rings have none");
+    assert!(reason.contains("address space") || reason.contains("memory"), "{reason}");
+    assert!(memory.used_bytes > 8 << 20, "the first ones have some");
+}
+
+#[test]
+fn rings_work_without_a_reserve_where_address_space_counts_as_memory() {
+    let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap_or_default();
+    if mode.trim() != "2" {
+        let why = format!("vm.overcommit_memory is {} here", mode.trim());
+        return support::not_shown("a system that counts address space as memory", why);
+    }
+    let directory = support::directory();
+    let memory = burst(support::config(directory.path().join("log")), 1, 100_000);
+    assert!(memory.without_reserve.expect("a reason").contains("overcommit"));
+}
+
+/// A memory control group of the test's own, below this process's. Its drop removes it.
+struct Group(PathBuf);
+
+impl Group {
+    /// With a limit of `bytes`, in version 1. `None`, with a report, if none can be made.
+    fn new(bytes: u64) -> Option<Group> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path.to_owned());
+        let Some(own) = own else {
+            support::not_shown("a small control group", "no control group of version 1 limits memory here");
+            return None;
+        };
+        let path = Path::new("/sys/fs/cgroup/memory").join(own.trim_start_matches('/'));
+        let group = Group(path.join(format!("diolog-test-{}", std::process::id())));
+        let made = std::fs::create_dir(&group.0)
+            .and_then(|()| std::fs::write(group.0.join("memory.limit_in_bytes"), bytes.to_string()));
+        match made {
+            Ok(()) => Some(group),
+            Err(error) => {
+                support::not_shown("a small control group", error);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The child has ended, or never was in it.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_burst_in_a_small_control_group_is_not_the_end_of_the_process() {
+    const TEST: &str = "a_burst_in_a_small_control_group_is_not_the_end_of_the_process";
+    const GROUP_BYTES: u64 = 64 << 20;
+    if let Some(group) = support::role() {
+        std::fs::write(Path::new(&group).join("cgroup.procs"), "0").expect("the test's own group");
+        let memory = burst(support::config(child_log()), 10, 100_000);
+        assert_eq!((memory.limit_bytes, memory.group_bytes), (GROUP_BYTES / 4, Some(GROUP_BYTES)));
+        assert!(memory.used_bytes > memory.limit_bytes / 2, "{memory:?}");
+        return;
+    }
+    let Some(group) = Group::new(GROUP_BYTES) else { return };
+    let directory = support::directory();
+    let role = group.0.to_str().expect("a group's name");
+    support::child::expect_success(TEST, role, directory.path());
+}
