@@ -10,6 +10,7 @@
 
 pub mod append;
 mod baseline;
+pub mod burst;
 pub mod disk;
 pub mod load;
 pub mod place;
