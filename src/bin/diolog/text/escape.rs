@@ -12,47 +12,103 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(message);
         return;
     }
-    let mut end = out.len();
-    // Room for four bytes for each one, which is the longest that any is shown as; cut at the end.
-    out.resize(end + SHOWN_BYTES * message.len(), 0);
     let mut rest = message;
-    while let [first, after @ ..] = rest {
-        if let Some((letter, bytes)) = letter_of_several_bytes(rest) {
-            let escaped = is_unsafe_to_show(letter).then(|| format!("\\u{{{:x}}}", u32::from(letter)));
-            let shown = escaped.as_ref().map_or(bytes, String::as_bytes);
-            out[end..end + shown.len()].copy_from_slice(shown);
-            end += shown.len();
-            rest = &rest[bytes.len()..];
-        } else {
-            let (shown, length) = SHOWN[usize::from(*first)];
-            out[end..end + SHOWN_BYTES].copy_from_slice(&shown);
-            end += usize::from(length);
-            rest = after;
+    while !rest.is_empty() {
+        let mut room = [0; ROOM_BYTES];
+        let (taken, end) = fill(rest, &mut room);
+        out.extend_from_slice(&room[..end]);
+        rest = &rest[taken..];
+    }
+}
+
+/// Bytes that are shown before they are appended; a power of two, and room for what is stored beyond them.
+const ROOM_BYTES: usize = ROOM_MASK + 1 + SHOWN_BYTES;
+
+/// Lets the compiler see that an offset is within the room, which is cheaper than a check for each byte.
+const ROOM_MASK: usize = 255;
+
+/// Shows the beginning of `message` in `room`. Returns how many bytes were shown, and as how many.
+#[inline]
+fn fill(message: &[u8], room: &mut [u8; ROOM_BYTES]) -> (usize, usize) {
+    // The last character may go beyond these by three bytes, which take as much room as four.
+    let piece = message.len().min(ROOM_MASK / SHOWN_BYTES - 4);
+    let (mut at, mut end) = (0, 0);
+    let mut put = |shown: u64| {
+        let place = end & ROOM_MASK;
+        room[place..place + SHOWN_BYTES].copy_from_slice(&(shown as u32).to_le_bytes());
+        end += (shown >> LENGTH_AT) as usize;
+    };
+    while at < piece {
+        let single = singles(&message[at..]).min(piece - at);
+        message[at..at + single].iter().for_each(|byte| put(SHOWN[usize::from(*byte)]));
+        at += single;
+        if single == WORD_BYTES || at == piece {
+            continue;
+        }
+        match letter_of_several_bytes(&message[at..]) {
+            Some((letter, bytes)) => {
+                let escaped = is_unsafe_to_show(letter).then(|| format!("\\u{{{:x}}}", u32::from(letter)));
+                let shown = escaped.as_ref().map_or(bytes, String::as_bytes);
+                shown.iter().for_each(|byte| put(u64::from(*byte) | 1 << LENGTH_AT));
+                at += bytes.len();
+            }
+            None => {
+                put(SHOWN[usize::from(message[at])]);
+                at += 1;
+            }
         }
     }
-    out.truncate(end);
+    (at, end)
+}
+
+/// Bytes that are looked at together.
+const WORD_BYTES: usize = 8;
+
+/// The number of bytes before the first one that may begin a character of several bytes: at most [`WORD_BYTES`].
+#[inline]
+fn singles(bytes: &[u8]) -> usize {
+    if let (Some(these), Some(next)) = (bytes.first_chunk(), bytes.get(1..).and_then(|next| next.first_chunk())) {
+        return singles_of(u64::from_le_bytes(*these), u64::from_le_bytes(*next));
+    }
+    let mut padded = [0; WORD_BYTES];
+    let length = bytes.len().min(WORD_BYTES);
+    padded[..length].copy_from_slice(&bytes[..length]);
+    let these = u64::from_le_bytes(padded);
+    // No byte follows the last one.
+    singles_of(these, these >> 8).min(length)
+}
+
+/// As [`singles`], for eight bytes and the eight that begin one later, the first one lowest.
+#[inline]
+fn singles_of(these: u64, next: u64) -> usize {
+    // The first byte of such a character begins with the bits 11, the ones after it with 10.
+    let begins = these & these << 1 & next & !(next << 1) & 0x8080_8080_8080_8080;
+    begins.trailing_zeros() as usize / 8
 }
 
 /// The most bytes that one byte is shown as.
 const SHOWN_BYTES: usize = 4;
 
-/// What each byte is shown as, and how many bytes of that count. Bytes from 0x80 on are here for input that is not
-/// UTF-8.
-const SHOWN: [([u8; SHOWN_BYTES], u8); 256] = {
+/// The bit of [`SHOWN`] from which on the number of bytes stands.
+const LENGTH_AT: u32 = 32;
+
+/// What each byte is shown as if it is no part of a longer character: its bytes in the low half, and their number.
+const SHOWN: [u64; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut shown = [([0; SHOWN_BYTES], 0); 256];
+    let mut all = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        shown[byte] = match byte as u8 {
+        let (bytes, length) = match byte as u8 {
             b'\n' => (*b"\\n\0\0", 2),
             b'\r' => (*b"\\r\0\0", 2),
             b'\t' => (*b"\\t\0\0", 2),
             plain @ b' '..=b'~' => ([plain, 0, 0, 0], 1),
             _ => ([b'\\', b'x', DIGITS[byte >> 4], DIGITS[byte & 15]], 4),
         };
+        all[byte] = u32::from_le_bytes(bytes) as u64 | length << LENGTH_AT;
         byte += 1;
     }
-    shown
+    all
 };
 
 /// The character at the start of `bytes`, and its bytes, if it has two or more.
@@ -64,7 +120,7 @@ fn letter_of_several_bytes(bytes: &[u8]) -> Option<(char, &[u8])> {
         0xF0..=0xF4 => 4,
         _ => return None,
     };
-    let letter = bytes.get(..length).filter(|letter| letter[1] & 0xC0 == 0x80)?;
+    let letter = bytes.get(..length)?;
     Some((std::str::from_utf8(letter).ok()?.chars().next()?, letter))
 }
 
