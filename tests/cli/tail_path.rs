@@ -128,3 +128,34 @@ fn segments_that_retention_removed_before_they_were_read_are_counted() {
     // What was removed unread is retention's purpose.
     assert_eq!(tail.wait().expect("its end").code(), Some(0));
 }
+
+#[test]
+fn segments_of_the_run_that_is_followed_are_counted_too() {
+    use std::io::Write as _;
+    let place = Place::new();
+    let log = place.log();
+    let options = ["--block-bytes", "4096", "--segment-bytes", "32KiB", "--message-bytes-max", "1KiB"];
+    let options = [&["write", log.to_str().expect("UTF-8"), "--retain-segments", "2"][..], &options].concat();
+    let mut writer = diolog(options).stdin(std::process::Stdio::piped()).spawn().expect("a child");
+    let mut stdin = writer.stdin.take().expect("piped");
+    stdin.write_all(b"one\n").expect("written");
+    while run(["cat", "--format", "message", log.to_str().expect("UTF-8")], b"").stdout != b"one\n" {}
+    let first = place.segments().remove(0);
+    let (mut tail, printed, said) = tail(&place, &["-f"]);
+    assert_eq!(printed.recv().as_deref(), Ok("one"));
+    signal(&tail, Signal::STOP);
+    let line = "x".repeat(999) + "\n";
+    // Until its first segments are gone, the one that it has begun and others.
+    while first.exists() || place.segments()[0].file_name() < Some("00000008.dlog".as_ref()) {
+        stdin.write_all(line.repeat(16).as_bytes()).expect("written");
+    }
+    signal(&tail, Signal::CONT);
+    let message = said.recv().expect("a line");
+    assert!(message.contains("retention removed ") && message.contains(" before they were read"), "{message}");
+    assert!(message.contains(" block") && message.contains(" record"), "{message}");
+    drop(stdin);
+    let output = writer.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    interrupt(&tail);
+    assert_eq!(tail.wait().expect("its end").code(), Some(0));
+}

@@ -4,8 +4,8 @@ pub(super) const WRITE: &str = "Examples:
   my-service 2>&1 | diolog write /var/log/my-service
   diolog write --retain-bytes '10 GiB' --rotate-after '1 day' DIR < lines.txt
 
-Signals: SIGINT (Ctrl-C) and SIGHUP read on to the end of the input, or until nothing has come for 2 s; SIGTERM and
-SIGQUIT take what the pipe holds. All that was read is then made durable. A second signal ends at once.";
+Signals: after SIGINT (Ctrl-C) and SIGHUP the input is read on to its end, or until nothing has come for 2 s; after \
+SIGTERM and SIGQUIT as far as the pipe holds it. All of it is then made durable. A second signal ends at once.";
 
 #[cfg(target_os = "linux")]
 pub(super) const RUN: &str = "Examples:

@@ -31,7 +31,7 @@ const EXIT_STATUS: &str = "Exit status:
   2    records are lost
   3    the log cannot be read or written, or only a newer diolog can read parts of it
   64   invalid command line or settings
-  130  ended by Ctrl-C; 128 and the signal's number by others (tail -f: 0, or 2, 3 or 4 as above)";
+  130  ended by Ctrl-C; 128 and its number by another signal (tail -f: 0, 2, 3 or 4 as above)";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -85,12 +85,16 @@ fn end_at_once(signal: Signal, last_words: impl FnOnce() -> Option<String> + Sen
     if thread::Builder::new().spawn(say_it).is_ok() {
         let _ = is_said.recv_timeout(LAST_WORDS);
     }
-    // Not `std::process::exit`, at which an open log is drained.
-    signal_hook::low_level::exit(signal.exit_status().into());
+    exit(signal);
+}
+
+/// Ends the process at once with the status for `signal`. Not as `std::process::exit`, at which an open log is drained.
+pub(crate) fn exit(signal: Signal) -> ! {
+    signal_hook::low_level::exit(signal.exit_status().into())
 }
 
 /// The signals that this process was started with as ignored, as a mask; none if the system does not say.
-fn ignored_signals() -> u64 {
+pub(crate) fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process;
 use std::thread;
 
 use diolog::unstable::measure;
@@ -22,7 +21,7 @@ pub(super) fn in_scratch<R>(
     let files = scratch.path("");
     let clean_up = move |signal: Signal| {
         let _ = fs::remove_dir_all(files);
-        process::exit(signal.exit_status().into());
+        signals::exit(signal);
     };
     // A thread of its own, so that the next signal is received even if the disk hangs.
     let start = |signal| drop(thread::Builder::new().spawn(move || clean_up(signal)));

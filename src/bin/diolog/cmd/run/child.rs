@@ -18,6 +18,7 @@ use signal_hook::iterator::Signals;
 
 use super::event::Event;
 use crate::exit::{Failure, Status};
+use crate::input::signals::ignored_signals;
 
 /// The signals that are passed on, unless this process was started with them ignored, as by `nohup`: the command
 /// ignores those too then.
@@ -134,11 +135,4 @@ fn is_in_foreground() -> bool {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     fields.len() > 5 && fields[2] == fields[5]
-}
-
-/// The signals that this process was started with as ignored, as a mask; none if the system does not say.
-fn ignored_signals() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
