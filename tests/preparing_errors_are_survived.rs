@@ -38,6 +38,7 @@ fn refuse(test: &str, calls: &[libc::c_long], errno: libc::c_int, note: &str) {
         block(&logger, &producer);
     }
     let keeps_prepared = calls.contains(&libc::SYS_unlinkat);
+    assert!(logger.stats().preparation_errors > 0 || keeps_prepared);
     if keeps_prepared {
         // Half of a segment and a little more, so that the next file is prepared, and the end of the run needs none.
         grow(&logger, logger.stats().segments + 1);

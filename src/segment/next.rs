@@ -21,6 +21,10 @@ pub(super) struct NextSegment {
     state: RequestState,
     /// The last refusal that was noted, until a file could be made.
     noted: Option<String>,
+    /// How many tries failed, or made a file that is not as it should be, since the last [`take_failures`].
+    ///
+    /// [`take_failures`]: NextSegment::take_failures
+    failures: u64,
 }
 
 enum RequestState {
@@ -42,7 +46,7 @@ enum RequestState {
 impl NextSegment {
     /// Number `index`, not asked for yet.
     pub(super) fn new(index: u64) -> NextSegment {
-        NextSegment { index, state: RequestState::NotAsked, noted: None }
+        NextSegment { index, state: RequestState::NotAsked, noted: None, failures: 0 }
     }
 
     /// Asks for the file, with `bytes` and at least `bytes_min`, unless that was done; then takes the answer, if there
@@ -66,10 +70,12 @@ impl NextSegment {
             Some(Ok(prepared)) => {
                 self.index = prepared.index + 1;
                 self.noted = None;
+                self.failures += u64::from(prepared.shortfall.is_some());
                 notes.extend(prepared.shortfall.clone());
                 RequestState::Ready(prepared)
             }
             Some(Err(error)) => {
+                self.failures += 1;
                 if error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::AlreadyExists) {
                     self.index += 1;
                 }
@@ -93,6 +99,11 @@ impl NextSegment {
                 None
             }
         }
+    }
+
+    /// How many tries failed since the last call.
+    pub(super) fn take_failures(&mut self) -> u64 {
+        std::mem::take(&mut self.failures)
     }
 
     /// Removes the file if it is ready: no more blocks come.

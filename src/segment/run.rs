@@ -180,6 +180,11 @@ impl Segments {
         std::mem::take(&mut self.notes)
     }
 
+    /// How many segments could not be prepared, or not as they should be, since the last call.
+    pub(crate) fn take_preparation_failures(&mut self) -> u64 {
+        self.next.take_failures()
+    }
+
     /// Marks the present segment as failed, to be left for the next as soon as there is one.
     pub(crate) fn leave_soon(&mut self) {
         self.leave = Some(LeaveReason::Failed);

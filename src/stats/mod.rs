@@ -64,12 +64,16 @@ pub struct Stats {
     pub refused_by: RefusedBy,
     /// Records that are durable, and all records before them too.
     pub durable_records: u64,
-    /// Blocks that are durable, and all blocks before them too.
+    /// Blocks that are durable, and all blocks before them too, without segment headers: those that `verify` counts as
+    /// good.
     pub durable_blocks: u64,
-    /// Bytes of those blocks, headers and padding included.
+    /// Bytes of those blocks and of the segment headers between them, padding included.
     pub durable_bytes: u64,
     /// Writes that failed.
     pub write_errors: u64,
+    /// Tries to prepare a segment that failed, or made a smaller one than asked for. The writer goes on in the present
+    /// segment, and the log has a note.
+    pub preparation_errors: u64,
     /// Segments begun by this run.
     pub segments: u64,
     /// The memory of the rings.
@@ -189,7 +193,8 @@ pub(crate) struct ProducerTotals {
     pub(crate) overwritten: u64,
 }
 
-/// A distribution in a few numbers, each within 1 % (two significant digits).
+/// A distribution in a few numbers. The count and the largest value are exact. A quantile is a value that occurred, or
+/// less than 1 % below one, and never above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

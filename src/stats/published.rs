@@ -27,6 +27,7 @@ pub(crate) struct Published {
     durable_blocks: AtomicU64,
     durable_bytes: AtomicU64,
     write_errors: AtomicU64,
+    preparation_errors: AtomicU64,
     segments: AtomicU64,
     distributions: Mutex<Distributions>,
     device: Mutex<DeviceReport>,
@@ -46,24 +47,42 @@ type LossCallback = Arc<dyn Fn(&Losses) + Send + Sync>;
 /// Some 30 KiB each.
 #[derive(Clone)]
 struct Distributions {
-    write_latency_ns: Histogram<u64>,
-    block_bytes: Histogram<u64>,
+    write_latency_ns: Recorded,
+    block_bytes: Recorded,
+}
+
+/// Values in buckets, and the largest one as it was.
+#[derive(Clone)]
+struct Recorded {
+    histogram: Histogram<u64>,
+    max: u64,
+}
+
+impl Recorded {
+    /// Nothing yet. Values above `value_max` count as that.
+    fn new(value_max: u64) -> Recorded {
+        let histogram = Histogram::new_with_bounds(1, value_max, 2);
+        Recorded { histogram: histogram.expect("constant bounds and two digits are within the crate's"), max: 0 }
+    }
+
+    fn record(&mut self, value: u64) {
+        self.histogram.saturating_record(value);
+        self.max = self.max.max(value);
+    }
 }
 
 impl Published {
     /// Both ends, for a log that is to be written by `device`.
     pub(crate) fn new(device: DeviceReport) -> (Arc<Published>, Publisher) {
-        let histogram = |value_max| {
-            Histogram::new_with_bounds(1, value_max, 2).expect("constant bounds and two digits are within the crate's")
-        };
-        let distributions =
-            Distributions { write_latency_ns: histogram(HOUR_NS), block_bytes: histogram(BLOCK_BYTES_MAX as u64) };
+        let (write_latency_ns, block_bytes) = (Recorded::new(HOUR_NS), Recorded::new(BLOCK_BYTES_MAX as u64));
+        let distributions = Distributions { write_latency_ns, block_bytes };
         let published = Arc::new(Published {
             state: AtomicU8::new(State::Ok as u8),
             durable_records: AtomicU64::new(0),
             durable_blocks: AtomicU64::new(0),
             durable_bytes: AtomicU64::new(0),
             write_errors: AtomicU64::new(0),
+            preparation_errors: AtomicU64::new(0),
             segments: AtomicU64::new(0),
             distributions: Mutex::new(distributions),
             device: Mutex::new(device),
@@ -127,6 +146,7 @@ impl Stats {
             durable_blocks: published.durable_blocks.load(Relaxed),
             durable_bytes: published.durable_bytes.load(Relaxed),
             write_errors: published.write_errors.load(Relaxed),
+            preparation_errors: published.preparation_errors.load(Relaxed),
             segments: published.segments.load(Relaxed),
             ring_memory,
             write_latency_ns: Distribution::from(&distributions.write_latency_ns),
@@ -137,14 +157,18 @@ impl Stats {
     }
 }
 
-impl From<&Histogram<u64>> for Distribution {
-    fn from(histogram: &Histogram<u64>) -> Distribution {
+impl From<&Recorded> for Distribution {
+    fn from(recorded: &Recorded) -> Distribution {
+        let Recorded { histogram, max } = recorded;
+        // The crate gives the upper edge of the value's bucket, which may be larger than every value. A block of 4096
+        // bytes is at the lower edge of its bucket.
+        let quantile = |quantile| histogram.lowest_equivalent(histogram.value_at_quantile(quantile));
         Distribution {
             count: histogram.len(),
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            p999: histogram.value_at_quantile(0.999),
-            max: histogram.max(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: *max,
         }
     }
 }
@@ -154,8 +178,8 @@ impl Publisher {
     pub(crate) fn note_written(&self, bytes: usize, elapsed: Duration) {
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         let mut distributions = lock(&self.0.distributions);
-        distributions.write_latency_ns.saturating_record(elapsed_ns);
-        distributions.block_bytes.saturating_record(bytes as u64);
+        distributions.write_latency_ns.record(elapsed_ns);
+        distributions.block_bytes.record(bytes as u64);
     }
 
     /// A write failed.
@@ -163,10 +187,17 @@ impl Publisher {
         self.0.write_errors.fetch_add(1, Relaxed);
     }
 
-    /// The next block, of `records` and `bytes`, is durable.
-    pub(crate) fn note_durable(&self, records: u64, bytes: usize) {
+    /// So many segments could not be prepared as they should be.
+    pub(crate) fn note_preparation_errors(&self, count: u64) {
+        if count > 0 {
+            self.0.preparation_errors.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// The next block, of `records` and `bytes`, is durable. A segment's header is none of the `blocks`.
+    pub(crate) fn note_durable(&self, records: u64, blocks: u64, bytes: usize) {
         self.0.durable_records.fetch_add(records, Relaxed);
-        self.0.durable_blocks.fetch_add(1, Relaxed);
+        self.0.durable_blocks.fetch_add(blocks, Relaxed);
         self.0.durable_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
@@ -228,6 +259,26 @@ mod tests {
             assert_eq!(published.state(), state);
         }
         assert_eq!(calls.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn quantiles_are_at_most_one_percent_below_a_value_and_the_largest_is_exact() {
+        let mut recorded = Recorded::new(HOUR_NS);
+        let values = [4096, 8192, 123_457, 1_000_003, 999_999_999_937];
+        for value in values {
+            recorded.record(value);
+            let Distribution { p50, p99, p999, max, .. } = Distribution::from(&recorded);
+            assert_eq!(max, value);
+            assert!(p999 <= value && value - p999 < value / 100, "{p999} for {value}");
+            assert!(p50 <= p99 && p99 <= p999);
+        }
+        assert_eq!(Distribution::from(&recorded).count, 5);
+        let mut blocks = Recorded::new(BLOCK_BYTES_MAX as u64);
+        (0..10).for_each(|_| blocks.record(4096));
+        assert_eq!(
+            Distribution::from(&blocks),
+            Distribution { count: 10, p50: 4096, p99: 4096, p999: 4096, max: 4096 }
+        );
     }
 
     #[test]

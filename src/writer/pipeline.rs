@@ -161,6 +161,7 @@ impl Pipeline {
 
     /// Notes of this run's troubles since the last call, for the log itself.
     pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        self.publisher.note_preparation_errors(self.segments.take_preparation_failures());
         let mut notes = std::mem::take(&mut self.health.notes);
         notes.extend(self.segments.take_notes().into_iter().map(|text| Note { code: StatusCode::Error, text }));
         notes
@@ -306,7 +307,8 @@ impl Pipeline {
                 self.free.push(buffer);
             }
             self.durable_records += block.contents.records;
-            self.publisher.note_durable(block.contents.records, block.length);
+            let blocks = u64::from(block.number.is_some());
+            self.publisher.note_durable(block.contents.records, blocks, block.length);
             match block.number {
                 Some(number) => {
                     assert_eq!(number, self.durable_number, "blocks become durable in the order of their numbers");
