@@ -98,6 +98,8 @@ pub(super) struct Merge {
     given: bool,
     /// The largest timestamp given out.
     last_ns: u64,
+    /// Holes that have not been given out, in all streams and after them.
+    pub(super) holes: usize,
     /// The last time in any block of the run so far.
     blocks_last_ns: u64,
     /// The holes after a producer's last record, by a time that is not before it, and the producer.
@@ -150,6 +152,7 @@ impl Merge {
         if shards.is_empty() {
             self.release(slot);
         }
+        self.holes += holes.len();
         let mut holes = holes.into_iter().peekable();
         for (index, shard) in shards.iter().enumerate() {
             let producer = producer_of(shard.producer);
@@ -237,10 +240,13 @@ impl Merge {
             if first.get().is_empty() {
                 first.remove();
             }
+            self.holes -= 1;
             return hole.map(|hole| (hole, ns));
         }
         let stream = &mut self.streams[ready?.stream];
-        Some((stream.holes.pop_front()?, stream.head.timestamp_ns))
+        let hole = stream.holes.pop_front()?;
+        self.holes -= 1;
+        Some((hole, stream.head.timestamp_ns))
     }
 
     /// Whether there are holes after the last records of producers.
@@ -251,12 +257,17 @@ impl Merge {
     /// Forgets all holes.
     pub(super) fn forget_holes(&mut self) {
         self.trailing.clear();
-        self.streams.iter_mut().for_each(|stream| stream.holes.clear());
+        for stream in &mut self.streams {
+            stream.holes.clear();
+            stream.parts.iter_mut().for_each(|part| part.holes.clear());
+        }
+        self.holes = 0;
     }
 
     /// Begins another run, whose times may be earlier.
     pub(super) fn start_run(&mut self) {
-        (self.last_ns, self.blocks_last_ns) = (0, 0);
+        (self.last_ns, self.blocks_last_ns, self.holes) = (0, 0, 0);
+        self.trailing.clear();
         self.streams.clear();
         self.free_streams.clear();
         self.by_id.clear();
@@ -292,7 +303,7 @@ impl Merge {
     /// Leaves the stream's shard, which has no more messages, for the next one that has.
     fn advance_shard(&mut self, stream: usize) -> bool {
         // Those before records that have been given out are not wanted.
-        self.streams[stream].holes.clear();
+        self.holes -= self.streams[stream].holes.drain(..).count();
         loop {
             let at = &mut self.streams[stream];
             if std::mem::take(&mut at.in_shard) {

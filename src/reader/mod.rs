@@ -255,6 +255,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record).
+    #[inline]
     pub fn next_entry(&mut self) -> Result<Option<EntryRef<'_>>> {
         let ready = match self.merge.next(self.limit_ns) {
             Some(ready) => Some(ready),
@@ -263,21 +264,26 @@ impl Reader {
                 self.load_ready()?
             }
         };
-        let of_before = self.gaps.pop_front();
-        let gap = of_before.or_else(|| {
-            let (hole, ns) = self.merge.hole_before(ready.as_ref())?;
+        if self.merge.holes + self.gaps.len() > 0
+            && let Some(gap) = self.gap_before(ready.as_ref())
+        {
+            return Ok(Some(EntryRef::Gap(gap)));
+        }
+        Ok(ready.map(|ready| EntryRef::Record(self.give(ready))))
+    }
+
+    /// The next gap before the record that is ready, which is then given out later, or after all records.
+    #[cold]
+    fn gap_before(&mut self, ready: Option<&Ready>) -> Option<Gap> {
+        let of_run_before = self.gaps.pop_front();
+        let gap = of_run_before.or_else(|| {
+            let (hole, ns) = self.merge.hole_before(ready)?;
             Some(Gap::of(hole, ns, &self.walk.context))
-        });
-        Ok(match (gap, ready) {
-            (Some(gap), ready) => {
-                if ready.is_some() {
-                    self.merge.take_back();
-                }
-                Some(EntryRef::Gap(gap))
-            }
-            (None, Some(ready)) => Some(EntryRef::Record(self.give(ready))),
-            (None, None) => None,
-        })
+        })?;
+        if ready.is_some() {
+            self.merge.take_back();
+        }
+        Some(gap)
     }
 
     /// The entries that are there now, owned: records, and gaps where records are missing.

@@ -39,7 +39,9 @@ fn json_has_one_object_for_each_line_with_all_bytes_of_the_message() {
     assert_eq!(objects[1]["message_hex"], "ff00");
     for (sequence, object) in objects.iter().enumerate() {
         assert_eq!((&object["level"], &object["name"]), (&"info".into(), &"stdin".into()));
-        assert_eq!(object["sequence"], sequence);
+        assert_eq!((&object["kind"], &object["sequence"]), (&"record".into(), &sequence.to_string().into()));
+        assert!(object["monotonic_ns"].as_str().is_some_and(|ns| ns.parse::<u64>().is_ok()), "{object}");
+        assert!(object["pid"].as_u64() > Some(0) && object["service"].is_null(), "{object}");
         assert_eq!(object["truncated"], false);
         assert_eq!(object["run"].as_str().map(str::len), Some(32));
     }

@@ -3,6 +3,8 @@
 mod bench;
 mod cat_many;
 mod cat;
+#[cfg(feature = "unstable")]
+mod gaps;
 mod newer;
 mod process;
 mod run;

@@ -199,6 +199,10 @@ pub(crate) struct Look {
     /// Print times in UTC; on a terminal, text has local times otherwise
     #[arg(long)]
     pub(crate) utc: bool,
+    /// Leave out where records are missing. Otherwise each such gap is a line of its own, which does not count for -n;
+    /// with --format message it is on standard error
+    #[arg(long)]
+    pub(crate) no_gaps: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

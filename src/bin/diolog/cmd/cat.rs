@@ -2,7 +2,7 @@
 
 use diolog::ReadOptions;
 
-use super::logs::Logs;
+use super::logs::{Gaps, Logs, Printed};
 use crate::args::{Cat, Color, Look, RecordFormat};
 use crate::exit::{Failure, Status};
 use crate::text::line::Form;
@@ -33,9 +33,11 @@ pub(super) fn form(format: RecordFormat, look: &Look) -> Form {
 pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable);
     let form = || form(arguments.format, &arguments.look);
-    let mut logs = Logs::open(&arguments.paths, &options, arguments.last, false, form)?;
     // Records on the terminal show the progress, unless they come at the end.
     let is_kept = arguments.last.is_some() || arguments.reverse;
+    let says_gaps = arguments.format == RecordFormat::Message;
+    let gaps = Gaps::of(&arguments.look, says_gaps && !is_kept);
+    let mut logs = Logs::open(&arguments.paths, &options, arguments.last, false, gaps, form)?;
     let bytes = arguments.paths.iter().map(|path| log_bytes(path)).sum();
     let mut progress = (is_kept || !stdout_is_terminal()).then(|| Progress::new("reading", bytes));
     let mut read = 0_u64;
@@ -49,17 +51,20 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     };
     let output = if is_kept {
         let mut kept = Spool::new(arguments.last);
-        while logs.next(kept.line())? {
-            kept.end_line().map_err(cannot_keep)?;
+        while let Some(entry) = logs.next(kept.line())? {
+            match entry {
+                Printed::Record => kept.end_line().map_err(cannot_keep)?,
+                Printed::Gap => kept.end_aside(),
+            }
             update(&logs);
         }
         drop(progress);
         let mut output = Output::paged(!arguments.no_pager);
-        kept.print(arguments.reverse, &mut output)?;
+        kept.print(arguments.reverse, says_gaps, &mut output)?;
         output
     } else {
         let mut output = Output::paged(!arguments.no_pager);
-        while logs.next(output.line())? {
+        while logs.next(output.line())?.is_some() {
             output.end_line()?;
             update(&logs);
         }

@@ -1,11 +1,12 @@
-//! The records of one log or of several as lines, for `cat` and `tail`: in order of time, and those of several logs
-//! merged by wall time.
+//! The records and gaps of one log or of several as lines, for `cat` and `tail`: in order of time, and those of several
+//! logs merged by wall time.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diolog::{ReadOptions, Reader, Report, Verdict};
+use diolog::{EntryRef, ReadOptions, Reader, Report, Verdict};
 
+use crate::args::Look;
 use crate::exit::{Failure, Status};
 use crate::text::damage::{Losses, ReadErrors, print_findings};
 use crate::text::line::Form;
@@ -16,8 +17,39 @@ use crate::text::print::Printer;
 /// disk is overloaded; a block that a crash prevented never comes.
 const MISSING_WAIT: Duration = Duration::from_secs(1);
 
+/// Where gaps go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gaps {
+    /// They are left out.
+    Nowhere,
+    /// Among the records.
+    Inline,
+    /// To standard error.
+    Said,
+}
+
+impl Gaps {
+    /// As `look` asks; `said`: they do not belong among the records.
+    pub(crate) fn of(look: &Look, said: bool) -> Gaps {
+        match look.no_gaps {
+            true => Gaps::Nowhere,
+            false if said => Gaps::Said,
+            false => Gaps::Inline,
+        }
+    }
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Printed {
+    Record,
+    /// It does not count.
+    Gap,
+}
+
 /// The logs of one command.
 pub(crate) struct Logs {
+    pub(crate) gaps: Gaps,
     logs: Vec<Log>,
     /// Whether to go on with new logs at the same paths.
     by_path: bool,
@@ -34,13 +66,15 @@ struct Log {
     /// `None` while there is no log at the path.
     reader: Option<Reader>,
     printer: Printer,
+    is_one_of_several: bool,
     errors: ReadErrors,
     losses: Losses,
     /// The next line, if there are several logs.
     head: Vec<u8>,
     /// Its wall time in nanoseconds since the Unix epoch; that of the line before if it has none.
     head_ns: i64,
-    has_head: bool,
+    /// What it is; `None` if there is none.
+    head_is: Option<Printed>,
     /// Whether there was nothing more when it was asked last.
     at_end: bool,
     /// Whether the user was told that there is no log at the path now, or another one.
@@ -60,6 +94,7 @@ impl Logs {
         options: &ReadOptions,
         last: Option<u64>,
         by_path: bool,
+        gaps: Gaps,
         form: impl Fn() -> Form,
     ) -> Result<Logs, Failure> {
         let log = |path: &PathBuf| {
@@ -69,12 +104,13 @@ impl Logs {
                 options: options.clone(),
                 last,
                 reader: None,
+                is_one_of_several: name.is_some(),
                 printer: Printer::new(form(), name),
                 errors: ReadErrors::default(),
                 losses: Losses::default(),
                 head: Vec::new(),
                 head_ns: i64::MIN,
-                has_head: false,
+                head_is: None,
                 at_end: false,
                 is_awaited: false,
                 before: Verdict::Clean,
@@ -82,27 +118,26 @@ impl Logs {
             log.open(by_path)?;
             Ok(log)
         };
-        Ok(Logs { logs: paths.iter().map(log).collect::<Result<_, Failure>>()?, by_path, follows: false })
+        Ok(Logs { gaps, logs: paths.iter().map(log).collect::<Result<_, Failure>>()?, by_path, follows: false })
     }
 
-    /// Appends the next line to `out`. Returns whether there is one now.
+    /// Appends the next line to `out`. Returns what it is; `None` if there is none now.
     ///
     /// # Errors
     /// A log's, if it cannot be read any more.
-    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
-        let follows = self.follows;
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Printed>, Failure> {
+        let (follows, gaps) = (self.follows, self.gaps);
         if let [log] = &mut self.logs[..] {
-            return log.next(follows, |printer, record| printer.print(record, out));
+            return Ok(log.next(follows, gaps, out)?.map(|(printed, _)| printed));
         }
         for log in &mut self.logs {
-            log.fill_head(follows)?;
+            log.fill_head(follows, gaps)?;
         }
-        let with_head = self.logs.iter_mut().filter(|log| log.has_head);
+        let with_head = self.logs.iter_mut().filter(|log| log.head_is.is_some());
         // Of several with the same time, the first one.
-        let Some(first) = with_head.min_by_key(|log| log.head_ns) else { return Ok(false) };
+        let Some(first) = with_head.min_by_key(|log| log.head_ns) else { return Ok(None) };
         out.extend_from_slice(&first.head);
-        first.has_head = false;
-        Ok(true)
+        Ok(first.head_is.take())
     }
 
     /// The reports of the logs that are there.
@@ -173,20 +208,33 @@ impl Log {
         Ok(())
     }
 
-    /// Gives the next record to `print`. Returns whether there is one now.
+    /// Appends the next line to `out`. Returns what it is, and its wall time; `None` if there is none now.
     fn next(
         &mut self,
         follows: bool,
-        mut print: impl FnMut(&mut Printer, &diolog::RecordRef<'_>),
-    ) -> Result<bool, Failure> {
-        let Some(reader) = &mut self.reader else { return Ok(false) };
+        gaps: Gaps,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<(Printed, Option<i64>)>, Failure> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
         self.at_end = false;
         loop {
-            match reader.next_record() {
-                Ok(Some(record)) => {
-                    print(&mut self.printer, &record);
-                    return Ok(true);
+            let entry = match gaps {
+                Gaps::Nowhere => reader.next_record().map(|record| record.map(EntryRef::Record)),
+                Gaps::Inline | Gaps::Said => reader.next_entry(),
+            };
+            match entry {
+                Ok(Some(EntryRef::Record(record))) => {
+                    self.printer.print(&record, out);
+                    // It is needed only to merge, and costs more than a message.
+                    let unix_ns = if self.is_one_of_several { record.unix_ns() } else { None };
+                    return Ok(Some((Printed::Record, unix_ns)));
                 }
+                Ok(Some(EntryRef::Gap(gap))) if gaps == Gaps::Inline => {
+                    self.printer.print_gap(&gap, out);
+                    return Ok(Some((Printed::Gap, gap.unix_ns())));
+                }
+                Ok(Some(EntryRef::Gap(gap))) => say(self.printer.sentence(&gap)),
+                Ok(Some(_)) => {}
                 Ok(None) if follows => break,
                 Ok(None) => match reader.pass_over_missing(MISSING_WAIT) {
                     Ok(true) => {}
@@ -197,22 +245,21 @@ impl Log {
             }
         }
         self.at_end = true;
-        Ok(false)
+        Ok(None)
     }
 
     /// Brings the next line to the head, if none is there.
-    fn fill_head(&mut self, follows: bool) -> Result<(), Failure> {
-        if self.has_head || self.at_end {
+    fn fill_head(&mut self, follows: bool, gaps: Gaps) -> Result<(), Failure> {
+        if self.head_is.is_some() || self.at_end {
             return Ok(());
         }
         let mut head = std::mem::take(&mut self.head);
         head.clear();
-        let mut head_ns = self.head_ns;
-        self.has_head = self.next(follows, |printer, record| {
-            head_ns = record.unix_ns().unwrap_or(head_ns);
-            printer.print(record, &mut head);
-        })?;
-        (self.head, self.head_ns) = (head, head_ns);
+        let next = self.next(follows, gaps, &mut head);
+        self.head = head;
+        let (printed, unix_ns) = next?.unzip();
+        self.head_is = printed;
+        self.head_ns = unix_ns.flatten().unwrap_or(self.head_ns);
         Ok(())
     }
 

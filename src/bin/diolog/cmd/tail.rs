@@ -5,8 +5,8 @@ use std::time::Duration;
 use diolog::ReadOptions;
 
 use super::cat::form;
-use super::logs::Logs;
-use crate::args::Tail;
+use super::logs::{Gaps, Logs, Printed};
+use crate::args::{RecordFormat, Tail};
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Asked};
 use crate::text::output::Output;
@@ -21,23 +21,29 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable).fold_producers(follows);
     let form = || form(arguments.format, &arguments.look);
     let asked = if follows { listen()? } else { Asked::default() };
-    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.lines), arguments.follow_path, form)?;
+    let gaps = Gaps::of(&arguments.look, false);
+    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.lines), arguments.follow_path, gaps, form)?;
     let mut last = Spool::new(Some(arguments.lines));
-    while logs.next(last.line())? {
-        last.end_line().map_err(cannot_keep)?;
+    while let Some(entry) = logs.next(last.line())? {
+        match entry {
+            Printed::Record => last.end_line().map_err(cannot_keep)?,
+            Printed::Gap => last.end_aside(),
+        }
         if asked.get().is_some() {
             return Ok(Status::CLEAN);
         }
     }
     let mut output = Output::new();
-    last.print(false, &mut output)?;
+    let says_gaps = arguments.format == RecordFormat::Message;
+    last.print(false, says_gaps, &mut output)?;
     output.flush()?;
     if !follows {
         return Ok(logs.print_findings(arguments.allow_drops));
     }
     logs.print_losses();
+    logs.gaps = Gaps::of(&arguments.look, says_gaps);
     while asked.get().is_none() {
-        if logs.next(output.line())? {
+        if logs.next(output.line())?.is_some() {
             output.end_line()?;
             continue;
         }

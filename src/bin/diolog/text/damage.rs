@@ -198,6 +198,6 @@ impl ReadErrors {
 
     /// The exit status for these errors.
     pub(crate) fn status(&self) -> Status {
-        if self.count == 0 { Status::CLEAN } else { Status::Unusable }
+        if self.count == 0 { Status::CLEAN } else { Status::UNCONFIRMED }
     }
 }

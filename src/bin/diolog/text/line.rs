@@ -26,6 +26,8 @@ pub(crate) struct Line<'a> {
     pub(crate) truncated: bool,
     /// The run's identity in hexadecimal.
     pub(crate) run: &'a str,
+    /// Who wrote it, as fields of a JSON object: see [`origin_json`].
+    pub(crate) origin: &'a [u8],
     /// The log's name; empty if there is only one.
     pub(crate) log: &'a str,
 }
@@ -103,7 +105,7 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
 }
 
 fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"time\":");
+    out.extend_from_slice(b"{\"kind\":\"record\",\"time\":");
     match line.unix_ns {
         Some(unix_ns) => {
             out.push(b'"');
@@ -113,7 +115,8 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"monotonic_ns\":");
-    number(line.monotonic_ns, out);
+    quoted_number(line.monotonic_ns, out);
+    out.extend_from_slice(line.origin);
     out.extend_from_slice(b",\"level\":");
     match line.level {
         Some(level) => escape::json(level.as_str().as_bytes(), out),
@@ -126,7 +129,7 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"tid\":");
     number(u64::from(line.tid), out);
     out.extend_from_slice(b",\"sequence\":");
-    number(line.sequence, out);
+    quoted_number(line.sequence, out);
     out.extend_from_slice(b",\"message\":");
     escape::json(line.message, out);
     if std::str::from_utf8(line.message).is_err() {
@@ -201,6 +204,32 @@ fn number(mut number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[start..]);
 }
 
+/// A number that may exceed 2⁵³, as a string: many programs read JSON numbers as doubles, and would round it.
+fn quoted_number(value: u64, out: &mut Vec<u8>) {
+    out.push(b'"');
+    number(value, out);
+    out.push(b'"');
+}
+
+/// Service, machine and process of a record as fields of a JSON object; null if unknown.
+pub(crate) fn origin_json(service: &str, host: Option<&str>, pid: Option<u32>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let service = Some(service).filter(|service| !service.is_empty());
+    for (name, value) in [(&b",\"service\":"[..], service), (b",\"host\":", host)] {
+        out.extend_from_slice(name);
+        match value {
+            Some(value) => escape::json(value.as_bytes(), &mut out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.extend_from_slice(b",\"pid\":");
+    match pid {
+        Some(pid) => number(u64::from(pid), &mut out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out
+}
+
 fn hexadecimal(byte: u8, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push(DIGITS[usize::from(byte >> 4)]);
@@ -223,6 +252,7 @@ mod tests {
             message,
             truncated: false,
             run: "ab01",
+            origin: b",\"pid\":42",
             log: "",
         }
     }
@@ -264,14 +294,26 @@ mod tests {
         let json = printed(Form::json(), &line(b"say \"hi\""));
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let expected = serde_json::json!({
-            "time": "2023-11-14T22:13:20.000000007Z", "monotonic_ns": 12_000_000_007_u64, "level": "warn",
-            "producer": 3, "name": "orders", "tid": 77, "sequence": u64::MAX, "message": "say \"hi\"",
+            "kind": "record", "time": "2023-11-14T22:13:20.000000007Z", "monotonic_ns": "12000000007", "level": "warn",
+            "pid": 42, "producer": 3, "name": "orders", "tid": 77, "sequence": u64::MAX.to_string(), "message": "say \"hi\"",
             "truncated": false, "run": "ab01",
         });
         assert_eq!(read, expected);
         let json = printed(Form::json(), &Line { unix_ns: None, ..line(b"\xff\x00") });
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((&read["message_hex"], &read["time"]), (&"ff00".into(), &serde_json::Value::Null));
+    }
+
+    #[test]
+    fn an_origin_has_null_for_what_is_unknown() {
+        let read = |origin: Vec<u8>| {
+            let object = ["{\"x\":0", std::str::from_utf8(&origin).expect("UTF-8"), "}"].concat();
+            serde_json::from_str::<serde_json::Value>(&object).expect("JSON")
+        };
+        let known = read(origin_json("a \"b\"", Some("host"), Some(7)));
+        assert_eq!(known, serde_json::json!({"x": 0, "service": "a \"b\"", "host": "host", "pid": 7}));
+        let unknown = read(origin_json("", None, None));
+        assert_eq!(unknown, serde_json::json!({"x": 0, "service": null, "host": null, "pid": null}));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod progress;
 pub(crate) mod damage;
 pub(crate) mod print;
 pub(crate) mod line;
+pub(crate) mod gap;
 pub(crate) mod escape;
 pub(crate) mod when;
 pub(crate) mod table;

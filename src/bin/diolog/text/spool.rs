@@ -1,14 +1,15 @@
 //! Lines that are kept to be printed later: the last ones, or all of them in reverse.
 //!
 //! They are in memory up to [`MEMORY_BYTES_MAX`], then in a temporary file without a name. Each stands between two
-//! copies of its length, so that lines can be walked in both directions.
+//! copies of its length, so that lines can be walked in both directions, and after its asides: lines that do not count, and
+//! are printed beside it, such as a gap before a record.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 
 use crate::exit::{Failure, Status};
-use crate::text::output::Output;
+use crate::text::output::{Output, say};
 
 /// Bytes of lines that are kept in memory.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
@@ -21,6 +22,9 @@ const WINDOW_BYTES: u64 = 1 << 20;
 
 const LENGTH_BYTES: usize = size_of::<u32>();
 
+/// Bytes in front of a line: its length, with that of its asides, and the latter.
+const FRONT_BYTES: usize = 2 * LENGTH_BYTES;
+
 /// Kept lines, the oldest first.
 pub(crate) struct Spool {
     /// The number of lines that are wanted; all if `None`.
@@ -29,6 +33,8 @@ pub(crate) struct Spool {
     memory: Vec<u8>,
     /// The end of the last whole line in it.
     ended: usize,
+    /// The asides of the next line.
+    asides: Vec<u8>,
     /// The length of `memory` from which unwanted lines are dropped, or all written to the file.
     full_at: usize,
     file: Option<File>,
@@ -38,15 +44,29 @@ pub(crate) struct Spool {
 impl Spool {
     /// Keeps the last `wanted` lines, or all.
     pub(crate) fn new(wanted: Option<u64>) -> Spool {
-        Spool { wanted, memory: Vec::new(), ended: 0, full_at: DROP_BYTES_MIN, file: None, file_bytes: 0 }
+        Spool {
+            wanted,
+            memory: Vec::new(),
+            ended: 0,
+            asides: Vec::new(),
+            full_at: DROP_BYTES_MIN,
+            file: None,
+            file_bytes: 0,
+        }
     }
 
     /// The buffer to append the next line to, its line feed included. Call [`Spool::end_line`] after each; a line that is
     /// not ended is dropped.
     pub(crate) fn line(&mut self) -> &mut Vec<u8> {
         self.memory.truncate(self.ended);
-        self.memory.extend_from_slice(&[0; LENGTH_BYTES]);
+        self.memory.extend_from_slice(&[0; FRONT_BYTES]);
         &mut self.memory
+    }
+
+    /// Makes the line an aside of the next one.
+    pub(crate) fn end_aside(&mut self) {
+        self.asides.extend_from_slice(&self.memory[self.ended + FRONT_BYTES..]);
+        self.memory.truncate(self.ended);
     }
 
     /// Ends the line.
@@ -54,9 +74,14 @@ impl Spool {
     /// # Errors
     /// Those of the temporary file.
     pub(crate) fn end_line(&mut self) -> io::Result<()> {
+        let asides = self.asides.len();
+        let at = self.ended + FRONT_BYTES;
+        self.memory.splice(at..at, self.asides.drain(..));
         let length = self.memory.len() - self.ended - LENGTH_BYTES;
         let length = u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?.to_le_bytes();
         self.memory[self.ended..][..LENGTH_BYTES].copy_from_slice(&length);
+        // They are no longer than all of it.
+        self.memory[self.ended..][LENGTH_BYTES..FRONT_BYTES].copy_from_slice(&(asides as u32).to_le_bytes());
         self.memory.extend_from_slice(&length);
         self.ended = self.memory.len();
         if self.memory.len() >= self.full_at { self.make_room() } else { Ok(()) }
@@ -100,20 +125,40 @@ impl Spool {
         Ok(())
     }
 
-    /// Prints the wanted lines, the newest first if `reverse`, and forgets them.
+    /// Prints the wanted lines with their asides, the newest first if `reverse`, and forgets them. With `says_asides`,
+    /// asides go to standard error.
     ///
     /// # Errors
     /// Those of the temporary file, and those of `output`.
-    pub(crate) fn print(self, reverse: bool, output: &mut Output) -> Result<(), Failure> {
-        self.each(reverse, |line| {
-            output.line().extend_from_slice(line);
+    pub(crate) fn print(self, reverse: bool, says_asides: bool, output: &mut Output) -> Result<(), Failure> {
+        self.each(reverse, |part, is_aside| {
+            if is_aside && says_asides {
+                say(String::from_utf8_lossy(part).trim_end());
+                return Ok(());
+            }
+            output.line().extend_from_slice(part);
             output.end_line()
         })
     }
 
-    /// Calls `print` for the wanted lines, the newest first if `reverse`.
-    fn each(mut self, reverse: bool, mut print: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Calls `print` for the wanted lines and for each of their asides, the newest first if `reverse`, and says whether it
+    /// is an aside.
+    fn each(mut self, reverse: bool, mut print: impl FnMut(&[u8], bool) -> Result<(), Failure>) -> Result<(), Failure> {
         self.memory.truncate(self.ended);
+        // Who wants no lines wants nothing beside them.
+        let after_all = if self.wanted == Some(0) { Vec::new() } else { std::mem::take(&mut self.asides) };
+        let mut print = |asides: &[u8], line: Option<&[u8]>| {
+            let mut asides = asides.split_inclusive(|&byte| byte == b'\n');
+            if reverse {
+                line.map_or(Ok(()), |line| print(line, false))?;
+                return asides.rev().try_for_each(|line| print(line, true));
+            }
+            asides.try_for_each(|line| print(line, true))?;
+            line.map_or(Ok(()), |line| print(line, false))
+        };
+        if reverse {
+            print(&after_all, None)?;
+        }
         let mut end = self.memory.len() as u64;
         if self.file.is_some() {
             self.spill().map_err(cannot_keep)?;
@@ -126,7 +171,8 @@ impl Spool {
             for _ in 0..wanted {
                 let Some(line) = kept.line_before(at).map_err(cannot_keep)? else { break };
                 at = line.start - LENGTH_BYTES as u64;
-                print(kept.bytes(line.start, line.end, true).map_err(cannot_keep)?)?;
+                let (asides, line) = parts(kept.bytes(line.start, line.end, true).map_err(cannot_keep)?);
+                print(asides, Some(line))?;
             }
         } else {
             let mut at = kept.start_of_last(wanted).map_err(cannot_keep)?;
@@ -134,11 +180,19 @@ impl Spool {
                 let start = at + LENGTH_BYTES as u64;
                 let line = start..start + kept.length_at(at, false).map_err(cannot_keep)?;
                 at = line.end + LENGTH_BYTES as u64;
-                print(kept.bytes(line.start, line.end, false).map_err(cannot_keep)?)?;
+                let (asides, line) = parts(kept.bytes(line.start, line.end, false).map_err(cannot_keep)?);
+                print(asides, Some(line))?;
             }
+            print(&after_all, None)?;
         }
         Ok(())
     }
+}
+
+/// A line's asides, and the line, from what stands between the two copies of its length.
+fn parts(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (asides, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().expect("written by `end_line`");
+    rest.split_at(u32::from_le_bytes(*asides) as usize)
 }
 
 /// The failure of the temporary file.
@@ -209,7 +263,7 @@ mod tests {
 
     fn printed(spool: Spool, reverse: bool) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
-        let print = |line: &[u8]| {
+        let print = |line: &[u8], _is_aside: bool| {
             lines.push(line.to_vec());
             Ok(())
         };
@@ -239,6 +293,41 @@ mod tests {
                     }
                     assert!(printed(spool, reverse) == expected, "{wanted:?} {spilled} {reverse}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn asides_do_not_count_and_stay_beside_their_line() {
+        for spills in [false, true] {
+            for (wanted, reverse, expected) in [
+                (None, false, "one (two) TWO (three) (four) FOUR (end)"),
+                (None, true, "(end) FOUR (four) (three) TWO (two) one"),
+                (Some(1), false, "(three) (four) FOUR (end)"),
+                (Some(0), false, ""),
+            ] {
+                let mut spool = Spool::new(wanted);
+                for (aside, line) in [("", "one"), ("(two)\n", "TWO"), ("(three)\n|(four)\n", "FOUR")] {
+                    for aside in aside.split('|').filter(|aside| !aside.is_empty()) {
+                        spool.line().extend_from_slice(aside.as_bytes());
+                        spool.end_aside();
+                    }
+                    spool.line().extend_from_slice(line.as_bytes());
+                    spool.end_line().expect("no file");
+                    if spills {
+                        spool.spill().expect("a temporary file");
+                    }
+                }
+                spool.line().extend_from_slice(b"(end)\n");
+                spool.end_aside();
+                let mut printed = Vec::new();
+                let print = |part: &[u8], is_aside: bool| {
+                    assert_eq!(part.starts_with(b"("), is_aside);
+                    printed.push(String::from_utf8_lossy(part).trim_end().to_owned());
+                    Ok(())
+                };
+                spool.each(reverse, print).expect("readable");
+                assert_eq!(printed.join(" "), expected, "{wanted:?} {reverse} {spills}");
             }
         }
     }
