@@ -78,7 +78,7 @@ impl Gate {
     /// # Errors
     /// No memory for its page.
     pub(crate) fn new(level: u8) -> io::Result<Gate> {
-        Ok(Gate::of(WipedOnFork::new()?, level, register_barrier()))
+        Ok(Gate::of(WipedOnFork::by_any_means()?, level, register_barrier()))
     }
 
     /// A gate like [`Gate::new`]'s for a logger without rings and a writer: nobody enters it by the quick way. A forked

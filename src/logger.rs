@@ -166,14 +166,15 @@ impl Logger {
     /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let settings = config.validate()?;
+        let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
+        let rules = segment_rules(&settings, patience);
+        rules.check_file_size_limit()?;
         // Steps that do not need the directory come first, so that a refused core creates nothing.
         let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
         let gate = Gate::new(settings.config.level as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
         let directory = Directory::open(&settings.config.path)?;
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
-        let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
-        let rules = segment_rules(&settings, patience);
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock)?))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
 use support::account::{self, Attempts, Overwrites};
-use support::os::fork;
+use support::os::{Fate, Who, filter_system_calls, fork};
 
 #[test]
 fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
@@ -177,4 +177,28 @@ fn forks_during_the_appends_of_other_threads_disturb_none_of_them() {
     all.push(Attempts::new(&own));
     logger.close().expect("a clean end");
     account::check(&path, &all, Overwrites::No);
+}
+
+#[test]
+fn a_kernel_that_cannot_wipe_pages_does_not_make_a_childs_appends_vanish() {
+    if support::child::ran_in_child("a_kernel_that_cannot_wipe_pages_does_not_make_a_childs_appends_vanish") {
+        return;
+    }
+    filter_system_calls(Who::AllThreads, &[libc::SYS_madvise], Fate::Fails(libc::EINVAL), Fate::Allowed);
+    let path = support::child_directory().join("log");
+    let logger = Logger::open(support::config(&path)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut attempts = Attempts::new(&producer);
+    for _ in 0..3 {
+        attempts.log(&producer);
+        let status = fork(|| {
+            assert_eq!(producer.log(Level::Error, "from the child"), Outcome::Forked);
+            assert!(matches!(logger.flush(), Err(Error::Forked)));
+            assert!(matches!(logger.close(), Err(Error::Forked)));
+        });
+        assert_eq!(status, 0);
+    }
+    assert_eq!(attempts.log(&producer), Outcome::Written);
+    logger.close().expect("a clean end");
+    account::check(&path, &[attempts], Overwrites::No);
 }

@@ -227,3 +227,138 @@ fn rings_of_ended_threads_make_room_for_those_of_another_size() {
     assert_eq!(logger.stats().ring_memory.used_bytes, 1 << 20);
     logger.close().expect("a clean end");
 }
+
+/// Asserts that `root` is as it was before a log was refused there: empty, or with an empty directory for the log.
+fn assert_untouched(root: &Path, directory_was_there: bool, why: &dyn std::fmt::Display) {
+    let log = root.join("log");
+    assert_eq!(entries(root), usize::from(directory_was_there), "{why}");
+    assert!(!directory_was_there || entries(&log) == 0, "{why}: {:?}", std::fs::read_dir(&log));
+}
+
+#[test]
+fn a_refused_descriptor_is_an_error() {
+    if support::child::ran_in_child("a_refused_descriptor_is_an_error") {
+        return;
+    }
+    let root = support::child_directory();
+    for (round, directory_is_there) in [false, true].into_iter().enumerate() {
+        let root = root.join(round.to_string());
+        std::fs::create_dir(&root).expect("writable");
+        let path = root.join("log");
+        if directory_is_there {
+            std::fs::create_dir(&path).expect("writable");
+        }
+        let mut refusals = 0;
+        let logger = (3..100).find_map(|limit| {
+            os::set_limit(libc::RLIMIT_NOFILE, limit);
+            let opened = Logger::open(support::config(&path));
+            os::set_limit(libc::RLIMIT_NOFILE, 1000);
+            match opened {
+                Ok(logger) => return Some(logger),
+                Err(error) => assert_untouched(&root, directory_is_there, &format_args!("limit {limit}: {error}")),
+            }
+            refusals += 1;
+            None
+        });
+        use_and_close(&logger.expect("a limit that is enough"));
+        assert!(refusals > 2, "a log needs descriptors");
+    }
+}
+
+#[test]
+fn a_file_size_limit_that_leaves_no_room_is_an_error_and_no_signal() {
+    if support::child::ran_in_child("a_file_size_limit_that_leaves_no_room_is_an_error_and_no_signal") {
+        return;
+    }
+    // The signal for a write beyond the limit, which kills a process, is not ignored here.
+    let root = support::child_directory();
+    for limit in [0, 1, 4095, 4096, 8192, 100_000] {
+        os::set_limit(libc::RLIMIT_FSIZE, limit);
+        let error = Logger::open(support::config(root.join("log"))).expect_err("no room for a block");
+        assert!(matches!(error, Error::InvalidConfig { setting: "block_bytes", .. }), "{error}");
+        assert_untouched(&root, false, &error);
+    }
+    os::set_limit(libc::RLIMIT_FSIZE, u64::MAX);
+    use_and_close(&Logger::open(support::config(root.join("log"))).expect("no limit"));
+}
+
+/// Every system call that open makes for the log's files, and may fail. (Removing is how it cleans up.)
+#[test]
+fn a_refused_system_call_is_survived_or_is_an_error() {
+    if support::child::ran_in_child("a_refused_system_call_is_survived_or_is_an_error") {
+        return;
+    }
+    let root = support::child_directory();
+    let calls = [
+        ("close_range", libc::SYS_close_range),
+        ("fallocate", libc::SYS_fallocate),
+        ("fcntl", libc::SYS_fcntl),
+        ("fdatasync", libc::SYS_fdatasync),
+        ("flock", libc::SYS_flock),
+        ("fstatfs", libc::SYS_fstatfs),
+        ("fsync", libc::SYS_fsync),
+        ("ftruncate", libc::SYS_ftruncate),
+        ("getdents64", libc::SYS_getdents64),
+        ("getrandom", libc::SYS_getrandom),
+        ("io_uring_setup", libc::SYS_io_uring_setup),
+        ("madvise", libc::SYS_madvise),
+        ("membarrier", libc::SYS_membarrier),
+        ("pwrite64", libc::SYS_pwrite64),
+        #[cfg(target_arch = "x86_64")]
+        ("rename", libc::SYS_rename),
+        ("renameat", libc::SYS_renameat),
+        ("renameat2", libc::SYS_renameat2),
+        ("statx", libc::SYS_statx),
+        ("unshare", libc::SYS_unshare),
+    ];
+    for (name, call) in calls {
+        for errno in [libc::EIO, libc::ENOSYS, libc::EPERM] {
+            for directory_is_there in [false, true] {
+                let root = root.join(format!("{name}-{errno}-{directory_is_there}"));
+                std::fs::create_dir(&root).expect("writable");
+                if directory_is_there {
+                    std::fs::create_dir(root.join("log")).expect("writable");
+                }
+                let status = os::fork(|| {
+                    os::filter_system_calls(os::Who::AllThreads, &[call], os::Fate::Fails(errno), os::Fate::Allowed);
+                    if let Ok(logger) = Logger::open(support::config(root.join("log"))) {
+                        // It may not become durable, but it ends.
+                        logger.log(Level::Info, "a record");
+                        let _ = logger.close();
+                        std::fs::write(root.join("opened"), "").expect("writable");
+                    }
+                });
+                assert_eq!(status, 0, "{name} fails with {errno}");
+                if !root.join("opened").exists() {
+                    assert_untouched(&root, directory_is_there, &format_args!("{name} fails with {errno}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_refused_log() {
+    let test = "a_full_disk_leaves_nothing_of_a_refused_log";
+    support::disk::on_a_disk(16 << 20, "defaults", test, |disk| {
+        let ballast = disk.join("ballast");
+        std::fs::create_dir(&ballast).expect("room");
+        let mut files = Vec::new();
+        while let Ok(()) = std::fs::write(ballast.join(files.len().to_string()), [1; 4096]) {
+            files.push(ballast.join(files.len().to_string()));
+        }
+        let _ = std::fs::remove_file(ballast.join(files.len().to_string()));
+        let path = disk.join("log");
+        let before = entries(disk);
+        let logger = loop {
+            match Logger::open(support::config(&path)) {
+                Ok(logger) => break logger,
+                Err(error) => assert_eq!(entries(disk), before, "{error}"),
+            }
+            std::fs::remove_file(files.pop().expect("a disk that is not full")).expect("ours");
+        };
+        // Now there is room for a log.
+        files.iter().for_each(|file| std::fs::remove_file(file).expect("ours"));
+        use_and_close(&logger);
+    });
+}

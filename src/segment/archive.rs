@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::{LogId, segment_file_name, segment_number};
 use crate::sys::Entry;
+use crate::sys::directory::OpenDirectory;
 
 use super::age::{ages, ignored_pause, time_between};
 use super::inspect::{Content, Search, inspect, search_for_bytes};
@@ -94,9 +95,11 @@ impl Archive {
     /// they hold. Returns whether it finished before `stop` returned true.
     pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
         let mut progress = Progress::default();
-        for number in std::mem::take(&mut self.busy) {
+        let mut busy = std::mem::take(&mut self.busy);
+        while let Some(number) = busy.pop() {
             if !self.cut(number, &mut progress, &|_| stop()) {
                 self.busy.push(number);
+                self.busy.append(&mut busy);
                 return false;
             }
         }
@@ -112,23 +115,26 @@ impl Archive {
                 }
             },
         };
+        let (directory, mut stopped) = (self.location.directory(), false);
         while let Some(number) = unused.pop() {
-            match search_for_bytes(&self.location.directory(), number, &stop) {
+            match search_for_bytes(&directory, number, &stop) {
                 Ok(Search::Blank) => {
-                    if let Err(error) = self.remove_file(number) {
+                    if let Err(error) = remove(&directory, number) {
                         self.notes.push(error.to_string());
                     }
                 }
                 Ok(Search::HoldsBytes) | Err(_) => {}
                 Ok(Search::Stopped) => {
                     unused.push(number);
-                    self.unused = Some(unused);
-                    return false;
+                    stopped = true;
+                    break;
                 }
             }
         }
+        // Once for all of them: there may be thousands, and their order means nothing.
+        let _ = directory.sync();
         self.unused = Some(unused);
-        true
+        !stopped
     }
 
     /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with
@@ -303,13 +309,8 @@ impl Archive {
 
     /// Removes the file of segment `number`, durably.
     fn remove_file(&self, number: u64) -> Result<()> {
-        let (directory, name) = (self.location.directory(), segment_file_name(number));
-        match directory.remove(&name) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &directory.path_of(&name), source));
-            }
-            _ => {}
-        }
+        let directory = self.location.directory();
+        remove(&directory, number)?;
         directory.sync().map_err(|source| Error::io("sync the directory", directory.path(), source))
     }
 
@@ -318,6 +319,17 @@ impl Archive {
         if !std::mem::replace(&mut self.stuck, true) {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
         }
+    }
+}
+
+/// Removes the file of segment `number`, if it is there.
+fn remove(directory: &OpenDirectory, number: u64) -> Result<()> {
+    let name = segment_file_name(number);
+    match directory.remove(&name) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &directory.path_of(&name), source))
+        }
+        _ => Ok(()),
     }
 }
 

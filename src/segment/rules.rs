@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, PRODUCERS_MAX, ProducerRow, record_bytes};
+use crate::sys::file::file_size_limit;
 
 use super::retention::Limits;
 
@@ -37,6 +38,17 @@ pub(crate) struct Rules {
     /// A segment is left when its first block is this old.
     pub(crate) rotate_after: Option<Duration>,
     pub(crate) keep: Limits,
+}
+
+impl Rules {
+    /// Checks that this process may write files large enough, before anything is created: a write beyond the limit
+    /// would kill it by a signal.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`].
+    pub(crate) fn check_file_size_limit(&self) -> Result<()> {
+        self.sizes.check_limit(file_size_limit())
+    }
 }
 
 impl Sizes {

@@ -104,7 +104,6 @@ impl Segments {
         let opened = directory.opened();
         let path = opened.path();
         let file_bytes_max = sys::file::file_size_limit();
-        rules.sizes.check_limit(file_bytes_max)?;
         let (newest, log) = match directory.newest {
             Some(newest) => newest,
             None => (0, LogId(random_bytes(path)?)),

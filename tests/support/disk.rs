@@ -91,3 +91,18 @@ fn run(command: &mut Command) -> Result<(), String> {
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+/// Shuts down the file system mounted at `disk`, as if its disk had vanished: everything fails with EIO from now on.
+///
+/// # Errors
+/// The reason that it cannot be shut down.
+pub(crate) fn shut_down(disk: &Path) -> Result<(), String> {
+    super::os::shut_down_file_system(disk).map_err(|error| error.to_string())
+}
+
+/// Mounts the image of [`on_a_disk`] again in the place of the one that was shut down.
+pub(crate) fn mount_again(disk: &Path) {
+    run(Command::new("umount").arg("--lazy").arg(disk)).expect("it is mounted");
+    let image = disk.parent().expect("beside the image").join("image");
+    run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(disk)).expect("it was mounted before");
+}

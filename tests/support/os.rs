@@ -286,3 +286,13 @@ pub(crate) fn change_root(directory: &Path) {
     check(unsafe { libc::chroot(path.as_ptr()) }).expect("root may");
     std::env::set_current_dir("/").expect("a directory");
 }
+
+/// Shuts down the file system of `directory`, as `shutdown` of xfs_io does: it writes nothing from then on.
+pub(crate) fn shut_down_file_system(directory: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // FS_IOC_SHUTDOWN of linux/fs.h; the flag 0 writes what is dirty first.
+    const SHUT_DOWN: u32 = 0x8004_587d;
+    let (file, flags) = (std::fs::File::open(directory)?, 0_u32);
+    // SAFETY: `flags` outlives the call, which only reads it.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), SHUT_DOWN as libc::Ioctl, &raw const flags) })
+}

@@ -77,12 +77,12 @@ impl OpenDirectory {
             Ok(stat) => {
                 Ok(FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino })
             }
+            Err(Errno::NOENT) => Err(Errno::NOENT.into()),
             // A kernel before 4.11, or a sandbox that forbids the call.
-            Err(Errno::NOSYS | Errno::PERM) => {
+            Err(_) => {
                 let stat = rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -80,29 +80,47 @@ impl FileLock {
                 LockThread::start().map_err(|source| refused("start the thread that holds the lock on", source))?;
             let opened = directory.open_or_create(name);
             let (file, made) = opened.map_err(|source| refused("open the lock file", source))?;
-            let metadata = file.metadata().map_err(|source| refused("look at the lock file", source))?;
-            if !metadata.is_file() {
-                let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
-                return Err(refused("lock", source));
-            }
-            let keeper = match thread.lock(&file) {
-                Answer::Locked => Keeper::Thread(thread),
-                Answer::Refused(errno) => return Err(refusal(&file, errno)),
-                Answer::NoTable => {
-                    let lock = || rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
-                    rustix::io::retry_on_intr(lock).map_err(|errno| refusal(&file, errno))?;
-                    Keeper::File(file)
+            match FileLock::keep(thread, file, made) {
+                // Somebody may have removed the file after it was opened and before it was locked; then nobody else
+                // would see this lock.
+                Ok(lock) => match directory.id_of(name) {
+                    Ok(id) if id == lock.held.file => {
+                        table.push(lock.held);
+                        return Ok(lock);
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(refused("look at the lock file", source)),
+                },
+                Err(refusal) => {
+                    // Whoever opened it meanwhile, and was not refused, has been seen as the holder.
+                    if made && matches!(refusal, LockRefusal::Io { .. }) {
+                        let _ = directory.remove(name);
+                    }
+                    return Err(refusal);
                 }
-            };
-            let held = Held::of(FileId { device: metadata.dev(), inode: metadata.ino() });
-            let lock = FileLock { held, made, keeper: Some(keeper) };
-            // Somebody may have removed the file after it was opened and before it was locked; then nobody else would
-            // see this lock.
-            if lock.is_at(directory, name) {
-                table.push(lock.held);
-                return Ok(lock);
             }
         }
+    }
+
+    /// Locks `file`, by `thread` if that is possible.
+    fn keep(thread: LockThread, file: File, made: bool) -> Result<FileLock, LockRefusal> {
+        let metadata = file.metadata().map_err(|source| refused("look at the lock file", source))?;
+        if !metadata.is_file() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
+            return Err(refused("lock", source));
+        }
+        let keeper = match thread.lock(&file) {
+            Answer::Locked => Keeper::Thread(thread),
+            Answer::Refused(errno) => return Err(refusal(&file, errno)),
+            Answer::NoTable => {
+                let lock = || rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
+                rustix::io::retry_on_intr(lock).map_err(|errno| refusal(&file, errno))?;
+                Keeper::File(file)
+            }
+        };
+        let held = Held::of(FileId { device: metadata.dev(), inode: metadata.ino() });
+        Ok(FileLock { held, made, keeper: Some(keeper) })
     }
 
     /// Whether the file `name` in `directory` is the locked one.

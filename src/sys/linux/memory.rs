@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munlock, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
 
+use super::fork::wipe_in_children;
 use super::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
 use crate::sync::AtomicU32;
 
@@ -173,6 +174,23 @@ impl WipedOnFork {
     pub(crate) fn never_wiped() -> WipedOnFork {
         let words = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         WipedOnFork { words: NonNull::from(&*words), _owner: WordsOwner::Heap { _words: words } }
+    }
+
+    /// As [`new`](Self::new). If the kernel cannot wipe pages, or a sandbox forbids it, children that the C library
+    /// forks set the words to zero themselves; these words are never freed then. In other children they keep their
+    /// values.
+    ///
+    /// # Errors
+    /// No memory.
+    pub(crate) fn by_any_means() -> io::Result<WipedOnFork> {
+        if let Ok(words) = WipedOnFork::new() {
+            return Ok(words);
+        }
+        let words = WipedOnFork::never_wiped();
+        std::mem::forget(words.clone());
+        // SAFETY: (2), and the clone above is never dropped.
+        unsafe { wipe_in_children(words.words) }?;
+        Ok(words)
     }
 
     /// The words.

@@ -110,6 +110,14 @@ impl WipedOnFork {
         WipedOnFork { words: Arc::new([AtomicU32::new(0), AtomicU32::new(0)]) }
     }
 
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    /// Never.
+    pub(crate) fn by_any_means() -> io::Result<WipedOnFork> {
+        WipedOnFork::new()
+    }
+
     /// The words.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU32; 2] {

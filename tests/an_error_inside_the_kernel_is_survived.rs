@@ -1,0 +1,37 @@
+//! A disk that fails inside the kernel: completions of io_uring carry the error. The file system is shut down under an
+//! open log, as a disk that vanishes does it; what was durable before is there afterwards.
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
+
+mod support;
+
+use diolog::{DeviceKind, Error, Reader, State, Verdict, verify};
+use support::disk::{BEGUN_RECORDS, begun_log, log_kilobyte, mount_again, on_a_disk, shut_down};
+
+#[test]
+fn an_eio_in_a_completion_of_io_uring_loses_no_durable_record() {
+    on_a_disk(64 << 20, "defaults", "an_eio_in_a_completion_of_io_uring_loses_no_durable_record", |disk| {
+        let path = disk.join("log");
+        let (logger, producer) = begun_log(&path);
+        if logger.stats().device.kind != DeviceKind::IoUring {
+            return support::not_shown("an EIO inside io_uring", logger.stats().device);
+        }
+        if let Err(why) = shut_down(disk) {
+            return support::not_shown("an EIO inside io_uring", why);
+        }
+        (0..10).for_each(|_| _ = log_kilobyte(&producer));
+        let error = logger.flush().expect_err("the disk is gone");
+        assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EIO), "{error}");
+        assert_eq!(logger.stats().state, State::Failed);
+        let error = logger.close().expect_err("the disk is gone");
+        let Error::CloseIncomplete { unconfirmed: 10, .. } = error else { panic!("{error}") };
+        drop((logger, producer));
+
+        mount_again(disk);
+        assert_eq!(Reader::open(&path).expect("a log").count(), BEGUN_RECORDS);
+        let verification = verify(&path).expect("a log");
+        assert_eq!(verification.verdict, Verdict::Unconfirmed, "{:#?}", verification.report.findings);
+        // The next run begins as after any crash.
+        begun_log(&path).0.close().expect("a clean end");
+        assert_eq!(Reader::open(&path).expect("a log").count(), 2 * BEGUN_RECORDS);
+    });
+}
