@@ -2,7 +2,8 @@
 """Prints the messages of a diolog log, one a line, as `diolog cat --format message DIRECTORY` does.
 
 Written from docs/format.md alone, to show that the page is enough. It holds a whole run in memory, and trusts lengths
-that a checksum covers. The exit status is 1 if blocks are missing or bad, and 3 if a newer diolog wrote some of them.
+that a checksum covers. The exit status is 1 if blocks are missing or bad or files are not in their places, and 3 if a
+newer diolog wrote some of them.
 """
 import re
 import struct
@@ -31,7 +32,7 @@ def crc32c(data):
 
 
 assert crc32c(b"123456789") == 0xE3069283
-notes = {"missing": 0, "newer": 0}  # decide the exit status
+notes = {"missing": 0, "misplaced": 0, "newer": 0}  # decide the exit status
 
 
 class Block:
@@ -39,25 +40,25 @@ class Block:
 
     def __init__(self, data, offset):
         self.offset = offset
-        (self.capacity, valid, magic, _, payload_crc, self.flags, _,
+        (self.capacity, valid, magic, _, self.payload_crc, self.flags, _,
          self.segment_id, self.number, *_) = BLOCK.unpack_from(data, offset)
         in_range = self.capacity % GRID == 0 and GRID <= self.capacity <= 16 << 20 and valid <= self.capacity - 64
         self.newer = magic != b"DLB1" or self.flags & INCOMPATIBLE != 0 or not in_range
         payload = data[offset + 64:offset + 64 + valid]
-        self.payload = payload if not self.newer and crc32c(payload) == payload_crc else None
+        self.payload = payload if not self.newer and crc32c(payload) == self.payload_crc else None
         if self.capacity == 0 or self.capacity % GRID:
             self.capacity = GRID
 
 
-def blocks(data, offset, segment_id):
-    """Steps through a segment. Without `segment_id`, the first block that is found gives it."""
+def blocks(data, offset, segment_id, other_than=None):
+    """Steps through a segment. Without `segment_id`, the first block gives it that is of no segment `other_than`."""
     while offset + 64 <= len(data):
         header = data[offset:offset + 64]
         crc = struct.unpack_from("<I", header, 12)[0]
         signed = header[:12] + bytes(4) + header[16:] + offset.to_bytes(8, "little")
         if header[8:11] == b"DLB" and crc32c(signed) == crc:
             block = Block(data, offset)
-            segment_id = segment_id or block.segment_id
+            segment_id = segment_id or (block.segment_id if block.segment_id != other_than else None)
             if block.segment_id == segment_id and not (block.flags & BLOCK_0 and offset > 0):
                 yield block
                 offset += block.capacity
@@ -88,11 +89,12 @@ def records(block):
 
 
 class Segment:
-    """A segment file; its run is None if block 0 is damaged."""
+    """A segment; its run is None if block 0 is damaged, or is that of the segment `displaced_by`."""
 
-    def __init__(self, number, data):
-        self.index, self.run, self.previous = number, None, None
-        found = blocks(data, 0, None)
+    def __init__(self, number, data, displaced_by=None):
+        self.index, self.log, self.run, self.previous = number, None, None, None
+        self.id, self.is_displaced = None, displaced_by is not None
+        found = blocks(data, 0, None, displaced_by)
         first = next(found, None)
         self.blocks = []
         if first is None:  # prepared, or no segment
@@ -103,22 +105,71 @@ class Segment:
         if first.flags & BLOCK_0 and first.payload is not None:
             *_, kind, payload = next(records(first))
             assert kind == SEGMENT_HEADER
-            _, self.run, _, _, self.index, self.previous, _, _, incompatible, _ = SEGMENT.unpack_from(payload)
+            self.log, self.run, _, _, self.index, self.previous, _, _, incompatible, _ = SEGMENT.unpack_from(payload)
         if incompatible:
             notes["newer"], self.blocks = notes["newer"] + 1, []
+
+
+def segments_of(number, data):
+    """The segment in a file, and that of the blocks after its header if this is another segment's."""
+    segment = Segment(number, data)
+    if segment.index == number:
+        return [segment]
+    notes["misplaced"] += 1
+    return [segment, Segment(number, data, segment.id)]
+
+
+def own(segments):
+    """The segments of the log to which most belong; not those after another's header that no header names."""
+    logs = [segment.log for segment in sorted(segments, key=lambda segment: -segment.index) if segment.log]
+    log = logs[0] if len(set(logs[:2])) == 1 else max(reversed(logs), key=logs.count, default=None)
+    named = {}
+    for segment in segments:
+        if segment.run:
+            named.setdefault(segment.previous, segment.log)
+    named.update({segment.id: segment.log for segment in segments if segment.run})
+    for segment in segments:
+        of = segment.log or named.get(segment.id, None if segment.is_displaced else log)
+        if of == log:
+            yield segment
+        elif segment.blocks:
+            notes["misplaced"] += 1
+
+
+def numbers(*segments):
+    """The checksum of each block by its number."""
+    return {block.number: block.payload_crc for segment in segments for block in segment.blocks}
+
+
+def continues(segment, run, blank):
+    """Whether a segment whose block 0 is damaged continues the run before it. The files `blank` hold no block."""
+    index = segment.index - 1
+    while index in blank:
+        index -= 1
+    own, before = numbers(segment), numbers(*run)
+    ends = [block.number for other in run for block in other.blocks if block.flags & CLEAN_END]
+    return index == run[-1].index and min(own) >= min(before, default=0) and (
+        all(before.get(number, crc) == crc for number, crc in own.items()) and set(ends) <= set(own))
 
 
 def runs_of(segments):
     """Groups segments by run, and finds the runs of those whose block 0 is damaged."""
     named = {segment.previous: segment.run for segment in segments}
+    named.update({segment.id: segment.run for segment in segments if segment.run})
+    blank = {segment.index for segment in segments if not segment.blocks}
+    segments = [segment for segment in segments if segment.blocks]
     runs, last = {}, None
     for segment in sorted(segments, key=lambda segment: segment.index):
         run = segment.run or named.get(segment.id)
-        if run is None and last and segment.index == last.index + 1 and last.blocks and (
-                not last.blocks[-1].flags & CLEAN_END and last.blocks[-1].number < segment.blocks[0].number):
-            run = last.run
-        segment.run, last = run or segment.id, segment
-        runs.setdefault(segment.run, []).append(segment)
+        if run is None and last and continues(segment, runs[last], blank):
+            run = last
+        if run and last and not isinstance(last, bytes):  # the segment before it may be a copy
+            here = numbers(*[other for other in segments if (other.run or named.get(other.id)) == run])
+            copies = [here[number] == crc for number, crc in numbers(*runs[last]).items() if number in here]
+            if copies and all(copies):
+                runs[run] = runs.pop(last)
+        last = run or segment.id
+        runs.setdefault(last, []).append(segment)
     return runs.values()
 
 
@@ -137,12 +188,12 @@ def main():
     for path in Path(sys.argv[1]).iterdir():
         number = re.fullmatch(r"(\d{8}|[1-9]\d{8,})\.dlog", path.name)
         if number and path.is_file() and not path.is_symlink():
-            segments.append(Segment(int(number[1]), path.read_bytes()))
-    for run in runs_of([segment for segment in segments if segment.blocks]):
+            segments.extend(segments_of(int(number[1]), path.read_bytes()))
+    for run in runs_of(list(own(segments))):
         sys.stdout.buffer.writelines(message + b"\n" for message in messages(run))
     if any(notes.values()):
         print(", ".join(f"{count} {what}" for what, count in notes.items()), file=sys.stderr)
-    sys.exit(3 if notes["newer"] else 1 if notes["missing"] else 0)
+    sys.exit(3 if notes["newer"] else 1 if any(notes.values()) else 0)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,32 @@ fn a_write_refused_once_by_the_disk_loses_nothing() {
     }
 }
 
+/// The last blocks of a segment, the next segment's header and its first blocks are in flight together. If one of the
+/// former is refused, all of them go to the segment after the next.
+#[test]
+fn a_write_refused_while_the_next_segment_is_begun_loses_nothing() {
+    for first in 0.. {
+        let directory = support::directory();
+        let plan = Plan::new(first, 1, libc::EIO);
+        let config = config(directory.path()).ring_bytes(256 << 10).block_bytes(4096).blocks_in_flight(4);
+        let config = config.first_segment_bytes(16 << 10).segment_bytes(16 << 10);
+        let logger = open(config, &plan);
+        let producer = logger.producer().expect("a producer");
+        let mut results = Results::default();
+        for number in 0..600 {
+            results.accepted.insert(producer.next_sequence());
+            assert_eq!(producer.log(Level::Info, record(number)), Outcome::Written);
+        }
+        drop(producer);
+        results.close = logger.close().err();
+        assert_eq!(in_files(directory.path()), results.accepted, "write {first}");
+        expect_nothing_lost(first, directory.path(), &results);
+        if !plan.struck() {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_write_refused_once_for_want_of_room_loses_nothing() {
     for errno in [libc::ENOSPC, libc::EDQUOT] {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, is_not_found};
-use crate::format::{BlockFlags, Newer, StatusCode};
+use crate::format::{BlockFlags, LogId, Newer, StatusCode};
 
-use super::files::{InUse, Inspected, LogFiles, Segment, not_a_log, runs_of};
+use super::files::{InUse, Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, sort};
 use super::record::{Anchors, RunId};
 use super::report::{Finding, Severity};
 use super::scan::{Cursor, Loaded, Scanned};
@@ -106,7 +106,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         info.in_use_by = files.in_use_by();
     }
     let mut segments = Vec::new();
-    for (_, path, inspected) in files.inspect_all(in_use)? {
+    for (number, path, inspected) in files.inspect_all(in_use)? {
         let mut find = |severity, what| {
             info.findings.push(Finding { severity, path: path.clone(), offset: None, what });
         };
@@ -117,13 +117,26 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
                 }
                 segments.push(segment);
             }
+            Inspected::Misplaced(segment, displaced) => {
+                find(Severity::Unconfirmed, misplacement(number, &segment));
+                segments.extend([segment].into_iter().chain(displaced));
+            }
             Inspected::Prepared => info.prepared_files.push(path),
             Inspected::Newer(what) => find(Severity::Newer, what),
             Inspected::Unreadable(what) => find(Severity::Unconfirmed, what),
         }
     }
-    for run in runs_of(segments) {
-        for segment in &run.segments {
+    let logs = segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log));
+    let log = LogId::of_directory(logs).filter(|_| files.is_directory);
+    let Sorted { runs, foreign } = sort(segments, log);
+    info.findings.extend(foreign.into_iter().map(|segment| Finding {
+        severity: Severity::Unconfirmed,
+        path: segment.path.to_path_buf(),
+        offset: None,
+        what: "belongs to another log".into(),
+    }));
+    for run in runs {
+        for segment in run.segments() {
             match look(&files, run.id, segment, in_use) {
                 // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && segment.number > 0 => {}

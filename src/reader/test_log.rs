@@ -152,6 +152,8 @@ pub(super) struct TestRun {
     pub(super) segments: Vec<Image>,
     pub(super) next_block: u64,
     producers: BTreeMap<u32, ProducerRow>,
+    /// The rows before each block.
+    rows_before: Vec<BTreeMap<u32, ProducerRow>>,
     writer_records: u64,
     /// Whether the segments that begin from now on say that retention is set.
     pub(super) retains: bool,
@@ -168,6 +170,7 @@ impl TestRun {
             segments: Vec::new(),
             next_block: 0,
             producers: BTreeMap::new(),
+            rows_before: Vec::new(),
             writer_records: 0,
             retains: false,
             features: 0,
@@ -183,7 +186,19 @@ impl TestRun {
 
     /// Begins a segment.
     pub(super) fn segment(&mut self, index: u64) -> &mut TestRun {
-        let header = SegmentHeader {
+        let header = self.header(index);
+        self.segment_with(header)
+    }
+
+    /// Begins a segment with block `number`, which was made before: the writer begins one so after an error.
+    pub(super) fn segment_from(&mut self, index: u64, number: u64) -> &mut TestRun {
+        let rows = self.rows_before.get(number as usize).unwrap_or(&self.producers).clone();
+        let header = self.header(index);
+        self.begin(header, number, &rows)
+    }
+
+    fn header(&self, index: u64) -> SegmentHeader {
+        SegmentHeader {
             log: LogId([self.log; 16]),
             run: StoredRunId([self.name; 16]),
             previous_segment_id: self.segments.last().map_or(0, |image| image.id),
@@ -191,30 +206,57 @@ impl TestRun {
             incompatible_features: self.features,
             compatible_features: if self.retains { SegmentHeader::RETENTION } else { 0 },
             ..SegmentHeader::example(index)
-        };
-        self.segment_with(header)
+        }
     }
 
     pub(super) fn segment_with(&mut self, header: SegmentHeader) -> &mut TestRun {
+        let rows = self.producers.clone();
+        self.begin(header, self.next_block, &rows)
+    }
+
+    fn begin(&mut self, header: SegmentHeader, number: u64, rows: &BTreeMap<u32, ProducerRow>) -> &mut TestRun {
         let id = u64::from(self.name) << 32 | header.index;
         self.segments.push(Image { index: header.index, id, bytes: Vec::new(), offsets: Vec::new() });
         let mut payload = Vec::new();
         header.encode(&mut payload);
         let mut block = Block::new().note(Kind::Segment as u8, &payload).anchor(1_000, 1_000_001_000);
-        for row in self.producers.values() {
+        for row in rows.values() {
             let mut payload = Vec::new();
             row.encode(&mut payload);
             block = block.note(Kind::ProducerRow as u8, &payload);
         }
-        self.put(&block.flags(BlockFlags::SEGMENT_HEADER), self.next_block);
+        let bytes = self.encode(&block.flags(BlockFlags::SEGMENT_HEADER), number);
+        self.put(&bytes, |_| ());
         self
     }
 
     /// Appends a block.
     pub(super) fn block(&mut self, block: Block) -> &mut TestRun {
-        self.put(&block, self.next_block);
-        self.next_block += 1;
+        let bytes = self.make(&block);
+        self.put(&bytes, |_| ());
         self
+    }
+
+    /// The bytes of the next block, which is in no segment yet.
+    pub(super) fn make(&mut self, block: &Block) -> Vec<u8> {
+        self.rows_before.resize(self.next_block as usize, BTreeMap::new());
+        self.rows_before.push(self.producers.clone());
+        let bytes = self.encode(block, self.next_block);
+        self.next_block += 1;
+        bytes
+    }
+
+    /// Appends a block that was made before to the last segment, after a change to its header.
+    pub(super) fn put(&mut self, block: &[u8], change: impl FnOnce(&mut BlockHeader)) {
+        let image = self.last();
+        let offset = image.bytes.len();
+        image.offsets.push(offset);
+        let mut block = block.to_vec();
+        reseal(&mut block, offset, |header| {
+            header.segment_id = U64::new(image.id);
+            change(header);
+        });
+        image.bytes.extend_from_slice(&block);
     }
 
     /// Ends all producers, and the run.
@@ -235,13 +277,8 @@ impl TestRun {
         let moved = (old.offsets.len() - first_block_of_segment) as u64;
         self.next_block -= moved;
         self.segment(index);
-        let image = self.segments.last_mut().expect("a segment");
         for n in first_block_of_segment..old.offsets.len() {
-            let mut block = old.clone().block(n).to_vec();
-            let offset = image.bytes.len();
-            image.offsets.push(offset);
-            reseal(&mut block, offset, |header| header.segment_id = U64::new(image.id));
-            image.bytes.extend_from_slice(&block);
+            self.put(old.clone().block(n), |_| ());
         }
         self.next_block = next_block;
         self
@@ -261,7 +298,8 @@ impl TestRun {
         self.segments.iter().for_each(|image| image.write(directory));
     }
 
-    fn put(&mut self, block: &Block, number: u64) {
+    /// The bytes of a block, sealed for no place.
+    fn encode(&mut self, block: &Block, number: u64) -> Vec<u8> {
         let mut shards = Shards { encodings: block.encodings, ..Shards::default() };
         let before = self.producers.clone();
         let mut named = std::collections::BTreeSet::new();
@@ -303,11 +341,7 @@ impl TestRun {
                 self.producers.remove(producer);
             }
         }
-        let image = self.segments.last_mut().expect("a segment");
-        let offset = image.bytes.len();
-        image.offsets.push(offset);
-        let bytes = shards.seal(block, image.id, number, offset);
-        image.bytes.extend_from_slice(&bytes);
+        shards.seal(block, number)
     }
 }
 
@@ -396,7 +430,7 @@ impl Shards {
         }
     }
 
-    fn seal(mut self, block: &Block, segment_id: u64, number: u64, offset: usize) -> Vec<u8> {
+    fn seal(mut self, block: &Block, number: u64) -> Vec<u8> {
         self.close();
         let capacity = (BLOCK_HEADER_BYTES + self.payload.len()).next_multiple_of(GRID_BYTES).max(block.capacity);
         let (first_ns, last_ns) = self.bounds.unwrap_or((self.last_ns, self.last_ns));
@@ -408,14 +442,14 @@ impl Shards {
             payload_crc: U32::ZERO,
             flags: U16::new(block.flags),
             in_flight: U16::new(block.in_flight),
-            segment_id: U64::new(segment_id),
+            segment_id: U64::ZERO,
             sequence: U64::new(number),
             first_ns: U64::new(first_ns),
             last_ns: U64::new(last_ns),
             records: U32::new(self.records),
             shards: U32::new(self.shards),
         };
-        header.seal(&self.payload, offset as u64);
+        header.seal(&self.payload, 0);
         let mut bytes = header.as_bytes().to_vec();
         bytes.extend_from_slice(&self.payload);
         bytes.resize(capacity, 0);

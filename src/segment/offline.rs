@@ -26,17 +26,17 @@ pub(crate) struct OfflineSegment<'a> {
 }
 
 impl OfflineSegment<'_> {
-    /// Writes the segment: its header, then `blocks`, numbered from `first_sequence` on. When this returns, the segment
+    /// Writes the segment: its header, then `blocks`, numbered from `first_number` on. When this returns, the segment
     /// is durable.
     ///
     /// # Errors
     /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
     /// left.
-    pub(crate) fn write(&self, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
+    pub(crate) fn write(&self, first_number: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
         // Of a write that a crash has cut short.
         let _ = self.directory.remove(OFFLINE_FILE);
         let written = self
-            .write_blocks(first_sequence, blocks)
+            .write_blocks(first_number, blocks)
             .and_then(|()| publish(OFFLINE_FILE, self.directory, self.header.segment.index));
         if written.is_err() {
             let _ = self.directory.remove(OFFLINE_FILE);
@@ -44,17 +44,17 @@ impl OfflineSegment<'_> {
         written.map(drop)
     }
 
-    fn write_blocks(&self, first_sequence: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
+    fn write_blocks(&self, first_number: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
         assert!(self.segment_id != 0, "segment id 0 means \"none\"");
         let path = &*self.directory.path_of(OFFLINE_FILE);
         let header = self.header.compose(0).map_err(|source| Error::io("compose the header of", path, source))?;
         let created = self.directory.create_to_fill(OFFLINE_FILE, self.direct);
         let file = created.map_err(|source| Error::io("create", path, source))?;
         // A header takes no number of its own: it has that of the block after it.
-        let numbered = std::iter::once((first_sequence, header)).chain((first_sequence..).zip(blocks));
+        let numbered = std::iter::once((first_number, header)).chain((first_number..).zip(blocks));
         let mut offset = 0;
-        for (sequence, block) in numbered {
-            let (mut buffer, length) = block.seal(sequence);
+        for (number, block) in numbered {
+            let (mut buffer, length) = block.seal(number);
             // Nobody sees a block of this file before all of them are durable.
             block::place(&mut buffer, Place { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
             write_whole(&file, &buffer[..length], offset, grain(self.direct)).map_err(|source| Error::Io {

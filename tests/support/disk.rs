@@ -12,29 +12,52 @@ use super::os::{is_root, make_mounts_private};
 /// Runs `on_mount` in a child process, on a fresh file system of `bytes` mounted with `options`. `test` is the name of
 /// the calling test. Reports it with [`not_shown`](super::not_shown) if this machine cannot mount one.
 pub(crate) fn on_a_disk(bytes: u64, options: &str, test: &str, on_mount: impl FnOnce(&Path)) {
+    let make = |image: &Path| {
+        std::fs::File::create(image).and_then(|file| file.set_len(bytes)).expect("a sparse file");
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image))
+    };
+    on_an_image("a small file system", options, test, make, on_mount);
+}
+
+/// As [`on_a_disk`], on a compressed file system that cannot be written, with the files that `fill` makes in a
+/// directory.
+pub(crate) fn on_a_squashfs(test: &str, fill: impl FnOnce(&Path), on_mount: impl FnOnce(&Path)) {
+    let make = |image: &Path| {
+        let contents = image.with_file_name("contents");
+        std::fs::create_dir(&contents).expect("a directory");
+        fill(&contents);
+        run(Command::new("mksquashfs").args([&contents, image]).args(["-quiet", "-no-progress"]))
+    };
+    on_an_image("a squashfs", "ro", test, make, on_mount);
+}
+
+fn on_an_image(
+    what: &str,
+    options: &str,
+    test: &str,
+    make: impl FnOnce(&Path) -> Result<(), String>,
+    on_mount: impl FnOnce(&Path),
+) {
     if role().is_some() {
         let disk = child_directory();
         if let Err(error) = make_mounts_private() {
-            return super::not_shown("a small file system", error);
+            return super::not_shown(what, error);
         }
         let (image, mounted) = (disk.join("image"), disk.join("mounted"));
         let options = format!("loop,{options}");
         match run(Command::new("mount").args(["-o", &options]).arg(image).arg(&mounted)) {
             Ok(()) => on_mount(&mounted),
-            Err(why) => super::not_shown("a small file system", why),
+            Err(why) => super::not_shown(what, why),
         }
         return;
     }
     if !is_root() {
-        return super::not_shown("a small file system", "only root may mount one");
+        return super::not_shown(what, "only root may mount one");
     }
     let directory = super::directory();
-    let image = directory.path().join("image");
-    std::fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("a sparse file");
     std::fs::create_dir(directory.path().join("mounted")).expect("a mount point");
-    match Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output() {
-        Ok(output) => assert!(output.status.success(), "mkfs.ext4: {}", text(&output)),
-        Err(error) => return super::not_shown("a small file system", format!("mkfs.ext4: {error}")),
+    if let Err(why) = make(&directory.path().join("image")) {
+        return super::not_shown(what, why);
     }
     let mut child = child_command(test, "on a small disk", directory.path());
     // Inherited, so that the child's reports of `not_shown` are visible.

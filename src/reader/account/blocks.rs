@@ -11,7 +11,7 @@ use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN, Newer};
 use super::super::files::{Run, Segment};
 use super::super::scan::{BlockLocation, Debris};
 use super::findings::{Fact, Gaps, Location, Observed};
-use super::testimony::{Missing, Testimony};
+use super::testimony::{Fate, Missing, Testimony};
 
 /// A segment whose header is damaged.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ struct HeaderlessSegment {
     path: Arc<Path>,
     /// The number of the first block in it.
     first_number: u64,
-    /// Whether that block stands in the next segment too: this one had failed.
+    /// Whether a later segment begins with that block or an earlier one: this one had failed.
     is_replaced: bool,
 }
 
@@ -62,6 +62,11 @@ pub(crate) struct RunBlocks {
     all_removed: bool,
     /// Blocks in segments that were removed before they were read.
     pub(super) removed: u64,
+    /// Whether blocks before the next one in order are in no file, so that counts begin with a segment's baseline: that
+    /// of the segment with the lowest number.
+    baseline_due: bool,
+    /// The highest number with which a segment begins, and where that segment says so: blocks below it were submitted.
+    announced: Option<(u64, Location)>,
     /// The files of the run's segments that have begun or were passed over: one for each, in their order.
     paths: Vec<Arc<Path>>,
     /// The number of the block that ended the run.
@@ -71,9 +76,9 @@ pub(crate) struct RunBlocks {
 impl RunBlocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> RunBlocks {
-        let first = run.first();
-        let expected = first.header.is_some().then_some(if run.begins_here { 0 } else { first.first_number });
-        RunBlocks { expected, ..RunBlocks::default() }
+        let lowest = if run.begins_here { Some(0) } else { run.lowest_from(0) };
+        let expected = lowest.filter(|_| run.first().header.is_some());
+        RunBlocks { expected, baseline_due: true, ..RunBlocks::default() }
     }
 
     /// The number that the next block should have.
@@ -119,14 +124,14 @@ impl RunBlocks {
 
     fn pass_over_segment(&mut self, path: &Arc<Path>, fact: Fact) {
         self.paths.push(Arc::clone(path));
-        self.passed_over = true;
+        (self.passed_over, self.baseline_due) = (true, true);
         self.observed.add(fact, Location::start_of(path));
     }
 
     /// Passes over segments after the one at `previous` that were removed before they were listed.
     pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) {
         self.note_removal();
-        self.passed_over = true;
+        (self.passed_over, self.baseline_due) = (true, true);
         self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
     }
 
@@ -140,18 +145,20 @@ impl RunBlocks {
         self.passed_over && self.all_removed
     }
 
-    /// Begins a segment. Returns whether the rows in its block 0 are a baseline: what they count before it was not
-    /// read, and is not missing.
-    pub(super) fn start_segment(&mut self, segment: &Segment, before: &Before) -> bool {
+    /// Begins a segment. No block below number `lowest` is in it or in a later one, so those that were not read are
+    /// missing; between `lowest` and the segment's first block, a later segment may have them. Returns whether the rows
+    /// in the segment's block 0 are a baseline: what they count before it was not read, and is not missing.
+    pub(super) fn start_segment(&mut self, segment: &Segment, lowest: u64, before: &Before) -> bool {
         self.paths.push(Arc::clone(&segment.path));
+        let replaced = self.headerless.iter_mut().filter(|it| it.first_number >= segment.first_number);
+        replaced.for_each(|headerless| headerless.is_replaced = true);
         if segment.header.is_none() {
             let (path, first_number) = (Arc::clone(&segment.path), segment.first_number);
             self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false });
         }
         let removed = self.follows_removed();
         let passed_over = std::mem::take(&mut self.passed_over);
-        // Block 0 has the number of the first block after it.
-        let gap = self.expected.unwrap_or(segment.first_number)..segment.first_number;
+        let gap = self.expected.unwrap_or(lowest)..lowest;
         if !gap.is_empty() {
             match before {
                 _ if passed_over => {
@@ -168,32 +175,40 @@ impl RunBlocks {
                 Before::Nothing => self.miss(gap, &Location::start_of(&segment.path)),
             }
         }
-        passed_over || matches!(before, Before::Nothing)
+        // Block 0 has the number of the first block after it.
+        if self.announced.as_ref().is_none_or(|(number, _)| *number < segment.first_number) {
+            self.announced = Some((segment.first_number, Location::start_of(&segment.path)));
+        }
+        segment.first_number == lowest && std::mem::take(&mut self.baseline_due)
     }
 
     /// Ends a segment, with the debris after its last block.
     pub(crate) fn end_segment(&mut self, trailing: Trailing) {
-        self.observed.counts.stale += trailing.debris.stale;
+        self.note_stale(trailing.segment, &trailing.debris);
         if trailing.debris.stretches > 0 {
             self.unexplained.push(trailing);
         }
     }
 
-    /// Counts `copies` of block `number` besides the one that is read.
-    pub(crate) fn count_duplicates(&mut self, number: u64, copies: u64, debris: &Debris) {
-        if copies > 0 {
-            let headerless = self.headerless.iter_mut().filter(|segment| segment.first_number == number);
-            headerless.for_each(|segment| segment.is_replaced = true);
+    /// Notes blocks of other segments.
+    fn note_stale(&mut self, segment: usize, debris: &Debris) {
+        if debris.stale > 0 {
+            self.observed.add(Fact::OtherSegment(debris.stale), self.location(segment, debris.offset));
         }
+    }
+
+    /// Counts `copies` of a block besides the one that is read, the first of them in the `segment`th segment, after
+    /// `debris`.
+    pub(crate) fn count_duplicates(&mut self, copies: u64, segment: usize, debris: &Debris) {
         self.observed.counts.duplicates += copies + debris.stretches;
-        self.observed.counts.stale += debris.stale;
+        self.note_stale(segment, debris);
     }
 
     /// Passes over a block of which no copy is good.
     pub(super) fn pass_over_bad(&mut self, block: &BlockLocation, debris: &Debris) {
         let location = self.location(block.segment, block.offset);
         let first = self.expected.unwrap_or(block.number());
-        self.observed.counts.stale += debris.stale;
+        self.note_stale(block.segment, debris);
         // No block can follow one with the largest number.
         self.miss(first..block.number().saturating_add(1), &location);
     }
@@ -226,8 +241,10 @@ impl RunBlocks {
 
     /// Explains the debris before `block` and the block numbers `gap` that are missing before it.
     fn explain(&mut self, block: &BlockLocation, debris: &Debris, gap: Range<u64>) {
-        self.observed.counts.stale += debris.stale;
-        let before = std::mem::take(&mut self.unexplained);
+        self.note_stale(block.segment, debris);
+        // What stands at the end of the last segment is judged when the run has been read.
+        let begun = self.paths.len();
+        let before: Vec<_> = self.unexplained.extract_if(.., |trailing| trailing.segment + 1 < begun).collect();
         if !gap.is_empty() {
             let location = self.location(block.segment, debris.from);
             return self.miss(gap, &location);
@@ -263,17 +280,21 @@ impl RunBlocks {
     }
 
     /// All facts if the run ends here, and whether it was closed. `torn` is the first and the last of the blocks at its
-    /// end if none of them is good; `trailing` is the debris after them. `in_use`: a logger is writing the run.
+    /// end if none of them is good; `trailing` is the debris after them. `in_use`: a logger is writing the run. With
+    /// `awaiting`, the next block may come.
     pub(super) fn conclude(
         &self,
         torn: Option<(&BlockLocation, &BlockLocation)>,
         trailing: Option<Trailing>,
         in_use: bool,
+        awaiting: bool,
     ) -> (Observed, bool) {
         let clean_end = self.ended_at.is_some() && self.ended_at == self.testimony.last_good() && torn.is_none();
         let mut observed = Observed { counts: self.observed.counts, facts: Vec::new() };
         // Not counted yet, because the run may go on there.
-        observed.counts.stale += trailing.map_or(0, |trailing| trailing.debris.stale);
+        if let Some(Trailing { segment, debris }) = trailing.filter(|trailing| trailing.debris.stale > 0) {
+            observed.add(Fact::OtherSegment(debris.stale), self.location(segment, debris.offset));
+        }
         self.testimony.rest().for_each(|(fate, missing)| observed.add_missing(fate, missing.clone()));
         for &Trailing { segment, debris } in self.unexplained.iter().chain(&trailing) {
             let fact = match debris.stretches {
@@ -287,7 +308,7 @@ impl RunBlocks {
         for HeaderlessSegment { path, first_number, is_replaced } in &self.headerless {
             let fact = if *is_replaced {
                 Fact::HeaderReplaced
-            } else if clean_end || self.durable_below() > *first_number {
+            } else if self.durable_below() > *first_number {
                 // The header was written before the first block, so it was durable if that was.
                 Fact::HeaderLost
             } else {
@@ -300,6 +321,14 @@ impl RunBlocks {
             let blocks = last.number().saturating_sub(expected).saturating_add(1);
             let fact = if in_use { Fact::UnfinishedEnd } else { Fact::TornEnd(blocks) };
             observed.add(fact, self.location(first.segment, first.offset));
+        }
+        let next = torn.map(|(_, last)| last.number().saturating_add(1)).or(self.expected);
+        if let (Some(next), Some((announced, at))) = (next, &self.announced)
+            && next < *announced
+            && !awaiting
+        {
+            let missing = Missing { numbers: next..*announced, location: at.clone(), may_have_come: false };
+            observed.add_missing(Fate::Torn, missing);
         }
         (observed, clean_end)
     }

@@ -68,6 +68,8 @@ pub(super) enum Fact {
     UnfinishedEnd,
     /// Number of stretches of bytes that are not a block, if no block is missing.
     StrayBytes(u64),
+    /// Number of blocks of other segments.
+    OtherSegment(u64),
     /// A damaged segment header of a failed segment.
     HeaderReplaced,
     HeaderTorn,
@@ -122,6 +124,7 @@ impl Fact {
             }
             Fact::TornEnd(blocks) => (&mut counts.torn, *blocks),
             Fact::StrayBytes(stretches) => (&mut counts.stray, *stretches),
+            Fact::OtherSegment(blocks) => (&mut counts.stale, *blocks),
             Fact::HeaderTorn => (&mut counts.torn, 1),
             Fact::HeaderLost => (&mut counts.headers_lost, 1),
             Fact::NewerBlock(_) => (&mut counts.newer, 1),
@@ -156,6 +159,9 @@ impl Fact {
             Fact::TornEnd(_) => (Unconfirmed, "a torn block at the end of a run that ended without close"),
             Fact::UnfinishedEnd => (Note, "a block that is being written: the log is in use"),
             Fact::StrayBytes(_) => (Note, "bytes that are not a block; no block is missing here"),
+            Fact::OtherSegment(_) => {
+                (Unconfirmed, "a block of another segment: it was written here by mistake, and may have replaced one")
+            }
             Fact::HeaderReplaced => {
                 (Note, "the segment's header was never confirmed: the next segment has its blocks again")
             }
@@ -240,6 +246,7 @@ mod tests {
             Fact::Missing { fate: Fate::Torn, numbers: numbers() },
             Fact::TornEnd(2),
             Fact::StrayBytes(2),
+            Fact::OtherSegment(2),
             Fact::HeaderTorn,
             Fact::HeaderLost,
             Fact::NewerBlock(Newer::BlockFlags(0x100)),
@@ -249,10 +256,10 @@ mod tests {
             let mut counts = BlockCounts::default();
             fact.count(&mut counts);
             let BlockCounts { good, torn, holes, lost, stale, duplicates, headers_lost, newer, stray } = counts;
-            assert_eq!(good + stale + duplicates, 0, "{fact:?}");
+            assert_eq!(good + duplicates, 0, "{fact:?}");
             let counted = [
                 (Severity::Note, stray),
-                (Severity::Unconfirmed, torn + holes),
+                (Severity::Unconfirmed, torn + holes + stale),
                 (Severity::Newer, newer),
                 (Severity::Lost, lost + headers_lost),
             ];

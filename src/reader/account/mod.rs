@@ -114,8 +114,9 @@ impl Account {
         self.report_observed();
     }
 
-    /// Begins a segment, with its block 0 if that is intact. `before` is the place of the blocks missing before it.
-    pub(super) fn start_segment(&mut self, segment: &Segment, before: &Before, block_0: Option<&Loaded>) {
+    /// Begins a segment, with its block 0 if that is intact. No block below number `lowest` is in it or in a later one;
+    /// `before` is the place of those that are missing.
+    pub(super) fn start_segment(&mut self, segment: &Segment, lowest: u64, before: &Before, block_0: Option<&Loaded>) {
         let report = self.report.current_run();
         report.segments += 1;
         report.first_segment = report.first_segment.min(segment.index());
@@ -124,17 +125,18 @@ impl Account {
             report.service.clone_from(&header.service);
         }
         let follows_removed = self.blocks.follows_removed();
-        let has_baseline = self.blocks.start_segment(segment, before);
+        let has_baseline = self.blocks.start_segment(segment, lowest, before);
         if follows_removed {
             self.report.removed_segments += segment.index().saturating_sub(self.last_index.saturating_add(1));
             self.report.removed_blocks += std::mem::take(&mut self.blocks.removed);
         }
         self.last_index = self.last_index.max(segment.index());
-        let were_removed = std::mem::take(&mut self.removed_since) || follows_removed;
+        self.removed_since |= follows_removed;
         self.report_observed();
         let Some(loaded) = block_0 else { return };
         self.take_writer_records(loaded, &Location::start_of(&segment.path));
         if has_baseline {
+            let were_removed = std::mem::take(&mut self.removed_since);
             for row in &loaded.rows {
                 let before = self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
                 self.report.removed_records += if were_removed { before } else { 0 };
@@ -269,9 +271,25 @@ impl Account {
         trailing: Option<Trailing>,
         in_use: bool,
     ) {
+        self.conclude_with(torn, trailing, in_use, false);
+    }
+
+    /// Concludes the run as if it ended before a block that may still come.
+    pub(super) fn conclude_awaiting(&mut self, in_use: bool) {
+        self.conclude_with(None, None, in_use, true);
+    }
+
+    fn conclude_with(
+        &mut self,
+        torn: Option<(&BlockLocation, &BlockLocation)>,
+        trailing: Option<Trailing>,
+        in_use: bool,
+        awaiting: bool,
+    ) {
         self.reopen();
+        self.report_observed();
         self.provisional = Some(self.report.mark());
-        let (observed, clean_end) = self.blocks.conclude(torn, trailing, in_use);
+        let (observed, clean_end) = self.blocks.conclude(torn, trailing, in_use, awaiting);
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         let unended = self.producers.conclude(&mut report.producers).filter(|_| clean_end);

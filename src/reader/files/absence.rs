@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::format::LogId;
+use crate::format::{LogId, StoredRunId};
 
 use super::super::record::RunId;
 use super::inspect::{Inspected, Segment};
@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     newer: BTreeSet<u64>,
     /// The runs, in order.
     runs: Vec<RunFacts>,
+    /// What is not this log's, and was not read.
+    foreign: Vec<Foreign>,
     /// The log to which the directory belongs, once a segment was seen.
     log: Option<LogId>,
     /// Whether the log's beginning is passed over, because the caller wants its end: nothing is said of files there.
@@ -56,12 +58,22 @@ struct RunFacts {
     /// The index of the segment before the run; 0 at the log's beginning.
     before: u64,
     last_index: u64,
-    /// Segments seen when the run was discovered.
-    segments: usize,
+    /// The id of the segment with that index, if it has a header.
+    last_id: Option<u64>,
+    /// The first segment whose header names another one before it than the one that is there.
+    breaks_chain: Option<Arc<Path>>,
     /// Whether a header says that retention was set.
     knows_retention: bool,
-    /// The first segment of another log.
-    foreign: Option<Arc<Path>>,
+}
+
+/// Segments that are not this log's.
+#[derive(Debug)]
+struct Foreign {
+    /// Their run; `None` if their blocks stand after another segment's header.
+    run: Option<StoredRunId>,
+    segments: usize,
+    /// The first of them.
+    path: Arc<Path>,
 }
 
 /// Something suspicious about a file. None of it proves a loss, and each of it keeps a log from being clean.
@@ -77,9 +89,35 @@ impl Facts {
         self.numbers.insert(number);
         match inspected {
             Inspected::Segment(_) => {}
+            // To be noted once it is known to which log the directory belongs.
+            Inspected::Misplaced(..) => drop(self.numbers.remove(&number)),
             Inspected::Prepared => drop(self.prepared.insert(number, path.into())),
             Inspected::Unreadable(_) => drop(self.unreadable.insert(number, path.into())),
             Inspected::Newer(_) => drop(self.newer.insert(number)),
+        }
+    }
+
+    /// Notes a file with number `number` that begins with the header of `segment`, which has another; `displaced` if
+    /// blocks of a further segment follow. Returns whether the segment is this log's.
+    pub(crate) fn note_misplaced(&mut self, number: u64, segment: &Segment, displaced: bool) -> bool {
+        let is_own = segment.header.as_ref().is_some_and(|header| Some(header.log) == self.log);
+        if is_own {
+            self.numbers.insert(segment.index());
+        }
+        if displaced || !is_own {
+            self.numbers.insert(number);
+        }
+        is_own
+    }
+
+    /// Notes segments that are not this log's, in their order.
+    pub(crate) fn note_foreign(&mut self, segments: &[Segment]) {
+        for segment in segments {
+            let run = segment.run();
+            match self.foreign.last_mut() {
+                Some(last) if run.is_some() && last.run == run => last.segments += 1,
+                _ => self.foreign.push(Foreign { run, segments: 1, path: Arc::clone(&segment.path) }),
+            }
         }
     }
 
@@ -93,22 +131,26 @@ impl Facts {
         self.log = self.log.or_else(log);
     }
 
+    /// The log to which the directory belongs, if that is known.
+    pub(crate) fn log(&self) -> Option<LogId> {
+        self.log
+    }
+
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
         run.begins_here |= self.begins_in_a_blank_file(run.first(), before);
         let first = run.first();
-        let is_foreign = |segment: &&Segment| segment.header.as_ref().is_some_and(|it| Some(it.log) != self.log);
         self.runs.push(RunFacts {
             id: run.id,
             first: first.clone(),
             begins_here: run.begins_here,
             before,
             last_index: first.index(),
-            segments: run.segments.len(),
+            last_id: None,
+            breaks_chain: None,
             knows_retention: false,
-            foreign: run.segments.iter().find(is_foreign).map(|segment| Arc::clone(&segment.path)),
         });
-        self.note_segments(run.id, &run.segments);
+        self.note_segments(run.id, run.segments());
     }
 
     /// Notes segments of a run that was noted before.
@@ -118,7 +160,16 @@ impl Facts {
     pub(crate) fn note_segments(&mut self, id: RunId, segments: &[Segment]) {
         let run = self.runs.iter_mut().rfind(|run| run.id == id).expect("a run is noted before more of its segments");
         for segment in segments {
-            run.last_index = run.last_index.max(segment.index());
+            let follows = segment.index() == run.last_index.wrapping_add(1);
+            if let (true, Some(last), Some(header)) = (follows, run.last_id, &segment.header)
+                && header.previous_segment_id != last
+            {
+                run.breaks_chain.get_or_insert_with(|| Arc::clone(&segment.path));
+            }
+            if segment.index() >= run.last_index {
+                run.last_index = segment.index();
+                run.last_id = segment.header.is_some().then_some(segment.segment_id);
+            }
             run.knows_retention |= segment.knows_retention();
         }
     }
@@ -141,7 +192,7 @@ impl Facts {
     }
 
     /// The lowest number from which on all files before number `first` hold no block.
-    fn lowest_blank_before(&self, first: u64) -> u64 {
+    pub(crate) fn lowest_blank_before(&self, first: u64) -> u64 {
         (0..first).rev().take_while(|&number| self.blank(number).is_some()).last().unwrap_or(first)
     }
 
@@ -173,10 +224,23 @@ impl Facts {
     }
 }
 
+impl Foreign {
+    fn suspicion(&self) -> Suspicion {
+        let what = match (self.run, self.segments) {
+            (None, _) => "holds blocks of a segment that nothing in this log names: they were not read".into(),
+            (_, 1) => "belongs to another log, and was not read: this log's own may be gone".into(),
+            (_, all) => format!(
+                "belongs to another log, as do all {all} segments of its run, and was not read: this log's own may be gone"
+            ),
+        };
+        Suspicion { path: Arc::clone(&self.path), what }
+    }
+}
+
 /// All suspicions about the files. `ends` gives the index of the last segment of each run that was read, and whether
 /// the run was closed.
 pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Vec<Suspicion> {
-    let mut found = Vec::new();
+    let mut found: Vec<_> = facts.foreign.iter().map(Foreign::suspicion).collect();
     for (at, run) in facts.runs.iter().enumerate() {
         let path = &run.first.path;
         let follows_blocks = run.first.header.is_some() && !run.begins_here && run.first.first_number > 0;
@@ -184,13 +248,9 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
             let what = "holds no block, and the segment after it says that some came before it".into();
             found.push(Suspicion { path: Arc::clone(blank), what });
         }
-        if let Some(foreign) = &run.foreign {
-            let others = match run.segments {
-                1 => String::new(),
-                all => format!(", as do all {all} segments of its run"),
-            };
-            let what = format!("belongs to another log{others}: this log's own may be gone");
-            found.push(Suspicion { path: Arc::clone(foreign), what });
+        if let Some(path) = &run.breaks_chain {
+            let what = "names another segment before it than the one that is there, which may have replaced it".into();
+            found.push(Suspicion { path: Arc::clone(path), what });
         }
         if facts.beginning_skipped || facts.runs[at..].iter().any(|run| run.knows_retention) {
             continue;
@@ -239,7 +299,7 @@ fn suspicious_prepared(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)
 
 #[cfg(test)]
 mod tests {
-    use super::super::runs::runs_of;
+    use super::super::runs::sort;
     use super::*;
     use crate::format::{self, SegmentHeader};
 
@@ -249,8 +309,9 @@ mod tests {
 
     /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
     /// `?` for an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was
-    /// set, `*` that the segment is another log's, `!` that its header is damaged, digits that the run begins with this
-    /// block, and each `^` that one more file before it held no block. A run's later segments begin with block 10.
+    /// set, `*` that the segment is another log's, `!` that its header is damaged, `~` that it names another segment
+    /// before it, digits that the run begins with this block, and each `^` that one more file before it held no block. A
+    /// run's later segments begin with block 10.
     fn facts(files: &str) -> Facts {
         let mut facts = Facts::default();
         let mut segments: Vec<Segment> = Vec::new();
@@ -268,7 +329,11 @@ mod tests {
                     let header = SegmentHeader {
                         log: LogId([if what.contains('*') { 8 } else { 9 }; 16]),
                         run,
-                        previous_segment_id: if goes_on { 7 } else { 0 },
+                        previous_segment_id: match segments.iter().rfind(|segment| segment.run() == Some(run)) {
+                            Some(before) if !what.contains('~') => before.segment_id,
+                            _ if goes_on => 777,
+                            _ => 0,
+                        },
                         compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
                         unused_before: what.matches('^').count() as u32,
                         ..SegmentHeader::example(number)
@@ -281,6 +346,7 @@ mod tests {
                         block_0: None,
                         first_offset: 4096,
                         first_number: begins_with.parse().unwrap_or(if goes_on { 10 } else { 0 }),
+                        is_displaced: false,
                     };
                     segments.push(segment.clone());
                     Inspected::Segment(segment)
@@ -290,7 +356,9 @@ mod tests {
         }
         facts.note_log(|| Some(LogId([9; 16])));
         let mut before = 0;
-        for mut run in runs_of(segments) {
+        let sorted = sort(segments, facts.log);
+        facts.note_foreign(&sorted.foreign);
+        for mut run in sorted.runs {
             facts.note_run(&mut run, before);
             before = run.last().index();
         }
@@ -303,7 +371,8 @@ mod tests {
         const PREPARED: &str =
             "holds no block: the process ended before its first write to it, or it was emptied since";
         const TWO_PREPARED: &str = "holds no block, nor does one other file: the process ended before its first write to it, or it was emptied since";
-        const FOREIGN: &str = "belongs to another log: this log's own may be gone";
+        const FOREIGN: &str = "belongs to another log, and was not read: this log's own may be gone";
+        const REPLACED: &str = "names another segment before it than the one that is there, which may have replaced it";
         const BLOCK_10: &str =
             "block 10 of its run comes first: the segments before it are gone, and nothing says that retention was set";
         const ONE_MISSING: &str = "one of the log's files before it is missing: \
@@ -314,7 +383,7 @@ mod tests {
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
-        let cases: [Case; 44] = [
+        let cases: [Case; 46] = [
             ("1a 2a 3b", "", No, &[], "a whole log"),
             ("1a", "a", Yes, &[], "one that is in use"),
             // Files that are gone.
@@ -341,9 +410,14 @@ mod tests {
                 "1a 2b* 3b*",
                 "",
                 No,
-                &[(2, "belongs to another log, as do all 2 segments of its run: this log's own may be gone")],
+                &[(
+                    2,
+                    "belongs to another log, as do all 2 segments of its run, and was not read: this log's own may be gone",
+                )],
                 "is named once",
             ),
+            ("1a 2a~ 3a", "", No, &[(2, REPLACED)], "another segment in the place of one"),
+            ("1a 3a~", "", No, &[], "which failed at once, if it is not there"),
             ("1a 2b* 4c", "", No, &[(2, FOREIGN), (4, ONE_MISSING)], "and takes its place in the order"),
             // Files without a block before a run that says that it goes on.
             ("1- 2a10", "", No, &[], "all files are there: the account says what is lost"),

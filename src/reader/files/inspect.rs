@@ -30,6 +30,9 @@ pub(crate) struct Segment {
     pub(crate) first_offset: u64,
     /// The number of that block.
     pub(crate) first_number: u64,
+    /// Whether the file begins with another segment's header: the blocks are this log's only if a header of it names
+    /// their segment.
+    pub(crate) is_displaced: bool,
 }
 
 impl Segment {
@@ -63,12 +66,24 @@ impl Segment {
 pub(crate) enum Inspected {
     /// It holds blocks.
     Segment(Segment),
+    /// Its header is that of a segment with another number: the file, or its beginning, was renamed, copied or written
+    /// here. The segment of the header, and that of the first blocks with another id, if there are any.
+    Misplaced(Segment, Option<Segment>),
     /// It holds zeros or nothing: prepared and not used yet, or emptied.
     Prepared,
     /// Written by a newer diolog, for this reason.
     Newer(String),
     /// It holds no block, but other bytes, or cannot be read, for this reason.
     Unreadable(String),
+}
+
+/// The sentence about a file whose name has `number`, and whose header is that of `segment`.
+pub(crate) fn misplacement(number: u64, segment: &Segment) -> String {
+    format!(
+        "holds the header of segment {}, not {number}: the file or its beginning was renamed, copied or written here, and \
+         what was here may be gone",
+        segment.index()
+    )
 }
 
 /// Finds out the kind of the file at `path`. If block 0 is damaged or zero, reads the rest too, unless
@@ -86,24 +101,52 @@ pub(super) fn inspect(
         return Ok(Inspected::Unreadable("is not a regular file: it was not read".into()));
     }
     let file = open()?;
-    let segment = |block: BlockHeader, header: Option<Arc<SegmentHeader>>| {
-        Inspected::Segment(Segment {
-            path: path.into(),
-            number,
-            segment_id: block.segment_id.get(),
-            block_0: header.is_some().then_some(block),
-            header,
-            first_offset: u64::from(block.capacity.get()),
-            first_number: block.sequence.get(),
-        })
+    let segment = |block: BlockHeader, header: Option<Arc<SegmentHeader>>| Segment {
+        path: path.into(),
+        number,
+        segment_id: block.segment_id.get(),
+        block_0: header.is_some().then_some(block),
+        header,
+        first_offset: u64::from(block.capacity.get()),
+        first_number: block.sequence.get(),
+        is_displaced: false,
     };
     match Block0::read(|offset, buffer| file.read_at(offset, buffer))? {
-        Block0::Segment { block, header } => Ok(segment(block, Some(Arc::from(header)))),
-        Block0::Damaged { block: Some(block) } => Ok(segment(block, None)),
+        Block0::Segment { block, header } if is_directory && header.index != number => {
+            let displaced = displaced(number, path, &file, &block)?;
+            Ok(Inspected::Misplaced(segment(block, Some(Arc::from(header))), displaced))
+        }
+        Block0::Segment { block, header } => Ok(Inspected::Segment(segment(block, Some(Arc::from(header))))),
+        Block0::Damaged { block: Some(block) } => Ok(Inspected::Segment(segment(block, None))),
         Block0::Newer(newer) => Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})"))),
         _ if is_being_prepared => Ok(Inspected::Prepared),
         Block0::Unwritten => salvage(number, path, &file, true),
         Block0::Damaged { block: None } | Block0::Foreign => salvage(number, path, &file, false),
+    }
+}
+
+/// Searches for blocks of another segment than that of the header `block_0`.
+fn displaced(number: u64, path: &Path, file: &SegmentFile, block_0: &BlockHeader) -> Result<Option<Segment>> {
+    let mut cursor = Cursor::new(None, block_0.stride_bytes());
+    while let Scanned::Block(found) = cursor.next(file, u64::MAX)? {
+        if found.header.segment_id != block_0.segment_id {
+            return Ok(Some(Segment { is_displaced: true, ..headerless(number, path, &found) }));
+        }
+    }
+    Ok(None)
+}
+
+/// The segment of a block, without a header.
+fn headerless(number: u64, path: &Path, first: &Found) -> Segment {
+    Segment {
+        path: path.into(),
+        number,
+        segment_id: first.header.segment_id.get(),
+        header: None,
+        block_0: None,
+        first_offset: first.offset,
+        first_number: first.header.sequence.get(),
+        is_displaced: false,
     }
 }
 
@@ -119,15 +162,7 @@ fn salvage(number: u64, path: &Path, file: &SegmentFile, unwritten: bool) -> Res
             Scanned::Block(found) => {
                 let segment_id = found.header.segment_id;
                 let first = newer.filter(|newer| newer.header.segment_id == segment_id).unwrap_or(found);
-                return Ok(Inspected::Segment(Segment {
-                    path: path.into(),
-                    number,
-                    segment_id: segment_id.get(),
-                    header: None,
-                    block_0: None,
-                    first_offset: first.offset,
-                    first_number: first.header.sequence.get(),
-                }));
+                return Ok(Inspected::Segment(headerless(number, path, &first)));
             }
             Scanned::End(debris) => break debris,
         }

@@ -17,8 +17,8 @@ use crate::sys::{self, LockHolder, LockState};
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
 pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
-pub(crate) use inspect::{Inspected, Segment};
-pub(crate) use runs::{Run, runs_of};
+pub(crate) use inspect::{Inspected, Segment, misplacement};
+pub(crate) use runs::{Run, Sorted, sort};
 
 /// The numbered files of a log's directory, or a single file.
 #[derive(Debug)]
@@ -146,8 +146,9 @@ impl LogFiles {
         Ok(file)
     }
 
-    /// How many records of producers are in a segment's intact blocks; none if the segment has been removed.
-    pub(crate) fn records_in(&self, segment: &Segment, in_use: bool) -> Result<u64> {
+    /// How many records of producers are in a segment's intact blocks with numbers below `below`; none if the segment
+    /// has been removed.
+    pub(crate) fn records_in(&self, segment: &Segment, below: u64, in_use: bool) -> Result<u64> {
         let file = match SegmentFile::open(&segment.path, !self.is_directory) {
             Err(error) if is_not_found(&error) => return Ok(0),
             file => file?,
@@ -155,7 +156,7 @@ impl LogFiles {
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
         let (mut block, mut records) = (Loaded::default(), 0);
         while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, segment.horizon(in_use))? {
-            if newer.is_none() && block.read(&file, offset, &header)? {
+            if newer.is_none() && header.sequence.get() < below && block.read(&file, offset, &header)? {
                 block.take_apart(&header);
                 records += block.shards.iter().map(Shard::readable_records).sum::<u64>();
             }

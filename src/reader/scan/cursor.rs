@@ -23,23 +23,24 @@ struct Window {
 }
 
 impl Window {
+    /// Whether it holds the grid position at `offset`.
+    fn holds(&self, offset: u64) -> bool {
+        offset.checked_sub(self.start).is_some_and(|at| at + GRID_BYTES as u64 <= self.filled as u64)
+    }
+
     /// The grid position at `offset`: 4096 bytes, fewer at the file's end, none after it. If it is not in the window,
     /// it reads `ahead` bytes, and doubles `ahead` for the next time.
     fn grid(&mut self, file: &SegmentFile, offset: u64, ahead: &mut usize) -> Result<&[u8]> {
-        let held = offset.checked_sub(self.start).filter(|&at| at + GRID_BYTES as u64 <= self.filled as u64);
-        let at = match held {
-            Some(at) => at as usize,
-            None => {
-                self.filled = 0;
-                if self.bytes.len() < *ahead {
-                    self.bytes.resize(*ahead, 0);
-                }
-                self.filled = file.read_at(offset, &mut self.bytes[..*ahead])?;
-                self.start = offset;
-                *ahead = (2 * *ahead).min(SEARCH_BYTES);
-                0
+        if !self.holds(offset) {
+            self.filled = 0;
+            if self.bytes.len() < *ahead {
+                self.bytes.resize(*ahead, 0);
             }
-        };
+            self.filled = file.read_at(offset, &mut self.bytes[..*ahead])?;
+            self.start = offset;
+            *ahead = (2 * *ahead).min(SEARCH_BYTES);
+        }
+        let at = (offset - self.start) as usize;
         Ok(&self.bytes[at..self.filled.min(at + GRID_BYTES)])
     }
 }
@@ -139,13 +140,25 @@ impl Cursor {
         self.offset = offset;
     }
 
+    /// Frees the bytes that were read ahead.
+    pub(crate) fn free_window(&mut self) {
+        (self.window, self.ahead) = (Window::default(), GRID_BYTES);
+    }
+
     /// Looks for the next block, at most `horizon` bytes on.
     ///
     /// After an error the position that could not be read is passed over.
     pub(crate) fn next(&mut self, file: &SegmentFile, horizon: u64) -> Result<Scanned> {
         let mut debris = Debris { from: self.offset, ..Debris::default() };
         let end = self.offset.saturating_add(horizon);
+        // Zeros right before the position.
+        let mut zeros = 0;
         while self.offset < end {
+            // The file system knows its holes, which may be large: asking costs as much as a small read.
+            if zeros >= SEARCH_BYTES && !self.window.holds(self.offset) {
+                zeros = 0;
+                self.skip_hole(file);
+            }
             let offset = self.offset;
             if let Some(asked) = self.asked.as_mut().filter(|asked| offset.saturating_add(READ_AHEAD_BYTES) > **asked) {
                 file.read_ahead(*asked);
@@ -166,7 +179,11 @@ impl Cursor {
                     }
                     return Ok(Scanned::Block(Found { offset, header, newer, debris }));
                 }
-                Position::Zero => debris.in_stretch = false,
+                Position::Zero => {
+                    debris.in_stretch = false;
+                    zeros += GRID_BYTES;
+                    continue;
+                }
                 Position::Stale => {
                     debris.begin_at(offset).stale += 1;
                     debris.in_stretch = false;
@@ -178,8 +195,18 @@ impl Cursor {
                     }
                 }
             }
+            zeros = 0;
         }
         Ok(Scanned::End(debris))
+    }
+
+    /// Moves on to the grid position of the next byte that may not be zero, or to the file's last one. If the system
+    /// does not say where that is, it stays.
+    fn skip_hole(&mut self, file: &SegmentFile) {
+        let found = file.next_data(self.offset).and_then(|data| data.map_or_else(|| file.bytes(), Ok));
+        let data = found.unwrap_or(0);
+        self.offset = self.offset.max(data - data % GRID_BYTES as u64);
+        self.asked = self.asked.map(|asked| asked.max(self.offset));
     }
 }
 

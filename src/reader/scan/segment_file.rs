@@ -3,6 +3,7 @@
 //! It does not interpret the bytes.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,48 +19,88 @@ const SMALL_BYTES: usize = 32 << 10;
 /// Bytes that are then read at once: they stay in the core's L2 cache until they are checked.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// An open file of a log.
+/// A file of a log.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     path: PathBuf,
-    file: File,
+    /// Whether a symbolic link is followed.
+    follow: bool,
+    /// `None` if it is opened for each read.
+    file: Option<File>,
 }
 
 impl SegmentFile {
     /// Opens the file at `path`. A symbolic link is followed only if `follow` is set.
     pub(crate) fn open(path: &Path, follow: bool) -> Result<SegmentFile> {
-        let failed = |source| Error::io("open", path, source);
-        let file = sys::file::open_to_read(path, follow).map_err(failed)?;
-        Ok(SegmentFile { path: path.to_owned(), file })
+        let file = open(path, follow)?;
+        Ok(SegmentFile { path: path.to_owned(), follow, file: Some(file) })
+    }
+
+    /// Closes the file, and has it opened again for each read.
+    pub(crate) fn open_for_each_read(self) -> SegmentFile {
+        SegmentFile { file: None, ..self }
+    }
+
+    /// Whether the file is held open.
+    pub(crate) fn is_held(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The file's size, in bytes.
     pub(crate) fn bytes(&self) -> Result<u64> {
-        Ok(self.file.metadata().map_err(|source| Error::io("examine", &self.path, source))?.len())
+        self.with_file("examine", None, |file| Ok(file.metadata()?.len()))
     }
 
     /// Whether this is the file at its path; `None` if no file is there.
     pub(crate) fn is_at_its_path(&self) -> Option<bool> {
-        sys::is_at(&self.file, &self.path)
+        match &self.file {
+            Some(file) => sys::is_at(file, &self.path),
+            None => self.path.exists().then_some(true),
+        }
     }
 
     /// Waits until all that has been written to the file is durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|source| Error::io("sync", &self.path, source))
+        self.with_file("sync", None, |file| match file.sync_data() {
+            Err(error) if sys::file::has_nothing_to_sync(&error) => Ok(()),
+            synced => synced,
+        })
     }
 
     /// Asks the kernel to read [`READ_AHEAD_BYTES`] from `offset` on.
     pub(crate) fn read_ahead(&self, offset: u64) {
-        sys::file::read_ahead(&self.file, offset, READ_AHEAD_BYTES);
+        if let Some(file) = &self.file {
+            sys::file::read_ahead(file, offset, READ_AHEAD_BYTES);
+        }
     }
 
     /// Fills `buffer` from `offset` on, and returns how much the file had.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        sys::fill_at(&self.file, buffer, offset).map_err(|source| {
-            let path = self.path.clone();
-            Error::Io { operation: "read", path, offset: Some(offset), source }
-        })
+        self.with_file("read", Some(offset), |file| sys::fill_at(file, buffer, offset))
     }
+
+    /// The offset from which on the file may hold bytes other than zero: `offset`, or one after a hole; `None` if only
+    /// a hole follows.
+    pub(crate) fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        self.with_file("search", Some(offset), |file| sys::file::next_data(file, offset))
+    }
+
+    fn with_file<T>(
+        &self,
+        operation: &'static str,
+        offset: Option<u64>,
+        act: impl FnOnce(&File) -> io::Result<T>,
+    ) -> Result<T> {
+        let done = match &self.file {
+            Some(file) => act(file),
+            None => act(&open(&self.path, self.follow)?),
+        };
+        done.map_err(|source| Error::Io { operation, path: self.path.clone(), offset, source })
+    }
+}
+
+fn open(path: &Path, follow: bool) -> Result<File> {
+    sys::file::open_to_read(path, follow).map_err(|source| Error::io("open", path, source))
 }
 
 /// A part of a file, read at once for several small blocks.

@@ -2,16 +2,21 @@
 
 mod agreement;
 mod damage;
+mod damaged_files;
 mod every_bit;
 mod gaps;
 mod growth;
 mod hostile;
 mod losses;
+mod misplaced;
 mod model;
+mod moved;
 mod newer;
 mod order;
 mod refusal;
 mod removal;
+#[cfg(all(target_os = "linux", not(any(diolog_portable, loom))))]
+mod sparse;
 
 use super::test_log::{Block, TestRun, directory};
 use super::*;

@@ -3,15 +3,19 @@
 //!
 //! The walk takes the runs one after the other, and asks for new files when it has read all.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 
 use crate::error::{Result, is_not_found};
-use crate::format::{BlockFlags, LogId};
+use crate::format::{BlockFlags, BlockHeader, LogId};
 
-use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, not_a_log, runs_of};
+use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, Segment, Sorted, misplacement, not_a_log, sort};
 use super::super::report::{Report, Severity};
 use super::super::scan::{Cursor, Scanned};
+
+/// Blocks of a segment without a header that are compared with those of the run before it, to find out whether it
+/// belongs to that run.
+const COMPARED_MAX: usize = 64;
 
 /// The files of a log, and its runs that have not been read.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ impl Runs {
             return Ok(());
         }
         let mut segments = Vec::new();
+        let mut misplaced = Vec::new();
         let mut refused = None;
         self.facts.forget_prepared();
         report.prepared_files = 0;
@@ -56,6 +61,12 @@ impl Runs {
                 Inspected::Segment(segment) => {
                     self.files.mark_known(&path);
                     segments.push(segment);
+                    continue;
+                }
+                Inspected::Misplaced(segment, displaced) => {
+                    self.files.mark_known(&path);
+                    misplaced.push((number, segment.clone(), displaced.is_some()));
+                    segments.extend([segment].into_iter().chain(displaced));
                     continue;
                 }
                 Inspected::Newer(what) => {
@@ -78,11 +89,20 @@ impl Runs {
         self.facts.note_log(|| {
             LogId::of_directory(segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log)))
         });
-        for mut run in runs_of(segments) {
+        for (number, segment, displaced) in misplaced {
+            if self.facts.note_misplaced(number, &segment, displaced) {
+                let what = misplacement(number, &segment);
+                report.add_finding(Severity::Unconfirmed, segment.path.to_path_buf(), None, what);
+            }
+        }
+        let log = self.facts.log().filter(|_| self.files.is_directory);
+        let Sorted { runs, foreign } = sort(segments, log);
+        self.facts.note_foreign(&foreign);
+        for mut run in join(&self.files, runs)? {
             match self.later.back_mut().or(current.as_deref_mut()) {
-                Some(last) if last.id == run.id || continues(&self.files, last, &run)? => {
-                    self.facts.note_segments(last.id, &run.segments);
-                    last.segments.append(&mut run.segments);
+                Some(last) if last.id == run.id || continues(&self.files, &self.facts, last, &run)? => {
+                    self.facts.note_segments(last.id, run.segments());
+                    last.append(run);
                 }
                 last => {
                     let before = last.map_or(0, |last| last.last().index());
@@ -107,15 +127,17 @@ impl Runs {
                 break;
             }
             kept_runs += 1;
-            let mut first = run.segments.len();
+            let mut first = run.segments().len();
             while first > 0 && counted < records {
+                // Blocks that stand in a later segment too were counted there.
+                let below = run.lowest_from(first).unwrap_or(u64::MAX);
                 first -= 1;
-                counted = counted.saturating_add(self.files.records_in(&run.segments[first], in_use == InUse::Yes)?);
+                let here = self.files.records_in(&run.segments()[first], below, in_use == InUse::Yes)?;
+                counted = counted.saturating_add(here);
             }
-            let skipped = first.saturating_sub(1);
+            let skipped = run.begin_of(run.begin_of(first).saturating_sub(1));
             if skipped > 0 {
-                run.segments.drain(..skipped);
-                run.begins_here = false;
+                run.skip(skipped);
                 self.facts.beginning_skipped = true;
             }
         }
@@ -126,22 +148,113 @@ impl Runs {
     }
 }
 
-/// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, and
-/// its blocks follow the last one there, which did not end the run.
-fn continues(files: &LogFiles, run: &Run, next: &Run) -> Result<bool> {
+/// Finds the runs of segments that no header assigns to one, by their place and by copies of their blocks: such a
+/// segment stands between two of its run, or right before a run in which blocks of it stand again.
+fn join(files: &LogFiles, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
+    let mut joined: VecDeque<Run> = VecDeque::new();
+    for mut run in runs {
+        if let Some(last) = joined.back_mut()
+            && !run.id.is_known()
+            && last.last().index() > run.first().index()
+            && compare(files, run.first(), last.segments(), false)?
+                .is_some_and(|likeness| likeness != Likeness::Differs)
+        {
+            last.insert(run);
+            continue;
+        }
+        while let Some(last) = joined.pop_back() {
+            let may_precede = !last.id.is_known() && run.id.is_known() && !run.begins_here;
+            let likeness = if may_precede { compare(files, last.first(), run.segments(), false)? } else { None };
+            if !matches!(likeness, Some(Likeness::Copies | Likeness::NoBlock)) {
+                joined.push_back(last);
+                break;
+            }
+            run.insert(last);
+        }
+        joined.push_back(run);
+    }
+    Ok(joined)
+}
+
+/// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, but for
+/// files without a block, the run did not end before it, and no block of the run has the number of one of its first blocks and other contents. (A
+/// block that was refused before has the same contents.)
+fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<bool> {
     let (last, first) = (run.last(), next.first());
-    if next.id.is_known() || first.index() != last.index().wrapping_add(1) {
+    if next.id.is_known() || run.lowest_from(0) > Some(first.first_number) {
         return Ok(false);
     }
-    let file = match files.open_file(&last.path) {
-        // Removed since it was listed.
+    if facts.lowest_blank_before(first.index()) != last.index().wrapping_add(1) {
+        return Ok(false);
+    }
+    let begins_before = |segment: &Segment| segment.first_number <= first.first_number;
+    let from = run.segments().iter().rposition(begins_before).unwrap_or(0);
+    Ok(compare(files, first, &run.segments()[from..], true)?.is_some_and(|likeness| likeness != Likeness::Differs))
+}
+
+/// How the first blocks of a segment are like those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Likeness {
+    /// A block has the same number as one of them and other contents, or is a clean end before them.
+    Differs,
+    /// Some are copies, and none differs.
+    Copies,
+    /// No block has the same number.
+    Apart,
+    /// The segment has no block.
+    NoBlock,
+}
+
+/// Compares the first blocks of a segment with those of `others`, which are `before` it or not. `None` if one has been
+/// removed since it was listed.
+fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool) -> Result<Option<Likeness>> {
+    let mut first_blocks = HashMap::new();
+    let all_there = each_block(files, segment, |header| {
+        first_blocks.insert(header.sequence.get(), *header);
+        first_blocks.len() < COMPARED_MAX
+    })?;
+    let last = first_blocks.keys().max().copied().unwrap_or(0);
+    let nothing = if first_blocks.is_empty() { Likeness::NoBlock } else { Likeness::Apart };
+    let mut likeness = all_there.then_some(nothing);
+    for other in others {
+        if likeness.is_none_or(|likeness| likeness == Likeness::Differs) {
+            break;
+        }
+        let all_there = each_block(files, other, |header| {
+            let ends = before && header.block_flags().has(BlockFlags::CLEAN_END);
+            likeness = match first_blocks.get(&header.sequence.get()) {
+                Some(block) if is_copy(block, header) => Some(Likeness::Copies),
+                None if !ends => likeness,
+                _ => Some(Likeness::Differs),
+            };
+            (before || header.sequence.get() < last) && likeness != Some(Likeness::Differs)
+        })?;
+        likeness = likeness.filter(|_| all_there);
+    }
+    Ok(likeness)
+}
+
+/// Calls `act` with the header of each block of a segment, until it returns false. Returns false if the segment has
+/// been removed since it was listed.
+fn each_block(files: &LogFiles, segment: &Segment, mut act: impl FnMut(&BlockHeader) -> bool) -> Result<bool> {
+    let file = match files.open_file(&segment.path) {
         Err(error) if is_not_found(&error) => return Ok(false),
         file => file?,
     };
-    let mut cursor = Cursor::new(Some(last.segment_id), last.first_offset);
-    let mut end = None;
+    let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
     while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
-        end = Some(found.header);
+        if !act(&found.header) {
+            break;
+        }
     }
-    Ok(end.is_some_and(|end| !end.block_flags().has(BlockFlags::CLEAN_END) && end.sequence.get() < first.first_number))
+    Ok(true)
+}
+
+/// Whether two blocks of the same number have the same contents, by their headers.
+fn is_copy(one: &BlockHeader, other: &BlockHeader) -> bool {
+    let contents = |block: &BlockHeader| {
+        let BlockHeader { valid, payload_crc, first_ns, last_ns, records, shards, .. } = *block;
+        (valid, payload_crc, first_ns, last_ns, records, shards)
+    };
+    contents(one) == contents(other)
 }

@@ -178,7 +178,7 @@ impl Walk {
     pub(super) fn is_replaced(&self) -> bool {
         let last = self.reading.as_ref().and_then(|reading| {
             let (segment, is_at_its_path) = reading.plan.last_open()?;
-            Some((reading.run.segments[segment].number, is_at_its_path))
+            Some((reading.run.segments()[segment].number, is_at_its_path))
         });
         !self.runs.files.is_at_its_path()
             || match last {
@@ -282,7 +282,7 @@ impl Walk {
         let expected = self.account.blocks.expected().unwrap_or(number);
         if number < expected {
             let copies = 1 + block.copies.len() as u64;
-            self.account.blocks.count_duplicates(number, copies, &block.debris);
+            self.account.blocks.count_duplicates(copies, block.location.segment, &block.debris);
             reading.plan.mark_read(block);
             return Ok(None);
         }
@@ -306,7 +306,7 @@ impl Walk {
         let is_whole = present && number == expected;
         if !is_whole && error.is_none() && self.growing().is_some() {
             let mut scratch = Loaded::default();
-            let is_in_last = block.location.segment + 1 == reading.run.segments.len();
+            let is_in_last = block.location.segment + 1 == reading.run.segments().len();
             if !present
                 && is_in_last
                 && self.durable_below(reading, None) <= expected
@@ -329,14 +329,22 @@ impl Walk {
                 loaded.take_apart(&good.header);
                 self.context.anchors.add(&loaded.anchors);
                 self.account.take_good(&good, &block.debris, loaded);
-                self.account.blocks.count_duplicates(number, block.copies.len() as u64, &Default::default());
+                self.account.blocks.count_duplicates(
+                    block.copies.len() as u64,
+                    block.location.segment,
+                    &Default::default(),
+                );
                 Ok(Some(Step::Block(good)))
             }
             None => {
                 match newer {
                     Some((location, why)) => {
                         self.account.pass_over_newer(location, why, &block.debris);
-                        self.account.blocks.count_duplicates(number, block.copies.len() as u64, &Default::default());
+                        self.account.blocks.count_duplicates(
+                            block.copies.len() as u64,
+                            block.location.segment,
+                            &Default::default(),
+                        );
                     }
                     None => self.account.pass_over_bad(&block.location, &block.debris),
                 }
@@ -363,7 +371,7 @@ impl Walk {
         reading.plan.mark_started(segment);
         self.account_for_unstarted(reading, segment);
         assert!(self.account.blocks.segments_begun() == segment, "segments begin in their order");
-        let segments = &reading.run.segments;
+        let segments = reading.run.segments();
         let info = &segments[segment];
         if let Some(header) = &info.header {
             self.context.take_header(header);
@@ -392,7 +400,8 @@ impl Walk {
             // No file that was found holds them, and those of earlier segments are found before those of later ones.
             self.account.blocks.proved_below = u64::MAX;
         }
-        self.account.start_segment(info, &before, block_0);
+        let lowest = reading.run.lowest_from(segment).unwrap_or(info.first_number);
+        self.account.start_segment(info, lowest, &before, block_0);
         read.map(|_| None)
     }
 
@@ -413,7 +422,7 @@ impl Walk {
     /// opened. Some may have been removed before they were listed: retention removes the oldest first, so a segment
     /// before them is then gone too.
     fn account_for_unstarted(&mut self, reading: &Reading, next: usize) {
-        let segments = &reading.run.segments;
+        let segments = reading.run.segments();
         let unstarted = self.account.blocks.segments_begun()..next.min(segments.len());
         assert!(unstarted.start <= unstarted.end, "segments begin in their order");
         for segment in unstarted.clone() {
@@ -436,11 +445,12 @@ impl Walk {
     /// Decides about the blocks that are missing before those of segment `next`, if it has not begun: it may begin
     /// while they are in flight in the segment before it.
     fn decide_about_missing_before(&mut self, reading: &mut Reading, next: usize) -> Decision {
-        let segments = &reading.run.segments;
+        let segments = reading.run.segments();
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
+        let lowest = reading.run.lowest_from(next);
         match (previous, segments.get(next), self.account.blocks.expected()) {
             (Some(previous), Some(info), Some(expected))
-                if expected < info.first_number
+                if lowest.is_some_and(|lowest| expected < lowest)
                     && next >= self.account.blocks.segments_begun()
                     && file_between(previous, info).is_none()
                     && self.growing().is_some_and(|live| live.may_come_late()) =>
@@ -461,7 +471,7 @@ impl Walk {
             Decision::LookAgain => self.forget_plan(reading, durable_below),
             Decision::Awaited => {
                 let in_use = self.is_in_use();
-                self.account.conclude(None, None, in_use);
+                self.account.conclude_awaiting(in_use);
                 reading.plan.rewind();
             }
         }

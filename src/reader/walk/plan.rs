@@ -1,8 +1,9 @@
 //! The plan of one run: its blocks in the order of their numbers, found by their headers before they are read.
 //!
 //! Segments follow one another. After an error the writer writes what was not acknowledged again, same numbers and
-//! same bytes, into a fresh segment; the two are then scanned side by side, and a block that is in both comes as one
-//! item with copies. With the smallest timestamp in the plan, records can be merged without loading everything.
+//! same bytes, into a fresh segment. It may come after several that begin with higher numbers. All segments that may
+//! have the next block are scanned side by side, and a block that is in several comes as one item with copies. With the
+//! smallest timestamp in the plan, records can be merged without loading everything.
 //!
 //! An item that was taken comes back with [`Plan::rewind`] unless it was marked as read. A segment
 //! that is open can be read to its end, even if its name is removed meanwhile. One that was removed before its turn
@@ -18,8 +19,9 @@ use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
 use super::super::scan::{BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
 
-/// Segments of a run that are read side by side at most: each was left by a failure of the device.
-const OPEN_MAX: usize = 16;
+/// Files of a run that are held open at most, apart from those that many failures of the device in a row make it
+/// necessary to scan side by side: these are opened for each read.
+const OPEN_MAX: usize = 64;
 
 /// The next part of a run.
 #[derive(Debug)]
@@ -63,8 +65,6 @@ impl Item {
 #[derive(Debug)]
 struct Open {
     segment: usize,
-    /// The number of its first block.
-    first_number: u64,
     file: Arc<SegmentFile>,
     cursor: Cursor,
     /// The next block, found and not planned yet.
@@ -93,6 +93,8 @@ pub(super) struct Plan {
     /// The first timestamp and the serial number of planned blocks, each timestamp smaller than all that follow: the
     /// front has the plan's smallest.
     minima: VecDeque<(u64, u64)>,
+    /// Whether planning has stopped early, because many files are open: no time is known to be the smallest.
+    is_short: bool,
 }
 
 impl Plan {
@@ -101,6 +103,7 @@ impl Plan {
     /// `growing` is set if blocks may still come in the run's last segment: that number of bytes is searched after its
     /// last block, and the segment does not end.
     pub(super) fn fill(&mut self, files: &LogFiles, run: &Run, lookahead: u64, growing: Option<u64>) -> Result<()> {
+        self.is_short = false;
         while self.items.is_empty() || self.planned_bytes < lookahead {
             if !self.plan_one(files, run, growing)? {
                 break;
@@ -117,9 +120,9 @@ impl Plan {
         })
     }
 
-    /// The smallest timestamp of the planned blocks.
+    /// The smallest timestamp of the planned blocks, if enough is planned to know it.
     pub(super) fn min_ns(&self) -> Option<u64> {
-        self.minima.front().map(|&(ns, _)| ns)
+        self.minima.front().filter(|_| !self.is_short).map(|&(ns, _)| ns)
     }
 
     /// Takes the front item. Unless it is marked as read then, [`rewind`](Self::rewind) brings it back.
@@ -203,8 +206,12 @@ impl Plan {
                 if !open.start_planned || open.peeked.is_some() || open.end.is_some() {
                     continue;
                 }
-                let horizon = growing.filter(|_| open.segment + 1 == run.segments.len());
-                match open.cursor.next(&open.file, horizon.unwrap_or(u64::MAX))? {
+                let horizon = growing.filter(|_| open.segment + 1 == run.segments().len());
+                let scanned = open.cursor.next(&open.file, horizon.unwrap_or(u64::MAX))?;
+                if !open.file.is_held() {
+                    open.cursor.free_window();
+                }
+                match scanned {
                     Scanned::Block(found) => open.peeked = Some(found),
                     Scanned::End(debris) => {
                         open.end = Some(debris);
@@ -217,30 +224,23 @@ impl Plan {
                 }
             }
             let smallest = self.open.iter().filter_map(Open::number).min();
-            let is_due = |first_number| smallest.is_none_or(|number| number >= first_number);
+            let is_due =
+                |segment| run.lowest_from(segment).is_some_and(|lowest| smallest.is_none_or(|number| number >= lowest));
             // It was opened before, and the plan forgotten since.
             if let Some(open) = self.open.iter_mut().find(|open| !open.start_planned) {
-                if is_due(open.first_number) {
+                if is_due(open.segment) {
                     open.start_planned = true;
                     let item = Item::Start { segment: open.segment, file: Arc::clone(&open.file) };
                     self.push(item);
                     return Ok(true);
                 }
-            } else if let Some(segment) = run.segments.get(self.next)
-                && self.open.len() < OPEN_MAX
-                && is_due(segment.first_number)
-            {
-                self.next += 1;
-                let read_ahead = growing.is_none_or(|horizon| horizon == u64::MAX);
-                match files.open_file(&segment.path) {
-                    Ok(file) => self.open.push(Open::new(self.next - 1, segment, Arc::new(file), read_ahead)),
-                    // Removed since it was listed: it never starts, see `Walk::account_for_unstarted`.
-                    Err(error) if is_not_found(&error) => {}
-                    Err(error) => {
-                        self.unopened.push(self.next - 1);
-                        return Err(error);
-                    }
+            } else if is_due(self.next) {
+                if self.open.len() >= OPEN_MAX && !self.items.is_empty() {
+                    // Segments that have ended make room as soon as the items are taken.
+                    self.is_short = true;
+                    return Ok(false);
                 }
+                self.open_next(files, run, growing)?;
                 continue;
             }
             let Some(smallest) = smallest else { return Ok(false) };
@@ -249,6 +249,27 @@ impl Plan {
             let copies = copies.map(|(location, _)| location).collect();
             self.push(Item::Block(Planned { location, copies, debris }));
             return Ok(true);
+        }
+    }
+
+    /// Opens the next segment, if it is still there.
+    fn open_next(&mut self, files: &LogFiles, run: &Run, growing: Option<u64>) -> Result<()> {
+        let segment = self.next;
+        self.next += 1;
+        let info = &run.segments()[segment];
+        match files.open_file(&info.path) {
+            Ok(file) => {
+                let file = if self.open.len() < OPEN_MAX { file } else { file.open_for_each_read() };
+                let read_ahead = file.is_held() && growing.is_none_or(|horizon| horizon == u64::MAX);
+                self.open.push(Open::new(segment, info, Arc::new(file), read_ahead));
+                Ok(())
+            }
+            // Removed since it was listed: it never starts, see `Walk::account_for_unstarted`.
+            Err(error) if is_not_found(&error) => Ok(()),
+            Err(error) => {
+                self.unopened.push(segment);
+                Err(error)
+            }
         }
     }
 
@@ -271,7 +292,6 @@ impl Open {
     fn new(segment: usize, info: &Segment, file: Arc<SegmentFile>, read_ahead: bool) -> Open {
         Open {
             segment,
-            first_number: info.first_number,
             file,
             cursor: Cursor::new(Some(info.segment_id), info.first_offset).reading_ahead(read_ahead),
             peeked: None,

@@ -45,6 +45,22 @@ pub(crate) fn read_ahead(file: &File, offset: u64, bytes: u64) {
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(bytes), rustix::fs::Advice::WillNeed);
 }
 
+/// The offset from which on `file` may hold bytes other than zero: `offset` itself, or one after a hole; `None` if only
+/// a hole follows, or the file's end. A file system that does not know its holes has none.
+pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(data) => Ok(Some(data.max(offset))),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(Some(offset)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a sync failed because the file system has nothing to write: it cannot be written to.
+pub(crate) fn has_nothing_to_sync(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS | libc::ENOTSUP))
+}
+
 /// Whether an open file has no name any more: its contents are gone when it is closed.
 ///
 /// It queries only the number of names. After a query of a file's times, Linux 6.13 and later give the file a new time

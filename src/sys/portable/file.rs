@@ -85,6 +85,18 @@ pub(crate) fn set_times(file: &File, metadata: &Metadata) -> io::Result<()> {
     file.set_times(FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?))
 }
 
+/// The offset from which on a file may hold bytes other than zero: `offset`, since there is no portable way to find
+/// holes.
+pub(crate) fn next_data(_file: &File, offset: u64) -> io::Result<Option<u64>> {
+    Ok(Some(offset))
+}
+
+/// Whether a sync failed because the file system has nothing to write: it cannot be written to.
+pub(crate) fn has_nothing_to_sync(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), InvalidInput | ReadOnlyFilesystem | Unsupported)
+}
+
 /// The identity of an open file.
 ///
 /// # Errors
