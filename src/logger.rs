@@ -19,7 +19,7 @@ use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
-use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Rules, Segments, Sizes};
+use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes};
 use crate::shared::{CloseSummary, Shared};
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
@@ -79,7 +79,8 @@ struct Handle {
 }
 
 impl Logger {
-    /// Opens the log in the directory that `config` names, and creates the directory if its parent exists. Each open is
+    /// Opens the log in the directory that `config` names, and creates the directory if its parent exists (or all of them
+    /// if [`create_parents`](Config::create_parents) is set). Each open is
     /// a run of its own, in new segments.
     ///
     /// ```
@@ -173,7 +174,7 @@ impl Logger {
         let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
         let gate = Gate::new(settings.config.level as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
-        let directory = Directory::open(&settings.config.path)?;
+        let directory = Directory::open(&settings.config.path, making(&settings.config))?;
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
@@ -439,6 +440,11 @@ impl Drop for Handle {
         // Nobody is left to take the error: a caller who wants it calls `close` first.
         let _ = self.close();
     }
+}
+
+/// The part of the settings that concerns the making of files.
+fn making(config: &Config) -> Making {
+    Making { file_mode: config.file_mode, group: config.group, create_parents: config.create_parents }
 }
 
 /// The part of the settings that concerns segments.

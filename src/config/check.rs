@@ -103,6 +103,10 @@ impl Config {
         let remedy = format!("one ring takes {largest_ring}; use at least that, for all rings together");
         require(self.rings_bytes_max >= largest_ring, "rings_bytes_max", self.rings_bytes_max, remedy)?;
         self.check_writer()?;
+        let mode = self.file_mode;
+        let remedy =
+            "use 0o600, 0o640, 0o644, 0o660 or another one of reading and writing, both for the owner; in octal";
+        require(mode & 0o600 == 0o600 && mode & !0o666 == 0, "file_mode", format_args!("{mode:#o}"), remedy)?;
         self.check_segments()?;
         self.check_retention()?;
         self.check_overflow()?;
@@ -312,6 +316,8 @@ mod tests {
             .overflow(Overflow::DropNewest)
             .close_deadline(Duration::from_secs(5))
             .service("")
+            .create_parents(false)
+            .file_mode(0o600)
             .device(DevicePreference::Auto);
         assert_eq!(settings.config, documented);
         assert_eq!(settings.message_bytes_max_in(settings.config.ring_bytes), 64 << 10);
@@ -321,7 +327,7 @@ mod tests {
     #[test]
     fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         let ms = Duration::from_millis;
-        let cases: [(Config, &str); 36] = [
+        let cases: [(Config, &str); 39] = [
             (Config::new(""), "path is empty: name the log's directory"),
             (
                 config().ring_bytes(0),
@@ -411,6 +417,9 @@ mod tests {
                 config().overflow(Overflow::BlockFor(ms(0))),
                 "overflow is BlockFor(0ns): wait more than zero and at most 1 hour, or use",
             ),
+            (config().file_mode(0o400), "file_mode is 0o400: use 0o600, 0o640, 0o644, 0o660 or another one"),
+            (config().file_mode(0o750), "file_mode is 0o750: use 0o600, 0o640, 0o644"),
+            (config().file_mode(640), "file_mode is 0o1200: use 0o600"),
             (config().service("x".repeat(256)), "service is 256 bytes long: use a name of at most 255 bytes"),
         ];
         for (config, message) in cases {

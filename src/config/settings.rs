@@ -311,6 +311,25 @@ config! {
         /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
         service(name: impl Into<String>) -> String = String::new(), got as str;
 
+        /// Whether missing parents of the log's directory are created too: not by default, so that a wrong path is an error.
+        create_parents(create: bool) -> bool = false;
+
+        /// The permission bits of the log's files, such as `0o640`: reading and writing alone, and both for the owner;
+        /// `0o600` by default.
+        ///
+        /// Those who may read the files may also search the directories that the log creates: `0o640` makes a directory
+        /// `0o750`. The umask changes nothing. A file has them before it gets its name, or at least never more than
+        /// these; files and directories that exist keep theirs. Too few: whoever watches the log cannot read it. Too
+        /// many: everybody can read what the service logs.
+        file_mode(mode: u32) -> u32 = 0o600, read by "words::mode";
+
+        /// The group, by its number, of the files and directories that the log creates: by default the one that the system
+        /// gives.
+        ///
+        /// With a [`file_mode`](Config::file_mode) such as `0o640` its members can read the log. This process must belong
+        /// to it, or have the right to change owners; otherwise open fails.
+        group(id: u32) -> Option<u32> = None;
+
         /// How blocks are written: by default, the best device that works in the log's directory.
         ///
         /// If the device asked for does not work there, open fails instead of taking a slower one.

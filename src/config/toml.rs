@@ -137,6 +137,9 @@ mod tests {
             writer_core = 3
             close_deadline = "1m 30s"
             service = "orders"
+            create_parents = true
+            file_mode = 0o640
+            group = 1000
             device = "io_uring"
         "#;
         let set = Config::new("/var/log/app/orders")
@@ -161,6 +164,9 @@ mod tests {
             .writer_core(3)
             .close_deadline(Duration::from_secs(90))
             .service("orders")
+            .create_parents(true)
+            .file_mode(0o640)
+            .group(1000)
             .device(DevicePreference::IoUring);
         let read = Config::from_toml(text).expect("understood");
         assert_eq!(read, set);
@@ -203,6 +209,8 @@ mod tests {
         let all = [Level::Off, Level::Error, Level::Trace];
         configurations.extend(all.map(|level| Config::new("a").level(level).flush_on(level).overflow(Overflow::Block)));
         configurations.push(Config::new("a").device(DevicePreference::IoUring).overflow(Overflow::OverwriteOldest));
+        let modes = [0, 0o600, 0o666, 0o1777, u32::MAX];
+        configurations.extend(modes.map(|mode| Config::new("a").file_mode(mode).group(mode).create_parents(true)));
         configurations.push(Config::new("a").retain_segments(7).message_bytes_max(5000).thread_ring_bytes(4096));
         configurations
     }
@@ -231,6 +239,7 @@ mod tests {
             "block_for = \"1500 us\"",
             "close_deadline = \"5 s\"",
             "device = \"auto\"",
+            "file_mode = \"0600\"",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} in\n{text}");
         }
@@ -273,6 +282,7 @@ mod tests {
             ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop_newest\""),
             ("overflow = {}", "line 1: invalid value: map, expected \"drop_newest\""),
             ("writer_core = '3'", "line 1: invalid type: string \"3\", expected usize"),
+            ("file_mode = '0680'", "line 1: invalid value: string \"0680\", expected permission bits such as 0o640 or"),
             ("device = 'fast'", "line 1: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`"),
             ("path = 'a'\nlevel", "line 2: "),
             ("ring_bytes = 4096\nring_bytes = 4096", "line 2: duplicate key"),

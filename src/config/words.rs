@@ -73,6 +73,19 @@ pub(super) mod some_time {
     }
 }
 
+/// Permission bits: a number, or octal digits.
+pub(super) mod mode {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        from.deserialize_any(Mode)
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(mode: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{mode:04o}"))
+    }
+}
+
 /// A policy by its name, or with its time.
 pub(super) mod overflow {
     use super::*;
@@ -177,6 +190,28 @@ impl Visitor<'_> for Time {
 
     fn visit_str<E: de::Error>(self, words: &str) -> Result<Duration, E> {
         humantime::parse_duration(words).map_err(|_| E::invalid_value(Unexpected::Str(words), &self))
+    }
+}
+
+struct Mode;
+
+impl Visitor<'_> for Mode {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("permission bits such as 0o640 or \"0640\"")
+    }
+
+    fn visit_u64<E: de::Error>(self, mode: u64) -> Result<u32, E> {
+        u32::try_from(mode).map_err(|_| E::invalid_value(Unexpected::Unsigned(mode), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, mode: i64) -> Result<u32, E> {
+        u32::try_from(mode).map_err(|_| E::invalid_value(Unexpected::Signed(mode), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, digits: &str) -> Result<u32, E> {
+        u32::from_str_radix(digits, 8).map_err(|_| E::invalid_value(Unexpected::Str(digits), &self))
     }
 }
 

@@ -385,7 +385,7 @@ mod tests {
     }
 
     fn location(directory: &Path) -> Arc<Location> {
-        Arc::new(Location::open(directory).unwrap())
+        Arc::new(Location::open(directory, crate::sys::Access::OWNER).unwrap())
     }
 
     #[test]

@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::format::{LOCK_FILE, LogId, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
-use crate::sys::is_temporary_name;
+use crate::sys::{Access, is_temporary_name};
 
 use super::inspect::{Content, inspect};
-use super::location::{Location, private_builder};
+use super::location::{Location, make};
 use super::lock::{LogLock, SharedLock};
 
 /// The highest number of a segment after which a run may begin: no run uses up the numbers that are left.
@@ -27,8 +27,8 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// Shared with the writer and the thread that makes and removes segments.
     pub(super) location: Arc<Location>,
-    /// Whether [`Directory::open`] created it, so that a failed open can remove it.
-    made: bool,
+    /// The directories that [`Directory::open`] made, the outermost first, so that a failed open can remove them.
+    made: Vec<PathBuf>,
     /// Shared with the thread that makes and removes segments.
     pub(super) lock: SharedLock,
     /// The highest segment number in use, 0 in a new log.
@@ -39,19 +39,40 @@ pub(crate) struct Directory {
     pub(super) newest: Option<(u64, LogId)>,
 }
 
+/// How the files and directories of a log are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making {
+    /// The mode of files; directories can also be searched by those who may read files.
+    pub(crate) file_mode: u32,
+    /// The group of both; `None` leaves the one that the system gives.
+    pub(crate) group: Option<u32>,
+    /// Whether missing parents of the log's directory are made.
+    pub(crate) create_parents: bool,
+}
+
+impl Making {
+    fn access(self) -> Access {
+        Access { mode: self.file_mode, group: self.group }
+    }
+}
+
+#[cfg(test)]
+impl Making {
+    pub(crate) const BY_DEFAULT: Making =
+        Making { file_mode: Access::OWNER.mode, group: Access::OWNER.group, create_parents: false };
+}
+
 impl Directory {
-    /// Opens `path` for writing; its parent must exist.
+    /// Opens `path` for writing, and makes it as `making` says if it does not exist.
     ///
     /// # Errors
     /// [`Error::NotALog`] if `path` is something else; [`Error::InUse`]; [`Error::Io`].
-    pub(crate) fn open(path: &Path) -> Result<Directory> {
-        let made = make_directory(path)?;
-        let location = Location::open(path).map_err(|source| {
-            if made {
-                let _ = fs::remove_dir(path);
-            }
-            Error::io("open the directory", path, source)
-        })?;
+    pub(crate) fn open(path: &Path, making: Making) -> Result<Directory> {
+        let mut made = Vec::new();
+        let opened = make_directory(path, making, &mut made).and_then(|()| {
+            Location::open(path, making.access()).map_err(|source| Error::io("open the directory", path, source))
+        });
+        let location = opened.inspect_err(|_| remove_directories(&made))?;
         let mut directory = Directory {
             path: path.to_owned(),
             location: Arc::new(location),
@@ -86,10 +107,7 @@ impl Directory {
         if lock(&self.lock).as_ref().is_some_and(LogLock::has_made_file) {
             let _ = self.opened().remove(LOCK_FILE);
         }
-        if self.made {
-            // Fails, as it should, if anything is left in it.
-            let _ = fs::remove_dir(&self.path);
-        }
+        remove_directories(&self.made);
     }
 
     /// Finds the segments, and removes temporary files of an earlier run, which the lock allows.
@@ -157,10 +175,15 @@ fn is_temporary(name: &str) -> bool {
     [SPARE_FILE, OFFLINE_FILE].contains(&name) || is_temporary_name(name)
 }
 
-/// Creates `path` if it is missing. Returns whether it did.
-fn make_directory(path: &Path) -> Result<bool> {
+/// Removes directories, the innermost first. Fails silently, as it should, if anything is left in one.
+fn remove_directories(made: &[PathBuf]) {
+    made.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
+}
+
+/// Makes `path` if it is missing, and its missing parents if they are wanted. Adds those that it made to `made`.
+fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Result<()> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return Ok(false),
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
         Ok(_) => {
             return Err(Error::NotALog {
                 path: path.to_owned(),
@@ -170,13 +193,21 @@ fn make_directory(path: &Path) -> Result<bool> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(Error::io("open the directory", path, source)),
     }
-    match private_builder().create(path) {
-        Ok(()) => Ok(true),
+    if let Some(parent) = path.parent().filter(|parent| making.create_parents && !parent.as_os_str().is_empty()) {
+        make_directory(parent, making, made)?;
+    }
+    match make(path, making.access()) {
+        Ok(()) => {
+            made.push(path.to_owned());
+            Ok(())
+        }
         // Another opener was faster; the lock decides between the two.
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotALog {
             path: path.to_owned(),
-            what: "cannot be created, because its parent directory does not exist: create that first".into(),
+            what: "cannot be created, because its parent directory does not exist: create that first, or set \
+                   create_parents"
+                .into(),
         }),
         Err(source) => Err(Error::io("create the directory", path, source)),
     }
@@ -213,7 +244,7 @@ mod tests {
             for &(number, byte) in files {
                 fs::write(parent.path().join(segment_file_name(number)), [byte; 4096]).expect("a file");
             }
-            let opened = Directory::open(parent.path()).expect("a directory");
+            let opened = Directory::open(parent.path(), Making::BY_DEFAULT).expect("a directory");
             assert_eq!(opened.unused_from, unused_from, "{files:?}");
         }
     }

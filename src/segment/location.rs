@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::sync::lock;
-use crate::sys::FileId;
 use crate::sys::directory::{OpenDirectory, root_id};
+use crate::sys::{Access, FileId};
 
 /// How long a deleted directory may be missing before it is made: whoever replaces it by another one has this long.
 const MISSING_MAX: Duration = Duration::from_secs(5);
@@ -21,6 +21,7 @@ const MISSING_MAX: Duration = Duration::from_secs(5);
 /// The place of a log's files.
 pub(super) struct Location {
     current: Mutex<Current>,
+    access: Access,
     /// The process's root directory at open, from which the absolute path leads to the log's.
     root: Option<FileId>,
 }
@@ -37,9 +38,10 @@ impl Location {
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open(path: &Path) -> io::Result<Location> {
-        let current = Current { directory: Arc::new(OpenDirectory::open(path)?), missing_since: None };
-        Ok(Location { current: Mutex::new(current), root: root_id().ok() })
+    pub(super) fn open(path: &Path, access: Access) -> io::Result<Location> {
+        let directory = Arc::new(OpenDirectory::open(path)?.with_access(access));
+        let current = Current { directory, missing_since: None };
+        Ok(Location { current: Mutex::new(current), access, root: root_id().ok() })
     }
 
     /// The open directory.
@@ -68,24 +70,24 @@ impl Location {
             return Err(failed("open the directory", source));
         }
         if missing_since.is_some_and(|since| since.elapsed() >= MISSING_MAX) && !path.exists() {
-            let created = private_builder().create(path);
-            created.map_err(|source| failed("make anew the deleted directory", source))?;
+            make(path, self.access).map_err(|source| failed("make anew the deleted directory", source))?;
         }
         let opened = OpenDirectory::open(path).map_err(|source| {
             missing_since.get_or_insert_with(Instant::now);
             failed("open the directory", source)
         })?;
-        *current = Current { directory: Arc::new(opened), missing_since: None };
+        *current = Current { directory: Arc::new(opened.with_access(self.access)), missing_since: None };
         Ok(())
     }
 }
 
-/// Makes directories that only their owner can enter, if the platform has owners.
-pub(super) fn private_builder() -> DirBuilder {
+/// Makes a directory, first for its owner alone.
+pub(super) fn make(path: &Path, access: Access) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
+    builder.create(path)?;
+    access.give_to_directory(path).inspect_err(|_| drop(std::fs::remove_dir(path)))
 }
 
 #[cfg(test)]
@@ -98,7 +100,7 @@ mod tests {
     /// A location whose directory has been deleted.
     fn deleted(path: &Path) -> Location {
         fs::create_dir(path).expect("a directory");
-        let location = Location::open(path).expect("there");
+        let location = Location::open(path, Access::OWNER).expect("there");
         location.restore().expect("nothing to do");
         fs::remove_dir(path).expect("empty");
         location

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_lock_is_renewed_only_if_its_file_is_no_longer_there() {
         let directory = directory();
-        let location = Location::open(directory.path()).expect("a directory");
+        let location = Location::open(directory.path(), crate::sys::Access::OWNER).expect("a directory");
         let mut lock = take(directory.path()).expect("locked");
         lock.renew(&location).expect("nothing to do");
         std::fs::remove_file(directory.path().join(LOCK_FILE)).expect("removed");

@@ -23,7 +23,7 @@ mod age;
 mod inspect;
 mod trim;
 
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, Making};
 pub(crate) use header::Header;
 pub(crate) use retention::Limits;
 pub(crate) use rules::{FIRST_FILL_PATIENCE, Rules, Sizes};

@@ -376,7 +376,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::segment::{FIRST_FILL_PATIENCE, Limits, Sizes};
+    use crate::segment::{FIRST_FILL_PATIENCE, Limits, Making, Sizes};
     use crate::sys::test_directory::directory;
 
     const RULES: Rules = Rules {
@@ -387,7 +387,7 @@ mod tests {
     };
 
     fn begin(path: &Path) -> (Directory, Segments) {
-        let directory = Directory::open(path).expect("a directory");
+        let directory = Directory::open(path, Making::BY_DEFAULT).expect("a directory");
         let segments = Segments::begin(&directory, false, RULES, Clock::detect()).expect("a segment");
         (directory, segments)
     }
@@ -482,6 +482,6 @@ mod tests {
         others.end(false);
         drop(others_directory);
         assert!(next(&segments).is_ok(), "nobody else is there any more");
-        assert!(matches!(Directory::open(&path), Err(Error::InUse { .. })), "now it is ours");
+        assert!(matches!(Directory::open(&path, Making::BY_DEFAULT), Err(Error::InUse { .. })), "now it is ours");
     }
 }

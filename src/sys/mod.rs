@@ -14,12 +14,14 @@ mod portable;
 #[cfg(not(all(target_os = "linux", not(any(diolog_portable, loom)))))]
 pub(crate) use portable::*;
 
+mod access;
 mod fill;
 mod per_process;
 mod place;
 mod temporary;
 pub(crate) mod write;
 
+pub(crate) use access::Access;
 pub(crate) use fill::fill_at;
 pub(crate) use per_process::PerProcess;
 pub(crate) use place::is_at;

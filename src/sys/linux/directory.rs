@@ -14,12 +14,14 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::sys::{Entry, FileId};
+use crate::sys::{Access, Entry, FileId};
 
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
     file: File,
     path: PathBuf,
+    /// Of the files created in it.
+    access: Access,
 }
 
 impl OpenDirectory {
@@ -28,7 +30,13 @@ impl OpenDirectory {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path)?;
         // Without a working directory that has a name, the path stays as it was given.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(OpenDirectory { file, path })
+        Ok(OpenDirectory { file, path, access: Access::OWNER })
+    }
+
+    /// The same directory, with this access to the files created in it from now on.
+    pub(crate) fn with_access(mut self, access: Access) -> OpenDirectory {
+        self.access = access;
+        self
     }
 
     /// Its absolute path when it was opened, for messages.
@@ -86,18 +94,18 @@ impl OpenDirectory {
         }
     }
 
-    /// Creates a file for writing, which must not exist yet, accessible only to its owner.
+    /// Creates a file for writing, which must not exist yet.
     ///
     /// `direct` adds `O_DIRECT | O_DSYNC`: a write returns when its bytes are durable.
     pub(crate) fn create_to_write(&self, name: &str, direct: bool) -> io::Result<File> {
-        self.open_file(name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | write_flags(direct))
+        self.create_file(name, libc::O_WRONLY | write_flags(direct))
     }
 
     /// Creates a file like [`create_to_write`](Self::create_to_write), to be filled in advance: its writes do not wait
     /// until they are durable.
     pub(crate) fn create_to_fill(&self, name: &str, direct: bool) -> io::Result<File> {
         let direct = if direct { libc::O_DIRECT } else { 0 };
-        self.open_file(name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | direct)
+        self.create_file(name, libc::O_WRONLY | direct)
     }
 
     /// Opens a file that was filled in advance, with the flags of [`create_to_write`](Self::create_to_write).
@@ -115,8 +123,7 @@ impl OpenDirectory {
         self.open_file(name, libc::O_RDWR | libc::O_NONBLOCK)
     }
 
-    /// Opens a file for reading and writing, or creates it, accessible only to its owner. Returns whether it was
-    /// created. Opening a pipe does not block.
+    /// Opens a file for reading and writing, or creates it. Returns whether it was created. Opening a pipe does not block.
     pub(super) fn open_or_create(&self, name: &str) -> io::Result<(File, bool)> {
         let flags = libc::O_RDWR | libc::O_NONBLOCK;
         loop {
@@ -124,10 +131,22 @@ impl OpenDirectory {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 opened => return opened.map(|file| (file, false)),
             }
-            match self.open_file(name, flags | libc::O_CREAT | libc::O_EXCL) {
+            match self.create_file(name, flags) {
                 // Somebody else was faster.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => return created.map(|file| (file, true)),
+            }
+        }
+    }
+
+    /// Creates a file, first for its owner alone.
+    fn create_file(&self, name: &str, flags: libc::c_int) -> io::Result<File> {
+        let file = self.open_file(name, flags | libc::O_CREAT | libc::O_EXCL)?;
+        match self.access.give_to_file(&file) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                let _ = self.remove(name);
+                Err(error)
             }
         }
     }

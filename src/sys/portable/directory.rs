@@ -8,18 +8,31 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::file::open_to_read;
-use crate::sys::{Entry, FileId};
+use crate::sys::{Access, Entry, FileId};
 
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
     path: PathBuf,
+    /// Of the files created in it.
+    access: Access,
 }
 
 impl OpenDirectory {
     /// Opens the directory at `path`.
     pub(crate) fn open(path: &Path) -> io::Result<OpenDirectory> {
         let path = std::path::absolute(path)?;
-        if path.metadata()?.is_dir() { Ok(OpenDirectory { path }) } else { Err(io::ErrorKind::NotADirectory.into()) }
+        let access = Access::OWNER;
+        if path.metadata()?.is_dir() {
+            Ok(OpenDirectory { path, access })
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
+    }
+
+    /// The same directory, with this access to the files created in it from now on.
+    pub(crate) fn with_access(mut self, access: Access) -> OpenDirectory {
+        self.access = access;
+        self
     }
 
     /// Its absolute path when it was opened, for messages.
@@ -57,7 +70,7 @@ impl OpenDirectory {
         FileId::of(&self.path_of(name).symlink_metadata()?)
     }
 
-    /// Creates a file for writing, which must not exist yet, accessible only to its owner if the platform has owners.
+    /// Creates a file for writing, which must not exist yet.
     ///
     /// # Errors
     /// The operating system's; `Unsupported` with `direct`.
@@ -68,7 +81,9 @@ impl OpenDirectory {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         owner_only(&mut options);
-        options.open(self.path_of(name))
+        let file = options.open(self.path_of(name))?;
+        self.give_access(name, &file)?;
+        Ok(file)
     }
 
     /// Creates a file like [`create_to_write`](Self::create_to_write), to be filled in advance.
@@ -98,12 +113,22 @@ impl OpenDirectory {
         OpenOptions::new().read(true).write(true).open(self.path_of(name))
     }
 
-    /// Opens a file for reading and writing, or creates it, accessible only to its owner if the platform has owners.
+    /// Opens a file for reading and writing, or creates it.
     pub(super) fn open_or_create(&self, name: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         owner_only(&mut options);
-        options.open(self.path_of(name))
+        let existed = self.path_of(name).exists();
+        let file = options.open(self.path_of(name))?;
+        if !existed {
+            self.give_access(name, &file)?;
+        }
+        Ok(file)
+    }
+
+    /// Sets the access to a new file, which is removed if that is refused.
+    fn give_access(&self, name: &str, file: &File) -> io::Result<()> {
+        self.access.give_to_file(file).inspect_err(|_| drop(self.remove(name)))
     }
 
     /// Removes the name of a file.
