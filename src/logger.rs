@@ -216,7 +216,7 @@ impl Logger {
     /// # Errors
     /// As [`Logger::producer`], and [`Error::InvalidConfig`] for a name that is too long: names are not cut.
     pub fn producer_named(&self, name: &str) -> Result<Producer> {
-        thread_local::new_producer(self.shared(), self.shared().settings.config.ring_bytes, name)
+        thread_local::new_producer(self.shared(), self.shared().ring_bytes(), name)
     }
 
     /// Makes a producer whose ring has another size than [`Config::ring_bytes`] says.

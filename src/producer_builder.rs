@@ -60,7 +60,7 @@ impl<'a> ProducerBuilder<'a> {
         let settings = &self.shared.settings;
         let ring_bytes = match self.ring_bytes {
             Some(bytes) => settings.check_producer_ring(bytes)?,
-            None => settings.config.ring_bytes,
+            None => self.shared.ring_bytes(),
         };
         let thread = std::thread::current();
         let name = self.name.as_deref().or(thread.name()).unwrap_or_default();

@@ -118,6 +118,13 @@ impl Registry {
         Ok((id, producer))
     }
 
+    /// Whether a ring of `capacity_bytes` would leave all rings together within `bytes_max`, or the log's limit if that
+    /// is less.
+    pub(crate) fn has_room_for(&self, capacity_bytes: usize, bytes_max: usize) -> bool {
+        let bytes_max = (bytes_max as u64).min(self.budget.limit());
+        self.budget.used().saturating_add(capacity_bytes as u64) <= bytes_max
+    }
+
     /// Takes a spare ring of `capacity_bytes`; if there is none, reserves as many bytes for a new one.
     fn take_spare_or_reserve(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
         // Dropped after the lock is released.

@@ -9,7 +9,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::config::{Overflow, Validated};
+use crate::config::{Overflow, PART_FOR_LARGE_RINGS, Validated};
 use crate::elsewhere::Elsewhere;
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
@@ -60,7 +60,7 @@ impl Shared {
             overwrite,
             reserve_bytes: if drops { config.reserve_bytes } else { 0 },
             kept_eighths: if drops { config.grave_eighths } else { 0 },
-            largest_bytes: config.ring_bytes.max(settings.thread_ring_bytes),
+            largest_bytes: settings.crowded_ring_bytes.max(settings.thread_ring_bytes),
             bytes_max: config.rings_bytes_max,
         };
         Shared {
@@ -78,6 +78,13 @@ impl Shared {
             refusals: Refusals::default(),
             writer: OnceLock::new(),
         }
+    }
+
+    /// Bytes of the ring of a producer that has no size of its own.
+    pub(crate) fn ring_bytes(&self) -> usize {
+        let Validated { ring_bytes, crowded_ring_bytes, .. } = self.settings;
+        let large_max = self.settings.config.rings_bytes_max / PART_FOR_LARGE_RINGS;
+        if self.registry.has_room_for(ring_bytes, large_max) { ring_bytes } else { crowded_ring_bytes }
     }
 
     /// Counts an append that was refused without a sequence number. A filtered one is not counted.

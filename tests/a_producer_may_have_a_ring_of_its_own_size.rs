@@ -3,7 +3,7 @@
 
 mod support;
 
-use diolog::{Error, Level, Logger, Outcome, Reader};
+use diolog::{Error, Level, Logger, Outcome, Overflow, Reader};
 
 #[test]
 fn its_ring_takes_messages_and_memory_of_that_size() {
@@ -59,4 +59,19 @@ fn a_size_that_does_not_fit_is_refused_with_a_remedy() {
     let name = logger.producer_builder().name("x".repeat(256)).build().expect_err("too long");
     assert!(matches!(name, Error::InvalidConfig { setting: "producer name", .. }), "{name}");
     let _producer = logger.producer_builder().ring_bytes(16 << 10).build().expect("as the remedy says");
+}
+
+#[test]
+fn a_producer_that_waits_has_a_large_ring_until_all_rings_take_a_quarter_of_their_memory() {
+    let directory = support::directory();
+    let config = support::config(directory.path().join("log"));
+    let logger = Logger::open(config.overflow(Overflow::Block).rings_bytes_max(32 << 20)).expect("a log");
+    let mut used = logger.stats().ring_memory.used_bytes;
+    let sizes = [(); 4].map(|()| {
+        let producer = logger.producer().expect("a ring");
+        let before = std::mem::replace(&mut used, logger.stats().ring_memory.used_bytes);
+        (producer, used - before)
+    });
+    assert_eq!(sizes.map(|(_, bytes)| bytes >> 20), [4, 4, 1, 1]);
+    logger.close().expect("a clean end");
 }

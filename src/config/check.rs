@@ -20,6 +20,17 @@ use crate::ring::{
 /// The smallest reserve.
 const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 
+/// The ring of a producer, if it is not set.
+const RING_BYTES: usize = 1 << 20;
+
+/// The same for a producer that waits for space: four blocks of 256 KiB on their way to the disk, and room for as much
+/// again and more meanwhile. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the
+/// rate.
+const WAITING_RING_BYTES: usize = 4 << 20;
+
+/// The part of the memory of all rings up to which producers that wait get a large ring.
+pub(crate) const PART_FOR_LARGE_RINGS: usize = 4;
+
 /// The ring of a thread that logs through [`Logger::log`](crate::Logger::log), if it is not set.
 const THREAD_RING_BYTES: usize = 64 << 10;
 
@@ -49,6 +60,9 @@ const LEVEL_VARIABLE: &str = "DIOLOG_LEVEL";
 pub(crate) struct Validated {
     /// The settings, with the level that `DIOLOG_LEVEL` asks for.
     pub(crate) config: Config,
+    pub(crate) ring_bytes: usize,
+    /// The same once all rings together take much of their memory.
+    pub(crate) crowded_ring_bytes: usize,
     pub(crate) thread_ring_bytes: usize,
     /// The longest message in any ring: [`Validated::message_bytes_max_in`] of the larger one.
     pub(crate) message_bytes_max: usize,
@@ -91,15 +105,16 @@ impl Config {
     /// [`Config::validate`] with the value of `DIOLOG_LEVEL`, so that tests need not change the environment.
     fn validate_with(mut self, level_variable: Option<&OsStr>) -> Result<Validated> {
         require(!self.path.as_os_str().is_empty(), "path", "empty", "name the log's directory")?;
-        check_ring("ring_bytes", self.ring_bytes)?;
+        let crowded_ring_bytes = self.ring_bytes.unwrap_or(RING_BYTES);
+        check_ring("ring_bytes", crowded_ring_bytes)?;
         check_reserve(self.reserve_bytes)?;
         require(self.grave_eighths <= 4, "grave_eighths", self.grave_eighths, "use 0 to 4 eighths")?;
         check_block(self.block_bytes)?;
         if let Some(bytes) = self.message_bytes_max {
-            check_message(bytes, self.ring_bytes, self.block_bytes)?;
+            check_message(bytes, crowded_ring_bytes, self.block_bytes)?;
         }
         let thread_ring_bytes = self.resolve_thread_ring()?;
-        let largest_ring = self.ring_bytes.max(thread_ring_bytes);
+        let largest_ring = crowded_ring_bytes.max(thread_ring_bytes);
         let remedy = format!("one ring takes {largest_ring}; use at least that, for all rings together");
         require(self.rings_bytes_max >= largest_ring, "rings_bytes_max", self.rings_bytes_max, remedy)?;
         self.check_writer()?;
@@ -112,11 +127,20 @@ impl Config {
         self.check_overflow()?;
         self.level = resolve_level(self.level, level_variable)?;
         Ok(Validated {
+            ring_bytes: self.resolve_ring(),
+            crowded_ring_bytes,
             thread_ring_bytes,
             message_bytes_max: self.resolve_message(largest_ring),
             first_segment_bytes: self.resolve_first_segment(),
             config: self,
         })
+    }
+
+    /// The size of a producer's ring: as set, else by the policy.
+    fn resolve_ring(&self) -> usize {
+        let waits = matches!(self.overflow, Overflow::Block);
+        let default = if waits { WAITING_RING_BYTES } else { RING_BYTES };
+        self.ring_bytes.unwrap_or(default)
     }
 
     /// The size of a thread's ring: as set, if an explicit message fits it; else large enough for that message.
@@ -304,7 +328,6 @@ mod tests {
         let derived = (settings.thread_ring_bytes, settings.message_bytes_max, settings.first_segment_bytes);
         assert_eq!(derived, (64 << 10, 64 << 10, 16 << 20));
         let documented = config()
-            .ring_bytes(1 << 20)
             .reserve_bytes(16 << 20)
             .grave_eighths(1)
             .rings_bytes_max(256 << 20)
@@ -320,7 +343,10 @@ mod tests {
             .file_mode(0o600)
             .device(DevicePreference::Auto);
         assert_eq!(settings.config, documented);
-        assert_eq!(settings.message_bytes_max_in(settings.config.ring_bytes), 64 << 10);
+        assert_eq!((settings.ring_bytes, settings.crowded_ring_bytes), (1 << 20, 1 << 20));
+        let waiting = config().overflow(Overflow::Block).validate_with(None).expect("valid");
+        assert_eq!((waiting.ring_bytes, waiting.crowded_ring_bytes), (4 << 20, 1 << 20));
+        assert_eq!(settings.message_bytes_max_in(settings.ring_bytes), 64 << 10);
         assert_eq!(settings.message_bytes_max_in(settings.thread_ring_bytes), (32 << 10) - 24);
     }
 

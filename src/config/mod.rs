@@ -12,6 +12,6 @@ mod toml;
 #[cfg(feature = "serde")]
 mod words;
 
-pub(crate) use check::Validated;
+pub(crate) use check::{PART_FOR_LARGE_RINGS, Validated};
 pub use overflow::Overflow;
 pub use settings::{Config, Settings};

@@ -71,7 +71,7 @@ macro_rules! config {
 /// let config = Config::new("/var/log/app/orders").ring_bytes(2 << 20);
 /// let settings = config.settings();
 /// assert_eq!(settings.path(), "/var/log/app/orders");
-/// assert_eq!((settings.ring_bytes(), settings.level()), (2 << 20, Level::Info));
+/// assert_eq!((settings.ring_bytes(), settings.level()), (Some(2 << 20), Level::Info));
 /// assert_eq!(settings.retain_bytes(), None);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,7 @@ config! {
         path(path: impl Into<PathBuf>) -> PathBuf = PathBuf::new(), got as Path;
 
         /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by
-        /// default.
+        /// default, or 4 MiB under [`Overflow::Block`].
         ///
         /// This is the ring's *window*, in which the producer stays while the writer keeps up. It holds what a thread
         /// appends while the writer sleeps, up to 8 ms after it has found little: 1 MiB holds some 12,000 records of
@@ -142,19 +142,24 @@ config! {
         /// from 1 MiB up it consists of huge pages, of which two windows of 1 MiB share one. Too small: bursts leave
         /// the window soon (or make callers wait), and blocks are sealed early, since each is sealed when it holds a
         /// quarter of it. Larger than the L2 cache: appends get slower at the tail.
+        ///
+        /// A producer that waits for space must not wait for each block's way to the disk, and has no reserve: so under
+        /// [`Overflow::Block`] the default is more than may be in flight. It is 1 MiB there too once all rings together
+        /// take a quarter of [`rings_bytes_max`](Config::rings_bytes_max).
         // Half of a usual L2 cache: a ring larger than that costs 100 ns and more at p99.
-        ring_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
+        ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
         /// Bytes of the ring that [`Logger::log`](crate::Logger::log) makes for a thread: a power of two from 4 KiB to
         /// 1 GiB.
         ///
         /// By default 64 KiB, or enough for an explicit [`message_bytes_max`](Config::message_bytes_max) if that is
         /// more. Smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log occasionally.
-        /// Too small: bursts drop records. Too large: memory for each live thread that has ever logged.
+        /// Too small: bursts soon go on in the reserve, or make callers wait. Too large: memory for each live thread that
+        /// has ever logged.
         thread_ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
-        /// Bytes of the reserve behind each ring's window: a power of two from 64 KiB to 1 GiB, or 0
-        /// for none; 16 MiB by default.
+        /// Bytes of the reserve behind each ring's window: a power of two from 64 KiB to 1 GiB, or 0 for none; 16 MiB by
+        /// default.
         ///
         /// The reserve is the part of a ring that a producer enters while its window is full: in a burst, or while the
         /// disk stalls. 16 MiB hold some 190,000 records of 64 bytes. It is address space: memory is taken for it in
