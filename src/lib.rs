@@ -35,13 +35,14 @@
 //! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
 //! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] a list of the files.
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
+//! - [`ending`] says what each end of a process keeps, and how a program should end.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
 //!
 //! # How safe a record is
 //!
 //! A record is **accepted** once `log` has returned [`Outcome::Written`]: it is in the ring, and while the disk keeps
-//! up the writer writes it within [`flush_interval`](Config::flush_interval). If the process dies before that, the
-//! record is gone.
+//! up the writer writes it within [`flush_interval`](Config::flush_interval). If the process is killed before that, the
+//! record is gone; if it exits, open logs are drained first (see [`ending`]).
 //!
 //! It is **durable** once the device has acknowledged its block and all blocks before it: it survives a power cut.
 //! [`Logger::flush`] waits until everything accepted before the call is durable, [`Logger::close`] until everything is.
@@ -57,6 +58,7 @@
 //! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and [`info`] are
 //!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
 //!   may be larger than the numbers that many readers of JSON know.
+//! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
@@ -106,6 +108,8 @@ pub mod unstable;
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use elsewhere::{MemoryLog, MemoryRecord};
+#[cfg(feature = "signals")]
+pub use ends::drain_on_signals;
 pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
 pub use format::{DroppedBy, LossCause};
@@ -121,6 +125,10 @@ pub use reader::{
 pub use stats::{
     CloseReport, Distribution, Losses, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State, Stats,
 };
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/ending.md")]
+pub mod ending {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/format.md")]

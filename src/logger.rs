@@ -32,7 +32,7 @@ use crate::writer::{Begin, WrapDevice, Writer};
 /// then, wherever its handles are: in a static, in a thread-local, leaked. That takes at most the longest
 /// [`close_deadline`](Config::close_deadline) of the logs that are open, which are closed at the same time. Nobody is
 /// told if a disk does not take all records in time: call [`close`](Logger::close) to know. On systems other than Unix,
-/// call it in any case.
+/// call it in any case. [`ending`](crate::ending) has the other ends of a process.
 ///
 /// One producer for each thread that logs, and a `close` that says what could not be written:
 ///

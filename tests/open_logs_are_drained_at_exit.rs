@@ -349,6 +349,27 @@ fn another_program_in_place_of_this_one_keeps_what_was_durable() {
     expect_durable_kept("another_program_in_place_of_this_one_keeps_what_was_durable", "exec", Some(0), None);
 }
 
+#[test]
+fn each_end_on_the_page_about_ends_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = std::fs::read_dir(root.join("tests")).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files: Vec<_> = sources.filter(|path| path.is_file()).collect();
+    let tests: String = files.iter().map(|path| std::fs::read_to_string(path).expect("source")).collect();
+    let page = std::fs::read_to_string(root.join("docs/ending.md")).expect("the page");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let names = rows.map(|row| row.trim_end_matches(" |").rsplit_once("| ").expect("columns").1.trim_matches('`'));
+    let exists = |name: &str| match name.strip_suffix(".rs") {
+        Some(_) => files.iter().any(|path| path.ends_with(name)),
+        None => tests.contains(&format!("fn {name}()")),
+    };
+    let mut count = 0;
+    for name in names {
+        count += 1;
+        assert!(exists(name), "{name}");
+    }
+    assert!(count >= 20, "{count} rows");
+}
+
 /// Exits that meet a device which does not answer, or a callback.
 #[cfg(feature = "unstable")]
 mod with_devices {
@@ -409,6 +430,25 @@ mod with_devices {
                 }
             });
         assert_eq!(output.status.code(), Some(STATUS), "{output:?}");
+    }
+
+    #[test]
+    fn an_exit_from_on_loss_waits_for_the_other_logs_alone() {
+        if support::role().is_some() {
+            log("of the other log");
+            let control = Control::default();
+            control.hold();
+            let losing = config(support::child_directory().with_extension("losing"));
+            let losing = losing.ring_bytes(4096).message_bytes_max(100).overflow(Overflow::DropNewest);
+            let losing = control.hooks().open(losing).expect("a log");
+            losing.on_loss(|_| exit(STATUS));
+            let producer = losing.producer().expect("a ring");
+            loop {
+                producer.log(Level::Info, [b'x'; 100]);
+            }
+        }
+        let test = "with_devices::an_exit_from_on_loss_waits_for_the_other_logs_alone";
+        expect_drained(test, "child", STATUS, &["of the other log"]);
     }
 
     #[test]

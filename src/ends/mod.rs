@@ -1,14 +1,19 @@
 //! The ends of a process: what becomes of the logs that are still open.
 //!
 //! `open_logs` is the list of them; `closing` closes one; `exit` closes all when the process exits; `panic` flushes them
-//! when a thread panics. `logger` lists each log at open and closes it; `exit` and `panic` run on whichever thread of
-//! the program exits or panics. Nothing here takes a lock in a forked child, where its holder may not exist.
+//! when a thread panics; `signals`, with the feature of that name, closes all when a signal ends the process. `logger`
+//! lists each log at open and closes it; `exit` and `panic` run on whichever thread of the program exits or panics.
+//! Nothing here takes a lock in a forked child, where its holder may not exist.
 
 mod closing;
 mod exit;
 mod open_logs;
 mod panic;
+#[cfg(feature = "signals")]
+mod signals;
 
 pub(crate) use closing::{begin_close, wait_until_closed};
 pub(crate) use exit::drain_at_exit;
 pub use panic::{flush_on_panic, flush_on_panic_within};
+#[cfg(feature = "signals")]
+pub use signals::drain_on_signals;

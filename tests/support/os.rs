@@ -40,6 +40,12 @@ pub(crate) fn ignore_signal(signal: libc::c_int) {
     assert_ne!(unsafe { libc::signal(signal, libc::SIG_IGN) }, libc::SIG_ERR);
 }
 
+/// Gives a signal its default effect on this process: a shell that starts one in the background ignores some.
+pub(crate) fn reset_signal(signal: libc::c_int) {
+    // SAFETY: the default runs no code of the process.
+    assert_ne!(unsafe { libc::signal(signal, libc::SIG_DFL) }, libc::SIG_ERR);
+}
+
 /// Calls `handler`, which must be async-signal-safe, at a signal. The signal interrupts system calls (no SA_RESTART).
 pub(crate) fn handle_signal(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zeros is a `sigaction` with an empty mask and no flags; the handler has the right signature.
@@ -88,6 +94,19 @@ pub(crate) fn wait_until_stopped(child: u32) {
 ///
 /// In a process with threads, `child` may make only calls that are safe after a fork; an append is.
 pub(crate) fn fork(child: impl FnOnce()) -> i32 {
+    let status = status_of_fork(child);
+    assert!(libc::WIFEXITED(status), "the child was ended by signal {}", libc::WTERMSIG(status));
+    libc::WEXITSTATUS(status)
+}
+
+/// As [`fork`], of a child that a signal ends. Returns the signal.
+pub(crate) fn fork_until_signal(child: impl FnOnce()) -> i32 {
+    let status = status_of_fork(child);
+    assert!(libc::WIFSIGNALED(status), "the child has exited with {}", libc::WEXITSTATUS(status));
+    libc::WTERMSIG(status)
+}
+
+fn status_of_fork(child: impl FnOnce()) -> libc::c_int {
     // SAFETY: see above; `child` keeps to it.
     let process = unsafe { libc::fork() };
     if process == 0 {
@@ -99,8 +118,7 @@ pub(crate) fn fork(child: impl FnOnce()) -> i32 {
     let mut status = 0;
     // SAFETY: `status` outlives the call, and the child is ours.
     assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
-    assert!(libc::WIFEXITED(status), "the child was ended by signal {}", libc::WTERMSIG(status));
-    libc::WEXITSTATUS(status)
+    status
 }
 
 /// Calls `handler` when this process exits.
@@ -122,6 +140,42 @@ pub(crate) fn quick_exit(status: libc::c_int) -> ! {
     }
     // SAFETY: the declaration is that of the C standard; takes a number.
     unsafe { quick_exit(status) }
+}
+
+/// A shared library in memory.
+pub(crate) struct Library(*mut libc::c_void);
+
+// SAFETY: the loader's functions may be called from any thread.
+unsafe impl Send for Library {}
+// SAFETY: likewise.
+unsafe impl Sync for Library {}
+
+impl Library {
+    /// Loads the library at `path`.
+    pub(crate) fn load(path: &Path) -> Library {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no zero in a path");
+        // SAFETY: the path lives through the call; the library's initialisation is that of Rust's runtime.
+        let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        assert!(!library.is_null(), "{path:?} cannot be loaded");
+        Library(library)
+    }
+
+    /// Calls its function `name`, which takes nothing and returns a number.
+    pub(crate) fn call(&self, name: &std::ffi::CStr) -> i32 {
+        // SAFETY: the library is loaded, and the name lives through the call.
+        let function = unsafe { libc::dlsym(self.0, name.as_ptr()) };
+        assert!(!function.is_null(), "no {name:?}");
+        // SAFETY: the caller names a function of this type.
+        let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(function) };
+        function()
+    }
+
+    /// Gives it back to the loader, which unloads it unless something still needs it.
+    pub(crate) fn unload(self) {
+        // SAFETY: loaded once, and not used after this.
+        assert_eq!(unsafe { libc::dlclose(self.0) }, 0);
+    }
 }
 
 /// Lets the kernel send SIGALRM to this process a thousand times a second.

@@ -11,6 +11,8 @@ pub(crate) mod limits;
 pub(crate) mod lock;
 mod lock_thread;
 pub(crate) mod memory;
+#[cfg(feature = "signals")]
+pub(crate) mod signals;
 pub(crate) mod time;
 
 // The architectures for which the io-uring crate has the kernel's structures.

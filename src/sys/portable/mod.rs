@@ -9,5 +9,7 @@ pub(crate) mod huge_pages;
 pub(crate) mod limits;
 pub(crate) mod lock;
 pub(crate) mod memory;
+#[cfg(feature = "signals")]
+pub(crate) mod signals;
 pub(crate) mod time;
 pub(crate) mod uring;
