@@ -3,12 +3,16 @@
 use std::fs::File;
 use std::path::Path;
 
-/// Whether `path` leads to `file`; `None` if it leads to nothing. As long as the file is open, no other one has its
-/// identity.
+/// Whether `path` leads to `file`; `None` if it leads to nothing. If the system does not say, it counts as there. As long
+/// as the file is open, no other one has its identity.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> Option<bool> {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
     use std::os::unix::fs::MetadataExt as _;
-    let there = path.metadata().ok()?;
+    let there = match path.metadata() {
+        Ok(there) => there,
+        Err(error) => return (!matches!(error.kind(), NotFound | NotADirectory)).then_some(true),
+    };
     Some(file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (there.dev(), there.ino())))
 }
 

@@ -267,7 +267,7 @@ impl Log {
         let Some(reader) = &mut self.reader else { return self.open(by_path) };
         match reader.follow(Duration::ZERO) {
             Ok(_) => {}
-            Err(diolog::Error::NotALog { .. }) => {
+            Err(error) if is_absent(&error) => {
                 self.losses.print_new(&self.path, reader.report());
                 self.before = self.before.max(verdict_so_far(reader.report()));
                 let message = format!("{} was removed, or another log is there now", shown(&self.path));

@@ -1,9 +1,9 @@
 //! Standard input, read ahead by its own thread until it ends, or until a signal asks for the end.
 //!
 //! After SIGINT and SIGHUP the input is read on to its end, or until nothing has come for [`SILENCE`]. After SIGTERM
-//! and SIGQUIT it is read as far as it is there already.
+//! and SIGQUIT, or if it is a terminal, it is read as far as it is there already.
 
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -143,7 +143,8 @@ impl Reading {
                         return u64::MAX;
                     }
                 }
-                Some(signal) if signal.lets_input_end() => {
+                // At a terminal, nobody else gets the signal and goes on.
+                Some(signal) if signal.lets_input_end() && !stdin.is_terminal() => {
                     if self.is_ready_before_silence(stdin) {
                         return u64::MAX;
                     }
