@@ -302,3 +302,33 @@ fn lines_excluded_by_the_level_in_the_environment_are_counted() {
     assert!(stderr(&output).contains("1 line of standard output not logged: DIOLOG_LEVEL"), "{}", stderr(&output));
     assert_eq!(messages(&place), b"err\n");
 }
+
+#[test]
+#[cfg(not(diolog_portable))]
+fn a_full_disk_makes_the_command_wait_and_loses_nothing() {
+    use std::process::Stdio;
+
+    let test = "run::a_full_disk_makes_the_command_wait_and_loses_nothing";
+    crate::support::disk::on_a_disk(32 << 20, "defaults", test, |disk| {
+        let ballast = disk.join("ballast");
+        fs::write(&ballast, vec![0xBA; 16 << 20]).expect("room for the ballast");
+        // More than the disk holds, and less than it holds without the ballast.
+        let text = "yes \"$1\" | head -n 16000; exit 9";
+        let mut command =
+            diolog(["run", "--block-bytes", "64 KiB", "--ring-bytes", "1 MiB", "--flush-interval", "1 ms"]);
+        command.arg(disk.join("log")).args(["--", "sh", "-c", text, "sh"]).arg("x".repeat(999));
+        let mut child = command.stdout(Stdio::null()).spawn().expect("a child");
+        let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut next = || said.next().expect("a line").expect("text");
+        let full = next();
+        assert!(full.contains("no space left for the log: the command waits for space"), "{full}");
+        fs::remove_file(&ballast).expect("ours to remove");
+        let again = next();
+        assert!(again.contains("the log can be written again"), "{again}");
+        assert_eq!(status(&child.wait_with_output().expect("its end")), 9);
+        let verified =
+            run(["verify".as_ref(), "--format".as_ref(), "json".as_ref(), disk.join("log").as_os_str()], b"");
+        let report: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+        assert_eq!((&report["verdict"], &report["records"]), (&"clean".into(), &16_000.into()), "{report}");
+    });
+}
