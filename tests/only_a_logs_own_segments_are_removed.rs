@@ -121,11 +121,11 @@ fn a_file_prepared_and_never_used_is_removed_and_one_with_a_block_is_not() {
     let logger = Logger::open(small(&path)).expect("a log");
     let left = ["spare.tmp", ".probe-1-2.tmp", "mine.tmp"].map(|name| path.join(name).exists());
     assert_eq!(left, [false, false, true], "removed under the lock, before open returns");
-    // In the background: open does not wait until large files are read.
+    // In the background, once a block of this run is durable.
+    grow(&logger, 1);
     while numbers(&path) != [1, 2, 6, 7] {
         std::thread::yield_now();
     }
-    grow(&logger, 1);
     logger.close().expect("a clean end");
     assert_eq!(fs::read(file(&path, 6)).expect("readable"), without_header);
 }
@@ -154,10 +154,10 @@ fn a_file_that_a_killed_process_had_prepared_is_removed_at_the_next_open() {
     assert_eq!((before.segments.len(), before.prepared_files.len()), (1, 1), "{before:?}");
 
     let logger = Logger::open(small(&path)).expect("a log");
+    grow(&logger, 1);
     while numbers(&path) != [1, 3] {
         std::thread::yield_now();
     }
-    grow(&logger, 1);
     logger.close().expect("a clean end");
     let verification = verify(&path).expect("a log");
     assert_eq!(verification.report.prepared_files, 0);
@@ -169,6 +169,32 @@ fn a_file_that_a_killed_process_had_prepared_is_removed_at_the_next_open() {
     let found = missing(&verify(&path).expect("a log"));
     assert_eq!(found.len(), 1, "the killed run's segment: {found:?}");
     assert!(found[0].starts_with("one of the log's files before it is missing"), "{found:?}");
+}
+
+#[test]
+fn processes_killed_before_their_first_block_leave_no_number_unexplained() {
+    let test = "processes_killed_before_their_first_block_leave_no_number_unexplained";
+    if support::role().is_some() {
+        let path = support::child_directory().join("log");
+        let _logger = Logger::open(small(&path)).expect("a log");
+        std::process::abort();
+    }
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    run(small(&path), 1);
+    for killed in 1..=2 {
+        let child = support::run_child(test, "writer", directory.path());
+        assert!(!child.status.success(), "it was to abort");
+        assert_eq!(numbers(&path).len(), 1 + killed, "nothing else says that these numbers held no block");
+    }
+    let logger = Logger::open(small(&path)).expect("a log");
+    grow(&logger, 1);
+    while numbers(&path) != [1, 4] {
+        std::thread::yield_now();
+    }
+    logger.close().expect("a clean end");
+    let verification = verify(&path).expect("a log");
+    assert_eq!(verification.verdict, Verdict::Clean, "{verification:#?}");
 }
 
 /// The findings about files that are missing.

@@ -93,7 +93,10 @@ impl Archive {
 
     /// Removes files that earlier runs prepared and never used, as a crash leaves them, and cuts their segments to what
     /// they hold. Returns whether it finished before `stop` returned true.
-    pub(super) fn sweep(&mut self, stop: impl Fn() -> bool) -> bool {
+    ///
+    /// `newest` is the last segment with a durable block. If that is an earlier run's, no file is removed yet: only the
+    /// header of a segment of this run says that those numbers held no block, and the process may end before it.
+    pub(super) fn sweep(&mut self, newest: u64, stop: impl Fn() -> bool) -> bool {
         let mut progress = Progress::default();
         let mut busy = std::mem::take(&mut self.busy);
         while let Some(number) = busy.pop() {
@@ -115,6 +118,10 @@ impl Archive {
                 }
             },
         };
+        if newest <= self.inherited {
+            self.unused = Some(unused);
+            return true;
+        }
         let (directory, mut stopped) = (self.location.directory(), false);
         while let Some(number) = unused.pop() {
             match search_for_bytes(&directory, number, &stop) {
@@ -515,12 +522,12 @@ mod tests {
         let lengths = || (1..=5).map(|number| file(number).metadata().unwrap().len()).collect::<Vec<_>>();
         // A child that another test forks may hold the lock of a file for a moment.
         while lengths()[..4] != [4096; 4] {
-            assert!(archive.sweep(|| false));
+            assert!(archive.sweep(u64::MAX, || false));
         }
         assert!(!cfg!(unix) || lengths()[4] == 16 << 20);
         drop(writing);
         while lengths() != [4096; 5] {
-            assert!(archive.sweep(|| false));
+            assert!(archive.sweep(u64::MAX, || false));
         }
         assert_eq!(archive.notes, Vec::<String>::new());
     }
@@ -534,9 +541,12 @@ mod tests {
         let mut archive = archive(directory.path(), Limits::default());
         let looked = std::cell::Cell::new(0);
         // Six files are inspected first, then the unused ones are read in chunks.
-        assert!(!archive.sweep(|| looked.replace(looked.get() + 1) == 8));
+        assert!(!archive.sweep(u64::MAX, || looked.replace(looked.get() + 1) == 8));
         assert_eq!(numbers(directory.path()).len(), 6);
-        assert!(archive.sweep(|| false));
+        let inherited = archive.inherited;
+        assert!(archive.sweep(inherited, || false), "no block of this run is durable");
+        assert_eq!(numbers(directory.path()).len(), 6);
+        assert!(archive.sweep(inherited + 1, || false));
         assert_eq!(numbers(directory.path()), [1, 3, 5, 6]);
     }
 
@@ -548,11 +558,11 @@ mod tests {
         fs::create_dir(&directory).unwrap();
         let mut archive = archive(&directory, Limits::default());
         fs::remove_dir(&directory).unwrap();
-        assert!(archive.sweep(|| false));
+        assert!(archive.sweep(u64::MAX, || false));
         assert!(archive.notes[0].starts_with("cannot list"), "{:?}", archive.notes);
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join(segment_file_name(2)), [0; GRID_BYTES]).unwrap();
-        assert!(archive.sweep(|| false));
+        assert!(archive.sweep(u64::MAX, || false));
         assert_eq!(numbers(&directory), Vec::<u64>::new());
         assert_eq!(archive.notes.len(), 1, "noted once");
     }

@@ -333,7 +333,7 @@ impl PreparerThread {
         // If the directory is gone, or another logger's, nothing in it is ours to remove.
         let is_done = log_lock.renew(&self.location).is_err()
             || (archive.retire(newest, 0, |progress| signals.stops_removing(progress))
-                && archive.sweep(|| signals.stops_sweeping()));
+                && archive.sweep(newest, || signals.stops_sweeping()));
         self.removal_interrupted = !is_done;
     }
 }
