@@ -165,6 +165,41 @@ fn a_write_refused_while_the_next_segment_is_begun_loses_nothing() {
 }
 
 #[test]
+fn a_follower_beside_refused_writes_gets_every_record_once_and_in_order() {
+    for first in [3, 7, 12, 20] {
+        let directory = support::directory();
+        let plan = Plan::new(first, 2, libc::EIO);
+        let config = config(directory.path()).ring_bytes(256 << 10).block_bytes(4096).blocks_in_flight(4);
+        let logger = open(config.first_segment_bytes(16 << 10).segment_bytes(16 << 10), &plan);
+        let producer = logger.producer().expect("a producer");
+        assert_eq!(producer.log(Level::Info, record(0)), Outcome::Written);
+        // The first write is not refused.
+        logger.flush().expect("durable");
+        let mut reader = Reader::open(directory.path().join("log")).expect("a log");
+        let mut next = 0;
+        let mut read_on = |wanted: u64| {
+            while next < wanted {
+                reader.follow(Duration::from_millis(20)).expect("readable");
+                while let Some(read) = reader.next_record().expect("readable") {
+                    assert_eq!((read.sequence(), read.message()), (next, &record(next)[..]), "write {first}");
+                    next += 1;
+                }
+            }
+        };
+        for batch in 0..30 {
+            (1..=20).for_each(|n| assert_eq!(producer.log(Level::Info, record(20 * batch + n)), Outcome::Written));
+            read_on(20 * batch);
+        }
+        drop(producer);
+        logger.close().expect("a clean end");
+        read_on(601);
+        assert!(plan.struck(), "write {first} was to be refused");
+        let report = reader.report();
+        assert_eq!((report.verdict(), report.blocks.lost, report.blocks.holes), (Verdict::Clean, 0, 0), "{report:#?}");
+    }
+}
+
+#[test]
 fn a_write_refused_once_for_want_of_room_loses_nothing() {
     for errno in [libc::ENOSPC, libc::EDQUOT] {
         strike_each_write(errno, 1, false, expect_nothing_lost);

@@ -187,3 +187,17 @@ fn thousands_of_segments_that_claim_the_same_numbers_are_survived() {
     let (messages, report) = read(directory.path());
     assert_eq!((messages.len(), report.blocks.duplicates), (1, 1_998));
 }
+
+#[test]
+fn thousands_of_segments_without_a_block_are_stepped_over() {
+    let directory = directory();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 5, "first"));
+    (2..4_000).for_each(|index| _ = run.segment(index));
+    run.block(Block::new().record(1, 6, "last")).close().write(directory.path());
+    let (messages, report) = read(directory.path());
+    assert_eq!((messages, report.verdict()), (vec!["first".to_string(), "last".to_string()], Verdict::Clean));
+    assert_eq!(report.runs[0].segments, 3_999);
+    let last = ReadOptions::new().last(1).open(directory.path()).expect("open");
+    assert_eq!(last.last().expect("one").expect("read").message(), b"last");
+}
