@@ -48,6 +48,8 @@ pub struct SegmentInfo {
     pub last_unix_ns: Option<i64>,
     /// Whether the run's last block is here: it was closed.
     pub clean_end: bool,
+    /// Whether a logger is writing the run, and this is its last segment.
+    pub in_use: bool,
     /// The kind of device and the reasons for it, if the writer noted them in this segment's first blocks.
     pub device: Option<String>,
     /// The service's name; empty if block 0 is damaged.
@@ -135,8 +137,10 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         offset: None,
         what: "belongs to another log".into(),
     }));
+    let mut last_header = None;
     for run in runs {
         for segment in run.segments() {
+            last_header.clone_from(&segment.header);
             match look(&files, run.id, segment, in_use) {
                 // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && segment.number > 0 => {}
@@ -152,6 +156,9 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
                 }
             }
         }
+    }
+    if let Some(last) = info.segments.last_mut() {
+        last.in_use = in_use && !last.clean_end && files.is_being_written(last_header.as_deref());
     }
     match info.findings.first() {
         Some(finding) if info.segments.is_empty() && info.prepared_files.is_empty() => {
@@ -178,6 +185,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         first_unix_ns: None,
         last_unix_ns: None,
         clean_end: false,
+        in_use: false,
         device: None,
         service: header.map_or_else(String::new, |header| header.service.clone()),
         block_bytes: header.map_or(0, |header| header.block_bytes),

@@ -176,6 +176,13 @@ pub struct RunReport {
     pub records: u64,
     /// The kind of device and the reasons for it, as the writer noted last.
     pub device: Option<String>,
+    /// Appends that were refused because the log was closed or closing, as far as the files say. Refusals take no
+    /// sequence number.
+    pub refused_closed: u64,
+    /// Appends that were refused because a signal handler had interrupted another one of the same thread.
+    pub refused_reentrant: u64,
+    /// Appends that were refused because no ring was to be had: these records are lost too, by no producer.
+    pub refused_no_ring: u64,
     /// The writer's other notes, such as errors and that writing went on: the first 64.
     pub notes: Vec<String>,
     /// Its producers, by number. With [`ReadOptions::fold_producers`](crate::ReadOptions::fold_producers) in no
@@ -203,6 +210,9 @@ impl RunReport {
             blocks: BlockCounts::default(),
             records: 0,
             device: None,
+            refused_closed: 0,
+            refused_reentrant: 0,
+            refused_no_ring: 0,
             notes: Vec::new(),
             producers: Vec::new(),
             folded_producers: 0,
@@ -346,7 +356,11 @@ impl Report {
         } else {
             Verdict::Unconfirmed
         };
-        let of_drops = if self.dropped() > 0 { Verdict::Dropped } else { Verdict::Clean };
+        let of_drops = if self.dropped() > 0 || self.runs.iter().any(|run| run.refused_no_ring > 0) {
+            Verdict::Dropped
+        } else {
+            Verdict::Clean
+        };
         of_findings.max(of_ends).max(of_drops)
     }
 }
@@ -368,7 +382,8 @@ pub enum Verdict {
     Clean,
     /// A logger has the log open, and nothing has been lost so far.
     InUse,
-    /// The files are intact, and records were dropped by the overflow policy since the oldest segment began. What
+    /// The files are intact, and records were dropped by the overflow policy since the oldest segment began, or refused
+    /// because no ring was to be had. What
     /// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) overwrote is its purpose, and does not count.
     Dropped,
     /// A run ended without close: its end is torn, or nothing proves that it is complete. Or a missing block was never

@@ -215,6 +215,11 @@ impl Account {
         self.producers.rows_incomplete |= loaded.rows_incomplete;
         let report = self.report.current_run();
         loaded.rows.iter().chain(&loaded.ends).for_each(|row| self.producers.take_name(row, report));
+        if let Some(refusals) = &loaded.refusals {
+            report.refused_closed = refusals.closed.get();
+            report.refused_reentrant = refusals.reentrant.get();
+            report.refused_no_ring = refusals.no_ring.get();
+        }
         for status in &loaded.statuses {
             if status.code == StatusCode::Device as u16 {
                 report.device = Some(status.text.clone());

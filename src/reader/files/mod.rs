@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::{LOCK_FILE, segment_number};
+use crate::format::{LOCK_FILE, SegmentHeader, segment_number};
 use crate::sys::{self, LockHolder, LockState};
 
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
@@ -129,6 +129,20 @@ impl LogFiles {
             Some(LockState::Held(LockHolder::Process(id))) => Some(id),
             _ => None,
         }
+    }
+
+    /// Whether a logger that has the log open is writing the run of `last`, the log's last segment, if that run has no
+    /// end: it is not if the process that wrote it is gone, and another one has the log open and has not written a block
+    /// yet. Of one file nothing is said: the log may go on in another.
+    pub(crate) fn is_being_written(&self, last: Option<&SegmentHeader>) -> bool {
+        let was_left = || {
+            let writer = last.and_then(|header| header.process.as_ref())?;
+            // Ids of another machine, or of a process in another namespace, tell nothing.
+            let is_here = !writer.host.is_empty() && writer.host == sys::cpu::host_name();
+            let is_another = self.in_use_by()? != writer.id;
+            Some(is_here && is_another && sys::process::exists(writer.id) == Some(false))
+        };
+        self.is_directory && was_left() != Some(true)
     }
 
     fn lock_state(&self) -> Option<LockState> {

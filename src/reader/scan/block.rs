@@ -92,6 +92,8 @@ pub(crate) struct Loaded {
     pub(crate) statuses: Vec<Status>,
     /// Why numbers of producers are missing in this block.
     pub(crate) gaps: Vec<GapRecord>,
+    /// How many appends were refused in the run so far.
+    pub(crate) refusals: Option<RefusalCounts>,
     /// All shards, the writer's own included.
     pub(crate) shards_found: u64,
     /// The records in them, as their headers say.
@@ -202,7 +204,7 @@ impl Loaded {
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(|anchor| self.anchors.push(anchor)),
                 Ok(Kind::Status) => Status::decode(payload).map(|status| self.statuses.push(status)),
                 Ok(Kind::Gap) => GapRecord::decode(payload).map(|gap| self.gaps.push(gap)),
-                Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(drop),
+                Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(|counts| self.refusals = Some(counts)),
                 // `Block0` has read it.
                 Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
                 Ok(Kind::Message) | Err(UnknownKind::None) => None,
@@ -240,6 +242,7 @@ impl Loaded {
         self.anchors.clear();
         self.statuses.clear();
         self.gaps.clear();
+        self.refusals = None;
         (self.shards_found, self.records_found) = (0, 0);
         (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
     }

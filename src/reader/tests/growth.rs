@@ -351,3 +351,30 @@ fn an_earlier_run_that_ended_without_close_is_unconfirmed_also_while_the_log_is_
     assert_eq!(report.verdict(), Verdict::Unconfirmed);
     assert_eq!(report.runs.iter().map(|run| run.in_use).collect::<Vec<_>>(), [false, true]);
 }
+
+#[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+fn a_dead_process_is_not_writing_the_run_that_it_left_though_another_logger_has_the_log_open() {
+    use crate::format::{Process, SegmentHeader};
+    let host = crate::sys::cpu::host_name();
+    let mut child = std::process::Command::new("true").spawn().expect("a child");
+    child.wait().expect("its end");
+    let here = |id| Process { id, host: host.clone() };
+    let elsewhere = Process { id: child.id(), host: format!("not-{host}") };
+    for (process, verdict) in [
+        (here(child.id()), Verdict::Unconfirmed),
+        (here(std::process::id()), Verdict::InUse),
+        (elsewhere, Verdict::InUse),
+    ] {
+        let directory = directory();
+        let _writer = locked(&directory);
+        let mut run = TestRun::new(1);
+        run.segment_with(SegmentHeader { process: Some(process), ..SegmentHeader::example(1) });
+        run.block(Block::new().record(1, 10, "a")).write(directory.path());
+        let report = verify(directory.path()).expect("verify").report;
+        let info = info(directory.path()).expect("info");
+        assert_eq!((report.verdict(), report.in_use, info.in_use), (verdict, Some(true), Some(true)), "{report:#?}");
+        let is_written = verdict == Verdict::InUse;
+        assert_eq!((report.runs[0].in_use, info.segments[0].in_use), (is_written, is_written));
+    }
+}

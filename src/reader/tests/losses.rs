@@ -43,3 +43,24 @@ fn what_newer_records_overwrote_is_clean() {
     let (_, report) = read(directory.path());
     assert_eq!((report.verdict(), report.runs[0].producers[0].overwritten), (Verdict::Clean, 3), "{report:#?}");
 }
+
+#[test]
+fn appends_that_found_no_ring_are_lost_too_and_other_refusals_are_not() {
+    use zerocopy::IntoBytes;
+    let refused = |closed: u64, reentrant: u64, no_ring: u64| {
+        let counts = crate::format::RefusalCounts {
+            closed: closed.into(),
+            reentrant: reentrant.into(),
+            no_ring: no_ring.into(),
+        };
+        Block::new().record(1, 10, "a").note(0x83, counts.as_bytes())
+    };
+    for (counts, verdict) in [((1, 2, 0), Verdict::Clean), ((0, 0, 3), Verdict::Dropped)] {
+        let mut run = TestRun::with_segment(1);
+        run.block(refused(0, 0, 0)).block(refused(counts.0, counts.1, counts.2));
+        let (_, report) = read(written(&[run.close()]).path());
+        let run = &report.runs[0];
+        assert_eq!((run.refused_closed, run.refused_reentrant, run.refused_no_ring), counts);
+        assert_eq!((report.verdict(), report.dropped()), (verdict, 0));
+    }
+}

@@ -107,9 +107,9 @@ impl Walk {
         self.live.as_ref().map_or(InUse::No, |live| live.in_use)
     }
 
-    /// Whether a logger is writing the last run. Of one file nothing is said: the log may go on in another.
-    fn is_in_use(&self) -> bool {
-        self.runs.files.is_directory && self.in_use() == InUse::Yes
+    /// Whether a logger is writing `run`, the last one, if it has no end.
+    fn is_being_written(&self, run: &Run) -> bool {
+        self.in_use() == InUse::Yes && self.runs.files.is_being_written(run.last().header.as_deref())
     }
 
     /// Whether the walk has stopped before a block that may still come.
@@ -265,7 +265,7 @@ impl Walk {
             None => {
                 self.account_for_unstarted(reading, usize::MAX);
                 Ok(Some(if self.growing().is_some() {
-                    let in_use = self.is_in_use();
+                    let in_use = self.is_being_written(&reading.run);
                     self.account.conclude(None, reading.plan.trailing(), in_use);
                     Step::End
                 } else {
@@ -314,7 +314,8 @@ impl Walk {
             {
                 // None of the blocks that are left is good: they may still be in flight, or torn by a crash.
                 let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
-                self.account.conclude(Some((&block.location, last)), reading.plan.trailing(), self.is_in_use());
+                let in_use = self.is_being_written(&reading.run);
+                self.account.conclude(Some((&block.location, last)), reading.plan.trailing(), in_use);
                 reading.plan.rewind();
                 return Ok(Some(Step::End));
             }
@@ -470,7 +471,7 @@ impl Walk {
             Decision::Gone => {}
             Decision::LookAgain => self.forget_plan(reading, durable_below),
             Decision::Awaited => {
-                let in_use = self.is_in_use();
+                let in_use = self.is_being_written(&reading.run);
                 self.account.conclude_awaiting(in_use);
                 reading.plan.rewind();
             }

@@ -11,6 +11,7 @@ pub(crate) mod limits;
 pub(crate) mod lock;
 mod lock_thread;
 pub(crate) mod memory;
+pub(crate) mod process;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
 pub(crate) mod time;

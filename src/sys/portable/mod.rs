@@ -9,6 +9,7 @@ pub(crate) mod huge_pages;
 pub(crate) mod limits;
 pub(crate) mod lock;
 pub(crate) mod memory;
+pub(crate) mod process;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
 pub(crate) mod time;

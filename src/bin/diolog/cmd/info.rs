@@ -58,8 +58,8 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
     }
     for (at, segments) in runs.iter().enumerate() {
         let _ = writeln!(out);
-        let is_last = at + 1 == runs.len();
-        run_text(at + 1, segments, info.in_use.map(|in_use| in_use && is_last), when, out);
+        let is_written = segments.last().is_some_and(|last| last.in_use);
+        run_text(at + 1, segments, info.in_use.map(|_| is_written), when, out);
     }
     let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
     if !info.prepared_files.is_empty() {
@@ -123,6 +123,7 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
                 "first_segment": first.index,
                 "last_segment": last.index,
                 "clean_end": last.clean_end,
+                "in_use": last.in_use,
                 "block_bytes": first.block_bytes,
                 "message_bytes_max": first.message_bytes_max,
             })

@@ -80,6 +80,16 @@ fn run_text(number: usize, runs: usize, run: &RunReport, in_use: Option<bool>, a
     if retired_dropped > 0 {
         let _ = writeln!(out, "  noted: {} dropped before the oldest segment", counted(retired_dropped, "record"));
     }
+    let refused = [
+        (run.refused_closed, "after close"),
+        (run.refused_reentrant, "in a signal handler"),
+        (run.refused_no_ring, "without a ring"),
+    ];
+    let refused: Vec<_> = refused.iter().filter(|(number, _)| *number > 0).collect();
+    if !refused.is_empty() {
+        let refused: Vec<_> = refused.iter().map(|(number, why)| format!("{} {why}", count(*number))).collect();
+        let _ = writeln!(out, "  refused: {}", refused.join(", "));
+    }
     for note in &run.notes {
         let _ = writeln!(out, "  noted: {}", escape::name(note));
     }
@@ -243,6 +253,9 @@ fn run_json(run: &RunReport) -> Value {
         "blocks": blocks_json(&run.blocks),
         "records": run.records,
         "device": run.device,
+        "refused_closed": run.refused_closed,
+        "refused_reentrant": run.refused_reentrant,
+        "refused_no_ring": run.refused_no_ring,
         "notes": run.notes,
         "producers": run.producers.iter().map(producer_json).collect::<Vec<_>>(),
         "shards_untracked": run.shards_untracked,

@@ -32,6 +32,10 @@ pub(crate) fn state(report: &Report) -> String {
         0 => {}
         dropped => parts.push(format!("{} dropped{}", count(dropped), causes(&report.dropped_by(), dropped))),
     }
+    let refused: u64 = report.runs.iter().map(|run| run.refused_no_ring).sum();
+    if refused > 0 {
+        parts.push(format!("{} refused (no ring)", count(refused)));
+    }
     parts.join("; ")
 }
 
@@ -97,7 +101,8 @@ pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) ->
             None => say(format_args!("{runs} not closed: the log is in use, or ended without close")),
         }
     }
-    if report.in_use == Some(true) || report.dropped() > 0 {
+    let has_refused = report.runs.iter().any(|run| run.refused_no_ring > 0);
+    if report.in_use == Some(true) || report.dropped() > 0 || has_refused {
         say(format_args!("{}: {}", path.display(), state(report)));
     }
     Status::of(report.verdict(), allow_drops)
