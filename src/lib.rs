@@ -78,6 +78,7 @@ mod error;
 mod stats;
 
 mod thread_local;
+mod common_ring;
 mod producer_builder;
 mod producer;
 mod gate;

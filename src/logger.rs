@@ -229,13 +229,17 @@ impl Logger {
     ///
     /// The first call takes a lock and allocates, which a signal handler must not do: a thread whose signal handlers
     /// log should log once before they can run.
+    ///
+    /// A thread that gets no ring, because [`rings_bytes_max`](Config::rings_bytes_max) is reached, there are 40,000
+    /// producers, or the thread is ending, logs through one more ring that all such threads share behind a lock. Its
+    /// producer is named "(shared)". That is slower, and less is lost than without: nothing, if the ring holds it.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();
         if !self.shared().gate.admits(level as u8) {
             return thread_local::refuse(self.shared());
         }
-        thread_local::with_producer(self.shared(), |producer| producer.log(level, message))
+        thread_local::append(self.shared(), level, message)
     }
 
     /// Whether a record of `level` would pass the threshold now.

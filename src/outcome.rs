@@ -55,8 +55,8 @@ pub enum Outcome {
     /// A signal handler interrupted an append of this producer and logged through it. Refused and counted like
     /// `Closed`.
     Reentrant,
-    /// The thread has no ring and cannot get one: it is ending, or ring memory is used up. Refused and counted like
-    /// `Closed`.
+    /// The thread has no ring, and the system refuses the memory for the one that such threads share. Refused and
+    /// counted like `Closed`.
     NoRing,
 }
 

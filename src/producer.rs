@@ -316,14 +316,14 @@ impl fmt::Debug for Producer {
 }
 
 /// Whether records of `level` may take the room that is kept for grave ones.
-fn is_grave(level: Level) -> bool {
+pub(crate) fn is_grave(level: Level) -> bool {
     level <= Level::Warn
 }
 
 /// Gives up a record that finds no room, and counts it by the cause.
 #[cold]
 #[inline(never)]
-fn drop_newest(end: &ProducerEnd, cause: DropCause) -> Outcome {
+pub(crate) fn drop_newest(end: &ProducerEnd, cause: DropCause) -> Outcome {
     end.drop_attempt(cause);
     Outcome::Dropped
 }

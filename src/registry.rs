@@ -67,6 +67,8 @@ struct Inner {
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
     /// By id.
     live: HashMap<u32, Live>,
+    /// Whether there is the ring of threads without one of their own.
+    has_common: bool,
     /// Over the producers that have ended.
     ended: ProducerTotals,
 }
@@ -110,12 +112,35 @@ impl Registry {
                 return Err(error);
             }
         };
-        inner.last_id = id;
-        inner.live.insert(id, Live { tid, name: name.clone(), ring: Arc::clone(producer.ring()) });
-        inner.arrivals.push(Arrival { id, tid, name, consumer });
+        self.admit(&mut inner, Arrival { id, tid, name, consumer }, &producer);
+        Ok((id, producer))
+    }
+
+    /// Makes the ring of the threads that have none of their own, and hands its other end to the writer. It may exceed
+    /// the limits on memory and on producers. Called once.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::TooManyProducers`] after as many as a run may have; [`Error::Io`] if memory is
+    /// refused.
+    pub(crate) fn register_common(&self, capacity_bytes: usize, name: &str) -> Result<ProducerEnd> {
+        lock(&self.inner).next_id(usize::MAX)?;
+        self.budget.take_beyond(capacity_bytes as u64);
+        let (producer, consumer) = self.make_ring(capacity_bytes)?;
+        let mut inner = lock(&self.inner);
+        let id = inner.next_id(usize::MAX).inspect_err(|_| self.budget.give_back(capacity_bytes as u64))?;
+        inner.has_common = true;
+        self.admit(&mut inner, Arrival { id, tid: 0, name: name.to_owned(), consumer }, &producer);
+        Ok(producer)
+    }
+
+    /// Lists a new producer, and leaves its ring for the writer.
+    fn admit(&self, inner: &mut Inner, arrival: Arrival, producer: &ProducerEnd) {
+        inner.last_id = arrival.id;
+        let (tid, name, ring) = (arrival.tid, arrival.name.clone(), Arc::clone(producer.ring()));
+        inner.live.insert(arrival.id, Live { tid, name, ring });
+        inner.arrivals.push(arrival);
         // Release: _registry changed_.
         self.changed.store(true, Ordering::Release);
-        Ok((id, producer))
     }
 
     /// Whether a ring of `capacity_bytes` would leave all rings together within `bytes_max`, or the log's limit if that
@@ -292,13 +317,15 @@ impl Inner {
             return Err(Error::Closed);
         }
         let too_many = |count, what, remedy| Error::TooManyProducers { count, what, remedy };
-        if self.live.len() >= producers_max {
+        // The ring of threads without one of their own comes on top.
+        let alive = self.live.len() - usize::from(self.has_common);
+        if alive >= producers_max {
             let what = match producers_max {
                 PRODUCERS_MAX => "are alive, the maximum of a log",
                 _ => "are alive, the maximum under this limit on file size (ulimit -f)",
             };
             let remedy = "log from fewer threads, or drop producers: one is alive until its last record is durable";
-            return Err(too_many(self.live.len() as u64, what, remedy));
+            return Err(too_many(alive as u64, what, remedy));
         }
         let remedy = "close the logger and open it again";
         self.last_id

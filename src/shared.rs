@@ -1,6 +1,6 @@
 //! The state that one log's handles, producers and writer share.
 //!
-//! Everything here is immutable, atomic, or behind a lock that no append takes.
+//! Everything here is immutable, atomic, or behind a lock that no append through a ring of its own takes.
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -15,6 +15,7 @@ use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 use crate::registry::{Registry, RingRules};
+use crate::ring::ProducerEnd;
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) published: Arc<Published>,
     /// Where records go instead of rings and files. `None` for a log on disk.
     pub(crate) elsewhere: Option<Elsewhere>,
+    /// The ring of threads that have none of their own, once there is one. `common_ring` alone uses it.
+    pub(crate) common_end: Mutex<Option<ProducerEnd>>,
     /// Whether writes fail for another reason than a full disk. The writer alone changes it.
     device_failed: AtomicBool,
     /// A caller wants the present segment left for the next. The writer clears it.
@@ -72,6 +75,7 @@ impl Shared {
             closing: Closing::default(),
             published,
             elsewhere: None,
+            common_end: Mutex::new(None),
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
             flush_asked: AtomicBool::new(false),
@@ -279,5 +283,20 @@ impl Closing {
         let guard = lock(&self.inner);
         let waited = self.ended.wait_timeout_while(guard, timeout, |state| state.summary.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.summary.clone()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::device::{DeviceKind, DeviceReport};
+
+    /// The state of a log without a writer.
+    pub(crate) fn log() -> Arc<Shared> {
+        let settings = Config::new("never created").validate().expect("valid");
+        let gate = Gate::new(Level::Info as u8).expect("a page");
+        let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
+        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published))
     }
 }

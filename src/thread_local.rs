@@ -1,15 +1,17 @@
 //! The producers of threads that log through the [`Logger`](crate::Logger) itself.
 //!
-//! Each thread keeps a short list of its producers, one for each open log that it has used. An append is refused here,
-//! and counted as every refusal is, if the thread is ending or cannot get a ring.
+//! Each thread keeps a short list of its producers, one for each open log that it has used. A thread that is ending or
+//! cannot get a ring appends through the `common_ring`.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::common_ring;
 use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
 use crate::format::NAME_BYTES_MAX;
 use crate::gate::Refusal;
+use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::{self, Producer};
 use crate::shared::Shared;
@@ -46,28 +48,36 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
     Ok(Producer::new(Arc::clone(shared), id, end))
 }
 
-/// Calls `append` with the thread's producer for the log. The first call makes it.
+/// Appends a record through the thread's producer for the log. The first call makes it.
 #[inline]
-pub(crate) fn with_producer(shared: &Arc<Shared>, append: impl FnOnce(&Producer) -> Outcome) -> Outcome {
+pub(crate) fn append(shared: &Arc<Shared>, level: Level, message: &[u8]) -> Outcome {
     let outcome = PRODUCERS.try_with(|producers| {
         if let Ok(list) = producers.try_borrow()
             && let Some(producer) = find(&list, shared)
         {
-            return append(producer);
+            return producer.log(level, message);
         }
-        if let Err(refusal) = make(shared, producers) {
-            return producer::refuse(shared, refusal);
+        match make(shared, producers) {
+            Ok(()) => {}
+            Err(Refusal::NoRing) => return append_without_ring(shared, level, message),
+            Err(refusal) => return producer::refuse(shared, refusal),
         }
         let Ok(list) = producers.try_borrow() else { return producer::refuse(shared, Refusal::Reentrant) };
         // Since `make`, a signal handler may have added another log's producer. It removes this log's only after a
         // close.
-        find(&list, shared).map_or_else(|| refuse(shared), append)
+        find(&list, shared).map_or_else(|| refuse(shared), |producer| producer.log(level, message))
     });
-    match outcome {
-        Ok(outcome) => outcome,
-        // The thread is ending, and its list is destroyed.
-        Err(_) => producer::refuse(shared, Refusal::NoRing),
+    // If the thread is ending, its list is destroyed.
+    outcome.unwrap_or_else(|_| append_without_ring(shared, level, message))
+}
+
+/// Appends through the ring that threads share that have none of their own.
+#[cold]
+fn append_without_ring(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
+    if shared.elsewhere.is_some() {
+        return producer::refuse(shared, Refusal::NoRing);
     }
+    common_ring::append(shared, level, message)
 }
 
 /// The producer in `list` that serves the log.
@@ -105,20 +115,7 @@ pub(crate) fn refuse(shared: &Shared) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::config::Config;
-    use crate::device::{DeviceKind, DeviceReport};
-    use crate::gate::Gate;
-    use crate::level::Level;
-    use crate::stats::Published;
-
-    /// The state of a log without a writer.
-    fn log() -> Arc<Shared> {
-        let settings = Config::new("never created").validate().expect("valid");
-        let gate = Gate::new(Level::Info as u8).expect("a page");
-        let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
-        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published))
-    }
+    use crate::shared::tests::log;
 
     #[test]
     fn a_record_goes_to_its_own_log_whatever_a_signal_handler_has_added_to_the_list() {
@@ -135,8 +132,7 @@ mod tests {
     fn an_append_that_gets_no_producer_is_counted_as_refused() {
         let log = log();
         log.registry.close();
-        let append = |producer: &Producer| producer.log(Level::Info, "a record");
-        assert_eq!(with_producer(&log, append), Outcome::Closed);
+        assert_eq!(append(&log, Level::Info, b"a record"), Outcome::Closed);
         assert_eq!(log.stats().refused, 1);
         let producers = RefCell::new(Vec::new());
         let _interrupted = producers.borrow();

@@ -184,11 +184,12 @@ config! {
         /// Bytes of memory of all rings of the log together: at least one ring; 256 MiB by default.
         ///
         /// Windows count in full, reserves only as far as records have come. A producer whose window would exceed it is
-        /// refused; a record for which a reserve would exceed it is dropped, and counted as
+        /// refused; a thread that logs through the [`Logger`](crate::Logger) shares one more ring, of
+        /// [`thread_ring_bytes`](Config::thread_ring_bytes), with all others that have none. A record for which a reserve would exceed it is dropped, and counted as
         /// [`RingMemory`](crate::LossCause::RingMemory). In a control group with a memory limit, the rings take no more
         /// than a quarter of that, so that a burst does not end the process:
         /// [`Stats::ring_memory`](crate::Stats::ring_memory) shows the limit that holds. As two windows of 1 MiB share a
-        /// huge page, a single one occupies twice its size. Too small: threads that cannot log, and bursts that are
+        /// huge page, a single one occupies twice its size. Too small: threads that share a ring, and bursts that are
         /// dropped. Too large: a service that keeps starting threads keeps taking memory.
         rings_bytes_max(bytes: usize) -> usize = 256 << 20, read by "words::bytes";
 

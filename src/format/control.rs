@@ -58,8 +58,8 @@ pub(super) struct RawDroppedBy {
 
 const _: () = assert!(size_of::<RawProducerRow>() == ProducerRow::BYTES_BEFORE_NAME);
 const _: () = assert!(align_of::<RawProducerRow>() == 1 && align_of::<RawDroppedBy>() == 1);
-// A row for every producer fits block 0, with 1 MiB left for the other records there.
-const _: () = assert!(PRODUCERS_MAX * record_bytes(ProducerRow::BYTES_MAX) <= BLOCK_BYTES_MAX - (1 << 20));
+// A row for every producer, and for the one of threads without a ring, fits block 0, with 1 MiB left for other records.
+const _: () = assert!((PRODUCERS_MAX + 1) * record_bytes(ProducerRow::BYTES_MAX) <= BLOCK_BYTES_MAX - (1 << 20));
 
 impl ProducerRow {
     /// Bytes of a row before the producer's name.

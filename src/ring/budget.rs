@@ -45,6 +45,11 @@ impl Budget {
         self.take_within(bytes, self.limit)
     }
 
+    /// Takes `bytes`, whatever the limit: for the one ring that must not be refused.
+    pub(crate) fn take_beyond(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Relaxed);
+    }
+
     /// Takes `bytes` of a reserve for a record that is `grave` or is not.
     pub(super) fn take_chunks(&self, bytes: u64, grave: bool) -> bool {
         self.take_within(bytes, self.limit - if grave { 0 } else { self.kept_bytes })

@@ -94,6 +94,8 @@ impl Sizes {
         // The rest of a header takes less than one unit of the grid; rounding takes up to another.
         let rest = self.block as u64 + 2 * GRID;
         let fit = |limit: u64| limit.saturating_sub(rest) / record_bytes(ProducerRow::BYTES_MAX) as u64;
+        // One more row is that of threads without a ring of their own.
+        let fit = |limit| fit(limit).saturating_sub(1);
         file_bytes_max.map_or(PRODUCERS_MAX, |limit| fit(limit).min(PRODUCERS_MAX as u64) as usize)
     }
 }

@@ -17,6 +17,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("block", &["buffer", "format", "level"]),
     ("buffer", &["sys"]),
     ("clock", &["sys"]),
+    (
+        "common_ring",
+        &["config", "delays", "error", "format", "gate", "level", "outcome", "producer", "ring", "shared", "sync"],
+    ),
     ("config", &["device", "error", "format", "level", "ring"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
@@ -58,11 +62,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("ring", &["sync", "sys"]),
     ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "sync", "sys"]),
-    ("shared", &["clock", "config", "elsewhere", "flush", "gate", "level", "registry", "stats", "sync"]),
+    ("shared", &["clock", "config", "elsewhere", "flush", "gate", "level", "registry", "ring", "stats", "sync"]),
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),
-    ("thread_local", &["elsewhere", "error", "format", "gate", "outcome", "producer", "shared", "sys"]),
+    (
+        "thread_local",
+        &["common_ring", "elsewhere", "error", "format", "gate", "level", "outcome", "producer", "shared", "sys"],
+    ),
     (
         "writer",
         &[

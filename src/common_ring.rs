@@ -1,0 +1,174 @@
+//! The ring of threads that have none of their own: the budget is reached, there are too many producers, or the thread
+//! is ending and its list of producers is gone.
+//!
+//! It is one ring for each log, behind a lock: the one exception from the rule that an append takes none. It is made
+//! when the first such thread logs, of the size of a thread's ring, beyond the budget. A thread never waits for space
+//! while it holds the lock. `thread_local` calls this when it finds no ring.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::config::Overflow;
+use crate::delays::Delays;
+use crate::error::Error;
+use crate::format::{Kind, RecordFlags};
+use crate::gate::Refusal;
+use crate::level::Level;
+use crate::outcome::Outcome;
+use crate::producer::{drop_newest, is_grave, refuse, tag};
+use crate::ring::{DropCause, ProducerEnd};
+use crate::shared::Shared;
+use crate::sync::lock;
+
+/// The name of the ring's producer.
+const NAME: &str = "(shared)";
+
+/// How long a thread sleeps for space before it tries again. Several may wait, so the writer wakes none.
+const SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
+
+thread_local! {
+    /// Whether this thread holds such a lock or waits for it: a signal handler on it must do neither.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Appends a record of a thread without a ring.
+#[cold]
+pub(crate) fn append(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
+    // The time of the call, not of the moment when there is room.
+    let ticks = shared.clock.ticks();
+    let give_up_at = match shared.settings.config.overflow {
+        Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
+        _ => None,
+    };
+    let mut give_up = None;
+    let mut sleep = SLEEPS.first;
+    let outcome = loop {
+        if let Some(outcome) = append_once(shared, level, message, ticks, give_up) {
+            break outcome;
+        }
+        let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if shared.gate.is_shut() {
+            // No sequence number was taken yet.
+            break refuse(shared, shared.gate.refusal());
+        } else if shared.has_device_failed() {
+            give_up = Some(DropCause::DeviceFailed);
+        } else if left.is_some_and(|left| left.is_zero()) {
+            give_up = Some(DropCause::TimedOut);
+        } else {
+            shared.wake_writer();
+            std::thread::sleep(left.map_or(sleep, |left| left.min(sleep)));
+            sleep = SLEEPS.after(sleep);
+        }
+    };
+    if shared.asks_for_flush(level) && outcome.is_accepted() {
+        shared.ask_for_flush();
+    }
+    outcome
+}
+
+/// Appends, drops or refuses the record, under the lock. `None` if the caller is to wait for space; it names a cause to
+/// `give_up` for once it has waited long enough.
+fn append_once(
+    shared: &Shared,
+    level: Level,
+    message: &[u8],
+    ticks: u64,
+    give_up: Option<DropCause>,
+) -> Option<Outcome> {
+    // In a forked child the lock may be held by a thread that does not exist there.
+    if shared.gate.is_forked() {
+        return Some(refuse(shared, Refusal::Forked));
+    }
+    let Some(_inside) = Inside::enter() else { return Some(refuse(shared, Refusal::Reentrant)) };
+    let mut locked = lock(&shared.common_end);
+    let end = match &*locked {
+        Some(end) => end,
+        None => match make(shared) {
+            Ok(end) => locked.insert(end),
+            Err(refusal) => return Some(refuse(shared, refusal)),
+        },
+    };
+    let _entered = match shared.gate.enter(end.control().append_flag(), level as u8) {
+        Ok(entered) => entered,
+        Err(refusal) => return Some(refuse(shared, refusal)),
+    };
+    let longest = shared.settings.message_bytes_max_in(end.capacity());
+    let (message, flags, accepted) = match message.get(..longest) {
+        Some(cut) if cut.len() < message.len() => (cut, RecordFlags::TRUNCATED, Outcome::Truncated),
+        _ => (message, 0, Outcome::Written),
+    };
+    let tag = tag(Kind::Message, level, flags);
+    let appended =
+        end.append(tag, message, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, message, || ticks));
+    let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
+    match appended {
+        Ok(()) => Some(accepted),
+        Err(_) if waits => give_up.map(|cause| drop_newest(end, cause)),
+        Err(cause) => Some(drop_newest(end, cause)),
+    }
+}
+
+/// Makes the ring, and hands its other end to the writer.
+fn make(shared: &Shared) -> Result<ProducerEnd, Refusal> {
+    shared.registry.register_common(shared.settings.thread_ring_bytes, NAME).map_err(|error| match error {
+        Error::Closed => Refusal::Closed,
+        _ => Refusal::NoRing,
+    })
+}
+
+/// The thread is inside an append to a shared ring; its drop ends that.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Option<Inside> {
+        (!INSIDE.replace(true)).then_some(Inside)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::shared::tests::log;
+
+    #[test]
+    fn an_append_within_an_append_of_the_same_thread_is_refused_and_counted() {
+        let log = log();
+        let outer = Inside::enter().expect("outside");
+        assert_eq!(append(&log, Level::Info, b"in a signal handler"), Outcome::Reentrant);
+        assert_eq!(log.refused_by().reentrant, 1);
+        let other = Arc::clone(&log);
+        let elsewhere = std::thread::spawn(move || append(&other, Level::Info, b"on another thread"));
+        assert_eq!(elsewhere.join().expect("no panic"), Outcome::Written);
+        drop(outer);
+        assert_eq!(append(&log, Level::Info, b"after it"), Outcome::Written);
+    }
+
+    #[test]
+    fn the_ring_is_made_once_beyond_the_budget_and_counted_in_it() {
+        let log = log();
+        let before = log.stats().ring_memory.used_bytes;
+        assert_eq!(append(&log, Level::Info, b"one"), Outcome::Written);
+        assert_eq!(append(&log, Level::Info, b"two"), Outcome::Written);
+        let stats = log.stats();
+        assert_eq!(stats.ring_memory.used_bytes - before, log.settings.thread_ring_bytes as u64);
+        assert_eq!((stats.producers.len(), stats.producers[0].name.as_str(), stats.attempted), (1, NAME, 2));
+    }
+
+    #[test]
+    fn after_close_it_refuses() {
+        let log = log();
+        log.registry.close();
+        assert_eq!(append(&log, Level::Info, b"no ring yet"), Outcome::Closed);
+        log.gate.close();
+        assert_eq!(append(&log, Level::Info, b"gate"), Outcome::Closed);
+        assert_eq!(log.refused_by().closed, 2);
+    }
+}
