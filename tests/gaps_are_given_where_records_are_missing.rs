@@ -78,6 +78,21 @@ fn records_that_a_full_ring_dropped_are_a_gap_before_the_next_record_and_after_t
 }
 
 #[test]
+fn records_that_waited_for_room_in_vain_are_a_gap() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let limit = std::time::Duration::from_millis(1);
+    let (control, logger, producer) = on_held_device(&path, Overflow::BlockFor(limit));
+    let before = fill_and_drop(&producer, 2);
+    control.release();
+    logger.flush().expect("durable");
+    assert_eq!(producer.log(Level::Info, "after"), Outcome::Written);
+    logger.close().expect("a clean end");
+    let timed_out = Stretch::Gap(3, LossCause::TimedOut);
+    assert_eq!(stretches(&path), [Stretch::Records(before), timed_out, Stretch::Records(1)]);
+}
+
+#[test]
 fn records_that_newer_ones_overwrote_are_a_gap() {
     let directory = support::directory();
     let path = directory.path().join("log");
