@@ -18,9 +18,9 @@ use super::memory::{READ_AHEAD_BYTES, Words};
 use super::reserve::CHUNK_BYTES;
 use super::shared::Ring;
 
-/// Bytes copied from an overwriting ring in one window: some 100 to 500 ns, for which a producer that needs space
+/// Bytes copied from an overwriting ring at a time: some 100 to 500 ns, for which a producer that needs space
 /// waits.
-const WINDOW_BYTES: u64 = 4096;
+const READING_BYTES_MAX: u64 = 4096;
 
 /// The writer's end.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl ConsumerEnd {
 
     pub(super) fn observe_window(&mut self) {
         let committed = self.control().committed();
-        // Invariant 1. In an overwriting ring the cursor may be far behind until the next window begins.
+        // Invariant 1. In an overwriting ring the cursor may be far behind until the next reading begins.
         assert!(
             !is_after(self.window.observed, committed) && (self.overwrite || self.window.holds(committed)),
             "the producer is at {committed}, and the window is at {:?}",
@@ -121,7 +121,7 @@ impl ConsumerEnd {
         assert_eq!(self.overwrite, OVERWRITES, "the caller must know the ring's policy");
         assert!(!self.merges(), "records of the reserve come first");
         if OVERWRITES {
-            self.consume_in_windows(piece_bytes as u64, &mut sink)
+            self.consume_in_readings(piece_bytes as u64, &mut sink)
         } else {
             let taken = self.window.take::<false>(self.window.observed, piece_bytes as u64, u64::MAX, &mut sink);
             self.taken_bytes += taken.bytes;
@@ -169,25 +169,25 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_from`](Self::consume_from) an overwriting ring, window by window. The producer gives up no record
+    /// [`consume_from`](Self::consume_from) an overwriting ring, one reading after the other. The producer gives up no record
     /// while one is open.
-    fn consume_in_windows(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
+    fn consume_in_readings(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let mut left = piece_bytes;
         let mut records = 0;
         while left > 0 {
-            // From here to the window's drop only this thread moves `oldest` (3).
-            let oldest = self.control().begin_window();
+            // From here to the reading's drop only this thread moves `oldest` (3).
+            let oldest = self.control().begin_reading();
             // The producer may have given up records after the cursor, even after `observed`.
             self.window.cursor = oldest;
-            let window = Window { consumer: self };
-            let queue = &mut window.consumer.window;
+            let reading = Reading { consumer: self };
+            let queue = &mut reading.consumer.window;
             if !is_after(queue.observed, oldest) {
                 break;
             }
-            let taken = queue.take::<false>(queue.observed, left.min(WINDOW_BYTES), u64::MAX, sink);
-            window.consumer.taken_bytes += taken.bytes;
+            let taken = queue.take::<false>(queue.observed, left.min(READING_BYTES_MAX), u64::MAX, sink);
+            reading.consumer.taken_bytes += taken.bytes;
             records += taken.records;
-            left = left.saturating_sub(window.consumer.window.cursor.wrapping_sub(oldest));
+            left = left.saturating_sub(reading.consumer.window.cursor.wrapping_sub(oldest));
             if !taken.more {
                 break;
             }
@@ -423,12 +423,12 @@ impl Taken {
 
 /// A part of an overwriting ring from which the producer gives up nothing. Its drop ends that, also if the sink panics
 /// (whose records are still in the ring then).
-struct Window<'a> {
+struct Reading<'a> {
     consumer: &'a mut ConsumerEnd,
 }
 
-impl Drop for Window<'_> {
+impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        self.consumer.control().end_window(self.consumer.window.cursor);
+        self.consumer.control().end_reading(self.consumer.window.cursor);
     }
 }

@@ -264,7 +264,7 @@ impl Control {
 
     /// The oldest record of an overwriting ring, for the producer.
     pub(super) fn oldest(&self) -> Oldest {
-        // Acquire: _window_.
+        // Acquire: _reading_.
         Oldest(self.oldest.load(Acquire))
     }
 
@@ -274,24 +274,24 @@ impl Control {
     /// The consumer has changed the value since: it is this now, and nothing was given up.
     pub(super) fn give_up(&self, seen: Oldest, position: u64) -> Result<(), Oldest> {
         debug_assert!(!seen.is_being_read(), "while the consumer copies, the producer must not move `oldest`");
-        // Acquire: _window_. Nothing is released: the consumer learns of records from commits alone.
+        // Acquire: _reading_. Nothing is released: the consumer learns of records from commits alone.
         self.oldest.compare_exchange(seen.0, position, Acquire, Acquire).map_or_else(|now| Err(Oldest(now)), |_| Ok(()))
     }
 
-    /// Keeps the producer from giving up records until [`end_window`](Self::end_window). The position of the oldest
+    /// Keeps the producer from giving up records until [`end_reading`](Self::end_reading). The position of the oldest
     /// one.
-    pub(super) fn begin_window(&self) -> u64 {
+    pub(super) fn begin_reading(&self) -> u64 {
         // No ordering is needed: the records before `observed` came with that load, and the producer gives none of them
-        // up before it has acquired the end of the window.
+        // up before it has acquired the end of the reading.
         let oldest = Oldest(self.oldest.fetch_add(READING, Relaxed));
-        assert!(!oldest.is_being_read(), "a window is opened within another");
+        assert!(!oldest.is_being_read(), "a reading begins within another");
         oldest.position()
     }
 
     /// Gives the bytes of an overwriting ring before `position` back to the producer, which may then give up others
     /// again.
-    pub(super) fn end_window(&self, position: u64) {
-        // Release: _window_. The store clears READING.
+    pub(super) fn end_reading(&self, position: u64) {
+        // Release: _reading_. The store clears READING.
         self.oldest.store(position, Release);
     }
 

@@ -42,7 +42,7 @@
 //! # Invariants
 //!
 //! 1. `read_position ≤ cursor ≤ observed ≤ write_position ≤ read_position + capacity`. In an overwriting ring `oldest`
-//!    takes the place of `read_position`, and `cursor` may be before it until the next window begins.
+//!    takes the place of `read_position`, and `cursor` may be before it until the next reading begins.
 //! 2. Only the producer writes the bytes from `write_position` to `read_position + capacity`. From `read_position` to
 //!    `write_position` there are whole records and skips, which nobody writes. The producer alone moves
 //!    `write_position`, the consumer alone `read_position`.
@@ -69,7 +69,7 @@
 //! | commit | `Control::commit` and `commit_reserve`, from the producer | `Control::committed` and `committed_reserve`, from `ConsumerEnd::observe` | the record's bytes, head included, and all that was committed before |
 //! | space | `Control::release` and `release_reserve`, from the consumer | `Control::released` and `reserve_released`, from the producer's claim | that the bytes were read |
 //! | reserve | `Control::close_reserve`, from either end | `Control::open_reserve`, from the producer; `begin_return`, from the consumer | the entered bytes, moved positions, discarded pages; to the consumer, the producer's commits |
-//! | window | `Control::end_window`, from the consumer | `Control::oldest` and `give_up`, from the producer's claim | that the bytes were read |
+//! | reading | `Control::end_reading`, from the consumer | `Control::oldest` and `give_up`, from the producer's claim | that the bytes were read |
 //! | space wanted | `Control::announce_wait` and `wake_producer`, an exchange each | the later of the two | the space released before `wake_producer`, or that the producer waits |
 //! | append done | `AppendFlag::lower`, from the gate | `AppendFlag::is_lowered`, from `Gate::is_outside` | the append's commit and counts |
 
