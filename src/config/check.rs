@@ -23,9 +23,8 @@ const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 /// The ring of a producer, if it is not set.
 const RING_BYTES: usize = 1 << 20;
 
-/// The same for a producer that waits for space: four blocks of 256 KiB on their way to the disk, and room for as much
-/// again and more meanwhile. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the
-/// rate.
+/// The same for a producer that waits for space: eight blocks of 256 KiB on their way to the disk, and room for as much
+/// again meanwhile. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the rate.
 const WAITING_RING_BYTES: usize = 4 << 20;
 
 /// The part of the memory of all rings up to which producers that wait get a large ring.
@@ -332,7 +331,7 @@ mod tests {
             .grave_eighths(1)
             .rings_bytes_max(256 << 20)
             .block_bytes(256 << 10)
-            .blocks_in_flight(4)
+            .blocks_in_flight(8)
             .flush_interval(Duration::from_millis(100))
             .segment_bytes(256 << 20)
             .level(Level::Info)

@@ -123,7 +123,7 @@ mod tests {
             rings_bytes_max = "0.5 GiB"
             message_bytes_max = "32 KiB"
             block_bytes = "128KiB"
-            blocks_in_flight = 8
+            blocks_in_flight = 6
             flush_interval = "20 ms"
             flush_on = "error"
             segment_bytes = "1 GiB"
@@ -150,7 +150,7 @@ mod tests {
             .rings_bytes_max(512 << 20)
             .message_bytes_max(32 << 10)
             .block_bytes(128 << 10)
-            .blocks_in_flight(8)
+            .blocks_in_flight(6)
             .flush_interval(Duration::from_millis(20))
             .flush_on(Level::Error)
             .segment_bytes(1 << 30)
@@ -232,7 +232,7 @@ mod tests {
             "path = \"a\"",
             "ring_bytes = 4095",
             "block_bytes = \"256 KiB\"",
-            "blocks_in_flight = 4",
+            "blocks_in_flight = 8",
             "flush_interval = \"100 ms\"",
             "retain_for = \"30 days\"",
             "level = \"info\"",

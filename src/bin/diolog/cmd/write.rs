@@ -27,6 +27,9 @@ const RING_BYTES: usize = 4 << 20;
 /// Default for the block: large writes, because no one waits for a single line.
 const BLOCK_BYTES: usize = 2 << 20;
 
+/// Default for the blocks in flight, each as large as eight of the library's.
+const BLOCKS_IN_FLIGHT: usize = 4;
+
 /// The library's limit for a block.
 const BLOCK_BYTES_MAX: usize = 16 << 20;
 
@@ -243,4 +246,5 @@ fn sized_for(line: usize, config: Config) -> Config {
         .message_bytes_max(line)
         .ring_bytes(RING_BYTES.max((2 * needed).next_power_of_two()))
         .block_bytes(BLOCK_BYTES.max(needed.next_multiple_of(4096)).min(BLOCK_BYTES_MAX))
+        .blocks_in_flight(BLOCKS_IN_FLIGHT)
 }
