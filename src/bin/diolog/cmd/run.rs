@@ -122,13 +122,15 @@ impl Running<'_> {
             match self.logger.flush_within(TURN) {
                 Err(diolog::Error::FlushTimeout { .. }) => {}
                 Err(error) if error.io_error().is_some_and(is_want_of_room) => thread::sleep(TURN),
-                _ => return,
+                _ => break,
             }
             self.look();
             if self.events.try_iter().any(|event| matches!(event, Event::Stop)) {
                 return;
             }
         }
+        // Who was told that the log waits is told that it no longer does, however soon the end follows.
+        self.look();
     }
 
     /// Prints when the log stops or resumes taking records.
