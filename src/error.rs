@@ -21,7 +21,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///     Err(Error::Io { operation, source, .. }) => println!("{operation}: {:?}", source.kind()),
 ///     Err(error @ Error::NotALog { .. }) => assert_eq!(
 ///         error.to_string(),
-///         "no/such/parent/log cannot be created, because its parent directory does not exist: create that first",
+///         "no/such/parent/log cannot be created, because its parent directory does not exist: create that first, \
+///          or set create_parents",
 ///     ),
 ///     other => panic!("{other:?}"),
 /// }
