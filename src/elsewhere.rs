@@ -1,7 +1,7 @@
 //! Where the records of a logger go that writes no log: nowhere, or into this process's memory, for tests.
 //!
 //! `Logger::disabled` and `Logger::in_memory` put it into the log's shared state. A producer of such a logger has no
-//! ring, so that every append that passes the gate comes here by the slow way. The quick way knows nothing of it.
+//! ring, so that every append that passes the gate comes here on the slow path. The fast path knows nothing of it.
 
 use std::borrow::Cow;
 use std::cell::Cell;

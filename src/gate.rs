@@ -81,7 +81,7 @@ impl Gate {
         Ok(Gate::of(WipedOnFork::by_any_means()?, level, register_barrier()))
     }
 
-    /// A gate like [`Gate::new`]'s for a logger without rings and a writer: nobody enters it by the quick way. A forked
+    /// A gate like [`Gate::new`]'s for a logger without rings and a writer: nobody enters it on the fast path. A forked
     /// child passes it too, unless it asks [`Gate::is_forked`].
     pub(crate) fn without_rings(level: u8) -> Gate {
         Gate::of(WipedOnFork::never_wiped(), level, false)
