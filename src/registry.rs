@@ -38,8 +38,9 @@ pub(crate) struct Registry {
     producers_max: usize,
 }
 
-/// The most bytes of empty windows that are kept for the next producers: two of 1 MiB, or 32 of 64 KiB.
-const SPARE_BYTES_MAX: usize = 2 << 20;
+/// The most bytes of empty windows that are kept for the next producers: two of 1 MiB, or 32 of 64 KiB. Off
+/// Linux all are kept: an allocator keeps the memory of those that are dropped, and in pieces.
+const SPARE_BYTES_MAX: usize = if cfg!(all(target_os = "linux", not(diolog_portable))) { 2 << 20 } else { usize::MAX };
 
 /// What holds for all rings of a log.
 #[derive(Clone, Copy, Debug)]
@@ -190,7 +191,7 @@ impl Registry {
         let spare_bytes: usize = inner.spare.iter().map(|(_, consumer)| consumer.capacity()).sum();
         let bytes = consumer.capacity();
         // One is kept, however large.
-        if inner.spare.is_empty() || spare_bytes + bytes <= SPARE_BYTES_MAX {
+        if inner.spare.is_empty() || spare_bytes.saturating_add(bytes) <= SPARE_BYTES_MAX {
             inner.spare.push((producer, consumer));
             return None;
         }

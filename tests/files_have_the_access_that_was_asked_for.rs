@@ -118,7 +118,7 @@ fn an_open_that_fails_leaves_no_parents_behind() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn a_group_that_may_not_be_given_is_refused_and_leaves_nothing_behind() {
     let test = "a_group_that_may_not_be_given_is_refused_and_leaves_nothing_behind";
     let refused = |directory: &Path| {

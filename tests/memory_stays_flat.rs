@@ -132,7 +132,9 @@ fn live_threads_that_logged_once_take_little_more_than_their_windows() {
     assert!(with <= without + (40 << 20), "{with} bytes resident, {without} without the log calls");
 }
 
+// Off Linux a ring comes from the allocator, and is kept for the next thread.
 #[test]
+#[cfg(not(diolog_portable))]
 fn threads_that_have_ended_leave_little_behind() {
     const AT_ONCE: usize = 200;
     let program = |logger: &Logger, logs: bool| {

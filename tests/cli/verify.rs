@@ -44,13 +44,19 @@ fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
     child.wait().expect("its end");
     let printed = run(["cat", log], b"");
     assert_eq!(crate::process::status(&printed), 1);
-    assert!(stderr(&printed).contains("1 run ended without close"), "{}", stderr(&printed));
+    // Off Linux nothing tells whether a logger has the log open.
+    let is_known = cfg!(not(diolog_portable));
+    let ended = if is_known { "1 run ended without close" } else { "1 run not closed" };
+    assert!(stderr(&printed).contains(ended), "{}", stderr(&printed));
     let (status, report) = json("verify", &place);
     assert_eq!((status, &report["verdict"], &report["records"]), (1, &"unconfirmed".into(), &2.into()), "{report}");
-    assert_eq!((&report["runs"][0]["clean_end"], &report["runs"][0]["in_use"]), (&false.into(), &false.into()));
-    for command in ["verify", "info"] {
-        let text = stdout(&run([command, log], b""));
-        assert!(text.contains("ended without close"), "{text}");
+    assert_eq!(&report["runs"][0]["clean_end"], &false);
+    if is_known {
+        assert_eq!(&report["runs"][0]["in_use"], &false);
+        for command in ["verify", "info"] {
+            let text = stdout(&run([command, log], b""));
+            assert!(text.contains("ended without close"), "{text}");
+        }
     }
 }
 
@@ -62,7 +68,7 @@ fn drop_some(producer: &diolog::Producer) -> u64 {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn a_log_in_use_is_called_that_with_its_process_and_status_0() {
     let place = Place::new();
     let log = place.log();

@@ -1,7 +1,11 @@
 //! Logs that the tests make, and what the reader gives and reports of them.
 
+// Off Linux nothing tells that no logger has the log open: a reader that is told to pass over a block calls it late, where
+// `verify`, which looks once more, may call it lost. So the two that compare them run on Linux.
+#[cfg(not(diolog_portable))]
 mod agreement;
 mod damage;
+#[cfg(not(diolog_portable))]
 mod damaged_files;
 mod every_bit;
 mod gaps;
@@ -49,16 +53,22 @@ fn rows(reader: &mut Reader) -> Vec<Row> {
 /// The messages of the log at `path`, and the report, on which the reader and `verify` must agree.
 fn read(path: impl AsRef<Path>) -> (Vec<String>, Report) {
     let mut reader = Reader::open(&path).expect("open");
-    let mut messages: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
-    // If nothing tells whether a logger has the log open, the reader stops before a block that may be in flight.
-    while reader.pass_over_missing(Duration::ZERO).expect("read") {
-        messages.extend(rows(&mut reader).into_iter().map(|row| row.0));
-    }
+    let messages = all_messages(&mut reader);
     let verification = verify(&path).expect("verify");
     assert_eq!(verification.verdict, reader.report().verdict(), "{:#?}\n{:#?}", reader.report(), verification.report);
     assert_eq!(verification.report.blocks, reader.report().blocks, "{:#?}", verification.report.findings);
     assert_eq!(verification.report.runs, reader.report().runs);
     (messages, verification.report)
+}
+
+/// All messages that a reader of a finished log gives.
+fn all_messages(reader: &mut Reader) -> Vec<String> {
+    let mut messages: Vec<_> = rows(reader).into_iter().map(|row| row.0).collect();
+    // If nothing tells whether a logger has the log open, the reader stops before a block that may be in flight.
+    while reader.pass_over_missing(Duration::ZERO).expect("read") {
+        messages.extend(rows(reader).into_iter().map(|row| row.0));
+    }
+    messages
 }
 
 /// A directory with the files of these runs.

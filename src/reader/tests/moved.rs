@@ -192,12 +192,15 @@ impl Writer {
             assert_eq!(report.verdict(), Verdict::Unconfirmed, "{report:#?}");
         }
         for count in [1, self.shape.blocks / 2] {
-            let reader = ReadOptions::new().last(count).open(directory.path()).expect("open");
-            let last: Vec<_> = reader.map(|record| record.expect("read")).map(|it| it.message().to_vec()).collect();
+            let mut reader = ReadOptions::new().last(count).open(directory.path()).expect("open");
+            let last = all_messages(&mut reader);
             let wanted = expected.len().saturating_sub(count as usize);
             let ends = last.len().checked_sub(expected.len() - wanted).map(|from| &last[from..]);
-            let is_wanted = |(got, wanted): (&Vec<u8>, &String)| got == wanted.as_bytes();
-            assert!(ends.is_some_and(|ends| ends.iter().zip(&expected[wanted..]).all(is_wanted)), "{count}: {last:?}");
+            let is_wanted = |(got, wanted): (&String, &String)| got == wanted;
+            assert!(
+                ends.is_some_and(|ends| ends.iter().zip(&expected[wanted..]).all(is_wanted)),
+                "{count}: {last:?}, of {expected:?}"
+            );
         }
     }
 }

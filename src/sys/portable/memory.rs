@@ -15,7 +15,12 @@ use crate::sync::AtomicU32;
 
 const PAGE_BYTES_MIN: usize = 4096;
 
-/// Private, zeroed memory, aligned to 4096 bytes.
+/// The alignment up to which an allocator usually has zeroed memory that nobody has touched; for a larger one, the standard
+/// library writes the zeros itself, and so takes memory for all of it.
+#[cfg(not(loom))]
+const UNTOUCHED_ALIGN: usize = 16;
+
+/// Private, zeroed memory, aligned to 4096 bytes, or to 16 if it is address space.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
@@ -33,7 +38,7 @@ impl Mapping {
     /// # Errors
     /// The allocator has no memory.
     pub(crate) fn faulted_in(bytes: usize) -> io::Result<Mapping> {
-        let mapping = Mapping::allocated(bytes)?;
+        let mapping = Mapping::allocated(bytes, PAGE_BYTES_MIN)?;
         for offset in (0..mapping.layout.size()).step_by(PAGE_BYTES_MIN) {
             // SAFETY: in bounds of the fresh allocation.
             unsafe { mapping.base.as_ptr().add(offset).write_volatile(0) };
@@ -41,8 +46,8 @@ impl Mapping {
         Ok(mapping)
     }
 
-    fn allocated(bytes: usize) -> io::Result<Mapping> {
-        let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES_MIN).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    fn allocated(bytes: usize, align: usize) -> io::Result<Mapping> {
+        let layout = Layout::from_size_align(bytes.max(1), align).map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: the layout's size is not zero.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { base, layout })
@@ -55,7 +60,7 @@ impl Mapping {
     /// The allocator has no memory.
     #[cfg(not(loom))]
     pub(crate) fn address_space(bytes: usize) -> io::Result<Mapping> {
-        Mapping::allocated(bytes)
+        Mapping::allocated(bytes, UNTOUCHED_ALIGN)
     }
 
     /// Returns `false`: there is no portable way to give pages back.
