@@ -24,8 +24,9 @@ pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
 /// Waits for the end of a log that was asked to close by `deadline`, and a little longer for its writer. Returns how the
 /// log ended.
 pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSummary {
-    let left = deadline.saturating_duration_since(Instant::now());
-    shared.closing.wait(left.saturating_add(WRITER_GRACE)).unwrap_or_else(|| {
+    // Counted from the deadline, so that several logs do not add up.
+    let left = (deadline + WRITER_GRACE).saturating_duration_since(Instant::now());
+    shared.closing.wait(left).unwrap_or_else(|| {
         let reason = "the writer thread does not answer: the kernel holds it in a call";
         shared.closing.finish(shared.close_summary_without_writer(reason))
     })

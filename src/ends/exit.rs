@@ -28,8 +28,11 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn drain_at_exit(shared: &Arc<Shared>) {
     OpenLogs::add(shared);
     if !REGISTERED.swap(true, Ordering::Relaxed) {
-        // Refused for want of memory: the log then ends as at a kill, and a reader calls it unconfirmed.
-        let _ = sys::exit::at_exit(handler);
+        // Refused for want of memory: the log then ends as at a kill, and a reader calls it unconfirmed. The next open
+        // tries again.
+        if !sys::exit::at_exit(handler) {
+            REGISTERED.store(false, Ordering::Relaxed);
+        }
     }
 }
 

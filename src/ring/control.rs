@@ -159,8 +159,9 @@ impl Control {
     /// Clears the counts of an empty ring for its next producer. The caller holds both ends, and orders this before
     /// that producer.
     pub(crate) fn reset(&self) {
-        // A thread that ended inside an append, in a signal handler, has left it raised.
+        // A thread that ended inside an append, in a signal handler, has left it raised, and the reserve open.
         self.attempts.append_flag.lower();
+        self.written.reserve_state.store(CLOSED, Relaxed);
         self.attempts.next_sequence.store(0, Relaxed);
         self.attempts.dropped.store(0, Relaxed);
         let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
