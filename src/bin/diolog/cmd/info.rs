@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
         }
         ReportFormat::Json => json(&arguments.path, &info, output.line()),
     }
-    output.finish()?;
+    output.finish_report()?;
     Ok(match info.findings.iter().map(|finding| finding.severity).max() {
         None => Status::CLEAN,
         Some(Severity::Newer) => Status::NEWER,

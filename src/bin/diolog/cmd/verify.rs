@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
         ReportFormat::Text => text(arguments, &report, output.line()),
         ReportFormat::Json => json_text(&arguments.path, &report, output.line()),
     }
-    output.finish()?;
+    output.finish_report()?;
     Ok(Status::of(verdict, arguments.allow_drops))
 }
 

@@ -76,6 +76,12 @@ impl Output {
         self.flush()
     }
 
+    /// As [`finish`](Self::finish), for a command whose exit status is its answer: a reader that has gone, or a pager
+    /// that was left early, does not change it.
+    pub(crate) fn finish_report(self) -> Result<(), Failure> {
+        self.finish().or_else(|failure| if failure.message.is_empty() { Ok(()) } else { Err(failure) })
+    }
+
     /// Waits for `time`; returns early, with true, if the reader has closed the pipe. A write would notice that too,
     /// but the next one may be hours away.
     pub(crate) fn wait_until_closed(&self, time: Duration) -> bool {
