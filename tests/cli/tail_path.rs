@@ -124,7 +124,8 @@ fn segments_that_retention_removed_before_they_were_read_are_counted() {
     };
     // What is left follows.
     assert!(printed.recv().is_ok());
-    assert!(number("segment") > 10 && number("block") > 10 && number("record") > 100, "{message}");
+    // A segment grows beyond its size until the next one is prepared, so their number may be small.
+    assert!(number("segment") > 1 && number("block") > 10 && number("record") > 100, "{message}");
     interrupt(&tail);
     // What was removed unread is retention's purpose.
     assert_eq!(tail.wait().expect("its end").code(), Some(0));
