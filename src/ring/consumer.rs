@@ -187,7 +187,7 @@ impl ConsumerEnd {
             let taken = queue.take::<false>(queue.observed, left.min(READING_BYTES_MAX), u64::MAX, sink);
             reading.consumer.taken_bytes += taken.bytes;
             records += taken.records;
-            left = left.saturating_sub(reading.consumer.window.cursor.wrapping_sub(oldest));
+            left = left.saturating_sub(taken.bytes);
             if !taken.more {
                 break;
             }
@@ -281,23 +281,30 @@ impl ConsumerEnd {
         self.with_empty_reserve(give_back).unwrap_or(false)
     }
 
-    /// Bytes observed and not taken. In an overwriting ring the producer may have given up some of them since.
+    /// Bytes observed and not taken, without skips. In an overwriting ring the producer may have given up some of them
+    /// since.
     #[inline]
     pub(crate) fn unread_bytes(&self) -> usize {
         let Queue { cursor, observed, .. } = self.window;
         match &self.reserve {
             Some(reserve) if reserve.cursor != reserve.observed => {
-                let window = self.seen_again.wrapping_sub(cursor);
-                (window + reserve.observed.wrapping_sub(reserve.cursor)) as usize
+                let last_skip = || self.control().last_reserve_skip();
+                let in_reserve = reserve.record_bytes_between(reserve.cursor, reserve.observed, last_skip);
+                (self.window_bytes_between(cursor, self.seen_again) + in_reserve) as usize
             }
-            _ if is_after(observed, cursor) => observed.wrapping_sub(cursor) as usize,
+            _ if is_after(observed, cursor) => self.window_bytes_between(cursor, observed) as usize,
             _ => 0,
         }
     }
 
-    /// Bytes of an ordinary ring's window that were observed and not released.
+    /// Bytes of an ordinary ring's window that were observed and not released, without skips.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.window.observed.wrapping_sub(self.control().own_released()) as usize
+        self.window_bytes_between(self.control().own_released(), self.window.observed) as usize
+    }
+
+    #[inline]
+    fn window_bytes_between(&self, from: u64, to: u64) -> u64 {
+        self.window.record_bytes_between(from, to, || self.control().last_skip())
     }
 
     /// Whether the ring gives up its oldest records rather than refuse the newest.
@@ -327,6 +334,21 @@ impl Queue {
         position.wrapping_sub(self.cursor) <= self.mask + 1
     }
 
+    /// The bytes of the records between two positions of which `from` is released or after that, and `to` observed:
+    /// without the skip that may lie between them. There is one at most, `last_skip`, since the producer writes none
+    /// before the end of the skip before it is released. (In an overwriting ring, where `from` may be before the oldest
+    /// record, earlier skips are counted.)
+    #[inline]
+    fn record_bytes_between(&self, from: u64, to: u64, last_skip: impl FnOnce() -> u64) -> u64 {
+        let bytes = to.wrapping_sub(from);
+        // The usual case, which reads nothing of the producer's.
+        if (from ^ to) & !self.mask == 0 {
+            return bytes;
+        }
+        let skip = last_skip();
+        if skip.wrapping_sub(from) < bytes { bytes - (self.mask + 1 - (skip & self.mask)) } else { bytes }
+    }
+
     /// The sequence of the next record before `end`, after a skip if there is one.
     fn next_sequence(&mut self, end: u64) -> Option<u64> {
         while self.cursor != end {
@@ -341,8 +363,8 @@ impl Queue {
         None
     }
 
-    /// Hands records before the position `end` to `sink`, until it refuses one, or `piece_bytes` or a little more have
-    /// been taken; if `BOUNDED`, also no record of the sequence `before` or a later one.
+    /// Hands records before the position `end` to `sink`, until it refuses one, or `piece_bytes` of records or a little
+    /// more have been taken; if `BOUNDED`, also no record of the sequence `before` or a later one.
     #[inline(always)]
     fn take<const BOUNDED: bool>(
         &mut self,
@@ -351,10 +373,10 @@ impl Queue {
         before: u64,
         sink: &mut impl FnMut(&Head, &[u8]) -> bool,
     ) -> Taken {
-        let begin = self.cursor;
-        let mut cursor = begin;
+        let mut cursor = self.cursor;
+        // Moves on by each skip, so that skips are not counted.
+        let mut begin = cursor;
         let mut taken = Taken { more: true, ..Taken::default() };
-        let mut skipped = 0;
         while cursor != end && cursor.wrapping_sub(begin) < piece_bytes {
             debug_assert!(!is_after(cursor, end), "a record ends after the end");
             let offset = (cursor & self.mask) as usize;
@@ -362,7 +384,7 @@ impl Queue {
             let first = unsafe { self.words.read(offset) };
             if first == SKIP {
                 let skip = self.mask + 1 - offset as u64;
-                skipped += skip;
+                begin = begin.wrapping_add(skip);
                 cursor = cursor.wrapping_add(skip);
                 continue;
             }
@@ -387,7 +409,7 @@ impl Queue {
             taken.records += 1;
         }
         self.cursor = cursor;
-        taken.bytes = cursor.wrapping_sub(begin) - skipped;
+        taken.bytes = cursor.wrapping_sub(begin);
         taken
     }
 

@@ -46,6 +46,10 @@ struct Written {
     entered_bytes: AtomicU64,
     /// [`CLOSED`], [`OPEN`] or [`RETURNING`].
     reserve_state: AtomicU32,
+    /// Where the last skip of the window begins; before the first position as long as there was none.
+    skip_position: AtomicU64,
+    /// The same of the reserve.
+    reserve_skip_position: AtomicU64,
 }
 
 /// Nobody has the reserve.
@@ -112,6 +116,7 @@ const _: () = {
     assert!(offset_of!(Attempts, dropped_by) == 32 && size_of::<DroppedByCause>() == 24);
     assert!(offset_of!(Written, write_position) == 0 && offset_of!(Written, reserve_position) == 8);
     assert!(offset_of!(Written, entered_bytes) == 16 && offset_of!(Written, reserve_state) == 24);
+    assert!(offset_of!(Written, skip_position) == 32 && offset_of!(Written, reserve_skip_position) == 40);
     assert!(offset_of!(Space, read_position) == 0 && offset_of!(Space, reserve_read_position) == 8);
     assert!(offset_of!(Space, awaits_space) == 16 && offset_of!(Space, wants_space) == 20);
 };
@@ -144,6 +149,8 @@ impl Control {
             written: CachePadded::new(Written {
                 write_position: AtomicU64::new(start),
                 reserve_position: AtomicU64::new(reserve_start),
+                skip_position: AtomicU64::new(start.wrapping_sub(8)),
+                reserve_skip_position: AtomicU64::new(reserve_start.wrapping_sub(8)),
                 ..Written::default()
             }),
             attempts: CachePadded::default(),
@@ -244,6 +251,17 @@ impl Control {
     pub(super) fn committed(&self) -> u64 {
         // Acquire: _commit_.
         self.written.write_position.load(Acquire)
+    }
+
+    /// Notes that a skip of the window begins at `position`. The commit that publishes the skip publishes this.
+    pub(super) fn note_skip(&self, position: u64) {
+        self.written.skip_position.store(position, Relaxed);
+    }
+
+    /// Where the last skip of the window begins.
+    pub(super) fn last_skip(&self) -> u64 {
+        // Relaxed: a skip that the consumer has observed came with the commit.
+        self.written.skip_position.load(Relaxed)
     }
 
     /// Gives the bytes of an ordinary ring before `position` back to the producer.
@@ -356,6 +374,16 @@ impl Control {
         // `close_reserve` publishes them.
         self.written.reserve_position.store(position, Relaxed);
         self.space.reserve_read_position.store(position, Relaxed);
+    }
+
+    /// As [`note_skip`](Self::note_skip), for the reserve.
+    pub(super) fn note_reserve_skip(&self, position: u64) {
+        self.written.reserve_skip_position.store(position, Relaxed);
+    }
+
+    /// As [`last_skip`](Self::last_skip), for the reserve.
+    pub(super) fn last_reserve_skip(&self) -> u64 {
+        self.written.reserve_skip_position.load(Relaxed)
     }
 
     /// Gives the bytes of the reserve before `position` back to the producer.

@@ -19,9 +19,11 @@
 //! | 2 | ticks |
 //! | 3… | payload |
 //!
-//! Window and reserve are laid out alike, each in memory of its own. A record is contiguous. If one does not fit before the end of the memory, a skip is written there (one word, all
-//! bits set) and the record begins at offset 0. A record takes at most half of the capacity, so that it fits an empty
-//! ring, skip included, at any position.
+//! Window and reserve are laid out alike, each in memory of its own. A record is contiguous. If one does not fit before
+//! the end of the memory, a skip is written there (one word, all bits set) and the record begins at offset 0. A record
+//! takes at most half of the capacity, so that it fits an empty ring, skip included, at any position. The producer notes
+//! where its last skip begins, so that the consumer does not count the unused bytes as held: between what is released
+//! and what is observed there is one skip at most.
 //!
 //! # Window and reserve
 //!

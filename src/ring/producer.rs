@@ -190,6 +190,7 @@ impl ProducerEnd {
         if skip > 0 {
             // SAFETY: at least one word is left before the end, and it is free (2). The next commit publishes it.
             unsafe { self.words.write((position & self.mask) as usize, SKIP) };
+            self.control().note_skip(position);
         }
         let start = position.wrapping_add(skip);
         // The skip stays even if the claim is dropped: `limit` must not be compared with a position before it.

@@ -69,6 +69,7 @@ impl Reserve {
         if skip > 0 {
             // SAFETY: at least one word is left before the end; it is free (2) and entered.
             unsafe { words.write((position & mask) as usize, SKIP) };
+            control.note_reserve_skip(position);
         }
         let start = position.wrapping_add(skip);
         let sequence = control.next_sequence();

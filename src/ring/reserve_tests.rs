@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use proptest::prelude::*;
 
-use super::layout::record_bytes_max;
+use super::layout::{record_bytes, record_bytes_max};
 use super::reserve::CHUNK_BYTES;
 use super::*;
 
@@ -150,6 +150,31 @@ proptest! {
     fn records_come_out_of_window_and_reserve_in_their_order((start, steps) in (starts(), steps())) {
         agrees_with_the_model(start, steps);
     }
+}
+
+#[test]
+fn skips_of_window_and_reserve_do_not_count_as_bytes_held() {
+    let (producer, mut consumer, _) = make(options(0), u64::MAX);
+    // Two fit the window, with a skip of 1248 bytes after them; 92 fit the reserve, with one of 64.
+    const LENGTH: usize = 1400;
+    let record_bytes = record_bytes(LENGTH) as usize;
+    let (mut held, mut skipped) = (0, false);
+    for round in 0..20 {
+        let appended = (0..).take_while(|_| append(&producer, false, LENGTH).is_ok()).count();
+        held += appended * record_bytes;
+        consumer.observe();
+        assert_eq!(consumer.unread_bytes(), held, "round {round}");
+        let before = consumer.taken_bytes();
+        // Both queues go on around their ends: neither becomes empty.
+        let piece = 40 * record_bytes;
+        assert_eq!(consumer.consume(piece, |_, _| true), 40, "round {round}");
+        held -= piece;
+        assert_eq!((consumer.unread_bytes(), consumer.taken_bytes() - before), (held, piece as u64), "round {round}");
+        consumer.release(consumer.cursor());
+        assert!(consumer.used_bytes().is_multiple_of(record_bytes), "round {round}");
+        skipped |= consumer.cursor().reserve > 2 * RESERVE_BYTES as u64;
+    }
+    assert!(skipped, "the reserve was gone around");
 }
 
 /// Appends records of 40 bytes, 64 in the ring, until one is dropped. Returns how many were accepted, and why not more.

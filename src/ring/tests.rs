@@ -1,6 +1,7 @@
 //! The ring against a simple model, and under two threads.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
@@ -135,25 +136,29 @@ impl Model {
         self.published = self.published.checked_sub(1).expect("a skip that is not published is not given up");
     }
 
+    /// Bytes of the records among these entries, without skips.
+    fn record_bytes(&self, entries: Range<usize>) -> u64 {
+        let begin = |at: usize| if at == 0 { self.read_position } else { self.entries[at - 1].0 };
+        let records = entries.filter(|&at| self.entries[at].1.is_some());
+        records.map(|at| self.entries[at].0.wrapping_sub(begin(at))).sum()
+    }
+
     /// Takes the records that the consumer took, in a piece of `piece_bytes`, and checks that it had a reason to stop.
     fn take(&mut self, got: &[u64], piece_bytes: u64, refused: bool) {
-        let begin = if self.taken == 0 { self.read_position } else { self.entries[self.taken - 1].0 };
-        let mut cursor = begin;
+        let mut bytes = 0;
         for &sequence in got {
-            assert!(cursor.wrapping_sub(begin) < piece_bytes, "went on after the piece");
+            assert!(bytes < piece_bytes, "went on after the piece");
             self.taken += usize::from(self.entries[self.taken].1.is_none());
             assert!(self.taken < self.observed, "took what was not observed");
             assert_eq!(self.entries[self.taken].1, Some(sequence));
-            cursor = self.entries[self.taken].0;
+            bytes += self.record_bytes(self.taken..self.taken + 1);
             self.taken += 1;
         }
-        let full = cursor.wrapping_sub(begin) >= piece_bytes;
+        let full = bytes >= piece_bytes;
         if !full && self.taken < self.observed && self.entries[self.taken].1.is_none() {
             // A skip is passed before the next record is offered, also if that one is refused.
-            cursor = self.entries[self.taken].0;
             self.taken += 1;
         }
-        let full = full || cursor.wrapping_sub(begin) >= piece_bytes;
         assert!(full || refused || self.taken == self.observed, "stopped for no reason");
         if self.overwrite {
             while self.taken > 0 {
@@ -229,6 +234,10 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
             }
         }
         assert_eq!(producer.control().counts().overwritten, model.overwritten);
+        if !overwrite {
+            assert_eq!(consumer.unread_bytes() as u64, model.record_bytes(model.taken..model.observed));
+            assert_eq!(consumer.used_bytes() as u64, model.record_bytes(0..model.observed));
+        }
     }
 }
 
@@ -329,7 +338,7 @@ fn a_claim_that_skipped_to_the_beginning_and_is_dropped_leaves_no_trace() {
             assert_eq!(append(&producer, 16), Ok(sequence));
         }
         consumer.observe();
-        assert_eq!(consumer.unread_bytes() as u64, 40 + 3 * record_bytes(16), "the skip is published with the first");
+        assert_eq!(consumer.unread_bytes() as u64, 3 * record_bytes(16), "a skip holds nothing");
         let taken = consumer.consume(usize::MAX, |head, payload| {
             check(head.sequence, head, payload);
             true
