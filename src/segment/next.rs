@@ -55,7 +55,7 @@ impl NextSegment {
     pub(super) fn request(&mut self, preparer: &Preparer, bytes: u64, bytes_min: u64, notes: &mut Vec<String>) {
         let retry_delay = match &self.state {
             RequestState::Ready(_) => return,
-            RequestState::Asked { retry_delay } => return self.take_answer(preparer, *retry_delay, notes),
+            RequestState::Asked { .. } => return self.take_answer(preparer, notes),
             RequestState::Refused { again_at, .. } if Instant::now() < *again_at => return,
             RequestState::Refused { retry_delay, .. } => *retry_delay,
             RequestState::NotAsked => RETRY_DELAYS.first,
@@ -64,7 +64,9 @@ impl NextSegment {
         self.state = RequestState::Asked { retry_delay };
     }
 
-    fn take_answer(&mut self, preparer: &Preparer, retry_delay: Duration, notes: &mut Vec<String>) {
+    /// Takes the answer to a request, if there is one. Adds to `notes` as [`request`](Self::request) does.
+    pub(super) fn take_answer(&mut self, preparer: &Preparer, notes: &mut Vec<String>) {
+        let RequestState::Asked { retry_delay } = self.state else { return };
         self.state = match preparer.poll() {
             None => return,
             Some(Ok(prepared)) => {

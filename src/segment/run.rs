@@ -179,6 +179,11 @@ impl Segments {
         std::mem::take(&mut self.notes)
     }
 
+    /// Takes the answer of the preparing thread, if there is one that no block has asked for: none comes any more.
+    pub(crate) fn take_last_answer(&mut self) {
+        self.next.take_answer(&self.preparer, &mut self.notes);
+    }
+
     /// How many segments could not be prepared, or not as they should be, since the last call.
     pub(crate) fn take_preparation_failures(&mut self) -> u64 {
         self.next.take_failures()
@@ -449,6 +454,28 @@ mod tests {
             segments.settle(durable_number);
             assert_eq!(segments.left.len(), left, "{durable_number}");
         }
+        segments.end(false);
+    }
+
+    #[test]
+    fn a_refusal_that_no_block_has_asked_about_is_noted_at_the_end() {
+        let parent = directory();
+        let path = parent.path().join("log");
+        let (_directory, mut segments) = begin(&path);
+        std::fs::write(path.join("00000002.dlog"), "in the way").expect("writable");
+        segments.place(4096);
+        segments.place(28 << 10);
+        assert!(!segments.advance(4096, 1), "asked for just now");
+        let notes = loop {
+            segments.take_last_answer();
+            let notes = segments.take_notes();
+            if !notes.is_empty() {
+                break notes;
+            }
+            std::thread::yield_now();
+        };
+        assert!(notes.iter().any(|note| note.contains("00000002.dlog")), "{notes:?}");
+        assert_eq!(segments.take_preparation_failures(), 1);
         segments.end(false);
     }
 

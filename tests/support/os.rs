@@ -193,6 +193,16 @@ pub(crate) fn threads() -> Vec<u32> {
     tasks.map(id).map(|id| id.parse().expect("a number")).collect()
 }
 
+/// The kernel's id of the one thread of this process with that name.
+pub(crate) fn thread_named(name: &str) -> u32 {
+    let is_named = |id: &u32| {
+        std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).is_ok_and(|found| found.trim_end() == name)
+    };
+    let named: Vec<u32> = threads().into_iter().filter(is_named).collect();
+    let [thread] = named[..] else { panic!("threads named {name}: {named:?}") };
+    thread
+}
+
 /// The kernel's id of the calling thread.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: takes no argument and cannot fail.

@@ -213,6 +213,9 @@ impl Blocks {
 
     /// Submits the run's last block, alone, after all others are durable. Returns `false` if no block is free.
     pub(super) fn write_clean_end(&mut self, now_ns: u64) -> bool {
+        // A segment that could not be prepared is otherwise noted only when a block may need it.
+        self.pipeline.segments.take_last_answer();
+        self.control.add_notes(self.pipeline.take_notes());
         let Some(mut filling) = self.take_filling(now_ns) else { return false };
         self.control.append_wall_anchor(&mut filling.block, now_ns);
         self.control.append_refusals(&mut filling.block, self.shared.refused_by(), now_ns);
