@@ -95,6 +95,7 @@ mod buffer;
 mod segment;
 mod device;
 
+mod template;
 mod reader;
 mod format;
 mod sync;
@@ -126,6 +127,8 @@ pub use reader::{
 pub use stats::{
     CloseReport, Distribution, Losses, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State, Stats,
 };
+#[doc(hidden)]
+pub use template::assert_valid as __assert_template;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/ending.md")]

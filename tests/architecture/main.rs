@@ -66,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &["device", "format", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),
+    ("template", &[]),
     (
         "thread_local",
         &["common_ring", "elsewhere", "error", "format", "gate", "level", "outcome", "producer", "shared", "sys"],
