@@ -46,12 +46,8 @@ impl Slabs {
     /// A reserve without pages. `None` if there is no address space.
     pub(super) fn take(slabs: &Arc<Slabs>) -> Option<ReserveMemory> {
         let mut inner = lock(&slabs.inner);
-        if inner.free.is_empty() {
-            match slabs.map(&mut inner) {
-                Ok(()) => inner.refusal = None,
-                Err(error) => inner.refusal = Some(error.to_string()),
-            }
-        }
+        let mapped = if inner.free.is_empty() { slabs.map(&mut inner) } else { Ok(()) };
+        inner.refusal = mapped.err().map(|error| error.to_string());
         let memory = inner.free.pop()?;
         Some(ReserveMemory { memory: Some(memory), slabs: Arc::clone(slabs) })
     }
@@ -136,5 +132,6 @@ mod tests {
         assert!(slabs.refusal().is_some_and(|reason| reason.contains("address space")));
         taken.pop();
         assert!(Slabs::take(&slabs).is_some());
+        assert_eq!(slabs.refusal(), None, "the last ring has its reserve");
     }
 }
