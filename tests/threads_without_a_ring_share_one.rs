@@ -95,6 +95,33 @@ fn a_full_shared_ring_drops_and_counts_as_any_other() {
 }
 
 #[test]
+fn grave_records_are_the_last_to_be_dropped_where_windows_take_all_memory() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    // There is a reserve by default, which finds no memory.
+    let config = support::config(&path).ring_bytes(4096).thread_ring_bytes(4096).rings_bytes_max(8192);
+    let logger = control.hooks().open(config).expect("a log");
+    let producers = [logger.producer().expect("a ring"), logger.producer().expect("a ring")];
+    control.hold();
+    // 128 bytes in a ring.
+    let message = [b'g'; 104];
+    let appends: [&dyn Fn(Level) -> Outcome; 2] =
+        [&|level| logger.log(level, message), &|level| producers[0].log(level, message)];
+    for append in appends {
+        let written_of = |level| (0..).take_while(|_| append(level) == Outcome::Written).count();
+        assert_eq!(written_of(Level::Info), 7 * 4096 / 8 / 128);
+        assert_eq!(written_of(Level::Warn), 4096 / 8 / 128);
+        assert_eq!(append(Level::Info), Outcome::Dropped);
+    }
+    assert_eq!(logger.stats().dropped_by.ring_memory, 6);
+    control.release();
+    let report = logger.close().expect("a clean end");
+    assert_eq!((report.durable, report.dropped, report.refused), (2 * 4096 / 128, 6, 0));
+    assert_eq!(messages(&path).len(), 2 * 4096 / 128);
+}
+
+#[test]
 fn a_wait_for_space_in_the_shared_ring_ends_at_its_limit_and_holds_up_nobody() {
     let limit = Duration::from_millis(20);
     let (control, logger, _producers, path, _directory) = taken(Overflow::BlockFor(limit));

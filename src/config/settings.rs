@@ -175,7 +175,8 @@ config! {
         /// Eighths of each ring's room that only records of level Warn and above may take: 0 to 4; 1 by default.
         ///
         /// A ring that is full of ordinary records can then still take the few that say why. It is the end of the
-        /// reserve and of [`rings_bytes_max`](Config::rings_bytes_max), or that of the window if there is no reserve.
+        /// reserve and of [`rings_bytes_max`](Config::rings_bytes_max), or that of the window if there is no reserve,
+        /// or no memory left for it.
         /// An empty ring takes any record. The policies [`Block`](Overflow::Block) and
         /// [`OverwriteOldest`](Overflow::OverwriteOldest) keep none. 0: the last records before a ring is full are as
         /// likely the ordinary ones. Too many: ordinary records are dropped early.

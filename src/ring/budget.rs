@@ -55,6 +55,11 @@ impl Budget {
         self.take_within(bytes, self.limit - if grave { 0 } else { self.kept_bytes })
     }
 
+    /// Whether [`take_chunks`](Self::take_chunks) would take `bytes` for an ordinary record now.
+    pub(super) fn has_room_for_chunks(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.limit - self.kept_bytes
+    }
+
     fn take_within(&self, bytes: u64, limit: u64) -> bool {
         // Relaxed: the count carries nothing but itself.
         let is_within = self.used.fetch_add(bytes, Relaxed).saturating_add(bytes) <= limit;
@@ -106,10 +111,10 @@ mod tests {
     fn the_last_part_is_for_windows_and_grave_records() {
         let budget = Budget::new(800, 1);
         assert!(budget.take_chunks(700, false) && !budget.take_chunks(1, false));
-        assert!(budget.take_chunks(60, true) && budget.take(40));
+        assert!(!budget.has_room_for_chunks(1) && budget.take_chunks(60, true) && budget.take(40));
         assert!(!budget.take(1) && !budget.take_chunks(1, true) && !budget.take(u64::MAX));
         assert_eq!((budget.used(), budget.limit()), (800, 800));
         budget.give_back(101);
-        assert!(budget.take_chunks(1, false));
+        assert!(budget.has_room_for_chunks(1) && budget.take_chunks(1, false) && !budget.has_room_for_chunks(1));
     }
 }

@@ -109,22 +109,20 @@ impl ProducerEnd {
         grave: bool,
         tag: u32,
         payload: &[u8],
-        clock: impl FnOnce() -> u64,
+        clock: impl FnOnce() -> u64 + Copy,
     ) -> Result<(), DropCause> {
-        if let Some(reserve) = &self.ring.reserve {
-            return reserve.append(self.control(), grave, tag, payload, clock);
-        }
+        let in_reserve = match &self.ring.reserve {
+            Some(reserve) => reserve.append(self.control(), grave, tag, payload, clock),
+            None => Err(DropCause::Full),
+        };
+        let Err(cause) = in_reserve else { return Ok(()) };
         if !grave || self.ring.kept_bytes == 0 {
-            return Err(DropCause::Full);
+            return Err(cause);
         }
         let record_bytes = record_bytes(payload.len());
-        match self.claim_beyond_limit(self.position.get(), record_bytes, 0) {
-            Ok(position) => {
-                Claim { end: self, position, record_bytes }.fill::<false>(tag, payload, clock).commit();
-                Ok(())
-            }
-            Err(Full) => Err(DropCause::Full),
-        }
+        let position = self.claim_beyond_limit(self.position.get(), record_bytes, true).map_err(|Full| cause)?;
+        Claim { end: self, position, record_bytes }.fill::<false>(tag, payload, clock).commit();
+        Ok(())
     }
 
     /// Claims room for a record with `payload_bytes` of payload.
@@ -147,16 +145,18 @@ impl ProducerEnd {
     /// consumer's position. Returns the record's position; `limit` is after the record then.
     #[cold]
     fn claim_slow(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
-        self.claim_beyond_limit(position, record_bytes, self.ring.kept_bytes)
+        self.claim_beyond_limit(position, record_bytes, false)
     }
 
-    /// [`claim_slow`](Self::claim_slow), for a record that must leave `kept` bytes free. `limit` leaves the window's
-    /// own `kept_bytes` free in any case, for the records after this one.
-    fn claim_beyond_limit(&self, position: u64, record_bytes: u64, kept: u64) -> Result<u64, Full> {
+    /// [`claim_slow`](Self::claim_slow); a `grave` record may take the room that is kept. `limit` leaves that free in
+    /// any case, for the records after this one.
+    fn claim_beyond_limit(&self, position: u64, record_bytes: u64, grave: bool) -> Result<u64, Full> {
         let capacity = self.mask + 1;
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(Full);
         }
+        let kept_after = self.ring.kept_bytes_now();
+        let kept = if grave { 0 } else { kept_after };
         let to_end = capacity - (position & self.mask);
         let skip = if record_bytes > to_end { to_end } else { 0 };
         // At most the capacity: a skip is shorter than its record, and a record takes at most half.
@@ -195,7 +195,7 @@ impl ProducerEnd {
         let start = position.wrapping_add(skip);
         // The skip stays even if the claim is dropped: `limit` must not be compared with a position before it.
         self.position.set(start);
-        let unkept = (free(read_position) - skip).saturating_sub(self.ring.kept_bytes);
+        let unkept = (free(read_position) - skip).saturating_sub(kept_after);
         let contiguous = (capacity - (start & self.mask)).min(unkept).max(record_bytes);
         self.limit.set(start.wrapping_add(contiguous));
         Ok(start)

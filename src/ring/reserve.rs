@@ -109,6 +109,11 @@ impl Reserve {
         Ok(Room { position, skip })
     }
 
+    /// Whether the memory of all rings allows another chunk for ordinary records.
+    pub(super) fn may_grow(&self) -> bool {
+        self.budget.has_room_for_chunks(CHUNK_BYTES)
+    }
+
     /// Gives the last `bytes` of the `entered` ones back to the system and to the budget. The caller has taken the word
     /// for returning, and the reserve is empty. Returns `false`, and does nothing, if the system refuses.
     pub(super) fn give_back(&self, control: &Control, entered: u64, bytes: u64) -> bool {

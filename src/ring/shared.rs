@@ -38,7 +38,7 @@ pub(crate) struct Ring {
     pub(super) memory: Memory,
     /// Whether the producer gives up the oldest records of a full ring.
     pub(super) overwrite: bool,
-    /// The room of the window that is kept for grave records; 0 if there is a reserve, which keeps some instead.
+    /// The room of the window that is kept for grave records, as long as no reserve keeps some instead.
     pub(super) kept_bytes: u64,
     pub(super) reserve: Option<Reserve>,
 }
@@ -58,12 +58,16 @@ impl Ring {
         }
         assert!(options.start.is_multiple_of(8), "positions are multiples of 8");
         let overwrite = options.overwrite;
-        let kept_bytes =
-            if reserve.is_some() { 0 } else { capacity_bytes as u64 / 8 * u64::from(options.kept_eighths) };
+        let kept_bytes = capacity_bytes as u64 / 8 * u64::from(options.kept_eighths);
         // The reserve's positions begin with its memory, so that its first record enters the first chunk.
         let reserve_start = reserve.as_ref().map_or(0, |reserve| options.start & !(reserve.capacity() - 1));
         let control = Control::new(options.start, reserve_start);
         Ok(Arc::new(Ring { control, memory: pool.private(capacity_bytes)?, overwrite, kept_bytes, reserve }))
+    }
+
+    /// The room of the window that ordinary records must leave free now: none if they may go on in the reserve.
+    pub(super) fn kept_bytes_now(&self) -> u64 {
+        if self.reserve.as_ref().is_some_and(Reserve::may_grow) { 0 } else { self.kept_bytes }
     }
 }
 
