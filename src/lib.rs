@@ -114,7 +114,7 @@ pub use elsewhere::{MemoryLog, MemoryRecord};
 pub use ends::drain_on_signals;
 pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
-pub use format::{DroppedBy, LossCause};
+pub use format::{CallsiteInfo, DroppedBy, LossCause, Value};
 pub use level::{Level, ParseLevelError};
 pub use logger::Logger;
 pub use outcome::Outcome;

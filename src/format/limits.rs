@@ -19,5 +19,11 @@ pub(crate) const WRITER_PRODUCER: u32 = 0;
 /// The longest producer or service name, in bytes: longer ones are refused, not cut.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 
+/// The most fields of a callsite: the types of so many fit into an eighth of the smallest block.
+pub(crate) const FIELDS_MAX: usize = 128;
+
+/// The longest name of a field, in bytes: longer ones are cut.
+pub(crate) const FIELD_NAME_BYTES_MAX: usize = 255;
+
 const _: () = assert!(BLOCK_BYTES_MAX.is_multiple_of(GRID_BYTES));
 const _: () = assert!(BLOCK_BYTES_MAX <= u32::MAX as usize);

@@ -15,6 +15,14 @@ mod checksum;
 mod block;
 mod shard;
 mod record;
+#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
+mod varint;
+#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
+mod value;
+#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
+mod packed;
+#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
+mod callsite;
 mod control;
 mod loss;
 mod identity;
@@ -24,17 +32,32 @@ mod file_name;
 
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+pub(crate) mod test_values;
 
 pub(crate) use block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, IN_FLIGHT_UNKNOWN};
 pub(crate) use block_0::Block0;
+pub use callsite::CallsiteInfo;
+#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
+pub(crate) use callsite::CallsiteParts;
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, StoredRunId};
-pub(crate) use limits::{BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER};
+#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
+pub(crate) use limits::{
+    BLOCK_BYTES_MAX, FIELDS_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER,
+};
 pub use loss::{DroppedBy, LossCause};
 pub(crate) use loss::{GapRecord, RefusalCounts};
 pub(crate) use newer::Newer;
+#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
+pub(crate) use packed::{MESSAGE_CODE, PackedHead, message_mark, pack_message, pack_record, packed_room};
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};
 pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};
+pub use value::Value;
+#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
+pub(crate) use value::{Decoded, FieldType, Layout, Type, Values};
+#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
+pub(crate) use varint::{VARINT_BYTES_MAX, get_varint, put_varint, put_varint_wide, varint_bytes};
 pub(crate) use zeros::is_zero;

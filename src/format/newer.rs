@@ -20,6 +20,8 @@ pub(crate) enum Newer {
     Encoding(u8),
     /// A record of an unknown kind that must not be skipped.
     Kind(u8),
+    /// A field of a type that this version does not know.
+    FieldType(u8),
 }
 
 impl fmt::Display for Newer {
@@ -31,6 +33,7 @@ impl fmt::Display for Newer {
             Newer::Features(features) => write!(f, "features {features:#x}"),
             Newer::Encoding(encoding) => write!(f, "shard encoding {encoding}"),
             Newer::Kind(kind) => write!(f, "record kind {kind:#x}"),
+            Newer::FieldType(code) => write!(f, "field type {code}"),
         }
     }
 }

@@ -56,7 +56,8 @@ fn byte_maps_are_those_of_the_code() {
     });
     let shard = fields!(ShardHeader {
         valid: 4 => "valid", producer: 4 => "producer", first_sequence: 8 => "first_sequence",
-        records: 4 => "records", encoding: 1 => "encoding", reserved: 3 => "", base_ns: 8 => "base_ns",
+        records: 4 => "records", encoding: 1 => "encoding", levels: 1 => "levels", reserved: 2 => "",
+        base_ns: 8 => "base_ns",
     });
     let record = fields!(RecordHeader {
         length: 4 => "length", kind: 1 => "kind", level: 1 => "level", flags: 1 => "flags", reserved: 1 => "",

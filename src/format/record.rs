@@ -10,12 +10,16 @@ use super::newer::Newer;
 /// Bytes of a [`RecordHeader`].
 pub(crate) const RECORD_HEADER_BYTES: usize = size_of::<RecordHeader>();
 
-/// The kind of a record's payload. Zero is no kind, so that zeros are never a record. 2 and 3 are reserved.
+/// The kind of a record's payload. Zero is no kind, so that zeros are never a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
     /// A producer's message: bytes or text, as the caller gave them.
     Message = 1,
+    /// A producer's record of a callsite: the callsite's id, and values.
+    Structured = 2,
+    /// The definition of a callsite.
+    Callsite = 3,
     /// As [`Kind::ProducerRow`], in a producer's first block.
     ProducerStart = 4,
     /// A producer's final counts.
@@ -54,6 +58,8 @@ impl Kind {
         Ok(match kind {
             0 => return Err(UnknownKind::None),
             1 => Kind::Message,
+            2 => Kind::Structured,
+            3 => Kind::Callsite,
             4 => Kind::ProducerStart,
             5 => Kind::ProducerEnd,
             6 => Kind::ProducerRow,
@@ -73,7 +79,7 @@ impl Kind {
 pub(crate) struct RecordFlags;
 
 impl RecordFlags {
-    /// The message was longer than `message_bytes_max` and was cut.
+    /// The message, or a value, was longer than `message_bytes_max` allows, and was cut.
     pub(crate) const TRUNCATED: u8 = 1;
 }
 

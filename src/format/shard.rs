@@ -8,6 +8,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::newer::Newer;
+use super::packed::PACKED_RECORD_BYTES_MIN;
 use super::record::RECORD_HEADER_BYTES;
 
 /// Bytes of a [`ShardHeader`].
@@ -18,6 +19,8 @@ pub(crate) const SHARD_HEADER_BYTES: usize = size_of::<ShardHeader>();
 pub(crate) enum Encoding {
     /// Each record is a header and a padded payload.
     Plain,
+    /// Each record is a callsite's id, a difference of times, a length and packed values.
+    Packed,
     /// An encoding that this version does not know.
     Newer(Newer),
 }
@@ -34,18 +37,21 @@ pub(crate) struct ShardHeader {
     pub(crate) first_sequence: U64,
     /// Records in the shard, at least one.
     pub(crate) records: U32,
-    /// [`Encoding`], as its number: 0 is plain.
+    /// [`Encoding`], as its number: 0 is plain, 1 packed.
     pub(crate) encoding: u8,
+    /// In a packed shard, the levels of the messages without a callsite: bit `1 << level` for each. Zero in a plain one.
+    pub(crate) levels: u8,
     /// Zero.
-    pub(crate) reserved: [u8; 3],
-    /// Reserved for encodings that store timestamps as differences; zero in a plain shard.
+    pub(crate) reserved: [u8; 2],
+    /// In a packed shard, the timestamp of the first record, from which differences count. Zero in a plain one.
     pub(crate) base_ns: U64,
 }
 
 const _: () = assert!(size_of::<ShardHeader>() == 32 && align_of::<ShardHeader>() == 1);
 const _: () = assert!(offset_of!(ShardHeader, valid) == 0 && offset_of!(ShardHeader, producer) == 4);
 const _: () = assert!(offset_of!(ShardHeader, first_sequence) == 8 && offset_of!(ShardHeader, records) == 16);
-const _: () = assert!(offset_of!(ShardHeader, encoding) == 20 && offset_of!(ShardHeader, reserved) == 21);
+const _: () = assert!(offset_of!(ShardHeader, encoding) == 20 && offset_of!(ShardHeader, levels) == 21);
+const _: () = assert!(offset_of!(ShardHeader, reserved) == 22);
 const _: () = assert!(offset_of!(ShardHeader, base_ns) == 24);
 
 impl ShardHeader {
@@ -57,9 +63,16 @@ impl ShardHeader {
             first_sequence: U64::new(first_sequence),
             records: U32::ZERO,
             encoding: 0,
-            reserved: [0; 3],
+            levels: 0,
+            reserved: [0; 2],
             base_ns: U64::ZERO,
         }
+    }
+
+    /// The header of an empty packed shard: the caller sets `valid`, `records` and `levels`.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the writer begins to use it"))]
+    pub(crate) fn packed(producer: u32, first_sequence: u64, base_ns: u64) -> ShardHeader {
+        ShardHeader { encoding: 1, base_ns: U64::new(base_ns), ..ShardHeader::plain(producer, first_sequence) }
     }
 
     /// Splits `bytes` into the first shard's header, its record bytes, and the bytes after the shard. `None` if the
@@ -73,7 +86,12 @@ impl ShardHeader {
         if valid > rest.len() || records == 0 {
             return None;
         }
-        if header.encoding() == Encoding::Plain && records as usize > valid / RECORD_HEADER_BYTES {
+        let record_bytes_min = match header.encoding() {
+            Encoding::Plain => RECORD_HEADER_BYTES,
+            Encoding::Packed => PACKED_RECORD_BYTES_MIN,
+            Encoding::Newer(_) => 0,
+        };
+        if u64::from(records) * record_bytes_min as u64 > valid as u64 {
             return None;
         }
         // Sequences never wrap: the number after the last record must exist too.
@@ -86,6 +104,7 @@ impl ShardHeader {
     pub(crate) fn encoding(&self) -> Encoding {
         match self.encoding {
             0 => Encoding::Plain,
+            1 => Encoding::Packed,
             unknown => Encoding::Newer(Newer::Encoding(unknown)),
         }
     }
@@ -130,6 +149,24 @@ mod tests {
         let mut wrapping = shard(16, 1, 16);
         wrapping[8..16].fill(0xFF);
         assert!(ShardHeader::split(&wrapping).is_none());
+    }
+
+    #[test]
+    fn the_bytes_of_a_packed_shard_are_golden_and_its_records_take_three_bytes_at_least() {
+        let packed = |valid, records| {
+            let mut header = ShardHeader::packed(7, 40, 0x0102_0304);
+            (header.valid, header.records, header.levels) = (U32::new(valid), U32::new(records), 1 << 3);
+            let mut bytes = vec![0; SHARD_HEADER_BYTES + valid as usize];
+            header.encode(&mut bytes);
+            bytes
+        };
+        let bytes = packed(9, 3);
+        let golden = [9, 0, 0, 0, 7, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 8, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0];
+        assert_eq!(bytes[..32], golden);
+        let (header, records, _) = ShardHeader::split(&bytes).expect("a shard");
+        assert_eq!((header.encoding(), header.levels, records.len()), (Encoding::Packed, 8, 9));
+        assert!(ShardHeader::split(&packed(9, 4)).is_none());
+        assert!(ShardHeader::split(&packed(0, u32::MAX)).is_none());
     }
 
     #[test]

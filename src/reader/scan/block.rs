@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, GapRecord, Kind, Newer, ProducerRow, RecordFlags,
-    RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, CallsiteInfo, Encoding, GapRecord, Kind, Newer, ProducerRow,
+    RecordFlags, RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER,
+    WallAnchor,
 };
 
 use super::cursor::BlockLocation;
@@ -169,6 +170,7 @@ impl Loaded {
             rest = after;
             match (shard.producer.get(), encoding) {
                 (WRITER_PRODUCER, Encoding::Plain) => self.take_writer_records(records, count),
+                (WRITER_PRODUCER, Encoding::Packed) => self.unread.invalid += u64::from(count),
                 (WRITER_PRODUCER, Encoding::Newer(newer)) => {
                     self.unread.add_newer(newer, count);
                     self.rows_incomplete = true;
@@ -207,7 +209,8 @@ impl Loaded {
                 Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(|counts| self.refusals = Some(counts)),
                 // `Block0` has read it.
                 Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
-                Ok(Kind::Message) | Err(UnknownKind::None) => None,
+                Ok(Kind::Callsite) => CallsiteInfo::decode(payload).map(drop),
+                Ok(Kind::Message | Kind::Structured) | Err(UnknownKind::None) => None,
                 Err(UnknownKind::Skippable) => {
                     self.unread.skipped += 1;
                     continue;
@@ -281,7 +284,12 @@ impl Messages {
     pub(crate) fn of(shard: &Shard) -> Messages {
         let (sequence, position, end) = (shard.first_sequence, shard.start, shard.end);
         let mut messages = Messages { sequence, left: shard.records, position, end, unread: PassedOver::default() };
-        if let Encoding::Newer(newer) = shard.encoding {
+        let newer = match shard.encoding {
+            Encoding::Plain => None,
+            Encoding::Packed => Some(Newer::Encoding(1)),
+            Encoding::Newer(newer) => Some(newer),
+        };
+        if let Some(newer) = newer {
             messages.unread.add_newer(newer, shard.records);
             (messages.left, messages.position) = (0, end);
         }

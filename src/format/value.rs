@@ -1,0 +1,273 @@
+//! The values of a structured record: their types, and how they are read from the plain and from the packed encoding.
+//!
+//! The plain encoding is what a producer stores in its ring, value after value, each with the same bytes as in memory.
+//! `packed` makes the packed one from it. Neither holds names or types: a callsite's definition does.
+
+use super::newer::Newer;
+use super::varint::{VARINT_BYTES_MAX, split_varint, unzigzag, unzigzag_128};
+
+/// What a value is. The numbers are in the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Type {
+    Bool = 1,
+    Char = 2,
+    /// An unsigned integer of up to 64 bits.
+    Unsigned = 3,
+    /// A signed integer of up to 64 bits.
+    Signed = 4,
+    Unsigned128 = 5,
+    Signed128 = 6,
+    F32 = 7,
+    F64 = 8,
+    /// Text.
+    Str = 9,
+    Bytes = 10,
+    /// What `Display` has made of a value.
+    Display = 11,
+    /// What `Debug` has made of a value.
+    Debug = 12,
+    /// Fields with names and types of their own, which no callsite knows in advance.
+    Fields = 13,
+}
+
+impl Type {
+    const fn from_u8(code: u8) -> Option<Type> {
+        Some(match code {
+            1 => Type::Bool,
+            2 => Type::Char,
+            3 => Type::Unsigned,
+            4 => Type::Signed,
+            5 => Type::Unsigned128,
+            6 => Type::Signed128,
+            7 => Type::F32,
+            8 => Type::F64,
+            9 => Type::Str,
+            10 => Type::Bytes,
+            11 => Type::Display,
+            12 => Type::Debug,
+            13 => Type::Fields,
+            _ => return None,
+        })
+    }
+
+    /// Bytes of a value in the plain encoding, if all values take the same number.
+    pub(crate) const fn plain_bytes(self) -> Option<usize> {
+        Some(match self {
+            Type::Bool => 1,
+            Type::Char | Type::F32 => 4,
+            Type::Unsigned | Type::Signed | Type::F64 => 8,
+            Type::Unsigned128 | Type::Signed128 => 16,
+            Type::Str | Type::Bytes | Type::Display | Type::Debug | Type::Fields => return None,
+        })
+    }
+}
+
+/// The type of a field: a [`Type`], and whether a value may be absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FieldType {
+    pub(crate) of: Type,
+    pub(crate) optional: bool,
+}
+
+impl FieldType {
+    /// The bit of the types whose values may be absent.
+    const OPTIONAL: u8 = 0x80;
+
+    /// A field that always has a value.
+    pub(crate) const fn new(of: Type) -> FieldType {
+        FieldType { of, optional: false }
+    }
+
+    /// The same type, of a value that may be absent.
+    pub(crate) const fn optional(self) -> FieldType {
+        FieldType { of: self.of, optional: true }
+    }
+
+    /// The type's number in the files.
+    pub(crate) const fn code(self) -> u8 {
+        self.of as u8 | if self.optional { FieldType::OPTIONAL } else { 0 }
+    }
+
+    /// The type with number `code`.
+    pub(crate) const fn from_code(code: u8) -> Result<FieldType, Newer> {
+        match Type::from_u8(code & !FieldType::OPTIONAL) {
+            Some(of) => Ok(FieldType { of, optional: code & FieldType::OPTIONAL != 0 }),
+            None => Err(Newer::FieldType(code)),
+        }
+    }
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// No value: the program's `Option` was `None`.
+    None,
+    /// A truth value.
+    Bool(bool),
+    /// A character.
+    Char(char),
+    /// An unsigned integer of up to 64 bits.
+    Unsigned(u64),
+    /// A signed integer of up to 64 bits.
+    Signed(i64),
+    /// An unsigned integer of 128 bits.
+    Unsigned128(u128),
+    /// A signed integer of 128 bits.
+    Signed128(i128),
+    /// A number with a fraction, of 32 bits.
+    F32(f32),
+    /// A number with a fraction, of 64 bits.
+    F64(f64),
+    /// Text.
+    Str(&'a str),
+    /// Bytes; also a text that is not valid UTF-8.
+    Bytes(&'a [u8]),
+    /// What `Display` (`%`) or `Debug` (`?`) has made of a value.
+    Text(&'a str),
+}
+
+/// What stands in the place of one field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Decoded<'a> {
+    /// A value, and whether it was cut.
+    Value { value: Value<'a>, cut: bool },
+    /// The content of fields with names of their own, and whether some were left out.
+    Fields { content: &'a [u8], cut: bool },
+}
+
+/// How values are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Each value as in memory.
+    Plain,
+    /// Each value in as few bytes as it takes.
+    Packed,
+}
+
+/// Reads the values of one record, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values<'a> {
+    rest: &'a [u8],
+    layout: Layout,
+}
+
+impl<'a> Values<'a> {
+    /// For the values in `bytes`.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8], layout: Layout) -> Values<'a> {
+        Values { rest: bytes, layout }
+    }
+
+    /// The bytes that have not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next value, which is of type `field`; `None` if the bytes are not one.
+    #[inline]
+    pub(crate) fn next(&mut self, field: FieldType) -> Option<Decoded<'a>> {
+        if field.optional {
+            match self.take::<1>()? {
+                [0] => return Some(Decoded::Value { value: Value::None, cut: false }),
+                [1] => {}
+                _ => return None,
+            }
+        }
+        let value = match field.of {
+            Type::Bool => match self.take::<1>()? {
+                [0] => Value::Bool(false),
+                [1] => Value::Bool(true),
+                _ => return None,
+            },
+            Type::Char => {
+                let code = match self.layout {
+                    Layout::Plain => u32::from_le_bytes(*self.take()?),
+                    Layout::Packed => u32::try_from(self.varint()?).ok()?,
+                };
+                Value::Char(char::from_u32(code)?)
+            }
+            Type::Unsigned => Value::Unsigned(match self.layout {
+                Layout::Plain => u64::from_le_bytes(*self.take()?),
+                Layout::Packed => self.varint()?,
+            }),
+            Type::Signed => Value::Signed(match self.layout {
+                Layout::Plain => i64::from_le_bytes(*self.take()?),
+                Layout::Packed => unzigzag(self.varint()?),
+            }),
+            Type::Unsigned128 => Value::Unsigned128(match self.layout {
+                Layout::Plain => u128::from_le_bytes(*self.take()?),
+                Layout::Packed => self.wide_varint()?,
+            }),
+            Type::Signed128 => Value::Signed128(match self.layout {
+                Layout::Plain => i128::from_le_bytes(*self.take()?),
+                Layout::Packed => unzigzag_128(self.wide_varint()?),
+            }),
+            Type::F32 => Value::F32(f32::from_le_bytes(*self.take()?)),
+            Type::F64 => Value::F64(match self.layout {
+                Layout::Plain => f64::from_le_bytes(*self.take()?),
+                Layout::Packed => self.decimal()?,
+            }),
+            Type::Str | Type::Display | Type::Debug | Type::Bytes | Type::Fields => return self.text(field.of),
+        };
+        Some(Decoded::Value { value, cut: false })
+    }
+
+    /// A value of a type whose values have a length.
+    #[inline]
+    fn text(&mut self, of: Type) -> Option<Decoded<'a>> {
+        let length = match self.layout {
+            Layout::Plain => u64::from(u32::from_le_bytes(*self.take()?)),
+            Layout::Packed => self.varint()?,
+        };
+        let cut = length & 1 != 0;
+        let (content, rest) = self.rest.split_at_checked(usize::try_from(length >> 1).ok()?)?;
+        self.rest = rest;
+        let value = match of {
+            Type::Fields => return Some(Decoded::Fields { content, cut }),
+            Type::Bytes => Value::Bytes(content),
+            // A text that somebody has damaged on purpose is still shown.
+            _ => match std::str::from_utf8(content) {
+                Ok(text) if of == Type::Str => Value::Str(text),
+                Ok(text) => Value::Text(text),
+                Err(_) => Value::Bytes(content),
+            },
+        };
+        Some(Decoded::Value { value, cut })
+    }
+
+    #[inline]
+    fn take<const BYTES: usize>(&mut self) -> Option<&'a [u8; BYTES]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Option<u64> {
+        let (value, length) = split_varint(self.rest)?;
+        self.rest = &self.rest[length..];
+        Some(value)
+    }
+
+    fn wide_varint(&mut self) -> Option<u128> {
+        let (low, high) = (self.varint()?, self.varint()?);
+        Some(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// A decimal number, or the bits of any other.
+    #[inline]
+    fn decimal(&mut self) -> Option<f64> {
+        let (word, length) = split_varint(self.rest)?;
+        self.rest = &self.rest[length..];
+        if length == VARINT_BYTES_MAX {
+            return Some(f64::from_bits(word));
+        }
+        Some(unzigzag(word >> 2) as f64 / POWERS[(word & 3) as usize])
+    }
+}
+
+/// What a decimal number's integer is divided by. The quotient of two numbers that are exact is the nearest one to the
+/// decimal, as the text of the decimal is read.
+pub(super) const POWERS: [f64; 4] = [1.0, 1e2, 1e4, 1e6];

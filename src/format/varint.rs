@@ -1,0 +1,216 @@
+//! Prefix varints: a number of 64 bits in one to nine bytes, whose first byte says how many.
+//!
+//! The first byte's trailing ones, plus one, are the number of bytes. So a reader needs one look at that byte and one
+//! load, and a writer one store, without a branch for each byte.
+
+/// The most bytes that a varint takes, and the room that [`put_varint`] needs.
+pub(crate) const VARINT_BYTES_MAX: usize = 9;
+
+/// Numbers below this take at most eight bytes. The form of nine bytes is 0xFF and the number itself.
+pub(super) const EIGHT_BYTES_LIMIT: u64 = 1 << 56;
+
+/// The first byte of the form of nine bytes.
+pub(super) const NINE_BYTES: u8 = 0xFF;
+
+/// The fewest bytes that hold `value`, from 1 to 9.
+#[inline]
+pub(crate) const fn varint_bytes(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    // Without the division by seven: it is exact for 1 to 63 bits, and 64 give ten.
+    let bytes = ((bits + 7) * 9 + 1) / 64;
+    if bytes > 9 { 9 } else { bytes as usize }
+}
+
+/// Writes `value` to `buffer` at `at`, in as few bytes as it takes, and returns the offset after it. It changes nine
+/// bytes at most from `at` on, whatever the number takes.
+///
+/// # Panics
+/// If fewer than nine bytes follow `at`.
+#[inline(always)]
+pub(crate) fn put_varint(buffer: &mut [u8], at: usize, value: u64) -> usize {
+    let room: &mut [u8; VARINT_BYTES_MAX] = (&mut buffer[at..at + VARINT_BYTES_MAX]).try_into().expect("nine bytes");
+    let bytes = varint_bytes(value);
+    if bytes <= 8 {
+        room[..8].copy_from_slice(&word_of(value, bytes).to_le_bytes());
+    } else {
+        room[0] = NINE_BYTES;
+        room[1..].copy_from_slice(&value.to_le_bytes());
+    }
+    at + bytes
+}
+
+/// Writes `value` to `buffer` at `at` in `bytes` bytes, at most eight, and changes no others: for a length whose place
+/// was left free until it was known.
+///
+/// # Panics
+/// If fewer than `bytes` bytes follow `at`.
+#[inline(always)]
+pub(crate) fn put_varint_wide(buffer: &mut [u8], at: usize, value: u64, bytes: usize) {
+    debug_assert!((varint_bytes(value)..=8).contains(&bytes), "{value} in {bytes} bytes");
+    let word = word_of(value, bytes).to_le_bytes();
+    match bytes {
+        1 => buffer[at] = word[0],
+        2 => buffer[at..at + 2].copy_from_slice(&word[..2]),
+        _ => buffer[at..at + bytes].copy_from_slice(&word[..bytes]),
+    }
+}
+
+/// The word whose low `bytes` bytes, from 1 to 8, are the varint of `value`.
+#[inline(always)]
+const fn word_of(value: u64, bytes: usize) -> u64 {
+    value << bytes | ((1 << (bytes - 1)) - 1)
+}
+
+/// Reads the varint at `at`, and moves `at` after it. `None`, and `at` stays, if `bytes` ends before it does. A number
+/// may take more bytes than it needs.
+#[inline(always)]
+pub(crate) fn get_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let (value, length) = split_varint(bytes.get(*at..)?)?;
+    *at += length;
+    Some(value)
+}
+
+/// The varint that `bytes` begins with, and how many bytes it takes.
+#[inline(always)]
+pub(super) fn split_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let Some(word) = bytes.first_chunk::<8>() else { return split_last_varint(bytes) };
+    let word = u64::from_le_bytes(*word);
+    let length = word.trailing_ones() as usize + 1;
+    if length <= 8 { Some((of_word(word, length), length)) } else { split_nine(bytes) }
+}
+
+/// As [`split_varint`], for fewer than eight bytes.
+#[cold]
+#[inline(never)]
+fn split_last_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    let word = u64::from_le_bytes(word);
+    let length = word.trailing_ones() as usize + 1;
+    (length <= bytes.len()).then(|| (of_word(word, length), length))
+}
+
+#[cold]
+#[inline(never)]
+fn split_nine(bytes: &[u8]) -> Option<(u64, usize)> {
+    let value = bytes.get(1..VARINT_BYTES_MAX)?.try_into().ok()?;
+    Some((u64::from_le_bytes(value), VARINT_BYTES_MAX))
+}
+
+/// The number in the low `length` bytes of `word`, from 1 to 8.
+#[inline(always)]
+fn of_word(word: u64, length: usize) -> u64 {
+    word << (64 - 8 * length) >> (64 - 7 * length)
+}
+
+/// A signed number as an unsigned one that is small if it is near zero: 0, −1, 1, −2, … become 0, 1, 2, 3, …
+#[inline(always)]
+pub(super) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The signed number that [`zigzag`] gave `value` for.
+#[inline(always)]
+pub(super) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// [`zigzag`] for 128 bits.
+pub(super) const fn zigzag_128(value: i128) -> u128 {
+    ((value << 1) ^ (value >> 127)) as u128
+}
+
+/// [`unzigzag`] for 128 bits.
+pub(super) const fn unzigzag_128(value: u128) -> i128 {
+    (value >> 1) as i128 ^ -((value & 1) as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn put(value: u64) -> Vec<u8> {
+        let mut buffer = [0xAA; 12];
+        let end = put_varint(&mut buffer, 1, value);
+        assert_eq!((buffer[0], buffer[10]), (0xAA, 0xAA), "nine bytes at most are changed");
+        buffer[1..end].to_vec()
+    }
+
+    #[test]
+    fn the_bytes_are_golden() {
+        for (value, golden) in [
+            (0, &[0x00][..]),
+            (1, &[0x02]),
+            (127, &[0xFE]),
+            (128, &[0x01, 0x02]),
+            (300, &[0xB1, 0x04]),
+            ((1 << 14) - 1, &[0xFD, 0xFF]),
+            (1 << 14, &[0x03, 0x00, 0x02]),
+            ((1 << 56) - 1, &[0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
+            (1 << 56, &[0xFF, 0, 0, 0, 0, 0, 0, 0, 1]),
+            (u64::MAX, &[0xFF; 9]),
+        ] {
+            assert_eq!(put(value), golden, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_number_takes_as_few_bytes_as_hold_it() {
+        for bits in 0..=64_u32 {
+            let largest = u64::MAX.checked_shr(64 - bits).unwrap_or(0);
+            let expected = bits.div_ceil(7).clamp(1, 9) as usize;
+            assert_eq!((varint_bytes(largest), put(largest).len()), (expected, expected), "{bits} bits");
+        }
+    }
+
+    #[test]
+    fn a_varint_that_is_cut_is_none_and_the_offset_stays() {
+        for value in [0, 127, 128, 1 << 20, (1 << 56) - 1, 1 << 56, u64::MAX] {
+            let bytes = put(value);
+            for length in 0..bytes.len() {
+                let mut at = 0;
+                assert_eq!((get_varint(&bytes[..length], &mut at), at), (None, 0), "{value} in {length} bytes");
+            }
+            let mut at = bytes.len() + 1;
+            assert_eq!(get_varint(&bytes, &mut at), None, "an offset after the end");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_put_comes_back(value: u64, shift in 0..64_u32, wider in 0..9_usize, before in 0..10_usize, after in 9..20_usize) {
+            let value = value >> shift;
+            let mut buffer = vec![0x55; before + after];
+            let mut end = put_varint(&mut buffer, before, value);
+            if (1..=8 - varint_bytes(value).min(8)).contains(&wider) {
+                let bytes = varint_bytes(value) + wider;
+                buffer.fill(0x55);
+                put_varint_wide(&mut buffer, before, value, bytes);
+                end = before + bytes;
+                prop_assert!(buffer[end..].iter().all(|&byte| byte == 0x55), "no others are changed");
+            }
+            let mut at = before;
+            prop_assert_eq!((get_varint(&buffer, &mut at), at), (Some(value), end));
+            let mut at = before;
+            prop_assert_eq!((get_varint(&buffer[..end], &mut at), at), (Some(value), end), "right before the end");
+        }
+
+        #[test]
+        fn any_bytes_are_a_number_or_none(bytes in prop::collection::vec(any::<u8>(), 0..12), start in 0..14_usize) {
+            let mut at = start;
+            match get_varint(&bytes, &mut at) {
+                Some(_) => prop_assert!(at > start && at <= bytes.len()),
+                None => prop_assert_eq!(at, start),
+            }
+        }
+
+        #[test]
+        fn zigzag_comes_back_and_is_small_near_zero(value: i64, wide: i128) {
+            prop_assert_eq!(unzigzag(zigzag(value)), value);
+            prop_assert_eq!(unzigzag_128(zigzag_128(wide)), wide);
+            prop_assert_eq!((zigzag(0), zigzag(-1), zigzag(1), zigzag(-2)), (0, 1, 2, 3));
+        }
+    }
+}
