@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::grouped::{Grouped, counted};
+
 /// A result whose error is diolog's.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -82,8 +84,10 @@ pub enum Error {
     },
     /// [`Logger::close`](crate::Logger::close) reached its deadline, or the device had failed.
     #[error(
-        "{unconfirmed} records were accepted but not confirmed durable at close{}: {reason}",
-        if *dropped > 0 { format!(" ({dropped} more had been dropped)") } else { String::new() }
+        "{} {} accepted but not confirmed durable at close{}: {reason}",
+        counted(*unconfirmed, "record"),
+        if *unconfirmed == 1 { "was" } else { "were" },
+        if *dropped > 0 { format!(" ({} more had been dropped)", Grouped(*dropped)) } else { String::new() }
     )]
     CloseIncomplete {
         /// Records accepted, but not known to be durable.
@@ -198,6 +202,10 @@ mod tests {
             "cannot read a/b.dlog at offset 4096: permission denied: give this user the right to it, or choose another place"
         );
         assert!(error.io_error().is_some());
+        let error = Error::CloseIncomplete { unconfirmed: 1_000, dropped: 2_000, reason: "late".into() };
+        let sentence =
+            "1,000 records were accepted but not confirmed durable at close (2,000 more had been dropped): late";
+        assert_eq!(error.to_string(), sentence);
         let error = Error::io("create", Path::new("a"), io::Error::from(io::ErrorKind::NotFound));
         assert_eq!(error.to_string(), "cannot create a: entity not found");
     }

@@ -99,6 +99,7 @@ mod template;
 mod reader;
 mod format;
 mod sync;
+mod grouped;
 mod delays;
 mod own_thread;
 mod sys;

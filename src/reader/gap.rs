@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::format::LossCause;
+use crate::grouped::counted;
 
 use super::account::Hole;
 use super::record::{ProducerIdentity, Record, RecordRef, RunContext, RunId};
@@ -114,11 +115,10 @@ impl Gap {
     }
 }
 
-/// A sentence, such as "3374 records of worker-1 dropped here: ring full".
+/// A sentence, such as "3,374 records of worker-1 dropped here: ring full".
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let records = if self.count == 1 { "record" } else { "records" };
-        write!(f, "{} {records} of ", self.count)?;
+        write!(f, "{} of ", counted(self.count, "record"))?;
         match self.producer_name() {
             "" => write!(f, "producer {}", self.producer.id)?,
             name => f.write_str(name)?,

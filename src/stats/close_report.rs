@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::RefusedBy;
-use super::words::{Grouped, write_causes};
+use super::words::write_causes;
 use crate::format::DroppedBy;
+use crate::grouped::Grouped;
 
 /// What became of everything that was logged between open and close. It prints as one sentence.
 ///

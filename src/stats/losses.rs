@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::RefusedBy;
-use super::words::{Grouped, write_causes};
+use super::words::write_causes;
 use crate::format::DroppedBy;
+use crate::grouped::Grouped;
 
 /// What was lost since the last call. It prints as one sentence, such as "1,012 dropped (ring full); 5 overwritten".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::format::Newer;
+use crate::grouped::counted;
 
 use super::super::report::{BlockCounts, Severity};
 use super::testimony::{Fate, Missing};
@@ -220,11 +221,6 @@ pub(crate) fn out_of_bounds(producer: u32) -> String {
 /// The contradiction of a producer whose times go back.
 pub(crate) fn times_go_back(producer: u32) -> String {
     format!("producer {producer} has times that go back")
-}
-
-/// `count` things, in the plural unless it is one.
-pub(super) fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 fn blocks_are(numbers: &Range<u64>) -> String {

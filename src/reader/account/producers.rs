@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::format::{DroppedBy, GapRecord, ProducerRow};
+use crate::grouped::counted;
 
 use super::super::record::ProducerIdentity;
 use super::super::report::{ProducerReport, RunReport};
 use super::super::scan::Loaded;
-use super::findings::{Gaps, counted};
+use super::findings::Gaps;
 use super::holes::{Hole, Losses, Placed};
 
 /// Attempts and records before the files' first segment.
