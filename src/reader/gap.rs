@@ -7,7 +7,7 @@ use crate::format::LossCause;
 use crate::grouped::counted;
 
 use super::account::Hole;
-use super::record::{ProducerIdentity, Record, RecordRef, RunContext, RunId};
+use super::record::{Origin, ProducerIdentity, Record, RecordRef, RunContext, RunId};
 
 /// An entry of a log: a record, or a gap where records are missing. [`Reader::entries`](crate::Reader::entries) gives
 /// them.
@@ -47,6 +47,7 @@ impl EntryRef<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     run: RunId,
+    origin: Arc<Origin>,
     producer: Arc<ProducerIdentity>,
     first_sequence: u64,
     count: u64,
@@ -59,12 +60,29 @@ impl Gap {
     /// The gap that is given out at `timestamp_ns`.
     pub(super) fn of(hole: Hole, timestamp_ns: u64, run: &RunContext) -> Gap {
         let Hole { producer, first_sequence, count, cause, .. } = hole;
-        Gap { run: run.id, producer, first_sequence, count, cause, timestamp_ns, unix_ns: run.unix_ns_at(timestamp_ns) }
+        let origin = Arc::clone(&run.origin);
+        let unix_ns = run.unix_ns_at(timestamp_ns);
+        Gap { run: run.id, origin, producer, first_sequence, count, cause, timestamp_ns, unix_ns }
     }
 
     /// The run that would hold the records.
     pub fn run(&self) -> RunId {
         self.run
+    }
+
+    /// The name of the service that would have written the records, as configured; empty if it has none.
+    pub fn service(&self) -> &str {
+        &self.origin.service
+    }
+
+    /// The id of the process that would have written them; `None` if the files do not say it.
+    pub fn pid(&self) -> Option<u32> {
+        self.origin.pid()
+    }
+
+    /// The name of the machine that they would have been written on; `None` if the files do not say it.
+    pub fn host(&self) -> Option<&str> {
+        self.origin.host()
     }
 
     /// The producer's number, unique within the run.

@@ -6,7 +6,7 @@ use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId, Newer, StatusCode};
 
 use super::files::{InUse, Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, sort};
-use super::record::{Anchors, RunId};
+use super::record::{Anchors, Origin, RunId};
 use super::report::{Finding, Severity};
 use super::scan::{Cursor, Loaded, Scanned};
 
@@ -52,8 +52,12 @@ pub struct SegmentInfo {
     pub in_use: bool,
     /// The kind of device and the reasons for it, if the writer noted them in this segment's first blocks.
     pub device: Option<String>,
-    /// The service's name; empty if block 0 is damaged.
+    /// The service's name; empty if it has none, or if block 0 is damaged.
     pub service: String,
+    /// The id of the process that wrote the segment; `None` if the file does not say it.
+    pub pid: Option<u32>,
+    /// The name of the machine that the segment was written on; `None` if the file does not say it.
+    pub host: Option<String>,
     /// The largest block, in bytes; 0 if block 0 is damaged.
     pub block_bytes: u32,
     /// The longest message, in bytes; 0 if block 0 is damaged.
@@ -172,6 +176,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
 fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<(SegmentInfo, Option<Newer>)> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
+    let origin = header.map(Origin::of).unwrap_or_default();
     let mut info = SegmentInfo {
         path: segment.path.to_path_buf(),
         file_bytes: file.bytes()?,
@@ -187,7 +192,9 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         clean_end: false,
         in_use: false,
         device: None,
-        service: header.map_or_else(String::new, |header| header.service.clone()),
+        pid: origin.pid(),
+        host: origin.host().map(str::to_owned),
+        service: origin.service,
         block_bytes: header.map_or(0, |header| header.block_bytes),
         message_bytes_max: header.map_or(0, |header| header.message_bytes_max),
     };

@@ -94,25 +94,51 @@ impl Anchors {
     }
 }
 
+/// Who wrote a run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The service's name; it may be empty.
+    pub(super) service: String,
+    process: Option<format::Process>,
+}
+
+impl Origin {
+    /// By a segment header of the run.
+    pub(super) fn of(header: &format::SegmentHeader) -> Origin {
+        Origin { service: header.service.clone(), process: header.process.clone() }
+    }
+
+    /// The process's id, if the files say it.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.id).filter(|&id| id > 0)
+    }
+
+    /// The machine's name, if the files say it.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.process.as_ref().map(|process| &*process.host).filter(|host| !host.is_empty())
+    }
+}
+
 /// Shared by the records of a run.
 #[derive(Debug)]
 pub(super) struct RunContext {
     pub(super) id: RunId,
     pub(super) anchors: Anchors,
-    /// The service's name, and the process that wrote the run, by the last segment header that was read.
-    pub(super) service: String,
-    pub(super) process: Option<format::Process>,
+    /// By the last segment header that was read.
+    pub(super) origin: Arc<Origin>,
 }
 
 impl RunContext {
     pub(super) fn new(id: RunId) -> RunContext {
-        RunContext { id, anchors: Anchors::default(), service: String::new(), process: None }
+        RunContext { id, anchors: Anchors::default(), origin: Arc::default() }
     }
 
     /// Learns who wrote the run.
     pub(super) fn take_header(&mut self, header: &format::SegmentHeader) {
-        self.service.clone_from(&header.service);
-        self.process.clone_from(&header.process);
+        let origin = Origin::of(header);
+        if *self.origin != origin {
+            self.origin = Arc::new(origin);
+        }
     }
 
     pub(super) fn unix_ns_at(&self, monotonic_ns: u64) -> Option<i64> {
@@ -190,17 +216,17 @@ impl<'a> RecordRef<'a> {
 
     /// The name of the service that wrote the record, as configured; empty if it has none.
     pub fn service(&self) -> &'a str {
-        &self.run.service
+        &self.run.origin.service
     }
 
     /// The id of the process that wrote the record; `None` if the files do not say it.
     pub fn pid(&self) -> Option<u32> {
-        self.run.process.as_ref().map(|process| process.id).filter(|&id| id > 0)
+        self.run.origin.pid()
     }
 
     /// The name of the machine that the record was written on; `None` if the files do not say it.
     pub fn host(&self) -> Option<&'a str> {
-        self.run.process.as_ref().map(|process| &*process.host).filter(|host| !host.is_empty())
+        self.run.origin.host()
     }
 
     /// Whether the message was cut, because it was longer than the log's `message_bytes_max`.
