@@ -1,7 +1,8 @@
 //! Which threads are the library's own: the writer of a log, and the threads that help it.
 //!
 //! An exit handler or a panic hook that runs on one of them must not wait for a log: the wait would be for that very
-//! thread. Each thread of the library marks itself when it starts.
+//! thread. Each thread that may run one marks itself when it starts: all of the library's but `diolog-lock`, which only
+//! holds a log's lock, and runs nothing else.
 
 use std::cell::Cell;
 

@@ -38,8 +38,8 @@ pub fn flush_on_panic() {
 ///
 /// It installs a panic hook that first calls the hook installed before, so that what that one prints or logs is not held
 /// up, and is flushed too. Panics less than a second after a flush do not flush again. The hook does nothing on a thread
-/// of the library, in a forked child, or inside an append. Records that are not durable after `limit` stay accepted, and
-/// are written as usual if the process lives on.
+/// of the library, in a forked child, or on a thread that may be inside an append to a producer that it has made. Records
+/// that are not durable after `limit` stay accepted, and are written as usual if the process lives on.
 ///
 /// Later calls only change the limit. A call from a thread that is panicking does nothing else either.
 ///

@@ -1,8 +1,8 @@
-//! The writer: one pinned thread that serves a list of logs, and never waits for the disk while rings fill.
+//! The writer: one thread that serves a list of logs, and never waits for the disk while rings fill.
 //!
 //! `log` serves one log; `source` is one of its rings; `pipeline` brings its blocks to the disk; `schedule` decides
-//! which rings come next and when the thread sleeps. `Logger::open` starts the thread, and hands it the log once it is
-//! pinned.
+//! which rings come next and when the thread sleeps. `Logger::open` starts the thread, which pins itself to
+//! `writer_core` if that is set, and then hands it the log.
 
 mod log;
 mod source;
@@ -30,7 +30,8 @@ use log::LogWriter;
 use pipeline::Pipeline;
 use schedule::{Idle, Turn};
 
-/// The parts that the writer needs to begin a log. `open` makes them after the thread was pinned.
+/// The parts that the writer needs to begin a log. `open` makes them once the thread has started, and is pinned if it is
+/// to be.
 pub(crate) struct Begin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) publisher: Publisher,
@@ -44,7 +45,7 @@ pub(crate) struct Begin {
 /// Puts another device around the one that was made, on the writer thread.
 pub(crate) type WrapDevice = Box<dyn FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send>;
 
-/// A writer thread that is pinned, and waits for its log.
+/// A writer thread that waits for its log, pinned if `writer_core` is set.
 pub(crate) struct Writer {
     thread: JoinHandle<()>,
     begin: SyncSender<Begin>,
