@@ -36,7 +36,10 @@ fn the_last_records_and_the_newest_first_are_those_of_cat() {
         let first = 5000_usize.saturating_sub(last);
         assert!(message(&["-n", &number]) == numbered(first..5000), "{last}");
         let newest: String = (first..5000).rev().map(|number| format!("line {number}\n")).collect();
-        assert!(message(&["--reverse", "--last", &number]) == newest, "{last}");
+        for long in ["--last", "--lines"] {
+            assert!(message(&["--reverse", long, &number]) == newest, "{last}");
+            assert!(printed(&["tail", "--format", "message", long, &number, log]) == numbered(first..5000), "{last}");
+        }
         assert!(printed(&["tail", "--format", "message", "-n", &number, log]) == numbered(first..5000), "{last}");
     }
 }
@@ -80,6 +83,21 @@ fn one_of_several_logs_that_cannot_be_read_is_named_and_gives_the_status() {
 }
 
 #[test]
+fn each_message_about_one_of_several_logs_names_it() {
+    let killed = [Place::with_killed_log(b"one\n"), Place::with_killed_log(b"two\n")];
+    let paths = killed.each_ref().map(|place| place.log().to_str().expect("UTF-8").to_owned());
+    for command in ["cat", "tail"] {
+        let output = run([command, &paths[0], &paths[1]], b"");
+        assert_eq!(status(&output), 1);
+        let said = stderr(&output);
+        assert_eq!(said.lines().count(), 2, "{said}");
+        for path in &paths {
+            assert!(said.contains(&format!("diolog: {path}: unconfirmed: 1 run ")), "{said}");
+        }
+    }
+}
+
+#[test]
 fn colours_are_there_if_asked_for_and_only_then() {
     let place = Place::with_log(b"hello\n");
     let log = place.log();
@@ -107,7 +125,11 @@ fn help_has_examples_for_every_command() {
         let help = printed(&[command, "--help"]);
         assert!(help.contains("Examples:\n"), "{help}");
         assert!(help.contains(&format!("  diolog {command} ")) || command == "write", "{help}");
-        assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+    for measurement in ["append", "sustained", "disk"] {
+        let help = printed(&["bench", measurement, "--help"]);
+        assert!(help.contains(&format!("Examples:\n  diolog bench {measurement}")), "{help}");
     }
 }
 
@@ -126,6 +148,16 @@ fn completions_name_every_command_and_manual_pages_are_written_for_each() {
     for page in ["diolog", "diolog-cat", "diolog-tail", "diolog-verify", "diolog-bench-disk"] {
         let text = std::fs::read_to_string(directory.join(format!("{page}.1"))).expect("a page");
         assert!(text.contains(".TH"), "{text}");
+    }
+    for (page, usage) in [
+        ("diolog-cat", "\\fBdiolog cat\\fR [OPTIONS] <DIR|FILE>...\n"),
+        ("diolog-run", "\\fBdiolog run\\fR [OPTIONS] <DIR> \\-\\- <COMMAND>...\n"),
+    ] {
+        if cfg!(not(target_os = "linux")) && page == "diolog-run" {
+            continue;
+        }
+        let text = std::fs::read_to_string(directory.join(format!("{page}.1"))).expect("a page");
+        assert!(text.contains(usage), "{text}");
     }
     let refused = run(["man", "/dev/null/pages"], b"");
     assert_eq!(status(&refused), 3);

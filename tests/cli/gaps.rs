@@ -76,7 +76,14 @@ fn json_has_an_object_for_a_gap_and_says_who_wrote_a_record() {
     let record = &objects[before + 1];
     assert_eq!((&record["kind"], &record["sequence"]), (&"record".into(), &(before + 3).to_string().into()));
     assert_eq!((&record["service"], &record["pid"]), (&"orders".into(), &std::process::id().into()), "{record}");
-    assert_eq!((&gap["run"], &gap["time"]), (&record["run"], &record["time"]));
+    for field in ["run", "time", "service", "host", "pid", "producer", "name", "tid"] {
+        assert_eq!(gap[field], record[field], "{field} of {gap}");
+    }
+    let shared = ["kind", "time", "monotonic_ns", "service", "host", "pid", "producer", "name", "tid", "run"];
+    for line in text.lines().skip(before).take(2) {
+        let places: Vec<_> = shared.iter().map(|name| line.find(&format!("\"{name}\":")).expect("a field")).collect();
+        assert!(places.is_sorted(), "{line}");
+    }
     #[cfg(target_os = "linux")]
     assert!(record["host"].as_str().is_some_and(|host| !host.is_empty()), "{record}");
 }

@@ -40,6 +40,21 @@ impl Place {
         place
     }
 
+    /// A log of `lines` whose writer was killed after they had become durable.
+    pub(crate) fn with_killed_log(lines: &[u8]) -> Place {
+        let place = Place::new();
+        let log = place.log();
+        let log = log.to_str().expect("UTF-8");
+        let mut child =
+            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(lines).expect("written");
+        while !run(["cat", "--format", "message", log], b"").stdout.ends_with(lines) {}
+        child.kill().expect("killed");
+        child.wait().expect("its end");
+        place
+    }
+
     /// The log's segment files, in order.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
         let entries = self.log().read_dir().expect("the log");
@@ -100,6 +115,31 @@ pub(crate) fn interrupt(child: &Child) {
 #[cfg(target_os = "linux")]
 pub(crate) fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("a signal");
+}
+
+/// Whether `signal` is in a mask of the process, by the mask's name in proc(5).
+#[cfg(target_os = "linux")]
+fn is_in_mask(process: &str, mask: &str, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("procfs");
+    let mask = status.lines().find_map(|line| line.strip_prefix(mask)).expect("in proc(5)");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal");
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
+/// Whether a child of this process would get the signal: one that is ignored, as under `nohup`, stays ignored.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_received(wanted: Signal) -> bool {
+    let received = !is_in_mask("self", "SigIgn:", wanted);
+    if !received {
+        support::not_shown("a signal's end", "this process was started with the signal ignored");
+    }
+    received
+}
+
+/// Whether the process catches the signal.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_caught(child: &Child, wanted: Signal) -> bool {
+    is_in_mask(&child.id().to_string(), "SigCgt:", wanted)
 }
 
 /// Sets whether reads and writes of a descriptor fail with EAGAIN instead of waiting.

@@ -299,7 +299,11 @@ fn lines_excluded_by_the_level_in_the_environment_are_counted() {
     let mut command = script(&place, &[], "echo out; echo err >&2", Path::new(""));
     let output = command.env("DIOLOG_LEVEL", "warn").output().expect("a child");
     assert_eq!(status(&output), 0);
-    assert!(stderr(&output).contains("1 line of standard output not logged: DIOLOG_LEVEL"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("1 line of standard output not logged: DIOLOG_LEVEL excludes its level\n"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(messages(&place), b"err\n");
 }
 

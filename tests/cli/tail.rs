@@ -58,6 +58,28 @@ fn new_records_of_later_runs_are_followed_until_ctrl_c() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_follower_that_is_interrupted_before_it_has_read_the_log_has_the_status_of_the_signal() {
+    if !crate::process::is_received(crate::process::Signal::INT) {
+        return;
+    }
+    let place = Place::with_log(numbered(0..300_000).as_bytes());
+    let log = place.log();
+    // It could read faster than the signal comes, so there are several tries.
+    let interrupted = (0..10).any(|_| {
+        let tail = diolog(["tail", "-f", "-n", "300000", log.to_str().expect("UTF-8")]);
+        let tail = { tail }.stdout(Stdio::null()).spawn().expect("a child");
+        while !crate::process::is_caught(&tail, crate::process::Signal::INT) {}
+        crate::process::interrupt(&tail);
+        let output = tail.wait_with_output().expect("its end");
+        assert_eq!(stderr(&output), "");
+        assert!(matches!(status(&output), 0 | 130), "{}", status(&output));
+        status(&output) == 130
+    });
+    assert!(interrupted, "the log was read to its end each time");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_follower_ends_when_its_pipe_is_closed_even_without_new_records() {
     let place = Place::with_log(b"old\n");
     let log = place.log();

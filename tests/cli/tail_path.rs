@@ -44,7 +44,10 @@ fn without_upper_case_f_a_removed_log_ends_the_follower_with_one_message() {
         remove(&place);
         let messages: Vec<_> = said.iter().collect();
         assert_eq!(messages.len(), 1, "{messages:?}");
-        assert!(messages[0].contains("was removed") && messages[0].contains("tail -F"), "{messages:?}");
+        assert!(
+            messages[0].contains("the log was removed or replaced: ") && messages[0].contains("tail -F"),
+            "{messages:?}"
+        );
         assert_eq!(tail.wait().expect("its end").code(), Some(3));
     }
 }
@@ -69,7 +72,10 @@ fn with_upper_case_f_a_log_is_waited_for_and_followed_when_it_is_made_anew() {
         interrupt(&tail);
         assert_eq!(tail.wait().expect("its end").code(), Some(0));
         let messages: Vec<_> = said.iter().collect();
-        assert!(messages.iter().any(|line| line.contains("was removed, or another log is there now")), "{messages:?}");
+        assert!(
+            messages.iter().any(|line| line.contains("the log was removed or replaced: waiting for a new one there")),
+            "{messages:?}"
+        );
         assert!(messages.len() < 10, "{messages:?}");
         assert_eq!(printed.iter().count(), 0, "each record once");
     }

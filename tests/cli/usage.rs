@@ -23,6 +23,35 @@ fn invalid_arguments_exit_with_64_and_name_the_valid_ones() {
 }
 
 #[test]
+fn a_number_of_records_that_is_none_is_named_with_what_is_wanted() {
+    for command in ["cat", "tail"] {
+        for number in ["x", "-1", "+1", ""] {
+            let output = run([command, "log", "-n", number], b"");
+            assert_eq!(status(&output), 64, "{}", stderr(&output));
+            let said = format!("invalid value '{number}' for '--last <NUMBER>': use a number of records, such as 100");
+            assert!(stderr(&output).contains(&said), "{}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn each_command_has_the_exit_statuses_that_it_gives() {
+    let help = |command| {
+        let help = stdout(&run([command, "--help"], b""));
+        help.split_once("Exit status").expect("statuses").1.to_owned()
+    };
+    for reads_records in ["cat", "tail", "verify"] {
+        assert!(help(reads_records).contains("--allow-drops"), "{reads_records}");
+    }
+    for part in ["cat", "tail"] {
+        assert!(help(part).contains("it speaks only of what was read"), "{part}");
+    }
+    assert!(!help("info").contains("--allow-drops") && !help("write").contains("--allow-drops"));
+    assert!(help("write").contains("130 after Ctrl-C") && !help("cat").contains("Ctrl-C"));
+    assert!(help("run").contains("127"));
+}
+
+#[test]
 fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["--version"], &["write", "--help"], &["help", "cat"]] {
         let output = run(arguments, b"");

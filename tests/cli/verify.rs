@@ -1,12 +1,10 @@
 //! `diolog verify` and `diolog info`.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::process::{Place, diolog, run, status, stderr, stdout};
+use crate::process::{Place, run, status, stderr, stdout};
 
 fn json(command: &str, place: &Place) -> (i32, Value) {
     let output = run([command, "--format", "json", place.log().to_str().expect("UTF-8")], b"");
@@ -33,21 +31,18 @@ fn a_closed_log_is_clean_and_the_equation_is_printed() {
 
 #[test]
 fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
-    let place = Place::new();
+    let place = Place::with_killed_log(b"one\ntwo\n");
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
-    let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(b"one\ntwo\n").expect("written");
-    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {}
-    child.kill().expect("killed");
-    child.wait().expect("its end");
     let printed = run(["cat", log], b"");
     assert_eq!(crate::process::status(&printed), 1);
     // Off Linux nothing tells whether a logger has the log open.
     let is_known = cfg!(not(diolog_portable));
-    let ended = if is_known { "1 run ended without close" } else { "1 run not closed" };
-    assert!(stderr(&printed).contains(ended), "{}", stderr(&printed));
+    let ended = if is_known { "1 run ended without close" } else { "1 run not closed: in use, or ended without close" };
+    let state = format!("{log}: unconfirmed: {ended}\n");
+    assert_eq!(stderr(&printed), format!("diolog: {state}"));
+    let verified = stdout(&run(["verify", log], b""));
+    assert!(verified.starts_with(&state), "{verified}");
     let (status, report) = json("verify", &place);
     assert_eq!((status, &report["verdict"], &report["records"]), (1, &"unconfirmed".into(), &2.into()), "{report}");
     assert_eq!(&report["runs"][0]["clean_end"], &false);
@@ -87,7 +82,10 @@ fn a_log_in_use_is_called_that_with_its_process_and_status_0() {
         assert!(said.contains(&format!("{log}: {in_use}; nothing lost so far\n")), "{command}: {said}");
     }
     let (status, text) = said(&["info"]);
-    assert!(status == 0 && text.contains(&in_use) && text.contains("end      in use"), "{text}");
+    assert!(status == 0 && text.contains(&format!("  end      {in_use}\n")), "{text}");
+    let (_, text) = said(&["verify"]);
+    assert!(text.contains(&format!("  segment 1; {in_use}\n")), "{text}");
+    assert!(text.contains(": holds for each producer so far\n"), "{text}");
     let (status, report) = json("verify", &place);
     assert_eq!((status, &report["verdict"]), (0, &"in_use".into()), "{report}");
     assert_eq!(report["in_use_by"], std::process::id());
@@ -195,6 +193,36 @@ fn info_lists_runs_and_segments() {
     let output = run(["info", place.log().to_str().expect("UTF-8")], b"");
     let text = stdout(&output);
     assert!(text.contains("orders") && text.contains("00000001.dlog"), "{text}");
+    let services = ["info", "verify"].map(|command| {
+        let (_, report) = json(command, &place);
+        [0, 1].map(|run| report["runs"][run]["service"].clone())
+    });
+    assert_eq!(services, [[Value::Null, "orders".into()], [Value::Null, "orders".into()]]);
+}
+
+// Off Linux the name of the host is not known.
+#[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+fn info_says_which_process_wrote_a_run_and_where() {
+    let place = Place::new();
+    diolog::Logger::open(crate::support::config(place.log())).expect("a log").close().expect("a clean end");
+    let (_, info) = json("info", &place);
+    let run_of = &info["runs"][0];
+    assert_eq!(run_of["pid"], std::process::id());
+    let host = run_of["host"].as_str().expect("a host");
+    let text = stdout(&run(["info", place.log().to_str().expect("UTF-8")], b""));
+    assert!(text.contains(&format!("  writer   process {} on {host}\n", std::process::id())), "{text}");
+}
+
+#[test]
+fn records_that_were_cut_are_counted() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let output = run(["write", "--message-bytes-max", "3", log], b"one\nlonger\nlongest\n");
+    assert_eq!(status(&output), 2);
+    let text = stdout(&run(["verify", log], b""));
+    assert!(text.contains("\n  2 records cut when logged: longer than message_bytes_max\n"), "{text}");
 }
 
 #[test]

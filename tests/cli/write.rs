@@ -90,7 +90,7 @@ fn a_line_that_is_too_long_is_cut_and_reported_with_its_number_and_the_remedy() 
     input.extend_from_slice(b"\nlast\n");
     let output = run(["write", log], &input);
     assert_eq!(status(&output), 2, "{}", stderr(&output));
-    let expected = "line 2 has 3000000 bytes and was cut to 1048576: use --message-bytes-max 3000000";
+    let expected = "line 2 has 3,000,000 bytes and was cut to 1,048,576: use --message-bytes-max 3000000";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     let kept = messages(&place);
     assert_eq!(kept.len(), 6 + (1 << 20) + 1 + 5);
@@ -135,6 +135,18 @@ fn a_path_that_cannot_hold_a_log_is_named_and_exits_with_3() {
 }
 
 #[test]
+fn parents_of_the_log_are_created_if_asked_for() {
+    let place = Place::new();
+    let log = place.join("a/b/log");
+    let log = log.to_str().expect("UTF-8");
+    let refused = run(["write", log], b"line\n");
+    assert!(stderr(&refused).contains("create_parents"), "{}", stderr(&refused));
+    let output = run(["write", "--create-parents", log], b"line\n");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert_eq!(run(["cat", "--format", "message", log], b"").stdout, b"line\n");
+}
+
+#[test]
 fn settings_come_from_a_file_and_options_override_it() {
     let place = Place::new();
     let file = place.join("log.toml");
@@ -146,6 +158,11 @@ fn settings_come_from_a_file_and_options_override_it() {
     let output = run(["write", "--config", &file, "--message-bytes-max", "10", log], b"longer\n");
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     assert_eq!(messages(&place), b"long\nlonger\n");
+    for (missing, said) in [("no/such/file", "no/such/file"), (log, "directory")] {
+        let output = run(["write", "--config", missing, log], b"line\n");
+        assert_eq!(status(&output), 64, "{}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
     let verified = run(["verify", "--format", "json", log], b"");
     assert!(String::from_utf8_lossy(&verified.stdout).contains("\"service\":\"orders\""));
 }

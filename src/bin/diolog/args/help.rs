@@ -1,16 +1,44 @@
-//! Examples for `--help`, printed before the exit statuses.
+//! What follows the options in `--help`: examples, notes, and the exit statuses of the command.
+
+/// Of all commands together.
+pub(super) const DIOLOG: &str = "Exit status (`diolog COMMAND --help` has that of one command):
+  0        clean, or in use with nothing lost so far
+  4        intact, and the overflow policy dropped records (0 with --allow-drops)
+  1        a run ended without close, or unacknowledged blocks are missing
+  2        records are lost
+  3        cannot be read or written, or parts of it only by a newer diolog
+  64       invalid command line or settings
+  128 + N  ended by signal N: 130 after Ctrl-C (tail -f: 0, 2, 3 or 4 as above)";
 
 pub(super) const WRITE: &str = "Examples:
   my-service 2>&1 | diolog write /var/log/my-service
   diolog write --retain-bytes '10 GiB' --rotate-after '1 day' DIR < lines.txt
 
 Signals: after SIGINT (Ctrl-C) and SIGHUP the input is read on to its end, or until nothing has come for 2 s; after \
-SIGTERM and SIGQUIT as far as the pipe holds it. All of it is then made durable. A second signal ends at once.";
+SIGTERM and SIGQUIT as far as the pipe holds it. All of it is then made durable. A second signal ends at once.
+
+Exit status:
+  0        every line is in the log, whole and durable, but for those that
+           DIOLOG_LEVEL excludes
+  2        lines were cut, are not in the log, or are not known to be durable
+  3        the log cannot be opened, or standard input cannot be read
+  64       invalid command line or settings
+  128 + N  signal N asked for the end, and nothing is lost: 130 after Ctrl-C";
 
 #[cfg(target_os = "linux")]
 pub(super) const RUN: &str = "Examples:
   diolog run /var/log/my-service -- my-service --port 8080
-  diolog run --tee --stderr-level error DIR -- make";
+  diolog run --tee --stderr-level error DIR -- make
+
+Signals (HUP, INT, QUIT, TERM, USR1, USR2) are passed on to the command. If it has ended, and other processes still \
+hold its output, the first signal ends the log with what they have written, and the second one ends it at once.
+
+Exit status: that of the command; messages say what is missing in the log.
+  128 + N  signal N killed the command
+  126      the command cannot be run
+  127      the command is not found
+  3        the log cannot be opened; the command has not been run
+  64       invalid command line or settings";
 
 pub(super) const CAT: &str = "Examples:
   diolog cat DIR                        all records, the oldest first
@@ -21,27 +49,77 @@ pub(super) const CAT: &str = "Examples:
 
 With -r, lines beyond 64 MiB are kept in a temporary file (in $TMPDIR) until all have been read.
 
-On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.";
+On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
+
+Exit status: with -n it speaks only of what was read, the end of the log.
+  0    clean, or in use with nothing lost so far
+  4    intact, and the overflow policy dropped records (0 with --allow-drops)
+  1    a run ended without close, unacknowledged blocks are missing, or a part
+       could not be read
+  2    records are lost
+  3    cannot be read, or parts of it only by a newer diolog
+  64   invalid command line";
 
 pub(super) const TAIL: &str = "Examples:
   diolog tail DIR                       the last 10 records
   diolog tail -f -n 0 DIR               new ones only, until Ctrl-C
   diolog tail -F DIR                    also across a removal of the log, and before it is there
-  diolog tail -f --format json orders payments";
+  diolog tail -f --format json orders payments
+
+Exit status: it speaks only of what was read, the end of the log and what followed.
+  0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
+  4        intact, and the overflow policy dropped records (0 with --allow-drops)
+  1        a run ended without close, unacknowledged blocks are missing, or a
+           part could not be read; with -f only the last of these
+  2        records are lost
+  3        cannot be read, or parts of it only by a newer diolog;
+           with -f also if it was removed
+  64       invalid command line
+  128 + N  with -f, if signal N came before the last records had been read:
+           130 after Ctrl-C";
 
 pub(super) const INFO: &str = "Examples:
   diolog info DIR
-  diolog info --format json DIR | jq '.segments[].path'";
+  diolog info --format json DIR | jq '.segments[].path'
+
+Exit status: it speaks of files and headers only; `diolog verify` says more.
+  0    every file is what its name says
+  1    a header is damaged, or a file unreadable or in another's place
+  3    cannot be read, or parts of it only by a newer diolog
+  64   invalid command line";
 
 pub(super) const VERIFY: &str = "Examples:
   diolog verify DIR
   diolog verify --format json DIR | jq .verdict
-  diolog verify DIR > /dev/null || echo \"status $?\"";
+  diolog verify DIR > /dev/null || echo \"status $?\"
+
+Exit status:
+  0    clean, or in use with nothing lost so far
+  4    intact, and the overflow policy dropped records (0 with --allow-drops)
+  1    a run ended without close, unacknowledged blocks are missing, or a part
+       could not be read
+  2    records are lost
+  3    cannot be read, or parts of it only by a newer diolog
+  64   invalid command line";
 
 pub(super) const BENCH: &str = "Examples:
   diolog bench append                   what an append costs on this machine
   diolog bench sustained /mnt/disk      records a second until they are durable
   diolog bench disk --flush-each DIR    how long one durable record takes";
+
+pub(super) const BENCH_APPEND: &str = "Examples:
+  diolog bench append
+  diolog bench append --seconds 60 /mnt/disk";
+
+pub(super) const BENCH_SUSTAINED: &str = "Examples:
+  diolog bench sustained
+  diolog bench sustained --seconds 60 /mnt/disk";
+
+pub(super) const BENCH_DISK: &str = "Examples:
+  diolog bench disk /mnt/disk
+  diolog bench disk --bytes '4 GiB' --block-bytes '1 MiB' --blocks-in-flight 8 /mnt/disk
+  diolog bench disk --flush-each --message-bytes 64 /mnt/disk
+  diolog bench disk --time '1 min' --rate 100000 --samples seconds.csv /mnt/disk";
 
 pub(super) const COMPLETIONS: &str = "Examples:
   diolog completions bash > ~/.local/share/bash-completion/completions/diolog
@@ -50,8 +128,3 @@ pub(super) const COMPLETIONS: &str = "Examples:
 
 pub(super) const MAN: &str = "Examples:
   diolog man ~/.local/share/man/man1 && man diolog-cat";
-
-/// Examples, and what follows them.
-pub(super) fn then(examples: &str, rest: &str) -> String {
-    format!("{examples}\n\n{rest}")
-}

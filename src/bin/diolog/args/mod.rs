@@ -14,45 +14,36 @@ use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
 pub(crate) use settings::Settings;
-use values::{device, record_level, size};
+use values::{device, number_of_records, record_level, size};
 
 /// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
 #[derive(Debug, Parser)]
-#[command(name = "diolog", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+#[command(name = "diolog", version, arg_required_else_help = true, after_help = help::DIOLOG)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status:
-  0    clean, or in use with nothing lost so far
-  4    the files are intact, and records were dropped by the overflow policy (0 with --allow-drops)
-  1    a run ended without close, or blocks are missing that were never acknowledged
-  2    records are lost
-  3    the log cannot be read or written, or only a newer diolog can read parts of it
-  64   invalid command line or settings
-  130  ended by Ctrl-C; 128 and its number by another signal (tail -f: 0, 2, 3 or 4 as above)";
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Log standard input, one record for each line, without loss
-    #[command(after_help = help::then(help::WRITE, EXIT_STATUS))]
+    #[command(after_help = help::WRITE)]
     Write(Box<Write>),
     /// Run a command and log its standard output and standard error, one record for each line, without loss
     #[cfg(target_os = "linux")]
-    #[command(after_help = help::then(help::RUN, RUN_EXIT_STATUS))]
+    #[command(after_help = help::RUN)]
     Run(Box<Run>),
     /// Print the records of a log in order of time, or those of several logs merged by wall time
-    #[command(after_help = help::then(help::CAT, EXIT_STATUS))]
+    #[command(after_help = help::CAT)]
     Cat(Cat),
     /// Print the last records, and with -f new ones as they are written
-    #[command(after_help = help::then(help::TAIL, EXIT_STATUS))]
+    #[command(after_help = help::TAIL)]
     Tail(Tail),
     /// Show the runs and segments of a log, and the settings it was opened with
-    #[command(after_help = help::then(help::INFO, EXIT_STATUS))]
+    #[command(after_help = help::INFO)]
     Info(Info),
     /// Prove from the files which records are kept and which are lost
-    #[command(after_help = help::then(help::VERIFY, EXIT_STATUS))]
+    #[command(after_help = help::VERIFY)]
     Verify(Verify),
     /// Measure diolog on this machine, each figure beside a baseline
     #[command(subcommand, after_help = help::BENCH)]
@@ -97,17 +88,6 @@ pub(crate) struct Write {
 }
 
 #[cfg(target_os = "linux")]
-const RUN_EXIT_STATUS: &str = "Exit status: that of the command; 128 and the signal's number if a signal killed it;
-  126  the command cannot be run
-  127  the command is not found
-  3    the log cannot be opened; the command has not been run
-  64   invalid command line or settings
-Messages say what is missing in the log.
-
-Signals (HUP, INT, QUIT, TERM, USR1, USR2) are passed on to the command. If it has ended, and other processes still hold
-its output, the first signal ends the log with what they have written, and the second one ends it at once.";
-
-#[cfg(target_os = "linux")]
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The log's directory; created if it does not exist
@@ -141,11 +121,13 @@ pub(crate) struct Cat {
     /// The directories of logs, or single segment files
     #[arg(value_name = "DIR|FILE", required = true)]
     pub(crate) paths: Vec<PathBuf>,
-    /// Format of a record
-    #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
+    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and a
+    /// line feed
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
     /// Print only the last records, of all logs together
-    #[arg(short = 'n', long, value_name = "NUMBER")]
+    #[arg(short = 'n', long, visible_alias = "lines", value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(value_parser = number_of_records)]
     pub(crate) last: Option<u64>,
     /// Print the newest record first
     #[arg(short, long)]
@@ -168,16 +150,18 @@ pub(crate) struct Tail {
     /// The directories of logs, or single segment files
     #[arg(value_name = "DIR|FILE", required = true)]
     pub(crate) paths: Vec<PathBuf>,
-    /// Format of a record
-    #[arg(long, value_enum, default_value_t = RecordFormat::Text)]
+    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and a
+    /// line feed
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
     /// Number of records to begin with, the last ones of all logs together
-    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 10)]
-    pub(crate) lines: u64,
+    #[arg(short = 'n', long, visible_alias = "lines", value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(value_parser = number_of_records, default_value_t = 10)]
+    pub(crate) last: u64,
     /// Wait for new records and print them, until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// As -f, and wait for a log that is not there yet; go on with the new one if it is removed and made anew
+    /// As -f, and also wait for a log that is not there yet; if it is removed or replaced, go on with the new one
     #[arg(short = 'F', long)]
     pub(crate) follow_path: bool,
     #[command(flatten)]
@@ -193,14 +177,14 @@ pub(crate) struct Tail {
 /// How text looks.
 #[derive(Debug, Args)]
 pub(crate) struct Look {
-    /// When to use colours; "auto" is on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
     /// Print times in UTC; on a terminal, text has local times otherwise
     #[arg(long)]
     pub(crate) utc: bool,
-    /// Leave out where records are missing. Otherwise each such gap is a line of its own, which does not count for -n;
-    /// with --format message it is on standard error
+    /// Print no lines that say where records are missing, and why; these lines do not count for -n, and with --format
+    /// message they are on standard error
     #[arg(long)]
     pub(crate) no_gaps: bool,
 }
@@ -253,10 +237,13 @@ pub(crate) struct Info {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Time of an append in the calling thread, beside reading the clock only
+    #[command(after_help = help::BENCH_APPEND)]
     Append(Measure),
     /// Durable records a second, beside bare rings into the same disk
+    #[command(after_help = help::BENCH_SUSTAINED)]
     Sustained(Measure),
     /// Durable bytes a second of one log, to compare with other programs such as fio
+    #[command(after_help = help::BENCH_DISK)]
     Disk(Disk),
 }
 
@@ -287,7 +274,8 @@ pub(crate) struct Disk {
     /// Blocks written at the same time
     #[arg(long, value_name = "NUMBER", default_value_t = 4)]
     pub(crate) blocks_in_flight: usize,
-    /// How blocks are written: "direct" is io_uring or pwrite; each but "auto" is an error if it does not work
+    /// How blocks are written: auto takes the best that works; with the others, it is an error if that one does not
+    /// work; direct is io_uring, or else pwrite
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device())]
     pub(crate) device: DevicePreference,
     /// Size of a message
@@ -318,19 +306,15 @@ pub(crate) struct Disk {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RecordFormat {
-    /// Time, level, producer and message, with control characters escaped
+    // Without documentation: `--help` would give each value a paragraph, and each option too.
     Text,
-    /// One object for each line
     Json,
-    /// The bytes that were logged, and a line feed
     Message,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// For people
     Text,
-    /// One object
     Json,
 }
 

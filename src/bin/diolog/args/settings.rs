@@ -1,4 +1,4 @@
-//! The library's settings as options of `diolog write`.
+//! The library's settings as options of `diolog write` and `diolog run`.
 //!
 //! The list below is the command line's only one: it declares the options, and `apply` passes them to [`Config`].
 
@@ -28,6 +28,9 @@ macro_rules! settings {
 }
 
 settings! {
+    /// Also create the directories above the log's, if they do not exist
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    create_parents: bool,
     /// Name of the service, stored in each segment
     #[arg(long, value_name = "NAME")]
     service: String,
@@ -65,8 +68,8 @@ settings! {
     /// Pin the writer thread to this CPU, by the kernel's number [default: not pinned]
     #[arg(long, value_name = "CPU")]
     writer_core: usize,
-    /// How blocks are written: "direct" is io_uring or pwrite; each but "auto" is an error if it does not work
-    /// [default: auto]
+    /// How blocks are written: auto takes the best that works; with the others, it is an error if that one does not
+    /// work; direct is io_uring, or else pwrite [default: auto]
     #[arg(long, value_name = "DEVICE", value_parser = device())]
     device: DevicePreference,
 }

@@ -11,6 +11,12 @@ pub(super) fn size<T: TryFrom<u64>>(words: &str) -> Result<T, String> {
     bytes.ok_or_else(|| "use a number of bytes, or a number with a unit such as \"256 KiB\"".to_owned())
 }
 
+/// Parses a number of records: not "-1", and not "+1", which means something else to tail(1).
+pub(super) fn number_of_records(word: &str) -> Result<u64, String> {
+    let number = word.parse().ok().filter(|_| word.starts_with(|digit: char| digit.is_ascii_digit()));
+    number.ok_or_else(|| "use a number of records, such as 100".to_owned())
+}
+
 /// Parses the level of records, which cannot be "off".
 pub(super) fn record_level(word: &str) -> Result<Level, String> {
     let level = word.parse().ok().filter(|level| *level != Level::Off);
@@ -42,6 +48,14 @@ mod tests {
         assert_eq!(size("2 MiB"), Ok(2 << 20_u64));
         assert!(size::<u64>("much").is_err());
         assert!(size::<u8>("1 KiB").is_err());
+    }
+
+    #[test]
+    fn a_number_of_records_has_digits_only() {
+        assert_eq!(["0", "100"].map(number_of_records), [Ok(0), Ok(100)]);
+        for word in ["", "-1", "+1", "x", "1k", "99999999999999999999"] {
+            assert!(number_of_records(word).is_err(), "{word}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::args::{Info, ReportFormat};
 use crate::exit::{Failure, Status};
 use crate::text::damage::{finding_json, in_use, run_end};
-use crate::text::escape;
+use crate::text::escape::{self, known};
 use crate::text::output::{Output, stdout_is_terminal};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
@@ -40,6 +40,17 @@ fn runs(info: &LogInfo) -> Vec<&[SegmentInfo]> {
     info.segments.chunk_by(|one, next| one.run == next.run).collect()
 }
 
+/// Whether the run's last segment has its end.
+fn is_closed(segments: &[SegmentInfo]) -> bool {
+    segments.last().is_some_and(|last| last.clean_end)
+}
+
+/// The id and the machine of the process that wrote a run, by the first of its segments that says them.
+fn process(segments: &[SegmentInfo]) -> (Option<u32>, Option<&str>) {
+    let pid = segments.iter().find_map(|segment| segment.pid);
+    (pid, segments.iter().find_map(|segment| segment.host.as_deref()))
+}
+
 fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
     let runs = runs(info);
     let sum = |part: fn(&SegmentInfo) -> u64| info.segments.iter().map(part).sum::<u64>();
@@ -59,7 +70,8 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
     for (at, segments) in runs.iter().enumerate() {
         let _ = writeln!(out);
         let is_written = segments.last().is_some_and(|last| last.in_use);
-        run_text(at + 1, segments, info.in_use.map(|_| is_written), when, out);
+        let end = run_end(is_closed(segments), info.in_use.map(|_| is_written), info.in_use_by);
+        run_text(at + 1, segments, end, when, out);
     }
     let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
     if !info.prepared_files.is_empty() {
@@ -70,12 +82,19 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
     }
 }
 
-fn run_text(number: usize, segments: &[SegmentInfo], in_use: Option<bool>, when: &mut When, out: &mut Vec<u8>) {
-    let Some((first, last)) = segments.first().zip(segments.last()) else { return };
+fn run_text(number: usize, segments: &[SegmentInfo], ending: String, when: &mut When, out: &mut Vec<u8>) {
+    let Some(first) = segments.first() else { return };
     let _ = writeln!(out, "run {number}  {}", first.run);
     let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<8} {value}"));
     if !first.service.is_empty() {
         line("service", escape::name(&first.service));
+    }
+    let (pid, host) = process(segments);
+    let process = pid.map(|pid| format!("process {pid}"));
+    let host = host.map(|host| format!("on {}", escape::name(host)));
+    let process: Vec<_> = process.into_iter().chain(host).collect();
+    if !process.is_empty() {
+        line("writer", process.join(" "));
     }
     if let Some(device) = segments.iter().rev().find_map(|segment| segment.device.clone()) {
         line("device", escape::name(&device));
@@ -90,7 +109,7 @@ fn run_text(number: usize, segments: &[SegmentInfo], in_use: Option<bool>, when:
         let lasted = units::duration(Duration::from_nanos(end_ns.saturating_sub(begin_ns)));
         line("time", format!("{} to {} ({lasted})", when.format(begin_unix_ns), when.format(end_unix_ns)));
     }
-    line("end", run_end(last.clean_end, in_use).to_owned());
+    line("end", ending);
     let mut table = Table::new(&[
         ("segment", Side::Left),
         ("file", Side::Right),
@@ -115,11 +134,13 @@ fn run_text(number: usize, segments: &[SegmentInfo], in_use: Option<bool>, when:
 fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
     let runs: Vec<_> = runs(info)
         .iter()
-        .filter_map(|segments| segments.first().zip(segments.last()))
-        .map(|(first, last)| {
+        .filter_map(|segments| Some((segments, segments.first()?, segments.last()?)))
+        .map(|(segments, first, last)| {
             json!({
                 "run": first.run.to_string(),
-                "service": first.service,
+                "service": known(&first.service),
+                "host": process(segments).1,
+                "pid": process(segments).0,
                 "first_segment": first.index,
                 "last_segment": last.index,
                 "clean_end": last.clean_end,

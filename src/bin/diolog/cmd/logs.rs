@@ -270,12 +270,12 @@ impl Log {
             Err(error) if is_absent(&error) => {
                 self.losses.print_new(&self.path, reader.report());
                 self.before = self.before.max(verdict_so_far(reader.report()));
-                let message = format!("{} was removed, or another log is there now", shown(&self.path));
+                let message = format!("{}: the log was removed or replaced", shown(&self.path));
                 if !by_path {
-                    let message = format!("{message}; tail -F goes on with that");
+                    let message = format!("{message}: to go on with a new one at the same path, use tail -F");
                     return Err(Failure { message, status: Status::Unusable });
                 }
-                say(message);
+                say(format_args!("{message}: waiting for a new one there"));
                 self.is_awaited = true;
                 self.reader = None;
                 self.last = None;

@@ -103,7 +103,7 @@ impl Running<'_> {
                     if self.stop.take().is_none()
                         && let Some(status) = status
                     {
-                        say("given up: lines that were read and not logged yet are lost");
+                        say("ended at once: lines that were read and not logged yet are lost");
                         self.is_given_up = true;
                         return status;
                     }

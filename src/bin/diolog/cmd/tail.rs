@@ -22,15 +22,16 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let form = || form(arguments.format, &arguments.look);
     let asked = if follows { listen()? } else { Asked::default() };
     let gaps = Gaps::of(&arguments.look, false);
-    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.lines), arguments.follow_path, gaps, form)?;
-    let mut last = Spool::new(Some(arguments.lines));
+    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.last), arguments.follow_path, gaps, form)?;
+    let mut last = Spool::new(Some(arguments.last));
     while let Some(entry) = logs.next(last.line())? {
         match entry {
             Printed::Record => last.end_line().map_err(cannot_keep)?,
             Printed::Gap => last.end_aside(),
         }
-        if asked.get().is_some() {
-            return Ok(Status::CLEAN);
+        // Nothing is judged yet, so the status says only what ended the command.
+        if let Some(signal) = asked.get() {
+            return Ok(Status::Interrupted(signal.exit_status()));
         }
     }
     let mut output = Output::new();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{ReportFormat, Verify};
 use crate::exit::{Failure, Status};
 use crate::text::damage::{finding_json, newer_parts, run_end, state};
-use crate::text::escape;
+use crate::text::escape::{self, known};
 use crate::text::output::Output;
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
@@ -48,10 +48,14 @@ fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
     if let Some(parts) = newer_parts(report) {
         let _ = writeln!(out, "  {parts}");
     }
+    if report.truncated > 0 {
+        let records = counted(report.truncated, "record");
+        let _ = writeln!(out, "  {records} cut when logged: longer than message_bytes_max");
+    }
     for (at, run) in report.runs.iter().enumerate() {
         let _ = writeln!(out);
-        let in_use = report.in_use.map(|_| run.in_use);
-        run_text(at + 1, report.runs.len(), run, in_use, arguments.all, out);
+        let end = run_end(run.clean_end, report.in_use.map(|_| run.in_use), report.in_use_by);
+        run_text(at + 1, report.runs.len(), run, &end, arguments.all, out);
     }
     if !report.findings.is_empty() {
         let _ = writeln!(out, "\nfound");
@@ -64,7 +68,7 @@ fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
     }
 }
 
-fn run_text(number: usize, runs: usize, run: &RunReport, in_use: Option<bool>, all: bool, out: &mut Vec<u8>) {
+fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, out: &mut Vec<u8>) {
     let _ = write!(out, "run {number} of {runs}  {}", run.run);
     if !run.service.is_empty() {
         let _ = write!(out, "  {}", escape::name(&run.service));
@@ -74,7 +78,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, in_use: Option<bool>, a
         1 => format!("segment {}", run.first_segment),
         _ => format!("{} segments, {} to {}", count(run.segments), run.first_segment, run.last_segment),
     };
-    let _ = writeln!(out, "  {segments}; {}", run_end(run.clean_end, in_use));
+    let _ = writeln!(out, "  {segments}; {end}");
     blocks_text(&run.blocks, out);
     let retired_dropped: u64 = run.producers.iter().map(|producer| producer.retired_dropped).sum();
     if retired_dropped > 0 {
@@ -181,6 +185,8 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let open = run.producers.iter().filter(|producer| !producer.ended).count();
     let verdict = match (broken, open) {
         (0, 0) => "holds for each producer".to_owned(),
+        // The counts of producers that are still there are not final, and nothing is wrong with that.
+        (0, _) if run.in_use => "holds for each producer so far".to_owned(),
         (0, _) => format!("not contradicted; {} left no final count", counted(open as u64, "producer")),
         _ => format!("does not hold for {}", counted(broken as u64, "producer")),
     };
@@ -243,7 +249,7 @@ fn blocks_json(blocks: &BlockCounts) -> Value {
 fn run_json(run: &RunReport) -> Value {
     json!({
         "run": run.run.to_string(),
-        "service": run.service,
+        "service": known(&run.service),
         "first_segment": run.first_segment,
         "last_segment": run.last_segment,
         "segments": run.segments,

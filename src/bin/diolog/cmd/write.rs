@@ -141,10 +141,11 @@ fn is_for_want_of_room(error: &diolog::Error) -> bool {
 fn last_words(logger: &Logger) -> Option<String> {
     let stats = logger.stats();
     let unconfirmed = stats.accepted().saturating_sub(stats.durable_records);
-    Some(format!(
-        "ended at once: {} not confirmed durable, and no line after them",
-        units::counted(unconfirmed, "record")
-    ))
+    let logged = match unconfirmed {
+        0 => "all that was logged is durable".to_owned(),
+        _ => format!("{} not confirmed durable", units::counted(unconfirmed, "record")),
+    };
+    Some(format!("ended at once: {logged}; the rest of the input is not logged"))
 }
 
 fn cannot_start(error: io::Error) -> Failure {
@@ -189,10 +190,9 @@ impl Writing {
     fn report_cut(&mut self, line: &InputLine<'_>) {
         self.tally.cut += 1;
         if self.tally.cut <= CUT_NAMED {
-            say(format_args!(
-                "line {} has {} bytes and was cut to {}: use --message-bytes-max {}",
-                line.number, line.length, self.kept_max, line.length
-            ));
+            let (number, bytes) = (units::count(line.number), units::counted(line.length, "byte"));
+            let (kept, wanted) = (units::count(self.kept_max as u64), line.length);
+            say(format_args!("line {number} has {bytes} and was cut to {kept}: use --message-bytes-max {wanted}"));
         }
     }
 }
@@ -207,8 +207,8 @@ fn print_losses(tally: &Tally, level: Level) {
         say(format_args!("{lines} not logged: DIOLOG_LEVEL excludes the level {level}"));
     }
     if tally.lost > 0 {
-        let lines = units::counted(tally.lost, "line");
-        say(format_args!("{lines} not logged, the first is line {}: {}", tally.first_lost, tally.why_lost));
+        let (lines, first) = (units::counted(tally.lost, "line"), units::count(tally.first_lost));
+        say(format_args!("{lines} not logged, the first is line {first}: {}", tally.why_lost));
     }
 }
 
@@ -225,7 +225,7 @@ fn speed(tally: &Tally, elapsed: Duration) -> String {
 /// suit lines of unknown length.
 pub(super) fn line_config(directory: &Path, file: Option<&Path>, settings: &Settings) -> Result<Config, Failure> {
     let config = match file {
-        Some(file) => Config::from_toml_file(file)?.path(directory),
+        Some(file) => Config::from_toml_file(file).map_err(no_settings)?.path(directory),
         None => {
             let config = Config::new(directory);
             let is_sized = settings.ring_bytes.is_some() || settings.block_bytes.is_some();
@@ -236,6 +236,11 @@ pub(super) fn line_config(directory: &Path, file: Option<&Path>, settings: &Sett
         }
     };
     Ok(settings.apply(config).overflow(Overflow::Block))
+}
+
+/// The failure to read the file of settings: what the command line names is wrong, whatever the reason.
+fn no_settings(error: diolog::Error) -> Failure {
+    Failure { status: Status::Usage, ..error.into() }
 }
 
 /// `config` for lines of up to `line` bytes, with a ring and blocks that hold them.

@@ -166,7 +166,9 @@ impl Reading {
         }
         if !std::mem::replace(&mut self.is_told, true) {
             let seconds = SILENCE.as_secs();
-            say(format_args!("waiting for the end of the input, or {seconds} s without any; Ctrl-C ends at once"));
+            say(format_args!(
+                "waiting for the end of the input, or until nothing has come for {seconds} s; another Ctrl-C ends at once"
+            ));
         }
         is_ready(SILENCE - SILENCE_UNTOLD)
     }

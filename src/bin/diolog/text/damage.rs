@@ -8,19 +8,20 @@ use diolog::{DroppedBy, Finding, LossCause, Report, Severity, Verdict};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
-use crate::text::escape;
 use crate::text::output::say;
 use crate::text::units::{count, counted};
 
 /// The most findings to print; `diolog verify` prints all of them.
 const PRINTED_MAX: usize = 5;
 
-/// The log's state in a few words, such as "clean; 3,374 dropped (ring full)", "in use by process 1234; nothing lost so far".
+/// The log's state in a few words, such as "clean; 3,374 dropped (ring full)", "in use by process 1234; nothing lost so
+/// far", "unconfirmed: 1 run ended without close".
 pub(crate) fn state(report: &Report) -> String {
     let verdict = report.verdict();
     let mut parts = Vec::new();
     if verdict >= Verdict::Unconfirmed {
-        parts.push(verdict.to_string());
+        let why = why(report, verdict).join(", ");
+        parts.push(if why.is_empty() { verdict.to_string() } else { format!("{verdict}: {why}") });
     }
     match report.in_use {
         Some(true) => parts.push(in_use(report.in_use_by)),
@@ -37,6 +38,45 @@ pub(crate) fn state(report: &Report) -> String {
         parts.push(format!("{} refused (no ring)", count(refused)));
     }
     parts.join("; ")
+}
+
+/// Why the verdict is no better, in numbers; empty if it has a sentence of its own elsewhere.
+fn why(report: &Report, verdict: Verdict) -> Vec<String> {
+    let rows = || report.runs.iter().flat_map(|run| &run.producers);
+    let damaged: u64 = rows().map(|row| row.damaged).sum();
+    let unwritten: u64 = rows().map(|row| row.unwritten).sum();
+    let of_blocks = [
+        (report.blocks.lost, "block", "lost"),
+        (damaged, "record", "in damaged or missing blocks"),
+        (unwritten, "record", "not written at close"),
+    ];
+    let holes = [(report.blocks.holes, "block", "missing that the disk never acknowledged")];
+    let counts = match verdict {
+        Verdict::Lost => &of_blocks[..],
+        Verdict::Unconfirmed => &holes,
+        _ => &[],
+    };
+    let of_ends = if verdict == Verdict::Unconfirmed { not_closed(report) } else { None };
+    let counts = counts.iter().filter(|(number, ..)| *number > 0);
+    let counts = counts.map(|(number, thing, how)| format!("{} {how}", counted(*number, thing)));
+    let why: Vec<_> = of_ends.into_iter().chain(counts).collect();
+    let severity = match verdict {
+        Verdict::Lost => Severity::Lost,
+        Verdict::Unconfirmed => Severity::Unconfirmed,
+        _ => return why,
+    };
+    let found = report.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    if why.is_empty() { vec![counted(found, "finding")] } else { why }
+}
+
+/// How many runs were not closed, if some were not, without one that is being written.
+fn not_closed(report: &Report) -> Option<String> {
+    let open = report.runs.iter().filter(|run| !run.clean_end && !run.in_use).count() as u64;
+    let how = match report.in_use {
+        Some(_) => "ended without close",
+        None => "not closed: in use, or ended without close",
+    };
+    (open > 0).then(|| format!("{} {how}", counted(open, "run")))
 }
 
 /// The causes of drops in brackets, as " (ring full)", " (3,000 ring full, 374 the device has failed)"; empty if they are
@@ -63,13 +103,14 @@ pub(crate) fn in_use(by: Option<u32>) -> String {
     by.map_or_else(|| "in use".into(), |process| format!("in use by process {process}"))
 }
 
-/// How a run ended, if it did. `in_use`: a logger is writing it; `None` if that is not known.
-pub(crate) fn run_end(clean_end: bool, in_use: Option<bool>) -> &'static str {
-    match in_use {
-        _ if clean_end => "closed cleanly",
-        Some(true) => "in use",
-        Some(false) => "ended without close",
-        None => "not closed: in use, or ended without close",
+/// How a run ended, if it did. `is_written`: a logger is writing it, the process `by` if that is known; `None` if it is
+/// not known whether one is.
+pub(crate) fn run_end(clean_end: bool, is_written: Option<bool>, by: Option<u32>) -> String {
+    match is_written {
+        _ if clean_end => "closed cleanly".into(),
+        Some(true) => in_use(by),
+        Some(false) => "ended without close".into(),
+        None => "not closed: in use, or ended without close".into(),
     }
 }
 
@@ -78,34 +119,30 @@ pub(crate) fn run_end(clean_end: bool, in_use: Option<bool>) -> &'static str {
 pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) -> Status {
     let mut serious: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     serious.sort_by_key(|finding| Reverse(finding.severity));
+    // Each names its file.
     for finding in serious.iter().take(PRINTED_MAX) {
         say(finding);
     }
+    let say_of_log = |message: String| say(format_args!("{}: {message}", path.display()));
     let more = serious.len().saturating_sub(PRINTED_MAX) as u64 + report.findings_omitted;
     if more > 0 {
-        say(format_args!("and {} more: see `diolog verify`", counted(more, "finding")));
+        say_of_log(format!("{} more: see `diolog verify`", counted(more, "finding")));
     }
-    if let Some(parts) = newer_parts(report) {
-        say(parts);
-    }
+    newer_parts(report).into_iter().for_each(say_of_log);
     let removed = [report.removed_segments, report.removed_blocks, report.removed_records];
-    removed_unread(removed).into_iter().for_each(say);
+    removed_unread(removed).into_iter().for_each(say_of_log);
     if report.late > 0 {
-        say(format_args!("{} printed out of order of time", counted(report.late, "record")));
+        say_of_log(format!("{} printed out of order of time", counted(report.late, "record")));
     }
-    let open = report.runs.iter().filter(|run| !run.clean_end && !run.in_use).count() as u64;
-    if open > 0 {
-        let runs = counted(open, "run");
-        match report.in_use {
-            Some(_) => say(format_args!("{runs} ended without close")),
-            None => say(format_args!("{runs} not closed: the log is in use, or ended without close")),
-        }
-    }
+    let verdict = report.verdict();
     let has_refused = report.runs.iter().any(|run| run.refused_no_ring > 0);
-    if report.in_use == Some(true) || report.dropped() > 0 || has_refused {
-        say(format_args!("{}: {}", path.display(), state(report)));
+    let not_closed = not_closed(report);
+    if report.in_use == Some(true) || report.dropped() > 0 || has_refused || verdict == Verdict::Unconfirmed {
+        say_of_log(state(report));
+    } else {
+        not_closed.into_iter().for_each(say_of_log);
     }
-    Status::of(report.verdict(), allow_drops)
+    Status::of(verdict, allow_drops)
 }
 
 /// How much of the log only a newer diolog can read, if some of it.
@@ -149,7 +186,7 @@ impl Losses {
         let removed = [report.removed_segments, report.removed_blocks, report.removed_records];
         let before = std::mem::replace(&mut self.removed, removed);
         if let Some(parts) = removed_unread(std::array::from_fn(|part| removed[part].saturating_sub(before[part]))) {
-            say(format_args!("{}: {parts}", escape::path(path)));
+            say(format_args!("{}: {parts}", path.display()));
         }
         for finding in report.findings.iter().filter(|finding| finding.severity >= Severity::Newer) {
             if self.printed.insert(finding.to_string()) {
@@ -157,7 +194,7 @@ impl Losses {
             }
         }
         if report.findings_omitted > 0 && !std::mem::replace(&mut self.printed_omission, true) {
-            say("and more findings: see `diolog verify`");
+            say(format_args!("{}: more findings: see `diolog verify`", path.display()));
         }
     }
 }

@@ -136,6 +136,11 @@ pub(crate) fn path(path: &Path) -> String {
     name(&path.to_string_lossy())
 }
 
+/// A name for JSON: null if there is none.
+pub(crate) fn known(name: &str) -> Option<&str> {
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// Appends `message` to `out` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
 ///
 /// Escapes all that [`text`] escapes, although JSON would allow some of it: JSON is read on terminals too.

@@ -105,29 +105,13 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
 }
 
 fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"kind\":\"record\",\"time\":");
-    match line.unix_ns {
-        Some(unix_ns) => {
-            out.push(b'"');
-            when.write(unix_ns, out);
-            out.push(b'"');
-        }
-        None => out.extend_from_slice(b"null"),
-    }
-    out.extend_from_slice(b",\"monotonic_ns\":");
-    quoted_number(line.monotonic_ns, out);
-    out.extend_from_slice(line.origin);
+    head_json("record", line.unix_ns, line.monotonic_ns, line.origin, when, out);
     out.extend_from_slice(b",\"level\":");
     match line.level {
         Some(level) => escape::json(level.as_str().as_bytes(), out),
         None => out.extend_from_slice(b"null"),
     }
-    out.extend_from_slice(b",\"producer\":");
-    number(u64::from(line.producer), out);
-    out.extend_from_slice(b",\"name\":");
-    escape::json(line.name.as_bytes(), out);
-    out.extend_from_slice(b",\"tid\":");
-    number(u64::from(line.tid), out);
+    producer_json(line.producer, line.name, line.tid, out);
     out.extend_from_slice(b",\"sequence\":");
     quoted_number(line.sequence, out);
     out.extend_from_slice(b",\"message\":");
@@ -140,11 +124,51 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b",\"truncated\":");
     out.extend_from_slice(if line.truncated { b"true" } else { b"false" });
+    tail_json(line.run, line.log, out);
+}
+
+/// Begins an object: what it is, its time, and who wrote it, by [`origin_json`].
+pub(crate) fn head_json(
+    kind: &str,
+    unix_ns: Option<i64>,
+    monotonic_ns: u64,
+    origin: &[u8],
+    when: &mut When,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"kind\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"time\":");
+    match unix_ns {
+        Some(unix_ns) => {
+            out.push(b'"');
+            when.write(unix_ns, out);
+            out.push(b'"');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"monotonic_ns\":");
+    quoted_number(monotonic_ns, out);
+    out.extend_from_slice(origin);
+}
+
+/// The fields that name the producer.
+pub(crate) fn producer_json(id: u32, name: &str, tid: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"producer\":");
+    number(u64::from(id), out);
+    out.extend_from_slice(b",\"name\":");
+    escape::json(name.as_bytes(), out);
+    out.extend_from_slice(b",\"tid\":");
+    number(u64::from(tid), out);
+}
+
+/// Ends an object: its run, and its log if that has a name.
+pub(crate) fn tail_json(run: &str, log: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"run\":");
-    escape::json(line.run.as_bytes(), out);
-    if !line.log.is_empty() {
+    escape::json(run.as_bytes(), out);
+    if !log.is_empty() {
         out.extend_from_slice(b",\"log\":");
-        escape::json(line.log.as_bytes(), out);
+        escape::json(log.as_bytes(), out);
     }
     out.push(b'}');
 }
@@ -190,7 +214,7 @@ fn padded_name(level: Option<Level>) -> &'static [u8] {
 }
 
 /// Appends a decimal number. `write!` takes several times as long, which matters at millions of records.
-fn number(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {
@@ -205,7 +229,7 @@ fn number(mut number: u64, out: &mut Vec<u8>) {
 }
 
 /// A number that may exceed 2⁵³, as a string: many programs read JSON numbers as doubles, and would round it.
-fn quoted_number(value: u64, out: &mut Vec<u8>) {
+pub(crate) fn quoted_number(value: u64, out: &mut Vec<u8>) {
     out.push(b'"');
     number(value, out);
     out.push(b'"');
@@ -214,8 +238,7 @@ fn quoted_number(value: u64, out: &mut Vec<u8>) {
 /// Service, machine and process of a record as fields of a JSON object; null if unknown.
 pub(crate) fn origin_json(service: &str, host: Option<&str>, pid: Option<u32>) -> Vec<u8> {
     let mut out = Vec::new();
-    let service = Some(service).filter(|service| !service.is_empty());
-    for (name, value) in [(&b",\"service\":"[..], service), (b",\"host\":", host)] {
+    for (name, value) in [(&b",\"service\":"[..], escape::known(service)), (b",\"host\":", host)] {
         out.extend_from_slice(name);
         match value {
             Some(value) => escape::json(value.as_bytes(), &mut out),

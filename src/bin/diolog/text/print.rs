@@ -64,7 +64,7 @@ impl Printer {
     pub(crate) fn print_gap(&mut self, gap: &Gap, out: &mut Vec<u8>) {
         match &mut self.form {
             Form::Text { colours, .. } => gap::text(gap, &self.log, *colours, out),
-            Form::Json { when } => gap::json(gap, &self.log, &gap.run().to_string(), when, out),
+            Form::Json { when } => gap::json(gap, &self.log, when, out),
             Form::Message => gap::text(gap, &self.log, false, out),
         }
     }

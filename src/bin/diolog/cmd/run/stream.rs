@@ -1,4 +1,5 @@
-//! One output of the command: a pipe that is read to its end, logged line by line, and passed on to this process's own if asked for.
+//! One output of the command: a pipe that is read to its end, logged line by line, and passed on to this process's own
+//! if asked for.
 
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
@@ -119,9 +120,10 @@ impl Logging {
                 tally.cut += 1;
                 if tally.cut <= CUT_NAMED {
                     let length = line.length - skipped as u64;
+                    let (number, bytes) = (units::count(line.number), units::counted(length, "byte"));
+                    let (of, kept) = (tally.description, units::count(self.kept_max as u64));
                     say(format_args!(
-                        "line {} of {} has {length} bytes and was cut to {}: use --message-bytes-max {length}",
-                        line.number, tally.description, self.kept_max
+                        "line {number} of {of} has {bytes} and was cut to {kept}: use --message-bytes-max {length}"
                     ));
                 }
             }
@@ -146,12 +148,14 @@ impl Tally {
         }
         if filtered > 0 {
             let lines = units::counted(filtered, "line");
-            say(format_args!("{lines} of {description} not logged: DIOLOG_LEVEL excludes their level"));
+            let levels = if filtered == 1 { "its level" } else { "their levels" };
+            say(format_args!("{lines} of {description} not logged: DIOLOG_LEVEL excludes {levels}"));
         }
         if lost > 0 {
-            let lines = units::counted(lost, "line");
+            let (lines, first) = (units::counted(lost, "line"), units::count(first_lost));
             say(format_args!(
-                "{lines} of {description} not logged, the first is line {first_lost}: the device had failed, or the log was given up"
+                "{lines} of {description} not logged, the first is line {first}: the device had failed, or the log was \
+                 given up"
             ));
         }
     }
