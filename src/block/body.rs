@@ -1,8 +1,8 @@
 //! The bytes of a block being filled: the place of the next record, and its shard.
 //!
 //! A shard is a run of one producer's records with consecutive sequences. Its header is written when the shard ends,
-//! since it holds the shard's length. The writer's own records are added here; `plain` adds those of producers, and
-//! `mod` opens and seals the block.
+//! since it holds the shard's length. The writer's own records are added here; `plain` and `packed` add those of
+//! producers, and `mod` opens and seals the block.
 
 use zerocopy::little_endian::U32;
 
@@ -28,6 +28,20 @@ impl TimeSpan {
     }
 }
 
+/// How the records of a shard are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ShardLayout {
+    /// As headers and payloads.
+    Plain,
+    /// As differences and numbers of as few bytes as they take.
+    Packed {
+        /// The time of the first record.
+        base_ns: u64,
+        /// One bit for each level of a message in it.
+        message_levels: u8,
+    },
+}
+
 /// The shard that records are being added to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenShard {
@@ -37,13 +51,40 @@ pub(super) struct OpenShard {
     first_sequence: u64,
     /// The sequence that continues it.
     pub(super) next_sequence: u64,
+    pub(super) layout: ShardLayout,
+}
+
+impl ShardLayout {
+    /// The levels of the messages so far, if the shard is packed.
+    pub(super) fn message_levels(self) -> u8 {
+        match self {
+            ShardLayout::Plain => 0,
+            ShardLayout::Packed { message_levels, .. } => message_levels,
+        }
+    }
+
+    /// Sets the levels of the messages so far, if the shard is packed.
+    pub(super) fn set_message_levels(&mut self, levels: u8) {
+        if let ShardLayout::Packed { message_levels, .. } = self {
+            *message_levels = levels;
+        }
+    }
+}
+
+impl OpenShard {
+    /// Whether records of `producer` go on in it if they are laid out in `packed` form, or plain.
+    pub(super) fn takes(&self, producer: u32, packed: bool) -> bool {
+        self.producer == producer && packed == (self.layout != ShardLayout::Plain)
+    }
 }
 
 /// Shards and records of a block, without its header.
 pub(super) struct Body {
     pub(super) buffer: AlignedBuffer,
-    /// Bytes used, the block header's included; at most the buffer's length.
+    /// Bytes used, the block header's included; at most `limit`.
     pub(super) used: usize,
+    /// Where records end: at the buffer's end, less what is kept for records at the end of the block.
+    pub(super) limit: usize,
     pub(super) shard: Option<OpenShard>,
     /// Shards that have ended.
     pub(super) shards: u32,
@@ -55,20 +96,33 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn new(buffer: AlignedBuffer) -> Body {
         assert!(buffer.len().is_multiple_of(GRID_BYTES) && !buffer.is_empty(), "a block of {} bytes", buffer.len());
-        Body { buffer, used: BLOCK_HEADER_BYTES, shard: None, shards: 0, records: 0, times: TimeSpan::NONE }
+        let limit = buffer.len();
+        Body { buffer, used: BLOCK_HEADER_BYTES, limit, shard: None, shards: 0, records: 0, times: TimeSpan::NONE }
     }
 
     pub(super) fn free_bytes(&self) -> usize {
-        self.buffer.len() - self.used
+        self.limit - self.used
+    }
+
+    /// The bytes that records may take, those used included.
+    #[inline(always)]
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.limit]
     }
 
     /// Starts a shard if it and a first record of `first_record_bytes` fit.
-    pub(super) fn open_shard(&mut self, producer: u32, first_sequence: u64, first_record_bytes: usize) -> bool {
+    pub(super) fn open_shard(
+        &mut self,
+        producer: u32,
+        first_sequence: u64,
+        first_record_bytes: usize,
+        layout: ShardLayout,
+    ) -> bool {
         if SHARD_HEADER_BYTES + first_record_bytes > self.free_bytes() {
             return false;
         }
         self.close_shard();
-        self.shard = Some(OpenShard { at: self.used, producer, first_sequence, next_sequence: first_sequence });
+        self.shard = Some(OpenShard { at: self.used, producer, first_sequence, next_sequence: first_sequence, layout });
         self.used += SHARD_HEADER_BYTES;
         true
     }
@@ -77,10 +131,11 @@ impl Body {
     pub(super) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
         let continues =
             self.shard.is_some_and(|shard| shard.producer == WRITER_PRODUCER && shard.next_sequence == sequence);
-        if !continues && !self.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len())) {
+        if !continues && !self.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len()), ShardLayout::Plain) {
             return false;
         }
-        let Some(used) = push(&mut self.buffer, self.used, meta, payload) else { return false };
+        let at = self.used;
+        let Some(used) = push(self.room(), at, meta, payload) else { return false };
         self.used = used;
         self.records += 1;
         self.shard.as_mut().expect("it continues a shard, or has opened one").next_sequence += 1;
@@ -90,7 +145,13 @@ impl Body {
     /// Writes the open shard's header, now that its length is known.
     pub(super) fn close_shard(&mut self) {
         let Some(shard) = self.shard.take() else { return };
-        let mut header = ShardHeader::plain(shard.producer, shard.first_sequence);
+        let mut header = match shard.layout {
+            ShardLayout::Plain => ShardHeader::plain(shard.producer, shard.first_sequence),
+            ShardLayout::Packed { base_ns, message_levels } => {
+                let header = ShardHeader::packed(shard.producer, shard.first_sequence, base_ns);
+                ShardHeader { levels: message_levels, ..header }
+            }
+        };
         header.valid = U32::new((self.used - shard.at - SHARD_HEADER_BYTES) as u32);
         header.records = U32::new((shard.next_sequence - shard.first_sequence) as u32);
         header.encode(&mut self.buffer[shard.at..]);

@@ -1,13 +1,48 @@
-//! The definitions in one block: the producers whose row it holds.
+//! The definitions in one block: the producers whose row it holds, and the callsites that it is to define.
 //!
 //! Every block decodes alone, so the writer asks before it adds a producer's records whether the block holds that
-//! producer's row. The answer belongs to the block and ends with it: a new block has defined nothing.
+//! producer's row, and before it adds a record of a callsite whether the block defines that. The answers belong to the
+//! block and end with it: a new block has defined nothing.
+//!
+//! A row stands before its producer's records. The definitions of callsites stand together at the end of the block, so
+//! that they interrupt no shard; until then the block keeps their bytes free.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::body::Body;
+use super::callsites::Callsites;
+use crate::format::{SHARD_HEADER_BYTES, record_bytes};
+
+/// A block, as a callsite remembers that it is defined there. No two blocks of the process have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockMark(u64);
+
+impl BlockMark {
+    /// That of no block.
+    pub(super) const NONE: BlockMark = BlockMark(0);
+
+    fn new() -> BlockMark {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Relaxed: the number only has to be unique.
+        BlockMark(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// The definitions in a block.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Definitions {
     /// One bit for each of the writer's slots, which are small numbers: they count from 0 and are reused.
     producers: Vec<u64>,
+    /// The block, as [`Callsites`] remembers it.
+    pub(super) mark: BlockMark,
+    /// The callsites whose definitions come at the block's end, in the order of their first records.
+    callsites: Vec<u32>,
+}
+
+impl Default for Definitions {
+    fn default() -> Definitions {
+        Definitions { producers: Vec::new(), mark: BlockMark::new(), callsites: Vec::new() }
+    }
 }
 
 impl Definitions {
@@ -23,6 +58,41 @@ impl Definitions {
             self.producers.resize(slot / 64 + 1, 0);
         }
         self.producers[slot / 64] |= 1 << (slot % 64);
+    }
+
+    /// Bytes that the definition of a callsite with this `payload` takes at the end of the block, with the header of its
+    /// shard if it is the first.
+    pub(super) fn bytes_for(&self, payload: &[u8]) -> usize {
+        record_bytes(payload.len()) + if self.callsites.is_empty() { SHARD_HEADER_BYTES } else { 0 }
+    }
+
+    /// Keeps `bytes` of `body` for the definition of callsite `id`. They are free.
+    pub(super) fn keep_for(&mut self, id: u32, bytes: usize, body: &mut Body, callsites: &mut Callsites) {
+        debug_assert!(bytes <= body.free_bytes());
+        body.limit -= bytes;
+        self.callsites.push(id);
+        callsites.note_defined(id, self.mark);
+    }
+
+    /// Keeps the bytes of `body` for the definition of callsite `id`, unless it has done so or nobody knows the callsite.
+    /// Returns `false` if they are not free.
+    pub(super) fn define(&mut self, id: u32, body: &mut Body, callsites: &mut Callsites) -> bool {
+        if callsites.types_in(id, self.mark).is_some() {
+            return true;
+        }
+        let Some(definition) = callsites.find(id) else { return true };
+        let bytes = self.bytes_for(&definition.payload);
+        let fits = bytes <= body.free_bytes();
+        if fits {
+            self.keep_for(id, bytes, body, callsites);
+        }
+        fits
+    }
+
+    /// Takes the callsites that the block defines, and gives `body` the bytes that were kept for them.
+    pub(super) fn take_callsites(&mut self, body: &mut Body) -> Vec<u32> {
+        body.limit = body.buffer.len();
+        std::mem::take(&mut self.callsites)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The record is written when the gap is met, since it belongs before the shard after it. The cause is not known then:
 //! the writer names it once it has read the producer's counts, and the byte is set in place.
 
-use super::body::{Body, TimeSpan};
+use super::body::{Body, ShardLayout, TimeSpan};
 use super::record::RecordMeta;
 use crate::format::{GapRecord, Kind, LossCause, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, record_bytes};
 
@@ -19,8 +19,10 @@ const BLOCK_PART: usize = 8;
 pub(super) struct First {
     pub(super) producer: u32,
     pub(super) sequence: u64,
-    pub(super) payload_bytes: usize,
+    /// Bytes that it takes in the shard, and all that has to be kept for it elsewhere in the block.
+    pub(super) bytes: usize,
     pub(super) timestamp_ns: u64,
+    pub(super) layout: ShardLayout,
 }
 
 /// The gap records of one block.
@@ -81,22 +83,21 @@ pub(super) fn open_shard_at(
     own_sequence: &mut u64,
 ) -> Option<usize> {
     let (expected, holds_records) = match &mut body.shard {
-        Some(shard) if shard.producer == first.producer => {
+        Some(shard) if shard.takes(first.producer, first.layout != ShardLayout::Plain) => {
             shard.next_sequence = next_sequence;
             (next_sequence, true)
         }
         _ => (next_sequence.wrapping_add(1), body.times != TimeSpan::NONE),
     };
-    let first_record_bytes = record_bytes(first.payload_bytes);
     if first.sequence > expected {
-        if Gaps::BYTES + SHARD_HEADER_BYTES + first_record_bytes <= body.free_bytes() {
+        if Gaps::BYTES + SHARD_HEADER_BYTES + first.bytes <= body.free_bytes() {
             *own_sequence += u64::from(gaps.append(body, expected, first, *own_sequence));
         } else if holds_records {
             // The next block explains the gap. A record that takes a whole block goes without.
             return None;
         }
     }
-    body.open_shard(first.producer, first.sequence, first_record_bytes).then_some(body.used)
+    body.open_shard(first.producer, first.sequence, first.bytes, first.layout).then_some(body.used)
 }
 
 const _: () = assert!(record_bytes(GapRecord::BYTES) == RECORD_HEADER_BYTES + GapRecord::BYTES);

@@ -6,19 +6,23 @@
 //! placed again, after its segment has failed: number and records stay.
 
 mod body;
+mod callsites;
 mod definitions;
 mod gaps;
 mod plain;
+mod packed;
 mod record;
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
-use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, LossCause};
+use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, Kind, LossCause};
 use body::{Body, TimeSpan};
+pub(crate) use callsites::{Callsites, Definition};
 pub(crate) use definitions::Definitions;
 use gaps::Gaps;
+pub(crate) use packed::{Added, Last, PackedRecords};
 pub(crate) use plain::Records;
 pub(crate) use record::RecordMeta;
 
@@ -38,7 +42,7 @@ pub(crate) struct Place {
 pub(crate) struct Block {
     body: Body,
     gaps: Gaps,
-    /// The producers that the block has defined so far.
+    /// The producers that the block has defined so far, and the callsites that it is to define.
     pub(crate) definitions: Definitions,
     /// Bits of [`BlockFlags`](crate::format::BlockFlags).
     flags: u16,
@@ -71,7 +75,7 @@ impl Block {
         self.flags |= flag;
     }
 
-    /// Bytes that are left.
+    /// Bytes that are left for records.
     pub(crate) fn free_bytes(&self) -> usize {
         self.body.free_bytes()
     }
@@ -80,7 +84,38 @@ impl Block {
     /// records are added too: with numbers of the writer's own from `own_sequence` on, which is counted up.
     #[inline]
     pub(crate) fn records_of<'a>(&'a mut self, producer: u32, sequence: u64, own_sequence: &'a mut u64) -> Records<'a> {
-        Records::new(&mut self.body, &mut self.gaps, producer, sequence, own_sequence)
+        Records::new(&mut self.body, &mut self.gaps, &mut self.definitions, producer, sequence, own_sequence)
+    }
+
+    /// As [`records_of`](Self::records_of), for records that are packed, of the producer of the record `last`.
+    #[inline]
+    pub(crate) fn packed_records_of<'a>(
+        &'a mut self,
+        last: Last,
+        callsites: &'a mut Callsites,
+        own_sequence: &'a mut u64,
+    ) -> PackedRecords<'a> {
+        let Block { body, gaps, definitions, .. } = self;
+        PackedRecords::new(body, gaps, definitions, callsites, last, own_sequence)
+    }
+
+    /// Whether the open shard is a packed one of `producer`.
+    #[inline]
+    pub(crate) fn is_packing(&self, producer: u32) -> bool {
+        self.body.shard.is_some_and(|shard| shard.takes(producer, true))
+    }
+
+    /// Adds the definitions of the callsites whose records the block has, as the writer's own records from number
+    /// `own_sequence` on, which is counted up. Nothing is added after them.
+    pub(crate) fn append_definitions(&mut self, callsites: &Callsites, own_sequence: &mut u64, now_ns: u64) {
+        for id in self.definitions.take_callsites(&mut self.body) {
+            let meta = RecordMeta::control(Kind::Callsite, now_ns);
+            let definition = callsites.definition(id);
+            let added =
+                definition.is_some_and(|definition| self.append_control(*own_sequence, meta, &definition.payload));
+            debug_assert!(added, "the bytes were kept");
+            *own_sequence += u64::from(added);
+        }
     }
 
     /// Names the cause of the gaps in the records that were added since the last call.

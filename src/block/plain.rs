@@ -3,10 +3,12 @@
 
 use zerocopy::FromBytes;
 
-use super::body::Body;
+use super::body::{Body, ShardLayout};
+use super::callsites::Callsites;
+use super::definitions::Definitions;
 use super::gaps::{First, Gaps, open_shard_at};
 use super::record::{RecordMeta, push};
-use crate::format::RecordHeader;
+use crate::format::{RecordHeader, record_bytes};
 
 /// Adds records of one producer to a block.
 ///
@@ -23,6 +25,7 @@ pub(crate) struct Records<'a> {
     /// The sequence that continues the producer's open shard. If there is none: that of the producer's last record.
     next_sequence: u64,
     gaps: &'a mut Gaps,
+    definitions: &'a mut Definitions,
     /// The number of the writer's next own record.
     own_sequence: &'a mut u64,
 }
@@ -33,16 +36,17 @@ impl<'a> Records<'a> {
     pub(super) fn new(
         body: &'a mut Body,
         gaps: &'a mut Gaps,
+        definitions: &'a mut Definitions,
         producer: u32,
         sequence: u64,
         own_sequence: &'a mut u64,
     ) -> Records<'a> {
         let next_sequence = match body.shard {
-            Some(shard) if shard.producer == producer => shard.next_sequence,
+            Some(shard) if shard.takes(producer, false) => shard.next_sequence,
             // None of the records has this sequence, so the first one opens a shard.
             _ => sequence.wrapping_sub(1),
         };
-        Records { producer, first_at: body.used, used: body.used, next_sequence, gaps, own_sequence, body }
+        Records { producer, first_at: body.used, used: body.used, next_sequence, gaps, definitions, own_sequence, body }
     }
 
     /// Adds a record. Returns `false`, and adds nothing, if it does not fit.
@@ -50,8 +54,8 @@ impl<'a> Records<'a> {
     pub(crate) fn append(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
         if sequence != self.next_sequence {
             let used = self.used;
-            let (producer, timestamp_ns, payload_bytes) = (self.producer, meta.timestamp_ns, payload.len());
-            let first = First { producer, sequence, payload_bytes, timestamp_ns };
+            let (producer, timestamp_ns, bytes) = (self.producer, meta.timestamp_ns, record_bytes(payload.len()));
+            let first = First { producer, sequence, bytes, timestamp_ns, layout: ShardLayout::Plain };
             self.body.used = used;
             let Some(at) = open_shard_at(self.body, self.gaps, self.next_sequence, first, self.own_sequence) else {
                 return false;
@@ -61,10 +65,19 @@ impl<'a> Records<'a> {
             }
             self.used = at;
         }
-        let Some(used) = push(&mut self.body.buffer, self.used, meta, payload) else { return false };
+        let Some(used) = push(self.body.room(), self.used, meta, payload) else { return false };
         self.used = used;
         self.next_sequence = sequence.wrapping_add(1);
         true
+    }
+
+    /// Prepares to [`append`](Self::append) a record of a callsite, whose `payload` is the callsite's id and plain
+    /// values: keeps bytes for the callsite's definition, unless the block has them. A callsite that nobody knows has
+    /// none. Returns `false` if the definition does not fit.
+    pub(crate) fn define(&mut self, callsites: &mut Callsites, payload: &[u8]) -> bool {
+        let Some(id) = payload.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return true };
+        self.body.used = self.used;
+        self.definitions.define(id, self.body, callsites)
     }
 
     /// Counts the added records: `records` of them, at least one. Their times do not go back, and end with `last_ns`.

@@ -10,7 +10,7 @@ use super::settings::Config;
 use crate::error::{Error, Result};
 use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, GRID_BYTES, NAME_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
-    SHARD_HEADER_BYTES, padded,
+    SHARD_HEADER_BYTES, definition_bytes_max, padded,
 };
 use crate::level::Level;
 use crate::ring::{
@@ -228,13 +228,28 @@ fn ring_bytes_for(message_bytes: usize) -> usize {
     (2 * (RING_RECORD_HEAD_BYTES + padded(message_bytes))).next_power_of_two().max(RING_BYTES_MIN)
 }
 
+/// Bytes of a block that a message cannot take, but for the eighth of a callsite's definition: the headers of the block,
+/// of three shards and of the message, and the producer's row.
+const BYTES_BESIDE_MESSAGE: usize = BLOCK_HEADER_BYTES
+    + 3 * SHARD_HEADER_BYTES
+    + RECORD_HEADER_BYTES
+    + padded(ProducerRow::BYTES_MAX)
+    + RECORD_HEADER_BYTES;
+
 /// The longest message that a block of `block_bytes` carries: a record never spans blocks, and every block decodes
-/// alone, so that the first record of a producer in it is preceded by that producer's row.
+/// alone, so that beside the only record of a block stand its producer's row and its callsite's definition.
 pub(crate) const fn message_bytes_in_block(block_bytes: usize) -> usize {
-    let row = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES + padded(ProducerRow::BYTES_MAX);
-    let record = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
     // All of these are multiples of 8, so the rest needs no rounding for the padding.
-    block_bytes.saturating_sub(BLOCK_HEADER_BYTES + row + record)
+    block_bytes.saturating_sub(BYTES_BESIDE_MESSAGE + definition_bytes_max(block_bytes))
+}
+
+/// The smallest block that carries messages of `message_bytes`.
+fn block_bytes_for(message_bytes: usize) -> usize {
+    let mut block_bytes = (padded(message_bytes) + BYTES_BESIDE_MESSAGE).next_multiple_of(GRID_BYTES);
+    while message_bytes_in_block(block_bytes) < message_bytes {
+        block_bytes += GRID_BYTES;
+    }
+    block_bytes
 }
 
 const _: () = assert!(message_bytes_in_ring(RING_BYTES_MIN) > 0 && message_bytes_in_block(GRID_BYTES) > 0);
@@ -282,7 +297,7 @@ fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<
         let ring = ring_bytes_for(bytes);
         format!("half a ring_bytes of {ring_bytes} holds {in_ring}; use at most that, or a ring_bytes of {ring}")
     } else if bytes > in_block {
-        let block = (block_bytes - in_block + padded(bytes)).next_multiple_of(GRID_BYTES);
+        let block = block_bytes_for(bytes);
         format!("a block_bytes of {block_bytes} holds {in_block}; use at most that, or a block_bytes of {block}")
     } else {
         return Ok(());
@@ -391,12 +406,12 @@ mod tests {
                 "message_bytes_max is 524265: half a ring_bytes of 1048576 holds 524264; use at most that, or a ring_bytes of 2097152",
             ),
             (
-                config().message_bytes_max((256 << 10) - 495),
-                "message_bytes_max is 261649: a block_bytes of 262144 holds 261648; use at most that, or a block_bytes of 266240",
+                config().message_bytes_max((224 << 10) - 527),
+                "message_bytes_max is 228849: a block_bytes of 262144 holds 228848; use at most that, or a block_bytes of 266240",
             ),
             (
                 config().message_bytes_max(16 << 20),
-                "message_bytes_max is 16777216: use at most 16776720: a record never spans blocks",
+                "message_bytes_max is 16777216: use at most 14679536: a record never spans blocks",
             ),
             (config().message_bytes_max(usize::MAX), "message_bytes_max is 18446744073709551615: use at most"),
             (
@@ -461,8 +476,8 @@ mod tests {
     fn settings_that_follow_the_remedies_are_accepted() {
         for config in [
             config().message_bytes_max(524_265).ring_bytes(2 << 20).block_bytes(1 << 20),
-            config().message_bytes_max(261_649).block_bytes(266_240),
-            config().message_bytes_max(16_776_720).ring_bytes(64 << 20).block_bytes(16 << 20),
+            config().message_bytes_max(228_849).block_bytes(266_240),
+            config().message_bytes_max(14_679_536).ring_bytes(64 << 20).block_bytes(16 << 20),
             config().message_bytes_max(40_000).thread_ring_bytes(131_072),
             config().segment_bytes(266_240),
             config().segment_bytes(266_240).retain_bytes(266_240),
@@ -480,7 +495,7 @@ mod tests {
         let settings = smallest.clone().rings_bytes_max(4096).validate_with(None).expect("valid");
         assert_eq!(settings.message_bytes_max, 2048 - 24);
         let settings = smallest.ring_bytes(1 << 20).validate_with(None).expect("valid");
-        assert_eq!(settings.message_bytes_max, 4096 - (64 + 32 + 16 + 336 + 32 + 16));
+        assert_eq!(settings.message_bytes_max, 4096 - (64 + 32 + 16 + 336 + 32 + 16 + 32 + 512));
         assert_eq!(settings.message_bytes_max_in(4096), 2048 - 24);
     }
 

@@ -210,6 +210,14 @@ config! {
         // With eight of them in flight, an NVMe disk is near its rate; larger ones add latency first.
         block_bytes(bytes: usize) -> usize = 256 << 10, read by "words::bytes";
 
+        /// Whether records of callsites, which have typed values, are packed in blocks: they are by default.
+        ///
+        /// Packed, an integer takes as few bytes as it needs, a time is the difference from the one before, and level and
+        /// types stand in the callsite's definition alone. The writer thread packs; an append costs the same either way.
+        /// Messages are written as they are, except for those right after a packed record of the same producer. Off:
+        /// the values take as many bytes as in memory, and each record 16 more and the padding to 8. Readers read both.
+        packing(pack: bool) -> bool = true;
+
         /// Blocks that may be on their way to the disk at once: 1 to 64; 8 by default.
         ///
         /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles until the next block is

@@ -123,6 +123,7 @@ mod tests {
             rings_bytes_max = "0.5 GiB"
             message_bytes_max = "32 KiB"
             block_bytes = "128KiB"
+            packing = false
             blocks_in_flight = 6
             flush_interval = "20 ms"
             flush_on = "error"
@@ -150,6 +151,7 @@ mod tests {
             .rings_bytes_max(512 << 20)
             .message_bytes_max(32 << 10)
             .block_bytes(128 << 10)
+            .packing(false)
             .blocks_in_flight(6)
             .flush_interval(Duration::from_millis(20))
             .flush_on(Level::Error)

@@ -19,6 +19,12 @@ pub(crate) const WRITER_PRODUCER: u32 = 0;
 /// The longest producer or service name, in bytes: longer ones are refused, not cut.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 
+/// The most bytes that the definition of a callsite takes in a block of `block_bytes`, with its record's header: an
+/// eighth of the block. The block has room for the longest message beside one.
+pub(crate) const fn definition_bytes_max(block_bytes: usize) -> usize {
+    block_bytes / 8
+}
+
 /// The most fields of a callsite: the types of so many fit into an eighth of the smallest block.
 pub(crate) const FIELDS_MAX: usize = 128;
 

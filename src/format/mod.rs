@@ -46,6 +46,7 @@ pub(crate) use identity::{LogId, StoredRunId};
 #[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
 pub(crate) use limits::{
     BLOCK_BYTES_MAX, FIELDS_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER,
+    definition_bytes_max,
 };
 pub use loss::{DroppedBy, LossCause};
 pub(crate) use loss::{GapRecord, RefusalCounts};

@@ -5,7 +5,9 @@ use std::mem::{offset_of, size_of};
 use super::block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, IN_FLIGHT_UNKNOWN};
 use super::checksum::checksum;
 use super::control::{ProducerRow, RawDroppedBy, RawProducerRow, StatusCode, WallAnchor};
-use super::limits::{BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX};
+use super::limits::{
+    BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, definition_bytes_max,
+};
 use super::loss::{GapRecord, LossCause, RawGap, RefusalCounts};
 use super::record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded};
 use super::segment::{RawProcess, RawSegmentHeader, SegmentHeader};
@@ -152,8 +154,10 @@ fn limits_and_checksums_are_those_of_the_code() {
         + RECORD_HEADER_BYTES
         + padded(ProducerRow::BYTES_MAX)
         + SHARD_HEADER_BYTES
-        + RECORD_HEADER_BYTES;
-    assert!(limits.contains(&format!("`capacity - {before_message}`")), "{before_message}");
+        + RECORD_HEADER_BYTES
+        + SHARD_HEADER_BYTES;
+    assert!(limits.contains(&format!("`capacity * 7 / 8 - {before_message}`")), "{before_message}");
+    assert_eq!(definition_bytes_max(GRID_BYTES), GRID_BYTES / 8);
     for limit in [
         format!("| {GRID_BYTES} bytes |"),
         format!("({BLOCK_BYTES_MAX} bytes)"),

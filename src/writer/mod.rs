@@ -6,10 +6,14 @@
 
 mod log;
 mod source;
+mod callsites;
 mod contents;
 mod gap_causes;
 mod pipeline;
 mod schedule;
+
+#[cfg(all(test, not(loom)))]
+mod packing_tests;
 
 use std::io;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! One ring as the writer sees it: the records drained from it, the account that the blocks give of its producer, and
 //! the space to release.
 
-use crate::block::{Block, RecordMeta};
+use crate::block::{Added, Block, Callsites, Last, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::format::{DroppedBy, Kind, ProducerRow};
 use crate::gate::Gate;
@@ -38,6 +38,28 @@ pub(crate) struct Source {
     pub(crate) returned: Option<ProducerEnd>,
     /// Whether the end record is in a block.
     pub(crate) end_written: bool,
+}
+
+/// Where records are moved to.
+struct Target<'a> {
+    block: &'a mut Block,
+    callsites: &'a mut Callsites,
+    own_sequence: &'a mut u64,
+    converter: &'a TickConverter,
+    now_ns: u64,
+}
+
+/// Why a loop over records ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// All that was due is taken, or as much as one look drains.
+    Taken,
+    /// The next record does not fit into the block.
+    Full,
+    /// The next record is to be packed.
+    BeforePacked,
+    /// The next record, of this number, is to be plain.
+    BeforePlain(u64),
 }
 
 impl Source {
@@ -94,22 +116,18 @@ impl Source {
     pub(crate) fn drain(
         &mut self,
         block: &mut Block,
+        callsites: &mut Callsites,
         own_sequence: &mut u64,
         blocks_begun: u64,
         converter: &TickConverter,
         now_ns: u64,
     ) -> bool {
         let expected = self.accounted();
-        let is_full = if self.consumer.overwrites() {
-            self.move_records::<true, false>(block, own_sequence, converter, now_ns)
-        } else if self.consumer.merges() {
-            self.move_records::<false, true>(block, own_sequence, converter, now_ns)
-        } else {
-            self.move_records::<false, false>(block, own_sequence, converter, now_ns)
-        };
+        let mut target = Target { block, callsites, own_sequence, converter, now_ns };
+        let is_full = self.move_due(&mut target);
         let missing = (self.next_sequence - expected.next_sequence) - (self.records - expected.records);
         if missing > 0 {
-            self.explain_gaps(block, missing);
+            self.explain_gaps(target.block, missing);
         }
         if !is_full && self.consumer.unread_bytes() == 0 {
             self.patience.note_emptied(blocks_begun);
@@ -117,25 +135,78 @@ impl Source {
         is_full
     }
 
-    /// The loop of [`drain`](Self::drain). Returns whether it ended because the block is full.
+    /// The loops of [`drain`](Self::drain). Returns whether they ended because the block is full.
+    ///
+    /// Messages alone are plain, so that their loop is as short as it can be. A record of a callsite ends that loop, and
+    /// begins the one for packed records; that ends with a message after a gap, or with a record that cannot be packed.
+    fn move_due(&mut self, target: &mut Target<'_>) -> bool {
+        let mut piece_bytes = DRAIN_BYTES.min(self.due_bytes);
+        let mut packs = target.block.is_packing(self.id);
+        let mut kept_plain = None;
+        loop {
+            let begin = self.consumer.taken_bytes();
+            let ended = if self.consumer.overwrites() {
+                self.move_records::<true, false>(target, piece_bytes, packs, kept_plain)
+            } else if self.consumer.merges() {
+                self.move_records::<false, true>(target, piece_bytes, packs, kept_plain)
+            } else {
+                self.move_records::<false, false>(target, piece_bytes, packs, kept_plain)
+            };
+            let taken_bytes = (self.consumer.taken_bytes() - begin) as usize;
+            self.due_bytes = self.due_bytes.saturating_sub(taken_bytes);
+            piece_bytes = piece_bytes.saturating_sub(taken_bytes);
+            match ended {
+                Ended::Taken => return false,
+                Ended::Full => return true,
+                Ended::BeforePacked => packs = true,
+                Ended::BeforePlain(sequence) => (packs, kept_plain) = (false, Some(sequence)),
+            }
+        }
+    }
+
+    #[inline]
     fn move_records<const OVERWRITES: bool, const MERGES: bool>(
         &mut self,
-        block: &mut Block,
-        own_sequence: &mut u64,
-        converter: &TickConverter,
-        now_ns: u64,
-    ) -> bool {
+        target: &mut Target<'_>,
+        piece_bytes: usize,
+        packs: bool,
+        kept_plain: Option<u64>,
+    ) -> Ended {
+        if packs {
+            self.move_packed::<OVERWRITES, MERGES>(target, piece_bytes)
+        } else {
+            self.move_plain::<OVERWRITES, MERGES>(target, piece_bytes, kept_plain)
+        }
+    }
+
+    /// Moves records as they are, up to one that is to be packed. Number `kept_plain` is not.
+    fn move_plain<const OVERWRITES: bool, const MERGES: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        piece_bytes: usize,
+        kept_plain: Option<u64>,
+    ) -> Ended {
+        let Target { block, callsites, own_sequence, converter, now_ns } = target;
+        let (converter, now_ns) = (*converter, *now_ns);
         let mut last_ns = self.last_ns;
         let mut records = block.records_of(self.id, self.next_sequence, own_sequence);
-        let mut full = false;
-        let begin = self.consumer.taken_bytes();
-        let piece_bytes = DRAIN_BYTES.min(self.due_bytes);
+        let mut ended = Ended::Taken;
         let sink = |head: &Head, payload: &[u8]| {
             let [kind, level, flags, _] = head.tag.to_le_bytes();
+            if kind != Kind::Message as u8 {
+                if callsites.packs() && kept_plain != Some(head.sequence) {
+                    ended = Ended::BeforePacked;
+                    return false;
+                }
+                if !records.define(callsites, payload) {
+                    ended = Ended::Full;
+                    return false;
+                }
+            }
             let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
             let meta = RecordMeta { kind, level, flags, timestamp_ns };
             if !records.append(head.sequence, meta, payload) {
-                full = true;
+                ended = Ended::Full;
                 return false;
             }
             last_ns = timestamp_ns;
@@ -146,13 +217,51 @@ impl Source {
         } else {
             self.consumer.consume_from::<OVERWRITES>(piece_bytes, sink)
         };
-        self.due_bytes = self.due_bytes.saturating_sub((self.consumer.taken_bytes() - begin) as usize);
         if taken > 0 {
             self.records += taken as u64;
             self.next_sequence = records.end(taken as u32, last_ns);
             self.last_ns = last_ns;
         }
-        full
+        ended
+    }
+
+    /// Moves records packed, up to one that is to be plain.
+    fn move_packed<const OVERWRITES: bool, const MERGES: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        piece_bytes: usize,
+    ) -> Ended {
+        let Target { block, callsites, own_sequence, converter, now_ns } = target;
+        let (converter, now_ns) = (*converter, *now_ns);
+        let last = Last { producer: self.id, sequence: self.next_sequence, last_ns: self.last_ns };
+        let mut records = block.packed_records_of(last, callsites, own_sequence);
+        let mut ended = Ended::Taken;
+        let sink = |head: &Head, payload: &[u8]| {
+            let [kind, level, flags, _] = head.tag.to_le_bytes();
+            let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), records.last_ns(), now_ns);
+            let added = if kind == Kind::Structured as u8 {
+                records.append(head.sequence, timestamp_ns, payload)
+            } else {
+                records.append_message(head.sequence, RecordMeta { kind, level, flags, timestamp_ns }, payload)
+            };
+            match added {
+                Added::Yes => return true,
+                Added::Full => ended = Ended::Full,
+                Added::NotPacked => ended = Ended::BeforePlain(head.sequence),
+            }
+            false
+        };
+        let taken = if MERGES {
+            self.consumer.consume_merged(piece_bytes, sink)
+        } else {
+            self.consumer.consume_from::<OVERWRITES>(piece_bytes, sink)
+        };
+        if taken > 0 {
+            self.records += taken as u64;
+            self.last_ns = records.last_ns();
+            self.next_sequence = records.end(taken as u32);
+        }
+        ended
     }
 
     /// Names the cause of the gaps among the records just moved into `block`, from which `missing` ones are missing.

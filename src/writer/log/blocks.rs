@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::control::ControlRecords;
 use super::losses::UnreportedLosses;
 use super::sources::Sources;
-use crate::block::Block;
+use crate::block::{Block, Callsites};
 use crate::clock::TickConverter;
 use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
 use crate::ring::Position;
 use crate::shared::Shared;
+use crate::writer::callsites;
 use crate::writer::contents::{Contents, Share};
 use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
@@ -56,6 +57,7 @@ pub(super) struct Blocks {
     pub(super) pipeline: Pipeline,
     pub(super) sources: Sources,
     pub(super) converter: TickConverter,
+    callsites: Callsites,
     pub(super) control: ControlRecords,
     pub(super) losses: UnreportedLosses,
     filling: Option<Filling>,
@@ -66,11 +68,14 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords) -> Blocks {
         let converter = TickConverter::new(shared.clock);
+        let config = &shared.settings.config;
+        let callsites = Callsites::new(config.packing, config.block_bytes, callsites::define);
         Blocks {
             shared,
             pipeline,
             sources: Sources::default(),
             converter,
+            callsites,
             control,
             losses: UnreportedLosses::new(),
             filling: None,
@@ -156,7 +161,8 @@ impl Blocks {
             filling.since_ns = filling.since_ns.min(since_ns);
             if filling.define(slot, source, &mut self.control, observed_ns) {
                 let own_sequence = self.control.sequence();
-                let is_full = source.drain(&mut filling.block, own_sequence, self.begun, &self.converter, observed_ns);
+                let Blocks { callsites, converter, begun, .. } = self;
+                let is_full = source.drain(&mut filling.block, callsites, own_sequence, *begun, converter, observed_ns);
                 filling.close_early |= source.is_too_open();
                 if !is_full {
                     self.filling = Some(filling);
@@ -255,7 +261,8 @@ impl Blocks {
 
     /// Closes a block: numbers it, and submits it as soon as the device has room.
     fn close(&mut self, filling: Filling, now_ns: u64) {
-        let Filling { block, mut contents, .. } = filling;
+        let Filling { mut block, mut contents, .. } = filling;
+        block.append_definitions(&self.callsites, self.control.sequence(), now_ns);
         for share in &mut contents.shares {
             let source = self.sources.at(share.slot);
             contents.records += source.accounted().records - share.before.records;

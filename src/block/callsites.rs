@@ -1,0 +1,126 @@
+//! The callsites whose records a log has: for each its definition and its types, found by its id without a search.
+//!
+//! The table belongs to the log, and grows as callsites are first used. What a block has defined belongs to the block:
+//! an entry only remembers the last block that did. So a record costs one look at one cache line here, and a definition
+//! is encoded once for each log, and copied into each block that uses it.
+
+use std::fmt;
+
+use super::definitions::BlockMark;
+use crate::format::{CallsiteParts, FieldType, GRID_BYTES, RECORD_HEADER_BYTES, Type, definition_bytes_max};
+
+// The smallest block has room for the types of any callsite.
+const _: () = assert!(definition_bytes_max(GRID_BYTES) - RECORD_HEADER_BYTES >= CallsiteParts::BYTES_MIN);
+
+/// The types that an entry holds itself: as many as fill its cache line. Those of more fields are a second look away.
+const TYPES_AT_HAND: usize = 22;
+
+/// A callsite as a log's blocks define it.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    /// The payload of its record.
+    pub(crate) payload: Box<[u8]>,
+    /// The types of its values.
+    pub(crate) types: Box<[FieldType]>,
+}
+
+/// Finds a callsite by its id, and encodes its definition in as many bytes as the second argument says, at most.
+pub(crate) type Lookup = fn(u32, usize) -> Option<Definition>;
+
+/// The callsites of one log.
+pub(crate) struct Callsites {
+    /// Whether records of callsites are packed.
+    packs: bool,
+    lookup: Lookup,
+    /// The most bytes of a definition's payload.
+    payload_bytes_max: usize,
+    /// By id; an id is a small number, since callsites are numbered from 1 on.
+    entries: Vec<Entry>,
+    /// By id.
+    definitions: Vec<Option<Definition>>,
+}
+
+/// What a record needs to know of its callsite.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Entry {
+    /// The last block that has a definition of it.
+    defined_in: BlockMark,
+    fields: u8,
+    /// The types of the first fields.
+    types: [FieldType; TYPES_AT_HAND],
+}
+
+const _: () = assert!(size_of::<Entry>() == 64);
+
+impl Entry {
+    /// Of an id that no callsite has had yet.
+    const UNKNOWN: Entry =
+        Entry { defined_in: BlockMark::NONE, fields: 0, types: [FieldType::new(Type::Bool); TYPES_AT_HAND] };
+}
+
+impl Callsites {
+    /// For a log with blocks of `block_bytes`.
+    pub(crate) fn new(packs: bool, block_bytes: usize, lookup: Lookup) -> Callsites {
+        let payload_bytes_max = definition_bytes_max(block_bytes) - RECORD_HEADER_BYTES;
+        Callsites { packs, lookup, payload_bytes_max, entries: Vec::new(), definitions: Vec::new() }
+    }
+
+    /// Whether records of callsites are packed.
+    #[inline(always)]
+    pub(crate) fn packs(&self) -> bool {
+        self.packs
+    }
+
+    /// The types of callsite `id`, if `block` has its definition.
+    #[inline(always)]
+    pub(super) fn types_in(&self, id: u32, block: BlockMark) -> Option<&[FieldType]> {
+        let entry = self.entries.get(id as usize).filter(|entry| entry.defined_in == block)?;
+        entry.types.get(..entry.fields.into()).or_else(|| self.types(id))
+    }
+
+    /// The types of callsite `id`, which is known.
+    #[cold]
+    #[inline(never)]
+    fn types(&self, id: u32) -> Option<&[FieldType]> {
+        Some(&self.definition(id)?.types)
+    }
+
+    /// The definition of callsite `id`, which is known.
+    pub(super) fn definition(&self, id: u32) -> Option<&Definition> {
+        self.definitions.get(id as usize)?.as_ref()
+    }
+
+    /// The definition of callsite `id`; `None` if no callsite has it.
+    pub(super) fn find(&mut self, id: u32) -> Option<&Definition> {
+        let index = id as usize;
+        if self.definition(id).is_none() {
+            let found = (self.lookup)(id, self.payload_bytes_max)?;
+            if self.entries.len() <= index {
+                self.entries.resize(index + 1, Entry::UNKNOWN);
+                self.definitions.resize(index + 1, None);
+            }
+            let entry = &mut self.entries[index];
+            entry.fields = found.types.len().try_into().ok()?;
+            for (at_hand, &of) in entry.types.iter_mut().zip(&found.types) {
+                *at_hand = of;
+            }
+            self.definitions[index] = Some(found);
+        }
+        self.definition(id)
+    }
+
+    /// Notes that `block` has the definition of callsite `id`.
+    pub(super) fn note_defined(&mut self, id: u32, block: BlockMark) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.defined_in = block;
+        }
+    }
+}
+
+impl fmt::Debug for Callsites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.definitions.iter().flatten().count();
+        f.debug_struct("Callsites").field("packs", &self.packs).field("known", &known).finish()
+    }
+}

@@ -1,0 +1,229 @@
+//! Records of producers in packed shards: [`PackedRecords`] is the writer's hot loop for records of callsites, as
+//! [`Records`](super::Records) is for messages alone.
+//!
+//! A packed shard begins with a record of a callsite. Messages that follow are packed too, so that a producer of both
+//! does not begin a shard with each change.
+
+use super::body::{Body, ShardLayout, TimeSpan};
+use super::callsites::Callsites;
+use super::definitions::Definitions;
+use super::gaps::{First, Gaps, open_shard_at};
+use super::record::RecordMeta;
+use crate::format::{FieldType, Layout, RecordFlags, Values, pack_message, pack_record, packed_room};
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    Yes,
+    /// Nothing was added: it does not fit.
+    Full,
+    /// Nothing was added: it has to be plain. It begins a shard and is a message, or its callsite is unknown, or its
+    /// values are not those of its callsite, or it takes a block alone.
+    NotPacked,
+}
+
+/// Adds records of one producer to a block, packed.
+///
+/// As in [`Records`](super::Records), the fields that change with each record are copied back only by
+/// [`PackedRecords::end`].
+#[must_use = "the block does not count the added records until `end`"]
+pub(crate) struct PackedRecords<'a> {
+    body: &'a mut Body,
+    producer: u32,
+    /// The body's `used`, ahead of it.
+    used: usize,
+    /// The sequence that continues the producer's open packed shard. If there is none: that of the producer's last
+    /// record.
+    next_sequence: u64,
+    /// The time of the shard's last record.
+    last_ns: u64,
+    /// The levels of the shard's messages.
+    message_levels: u8,
+    gaps: &'a mut Gaps,
+    definitions: &'a mut Definitions,
+    callsites: &'a mut Callsites,
+    /// The number of the writer's next own record.
+    own_sequence: &'a mut u64,
+}
+
+impl<'a> PackedRecords<'a> {
+    /// Begins to add records of `producer`, whose last record was at `last_ns` and came before `sequence`.
+    #[inline]
+    pub(super) fn new(
+        body: &'a mut Body,
+        gaps: &'a mut Gaps,
+        definitions: &'a mut Definitions,
+        callsites: &'a mut Callsites,
+        last: Last,
+        own_sequence: &'a mut u64,
+    ) -> PackedRecords<'a> {
+        let Last { producer, sequence, last_ns } = last;
+        let (next_sequence, message_levels) = match body.shard {
+            Some(shard) if shard.takes(producer, true) => (shard.next_sequence, shard.layout.message_levels()),
+            // None of the records has this sequence, so the first one opens a shard.
+            _ => (sequence.wrapping_sub(1), 0),
+        };
+        let used = body.used;
+        PackedRecords {
+            body,
+            producer,
+            used,
+            next_sequence,
+            last_ns,
+            message_levels,
+            gaps,
+            definitions,
+            callsites,
+            own_sequence,
+        }
+    }
+
+    /// The time of the producer's last record.
+    #[inline(always)]
+    pub(crate) fn last_ns(&self) -> u64 {
+        self.last_ns
+    }
+
+    /// Adds a record of a callsite, whose `payload` is the callsite's id and plain values.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, sequence: u64, timestamp_ns: u64, payload: &[u8]) -> Added {
+        let Some((id, values)) = payload.split_first_chunk::<4>() else { return Added::NotPacked };
+        let id = u32::from_le_bytes(*id);
+        let mark = self.definitions.mark;
+        let defined = self.callsites.types_in(id, mark);
+        let types = if let Some(types) = defined
+            && sequence == self.next_sequence
+        {
+            types
+        } else {
+            let PackedRecords { used, next_sequence, message_levels, .. } = *self;
+            let record = New { producer: self.producer, sequence, timestamp_ns, id, values };
+            let open = Open { used, next_sequence, message_levels };
+            let PackedRecords { body, gaps, definitions, callsites, own_sequence, .. } = self;
+            match admit(body, gaps, definitions, callsites, own_sequence, open, record) {
+                Ok(at) if at == used => {}
+                Ok(at) => (self.used, self.last_ns, self.message_levels) = (at, timestamp_ns, 0),
+                Err(refusal) => return refusal,
+            }
+            let Some(types) = self.callsites.types_in(id, mark) else { return Added::NotPacked };
+            types
+        };
+        let room = self.body.room();
+        if packed_room(values.len()) > room.len() - self.used {
+            return Added::Full;
+        }
+        let Some(used) = pack_record(room, self.used, id, timestamp_ns - self.last_ns, types, values) else {
+            return Added::NotPacked;
+        };
+        self.used = used;
+        self.last_ns = timestamp_ns;
+        self.next_sequence = sequence.wrapping_add(1);
+        Added::Yes
+    }
+
+    /// Adds a message.
+    #[inline(always)]
+    pub(crate) fn append_message(&mut self, sequence: u64, meta: RecordMeta, message: &[u8]) -> Added {
+        if sequence != self.next_sequence {
+            return Added::NotPacked;
+        }
+        let is_truncated = meta.flags & RecordFlags::TRUNCATED != 0;
+        let delta_ns = meta.timestamp_ns - self.last_ns;
+        let Some(used) = pack_message(self.body.room(), self.used, delta_ns, meta.level, is_truncated, message) else {
+            return Added::Full;
+        };
+        self.used = used;
+        self.last_ns = meta.timestamp_ns;
+        self.message_levels |= 1 << (meta.level & 0b111);
+        self.next_sequence = sequence.wrapping_add(1);
+        Added::Yes
+    }
+
+    /// Counts the added records: `records` of them, at least one. Returns the sequence that follows the last.
+    #[inline]
+    pub(crate) fn end(self, records: u32) -> u64 {
+        let body = self.body;
+        body.used = self.used;
+        body.records += records;
+        // The first time was included when the shard was opened.
+        body.times.include(self.last_ns, self.last_ns);
+        let shard = body.shard.as_mut().expect("the first record opened a shard, or continued one");
+        shard.next_sequence = self.next_sequence;
+        shard.layout.set_message_levels(self.message_levels);
+        self.next_sequence
+    }
+}
+
+/// The producer whose records are added, and its last record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Last {
+    pub(crate) producer: u32,
+    /// The sequence after it.
+    pub(crate) sequence: u64,
+    pub(crate) last_ns: u64,
+}
+
+/// The state of [`PackedRecords`] before a record.
+struct Open {
+    used: usize,
+    next_sequence: u64,
+    message_levels: u8,
+}
+
+/// A record that opens a shard, or is the first one of its callsite in the block.
+struct New<'a> {
+    producer: u32,
+    sequence: u64,
+    timestamp_ns: u64,
+    id: u32,
+    values: &'a [u8],
+}
+
+/// Opens a shard if the record needs one, and keeps bytes for its callsite's definition if the block has none. Returns
+/// the offset of the record, for which there is room.
+#[cold]
+#[inline(never)]
+fn admit(
+    body: &mut Body,
+    gaps: &mut Gaps,
+    definitions: &mut Definitions,
+    callsites: &mut Callsites,
+    own_sequence: &mut u64,
+    open: Open,
+    record: New<'_>,
+) -> Result<usize, Added> {
+    let New { producer, sequence, timestamp_ns, id, values } = record;
+    let is_defined = callsites.types_in(id, definitions.mark).is_some();
+    let Some(definition) = callsites.find(id) else { return Err(Added::NotPacked) };
+    // Looked at before a shard is opened, which must not stay empty.
+    if !is_of(values, &definition.types) {
+        return Err(Added::NotPacked);
+    }
+    let definition_bytes = if is_defined { 0 } else { definitions.bytes_for(&definition.payload) };
+    let bytes = packed_room(values.len()) + definition_bytes;
+    body.used = open.used;
+    let is_first = body.times == TimeSpan::NONE;
+    let at = if sequence != open.next_sequence {
+        if let Some(shard) = body.shard.as_mut().filter(|shard| shard.takes(producer, true)) {
+            shard.layout.set_message_levels(open.message_levels);
+        }
+        let layout = ShardLayout::Packed { base_ns: timestamp_ns, message_levels: 0 };
+        let first = First { producer, sequence, bytes, timestamp_ns, layout };
+        open_shard_at(body, gaps, open.next_sequence, first, own_sequence)
+    } else {
+        (bytes <= body.free_bytes()).then_some(open.used)
+    };
+    // A record for which an empty block has no room has some if it is plain, which takes fewer bytes at worst.
+    let Some(at) = at else { return Err(if is_first { Added::NotPacked } else { Added::Full }) };
+    body.times.include(timestamp_ns, timestamp_ns);
+    if !is_defined {
+        definitions.keep_for(id, definition_bytes, body, callsites);
+    }
+    Ok(at)
+}
+
+/// Whether the plain `values` are of these types.
+fn is_of(values: &[u8], types: &[FieldType]) -> bool {
+    let mut read = Values::new(values, Layout::Plain);
+    types.iter().all(|&of| read.next(of).is_some()) && read.rest().is_empty()
+}
