@@ -56,7 +56,8 @@ static LISTENS: PerProcess<Mutex<bool>> = PerProcess::new();
 ///
 /// # Errors
 /// The system refuses a thread, a pipe or a handler; [`Unsupported`](io::ErrorKind::Unsupported) on systems other than
-/// Linux. Nothing has changed then.
+/// Linux. Nothing has changed then, unless handlers of some of the signals were installed before another one was refused:
+/// those signals no longer end the process.
 pub fn drain_on_signals() -> io::Result<()> {
     let mut listens = lock(LISTENS.get_or_make());
     if *listens {
