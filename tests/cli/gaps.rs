@@ -1,6 +1,7 @@
 //! Gaps where records are missing, as `cat` and `tail` print them.
 
 use diolog::{Level, Outcome};
+#[cfg(not(diolog_portable))]
 use serde_json::Value;
 
 use crate::process::{Place, run, status, stderr, stdout};

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::process::{Place, Signal, diolog, is_caught, is_received, lines_of, messages, run, signal, status, stderr};
+#[cfg(not(diolog_portable))]
 use crate::support;
 
 /// A child that writes to the place's log, and its input.
