@@ -1,7 +1,8 @@
 //! What the macros ask of a template and its fields' names. The compiler runs it, so a fault is an error of the program
 //! that logs.
 
-use super::scan::{Fault, Scanned, next};
+use super::scan::{Scanned, next};
+use super::spec::Fault;
 
 /// The most placeholders of a template: a bound on what one record's text can cost its reader.
 pub(super) const PLACEHOLDERS_MAX: usize = 256;

@@ -5,13 +5,17 @@ use super::check::PLACEHOLDERS_MAX;
 use super::scan::{Scanned, next};
 use super::spec::Spec;
 
-/// A part of a template.
+/// A place for a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
-    /// Text, as it is.
-    Literal(&'a str),
-    /// A field, by its place in the callsite.
-    Field(usize, &'a Spec),
+pub(crate) struct Placeholder {
+    /// Where the text before it stands in the template's literals.
+    start: u32,
+    end: u32,
+    /// The field, by its place in the callsite.
+    pub(crate) field: u32,
+    /// Whether `spec` is that of a placeholder without a colon.
+    pub(crate) is_plain: bool,
+    pub(crate) spec: Spec,
 }
 
 /// A template, taken apart.
@@ -19,8 +23,7 @@ pub(crate) enum Piece<'a> {
 pub(crate) struct Template {
     /// The literals, one after the other.
     text: Box<str>,
-    /// In order: where in `text` the literal before the placeholder ends, the field, and its format.
-    placeholders: Box<[(u32, u32, Spec)]>,
+    placeholders: Box<[Placeholder]>,
     /// The fields without a placeholder, in order.
     others: Box<[u32]>,
     /// Whether placeholders and others together take each field once, in order.
@@ -31,7 +34,7 @@ impl Template {
     /// Parses `template` for fields with these names. Of two fields with the same name, a placeholder means the first.
     pub(crate) fn parse<N: AsRef<str>>(template: &str, names: &[N]) -> Template {
         let mut text = String::with_capacity(template.len());
-        let mut placeholders = Vec::new();
+        let mut placeholders: Vec<Placeholder> = Vec::new();
         let mut is_named = vec![false; names.len()];
         let mut at = 0;
         loop {
@@ -47,7 +50,13 @@ impl Template {
                     match names.iter().position(|field| is_room && field.as_ref() == name) {
                         Some(field) => {
                             is_named[field] = true;
-                            placeholders.push((text.len() as u32, field as u32, spec));
+                            placeholders.push(Placeholder {
+                                start: placeholders.last().map_or(0, |placeholder| placeholder.end),
+                                end: text.len() as u32,
+                                field: field as u32,
+                                is_plain: spec == Spec::DEFAULT,
+                                spec,
+                            });
                         }
                         None => text.push_str(&template[at..next]),
                     }
@@ -60,21 +69,27 @@ impl Template {
             };
         }
         let others: Box<[u32]> = (0..names.len()).filter(|field| !is_named[*field]).map(|field| field as u32).collect();
-        let used = placeholders.iter().map(|(_, field, _)| field).chain(&others);
+        let used = placeholders.iter().map(|placeholder| &placeholder.field).chain(&others);
         let is_in_order = used.copied().eq(0..names.len() as u32);
         Template { text: text.into(), placeholders: placeholders.into(), others, is_in_order }
     }
 
-    /// Its parts, in order. No literal is empty.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        let mut from = 0;
-        let literal = |from: usize, to: usize| (from < to).then(|| Piece::Literal(&self.text[from..to]));
-        let last = self.placeholders.last().map_or(0, |(end, ..)| *end as usize);
-        let placed = self.placeholders.iter().flat_map(move |(end, field, spec)| {
-            let before = literal(std::mem::replace(&mut from, *end as usize), *end as usize);
-            before.into_iter().chain([Piece::Field(*field as usize, spec)])
-        });
-        placed.chain(literal(last, self.text.len()))
+    /// The placeholders, in order.
+    #[inline]
+    pub(crate) fn placeholders(&self) -> &[Placeholder] {
+        &self.placeholders
+    }
+
+    /// The text before `placeholder`, which is one of these, and after the one before it.
+    #[inline]
+    pub(crate) fn before(&self, placeholder: &Placeholder) -> &str {
+        &self.text[placeholder.start as usize..placeholder.end as usize]
+    }
+
+    /// The text after the last placeholder.
+    #[inline]
+    pub(crate) fn end(&self) -> &str {
+        &self.text[self.placeholders.last().map_or(0, |placeholder| placeholder.end as usize)..]
     }
 
     /// The fields without a placeholder, in order: they are shown after the text.
@@ -96,12 +111,16 @@ mod tests {
 
     fn shown(template: &str, names: &[&str]) -> String {
         let parsed = Template::parse(template, names);
-        let shown = parsed.pieces().map(|piece| match piece {
-            Piece::Literal(text) => text.to_owned(),
-            Piece::Field(field, spec) if *spec == Spec::DEFAULT => format!("<{field}>"),
-            Piece::Field(field, spec) => format!("<{field} {}.{:?}>", spec.width, spec.precision),
-        });
-        shown.collect()
+        let mut shown = String::new();
+        for placeholder in parsed.placeholders() {
+            let Placeholder { field, is_plain, spec, .. } = placeholder;
+            shown.push_str(parsed.before(placeholder));
+            shown.push_str(&match is_plain {
+                true => format!("<{field}>"),
+                false => format!("<{field} {}.{:?}>", spec.width, spec.precision),
+            });
+        }
+        shown + parsed.end()
     }
 
     #[test]
@@ -131,11 +150,11 @@ mod tests {
             precision: Some(7),
             kind: Kind::UpperExp,
         };
-        assert!(parsed.pieces().eq([Piece::Field(0, &spec)]));
+        assert_eq!(parsed.placeholders()[0].spec, spec);
         for (text, kind) in [("?", Kind::Debug), ("x", Kind::LowerHex), ("X", Kind::UpperHex), ("o", Kind::Octal)] {
             let parsed = Template::parse(&format!("{{a:€<{text}}}"), &["a"]);
             let spec = Spec { fill: '€', align: Some(Align::Left), kind, ..Spec::DEFAULT };
-            assert!(parsed.pieces().eq([Piece::Field(0, &spec)]), "{text}");
+            assert_eq!(parsed.placeholders()[0].spec, spec, "{text}");
         }
     }
 

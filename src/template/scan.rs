@@ -1,25 +1,6 @@
 //! Takes one piece at a time off a template. Nothing here allocates, so that the compiler can run it.
 
-use super::spec::{Spec, is_space};
-
-/// What is wrong with a part of a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// A `{` without its `}`.
-    Open,
-    /// A `}` without its `{`.
-    Close,
-    /// A placeholder without a name, `{}` or `{0}`.
-    Unnamed,
-    /// A width beyond what is allowed.
-    Wide,
-    /// A precision beyond what is allowed.
-    Precise,
-    /// A width or a precision that is an argument, as in `{x:>width$}`.
-    Argument,
-    /// Anything else after a colon.
-    Spec,
-}
+use super::spec::{Fault, Spec, is_space};
 
 /// A piece of a template: its bytes from `start` up to `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,27 @@
 //! How a placeholder's value is to look: the part after the colon, as in `{id:>8}`.
 
-use super::scan::Fault;
-
 /// The widest that a value may be asked to be, in characters, and the most digits after a point. Both fit a byte, and
 /// a template cannot ask for more room than it has bytes times this.
 pub(crate) const WIDTH_MAX: u32 = u8::MAX as u32;
+
+/// What is wrong with a part of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A `{` without its `}`.
+    Open,
+    /// A `}` without its `{`.
+    Close,
+    /// A placeholder without a name, `{}` or `{0}`.
+    Unnamed,
+    /// A width beyond what is allowed.
+    Wide,
+    /// A precision beyond what is allowed.
+    Precise,
+    /// A width or a precision that is an argument, as in `{x:>width$}`.
+    Argument,
+    /// Anything else after a colon.
+    Spec,
+}
 
 /// On which side a value stands in its width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
