@@ -95,8 +95,11 @@ mod buffer;
 mod segment;
 mod device;
 
+#[allow(dead_code, reason = "the reader begins to use it with its next step")]
 mod template;
 mod reader;
+#[allow(dead_code, reason = "the reader begins to use it with its next step")]
+mod render;
 mod format;
 mod sync;
 mod grouped;

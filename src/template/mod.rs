@@ -10,7 +10,8 @@
 mod spec;
 mod scan;
 mod check;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the renderer"))]
 mod parsed;
 
 pub use check::assert_valid;
+pub(crate) use parsed::Template;
+pub(crate) use spec::{Align, Kind, Spec};

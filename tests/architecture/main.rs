@@ -61,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("producer_builder", &["error", "producer", "shared", "thread_local"]),
     ("reader", &["error", "format", "grouped", "level", "sys"]),
     ("registry", &["error", "format", "ring", "stats", "sync"]),
+    ("render", &["format", "template"]),
     ("ring", &["sync", "sys"]),
     ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "sync", "sys"]),
     ("shared", &["clock", "config", "elsewhere", "flush", "gate", "level", "registry", "ring", "stats", "sync"]),
