@@ -5,11 +5,7 @@
 
 use super::body::{Body, ShardLayout, TimeSpan};
 use super::record::RecordMeta;
-use crate::format::{GapRecord, Kind, LossCause, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, record_bytes};
-
-/// The most gap records in a block: they are for people, and a producer that loses every second record has thousands of
-/// gaps.
-const GAPS_MAX: usize = 64;
+use crate::format::{GAPS_MAX, GapRecord, Kind, LossCause, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, record_bytes};
 
 /// The part of a block that gap records may take: one of so many bytes.
 const BLOCK_PART: usize = 8;

@@ -10,6 +10,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::limits::WRITER_PRODUCER;
 
+/// The most gap records in a block: they are for people, and a producer that loses every second record has thousands of
+/// gaps. A reader passes over further ones, since it looks at all of a block's for each of its holes.
+pub(crate) const GAPS_MAX: usize = 64;
+
 /// Why a record is not in the files.
 ///
 /// ```

@@ -49,7 +49,7 @@ pub(crate) use limits::{
     definition_bytes_max,
 };
 pub use loss::{DroppedBy, LossCause};
-pub(crate) use loss::{GapRecord, RefusalCounts};
+pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts};
 pub(crate) use newer::Newer;
 #[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
 pub(crate) use packed::{MESSAGE_CODE, PackedHead, message_mark, pack_message, pack_record, packed_room};

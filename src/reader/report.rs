@@ -262,7 +262,7 @@ pub struct Report {
     pub newer_records: u64,
     /// Records in good blocks that break the rules of the format.
     pub unreadable: u64,
-    /// Records of unknown kinds that a reader may skip.
+    /// Records of unknown kinds that a reader may skip, and gap records beyond the 64 that a block may hold.
     pub skipped: u64,
     /// Files prepared and not used yet.
     pub prepared_files: u64,

@@ -146,16 +146,14 @@ impl Placed {
             let tells = row.dropped == 0 || row.dropped_by.is_some();
             let totals = dropped_by.causes().chain([(LossCause::Overwritten, row.overwritten)]);
             let totals: Vec<_> = totals.filter(|(_, count)| *count > 0).collect();
-            match totals[..] {
-                [(only, _)] if tells => causes.push((only, std::mem::take(&mut left))),
-                _ if tells && found.others == 0 => {
-                    for (cause, total) in totals {
-                        let here = total.saturating_sub(before.count(cause).saturating_add(found.count(cause)));
-                        causes.push((cause, here.min(left)));
-                        left -= here.min(left);
-                    }
+            // Earlier holes without a known cause may have taken a part of any count. That matters only if there are
+            // several: no cause explains more than its count in any case.
+            if tells && (totals.len() == 1 || found.others == 0) {
+                for (cause, total) in totals {
+                    let here = total.saturating_sub(before.count(cause).saturating_add(found.count(cause))).min(left);
+                    causes.push((cause, here));
+                    left -= here;
                 }
-                _ => {}
             }
         }
         causes.push((LossCause::Unknown, left));
@@ -266,6 +264,14 @@ mod tests {
         let by = |ring_full, timed_out| DroppedBy { ring_full, timed_out, ..DroppedBy::default() };
         assert_eq!(holes(&mut begun(), 15, &[], Some(&row(by(9, 0), 0, 0))), [(10, 5, RingFull)]);
         assert_eq!(holes(&mut begun(), 15, &[], Some(&row(by(0, 0), 7, 0))), [(10, 5, Overwritten)]);
+        assert_eq!(
+            holes(&mut begun(), 22, &[], Some(&row(by(9, 0), 0, 0))),
+            [(10, 9, RingFull), (19, 3, Unknown)],
+            "no more than the count"
+        );
+        let mut placed = begun();
+        holes(&mut placed, 14, &[record(10, 4, RingFull)], None);
+        assert_eq!(holes(&mut placed, 20, &[], Some(&row(by(9, 0), 0, 0))), [(14, 5, RingFull), (19, 1, Unknown)]);
         let unwritten = row(by(9, 0), 0, 2);
         assert_eq!(holes(&mut begun(), 15, &[], Some(&unwritten)), [(10, 2, Unwritten), (12, 3, RingFull)]);
         let mut placed = begun();

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, CallsiteInfo, Encoding, GapRecord, Kind, Newer, ProducerRow,
-    RecordFlags, RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER,
-    WallAnchor,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, CallsiteInfo, Encoding, GAPS_MAX, GapRecord, Kind, Newer,
+    ProducerRow, RecordFlags, RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind,
+    WRITER_PRODUCER, WallAnchor,
 };
 
 use super::cursor::BlockLocation;
@@ -34,7 +34,7 @@ impl Shard {
 /// Records that were passed over, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PassedOver {
-    /// Of unknown kinds that a reader may skip.
+    /// Of unknown kinds that a reader may skip, or more gap records than a block may hold.
     pub(crate) skipped: u64,
     /// Written by a newer diolog.
     pub(crate) newer: u64,
@@ -205,6 +205,10 @@ impl Loaded {
                 Ok(Kind::ProducerEnd) => ProducerRow::decode(payload).map(|row| self.ends.push(row)),
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(|anchor| self.anchors.push(anchor)),
                 Ok(Kind::Status) => Status::decode(payload).map(|status| self.statuses.push(status)),
+                Ok(Kind::Gap) if self.gaps.len() == GAPS_MAX => {
+                    self.unread.skipped += 1;
+                    continue;
+                }
                 Ok(Kind::Gap) => GapRecord::decode(payload).map(|gap| self.gaps.push(gap)),
                 Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(|counts| self.refusals = Some(counts)),
                 // `Block0` has read it.

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES};
+use crate::LossCause;
+use crate::format::{BLOCK_HEADER_BYTES, GAPS_MAX, GRID_BYTES};
 use crate::reader::test_log::{Image, reseal};
 
 /// Reads and verifies a log of one segment with these bytes.
@@ -175,6 +176,23 @@ fn a_shard_with_fewer_records_than_its_header_says_gives_none() {
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.verdict()), (Vec::<String>::new(), Verdict::Lost), "two do not fit, so none is taken");
     assert!(report.unreadable > 0);
+}
+
+#[test]
+fn a_block_with_thousands_of_gap_records_is_read_and_the_first_ones_count() {
+    const GAPS: u64 = 20_000;
+    let mut run = TestRun::with_segment(1);
+    let first = Block::new().capacity(8 << 20).record(1, 5, "first");
+    let gaps = (0..GAPS).fold(first, |block, n| block.gap(1, 1 + 2 * n, 1, LossCause::RingFull));
+    run.block((0..GAPS).fold(gaps, |block, _| block.lose(1, 1).record(1, 5, "x"))).block(Block::new().end(1)).close();
+    let directory = written(&[&run]);
+    let mut reader = Reader::open(directory.path()).expect("open");
+    let cause = |entry| if let Entry::Gap(gap) = entry { Some(gap.cause()) } else { None };
+    let causes: Vec<_> = reader.entries().filter_map(|entry| cause(entry.expect("read"))).collect();
+    let explained = causes.iter().take_while(|cause| **cause == LossCause::RingFull).count();
+    assert_eq!((explained, causes.len() as u64), (GAPS_MAX, GAPS));
+    assert!(causes[explained..].iter().all(|cause| *cause == LossCause::Unknown));
+    assert_eq!((reader.report().skipped, reader.report().verdict()), (GAPS - GAPS_MAX as u64, Verdict::Dropped));
 }
 
 #[test]
