@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::definitions::BlockMark;
+use super::mark::BlockMark;
 use crate::format::{CallsiteParts, FieldType, GRID_BYTES, RECORD_HEADER_BYTES, Type, definition_bytes_max};
 
 // The smallest block has room for the types of any callsite.

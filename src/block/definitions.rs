@@ -7,26 +7,10 @@
 //! A row stands before its producer's records. The definitions of callsites stand together at the end of the block, so
 //! that they interrupt no shard; until then the block keeps their bytes free.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::body::Body;
 use super::callsites::Callsites;
+use super::mark::BlockMark;
 use crate::format::{SHARD_HEADER_BYTES, record_bytes};
-
-/// A block, as a callsite remembers that it is defined there. No two blocks of the process have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockMark(u64);
-
-impl BlockMark {
-    /// That of no block.
-    pub(super) const NONE: BlockMark = BlockMark(0);
-
-    fn new() -> BlockMark {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // Relaxed: the number only has to be unique.
-        BlockMark(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// The definitions in a block.
 #[derive(Debug)]

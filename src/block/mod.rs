@@ -6,6 +6,7 @@
 //! placed again, after its segment has failed: number and records stay.
 
 mod body;
+mod mark;
 mod callsites;
 mod definitions;
 mod gaps;

@@ -1,0 +1,18 @@
+//! A block, as those remember it who have done something for it once: no two blocks of a process have the same mark.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The mark of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockMark(u64);
+
+impl BlockMark {
+    /// That of no block.
+    pub(super) const NONE: BlockMark = BlockMark(0);
+
+    pub(super) fn new() -> BlockMark {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Relaxed: the number only has to be unique.
+        BlockMark(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
