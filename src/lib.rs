@@ -34,6 +34,7 @@
 //!   [`Config`] has every setting, with its bounds and the cost of either extreme.
 //! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
 //! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] a list of the files.
+//! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
@@ -124,6 +125,7 @@ pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;
 pub use producer_builder::ProducerBuilder;
+pub use reader::asynclogger;
 pub use reader::{
     BlockCounts, Entries, Entry, EntryRef, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
     RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,

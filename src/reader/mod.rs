@@ -4,9 +4,12 @@
 //! and reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account`
 //! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time.
 //! [`Reader`] gives out records, and the gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments.
+//! `asynclogger` reads the files of another logger, and shares nothing with the rest.
 //!
 //! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
 //! reader trusts no length before its checksum, and has its own limits for what it allocates.
+
+pub mod asynclogger;
 
 mod account;
 mod files;

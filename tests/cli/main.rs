@@ -1,5 +1,6 @@
 //! The command line as a user or a script runs it: the real program, real logs, exit statuses and messages.
 
+mod asynclogger;
 mod bench;
 mod cat_many;
 mod cat;

@@ -46,6 +46,7 @@ pub(super) const CAT: &str = "Examples:
   diolog cat orders payments            two logs in one, by wall time
   diolog cat --format json DIR | jq .message
   diolog cat --format message DIR > lines.txt
+  diolog cat --input asynclogger FILE   the entries of a file of asynclogger
 
 With -r, lines beyond 64 MiB are kept in a temporary file (in $TMPDIR) until all have been read.
 

@@ -121,6 +121,9 @@ pub(crate) struct Cat {
     /// The directories of logs, or single segment files
     #[arg(value_name = "DIR|FILE", required = true)]
     pub(crate) paths: Vec<PathBuf>,
+    /// What the files are: diolog, or asynclogger, files of that Go logger, which have neither times nor levels
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = InputFormat::Diolog)]
+    pub(crate) input: InputFormat,
     /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and a
     /// line feed
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
@@ -302,6 +305,12 @@ pub(crate) struct Disk {
     /// Format of the figures
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    Diolog,
+    Asynclogger,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,8 +2,9 @@
 
 use diolog::ReadOptions;
 
+use super::cat_asynclogger;
 use super::logs::{Gaps, Logs, Printed};
-use crate::args::{Cat, Color, Look, RecordFormat};
+use crate::args::{Cat, Color, InputFormat, Look, RecordFormat};
 use crate::exit::{Failure, Status};
 use crate::text::line::Form;
 use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
@@ -31,6 +32,9 @@ pub(super) fn form(format: RecordFormat, look: &Look) -> Form {
 
 /// Prints the records. The exit status is that of the reader's findings.
 pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
+    if arguments.input == InputFormat::Asynclogger {
+        return cat_asynclogger::run(arguments);
+    }
     let options = ReadOptions::new().durable(arguments.durable);
     let form = || form(arguments.format, &arguments.look);
     // Records on the terminal show the progress, unless they come at the end.

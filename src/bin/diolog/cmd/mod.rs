@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cat;
+mod cat_asynclogger;
 pub(crate) mod completions;
 pub(crate) mod info;
 mod logs;

@@ -114,14 +114,8 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
     producer_json(line.producer, line.name, line.tid, out);
     out.extend_from_slice(b",\"sequence\":");
     quoted_number(line.sequence, out);
-    out.extend_from_slice(b",\"message\":");
-    escape::json(line.message, out);
-    if std::str::from_utf8(line.message).is_err() {
-        // The string above has replacement characters: this field has all bytes.
-        out.extend_from_slice(b",\"message_hex\":\"");
-        line.message.iter().for_each(|byte| hexadecimal(*byte, out));
-        out.push(b'"');
-    }
+    out.push(b',');
+    message_json(line.message, out);
     out.extend_from_slice(b",\"truncated\":");
     out.extend_from_slice(if line.truncated { b"true" } else { b"false" });
     tail_json(line.run, line.log, out);
@@ -171,6 +165,18 @@ pub(crate) fn tail_json(run: &str, log: &str, out: &mut Vec<u8>) {
         escape::json(log.as_bytes(), out);
     }
     out.push(b'}');
+}
+
+/// Appends the message as fields of a JSON object.
+pub(crate) fn message_json(message: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"message\":");
+    escape::json(message, out);
+    if std::str::from_utf8(message).is_err() {
+        // The string above has replacement characters: this field has all bytes.
+        out.extend_from_slice(b",\"message_hex\":\"");
+        message.iter().for_each(|byte| hexadecimal(*byte, out));
+        out.push(b'"');
+    }
 }
 
 /// Appends a time without a wall-clock anchor, as "boot+12.000000007".
