@@ -5,7 +5,8 @@
 //! second. Even if the counter jumps (a virtual machine migrates, a CPU is faulty), [`clamp`] keeps the times of a
 //! producer from going back and from being in the future. Wall time is read for display only.
 
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::sys::time as sys;
@@ -195,14 +196,18 @@ pub(crate) struct TickConverter {
 impl TickConverter {
     /// A converter for `clock`. The first one in a process takes a millisecond to measure the counter's rate.
     pub(crate) fn new(clock: Clock) -> TickConverter {
-        static COUNTER_SLOPE: OnceLock<u64> = OnceLock::new();
-        let slope = match clock.0 {
-            Source::Counter => *COUNTER_SLOPE.get_or_init(|| {
+        // 0 if it is not known. Without a lock: a forked child would wait for a thread of its parent that measures it.
+        static COUNTER_SLOPE: AtomicU64 = AtomicU64::new(0);
+        let slope = match (clock.0, COUNTER_SLOPE.load(Relaxed)) {
+            (Source::Counter, 0) => {
                 let first = Anchor::read(clock);
                 std::thread::sleep(CALIBRATION);
                 // Without a valid slope every time is that of the anchor, until the next one is read.
-                Anchor::read(clock).slope_since(first).unwrap_or(0)
-            }),
+                let slope = Anchor::read(clock).slope_since(first).unwrap_or(0);
+                COUNTER_SLOPE.store(slope, Relaxed);
+                slope
+            }
+            (Source::Counter, known) => known,
             _ => 1 << SLOPE_SHIFT,
         };
         TickConverter::starting(clock, slope)

@@ -132,6 +132,51 @@ fn a_forked_child_drains_the_log_that_it_has_opened_itself() {
 }
 
 #[test]
+fn a_child_forked_while_logs_are_opened_and_closed_can_open_one_itself() {
+    const CHILDREN: usize = 50;
+    // In a process of its own, so that the first open of the process is among them.
+    if support::child::ran_in_child("a_child_forked_while_logs_are_opened_and_closed_can_open_one_itself") {
+        return;
+    }
+    let path = |name: &str| support::child_directory().join(name);
+    let open = |name: &str| {
+        // However slow the disk is.
+        let deadline = Duration::from_secs(24 * 60 * 60);
+        let config = support::config(path(name)).first_segment_bytes(1 << 20).close_deadline(deadline);
+        Logger::open(config).expect("a log")
+    };
+    // A log that is locked, and then cannot be opened: there are no numbers for its next segments.
+    let full = path("full");
+    std::fs::create_dir(&full).expect("writable");
+    std::fs::write(full.join(format!("{}.dlog", u64::MAX)), "").expect("writable");
+    let names: [String; CHILDREN] = std::array::from_fn(|number| format!("child {number}"));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                open("parents").close().expect("a clean end");
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                Logger::open(support::config(&full)).expect_err("no numbers");
+            }
+        });
+        let in_child = |name: &String| {
+            let logger = open(name);
+            assert_eq!(logger.log(Level::Info, "from the child"), Outcome::Written);
+            logger.close().expect("a clean end");
+        };
+        let statuses: Vec<i32> = names.iter().map(|name| fork(|| in_child(name))).collect();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(statuses, [0; CHILDREN]);
+    });
+    for name in names {
+        assert_eq!(Reader::open(path(&name)).expect("a log").count(), 1);
+    }
+}
+
+#[test]
 fn another_program_inherits_no_descriptor() {
     let directory = support::directory();
     let path = directory.path().join("log");

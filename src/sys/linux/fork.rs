@@ -7,9 +7,8 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use crate::sync::AtomicU32;
 use crate::sync::Ordering::Relaxed;
@@ -32,11 +31,15 @@ static WORDS: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 /// # Safety
 /// `words` is valid for ever.
 pub(super) unsafe fn wipe_in_children(words: NonNull<[AtomicU32; 2]>) -> io::Result<()> {
-    static REFUSAL: OnceLock<i32> = OnceLock::new();
-    // SAFETY: the handler lives as long as the program, or as the library that it is part of, which takes it along.
-    match *REFUSAL.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(wipe)) }) {
-        0 => {}
-        errno => return Err(io::Error::from_raw_os_error(errno)),
+    // Without a lock, as above. A handler that is registered twice does no harm.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.load(Relaxed) {
+        // SAFETY: the handler lives as long as the program, or as the library that it is part of, which takes it along.
+        let errno = unsafe { libc::pthread_atfork(None, None, Some(wipe)) };
+        if errno != 0 {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        REGISTERED.store(true, Relaxed);
     }
     let node = Box::into_raw(Box::new(Node { words, next: WORDS.load(Acquire) }));
     // SAFETY: (1), and nobody else has the node before the exchange succeeds.

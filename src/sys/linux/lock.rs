@@ -16,12 +16,12 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use rustix::fs::FlockOperation;
 
 use crate::sync::lock;
-use crate::sys::{FileId, LockHolder, LockRefusal, LockState};
+use crate::sys::{FileId, LockHolder, LockRefusal, LockState, PerProcess};
 
 use super::directory::OpenDirectory;
 use super::lock_thread::{Answer, LockThread};
@@ -30,7 +30,7 @@ use super::lock_thread::{Answer, LockThread};
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Held {
     file: FileId,
-    /// The process that took the lock: a fork inherits this table, but no `fcntl` lock.
+    /// The process that took the lock: a fork inherits the [`FileLock`], but no `fcntl` lock.
     process: u32,
 }
 
@@ -42,8 +42,13 @@ impl Held {
 }
 
 /// The locked files of this process. One that is locked in the process's own table of descriptors must not be opened
-/// here: a second lock would succeed, and closing the second descriptor would release the first lock.
-static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
+/// here: a second lock would succeed, and closing the second descriptor would release the first lock. A forked child has
+/// a table of its own: its parent's may be locked by a thread that the child does not have.
+static HELD: PerProcess<Mutex<Vec<Held>>> = PerProcess::new();
+
+fn table() -> MutexGuard<'static, Vec<Held>> {
+    lock(HELD.get_or_make())
+}
 
 /// An exclusive lock on a file, until dropped or until this process ends.
 pub(crate) struct FileLock {
@@ -69,8 +74,7 @@ impl FileLock {
     /// [`LockRefusal`], without waiting, if the file is locked or the system refuses a step.
     pub(crate) fn take(directory: &OpenDirectory, name: &str) -> Result<FileLock, LockRefusal> {
         // Locked until the end: no other thread may open the file between the look at the table and the entry.
-        let mut table = lock(&HELD);
-        table.retain(|held| held.process == std::process::id());
+        let mut table = table();
         loop {
             if directory.id_of(name).is_ok_and(|file| table.contains(&Held::of(file))) {
                 return Err(LockRefusal::Held(LockHolder::ThisProcess));
@@ -138,7 +142,7 @@ impl Drop for FileLock {
     fn drop(&mut self) {
         // With the table locked: if another thread found no entry and locked the file before this descriptor is closed,
         // the close would release that thread's lock.
-        let mut table = lock(&HELD);
+        let mut table = table();
         drop(self.keeper.take());
         table.retain(|held| *held != self.held);
     }
@@ -163,7 +167,7 @@ fn refusal(file: &File, errno: rustix::io::Errno) -> LockRefusal {
 /// Takes no lock and releases none: a file that this process has locked is not opened.
 pub(crate) fn state(path: &Path) -> LockState {
     // Locked until the end: no other thread may lock the file while it is open here.
-    let table = lock(&HELD);
+    let table = table();
     let metadata = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_file() => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return LockState::Free,
