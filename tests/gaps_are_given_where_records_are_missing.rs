@@ -94,6 +94,13 @@ fn records_that_waited_for_room_in_vain_are_a_gap() {
 
 #[test]
 fn records_that_newer_ones_overwrote_are_a_gap() {
+    // While the writer copies records, an append may be dropped as well, and the cause of a gap with both is unknown.
+    let without_drops = (0..100).any(|_| overwrite_records() == 0);
+    assert!(without_drops, "an append was dropped in every run");
+}
+
+/// Makes a log with records that newer ones overwrote, and checks its gaps. Returns how many records were dropped.
+fn overwrite_records() -> u64 {
     let directory = support::directory();
     let path = directory.path().join("log");
     let (control, logger, producer) = on_held_device(&path, Overflow::OverwriteOldest);
@@ -116,4 +123,5 @@ fn records_that_newer_ones_overwrote_are_a_gap() {
     }
     let all: u64 = [LossCause::Overwritten, LossCause::RingFull, LossCause::Unknown].map(of_cause).iter().sum();
     assert_eq!(all, stats.overwritten + stats.dropped, "{stretches:?}");
+    stats.dropped
 }

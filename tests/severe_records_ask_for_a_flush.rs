@@ -47,29 +47,34 @@ fn a_severe_record_becomes_durable_without_any_call_and_takes_the_earlier_ones_a
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_record_that_is_not_severe_enough_asks_for_nothing() {
-    let directory = support::directory();
-    for (name, flush_on) in [("none", None), ("error", Some(Level::Error)), ("off", Some(Level::Off))] {
-        let path = directory.path().join(name);
-        let config = config(&path);
-        let logger = Logger::open(match flush_on {
-            Some(level) => config.flush_on(level),
-            None => config,
-        });
-        let logger = logger.expect("a log");
-        let producer = logger.producer().expect("a ring");
-        for level in [Level::Warn, Level::Info, Level::Debug, Level::Trace] {
-            assert_eq!(producer.log(level, "not severe"), Outcome::Written);
+    const TEST: &str = "a_record_that_is_not_severe_enough_asks_for_nothing";
+    // Each log in a process of its own, where the writer is the only thread of its name.
+    let Some(role) = support::role() else {
+        for flush_on in ["none", "error", "off"] {
+            support::child::expect_success(TEST, flush_on, support::directory().path());
         }
-        if flush_on != Some(Level::Error) {
-            assert_eq!(producer.log(Level::Error, "no record is severe enough"), Outcome::Written);
-        }
-        // Far longer than the writer sleeps.
-        std::thread::sleep(Duration::from_millis(100));
-        assert_eq!(logger.stats().durable_records, 0, "{name}");
-        logger.close().expect("a clean end");
+        return;
+    };
+    let config = config(&support::child_directory().join("log"));
+    let config = match role.as_str() {
+        "error" => config.flush_on(Level::Error),
+        "off" => config.flush_on(Level::Off),
+        _ => config,
+    };
+    let logger = Logger::open(config).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    for level in [Level::Warn, Level::Info, Level::Debug, Level::Trace] {
+        assert_eq!(producer.log(level, "not severe"), Outcome::Written);
     }
+    if role != "error" {
+        assert_eq!(producer.log(Level::Error, "no record is severe enough"), Outcome::Written);
+    }
+    support::os::wait_for_sleeps(support::os::thread_named("diolog-writer"), 10);
+    assert_eq!(logger.stats().durable_records, 0);
+    logger.close().expect("a clean end");
 }
 
 #[test]
@@ -91,13 +96,16 @@ fn severe_records_of_many_threads_are_all_durable_in_fewer_blocks() {
     logger.close().expect("a clean end");
 }
 
-#[cfg(feature = "unstable")]
+#[cfg(all(feature = "unstable", target_os = "linux"))]
 #[test]
 fn one_flush_serves_all_that_ask_while_another_is_under_way() {
     use support::device::Control;
-    let directory = support::directory();
+    // In a process of its own, where the writer is the only thread of its name.
+    if support::child::ran_in_child("one_flush_serves_all_that_ask_while_another_is_under_way") {
+        return;
+    }
     let control = Control::default();
-    let config = config(&directory.path().join("log")).flush_on(Level::Error).blocks_in_flight(8);
+    let config = config(&support::child_directory().join("log")).flush_on(Level::Error).blocks_in_flight(8);
     let logger = control.hooks().open(config).expect("a log");
     let producer = logger.producer().expect("a ring");
     control.hold();
@@ -105,8 +113,8 @@ fn one_flush_serves_all_that_ask_while_another_is_under_way() {
     control.wait_for_message(b"first");
     for _ in 0..20 {
         assert_eq!(producer.log(Level::Error, "later"), Outcome::Written);
-        // Time for a block of its own.
-        std::thread::sleep(Duration::from_millis(2));
+        // The writer has seen it, and done what there was to do.
+        support::os::wait_for_sleeps(support::os::thread_named("diolog-writer"), 3);
     }
     assert!(control.blocks().iter().all(|block| block.count(b"later") == 0), "the first is not durable yet");
     control.release();

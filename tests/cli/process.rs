@@ -117,13 +117,18 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("a signal");
 }
 
+/// A mask of a process's signals, by its name in proc(5).
+#[cfg(target_os = "linux")]
+pub(crate) fn signal_mask(process: &str, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("procfs");
+    let mask = status.lines().find_map(|line| line.strip_prefix(name)).expect("in proc(5)");
+    u64::from_str_radix(mask.trim(), 16).expect("hexadecimal")
+}
+
 /// Whether `signal` is in a mask of the process, by the mask's name in proc(5).
 #[cfg(target_os = "linux")]
-fn is_in_mask(process: &str, mask: &str, signal: Signal) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("procfs");
-    let mask = status.lines().find_map(|line| line.strip_prefix(mask)).expect("in proc(5)");
-    let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal");
-    mask >> (signal.as_raw() - 1) & 1 == 1
+fn is_in_mask(process: &str, name: &str, signal: Signal) -> bool {
+    signal_mask(process, name) >> (signal.as_raw() - 1) & 1 == 1
 }
 
 /// Whether a child of this process would get the signal: one that is ignored, as under `nohup`, stays ignored.

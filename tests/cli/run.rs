@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::process::{Place, diolog, messages, run, status, stderr};
+use crate::process::{Place, diolog, is_received, messages, run, signal_mask, status, stderr};
 
 /// `diolog run` of a shell script, which has `$1` as its argument.
 fn script(place: &Place, options: &[&str], script: &str, argument: &Path) -> Command {
@@ -117,6 +117,10 @@ fn signals_are_passed_on_to_the_command() {
         (Signal::USR1, "USR1"),
         (Signal::USR2, "USR2"),
     ] {
+        // A shell cannot trap a signal that was ignored when it started.
+        if !is_received(signal) {
+            continue;
+        }
         let place = Place::new();
         let pipe = place.join("pipe");
         make_fifo(&pipe);
@@ -133,6 +137,9 @@ fn signals_are_passed_on_to_the_command() {
 
 #[test]
 fn a_command_that_dies_of_a_passed_on_signal_gives_128_and_its_number() {
+    if !is_received(Signal::TERM) {
+        return;
+    }
     let place = Place::new();
     let pipe = place.join("pipe");
     make_fifo(&pipe);
@@ -152,8 +159,11 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored_for_the_command() {
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     let printed = String::from_utf8(messages(&place)).expect("text");
     let mask = u64::from_str_radix(printed.trim_start_matches("SigIgn:").trim(), 16).expect("a mask");
+    let bit = |signal: Signal| 1 << (signal.as_raw() - 1);
+    // What this process ignores, and SIGHUP, but not SIGPIPE, which a Rust program ignores by itself.
+    let expected = (signal_mask("self", "SigIgn:") | bit(Signal::HUP)) & !bit(Signal::PIPE);
     // The numbers from 32 on belong to the C library.
-    assert_eq!(mask & 0x7fff_ffff, 1, "SIGHUP, and not SIGPIPE, which a Rust program ignores: {printed}");
+    assert_eq!(mask & 0x7fff_ffff, expected & 0x7fff_ffff, "{printed}");
 }
 
 #[test]
@@ -243,6 +253,9 @@ fn what_a_grandchild_writes_after_the_commands_end_is_logged() {
 
 #[test]
 fn a_signal_after_the_commands_end_ends_the_log_with_what_was_written() {
+    if !is_received(Signal::TERM) {
+        return;
+    }
     let place = Place::new();
     let pipe = place.join("pipe");
     make_fifo(&pipe);

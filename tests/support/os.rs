@@ -81,6 +81,21 @@ pub(crate) fn wait_until_asleep(thread: u32) {
     }
 }
 
+/// Waits until a thread of this process has gone to sleep in the kernel so many times from now on. Between two of them it
+/// has done whatever it does when it wakes.
+pub(crate) fn wait_for_sleeps(thread: u32, sleeps: u64) {
+    let path = format!("/proc/self/task/{thread}/status");
+    let count = || {
+        let status = std::fs::read_to_string(&path).expect("a live thread");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.expect("in proc(5)").trim().parse::<u64>().expect("a number")
+    };
+    let target = count() + sleeps;
+    while count() < target {
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until a child is stopped.
 pub(crate) fn wait_until_stopped(child: u32) {
     let mut status = 0;
@@ -234,6 +249,18 @@ pub(crate) fn make_mounts_private() -> io::Result<()> {
         check(libc::unshare(libc::CLONE_NEWNS))?;
         check(libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()))
     }
+}
+
+/// Mounts the file or directory `from` over `to`.
+///
+/// # Errors
+/// The kernel's, if it refuses the mount.
+pub(crate) fn bind_mount(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let c_string = |path: &Path| std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no zero in a path");
+    let (from, to, none) = (c_string(from), c_string(to), std::ptr::null());
+    // SAFETY: both strings live through the call.
+    check(unsafe { libc::mount(from.as_ptr(), to.as_ptr(), none, libc::MS_BIND, none.cast()) })
 }
 
 /// Makes `directory` read-only for the calling thread and those it starts, in a mount namespace of its own.
