@@ -1,5 +1,6 @@
 //! A process that is killed while its disk refuses writes, at any moment: each record that was durable is read once, and
-//! none that was not logged.
+//! none that was not logged. If newer records overwrite older ones, the newest of each burst is the one that a flush
+//! makes durable.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
@@ -10,24 +11,62 @@ use std::path::Path;
 use std::process::Stdio;
 
 use diolog::unstable::Hooks;
-use diolog::{Config, Level, Logger, Outcome, Reader, Verdict, verify};
+use diolog::{Config, Level, Logger, Outcome, Overflow, Reader, Verdict, verify};
 use support::faults::{FaultyDevice, Plan};
 
-const TEST: &str = "what_was_durable_is_read_once_whenever_the_process_is_killed";
-
-/// The refused writes of a child: from the first on, so many.
-fn plan(role: &str) -> (u64, u64) {
-    let (first, count) = role.split_once('-').expect("two numbers");
-    (first.parse().expect("a number"), count.parse().expect("a number"))
+/// How a child logs between two flushes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// One record.
+    OneByOne,
+    /// More records than the ring holds, each of which overwrites the oldest.
+    Overwriting,
 }
 
-/// The child: logs, flushes, and reports each record that is durable, until it is killed.
+impl Way {
+    const BOTH: [Way; 2] = [Way::OneByOne, Way::Overwriting];
+
+    fn name(self) -> &'static str {
+        match self {
+            Way::OneByOne => "one by one",
+            Way::Overwriting => "overwriting",
+        }
+    }
+}
+
+/// What a child is to do.
+struct Task {
+    way: Way,
+    /// The first write that is refused, and how many are.
+    first: u64,
+    count: u64,
+}
+
+impl Task {
+    fn role(&self) -> String {
+        format!("{}-{}-{}", self.way.name(), self.first, self.count)
+    }
+
+    fn of(role: &str) -> Task {
+        let parts: Vec<_> = role.split('-').collect();
+        let [name, first, count] = parts[..] else { panic!("{role}") };
+        let way = Way::BOTH.into_iter().find(|way| way.name() == name).expect("one of them");
+        Task { way, first: first.parse().expect("a number"), count: count.parse().expect("a number") }
+    }
+}
+
+/// The child: logs, flushes, and reports whether the last record is durable, and how many were overwritten so far, until
+/// it is killed.
 #[allow(clippy::print_stdout, reason = "messages to the parent")]
-fn log_until_killed(role: &str) {
-    let (first, count) = plan(role);
-    let plan = Plan::new(first, count, libc::EIO);
+fn log_until_killed(task: &Task) {
+    let plan = Plan::new(task.first, task.count, libc::EIO);
+    let (overflow, ring_bytes, burst) = match task.way {
+        Way::OneByOne => (Overflow::DropNewest, 64 << 10, 1),
+        Way::Overwriting => (Overflow::OverwriteOldest, 4096, 500),
+    };
     let config = Config::new(support::child_directory())
-        .ring_bytes(64 << 10)
+        .overflow(overflow)
+        .ring_bytes(ring_bytes)
         .block_bytes(8192)
         .first_segment_bytes(12 << 10)
         .segment_bytes(64 << 10);
@@ -35,56 +74,93 @@ fn log_until_killed(role: &str) {
         Hooks::new().wrap_device(move |device| FaultyDevice::around(device, plan)).open(config).expect("a log");
     let producer = logger.producer().expect("a producer");
     println!();
-    for number in 0_u64.. {
-        assert_eq!(producer.log(Level::Info, format!("record {number}")), Outcome::Written);
-        let word = if logger.flush().is_ok() { "durable" } else { "refused" };
-        println!("{word} {number}");
+    let mut number = 0_u64;
+    loop {
+        let mut last = Outcome::Dropped;
+        for _ in 0..burst {
+            last = producer.log(Level::Info, format!("record {number}"));
+            // While the writer copies from a ring that overwrites, it is full.
+            assert!(last == Outcome::Written || task.way == Way::Overwriting, "{last:?}");
+            number += 1;
+        }
+        let word = if logger.flush().is_ok() && last == Outcome::Written { "durable" } else { "refused" };
+        println!("{word} {} {}", number - 1, logger.stats().overwritten);
         std::io::stdout().flush().expect("the parent listens");
     }
 }
 
-/// Kills a child with these refused writes once it has reported `lines` records. Returns those that it called durable.
-fn kill_after(path: &Path, role: &str, lines: usize) -> BTreeSet<u64> {
-    let mut command = support::child_command(TEST, role, path);
+/// What a child has reported.
+#[derive(Default)]
+struct Reported {
+    /// The records that it called durable, by their numbers.
+    durable: BTreeSet<u64>,
+    /// How many were overwritten.
+    overwritten: u64,
+}
+
+/// Kills a child with this task once it has reported `lines` flushes.
+fn kill_after(path: &Path, task: &Task, lines: usize) -> Reported {
+    let mut command = support::child_command(TEST, &task.role(), path);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("a child process");
-    let mut reported = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    let mut durable = BTreeSet::new();
-    let number = |line: &str| line.rsplit_once(' ').and_then(|(_, number)| number.parse().ok());
+    let mut printed = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let is_report = |line: &String| line.starts_with("durable ") || line.starts_with("refused ");
-    let first: Vec<_> = reported.by_ref().filter(is_report).take(lines).collect();
+    let first: Vec<_> = printed.by_ref().filter(is_report).take(lines).collect();
     assert_eq!(first.len(), lines, "the child ended early");
     child.kill().expect("a child of ours");
-    // Those that it reported before it died.
-    for line in first.into_iter().chain(reported.filter(is_report)) {
-        if let (true, Some(number)) = (line.starts_with("durable "), number(&line)) {
-            durable.extend(0..=number);
+    let mut reported = Reported::default();
+    // With those that it reported before it died. The last line may be cut.
+    for line in first.into_iter().chain(printed.filter(is_report)) {
+        let parts: Vec<_> = line.split(' ').collect();
+        let [word, number, overwritten] = parts[..] else { continue };
+        let Ok(number) = number.parse() else { continue };
+        if word == "durable" {
+            let first = if task.way == Way::OneByOne { 0 } else { number };
+            reported.durable.extend(first..=number);
         }
+        reported.overwritten = overwritten.parse().unwrap_or(reported.overwritten);
     }
     child.wait().expect("a child of ours");
-    durable
+    reported
 }
+
+const TEST: &str = "what_was_durable_is_read_once_whenever_the_process_is_killed";
 
 #[test]
 fn what_was_durable_is_read_once_whenever_the_process_is_killed() {
     if let Some(role) = support::role() {
-        return log_until_killed(&role);
+        return log_until_killed(&Task::of(&role));
     }
-    let directory = support::directory();
-    for first in 0..8 {
-        for (count, lines) in [(1, 3), (2, first as usize + 1), (3, 12), (1000, first as usize + 2)] {
-            let path = directory.path().join(format!("{first}-{count}"));
-            let durable = kill_after(&path, &format!("{first}-{count}"), lines);
-            let mut read = BTreeSet::new();
-            for record in Reader::open(&path).expect("a log") {
-                let record = record.expect("readable");
-                let message = String::from_utf8(record.message().to_vec()).expect("text");
-                let number = message.strip_prefix("record ").and_then(|number| number.parse().ok());
-                assert!(read.insert(number.expect("a record that was logged")), "{message} twice");
+    for way in Way::BOTH {
+        let directory = support::directory();
+        let (mut durable, mut overwritten) = (0, 0);
+        for first in 0..8 {
+            for (count, lines) in [(1, 3), (2, first as usize + 1), (3, 12), (1000, first as usize + 2)] {
+                let task = Task { way, first, count };
+                let path = directory.path().join(task.role());
+                let reported = kill_after(&path, &task, lines);
+                check(&path, &task, &reported.durable);
+                durable += reported.durable.len();
+                overwritten += reported.overwritten;
             }
-            let missing: Vec<_> = durable.difference(&read).collect();
-            assert!(missing.is_empty(), "{count} writes refused from {first} on, killed: {missing:?} of {durable:?}");
-            let verification = verify(&path).expect("a log");
-            assert_ne!(verification.verdict, Verdict::Lost, "{:#?}", verification.report.findings);
         }
+        assert!(durable > 0 && (overwritten > 0) == (way == Way::Overwriting), "{durable}, {overwritten}");
     }
+}
+
+/// Checks that the log holds the `durable` records, and each record once and in its order.
+fn check(path: &Path, task: &Task, durable: &BTreeSet<u64>) {
+    let role = task.role();
+    let mut read = BTreeSet::new();
+    for record in Reader::open(path).expect("a log") {
+        let record = record.expect("readable");
+        let message = String::from_utf8(record.message().to_vec()).expect("text");
+        let number: u64 = message.strip_prefix("record ").and_then(|number| number.parse().ok()).expect("one of ours");
+        assert_eq!(record.sequence(), number, "{role}: each attempt took a number");
+        assert!(read.last().is_none_or(|&before| before < number), "{role}: {message} twice, or out of order");
+        read.insert(number);
+    }
+    let missing: Vec<_> = durable.difference(&read).collect();
+    assert!(missing.is_empty(), "{role}, killed: {missing:?} of {durable:?}");
+    let verification = verify(path).expect("a log");
+    assert_ne!(verification.verdict, Verdict::Lost, "{role}: {:#?}", verification.report.findings);
 }

@@ -12,6 +12,9 @@ use support::os;
 
 const MESSAGE: [u8; 64] = [b'm'; 64];
 
+/// The setting by which the kernel counts address space as memory, if it is 2.
+const OVERCOMMIT: &str = "/proc/sys/vm/overcommit_memory";
+
 /// Bytes that may be resident beyond what the rings take: buffers, stacks, the test itself.
 const MARGIN_BYTES: u64 = 24 << 20;
 
@@ -70,6 +73,67 @@ fn a_reserve_is_neither_locked_nor_populated_in_a_process_that_locks_its_memory(
     assert!(memory.used_bytes > 2 * 100_000 * 88, "{memory:?}");
 }
 
+/// The mappings of this process that the kernel may not put on huge pages, all together: their bytes in all, those that
+/// are resident, and those on huge pages nevertheless.
+fn on_small_pages() -> [u64; 3] {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("procfs");
+    let (mut sums, mut mapping) = ([0; 3], [0; 3]);
+    for line in maps.lines() {
+        for (index, field) in ["Size:", "Rss:", "AnonHugePages:"].into_iter().enumerate() {
+            if let Some(value) = line.strip_prefix(field) {
+                mapping[index] = value.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024;
+            }
+        }
+        // The last line of a mapping.
+        if let Some(flags) = line.strip_prefix("VmFlags:")
+            && flags.split_whitespace().any(|flag| flag == "nh")
+        {
+            (0..3).for_each(|index| sums[index] += mapping[index]);
+        }
+    }
+    sums
+}
+
+#[test]
+fn the_first_access_to_a_page_of_a_reserve_adds_that_small_page_alone() {
+    const TEST: &str = "the_first_access_to_a_page_of_a_reserve_adds_that_small_page_alone";
+    const RESERVE_BYTES: u64 = 16 << 20;
+    if support::child::ran_in_child(TEST) {
+        return;
+    }
+    if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+        return support::not_shown("a reserve on small pages", "the kernel has no huge pages");
+    }
+    let control = Control::default();
+    let config = support::config(child_log()).reserve_bytes(RESERVE_BYTES as usize);
+    let logger = control.hooks().open(config).expect("a log");
+    control.block_submit(true);
+    let before = on_small_pages();
+    let producer = logger.producer().expect("a ring");
+    let grown = || {
+        let now = on_small_pages();
+        [0, 1, 2].map(|index| now[index] - before[index])
+    };
+    let [size, resident, huge] = grown();
+    assert!(size >= RESERVE_BYTES && (resident, huge) == (0, 0), "a reserve of {size} bytes, {resident} resident");
+    let used = || logger.stats().ring_memory.used_bytes;
+    let window = used();
+    while used() == window {
+        assert_eq!(producer.log(Level::Info, MESSAGE), Outcome::Written);
+    }
+    let [_, resident, huge] = grown();
+    // The record, and the page after it if it ends there.
+    assert!((1..=2).contains(&(resident / 4096)) && huge == 0, "{resident} bytes resident, {huge} on huge pages");
+    while used() < window + (4 << 20) {
+        assert_eq!(producer.log(Level::Info, MESSAGE), Outcome::Written);
+    }
+    let [_, resident, huge] = grown();
+    assert!(resident <= 4 << 20 && huge == 0, "{resident} bytes resident, {huge} on huge pages");
+    control.block_submit(false);
+    drop(producer);
+    logger.close().expect("a clean end");
+}
+
 #[test]
 fn reserves_take_a_small_part_of_a_limited_address_space() {
     if support::child::ran_in_child("reserves_take_a_small_part_of_a_limited_address_space") {
@@ -89,14 +153,23 @@ fn reserves_take_a_small_part_of_a_limited_address_space() {
 
 #[test]
 fn rings_work_without_a_reserve_where_address_space_counts_as_memory() {
-    let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap_or_default();
-    if mode.trim() != "2" {
-        let why = format!("vm.overcommit_memory is {} here", mode.trim());
-        return support::not_shown("a system that counts address space as memory", why);
+    if support::child::ran_in_child("rings_work_without_a_reserve_where_address_space_counts_as_memory") {
+        return;
     }
-    let directory = support::directory();
-    let memory = burst(support::config(directory.path().join("log")), 1, 100_000);
-    assert!(memory.without_reserve.expect("a reason").contains("overcommit"));
+    let mode = || std::fs::read_to_string(OVERCOMMIT).unwrap_or_default();
+    if mode().trim() != "2" {
+        // The setting is the whole machine's. This process is told of another one, which shows what the log makes of
+        // it; the kernel's own count of address space is not shown.
+        let told = support::child_directory().join("overcommit");
+        std::fs::write(&told, "2\n").expect("writable");
+        if let Err(error) = os::make_mounts_private().and_then(|()| os::bind_mount(&told, Path::new(OVERCOMMIT))) {
+            let why = format!("vm.overcommit_memory is {}, and cannot be replaced: {error}", mode().trim());
+            return support::not_shown("a system that counts address space as memory", why);
+        }
+    }
+    let memory = burst(support::config(child_log()), 1, 100_000);
+    assert!(memory.without_reserve.as_ref().expect("a reason").contains("overcommit"));
+    assert!(memory.used_bytes <= 2 << 20, "{memory:?}");
 }
 
 /// A memory control group of the test's own, below this process's. Its drop removes it.

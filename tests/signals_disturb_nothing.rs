@@ -145,7 +145,8 @@ fn signal_handlers_that_log_are_written_or_refused() {
     assert_eq!(OTHER.load(Ordering::Relaxed), 0);
     let in_handler = WRITTEN.load(Ordering::Relaxed);
     let stats = logger.stats();
-    assert_eq!(stats.refused, REENTRANT.load(Ordering::Relaxed), "every refusal is counted");
+    let reentrant = REENTRANT.load(Ordering::Relaxed);
+    assert_eq!((stats.refused, stats.refused_by.reentrant), (reentrant, reentrant), "every refusal is counted");
     assert_eq!(stats.dropped, dropped + DROPPED.load(Ordering::Relaxed));
     assert_eq!(stats.attempted, written + in_handler + stats.dropped);
 
@@ -160,6 +161,8 @@ fn signal_handlers_that_log_are_written_or_refused() {
         assert!(sequences.insert(record.sequence()), "a number twice");
     }
     assert_eq!((threads, handlers), (written, in_handler));
-    assert_eq!(diolog::verify(&path).expect("a log").verdict, support::account::intact(stats.dropped));
+    let verification = diolog::verify(&path).expect("a log");
+    assert_eq!(verification.verdict, support::account::intact(stats.dropped));
+    assert_eq!(verification.report.runs[0].refused_reentrant, reentrant, "in the files too");
     std::process::exit(0);
 }
