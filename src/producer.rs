@@ -162,7 +162,7 @@ impl Producer {
             return Outcome::Filtered;
         }
         if let Some(end) = &self.end
-            && end.fits_fast_path(class(level), message)
+            && end.fits_fast_path(class(level), message.len())
             && let Some(_entered) = threshold.enter_fast(end.control().append_flag(), level as u8)
         {
             match end.append_fast(tag(Kind::Message, level, 0), message, Clock::counter) {

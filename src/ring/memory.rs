@@ -24,8 +24,8 @@ mod real {
     use std::sync::{Arc, Mutex};
 
     use super::READ_AHEAD_BYTES;
-    use crate::ring::copy::{copy_any, copy_short};
     use crate::ring::layout::HEAD_BYTES;
+    use crate::ring::payload::{Payload, Slot};
     use crate::sync::lock;
     use crate::sys::huge_pages::HUGE_PAGE_BYTES;
     use crate::sys::memory::{Mapping, fetch_for_read, fetch_for_write};
@@ -152,33 +152,35 @@ mod real {
             unsafe { self.base.add(offset).cast::<u64>().write(word) }
         }
 
-        /// Writes a record at `offset`: three words of head, then `payload`. `FAST`: without a loop, for a payload of
-        /// at most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) bytes.
+        /// Writes a record at `offset`: three words of head, then the `bytes` bytes of `payload`. `SHORT`: without a
+        /// loop, for at most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) of them.
         ///
         /// # Safety
         /// (1) for head and padded payload, the memory is alive, and nobody else uses these words now.
         #[inline(always)]
-        pub(in crate::ring) unsafe fn write_record<const FAST: bool>(
+        pub(in crate::ring) unsafe fn write_record<const SHORT: bool>(
             &self,
             offset: usize,
             head: [u64; 3],
-            payload: &[u8],
+            payload: &(impl Payload + ?Sized),
+            bytes: usize,
         ) {
             // SAFETY: in bounds and aligned by (1); the bytes belong to nobody else, so they are no part of `payload`.
-            unsafe {
+            let (to, mut slot) = unsafe {
                 let to = self.base.add(offset);
                 to.cast::<[u64; 3]>().write(head);
-                if FAST {
-                    copy_short(payload, to.add(HEAD_BYTES));
-                    fetch_for_write::<WRITE_AHEAD_BYTES>(to);
-                    fetch_for_write::<{ WRITE_AHEAD_BYTES + LINE_BYTES }>(to);
-                    fetch_for_write::<WRITE_AGAIN_BYTES>(to);
-                    fetch_for_write::<{ WRITE_AGAIN_BYTES + LINE_BYTES }>(to);
-                } else {
-                    copy_any(payload, to.add(HEAD_BYTES));
-                    for at in (0..payload.len()).step_by(LINE_BYTES) {
-                        fetch_for_write::<WRITE_AHEAD_BYTES>(to.wrapping_add(at));
-                    }
+                (to, Slot::new(to.add(HEAD_BYTES), bytes, SHORT))
+            };
+            payload.write(&mut slot);
+            slot.end();
+            if SHORT {
+                fetch_for_write::<WRITE_AHEAD_BYTES>(to);
+                fetch_for_write::<{ WRITE_AHEAD_BYTES + LINE_BYTES }>(to);
+                fetch_for_write::<WRITE_AGAIN_BYTES>(to);
+                fetch_for_write::<{ WRITE_AGAIN_BYTES + LINE_BYTES }>(to);
+            } else {
+                for at in (0..bytes).step_by(LINE_BYTES) {
+                    fetch_for_write::<WRITE_AHEAD_BYTES>(to.wrapping_add(at));
                 }
             }
         }
@@ -215,6 +217,8 @@ mod modelled {
     use std::sync::Arc;
 
     use loom::cell::UnsafeCell;
+
+    use crate::ring::payload::{Payload, to_vec};
 
     #[derive(Debug)]
     pub(in crate::ring) struct Memory {
@@ -288,16 +292,17 @@ mod modelled {
             self.0[offset / 8].with_mut(|word| unsafe { *word = new });
         }
 
-        pub(in crate::ring) unsafe fn write_record<const FAST: bool>(
+        pub(in crate::ring) unsafe fn write_record<const SHORT: bool>(
             &self,
             offset: usize,
             head: [u64; 3],
-            payload: &[u8],
+            payload: &(impl Payload + ?Sized),
+            bytes: usize,
         ) {
-            let padding = [0; 7];
-            let payload = payload.iter().chain(&padding[..payload.len().next_multiple_of(8) - payload.len()]);
-            let bytes: Vec<u8> = head.into_iter().flat_map(u64::to_le_bytes).chain(payload.copied()).collect();
-            for (index, word) in bytes.as_chunks().0.iter().enumerate() {
+            let mut record: Vec<u8> = head.into_iter().flat_map(u64::to_le_bytes).collect();
+            record.extend(to_vec(payload));
+            record.resize(record.len().next_multiple_of(8), 0);
+            for (index, word) in record.as_chunks().0.iter().enumerate() {
                 // SAFETY: the caller's promise.
                 unsafe { self.write(offset + index * 8, u64::from_le_bytes(*word)) };
             }

@@ -82,6 +82,7 @@ mod budget;
 // A model's memory copies word by word.
 #[cfg_attr(loom, allow(dead_code))]
 mod copy;
+mod payload;
 mod memory;
 #[cfg(not(loom))]
 mod slabs;

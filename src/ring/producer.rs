@@ -12,6 +12,7 @@ use super::control::Control;
 use super::copy::FAST_PATH_BYTES_MAX;
 use super::layout::{DropCause, Full, SKIP, head_words, is_after, record_bytes, record_bytes_max};
 use super::memory::Words;
+use super::payload::Payload;
 use super::shared::Ring;
 use crate::sync::spin_loop;
 
@@ -69,11 +70,11 @@ impl ProducerEnd {
             std::array::from_fn(|class| bytes(class).map_or(0, |bytes| bytes.min(FAST_PATH_BYTES_MAX) as u8 + 1));
     }
 
-    /// Whether [`append_fast`](Self::append_fast) takes `payload`, of a record of `class`, which is below [`CLASSES`].
-    /// (If the class is a constant, it costs nothing.)
+    /// Whether [`append_fast`](Self::append_fast) takes a payload of `payload_bytes`, of a record of `class`, which is
+    /// below [`CLASSES`]. (If the class is a constant, it costs nothing.)
     #[inline(always)]
-    pub(crate) fn fits_fast_path(&self, class: usize, payload: &[u8]) -> bool {
-        payload.len() < usize::from(self.fast_path_ends[class % CLASSES])
+    pub(crate) fn fits_fast_path(&self, class: usize, payload_bytes: usize) -> bool {
+        payload_bytes < usize::from(self.fast_path_ends[class % CLASSES])
     }
 
     /// Appends a record. Once there is room, the record takes the next sequence number and the time that `clock` gives,
@@ -82,8 +83,13 @@ impl ProducerEnd {
     /// # Errors
     /// [`Full`]: nothing was written or counted. A record of more than half the capacity never fits.
     #[inline(always)]
-    pub(crate) fn append(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
-        self.claim(payload.len())?.fill::<false>(tag, payload, clock).commit();
+    pub(crate) fn append(
+        &self,
+        tag: u32,
+        payload: &(impl Payload + ?Sized),
+        clock: impl FnOnce() -> u64,
+    ) -> Result<(), Full> {
+        self.claim(payload.bytes())?.fill::<false>(tag, payload, clock).commit();
         Ok(())
     }
 
@@ -92,8 +98,13 @@ impl ProducerEnd {
     /// # Errors
     /// [`Full`], as there.
     #[inline(always)]
-    pub(crate) fn append_fast(&self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Full> {
-        self.claim(payload.len())?.fill::<true>(tag, payload, clock).commit();
+    pub(crate) fn append_fast(
+        &self,
+        tag: u32,
+        payload: &(impl Payload + ?Sized),
+        clock: impl FnOnce() -> u64,
+    ) -> Result<(), Full> {
+        self.claim(payload.bytes())?.fill::<true>(tag, payload, clock).commit();
         Ok(())
     }
 
@@ -108,7 +119,7 @@ impl ProducerEnd {
         &self,
         grave: bool,
         tag: u32,
-        payload: &[u8],
+        payload: &(impl Payload + ?Sized),
         clock: impl FnOnce() -> u64 + Copy,
     ) -> Result<(), DropCause> {
         let in_reserve = match &self.ring.reserve {
@@ -119,9 +130,10 @@ impl ProducerEnd {
         if !grave || self.ring.kept_bytes == 0 {
             return Err(cause);
         }
-        let record_bytes = record_bytes(payload.len());
-        let position = self.claim_beyond_limit(self.position.get(), record_bytes, true).map_err(|Full| cause)?;
-        Claim { end: self, position, record_bytes }.fill::<false>(tag, payload, clock).commit();
+        let payload_bytes = payload.bytes();
+        let bytes = record_bytes(payload_bytes);
+        let position = self.claim_beyond_limit(self.position.get(), bytes, true).map_err(|Full| cause)?;
+        Claim { end: self, position, payload_bytes }.fill::<false>(tag, payload, clock).commit();
         Ok(())
     }
 
@@ -138,7 +150,7 @@ impl ProducerEnd {
         } else {
             self.claim_slow(position, record_bytes)?
         };
-        Ok(Claim { end: self, position, record_bytes })
+        Ok(Claim { end: self, position, payload_bytes })
     }
 
     /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or by reading the
@@ -290,24 +302,28 @@ impl ProducerEnd {
 pub(super) struct Claim<'a> {
     end: &'a ProducerEnd,
     position: u64,
-    record_bytes: u64,
+    payload_bytes: usize,
 }
 
 impl<'a> Claim<'a> {
-    /// Writes the record, with the next sequence number and the time that `clock` gives. `FAST`: the payload has at
-    /// most [`FAST_PATH_BYTES_MAX`] bytes.
+    /// Writes the record, with the next sequence number and the time that `clock` gives. `SHORT`: there is room for at
+    /// most [`FAST_PATH_BYTES_MAX`] bytes of payload.
     #[inline(always)]
-    pub(super) fn fill<const FAST: bool>(self, tag: u32, payload: &[u8], clock: impl FnOnce() -> u64) -> Filled<'a> {
-        let Claim { end, position, record_bytes: claimed } = self;
-        // Compiled away: both are computed from `payload.len()` in the one function that claims and fills.
-        assert!(record_bytes(payload.len()) == claimed, "a claim is filled to its end");
-        debug_assert!(!FAST || payload.len() <= FAST_PATH_BYTES_MAX);
+    pub(super) fn fill<const SHORT: bool>(
+        self,
+        tag: u32,
+        payload: &(impl Payload + ?Sized),
+        clock: impl FnOnce() -> u64,
+    ) -> Filled<'a> {
+        let Claim { end, position, payload_bytes } = self;
+        let claimed = record_bytes(payload_bytes);
+        debug_assert!(!SHORT || payload_bytes <= FAST_PATH_BYTES_MAX);
         debug_assert!(claimed <= end.limit.get().wrapping_sub(position), "the claim is after `limit`");
         // After the claim, so that no register lives across its slow path.
         let sequence = end.next_sequence();
-        let head = head_words(payload.len(), tag, sequence, clock());
+        let head = head_words(payload_bytes, tag, sequence, clock());
         // SAFETY: the words of the claim are free (2, 5) and contiguous, as `limit` says.
-        unsafe { end.words.write_record::<FAST>((position & end.mask) as usize, head, payload) };
+        unsafe { end.words.write_record::<SHORT>((position & end.mask) as usize, head, payload, payload_bytes) };
         Filled { end, sequence, end_position: position.wrapping_add(claimed) }
     }
 }

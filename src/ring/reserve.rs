@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::control::Control;
 use super::layout::{DropCause, SKIP, head_words, record_bytes, record_bytes_max};
 use super::memory::{ReserveMemory, Words};
+use super::payload::Payload;
 
 /// The step in which a reserve enters memory and gives it back: of 16 pages, so that an append seldom enters one, and
 /// the writer gives one back within some microseconds.
@@ -59,11 +60,12 @@ impl Reserve {
         control: &Control,
         grave: bool,
         tag: u32,
-        payload: &[u8],
+        payload: &(impl Payload + ?Sized),
         clock: impl FnOnce() -> u64,
     ) -> Result<(), DropCause> {
         let _opened = Opened::enter(control).ok_or(DropCause::Full)?;
-        let record_bytes = record_bytes(payload.len());
+        let payload_bytes = payload.bytes();
+        let record_bytes = record_bytes(payload_bytes);
         let Room { position, skip } = self.room_for(control, grave, record_bytes)?;
         let (words, mask) = (self.words(), self.capacity() - 1);
         if skip > 0 {
@@ -73,9 +75,9 @@ impl Reserve {
         }
         let start = position.wrapping_add(skip);
         let sequence = control.next_sequence();
-        let head = head_words(payload.len(), tag, sequence, clock());
+        let head = head_words(payload_bytes, tag, sequence, clock());
         // SAFETY: these words are free (2, 5), contiguous, and entered.
-        unsafe { words.write_record::<false>((start & mask) as usize, head, payload) };
+        unsafe { words.write_record::<false>((start & mask) as usize, head, payload, payload_bytes) };
         control.commit_reserve(start.wrapping_add(record_bytes));
         control.count_attempt(sequence);
         Ok(())

@@ -22,9 +22,9 @@ fn payload_of(sequence: u64, length: usize) -> Vec<u8> {
 fn append(producer: &ProducerEnd, grave: bool, length: usize) -> Result<u64, DropCause> {
     let sequence = producer.next_sequence();
     let payload = payload_of(sequence, length);
-    let appended = match producer.append(7, &payload, || sequence) {
+    let appended = match producer.append(7, &payload[..], || sequence) {
         Ok(()) => Ok(()),
-        Err(Full) => producer.append_beyond(grave, 7, &payload, || sequence),
+        Err(Full) => producer.append_beyond(grave, 7, &payload[..], || sequence),
     };
     assert_eq!(producer.next_sequence(), sequence + u64::from(appended.is_ok()));
     appended.map(|()| sequence)

@@ -29,10 +29,10 @@ fn check(sequence: u64, head: &Head, payload: &[u8]) {
 fn append(producer: &ProducerEnd, length: usize) -> Result<u64, Full> {
     let sequence = producer.next_sequence();
     let (head, payload) = (head_of(sequence, length), payload_of(sequence, length));
-    let appended = if producer.fits_fast_path(0, &payload) {
-        producer.append_fast(head.tag, &payload, || head.ticks)
+    let appended = if producer.fits_fast_path(0, payload.len()) {
+        producer.append_fast(head.tag, &payload[..], || head.ticks)
     } else {
-        producer.append(head.tag, &payload, || head.ticks)
+        producer.append(head.tag, &payload[..], || head.ticks)
     };
     assert_eq!(producer.next_sequence(), sequence + u64::from(appended.is_ok()));
     appended.map(|()| sequence)
@@ -204,7 +204,7 @@ fn agrees_with_the_model(capacity: usize, overwrite: bool, start: u64, steps: Ve
                 if let Ok(claim) = claim
                     && fills
                 {
-                    drop(claim.fill::<false>(0xBAD, &vec![0xBD; length], || 0xBAD));
+                    drop(claim.fill::<false>(0xBAD, &vec![0xBD; length][..], || 0xBAD));
                 }
                 assert_eq!(producer.next_sequence(), before);
             }
@@ -300,7 +300,7 @@ fn the_longest_record_fits_an_empty_ring_wherever_it_begins() {
 /// Claims room for `length` bytes and drops that, empty or filled: nothing may be left of it.
 fn abandon(producer: &ProducerEnd, length: usize) {
     drop(producer.claim(length).expect("room"));
-    drop(producer.claim(length).expect("room").fill::<false>(0xBAD, &vec![0xBD; length], || 0xBAD));
+    drop(producer.claim(length).expect("room").fill::<false>(0xBAD, &vec![0xBD; length][..], || 0xBAD));
 }
 
 #[test]

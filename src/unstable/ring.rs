@@ -33,7 +33,7 @@ impl RingProducer {
     /// Claims, copies and commits a record with the given stamp; false if the ring is full.
     #[inline(always)]
     pub fn append(&self, ticks: u64, payload: &[u8]) -> bool {
-        if self.end.fits_fast_path(0, payload) {
+        if self.end.fits_fast_path(0, payload.len()) {
             self.end.append_fast(1, payload, || ticks).is_ok()
         } else {
             self.append_slow(ticks, payload)
