@@ -8,14 +8,14 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::appendable::Appendable;
 use crate::config::Overflow;
 use crate::delays::Delays;
 use crate::error::Error;
-use crate::format::{Kind, RecordFlags};
 use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::producer::{drop_newest, is_grave, refuse, tag};
+use crate::producer::{accepted, drop_newest, flags, is_grave, refuse, tag};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::Shared;
 use crate::sync::lock;
@@ -33,7 +33,7 @@ thread_local! {
 
 /// Appends a record of a thread without a ring.
 #[cold]
-pub(crate) fn append(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
+pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable) -> Outcome {
     // The time of the call, not of the moment when there is room.
     let ticks = shared.clock.ticks();
     let give_up_at = match shared.settings.config.overflow {
@@ -43,7 +43,7 @@ pub(crate) fn append(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
     let mut give_up = None;
     let mut sleep = SLEEPS.first;
     let outcome = loop {
-        if let Some(outcome) = append_once(shared, level, message, ticks, give_up) {
+        if let Some(outcome) = append_once(shared, level, record, ticks, give_up) {
             break outcome;
         }
         let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -71,7 +71,7 @@ pub(crate) fn append(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
 fn append_once(
     shared: &Shared,
     level: Level,
-    message: &[u8],
+    record: &mut dyn Appendable,
     ticks: u64,
     give_up: Option<DropCause>,
 ) -> Option<Outcome> {
@@ -92,17 +92,13 @@ fn append_once(
         Ok(entered) => entered,
         Err(refusal) => return Some(refuse(shared, refusal)),
     };
-    let longest = shared.settings.message_bytes_max_in(end.capacity());
-    let (message, flags, accepted) = match message.get(..longest) {
-        Some(cut) if cut.len() < message.len() => (cut, RecordFlags::TRUNCATED, Outcome::Truncated),
-        _ => (message, 0, Outcome::Written),
-    };
-    let tag = tag(Kind::Message, level, flags);
+    record.cut_to(shared.settings.message_bytes_max_in(end.capacity()));
+    let tag = tag(record.kind(), level, flags(record));
     let appended =
-        end.append(tag, message, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, message, || ticks));
+        end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, record, || ticks));
     let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
     match appended {
-        Ok(()) => Some(accepted),
+        Ok(()) => Some(accepted(record)),
         Err(_) if waits => give_up.map(|cause| drop_newest(end, cause)),
         Err(cause) => Some(drop_newest(end, cause)),
     }
@@ -136,7 +132,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::appendable::Message;
     use crate::shared::tests::log;
+
+    fn append(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
+        super::append(shared, level, &mut Message::new(message))
+    }
 
     #[test]
     fn an_append_within_an_append_of_the_same_thread_is_refused_and_counted() {

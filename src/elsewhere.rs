@@ -8,7 +8,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use crate::appendable::Appendable;
+use crate::callsite;
+use crate::format::{CallsiteInfo, Decoded, Kind, Layout, Value, Values};
 use crate::level::Level;
+use crate::ring::to_vec;
 use crate::sync::lock;
 
 /// What takes the place of a log's files.
@@ -84,8 +88,7 @@ impl MemoryLog {
         &self,
         producer_id: u32,
         level: Level,
-        message: &[u8],
-        truncated: bool,
+        record: &(impl Appendable + ?Sized),
         admits: impl FnOnce() -> bool,
     ) -> Result<bool, Reentrant> {
         self.locked(|inner| {
@@ -96,9 +99,14 @@ impl MemoryLog {
             let (producer_name, sequence) = (Arc::clone(&producer.name), producer.next_sequence);
             producer.next_sequence += 1;
             inner.appended += 1;
+            let (callsite, bytes) = parts(record);
+            let truncated = record.is_cut();
+            let text = callsite.map_or_else(Box::default, |callsite| shown(callsite, &bytes).into());
             inner.records.push(MemoryRecord {
                 level,
-                message: message.into(),
+                callsite,
+                bytes,
+                text,
                 producer_id,
                 producer_name,
                 sequence,
@@ -131,6 +139,33 @@ impl Inner {
     }
 }
 
+/// The callsite of a structured record, and its values; or a message.
+fn parts(record: &(impl Appendable + ?Sized)) -> (Option<&'static CallsiteInfo>, Box<[u8]>) {
+    let mut bytes = to_vec(record);
+    let callsite = match (record.kind(), bytes.first_chunk()) {
+        (Kind::Structured, Some(id)) => callsite::definition(u32::from_le_bytes(*id)),
+        _ => None,
+    };
+    if callsite.is_some() {
+        bytes.drain(..size_of::<u32>());
+    }
+    (callsite, bytes.into())
+}
+
+/// The text of a structured record.
+fn shown(callsite: &CallsiteInfo, values: &[u8]) -> String {
+    let fields = FieldIter::new(callsite, values);
+    let mut text = callsite.template.to_string();
+    for (name, value) in fields {
+        let before = text.len();
+        text = text.replace(&format!("{{{name}}}"), &format!("{value:?}"));
+        if text.len() == before {
+            text = format!("{text} {name}={value:?}");
+        }
+    }
+    text
+}
+
 impl fmt::Debug for MemoryLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.records()).finish()
@@ -141,7 +176,12 @@ impl fmt::Debug for MemoryLog {
 #[derive(Clone, PartialEq, Eq)]
 pub struct MemoryRecord {
     level: Level,
-    message: Box<[u8]>,
+    /// `None` for a message.
+    callsite: Option<&'static CallsiteInfo>,
+    /// The message, or the values.
+    bytes: Box<[u8]>,
+    /// The text of the values.
+    text: Box<str>,
     producer_id: u32,
     producer_name: Arc<str>,
     sequence: u64,
@@ -154,14 +194,30 @@ impl MemoryRecord {
         self.level
     }
 
-    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated); of a structured record its
+    /// text.
     pub fn message(&self) -> &[u8] {
-        &self.message
+        if self.callsite.is_some() { self.text.as_bytes() } else { &self.bytes }
     }
 
     /// The message as text; bytes that are no UTF-8 are replaced.
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.message)
+        String::from_utf8_lossy(self.message())
+    }
+
+    /// The place in the program that logged a structured record; `None` for a message.
+    pub fn callsite(&self) -> Option<&CallsiteInfo> {
+        self.callsite
+    }
+
+    /// The fields of a structured record, in order, each with its name.
+    pub fn fields(&self) -> FieldIter<'_> {
+        FieldIter { callsite: self.callsite, values: Values::new(&self.bytes, Layout::Plain), at: 0 }
+    }
+
+    /// The value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.fields().find(|(of, _)| *of == name).map(|(_, value)| value)
     }
 
     /// The producer's number, from 1 in the order in which they were made.
@@ -185,6 +241,33 @@ impl MemoryRecord {
     }
 }
 
+/// The fields of a [`MemoryRecord`].
+#[derive(Clone, Debug)]
+pub struct FieldIter<'a> {
+    callsite: Option<&'a CallsiteInfo>,
+    values: Values<'a>,
+    at: usize,
+}
+
+impl<'a> FieldIter<'a> {
+    fn new(callsite: &'a CallsiteInfo, values: &'a [u8]) -> FieldIter<'a> {
+        FieldIter { callsite: Some(callsite), values: Values::new(values, Layout::Plain), at: 0 }
+    }
+}
+
+impl<'a> Iterator for FieldIter<'a> {
+    type Item = (&'a str, Value<'a>);
+
+    fn next(&mut self) -> Option<(&'a str, Value<'a>)> {
+        let (name, field) = self.callsite?.fields.get(self.at)?;
+        self.at += 1;
+        match self.values.next(*field)? {
+            Decoded::Value { value, .. } => Some((name, value)),
+            Decoded::Fields { content, .. } => Some((name, Value::Bytes(content))),
+        }
+    }
+}
+
 impl fmt::Debug for MemoryRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let MemoryRecord { level, producer_name, sequence, truncated, .. } = self;
@@ -201,14 +284,15 @@ impl fmt::Debug for MemoryRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::appendable::Message;
 
     #[test]
     fn an_append_within_a_look_at_the_records_is_refused_and_does_not_hang() {
         let log = MemoryLog::default();
         let producer = log.add_producer("");
-        let within = log.locked(|_| log.append(producer, Level::Info, b"within", false, || true));
+        let within = log.locked(|_| log.append(producer, Level::Info, &Message::new(b"within"), || true));
         assert!(matches!(within, Some(Err(Reentrant))));
-        assert!(matches!(log.append(producer, Level::Info, b"after", false, || true), Ok(true)));
+        assert!(matches!(log.append(producer, Level::Info, &Message::new(b"after"), || true), Ok(true)));
         assert_eq!((log.messages(), log.next_sequence(producer)), (vec!["after".to_owned()], 1));
     }
 }

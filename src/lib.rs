@@ -70,6 +70,10 @@
 //! writes the same blocks through the page cache, and does not pin threads.
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
+mod macros;
+#[doc(hidden)]
+pub mod expansion;
+mod event;
 mod logger;
 mod ends;
 mod config;
@@ -82,6 +86,10 @@ mod thread_local;
 mod common_ring;
 mod producer_builder;
 mod producer;
+mod appendable;
+mod fields;
+mod callsite;
+mod limit;
 mod gate;
 mod clock;
 mod elsewhere;
@@ -119,6 +127,8 @@ pub use elsewhere::{MemoryLog, MemoryRecord};
 pub use ends::drain_on_signals;
 pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
+pub use event::Log;
+pub use fields::FieldValue;
 pub use format::{CallsiteInfo, DroppedBy, LossCause, Value};
 pub use level::{Level, ParseLevelError};
 pub use logger::Logger;
@@ -133,8 +143,6 @@ pub use reader::{
 pub use stats::{
     CloseReport, Distribution, Losses, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State, Stats,
 };
-#[doc(hidden)]
-pub use template::assert_valid as __assert_template;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/ending.md")]

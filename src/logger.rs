@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::appendable::Message;
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
 use crate::device::{self, DeviceKind, DeviceReport};
@@ -239,7 +240,21 @@ impl Logger {
         if !self.shared().gate.admits(level as u8) {
             return thread_local::refuse(self.shared());
         }
-        thread_local::append(self.shared(), level, message)
+        thread_local::append(self.shared(), level, Message::new(message))
+    }
+
+    /// [`Producer::log_args`], through the calling thread's own producer.
+    pub fn log_args(&self, level: Level, arguments: fmt::Arguments<'_>) -> Outcome {
+        if let Some(text) = arguments.as_str() {
+            return self.log(level, text);
+        }
+        if !self.shared().gate.admits(level as u8) {
+            return thread_local::refuse(self.shared());
+        }
+        thread_local::with_scratch(self.shared(), |scratch| {
+            let cut = scratch.format(arguments).is_cut();
+            thread_local::append(self.shared(), level, Message { bytes: scratch.bytes(), cut })
+        })
     }
 
     /// Whether a record of `level` would pass the threshold now.
@@ -399,7 +414,8 @@ impl Logger {
         self.handle.close()
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    /// The state of its log.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 /// | `Written` | is in a ring | yes | no |
 /// | `Truncated` | is in a ring, cut to `message_bytes_max` | yes | no |
 /// | `Filtered` | was not wanted: less severe than the log's level | no | no |
+/// | `Hidden` | was one too many for the [limit](crate::info#a-limit) of its callsite: [`Stats::hidden`](crate::Stats::hidden) counts it | no | no |
 /// | `Dropped` | found no room | yes: the files and the stats count it, by cause | yes |
 /// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |
 ///
@@ -44,6 +45,9 @@ pub enum Outcome {
     Truncated,
     /// Less severe than the log's level. This is not an attempt.
     Filtered,
+    /// Its callsite has a limit, and has logged as many records in this period. This is not an attempt. The callsite's
+    /// next record is preceded by one that says how many were hidden.
+    Hidden,
     /// There was no room, and the overflow policy gave the record up. It took a sequence number and is counted as lost,
     /// by cause: see [`LossCause`](crate::LossCause).
     Dropped,
@@ -66,9 +70,10 @@ impl Outcome {
         matches!(self, Outcome::Written | Outcome::Truncated)
     }
 
-    /// Whether the caller's record is lost: dropped or refused. A filtered one is not, since nobody wanted it.
+    /// Whether the caller's record is lost: dropped or refused. One that was filtered or hidden is not, since
+    /// nobody wanted it.
     pub const fn is_lost(self) -> bool {
-        !matches!(self, Outcome::Written | Outcome::Truncated | Outcome::Filtered)
+        !matches!(self, Outcome::Written | Outcome::Truncated | Outcome::Filtered | Outcome::Hidden)
     }
 }
 
@@ -78,6 +83,7 @@ impl fmt::Display for Outcome {
             Outcome::Written => "written",
             Outcome::Truncated => "written, cut to message_bytes_max",
             Outcome::Filtered => "filtered: less severe than the log's level",
+            Outcome::Hidden => "hidden: more records than its callsite's limit",
             Outcome::Dropped => "dropped: no room in the ring",
             Outcome::Closed => "refused: the logger is closed",
             Outcome::Forked => "refused: the logger belongs to the parent process",
@@ -93,9 +99,9 @@ mod tests {
 
     #[test]
     fn every_record_is_accepted_or_lost_or_was_not_wanted() {
-        use Outcome::{Closed, Dropped, Filtered, Forked, NoRing, Reentrant, Truncated, Written};
-        for outcome in [Written, Truncated, Filtered, Dropped, Closed, Forked, Reentrant, NoRing] {
-            let kinds = [outcome.is_accepted(), outcome.is_lost(), outcome == Filtered];
+        use Outcome::{Closed, Dropped, Filtered, Forked, Hidden, NoRing, Reentrant, Truncated, Written};
+        for outcome in [Written, Truncated, Filtered, Hidden, Dropped, Closed, Forked, Reentrant, NoRing] {
+            let kinds = [outcome.is_accepted(), outcome.is_lost(), matches!(outcome, Filtered | Hidden)];
             assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{outcome:?}");
             assert_eq!(outcome.to_string().starts_with("refused"), outcome.is_lost() && outcome != Dropped);
         }

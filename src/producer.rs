@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::appendable::{Appendable, Message};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::delays::Delays;
 use crate::elsewhere::{Elsewhere, Reentrant};
+use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
 use crate::format::{Kind, RecordFlags};
 use crate::gate::{Refusal, Threshold};
 use crate::level::Level;
@@ -64,6 +66,8 @@ pub struct Producer {
     overflow: Overflow,
     id: u32,
     shared: Arc<Shared>,
+    /// Where formatters write before a record is appended.
+    scratch: ScratchCell,
 }
 
 // The fast path reads one cache line of this: the end, and the threshold's address.
@@ -87,6 +91,7 @@ impl Producer {
             end: Some(end),
             shared,
             id,
+            scratch: ScratchCell::new(message_bytes_max),
         }
     }
 
@@ -99,6 +104,7 @@ impl Producer {
             message_bytes_max: shared.settings.message_bytes_max,
             overflow: shared.settings.config.overflow,
             id,
+            scratch: ScratchCell::new(shared.settings.message_bytes_max),
             shared,
         }
     }
@@ -139,7 +145,37 @@ impl Producer {
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         // The caller's `as_ref` runs before the append begins, so it may log too.
-        self.append(level, message.as_ref())
+        self.append_message(level, Message::new(message.as_ref()))
+    }
+
+    /// Appends the text of `arguments`, as `format_args!` makes them, as a message without fields. It is formatted into
+    /// a buffer that the producer has, before the append begins, so nothing is allocated; and not at all if `level` is
+    /// not admitted.
+    ///
+    /// Returns what [`log`](Self::log) does. A text longer than [`message_bytes_max`](Self::message_bytes_max) is cut.
+    /// If a formatter of the arguments logs through this producer, its record comes first, and what it formats itself is
+    /// cut to 1 KiB.
+    ///
+    /// ```
+    /// # let (logger, log) = diolog::Logger::in_memory();
+    /// # let producer = logger.producer()?;
+    /// use diolog::Level;
+    ///
+    /// producer.log_args(Level::Info, format_args!("order {} filled", 42));
+    /// # assert_eq!(log.messages(), ["order 42 filled"]);
+    /// # Ok::<(), diolog::Error>(())
+    /// ```
+    pub fn log_args(&self, level: Level, arguments: fmt::Arguments<'_>) -> Outcome {
+        if let Some(text) = arguments.as_str() {
+            return self.append_message(level, Message::new(text.as_bytes()));
+        }
+        if !self.is_enabled(level) {
+            return self.refuse();
+        }
+        self.with_scratch(|scratch| {
+            let cut = scratch.format(arguments).is_cut();
+            self.append_message(level, Message { bytes: scratch.bytes(), cut })
+        })
     }
 
     /// Whether this is a producer of the log of `shared`.
@@ -152,47 +188,108 @@ impl Producer {
         !self.shared.gate.is_shut()
     }
 
+    /// The log that it appends to.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Where formatters write.
+    pub(crate) fn scratch(&self) -> &ScratchCell {
+        &self.scratch
+    }
+
+    /// Calls `work` with the producer's scratch.
+    pub(crate) fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+        let (take, put) = (|| self.scratch.take(), |buffer| self.scratch.put(buffer));
+        with_scratch(self.message_bytes_max, take, put, work)
+    }
+
+    /// The outcome of an append whose level is not admitted.
     #[inline(always)]
-    fn append(&self, level: Level, message: &[u8]) -> Outcome {
-        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `append_slow`. Only a
-        // slow claim, once a round of the ring, is called from here: `append_slow` would touch a dozen cold cache
-        // lines.
+    pub(crate) fn refuse(&self) -> Outcome {
+        if self.threshold.is_shut() { self.refuse_shut() } else { Outcome::Filtered }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_shut(&self) -> Outcome {
+        refuse(&self.shared, self.shared.gate.refusal())
+    }
+
+    /// Appends a message of `level`, if that is admitted.
+    #[inline(always)]
+    pub(crate) fn append_message(&self, level: Level, message: Message<'_>) -> Outcome {
         let threshold = &self.threshold;
         if !threshold.admits(level as u8) && !threshold.is_shut() {
             return Outcome::Filtered;
         }
+        self.append_admitted(level, message, Producer::append_slow)
+    }
+
+    /// Appends a record whose level was admitted a moment ago, by `slow` in rare cases.
+    #[inline(always)]
+    fn append_admitted<A: Appendable + Copy>(
+        &self,
+        level: Level,
+        record: A,
+        slow: impl FnOnce(&Producer, Level, A) -> Outcome,
+    ) -> Outcome {
+        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `slow`. Only a slow
+        // claim, once a round of the ring, is called from here: `slow` would touch a dozen cold cache lines.
         if let Some(end) = &self.end
-            && end.fits_fast_path(class(level), message.len())
-            && let Some(_entered) = threshold.enter_fast(end.control().append_flag(), level as u8)
+            && end.fits_fast_path(class(level), record.bytes())
+            && !record.is_cut()
+            && let Some(_entered) = self.threshold.enter_fast(end.control().append_flag(), level as u8)
         {
-            match end.append_fast(tag(Kind::Message, level, 0), message, Clock::counter) {
+            match end.append_fast(tag(record.kind(), level, 0), &record, Clock::counter) {
                 Ok(()) => return Outcome::Written,
                 // Counting a drop touches only lines that are already cached.
-                Err(Full) if self.drops_when_full() => return self.append_beyond(end, level, message),
+                Err(Full) if self.drops_when_full() => return self.append_beyond(end, level, record),
                 Err(Full) => {}
             }
         }
-        self.append_slow(level, message)
+        slow(self, level, record)
     }
 
-    /// [`append`](Self::append) in every case.
+    /// [`append_message`](Self::append_message) in every case.
     #[inline(never)]
-    fn append_slow(&self, level: Level, message: &[u8]) -> Outcome {
-        let Some(end) = &self.end else { return self.append_elsewhere(level, message) };
+    fn append_slow(&self, level: Level, mut message: Message<'_>) -> Outcome {
+        self.append_in_every_case(level, &mut message)
+    }
+
+    /// Appends a structured record whose level was admitted a moment ago.
+    #[inline(always)]
+    pub(crate) fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome {
+        self.append_admitted(level, record, Producer::append_structured_slow)
+    }
+
+    /// The same in every case.
+    #[cold]
+    #[inline(never)]
+    fn append_structured_slow<K: Kept>(&self, level: Level, mut record: Structured<'_, K>) -> Outcome {
+        self.append_any(level, &mut record)
+    }
+
+    /// The same, whatever its values are: a program has one function for all its callsites.
+    #[inline(never)]
+    pub(crate) fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        self.append_in_every_case(level, record)
+    }
+
+    #[inline(always)]
+    fn append_in_every_case(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
+        let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
         let entered = match self.shared.gate.enter(end.control().append_flag(), level as u8) {
             Ok(entered) => entered,
             Err(refusal) => return refuse(&self.shared, refusal),
         };
-        let (message, flags, accepted) = if message.len() <= self.message_bytes_max {
-            (message, 0, Outcome::Written)
-        } else {
-            (&message[..self.message_bytes_max], RecordFlags::TRUNCATED, Outcome::Truncated)
-        };
-        let tag = tag(Kind::Message, level, flags);
+        record.cut_to(self.message_bytes_max);
+        let accepted = accepted(record);
+        let tag = tag(record.kind(), level, flags(record));
         // The clock is read only once there is room.
-        let outcome = match end.append(tag, message, || self.clock.ticks()) {
+        let outcome = match end.append(tag, record, || self.clock.ticks()) {
             Ok(()) => accepted,
-            Err(Full) => self.overflow(end, level, tag, message, accepted),
+            Err(Full) => self.overflow(end, level, tag, record, accepted),
         };
         drop(entered);
         if self.shared.asks_for_flush(level) && outcome == accepted {
@@ -203,7 +300,7 @@ impl Producer {
 
     /// Appends to what takes the place of a ring.
     #[cold]
-    fn append_elsewhere(&self, level: Level, message: &[u8]) -> Outcome {
+    fn append_elsewhere(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
         let gate = &self.shared.gate;
         let Some(Elsewhere::Memory(memory)) = &self.shared.elsewhere else {
             return refuse(&self.shared, gate.refusal());
@@ -211,21 +308,19 @@ impl Producer {
         if gate.is_forked() {
             return refuse(&self.shared, Refusal::Forked);
         }
-        let kept = &message[..message.len().min(self.message_bytes_max)];
-        let truncated = kept.len() < message.len();
-        match memory.append(self.id, level, kept, truncated, || gate.admits(level as u8)) {
-            Ok(true) if truncated => Outcome::Truncated,
-            Ok(true) => Outcome::Written,
+        record.cut_to(self.message_bytes_max);
+        match memory.append(self.id, level, record, || gate.admits(level as u8)) {
+            Ok(true) => accepted(record),
             Ok(false) => refuse(&self.shared, gate.refusal()),
             Err(Reentrant) => refuse(&self.shared, Refusal::Reentrant),
         }
     }
 
-    /// Appends a message of the fast path beyond the ring's window, or drops it.
+    /// Appends a record of the fast path beyond the ring's window, or drops it.
     #[cold]
     #[inline(never)]
-    fn append_beyond(&self, end: &ProducerEnd, level: Level, message: &[u8]) -> Outcome {
-        match end.append_beyond(is_grave(level), tag(Kind::Message, level, 0), message, Clock::counter) {
+    fn append_beyond<A: Appendable>(&self, end: &ProducerEnd, level: Level, record: A) -> Outcome {
+        match end.append_beyond(is_grave(level), tag(record.kind(), level, 0), &record, Clock::counter) {
             Ok(()) => Outcome::Written,
             Err(cause) => drop_newest(end, cause),
         }
@@ -234,11 +329,18 @@ impl Producer {
     /// The window is full: goes beyond it, and if there is no room either, waits or gives up, as the policy says.
     #[cold]
     #[inline(never)]
-    fn overflow(&self, end: &ProducerEnd, level: Level, tag: u32, message: &[u8], accepted: Outcome) -> Outcome {
+    fn overflow(
+        &self,
+        end: &ProducerEnd,
+        level: Level,
+        tag: u32,
+        record: &(impl Appendable + ?Sized),
+        accepted: Outcome,
+    ) -> Outcome {
         let grave = is_grave(level);
-        if let Err(cause) = end.append_beyond(grave, tag, message, || self.clock.ticks()) {
+        if let Err(cause) = end.append_beyond(grave, tag, record, || self.clock.ticks()) {
             self.wait_or_drop(end, cause, |ticks| {
-                end.append(tag, message, || ticks).is_ok() || end.append_beyond(grave, tag, message, || ticks).is_ok()
+                end.append(tag, record, || ticks).is_ok() || end.append_beyond(grave, tag, record, || ticks).is_ok()
             })
             .unwrap_or(accepted)
         } else {
@@ -313,6 +415,16 @@ impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").field("id", &self.id).field("next_sequence", &self.next_sequence()).finish()
     }
+}
+
+/// The outcome of a record that is in a ring.
+pub(crate) fn accepted(record: &(impl Appendable + ?Sized)) -> Outcome {
+    if record.is_cut() { Outcome::Truncated } else { Outcome::Written }
+}
+
+/// A record's flags in the files.
+pub(crate) fn flags(record: &(impl Appendable + ?Sized)) -> u8 {
+    if record.is_cut() { RecordFlags::TRUNCATED } else { 0 }
 }
 
 /// Whether records of `level` may take the room that is kept for grave ones.

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     /// A record that asks for a flush was accepted. The writer clears it.
     flush_asked: AtomicBool,
     refusals: Refusals,
+    /// Records that a callsite's limit has hidden.
+    hidden: AtomicU64,
     /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
     writer: OnceLock<Thread>,
 }
@@ -80,6 +82,7 @@ impl Shared {
             rotation_asked: AtomicBool::new(false),
             flush_asked: AtomicBool::new(false),
             refusals: Refusals::default(),
+            hidden: AtomicU64::new(0),
             writer: OnceLock::new(),
         }
     }
@@ -104,6 +107,11 @@ impl Shared {
         count.fetch_add(1, Relaxed);
     }
 
+    /// Counts a record that its callsite's limit hides.
+    pub(crate) fn count_hidden(&self) {
+        self.hidden.fetch_add(1, Relaxed);
+    }
+
     /// The appends refused so far.
     pub(crate) fn refused_by(&self) -> RefusedBy {
         let Refusals { closed, forked, reentrant, no_ring } = &self.refusals;
@@ -125,7 +133,8 @@ impl Shared {
 
     /// The log's figures now.
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = Stats::collect(&self.published, self.registry.counts(), self.refused_by());
+        let mut stats =
+            Stats::collect(&self.published, self.registry.counts(), self.refused_by(), self.hidden.load(Relaxed));
         if let Some(Elsewhere::Memory(memory)) = &self.elsewhere {
             stats.attempted = memory.appended();
         }

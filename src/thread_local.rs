@@ -6,9 +6,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::appendable::{Appendable, Message};
 use crate::common_ring;
 use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
+use crate::fields::{self, Scratch};
 use crate::format::NAME_BYTES_MAX;
 use crate::gate::Refusal;
 use crate::level::Level;
@@ -48,36 +50,76 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
     Ok(Producer::new(Arc::clone(shared), id, end))
 }
 
-/// Appends a record through the thread's producer for the log. The first call makes it.
+/// Appends a message through the thread's producer for the log. The first call makes it.
 #[inline]
-pub(crate) fn append(shared: &Arc<Shared>, level: Level, message: &[u8]) -> Outcome {
-    let outcome = PRODUCERS.try_with(|producers| {
+pub(crate) fn append(shared: &Arc<Shared>, level: Level, mut message: Message<'_>) -> Outcome {
+    with_producer(shared, |producer| match producer {
+        Ok(producer) => producer.append_message(level, message),
+        Err(refusal) => append_without(shared, refusal, level, &mut message),
+    })
+}
+
+/// Appends by `append`, with the thread's producer for the log, which the first call makes, or with the reason why there
+/// is none. It must not run code of the user.
+#[inline]
+pub(crate) fn with_producer(
+    shared: &Arc<Shared>,
+    append: impl FnOnce(std::result::Result<&Producer, Refusal>) -> Outcome,
+) -> Outcome {
+    let mut append = Some(append);
+    let mut call = |producer: std::result::Result<&Producer, Refusal>| append.take().map(|append| append(producer));
+    let done = PRODUCERS.try_with(|producers| {
         if let Ok(list) = producers.try_borrow()
             && let Some(producer) = find(&list, shared)
         {
-            return producer.log(level, message);
+            return call(Ok(producer));
         }
-        match make(shared, producers) {
-            Ok(()) => {}
-            Err(Refusal::NoRing) => return append_without_ring(shared, level, message),
-            Err(refusal) => return producer::refuse(shared, refusal),
+        if let Err(refusal) = make(shared, producers) {
+            return call(Err(refusal));
         }
-        let Ok(list) = producers.try_borrow() else { return producer::refuse(shared, Refusal::Reentrant) };
+        let Ok(list) = producers.try_borrow() else { return call(Err(Refusal::Reentrant)) };
         // Since `make`, a signal handler may have added another log's producer. It removes this log's only after a
         // close.
-        find(&list, shared).map_or_else(|| refuse(shared), |producer| producer.log(level, message))
+        call(find(&list, shared).ok_or_else(|| shared.gate.refusal()))
     });
-    // If the thread is ending, its list is destroyed.
-    outcome.unwrap_or_else(|_| append_without_ring(shared, level, message))
+    // If the thread is ending, its list is destroyed, and nobody has called.
+    done.ok().flatten().or_else(|| call(Err(Refusal::NoRing))).unwrap_or(Outcome::NoRing)
 }
 
-/// Appends through the ring that threads share that have none of their own.
+/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes. Meanwhile the list is
+/// free: `work` may log.
+pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+    let take = || {
+        let taken = PRODUCERS.try_with(|producers| {
+            let own = |list: &[Producer]| find(list, shared).map(|producer| producer.scratch().take());
+            if let Some(taken) = producers.try_borrow().ok().and_then(|list| own(&list)) {
+                return taken;
+            }
+            make(shared, producers).ok()?;
+            producers.try_borrow().ok().and_then(|list| own(&list)).flatten()
+        });
+        taken.ok().flatten()
+    };
+    let put = |buffer| {
+        // If there is no such producer any more, the buffer is dropped.
+        let _ = PRODUCERS.try_with(|producers| {
+            if let Ok(list) = producers.try_borrow()
+                && let Some(producer) = find(&list, shared)
+            {
+                producer.scratch().put(buffer);
+            }
+        });
+    };
+    fields::with_scratch(shared.settings.message_bytes_max, take, put, work)
+}
+
+/// Appends a record of a thread that has no producer, through the ring that such threads share, or refuses it.
 #[cold]
-fn append_without_ring(shared: &Shared, level: Level, message: &[u8]) -> Outcome {
-    if shared.elsewhere.is_some() {
-        return producer::refuse(shared, Refusal::NoRing);
+pub(crate) fn append_without(shared: &Shared, refusal: Refusal, level: Level, record: &mut dyn Appendable) -> Outcome {
+    if refusal != Refusal::NoRing || shared.elsewhere.is_some() {
+        return producer::refuse(shared, refusal);
     }
-    common_ring::append(shared, level, message)
+    common_ring::append(shared, level, record)
 }
 
 /// The producer in `list` that serves the log.
@@ -132,7 +174,7 @@ mod tests {
     fn an_append_that_gets_no_producer_is_counted_as_refused() {
         let log = log();
         log.registry.close();
-        assert_eq!(append(&log, Level::Info, b"a record"), Outcome::Closed);
+        assert_eq!(append(&log, Level::Info, Message::new(b"a record")), Outcome::Closed);
         assert_eq!(log.stats().refused, 1);
         let producers = RefCell::new(Vec::new());
         let _interrupted = producers.borrow();

@@ -93,7 +93,7 @@ fn longest_text(bytes_max: usize, lengths: impl Iterator<Item = usize> + Clone) 
 }
 
 /// The first `bytes_max` bytes of `text`, or fewer, so that no character is cut.
-fn cut_at(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn cut_at(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -39,7 +39,7 @@ pub(crate) use block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader,
 pub(crate) use block_0::Block0;
 pub use callsite::CallsiteInfo;
 #[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
-pub(crate) use callsite::CallsiteParts;
+pub(crate) use callsite::{CallsiteParts, cut_at};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, StoredRunId};

@@ -25,7 +25,7 @@ mod real {
 
     use super::READ_AHEAD_BYTES;
     use crate::ring::layout::HEAD_BYTES;
-    use crate::ring::payload::{Payload, Slot};
+    use crate::ring::payload::{Claimed, Payload};
     use crate::sync::lock;
     use crate::sys::huge_pages::HUGE_PAGE_BYTES;
     use crate::sys::memory::{Mapping, fetch_for_read, fetch_for_write};
@@ -166,13 +166,13 @@ mod real {
             bytes: usize,
         ) {
             // SAFETY: in bounds and aligned by (1); the bytes belong to nobody else, so they are no part of `payload`.
-            let (to, mut slot) = unsafe {
+            let (to, mut claimed) = unsafe {
                 let to = self.base.add(offset);
                 to.cast::<[u64; 3]>().write(head);
-                (to, Slot::new(to.add(HEAD_BYTES), bytes, SHORT))
+                (to, Claimed::new(to.add(HEAD_BYTES), bytes, SHORT))
             };
-            payload.write(&mut slot);
-            slot.end();
+            payload.write(&mut claimed);
+            claimed.end();
             if SHORT {
                 fetch_for_write::<WRITE_AHEAD_BYTES>(to);
                 fetch_for_write::<{ WRITE_AHEAD_BYTES + LINE_BYTES }>(to);

@@ -104,6 +104,7 @@ pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
 pub(crate) use control::{AppendFlag, Counts, DroppedBy};
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
+pub(crate) use payload::{Claimed, Payload, to_vec};
 pub(crate) use producer::{CLASSES, ProducerEnd};
 pub(crate) use reserve::CHUNK_BYTES;
 pub(crate) use shared::{Ring, RingOptions};

@@ -3,7 +3,8 @@
 //! A message is bytes that are copied. A structured record is written value by value: each store has the size of its
 //! value, known at compile time, and goes straight to the ring.
 //!
-//! 1. From `at` on, `left` bytes are writable, and they belong to nobody else as long as the slot lives.
+//! 1. From `at` on, `left` bytes are writable, and they belong to nobody else as long as the
+//!    [`Claimed`] lives.
 
 #![allow(unsafe_code)]
 
@@ -17,7 +18,7 @@ pub(crate) trait Payload {
     fn bytes(&self) -> usize;
 
     /// Writes them, from first to last.
-    fn write(&self, slot: &mut Slot<'_>);
+    fn write(&self, claimed: &mut Claimed<'_>);
 }
 
 impl Payload for [u8] {
@@ -27,8 +28,8 @@ impl Payload for [u8] {
     }
 
     #[inline(always)]
-    fn write(&self, slot: &mut Slot<'_>) {
-        slot.put_bytes(self);
+    fn write(&self, claimed: &mut Claimed<'_>) {
+        claimed.put_bytes(self);
     }
 }
 
@@ -39,30 +40,29 @@ impl<const BYTES: usize> Payload for [u8; BYTES] {
     }
 
     #[inline(always)]
-    fn write(&self, slot: &mut Slot<'_>) {
-        slot.put(*self);
+    fn write(&self, claimed: &mut Claimed<'_>) {
+        claimed.put(*self);
     }
 }
 
-/// Room for a payload, which is written from its beginning on. What does not fit is left out, and what is not written
-/// is zero: neither harms a record that was written before.
+/// The bytes that were claimed for a payload, written from the first one on. What does not fit is left out, and what is
+/// not written is zero.
 #[derive(Debug)]
-pub(crate) struct Slot<'a> {
+pub(crate) struct Claimed<'a> {
     at: *mut u8,
     left: usize,
-    /// There is room for at most [`FAST_PATH_BYTES_MAX`](super::copy::FAST_PATH_BYTES_MAX) bytes. A constant where the
-    /// slot is made, and so no branch.
+    /// There is room for at most [`FAST_PATH_BYTES_MAX`](super::copy::FAST_PATH_BYTES_MAX) bytes. Known at
+    /// compile time where it is made, and so no branch.
     is_short: bool,
     _room: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> Claimed<'a> {
     /// The room of `bytes`, which are zero.
-    #[cfg(any(test, loom))]
-    pub(crate) fn over(bytes: &'a mut [u8]) -> Slot<'a> {
+    pub(crate) fn over(bytes: &'a mut [u8]) -> Claimed<'a> {
         debug_assert!(bytes.iter().all(|byte| *byte == 0));
-        // SAFETY: borrowed for as long as the slot lives.
-        unsafe { Slot::new(bytes.as_mut_ptr(), bytes.len(), false) }
+        // SAFETY: borrowed for as long as it lives.
+        unsafe { Claimed::new(bytes.as_mut_ptr(), bytes.len(), false) }
     }
 
     /// The `bytes` bytes at `at`.
@@ -70,8 +70,8 @@ impl<'a> Slot<'a> {
     /// # Safety
     /// (1), with `bytes` for `left`.
     #[inline(always)]
-    pub(super) unsafe fn new(at: *mut u8, bytes: usize, is_short: bool) -> Slot<'a> {
-        Slot { at, left: bytes, is_short, _room: PhantomData }
+    pub(super) unsafe fn new(at: *mut u8, bytes: usize, is_short: bool) -> Claimed<'a> {
+        Claimed { at, left: bytes, is_short, _room: PhantomData }
     }
 
     /// Writes `bytes`, if there is room for all of them.
@@ -88,7 +88,7 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
         if bytes.len() <= self.left {
-            // SAFETY: (1); the slot's bytes belong to nobody else, so they are no part of `bytes`.
+            // SAFETY: (1); the claimed's bytes belong to nobody else, so they are no part of `bytes`.
             unsafe { if self.is_short { copy_short(bytes, self.at) } else { copy_any(bytes, self.at) } };
             self.advance(bytes.len());
         }
@@ -112,10 +112,9 @@ impl<'a> Slot<'a> {
 }
 
 /// A payload's bytes in memory of their own.
-#[cfg(any(test, loom))]
 pub(crate) fn to_vec(payload: &(impl Payload + ?Sized)) -> Vec<u8> {
     let mut bytes = vec![0; payload.bytes()];
-    payload.write(&mut Slot::over(&mut bytes));
+    payload.write(&mut Claimed::over(&mut bytes));
     bytes
 }
 
@@ -134,11 +133,11 @@ mod tests {
             self.bytes
         }
 
-        fn write(&self, slot: &mut Slot<'_>) {
+        fn write(&self, claimed: &mut Claimed<'_>) {
             for part in &self.parts {
                 match part.as_slice() {
-                    [a, b, c] => slot.put([*a, *b, *c]),
-                    part => slot.put_bytes(part),
+                    [a, b, c] => claimed.put([*a, *b, *c]),
+                    part => claimed.put_bytes(part),
                 }
             }
         }
@@ -151,9 +150,9 @@ mod tests {
             let mut room = [0xEE_u8; 300];
             let payload = Odd { bytes, parts: parts(list) };
             // SAFETY: the room is longer, and used by nobody else.
-            let mut slot = unsafe { Slot::new(room.as_mut_ptr(), bytes, bytes <= 128) };
-            payload.write(&mut slot);
-            slot.end();
+            let mut claimed = unsafe { Claimed::new(room.as_mut_ptr(), bytes, bytes <= 128) };
+            payload.write(&mut claimed);
+            claimed.end();
             assert!(room[bytes..].iter().all(|byte| *byte == 0xEE), "nothing after the room is touched");
             assert_eq!(room[..bytes], to_vec(&payload));
             room[..bytes].to_vec()

@@ -62,6 +62,8 @@ pub struct Stats {
     pub refused: u64,
     /// The same by cause.
     pub refused_by: RefusedBy,
+    /// Records that their callsite's `limit` has hidden: no attempts, and no losses.
+    pub hidden: u64,
     /// Records that are durable, and all records before them too.
     pub durable_records: u64,
     /// Blocks that are durable, and all blocks before them too, without segment headers: those that `verify` counts as

@@ -129,7 +129,12 @@ impl Published {
 
 impl Stats {
     /// The figures of a log: those of the writer and of the producers, and how many appends were refused.
-    pub(crate) fn collect(published: &Published, producers: ProducerCounts, refused_by: RefusedBy) -> Stats {
+    pub(crate) fn collect(
+        published: &Published,
+        producers: ProducerCounts,
+        refused_by: RefusedBy,
+        hidden: u64,
+    ) -> Stats {
         // The writer takes this lock for each block, so the quantiles are computed from a copy.
         let distributions = lock(&published.distributions).clone();
         let ProducerCounts { live, totals, ring_memory } = producers;
@@ -142,6 +147,7 @@ impl Stats {
             overwritten: totals.overwritten,
             refused: refused_by.total(),
             refused_by,
+            hidden,
             durable_records: published.durable_records(),
             durable_blocks: published.durable_blocks.load(Relaxed),
             durable_bytes: published.durable_bytes.load(Relaxed),

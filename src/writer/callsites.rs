@@ -1,9 +1,24 @@
 //! The definitions of callsites, as the blocks of a log have them.
 
 use crate::block::Definition;
+use crate::callsite;
+use crate::format::CallsiteParts;
 
 /// The definition of callsite `id`, in `bytes_max` bytes at most. `None` if there is no such callsite.
 pub(crate) fn define(id: u32, bytes_max: usize) -> Option<Definition> {
-    let _ = (id, bytes_max);
-    None
+    let info = callsite::definition(id)?;
+    let fields: Vec<_> = info.fields.iter().map(|(name, field)| (&**name, *field)).collect();
+    let parts = CallsiteParts {
+        id,
+        level: info.level,
+        line: info.line,
+        target: &info.target,
+        file: &info.file,
+        template: &info.template,
+        fields: &fields,
+    };
+    let mut payload = Vec::new();
+    parts.encode(bytes_max, &mut payload);
+    let types = fields.into_iter().map(|(_, field)| field).collect();
+    Some(Definition { payload: payload.into(), types })
 }

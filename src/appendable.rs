@@ -1,0 +1,60 @@
+//! What a producer appends: a message, or a structured record.
+
+use crate::format::Kind;
+use crate::ring::{Claimed, Payload};
+
+/// A record before it is in a ring. Producers append it, `common_ring` and a logger into memory take it in their place.
+pub(crate) trait Appendable: Payload {
+    fn kind(&self) -> Kind;
+
+    /// Whether a part is not whole.
+    fn is_cut(&self) -> bool;
+
+    /// Shortens it to `bytes_max`, if it is longer.
+    fn cut_to(&mut self, bytes_max: usize);
+}
+
+/// Bytes as the caller gave them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) cut: bool,
+}
+
+impl<'a> Message<'a> {
+    #[inline(always)]
+    pub(crate) fn new(bytes: &'a [u8]) -> Message<'a> {
+        Message { bytes, cut: false }
+    }
+}
+
+impl Payload for Message<'_> {
+    #[inline(always)]
+    fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline(always)]
+    fn write(&self, claimed: &mut Claimed<'_>) {
+        claimed.put_bytes(self.bytes);
+    }
+}
+
+impl Appendable for Message<'_> {
+    #[inline(always)]
+    fn kind(&self) -> Kind {
+        Kind::Message
+    }
+
+    #[inline(always)]
+    fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    fn cut_to(&mut self, bytes_max: usize) {
+        if self.bytes.len() > bytes_max {
+            self.bytes = &self.bytes[..bytes_max];
+            self.cut = true;
+        }
+    }
+}

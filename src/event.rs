@@ -1,0 +1,256 @@
+//! What a macro calls: whether its record is wanted, and the append of its fields.
+//!
+//! The expansion of a macro is in the user's crate, and so are all functions here, compiled for the values of its
+//! fields. What does not depend on these is not generic: the rare cases of all callsites share one function in
+//! [`Producer`].
+
+use crate::appendable::Appendable;
+use crate::callsite::Callsite;
+use crate::fields::{Fields, Kept, Scratch, Structured};
+use crate::format::FieldType;
+use crate::gate::Refusal;
+use crate::level::Level;
+use crate::limit::Limit;
+use crate::logger::Logger;
+use crate::outcome::Outcome;
+use crate::producer::{self, Producer};
+use crate::shared::Shared;
+use crate::thread_local;
+
+/// What the macros log to: a [`Producer`] or a [`Logger`]. Nobody else implements it. For code that takes either:
+///
+/// ```
+/// fn fill(log: &impl diolog::Log, id: u64) {
+///     diolog::info!(log, "order {id} filled", id);
+/// }
+///
+/// let (logger, log) = diolog::Logger::in_memory();
+/// fill(&logger, 41);
+/// fill(&logger.producer()?, 42);
+/// # assert_eq!(log.records().len(), 2);
+/// # Ok::<(), diolog::Error>(())
+/// ```
+pub trait Log: Target {}
+
+impl Log for Producer {}
+impl Log for Logger {}
+impl<L: Log + ?Sized> Log for &L {}
+
+/// What the expansion of a macro knows of a [`Log`].
+#[allow(private_bounds, reason = "nobody else implements it")]
+pub trait Target: Appends {
+    /// The log itself: a macro's first argument may also be a pointer to one, of any kind, or a static made at its first
+    /// use.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn __diolog_target(&self) -> &Self {
+        self
+    }
+}
+
+impl<A: Appends + ?Sized> Target for A {}
+
+/// What is appended to.
+trait Appends {
+    /// Whether a record of the callsite, of this level, is wanted.
+    fn admits(&self, level: Level, callsite: &Callsite) -> bool;
+
+    /// The outcome of one that is not.
+    fn refuse(&self) -> Outcome;
+
+    fn shared(&self) -> &Shared;
+
+    /// Calls `work` with a scratch for formatters, which may log.
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R;
+
+    fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome;
+
+    /// The same, for any record.
+    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome;
+}
+
+impl Appends for Producer {
+    #[inline(always)]
+    fn admits(&self, level: Level, _callsite: &Callsite) -> bool {
+        self.is_enabled(level)
+    }
+
+    #[inline(always)]
+    fn refuse(&self) -> Outcome {
+        Producer::refuse(self)
+    }
+
+    fn shared(&self) -> &Shared {
+        Producer::shared(self)
+    }
+
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+        Producer::with_scratch(self, work)
+    }
+
+    #[inline(always)]
+    fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome {
+        Producer::append_structured(self, level, record)
+    }
+
+    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        Producer::append_any(self, level, record)
+    }
+}
+
+impl Appends for Logger {
+    #[inline(always)]
+    fn admits(&self, level: Level, _callsite: &Callsite) -> bool {
+        self.is_enabled(level)
+    }
+
+    fn refuse(&self) -> Outcome {
+        thread_local::refuse(Logger::shared(self))
+    }
+
+    fn shared(&self) -> &Shared {
+        Logger::shared(self)
+    }
+
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+        thread_local::with_scratch(Logger::shared(self), work)
+    }
+
+    #[inline]
+    fn append_structured<K: Kept>(&self, level: Level, mut record: Structured<'_, K>) -> Outcome {
+        let shared = Logger::shared(self);
+        thread_local::with_producer(shared, |producer| match producer {
+            Ok(producer) => producer.append_structured(level, record),
+            Err(refusal) => thread_local::append_without(shared, refusal, level, &mut record),
+        })
+    }
+
+    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        let shared = Logger::shared(self);
+        thread_local::with_producer(shared, |producer| match producer {
+            Ok(producer) => producer.append_any(level, record),
+            Err(refusal) => thread_local::append_without(shared, refusal, level, record),
+        })
+    }
+}
+
+impl<T: Appends + ?Sized> Appends for &T {
+    #[inline(always)]
+    fn admits(&self, level: Level, callsite: &Callsite) -> bool {
+        (**self).admits(level, callsite)
+    }
+
+    #[inline(always)]
+    fn refuse(&self) -> Outcome {
+        (**self).refuse()
+    }
+
+    fn shared(&self) -> &Shared {
+        (**self).shared()
+    }
+
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+        (**self).with_scratch(work)
+    }
+
+    #[inline(always)]
+    fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome {
+        (**self).append_structured(level, record)
+    }
+
+    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        (**self).append_any(level, record)
+    }
+}
+
+/// Whether a record of the callsite, of this level, is wanted.
+#[inline(always)]
+pub fn admits(target: &(impl Target + ?Sized), level: Level, callsite: &Callsite) -> bool {
+    target.admits(level, callsite)
+}
+
+/// The outcome of a record that is not wanted.
+#[inline(always)]
+pub fn refuse(target: &(impl Target + ?Sized)) -> Outcome {
+    target.refuse()
+}
+
+/// Whether a record is within its callsite's limit. If so, and others were hidden before it, a record of `report`, at
+/// the same level, says how many.
+pub fn is_within(target: &(impl Target + ?Sized), limit: &Limit, level: Level, report: &Callsite) -> bool {
+    let shared = target.shared();
+    if !limit.admits(shared.clock.monotonic_ns()) {
+        shared.count_hidden();
+        return false;
+    }
+    let hidden = limit.take_hidden();
+    if hidden > 0 && !append(target, level, report, ((), hidden)).is_accepted() {
+        limit.give_back(hidden);
+    }
+    true
+}
+
+/// Appends a record of the callsite, whose level was admitted a moment ago.
+#[inline(always)]
+pub fn append<F: Fields>(target: &(impl Target + ?Sized), level: Level, callsite: &Callsite, fields: F) -> Outcome {
+    if F::FORMATS {
+        return append_formatted(target, level, callsite, &fields);
+    }
+    append_kept::<F>(target, level, callsite, fields.keep(&mut Scratch::none()), &[])
+}
+
+/// The same, for fields that run formatters: user code, so before the append begins.
+#[inline(never)]
+fn append_formatted<F: Fields>(
+    target: &(impl Target + ?Sized),
+    level: Level,
+    callsite: &Callsite,
+    fields: &F,
+) -> Outcome {
+    target.with_scratch(|scratch| {
+        let kept = fields.keep(scratch);
+        append_kept::<F>(target, level, callsite, kept, scratch.bytes())
+    })
+}
+
+#[inline(always)]
+fn append_kept<F: Fields>(
+    target: &(impl Target + ?Sized),
+    level: Level,
+    callsite: &Callsite,
+    values: F::Kept<'_>,
+    scratch: &[u8],
+) -> Outcome {
+    match callsite.id(F::HASH) {
+        Some(id) => target.append_structured(level, Structured { callsite: id, values, scratch }),
+        None => append_first(target, level, callsite, values, scratch, (F::SLICE, F::HASH)),
+    }
+}
+
+/// Registers the callsite for values of these types, and appends.
+#[cold]
+#[inline(never)]
+fn append_first<K: Kept>(
+    target: &(impl Target + ?Sized),
+    level: Level,
+    callsite: &Callsite,
+    values: K,
+    scratch: &[u8],
+    (types, hash): (&'static [FieldType], u32),
+) -> Outcome {
+    // Before the registry: a forked child of a logger into memory passes the gate.
+    if target.shared().gate.is_forked() {
+        return producer::refuse(target.shared(), Refusal::Forked);
+    }
+    match callsite.register(types, hash) {
+        Some(id) => target.append_any(level, &mut Structured { callsite: id, values, scratch }),
+        None => producer::refuse(target.shared(), Refusal::Reentrant),
+    }
+}
+
+/// The callsite of a level, of the five that a macro makes whose level is known at run time alone.
+#[inline]
+pub fn of_level<T>(callsites: &'static [T; 5], level: Level) -> &'static T {
+    // No record has `Level::Off`, so any will do.
+    callsites.get(level as usize - 1).unwrap_or(&callsites[0])
+}

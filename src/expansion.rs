@@ -1,0 +1,10 @@
+//! What the macros expand to names these items, in the user's crate. There is no promise: any release may change or
+//! remove them.
+
+pub use core::primitive::str;
+
+pub use crate::callsite::{Callsite, name};
+pub use crate::event::{Target, admits, append, is_within, of_level, refuse};
+pub use crate::fields::{Debug, Display};
+pub use crate::limit::Limit;
+pub use crate::template::assert_valid;

@@ -1,0 +1,54 @@
+//! A structured record as a ring's payload: the callsite's id, and the values.
+
+use super::kept::Kept;
+use crate::appendable::Appendable;
+use crate::format::Kind;
+use crate::ring::{Claimed, Payload};
+
+/// Bytes of a callsite's id.
+const ID_BYTES: usize = 4;
+
+/// A record that is ready to be appended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Structured<'a, K> {
+    pub(crate) callsite: u32,
+    pub(crate) values: K,
+    /// What the values' formatters have written.
+    pub(crate) scratch: &'a [u8],
+}
+
+impl<K: Kept> Payload for Structured<'_, K> {
+    #[inline(always)]
+    fn bytes(&self) -> usize {
+        ID_BYTES + self.values.bytes()
+    }
+
+    #[inline(always)]
+    fn write(&self, claimed: &mut Claimed<'_>) {
+        claimed.put(self.callsite.to_le_bytes());
+        self.values.write(self.scratch, claimed);
+    }
+}
+
+impl<K: Kept> Appendable for Structured<'_, K> {
+    #[inline(always)]
+    fn kind(&self) -> Kind {
+        Kind::Structured
+    }
+
+    #[inline(always)]
+    fn is_cut(&self) -> bool {
+        self.values.is_cut()
+    }
+
+    fn cut_to(&mut self, bytes_max: usize) {
+        let bytes = self.bytes();
+        if bytes > bytes_max {
+            let flexible = self.values.flexible_bytes();
+            // Numbers are never cut, so that the record may be longer than that by some hundred bytes: a ring and a
+            // block have room for them.
+            let mut room = bytes_max.saturating_sub(bytes - flexible);
+            self.values.cut(self.scratch, &mut room);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Where formatters write before a record is appended: a buffer that each producer has, made with it, so that no record
+//! allocates.
+//!
+//! A formatter may log itself, and so may a signal handler that interrupts it. They find the buffer taken, and format
+//! into a smaller one on the stack.
+
+use std::cell::RefCell;
+use std::fmt::{self, Write};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::compiler_fence;
+
+use super::kept::Formatted;
+use crate::format::cut_at;
+
+/// Bytes of the buffer on the stack.
+const SMALL_BYTES: usize = 1024;
+
+/// A producer's buffer, while nobody formats into it.
+#[derive(Debug, Default)]
+pub(crate) struct ScratchCell(RefCell<Vec<u8>>);
+
+impl ScratchCell {
+    /// A buffer of `bytes`; none if there is no memory for it.
+    pub(crate) fn new(bytes: usize) -> ScratchCell {
+        let mut buffer = Vec::new();
+        let _ = buffer.try_reserve_exact(bytes);
+        ScratchCell(RefCell::new(buffer))
+    }
+
+    /// Takes the buffer out. `None` if somebody has it.
+    pub(crate) fn take(&self) -> Option<Vec<u8>> {
+        let mut held = self.0.try_borrow_mut().ok()?;
+        // A signal handler that interrupts the exchange finds the cell borrowed: the compiler must not move the
+        // exchange out of that.
+        compiler_fence(SeqCst);
+        let taken = std::mem::take(&mut *held);
+        compiler_fence(SeqCst);
+        (taken.capacity() > 0).then_some(taken)
+    }
+
+    /// Puts it back.
+    pub(crate) fn put(&self, buffer: Vec<u8>) {
+        if let Ok(mut held) = self.0.try_borrow_mut() {
+            compiler_fence(SeqCst);
+            *held = buffer;
+            compiler_fence(SeqCst);
+        }
+    }
+}
+
+/// Calls `work` with a scratch of `bytes_max`: the buffer that `take` gives, which `put` gets back even if `work`
+/// panics, or one on the stack.
+pub(crate) fn with_scratch<R>(
+    bytes_max: usize,
+    take: impl FnOnce() -> Option<Vec<u8>>,
+    put: impl FnOnce(Vec<u8>),
+    work: impl FnOnce(&mut Scratch<'_>) -> R,
+) -> R {
+    match take() {
+        Some(mut buffer) => {
+            buffer.clear();
+            let mut taken = Taken { buffer, put: Some(put) };
+            let bytes_max = bytes_max.min(taken.buffer.capacity());
+            work(&mut Scratch { room: Room::Taken(&mut taken.buffer), bytes_max })
+        }
+        None => {
+            let mut small = Small { bytes: [0; SMALL_BYTES], length: 0 };
+            work(&mut Scratch { room: Room::Small(&mut small), bytes_max: bytes_max.min(SMALL_BYTES) })
+        }
+    }
+}
+
+/// A producer's buffer in use; its drop gives it back.
+struct Taken<P: FnOnce(Vec<u8>)> {
+    buffer: Vec<u8>,
+    put: Option<P>,
+}
+
+impl<P: FnOnce(Vec<u8>)> Drop for Taken<P> {
+    fn drop(&mut self) {
+        if let Some(put) = self.put.take() {
+            put(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+struct Small {
+    bytes: [u8; SMALL_BYTES],
+    length: usize,
+}
+
+/// Room for what formatters write, up to a bound. What does not fit is left out.
+pub(crate) struct Scratch<'a> {
+    room: Room<'a>,
+    bytes_max: usize,
+}
+
+enum Room<'a> {
+    None,
+    Taken(&'a mut Vec<u8>),
+    Small(&'a mut Small),
+}
+
+impl Scratch<'_> {
+    /// No room, for fields that need none.
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        Scratch { room: Room::None, bytes_max: 0 }
+    }
+
+    /// All that was written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.room {
+            Room::None => &[],
+            Room::Taken(buffer) => buffer,
+            Room::Small(small) => &small.bytes[..small.length],
+        }
+    }
+
+    /// Formats `value`. If it fails, or writes more than there is room for, what it wrote before that is kept, and
+    /// counts as cut. A panic of its goes through.
+    pub(crate) fn format(&mut self, value: fmt::Arguments<'_>) -> Formatted {
+        let begin = self.bytes().len();
+        let cut = self.write_fmt(value).is_err();
+        Formatted { begin, length: self.bytes().len() - begin, cut }
+    }
+}
+
+impl Write for Scratch<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let left = self.bytes_max - self.bytes().len();
+        let fits = cut_at(text, left);
+        match &mut self.room {
+            Room::None => {}
+            // Within its capacity.
+            Room::Taken(buffer) => buffer.extend_from_slice(fits.as_bytes()),
+            Room::Small(small) => {
+                small.bytes[small.length..small.length + fits.len()].copy_from_slice(fits.as_bytes());
+                small.length += fits.len();
+            }
+        }
+        // An error ends the formatting: a value may be of any length.
+        if fits.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+impl fmt::Debug for Scratch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").field("bytes", &self.bytes().len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn with<R>(cell: &ScratchCell, bytes_max: usize, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+        with_scratch(bytes_max, || cell.take(), |buffer| cell.put(buffer), work)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_between_characters_and_the_rest_is_not_asked_for() {
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("é")?;
+                }
+            }
+        }
+        let cell = ScratchCell::new(64);
+        for bytes_max in [0, 1, 2, 63, 64] {
+            with(&cell, bytes_max, |scratch| {
+                let whole = scratch.format(format_args!(""));
+                assert!(!whole.cut && whole.length == 0);
+                let cut = scratch.format(format_args!("{Endless}"));
+                assert_eq!((cut.begin, cut.length, cut.cut), (0, bytes_max / 2 * 2, true));
+                let none = scratch.format(format_args!("é"));
+                assert_eq!((none.begin, none.length, none.cut), (cut.length, 0, true));
+            });
+        }
+    }
+
+    #[test]
+    fn the_buffer_is_on_the_stack_for_a_formatter_within_a_formatter_and_back_after_a_panic() {
+        let cell = ScratchCell::new(4096);
+        let address = |scratch: &Scratch<'_>| scratch.bytes().as_ptr().addr();
+        let mut outer_address = 0;
+        with(&cell, 4096, |outer| {
+            outer_address = address(outer);
+            assert!(!outer.format(format_args!("{:2000}", "outer")).cut);
+            with(&cell, 4096, |inner| {
+                assert_ne!(address(inner), outer_address);
+                assert!(inner.format(format_args!("{:2000}", "inner")).cut, "it has 1 KiB");
+                assert_eq!(inner.bytes().len(), SMALL_BYTES);
+            });
+            assert_eq!(outer.bytes().len(), 2000);
+        });
+        catch_unwind(AssertUnwindSafe(|| with(&cell, 4096, |_| panic!("on purpose")))).expect_err("it panics");
+        with(&cell, 4096, |again| assert_eq!((address(again), again.bytes().len()), (outer_address, 0)));
+    }
+}
