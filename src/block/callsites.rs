@@ -7,13 +7,12 @@
 use std::fmt;
 
 use super::mark::BlockMark;
-use crate::format::{CallsiteParts, FieldType, GRID_BYTES, RECORD_HEADER_BYTES, Type, definition_bytes_max};
+use crate::format::{
+    CallsiteParts, FieldType, GRID_BYTES, PackedCode, RECORD_HEADER_BYTES, WORDS_MAX, Word, definition_bytes_max,
+};
 
 // The smallest block has room for the types of any callsite.
 const _: () = assert!(definition_bytes_max(GRID_BYTES) - RECORD_HEADER_BYTES >= CallsiteParts::BYTES_MIN);
-
-/// The types that an entry holds itself: as many as fill its cache line. Those of more fields are a second look away.
-const TYPES_AT_HAND: usize = 22;
 
 /// A callsite as a log's blocks define it.
 #[derive(Clone, Debug)]
@@ -43,20 +42,31 @@ pub(crate) struct Callsites {
 /// What a record needs to know of its callsite.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-struct Entry {
+pub(super) struct Entry {
     /// The last block that has a definition of it.
     defined_in: BlockMark,
-    fields: u8,
-    /// The types of the first fields.
-    types: [FieldType; TYPES_AT_HAND],
+    pub(super) code: PackedCode,
+    /// How many values there are, if all of them are words.
+    words_count: Option<u8>,
+    words: [Word; WORDS_MAX],
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
 
 impl Entry {
-    /// Of an id that no callsite has had yet.
-    const UNKNOWN: Entry =
-        Entry { defined_in: BlockMark::NONE, fields: 0, types: [FieldType::new(Type::Bool); TYPES_AT_HAND] };
+    fn new(id: u32, types: &[FieldType]) -> Entry {
+        let mut words = [Word::Unsigned; WORDS_MAX];
+        let all = types.len() <= WORDS_MAX
+            && types.iter().zip(&mut words).all(|(&of, word)| Word::of(of).map(|of| *word = of).is_some());
+        let words_count = all.then_some(types.len() as u8);
+        Entry { defined_in: BlockMark::NONE, code: PackedCode::new(id), words_count, words }
+    }
+
+    /// The types of the values, if all of them are words.
+    #[inline(always)]
+    pub(super) fn words(&self) -> Option<&[Word]> {
+        self.words.get(..self.words_count?.into())
+    }
 }
 
 impl Callsites {
@@ -72,21 +82,13 @@ impl Callsites {
         self.packs
     }
 
-    /// The types of callsite `id`, if `block` has its definition.
+    /// Callsite `id`, if `block` has its definition.
     #[inline(always)]
-    pub(super) fn types_in(&self, id: u32, block: BlockMark) -> Option<&[FieldType]> {
-        let entry = self.entries.get(id as usize).filter(|entry| entry.defined_in == block)?;
-        entry.types.get(..entry.fields.into()).or_else(|| self.types(id))
+    pub(super) fn entry_in(&self, id: u32, block: BlockMark) -> Option<&Entry> {
+        self.entries.get(id as usize).filter(|entry| entry.defined_in == block)
     }
 
-    /// The types of callsite `id`, which is known.
-    #[cold]
-    #[inline(never)]
-    fn types(&self, id: u32) -> Option<&[FieldType]> {
-        Some(&self.definition(id)?.types)
-    }
-
-    /// The definition of callsite `id`, which is known.
+    /// The definition of callsite `id`, if it has been found.
     pub(super) fn definition(&self, id: u32) -> Option<&Definition> {
         self.definitions.get(id as usize)?.as_ref()
     }
@@ -97,14 +99,10 @@ impl Callsites {
         if self.definition(id).is_none() {
             let found = (self.lookup)(id, self.payload_bytes_max)?;
             if self.entries.len() <= index {
-                self.entries.resize(index + 1, Entry::UNKNOWN);
+                self.entries.resize(index + 1, Entry::new(0, &[]));
                 self.definitions.resize(index + 1, None);
             }
-            let entry = &mut self.entries[index];
-            entry.fields = found.types.len().try_into().ok()?;
-            for (at_hand, &of) in entry.types.iter_mut().zip(&found.types) {
-                *at_hand = of;
-            }
+            self.entries[index] = Entry::new(id, &found.types);
             self.definitions[index] = Some(found);
         }
         self.definition(id)

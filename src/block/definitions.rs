@@ -61,7 +61,7 @@ impl Definitions {
     /// Keeps the bytes of `body` for the definition of callsite `id`, unless it has done so or nobody knows the callsite.
     /// Returns `false` if they are not free.
     pub(super) fn define(&mut self, id: u32, body: &mut Body, callsites: &mut Callsites) -> bool {
-        if callsites.types_in(id, self.mark).is_some() {
+        if callsites.entry_in(id, self.mark).is_some() {
             return true;
         }
         let Some(definition) = callsites.find(id) else { return true };

@@ -5,11 +5,11 @@
 //! does not begin a shard with each change.
 
 use super::body::{Body, ShardLayout, TimeSpan};
-use super::callsites::Callsites;
+use super::callsites::{Callsites, Definition};
 use super::definitions::Definitions;
 use super::gaps::{First, Gaps, open_shard_at};
 use super::record::RecordMeta;
-use crate::format::{FieldType, Layout, RecordFlags, Values, pack_message, pack_record, packed_room};
+use crate::format::{FieldType, Layout, RecordFlags, Values, pack_message, pack_record, pack_words, packed_room};
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +90,11 @@ impl<'a> PackedRecords<'a> {
         let Some((id, values)) = payload.split_first_chunk::<4>() else { return Added::NotPacked };
         let id = u32::from_le_bytes(*id);
         let mark = self.definitions.mark;
-        let defined = self.callsites.types_in(id, mark);
-        let types = if let Some(types) = defined
+        let defined = self.callsites.entry_in(id, mark);
+        let entry = if let Some(entry) = defined
             && sequence == self.next_sequence
         {
-            types
+            entry
         } else {
             let PackedRecords { used, next_sequence, message_levels, .. } = *self;
             let record = New { producer: self.producer, sequence, timestamp_ns, id, values };
@@ -105,15 +105,22 @@ impl<'a> PackedRecords<'a> {
                 Ok(at) => (self.used, self.last_ns, self.message_levels) = (at, timestamp_ns, 0),
                 Err(refusal) => return refusal,
             }
-            let Some(types) = self.callsites.types_in(id, mark) else { return Added::NotPacked };
-            types
+            let Some(entry) = self.callsites.entry_in(id, mark) else { return Added::NotPacked };
+            entry
         };
+        let delta_ns = timestamp_ns - self.last_ns;
         let room = self.body.room();
-        if packed_room(values.len()) > room.len() - self.used {
-            return Added::Full;
-        }
-        let Some(used) = pack_record(room, self.used, id, timestamp_ns - self.last_ns, types, values) else {
-            return Added::NotPacked;
+        let (plain, rest) = values.as_chunks();
+        let used = if let Some(words) = entry.words()
+            && (words.len(), rest.len()) == (plain.len(), 0)
+            && let Some(room) = room.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut)
+        {
+            self.used + pack_words(room, entry.code, delta_ns, words, plain)
+        } else {
+            match pack_any(room, self.used, self.callsites.definition(id), delta_ns, (id, values)) {
+                Ok(used) => used,
+                Err(refusal) => return refusal,
+            }
         };
         self.used = used;
         self.last_ns = timestamp_ns;
@@ -152,6 +159,22 @@ impl<'a> PackedRecords<'a> {
         shard.layout.set_message_levels(self.message_levels);
         self.next_sequence
     }
+}
+
+/// Packs a record of any callsite into `room` at `at`. Returns the offset after it.
+#[inline(never)]
+fn pack_any(
+    room: &mut [u8],
+    at: usize,
+    callsite: Option<&Definition>,
+    delta_ns: u64,
+    (id, values): (u32, &[u8]),
+) -> Result<usize, Added> {
+    let Some(callsite) = callsite else { return Err(Added::NotPacked) };
+    if packed_room(values.len()) > room.len() - at {
+        return Err(Added::Full);
+    }
+    pack_record(room, at, id, delta_ns, &callsite.types, values).ok_or(Added::NotPacked)
 }
 
 /// The producer whose records are added, and its last record.
@@ -193,7 +216,7 @@ fn admit(
     record: New<'_>,
 ) -> Result<usize, Added> {
     let New { producer, sequence, timestamp_ns, id, values } = record;
-    let is_defined = callsites.types_in(id, definitions.mark).is_some();
+    let is_defined = callsites.entry_in(id, definitions.mark).is_some();
     let Some(definition) = callsites.find(id) else { return Err(Added::NotPacked) };
     // Looked at before a shard is opened, which must not stay empty.
     if !is_of(values, &definition.types) {

@@ -52,7 +52,10 @@ pub use loss::{DroppedBy, LossCause};
 pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts};
 pub(crate) use newer::Newer;
 #[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
-pub(crate) use packed::{MESSAGE_CODE, PackedHead, message_mark, pack_message, pack_record, packed_room};
+pub(crate) use packed::{
+    MESSAGE_CODE, PackedCode, PackedHead, WORDS_MAX, Word, message_mark, pack_message, pack_record, pack_words,
+    packed_room,
+};
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};
 pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};

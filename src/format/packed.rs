@@ -5,8 +5,8 @@
 
 use super::value::{FieldType, POWERS, Type};
 use super::varint::{
-    EIGHT_BYTES_LIMIT, NINE_BYTES, VARINT_BYTES_MAX, put_varint, put_varint_wide, split_varint, varint_bytes, zigzag,
-    zigzag_128,
+    EIGHT_BYTES_LIMIT, VARINT_BYTES_MAX, put_varint, put_varint_wide, set_nine, set_varint, split_varint, varint_bytes,
+    zigzag, zigzag_128,
 };
 
 /// The fewest bytes of a packed record.
@@ -59,6 +59,88 @@ pub(crate) fn pack_record(
     Some(end)
 }
 
+/// A type whose plain values take eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Word {
+    Unsigned,
+    Signed,
+    F64,
+}
+
+impl Word {
+    /// The same type, if it is one.
+    pub(crate) const fn of(field: FieldType) -> Option<Word> {
+        match field {
+            FieldType { of: Type::Unsigned, optional: false } => Some(Word::Unsigned),
+            FieldType { of: Type::Signed, optional: false } => Some(Word::Signed),
+            FieldType { of: Type::F64, optional: false } => Some(Word::F64),
+            _ => None,
+        }
+    }
+}
+
+/// The most values that [`pack_words`] packs.
+pub(crate) const WORDS_MAX: usize = 12;
+
+/// An offset in [`WordsRoom`]. Masked with this, it has room for a varint, so that no bounds have to be checked.
+const WORDS_MASK: usize = 127;
+
+/// The room of a record of [`WORDS_MAX`] values at most.
+pub(crate) type WordsRoom = [u8; WORDS_MASK + 1 + VARINT_BYTES_MAX];
+
+const _: () = assert!(HEAD_BYTES_MAX + WORDS_MAX * VARINT_BYTES_MAX <= WORDS_MASK);
+// One byte holds the length of the values.
+const _: () = assert!(WORDS_MAX * VARINT_BYTES_MAX < 1 << 7);
+
+/// The code of a callsite as a varint, made once for all of its records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedCode {
+    bytes: [u8; 8],
+    length: u8,
+}
+
+impl PackedCode {
+    pub(crate) fn new(code: u32) -> PackedCode {
+        let mut room = [0; VARINT_BYTES_MAX];
+        let length = set_varint(&mut room, code.into()) as u8;
+        PackedCode { bytes: *room.first_chunk().expect("eight of nine"), length }
+    }
+}
+
+/// [`pack_record`] for at most [`WORDS_MAX`] values of eight plain bytes each, into `room`. Returns the record's length.
+#[inline(always)]
+pub(crate) fn pack_words(
+    room: &mut WordsRoom,
+    code: PackedCode,
+    delta_ns: u64,
+    words: &[Word],
+    plain: &[[u8; 8]],
+) -> usize {
+    room[..8].copy_from_slice(&code.bytes);
+    let mut at = usize::from(code.length);
+    at += set_varint(words_room(room, at), delta_ns);
+    let length_at = at;
+    at += 1;
+    for (word, plain) in words.iter().zip(plain) {
+        let bits = u64::from_le_bytes(*plain);
+        let room = words_room(room, at);
+        at += match word {
+            Word::Unsigned => set_varint(room, bits),
+            Word::Signed => set_varint(room, zigzag(bits as i64)),
+            Word::F64 => set_decimal(room, f64::from_bits(bits)),
+        };
+    }
+    room[length_at & WORDS_MASK] = ((at - length_at - 1) as u8) << 1;
+    at
+}
+
+#[inline(always)]
+fn words_room(room: &mut WordsRoom, at: usize) -> &mut [u8; VARINT_BYTES_MAX] {
+    let at = at & WORDS_MASK;
+    (&mut room[at..at + VARINT_BYTES_MAX]).try_into().expect("nine bytes")
+}
+
 /// Packs a message into `buffer` at `at`. Returns the offset after it; `None` if `buffer` has less than [`packed_room`]
 /// there.
 #[inline]
@@ -105,7 +187,10 @@ fn pack_values(buffer: &mut [u8], mut at: usize, types: &[FieldType], plain: &[u
                 buffer[at..at + 4].copy_from_slice(take::<4>(&mut rest)?);
                 at + 4
             }
-            Type::F64 => put_decimal(buffer, at, f64::from_le_bytes(*take(&mut rest)?)),
+            Type::F64 => {
+                let room = (&mut buffer[at..at + VARINT_BYTES_MAX]).try_into().expect("nine bytes");
+                at + set_decimal(room, f64::from_le_bytes(*take(&mut rest)?))
+            }
             Type::Str | Type::Bytes | Type::Display | Type::Debug | Type::Fields => {
                 let length = u32::from_le_bytes(*take(&mut rest)?);
                 let (text, after) = rest.split_at_checked(length as usize >> 1)?;
@@ -157,37 +242,59 @@ fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Writes a number with a fraction: as an integer and a power of ten if that gives back every bit of it, otherwise its
-/// bits.
+/// Writes a number with a fraction to the beginning of `room`: as an integer and a power of ten if that gives back every
+/// bit of it, otherwise its bits. Returns the number of bytes.
 #[inline(always)]
-fn put_decimal(buffer: &mut [u8], at: usize, value: f64) -> usize {
-    // Adding and subtracting this rounds a number to an integer if its magnitude is at most `INTEGER_MAX`, and the low
-    // bits of the sum are the integer.
+fn set_decimal(room: &mut [u8; VARINT_BYTES_MAX], value: f64) -> usize {
+    // Two places first: prices have them, and so have integers, which then show that they need none.
+    let two = decimal(value, 1);
+    let word = match two {
+        Some(integer) if integer % 100 != 0 => Some(decimal_word(integer, 1)),
+        _ => other_decimal(value, two),
+    };
+    match word {
+        Some(word) => set_varint(room, word),
+        None => set_nine(room, value.to_bits()),
+    }
+}
+
+/// The word of a number with a fraction that does not need just two places. As one with two places it is `two`.
+#[inline(never)]
+fn other_decimal(value: f64, two: Option<i64>) -> Option<u64> {
+    // A number of fewer places is one of six, unless it is so large that the product is rounded. So one division finds
+    // out most numbers that are no decimals.
+    const PRODUCT_MAX: f64 = (1_u64 << 49) as f64;
+    if let Some(integer) = two {
+        return Some(decimal_word(integer / 100, 0));
+    }
+    let six = decimal(value, 3);
+    if six.is_none() && (value * POWERS[3]).abs() <= PRODUCT_MAX {
+        return None;
+    }
+    let with = |power| decimal(value, power).map(|integer| decimal_word(integer, power));
+    with(0).or_else(|| with(2)).or(six.map(|integer| decimal_word(integer, 3)))
+}
+
+/// The integer that gives back every bit of `value` when it is divided by this power.
+#[inline(always)]
+fn decimal(value: f64, power: usize) -> Option<i64> {
+    // The low bits of the sum with this are the integer that is nearest to the product, if that is at most
+    // `INTEGER_MAX`. Those of a larger one, of infinity and of NaN are an integer whose quotient is not the value.
     const ROUND: f64 = (3_u64 << 51) as f64;
-    const INTEGER_MAX: f64 = (1_u64 << 51) as f64;
-    let mut sums = [0.0; POWERS.len()];
-    let mut fits = 0;
-    // The compiler makes vector instructions of it: trying all powers takes as long as trying one.
-    for (power, sum) in sums.iter_mut().enumerate() {
-        let scaled = value * POWERS[power];
-        *sum = scaled + ROUND;
-        let quotient = (*sum - ROUND) / POWERS[power];
-        // NaN is beyond every bound. Zero with a sign differs from the quotient by that bit.
-        let is_exact = (scaled.abs() <= INTEGER_MAX) & (quotient.to_bits() == value.to_bits());
-        fits |= u32::from(is_exact) << power;
-    }
-    if fits == 0 {
-        let room: &mut [u8; VARINT_BYTES_MAX] =
-            (&mut buffer[at..at + VARINT_BYTES_MAX]).try_into().expect("nine bytes");
-        room[0] = NINE_BYTES;
-        room[1..].copy_from_slice(&value.to_bits().to_le_bytes());
-        return at + VARINT_BYTES_MAX;
-    }
-    let power = fits.trailing_zeros() as usize & (POWERS.len() - 1);
-    let integer = sums[power].to_bits().wrapping_sub(ROUND.to_bits()) as i64;
-    let word = zigzag(integer) << 2 | power as u64;
-    debug_assert!(word < EIGHT_BYTES_LIMIT);
-    put_varint(buffer, at, word)
+    let sum = value * POWERS[power] + ROUND;
+    let integer = sum.to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+    let quotient = integer as f64 / POWERS[power];
+    // Zero with a sign differs from the quotient by that bit.
+    (quotient.to_bits() == value.to_bits() && integer.unsigned_abs() <= INTEGER_MAX).then_some(integer)
+}
+
+/// The largest integer of a decimal.
+const INTEGER_MAX: u64 = 1 << 51;
+
+const _: () = assert!(decimal_word(INTEGER_MAX as i64, POWERS.len() - 1) < EIGHT_BYTES_LIMIT);
+
+const fn decimal_word(integer: i64, power: usize) -> u64 {
+    zigzag(integer) << 2 | power as u64
 }
 
 /// The head of a packed record. Its values, or its message, follow.
@@ -367,6 +474,29 @@ mod tests {
             for length in 0..packed.len() {
                 prop_assert_eq!(unpack(&types, &packed[..length]), None, "cut at {}", length);
             }
+        }
+
+        #[test]
+        fn values_of_eight_bytes_are_packed_alike_on_the_short_way(
+            values in prop::collection::vec((0..3_u8, any::<u64>(), 0..64_u32, any_f64()), 0..=WORDS_MAX),
+            code in prop_oneof![1..1000_u32, 1..u32::MAX],
+            delta_ns: u64,
+            shift in 0..64_u32,
+        ) {
+            let delta_ns = delta_ns >> shift;
+            let (mut types, mut plain) = (Vec::new(), Vec::new());
+            for (of, integer, shift, fraction) in values {
+                let of = [Type::Unsigned, Type::Signed, Type::F64][usize::from(of)];
+                types.push(FieldType::new(of));
+                plain.push(if of == Type::F64 { fraction.to_bits() } else { integer >> shift }.to_le_bytes());
+            }
+            let words: Vec<_> = types.iter().map(|&of| Word::of(of).expect("eight bytes")).collect();
+            let mut room = [0xAA; size_of::<WordsRoom>()];
+            let length = pack_words(&mut room, PackedCode::new(code), delta_ns, &words, &plain);
+            let plain = plain.concat();
+            let mut buffer = vec![0; packed_room(plain.len())];
+            prop_assert_eq!(pack_record(&mut buffer, 0, code, delta_ns, &types, &plain), Some(length));
+            prop_assert_eq!(&buffer[..length], &room[..length]);
         }
 
         #[test]

@@ -240,6 +240,10 @@ impl Writer {
                 self.close();
             }
         }
+        // Here a record is as good as durable once it is in a block.
+        let consumer = &mut self.sources[producer].1.consumer;
+        let taken = consumer.cursor();
+        consumer.release(taken);
     }
 
     fn close(&mut self) {
