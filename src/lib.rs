@@ -129,7 +129,7 @@ pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use error::{Error, Result};
 pub use event::Log;
 pub use fields::FieldValue;
-pub use format::{CallsiteInfo, DroppedBy, LossCause, Value};
+pub use format::{CallsiteInfo, DroppedBy, Field, Fields, LossCause, Value};
 pub use level::{Level, ParseLevelError};
 pub use logger::Logger;
 pub use outcome::Outcome;

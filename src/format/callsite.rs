@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::limits::{FIELD_NAME_BYTES_MAX, FIELDS_MAX};
 use super::newer::Newer;
 use super::value::FieldType;
+use crate::level::Level;
 
 /// What comes before the texts of a definition.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -118,6 +119,49 @@ pub struct CallsiteInfo {
 }
 
 impl CallsiteInfo {
+    /// The level of its records; `None` if this version does not know its number.
+    pub fn level(&self) -> Option<Level> {
+        Level::from_u8(self.level)
+    }
+
+    /// The target: the path of the module, or what the program has named instead.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The source file.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line in the source file, from 1; 0 if it is not known.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The text with placeholders that the records are shown by, such as `order {id} filled`.
+    pub fn template(&self) -> &str {
+        &self.template
+    }
+
+    /// The names of its fields, in the order of the program's text. A record may have more than these: those whose names
+    /// the program knew only when it logged them.
+    pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| &**name)
+    }
+
+    /// Whether the file, the target, the template or a name was too long for the log's blocks, and was cut.
+    pub fn is_cut(&self) -> bool {
+        self.flags & CUT != 0
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let names: usize = self.fields.iter().map(|(name, _)| name.len()).sum();
+        let texts = self.target.len() + self.file.len() + self.template.len() + names;
+        size_of::<CallsiteInfo>() + size_of_val(&*self.fields) + texts
+    }
+
     /// Reads a definition; `None` if the bytes are not one. Bytes after it are a later revision's, and are ignored.
     pub(crate) fn decode(payload: &[u8]) -> Option<CallsiteInfo> {
         let (raw, mut rest) = RawCallsite::read_from_prefix(payload).ok()?;

@@ -23,6 +23,7 @@ mod value;
 mod packed;
 #[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
 mod callsite;
+mod fields;
 mod control;
 mod loss;
 mod identity;
@@ -41,12 +42,14 @@ pub use callsite::CallsiteInfo;
 #[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
 pub(crate) use callsite::{CallsiteParts, cut_at};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
+pub use fields::{Field, Fields};
+pub(crate) use fields::{Unreadable, check_values};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, StoredRunId};
-#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
+#[allow(unused_imports, reason = "the macros begin to use it")]
+pub(crate) use limits::FIELDS_MAX;
 pub(crate) use limits::{
-    BLOCK_BYTES_MAX, FIELDS_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER,
-    definition_bytes_max,
+    BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER, definition_bytes_max,
 };
 pub use loss::{DroppedBy, LossCause};
 pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts};

@@ -137,6 +137,13 @@ pub(crate) enum Decoded<'a> {
     Fields { content: &'a [u8], cut: bool },
 }
 
+/// What [`Values::skip`] steps over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipped<'a> {
+    Value { cut: bool },
+    Fields { content: &'a [u8], cut: bool },
+}
+
 /// How values are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
@@ -181,13 +188,7 @@ impl<'a> Values<'a> {
                 [1] => Value::Bool(true),
                 _ => return None,
             },
-            Type::Char => {
-                let code = match self.layout {
-                    Layout::Plain => u32::from_le_bytes(*self.take()?),
-                    Layout::Packed => u32::try_from(self.varint()?).ok()?,
-                };
-                Value::Char(char::from_u32(code)?)
-            }
+            Type::Char => Value::Char(char::from_u32(self.char_code()?)?),
             Type::Unsigned => Value::Unsigned(match self.layout {
                 Layout::Plain => u64::from_le_bytes(*self.take()?),
                 Layout::Packed => self.varint()?,
@@ -214,16 +215,68 @@ impl<'a> Values<'a> {
         Some(Decoded::Value { value, cut: false })
     }
 
-    /// A value of a type whose values have a length.
+    /// Steps over the next value, which is of type `field`. `None` if [`next`](Self::next) would give none.
     #[inline]
-    fn text(&mut self, of: Type) -> Option<Decoded<'a>> {
+    pub(super) fn skip(&mut self, field: FieldType) -> Option<Skipped<'a>> {
+        if field.optional {
+            match self.take::<1>()? {
+                [0] => return Some(Skipped::Value { cut: false }),
+                [1] => {}
+                _ => return None,
+            }
+        }
+        let is_packed = self.layout == Layout::Packed;
+        match field.of {
+            Type::Bool => _ = self.take::<1>().filter(|[value]| *value <= 1)?,
+            Type::Char => _ = char::from_u32(self.char_code()?)?,
+            Type::Unsigned | Type::Signed | Type::F64 if is_packed => _ = self.varint()?,
+            Type::Unsigned | Type::Signed | Type::F64 => _ = self.take::<8>()?,
+            Type::Unsigned128 | Type::Signed128 if is_packed => _ = self.wide_varint()?,
+            Type::Unsigned128 | Type::Signed128 => _ = self.take::<16>()?,
+            Type::F32 => _ = self.take::<4>()?,
+            Type::Fields => {
+                let (content, cut) = self.content()?;
+                return Some(Skipped::Fields { content, cut });
+            }
+            Type::Str | Type::Bytes | Type::Display | Type::Debug => {
+                return Some(Skipped::Value { cut: self.content()?.1 });
+            }
+        }
+        Some(Skipped::Value { cut: false })
+    }
+
+    /// The name of a field whose name stands before its value.
+    pub(super) fn name(&mut self) -> Option<&'a str> {
+        let [length] = *self.take::<1>()?;
+        let (name, rest) = self.rest.split_at_checked(length.into())?;
+        self.rest = rest;
+        std::str::from_utf8(name).ok()
+    }
+
+    #[inline]
+    fn char_code(&mut self) -> Option<u32> {
+        match self.layout {
+            Layout::Plain => Some(u32::from_le_bytes(*self.take()?)),
+            Layout::Packed => u32::try_from(self.varint()?).ok(),
+        }
+    }
+
+    /// The bytes of a value of a type whose values have a length, and whether they were cut.
+    #[inline]
+    fn content(&mut self) -> Option<(&'a [u8], bool)> {
         let length = match self.layout {
             Layout::Plain => u64::from(u32::from_le_bytes(*self.take()?)),
             Layout::Packed => self.varint()?,
         };
-        let cut = length & 1 != 0;
         let (content, rest) = self.rest.split_at_checked(usize::try_from(length >> 1).ok()?)?;
         self.rest = rest;
+        Some((content, length & 1 != 0))
+    }
+
+    /// A value of a type whose values have a length.
+    #[inline]
+    fn text(&mut self, of: Type) -> Option<Decoded<'a>> {
+        let (content, cut) = self.content()?;
         let value = match of {
             Type::Fields => return Some(Decoded::Fields { content, cut }),
             Type::Bytes => Value::Bytes(content),
@@ -238,7 +291,7 @@ impl<'a> Values<'a> {
     }
 
     #[inline]
-    fn take<const BYTES: usize>(&mut self) -> Option<&'a [u8; BYTES]> {
+    pub(super) fn take<const BYTES: usize>(&mut self) -> Option<&'a [u8; BYTES]> {
         let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(taken)

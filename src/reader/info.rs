@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId, Newer, StatusCode};
 
+use super::callsites::KnownCallsites;
 use super::files::{InUse, Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, sort};
 use super::record::{Anchors, Origin, RunId};
 use super::report::{Finding, Severity};
-use super::scan::{Cursor, Loaded, Scanned};
+use super::scan::{Cursor, Loaded, Scanned, newer_in};
 
 /// Blocks of a segment that are read whole, to find the device's note.
 const BLOCKS_READ: u64 = 2;
@@ -200,12 +201,12 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
     };
     let mut anchors = Anchors::default();
     let mut newer = None;
-    let mut loaded = Loaded::default();
+    let (mut loaded, mut callsites) = (Loaded::default(), KnownCallsites::default());
     if let Some(block_0) = &segment.block_0
         && loaded.read(&file, 0, block_0)?
     {
-        loaded.take_apart(block_0);
-        newer = loaded.newer();
+        loaded.take_apart(block_0, &mut callsites);
+        newer = newer_in(&loaded);
         take_notes(&mut info, &mut anchors, &loaded);
     }
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
@@ -226,8 +227,8 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         info.clean_end = header.block_flags().has(BlockFlags::CLEAN_END);
         let wanted = info.blocks <= BLOCKS_READ || header.block_flags().has(BlockFlags::WALL_ANCHOR);
         if wanted && loaded.read(&file, found.offset, header)? {
-            loaded.take_apart(header);
-            newer = newer.or(loaded.newer());
+            loaded.take_apart(header, &mut callsites);
+            newer = newer.or(newer_in(&loaded));
             take_notes(&mut info, &mut anchors, &loaded);
         }
     }

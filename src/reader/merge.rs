@@ -11,8 +11,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::account::{Hole, out_of_bounds, times_go_back};
+use super::content::{Content, Text};
 use super::record::ProducerIdentity;
 use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
+use crate::format::MESSAGE_CODE;
 
 /// The order of streams: the time of the next record, then the producer.
 type Key = (u64, u32);
@@ -220,12 +222,23 @@ impl Merge {
         self.given = false;
     }
 
-    /// The bytes, the frame and the producer of the record that [`next`](Self::next) gave last.
+    /// The content, the frame and the producer of the record that [`next`](Self::next) gave last. `text` takes its text.
     #[inline]
-    pub(super) fn resolve(&self, ready: &Ready) -> (&[u8], &Message, &Arc<ProducerIdentity>) {
+    pub(super) fn resolve<'a>(
+        &'a self,
+        ready: &Ready,
+        text: &'a Text,
+    ) -> (Content<'a>, &'a Message, &'a Arc<ProducerIdentity>) {
         let Stream { slot, head, producer, .. } = &self.streams[ready.stream];
-        let payload = self.slots[*slot].block.payload();
-        (&payload[head.start..head.start + head.length], head, producer)
+        let block = &self.slots[*slot].block;
+        let bytes = &block.payload()[head.start..head.start + head.length];
+        let content = match head.callsite {
+            MESSAGE_CODE => Content::Message(bytes),
+            id => {
+                Content::Structured { id, callsite: block.callsites.get(id), values: bytes, layout: head.layout, text }
+            }
+        };
+        (content, head, producer)
     }
 
     /// The next hole that comes before the record that [`next`](Self::next) gave last, and its time; if that was none,
@@ -291,7 +304,7 @@ impl Merge {
     #[inline]
     fn advance(&mut self, stream: usize) -> bool {
         let at = &mut self.streams[stream];
-        match at.messages.next(self.slots[at.slot].block.payload()) {
+        match at.messages.next(&self.slots[at.slot].block) {
             Some(message) => {
                 at.head = message;
                 true
@@ -331,7 +344,7 @@ impl Merge {
             at.holes.extend(holes);
             (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
             at.producer = producer;
-            if let Some(message) = at.messages.next(self.slots[slot].block.payload()) {
+            if let Some(message) = at.messages.next(&self.slots[slot].block) {
                 at.head = message;
                 (at.shard, at.is_compared) = (Some(shard), false);
                 self.check_bounds(stream);
@@ -357,7 +370,7 @@ impl Merge {
         let Slot { block, times, .. } = &self.slots[*slot];
         let (mut last_ns, mut messages) = (*before_ns, Messages::of(shard));
         let (mut went_back, mut is_outside) = (false, false);
-        while let Some(message) = messages.next(block.payload()) {
+        while let Some(message) = messages.next(block) {
             went_back |= message.timestamp_ns < last_ns;
             is_outside |= !times.contains(&message.timestamp_ns);
             last_ns = last_ns.max(message.timestamp_ns);

@@ -2,7 +2,8 @@
 //!
 //! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file,
 //! and reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account`
-//! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time.
+//! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time,
+//! `content` is what each says, and `callsites` has what many have in common.
 //! [`Reader`] gives out records, and the gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments.
 //! `asynclogger` reads the files of another logger, and shares nothing with the rest.
 //!
@@ -12,6 +13,8 @@
 pub mod asynclogger;
 
 mod account;
+mod callsites;
+mod content;
 mod files;
 mod gap;
 mod info;
@@ -42,6 +45,7 @@ pub use record::{Record, RecordRef, RunId};
 pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severity, Verdict};
 pub use verify::{Verification, verify};
 
+use content::Text;
 use merge::{Merge, Ready};
 use walk::{Step, Walk};
 
@@ -121,6 +125,7 @@ impl ReadOptions {
             phase: Phase::Reading,
             gives_gaps: false,
             gaps: VecDeque::new(),
+            text: Text::default(),
         })
     }
 
@@ -217,6 +222,8 @@ pub struct Reader {
     gives_gaps: bool,
     /// Gaps of the run before, after the last records of its producers.
     gaps: VecDeque<Gap>,
+    /// The text of the record that was given out last, if it has fields and somebody has asked for it.
+    text: Text,
 }
 
 impl Reader {
@@ -325,10 +332,11 @@ impl Reader {
             report.late += 1;
             self.merge.check_order(&ready);
         }
-        let (message, frame, producer) = self.merge.resolve(&ready);
+        self.text.clear();
+        let (content, frame, producer) = self.merge.resolve(&ready, &self.text);
         report.truncated += u64::from(frame.is_truncated());
         RecordRef {
-            message,
+            content,
             timestamp_ns: frame.timestamp_ns,
             sequence: frame.sequence,
             level: frame.level,

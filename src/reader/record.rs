@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::format::{self, RecordFlags, WallAnchor};
+use super::content::{Content, OwnedContent};
+use crate::format::{self, CallsiteInfo, Fields, RecordFlags, Value, WallAnchor};
 use crate::level::Level;
 
 /// The identity of one open of a log: a random number drawn when it was opened.
@@ -149,7 +150,7 @@ impl RunContext {
 /// A record that borrows its message from the reader, until the next call for a record.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordRef<'a> {
-    pub(super) message: &'a [u8],
+    pub(super) content: Content<'a>,
     pub(super) timestamp_ns: u64,
     pub(super) sequence: u64,
     pub(super) level: u8,
@@ -160,9 +161,61 @@ pub struct RecordRef<'a> {
 
 impl<'a> RecordRef<'a> {
     /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
+    ///
+    /// For a record with fields it is a text: the callsite's template with the values in their places, and then the
+    /// fields without a place. It is made when this is first called.
     #[inline]
     pub fn message(&self) -> &'a [u8] {
-        self.message
+        self.content.message()
+    }
+
+    /// Appends the message to `out`. For a record with fields this is faster than [`message`](Self::message), which
+    /// makes the text elsewhere.
+    #[inline]
+    pub fn write_message(&self, out: &mut Vec<u8>) {
+        self.content.write_message(out);
+    }
+
+    /// The fields and their values, in the order of the program's text; none for a record that is a message alone.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("log");
+    /// # let logger = diolog::Logger::open(diolog::Config::new(&path))?;
+    /// # logger.producer()?.log(diolog::Level::Info, "started");
+    /// # logger.close()?;
+    /// let mut reader = diolog::Reader::open(&path)?;
+    /// while let Some(record) = reader.next_record()? {
+    ///     for field in record.fields() {
+    ///         println!("{} is {:?}", field.name, field.value);
+    ///     }
+    ///     if let Some(diolog::Value::Unsigned(id)) = record.field("id") {
+    ///         println!("of order {id}");
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn fields(&self) -> Fields<'a> {
+        self.content.fields()
+    }
+
+    /// The value of the first field with this name.
+    pub fn field(&self, name: &str) -> Option<Value<'a>> {
+        self.fields().find(|field| field.name == name).map(|field| field.value)
+    }
+
+    /// The place in the program that logged the record: `None` for a message alone, and for a record of a callsite that
+    /// its block does not define.
+    #[inline]
+    pub fn callsite(&self) -> Option<&'a CallsiteInfo> {
+        self.content.callsite()
+    }
+
+    /// The callsite's number, unique within the run; `None` for a message alone.
+    #[inline]
+    pub fn callsite_id(&self) -> Option<u32> {
+        self.content.callsite_id()
     }
 
     /// The level; `None` if this version does not know its number.
@@ -229,7 +282,7 @@ impl<'a> RecordRef<'a> {
         self.run.origin.host()
     }
 
-    /// Whether the message was cut, because it was longer than the log's `message_bytes_max`.
+    /// Whether the message or a value was cut, because the record was longer than the log's `message_bytes_max`.
     #[inline]
     pub fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
@@ -238,7 +291,7 @@ impl<'a> RecordRef<'a> {
     /// An owned copy of the record.
     pub fn to_record(&self) -> Record {
         Record {
-            message: self.message.into(),
+            content: self.content.to_owned(),
             timestamp_ns: self.timestamp_ns,
             unix_ns: self.unix_ns(),
             sequence: self.sequence,
@@ -253,7 +306,7 @@ impl<'a> RecordRef<'a> {
 /// A record, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    message: Box<[u8]>,
+    content: OwnedContent,
     timestamp_ns: u64,
     unix_ns: Option<i64>,
     sequence: u64,
@@ -264,9 +317,29 @@ pub struct Record {
 }
 
 impl Record {
-    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
+    /// The message, or the text of the fields; see [`RecordRef::message`].
     pub fn message(&self) -> &[u8] {
-        &self.message
+        self.content.borrow().message()
+    }
+
+    /// The fields and their values; see [`RecordRef::fields`].
+    pub fn fields(&self) -> Fields<'_> {
+        self.content.borrow().fields()
+    }
+
+    /// The value of the first field with this name.
+    pub fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.fields().find(|field| field.name == name).map(|field| field.value)
+    }
+
+    /// The place in the program that logged the record; see [`RecordRef::callsite`].
+    pub fn callsite(&self) -> Option<&CallsiteInfo> {
+        self.content.borrow().callsite()
+    }
+
+    /// The callsite's number, unique within the run; `None` for a message alone.
+    pub fn callsite_id(&self) -> Option<u32> {
+        self.content.borrow().callsite_id()
     }
 
     /// The level; `None` if this version does not know its number.
@@ -310,7 +383,7 @@ impl Record {
         self.run
     }
 
-    /// Whether the message was cut, because it was longer than the log's `message_bytes_max`.
+    /// Whether the message or a value was cut, because the record was longer than the log's `message_bytes_max`.
     pub fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
     }

@@ -109,7 +109,6 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
 /// Checks every record of a good block.
 fn check(location: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, account: &mut Account) {
     let bounds = location.header.times();
-    let payload = block.payload();
     let mut faults = Vec::new();
     let mut unread = PassedOver::default();
     for shard in &block.shards {
@@ -118,7 +117,7 @@ fn check(location: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u6
         let (mut is_outside, mut went_back) = (false, false);
         let (mut records, mut truncated) = (0, 0);
         let mut messages = Messages::of(shard);
-        while let Some(message) = messages.next(payload) {
+        while let Some(message) = messages.next(block) {
             let ns = message.timestamp_ns;
             records += 1;
             truncated += u64::from(message.is_truncated());

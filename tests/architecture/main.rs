@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("expansion", &[]),
     ("fields", &["appendable", "callsite", "format", "ring"]),
     ("flush", &["error", "sync"]),
-    ("format", &[]),
+    ("format", &["level"]),
     ("gate", &["ring", "sync", "sys"]),
     ("grouped", &[]),
     ("level", &[]),

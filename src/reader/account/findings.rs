@@ -83,6 +83,8 @@ pub(super) enum Fact {
     NewerRecords(Newer),
     /// Number of records of an intact block that break the rules of this version.
     InvalidRecords(u64),
+    /// Number of records of an intact block whose callsites it does not define.
+    UndefinedCallsites(u64),
     /// Retention removed the segment before it was read.
     SegmentRemoved,
     /// The segment is there, and could not be opened.
@@ -180,6 +182,11 @@ impl Fact {
             Fact::InvalidRecords(records) => {
                 let are = if *records == 1 { "is" } else { "are" };
                 return (Lost, format!("{} {are} invalid, though the checksum fits", counted(*records, "record")));
+            }
+            Fact::UndefinedCallsites(records) => {
+                let have = if *records == 1 { "has" } else { "have" };
+                let what = format!("{} {have} a callsite that the block does not define", counted(*records, "record"));
+                return (Lost, what);
             }
             Fact::SegmentRemoved => {
                 (Unconfirmed, "was removed before it could be read, as retention does: its records are gone")

@@ -247,6 +247,9 @@ impl Account {
         if let Some(newer) = unread.shown_by {
             self.report_fact(&Fact::NewerRecords(newer), at);
         }
+        if unread.undefined > 0 {
+            self.report_fact(&Fact::UndefinedCallsites(unread.undefined), at);
+        }
     }
 
     /// As [`report_contradiction`](Self::report_contradiction), if it is not known where.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result, is_not_found};
 use crate::format::{LOCK_FILE, SegmentHeader, segment_number};
 use crate::sys::{self, LockHolder, LockState};
 
+use super::callsites::KnownCallsites;
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
 pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
@@ -168,10 +169,10 @@ impl LogFiles {
             file => file?,
         };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-        let (mut block, mut records) = (Loaded::default(), 0);
+        let (mut block, mut callsites, mut records) = (Loaded::default(), KnownCallsites::default(), 0);
         while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, segment.horizon(in_use))? {
             if newer.is_none() && header.sequence.get() < below && block.read(&file, offset, &header)? {
-                block.take_apart(&header);
+                block.take_apart(&header, &mut callsites);
                 records += block.shards.iter().map(Shard::readable_records).sum::<u64>();
             }
         }

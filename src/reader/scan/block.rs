@@ -2,15 +2,15 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, CallsiteInfo, Encoding, GAPS_MAX, GapRecord, Kind, Newer,
-    ProducerRow, RecordFlags, RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind,
-    WRITER_PRODUCER, WallAnchor,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, GAPS_MAX, GapRecord, Kind, Newer, ProducerRow,
+    RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
 };
 
+use super::super::callsites::{Callsites, KnownCallsites};
 use super::cursor::BlockLocation;
 use super::segment_file::{Chunk, SegmentFile};
 
-/// Consecutive records of one producer in a block. [`Messages`] reads them.
+/// Consecutive records of one producer in a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     /// The id of the producer in its run.
@@ -18,6 +18,8 @@ pub(crate) struct Shard {
     pub(crate) first_sequence: u64,
     pub(crate) records: u32,
     pub(crate) encoding: Encoding,
+    /// The time from which a packed shard counts.
+    pub(crate) base_ns: u64,
     /// The offset of its records in [`Loaded::payload`].
     pub(crate) start: usize,
     /// The offset after them.
@@ -27,11 +29,11 @@ pub(crate) struct Shard {
 impl Shard {
     /// How many of its records this version can read, unless some are of unknown kinds.
     pub(crate) fn readable_records(&self) -> u64 {
-        if self.encoding == Encoding::Plain { self.records.into() } else { 0 }
+        if let Encoding::Newer(_) = self.encoding { 0 } else { self.records.into() }
     }
 }
 
-/// Records that were passed over, and why.
+/// Records that were passed over or cannot be read whole, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PassedOver {
     /// Of unknown kinds that a reader may skip, or more gap records than a block may hold.
@@ -42,6 +44,8 @@ pub(crate) struct PassedOver {
     pub(crate) shown_by: Option<Newer>,
     /// Invalid, though the block's checksum fits.
     pub(crate) invalid: u64,
+    /// Of callsites that their block does not define: those are given, without their fields.
+    pub(crate) undefined: u64,
 }
 
 impl PassedOver {
@@ -54,13 +58,14 @@ impl PassedOver {
         self.newer += other.newer;
         self.shown_by = self.shown_by.or(other.shown_by);
         self.invalid += other.invalid;
+        self.undefined += other.undefined;
     }
 
     /// One record of a producer that is not a message. By value, so that the loop over messages keeps its state in
     /// registers.
     #[cold]
     #[inline(never)]
-    fn no_message(kind: u8) -> PassedOver {
+    pub(super) fn no_message(kind: u8) -> PassedOver {
         let mut unread = PassedOver::default();
         match Kind::from_u8(kind) {
             Err(UnknownKind::Skippable) => unread.skipped = 1,
@@ -71,7 +76,7 @@ impl PassedOver {
         unread
     }
 
-    fn add_newer(&mut self, newer: Newer, records: u32) {
+    pub(super) fn add_newer(&mut self, newer: Newer, records: u32) {
         self.newer += u64::from(records);
         self.shown_by.get_or_insert(newer);
     }
@@ -93,6 +98,8 @@ pub(crate) struct Loaded {
     pub(crate) statuses: Vec<Status>,
     /// Why numbers of producers are missing in this block.
     pub(crate) gaps: Vec<GapRecord>,
+    /// The callsites of the producers' records.
+    pub(crate) callsites: Callsites,
     /// How many appends were refused in the run so far.
     pub(crate) refusals: Option<RefusalCounts>,
     /// All shards, the writer's own included.
@@ -114,7 +121,7 @@ impl Loaded {
 
     /// Bytes of memory that it holds, without its list of shards.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.callsites.memory_bytes()
     }
 
     /// Reads the block with `header` at `offset`, and returns whether it is intact.
@@ -157,8 +164,8 @@ impl Loaded {
             && header.payload_is_intact(self.payload())
     }
 
-    /// Takes an intact block apart.
-    pub(crate) fn take_apart(&mut self, header: &BlockHeader) {
+    /// Takes an intact block apart. `known` are the callsites of blocks before it.
+    pub(crate) fn take_apart(&mut self, header: &BlockHeader, known: &mut KnownCallsites) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut rest = &bytes[BLOCK_HEADER_BYTES.min(self.filled)..self.filled];
         let payload_bytes = rest.len();
@@ -169,7 +176,8 @@ impl Loaded {
             self.records_found += u64::from(count);
             rest = after;
             match (shard.producer.get(), encoding) {
-                (WRITER_PRODUCER, Encoding::Plain) => self.take_writer_records(records, count),
+                (WRITER_PRODUCER, Encoding::Plain) => self.take_writer_records(records, count, known),
+                // Its records are plain: there is no callsite for them.
                 (WRITER_PRODUCER, Encoding::Packed) => self.unread.invalid += u64::from(count),
                 (WRITER_PRODUCER, Encoding::Newer(newer)) => {
                     self.unread.add_newer(newer, count);
@@ -180,6 +188,7 @@ impl Loaded {
                     first_sequence: shard.first_sequence.get(),
                     records: count,
                     encoding,
+                    base_ns: shard.base_ns.get(),
                     start: end - records.len(),
                     end,
                 }),
@@ -191,7 +200,7 @@ impl Loaded {
         self.bytes = bytes;
     }
 
-    fn take_writer_records(&mut self, mut bytes: &[u8], count: u32) {
+    fn take_writer_records(&mut self, mut bytes: &[u8], count: u32, known: &mut KnownCallsites) {
         for taken in 0..count {
             let Ok((header, payload, rest)) = RecordHeader::split(bytes) else {
                 self.unread.invalid += u64::from(count - taken);
@@ -213,7 +222,10 @@ impl Loaded {
                 Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(|counts| self.refusals = Some(counts)),
                 // `Block0` has read it.
                 Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
-                Ok(Kind::Callsite) => CallsiteInfo::decode(payload).map(drop),
+                Ok(Kind::Callsite) => {
+                    let defined = known.decode(payload).map(|(callsite, bytes)| self.callsites.add(callsite, bytes));
+                    defined.filter(|&is_alone| is_alone).map(drop)
+                }
                 Ok(Kind::Message | Kind::Structured) | Err(UnknownKind::None) => None,
                 Err(UnknownKind::Skippable) => {
                     self.unread.skipped += 1;
@@ -231,16 +243,6 @@ impl Loaded {
         }
     }
 
-    /// The first mark of a newer diolog on the records, if there is one. Looks at every record.
-    pub(crate) fn newer(&self) -> Option<Newer> {
-        let of_shard = |shard: &Shard| {
-            let mut messages = Messages::of(shard);
-            while messages.next(self.payload()).is_some() {}
-            messages.unread.shown_by
-        };
-        self.unread.shown_by.or_else(|| self.shards.iter().find_map(of_shard))
-    }
-
     fn clear(&mut self) {
         self.filled = 0;
         self.shards.clear();
@@ -249,90 +251,9 @@ impl Loaded {
         self.anchors.clear();
         self.statuses.clear();
         self.gaps.clear();
+        self.callsites.clear();
         self.refusals = None;
         (self.shards_found, self.records_found) = (0, 0);
         (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
-    }
-}
-
-/// A message in a shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) timestamp_ns: u64,
-    pub(crate) sequence: u64,
-    /// The offset of its bytes in the payload.
-    pub(crate) start: usize,
-    pub(crate) length: usize,
-    pub(crate) level: u8,
-    pub(crate) flags: u8,
-}
-
-impl Message {
-    pub(crate) fn is_truncated(&self) -> bool {
-        self.flags & RecordFlags::TRUNCATED != 0
-    }
-}
-
-/// Reads the messages of one shard, one after the other.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Messages {
-    sequence: u64,
-    left: u32,
-    position: usize,
-    end: usize,
-    /// Records that were passed over.
-    pub(crate) unread: PassedOver,
-}
-
-impl Messages {
-    pub(crate) fn of(shard: &Shard) -> Messages {
-        let (sequence, position, end) = (shard.first_sequence, shard.start, shard.end);
-        let mut messages = Messages { sequence, left: shard.records, position, end, unread: PassedOver::default() };
-        let newer = match shard.encoding {
-            Encoding::Plain => None,
-            Encoding::Packed => Some(Newer::Encoding(1)),
-            Encoding::Newer(newer) => Some(newer),
-        };
-        if let Some(newer) = newer {
-            messages.unread.add_newer(newer, shard.records);
-            (messages.left, messages.position) = (0, end);
-        }
-        messages
-    }
-
-    /// The next message. `payload` is that of the shard's block.
-    #[inline]
-    pub(crate) fn next(&mut self, payload: &[u8]) -> Option<Message> {
-        while self.left > 0 {
-            let bytes = &payload[self.position..self.end];
-            let Ok((header, message, rest)) = RecordHeader::split(bytes) else {
-                self.unread.invalid += u64::from(self.left);
-                self.left = 0;
-                break;
-            };
-            let start = self.position + size_of::<RecordHeader>();
-            self.position = self.end - rest.len();
-            let sequence = self.sequence;
-            // `ShardHeader::split` refuses a shard whose last sequence number does not exist.
-            self.sequence += 1;
-            self.left -= 1;
-            if header.kind == Kind::Message as u8 {
-                return Some(Message {
-                    timestamp_ns: header.timestamp_ns.get(),
-                    sequence,
-                    start,
-                    length: message.len(),
-                    level: header.level,
-                    flags: header.flags,
-                });
-            }
-            self.unread.add(&PassedOver::no_message(header.kind));
-        }
-        if self.position < self.end {
-            // Bytes after the last record: the shard's count is wrong.
-            self.unread.invalid += 1;
-            self.position = self.end;
-        }
-        None
     }
 }

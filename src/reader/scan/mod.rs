@@ -5,7 +5,9 @@
 mod segment_file;
 mod cursor;
 mod block;
+mod messages;
 
-pub(crate) use block::{Loaded, Message, Messages, PassedOver, Shard};
+pub(crate) use block::{Loaded, PassedOver, Shard};
 pub(crate) use cursor::{BlockLocation, Cursor, Debris, Found, Scanned};
+pub(crate) use messages::{Message, Messages, newer_in};
 pub(crate) use segment_file::{Chunk, SegmentFile};

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::format::{IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
+use super::callsites::KnownCallsites;
 use super::files::{InUse, Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
 use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
@@ -62,6 +63,8 @@ pub(super) struct Walk {
     /// Otherwise each place is looked at once, and each run ends for good.
     live: Option<Live>,
     chunk: Chunk,
+    /// The callsites of the blocks so far.
+    callsites: KnownCallsites,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
 }
@@ -88,6 +91,7 @@ impl Walk {
             context: RunContext::new(RunId::unknown(0)),
             live: may_grow.then(|| Live::new(in_use)),
             chunk: Chunk::default(),
+            callsites: KnownCallsites::default(),
             lookahead: if may_grow { LOOKAHEAD_BYTES } else { 0 },
         })
     }
@@ -327,7 +331,7 @@ impl Walk {
         }
         let step = match good {
             Some(good) => {
-                loaded.take_apart(&good.header);
+                loaded.take_apart(&good.header, &mut self.callsites);
                 self.context.anchors.add(&loaded.anchors);
                 self.account.take_good(&good, &block.debris, loaded);
                 self.account.blocks.count_duplicates(
@@ -380,7 +384,7 @@ impl Walk {
         let read = info.block_0.as_ref().map_or(Ok(false), |header| loaded.read(file, 0, header));
         let block_0 = match (&read, &info.block_0) {
             (Ok(true), Some(header)) => {
-                loaded.take_apart(header);
+                loaded.take_apart(header, &mut self.callsites);
                 self.context.anchors.add(&loaded.anchors);
                 Some(&*loaded)
             }

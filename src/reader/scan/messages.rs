@@ -1,0 +1,235 @@
+//! The records of one shard, one after the other: messages, and records of callsites, whatever their encoding.
+//!
+//! The values of a record are checked here against the types of its callsite, so that whoever reads them later finds them
+//! valid.
+
+use super::block::{Loaded, PassedOver, Shard};
+use crate::format::{
+    Encoding, Kind, Layout, MESSAGE_CODE, Newer, PackedHead, RecordFlags, RecordHeader, Unreadable, check_values,
+    message_mark,
+};
+
+/// Bytes of a callsite's id before plain values.
+const ID_BYTES: usize = 4;
+
+/// A record in a shard: a message, or the values of a callsite's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) timestamp_ns: u64,
+    pub(crate) sequence: u64,
+    /// The offset of its bytes in the payload: the message, or the values.
+    pub(crate) start: usize,
+    pub(crate) length: usize,
+    /// The callsite's id; [`MESSAGE_CODE`] for a message.
+    pub(crate) callsite: u32,
+    pub(crate) level: u8,
+    pub(crate) flags: u8,
+    /// How the values are laid out.
+    pub(crate) layout: Layout,
+}
+
+impl Default for Message {
+    fn default() -> Message {
+        Message {
+            timestamp_ns: 0,
+            sequence: 0,
+            start: 0,
+            length: 0,
+            callsite: MESSAGE_CODE,
+            level: 0,
+            flags: 0,
+            layout: Layout::Plain,
+        }
+    }
+}
+
+impl Message {
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.flags & RecordFlags::TRUNCATED != 0
+    }
+}
+
+/// Reads the records of one shard, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages {
+    sequence: u64,
+    left: u32,
+    position: usize,
+    end: usize,
+    layout: Layout,
+    /// The time of the record before, in a packed shard.
+    timestamp_ns: u64,
+    /// Records that were passed over.
+    pub(crate) unread: PassedOver,
+}
+
+impl Default for Messages {
+    /// Of a shard without records.
+    fn default() -> Messages {
+        let (layout, unread) = (Layout::Plain, PassedOver::default());
+        Messages { sequence: 0, left: 0, position: 0, end: 0, layout, timestamp_ns: 0, unread }
+    }
+}
+
+impl Messages {
+    pub(crate) fn of(shard: &Shard) -> Messages {
+        let mut messages = Messages {
+            sequence: shard.first_sequence,
+            left: shard.records,
+            position: shard.start,
+            end: shard.end,
+            layout: Layout::Plain,
+            timestamp_ns: shard.base_ns,
+            unread: PassedOver::default(),
+        };
+        match shard.encoding {
+            Encoding::Plain => {}
+            Encoding::Packed => messages.layout = Layout::Packed,
+            Encoding::Newer(newer) => {
+                messages.unread.add_newer(newer, shard.records);
+                (messages.left, messages.position) = (0, shard.end);
+            }
+        }
+        messages
+    }
+
+    /// The next record. `block` is the shard's.
+    #[inline]
+    pub(crate) fn next(&mut self, block: &Loaded) -> Option<Message> {
+        if self.layout == Layout::Packed {
+            return self.next_packed(block);
+        }
+        let payload = block.payload();
+        while self.left > 0 {
+            let bytes = &payload[self.position..self.end];
+            let Ok((header, message, rest)) = RecordHeader::split(bytes) else { break };
+            let start = self.position + size_of::<RecordHeader>();
+            self.position = self.end - rest.len();
+            let sequence = self.take_sequence();
+            let message = Message {
+                timestamp_ns: header.timestamp_ns.get(),
+                sequence,
+                start,
+                length: message.len(),
+                callsite: MESSAGE_CODE,
+                level: header.level,
+                flags: header.flags,
+                layout: Layout::Plain,
+            };
+            if header.kind == Kind::Message as u8 {
+                return Some(message);
+            }
+            if header.kind == Kind::Structured as u8 {
+                if let Some(record) = self.structured(block, message) {
+                    return Some(record);
+                }
+            } else {
+                self.unread.add(&PassedOver::no_message(header.kind));
+            }
+        }
+        self.finish()
+    }
+
+    /// As [`next`](Self::next), in a packed shard.
+    #[inline(never)]
+    fn next_packed(&mut self, block: &Loaded) -> Option<Message> {
+        let payload = block.payload();
+        while self.left > 0 {
+            let Some(head) = PackedHead::read(&payload[self.position..self.end]) else { break };
+            let Some(timestamp_ns) = self.timestamp_ns.checked_add(head.delta_ns) else { break };
+            let start = self.position + head.head_bytes;
+            self.position = start + head.length;
+            self.timestamp_ns = timestamp_ns;
+            let sequence = self.take_sequence();
+            let mut message = Message {
+                timestamp_ns,
+                sequence,
+                start,
+                length: head.length,
+                callsite: head.code,
+                layout: Layout::Packed,
+                ..Message::default()
+            };
+            if head.code != MESSAGE_CODE {
+                match self.check(block, message) {
+                    Some(record) => return Some(record),
+                    None => continue,
+                }
+            }
+            let Some(&mark) = payload[start..self.position].first() else {
+                self.unread.invalid += 1;
+                continue;
+            };
+            let (level, truncated) = message_mark(mark);
+            (message.start, message.length, message.level) = (start + 1, head.length - 1, level);
+            message.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
+            return Some(message);
+        }
+        self.finish()
+    }
+
+    /// What a plain record of kind structured is, if it is valid.
+    #[inline(never)]
+    fn structured(&mut self, block: &Loaded, mut record: Message) -> Option<Message> {
+        let payload = &block.payload()[record.start..record.start + record.length];
+        let id = payload.first_chunk::<ID_BYTES>().map(|id| u32::from_le_bytes(*id));
+        let Some(id) = id.filter(|&id| id != MESSAGE_CODE) else {
+            self.unread.invalid += 1;
+            return None;
+        };
+        (record.start, record.length, record.callsite) = (record.start + ID_BYTES, record.length - ID_BYTES, id);
+        self.check(block, record)
+    }
+
+    /// Compares the record's values with its callsite, and completes it.
+    #[inline]
+    fn check(&mut self, block: &Loaded, mut record: Message) -> Option<Message> {
+        let values = &block.payload()[record.start..record.start + record.length];
+        let Some(callsite) = block.callsites.get(record.callsite) else {
+            self.unread.undefined += 1;
+            return Some(record);
+        };
+        match check_values(callsite, values, record.layout) {
+            Ok(truncated) => {
+                record.level = callsite.level;
+                record.flags |= if truncated { RecordFlags::TRUNCATED } else { 0 };
+                Some(record)
+            }
+            Err(Unreadable::Newer(newer)) => {
+                self.unread.add_newer(newer, 1);
+                None
+            }
+            Err(Unreadable::Invalid) => {
+                self.unread.invalid += 1;
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn take_sequence(&mut self) -> u64 {
+        let sequence = self.sequence;
+        // `ShardHeader::split` refuses a shard whose last sequence number does not exist.
+        self.sequence += 1;
+        self.left -= 1;
+        sequence
+    }
+
+    /// Counts what is left of the shard, which no record accounts for.
+    fn finish(&mut self) -> Option<Message> {
+        // With bytes after the last record, the shard's count is wrong.
+        self.unread.invalid += u64::from(self.left) + u64::from(self.position < self.end);
+        (self.left, self.position) = (0, self.end);
+        None
+    }
+}
+
+/// The first mark of a newer diolog on the records of a block, if there is one. Looks at every record.
+pub(crate) fn newer_in(block: &Loaded) -> Option<Newer> {
+    let of_shard = |shard: &Shard| {
+        let mut messages = Messages::of(shard);
+        while messages.next(block).is_some() {}
+        messages.unread.shown_by
+    };
+    block.unread.shown_by.or_else(|| block.shards.iter().find_map(of_shard))
+}
