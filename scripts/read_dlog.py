@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Prints the messages of a diolog log, one a line, as `diolog cat --format message DIRECTORY` does.
+"""Prints the records of a diolog log, one a line: messages as they are, and structured records as JSON objects.
 
-Written from docs/format.md alone, to show that the page is enough. It holds a whole run in memory, and trusts lengths
-that a checksum covers. The exit status is 1 if blocks are missing or bad or files are not in their places, and 3 if a
-newer diolog wrote some of them.
+Written from docs/format.md alone: it is enough. It holds a run in memory, and trusts lengths that a checksum covers.
+Its status is 1 if blocks are missing or bad or files misplaced, 3 if a newer diolog wrote some of them.
 """
+import json
+import math
 import re
 import struct
 import sys
@@ -12,11 +13,14 @@ from pathlib import Path
 
 GRID = 4096
 BLOCK = struct.Struct("<II4sIIHHQQQQII")  # capacity valid magic header_crc payload_crc flags in_flight segment_id …
-SHARD = struct.Struct("<IIQIB3xQ")  # valid producer first_sequence records encoding base_ns
+SHARD = struct.Struct("<IIQIB3xQ")  # valid producer first_sequence records encoding (levels) base_ns
 RECORD = struct.Struct("<IBBBxQ")  # length kind level flags timestamp_ns
 SEGMENT = struct.Struct("<16s16s16s16sQQIIII")  # log run recovers boot index previous_segment_id … incompatible …
-MESSAGE, SEGMENT_HEADER, SKIPPABLE = 1, 7, 0x80
-KINDS = {1, 4, 5, 6, 7, 8}
+CALLSITE = struct.Struct("<IBBHI")  # id level flags fields line
+MESSAGE, STRUCTURED, DEFINITION, SEGMENT_HEADER, KINDS, SKIPPABLE = 1, 2, 3, 7, range(1, 9), 0x80
+PLAIN, PACKED = 0, 1
+BOOL, CHAR, UNSIGNED, SIGNED, UNSIGNED_128, SIGNED_128, F32, F64, STR, BYTES, DISPLAY, DEBUG, FIELDS = range(1, 14)
+SIZES, OPTIONAL = {BOOL: 1, CHAR: 4, UNSIGNED: 8, SIGNED: 8, UNSIGNED_128: 16, SIGNED_128: 16}, 0x80
 BLOCK_0, CLEAN_END, INCOMPATIBLE = 0x0001, 0x0002, 0xFF00
 
 TABLE = list(range(256))
@@ -67,25 +71,114 @@ def blocks(data, offset, segment_id, other_than=None):
 
 
 def shards(payload):
-    """Producer, first sequence, record bytes and encoding of each shard."""
+    """Producer, first sequence, number of records, encoding, first time and record bytes of each shard."""
     while payload:
-        valid, producer, sequence, records, encoding, _ = SHARD.unpack_from(payload)
-        yield producer, sequence, records, encoding, payload[32:32 + valid]
+        valid, producer, sequence, records, encoding, base_ns = SHARD.unpack_from(payload)
+        yield producer, sequence, records, encoding, base_ns, payload[32:32 + valid]
         payload = payload[32 + valid:]
 
 
 def records(block):
-    """Time, producer, sequence, kind and payload of each record."""
-    for producer, sequence, count, encoding, data in shards(block.payload):
-        if encoding != 0:
+    """Time, producer, sequence, kind and payload of each record: of a structured one its callsite's id and `Bytes`."""
+    for producer, sequence, count, encoding, ns, data in shards(block.payload):
+        if encoding not in (PLAIN, PACKED):
             notes["newer"] += 1
             continue
+        rest = Bytes(data, encoding)
         for sequence in range(sequence, sequence + count):
-            length, kind, _, _, ns = RECORD.unpack_from(data)
-            if kind not in KINDS and not kind & SKIPPABLE:
-                notes["newer"] += 1
-            yield ns, producer, sequence, kind, data[16:16 + length]
-            data = data[16 + (length + 7) // 8 * 8:]
+            if encoding == PACKED:
+                callsite, ns, length = rest.varint(), ns + rest.varint(), rest.varint()
+                kind, payload = STRUCTURED if callsite else MESSAGE, rest.take(length)[callsite == 0:]
+            else:
+                length, kind, _, _, ns = RECORD.unpack(rest.take(16))
+                payload = rest.take((length + 7) // 8 * 8)[:length]
+                if kind == STRUCTURED:
+                    callsite, payload = int.from_bytes(payload[:4], "little"), payload[4:]
+                elif kind not in KINDS and not kind & SKIPPABLE:
+                    notes["newer"] += 1
+            yield ns, producer, sequence, kind, (callsite, Bytes(payload, encoding)) if kind == STRUCTURED else payload
+
+
+class Bytes:
+    """Bytes that are taken from the front: records, or values."""
+
+    def __init__(self, data, encoding):
+        self.data, self.packed = memoryview(data), encoding == PACKED
+
+    def take(self, count):
+        taken, self.data = self.data[:count], self.data[count:]
+        return bytes(taken)
+
+    def number(self, count, signed=False):
+        return int.from_bytes(self.take(count), "little", signed=signed)
+
+    def varint(self):
+        count = (self.data[0] ^ self.data[0] + 1).bit_length()  # trailing ones, and one more
+        return self.number(count) >> count if count < 9 else self.number(9) >> 8
+
+    def text(self, count, in_hex=False):
+        text = self.take(count)
+        is_text = not in_hex and text.decode(errors="replace").encode() == text
+        return text.decode() if is_text else {"hex": text.hex()}
+
+    def floating(self, form):
+        if form == "<d" and self.packed and self.data[0] != 0xFF:
+            number = self.varint()
+            return (number >> 3 ^ -(number >> 2 & 1)) / 100 ** (number & 3)
+        data = self.take(4 if form == "<f" else 8 + self.packed)[-8:]
+        number = struct.unpack(form, data)[0]
+        return number if math.isfinite(number) else "0x" + data[::-1].hex()
+
+    def value(self, code):
+        """A value as JSON has it, and whether it was cut; bytes are fields with names of their own."""
+        if code & OPTIONAL and self.number(1) == 0:
+            return None, False
+        code &= ~OPTIONAL
+        if STR <= code <= FIELDS:
+            length = self.varint() if self.packed else self.number(4)
+            text = self.take(length >> 1) if code == FIELDS else self.text(length >> 1, code == BYTES)
+            return text, length & 1 == 1
+        if code in (F32, F64):
+            return self.floating("<f" if code == F32 else "<d"), False
+        signed = code in (SIGNED, SIGNED_128)
+        if code == BOOL or not self.packed:
+            number = self.number(SIZES[code], signed)  # a KeyError is a type that the page does not know
+        else:
+            number = self.varint() if SIZES[code] < 16 else self.varint() | self.varint() << 64
+            number = number >> 1 ^ -(number & 1) if signed else number  # zigzag
+        if code in (BOOL, CHAR):
+            return chr(number) if code == CHAR else number == 1, False
+        return number if -(1 << 63) <= number < 1 << 64 else str(number), False
+
+    def fields(self, types):
+        """Name, value and, if it was cut, that, of each field."""
+        for code, name in types:
+            value, cut = self.value(code)
+            if not isinstance(value, bytes):
+                yield [name, value, "cut"] if cut else [name, value]
+                continue
+            inner = Bytes(value, PLAIN)
+            while inner.data:
+                name = inner.text(inner.number(1))
+                yield from inner.fields([(inner.number(1), name)])
+
+
+def definition(payload):
+    """A callsite's id, what its records have in common, and the types and names of their fields."""
+    id, level, _, count, line = CALLSITE.unpack_from(payload)
+    rest = Bytes(payload[12:], PLAIN)
+    target, file, template = (rest.text(rest.number(2)) for _ in range(3))
+    types = [(rest.number(1), rest.text(rest.number(1))) for _ in range(count)]
+    return id, (dict(callsite=id, level=level, target=target, file=file, line=line, template=template), types)
+
+
+def structured(callsites, id, values):
+    """A structured record as JSON; `None` if a newer diolog wrote it."""
+    record, types = callsites.get(id, ({"callsite": id}, []))
+    try:
+        return json.dumps(record | {"fields": list(values.fields(types))}).encode()
+    except KeyError:
+        notes["newer"] += 1
 
 
 class Segment:
@@ -173,14 +266,20 @@ def runs_of(segments):
     return runs.values()
 
 
-def messages(run):
-    """The messages of a run, in order."""
+def lines(run):
+    """The records of a run, in order."""
     found = [block for segment in run for block in segment.blocks]
     good = {block.number: block for block in found if block.payload is not None}  # one copy of each
     notes["newer"] += sum(block.newer for block in found)
     notes["missing"] += max((block.number for block in found), default=-1) + 1 - min(good, default=0) - len(good)
-    rows = [row for block in good.values() for row in records(block) if row[1] != 0 and row[3] == MESSAGE]
-    return [message for *_, message in sorted(rows)]
+    rows = []
+    for block in good.values():
+        of_block = list(records(block))
+        callsites = dict(definition(row[4]) for row in of_block if row[1] == 0 and row[3] == DEFINITION)
+        for *row, kind, payload in of_block:
+            if row[1] != 0 and kind in (MESSAGE, STRUCTURED):
+                rows.append((row, payload if kind == MESSAGE else structured(callsites, *payload)))
+    return [line for _, line in sorted(rows, key=lambda row: row[0]) if line is not None]
 
 
 def main():
@@ -190,7 +289,7 @@ def main():
         if number and path.is_file() and not path.is_symlink():
             segments.extend(segments_of(int(number[1]), path.read_bytes()))
     for run in runs_of(list(own(segments))):
-        sys.stdout.buffer.writelines(message + b"\n" for message in messages(run))
+        sys.stdout.buffer.writelines(line + b"\n" for line in lines(run))
     if any(notes.values()):
         print(", ".join(f"{count} {what}" for what, count in notes.items()), file=sys.stderr)
     sys.exit(3 if notes["newer"] else 1 if any(notes.values()) else 0)

@@ -51,7 +51,7 @@ fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
     for (what, in_shard, at, value) in [
         ("the version", false, 11, b'2'),
         ("an incompatible flag", false, 21, 1),
-        ("the encoding of a shard", true, 20, 1),
+        ("the encoding of a shard", true, 20, 9),
         ("the kind of a record", true, 32 + 4, 0x33),
     ] {
         let directory = support::directory();

@@ -16,7 +16,7 @@ pub(crate) const PACKED_RECORD_BYTES_MIN: usize = 3;
 pub(crate) const MESSAGE_CODE: u32 = 0;
 
 /// The bit of a message's first byte that says that it was cut. Its level is in the bits below.
-const MESSAGE_TRUNCATED: u8 = 1 << 3;
+pub(super) const MESSAGE_TRUNCATED: u8 = 1 << 3;
 
 /// The most bytes before the values: code, time, length.
 const HEAD_BYTES_MAX: usize = 5 + VARINT_BYTES_MAX + 5;

@@ -3,15 +3,19 @@
 use std::mem::{offset_of, size_of};
 
 use super::block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, IN_FLIGHT_UNKNOWN};
+use super::callsite::{CUT, RawCallsite};
 use super::checksum::checksum;
 use super::control::{ProducerRow, RawDroppedBy, RawProducerRow, StatusCode, WallAnchor};
 use super::limits::{
-    BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, definition_bytes_max,
+    BLOCK_BYTES_MAX, FIELDS_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, definition_bytes_max,
 };
 use super::loss::{GapRecord, LossCause, RawGap, RefusalCounts};
+use super::packed::{MESSAGE_TRUNCATED, PACKED_RECORD_BYTES_MIN, pack_record, packed_room};
 use super::record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded};
 use super::segment::{RawProcess, RawSegmentHeader, SegmentHeader};
 use super::shard::{SHARD_HEADER_BYTES, ShardHeader};
+use super::value::{FieldType, Type};
+use super::varint::put_varint;
 
 const PAGE: &str = include_str!("../../docs/format.md");
 
@@ -70,6 +74,9 @@ fn byte_maps_are_those_of_the_code() {
         dropped: 8 => "dropped", overwritten: 8 => "overwritten", unwritten: 8 => "unwritten",
         name_bytes: 2 => "name_bytes", reserved: 6 => "",
     });
+    let callsite = fields!(RawCallsite {
+        id: 4 => "id", level: 1 => "level", flags: 1 => "flags", fields: 2 => "fields", line: 4 => "line",
+    });
     let segment = fields!(RawSegmentHeader {
         log: 16 => "log", run: 16 => "run", recovers: 16 => "recovers", boot: 16 => "boot", index: 8 => "index",
         previous_segment_id: 8 => "previous_segment_id", block_bytes: 4 => "block_bytes",
@@ -89,6 +96,7 @@ fn byte_maps_are_those_of_the_code() {
         ("## Shard", shard, size_of::<ShardHeader>()),
         ("## Record", record, size_of::<RecordHeader>()),
         ("### Producer row (kinds 4, 5 and 6)", row, ProducerRow::BYTES_BEFORE_NAME),
+        ("### Callsite (kind 3)", callsite, size_of::<RawCallsite>()),
         ("### Segment header (kind 7)", segment, SegmentHeader::BYTES_MIN),
         ("### Wall clock anchor (kind 8)", anchor, size_of::<WallAnchor>()),
         ("### Gap (kind 0x82)", gap, GapRecord::BYTES),
@@ -147,6 +155,50 @@ fn kinds_and_flags_are_those_of_the_code() {
 }
 
 #[test]
+fn types_are_those_of_the_code() {
+    let on_the_page: Vec<_> = rows("## Values").into_iter().filter(|row| row.len() == 4).skip(2).collect();
+    for code in 1..0x80_u8 {
+        let row = on_the_page.iter().find(|row| row[0] == code.to_string());
+        assert_eq!(row.is_some(), FieldType::from_code(code).is_ok(), "type {code}");
+        let Ok(FieldType { of, .. }) = FieldType::from_code(code) else { continue };
+        let bytes = of.plain_bytes().map_or("a text".into(), |bytes| format!("{bytes} byte"));
+        assert!(row.expect("a row")[2].starts_with(&bytes), "type {code}: {row:?}");
+        assert_eq!(FieldType::from_code(code + 128), Ok(FieldType::new(of).optional()), "plus 128 is optional");
+    }
+    assert!(section("## Packed records").contains(&format!("plus {MESSAGE_TRUNCATED} if it was cut")));
+    assert!(section("## Packed records").contains(&format!("at most `valid / {PACKED_RECORD_BYTES_MIN}` records")));
+    assert!(section("### Callsite (kind 3)").contains(&format!("{CUT:#04x}: a text below")));
+    assert!(section("### Callsite (kind 3)").contains(&format!("After these {} bytes", size_of::<RawCallsite>())));
+}
+
+#[test]
+fn the_examples_of_varints_and_decimals_are_those_of_the_code() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    let mut examples = 0;
+    for row in rows("### Varints").into_iter().filter(|row| row[1].len() != 0 && row[0] != "number" && row[0] != "---:")
+    {
+        let number = match row[0] {
+            "2⁵⁶ − 1" => (1 << 56) - 1,
+            "2⁵⁶" => 1 << 56,
+            number => number.parse().expect("a number"),
+        };
+        let mut buffer = [0; 16];
+        let end = put_varint(&mut buffer, 0, number);
+        assert_eq!(row[1], hex(&buffer[..end]), "{number}");
+        examples += 1;
+    }
+    for row in rows("## Values").into_iter().filter(|row| row.len() == 2) {
+        let Ok(value) = row[0].replace('−', "-").parse::<f64>() else { continue };
+        let mut buffer = [0; 64];
+        let types = [FieldType::new(Type::F64)];
+        let end = pack_record(&mut buffer[..packed_room(8)], 0, 1, 0, &types, &value.to_le_bytes()).expect("room");
+        assert_eq!(row[1], hex(&buffer[3..end]), "{value}");
+        examples += 1;
+    }
+    assert_eq!(examples, 13);
+}
+
+#[test]
 fn limits_and_checksums_are_those_of_the_code() {
     let limits = section("## Limits");
     let before_message = BLOCK_HEADER_BYTES
@@ -163,6 +215,7 @@ fn limits_and_checksums_are_those_of_the_code() {
         format!("({BLOCK_BYTES_MAX} bytes)"),
         format!("| {NAME_BYTES_MAX} bytes |"),
         format!("| {PRODUCERS_MAX} |"),
+        format!("as a writer writes them | {FIELDS_MAX} |"),
         format!("({MERGE_BYTES_MAX} bytes)"),
     ] {
         assert!(limits.contains(&limit), "{limit}");

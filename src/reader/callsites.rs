@@ -7,25 +7,47 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::format::CallsiteInfo;
+use crate::template::Template;
 
 /// Memory that decoded definitions take until all are forgotten: those of some ten thousand callsites.
 const KNOWN_BYTES_MAX: usize = 16 << 20;
 
+/// A callsite, and what a reader makes of its template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Callsite {
+    pub(super) info: CallsiteInfo,
+    pub(super) template: Template,
+}
+
+impl Callsite {
+    fn of(info: CallsiteInfo) -> Callsite {
+        let names: Vec<_> = info.field_names().collect();
+        let template = Template::parse(info.template(), &names);
+        Callsite { info, template }
+    }
+
+    /// Bytes of memory that it takes.
+    fn memory_bytes(&self) -> usize {
+        // A template as it is and taken apart, and its list of fields.
+        self.info.memory_bytes() + size_of::<Template>() + 2 * self.info.template.len() + 4 * self.info.fields.len()
+    }
+}
+
 /// The definitions that have been decoded.
 #[derive(Debug, Default)]
 pub(super) struct KnownCallsites {
-    by_definition: HashMap<Box<[u8]>, Arc<CallsiteInfo>>,
+    by_definition: HashMap<Box<[u8]>, Arc<Callsite>>,
     bytes: usize,
 }
 
 impl KnownCallsites {
     /// The callsite of a definition, and the memory that it takes, which is 0 if it is shared with others; `None` if the
     /// bytes are no definition.
-    pub(super) fn decode(&mut self, definition: &[u8]) -> Option<(Arc<CallsiteInfo>, usize)> {
+    pub(super) fn decode(&mut self, definition: &[u8]) -> Option<(Arc<Callsite>, usize)> {
         if let Some(known) = self.by_definition.get(definition) {
             return Some((Arc::clone(known), 0));
         }
-        let callsite = Arc::new(CallsiteInfo::decode(definition)?);
+        let callsite = Arc::new(Callsite::of(CallsiteInfo::decode(definition)?));
         let bytes = callsite.memory_bytes();
         self.bytes += bytes + definition.len();
         if self.bytes > KNOWN_BYTES_MAX {
@@ -41,7 +63,7 @@ impl KnownCallsites {
 /// The callsites that one block defines.
 #[derive(Debug, Default)]
 pub(super) struct Callsites {
-    callsites: Vec<Arc<CallsiteInfo>>,
+    callsites: Vec<Arc<Callsite>>,
     /// Where they are in `callsites`, plus one, by the hash of the id; 0 is free. At most half of it is used.
     slots: Vec<u32>,
     /// Memory that they take for this block alone.
@@ -57,8 +79,8 @@ impl Callsites {
     }
 
     /// Adds a callsite, which takes so many `bytes` of memory. Returns `false` if another one has its id.
-    pub(super) fn add(&mut self, callsite: Arc<CallsiteInfo>, bytes: usize) -> bool {
-        if let Some(known) = self.get(callsite.id) {
+    pub(super) fn add(&mut self, callsite: Arc<Callsite>, bytes: usize) -> bool {
+        if let Some(known) = self.get(callsite.info.id) {
             return *known == callsite;
         }
         self.bytes += bytes;
@@ -74,7 +96,7 @@ impl Callsites {
     }
 
     fn enter(&mut self, at: usize) {
-        let mut slot = self.first_slot(self.callsites[at].id);
+        let mut slot = self.first_slot(self.callsites[at].info.id);
         while self.slots[slot] != 0 {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
@@ -83,14 +105,14 @@ impl Callsites {
 
     /// The callsite with this id.
     #[inline]
-    pub(super) fn get(&self, id: u32) -> Option<&Arc<CallsiteInfo>> {
+    pub(super) fn get(&self, id: u32) -> Option<&Arc<Callsite>> {
         if self.slots.is_empty() {
             return None;
         }
         let mut slot = self.first_slot(id);
         loop {
             let callsite = self.callsites.get((self.slots[slot] as usize).checked_sub(1)?)?;
-            if callsite.id == id {
+            if callsite.info.id == id {
                 return Some(callsite);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
@@ -106,7 +128,7 @@ impl Callsites {
 
     /// Memory that they take for this block alone.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.bytes + self.callsites.capacity() * size_of::<Arc<CallsiteInfo>>() + self.slots.capacity() * 4
+        self.bytes + self.callsites.capacity() * size_of::<Arc<Callsite>>() + self.slots.capacity() * 4
     }
 }
 
@@ -134,7 +156,7 @@ mod tests {
                 assert!(callsites.add(callsite, bytes));
             }
             for id in 0..1000 {
-                assert_eq!(callsites.get(id).map(|callsite| callsite.id), ids.contains(&id).then_some(id));
+                assert_eq!(callsites.get(id).map(|callsite| callsite.info.id), ids.contains(&id).then_some(id));
             }
             callsites.clear();
             assert!(ids.iter().all(|&id| callsites.get(id).is_none()));
@@ -148,7 +170,7 @@ mod tests {
             let (callsite, bytes) = known.decode(&definition(7, template)).expect("a definition");
             assert_eq!(callsites.add(callsite, bytes), is_added, "{template}");
         }
-        assert_eq!(callsites.get(7).expect("defined").template(), "a");
+        assert_eq!(callsites.get(7).expect("defined").info.template(), "a");
     }
 
     #[test]

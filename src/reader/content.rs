@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::format::{CallsiteInfo, Fields, Layout};
+use super::callsites::Callsite;
+use crate::format::{CallsiteInfo, Fields, Layout, Values};
+use crate::render;
 
 /// What a borrowed record says.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +15,7 @@ pub(super) enum Content<'a> {
         /// The callsite's id, at least 1.
         id: u32,
         /// `None` if the block does not define it.
-        callsite: Option<&'a Arc<CallsiteInfo>>,
+        callsite: Option<&'a Arc<Callsite>>,
         values: &'a [u8],
         layout: Layout,
         /// Where the text is kept once it is made.
@@ -54,7 +56,7 @@ impl<'a> Content<'a> {
     #[inline]
     pub(super) fn callsite(&self) -> Option<&'a CallsiteInfo> {
         match *self {
-            Content::Structured { callsite: Some(callsite), .. } => Some(callsite),
+            Content::Structured { callsite: Some(callsite), .. } => Some(&callsite.info),
             _ => None,
         }
     }
@@ -63,7 +65,7 @@ impl<'a> Content<'a> {
     pub(super) fn fields(&self) -> Fields<'a> {
         match *self {
             Content::Structured { callsite: Some(callsite), values, layout, .. } => {
-                Fields::new(callsite, values, layout)
+                Fields::new(&callsite.info, values, layout)
             }
             _ => Fields::none(),
         }
@@ -87,7 +89,7 @@ impl<'a> Content<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OwnedContent {
     Message(Box<[u8]>),
-    Structured { id: u32, callsite: Option<Arc<CallsiteInfo>>, values: Box<[u8]>, layout: Layout, text: Text },
+    Structured { id: u32, callsite: Option<Arc<Callsite>>, values: Box<[u8]>, layout: Layout, text: Text },
 }
 
 impl OwnedContent {
@@ -145,13 +147,10 @@ impl Clone for Text {
 }
 
 /// Appends the text of a callsite's values.
-fn write_text(id: u32, callsite: Option<&Arc<CallsiteInfo>>, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
+fn write_text(id: u32, callsite: Option<&Arc<Callsite>>, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
     let Some(callsite) = callsite else {
         out.extend_from_slice(format!("callsite {id} is not defined").as_bytes());
         return;
     };
-    out.extend_from_slice(callsite.template().as_bytes());
-    for field in Fields::new(callsite, values, layout) {
-        out.extend_from_slice(format!(" {}={:?}", field.name, field.value).as_bytes());
-    }
+    render::record(&callsite.template, &callsite.info.fields, Values::new(values, layout), out);
 }

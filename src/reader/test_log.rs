@@ -7,9 +7,9 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 
 use crate::format::{
-    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, DroppedBy, GRID_BYTES, GapRecord, Kind, LogId, LossCause,
-    ProducerRow, RecordHeader, SegmentHeader, ShardHeader, Status, StatusCode, StoredRunId, WRITER_PRODUCER,
-    WallAnchor, padded,
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, CallsiteParts, DroppedBy, Encoding, FieldType,
+    GRID_BYTES, GapRecord, Kind, LogId, LossCause, ProducerRow, RecordHeader, SegmentHeader, ShardHeader, Status,
+    StatusCode, StoredRunId, WRITER_PRODUCER, WallAnchor, pack_message, pack_record, packed_room, padded,
 };
 
 /// The contents of a block, in the order of the file.
@@ -26,10 +26,32 @@ pub(super) struct Block {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Record { producer: u32, ns: u64, kind: u8, flags: u8, payload: Vec<u8> },
-    Lose { producer: u32, count: u64 },
-    End { producer: u32 },
-    Note { kind: u8, payload: Vec<u8> },
+    Record {
+        producer: u32,
+        ns: u64,
+        kind: u8,
+        flags: u8,
+        payload: Vec<u8>,
+    },
+    Lose {
+        producer: u32,
+        count: u64,
+    },
+    End {
+        producer: u32,
+    },
+    /// A record in a packed shard: the values of a callsite's record, or a message if `id` is 0.
+    Packed {
+        producer: u32,
+        ns: u64,
+        id: u32,
+        types: Vec<FieldType>,
+        payload: Vec<u8>,
+    },
+    Note {
+        kind: u8,
+        payload: Vec<u8>,
+    },
     Shard(Vec<u8>),
 }
 
@@ -53,6 +75,26 @@ impl Block {
     pub(super) fn truncated(mut self, producer: u32, ns: u64, message: &str) -> Block {
         self.ops.push(Op::Record { producer, ns, kind: 1, flags: 1, payload: message.into() });
         self
+    }
+
+    /// The next record of a producer, in a packed shard: the plain values of a record of callsite `id`, or a message if
+    /// that is 0.
+    pub(super) fn packed(mut self, producer: u32, ns: u64, id: u32, types: &[FieldType], plain: &[u8]) -> Block {
+        self.ops.push(Op::Packed { producer, ns, id, types: types.into(), payload: plain.into() });
+        self
+    }
+
+    /// The next record of a producer, in a plain shard: the plain values of a record of callsite `id`.
+    pub(super) fn plain(self, producer: u32, ns: u64, id: u32, plain: &[u8]) -> Block {
+        self.kind(producer, ns, Kind::Structured as u8, [&id.to_le_bytes()[..], plain].concat())
+    }
+
+    /// The definition of a callsite, at level info.
+    pub(super) fn define(self, id: u32, template: &str, fields: &[(&str, FieldType)]) -> Block {
+        let (target, file) = ("shop::orders", "src/orders.rs");
+        let mut payload = Vec::new();
+        CallsiteParts { id, level: 3, line: 7, target, file, template, fields }.encode(4096, &mut payload);
+        self.note(Kind::Callsite as u8, &payload)
     }
 
     /// Attempts of a producer that were dropped.
@@ -305,7 +347,7 @@ impl TestRun {
         let mut named = std::collections::BTreeSet::new();
         for op in &block.ops {
             match op {
-                Op::Record { producer, ns, kind, flags, payload } => {
+                Op::Record { producer, ns, .. } | Op::Packed { producer, ns, .. } => {
                     let row = self.producers.entry(*producer).or_insert_with(|| fresh_row(*producer));
                     if named.insert(*producer) {
                         let mut payload = Vec::new();
@@ -313,7 +355,15 @@ impl TestRun {
                         shards.add(WRITER_PRODUCER, self.writer_records, *ns, Kind::ProducerRow as u8, 0, &payload);
                         self.writer_records += 1;
                     }
-                    shards.add(*producer, row.next_sequence, *ns, *kind, *flags, payload);
+                    match op {
+                        Op::Packed { id, types, payload, .. } => {
+                            shards.pack(*producer, row.next_sequence, *ns, *id, types, payload);
+                        }
+                        Op::Record { kind, flags, payload, .. } => {
+                            shards.add(*producer, row.next_sequence, *ns, *kind, *flags, payload);
+                        }
+                        _ => {}
+                    }
                     row.next_sequence += 1;
                     row.records += 1;
                 }
@@ -379,21 +429,49 @@ struct Shards {
     records: u32,
     bounds: Option<(u64, u64)>,
     last_ns: u64,
+    /// The time of the last record in the open packed shard.
+    packed_ns: u64,
     /// Of the writer's shards, and of producers'.
     encodings: (u8, u8),
 }
 
 impl Shards {
-    fn add(&mut self, producer: u32, sequence: u64, ns: u64, kind: u8, flags: u8, payload: &[u8]) {
-        let fits = |header: &ShardHeader| header.producer.get() == producer && self.next_sequence == sequence;
+    /// Opens a shard for a record of `producer`, unless it continues the open one.
+    fn open(&mut self, producer: u32, sequence: u64, is_packed: bool, ns: u64) {
+        let fits = |header: &ShardHeader| {
+            header.producer.get() == producer
+                && self.next_sequence == sequence
+                && (header.encoding() == Encoding::Packed) == is_packed
+        };
         if !self.open.as_ref().is_some_and(|(_, header)| fits(header)) {
             self.close();
             let encoding = if producer == WRITER_PRODUCER { self.encodings.0 } else { self.encodings.1 };
-            let header = ShardHeader { encoding, ..ShardHeader::plain(producer, sequence) };
+            let header = match is_packed {
+                true => ShardHeader::packed(producer, sequence, ns),
+                false => ShardHeader { encoding, ..ShardHeader::plain(producer, sequence) },
+            };
             self.open = Some((self.payload.len(), header));
+            self.packed_ns = ns;
             self.payload.resize(self.payload.len() + size_of::<ShardHeader>(), 0);
         }
         self.next_sequence = sequence + 1;
+    }
+
+    fn pack(&mut self, producer: u32, sequence: u64, ns: u64, id: u32, types: &[FieldType], payload: &[u8]) {
+        self.open(producer, sequence, true, ns);
+        let at = self.payload.len();
+        self.payload.resize(at + packed_room(payload.len()), 0);
+        let delta_ns = ns.wrapping_sub(std::mem::replace(&mut self.packed_ns, ns));
+        let end = match id {
+            0 => pack_message(&mut self.payload, at, delta_ns, 3, false, payload),
+            id => pack_record(&mut self.payload, at, id, delta_ns, types, payload),
+        };
+        self.payload.truncate(end.expect("values of these types"));
+        self.count(producer, ns);
+    }
+
+    fn add(&mut self, producer: u32, sequence: u64, ns: u64, kind: u8, flags: u8, payload: &[u8]) {
+        self.open(producer, sequence, false, ns);
         let header = RecordHeader {
             length: U32::new(payload.len() as u32),
             kind,
@@ -405,6 +483,11 @@ impl Shards {
         self.payload.extend_from_slice(header.as_bytes());
         self.payload.extend_from_slice(payload);
         self.payload.resize(self.payload.len() + padded(payload.len()) - payload.len(), 0);
+        self.count(producer, ns);
+    }
+
+    /// Counts a record.
+    fn count(&mut self, producer: u32, ns: u64) {
         if let Some((_, shard)) = &mut self.open {
             shard.records += U32::new(1);
         }

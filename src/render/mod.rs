@@ -10,5 +10,4 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-#[cfg_attr(not(test), allow(unused_imports, reason = "the reader's"))]
 pub(crate) use text::record;

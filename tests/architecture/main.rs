@@ -99,7 +99,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("producer_builder", &["error", "producer", "shared", "thread_local"]),
-    ("reader", &["error", "format", "grouped", "level", "sys"]),
+    ("reader", &["error", "format", "grouped", "level", "render", "sys", "template"]),
     ("registry", &["error", "format", "ring", "stats", "sync"]),
     ("render", &["format", "template"]),
     ("ring", &["sync", "sys"]),

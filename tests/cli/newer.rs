@@ -52,7 +52,7 @@ type Change = fn(&mut [u8], usize);
 /// Changes that only a newer diolog makes, with the words for each in reports.
 const CHANGES: [(&str, Change); 4] = [
     ("record kind 0x30", |bytes, block| bytes[shard(bytes, block) + SHARD_HEADER_BYTES + 4] = 0x30),
-    ("shard encoding 1", |bytes, block| bytes[shard(bytes, block) + 20] = 1),
+    ("shard encoding 9", |bytes, block| bytes[shard(bytes, block) + 20] = 9),
     ("block flags 0x100", |bytes, block| bytes[block + 21] = 1),
     ("format version 2", |bytes, block| bytes[block + 11] = b'2'),
 ];

@@ -189,9 +189,9 @@ impl Messages {
             self.unread.undefined += 1;
             return Some(record);
         };
-        match check_values(callsite, values, record.layout) {
+        match check_values(&callsite.info, values, record.layout) {
             Ok(truncated) => {
-                record.level = callsite.level;
+                record.level = callsite.info.level;
                 record.flags |= if truncated { RecordFlags::TRUNCATED } else { 0 };
                 Some(record)
             }

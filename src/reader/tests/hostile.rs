@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::LossCause;
-use crate::format::{BLOCK_HEADER_BYTES, GAPS_MAX, GRID_BYTES};
+use crate::format::{BLOCK_HEADER_BYTES, FieldType, GAPS_MAX, GRID_BYTES, Type};
 use crate::reader::test_log::{Image, reseal};
 
 /// Reads and verifies a log of one segment with these bytes.
@@ -21,7 +21,8 @@ fn survive_all(segments: &[&[u8]]) {
     if let Ok(mut reader) = Reader::open(directory.path()) {
         for _ in 0..3 {
             while let Some(record) = reader.next_record().expect("read") {
-                std::hint::black_box(record.to_record());
+                let owned = std::hint::black_box(record.to_record());
+                assert_eq!((record.fields().count(), record.message()), (owned.fields().count(), owned.message()));
             }
         }
         let _ = reader.report().verdict();
@@ -62,8 +63,21 @@ fn log() -> TestRun {
     run.block(Block::new().record(1, 10, "one").record(2, 11, "two").lose(1, 2).record(1, 12, "three"));
     run.block(Block::new().in_flight(1).record(2, 20, "four").record(1, 22, "five").capacity(8192));
     run.block(Block::new().in_flight(1).record(1, 30, "six").record(2, 31, "seven"));
+    run.block(structured(Block::new().in_flight(1)));
     run.close();
     run
+}
+
+/// With records of a callsite in a packed and in a plain shard, and its definition.
+fn structured(block: Block) -> Block {
+    let fields = [("text", Type::Str), ("number", Type::F64), ("wide", Type::Signed128), ("more", Type::Fields)]
+        .map(|(name, of)| (name, FieldType::new(of).optional()));
+    let types = fields.map(|(_, field)| field);
+    let plain =
+        [&b"\x01\x06\0\0\0abc\x01"[..], &12.34_f64.to_le_bytes(), b"\0\x01\x10\0\0\0\x01x\x01\x01\x01y\x83", b"\0"]
+            .concat();
+    let block = block.packed(1, 40, 7, &types, &plain).packed(1, 41, 0, &[], b"text").packed(1, 42, 7, &types, &plain);
+    block.plain(2, 43, 7, &plain).define(7, "{text:>9} {number:.1}", &fields)
 }
 
 proptest! {
@@ -132,7 +146,7 @@ fn the_largest_lengths_and_numbers_are_survived() {
         |header| header.flags.set(0xFF),
     ];
     for put in puts {
-        for n in 0..6 {
+        for n in 0..7 {
             let mut run = log();
             let offset = run.last().offsets[n];
             reseal(run.last().block(n), offset, put);
@@ -155,11 +169,36 @@ fn block_numbers_that_claim_any_number_of_losses_are_survived() {
 }
 
 #[test]
+fn the_log_to_change_is_valid() {
+    let (messages, report) = read(written(&[&log()]).path());
+    assert_eq!((messages.len(), report.verdict()), (11, Verdict::Dropped), "{report:#?}");
+}
+
+#[test]
+fn a_definition_of_the_most_fields_takes_bounded_memory() {
+    // As many fields as a length of 16 bits can say, without names: 24 bytes of memory for 2 in the file.
+    let mut payload = vec![7, 0, 0, 0, 3, 0, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    payload.extend([Type::Bool as u8, 0].repeat(0xFFFF));
+    let mut run = TestRun::with_segment(1);
+    let mut block = Block::new().plain(1, 5, 7, &[1; 0xFFFF]);
+    for id in 7..30_u8 {
+        payload[0] = id;
+        block = block.note(crate::format::Kind::Callsite as u8, &payload);
+    }
+    run.block(block);
+    let directory = written(&[run.close()]);
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(reader.next_record().expect("read").expect("one").fields().count(), 0xFFFF);
+    assert_eq!(read(directory.path()).1.verdict(), Verdict::Clean);
+}
+
+#[test]
 fn a_reader_can_be_sent_to_another_thread() {
     fn moves<T: Send + 'static>() {}
     moves::<Reader>();
     moves::<Record>();
     moves::<Verification>();
+    moves::<RecordRef<'static>>();
 }
 
 #[test]
