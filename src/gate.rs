@@ -4,11 +4,16 @@
 //! once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the
 //! parent). It is -1 if the log is open and the threshold is [`OFF`].
 //!
+//! An append whose record has a target reads another word instead, on the same cache line: the most verbose level that any
+//! target admits, with a mark if targets have thresholds of their own. Only then does it look at `admission` too. It enters
+//! by the first word, which says whether the log is open, whatever the threshold is.
+//!
 //! # Appends that race close
 //!
 //! A record reaches the files, or its append is refused: it is never `Written` and lost. An append raises its
 //! producer's flag, then reads the threshold *again*; close sets the threshold to 0, then reads the flags until each is
-//! lowered. One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
+//! lowered. (Close sets the word for targets to 0 as well, for the sake of the answer: nothing depends on when that is
+//! seen.) One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
 //! Close pays for that with one barrier executed on all threads (`membarrier`), so that an append pays nothing. If the
 //! platform has none, both use sequentially consistent accesses.
 //!
@@ -72,6 +77,36 @@ const fn admits(word: u32, level: u8) -> bool {
 /// The second word in the opening process. A forked child reads 0.
 const HERE: u32 = 1;
 
+/// The places of the words.
+const ALL: usize = 0;
+const PROCESS: usize = 1;
+const TARGETS: usize = 2;
+
+/// Added to the word for targets if some have thresholds of their own, so that the admitted level alone is not enough.
+const MARK: i32 = 16;
+
+/// What the word for targets says of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByTarget {
+    Admitted,
+    Refused,
+    /// Its target decides.
+    Asks,
+}
+
+/// What the word for targets says of a record at `level`.
+#[inline(always)]
+const fn by_target(word: u32, level: u8) -> ByTarget {
+    let (word, level) = (word.cast_signed(), level as i32);
+    if word < MARK {
+        if level <= word { ByTarget::Admitted } else { ByTarget::Refused }
+    } else if level <= word - MARK {
+        ByTarget::Asks
+    } else {
+        ByTarget::Refused
+    }
+}
+
 impl Gate {
     /// An open gate that admits `level` (1 to 5, most verbose last) and the less verbose ones; none with [`OFF`].
     ///
@@ -88,8 +123,9 @@ impl Gate {
     }
 
     fn of(words: WipedOnFork, level: u8, barrier_at_close: bool) -> Gate {
-        words.words()[0].store(word_of(level), Relaxed);
-        words.words()[1].store(HERE, Relaxed);
+        words.words()[ALL].store(word_of(level), Relaxed);
+        words.words()[TARGETS].store(word_of(level), Relaxed);
+        words.words()[PROCESS].store(HERE, Relaxed);
         Gate { threshold: Threshold { words }, barrier_at_close, process: std::process::id() }
     }
 
@@ -104,17 +140,27 @@ impl Gate {
         self.threshold.admits(level)
     }
 
-    /// Admits `level` and the less verbose ones from now on; none with [`OFF`]. Does nothing once the gate is closed.
-    pub(crate) fn set_level(&self, level: u8) {
-        debug_assert!(level > 0, "only `close` closes a gate");
-        let word = self.threshold.admitted();
-        let mut admitted = word.load(Relaxed);
-        while admitted != 0 {
-            match word.compare_exchange(admitted, word_of(level), Relaxed, Relaxed) {
-                Ok(_) => break,
-                Err(now) => admitted = now,
+    /// Admits `level` and the less verbose ones from now on, none with [`OFF`]; of records with a target, those up to
+    /// `most_verbose`, and if `has_targets` only those that their target admits. Does nothing once the gate is closed.
+    pub(crate) fn set_levels(&self, level: u8, most_verbose: u8, has_targets: bool) {
+        debug_assert!(level > 0 && most_verbose > 0, "only `close` closes a gate");
+        let mark = if has_targets && most_verbose != OFF { MARK.cast_unsigned() } else { 0 };
+        for (word, value) in [(ALL, word_of(level)), (TARGETS, word_of(most_verbose) + mark)] {
+            let word = &self.threshold.words.words()[word];
+            let mut admitted = word.load(Relaxed);
+            while admitted != 0 {
+                match word.compare_exchange(admitted, value, Relaxed, Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => admitted = now,
+                }
             }
         }
+    }
+
+    /// The threshold for all records: 1 to 5, or [`OFF`], also once the gate is closed.
+    pub(crate) fn level(&self) -> u8 {
+        let word = self.threshold.admitted().load(Relaxed).cast_signed();
+        u8::try_from(word).ok().filter(|level| *level > 0).unwrap_or(OFF)
     }
 
     /// Whether nothing passes any more: the log is closed, or the process is a forked child.
@@ -137,6 +183,27 @@ impl Gate {
             .ok_or_else(|| self.refusal())
     }
 
+    /// As [`enter`](Self::enter) if the gate is open, whatever its threshold is: for a record that its target admits.
+    ///
+    /// # Errors
+    /// Why the append is refused.
+    #[cfg_attr(not(test), allow(dead_code, reason = "structured appends use it"))]
+    pub(crate) fn enter_open<'a>(&self, flag: &'a AppendFlag) -> Result<Entered<'a>, Refusal> {
+        if self.is_shut() {
+            return Err(self.refusal());
+        }
+        if flag.is_raised() {
+            return Err(Refusal::Reentrant);
+        }
+        if self.barrier_at_close {
+            self.threshold.enter_open_fast(flag)
+        } else {
+            let entered = Entered::in_order(flag);
+            (self.threshold.admitted_in_order() != 0).then_some(entered)
+        }
+        .ok_or_else(|| self.refusal())
+    }
+
     /// Whether [`Threshold::enter_fast`] is enough.
     pub(crate) fn has_barrier_at_close(&self) -> bool {
         self.barrier_at_close
@@ -144,18 +211,14 @@ impl Gate {
 
     /// Enters if close has no barrier for all threads: with a store and a load that keep their order by themselves.
     fn enter_in_order<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
-        flag.raise_in_order();
-        let entered = Entered { flag };
-        // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the
-        // order.)
-        let admitted = self.threshold.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst });
-        admits(admitted, level).then_some(entered)
+        let entered = Entered::in_order(flag);
+        admits(self.threshold.admitted_in_order(), level).then_some(entered)
     }
 
     /// Why the gate does not admit a level.
     #[cold]
     pub(crate) fn refusal(&self) -> Refusal {
-        if self.threshold.words.words()[1].load(Relaxed) != HERE {
+        if self.threshold.words.words()[PROCESS].load(Relaxed) != HERE {
             Refusal::Forked
         } else if self.threshold.is_shut() {
             Refusal::Closed
@@ -167,7 +230,7 @@ impl Gate {
     /// Whether this process is a fork of the one that made the gate. Asks the kernel too, because not every platform
     /// wipes pages.
     pub(crate) fn is_forked(&self) -> bool {
-        self.threshold.words.words()[1].load(Relaxed) != HERE || std::process::id() != self.process
+        self.threshold.words.words()[PROCESS].load(Relaxed) != HERE || std::process::id() != self.process
     }
 
     /// Closes: an append that begins after this is refused. One that was under way may still commit; once its producer
@@ -176,6 +239,7 @@ impl Gate {
     pub(crate) fn close(&self) {
         // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
         self.threshold.admitted().swap(0, SeqCst);
+        self.threshold.words.words()[TARGETS].swap(0, SeqCst);
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
@@ -204,7 +268,7 @@ pub(crate) struct Threshold {
 impl Threshold {
     #[inline(always)]
     fn admitted(&self) -> &AtomicU32 {
-        &self.words.words()[0]
+        &self.words.words()[ALL]
     }
 
     /// Whether an append at `level` has a chance to pass.
@@ -213,16 +277,53 @@ impl Threshold {
         admits(self.admitted().load(Relaxed), level)
     }
 
+    /// What the word for targets says of a record at `level`.
+    #[inline(always)]
+    pub(crate) fn by_target(&self, level: u8) -> ByTarget {
+        by_target(self.words.words()[TARGETS].load(Relaxed), level)
+    }
+
     /// Whether nothing passes: the log is closed, or the process is a forked child.
     #[inline(always)]
     pub(crate) fn is_shut(&self) -> bool {
         self.admitted().load(Relaxed) == 0
     }
 
+    /// The threshold, read after the append flag was raised in order.
+    #[inline(always)]
+    fn admitted_in_order(&self) -> u32 {
+        // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the
+        // order.)
+        self.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst })
+    }
+
     /// [`Gate::enter`] without the reason of a refusal. Correct only if the gate
     /// [has a barrier at close](Gate::has_barrier_at_close).
     #[inline(always)]
     pub(crate) fn enter_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
+        let entered = Entered::fast(flag)?;
+        self.admits(level).then_some(entered)
+    }
+
+    /// As [`enter_fast`](Self::enter_fast) if the gate is open, whatever its threshold is.
+    #[inline(always)]
+    #[cfg_attr(not(test), allow(dead_code, reason = "structured appends use it"))]
+    pub(crate) fn enter_open_fast<'a>(&self, flag: &'a AppendFlag) -> Option<Entered<'a>> {
+        let entered = Entered::fast(flag)?;
+        (!self.is_shut()).then_some(entered)
+    }
+}
+
+/// An append that has begun; its drop ends it.
+#[derive(Debug)]
+pub(crate) struct Entered<'a> {
+    flag: &'a AppendFlag,
+}
+
+impl<'a> Entered<'a> {
+    /// Raises the flag, if it is not raised. The threshold has to be read after this.
+    #[inline(always)]
+    fn fast(flag: &'a AppendFlag) -> Option<Entered<'a>> {
         // Only this thread writes its own flag. A signal handler that interrupts between two lines has returned before
         // the next one.
         if flag.is_raised() {
@@ -232,14 +333,14 @@ impl Threshold {
         let entered = Entered { flag };
         // Keeps the compiler from moving anything over this line. At run time close's barrier keeps the CPU from it.
         compiler_fence(SeqCst);
-        self.admits(level).then_some(entered)
+        Some(entered)
     }
-}
 
-/// An append that has begun; its drop ends it.
-#[derive(Debug)]
-pub(crate) struct Entered<'a> {
-    flag: &'a AppendFlag,
+    /// Raises the flag, so that the threshold can be read in order after this.
+    fn in_order(flag: &'a AppendFlag) -> Entered<'a> {
+        flag.raise_in_order();
+        Entered { flag }
+    }
 }
 
 impl Drop for Entered<'_> {
@@ -260,7 +361,7 @@ mod tests {
         let flag = AppendFlag::default();
         assert_eq!([1, 2, 3, 4, 5].map(|level| gate.admits(level)), [true, true, true, false, false]);
         assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
-        gate.set_level(4);
+        gate.set_levels(4, 4, false);
         assert!(gate.enter(&flag, 4).is_ok());
         assert!(!gate.is_forked());
         assert!(!gate.is_shut());
@@ -274,14 +375,41 @@ mod tests {
         assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
         assert!(gate.threshold().enter_fast(&flag, 1).is_none());
         assert!(!gate.is_shut() && Gate::is_outside(&flag));
-        gate.set_level(5);
+        gate.set_levels(5, 5, false);
         assert!(gate.enter(&flag, 5).is_ok());
         assert_eq!(gate.enter(&flag, OFF).err(), Some(Refusal::Filtered), "no record is at this level");
-        gate.set_level(OFF);
+        gate.set_levels(OFF, OFF, false);
         assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
         gate.close();
         assert_eq!(gate.enter(&flag, OFF).err(), Some(Refusal::Closed));
         assert!(gate.is_shut());
+    }
+
+    #[test]
+    fn targets_have_a_word_of_their_own() {
+        let gate = Gate::new(3).expect("a page");
+        let flag = AppendFlag::default();
+        let threshold = gate.threshold();
+        let all = |gate: &Gate| [1, 2, 3, 4, 5, OFF].map(|level| gate.threshold().by_target(level));
+        use ByTarget::{Admitted, Asks, Refused};
+        assert_eq!(all(&gate), [Admitted, Admitted, Admitted, Refused, Refused, Refused]);
+        gate.set_levels(OFF, 4, true);
+        assert_eq!(all(&gate), [Asks, Asks, Asks, Asks, Refused, Refused]);
+        assert!(!gate.admits(1) && gate.enter(&flag, 1).is_err());
+        assert!(gate.enter_open(&flag).is_ok() && threshold.enter_open_fast(&flag).is_some());
+        let outer = gate.enter_open(&flag).expect("open");
+        assert_eq!(gate.enter_open(&flag).err(), Some(Refusal::Reentrant));
+        assert!(threshold.enter_open_fast(&flag).is_none());
+        drop(outer);
+        gate.set_levels(2, OFF, true);
+        assert_eq!(all(&gate), [Refused; 6]);
+        assert_eq!(gate.level(), 2);
+        gate.close();
+        gate.set_levels(5, 5, true);
+        assert_eq!((all(&gate), gate.level()), ([Refused; 6], OFF));
+        assert_eq!(gate.enter_open(&flag).err(), Some(Refusal::Closed));
+        assert!(threshold.enter_open_fast(&flag).is_none());
+        assert!(Gate::is_outside(&flag), "refused is outside");
     }
 
     #[test]
@@ -303,7 +431,7 @@ mod tests {
         let gate = Gate::new(3).expect("a page");
         let flag = AppendFlag::default();
         gate.close();
-        gate.set_level(5);
+        gate.set_levels(5, 5, false);
         assert!(!gate.admits(1) && gate.threshold().is_shut());
         assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
         assert!(gate.threshold().enter_fast(&flag, 1).is_none());
@@ -323,7 +451,9 @@ mod tests {
                     let gate = &gate;
                     scope.spawn(move || {
                         let mut written = 0;
-                        while let Ok(_entered) = gate.enter(flag, 1) {
+                        // By turns a record without a target and one with a target.
+                        let enter = |number| if number % 2 == 0 { gate.enter(flag, 1) } else { gate.enter_open(flag) };
+                        while let Ok(_entered) = enter(written) {
                             records.store(written + 1, Relaxed);
                             written += 1;
                         }
@@ -402,12 +532,40 @@ mod models {
     }
 
     #[test]
+    fn loom_an_append_with_a_target_that_races_close_and_new_levels_is_in_the_ring_or_refused() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::new(3).expect("a gate"));
+            let (producer, mut consumer) = ring(RingOptions::window(64)).expect("a ring");
+            let ring = Arc::clone(producer.ring());
+            let appending = thread::spawn({
+                let gate = Arc::clone(&gate);
+                move || {
+                    gate.set_levels(OFF, 5, true);
+                    let flag = producer.control().append_flag();
+                    if gate.threshold().by_target(4) == ByTarget::Refused {
+                        return 0;
+                    }
+                    let Ok(_entered) = gate.enter_open(flag) else { return 0 };
+                    u64::from(producer.append(0, &[], || 0).is_ok())
+                }
+            });
+            gate.close();
+            while !Gate::is_outside(ring.control.append_flag()) {
+                thread::yield_now();
+            }
+            let last_drain = records_in(&mut consumer);
+            assert_eq!(last_drain, appending.join().expect("appending"));
+            assert_eq!(gate.threshold().by_target(1), ByTarget::Refused);
+        });
+    }
+
+    #[test]
     fn loom_a_level_set_while_closing_does_not_open_the_gate_again() {
         loom::model(|| {
             let gate = Arc::new(Gate::new(3).expect("a gate"));
             let setting = thread::spawn({
                 let gate = Arc::clone(&gate);
-                move || gate.set_level(5)
+                move || gate.set_levels(5, 5, true)
             });
             gate.close();
             setting.join().expect("setting");

@@ -57,6 +57,19 @@ impl Level {
         })
     }
 
+    /// The place in the order: `Off` comes first.
+    const fn place(self) -> u8 {
+        (self as u8 + 1) % 8
+    }
+
+    /// Whether records of this level are compiled in: see [`STATIC_MAX_LEVEL`].
+    #[doc(hidden)]
+    #[inline(always)]
+    pub const fn is_compiled_in(self) -> bool {
+        // Without the first half, the compiler would compare levels that it does not know.
+        matches!(STATIC_MAX_LEVEL, Level::Trace) || self.place() <= STATIC_MAX_LEVEL.place()
+    }
+
     /// The level's name in lower case, as it is parsed.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -70,11 +83,55 @@ impl Level {
     }
 }
 
+/// The most verbose level that is compiled in: [`Level::Trace`], unless features of this crate say otherwise.
+///
+/// The features `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug` and
+/// `max_level_trace` set it. In builds without debug assertions, those with the prefix `release_max_level_` take their
+/// place if there are any. Of several the most verbose counts, so that no crate can take records from another one.
+///
+/// A record beyond it is [`Filtered`](crate::Outcome::Filtered), whatever the threshold is. The compiler removes the code
+/// that logs it, if it knows the level, and the macros then evaluate none of their arguments.
+pub const STATIC_MAX_LEVEL: Level = {
+    let release = most_verbose([
+        (cfg!(feature = "release_max_level_off"), Level::Off),
+        (cfg!(feature = "release_max_level_error"), Level::Error),
+        (cfg!(feature = "release_max_level_warn"), Level::Warn),
+        (cfg!(feature = "release_max_level_info"), Level::Info),
+        (cfg!(feature = "release_max_level_debug"), Level::Debug),
+        (cfg!(feature = "release_max_level_trace"), Level::Trace),
+    ]);
+    let any = most_verbose([
+        (cfg!(feature = "max_level_off"), Level::Off),
+        (cfg!(feature = "max_level_error"), Level::Error),
+        (cfg!(feature = "max_level_warn"), Level::Warn),
+        (cfg!(feature = "max_level_info"), Level::Info),
+        (cfg!(feature = "max_level_debug"), Level::Debug),
+        (cfg!(feature = "max_level_trace"), Level::Trace),
+    ]);
+    match (release, any) {
+        (Some(level), _) if !cfg!(debug_assertions) => level,
+        (_, Some(level)) => level,
+        (_, None) => Level::Trace,
+    }
+};
+
+/// The most verbose of the levels that are set.
+const fn most_verbose(set: [(bool, Level); 6]) -> Option<Level> {
+    let mut most = None;
+    let mut at = 0;
+    while at < set.len() {
+        if set[at].0 {
+            // They are given in this order.
+            most = Some(set[at].1);
+        }
+        at += 1;
+    }
+    most
+}
+
 impl Ord for Level {
     fn cmp(&self, other: &Level) -> Ordering {
-        // `Off` comes first: 7 becomes 0.
-        let place = |level: Level| (level as u8 + 1) % 8;
-        place(*self).cmp(&place(*other))
+        self.place().cmp(&other.place())
     }
 }
 

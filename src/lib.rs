@@ -61,6 +61,8 @@
 //!   may be larger than the numbers that many readers of JSON know.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
+//! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
+//!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
 //! # Limits
@@ -78,6 +80,7 @@ mod logger;
 mod ends;
 mod config;
 mod level;
+mod levels;
 mod outcome;
 mod error;
 mod stats;
@@ -91,6 +94,7 @@ mod fields;
 mod callsite;
 mod limit;
 mod gate;
+mod admission;
 mod clock;
 mod elsewhere;
 mod ring;
@@ -130,7 +134,8 @@ pub use error::{Error, Result};
 pub use event::Log;
 pub use fields::FieldValue;
 pub use format::{CallsiteInfo, DroppedBy, Field, Fields, LossCause, Value};
-pub use level::{Level, ParseLevelError};
+pub use level::{Level, ParseLevelError, STATIC_MAX_LEVEL};
+pub use levels::{Levels, ParseLevelsError};
 pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;

@@ -3,6 +3,7 @@
 //! Users call it, and nothing in the library does. It puts a log's parts together at open; after that, `producer` and
 //! `writer` do the work.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::level::Level;
+use crate::levels::{Levels, ParseLevelsError};
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
@@ -159,8 +161,10 @@ impl Logger {
     /// A logger without a log; `path` is shown in place of one.
     fn elsewhere(level: Level, path: &str, elsewhere: Elsewhere) -> Logger {
         let gate = Gate::without_rings(level as u8);
+        let mut settings = Validated::without_log(path);
+        settings.config.level = level.into();
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::None, reasons: Vec::new() });
-        let mut shared = Shared::new(Validated::without_log(path), Clock::detect(), gate, 0, published);
+        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published);
         shared.elsewhere = Some(elsewhere);
         Logger { handle: Arc::new(Handle { shared: Arc::new(shared), writer: Mutex::new(None) }) }
     }
@@ -173,7 +177,7 @@ impl Logger {
         rules.check_file_size_limit()?;
         // Steps that do not need the directory come first, so that a refused core creates nothing.
         let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
-        let gate = Gate::new(settings.config.level as u8)
+        let gate = Gate::new(settings.config.level.level() as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
         let directory = Directory::open(&settings.config.path, making(&settings.config))?;
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
@@ -237,6 +241,9 @@ impl Logger {
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();
+        if !level.is_compiled_in() {
+            return Outcome::Filtered;
+        }
         if !self.shared().gate.admits(level as u8) {
             return thread_local::refuse(self.shared());
         }
@@ -257,19 +264,89 @@ impl Logger {
         })
     }
 
-    /// Whether a record of `level` would pass the threshold now.
+    /// Whether a record of `level` without a target would pass now.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
-        self.shared().gate.admits(level as u8)
+        level.is_compiled_in() && self.shared().gate.admits(level as u8)
     }
 
-    /// Changes the threshold for all producers, from their next append on. With [`Level::Off`] nothing is logged until
-    /// the next change; the log stays open.
+    /// Whether a record of `level` and `target` would pass now. Where targets have thresholds of their own, this takes a
+    /// lock and compares names; the macros remember the answer for each place that logs.
+    pub fn is_enabled_for(&self, level: Level, target: &str) -> bool {
+        let Shared { gate, admission, .. } = &**self.shared();
+        level.is_compiled_in() && admission.admits_target(gate, level, target)
+    }
+
+    /// The threshold for all records; [`Level::Off`] once the log is closed.
+    pub fn level(&self) -> Level {
+        Level::from_u8(self.shared().gate.level()).unwrap_or(Level::Off)
+    }
+
+    /// The threshold for all records and those of targets, as they were set last.
+    pub fn levels(&self) -> Levels {
+        self.shared().admission.levels()
+    }
+
+    /// Changes the threshold for all producers, from their next append on; targets keep those of their own. With
+    /// [`Level::Off`] only the records of such targets are logged until the next change; the log stays open.
     pub fn set_level(&self, level: Level) {
-        // A disabled logger stays so.
-        if !matches!(self.shared().elsewhere, Some(Elsewhere::Nowhere)) {
-            self.shared().gate.set_level(level as u8);
+        let Ok(()) = self.change_levels(|levels| {
+            levels.set_all(level);
+            Ok::<(), Infallible>(())
+        });
+    }
+
+    /// Changes all thresholds by directives such as `"info,my_service::net=debug,hyper=off"`, in place of those of before,
+    /// for all producers from their next append on. [`Levels`] describes directives. If all name targets, the threshold
+    /// for all records stays.
+    ///
+    /// ```
+    /// use diolog::{Level, Logger};
+    ///
+    /// let (logger, _log) = Logger::in_memory();
+    /// logger.set_levels("info,my_service::net=debug")?;
+    /// logger.set_target_level("hyper", Level::Off)?;
+    /// assert_eq!(logger.levels().to_string(), "info,hyper=off,my_service::net=debug");
+    /// assert!(logger.is_enabled_for(Level::Debug, "my_service::net"));
+    /// assert!(!logger.is_enabled_for(Level::Error, "hyper::client") && !logger.is_enabled(Level::Debug));
+    ///
+    /// let error = logger.set_levels("info,hyper=loud").unwrap_err();
+    /// assert!(error.to_string().contains("\"loud\" in \"hyper=loud\" is no level"));
+    /// # Ok::<(), diolog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] with the directive that is not understood; nothing is changed then.
+    pub fn set_levels(&self, levels: impl Into<Levels>) -> Result<()> {
+        let new = levels.into();
+        if let Some((text, error)) = new.fault() {
+            return Err(invalid_levels("levels", text, error));
         }
+        let Ok(()) = self.change_levels(|levels| {
+            *levels = new.over(levels);
+            Ok::<(), Infallible>(())
+        });
+        Ok(())
+    }
+
+    /// Changes the threshold of the records of one target and of those below it, for all producers from their next append
+    /// on. It may be more verbose than the one for all records, or less.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a target that no directive could name: an empty one, or one with spaces, commas or
+    /// equals signs.
+    pub fn set_target_level(&self, target: &str, level: Level) -> Result<()> {
+        let changed = self.change_levels(|levels| levels.set_target(target, level));
+        changed.map_err(|error| invalid_levels("target", target, &error))
+    }
+
+    /// A disabled logger stays so.
+    fn change_levels<E>(
+        &self,
+        change: impl FnOnce(&mut Levels) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let Shared { gate, admission, elsewhere, .. } = &**self.shared();
+        if matches!(elsewhere, Some(Elsewhere::Nowhere)) { Ok(()) } else { admission.change(gate, change) }
     }
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
@@ -460,6 +537,11 @@ impl Drop for Handle {
         // Nobody is left to take the error: a caller who wants it calls `close` first.
         let _ = self.close();
     }
+}
+
+/// The error for levels that are not understood.
+fn invalid_levels(setting: &'static str, text: &str, error: &ParseLevelsError) -> Error {
+    Error::InvalidConfig { setting, value: format!("{text:?}"), remedy: error.to_string() }
 }
 
 /// The part of the settings that concerns the making of files.

@@ -128,10 +128,10 @@ impl Producer {
         self.message_bytes_max
     }
 
-    /// Whether the log admits a record of `level` now.
+    /// Whether the log admits a record of `level` without a target now.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
-        self.threshold.admits(level as u8)
+        level.is_compiled_in() && self.threshold.admits(level as u8)
     }
 
     /// Appends a record. This takes about the time of reading the clock, and does not wait for the disk; but if the
@@ -144,6 +144,9 @@ impl Producer {
     /// append of this very producer. Otherwise a handler may log.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
+        if !level.is_compiled_in() {
+            return Outcome::Filtered;
+        }
         // The caller's `as_ref` runs before the append begins, so it may log too.
         self.append_message(level, Message::new(message.as_ref()))
     }

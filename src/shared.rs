@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::{Overflow, PART_FOR_LARGE_RINGS, Validated};
 use crate::elsewhere::Elsewhere;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Validated,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
+    /// The levels by target.
+    pub(crate) admission: Admission,
     pub(crate) registry: Registry,
     pub(crate) flushes: FlushQueue,
     pub(crate) closing: Closing,
@@ -70,6 +73,7 @@ impl Shared {
         };
         Shared {
             registry: Registry::new(config.path.clone(), rings, producers_max),
+            admission: Admission::new(&gate, config.level.clone()),
             settings,
             clock,
             gate,

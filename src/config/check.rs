@@ -12,7 +12,7 @@ use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, GRID_BYTES, NAME_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
     SHARD_HEADER_BYTES, definition_bytes_max, padded,
 };
-use crate::level::Level;
+use crate::levels::Levels;
 use crate::ring::{
     CAPACITY_MAX as RING_BYTES_MAX, CAPACITY_MIN as RING_BYTES_MIN, CHUNK_BYTES, HEAD_BYTES as RING_RECORD_HEAD_BYTES,
 };
@@ -124,7 +124,7 @@ impl Config {
         self.check_segments()?;
         self.check_retention()?;
         self.check_overflow()?;
-        self.level = resolve_level(self.level, level_variable)?;
+        self.level = resolve_levels(self.level, level_variable)?;
         Ok(Validated {
             ring_bytes: self.resolve_ring(),
             crowded_ring_bytes,
@@ -305,13 +305,18 @@ fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<
     Err(invalid("message_bytes_max", bytes, remedy))
 }
 
-/// The configured level, or the one in `DIOLOG_LEVEL` if that is set and not empty.
-fn resolve_level(configured: Level, variable: Option<&OsStr>) -> Result<Level> {
-    let Some(word) = variable.filter(|word| !word.is_empty()) else { return Ok(configured) };
-    let level = word.to_str().and_then(|word| word.parse().ok());
-    level.ok_or_else(|| {
-        invalid(LEVEL_VARIABLE, format!("{word:?}"), "set it to error, warn, info, debug, trace or off, or unset it")
-    })
+/// The configured levels, or those in `DIOLOG_LEVEL` if that is set and not empty.
+fn resolve_levels(configured: Levels, variable: Option<&OsStr>) -> Result<Levels> {
+    if let Some((text, error)) = configured.fault() {
+        return Err(invalid("level", format_args!("{text:?}"), error.to_string()));
+    }
+    let Some(text) = variable.filter(|text| !text.is_empty()) else { return Ok(configured) };
+    // What is not Unicode is no level either, and is named as such.
+    let levels: std::result::Result<Levels, _> = text.to_string_lossy().parse();
+    match levels {
+        Ok(levels) => Ok(levels.over(&configured)),
+        Err(error) => Err(invalid(LEVEL_VARIABLE, format_args!("{text:?}"), format!("{error}; or unset it"))),
+    }
 }
 
 /// Refuses the `setting` unless `holds`.
@@ -327,6 +332,7 @@ fn invalid(setting: &'static str, value: impl Display, remedy: impl Into<String>
 mod tests {
     use super::*;
     use crate::device::DevicePreference;
+    use crate::level::Level;
 
     fn config() -> Config {
         Config::new("a/log")
@@ -510,12 +516,22 @@ mod tests {
     #[test]
     fn the_environment_overrides_the_level_and_an_unknown_word_is_refused() {
         let level = |word: &str| config().level(Level::Warn).validate_with(Some(OsStr::new(word)));
-        assert_eq!(level("TRACE").expect("a level").config.level, Level::Trace);
-        assert_eq!(level("").expect("as configured").config.level, Level::Warn);
-        assert_eq!(config().level(Level::Debug).validate_with(None).expect("valid").config.level, Level::Debug);
+        let levels = |validated: Result<Validated>| validated.expect("valid").config.level.to_string();
+        assert_eq!(levels(level("TRACE")), "trace");
+        assert_eq!(levels(level("")), "warn");
+        assert_eq!(levels(level("hyper=off")), "warn,hyper=off");
+        assert_eq!(levels(config().level(Level::Debug).validate_with(None)), "debug");
+        let configured = config().level("debug,a=off");
+        assert_eq!(levels(configured.clone().validate_with(None)), "debug,a=off");
+        assert_eq!(levels(configured.validate_with(Some(OsStr::new("b=warn")))), "debug,b=warn");
         assert_eq!(
             level("loud").expect_err("a refusal").to_string(),
-            "DIOLOG_LEVEL is \"loud\": set it to error, warn, info, debug, trace or off, or unset it"
+            "DIOLOG_LEVEL is \"loud\": \"loud\" is no level; use error, warn, info, debug, trace or off, or a target and a \
+             level as in \"hyper=off\"; or unset it"
+        );
+        assert_eq!(
+            config().level("info,hyper=loud").validate_with(None).expect_err("a refusal").to_string(),
+            "level is \"info,hyper=loud\": \"loud\" in \"hyper=loud\" is no level; use error, warn, info, debug, trace or off"
         );
     }
 }

@@ -9,6 +9,7 @@ use super::overflow::Overflow;
 use super::words;
 use crate::device::DevicePreference;
 use crate::level::Level;
+use crate::levels::Levels;
 
 /// Makes [`Config`] from its settings, each written as `setter(argument: type) -> type that is kept = default;`.
 ///
@@ -71,7 +72,7 @@ macro_rules! config {
 /// let config = Config::new("/var/log/app/orders").ring_bytes(2 << 20);
 /// let settings = config.settings();
 /// assert_eq!(settings.path(), "/var/log/app/orders");
-/// assert_eq!((settings.ring_bytes(), settings.level()), (Some(2 << 20), Level::Info));
+/// assert_eq!((settings.ring_bytes(), settings.level().level()), (Some(2 << 20), Level::Info));
 /// assert_eq!(settings.retain_bytes(), None);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -302,11 +303,17 @@ config! {
         /// [`retain_bytes`](Config::retain_bytes) says which segments are removed.
         retain_for(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
-        /// The least severe level that is logged: `Info` by default. `DIOLOG_LEVEL` in the environment overrides it.
+        /// The least severe level that is logged, and those of single targets: `Info` by default. `DIOLOG_LEVEL` in the
+        /// environment overrides it.
+        ///
+        /// A [`Level`], or directives as a text, such as `"info,my_service::net=debug,hyper=off"`: [`Levels`] describes
+        /// them. `DIOLOG_LEVEL` and TOML take both too. If the variable names targets alone, the threshold for all is the
+        /// one set here.
         ///
         /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) says otherwise.
-        /// Records below it cost one relaxed load and are not counted as attempts.
-        level(level: Level) -> Level = Level::Info;
+        /// Records below it cost one relaxed load and are not counted as attempts. Where targets have thresholds, records
+        /// of the macros cost two or three loads more.
+        level(level: impl Into<Levels>) -> Levels = Levels::from(Level::Info), got as Levels;
 
         /// How a producer handles a full ring: [`Overflow::DropNewest`] by default.
         overflow(overflow: Overflow) -> Overflow = Overflow::DropNewest, read by "words::overflow";

@@ -210,6 +210,7 @@ mod tests {
         }
         let all = [Level::Off, Level::Error, Level::Trace];
         configurations.extend(all.map(|level| Config::new("a").level(level).flush_on(level).overflow(Overflow::Block)));
+        configurations.extend(["a=off", "warn,a::b=trace,c=off"].map(|levels| Config::new("a").level(levels)));
         configurations.push(Config::new("a").device(DevicePreference::IoUring).overflow(Overflow::OverwriteOldest));
         let modes = [0, 0o600, 0o666, 0o1777, u32::MAX];
         configurations.extend(modes.map(|mode| Config::new("a").file_mode(mode).group(mode).create_parents(true)));
@@ -275,6 +276,10 @@ mod tests {
                 "line 1: invalid type: integer `100`, expected a time with its unit such as \"100 ms\"",
             ),
             ("flush_interval = '100 mx'", "line 1: invalid value: string \"100 mx\", expected a time with its unit"),
+            (
+                "level = 'info,a=loud'",
+                "line 1: \"loud\" in \"a=loud\" is no level; use error, warn, info, debug, trace or off",
+            ),
             ("level = 'loud'", "line 1: \"loud\" is no level; use error, warn, info, debug, trace or off"),
             (
                 "overflow = 'drop'",

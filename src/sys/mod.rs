@@ -32,6 +32,9 @@ pub(crate) mod test_directory;
 #[cfg(test)]
 pub(crate) mod test_report;
 
+/// How many words a `memory::WipedOnFork` has.
+pub(crate) const WIPED_WORDS: usize = 3;
+
 /// What has a name in a directory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {

@@ -14,6 +14,7 @@ use graph::Graph;
 /// module uses `reader`, which is for users alone (`unstable` measures it). It shares the format, the errors and the
 /// levels with the writer, and the system below both.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("admission", &["gate", "level", "levels", "sync"]),
     ("appendable", &["format", "ring"]),
     ("block", &["buffer", "format", "level"]),
     ("buffer", &["sys"]),
@@ -23,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "common_ring",
         &["appendable", "config", "delays", "error", "gate", "level", "outcome", "producer", "ring", "shared", "sync"],
     ),
-    ("config", &["device", "error", "format", "level", "ring"]),
+    ("config", &["device", "error", "format", "level", "levels", "ring"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
     ("elsewhere", &["appendable", "callsite", "format", "level", "ring", "sync"]),
@@ -53,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gate", &["ring", "sync", "sys"]),
     ("grouped", &[]),
     ("level", &[]),
+    ("levels", &["level"]),
     ("lib", &[]),
     ("limit", &[]),
     (
@@ -67,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "error",
             "gate",
             "level",
+            "levels",
             "outcome",
             "producer",
             "producer_builder",
@@ -104,7 +107,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("render", &["format", "template"]),
     ("ring", &["sync", "sys"]),
     ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "sync", "sys"]),
-    ("shared", &["clock", "config", "elsewhere", "flush", "gate", "level", "registry", "ring", "stats", "sync"]),
+    (
+        "shared",
+        &["admission", "clock", "config", "elsewhere", "flush", "gate", "level", "registry", "ring", "stats", "sync"],
+    ),
     ("stats", &["device", "format", "grouped", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),

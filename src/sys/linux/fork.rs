@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use crate::sync::AtomicU32;
 use crate::sync::Ordering::Relaxed;
+use crate::sys::WIPED_WORDS;
 
 struct Node {
-    words: NonNull<[AtomicU32; 2]>,
+    words: NonNull<[AtomicU32; WIPED_WORDS]>,
     next: *mut Node,
 }
 
@@ -30,7 +31,7 @@ static WORDS: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 ///
 /// # Safety
 /// `words` is valid for ever.
-pub(super) unsafe fn wipe_in_children(words: NonNull<[AtomicU32; 2]>) -> io::Result<()> {
+pub(super) unsafe fn wipe_in_children(words: NonNull<[AtomicU32; WIPED_WORDS]>) -> io::Result<()> {
     // Without a lock, as above. A handler that is registered twice does no harm.
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.load(Relaxed) {

@@ -17,6 +17,7 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use super::fork::wipe_in_children;
 use super::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
 use crate::sync::AtomicU32;
+use crate::sys::WIPED_WORDS;
 
 /// The smallest page of the platforms that Linux runs on: touching memory at this step touches every page.
 const PAGE_BYTES_MIN: usize = 4096;
@@ -134,7 +135,7 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words that read as zero in a forked child, whichever values the parent stored. Clones share the words.
+/// A few words that read as zero in a forked child, whichever values the parent stored. Clones share the words.
 ///
 /// 2. `words` is the start of the page, or the words on the heap; either lives as long as any clone.
 #[derive(Clone, Debug)]
@@ -142,15 +143,15 @@ impl Drop for Mapping {
 pub(crate) struct WipedOnFork {
     /// Copied from the page, so that an access is one load. First, because an append reads it: it shares a cache line
     /// with what is before this value.
-    words: NonNull<[AtomicU32; 2]>,
+    words: NonNull<[AtomicU32; WIPED_WORDS]>,
     _owner: WordsOwner,
 }
 
-/// What keeps the two words alive.
+/// What keeps the words alive.
 #[derive(Clone, Debug)]
 enum WordsOwner {
     Page { _page: Arc<Mapping> },
-    Heap { _words: Arc<[AtomicU32; 2]> },
+    Heap { _words: Arc<[AtomicU32; WIPED_WORDS]> },
 }
 
 // SAFETY: (2) the address of atomics that every thread may use.
@@ -159,7 +160,7 @@ unsafe impl Send for WipedOnFork {}
 unsafe impl Sync for WipedOnFork {}
 
 impl WipedOnFork {
-    /// Both words zero.
+    /// All words zero.
     ///
     /// # Errors
     /// No memory, or a kernel before 4.14, which cannot wipe pages.
@@ -170,9 +171,9 @@ impl WipedOnFork {
         Ok(WipedOnFork { words: page.base.cast(), _owner: WordsOwner::Page { _page: Arc::new(page) } })
     }
 
-    /// Both words zero, in ordinary memory: a forked child reads what the parent stored.
+    /// All words zero, in ordinary memory: a forked child reads what the parent stored.
     pub(crate) fn never_wiped() -> WipedOnFork {
-        let words = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+        let words = Arc::new(std::array::from_fn(|_| AtomicU32::new(0)));
         WipedOnFork { words: NonNull::from(&*words), _owner: WordsOwner::Heap { _words: words } }
     }
 
@@ -195,7 +196,7 @@ impl WipedOnFork {
 
     /// The words.
     #[inline]
-    pub(crate) fn words(&self) -> &[AtomicU32; 2] {
+    pub(crate) fn words(&self) -> &[AtomicU32; WIPED_WORDS] {
         // SAFETY: (1, 2): in bounds, aligned, initialised with zeros, and accessed as these atomics only.
         unsafe { self.words.as_ref() }
     }

@@ -1,4 +1,4 @@
-//! Memory: allocations for rings, two words that no fork wipes here, and no memory barrier on all threads. Called by
+//! Memory: allocations for rings, words that no fork wipes here, and no memory barrier on all threads. Called by
 //! `ring` and `gate`.
 //!
 //! 1. A [`Mapping`] is one allocation of `layout` at `base`, made by its constructor and freed only by its drop: in
@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::sync::AtomicU32;
+use crate::sys::WIPED_WORDS;
 
 const PAGE_BYTES_MIN: usize = 4096;
 
@@ -94,15 +95,15 @@ impl Drop for Mapping {
     }
 }
 
-/// Two words. On Linux they read as zero in a forked child; here the child inherits the parent's values. Clones share
+/// A few words. On Linux they read as zero in a forked child; here the child inherits the parent's values. Clones share
 /// the words.
 #[derive(Clone, Debug)]
 pub(crate) struct WipedOnFork {
-    words: Arc<[AtomicU32; 2]>,
+    words: Arc<[AtomicU32; WIPED_WORDS]>,
 }
 
 impl WipedOnFork {
-    /// Both words zero.
+    /// All words zero.
     ///
     /// # Errors
     /// None here.
@@ -110,9 +111,9 @@ impl WipedOnFork {
         Ok(WipedOnFork::never_wiped())
     }
 
-    /// Both words zero.
+    /// All words zero.
     pub(crate) fn never_wiped() -> WipedOnFork {
-        WipedOnFork { words: Arc::new([AtomicU32::new(0), AtomicU32::new(0)]) }
+        WipedOnFork { words: Arc::new(std::array::from_fn(|_| AtomicU32::new(0))) }
     }
 
     /// As [`new`](Self::new).
@@ -125,7 +126,7 @@ impl WipedOnFork {
 
     /// The words.
     #[inline]
-    pub(crate) fn words(&self) -> &[AtomicU32; 2] {
+    pub(crate) fn words(&self) -> &[AtomicU32; WIPED_WORDS] {
         &self.words
     }
 }

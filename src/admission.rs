@@ -1,0 +1,191 @@
+//! Which records of a log pass by their target: the log's levels, and the decisions for its callsites.
+//!
+//! Every append asks the [`gate`](crate::gate) first. Only if a target has a threshold of its own, and the gate's word for
+//! targets admits the level, a structured append asks here as well. The answer for a callsite is always the same until the
+//! levels change: its target and its level never do. So it is found once, on the slow path, and kept in a table by the
+//! callsite's number: later appends load one byte of it. The number is not the id in the records, which a callsite gets
+//! with its first record: one that is filtered may have none for ever.
+//!
+//! The lock is taken to change the levels and to decide for a callsite, never by a look at the table. Decisions are made and
+//! forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts its own thread
+//! there does not wait for the lock: its record passes.
+
+#![cfg_attr(not(test), allow(dead_code, reason = "structured appends use the table"))]
+
+use std::cell::Cell;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, OnceLock};
+
+use crate::gate::{ByTarget, Gate};
+use crate::level::Level;
+use crate::levels::Levels;
+use crate::sync::lock;
+
+/// Callsites of the first chunk; each further one has twice as many as the one before.
+const FIRST_CHUNK: u32 = 64;
+
+/// Chunks for all numbers of 32 bits.
+const CHUNKS: usize = 27;
+
+/// Nothing was decided for the callsite since the levels changed.
+const UNDECIDED: u8 = 0;
+const FILTERED: u8 = 1;
+const ADMITTED: u8 = 2;
+
+thread_local! {
+    /// Whether this thread has some log's lock.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The levels of one log.
+pub(crate) struct Admission {
+    levels: Mutex<Levels>,
+    /// Decisions by callsite number.
+    chunks: [OnceLock<Box<[AtomicU8]>>; CHUNKS],
+}
+
+impl Admission {
+    /// The levels that a log is opened with. Sets the words of its gate.
+    pub(crate) fn new(gate: &Gate, levels: Levels) -> Admission {
+        set_words(gate, &levels);
+        Admission { levels: Mutex::new(levels), chunks: [const { OnceLock::new() }; CHUNKS] }
+    }
+
+    /// The levels now.
+    pub(crate) fn levels(&self) -> Levels {
+        self.locked(|levels| levels.clone()).unwrap_or_default()
+    }
+
+    /// Changes the levels, and the words of the gate with them. Does nothing to a gate that is closed or in a forked child,
+    /// or if a signal handler calls it on a thread that is inside of this very function.
+    ///
+    /// # Errors
+    /// Those of `change`, which must have changed nothing then.
+    pub(crate) fn change<E>(&self, gate: &Gate, change: impl FnOnce(&mut Levels) -> Result<(), E>) -> Result<(), E> {
+        if gate.is_forked() {
+            return Ok(());
+        }
+        self.locked(|levels| {
+            change(levels)?;
+            // Before the words: once a target has a threshold, no decision of before is there.
+            let decisions = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
+            decisions.for_each(|decision| decision.store(UNDECIDED, Relaxed));
+            set_words(gate, levels);
+            Ok(())
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    /// Whether a record at `level` of `target` would pass, by all thresholds. It takes the lock if targets have some.
+    pub(crate) fn admits_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
+        match gate.threshold().by_target(level as u8) {
+            ByTarget::Admitted => true,
+            ByTarget::Refused => false,
+            ByTarget::Asks => self.locked(|levels| level <= levels.level_of(target)).unwrap_or(true),
+        }
+    }
+
+    /// Whether a record of the callsite `number` passes the threshold of its target, if its level passes the gate's word for
+    /// targets. `site` gives the callsite's level and target; it is asked once, and again after each change.
+    #[inline]
+    pub(crate) fn admits<'a>(&self, gate: &Gate, number: u32, site: impl FnOnce() -> (Level, &'a str)) -> bool {
+        let (chunk, place) = place_of(number);
+        // Relaxed: a decision carries nothing but itself.
+        match self.chunks[chunk].get().map_or(UNDECIDED, |chunk| chunk[place].load(Relaxed)) {
+            UNDECIDED => self.decide(gate, number, site()),
+            decision => decision == ADMITTED,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decide(&self, gate: &Gate, number: u32, (level, target): (Level, &str)) -> bool {
+        // In a forked child a thread that does not exist there may hold the lock. The gate refuses the append.
+        if gate.is_forked() {
+            return true;
+        }
+        let (chunk, place) = place_of(number);
+        self.locked(|levels| {
+            let admits = level <= levels.level_of(target);
+            let bytes = (FIRST_CHUNK as usize) << chunk;
+            let decisions = self.chunks[chunk].get_or_init(|| (0..bytes).map(|_| AtomicU8::new(UNDECIDED)).collect());
+            decisions[place].store(if admits { ADMITTED } else { FILTERED }, Relaxed);
+            admits
+        })
+        .unwrap_or(true)
+    }
+
+    /// Calls `look` with the levels locked; `None` if this thread has them locked already.
+    fn locked<T>(&self, look: impl FnOnce(&mut Levels) -> T) -> Option<T> {
+        if INSIDE.replace(true) {
+            return None;
+        }
+        let looked = look(&mut lock(&self.levels));
+        INSIDE.set(false);
+        Some(looked)
+    }
+}
+
+/// Sets the words of the gate for `levels`.
+fn set_words(gate: &Gate, levels: &Levels) {
+    let has_targets = levels.targets().next().is_some();
+    gate.set_levels(levels.level() as u8, levels.most_verbose() as u8, has_targets);
+}
+
+/// The chunk of a callsite, and its place there.
+#[inline]
+fn place_of(number: u32) -> (usize, usize) {
+    let shifted = u64::from(number) + u64::from(FIRST_CHUNK);
+    let chunk = shifted.ilog2() - FIRST_CHUNK.ilog2();
+    (chunk as usize, (shifted - (u64::from(FIRST_CHUNK) << chunk)) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_place_of_its_own() {
+        let mut expected = (0, 0);
+        for number in 0..1_000 {
+            assert_eq!(place_of(number), expected);
+            expected.1 += 1;
+            if expected.1 == (FIRST_CHUNK as usize) << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+        let (chunk, place) = place_of(u32::MAX);
+        assert!(chunk == CHUNKS - 1 && place < (FIRST_CHUNK as usize) << chunk);
+    }
+
+    #[test]
+    fn a_decision_is_made_once_until_the_levels_change() {
+        let gate = Gate::without_rings(3);
+        let admission = Admission::new(&gate, Levels::from("info,hyper=off"));
+        assert!(!admission.admits(&gate, 7, || (Level::Error, "hyper::client")));
+        assert!(!admission.admits(&gate, 7, || panic!("it is decided")));
+        assert!(admission.admits(&gate, 1_000, || (Level::Info, "hyper_2")));
+        assert!(admission.admits(&gate, 1_000, || panic!("it is decided")));
+        let changed = admission.change(&gate, |levels| levels.set_target("hyper", Level::Warn));
+        assert_eq!(changed, Ok(()));
+        assert!(admission.admits(&gate, 7, || (Level::Error, "hyper::client")));
+        assert_eq!(admission.levels().to_string(), "info,hyper=warn");
+        let refused = admission.change(&gate, |levels| levels.set_target("", Level::Warn));
+        assert!(refused.is_err());
+        assert_eq!(admission.levels().to_string(), "info,hyper=warn", "a refused change changes nothing");
+        assert!(admission.admits(&gate, 7, || panic!("it is still decided")));
+    }
+
+    #[test]
+    fn a_signal_handler_within_a_change_waits_for_nothing() {
+        let gate = Gate::without_rings(3);
+        let admission = Admission::new(&gate, Levels::from("info,hyper=off"));
+        let within = admission.locked(|_| {
+            let changed = admission.change(&gate, |levels| levels.set_target("a", Level::Warn));
+            (admission.admits(&gate, 7, || (Level::Error, "hyper")), changed)
+        });
+        assert_eq!(within, Some((true, Ok(()))));
+        assert!(!admission.admits(&gate, 7, || (Level::Error, "hyper")), "nothing was decided meanwhile");
+    }
+}
