@@ -10,8 +10,6 @@
 //! forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts its own thread
 //! there does not wait for the lock: its record passes.
 
-#![cfg_attr(not(test), allow(dead_code, reason = "structured appends use the table"))]
-
 use std::cell::Cell;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;

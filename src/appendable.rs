@@ -7,6 +7,9 @@ use crate::ring::{Claimed, Payload};
 pub(crate) trait Appendable: Payload {
     fn kind(&self) -> Kind;
 
+    /// Whether it has a target, which has admitted it: its level need not pass the threshold for all records.
+    fn has_target(&self) -> bool;
+
     /// Whether a part is not whole.
     fn is_cut(&self) -> bool;
 
@@ -44,6 +47,11 @@ impl Appendable for Message<'_> {
     #[inline(always)]
     fn kind(&self) -> Kind {
         Kind::Message
+    }
+
+    #[inline(always)]
+    fn has_target(&self) -> bool {
+        false
     }
 
     #[inline(always)]

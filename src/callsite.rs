@@ -43,6 +43,8 @@ pub struct Callsite {
     word: AtomicU64,
     place: Place<'static>,
     names: &'static [&'static str],
+    /// Its [`number`](Self::number); 0: it has none yet.
+    number: AtomicU32,
 }
 
 /// What does not depend on the fields.
@@ -65,7 +67,31 @@ impl Callsite {
         template: &'static str,
         names: &'static [&'static str],
     ) -> Callsite {
-        Callsite { word: AtomicU64::new(0), place: Place { level, line, target, file, template }, names }
+        let place = Place { level, line, target, file, template };
+        Callsite { word: AtomicU64::new(0), place, names, number: AtomicU32::new(0) }
+    }
+
+    /// Its number among the callsites of which a log has asked whether their target admits them, from 1. It has nothing to
+    /// do with the ids in records, which a callsite without records does not have. `None` if there are no more numbers.
+    #[inline]
+    pub(crate) fn number(&self) -> Option<u32> {
+        // Relaxed: a number carries nothing but itself.
+        match self.number.load(Relaxed) {
+            0 => self.take_number(),
+            number => Some(number),
+        }
+    }
+
+    #[cold]
+    fn take_number(&self) -> Option<u32> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_update(Relaxed, Relaxed, |next| next.checked_add(1)).ok()?;
+        // Of several threads the first one's number stays; those of the others are not used.
+        Some(self.number.compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
+    }
+
+    pub(crate) fn target(&self) -> &'static str {
+        self.place.target
     }
 
     /// The id of the records whose values have the types of `hash`, if it is in the callsite itself.

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::producer::{accepted, drop_newest, flags, is_grave, refuse, tag};
+use crate::producer::{accepted, drop_newest, enter, flags, is_grave, refuse, tag};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::Shared;
 use crate::sync::lock;
@@ -88,7 +88,7 @@ fn append_once(
             Err(refusal) => return Some(refuse(shared, refusal)),
         },
     };
-    let _entered = match shared.gate.enter(end.control().append_flag(), level as u8) {
+    let _entered = match enter(&shared.gate, end, level, record) {
         Ok(entered) => entered,
         Err(refusal) => return Some(refuse(shared, refusal)),
     };

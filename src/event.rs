@@ -8,7 +8,7 @@ use crate::appendable::Appendable;
 use crate::callsite::Callsite;
 use crate::fields::{Fields, Kept, Scratch, Structured};
 use crate::format::FieldType;
-use crate::gate::Refusal;
+use crate::gate::{ByTarget, Refusal};
 use crate::level::Level;
 use crate::limit::Limit;
 use crate::logger::Logger;
@@ -71,8 +71,8 @@ trait Appends {
 
 impl Appends for Producer {
     #[inline(always)]
-    fn admits(&self, level: Level, _callsite: &Callsite) -> bool {
-        self.is_enabled(level)
+    fn admits(&self, level: Level, callsite: &Callsite) -> bool {
+        passes(self.by_target(level), Producer::shared(self), level, callsite)
     }
 
     #[inline(always)]
@@ -100,8 +100,9 @@ impl Appends for Producer {
 
 impl Appends for Logger {
     #[inline(always)]
-    fn admits(&self, level: Level, _callsite: &Callsite) -> bool {
-        self.is_enabled(level)
+    fn admits(&self, level: Level, callsite: &Callsite) -> bool {
+        let shared = Logger::shared(self);
+        passes(shared.gate.threshold().by_target(level as u8), shared, level, callsite)
     }
 
     fn refuse(&self) -> Outcome {
@@ -166,7 +167,27 @@ impl<T: Appends + ?Sized> Appends for &T {
 /// Whether a record of the callsite, of this level, is wanted.
 #[inline(always)]
 pub fn admits(target: &(impl Target + ?Sized), level: Level, callsite: &Callsite) -> bool {
-    target.admits(level, callsite)
+    level.is_compiled_in() && target.admits(level, callsite)
+}
+
+/// Whether the record passes, by what the gate says of it.
+#[inline(always)]
+fn passes(gate: ByTarget, shared: &Shared, level: Level, callsite: &Callsite) -> bool {
+    match gate {
+        ByTarget::Admitted => true,
+        ByTarget::Refused => false,
+        ByTarget::Asks => passes_its_target(shared, level, callsite),
+    }
+}
+
+/// Whether the record passes the threshold of its target.
+#[inline(never)]
+fn passes_its_target(shared: &Shared, level: Level, callsite: &Callsite) -> bool {
+    let Shared { gate, admission, .. } = shared;
+    match callsite.number() {
+        Some(number) => admission.admits(gate, number, || (level, callsite.target())),
+        None => admission.admits_target(gate, level, callsite.target()),
+    }
 }
 
 /// The outcome of a record that is not wanted.

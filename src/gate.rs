@@ -187,7 +187,6 @@ impl Gate {
     ///
     /// # Errors
     /// Why the append is refused.
-    #[cfg_attr(not(test), allow(dead_code, reason = "structured appends use it"))]
     pub(crate) fn enter_open<'a>(&self, flag: &'a AppendFlag) -> Result<Entered<'a>, Refusal> {
         if self.is_shut() {
             return Err(self.refusal());
@@ -307,7 +306,6 @@ impl Threshold {
 
     /// As [`enter_fast`](Self::enter_fast) if the gate is open, whatever its threshold is.
     #[inline(always)]
-    #[cfg_attr(not(test), allow(dead_code, reason = "structured appends use it"))]
     pub(crate) fn enter_open_fast<'a>(&self, flag: &'a AppendFlag) -> Option<Entered<'a>> {
         let entered = Entered::fast(flag)?;
         (!self.is_shut()).then_some(entered)

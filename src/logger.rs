@@ -255,7 +255,7 @@ impl Logger {
         if let Some(text) = arguments.as_str() {
             return self.log(level, text);
         }
-        if !self.shared().gate.admits(level as u8) {
+        if !self.is_enabled(level) {
             return thread_local::refuse(self.shared());
         }
         thread_local::with_scratch(self.shared(), |scratch| {

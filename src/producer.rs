@@ -11,7 +11,7 @@ use crate::delays::Delays;
 use crate::elsewhere::{Elsewhere, Reentrant};
 use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
 use crate::format::{Kind, RecordFlags};
-use crate::gate::{Refusal, Threshold};
+use crate::gate::{ByTarget, Entered, Gate, Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::ring::{CLASSES, DropCause, Full, ProducerEnd};
@@ -169,7 +169,9 @@ impl Producer {
     /// # Ok::<(), diolog::Error>(())
     /// ```
     pub fn log_args(&self, level: Level, arguments: fmt::Arguments<'_>) -> Outcome {
-        if let Some(text) = arguments.as_str() {
+        if let Some(text) = arguments.as_str()
+            && level.is_compiled_in()
+        {
             return self.append_message(level, Message::new(text.as_bytes()));
         }
         if !self.is_enabled(level) {
@@ -189,6 +191,12 @@ impl Producer {
     /// Whether the log is neither closed nor that of a parent process.
     pub(crate) fn is_open(&self) -> bool {
         !self.shared.gate.is_shut()
+    }
+
+    /// What the gate says of a record at `level` that has a target.
+    #[inline(always)]
+    pub(crate) fn by_target(&self, level: Level) -> ByTarget {
+        self.threshold.by_target(level as u8)
     }
 
     /// The log that it appends to.
@@ -242,7 +250,7 @@ impl Producer {
         if let Some(end) = &self.end
             && end.fits_fast_path(class(level), record.bytes())
             && !record.is_cut()
-            && let Some(_entered) = self.threshold.enter_fast(end.control().append_flag(), level as u8)
+            && let Some(_entered) = self.enter_fast(end, level, &record)
         {
             match end.append_fast(tag(record.kind(), level, 0), &record, Clock::counter) {
                 Ok(()) => return Outcome::Written,
@@ -252,6 +260,17 @@ impl Producer {
             }
         }
         slow(self, level, record)
+    }
+
+    /// As [`enter`], on the fast path.
+    #[inline(always)]
+    fn enter_fast<'a>(&self, end: &'a ProducerEnd, level: Level, record: &impl Appendable) -> Option<Entered<'a>> {
+        let flag = end.control().append_flag();
+        if record.has_target() {
+            self.threshold.enter_open_fast(flag)
+        } else {
+            self.threshold.enter_fast(flag, level as u8)
+        }
     }
 
     /// [`append_message`](Self::append_message) in every case.
@@ -282,7 +301,7 @@ impl Producer {
     #[inline(always)]
     fn append_in_every_case(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
         let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
-        let entered = match self.shared.gate.enter(end.control().append_flag(), level as u8) {
+        let entered = match enter(&self.shared.gate, end, level, record) {
             Ok(entered) => entered,
             Err(refusal) => return refuse(&self.shared, refusal),
         };
@@ -312,7 +331,9 @@ impl Producer {
             return refuse(&self.shared, Refusal::Forked);
         }
         record.cut_to(self.message_bytes_max);
-        match memory.append(self.id, level, record, || gate.admits(level as u8)) {
+        let has_target = record.has_target();
+        let admits = || if has_target { !gate.is_shut() } else { gate.admits(level as u8) };
+        match memory.append(self.id, level, record, admits) {
             Ok(true) => accepted(record),
             Ok(false) => refuse(&self.shared, gate.refusal()),
             Err(Reentrant) => refuse(&self.shared, Refusal::Reentrant),
@@ -433,6 +454,20 @@ pub(crate) fn flags(record: &(impl Appendable + ?Sized)) -> u8 {
 /// Whether records of `level` may take the room that is kept for grave ones.
 pub(crate) fn is_grave(level: Level) -> bool {
     level <= Level::Warn
+}
+
+/// Begins the append of a record.
+///
+/// # Errors
+/// Why it is refused.
+pub(crate) fn enter<'a>(
+    gate: &Gate,
+    end: &'a ProducerEnd,
+    level: Level,
+    record: &(impl Appendable + ?Sized),
+) -> Result<Entered<'a>, Refusal> {
+    let flag = end.control().append_flag();
+    if record.has_target() { gate.enter_open(flag) } else { gate.enter(flag, level as u8) }
 }
 
 /// Gives up a record that finds no room, and counts it by the cause.

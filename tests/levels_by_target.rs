@@ -100,3 +100,86 @@ fn a_logger_without_a_log_has_levels_and_a_disabled_one_has_none() {
     assert!(!logger.is_enabled_for(Level::Error, "hyper") && !logger.is_enabled(Level::Error));
     assert_eq!((logger.level(), logger.levels().to_string()), (Level::Off, "off".into()));
 }
+
+mod net {
+    use super::*;
+
+    pub(crate) fn debug(log: &impl diolog::Log) -> Outcome {
+        diolog::debug!(log, "a debug record of net")
+    }
+}
+
+fn warn_of_hyper(log: &impl diolog::Log) -> Outcome {
+    diolog::warn!(log, target: "hyper::client", "a warning of hyper")
+}
+
+#[test]
+fn macros_have_the_target_of_their_module_or_the_one_that_they_are_given() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(path).level("off,levels_by_target::net=debug")).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    for _ in 0..2 {
+        assert_eq!((net::debug(&producer), net::debug(&logger)), (Outcome::Written, Outcome::Written));
+        assert_eq!((warn_of_hyper(&producer), warn_of_hyper(&logger)), (Outcome::Filtered, Outcome::Filtered));
+        assert_eq!(diolog::error!(producer, "of this module"), Outcome::Filtered);
+        assert_eq!(producer.log(Level::Error, "without a target"), Outcome::Filtered);
+    }
+    logger.set_levels("debug,levels_by_target::net=info,hyper=warn").expect("directives");
+    assert_eq!((net::debug(&producer), net::debug(&logger)), (Outcome::Filtered, Outcome::Filtered));
+    assert_eq!((warn_of_hyper(&producer), warn_of_hyper(&logger)), (Outcome::Written, Outcome::Written));
+    assert_eq!(diolog::debug!(producer, "of this module"), Outcome::Written);
+    assert_eq!(diolog::trace!(producer, target: "hyper", "too verbose"), Outcome::Filtered);
+    logger.set_levels("error").expect("a level");
+    assert_eq!((net::debug(&producer), warn_of_hyper(&logger)), (Outcome::Filtered, Outcome::Filtered));
+    logger.close().expect("a clean end");
+    assert_eq!((net::debug(&producer), warn_of_hyper(&logger)), (Outcome::Closed, Outcome::Closed));
+    assert_eq!((logger.stats().attempted, logger.stats().dropped), (7, 0));
+}
+
+#[test]
+fn a_record_that_its_target_does_not_admit_evaluates_nothing() {
+    let (logger, log) = Logger::in_memory();
+    logger.set_levels("trace,hyper=off").expect("directives");
+    let producer = logger.producer().expect("a producer");
+    for _ in 0..2 {
+        let outcome = diolog::error!(producer, target: "hyper", "{number}", number = unreachable_number());
+        assert_eq!(outcome, Outcome::Filtered);
+    }
+    // A level known at run time alone: each has a callsite of its own.
+    logger.set_levels("trace,hyper=warn").expect("directives");
+    let written = Level::ALL.map(|level| diolog::event!(producer, level, target: "hyper", "of any level"));
+    use Outcome::{Filtered, Written};
+    assert_eq!(written, [Written, Written, Filtered, Filtered, Filtered]);
+    assert_eq!(log.records().len(), 2);
+}
+
+fn unreachable_number() -> u64 {
+    panic!("the record is not wanted")
+}
+
+#[test]
+fn levels_that_change_while_threads_log_hold_from_then_on() {
+    let (logger, _log) = Logger::in_memory();
+    logger.set_levels("info,hyper=off").expect("directives");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let ordering = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(ordering) {
+                    let outcome = warn_of_hyper(&logger);
+                    assert!(matches!(outcome, Outcome::Written | Outcome::Filtered), "{outcome:?}");
+                }
+            });
+        }
+        for round in 0..500 {
+            let level = if round % 2 == 0 { Level::Info } else { Level::Off };
+            logger.set_target_level("hyper", level).expect("a target");
+            // This thread decides by the new levels, whatever the others have decided in between.
+            let expected = if level == Level::Off { Outcome::Filtered } else { Outcome::Written };
+            assert_eq!(warn_of_hyper(&logger), expected, "round {round}");
+        }
+        stop.store(true, ordering);
+    });
+}

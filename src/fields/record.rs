@@ -37,6 +37,11 @@ impl<K: Kept> Appendable for Structured<'_, K> {
     }
 
     #[inline(always)]
+    fn has_target(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn is_cut(&self) -> bool {
         self.values.is_cut()
     }
