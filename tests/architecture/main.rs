@@ -158,8 +158,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "unstable",
         &[
-            "buffer", "clock", "config", "device", "error", "gate", "level", "logger", "outcome", "producer", "reader",
-            "ring", "stats", "sys",
+            "buffer", "callsite", "clock", "config", "device", "error", "event", "gate", "level", "logger", "outcome",
+            "producer", "reader", "ring", "stats", "sys",
         ],
     ),
 ];

@@ -13,6 +13,7 @@ mod baseline;
 pub mod burst;
 pub mod disk;
 pub mod load;
+pub mod orders;
 pub mod place;
 pub mod rounds;
 pub mod stopwatch;

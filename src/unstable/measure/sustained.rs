@@ -8,6 +8,10 @@
 //!
 //! The log that is compared writes blocks as large as the baseline's writes, and its rings hold the four blocks that
 //! may be in flight, since records stay in the ring until they are durable. Another row shows a log with the defaults.
+//!
+//! The rows `num` are of records with two integers and a price, compared with the 64-byte messages of the same log:
+//! packed, plain, with integers that no encoding makes shorter, and from a thousand callsites in turn, all of which each
+//! block defines.
 
 use std::fmt;
 use std::hint::black_box;
@@ -17,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::baseline::{BareRing, MESSAGE_BYTES, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
+use super::orders::{self, CALLSITES};
 use super::place::Scratch;
 use super::rounds::{median, spread};
 use super::usage::cpu_time;
@@ -28,6 +33,15 @@ const PRODUCERS: [u64; 2] = [1, 4];
 /// The lowest rate and the highest CPU time that pass, relative to the bare ring's.
 const RATE_FLOOR: f64 = 0.9;
 const CPU_CEILING: f64 = 1.3;
+
+/// The lowest rate, the highest CPU time, and the most bytes that pass for a record of values, the first two relative to
+/// a message.
+const NUM_RATE_FLOOR: f64 = 1.5;
+const NUM_CPU_CEILING: f64 = 0.8;
+const NUM_BYTES_CEILING: f64 = 18.0;
+
+/// The most bytes and CPU time that pass for a record of a thousand callsites in turn, relative to one of a single one.
+const IN_TURN_CEILING: f64 = 2.0;
 
 /// The most bytes that a record takes in a segment, with its share of the block's and shard's headers.
 const RECORD_BYTES: u64 = 16 + MESSAGE_BYTES as u64 + 8;
@@ -72,6 +86,11 @@ struct Group {
     bare: Vec<Sample>,
     log: Vec<Sample>,
     default_log: Vec<Sample>,
+    num: Vec<Sample>,
+    plain_num: Vec<Sample>,
+    random_num: Vec<Sample>,
+    num_in_turn: Vec<Sample>,
+    default_num: Vec<Sample>,
 }
 
 /// The figures of one measurement.
@@ -99,17 +118,23 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
         for group in &mut groups {
             let Group { producers, .. } = *group;
             // Each row comes first in its turn, because a row slows the one that runs after it.
-            for turn in 0..3 {
-                let by_default = config(scratch.path("log"));
-                match (rounds + turn) % 3 {
+            let by_default = config(scratch.path("log"));
+            let compared = by_default.clone().ring_bytes(RING_BYTES).block_bytes(BLOCK_BYTES);
+            let log = |config: &Config, work| log(config.clone(), producers, effort.records, work);
+            for turn in 0..8 {
+                match (rounds + turn) % 8 {
                     0 => group.bare.push(bare(&file, producers, effort.records)?),
                     1 => {
-                        let config = by_default.ring_bytes(RING_BYTES).block_bytes(BLOCK_BYTES);
-                        let (sample, report) = log(scratch.path("log"), config, producers, effort.records)?;
+                        let (sample, report) = log(&compared, append_messages)?;
                         group.log.push(sample);
                         device = Some(report);
                     }
-                    _ => group.default_log.push(log(scratch.path("log"), by_default, producers, effort.records)?.0),
+                    2 => group.default_log.push(log(&by_default, append_messages)?.0),
+                    3 => group.num.push(log(&compared, orders::append_orders)?.0),
+                    4 => group.plain_num.push(log(&compared.clone().packing(false), orders::append_orders)?.0),
+                    5 => group.random_num.push(log(&compared, orders::append_random)?.0),
+                    6 => group.num_in_turn.push(log(&compared, orders::append_in_turn)?.0),
+                    _ => group.default_num.push(log(&by_default, orders::append_orders)?.0),
                 }
             }
         }
@@ -196,21 +221,32 @@ fn bare(file: &std::fs::File, producers: u64, records: u64) -> Result<Sample, Fa
     })
 }
 
-/// Logs `records` records at `path`, with `config` and a segment that holds them all. Removes the log afterwards.
+/// Appends `records` messages. Returns whether all were written.
 #[inline]
-fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(Sample, DeviceReport), Failure> {
+fn append_messages(producer: &Producer, records: u64) -> bool {
+    let text: &[u8] = black_box(&[b'x'; MESSAGE_BYTES]);
+    (0..records).all(|_| producer.log(Level::Info, text) == Outcome::Written)
+}
+
+/// Logs `records` records with `config`, by `work`, and a segment that holds them all. Removes the log afterwards.
+#[inline]
+fn log(
+    config: Config,
+    producers: u64,
+    records: u64,
+    work: fn(&Producer, u64) -> bool,
+) -> Result<(Sample, DeviceReport), Failure> {
+    let path = config.settings().path().to_owned();
     let prepared_bytes = (2 * records * RECORD_BYTES).next_multiple_of(1 << 20) + (16 << 20);
     let config = config.segment_bytes(prepared_bytes).first_segment_bytes(prepared_bytes);
     let logger = Hooks::new().first_segment_prepared().open(config)?;
     let ready = Barrier::new(producers as usize + 1);
-    let text = [b'x'; MESSAGE_BYTES];
     let (elapsed, cpu, ()) = std::thread::scope(|scope| {
-        let (ready, text) = (&ready, &text);
+        let ready = &ready;
         let work = |producer: Producer| {
             move || {
                 ready.wait();
-                let text: &[u8] = black_box(text);
-                (0..records / producers).all(|_| producer.log(Level::Info, text) == Outcome::Written)
+                work(&producer, records / producers)
             }
         };
         // All producers are made first: if one fails, no thread waits for it at the barrier.
@@ -241,34 +277,57 @@ fn log(path: PathBuf, config: Config, producers: u64, records: u64) -> Result<(S
     Ok((Sample { elapsed, cpu, bytes: stats.durable_bytes }, stats.device))
 }
 
+/// The median of the rounds' ratios of one row to another.
+fn ratio(row: &[Sample], base: &[Sample], value: impl Fn(&Sample) -> f64) -> f64 {
+    median(&row.iter().zip(base).map(|(row, base)| value(row) / value(base)).collect::<Vec<_>>())
+}
+
+fn rate(sample: &Sample) -> f64 {
+    1.0 / sample.elapsed.as_secs_f64()
+}
+
+fn cpu(sample: &Sample) -> f64 {
+    sample.cpu.as_secs_f64()
+}
+
+fn bytes(sample: &Sample) -> f64 {
+    sample.bytes as f64
+}
+
 impl Group {
-    /// The median of the rounds' ratios of the log to the bare ring.
-    fn ratio(&self, value: impl Fn(&Sample) -> f64) -> f64 {
-        let ratios: Vec<_> = self.log.iter().zip(&self.bare).map(|(log, bare)| value(log) / value(bare)).collect();
-        median(&ratios)
+    fn log_passes(&self) -> bool {
+        ratio(&self.log, &self.bare, rate) >= RATE_FLOOR && ratio(&self.log, &self.bare, cpu) <= CPU_CEILING
     }
 
-    fn rate_ratio(&self) -> f64 {
-        self.ratio(|sample| 1.0 / sample.elapsed.as_secs_f64())
+    /// Whether records of values, of which there are `records`, pass.
+    fn num_passes(&self, records: f64) -> bool {
+        let bytes_each = median(&self.num.iter().map(bytes).collect::<Vec<_>>()) / records;
+        ratio(&self.num, &self.log, rate) >= NUM_RATE_FLOOR
+            && ratio(&self.num, &self.log, cpu) <= NUM_CPU_CEILING
+            && bytes_each <= NUM_BYTES_CEILING
     }
 
-    fn cpu_ratio(&self) -> f64 {
-        self.ratio(|sample| sample.cpu.as_secs_f64())
-    }
-
-    fn passes(&self) -> bool {
-        self.rate_ratio() >= RATE_FLOOR && self.cpu_ratio() <= CPU_CEILING
+    fn in_turn_passes(&self) -> bool {
+        [bytes, cpu].into_iter().all(|value| ratio(&self.num_in_turn, &self.num, value) <= IN_TURN_CEILING)
     }
 }
 
 impl Report {
     /// Whether rate and CPU time are within their limits.
     pub fn passes(&self) -> bool {
-        self.groups.iter().all(Group::passes)
+        let passes = |group: &Group| {
+            group.log_passes() && group.num_passes(self.records_of(group.producers)) && group.in_turn_passes()
+        };
+        self.groups.iter().all(passes)
+    }
+
+    /// Records of each row with so many producers.
+    fn records_of(&self, producers: u64) -> f64 {
+        (self.effort.records / producers * producers) as f64
     }
 
     fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, producers: u64, samples: &[Sample]) -> fmt::Result {
-        let records = (self.effort.records / producers * producers) as f64;
+        let records = self.records_of(producers);
         let of = |value: fn(&Sample, f64) -> f64| {
             median(&samples.iter().map(|sample| value(sample, records)).collect::<Vec<_>>())
         };
@@ -281,6 +340,21 @@ impl Report {
             of(|sample, records| sample.bytes as f64 / records),
             of(|sample, records| sample.cpu.as_nanos() as f64 / records),
         )
+    }
+}
+
+impl Report {
+    fn ratios(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        row: &[Sample],
+        base: &[Sample],
+        passes: bool,
+    ) -> fmt::Result {
+        let verdict = if passes { "PASS" } else { "FAIL" };
+        let (rate, bytes, cpu) = (ratio(row, base, rate), ratio(row, base, bytes), ratio(row, base, cpu));
+        writeln!(f, "{name:<28}{rate:>9.2}{:>9}{bytes:>10.2}{cpu:>9.2}  {verdict}", "")
     }
 }
 
@@ -297,25 +371,28 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "{:<28}{:>9}{:>9}{:>10}{:>9}", "", "M rec/s", "MB/s", "bytes/rec", "ns CPU")?;
         for group in &self.groups {
-            self.row(f, "bare ring", group.producers, &group.bare)?;
-            self.row(f, "log", group.producers, &group.log)?;
-            let verdict = if group.passes() { "PASS" } else { "FAIL" };
-            writeln!(
-                f,
-                "{:<28}{:>9.2}{:>9}{:>10}{:>9.2}  {verdict}",
-                "ratio",
-                group.rate_ratio(),
-                "",
-                "",
-                group.cpu_ratio()
-            )?;
+            let producers = group.producers;
+            self.row(f, "bare ring", producers, &group.bare)?;
+            self.row(f, "log", producers, &group.log)?;
+            self.ratios(f, "ratio", &group.log, &group.bare, group.log_passes())?;
             let noise: Vec<_> = group.bare.iter().map(|sample| sample.elapsed.as_secs_f64()).collect();
             writeln!(f, "{:<28}{:>8.0}%", "noise of bare ring", spread(&noise) * 100.0)?;
-            self.row(f, "log by default", group.producers, &group.default_log)?;
+            self.row(f, "log by default", producers, &group.default_log)?;
+            self.row(f, "num", producers, &group.num)?;
+            self.ratios(f, "ratio to log", &group.num, &group.log, group.num_passes(self.records_of(producers)))?;
+            self.row(f, "num plain", producers, &group.plain_num)?;
+            self.row(f, "num random", producers, &group.random_num)?;
+            self.row(f, "num in turn", producers, &group.num_in_turn)?;
+            self.ratios(f, "ratio to num", &group.num_in_turn, &group.num, group.in_turn_passes())?;
+            self.row(f, "num by default", producers, &group.default_num)?;
         }
         write!(
             f,
-            "PASS: a rate of at least {RATE_FLOOR} of the bare ring's, at no more than {CPU_CEILING} of its CPU time"
+            "num: records of a counter, an id below 2^20 and a price; random: with integers of 64 random bits;\n\
+             in turn: from {CALLSITES} callsites\n\
+             PASS: log, a rate of at least {RATE_FLOOR} of the bare ring's, at no more than {CPU_CEILING} of its CPU time;\n\
+             num, {NUM_RATE_FLOOR} and {NUM_CPU_CEILING} of the log's, and at most {NUM_BYTES_CEILING} bytes a record;\n\
+             num in turn, at most {IN_TURN_CEILING} of the bytes and the CPU time of num"
         )
     }
 }

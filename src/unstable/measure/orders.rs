@@ -1,0 +1,94 @@
+//! Records of two integers and a price, as a service logs them: a counter, a number below 2^20 drawn at random, and a
+//! number with two decimals. For `sustained`.
+
+use std::hint::black_box;
+
+use crate::callsite::Callsite;
+use crate::{Level, Outcome, Producer, event, info};
+
+/// Callsites that take turns.
+pub(super) const CALLSITES: usize = 1000;
+
+/// How many orders are drawn before anything is timed. They are few enough for the L1 cache.
+const DRAWN: usize = 1024;
+
+/// An order, without its counter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order {
+    pub(super) id: u32,
+    pub(super) price: f64,
+}
+
+/// The first number of a producer's counter: it has as many bytes as that of a service that has run for a while.
+pub(super) const FIRST: u64 = 4_000_000;
+
+/// Orders drawn at random, the same each time.
+pub(super) fn draw() -> Vec<Order> {
+    let mut random = Random::new();
+    let draw = |_| Order { id: (random.next() >> 44) as u32, price: (random.next() % 1_000_000) as f64 / 100.0 };
+    (0..DRAWN).map(draw).collect()
+}
+
+/// Numbers drawn at random, the same each time.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Random {
+        Random(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[inline]
+    fn next(&mut self) -> u64 {
+        // xorshift64 (Marsaglia 2003).
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// Appends `records` orders from one callsite. Returns whether all were written.
+#[inline]
+pub fn append_orders(producer: &Producer, records: u64) -> bool {
+    let drawn = draw();
+    (FIRST..FIRST + records).zip(drawn.iter().cycle()).all(|(number, &Order { id, price })| {
+        info!(producer, "order {id} filled at {price:.2}", number, id, price) == Outcome::Written
+    })
+}
+
+/// As [`append_orders`], with integers of 64 random bits, which no encoding makes shorter.
+#[inline]
+pub fn append_random(producer: &Producer, records: u64) -> bool {
+    let mut random = Random::new();
+    let drawn = draw();
+    (0..records).zip(drawn.iter().cycle()).all(|(_, &Order { price, .. })| {
+        let (number, id) = (random.next(), random.next());
+        info!(producer, "order {id} filled at {price:.2}", number, id, price) == Outcome::Written
+    })
+}
+
+/// As [`append_orders`], from [`CALLSITES`] callsites in turn.
+#[inline]
+pub fn append_in_turn(producer: &Producer, records: u64) -> bool {
+    let drawn = draw();
+    let sites = black_box(&SITES);
+    (FIRST..FIRST + records).zip(drawn.iter().cycle()).zip(sites.iter().cycle()).all(|((number, order), site)| {
+        let Order { id, price } = *order;
+        event::append(producer, Level::Info, site, ((((), number), id), price)) == Outcome::Written
+    })
+}
+
+/// Places of a program that differ in their lines.
+static SITES: [Callsite; CALLSITES] = {
+    const fn site(line: u32) -> Callsite {
+        let template = "order {id} filled at {price:.2}";
+        Callsite::new(Level::Info, module_path!(), file!(), line, template, &["number", "id", "price"])
+    }
+    let mut sites = [const { site(0) }; CALLSITES];
+    let mut at = 0;
+    while at < CALLSITES {
+        sites[at] = site(at as u32);
+        at += 1;
+    }
+    sites
+};
