@@ -108,10 +108,8 @@ mod buffer;
 mod segment;
 mod device;
 
-#[allow(dead_code, reason = "the reader begins to use it with its next step")]
 mod template;
 mod reader;
-#[allow(dead_code, reason = "the reader begins to use it with its next step")]
 mod render;
 mod format;
 mod sync;
@@ -142,7 +140,7 @@ pub use producer::Producer;
 pub use producer_builder::ProducerBuilder;
 pub use reader::asynclogger;
 pub use reader::{
-    BlockCounts, Entries, Entry, EntryRef, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
+    BlockCounts, Entries, Entry, EntryRef, Filter, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
     RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
 pub use stats::{

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::limits::{FIELD_NAME_BYTES_MAX, FIELDS_MAX};
 use super::newer::Newer;
-use super::value::FieldType;
+use super::value::{FieldType, Type};
 use crate::level::Level;
 
 /// What comes before the texts of a definition.
@@ -148,6 +148,11 @@ impl CallsiteInfo {
     /// the program knew only when it logged them.
     pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.fields.iter().map(|(name, _)| &**name)
+    }
+
+    /// Whether its records may have fields with names of their own.
+    pub(crate) fn has_named_fields(&self) -> bool {
+        self.fields.iter().any(|(_, field)| field.of == Type::Fields)
     }
 
     /// Whether the file, the target, the template or a name was too long for the log's blocks, and was cut.

@@ -126,6 +126,11 @@ impl Callsites {
         id as usize & (self.slots.len() - 1)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CallsiteInfo> {
+        self.callsites.iter().map(|callsite| &callsite.info)
+    }
+
     /// Memory that they take for this block alone.
     pub(super) fn memory_bytes(&self) -> usize {
         self.bytes + self.callsites.capacity() * size_of::<Arc<Callsite>>() + self.slots.capacity() * 4

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::account::{Hole, out_of_bounds, times_go_back};
+use super::callsites::Callsites;
 use super::content::{Content, Text};
 use super::record::ProducerIdentity;
 use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
@@ -133,11 +134,12 @@ impl Merge {
     }
 
     /// Adds a block's records, and the `holes` that its shards and ends have shown; `times` are the bounds of the
-    /// block's times. `producer_of` gives the producer with an id.
+    /// block's times. `producer_of` gives the producer with an id. The shards that `takes` refuses are left out.
     pub(super) fn add(
         &mut self,
         mut block: Loaded,
         producer_of: impl Fn(u32) -> Arc<ProducerIdentity>,
+        takes: impl Fn(&Shard, &ProducerIdentity, &Callsites) -> bool,
         holes: Vec<Hole>,
         times: RangeInclusive<u64>,
     ) {
@@ -150,16 +152,20 @@ impl Merge {
         let bytes = block.memory_bytes() + shards.len() * SHARD_OVERHEAD_BYTES;
         self.bytes += bytes;
         self.blocks_last_ns = self.blocks_last_ns.max(*times.end());
-        self.slots[slot] = Slot { block, times, shards: shards.len(), bytes };
-        if shards.is_empty() {
-            self.release(slot);
-        }
+        self.slots[slot] = Slot { block, times, shards: shards.len() + 1, bytes };
         self.holes += holes.len();
         let mut holes = holes.into_iter().peekable();
         for (index, shard) in shards.iter().enumerate() {
             let producer = producer_of(shard.producer);
+            let holes: Vec<_> = std::iter::from_fn(|| holes.next_if(|hole| hole.before_shard == Some(index))).collect();
+            if !takes(shard, &producer, &self.slots[slot].block.callsites) {
+                self.slots[slot].shards -= 1;
+                if !holes.is_empty() {
+                    self.trailing.entry((self.blocks_last_ns, producer.id)).or_default().extend(holes);
+                }
+                continue;
+            }
             let stream = self.stream_of(&producer);
-            let holes = std::iter::from_fn(|| holes.next_if(|hole| hole.before_shard == Some(index))).collect();
             self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer, holes });
             if !self.streams[stream].in_shard && self.advance_shard(stream) {
                 self.enqueue(stream);
@@ -172,6 +178,11 @@ impl Merge {
         // The vector is used again for the next block.
         self.slots[slot].block.shards = shards;
         self.slots[slot].block.shards.clear();
+        // While its shards were added, one more was counted, so that it stayed.
+        self.slots[slot].shards -= 1;
+        if self.slots[slot].shards == 0 {
+            self.release(slot);
+        }
     }
 
     /// The next record, if its time is below `limit_ns` or there is no limit.

@@ -16,6 +16,7 @@ mod account;
 mod callsites;
 mod content;
 mod files;
+mod filter;
 mod gap;
 mod info;
 mod merge;
@@ -39,6 +40,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::format::MERGE_BYTES_MAX;
 
+pub use filter::Filter;
 pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
 pub use record::{Record, RecordRef, RunId};
@@ -46,6 +48,7 @@ pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severi
 pub use verify::{Verification, verify};
 
 use content::Text;
+use filter::Selection;
 use merge::{Merge, Ready};
 use walk::{Step, Walk};
 
@@ -77,6 +80,7 @@ pub struct ReadOptions {
     durable: bool,
     last: Option<u64>,
     fold_producers: bool,
+    filter: Option<Filter>,
 }
 
 impl ReadOptions {
@@ -107,6 +111,15 @@ impl ReadOptions {
         self
     }
 
+    /// Gives only the records that `filter` takes. Gaps are given by their time and their producer alone: what their
+    /// records were, nobody knows. Not for [`verify`](Self::verify).
+    ///
+    /// [`last`](Self::last) does not ask the filter: it chooses the segments to read by all of their records.
+    pub fn filter(mut self, filter: Filter) -> ReadOptions {
+        self.filter = Some(filter);
+        self
+    }
+
     /// Opens the log at `path`: see [`Reader::open`].
     ///
     /// # Errors
@@ -118,6 +131,7 @@ impl ReadOptions {
             walk.skip_to_last(records)?;
         }
         walk.account.wants_holes = true;
+        walk.times = self.filter.as_ref().and_then(Filter::times);
         Ok(Reader {
             walk,
             merge: Merge::default(),
@@ -126,6 +140,7 @@ impl ReadOptions {
             gives_gaps: false,
             gaps: VecDeque::new(),
             text: Text::default(),
+            selection: self.filter.clone().map(Selection::new),
         })
     }
 
@@ -224,6 +239,8 @@ pub struct Reader {
     gaps: VecDeque<Gap>,
     /// The text of the record that was given out last, if it has fields and somebody has asked for it.
     text: Text,
+    /// The records to give, if not all.
+    selection: Option<Selection>,
 }
 
 impl Reader {
@@ -246,17 +263,21 @@ impl Reader {
     /// [`Error::Io`](crate::Error::Io) if a file cannot be read; the next call goes on after that place.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
-        let ready = match self.merge.next(self.limit_ns) {
-            Some(ready) => ready,
-            None => {
-                self.want_gaps(false);
-                match self.load_ready()? {
-                    Some(ready) => ready,
-                    None => return Ok(None),
+        loop {
+            let ready = match self.merge.next(self.limit_ns) {
+                Some(ready) => ready,
+                None => {
+                    self.want_gaps(false);
+                    match self.load_ready()? {
+                        Some(ready) => ready,
+                        None => return Ok(None),
+                    }
                 }
+            };
+            if self.takes(&ready) {
+                return Ok(Some(self.give(ready)));
             }
-        };
-        Ok(Some(self.give(ready)))
+        }
     }
 
     /// As [`next_record`](Self::next_record), with the gaps where records are missing: each gap comes right before the
@@ -267,19 +288,27 @@ impl Reader {
     /// As [`next_record`](Self::next_record).
     #[inline]
     pub fn next_entry(&mut self) -> Result<Option<EntryRef<'_>>> {
-        let ready = match self.merge.next(self.limit_ns) {
-            Some(ready) => Some(ready),
-            None => {
-                self.want_gaps(true);
-                self.load_ready()?
+        loop {
+            let ready = match self.merge.next(self.limit_ns) {
+                Some(ready) => Some(ready),
+                None => {
+                    self.want_gaps(true);
+                    self.load_ready()?
+                }
+            };
+            if self.merge.holes + self.gaps.len() > 0
+                && let Some(gap) = self.gap_before(ready.as_ref())
+            {
+                if self.selection.as_ref().is_none_or(|selection| selection.takes_gap(&gap)) {
+                    return Ok(Some(EntryRef::Gap(gap)));
+                }
+                continue;
             }
-        };
-        if self.merge.holes + self.gaps.len() > 0
-            && let Some(gap) = self.gap_before(ready.as_ref())
-        {
-            return Ok(Some(EntryRef::Gap(gap)));
+            let Some(ready) = ready else { return Ok(None) };
+            if self.takes(&ready) {
+                return Ok(Some(EntryRef::Record(self.give(ready))));
+            }
         }
-        Ok(ready.map(|ready| EntryRef::Record(self.give(ready))))
     }
 
     /// The next gap before the record that is ready, which is then given out later, or after all records.
@@ -324,6 +353,16 @@ impl Reader {
         Entries { reader: self }
     }
 
+    /// Whether the record that is ready is to be given.
+    #[inline]
+    fn takes(&mut self, ready: &Ready) -> bool {
+        let Some(mut selection) = self.selection.take() else { return true };
+        self.text.clear();
+        let takes = selection.takes(&self.record(ready));
+        self.selection = Some(selection);
+        takes
+    }
+
     #[inline]
     fn give(&mut self, ready: Ready) -> RecordRef<'_> {
         let report = &mut self.walk.account.report;
@@ -332,9 +371,17 @@ impl Reader {
             report.late += 1;
             self.merge.check_order(&ready);
         }
-        self.text.clear();
-        let (content, frame, producer) = self.merge.resolve(&ready, &self.text);
-        report.truncated += u64::from(frame.is_truncated());
+        if self.selection.is_none() {
+            self.text.clear();
+        }
+        let (_, frame, _) = self.merge.resolve(&ready, &self.text);
+        self.walk.account.report.truncated += u64::from(frame.is_truncated());
+        self.record(&ready)
+    }
+
+    #[inline]
+    fn record(&self, ready: &Ready) -> RecordRef<'_> {
+        let (content, frame, producer) = self.merge.resolve(ready, &self.text);
         RecordRef {
             content,
             timestamp_ns: frame.timestamp_ns,
@@ -381,9 +428,12 @@ impl Reader {
                 }
                 self.begin_reading();
             }
-            if self.load_ready()?.is_some() {
-                self.merge.take_back();
-                return Ok(true);
+            while let Some(ready) = self.load_ready()? {
+                let has_gap = self.gives_gaps && self.merge.holes + self.gaps.len() > 0;
+                if has_gap || self.takes(&ready) {
+                    self.merge.take_back();
+                    return Ok(true);
+                }
             }
             if self.gives_gaps && (self.merge.has_trailing_holes() || !self.gaps.is_empty()) {
                 return Ok(true);
@@ -467,7 +517,16 @@ impl Reader {
         match step {
             Ok(Step::Block(location)) => {
                 let holes = self.walk.account.take_holes();
-                self.merge.add(block, |id| self.walk.account.producer(id), holes, location.header.times());
+                let selection = &self.selection;
+                self.merge.add(
+                    block,
+                    |id| self.walk.account.producer(id),
+                    |shard, producer, callsites| {
+                        selection.as_ref().is_none_or(|selection| selection.takes_shard(shard, producer, callsites))
+                    },
+                    holes,
+                    location.header.times(),
+                );
                 // The next step may fill an empty plan again: until then no time is known to be safe.
                 self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
                 return Ok(());

@@ -1,7 +1,9 @@
 //! Records, borrowed or owned, and the identity of the run that wrote them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::content::{Content, OwnedContent};
 use crate::format::{self, CallsiteInfo, Fields, RecordFlags, Value, WallAnchor};
@@ -72,7 +74,12 @@ pub(super) struct ProducerIdentity {
 
 /// The wall-clock anchors of a run, in the order of their monotonic time.
 #[derive(Debug, Default)]
-pub(super) struct Anchors(Vec<WallAnchor>);
+pub(super) struct Anchors {
+    known: Vec<WallAnchor>,
+    /// Where the last look ended: the next one is for about the same time. Atomic, so that a reader may be shared; its
+    /// value may be any.
+    last_look: AtomicUsize,
+}
 
 impl Anchors {
     /// One for each second of more than an hour: older records are not merged with new ones.
@@ -80,18 +87,41 @@ impl Anchors {
 
     pub(super) fn add(&mut self, anchors: &[WallAnchor]) {
         for &anchor in anchors {
-            if self.0.len() == Anchors::LENGTH_MAX {
-                self.0.drain(..Anchors::LENGTH_MAX / 2);
+            if self.known.len() == Anchors::LENGTH_MAX {
+                self.known.drain(..Anchors::LENGTH_MAX / 2);
             }
-            let at = self.0.partition_point(|known| known.monotonic_ns.get() <= anchor.monotonic_ns.get());
-            self.0.insert(at, anchor);
+            let at = self.known.partition_point(|known| known.monotonic_ns.get() <= anchor.monotonic_ns.get());
+            self.known.insert(at, anchor);
         }
     }
 
+    /// The anchors near these times: the last one before them, those between, and the first one after.
+    pub(super) fn near(&self, times: &RangeInclusive<u64>) -> &[WallAnchor] {
+        let after = |ns: u64| self.known.partition_point(|known| known.monotonic_ns.get() <= ns);
+        let (first, last) = (after(*times.start()).saturating_sub(1), after(*times.end()));
+        self.known.get(first..(last + 1).min(self.known.len())).unwrap_or_default()
+    }
+
     /// The wall time at `monotonic_ns`, by the last anchor before it, or else by the first one after it.
+    #[inline]
     pub(super) fn unix_ns_at(&self, monotonic_ns: u64) -> Option<i64> {
-        let after = self.0.partition_point(|known| known.monotonic_ns.get() <= monotonic_ns);
-        Some(self.0.get(after.saturating_sub(1))?.unix_ns_at(monotonic_ns))
+        let at = self.last_look.load(Ordering::Relaxed);
+        let is_after = |known: &WallAnchor| known.monotonic_ns.get() > monotonic_ns;
+        if let Some(known) = self.known.get(at)
+            && !is_after(known)
+            && self.known.get(at + 1).is_none_or(is_after)
+        {
+            return Some(known.unix_ns_at(monotonic_ns));
+        }
+        self.look_for(monotonic_ns)
+    }
+
+    #[cold]
+    fn look_for(&self, monotonic_ns: u64) -> Option<i64> {
+        let after = self.known.partition_point(|known| known.monotonic_ns.get() <= monotonic_ns);
+        let at = after.saturating_sub(1);
+        self.last_look.store(at, Ordering::Relaxed);
+        Some(self.known.get(at)?.unix_ns_at(monotonic_ns))
     }
 }
 

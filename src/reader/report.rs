@@ -252,6 +252,8 @@ pub struct Report {
     pub blocks: BlockCounts,
     /// Bytes of good blocks, headers and padding included.
     pub bytes: u64,
+    /// Blocks that were left unread, because a filter wants no record of their times: nothing else is said of them.
+    pub unread_blocks: u64,
     /// Records handed out (by a reader) or checked (by `verify`).
     pub records: u64,
     /// Records that a reader gave out of the order of time, because merging them would have taken too much memory.

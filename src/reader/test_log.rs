@@ -462,6 +462,11 @@ impl Shards {
         let at = self.payload.len();
         self.payload.resize(at + packed_room(payload.len()), 0);
         let delta_ns = ns.wrapping_sub(std::mem::replace(&mut self.packed_ns, ns));
+        if id == 0
+            && let Some((_, header)) = &mut self.open
+        {
+            header.levels |= 1 << 3;
+        }
         let end = match id {
             0 => pack_message(&mut self.payload, at, delta_ns, 3, false, payload),
             id => pack_record(&mut self.payload, at, id, delta_ns, types, payload),

@@ -34,9 +34,58 @@ impl fmt::Write for Digits {
     }
 }
 
+/// Appends the `length` bytes at `start` of `bytes`, at most `N` and so many before the end of `bytes`: in `N` bytes at
+/// once, without a call.
+#[inline(always)]
+pub(super) fn append_short<const N: usize>(bytes: &[u8], start: usize, length: usize, out: &mut Vec<u8>) {
+    if let Some(chunk) = bytes[start..].first_chunk::<N>() {
+        out.extend_from_slice(chunk);
+        out.truncate(out.len() - (N - length));
+    }
+}
+
+/// The numbers below a hundred, in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+/// The most digits of 64 bits.
+const DIGITS_MAX: usize = 20;
+
 /// Appends a decimal integer.
 #[inline]
-pub(super) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(super) fn integer(value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 2 * DIGITS_MAX];
+    let (mut rest, mut start) = (value, DIGITS_MAX);
+    while rest >= 10 {
+        start -= 2;
+        digits[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    if rest > 0 || start == DIGITS_MAX {
+        start -= 1;
+        digits[start] = b'0' + rest as u8;
+    }
+    append_short::<DIGITS_MAX>(&digits, start, DIGITS_MAX - start, out);
+}
+
+/// Appends a decimal integer that may be negative.
+#[inline]
+pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    integer(value.unsigned_abs(), out);
+}
+
+/// Appends a decimal integer that may be large.
+pub(super) fn wide(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -138,7 +187,7 @@ fn decimals(fraction: u64, places: usize, out: &mut Vec<u8>) {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits[..=places]);
+    append_short::<10>(&digits, 0, places + 1, out);
 }
 
 #[cold]
@@ -176,6 +225,18 @@ mod tests {
                 check(-value);
             }
         }
+    }
+
+    #[test]
+    fn integers_of_every_length_are_those_of_std() {
+        for length in 0..=u64::MAX.ilog10() {
+            let power = 10_u64.pow(length);
+            for value in [power, power - 1, power + 1, power.wrapping_mul(7), u64::MAX / power] {
+                assert_eq!(written(|out| integer(value, out)), value.to_string());
+                assert_eq!(written(|out| signed(-((value >> 1) as i64), out)), (-((value >> 1) as i64)).to_string());
+            }
+        }
+        assert_eq!(written(|out| signed(i64::MIN, out)), i64::MIN.to_string());
     }
 
     #[test]

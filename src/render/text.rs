@@ -64,7 +64,7 @@ fn in_turn<'v, N: AsRef<str>>(
 ) {
     let start = out.len();
     for placeholder in template.placeholders() {
-        out.extend_from_slice(template.before(placeholder).as_bytes());
+        template.append_before(placeholder, out);
         match value_of(placeholder.field as usize) {
             Some(Decoded::Value { value, cut }) => {
                 if placeholder.is_plain {
@@ -83,7 +83,7 @@ fn in_turn<'v, N: AsRef<str>>(
             return shorten(start, out);
         }
     }
-    out.extend_from_slice(template.end().as_bytes());
+    template.append_end(out);
     for field in template.others() {
         match value_of(field) {
             Some(Decoded::Value { value, cut }) => named(fields[field].0.as_ref(), &value, cut, start, out),

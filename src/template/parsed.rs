@@ -5,6 +5,9 @@ use super::check::PLACEHOLDERS_MAX;
 use super::scan::{Scanned, next};
 use super::spec::Spec;
 
+/// Most literals are at most this long, in bytes.
+const SHORT: usize = 16;
+
 /// A place for a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Placeholder {
@@ -21,8 +24,10 @@ pub(crate) struct Placeholder {
 /// A template, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// The literals, one after the other.
+    /// The literals, one after the other, and [`SHORT`] more bytes.
     text: Box<str>,
+    /// Bytes of the literals.
+    literals: usize,
     placeholders: Box<[Placeholder]>,
     /// The fields without a placeholder, in order.
     others: Box<[u32]>,
@@ -69,9 +74,11 @@ impl Template {
             };
         }
         let others: Box<[u32]> = (0..names.len()).filter(|field| !is_named[*field]).map(|field| field as u32).collect();
+        let literals = text.len();
+        text.extend([' '; SHORT]);
         let used = placeholders.iter().map(|placeholder| &placeholder.field).chain(&others);
         let is_in_order = used.copied().eq(0..names.len() as u32);
-        Template { text: text.into(), placeholders: placeholders.into(), others, is_in_order }
+        Template { text: text.into(), literals, placeholders: placeholders.into(), others, is_in_order }
     }
 
     /// The placeholders, in order.
@@ -80,16 +87,31 @@ impl Template {
         &self.placeholders
     }
 
-    /// The text before `placeholder`, which is one of these, and after the one before it.
+    /// Appends the text before `placeholder`, which is one of these, and after the one before it.
     #[inline]
-    pub(crate) fn before(&self, placeholder: &Placeholder) -> &str {
-        &self.text[placeholder.start as usize..placeholder.end as usize]
+    pub(crate) fn append_before(&self, placeholder: &Placeholder, out: &mut Vec<u8>) {
+        self.append(placeholder.start as usize, placeholder.end as usize, out);
     }
 
-    /// The text after the last placeholder.
+    /// Appends the text after the last placeholder.
     #[inline]
-    pub(crate) fn end(&self) -> &str {
-        &self.text[self.placeholders.last().map_or(0, |placeholder| placeholder.end as usize)..]
+    pub(crate) fn append_end(&self, out: &mut Vec<u8>) {
+        let start = self.placeholders.last().map_or(0, |placeholder| placeholder.end as usize);
+        self.append(start, self.literals, out);
+    }
+
+    /// Appends the literals from `start` to `end`.
+    #[inline(always)]
+    fn append(&self, start: usize, end: usize, out: &mut Vec<u8>) {
+        let (bytes, length) = (self.text.as_bytes(), end - start);
+        match bytes[start..].first_chunk::<SHORT>() {
+            // A copy of a known length needs no call.
+            Some(chunk) if length <= SHORT => {
+                out.extend_from_slice(chunk);
+                out.truncate(out.len() - (SHORT - length));
+            }
+            _ => out.extend_from_slice(&bytes[start..end]),
+        }
     }
 
     /// The fields without a placeholder, in order: they are shown after the text.
@@ -111,16 +133,18 @@ mod tests {
 
     fn shown(template: &str, names: &[&str]) -> String {
         let parsed = Template::parse(template, names);
-        let mut shown = String::new();
+        let mut shown = Vec::new();
         for placeholder in parsed.placeholders() {
             let Placeholder { field, is_plain, spec, .. } = placeholder;
-            shown.push_str(parsed.before(placeholder));
-            shown.push_str(&match is_plain {
+            parsed.append_before(placeholder, &mut shown);
+            let mark = match is_plain {
                 true => format!("<{field}>"),
                 false => format!("<{field} {}.{:?}>", spec.width, spec.precision),
-            });
+            };
+            shown.extend_from_slice(mark.as_bytes());
         }
-        shown + parsed.end()
+        parsed.append_end(&mut shown);
+        String::from_utf8(shown).expect("UTF-8")
     }
 
     #[test]
@@ -130,6 +154,12 @@ mod tests {
         assert_eq!(shown("x {a} y {b:8} z", names), "x <0> y <1 8.None> z");
         assert_eq!(shown("{b}{a}{b}", names), "<1><0><1>");
         assert_eq!(shown("{{{a}}} {{a}}", names), "{<0>} {a}");
+        for length in 14..19 {
+            let long = "é".repeat(length);
+            assert_eq!(shown(&format!("{long}{{a}}{long}"), names), format!("{long}<0>{long}"));
+            let long = "e".repeat(length);
+            assert_eq!(shown(&format!("{long}{{a}}{long}"), names), format!("{long}<0>{long}"));
+        }
         for fault in ["{c}", "{}", "{a:4000000000}", "{a:.4000000000}", "}", "{", "{a", "{a:$}", "{\u{1b}[2J}", "a\nb"]
         {
             assert_eq!(shown(&format!("x {fault}"), names), format!("x {fault}"), "{fault:?} is text");

@@ -10,6 +10,7 @@ mod newer;
 mod process;
 mod run;
 mod pager;
+mod select;
 mod tail;
 mod tail_path;
 mod usage;

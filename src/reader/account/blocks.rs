@@ -230,6 +230,12 @@ impl RunBlocks {
         self.observed.add(Fact::NewerBlock(newer), self.location(block.segment, block.offset));
     }
 
+    /// Takes in a block that is there by its header, and whose records nobody wants.
+    pub(super) fn pass_over_unread(&mut self, block: &BlockLocation, debris: &Debris) {
+        self.gaps.unread += 1;
+        self.take_present(block, debris, block.header.in_flight.get());
+    }
+
     fn take_present(&mut self, block: &BlockLocation, debris: &Debris, in_flight: u16) {
         let number = block.number();
         let gap = self.expected.unwrap_or(number)..number;

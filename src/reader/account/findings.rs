@@ -53,6 +53,8 @@ pub(super) struct Gaps {
     pub(super) missing: u64,
     /// Blocks and files that are there, and that only a newer diolog can read.
     pub(super) newer: u64,
+    /// Blocks that were left unread, because nobody wants their records.
+    pub(super) unread: u64,
 }
 
 /// Something that is not as it should be, or worth a note.

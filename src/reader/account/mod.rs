@@ -157,6 +157,13 @@ impl Account {
         self.report_observed();
     }
 
+    /// Passes over a block that is there by its header, and whose records nobody wants.
+    pub(super) fn pass_over_unread(&mut self, block: &BlockLocation, debris: &Debris) {
+        self.report.unread_blocks += 1;
+        self.blocks.pass_over_unread(block, debris);
+        self.report_observed();
+    }
+
     /// Takes in a good block.
     pub(super) fn take_good(&mut self, block: &BlockLocation, debris: &Debris, loaded: &Loaded) {
         self.report.bytes += u64::from(block.header.capacity.get());
@@ -300,7 +307,9 @@ impl Account {
         let (observed, clean_end) = self.blocks.conclude(torn, trailing, in_use, awaiting);
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
-        let unended = self.producers.conclude(&mut report.producers).filter(|_| clean_end);
+        // Their final counts may be in a block that was left unread.
+        let shows_ends = clean_end && self.blocks.gaps.unread == 0;
+        let unended = self.producers.conclude(&mut report.producers).filter(|_| shows_ends);
         report.records = report.folded_records + report.producers.iter().map(|row| row.records).sum::<u64>();
         (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, in_use && !clean_end);
         let unwritten = report.producers.iter().map(|row| row.unwritten).fold(0, u64::saturating_add);

@@ -215,9 +215,16 @@ impl Producers {
         state.placed.begin(base.attempts);
         let found = base.records.saturating_add(state.found).saturating_add(state.damaged);
         let mut fault = None;
+        let is_after_unread = gaps.unread > state.gaps.unread;
+        if is_after_unread {
+            // Which of the numbers are in the blocks that nobody wants is not known.
+            state.placed.place(row.next_sequence);
+        }
         if row.records > found {
             let uncounted = row.records - found;
-            if gaps.missing > state.gaps.missing {
+            if is_after_unread {
+                state.found += uncounted;
+            } else if gaps.missing > state.gaps.missing {
                 state.damaged += uncounted;
                 state.placed.note_damaged(uncounted);
             } else if gaps.newer > state.gaps.newer {

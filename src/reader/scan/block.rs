@@ -20,6 +20,8 @@ pub(crate) struct Shard {
     pub(crate) encoding: Encoding,
     /// The time from which a packed shard counts.
     pub(crate) base_ns: u64,
+    /// The levels of the messages in a packed shard, as a mask.
+    pub(crate) message_levels: u8,
     /// The offset of its records in [`Loaded::payload`].
     pub(crate) start: usize,
     /// The offset after them.
@@ -189,6 +191,7 @@ impl Loaded {
                     records: count,
                     encoding,
                     base_ns: shard.base_ns.get(),
+                    message_levels: shard.levels,
                     start: end - records.len(),
                     end,
                 }),

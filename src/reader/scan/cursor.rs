@@ -6,8 +6,13 @@
 
 use std::sync::Arc;
 
+use zerocopy::FromBytes as _;
+
 use crate::error::Result;
-use crate::format::{BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, Newer, is_zero};
+use crate::format::{
+    BLOCK_HEADER_BYTES, BlockFlags, BlockHeader, GRID_BYTES, HeaderFault, Kind, Newer, RecordHeader, ShardHeader,
+    WRITER_PRODUCER, WallAnchor, is_zero,
+};
 
 use super::segment_file::{READ_AHEAD_BYTES, SegmentFile};
 
@@ -80,6 +85,9 @@ pub(crate) struct Found {
     pub(crate) header: BlockHeader,
     /// Why only a newer diolog can read the block, if so.
     pub(crate) newer: Option<Newer>,
+    /// The wall-clock anchor that the block begins with, as it stands there: no checksum of it has been looked at. Only if
+    /// the cursor looks at headers alone.
+    pub(crate) anchor: Option<WallAnchor>,
     pub(crate) debris: Debris,
 }
 
@@ -93,6 +101,8 @@ pub(crate) struct BlockLocation {
     pub(crate) header: BlockHeader,
     /// Why only a newer diolog can read it, if so. Of its header only the length and the number count then.
     pub(crate) newer: Option<Newer>,
+    /// As [`Found::anchor`].
+    pub(crate) anchor: Option<WallAnchor>,
 }
 
 impl BlockLocation {
@@ -122,16 +132,24 @@ pub(crate) struct Cursor {
     ahead: usize,
     /// The kernel was asked to read ahead up to here; `None` if it is not asked.
     asked: Option<u64>,
+    /// Whether it reads no more of a block than its header, and its anchor if it begins with one: most blocks will not be
+    /// read.
+    headers_alone: bool,
 }
 
 impl Cursor {
     pub(crate) fn new(segment_id: Option<u64>, offset: u64) -> Cursor {
-        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: None }
+        Cursor { window: Window::default(), segment_id, offset, ahead: GRID_BYTES, asked: None, headers_alone: false }
     }
 
     /// Asks the kernel to read ahead of the cursor, which pays if payloads are read too.
     pub(crate) fn reading_ahead(self, read_ahead: bool) -> Cursor {
         Cursor { asked: read_ahead.then_some(self.offset), ..self }
+    }
+
+    /// Reads no more of a block than its header, and its anchor if it begins with one.
+    pub(crate) fn reading_headers_alone(self, headers_alone: bool) -> Cursor {
+        Cursor { headers_alone, ..self }
     }
 
     /// Moves to `offset`, and drops the bytes that were read ahead.
@@ -164,6 +182,12 @@ impl Cursor {
                 file.read_ahead(*asked);
                 *asked += READ_AHEAD_BYTES;
             }
+            if self.headers_alone
+                && let Some(found) = self.header_at(file, offset, debris)?
+            {
+                self.offset = offset + found.header.stride_bytes();
+                return Ok(Scanned::Block(found));
+            }
             self.offset += GRID_BYTES as u64;
             let bytes = self.window.grid(file, offset, &mut self.ahead)?;
             if bytes.is_empty() {
@@ -177,7 +201,7 @@ impl Cursor {
                     if stride > 2 * GRID_BYTES as u64 {
                         self.ahead = GRID_BYTES;
                     }
-                    return Ok(Scanned::Block(Found { offset, header, newer, debris }));
+                    return Ok(Scanned::Block(Found { offset, header, newer, anchor: None, debris }));
                 }
                 Position::Zero => {
                     debris.in_stretch = false;
@@ -200,6 +224,26 @@ impl Cursor {
         Ok(Scanned::End(debris))
     }
 
+    /// The block at `offset`, by its header alone; `None` if its header is not valid.
+    fn header_at(&self, file: &SegmentFile, offset: u64, debris: Debris) -> Result<Option<Found>> {
+        let mut bytes = [0; BLOCK_HEADER_BYTES];
+        let filled = file.read_at(offset, &mut bytes)?;
+        let decoded = match self.segment_id {
+            _ if filled < bytes.len() => return Ok(None),
+            Some(id) => decode_own(&bytes, offset, id),
+            None => decode(&bytes, offset),
+        };
+        let Position::Block { header, newer } = decoded else { return Ok(None) };
+        let anchor = if newer.is_none() && header.block_flags().has(BlockFlags::WALL_ANCHOR) {
+            let mut start = [0; ANCHOR_BYTES];
+            let filled = file.read_at(offset + BLOCK_HEADER_BYTES as u64, &mut start)?;
+            anchor_of(&start[..filled])
+        } else {
+            None
+        };
+        Ok(Some(Found { offset, header, newer, anchor, debris }))
+    }
+
     /// Moves on to the grid position of the next byte that may not be zero, or to the file's last one. If the system
     /// does not say where that is, it stays.
     fn skip_hole(&mut self, file: &SegmentFile) {
@@ -208,6 +252,17 @@ impl Cursor {
         self.offset = self.offset.max(data - data % GRID_BYTES as u64);
         self.asked = self.asked.map(|asked| asked.max(self.offset));
     }
+}
+
+/// Bytes of an anchor that is the first record of the first shard of a block.
+const ANCHOR_BYTES: usize = size_of::<ShardHeader>() + size_of::<RecordHeader>() + size_of::<WallAnchor>();
+
+/// The anchor that a block's shards begin with; `None` if they begin with something else.
+fn anchor_of(shards: &[u8]) -> Option<WallAnchor> {
+    let (shard, records) = ShardHeader::read_from_prefix(shards).ok()?;
+    let (record, payload) = RecordHeader::read_from_prefix(records).ok()?;
+    let is_anchor = shard.producer.get() == WRITER_PRODUCER && record.kind == Kind::WallAnchor as u8;
+    if is_anchor { WallAnchor::decode(payload) } else { None }
 }
 
 /// The contents of a grid position.

@@ -19,6 +19,7 @@ mod newer;
 mod order;
 mod refusal;
 mod removal;
+mod selection;
 mod structured;
 #[cfg(all(target_os = "linux", not(any(diolog_portable, loom))))]
 mod sparse;

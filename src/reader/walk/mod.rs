@@ -9,12 +9,13 @@
 mod discover;
 mod live;
 mod plan;
+mod times;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
+use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
 use super::callsites::KnownCallsites;
@@ -24,6 +25,8 @@ use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Decision, Live};
 use plan::{Item, Plan, Planned};
+
+pub(super) use times::Times;
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
 const LOOKAHEAD_BYTES: u64 = MERGE_BYTES_MAX as u64;
@@ -67,6 +70,8 @@ pub(super) struct Walk {
     callsites: KnownCallsites,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
+    /// The wall times that are wanted: other blocks are passed over by their headers.
+    pub(super) times: Option<Times>,
 }
 
 impl Walk {
@@ -93,6 +98,7 @@ impl Walk {
             chunk: Chunk::default(),
             callsites: KnownCallsites::default(),
             lookahead: if may_grow { LOOKAHEAD_BYTES } else { 0 },
+            times: None,
         })
     }
 
@@ -245,7 +251,7 @@ impl Walk {
         if let Some(live) = &mut self.live {
             live.start_run();
         }
-        Some(Reading { run, plan: Plan::default(), ends_at: 0 })
+        Some(Reading { run, plan: Plan::new(self.times.is_some()), ends_at: 0 })
     }
 
     /// The state of the run's growth, if it may grow: only the last run may.
@@ -287,6 +293,13 @@ impl Walk {
         if number < expected {
             let copies = 1 + block.copies.len() as u64;
             self.account.blocks.count_duplicates(copies, block.location.segment, &block.debris);
+            reading.plan.mark_read(block);
+            return Ok(None);
+        }
+        if number == expected && self.is_unwanted(reading, block) {
+            self.account.pass_over_unread(&block.location, &block.debris);
+            let copies = block.copies.len() as u64;
+            self.account.blocks.count_duplicates(copies, block.location.segment, &Debris::default());
             reading.plan.mark_read(block);
             return Ok(None);
         }
@@ -358,6 +371,21 @@ impl Walk {
         };
         reading.plan.mark_read(block);
         step
+    }
+
+    /// Whether nobody wants a record of the block, by its header. A block with an anchor is read if the wall clock was
+    /// set before it, so that all settings of the clock are known; so is the run's last block.
+    fn is_unwanted(&self, reading: &Reading, block: &Planned) -> bool {
+        let Some(times) = &self.times else { return false };
+        let BlockLocation { header, anchor, newer, .. } = &block.location;
+        let (flags, anchors) = (header.block_flags(), &self.context.anchors);
+        let is_set =
+            flags.has(BlockFlags::WALL_ANCHOR) && !anchor.is_some_and(|anchor| times::agrees(&anchor, anchors));
+        if newer.is_some() || is_set || flags.has(BlockFlags::CLEAN_END) || header.records.get() == 0 {
+            return false;
+        }
+        let next = reading.plan.blocks().find_map(|location| location.anchor);
+        !times.may_hold(&header.times(), anchors, next)
     }
 
     /// Begins a segment. `None`: there is nothing to give to the caller.

@@ -93,11 +93,18 @@ pub(super) struct Plan {
     /// The first timestamp and the serial number of planned blocks, each timestamp smaller than all that follow: the
     /// front has the plan's smallest.
     minima: VecDeque<(u64, u64)>,
+    /// Whether most blocks will not be read.
+    headers_alone: bool,
     /// Whether planning has stopped early, because many files are open: no time is known to be the smallest.
     is_short: bool,
 }
 
 impl Plan {
+    /// A plan of which nothing is planned. `headers_alone`: most of its blocks will not be read.
+    pub(super) fn new(headers_alone: bool) -> Plan {
+        Plan { headers_alone, ..Plan::default() }
+    }
+
     /// Plans on until `lookahead` bytes of blocks are planned, or nothing more is there.
     ///
     /// `growing` is set if blocks may still come in the run's last segment: that number of bytes is searched after its
@@ -261,7 +268,9 @@ impl Plan {
             Ok(file) => {
                 let file = if self.open.len() < OPEN_MAX { file } else { file.open_for_each_read() };
                 let read_ahead = file.is_held() && growing.is_none_or(|horizon| horizon == u64::MAX);
-                self.open.push(Open::new(segment, info, Arc::new(file), read_ahead));
+                let mut open = Open::new(segment, info, Arc::new(file), read_ahead && !self.headers_alone);
+                open.cursor = open.cursor.reading_headers_alone(self.headers_alone);
+                self.open.push(open);
                 Ok(())
             }
             // Removed since it was listed: it never starts, see `Walk::account_for_unstarted`.
@@ -308,8 +317,11 @@ impl Open {
 
     /// Takes the peeked block if it has this number, with the debris before it.
     fn take_peeked(&mut self, number: u64) -> Option<(BlockLocation, Debris)> {
-        let Found { offset, header, newer, debris } =
+        let Found { offset, header, newer, anchor, debris } =
             self.peeked.take_if(|found| found.header.sequence.get() == number)?;
-        Some((BlockLocation { segment: self.segment, file: Arc::clone(&self.file), offset, header, newer }, debris))
+        Some((
+            BlockLocation { segment: self.segment, file: Arc::clone(&self.file), offset, header, newer, anchor },
+            debris,
+        ))
     }
 }

@@ -45,6 +45,8 @@ pub(super) const CAT: &str = "Examples:
   diolog cat -n 100 -r DIR              the last 100, the newest first
   diolog cat orders payments            two logs in one, by wall time
   diolog cat --format json DIR | jq .message
+  diolog cat --level warn --since '2h ago' DIR
+  diolog cat --field 'price>100' --grep 'order [0-9]+' DIR
   diolog cat --format message DIR > lines.txt
   diolog cat --input asynclogger FILE   the entries of a file of asynclogger
 
@@ -52,7 +54,8 @@ With -r, lines beyond 64 MiB are kept in a temporary file (in $TMPDIR) until all
 
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
-Exit status: with -n it speaks only of what was read, the end of the log.
+Exit status: it speaks only of what was read: with -n of the end of the log; with --since and --until of the blocks \
+that may hold records of these times.
   0    clean, or in use with nothing lost so far
   4    intact, and the overflow policy dropped records (0 with --allow-drops)
   1    a run ended without close, unacknowledged blocks are missing, or a part
@@ -66,8 +69,10 @@ pub(super) const TAIL: &str = "Examples:
   diolog tail -f -n 0 DIR               new ones only, until Ctrl-C
   diolog tail -F DIR                    also across a removal of the log, and before it is there
   diolog tail -f --format json orders payments
+  diolog tail -f --level warn --target my_service::net DIR
 
-Exit status: it speaks only of what was read, the end of the log and what followed.
+Exit status: it speaks only of what was read: the end of the log and what followed; with --since and --until the \
+blocks that may hold records of these times.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
   4        intact, and the overflow policy dropped records (0 with --allow-drops)
   1        a run ended without close, unacknowledged blocks are missing, or a

@@ -1,6 +1,10 @@
 //! The command line's arguments and its help.
 
+mod field;
 mod help;
+mod moment;
+mod pattern;
+mod select;
 mod settings;
 mod values;
 
@@ -13,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
+pub(crate) use select::Select;
 pub(crate) use settings::Settings;
 use values::{device, number_of_records, record_level, size};
 
@@ -136,6 +141,8 @@ pub(crate) struct Cat {
     #[arg(short, long)]
     pub(crate) reverse: bool,
     #[command(flatten)]
+    pub(crate) select: Select,
+    #[command(flatten)]
     pub(crate) look: Look,
     /// Print without a pager
     #[arg(long)]
@@ -167,6 +174,8 @@ pub(crate) struct Tail {
     /// As -f, and also wait for a log that is not there yet; if it is removed or replaced, go on with the new one
     #[arg(short = 'F', long)]
     pub(crate) follow_path: bool,
+    #[command(flatten)]
+    pub(crate) select: Select,
     #[command(flatten)]
     pub(crate) look: Look,
     /// Sync the files first, so that a power cut cannot lose what is printed

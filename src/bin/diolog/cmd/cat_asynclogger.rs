@@ -29,6 +29,11 @@ pub(super) fn run(arguments: &Cat) -> Result<Status, Failure> {
         let message = "--durable is for logs of diolog: leave it out with --input asynclogger".into();
         return Err(Failure { message, status: Status::Usage });
     }
+    if !arguments.select.is_empty() {
+        let message =
+            "options that select records are for logs of diolog: leave them out with --input asynclogger".into();
+        return Err(Failure { message, status: Status::Usage });
+    }
     let is_kept = arguments.last.is_some() || arguments.reverse;
     let mut lines = match is_kept {
         true => Lines::Kept(Spool::new(arguments.last)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diolog::ReadOptions;
 
-use super::cat::form;
+use super::cat::{form, selected};
 use super::logs::{Gaps, Logs, Printed};
 use crate::args::{RecordFormat, Tail};
 use crate::exit::{Failure, Status};
@@ -19,10 +19,11 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let follows = arguments.follow || arguments.follow_path;
     let options = ReadOptions::new().durable(arguments.durable).fold_producers(follows);
+    let (options, first) = selected(options, &arguments.select, &arguments.look, Some(arguments.last))?;
     let form = || form(arguments.format, &arguments.look);
     let asked = if follows { listen()? } else { Asked::default() };
     let gaps = Gaps::of(&arguments.look, false);
-    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.last), arguments.follow_path, gaps, form)?;
+    let mut logs = Logs::open(&arguments.paths, &options, first, arguments.follow_path, gaps, form)?;
     let mut last = Spool::new(Some(arguments.last));
     while let Some(entry) = logs.next(last.line())? {
         match entry {

@@ -21,6 +21,15 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Escapes what stands in `out` from `start` on, as [`text`] does.
+#[inline]
+pub(crate) fn text_from(start: usize, out: &mut Vec<u8>) {
+    if !is_plain(&out[start..]) {
+        let message = out.split_off(start);
+        text(&message, out);
+    }
+}
+
 /// Bytes that are shown before they are appended; a power of two, and room for what is stored beyond them.
 const ROOM_BYTES: usize = ROOM_MASK + 1 + SHOWN_BYTES;
 
@@ -141,12 +150,33 @@ pub(crate) fn known(name: &str) -> Option<&str> {
     Some(name).filter(|name| !name.is_empty())
 }
 
+/// Ends the JSON string whose quote stands in `out` right before `start`: escapes what follows the quote, as [`json`]
+/// does.
+#[inline]
+pub(crate) fn end_json(start: usize, out: &mut Vec<u8>) {
+    if is_json(&out[start..]) {
+        out.push(b'"');
+    } else {
+        let message = out.split_off(start);
+        out.truncate(start - 1);
+        json(&message, out);
+    }
+}
+
+/// Whether every byte is printable ASCII that stands in a JSON string as it is. Without an early return, as
+/// [`is_plain`].
+#[inline]
+fn is_json(message: &[u8]) -> bool {
+    let needs_escape = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
+    !message.iter().fold(false, |other, byte| other | needs_escape(*byte))
+}
+
 /// Appends `message` to `out` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
 ///
 /// Escapes all that [`text`] escapes, although JSON would allow some of it: JSON is read on terminals too.
 pub(crate) fn json(message: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    if is_plain(message) && !message.contains(&b'"') && !message.contains(&b'\\') {
+    if is_json(message) {
         out.extend_from_slice(message);
     } else {
         for letter in String::from_utf8_lossy(message).chars() {

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use diolog::{Gap, LossCause};
 
+use crate::text::digits::{number, quoted_number};
 use crate::text::escape;
-use crate::text::line::{head_json, number, origin_json, producer_json, quoted_number, tail_json};
+use crate::text::line::{head_json, origin_json, producer_json, tail_json};
 use crate::text::units::counted;
 use crate::text::when::When;
 

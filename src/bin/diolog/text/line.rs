@@ -3,9 +3,11 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use diolog::Level;
+use diolog::{Level, RecordRef};
 
+use crate::text::digits::{hexadecimal, number, quoted_number};
 use crate::text::escape;
+use crate::text::fields::fields_json;
 use crate::text::when::When;
 
 /// The fields of a record to print.
@@ -19,9 +21,10 @@ pub(crate) struct Line<'a> {
     pub(crate) producer: u32,
     /// Empty if the producer has no name.
     pub(crate) name: &'a str,
-    pub(crate) tid: u32,
+    /// Who appended it, as members of a JSON object: see [`producer_json`].
+    pub(crate) producer_json: &'a [u8],
     pub(crate) sequence: u64,
-    pub(crate) message: &'a [u8],
+    pub(crate) content: Content<'a>,
     /// The message was longer and has been cut.
     pub(crate) truncated: bool,
     /// The run's identity in hexadecimal.
@@ -30,6 +33,26 @@ pub(crate) struct Line<'a> {
     pub(crate) origin: &'a [u8],
     /// The log's name; empty if there is only one.
     pub(crate) log: &'a str,
+}
+
+/// What a record says.
+pub(crate) enum Content<'a> {
+    /// The message as it was logged.
+    Message(&'a [u8]),
+    /// Values, and the text that is made of them.
+    Structured(Structured<'a>),
+}
+
+/// A record with fields.
+pub(crate) struct Structured<'a> {
+    /// The callsite's number in the run.
+    pub(crate) callsite: u32,
+    /// Empty if it is not known.
+    pub(crate) target: &'a str,
+    /// What is known of the callsite, as members of a JSON object: see [`callsite_json`](super::fields::callsite_json).
+    pub(crate) json: &'a [u8],
+    /// It makes the text, and has the fields.
+    pub(crate) record: &'a RecordRef<'a>,
 }
 
 /// How records are printed.
@@ -72,7 +95,10 @@ impl Form {
         match self {
             Form::Text { when, colours } => text(line, when, *colours, out),
             Form::Json { when } => json(line, when, out),
-            Form::Message => out.extend_from_slice(line.message),
+            Form::Message => match &line.content {
+                Content::Message(message) => out.extend_from_slice(message),
+                Content::Structured(structured) => structured.record.write_message(out),
+            },
         }
         out.push(b'\n');
     }
@@ -93,12 +119,26 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
     styled(colours, ASIDE, out, |out| match line.name {
         "" => {
             out.push(b'#');
-            number(u64::from(line.producer), out);
+            number(line.producer, out);
         }
         name => escape::text(name.as_bytes(), out),
     });
     out.push(b' ');
-    escape::text(line.message, out);
+    match &line.content {
+        Content::Message(message) => escape::text(message, out),
+        Content::Structured(Structured { target, record, .. }) => {
+            if !target.is_empty() {
+                styled(colours, ASIDE, out, |out| {
+                    escape::text(target.as_bytes(), out);
+                    out.push(b':');
+                });
+                out.push(b' ');
+            }
+            let start = out.len();
+            record.write_message(out);
+            escape::text_from(start, out);
+        }
+    }
     if line.truncated {
         styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT.as_bytes()));
     }
@@ -111,11 +151,25 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
         Some(level) => escape::json(level.as_str().as_bytes(), out),
         None => out.extend_from_slice(b"null"),
     }
-    producer_json(line.producer, line.name, line.tid, out);
+    out.extend_from_slice(line.producer_json);
     out.extend_from_slice(b",\"sequence\":");
     quoted_number(line.sequence, out);
-    out.push(b',');
-    message_json(line.message, out);
+    match &line.content {
+        Content::Message(message) => {
+            out.push(b',');
+            message_json(message, out);
+        }
+        Content::Structured(Structured { callsite, json, record, .. }) => {
+            out.extend_from_slice(b",\"callsite\":");
+            number(*callsite, out);
+            out.extend_from_slice(json);
+            out.extend_from_slice(b",\"message\":\"");
+            let start = out.len();
+            record.write_message(out);
+            escape::end_json(start, out);
+            fields_json(record.fields().map(|field| (field.name, field.value, field.cut)), out);
+        }
+    }
     out.extend_from_slice(b",\"truncated\":");
     out.extend_from_slice(if line.truncated { b"true" } else { b"false" });
     tail_json(line.run, line.log, out);
@@ -149,11 +203,11 @@ pub(crate) fn head_json(
 /// The fields that name the producer.
 pub(crate) fn producer_json(id: u32, name: &str, tid: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"producer\":");
-    number(u64::from(id), out);
+    number(id, out);
     out.extend_from_slice(b",\"name\":");
     escape::json(name.as_bytes(), out);
     out.extend_from_slice(b",\"tid\":");
-    number(u64::from(tid), out);
+    number(tid, out);
 }
 
 /// Ends an object: its run, and its log if that has a name.
@@ -219,28 +273,6 @@ fn padded_name(level: Option<Level>) -> &'static [u8] {
     }
 }
 
-/// Appends a decimal number. `write!` takes several times as long, which matters at millions of records.
-pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
-/// A number that may exceed 2⁵³, as a string: many programs read JSON numbers as doubles, and would round it.
-pub(crate) fn quoted_number(value: u64, out: &mut Vec<u8>) {
-    out.push(b'"');
-    number(value, out);
-    out.push(b'"');
-}
-
 /// Service, machine and process of a record as fields of a JSON object; null if unknown.
 pub(crate) fn origin_json(service: &str, host: Option<&str>, pid: Option<u32>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -253,16 +285,10 @@ pub(crate) fn origin_json(service: &str, host: Option<&str>, pid: Option<u32>) -
     }
     out.extend_from_slice(b",\"pid\":");
     match pid {
-        Some(pid) => number(u64::from(pid), &mut out),
+        Some(pid) => number(pid, &mut out),
         None => out.extend_from_slice(b"null"),
     }
     out
-}
-
-fn hexadecimal(byte: u8, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.push(DIGITS[usize::from(byte >> 4)]);
-    out.push(DIGITS[usize::from(byte & 15)]);
 }
 
 #[cfg(test)]
@@ -276,9 +302,9 @@ mod tests {
             level: Some(Level::Warn),
             producer: 3,
             name: "orders",
-            tid: 77,
+            producer_json: b",\"producer\":3,\"name\":\"orders\",\"tid\":77",
             sequence: u64::MAX,
-            message,
+            content: Content::Message(message),
             truncated: false,
             run: "ab01",
             origin: b",\"pid\":42",

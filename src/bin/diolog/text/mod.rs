@@ -9,6 +9,8 @@ pub(crate) mod progress;
 pub(crate) mod damage;
 pub(crate) mod print;
 pub(crate) mod line;
+pub(crate) mod fields;
+pub(crate) mod digits;
 pub(crate) mod gap;
 pub(crate) mod escape;
 pub(crate) mod when;

@@ -5,6 +5,17 @@ use jiff::tz::TimeZone;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
+/// The numbers below a hundred, in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
 /// Writes times, and keeps the text of the last second: records come in order of time.
 pub(crate) struct When {
     zone: TimeZone,
@@ -43,9 +54,13 @@ impl When {
             self.write_second(second);
         }
         let mut fraction = unix_ns.rem_euclid(NANOSECONDS) as u32 / 10_u32.pow(9 - self.digits as u32);
-        for digit in self.text[self.fraction_at..][..self.digits].iter_mut().rev() {
-            *digit = b'0' + (fraction % 10) as u8;
-            fraction /= 10;
+        let mut pairs = self.text[self.fraction_at..][..self.digits].rchunks_exact_mut(2);
+        for pair in &mut pairs {
+            pair.copy_from_slice(&PAIRS[(fraction % 100) as usize]);
+            fraction /= 100;
+        }
+        if let [first] = pairs.into_remainder() {
+            *first = b'0' + fraction as u8;
         }
         out.extend_from_slice(&self.text);
     }

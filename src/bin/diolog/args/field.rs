@@ -1,0 +1,193 @@
+//! Conditions on fields: `name=value`, `name<number`, `name~pattern`.
+
+use std::cmp::Ordering;
+
+use diolog::Value;
+use regex::bytes::Regex;
+
+use super::pattern::pattern;
+
+/// A condition on the field with a name.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldTest {
+    pub(crate) name: String,
+    pub(crate) test: ValueTest,
+}
+
+/// A condition on a value.
+#[derive(Clone, Debug)]
+pub(crate) enum ValueTest {
+    /// `=`, or `!=` if it is `false`.
+    Is(bool, Operand),
+    /// `<`, `<=`, `>` or `>=`: how the value compares with the number, one of these.
+    Compares(&'static [Ordering], Number),
+    /// `~`
+    Matches(Regex),
+}
+
+/// What a value is compared with.
+#[derive(Clone, Debug)]
+pub(crate) struct Operand {
+    text: String,
+    number: Option<Number>,
+}
+
+/// A number, exact if it is an integer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Number {
+    Integer(i128),
+    Fraction(f64),
+}
+
+impl FieldTest {
+    /// Parses a condition.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse(expression: &str) -> Result<FieldTest, String> {
+        let usage = "use name=value, name!=value, name<number, name<=number, name>number, name>=number or name~pattern";
+        let at = expression.find(['=', '!', '<', '>', '~']).ok_or(usage)?;
+        let (name, rest) = expression.split_at(at);
+        if name.is_empty() {
+            return Err(format!("the field's name is missing: {usage}"));
+        }
+        type Parse = fn(&str) -> Result<ValueTest, String>;
+        let operators: [(&str, Parse); 7] = [
+            ("!=", |text| Ok(ValueTest::Is(false, Operand::of(text)))),
+            ("<=", |text| Ok(ValueTest::Compares(&[Ordering::Less, Ordering::Equal], number(text)?))),
+            (">=", |text| Ok(ValueTest::Compares(&[Ordering::Greater, Ordering::Equal], number(text)?))),
+            ("=", |text| Ok(ValueTest::Is(true, Operand::of(text)))),
+            ("<", |text| Ok(ValueTest::Compares(&[Ordering::Less], number(text)?))),
+            (">", |text| Ok(ValueTest::Compares(&[Ordering::Greater], number(text)?))),
+            ("~", |text| pattern(text).map(ValueTest::Matches)),
+        ];
+        let parsed = operators.into_iter().find_map(|(operator, test)| Some(test(rest.strip_prefix(operator)?)));
+        Ok(FieldTest { name: name.to_owned(), test: parsed.ok_or(usage)?? })
+    }
+}
+
+fn number(text: &str) -> Result<Number, String> {
+    Number::of(text).ok_or_else(|| format!("{text:?} is no number: values are compared by < and > as numbers"))
+}
+
+impl Operand {
+    fn of(text: &str) -> Operand {
+        Operand { text: text.to_owned(), number: Number::of(text) }
+    }
+}
+
+impl Number {
+    fn of(text: &str) -> Option<Number> {
+        let text = text.trim();
+        let integer = text.parse().ok().map(Number::Integer);
+        integer.or_else(|| Some(Number::Fraction(text.parse().ok().filter(|number: &f64| !number.is_nan())?)))
+    }
+
+    /// The number that a value is, or that its text is.
+    fn of_value(value: &Value<'_>) -> Option<Number> {
+        Some(match *value {
+            Value::Unsigned(value) => Number::Integer(value.into()),
+            Value::Signed(value) => Number::Integer(value.into()),
+            Value::Signed128(value) => Number::Integer(value),
+            Value::Unsigned128(value) => i128::try_from(value).map_or(Number::Fraction(value as f64), Number::Integer),
+            Value::F32(value) => Number::Fraction(value.into()),
+            Value::F64(value) => Number::Fraction(value),
+            Value::Str(text) | Value::Text(text) => return Number::of(text),
+            _ => return None,
+        })
+    }
+
+    fn compare(self, other: Number) -> Option<Ordering> {
+        let fraction = |number| match number {
+            Number::Integer(number) => number as f64,
+            Number::Fraction(number) => number,
+        };
+        match (self, other) {
+            (Number::Integer(one), Number::Integer(other)) => Some(one.cmp(&other)),
+            _ => fraction(self).partial_cmp(&fraction(other)),
+        }
+    }
+}
+
+impl ValueTest {
+    /// Whether the value fits. A number is equal to a number, however it is written; all else is compared as text.
+    pub(crate) fn fits(&self, value: &Value<'_>) -> bool {
+        match self {
+            ValueTest::Is(is, operand) => operand.is(value) == *is,
+            ValueTest::Compares(orders, number) => {
+                let order = Number::of_value(value).and_then(|value| value.compare(*number));
+                order.is_some_and(|order| orders.contains(&order))
+            }
+            ValueTest::Matches(pattern) => with_text(value, |text| pattern.is_match(text)),
+        }
+    }
+}
+
+impl Operand {
+    fn is(&self, value: &Value<'_>) -> bool {
+        let is_text = matches!(value, Value::Str(_) | Value::Text(_));
+        let number = if is_text { None } else { Number::of_value(value) };
+        if let (Some(value), Some(number)) = (number, self.number) {
+            return value.compare(number) == Some(Ordering::Equal);
+        }
+        with_text(value, |text| text == self.text.as_bytes())
+    }
+}
+
+/// Calls `act` with the value's text, or its bytes.
+fn with_text<T>(value: &Value<'_>, act: impl FnOnce(&[u8]) -> T) -> T {
+    match value {
+        Value::Str(text) | Value::Text(text) => act(text.as_bytes()),
+        Value::Bytes(bytes) => act(bytes),
+        value => act(value.to_string().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_fits(expression: &str, fitting: &[Value<'_>], others: &[Value<'_>]) {
+        let FieldTest { name, test } = FieldTest::parse(expression).expect(expression);
+        assert_eq!(name, "a");
+        for value in fitting {
+            assert!(test.fits(value), "{value:?} fits {expression}");
+        }
+        for value in others {
+            assert!(!test.fits(value), "{value:?} does not fit {expression}");
+        }
+    }
+
+    #[test]
+    fn values_are_compared_as_what_they_are() {
+        let (five, text) = (Value::Unsigned(5), Value::Str("5"));
+        assert_fits("a=5", &[five, text, Value::F64(5.0), Value::Signed(5), Value::Char('5')], &[Value::Str("5.0")]);
+        assert_fits("a=5.50", &[Value::F64(5.5), Value::Text("5.50")], &[Value::Text("5.5"), five]);
+        assert_fits("a!=5", &[Value::Signed(-5), Value::None, Value::Str("five")], &[five, text]);
+        assert_fits(
+            "a<5",
+            &[Value::Signed(-9), Value::F64(4.9), Value::Text("4")],
+            &[five, Value::None, Value::Str("x")],
+        );
+        assert_fits("a<=5", &[five, Value::F32(4.5)], &[Value::F64(5.1), Value::F64(f64::NAN)]);
+        assert_fits("a>-1e3", &[five, Value::Signed(-999)], &[Value::Signed(-1000)]);
+        assert_fits("a>=18446744073709551615", &[Value::Unsigned(u64::MAX)], &[Value::Unsigned(u64::MAX - 1)]);
+        assert_fits("a=true", &[Value::Bool(true), Value::Str("true")], &[Value::Bool(false), Value::Unsigned(1)]);
+        assert_fits("a=None", &[Value::None], &[Value::Str("")]);
+        assert_fits("a=", &[Value::Str(""), Value::Bytes(b"")], &[Value::None]);
+        assert_fits("a=b=c", &[Value::Str("b=c")], &[Value::Str("b")]);
+        assert_fits("a~^x.z$", &[Value::Str("xyz"), Value::Bytes(b"x z")], &[Value::Str("xyzz"), five]);
+        assert_fits("a~5", &[Value::Signed(-151)], &[Value::Unsigned(4)]);
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_with_the_reason() {
+        let refused = |expression: &str| FieldTest::parse(expression).expect_err(expression);
+        assert!(refused("name").starts_with("use name=value"));
+        assert!(refused("a!b").starts_with("use name=value"));
+        assert!(refused("=5").starts_with("the field's name is missing"));
+        assert!(refused("a<much").starts_with("\"much\" is no number"));
+        assert_eq!(refused("a~("), "no regular expression: unclosed group");
+    }
+}

@@ -1,0 +1,235 @@
+//! What a filter leaves out: records by their callsites, shards that hold no wanted record, and blocks of other times.
+
+use super::*;
+use crate::format::test_values::put_value;
+use crate::format::{FieldType, LossCause, Type, Value};
+use crate::{EntryRef, Filter, Level};
+
+const UNSIGNED: FieldType = FieldType::new(Type::Unsigned);
+
+fn number(value: u64) -> Vec<u8> {
+    let mut plain = Vec::new();
+    put_value(UNSIGNED, Value::Unsigned(value), &mut plain);
+    plain
+}
+
+/// What a reader with the filter gives: messages, and gaps as sentences; and its report.
+fn selected(directory: &Path, filter: Filter) -> (Vec<String>, Report) {
+    let mut reader = ReadOptions::new().filter(filter).open(directory).expect("open");
+    let mut given = Vec::new();
+    while let Some(entry) = reader.next_entry().expect("read") {
+        given.push(match entry {
+            EntryRef::Record(record) => String::from_utf8_lossy(record.message()).into_owned(),
+            EntryRef::Gap(gap) => gap.to_string(),
+        });
+    }
+    let mut without_gaps = ReadOptions::new().filter(Filter::new()).open(directory).expect("open");
+    assert!(without_gaps.next_record().expect("read").is_some(), "a filter that asks for nothing takes all");
+    (given, reader.report().clone())
+}
+
+/// A log of callsite 7, `order {id}` with a field `id` of target `shop::orders`, callsite 8, `{n}`, and messages.
+fn log() -> tempfile::TempDir {
+    let mut run = TestRun::with_segment(1);
+    run.block(
+        Block::new()
+            .packed(1, 10, 7, &[UNSIGNED], &number(1))
+            .packed(1, 20, 8, &[UNSIGNED], &number(2))
+            .packed(2, 30, 0, &[], b"a message")
+            .packed(2, 40, 7, &[UNSIGNED], &number(3))
+            .define(7, "order {id}", &[("id", UNSIGNED)])
+            .define(8, "{n}", &[("n", UNSIGNED)]),
+    );
+    run.block(Block::new().record(3, 50, "plain"));
+    written(&[run.close()])
+}
+
+#[test]
+fn records_are_taken_by_level_target_producer_fields_and_text() {
+    let directory = log();
+    let given = |filter: Filter| selected(directory.path(), filter).0;
+    let is_large = |value: &Value<'_>| matches!(value, Value::Unsigned(number) if *number > 1);
+    let all = ["order 1", "2", "a message", "order 3", "plain"];
+    assert_eq!(given(Filter::new()), all);
+    assert_eq!(given(Filter::new().level(Level::Info)), all);
+    assert_eq!(given(Filter::new().level(Level::Warn)), [""; 0]);
+    assert_eq!(given(Filter::new().target("shop::")), ["order 1", "2", "order 3"]);
+    assert_eq!(given(Filter::new().target("other").target("shop")), ["order 1", "2", "order 3"]);
+    assert_eq!(given(Filter::new().target("shop::orders::more")), [""; 0]);
+    assert_eq!(given(Filter::new().producer("worker-2")), ["a message", "order 3"]);
+    assert_eq!(given(Filter::new().producer("#1").producer("worker-3")), ["order 1", "2", "plain"]);
+    assert_eq!(given(Filter::new().field("id", is_large)), ["order 3"]);
+    assert_eq!(given(Filter::new().field("n", is_large)), ["2"]);
+    assert_eq!(given(Filter::new().field("id", is_large).field("n", is_large)), [""; 0]);
+    assert_eq!(given(Filter::new().message(|text| text.contains(&b'r'))), ["order 1", "order 3"]);
+    assert_eq!(given(Filter::new().message(|text| text.ends_with(b"3")).producer("worker-2")), ["order 3"]);
+}
+
+#[test]
+fn shards_without_a_wanted_callsite_or_message_are_not_decoded() {
+    let mut run = TestRun::with_segment(1);
+    // Values that are none of the callsite's: whoever decodes the shard notices.
+    run.block(Block::new().packed(1, 10, 7, &[], b"").define(7, "order {id}", &[("id", UNSIGNED)]));
+    run.block(Block::new().packed(1, 20, 8, &[UNSIGNED], &number(2)).define(8, "{n}", &[("n", UNSIGNED)]));
+    let directory = written(&[run.close()]);
+    let unreadable = |filter: Filter| {
+        let (given, report) = selected(directory.path(), filter);
+        (given.len(), report.unreadable)
+    };
+    assert_eq!(unreadable(Filter::new()), (1, 1));
+    assert_eq!(unreadable(Filter::new().field("n", |_| true)), (1, 0));
+    assert_eq!(unreadable(Filter::new().field("id", |_| true)), (0, 1));
+    assert_eq!(unreadable(Filter::new().level(Level::Error)), (0, 0));
+    assert_eq!(unreadable(Filter::new().target("elsewhere")), (0, 0));
+    assert_eq!(unreadable(Filter::new().producer("nobody")), (0, 0));
+}
+
+#[test]
+fn fields_with_names_of_their_own_are_found() {
+    let fields = FieldType::new(Type::Fields);
+    let content = [&b"\x01k\x03"[..], &5_u64.to_le_bytes()].concat();
+    let plain = [&((content.len() as u32) << 1).to_le_bytes(), &content[..]].concat();
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().packed(1, 10, 7, &[fields], &plain).define(7, "x", &[("more", fields)]));
+    let directory = written(&[run.close()]);
+    let given =
+        |name: &str| selected(directory.path(), Filter::new().field(name, |value| *value == Value::Unsigned(5))).0;
+    assert_eq!(given("k"), ["x k=5"]);
+    assert_eq!(given("l"), [""; 0]);
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A block of one record at this second of the monotonic clock, whose text that is, of `producer`.
+fn block_at(second: u64, producer: u32) -> Block {
+    Block::new().record(producer, second * SECOND, format!("{second}"))
+}
+
+/// A block that begins with an anchor: the wall clock shows `wall_s`.
+fn anchored(second: u64, wall_s: i64) -> Block {
+    Block::new().anchor(second * SECOND, wall_s * SECOND as i64).record(1, second * SECOND, format!("{second}"))
+}
+
+/// A hundred seconds of a wall clock that shows 10,000 at their beginning, with an anchor each ten.
+fn hundred_seconds(run: &mut TestRun) -> &mut TestRun {
+    for second in 100..200 {
+        run.block(match second % 10 {
+            0 => anchored(second, 10_000 + second as i64 - 100),
+            _ => block_at(second, 1 + (second % 2) as u32),
+        });
+    }
+    run
+}
+
+fn between(since_s: i64, until_s: i64) -> Filter {
+    Filter::new().since(since_s * SECOND as i64).until(until_s * SECOND as i64)
+}
+
+#[test]
+fn blocks_of_other_times_are_not_read_and_nothing_is_called_lost() {
+    let mut run = TestRun::with_segment(1);
+    let directory = written(&[hundred_seconds(&mut run).close()]);
+    let (given, report) = selected(directory.path(), between(10_050, 10_053));
+    assert_eq!(given, ["150", "151", "152"]);
+    assert_eq!(report.verdict(), Verdict::Clean, "{report:#?}");
+    // Three blocks hold records, one on each side may; the first has the anchor that is not known, the last two end the
+    // run.
+    assert!((100 - 3 - 4 - 1..=97).contains(&report.unread_blocks), "{}", report.unread_blocks);
+    assert_eq!(report.blocks.good + report.unread_blocks, 102);
+    let whole = read(directory.path()).1;
+    assert!(report.bytes < whole.bytes / 8, "{} of {} bytes", report.bytes, whole.bytes);
+    let (given, report) = selected(directory.path(), Filter::new().since(10_098 * SECOND as i64));
+    assert_eq!((given, report.verdict()), (vec!["198".to_owned(), "199".to_owned()], Verdict::Clean));
+    let (given, report) = selected(directory.path(), Filter::new().until(10_001 * SECOND as i64));
+    assert_eq!((given, report.verdict()), (vec!["100".to_owned()], Verdict::Clean), "{report:#?}");
+}
+
+#[test]
+fn a_clock_that_was_set_leaves_no_record_unread() {
+    let mut run = TestRun::with_segment(1);
+    hundred_seconds(&mut run);
+    // It is set back by 50 s, and later forward by 100.
+    for second in 200..300 {
+        let wall = if second < 250 { second as i64 + 9_850 } else { second as i64 + 9_950 };
+        run.block(if second % 10 == 0 { anchored(second, wall) } else { block_at(second, 1) });
+    }
+    let directory = written(&[run.close()]);
+    for (since, until) in [(10_050, 10_053), (10_090, 10_110), (10_150, 10_170), (10_215, 10_230), (10_260, 10_300)] {
+        let (given, report) = selected(directory.path(), between(since, until));
+        let mut expected = Vec::new();
+        for record in Reader::open(directory.path()).expect("open") {
+            let record = record.expect("read");
+            let wall = record.unix_ns().expect("an anchor").div_euclid(SECOND as i64);
+            expected
+                .extend((since..until).contains(&wall).then(|| String::from_utf8_lossy(record.message()).into_owned()));
+        }
+        assert_eq!(given, expected, "{since} to {until}");
+        assert!(report.unread_blocks > 120, "{} of 202", report.unread_blocks);
+        assert_eq!(report.verdict(), Verdict::Clean, "{report:#?}");
+    }
+}
+
+#[test]
+fn an_anchor_that_is_not_at_the_start_or_damaged_is_read_with_its_block() {
+    let mut run = TestRun::with_segment(1);
+    run.block(block_at(100, 1).anchor(100 * SECOND, 10_000 * SECOND as i64));
+    run.block(block_at(200, 1));
+    let damaged = run.segments.len();
+    run.block(anchored(300, 10_200));
+    run.block(block_at(400, 1));
+    run.close();
+    assert_eq!(damaged, 1);
+    // A byte of the second anchor's wall time, which the block's checksum guards and the header's does not.
+    run.last().block(3)[64 + 32 + 16 + 8 + 6] ^= 0x40;
+    let directory = written(&[&run]);
+    let (given, report) = selected(directory.path(), Filter::new().since(10_290 * SECOND as i64));
+    assert_eq!(given.last().map(String::as_str), Some("400"), "{given:?}");
+    assert_eq!((report.unread_blocks, report.blocks.lost), (1, 1), "{report:#?}");
+}
+
+#[test]
+fn gaps_are_given_by_their_time_and_their_producer() {
+    let mut run = TestRun::with_segment(1);
+    run.block(anchored(100, 10_000));
+    for (second, producer) in [(110, 1), (120, 2), (130, 1)] {
+        run.block(
+            Block::new()
+                .lose(producer, 5)
+                .gap(producer, if second == 130 { 7 } else { u64::from(producer == 1) }, 5, LossCause::RingFull)
+                .record(producer, second * SECOND, format!("{second}")),
+        );
+    }
+    let directory = written(&[run.close()]);
+    let given = |filter: Filter| selected(directory.path(), filter).0;
+    let (one, two) = ("5 records of worker-1 dropped: ring full", "5 records of worker-2 dropped: ring full");
+    let all = given(Filter::new());
+    assert_eq!(all.len(), 7, "{all:?}");
+    let (one, two) = (
+        all.iter().find(|gap| gap.contains("worker-1")).unwrap_or(&one.to_owned()).clone(),
+        all.iter().find(|gap| gap.contains("worker-2")).unwrap_or(&two.to_owned()).clone(),
+    );
+    assert_eq!(given(Filter::new().producer("worker-2")), [two.as_str(), "120"]);
+    assert_eq!(
+        given(Filter::new().message(|text| text == b"110").producer("worker-1")),
+        [one.as_str(), "110", one.as_str()]
+    );
+    assert_eq!(given(between(10_025, 10_040)), [one.as_str(), "130"]);
+}
+
+#[test]
+fn what_follows_is_taken_too_and_what_does_not_fit_does_not_wake_the_follower() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 10, "a 1"));
+    let directory = written(&[&run]);
+    let filter = Filter::new().message(|text| text.starts_with(b"a"));
+    let mut reader = ReadOptions::new().filter(filter).open(directory.path()).expect("open");
+    assert_eq!(reader.next_record().expect("read").expect("one").message(), b"a 1");
+    assert!(reader.next_record().expect("read").is_none());
+    run.block(Block::new().record(1, 20, "b 2"));
+    run.write(directory.path());
+    assert!(!reader.follow(Duration::ZERO).expect("read"));
+    run.block(Block::new().record(1, 30, "a 3"));
+    run.write(directory.path());
+    assert!(reader.follow(Duration::ZERO).expect("read"));
+    assert_eq!(reader.next_record().expect("read").expect("one").message(), b"a 3");
+}

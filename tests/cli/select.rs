@@ -1,0 +1,124 @@
+//! The options of `cat` and `tail` that select records, and structured records as text and as JSON.
+
+use diolog::{Level, Logger, info, warn};
+use serde_json::{Value, json};
+
+use crate::process::{Place, run, status, stderr, stdout};
+use crate::support;
+
+/// A log of structured records and messages of two producers.
+fn log() -> Place {
+    let place = Place::new();
+    let logger = Logger::open(support::config(place.log())).expect("a log");
+    let orders = logger.producer_builder().name("orders").build().expect("a producer");
+    info!(&orders, target: "shop::orders", "order {id} filled at {price:.2}", id = 42_u64, price = 101.256, symbol = "ACME");
+    warn!(&orders, target: "shop::stock", "low", item = "nut\x1b[31m", left = -1_i64);
+    info!(&orders, target: "shop::orders", "order {id} filled at {price:.2}", id = u64::MAX, price = 0.5, symbol = "a b");
+    orders.log(Level::Error, "a message");
+    drop(orders);
+    logger.close().expect("a clean end");
+    place
+}
+
+fn cat(place: &Place, arguments: &[&str]) -> std::process::Output {
+    let log = place.log();
+    run([&["cat"], arguments, &[log.to_str().expect("UTF-8")]].concat(), b"")
+}
+
+/// The messages that `cat` prints with these options.
+#[track_caller]
+fn messages(place: &Place, options: &[&str]) -> Vec<String> {
+    let output = cat(place, &[&["--format", "message"], options].concat());
+    assert_eq!((status(&output), stderr(&output)), (0, String::new()), "{options:?}");
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn text_has_target_and_values_with_control_characters_escaped() {
+    let output = cat(&log(), &[]);
+    let lines: Vec<_> =
+        stdout(&output).lines().map(|line| line.split_once(' ').expect("a time").1.to_owned()).collect();
+    let expected = [
+        "INFO  orders shop::orders: order 42 filled at 101.26 symbol=ACME",
+        r#"WARN  orders shop::stock: low item="nut\x1b[31m" left=-1"#,
+        r#"INFO  orders shop::orders: order 18446744073709551615 filled at 0.50 symbol="a b""#,
+        "ERROR orders a message",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn json_has_the_callsite_and_fields_that_keep_their_types() {
+    let output = cat(&log(), &["--format", "json"]);
+    let objects: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let first = &objects[0];
+    assert_eq!(first["message"], "order 42 filled at 101.26 symbol=ACME");
+    assert_eq!(
+        (&first["target"], &first["template"]),
+        (&"shop::orders".into(), &"order {id} filled at {price:.2}".into())
+    );
+    assert_eq!(first["fields"], json!({ "id": 42, "price": 101.256, "symbol": "ACME" }));
+    assert!(first["file"].as_str().is_some_and(|file| file.ends_with("select.rs")) && first["line"].as_u64() > Some(0));
+    assert_eq!(
+        (&first["level"], &first["sequence"], &first["truncated"]),
+        (&"info".into(), &"0".into(), &false.into())
+    );
+    assert_eq!(objects[1]["fields"], json!({ "item": "nut\x1b[31m", "left": -1 }));
+    assert_eq!(objects[2]["fields"]["id"], u64::MAX.to_string(), "beyond 2^53");
+    assert_ne!(objects[2]["callsite"], first["callsite"], "another line of the program");
+    assert!(objects[3].get("fields").is_none() && objects[3].get("target").is_none(), "{}", objects[3]);
+}
+
+#[test]
+fn records_are_selected() {
+    let place = log();
+    let all = messages(&place, &[]);
+    assert_eq!(all.len(), 4);
+    let of = |indexes: &[usize]| indexes.iter().map(|index| all[*index].clone()).collect::<Vec<_>>();
+    for (options, expected) in [
+        (&["--level", "warn"][..], &[1, 3][..]),
+        (&["--target", "shop::orders"], &[0, 2]),
+        (&["--target", "shop::stock", "--target", "nobody"], &[1]),
+        (&["--producer", "orders"], &[0, 1, 2, 3]),
+        (&["--producer", "nobody"], &[]),
+        (&["--field", "id=42"], &[0]),
+        (&["--field", "price<1"], &[2]),
+        (&["--field", "price>=0.5", "--field", "symbol~^A"], &[0]),
+        (&["--field", "item!=x"], &[1]),
+        (&["--grep", "order [0-9]{10}"], &[2]),
+        (&["--grep", "^a message$"], &[3]),
+        (&["--since", "1h"], &[0, 1, 2, 3]),
+        (&["--since", "2200-01-01"], &[]),
+        (&["--until", "now", "--since", "yesterday"], &[0, 1, 2, 3]),
+        (&["--until", "2020-01-01T00:00:00Z"], &[]),
+        (&["-n", "1", "--target", "shop::orders"], &[2]),
+        (&["-n", "1", "-r", "--level", "warn"], &[3]),
+    ] {
+        assert_eq!(messages(&place, options), of(expected), "{options:?}");
+    }
+    let log = place.log();
+    let tail = run(["tail", "-n", "1", "--format", "message", "--level", "warn", log.to_str().expect("UTF-8")], b"");
+    assert_eq!((status(&tail), stdout(&tail)), (0, "a message\n".into()));
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_with_the_remedy() {
+    let place = log();
+    for (option, value, hint) in [
+        ("--level", "loud", "error, warn, info"),
+        ("--since", "soon", "2026-01-31 14:30"),
+        ("--until", "25:61", "2h 30m ago"),
+        ("--field", "price", "name=value"),
+        ("--field", "price<high", "no number"),
+        ("--field", "price~(", "unclosed group"),
+        ("--grep", "[", "unclosed character class"),
+        ("--grep", "(((x{99}){99}){99}){99}", "bytes once it is compiled"),
+    ] {
+        let output = cat(&place, &[option, value]);
+        assert_eq!((status(&output), stdout(&output)), (64, String::new()), "{option} {value}");
+        assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    }
+    let output = cat(&place, &["--input", "asynclogger", "--level", "warn"]);
+    assert_eq!(status(&output), 64, "{}", stderr(&output));
+}
