@@ -1,5 +1,6 @@
 //! `docs/format.md` is enough to read a log: `scripts/read_dlog.py`, which was written from that page alone, prints the
-//! messages that the library's reader and `diolog cat --format message` give.
+//! messages that the library's reader and `diolog cat --format message` give, and the callsites, fields and values of
+//! structured records.
 
 #![cfg(target_os = "linux")]
 
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Reader, Verdict, info, verify};
+use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RecordRef, Value, Verdict, info, verify};
+use serde_json::{Value as Json, json};
 
 use support::not_shown;
 use support::segments::{numbers, small};
@@ -77,6 +79,127 @@ fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
         assert!(!expected.is_empty(), "{what}: the other blocks are read");
         compare_with_the_script(&log, &expected, 3);
     }
+}
+
+#[test]
+fn the_script_finds_the_same_fields_and_values() {
+    let directory = support::directory();
+    let log = directory.path().join("log");
+    for packing in [true, false] {
+        let logger = Logger::open(
+            small(&log).overflow(Overflow::Block).packing(packing).message_bytes_max(300).level(Level::Trace),
+        )
+        .expect("a log");
+        let producer = logger.producer().expect("a producer");
+        for number in 0..200 {
+            structured(&producer, number);
+            if number % 50 == 0 {
+                logger.flush().expect("durable");
+            }
+        }
+        logger.close().expect("a clean end");
+    }
+    let mut reader = Reader::open(&log).expect("a log");
+    let mut expected = Vec::new();
+    while let Some(record) = reader.next_record().expect("readable") {
+        expected.push(as_the_script_prints(&record));
+    }
+    assert!(
+        expected.len() == 2 * 200 * 7 && reader.report().truncated > 0 && reader.report().verdict() == Verdict::Clean
+    );
+    let Some(printed) = output_of_the_script(&log, 0) else { return };
+    let printed = String::from_utf8(printed).expect("text");
+    let printed: Vec<_> = printed.split_terminator('\n').map(parsed).collect();
+    assert_eq!(printed.len(), expected.len());
+    for (printed, expected) in printed.iter().zip(&expected) {
+        assert_eq!(printed, expected);
+    }
+}
+
+/// Logs a message, and records with values of every type.
+fn structured(producer: &Producer, number: u64) {
+    let bits = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (number % 64);
+    let (letter, long) = (char::from_u32(0x1F600 + number as u32 % 80), "ü".repeat(number as usize));
+    let outcomes = [
+        producer.log(Level::Warn, format!("message {number}")),
+        diolog::info!(
+            producer,
+            "order {number} at {price:.2}",
+            number,
+            price = number as f64 / 100.0,
+            is_odd = number % 2 == 1
+        ),
+        diolog::error!(
+            producer,
+            "{{wide}}",
+            a = u128::from(bits) << (number % 65),
+            b = -i128::from(bits) * 3,
+            c = -(bits as i64)
+        ),
+        diolog::debug!(
+            producer,
+            "",
+            x = f64::from_bits(bits),
+            y = f32::from_bits(bits as u32),
+            z = 1.0 / bits as f64,
+            zero = -0.0
+        ),
+        diolog::info!(producer, target: "other\ntarget", "texts", long, bytes = &bits.to_le_bytes()[..number as usize % 9], shown = %number, named = ?Some("x")),
+        diolog::trace!(
+            producer,
+            "options",
+            a = letter,
+            b = (number % 3 == 0).then_some(bits),
+            c = (number % 3 != 0).then_some("text"),
+            d = letter.unwrap_or('x')
+        ),
+        diolog::warn!(producer, "without fields"),
+    ];
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Written | Outcome::Truncated)), "{outcomes:?}");
+}
+
+/// A line of the script: a message is a text.
+fn parsed(line: &str) -> Json {
+    serde_json::from_str(line).unwrap_or_else(|_| line.into())
+}
+
+/// A record as the script prints it, by what the library's reader says.
+fn as_the_script_prints(record: &RecordRef<'_>) -> Json {
+    let Some(callsite) = record.callsite() else { return std::str::from_utf8(record.message()).expect("text").into() };
+    let hex = |bytes: &[u8]| json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() });
+    let value = |value: Value<'_>| match value {
+        Value::None => Json::Null,
+        Value::Bool(value) => value.into(),
+        Value::Char(value) => value.to_string().into(),
+        Value::Unsigned(value) => value.into(),
+        Value::Signed(value) => value.into(),
+        Value::Unsigned128(value) => u64::try_from(value).map_or_else(|_| value.to_string().into(), Json::from),
+        Value::Signed128(value) => match (i64::try_from(value), u64::try_from(value)) {
+            (Ok(value), _) => value.into(),
+            (_, Ok(value)) => value.into(),
+            _ => value.to_string().into(),
+        },
+        Value::F32(value) if value.is_finite() => f64::from(value).into(),
+        Value::F32(value) => format!("{:#010x}", value.to_bits()).into(),
+        Value::F64(value) if value.is_finite() => value.into(),
+        Value::F64(value) => format!("{:#018x}", value.to_bits()).into(),
+        Value::Str(value) | Value::Text(value) => value.into(),
+        Value::Bytes(value) => hex(value),
+        other => panic!("{other:?}"),
+    };
+    let fields = record.fields().map(|field| match field.cut {
+        true => json!([field.name, value(field.value), "cut"]),
+        false => json!([field.name, value(field.value)]),
+    });
+    json!({
+        "callsite": record.callsite_id(),
+        "level": callsite.level().map(|level| level as u8),
+        "target": callsite.target(),
+        "file": callsite.file(),
+        "line": callsite.line(),
+        "template": callsite.template(),
+        "fields": fields.collect::<Vec<_>>(),
+    })
 }
 
 /// A run of several segments, with producers on several threads, records dropped, and messages cut.
@@ -184,17 +307,29 @@ fn compare_with_the_command(log: &Path, expected: &[u8]) {
 
 /// Compares the script's output and its exit status, if there is Python.
 fn compare_with_the_script(log: &Path, expected: &[u8], status: i32) {
+    if let Some(printed) = output_of_the_script(log, status) {
+        assert_same(&printed, expected, "");
+    }
+}
+
+/// What the script prints, if there is Python. Its exit status is compared.
+fn output_of_the_script(log: &Path, status: i32) -> Option<Vec<u8>> {
     let what = "that a script written from docs/format.md prints the same";
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/read_dlog.py");
     match Command::new("python3").arg("--version").output() {
         Ok(version) if version.status.success() => {}
-        Ok(version) => return not_shown(what, format!("python3 ended with {}", version.status)),
-        Err(error) => return not_shown(what, format!("python3 cannot be started: {error}")),
+        Ok(version) => {
+            not_shown(what, format!("python3 ended with {}", version.status));
+            return None;
+        }
+        Err(error) => {
+            not_shown(what, format!("python3 cannot be started: {error}"));
+            return None;
+        }
     }
     let output = Command::new("python3").arg(script).arg(log).output().expect("a child process");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(status), "{said}");
-    assert_same(&output.stdout, expected, &said);
+    assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(output.stdout)
 }
 
 fn assert_same(printed: &[u8], expected: &[u8], said: &str) {
