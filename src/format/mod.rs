@@ -15,13 +15,9 @@ mod checksum;
 mod block;
 mod shard;
 mod record;
-#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
 mod varint;
-#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
 mod value;
-#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
 mod packed;
-#[allow(dead_code, reason = "the writer and the reader begin to use it step by step")]
 mod callsite;
 mod fields;
 mod control;
@@ -39,22 +35,18 @@ pub(crate) mod test_values;
 pub(crate) use block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault, IN_FLIGHT_UNKNOWN};
 pub(crate) use block_0::Block0;
 pub use callsite::CallsiteInfo;
-#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
 pub(crate) use callsite::{CallsiteParts, cut_at};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub use fields::{Field, Fields};
 pub(crate) use fields::{Unreadable, check_values};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, StoredRunId};
-#[allow(unused_imports, reason = "the macros begin to use it")]
-pub(crate) use limits::FIELDS_MAX;
 pub(crate) use limits::{
     BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER, definition_bytes_max,
 };
 pub use loss::{DroppedBy, LossCause};
 pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts};
 pub(crate) use newer::Newer;
-#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
 pub(crate) use packed::{
     MESSAGE_CODE, PackedCode, PackedHead, WORDS_MAX, Word, message_mark, pack_message, pack_record, pack_words,
     packed_room,
@@ -63,8 +55,5 @@ pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, Un
 pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};
 pub use value::Value;
-#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
 pub(crate) use value::{Decoded, FieldType, Layout, Type, Values};
-#[allow(unused_imports, reason = "the writer and the reader begin to use it step by step")]
-pub(crate) use varint::{VARINT_BYTES_MAX, get_varint, put_varint, put_varint_wide, varint_bytes};
 pub(crate) use zeros::is_zero;

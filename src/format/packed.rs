@@ -5,8 +5,8 @@
 
 use super::value::{FieldType, POWERS, Type};
 use super::varint::{
-    EIGHT_BYTES_LIMIT, VARINT_BYTES_MAX, put_varint, put_varint_wide, set_nine, set_varint, split_varint, varint_bytes,
-    zigzag, zigzag_128,
+    EIGHT_BYTES_LIMIT, VARINT_BYTES_MAX, low_varint, put_varint, put_varint_wide, set_nine, set_varint, split_varint,
+    varint_bytes, zigzag, zigzag_128,
 };
 
 /// The fewest bytes of a packed record.
@@ -314,13 +314,39 @@ impl PackedHead {
     /// The head of the record that `bytes` begins with; `None` if the record ends after `bytes`, or is not one.
     #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<PackedHead> {
+        // One load gives all three numbers of most heads.
+        let Some(word) = bytes.first_chunk() else { return PackedHead::read_long(bytes) };
+        let word = u64::from_le_bytes(*word);
+        let (code, code_bytes) = low_varint(word);
+        // If a shift is too far for a word, the head takes more than eight bytes.
+        let word = word.wrapping_shr(8 * code_bytes as u32);
+        let (delta_ns, delta_bytes) = low_varint(word);
+        let word = word.wrapping_shr(8 * delta_bytes as u32);
+        let (length, length_bytes) = low_varint(word);
+        let head_bytes = code_bytes + delta_bytes + length_bytes;
+        if head_bytes > 8 {
+            PackedHead::read_long(bytes)
+        } else {
+            PackedHead::of(bytes, code, delta_ns, length, head_bytes)
+        }
+    }
+
+    /// As [`read`](Self::read), for a head of more than eight bytes, or one at the end of `bytes`.
+    #[cold]
+    #[inline(never)]
+    fn read_long(bytes: &[u8]) -> Option<PackedHead> {
         let (code, code_bytes) = split_varint(bytes)?;
         let (delta_ns, delta_bytes) = split_varint(&bytes[code_bytes..])?;
         let before_length = code_bytes + delta_bytes;
         let (length, length_bytes) = split_varint(&bytes[before_length..])?;
-        let head_bytes = before_length + length_bytes;
-        let length = usize::try_from(length).ok().filter(|&length| length <= bytes.len() - head_bytes)?;
-        Some(PackedHead { code: u32::try_from(code).ok()?, delta_ns, head_bytes, length })
+        PackedHead::of(bytes, code, delta_ns, length, before_length + length_bytes)
+    }
+
+    #[inline(always)]
+    fn of(bytes: &[u8], code: u64, delta_ns: u64, length: u64, head_bytes: usize) -> Option<PackedHead> {
+        let fits = length <= (bytes.len() - head_bytes) as u64;
+        let code = u32::try_from(code).ok().filter(|_| fits)?;
+        Some(PackedHead { code, delta_ns, head_bytes, length: length as usize })
     }
 }
 
@@ -517,6 +543,7 @@ mod tests {
             let types: Vec<_> = fields.iter().map(|&(of, optional)| FieldType { of, optional }).collect();
             let mut buffer = vec![0; packed_room(bytes.len())];
             pack_record(&mut buffer, 0, 1, 0, &types, &bytes);
+            prop_assert_eq!(PackedHead::read(&bytes), PackedHead::read_long(&bytes));
             if let Some(head) = PackedHead::read(&bytes) {
                 prop_assert!(head.head_bytes + head.length <= bytes.len());
             }

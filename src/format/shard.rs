@@ -70,7 +70,6 @@ impl ShardHeader {
     }
 
     /// The header of an empty packed shard: the caller sets `valid`, `records` and `levels`.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the writer begins to use it"))]
     pub(crate) fn packed(producer: u32, first_sequence: u64, base_ns: u64) -> ShardHeader {
         ShardHeader { encoding: 1, base_ns: U64::new(base_ns), ..ShardHeader::plain(producer, first_sequence) }
     }

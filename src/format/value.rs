@@ -52,7 +52,8 @@ impl Type {
     }
 
     /// Bytes of a value in the plain encoding, if all values take the same number.
-    pub(crate) const fn plain_bytes(self) -> Option<usize> {
+    #[cfg(test)]
+    pub(super) const fn plain_bytes(self) -> Option<usize> {
         Some(match self {
             Type::Bool => 1,
             Type::Char | Type::F32 => 4,
