@@ -30,7 +30,7 @@
 //!
 //! # Start here
 //!
-//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread; [`Outcome`] is the result of one append.
+//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]); [`Outcome`] is the result of one append.
 //!   [`Config`] has every setting, with its bounds and the cost of either extreme.
 //! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
 //! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] a list of the files.
@@ -89,6 +89,7 @@ mod thread_local;
 mod common_ring;
 mod producer_builder;
 mod producer;
+mod claim;
 mod appendable;
 mod fields;
 mod callsite;
@@ -122,6 +123,7 @@ mod sys;
 #[doc(hidden)]
 pub mod unstable;
 
+pub use claim::Claim;
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use elsewhere::{MemoryLog, MemoryRecord};

@@ -68,6 +68,8 @@ pub struct Producer {
     shared: Arc<Shared>,
     /// Where formatters write before a record is appended.
     scratch: ScratchCell,
+    /// Where records are composed that find no room in the window, once there was one.
+    claim_buffer: Vec<u8>,
 }
 
 // The fast path reads one cache line of this: the end, and the threshold's address.
@@ -88,6 +90,7 @@ impl Producer {
             clock: shared.clock,
             message_bytes_max,
             overflow: shared.settings.config.overflow,
+            claim_buffer: Vec::new(),
             end: Some(end),
             shared,
             id,
@@ -98,6 +101,7 @@ impl Producer {
     /// A producer of a logger whose records go elsewhere.
     pub(crate) fn without_ring(shared: Arc<Shared>, id: u32) -> Producer {
         Producer {
+            claim_buffer: Vec::new(),
             end: None,
             threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
@@ -202,6 +206,26 @@ impl Producer {
     /// The log that it appends to.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Its end of the ring; `None` if the logger writes no log.
+    pub(crate) fn end(&self) -> Option<&ProducerEnd> {
+        self.end.as_ref()
+    }
+
+    /// The parts that a commit needs, of which the end is for it alone.
+    pub(crate) fn parts(&mut self) -> (Option<&mut ProducerEnd>, &Shared, Clock) {
+        (self.end.as_mut(), &self.shared, self.clock)
+    }
+
+    /// The buffer of claims, which nobody else uses.
+    pub(crate) fn claim_buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.claim_buffer
+    }
+
+    /// The bytes in that buffer.
+    pub(crate) fn claimed(&self) -> &[u8] {
+        &self.claim_buffer
     }
 
     /// Where formatters write.
@@ -374,7 +398,12 @@ impl Producer {
 
     /// There is no room for a record, for `cause`: waits until `append` succeeds, or gives up, as the policy says.
     /// Returns the outcome unless it was accepted.
-    fn wait_or_drop(&self, end: &ProducerEnd, cause: DropCause, append: impl Fn(u64) -> bool) -> Option<Outcome> {
+    pub(crate) fn wait_or_drop(
+        &self,
+        end: &ProducerEnd,
+        cause: DropCause,
+        append: impl Fn(u64) -> bool,
+    ) -> Option<Outcome> {
         let give_up_at = match self.overflow {
             Overflow::Block => None,
             // A limit too large for an `Instant` is none.

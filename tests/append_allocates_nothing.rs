@@ -94,6 +94,26 @@ fn a_producer_allocates_nothing_whatever_the_outcome() {
 }
 
 #[test]
+fn a_claim_allocates_at_most_its_buffer_once() {
+    let directory = support::directory();
+    let logger = Logger::open(Config::new(directory.path().join("log"))).expect("a log");
+    let mut producer = logger.producer().expect("a producer");
+    let mut claim = |bytes: usize| match producer.claim(Level::Info, bytes) {
+        Ok(mut claim) => {
+            claim.fill(b'c');
+            claim.commit()
+        }
+        Err(outcome) => outcome,
+    };
+    assert_eq!(allocations_in(|| assert_eq!(claim(100), Outcome::Written)), 0, "in the window");
+    // Until the window is full, when the buffer is needed, and then the reserve too.
+    let allocations = allocations_in(|| while claim(60_000) != Outcome::Dropped {});
+    assert!(allocations <= 1, "{allocations}");
+    assert_eq!(allocations_in(|| assert!(matches!(claim(60_000), Outcome::Written | Outcome::Dropped))), 0);
+    logger.close().expect("a clean end");
+}
+
+#[test]
 fn the_thread_local_convenience_allocates_only_for_its_ring() {
     let directory = support::directory();
     let logger = Logger::open(Config::new(directory.path().join("log"))).expect("a log");

@@ -132,6 +132,11 @@ mod real {
     unsafe impl Send for Words {}
 
     impl Words {
+        /// The address of `offset`.
+        pub(in crate::ring) fn address(&self, offset: usize) -> *mut u8 {
+            self.base.wrapping_add(offset)
+        }
+
         /// Reads the word at `offset`.
         ///
         /// # Safety

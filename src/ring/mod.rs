@@ -39,7 +39,7 @@
 //! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. A
 //! claim that is dropped before its commit leaves no trace: no number is taken and the consumer sees nothing. Two
 //! things stay, both harmless: a skip that was already written, which the next commit publishes, and in an overwriting
-//! ring the records that were given up for the claim, which are counted.
+//! ring the records that were given up for the claim, which are counted. [`Held`] is a claim that the caller fills in place.
 //!
 //! # Invariants
 //!
@@ -91,6 +91,7 @@ mod shared;
 
 mod consumer;
 mod producer;
+mod held;
 
 #[cfg(all(test, loom))]
 mod models;
@@ -103,6 +104,7 @@ mod tests;
 pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
 pub(crate) use control::{AppendFlag, Counts, DroppedBy};
+pub(crate) use held::Held;
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
 pub(crate) use payload::{Claimed, Payload, to_vec};
 pub(crate) use producer::{CLASSES, ProducerEnd};

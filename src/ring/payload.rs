@@ -94,6 +94,14 @@ impl<'a> Claimed<'a> {
         }
     }
 
+    /// Leaves `bytes` as they are, if there is room for all of them: they were written before, after they were claimed.
+    #[cfg_attr(loom, expect(dead_code, reason = "no model writes in place"))]
+    pub(super) fn leave(&mut self, bytes: usize) {
+        if bytes <= self.left {
+            self.advance(bytes);
+        }
+    }
+
     /// Sets what was not written to zero: it must not be what was there before.
     #[inline(always)]
     pub(super) fn end(self) {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::copy::FAST_PATH_BYTES_MAX;
+#[cfg(not(loom))]
+use super::layout::HEAD_BYTES;
 use super::layout::{DropCause, Full, SKIP, head_words, is_after, record_bytes, record_bytes_max};
 use super::memory::Words;
 use super::payload::Payload;
@@ -127,14 +129,44 @@ impl ProducerEnd {
             None => Err(DropCause::Full),
         };
         let Err(cause) = in_reserve else { return Ok(()) };
-        if !grave || self.ring.kept_bytes == 0 {
+        if !grave {
             return Err(cause);
         }
-        let payload_bytes = payload.bytes();
-        let bytes = record_bytes(payload_bytes);
-        let position = self.claim_beyond_limit(self.position.get(), bytes, true).map_err(|Full| cause)?;
-        Claim { end: self, position, payload_bytes }.fill::<false>(tag, payload, clock).commit();
+        self.claim_kept(payload.bytes()).map_err(|Full| cause)?.fill::<false>(tag, payload, clock).commit();
         Ok(())
+    }
+
+    /// Claims room for a grave record that found none, in what the window keeps for such.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn claim_kept(&self, payload_bytes: usize) -> Result<Claim<'_>, Full> {
+        if self.ring.kept_bytes == 0 {
+            return Err(Full);
+        }
+        let position = self.claim_beyond_limit(self.position.get(), record_bytes(payload_bytes), true)?;
+        Ok(Claim { end: self, position, payload_bytes })
+    }
+
+    /// The claim that was made at `position` and is still the last one, for a payload that is not longer than it was then.
+    pub(super) fn claim_at(&self, position: u64, payload_bytes: usize) -> Option<Claim<'_>> {
+        let left = self.limit.get().wrapping_sub(position);
+        (position == self.position.get() && record_bytes(payload_bytes) <= left).then_some(Claim {
+            end: self,
+            position,
+            payload_bytes,
+        })
+    }
+
+    /// The address of the payload of a record at `position`.
+    #[cfg(not(loom))]
+    pub(super) fn payload_at(&self, position: u64) -> *mut u8 {
+        self.words.address((position & self.mask) as usize + HEAD_BYTES)
+    }
+
+    /// Whether there is a reserve behind the window.
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.ring.reserve.is_some()
     }
 
     /// Claims room for a record with `payload_bytes` of payload.
@@ -306,6 +338,11 @@ pub(super) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
+    /// Where the record is to begin.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Writes the record, with the next sequence number and the time that `clock` gives. `SHORT`: there is room for at
     /// most [`FAST_PATH_BYTES_MAX`] bytes of payload.
     #[inline(always)]

@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("block", &["buffer", "format", "level"]),
     ("buffer", &["sys"]),
     ("callsite", &["format", "level", "sync", "sys"]),
+    ("claim", &["appendable", "clock", "format", "level", "outcome", "producer", "ring", "shared"]),
     ("clock", &["sys"]),
     (
         "common_ring",

@@ -1,0 +1,204 @@
+//! Records that are composed in the ring itself: claimed, filled in place, and committed.
+//!
+//! Between claim and commit no append is under way: the append flag is lowered, so close waits for nobody, and a claim
+//! that is dropped or forgotten leaves nothing to be undone. The commit passes the gate, like any append.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::appendable::Message;
+use crate::clock::Clock;
+use crate::format::Kind;
+use crate::level::Level;
+use crate::outcome::Outcome;
+use crate::producer::{Producer, drop_newest, is_grave, refuse, tag};
+use crate::ring::{DropCause, Held};
+use crate::shared::Shared;
+
+/// Room for one record, to be filled in place and then [committed](Claim::commit): see [`Producer::claim`].
+///
+/// It is a slice of bytes, all zero at first. To drop it, or to forget it, gives it up: no record is made, none is
+/// counted, and the producer and [`close`](crate::Logger::close) go on as if there had been no claim.
+#[must_use = "a claim that is not committed is no record"]
+pub struct Claim<'a> {
+    level: Level,
+    room: Room<'a>,
+}
+
+enum Room<'a> {
+    Ring {
+        held: Held<'a>,
+        shared: &'a Shared,
+        clock: Clock,
+    },
+    /// The first bytes of a buffer of the producer's.
+    Buffer {
+        producer: &'a mut Producer,
+        bytes: usize,
+    },
+}
+
+/// Where a record is to be composed.
+enum Place {
+    Ring,
+    Buffer,
+}
+
+impl Producer {
+    /// Claims room for a record of `bytes` bytes, to be composed in place: for encoders that would otherwise write into a
+    /// buffer of their own first. Nobody sees the record before [`Claim::commit`], which also gives it its time and its
+    /// sequence number.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("diolog-claim-doc-{}", std::process::id()));
+    /// use diolog::{Config, Level, Logger, Outcome};
+    ///
+    /// let logger = Logger::open(Config::new(&directory))?;
+    /// let mut producer = logger.producer()?;
+    /// match producer.claim(Level::Info, 12) {
+    ///     Ok(mut claim) => {
+    ///         claim[..4].copy_from_slice(&42_u32.to_le_bytes());
+    ///         claim[4..].copy_from_slice(&101.25_f64.to_le_bytes());
+    ///         assert_eq!(claim.commit(), Outcome::Written);
+    ///     }
+    ///     Err(outcome) => eprintln!("{outcome}"),
+    /// }
+    /// logger.close()?;
+    /// # std::fs::remove_dir_all(&directory).expect("removable");
+    /// # Ok::<(), diolog::Error>(())
+    /// ```
+    ///
+    /// The room is in the ring's window. If that has none, and there is a reserve behind it, the claim is a buffer of the
+    /// producer's, from which the commit appends as [`log`](Producer::log) does: then it is the commit that waits or drops.
+    /// The buffer is allocated when it is first needed, and grows to [`message_bytes_max`](Producer::message_bytes_max) at
+    /// most. The producer of a logger without a log claims in that buffer too.
+    ///
+    /// # Errors
+    /// The outcome of an append that makes no record: [`Outcome::Dropped`], and counted, if there is no room, or if `bytes`
+    /// is more than [`message_bytes_max`](Producer::message_bytes_max), to which no claim is cut;
+    /// [`Overflow::Block`](crate::Overflow::Block) waits for room. [`Outcome::Filtered`], [`Outcome::Closed`] and
+    /// [`Outcome::Forked`] as for [`log`](Producer::log).
+    pub fn claim(&mut self, level: Level, bytes: usize) -> Result<Claim<'_>, Outcome> {
+        if !self.is_enabled(level) {
+            return Err(self.refuse());
+        }
+        let room = match self.place_for(level, bytes)? {
+            Place::Ring => {
+                let (end, shared, clock) = self.parts();
+                match end.map(|end| end.hold(bytes)) {
+                    Some(Ok(held)) => Room::Ring { held, shared, clock },
+                    Some(Err(end)) => return Err(drop_newest(end, DropCause::Full)),
+                    None => return Err(Outcome::NoRing),
+                }
+            }
+            Place::Buffer => {
+                let buffer = self.claim_buffer();
+                buffer.clear();
+                if buffer.try_reserve_exact(bytes).is_err() {
+                    return Err(self.end().map_or(Outcome::Dropped, |end| drop_newest(end, DropCause::Memory)));
+                }
+                buffer.resize(bytes, 0);
+                Room::Buffer { producer: self, bytes }
+            }
+        };
+        Ok(Claim { level, room })
+    }
+
+    /// Finds out where there is room, and waits for it if the policy says so. An append that is over when this returns.
+    fn place_for(&self, level: Level, bytes: usize) -> Result<Place, Outcome> {
+        let is_too_long = bytes > self.message_bytes_max();
+        let Some(end) = self.end() else { return if is_too_long { Err(Outcome::Dropped) } else { Ok(Place::Buffer) } };
+        let entered = self.shared().gate.enter(end.control().append_flag(), level as u8);
+        let _entered = entered.map_err(|refusal| refuse(self.shared(), refusal))?;
+        if is_too_long {
+            return Err(drop_newest(end, DropCause::Full));
+        }
+        if end.make_room(bytes, false).is_ok() {
+            return Ok(Place::Ring);
+        }
+        if end.has_reserve() {
+            return Ok(Place::Buffer);
+        }
+        let grave = is_grave(level);
+        if end.make_room(bytes, grave).is_ok() {
+            return Ok(Place::Ring);
+        }
+        let waited = self.wait_or_drop(end, DropCause::Full, |_| end.make_room(bytes, grave).is_ok());
+        waited.map_or(Ok(Place::Ring), Err)
+    }
+}
+
+impl Claim<'_> {
+    /// Shortens the record to its first `bytes` bytes, if it is longer: for encoders that know only at the end how many
+    /// they need.
+    pub fn truncate(&mut self, bytes: usize) {
+        match &mut self.room {
+            Room::Ring { held, .. } => held.truncate(bytes),
+            Room::Buffer { bytes: kept, .. } => *kept = (*kept).min(bytes),
+        }
+    }
+
+    /// Appends the record as it is filled now, with the time of this call.
+    ///
+    /// Returns [`Outcome::Written`] if it is in the ring; [`Outcome::Closed`], [`Outcome::Forked`] or
+    /// [`Outcome::Filtered`] if the log has been closed since the claim, and so on. A claim that found the window full may
+    /// also be [`Outcome::Dropped`]: see [`Producer::claim`].
+    pub fn commit(self) -> Outcome {
+        let Claim { level, room } = self;
+        match room {
+            Room::Ring { held, shared, clock } => commit(held, shared, clock, level),
+            Room::Buffer { producer, bytes } => {
+                // Out of the producer while that is used. Nothing in between is the user's code.
+                let buffer = std::mem::take(producer.claim_buffer());
+                let outcome = producer.append_message(level, Message::new(&buffer[..bytes]));
+                *producer.claim_buffer() = buffer;
+                outcome
+            }
+        }
+    }
+}
+
+fn commit(held: Held<'_>, shared: &Shared, clock: Clock, level: Level) -> Outcome {
+    let ready = held.ready();
+    let end = ready.end();
+    let entered = match shared.gate.enter(ready.flag(), level as u8) {
+        Ok(entered) => entered,
+        Err(refusal) => return refuse(shared, refusal),
+    };
+    if !ready.commit(tag(Kind::Message, level, 0), || clock.ticks()) {
+        return drop_newest(end, DropCause::Full);
+    }
+    drop(entered);
+    if shared.asks_for_flush(level) {
+        shared.ask_for_flush();
+    }
+    Outcome::Written
+}
+
+impl Deref for Claim<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.room {
+            Room::Ring { held, .. } => held.bytes(),
+            Room::Buffer { producer, bytes } => &producer.claimed()[..*bytes],
+        }
+    }
+}
+
+impl DerefMut for Claim<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.room {
+            Room::Ring { held, .. } => held.bytes_mut(),
+            Room::Buffer { producer, bytes } => &mut producer.claim_buffer()[..*bytes],
+        }
+    }
+}
+
+impl fmt::Debug for Claim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_in_ring = matches!(self.room, Room::Ring { .. });
+        let mut shown = f.debug_struct("Claim");
+        shown.field("level", &self.level).field("bytes", &self.len()).field("is_in_ring", &is_in_ring).finish()
+    }
+}
