@@ -44,8 +44,9 @@ class Block:
 
     def __init__(self, data, offset):
         self.offset = offset
-        (self.capacity, valid, magic, _, self.payload_crc, self.flags, _,
+        (self.capacity, valid, magic, _, self.payload_crc, self.flags, in_flight,
          self.segment_id, self.number, *_) = BLOCK.unpack_from(data, offset)
+        self.durable_below = 0 if in_flight == 0xFFFF else self.number - in_flight
         in_range = self.capacity % GRID == 0 and GRID <= self.capacity <= 16 << 20 and valid <= self.capacity - 64
         self.newer = magic != b"DLB1" or self.flags & INCOMPATIBLE != 0 or not in_range
         payload = data[offset + 64:offset + 64 + valid]
@@ -241,7 +242,8 @@ def continues(segment, run, blank):
         index -= 1
     own, before = numbers(segment), numbers(*run)
     ends = [block.number for other in run for block in other.blocks if block.flags & CLEAN_END]
-    return index == run[-1].index and min(own) >= min(before, default=0) and (
+    durable_below = max((block.durable_below for other in run for block in other.blocks), default=0)
+    return index == run[-1].index and (durable_below <= min(own) or not own.keys().isdisjoint(before)) and (
         all(before.get(number, crc) == crc for number, crc in own.items()) and set(ends) <= set(own))
 
 

@@ -159,6 +159,15 @@ impl BlockHeader {
         if fits { capacity.into() } else { GRID_BYTES as u64 }
     }
 
+    /// The number below which all blocks of the run were durable when this one was submitted, as far as it says; 0 if it
+    /// does not.
+    pub(crate) fn durable_below(&self) -> u64 {
+        match self.in_flight.get() {
+            IN_FLIGHT_UNKNOWN => 0,
+            in_flight => self.sequence.get().saturating_sub(in_flight.into()),
+        }
+    }
+
     /// Whether `payload`, the `valid` bytes after the header, fits its checksum.
     pub(crate) fn payload_is_intact(&self, payload: &[u8]) -> bool {
         checksum(payload) == self.payload_crc.get()

@@ -137,13 +137,8 @@ fn known(report: &Report) -> Vec<(RunId, bool, u64, &[ProducerReport])> {
     report.runs.iter().map(|run| (run.run, run.clean_end, run.records, &run.producers[..])).collect()
 }
 
-/// The logs to try; `DIOLOG_TEST_CASES` asks for more.
-fn cases() -> u32 {
-    std::env::var("DIOLOG_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(600), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_reader_and_verify_find_the_same_in_damaged_logs(

@@ -97,7 +97,7 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_reader_and_verify_agree(runs in prop::collection::vec(made(), 1..4), damages in prop::collection::vec(damage(), 0..5)) {

@@ -73,6 +73,11 @@ fn all_messages(reader: &mut Reader) -> Vec<String> {
     messages
 }
 
+/// How many logs a test tries: `usual`, unless `DIOLOG_TEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    std::env::var("DIOLOG_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 /// A directory with the files of these runs.
 fn written(runs: &[&TestRun]) -> tempfile::TempDir {
     let directory = directory();

@@ -98,7 +98,7 @@ fn fates(plans: &[Plan], close: bool) -> (u64, u64, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_there_comes_in_order_and_what_is_not_is_accounted_for(

@@ -232,13 +232,25 @@ fn every_order_of_refusals_over_three_segments_loses_nothing() {
     });
 }
 
+#[test]
+fn blocks_that_moved_between_two_segments_without_a_header_are_given_once() {
+    let fates = vec![Headless, Absent, Accepted, Accepted, Absent, Accepted];
+    Writer::write_all(1, 1, Shape { blocks: 2, segment_blocks: 3, in_flight: 4 }, fates, 2).check();
+}
+
+#[test]
+fn a_copy_in_a_segment_that_its_place_alone_assigns_tells_whose_the_first_one_is() {
+    let fates = vec![Absent, Accepted, Absent, Accepted, Accepted, Accepted, Accepted, Absent, Accepted, Absent];
+    Writer::write_all(1, 1, Shape { blocks: 4, segment_blocks: 1, in_flight: 7 }, fates, 2).check();
+}
+
 /// Half of the writes are refused, in one way or another.
 pub(super) fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![4 => Just(Accepted), 1 => Just(Absent), 1 => Just(Torn), 1 => Just(Headless), 1 => Just(Whole)]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn refusals_one_after_the_other_lose_nothing(

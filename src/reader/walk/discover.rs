@@ -148,43 +148,84 @@ impl Runs {
     }
 }
 
-/// Finds the runs of segments that no header assigns to one, by their place and by copies of their blocks: such a
-/// segment stands between two of its run, or right before a run in which blocks of it stand again.
+/// Finds the runs of segments that no header assigns to one, by their place and by their blocks: such a segment stands
+/// between two of its run, or before a run in which blocks of it stand again, or blocks that were in flight with its own.
 fn join(files: &LogFiles, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
     let mut joined: VecDeque<Run> = VecDeque::new();
-    for mut run in runs {
-        if let Some(last) = joined.back_mut()
-            && !run.id.is_known()
-            && last.last().index() > run.first().index()
-            && compare(files, run.first(), last.segments(), false)?
-                .is_some_and(|likeness| likeness != Likeness::Differs)
-        {
-            last.insert(run);
-            continue;
-        }
-        while let Some(last) = joined.pop_back() {
-            let may_precede = !last.id.is_known() && run.id.is_known() && !run.begins_here;
-            let likeness = if may_precede { compare(files, last.first(), run.segments(), false)? } else { None };
-            if !matches!(likeness, Some(Likeness::Copies | Likeness::NoBlock)) {
-                joined.push_back(last);
-                break;
+    for mut run in fill_gaps(files, runs)? {
+        // Those before it that are of no known run, the nearest first.
+        let mut before = joined.len();
+        while run.id.is_known() && !run.begins_here && before > 0 && !joined[before - 1].id.is_known() {
+            let is_next = before == joined.len();
+            before -= 1;
+            if !precedes(files, joined[before].first(), &run, is_next)? {
+                continue;
             }
-            run.insert(last);
+            let mut between = joined.split_off(before);
+            run.insert(between.pop_front().expect("the one that precedes it"));
+            for other in between {
+                if may_be_of(files, other.first(), &run)? {
+                    run.insert(other);
+                } else {
+                    joined.push_back(other);
+                }
+            }
         }
         joined.push_back(run);
     }
     Ok(joined)
 }
 
+/// Adds the segments that stand between two of a run to it.
+fn fill_gaps(files: &LogFiles, runs: VecDeque<Run>) -> Result<Vec<Run>> {
+    let mut filled: Vec<Run> = Vec::new();
+    for run in runs {
+        match filled.last_mut() {
+            Some(last)
+                if !run.id.is_known()
+                    && last.last().index() > run.first().index()
+                    && may_be_of(files, run.first(), last)? =>
+            {
+                last.insert(run);
+            }
+            _ => filled.push(run),
+        }
+    }
+    Ok(filled)
+}
+
+/// Whether nothing in `segment`, which stands between two segments of `run`, says that it is not of that run.
+fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
+    Ok(compare(files, segment, run.segments(), false)?.is_some_and(|likeness| likeness != Likeness::Differs))
+}
+
+/// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because none
+/// of its blocks says that those were durable with which the run begins, and which come before them. One without a block
+/// is, if it `is_next` to the run.
+fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
+    let lowest = run.lowest_from(0).unwrap_or(0);
+    Ok(match compare(files, segment, run.segments(), false)? {
+        Some(Likeness::Copies) => true,
+        Some(Likeness::NoBlock) => is_next,
+        Some(Likeness::Apart) if segment.first_number > lowest => {
+            let mut durable_below = 0;
+            each_block(files, segment, |header| {
+                durable_below = durable_below.max(header.durable_below());
+                true
+            })? && durable_below <= lowest
+        }
+        _ => false,
+    })
+}
+
 /// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, but for
-/// files without a block, the run did not end before it, and no block of the run has the number of one of its first blocks and other contents. (A
-/// block that was refused before has the same contents.)
+/// files without a block, the run did not end before it, no block of the run has the number of one of its first blocks
+/// and other contents, and, unless some are copies, none says that they were durable.
+///
+/// If blocks were refused, they stand in a later segment again, which may begin with a lower number than all of the run.
 fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<bool> {
     let (last, first) = (run.last(), next.first());
-    if next.id.is_known() || run.lowest_from(0) > Some(first.first_number) {
-        return Ok(false);
-    }
-    if facts.lowest_blank_before(first.index()) != last.index().wrapping_add(1) {
+    if next.id.is_known() || facts.lowest_blank_before(first.index()) != last.index().wrapping_add(1) {
         return Ok(false);
     }
     let begins_before = |segment: &Segment| segment.first_number <= first.first_number;
@@ -195,7 +236,8 @@ fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<b
 /// How the first blocks of a segment are like those of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Likeness {
-    /// A block has the same number as one of them and other contents, or is a clean end before them.
+    /// A block has the same number as one of them and other contents, is a clean end before them, or says before them
+    /// that they were durable, though it is not followed by copies.
     Differs,
     /// Some are copies, and none differs.
     Copies,
@@ -216,11 +258,13 @@ fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool
     let last = first_blocks.keys().max().copied().unwrap_or(0);
     let nothing = if first_blocks.is_empty() { Likeness::NoBlock } else { Likeness::Apart };
     let mut likeness = all_there.then_some(nothing);
+    let mut durable_below = 0;
     for other in others {
         if likeness.is_none_or(|likeness| likeness == Likeness::Differs) {
             break;
         }
         let all_there = each_block(files, other, |header| {
+            durable_below = durable_below.max(header.durable_below());
             let ends = before && header.block_flags().has(BlockFlags::CLEAN_END);
             likeness = match first_blocks.get(&header.sequence.get()) {
                 Some(block) if is_copy(block, header) => Some(Likeness::Copies),
@@ -230,6 +274,9 @@ fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool
             (before || header.sequence.get() < last) && likeness != Some(Likeness::Differs)
         })?;
         likeness = likeness.filter(|_| all_there);
+    }
+    if before && durable_below > segment.first_number && likeness.is_some_and(|likeness| likeness != Likeness::Copies) {
+        likeness = Some(Likeness::Differs);
     }
     Ok(likeness)
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN, MERGE_BYTES_MAX, segment_file_name};
+use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
 use super::callsites::KnownCallsites;
@@ -541,9 +541,5 @@ fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
 
 /// The number below which all blocks were durable, by the testimony of the block at `location`.
 fn testimony(location: &BlockLocation) -> u64 {
-    match location.header.in_flight.get() {
-        _ if location.newer.is_some() => 0,
-        IN_FLIGHT_UNKNOWN => 0,
-        in_flight => location.number().saturating_sub(in_flight.into()),
-    }
+    if location.newer.is_some() { 0 } else { location.header.durable_below() }
 }
