@@ -1,6 +1,7 @@
 //! Escaping: whatever bytes a record holds, a line stays one line, and no bytes control the terminal.
 
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or
@@ -12,9 +13,9 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(message);
         return;
     }
+    let mut room = [0; ROOM_BYTES];
     let mut rest = message;
     while !rest.is_empty() {
-        let mut room = [0; ROOM_BYTES];
         let (taken, end) = fill(rest, &mut room);
         out.extend_from_slice(&room[..end]);
         rest = &rest[taken..];
@@ -36,64 +37,158 @@ const ROOM_BYTES: usize = ROOM_MASK + 1 + SHOWN_BYTES;
 /// Lets the compiler see that an offset is within the room, which is cheaper than a check for each byte.
 const ROOM_MASK: usize = 255;
 
+/// Bytes in which the characters that are shown at once may begin: the last one ends within the bits of a mask.
+const PIECE_BYTES: usize = MASK_BYTES - 4;
+
+/// Bytes for which a mask has a bit.
+const MASK_BYTES: usize = u64::BITS as usize;
+
+/// What is looked at for a piece: its bytes, and as many more as are read together.
+type Window = [u8; MASK_BYTES + WORD_BYTES];
+
+const _: () = assert!(MASK_BYTES * SHOWN_BYTES <= ROOM_MASK + 1);
+
 /// Shows the beginning of `message` in `room`. Returns how many bytes were shown, and as how many.
 #[inline]
 fn fill(message: &[u8], room: &mut [u8; ROOM_BYTES]) -> (usize, usize) {
-    // The last character may go beyond these by three bytes, which take as much room as four.
-    let piece = message.len().min(ROOM_MASK / SHOWN_BYTES - 4);
-    let (mut at, mut end) = (0, 0);
-    let mut put = |shown: u64| {
+    let mut padded;
+    let window: &Window = if let Some(window) = message.first_chunk() {
+        window
+    } else {
+        padded = [0; size_of::<Window>()];
+        padded[..message.len()].copy_from_slice(message);
+        &padded
+    };
+    let Letters { mut parts, unsafe_at } = letters(window);
+    if unsafe_at == 0
+        && let Some((letter, bytes)) = letter_of_several_bytes(window)
+    {
+        let escaped = format!("\\u{{{:x}}}", u32::from(letter));
+        room[..escaped.len()].copy_from_slice(escaped.as_bytes());
+        return (bytes.len(), escaped.len());
+    }
+    let mut piece = message.len().min(unsafe_at);
+    if piece == PIECE_BYTES {
+        // With the rest of a character that is cut.
+        piece += (parts >> PIECE_BYTES).trailing_ones() as usize;
+    }
+    let mut end = 0;
+    for byte in &window[..piece] {
+        let shown = SHOWN[usize::from(*byte) | (parts as usize & 1) << 8];
+        parts >>= 1;
         let place = end & ROOM_MASK;
         room[place..place + SHOWN_BYTES].copy_from_slice(&(shown as u32).to_le_bytes());
         end += (shown >> LENGTH_AT) as usize;
-    };
-    while at < piece {
-        let single = singles(&message[at..]).min(piece - at);
-        message[at..at + single].iter().for_each(|byte| put(SHOWN[usize::from(*byte)]));
-        at += single;
-        if single == WORD_BYTES || at == piece {
-            continue;
-        }
-        match letter_of_several_bytes(&message[at..]) {
-            Some((letter, bytes)) => {
-                let escaped = is_unsafe_to_show(letter).then(|| format!("\\u{{{:x}}}", u32::from(letter)));
-                let shown = escaped.as_ref().map_or(bytes, String::as_bytes);
-                shown.iter().for_each(|byte| put(u64::from(*byte) | 1 << LENGTH_AT));
-                at += bytes.len();
-            }
-            None => {
-                put(SHOWN[usize::from(message[at])]);
-                at += 1;
-            }
+    }
+    (piece, end)
+}
+
+/// The characters of several bytes that begin in a piece.
+struct Letters {
+    /// A bit for each byte that is part of one that is shown as it is.
+    parts: u64,
+    /// Where the first one stands that is not shown as it is; the piece's end if there is none.
+    unsafe_at: usize,
+}
+
+/// Finds the characters of several bytes in a piece, most of them by their bits alone.
+#[inline]
+fn letters(window: &Window) -> Letters {
+    let begins = begins(window);
+    let (mut parts, mut are_doubtful) = (0, false);
+    let mut left = begins;
+    while left != 0 {
+        let at = left.trailing_zeros() as usize;
+        left &= left - 1;
+        let bytes = window[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let lead = &LEADS[bytes as usize % LEADS.len()];
+        let is_letter = bytes & lead.compared == lead.bits;
+        parts |= if is_letter { lead.parts << at } else { 0 };
+        are_doubtful |= is_letter & !lead.harmless.contains(&((bytes >> 8) as u8));
+    }
+    if are_doubtful { letters_one_by_one(window, begins) } else { Letters { parts, unsafe_at: PIECE_BYTES } }
+}
+
+/// As [`letters`], if some look like characters and are not valid, or may be unsafe to show.
+#[cold]
+#[inline(never)]
+fn letters_one_by_one(window: &Window, begins: u64) -> Letters {
+    let mut parts = 0;
+    let mut left = begins;
+    while left != 0 {
+        let at = left.trailing_zeros() as usize;
+        left &= left - 1;
+        match letter_of_several_bytes(&window[at..]) {
+            Some((letter, _)) if is_unsafe_to_show(letter) => return Letters { parts, unsafe_at: at },
+            Some((_, bytes)) => parts |= ((1 << bytes.len()) - 1) << at,
+            None => {}
         }
     }
-    (at, end)
+    Letters { parts, unsafe_at: PIECE_BYTES }
 }
 
 /// Bytes that are looked at together.
 const WORD_BYTES: usize = 8;
 
-/// The number of bytes before the first one that may begin a character of several bytes: at most [`WORD_BYTES`].
+/// A bit for each byte of a piece with which a character of several bytes may begin: one of the form 11xxxxxx before one
+/// of the form 10xxxxxx.
 #[inline]
-fn singles(bytes: &[u8]) -> usize {
-    if let (Some(these), Some(next)) = (bytes.first_chunk(), bytes.get(1..).and_then(|next| next.first_chunk())) {
-        return singles_of(u64::from_le_bytes(*these), u64::from_le_bytes(*next));
+fn begins(window: &Window) -> u64 {
+    let mut begins = 0;
+    for word in 0..MASK_BYTES / WORD_BYTES {
+        let word_at = |at: usize| window[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let (these, next) = (word_at(WORD_BYTES * word), word_at(WORD_BYTES * word + 1));
+        let here = these & these << 1 & next & !(next << 1) & 0x8080_8080_8080_8080;
+        // The highest bits of the eight bytes, side by side.
+        let bits = (here >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        begins |= bits << (WORD_BYTES * word);
     }
-    let mut padded = [0; WORD_BYTES];
-    let length = bytes.len().min(WORD_BYTES);
-    padded[..length].copy_from_slice(&bytes[..length]);
-    let these = u64::from_le_bytes(padded);
-    // No byte follows the last one.
-    singles_of(these, these >> 8).min(length)
+    begins & ((1 << PIECE_BYTES) - 1)
 }
 
-/// As [`singles`], for eight bytes and the eight that begin one later, the first one lowest.
-#[inline]
-fn singles_of(these: u64, next: u64) -> usize {
-    // The first byte of such a character begins with the bits 11, the ones after it with 10.
-    let begins = these & these << 1 & next & !(next << 1) & 0x8080_8080_8080_8080;
-    begins.trailing_zeros() as usize / 8
+/// What characters of several bytes with a certain first byte have in common.
+struct Lead {
+    /// The bits of the first four bytes that tell that it is one.
+    compared: u32,
+    /// Their values; the first byte is the lowest.
+    bits: u32,
+    /// A bit for each of its bytes.
+    parts: u64,
+    /// The second bytes with which it is valid and safe to show.
+    harmless: RangeInclusive<u8>,
 }
+
+/// For the first bytes from 0xC0 on.
+const LEADS: [Lead; 64] = {
+    let mut all = [const { Lead { compared: 0, bits: 1, parts: 0, harmless: 0..=0xFF } }; 64];
+    let mut at = 0;
+    while at < all.len() {
+        let first = 0xC0 + at as u32;
+        let (compared, bits, parts) = match first {
+            0xC2..=0xDF => (0xC0FF, 0x8000, 0b11),
+            0xE0..=0xEF => (0xC0_C0FF, 0x80_8000, 0b111),
+            0xF0..=0xF4 => (0xC0C0_C0FF, 0x8080_8000, 0b1111),
+            // No character begins so: these bits cannot be equal.
+            _ => (0, 1, 0),
+        };
+        let harmless = match first {
+            // Not U+0080 to U+009F; not U+061C.
+            0xC2 | 0xD8 => 0xA0..=0xBF,
+            // Not what is too long.
+            0xE0 => 0xA0..=0xBF,
+            0xF0 => 0x90..=0xBF,
+            // Not U+200E, U+2028, U+2066 and their like.
+            0xE2 => 0x82..=0xBF,
+            // Not half a pair; not beyond U+10FFFF.
+            0xED => 0x80..=0x9F,
+            0xF4 => 0x80..=0x8F,
+            _ => 0x80..=0xBF,
+        };
+        all[at] = Lead { compared, bits: if parts > 0 { bits | first } else { bits }, parts, harmless };
+        at += 1;
+    }
+    all
+};
 
 /// The most bytes that one byte is shown as.
 const SHOWN_BYTES: usize = 4;
@@ -101,10 +196,11 @@ const SHOWN_BYTES: usize = 4;
 /// The bit of [`SHOWN`] from which on the number of bytes stands.
 const LENGTH_AT: u32 = 32;
 
-/// What each byte is shown as if it is no part of a longer character: its bytes in the low half, and their number.
-const SHOWN: [u64; 256] = {
+/// What each byte is shown as: its bytes in the low half, and their number. From 256 on: itself, as part of a longer
+/// character.
+const SHOWN: [u64; 512] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut all = [0; 256];
+    let mut all = [0; 512];
     let mut byte = 0;
     while byte < 256 {
         let (bytes, length) = match byte as u8 {
@@ -115,6 +211,7 @@ const SHOWN: [u64; 256] = {
             _ => ([b'\\', b'x', DIGITS[byte >> 4], DIGITS[byte & 15]], 4),
         };
         all[byte] = u32::from_le_bytes(bytes) as u64 | length << LENGTH_AT;
+        all[byte + 256] = byte as u64 | 1 << LENGTH_AT;
         byte += 1;
     }
     all
@@ -207,9 +304,10 @@ pub(crate) fn json_value(value: &serde_json::Value, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Whether every byte is printable ASCII. Without an early return, so that the compiler can vectorise the loop.
+/// Whether every byte is printable ASCII. Without an early return within a piece, so that the compiler can vectorise the
+/// loop.
 fn is_plain(message: &[u8]) -> bool {
-    !message.iter().fold(false, |other, byte| other | !(b' '..=b'~').contains(byte))
+    message.chunks(64).all(|piece| !piece.iter().fold(false, |other, byte| other | !(b' '..=b'~').contains(byte)))
 }
 
 /// Whether it is a control character, a line separator of Unicode, or a mark that changes the direction of the text.
@@ -297,6 +395,18 @@ mod tests {
                 (state >> 56) as u8 | if length % 2 == 0 { 0x80 } else { 0 }
             });
             assert_eq!(as_text(&noise), described(&noise), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn characters_across_the_ends_of_pieces_are_shown_as_anywhere() {
+        let letters = ["é", "日", "🦀", "\u{9b}", "\u{202e}", "\u{61c}"].map(str::as_bytes);
+        let invalid = [&b"\xe0\x80\x80"[..], b"\xed\xa0\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xe6\x97"];
+        for before in 0..2 * PIECE_BYTES + 8 {
+            for part in letters.iter().chain(&invalid) {
+                let message = [&vec![b'x'; before], *part, *part, b"\x80"].concat();
+                assert_eq!(as_text(&message), described(&message), "{before} {part:x?}");
+            }
         }
     }
 
