@@ -244,6 +244,13 @@ fn a_copy_in_a_segment_that_its_place_alone_assigns_tells_whose_the_first_one_is
     Writer::write_all(1, 1, Shape { blocks: 4, segment_blocks: 1, in_flight: 7 }, fates, 2).check();
 }
 
+#[test]
+fn a_header_that_names_blocks_it_does_not_hold_tells_whose_the_first_segment_is() {
+    let fates = [&[Absent, Accepted, Accepted][..], &[Absent], &[Accepted; 3], &[Absent; 2], &[Accepted; 3]].concat();
+    let fates = [&fates[..], &[Absent, Accepted, Accepted, Absent]].concat();
+    Writer::write_all(1, 1, Shape { blocks: 3, segment_blocks: 2, in_flight: 6 }, fates, 3).check();
+}
+
 /// Half of the writes are refused, in one way or another.
 pub(super) fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![4 => Just(Accepted), 1 => Just(Absent), 1 => Just(Torn), 1 => Just(Headless), 1 => Just(Whole)]

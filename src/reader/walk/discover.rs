@@ -200,14 +200,14 @@ fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
 }
 
 /// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because none
-/// of its blocks says that those were durable with which the run begins, and which come before them. One without a block
-/// is, if it `is_next` to the run.
+/// of its blocks says that those were durable with which a segment of the run begins, by its header or its first block,
+/// and which come before them. One without a block is, if it `is_next` to the run.
 fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
     let lowest = run.lowest_from(0).unwrap_or(0);
     Ok(match compare(files, segment, run.segments(), false)? {
         Some(Likeness::Copies) => true,
         Some(Likeness::NoBlock) => is_next,
-        Some(Likeness::Apart) if segment.first_number > lowest => {
+        Some(Likeness::Apart) if segment.first_number >= lowest => {
             let mut durable_below = 0;
             each_block(files, segment, |header| {
                 durable_below = durable_below.max(header.durable_below());
