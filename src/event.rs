@@ -242,9 +242,11 @@ fn append_kept<F: Fields>(
     values: F::Kept<'_>,
     scratch: &[u8],
 ) -> Outcome {
+    // A record is made anew for each call out of line: what such a call takes is in memory, and the values of the fast
+    // path are not to be.
     match callsite.id(F::HASH) {
         Some(id) => target.append_structured(level, Structured { callsite: id, values, scratch }),
-        None => append_first(target, level, callsite, values, scratch, (F::SLICE, F::HASH)),
+        None => append_first(target, level, callsite, (F::SLICE, F::HASH), Structured { callsite: 0, values, scratch }),
     }
 }
 
@@ -255,16 +257,18 @@ fn append_first<K: Kept>(
     target: &(impl Target + ?Sized),
     level: Level,
     callsite: &Callsite,
-    values: K,
-    scratch: &[u8],
     (types, hash): (&'static [FieldType], u32),
+    mut record: Structured<'_, K>,
 ) -> Outcome {
     // Before the registry: a forked child of a logger into memory passes the gate.
     if target.shared().gate.is_forked() {
         return producer::refuse(target.shared(), Refusal::Forked);
     }
     match callsite.register(types, hash) {
-        Some(id) => target.append_any(level, &mut Structured { callsite: id, values, scratch }),
+        Some(id) => {
+            record.callsite = id;
+            target.append_any(level, &mut record)
+        }
         None => producer::refuse(target.shared(), Refusal::Reentrant),
     }
 }

@@ -14,7 +14,7 @@ use super::copy::{copy_any, copy_short};
 
 /// What a record carries.
 pub(crate) trait Payload {
-    /// How many bytes it takes: the same at each call.
+    /// How many bytes it takes: the same at each call, and as many as [`write`](Self::write) writes.
     fn bytes(&self) -> usize;
 
     /// Writes them, from first to last.
@@ -45,8 +45,7 @@ impl<const BYTES: usize> Payload for [u8; BYTES] {
     }
 }
 
-/// The bytes that were claimed for a payload, written from the first one on. What does not fit is left out, and what is
-/// not written is zero.
+/// The bytes that were claimed for a payload, written from the first one on. What does not fit is left out.
 #[derive(Debug)]
 pub(crate) struct Claimed<'a> {
     at: *mut u8,
@@ -58,9 +57,8 @@ pub(crate) struct Claimed<'a> {
 }
 
 impl<'a> Claimed<'a> {
-    /// The room of `bytes`, which are zero.
+    /// Those of a slice.
     pub(crate) fn over(bytes: &'a mut [u8]) -> Claimed<'a> {
-        debug_assert!(bytes.iter().all(|byte| *byte == 0));
         // SAFETY: borrowed for as long as it lives.
         unsafe { Claimed::new(bytes.as_mut_ptr(), bytes.len(), false) }
     }
@@ -102,13 +100,10 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    /// Sets what was not written to zero: it must not be what was there before.
+    /// Checks that all was written.
     #[inline(always)]
     pub(super) fn end(self) {
-        if self.left > 0 {
-            // SAFETY: (1).
-            unsafe { self.at.write_bytes(0, self.left) };
-        }
+        debug_assert!(self.left == 0, "{} bytes were claimed and not written", self.left);
     }
 
     /// Goes on after `bytes` more, at most `left`.
@@ -122,7 +117,9 @@ impl<'a> Claimed<'a> {
 /// A payload's bytes in memory of their own.
 pub(crate) fn to_vec(payload: &(impl Payload + ?Sized)) -> Vec<u8> {
     let mut bytes = vec![0; payload.bytes()];
-    payload.write(&mut Claimed::over(&mut bytes));
+    let mut claimed = Claimed::over(&mut bytes);
+    payload.write(&mut claimed);
+    claimed.end();
     bytes
 }
 
@@ -130,47 +127,30 @@ pub(crate) fn to_vec(payload: &(impl Payload + ?Sized)) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Puts `parts`, and says that it takes `bytes`.
-    struct Odd {
-        bytes: usize,
-        parts: Vec<Vec<u8>>,
-    }
-
-    impl Payload for Odd {
-        fn bytes(&self) -> usize {
-            self.bytes
-        }
-
-        fn write(&self, claimed: &mut Claimed<'_>) {
-            for part in &self.parts {
-                match part.as_slice() {
-                    [a, b, c] => claimed.put([*a, *b, *c]),
-                    part => claimed.put_bytes(part),
+    #[test]
+    fn what_does_not_fit_is_left_out_and_nothing_after_it_is_touched() {
+        for (bytes, is_short) in [(0, true), (4, true), (8, true), (8, false), (210, false)] {
+            let mut room = [0xEE_u8; 300];
+            // SAFETY: the room is longer, and used by nobody else.
+            let mut claimed = unsafe { Claimed::new(room.as_mut_ptr(), bytes, is_short) };
+            claimed.put([1, 2, 3]);
+            claimed.put_bytes(&[4; 200]);
+            claimed.put([5; 6]);
+            claimed.put_bytes(&[6]);
+            let mut expected = Vec::new();
+            for part in [&[1, 2, 3][..], &[4; 200], &[5; 6], &[6]] {
+                if expected.len() + part.len() <= bytes {
+                    expected.extend_from_slice(part);
                 }
             }
+            assert_eq!(room[..expected.len()], expected);
+            assert!(room[expected.len()..].iter().all(|byte| *byte == 0xEE), "{bytes}");
         }
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out_and_what_is_not_written_is_zero() {
-        let parts = |parts: &[&[u8]]| parts.iter().map(|part| part.to_vec()).collect();
-        let odd = |bytes, list: &[&[u8]]| {
-            let mut room = [0xEE_u8; 300];
-            let payload = Odd { bytes, parts: parts(list) };
-            // SAFETY: the room is longer, and used by nobody else.
-            let mut claimed = unsafe { Claimed::new(room.as_mut_ptr(), bytes, bytes <= 128) };
-            payload.write(&mut claimed);
-            claimed.end();
-            assert!(room[bytes..].iter().all(|byte| *byte == 0xEE), "nothing after the room is touched");
-            assert_eq!(room[..bytes], to_vec(&payload));
-            room[..bytes].to_vec()
-        };
-        assert_eq!(odd(8, &[b"abc", b"de"]), b"abcde\0\0\0");
-        assert_eq!(odd(5, &[b"abc", b"def", b"gh"]), b"abcgh");
-        assert_eq!(odd(2, &[b"abc", b"abcd"]), b"\0\0");
-        assert_eq!(odd(0, &[b"abc", b"abcd"]), b"");
-        let long = [b'x'; 200];
-        assert_eq!(odd(204, &[&long, b"abc"]), [&long[..], b"abc\0"].concat());
-        assert_eq!(odd(100, &[&long, b"abc"])[..5], *b"abc\0\0");
+    fn a_payload_in_memory_is_what_it_was() {
+        assert_eq!(to_vec(&b"bytes"[..]), b"bytes");
+        assert_eq!(to_vec(&[7; 300]), [7; 300]);
     }
 }
