@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::appendable::Appendable;
 use crate::callsite;
-use crate::format::{CallsiteInfo, Decoded, Kind, Layout, Value, Values};
+use crate::format::{CallsiteInfo, Fields, Kind, Layout, Value, Values};
 use crate::level::Level;
+use crate::render;
 use crate::ring::to_vec;
 use crate::sync::lock;
+use crate::template::Template;
 
 /// What takes the place of a log's files.
 pub(crate) enum Elsewhere {
@@ -101,7 +103,7 @@ impl MemoryLog {
             inner.appended += 1;
             let (callsite, bytes) = parts(record);
             let truncated = record.is_cut();
-            let text = callsite.map_or_else(Box::default, |callsite| shown(callsite, &bytes).into());
+            let text = callsite.map_or_else(Box::default, |callsite| text_of(callsite, &bytes).into());
             inner.records.push(MemoryRecord {
                 level,
                 callsite,
@@ -153,16 +155,11 @@ fn parts(record: &(impl Appendable + ?Sized)) -> (Option<&'static CallsiteInfo>,
 }
 
 /// The text of a structured record.
-fn shown(callsite: &CallsiteInfo, values: &[u8]) -> String {
-    let fields = FieldIter::new(callsite, values);
-    let mut text = callsite.template.to_string();
-    for (name, value) in fields {
-        let before = text.len();
-        text = text.replace(&format!("{{{name}}}"), &format!("{value:?}"));
-        if text.len() == before {
-            text = format!("{text} {name}={value:?}");
-        }
-    }
+fn text_of(callsite: &CallsiteInfo, values: &[u8]) -> Vec<u8> {
+    let names: Vec<_> = callsite.field_names().collect();
+    let template = Template::parse(callsite.template(), &names);
+    let mut text = Vec::new();
+    render::record(&template, &callsite.fields, Values::new(values, Layout::Plain), &mut text);
     text
 }
 
@@ -181,7 +178,7 @@ pub struct MemoryRecord {
     /// The message, or the values.
     bytes: Box<[u8]>,
     /// The text of the values.
-    text: Box<str>,
+    text: Box<[u8]>,
     producer_id: u32,
     producer_name: Arc<str>,
     sequence: u64,
@@ -197,7 +194,7 @@ impl MemoryRecord {
     /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated); of a structured record its
     /// text.
     pub fn message(&self) -> &[u8] {
-        if self.callsite.is_some() { self.text.as_bytes() } else { &self.bytes }
+        if self.callsite.is_some() { &self.text } else { &self.bytes }
     }
 
     /// The message as text; bytes that are no UTF-8 are replaced.
@@ -210,14 +207,14 @@ impl MemoryRecord {
         self.callsite
     }
 
-    /// The fields of a structured record, in order, each with its name.
-    pub fn fields(&self) -> FieldIter<'_> {
-        FieldIter { callsite: self.callsite, values: Values::new(&self.bytes, Layout::Plain), at: 0 }
+    /// The fields of a structured record, in the order of the program's text.
+    pub fn fields(&self) -> Fields<'_> {
+        self.callsite.map_or_else(Fields::none, |callsite| Fields::new(callsite, &self.bytes, Layout::Plain))
     }
 
     /// The value of the first field of this name.
     pub fn field(&self, name: &str) -> Option<Value<'_>> {
-        self.fields().find(|(of, _)| *of == name).map(|(_, value)| value)
+        self.fields().find(|field| field.name == name).map(|field| field.value)
     }
 
     /// The producer's number, from 1 in the order in which they were made.
@@ -235,36 +232,9 @@ impl MemoryRecord {
         self.sequence
     }
 
-    /// Whether the message was cut, because it was longer than the producer's `message_bytes_max`.
+    /// Whether it was cut, because it was longer than the producer's `message_bytes_max`.
     pub fn is_truncated(&self) -> bool {
         self.truncated
-    }
-}
-
-/// The fields of a [`MemoryRecord`].
-#[derive(Clone, Debug)]
-pub struct FieldIter<'a> {
-    callsite: Option<&'a CallsiteInfo>,
-    values: Values<'a>,
-    at: usize,
-}
-
-impl<'a> FieldIter<'a> {
-    fn new(callsite: &'a CallsiteInfo, values: &'a [u8]) -> FieldIter<'a> {
-        FieldIter { callsite: Some(callsite), values: Values::new(values, Layout::Plain), at: 0 }
-    }
-}
-
-impl<'a> Iterator for FieldIter<'a> {
-    type Item = (&'a str, Value<'a>);
-
-    fn next(&mut self) -> Option<(&'a str, Value<'a>)> {
-        let (name, field) = self.callsite?.fields.get(self.at)?;
-        self.at += 1;
-        match self.values.next(*field)? {
-            Decoded::Value { value, .. } => Some((name, value)),
-            Decoded::Fields { content, .. } => Some((name, Value::Bytes(content))),
-        }
     }
 }
 

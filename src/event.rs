@@ -279,3 +279,44 @@ pub fn of_level<T>(callsites: &'static [T; 5], level: Level) -> &'static T {
     // No record has `Level::Off`, so any will do.
     callsites.get(level as usize - 1).unwrap_or(&callsites[0])
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::shared::tests::log_with;
+
+    const RING_BYTES: usize = 4096;
+
+    /// How many of these records fill a ring that nobody empties.
+    fn fits(append: impl Fn(&Producer) -> Outcome) -> usize {
+        let config = Config::new("never created").reserve_bytes(0).grave_eighths(0).ring_bytes(RING_BYTES);
+        let shared = log_with(config);
+        let (id, end) = shared.registry.register(RING_BYTES, String::new(), 0).expect("a ring");
+        let producer = Producer::new(shared, id, end);
+        let written = (0..).take_while(|_| append(&producer) != Outcome::Dropped).count();
+        assert_eq!(producer.next_sequence(), written as u64 + 1);
+        written
+    }
+
+    #[test]
+    fn only_the_bytes_that_a_record_uses_decide_whether_the_ring_is_full() {
+        fn of_text(text: &str) -> usize {
+            fits(|producer| crate::info!(producer, "{text}", text))
+        }
+        fn of_shown(text: &str) -> usize {
+            fits(|producer| crate::info!(producer, "{text}", %text))
+        }
+        // The head, the callsite's id, and the length.
+        let record = |text: usize| (24_usize + 4 + 4 + text).next_multiple_of(8);
+        for length in [0, 1, 16, 95, 96, 97, 120, 121, 500] {
+            let text = "x".repeat(length);
+            assert_eq!(of_text(&text), RING_BYTES / record(length), "{length}");
+            assert_eq!(of_shown(&text), RING_BYTES / record(length), "{length}");
+        }
+        assert_eq!(fits(|producer| crate::info!(producer, "{a}", a = 1, b = 2_u8, c = 0.5)), RING_BYTES / 56);
+        assert_eq!(fits(|producer| crate::info!(producer, "nothing")), RING_BYTES / 32);
+        let some = |value: Option<u64>| fits(|producer| crate::info!(producer, "", value));
+        assert_eq!((some(Some(1)), some(None)), (RING_BYTES / 40, RING_BYTES / 32));
+    }
+}

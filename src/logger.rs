@@ -145,12 +145,13 @@ impl Logger {
     ///
     /// let (logger, log) = Logger::in_memory();
     /// let producer = logger.producer_named("orders")?;
-    /// assert_eq!(producer.log(Level::Warn, "order 42 rejected"), Outcome::Written);
+    /// assert_eq!(diolog::warn!(producer, "order {id} rejected", id = 42_u64), Outcome::Written);
     /// logger.log(Level::Info, "done");
     ///
     /// assert_eq!(log.messages(), ["order 42 rejected", "done"]);
     /// let first = &log.records()[0];
     /// assert_eq!((first.level(), first.producer_name()), (Level::Warn, "orders"));
+    /// assert_eq!(first.field("id"), Some(diolog::Value::Unsigned(42)));
     /// # Ok::<(), diolog::Error>(())
     /// ```
     pub fn in_memory() -> (Logger, MemoryLog) {

@@ -3,6 +3,10 @@
 //! `info!(log, options, template, fields)` goes through three stages of `__event!`: the options are taken off, then the
 //! fields one by one, then `@end` expands to the code. All that is behind the macros is in `event`.
 
+/// What does not compile.
+#[cfg(doctest)]
+mod refused;
+
 /// Logs a record of level [`Info`](crate::Level::Info): a text with typed fields, which whoever reads the log formats.
 ///
 /// ```
@@ -179,6 +183,7 @@ macro_rules! __event {
         use $crate::expansion::Target as _;
         const __DIOLOG_NAMES: &[&$crate::expansion::str] = $crate::__event!(@names $names);
         const _: () = $crate::expansion::assert_valid($template, __DIOLOG_NAMES);
+        const _: () = $crate::expansion::assert_few(__DIOLOG_NAMES);
         static __DIOLOG_CALLSITES: [$crate::expansion::Callsite; 5] = [
             $crate::__event!(@callsite [$crate::Level::Error] $target $template, __DIOLOG_NAMES),
             $crate::__event!(@callsite [$crate::Level::Warn] $target $template, __DIOLOG_NAMES),
@@ -203,6 +208,7 @@ macro_rules! __event {
         use $crate::expansion::Target as _;
         const __DIOLOG_NAMES: &[&$crate::expansion::str] = $crate::__event!(@names $names);
         const _: () = $crate::expansion::assert_valid($template, __DIOLOG_NAMES);
+        const _: () = $crate::expansion::assert_few(__DIOLOG_NAMES);
         static __DIOLOG_CALLSITE: $crate::expansion::Callsite =
             $crate::__event!(@callsite [$level] $target $template, __DIOLOG_NAMES);
         match ($log).__diolog_target() {

@@ -307,7 +307,12 @@ pub(crate) mod tests {
 
     /// The state of a log without a writer.
     pub(crate) fn log() -> Arc<Shared> {
-        let settings = Config::new("never created").validate().expect("valid");
+        log_with(Config::new("never created"))
+    }
+
+    /// The same, with these settings.
+    pub(crate) fn log_with(config: Config) -> Arc<Shared> {
+        let settings = config.validate().expect("valid");
         let gate = Gate::new(Level::Info as u8).expect("a page");
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
         Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published))

@@ -32,6 +32,8 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
         let id = match elsewhere {
             _ if shared.gate.is_shut() => return Err(Error::Closed),
             Elsewhere::Nowhere => 0,
+            // A thread that the child does not have may hold the lock on the records.
+            Elsewhere::Memory(_) if shared.gate.is_forked() => return Err(Error::Forked),
             Elsewhere::Memory(memory) => memory.add_producer(name),
         };
         return Ok(Producer::without_ring(Arc::clone(shared), id));

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, Verdict};
+use diolog::{Error, FieldValue, Level, Log, Logger, Outcome, Overflow, Reader, Verdict};
 use support::account::{self, Attempts, Overwrites};
 use support::os::{Fate, Who, filter_system_calls, fork};
 
@@ -26,6 +26,8 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
             for _ in 0..1000 {
                 assert_eq!(producer.log(Level::Error, "from the child"), Outcome::Forked);
                 assert_eq!(logger.log(Level::Error, "from the child"), Outcome::Forked);
+                assert_eq!(diolog::error!(producer, "from the child", never = %panic_if_shown()), Outcome::Forked);
+                assert_eq!(diolog::error!(logger, "from the child", never = %panic_if_shown()), Outcome::Forked);
             }
             assert!(!producer.is_enabled(Level::Error));
             assert!(matches!(logger.flush(), Err(Error::Forked)));
@@ -50,6 +52,69 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
     }
     assert_eq!(records, attempts.outcomes.len() + 1);
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+fn panic_if_shown() -> &'static str {
+    panic!("nothing is evaluated in the child")
+}
+
+/// A place of its own for each list of types: those of the two values.
+fn place<A: FieldValue, B: FieldValue>(log: &impl Log, a: A, b: B) -> Outcome {
+    diolog::info!(log, "{a} {b}", a, b)
+}
+
+/// Logs in 36 places.
+fn log_everywhere(log: &impl Log) -> Vec<Outcome> {
+    fn with<A: FieldValue + Copy>(log: &impl Log, a: A) -> [Outcome; 6] {
+        [
+            place(log, a, 1),
+            place(log, a, 2_u8),
+            place(log, a, "3"),
+            place(log, a, 4.0),
+            place(log, a, Some(5)),
+            place(log, a, '6'),
+        ]
+    }
+    [with(log, 1), with(log, 2_u8), with(log, "3"), with(log, 4.0), with(log, Some(5)), with(log, '6')].concat()
+}
+
+#[test]
+fn a_child_that_is_forked_amid_first_records_logs_to_a_log_of_its_own() {
+    // In a process of its own for each round, in which no place is known.
+    for round in 0..20 {
+        let status = fork(|| {
+            let (parents, _) = Logger::in_memory();
+            let begun = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        begun.store(true, Ordering::Release);
+                        assert!(log_everywhere(&parents).iter().all(|outcome| *outcome == Outcome::Written));
+                    });
+                }
+                while !begun.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+                // The children are forked at ever later times.
+                for child in 0..10 {
+                    (0..round * 1000).for_each(|_| std::hint::spin_loop());
+                    let status = fork(|| {
+                        assert_eq!(place(&parents, 1, 1), Outcome::Forked);
+                        let (own, memory) = Logger::in_memory();
+                        assert_eq!(
+                            diolog::info!(own, "a place that the parent does not know", child),
+                            Outcome::Written
+                        );
+                        assert!(log_everywhere(&own).iter().all(|outcome| *outcome == Outcome::Written));
+                        assert_eq!(memory.records().len(), 37);
+                        assert!(memory.records().iter().all(|record| record.callsite().is_some()));
+                    });
+                    assert_eq!(status, 0);
+                }
+            });
+        });
+        assert_eq!(status, 0, "round {round}");
+    }
 }
 
 #[test]

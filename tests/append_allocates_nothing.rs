@@ -5,7 +5,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use diolog::{Config, Level, Logger, Outcome, Overflow};
+use diolog::{Config, Level, Log, Logger, Outcome, Overflow};
 
 /// Counts the calling thread's allocations.
 struct Counting;
@@ -52,6 +52,27 @@ fn log_until(append: impl Fn(&[u8]) -> Outcome, expected: &[Outcome], appends: u
         seen[index(outcome)] = true;
         made += 1;
     }
+}
+
+/// Logs fields of every type, and text of formatters that allocate nothing themselves. `text` is of any length.
+fn log_fields(log: &impl Log, text: &str) -> [Outcome; 3] {
+    let bytes = text.as_bytes();
+    let (letter, absent) = (Some('x'), None::<&str>);
+    [
+        diolog::info!(
+            log,
+            "{a} {b:.2}",
+            a = 1_u64,
+            b = 1.5,
+            c = -1_i8,
+            d = true,
+            e = u128::MAX,
+            f = i128::MIN,
+            g = 0.5_f32
+        ),
+        diolog::info!(log, "{text}", text, bytes, letter, absent, some = Some(text), h = Some(bytes)),
+        diolog::info!(log, "{shown}", shown = %text, ?letter, i = format_args!("{}{}", 1, text)),
+    ]
 }
 
 fn index(outcome: Outcome) -> usize {
@@ -111,6 +132,34 @@ fn a_claim_allocates_at_most_its_buffer_once() {
     assert!(allocations <= 1, "{allocations}");
     assert_eq!(allocations_in(|| assert!(matches!(claim(60_000), Outcome::Written | Outcome::Dropped))), 0);
     logger.close().expect("a clean end");
+}
+
+#[test]
+fn fields_of_every_type_allocate_nothing_once_their_place_is_known() {
+    let texts = [String::new(), "short".into(), "x".repeat(200), "y".repeat(70_000)];
+    for overflow in [Overflow::DropNewest, Overflow::OverwriteOldest, Overflow::Block] {
+        let directory = support::directory();
+        let config = Config::new(directory.path().join("log")).overflow(overflow);
+        let logger = Logger::open(config).expect("a log");
+        let producer = logger.producer().expect("a producer");
+        // The first record of a place registers it; the logger's makes the thread's ring.
+        assert_eq!(log_fields(&producer, ""), [Outcome::Written; 3]);
+        assert_eq!(log_fields(&logger, ""), [Outcome::Written; 3]);
+        let mut seen = [0; 8];
+        let allocations = allocations_in(|| {
+            for number in 0..10_000 {
+                let text = &texts[number % texts.len()];
+                for outcome in [log_fields(&producer, text), log_fields(&logger, text)].into_iter().flatten() {
+                    seen[index(outcome)] += 1;
+                }
+                producer.log_args(Level::Info, format_args!("{number} {text}"));
+                logger.log_args(Level::Info, format_args!("{number} {text}"));
+                diolog::debug!(producer, "", shown = %text);
+            }
+        });
+        assert_eq!(allocations, 0, "{overflow:?}");
+        assert!(seen[0] > 0 && seen[1] > 0, "written, and cut: {seen:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,19 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diolog::{Config, Level, Logger, Outcome, Overflow};
+use diolog::{Config, Level, Log, Logger, Outcome, Overflow};
 use support::os::{Fate, Who, filter_system_calls};
+
+/// Logs fields of every type. The first call registers the places, which takes a lock and allocates.
+fn log_fields(log: &impl Log, number: u64) -> [Outcome; 3] {
+    let text = "a text of some length";
+    let (bytes, letter, absent) = (text.as_bytes(), Some('x'), None::<&str>);
+    [
+        diolog::info!(log, "", number, a = 1.5, b = -1_i8, c = true, d = u128::MAX, e = i128::MIN, f = 0.5_f32),
+        diolog::info!(log, "", text, bytes, letter, absent, some = Some(text)),
+        diolog::info!(log, "", %number, ?letter, ?text),
+    ]
+}
 
 /// Logs on a thread that may make no system call, then spins, because ending would make some. Meanwhile another thread
 /// does whatever takes a lock: an append that took one too would wait for it at some time, which is a system call.
@@ -20,11 +31,16 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
     let handle = logger.clone();
     let _never_joined = std::thread::spawn(move || {
         assert_eq!(handle.log(Level::Info, "this makes the thread's ring"), Outcome::Written);
+        assert_eq!(log_fields(&producer, 0), [Outcome::Written; 3]);
+        assert_eq!(log_fields(&handle, 0), [Outcome::Written; 3]);
         filter_system_calls(Who::ThisThread, &[libc::SYS_exit], Fate::Allowed, Fate::Fatal);
-        for _ in 0..200_000 {
+        for number in 0..100_000 {
             producer.log(Level::Info, [b'x'; 64]);
             producer.log(Level::Debug, "filtered");
             handle.log(Level::Info, "through the thread's own producer");
+            log_fields(&producer, number);
+            log_fields(&handle, number);
+            producer.log_args(Level::Info, format_args!("{number}"));
         }
         if breaks_the_rule {
             std::thread::yield_now();

@@ -1,5 +1,7 @@
 //! What a macro's fields are when the log is read: the same values, of the same types, to the bit.
 
+mod support;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
@@ -7,7 +9,7 @@ use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
-use diolog::{Level, Logger, MemoryLog, MemoryRecord, Outcome, Producer, Value};
+use diolog::{Level, Log, Logger, MemoryLog, MemoryRecord, Outcome, Producer, Reader, Value, Verdict};
 
 fn in_memory() -> (Producer, MemoryLog) {
     let (logger, log) = Logger::in_memory();
@@ -18,7 +20,7 @@ fn in_memory() -> (Producer, MemoryLog) {
 }
 
 fn fields(record: &MemoryRecord) -> Vec<(&str, Value<'_>)> {
-    record.fields().collect()
+    record.fields().map(|field| (field.name, field.value)).collect()
 }
 
 #[test]
@@ -42,7 +44,7 @@ fn numbers_are_the_same_to_the_bit() {
             l = signed,
         );
         let record = memory.take().pop().expect("one");
-        let values: Vec<_> = record.fields().map(|(_, value)| value).collect();
+        let values: Vec<_> = record.fields().map(|field| field.value).collect();
         let unsigned = [unsigned as u8 as u64, unsigned as u16 as u64, unsigned as u32 as u64, unsigned as u64];
         let signed_ones = [signed as i8 as i64, signed as i16 as i64, signed as i32 as i64, signed as i64];
         assert_eq!(values[..4], unsigned.map(Value::Unsigned));
@@ -142,7 +144,7 @@ fn an_option_is_its_value_or_none() {
             number = NonZero::new(u32::from(present)),
         );
         let record = memory.take().pop().expect("one");
-        let values: Vec<_> = record.fields().map(|(_, value)| value).collect();
+        let values: Vec<_> = record.fields().map(|field| field.value).collect();
         let expected = [
             Value::Bool(true),
             Value::Char('x'),
@@ -205,6 +207,7 @@ fn fields_have_the_names_that_were_written() {
         id: u8,
     }
     let user = Inner { id: 4 };
+    let line = line!() + 1;
     diolog::warn!(log, target: "net", "type {type}", r#type, user.id, point.x = point.0);
     diolog::trace!(log, "in its own module");
     let records = memory.take();
@@ -212,7 +215,11 @@ fn fields_have_the_names_that_were_written() {
         fields(&records[0]),
         [("type", Value::Unsigned(1)), ("user.id", Value::Unsigned(4)), ("point.x", Value::Signed(2))]
     );
-    assert!(records[0].callsite().is_some() && records[0].callsite() != records[1].callsite());
+    assert_eq!(records[0].text(), "type 1 user.id=4 point.x=2");
+    let info = records[0].callsite().expect("structured");
+    assert_eq!((info.level(), info.target(), info.file(), info.line()), (Some(Level::Warn), "net", file!(), line));
+    assert_eq!(info.template(), "type {type}");
+    assert_eq!(records[1].callsite().expect("structured").target(), module_path!());
     assert_eq!((records[0].level(), records[1].level()), (Level::Warn, Level::Trace));
     log.log(Level::Info, "a message");
     assert!(memory.records()[0].callsite().is_none() && memory.records()[0].fields().next().is_none());
@@ -220,7 +227,7 @@ fn fields_have_the_names_that_were_written() {
 
 #[test]
 fn a_generic_function_logs_values_of_several_types_in_one_place() {
-    fn generic<V: diolog::FieldValue>(log: &impl diolog::Log, value: V) -> Outcome {
+    fn generic<V: diolog::FieldValue>(log: &impl Log, value: V) -> Outcome {
         diolog::info!(log, "generic", value)
     }
     let (log, memory) = in_memory();
@@ -243,6 +250,8 @@ fn a_generic_function_logs_values_of_several_types_in_one_place() {
         Value::F32(0.5),
     ];
     assert!(values.chunks(6).all(|values| values == expected), "{values:?}");
+    let line = |at: usize| records[at].callsite().expect("structured").line();
+    assert!((1..18).all(|at| line(at) == line(0)), "one place");
 }
 
 #[test]
@@ -343,4 +352,70 @@ fn texts_without_fields_are_formatted_if_they_are_wanted() {
     logger.set_level(Level::Off);
     assert_eq!(producer.log_args(Level::Error, format_args!("{Unwanted}")), Outcome::Filtered);
     assert_eq!(logger.log_args(Level::Error, format_args!("{Unwanted}")), Outcome::Filtered);
+}
+
+/// Logs values of every type, long and short, in some places.
+fn log_everything(log: &impl Log) {
+    let text = "größer".repeat(30);
+    for number in [0, 1, 127, 128, 1 << 40, u64::MAX] {
+        let float = f64::from_bits(number);
+        diolog::info!(
+            log,
+            "order {number:>8} at {float:.2}",
+            number,
+            float,
+            signed = number as i64,
+            half = number as f32
+        );
+        diolog::warn!(log, target: "wide", "{w:x}", w = u128::from(number) << 60, i = -i128::from(number), yes = number > 1);
+        diolog::debug!(log, "{text}", text = &text[..(number % 100) as usize / 8 * 8], bytes = number.to_le_bytes());
+        diolog::trace!(log, "", none = None::<u8>, some = Some(number), letter = Some('é'), shown = %number, debug = ?text);
+        log_message(log, number);
+    }
+}
+
+/// A message between structured records.
+fn log_message(log: &impl Log, number: u64) {
+    diolog::error!(log, "no fields: {{}}");
+    diolog::error!(log, "", number);
+}
+
+#[test]
+fn files_hold_what_a_logger_into_memory_shows() {
+    let directory = support::directory();
+    for packing in [true, false] {
+        let path = directory.path().join(packing.to_string());
+        let config = support::config(&path).level(Level::Trace).packing(packing);
+        let logger = Logger::open(config).expect("a log");
+        let producer = logger.producer().expect("a producer");
+        log_everything(&producer);
+        drop(producer);
+        log_everything(&logger);
+        logger.close().expect("a clean end");
+        let (in_memory, memory) = Logger::in_memory();
+        log_everything(&in_memory);
+        log_everything(&in_memory);
+        let expected = memory.take();
+        let mut reader = Reader::open(&path).expect("a log");
+        let mut at = 0;
+        while let Some(record) = reader.next_record().expect("readable") {
+            let expected = &expected[at];
+            assert_eq!(record.level(), Some(expected.level()));
+            assert_eq!(record.message().escape_ascii().to_string(), expected.message().escape_ascii().to_string());
+            // By their bits: NaN is not equal to itself.
+            let bits = |value: Value<'_>| match value {
+                Value::F64(value) => format!("{:x}", value.to_bits()),
+                Value::F32(value) => format!("{:x}", value.to_bits()),
+                value => format!("{value:?}"),
+            };
+            let read: Vec<_> = record.fields().map(|field| (field.name, bits(field.value), field.cut)).collect();
+            let kept: Vec<_> = expected.fields().map(|field| (field.name, bits(field.value), field.cut)).collect();
+            assert_eq!(read, kept);
+            let (read, kept) = (record.callsite().expect("defined"), expected.callsite().expect("defined"));
+            assert_eq!((read.target(), read.file(), read.line()), (kept.target(), kept.file(), kept.line()));
+            at += 1;
+        }
+        assert_eq!(at, expected.len());
+        assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+    }
 }

@@ -166,3 +166,71 @@ fn signal_handlers_that_log_are_written_or_refused() {
     assert_eq!(verification.report.runs[0].refused_reentrant, reentrant, "in the files too");
     std::process::exit(0);
 }
+
+/// Its formatter takes long enough to be interrupted. It says whether it was.
+struct Slow;
+
+static IN_FORMATTER: AtomicU64 = AtomicU64::new(0);
+
+impl std::fmt::Display for Slow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        IN_FORMATTER.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..200 {
+            f.write_str("from the thread, ")?;
+        }
+        IN_FORMATTER.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+static WITHIN: AtomicU64 = AtomicU64::new(0);
+
+/// Formats and logs a field.
+extern "C" fn log_fields_from_handler(_: libc::c_int) {
+    let Some(logger) = LOGGER.get() else { return };
+    let count = match diolog::info!(logger, "{who}", who = %"from the handler") {
+        Outcome::Written => &WRITTEN,
+        Outcome::Dropped => &DROPPED,
+        Outcome::Reentrant => &REENTRANT,
+        _ => &OTHER,
+    };
+    count.fetch_add(1, Ordering::Relaxed);
+    WITHIN.fetch_add(IN_FORMATTER.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+#[test]
+fn signal_handlers_that_format_fields_disturb_no_formatter() {
+    if support::child::ran_in_child("signal_handlers_that_format_fields_disturb_no_formatter") {
+        return;
+    }
+    let (logger, memory) = Logger::in_memory();
+    LOGGER.set(logger.clone()).expect("set once");
+    let log = || diolog::info!(logger, "{who}", who = %Slow);
+    let whole = "from the thread, ".repeat(200);
+    // Each place once, before the handler may run: it must not be the first.
+    assert_eq!(log(), Outcome::Written);
+    log_fields_from_handler(0);
+    os::handle_signal(libc::SIGUSR1, log_fields_from_handler);
+    let stop = AtomicBool::new(false);
+    let own = os::thread_id();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                os::send_signal_to_thread(own, libc::SIGUSR1);
+                std::thread::yield_now();
+            }
+        });
+        // Until it has run many times, also within a formatter.
+        while WRITTEN.load(Ordering::Relaxed) < 200 || WITHIN.load(Ordering::Relaxed) < 20 {
+            assert_eq!(log(), Outcome::Written);
+            for record in memory.take() {
+                let Some(diolog::Value::Text(who)) = record.field("who") else { panic!("{record:?}") };
+                assert!(who == whole || who == "from the handler", "mixed: {who}");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!((OTHER.load(Ordering::Relaxed), DROPPED.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!(logger.stats().refused_by.reentrant, REENTRANT.load(Ordering::Relaxed));
+    std::process::exit(0);
+}

@@ -16,6 +16,14 @@ pub trait Fields: List {}
 
 impl<L: List> Fields for L {}
 
+/// Fails to compile if a record has too many fields.
+///
+/// # Panics
+/// If so. It is called in constants only, so that the compiler says it.
+pub const fn assert_few(names: &[&str]) {
+    assert!(names.len() <= MACRO_FIELDS_MAX, "a record has at most 32 fields");
+}
+
 /// The types of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Types {
@@ -27,7 +35,6 @@ impl Types {
     const NONE: Types = Types { types: [FieldType::new(Type::Bool); MACRO_FIELDS_MAX], count: 0 };
 
     const fn and(mut self, field: FieldType) -> Types {
-        assert!(self.count < MACRO_FIELDS_MAX, "a record has at most 32 fields");
         self.types[self.count] = field;
         self.count += 1;
         self

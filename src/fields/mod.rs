@@ -17,6 +17,7 @@ mod record;
 
 pub(crate) use kept::Kept;
 pub(crate) use list::Fields;
+pub use list::assert_few;
 pub(crate) use record::Structured;
 pub(crate) use scratch::{Scratch, ScratchCell, with_scratch};
 pub use value::{Debug, Display, FieldValue};

@@ -28,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["device", "error", "format", "level", "levels", "ring"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
-    ("elsewhere", &["appendable", "callsite", "format", "level", "ring", "sync"]),
+    ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync", "template"]),
     ("ends", &["own_thread", "shared", "sync", "sys"]),
     ("error", &["grouped"]),
     (
@@ -159,8 +159,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "unstable",
         &[
-            "buffer", "callsite", "clock", "config", "device", "error", "event", "gate", "level", "logger", "outcome",
-            "producer", "reader", "ring", "stats", "sys",
+            "buffer", "callsite", "clock", "config", "device", "error", "event", "format", "gate", "level", "logger",
+            "outcome", "producer", "reader", "ring", "stats", "sys",
         ],
     ),
 ];

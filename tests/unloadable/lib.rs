@@ -9,7 +9,7 @@ use diolog::{Config, Level, Logger, Outcome};
 
 static LOGGER: Mutex<Option<Logger>> = Mutex::new(None);
 
-/// Opens the log if it is not open, and logs one record. Returns 0 on success.
+/// Opens the log if it is not open, and logs a message and a structured record. Returns 0 on success.
 #[unsafe(no_mangle)]
 pub extern "C" fn unloadable_log() -> i32 {
     let mut logger = LOGGER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -19,8 +19,10 @@ pub extern "C" fn unloadable_log() -> i32 {
         let Ok(opened) = Logger::open(Config::new(directory).flush_interval(hour)) else { return 2 };
         *logger = Some(opened);
     }
-    let outcome = logger.as_ref().map(|logger| logger.log(Level::Info, "from a library"));
-    if outcome == Some(Outcome::Written) { 0 } else { 3 }
+    let Some(logger) = logger.as_ref() else { return 3 };
+    let message = logger.log(Level::Info, "from a library");
+    let fields = diolog::info!(logger, "{number} from a library", number = 42, shown = %"text");
+    if [message, fields] == [Outcome::Written; 2] { 0 } else { 4 }
 }
 
 /// Closes the log. Returns 0 on success.
