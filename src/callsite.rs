@@ -84,8 +84,7 @@ impl Callsite {
 
     #[cold]
     fn take_number(&self) -> Option<u32> {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let number = NEXT.fetch_update(Relaxed, Relaxed, |next| next.checked_add(1)).ok()?;
+        let number = new_number()?;
         // Of several threads the first one's number stays; those of the others are not used.
         Some(self.number.compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
     }
@@ -122,8 +121,14 @@ impl Callsite {
     }
 }
 
+/// A [`number`](Callsite::number) for a callsite; `None` if there are no more.
+pub(crate) fn new_number() -> Option<u32> {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_update(Relaxed, Relaxed, |next| next.checked_add(1)).ok()
+}
+
 /// The id of a place that no static stands for. Equal ones have the same id. `None` as for [`Callsite::register`].
-#[cfg_attr(not(test), expect(dead_code, reason = "for places that other crates make"))]
+#[cfg(any(test, feature = "log", feature = "tracing"))]
 pub(crate) fn register_place(place: Place<'_>, fields: &[(&str, FieldType)]) -> Option<u32> {
     let (names, types): (Vec<_>, Vec<_>) = fields.iter().copied().unzip();
     register(place, &names, &types, hash_of(&types))

@@ -273,6 +273,12 @@ fn append_first<K: Kept>(
     }
 }
 
+/// Appends a record that no macro has made, through the calling thread's producer.
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) fn append_record(logger: &Logger, level: Level, record: &mut dyn Appendable) {
+    logger.append_any(level, record);
+}
+
 /// The callsite of a level, of the five that a macro makes whose level is known at run time alone.
 #[inline]
 pub fn of_level<T>(callsites: &'static [T; 5], level: Level) -> &'static T {

@@ -60,6 +60,8 @@
 //!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
 //!   may be larger than the numbers that many readers of JSON know.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process.
+//! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
+//! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
@@ -85,6 +87,8 @@ mod outcome;
 mod error;
 mod stats;
 
+#[cfg(any(feature = "log", feature = "tracing"))]
+mod bridge;
 mod thread_local;
 mod common_ring;
 mod producer_builder;
@@ -123,6 +127,10 @@ mod sys;
 #[doc(hidden)]
 pub mod unstable;
 
+#[cfg(feature = "log")]
+pub use bridge::LogBridge;
+#[cfg(feature = "tracing")]
+pub use bridge::TracingBridge;
 pub use claim::Claim;
 pub use config::{Config, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};

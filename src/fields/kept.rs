@@ -83,11 +83,11 @@ impl<K: Kept> Kept for Option<K> {
 }
 
 /// Bytes of the length of a text.
-const LENGTH_BYTES: usize = 4;
+pub(super) const LENGTH_BYTES: usize = 4;
 
 /// Writes the length of a text, and whether it is cut.
 #[inline(always)]
-fn put_length(claimed: &mut Claimed<'_>, length: usize, cut: bool) {
+pub(super) fn put_length(claimed: &mut Claimed<'_>, length: usize, cut: bool) {
     // A length that fits a ring has far fewer than 31 bits.
     claimed.put(((length as u32) << 1 | u32::from(cut)).to_le_bytes());
 }
@@ -182,7 +182,7 @@ impl Formatted {
         self.cut
     }
 
-    fn of(self, scratch: &[u8]) -> &[u8] {
+    pub(super) fn of(self, scratch: &[u8]) -> &[u8] {
         scratch.get(self.begin..self.begin + self.length).unwrap_or_default()
     }
 }

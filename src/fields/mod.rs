@@ -7,14 +7,20 @@
 //!
 //! `value` says which types can be fields, `kept` how they are encoded (plain values, see `format/value.rs`), `scratch`
 //! formats, `list` puts the fields of a record together, and `record` makes a ring's payload of them. `event` calls all
-//! this for the macros.
+//! this for the macros. `inline` has the values of a bridge, which bring their names with them.
 
 mod kept;
 mod scratch;
 mod value;
 mod list;
 mod record;
+#[cfg(any(feature = "log", feature = "tracing"))]
+mod inline;
 
+#[cfg(feature = "tracing")]
+pub(crate) use inline::merge_fields;
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) use inline::{Inline, InlineFields};
 pub(crate) use kept::Kept;
 pub(crate) use list::Fields;
 pub use list::assert_few;

@@ -117,6 +117,24 @@ impl Scratch<'_> {
         }
     }
 
+    /// Bytes that still fit.
+    pub(super) fn left(&self) -> usize {
+        self.bytes_max - self.bytes().len()
+    }
+
+    /// Writes bytes that fit.
+    fn push(&mut self, bytes: &[u8]) {
+        match &mut self.room {
+            Room::None => {}
+            // Within its capacity, unless it may grow.
+            Room::Taken(buffer) => buffer.extend_from_slice(bytes),
+            Room::Small(small) => {
+                small.bytes[small.length..small.length + bytes.len()].copy_from_slice(bytes);
+                small.length += bytes.len();
+            }
+        }
+    }
+
     /// Formats `value`. If it fails, or writes more than there is room for, what it wrote before that is kept, and
     /// counts as cut. A panic of its goes through.
     pub(crate) fn format(&mut self, value: fmt::Arguments<'_>) -> Formatted {
@@ -126,19 +144,61 @@ impl Scratch<'_> {
     }
 }
 
-impl Write for Scratch<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let left = self.bytes_max - self.bytes().len();
-        let fits = cut_at(text, left);
+/// For fields that bring their names with them.
+#[cfg(any(feature = "log", feature = "tracing"))]
+impl Scratch<'_> {
+    /// Room in a vector that grows, up to `bytes_max`.
+    #[cfg(any(test, feature = "tracing"))]
+    pub(crate) fn growing(buffer: &mut Vec<u8>, bytes_max: usize) -> Scratch<'_> {
+        Scratch { room: Room::Taken(buffer), bytes_max }
+    }
+
+    /// Writes `bytes` if all of them fit. Returns whether they do.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() <= self.left();
+        if fits {
+            self.push(bytes);
+        }
+        fits
+    }
+
+    /// Leaves room for `bytes` that are written elsewhere.
+    pub(super) fn keep_back(&mut self, bytes: usize) {
+        self.bytes_max = self.bytes_max.saturating_sub(bytes).max(self.bytes().len());
+    }
+
+    /// Formats `value` into `room` bytes at most.
+    pub(super) fn format_within(&mut self, room: usize, value: fmt::Arguments<'_>) -> Formatted {
+        let bytes_max = self.bytes_max;
+        self.bytes_max = bytes_max.min(self.bytes().len() + room);
+        let formatted = self.format(value);
+        self.bytes_max = bytes_max;
+        formatted
+    }
+
+    /// Forgets what was written after the first `length` bytes.
+    pub(super) fn truncate(&mut self, length: usize) {
         match &mut self.room {
             Room::None => {}
-            // Within its capacity.
-            Room::Taken(buffer) => buffer.extend_from_slice(fits.as_bytes()),
-            Room::Small(small) => {
-                small.bytes[small.length..small.length + fits.len()].copy_from_slice(fits.as_bytes());
-                small.length += fits.len();
-            }
+            Room::Taken(buffer) => buffer.truncate(length),
+            Room::Small(small) => small.length = small.length.min(length),
         }
+    }
+
+    /// All that was written, to change it.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.room {
+            Room::None => &mut [],
+            Room::Taken(buffer) => buffer,
+            Room::Small(small) => &mut small.bytes[..small.length],
+        }
+    }
+}
+
+impl Write for Scratch<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let fits = cut_at(text, self.left());
+        self.push(fits.as_bytes());
         // An error ends the formatting: a value may be of any length.
         if fits.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
     }

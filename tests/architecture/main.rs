@@ -17,6 +17,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("admission", &["gate", "level", "levels", "sync"]),
     ("appendable", &["format", "ring"]),
     ("block", &["buffer", "format", "level"]),
+    (
+        "bridge",
+        &["callsite", "event", "fields", "format", "gate", "level", "logger", "producer", "shared", "thread_local"],
+    ),
     ("buffer", &["sys"]),
     ("callsite", &["format", "level", "sync", "sys"]),
     ("claim", &["appendable", "clock", "format", "level", "outcome", "producer", "ring", "shared"]),

@@ -12,6 +12,7 @@ pub(crate) mod disk;
 pub(crate) mod faults;
 #[cfg(target_os = "linux")]
 pub(crate) mod os;
+pub(crate) mod records;
 pub(crate) mod segments;
 
 use std::io::Write as _;

@@ -1,0 +1,77 @@
+//! From an event of a facade to a record in the thread's ring.
+
+use super::places::{self, Found, Place, Shape};
+use crate::event;
+use crate::fields::{Inline, Structured};
+use crate::format::{FieldType, Type};
+use crate::gate::{ByTarget, Refusal};
+use crate::level::{Level, STATIC_MAX_LEVEL};
+use crate::logger::Logger;
+use crate::producer;
+use crate::shared::Shared;
+use crate::thread_local;
+
+/// Appends an event, if its level and target are admitted. `expected` are the values that its record will have. `write`
+/// visits them, and so runs code of the user; it may log.
+pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: impl FnOnce(&mut Inline<'_, '_>)) {
+    let shared = logger.shared();
+    if !admits(logger, place, expected) {
+        thread_local::refuse(shared);
+        return;
+    }
+    thread_local::with_scratch(shared, |scratch| {
+        let mut inline = Inline::new(scratch);
+        write(&mut inline);
+        let kept = inline.keep();
+        let shape = Shape { spans: kept.has_spans(), message: kept.has_message() };
+        // Before the registry: a forked child of a logger into memory passes the gate.
+        let found = if shared.gate.is_forked() { Err(Refusal::Forked) } else { places::find(place, shape) };
+        let callsite = match found {
+            Ok(Found::Own(id)) => id,
+            Ok(Found::Shared(id)) => {
+                name_place(&mut inline, place);
+                id
+            }
+            Err(refusal) => {
+                producer::refuse(shared, refusal);
+                return;
+            }
+        };
+        let values = inline.keep();
+        event::append_record(logger, place.level, &mut Structured { callsite, values, scratch: scratch.bytes() });
+    });
+}
+
+/// Whether an event passes. The answer for its place is remembered, so that no lock is taken.
+fn admits(logger: &Logger, place: Place<'_>, expected: Shape) -> bool {
+    let Shared { gate, admission, .. } = &**logger.shared();
+    let Place { level, target, .. } = place;
+    match gate.threshold().by_target(level as u8) {
+        _ if !level.is_compiled_in() => false,
+        ByTarget::Admitted => true,
+        ByTarget::Refused => false,
+        ByTarget::Asks => match places::number(place, expected) {
+            Some(number) => admission.admits(gate, number, || (level, target)),
+            None => admission.admits_target(gate, level, target),
+        },
+    }
+}
+
+/// Whether an event would pass now.
+pub(super) fn is_enabled(logger: &Logger, level: Level, target: &str) -> bool {
+    logger.is_enabled_for(level, target)
+}
+
+/// The least severe level that some event may have to pass.
+pub(super) fn most_verbose(logger: &Logger) -> Level {
+    let most_verbose = logger.levels().most_verbose();
+    if logger.shared().gate.is_shut() { Level::Off } else { most_verbose.min(STATIC_MAX_LEVEL) }
+}
+
+/// Adds what a callsite of its own would say of the place.
+fn name_place(inline: &mut Inline<'_, '_>, place: Place<'_>) {
+    let fields = inline.fields();
+    fields.str(&["target"], place.target);
+    fields.str(&["file"], place.file);
+    fields.value(&["line"], FieldType::new(Type::Unsigned), &u64::from(place.line).to_le_bytes());
+}

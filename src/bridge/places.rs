@@ -1,0 +1,203 @@
+//! The callsites of events: found by what an event says of its place, without a lock.
+//!
+//! An event's target and file need not be static, and the same address may hold another text later. So places are
+//! compared by their contents, with the definitions in the registry. The table here holds their ids, by a hash. It is
+//! never emptied, and its length is fixed: a program may make targets as it runs, and then there is no end of places.
+//! Those that come when the table is full share one callsite for each level and shape, and their records name the place in
+//! fields.
+//!
+//! | name | release | acquire | carries |
+//! |---|---|---|---|
+//! | place known | `own` and `find_shared` store an id | they read it | the definition |
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
+
+use crate::callsite;
+use crate::format::{CallsiteInfo, FieldType, Type};
+use crate::gate::Refusal;
+use crate::level::Level;
+
+/// So many places have callsites of their own: more than there are in a large program's code.
+const PLACES_MAX: usize = 16_384;
+
+/// Twice as many, so that few places meet in one slot.
+const SLOTS: usize = 2 * PLACES_MAX;
+
+/// So many slots are tried for one place.
+const TRIES: usize = 32;
+
+/// Ids of callsites; 0 is none.
+static TABLE: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
+
+/// Their numbers for `admission`; 0 is none yet.
+static NUMBERS: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
+
+/// Slots that are taken.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The callsites of further places, by level and shape.
+static SHARED: [[AtomicU32; Shape::COUNT]; Level::ALL.len()] =
+    [const { [const { AtomicU32::new(0) }; Shape::COUNT] }; Level::ALL.len()];
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) level: Level,
+    pub(super) target: &'a str,
+    /// Empty, and line 0, if the event does not say.
+    pub(super) file: &'a str,
+    pub(super) line: u32,
+}
+
+/// Which values the event's record has besides the fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) spans: bool,
+    pub(super) message: bool,
+}
+
+impl Shape {
+    const COUNT: usize = 4;
+
+    const fn index(self) -> usize {
+        self.spans as usize * 2 + self.message as usize
+    }
+
+    const fn template(self) -> &'static str {
+        match self {
+            Shape { spans: false, message: true } => "{message}",
+            Shape { spans: true, message: true } => "{spans}: {message}",
+            Shape { spans: true, message: false } => "{spans}:",
+            Shape { spans: false, message: false } => "",
+        }
+    }
+
+    const fn fields(self) -> &'static [(&'static str, FieldType)] {
+        const SPANS: (&str, FieldType) = ("spans", FieldType::new(Type::Display));
+        const MESSAGE: (&str, FieldType) = ("message", FieldType::new(Type::Display));
+        const FIELDS: (&str, FieldType) = ("fields", FieldType::new(Type::Fields));
+        match self {
+            Shape { spans: false, message: true } => &[MESSAGE, FIELDS],
+            Shape { spans: true, message: true } => &[SPANS, MESSAGE, FIELDS],
+            Shape { spans: true, message: false } => &[SPANS, FIELDS],
+            Shape { spans: false, message: false } => &[FIELDS],
+        }
+    }
+}
+
+/// The callsite for an event's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Own(u32),
+    /// It does not name the place.
+    Shared(u32),
+}
+
+/// The callsite of a place: found, or registered now.
+///
+/// # Errors
+/// [`Refusal::Reentrant`] to a signal handler that has interrupted a registration of its own thread.
+pub(super) fn find(place: Place<'_>, shape: Shape) -> Result<Found, Refusal> {
+    match own(place, shape)? {
+        Some((_, id)) => Ok(Found::Own(id)),
+        None => find_shared(place.level, shape),
+    }
+}
+
+/// The number of a place's callsite for `admission`; `None` if it has none of its own.
+pub(super) fn number(place: Place<'_>, shape: Shape) -> Option<u32> {
+    let (slot, _) = own(place, shape).ok()??;
+    // Relaxed: a number carries nothing but itself.
+    match NUMBERS[slot].load(Relaxed) {
+        0 => {
+            let number = callsite::new_number()?;
+            // Of several threads the first one's number stays.
+            Some(NUMBERS[slot].compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
+        }
+        number => Some(number),
+    }
+}
+
+/// The slot and the id of a place with a callsite of its own, which is registered now if there is room.
+fn own(place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32)>, Refusal> {
+    let first = hash(place, shape);
+    for step in 0..TRIES {
+        let at = (first + step) % SLOTS;
+        let slot = &TABLE[at];
+        // Acquire: _place known_.
+        let mut id = slot.load(Acquire);
+        if id == 0 {
+            if TAKEN.load(Relaxed) >= PLACES_MAX {
+                break;
+            }
+            let own = register(place, shape)?;
+            // Release: _place known_.
+            match slot.compare_exchange(0, own, AcqRel, Acquire) {
+                Ok(_) => {
+                    TAKEN.fetch_add(1, Relaxed);
+                    return Ok(Some((at, own)));
+                }
+                Err(other) => id = other,
+            }
+        }
+        if callsite::definition(id).is_some_and(|info| is_of(info, place, shape)) {
+            return Ok(Some((at, id)));
+        }
+    }
+    Ok(None)
+}
+
+/// The callsite of all places of a level that have none of their own.
+#[cold]
+fn find_shared(level: Level, shape: Shape) -> Result<Found, Refusal> {
+    let slot = &SHARED[level as usize - 1][shape.index()];
+    // Acquire: _place known_.
+    let id = match slot.load(Acquire) {
+        0 => {
+            let id = register(Place { level, target: "", file: "", line: 0 }, shape)?;
+            // Release: _place known_.
+            slot.store(id, Release);
+            id
+        }
+        id => id,
+    };
+    Ok(Found::Shared(id))
+}
+
+#[cold]
+#[inline(never)]
+fn register(place: Place<'_>, shape: Shape) -> Result<u32, Refusal> {
+    let Place { level, target, file, line } = place;
+    let place = callsite::Place { level, line, target, file, template: shape.template() };
+    callsite::register_place(place, shape.fields()).ok_or(Refusal::Reentrant)
+}
+
+/// Whether a definition is that of the place.
+fn is_of(info: &CallsiteInfo, place: Place<'_>, shape: Shape) -> bool {
+    info.line == place.line
+        && info.level == place.level as u8
+        && *info.template == *shape.template()
+        && *info.target == *place.target
+        && *info.file == *place.file
+        // A macro of the program may be in the same line, with the same template.
+        && info.fields.iter().map(|(name, of)| (&**name, *of)).eq(shape.fields().iter().copied())
+}
+
+/// A hash of the place. Of the file its end is enough: the rest differs less.
+fn hash(place: Place<'_>, shape: Shape) -> usize {
+    const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
+    let bytes = |hash: u64, text: &[u8]| {
+        text.chunks(8).fold(mix(hash, text.len() as u64), |hash, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            mix(hash, u64::from_le_bytes(word))
+        })
+    };
+    let Place { level, target, file, line } = place;
+    let hash = mix(u64::from(line), (level as u64) << 8 | shape.index() as u64);
+    let end = &file.as_bytes()[file.len().saturating_sub(16)..];
+    let hash = bytes(bytes(hash, target.as_bytes()), end);
+    (hash.wrapping_mul(MULTIPLIER) >> 40) as usize
+}

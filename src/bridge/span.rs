@@ -1,0 +1,115 @@
+//! What a span says of itself: the names from the outermost span to it, and its fields, made once and copied into the
+//! records of the events within it.
+
+use std::sync::Arc;
+
+use tracing_core::field::Visit;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::visitor::FieldVisitor;
+use crate::fields::{Inline, InlineFields, Scratch, merge_fields};
+
+/// The longest names of nested spans, together. Spans may be nested without end.
+const NAMES_BYTES_MAX: usize = 1024;
+
+/// The most bytes of the fields of one span: they are copied into each record.
+const FIELDS_BYTES_MAX: usize = 4096;
+
+/// The spans' contexts, by the number of the bridge: each may have a filter of its own, and so see other spans.
+#[derive(Debug, Default)]
+struct Contexts(Vec<(u64, Context)>);
+
+/// One bridge's context of a span.
+#[derive(Clone, Debug)]
+struct Context {
+    names: Arc<Names>,
+    /// As they stand in records.
+    fields: Vec<u8>,
+    cut: bool,
+}
+
+/// Such as `request:handler`.
+#[derive(Debug)]
+struct Names {
+    text: String,
+    cut: bool,
+}
+
+/// Gives a span its context, with the fields that `record` visits. That runs code of the user: nothing is locked then.
+pub(super) fn begin<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>, record: impl FnOnce(&mut dyn Visit)) {
+    let (fields, cut) = visited(span.name(), record);
+    let parent = span.parent().and_then(|parent| names_of(bridge, &parent));
+    let names = match parent {
+        None => Names::new(span.name()),
+        Some(parent) => parent.and(span.name()),
+    };
+    let context = Context { names: Arc::new(names), fields, cut };
+    let mut extensions = span.extensions_mut();
+    match extensions.get_mut::<Contexts>() {
+        Some(contexts) => contexts.0.push((bridge, context)),
+        None => extensions.insert(Contexts(vec![(bridge, context)])),
+    }
+}
+
+/// Takes the fields that `record` visits, in place of earlier ones with the same names.
+pub(super) fn update<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>, record: impl FnOnce(&mut dyn Visit)) {
+    let (fields, cut) = visited(span.name(), record);
+    let mut extensions = span.extensions_mut();
+    let Some(contexts) = extensions.get_mut::<Contexts>() else { return };
+    if let Some((_, context)) = contexts.0.iter_mut().find(|(number, _)| *number == bridge) {
+        context.cut |= !merge_fields(&mut context.fields, &fields, FIELDS_BYTES_MAX) || cut;
+    }
+}
+
+/// Sets the names of the spans around an event, of which `innermost` is one.
+pub(super) fn write_names<'a, R: LookupSpan<'a>>(bridge: u64, innermost: &SpanRef<'a, R>, inline: &mut Inline<'_, '_>) {
+    // A span that a panic interrupted as it began has no context, nor has one from before the bridge.
+    let mut spans = innermost.scope();
+    if let Some(names) = spans.find_map(|span| names_of(bridge, &span)) {
+        inline.spans(&names.text, names.cut);
+    }
+}
+
+/// Adds the fields of the spans, those of the innermost one first.
+pub(super) fn write_fields<'a, R: LookupSpan<'a>>(
+    bridge: u64,
+    innermost: &SpanRef<'a, R>,
+    inline: &mut Inline<'_, '_>,
+) {
+    for span in innermost.scope() {
+        let extensions = span.extensions();
+        if let Some(context) = context_in(extensions.get(), bridge) {
+            inline.fields().copy(&context.fields, context.cut);
+        }
+    }
+}
+
+fn names_of<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>) -> Option<Arc<Names>> {
+    context_in(span.extensions().get(), bridge).map(|context| Arc::clone(&context.names))
+}
+
+fn context_in(contexts: Option<&Contexts>, bridge: u64) -> Option<&Context> {
+    contexts?.0.iter().find(|(number, _)| *number == bridge).map(|(_, context)| context)
+}
+
+/// The fields that `record` visits, as they stand in records, and whether they are cut.
+fn visited(span: &str, record: impl FnOnce(&mut dyn Visit)) -> (Vec<u8>, bool) {
+    let mut buffer = Vec::new();
+    let mut scratch = Scratch::growing(&mut buffer, FIELDS_BYTES_MAX);
+    let mut fields = InlineFields::new(&mut scratch);
+    record(&mut FieldVisitor { fields: &mut fields, span: Some(span) });
+    let cut = fields.is_cut();
+    (buffer, cut)
+}
+
+impl Names {
+    fn new(name: &str) -> Names {
+        Names { text: String::new(), cut: false }.and(name)
+    }
+
+    fn and(&self, name: &str) -> Names {
+        let separator = if self.text.is_empty() { "" } else { ":" };
+        let fits = !self.cut && self.text.len() + separator.len() + name.len() <= NAMES_BYTES_MAX;
+        Names { text: [&self.text, separator, name][..if fits { 3 } else { 1 }].concat(), cut: !fits }
+    }
+}

@@ -1,0 +1,338 @@
+//! Values that bring their names with them, as a bridge gets them: no callsite knows them in advance.
+//!
+//! A bridge's record has up to three values: the names of the spans around it, its text, and a value of type
+//! [`Fields`](Type::Fields) with all others. They are written to the scratch in this order. In the last one each field is
+//! its name (a length in a byte, and the bytes), its type, and its plain value.
+
+use std::fmt::{self, Write};
+
+use super::kept::{Formatted, Kept, LENGTH_BYTES, put_length};
+use super::scratch::Scratch;
+use crate::format::{FieldType, Layout, Type, Values, cut_at};
+use crate::ring::Claimed;
+
+/// The longest name of a field.
+const NAME_BYTES_MAX: usize = u8::MAX as usize;
+
+/// Fields, one after the other, at the end of a scratch.
+pub(crate) struct InlineFields<'s, 'b> {
+    scratch: &'s mut Scratch<'b>,
+    begin: usize,
+    cut: bool,
+}
+
+impl<'s, 'b> InlineFields<'s, 'b> {
+    /// No fields yet. They come after what the scratch holds.
+    pub(crate) fn new(scratch: &'s mut Scratch<'b>) -> InlineFields<'s, 'b> {
+        let begin = scratch.bytes().len();
+        InlineFields { scratch, begin, cut: false }
+    }
+
+    /// Adds a field with the bytes of its plain value. The name is in parts.
+    pub(crate) fn value(&mut self, name: &[&str], of: FieldType, plain: &[u8]) {
+        let begin = self.scratch.bytes().len();
+        if !(self.head(name, of) && self.scratch.put(plain)) {
+            self.leave_out(begin);
+        }
+    }
+
+    /// Adds a field with a text: one of type [`Type::Str`], [`Type::Display`] or [`Type::Debug`]. Runs the formatter.
+    pub(crate) fn text(&mut self, name: &[&str], of: Type, text: fmt::Arguments<'_>) {
+        self.long(name, of, |scratch| scratch.format(text).is_cut());
+    }
+
+    /// Adds a text as it is.
+    pub(crate) fn str(&mut self, name: &[&str], text: &str) {
+        self.long(name, Type::Str, |scratch| scratch.write_str(text).is_err());
+    }
+
+    /// Adds a value with a length; `write` says whether it was cut.
+    fn long(&mut self, name: &[&str], of: Type, write: impl FnOnce(&mut Scratch<'b>) -> bool) {
+        let begin = self.scratch.bytes().len();
+        if !(self.head(name, FieldType::new(of)) && self.scratch.put(&[0; LENGTH_BYTES])) {
+            return self.leave_out(begin);
+        }
+        let value = self.scratch.bytes().len();
+        let cut = write(self.scratch);
+        self.cut |= cut;
+        let length = (self.scratch.bytes().len() - value) as u32;
+        let word = length << 1 | u32::from(cut);
+        self.scratch.bytes_mut()[value - LENGTH_BYTES..value].copy_from_slice(&word.to_le_bytes());
+    }
+
+    /// Writes a field's name and type. Returns whether they fit.
+    fn head(&mut self, name: &[&str], of: FieldType) -> bool {
+        let at = self.scratch.bytes().len();
+        let mut length = 0;
+        let mut fits = self.scratch.put(&[0]);
+        for part in name {
+            let kept = cut_at(part, NAME_BYTES_MAX - length);
+            fits &= self.scratch.put(kept.as_bytes());
+            length += kept.len();
+            if kept.len() < part.len() {
+                self.cut = true;
+                break;
+            }
+        }
+        if fits {
+            self.scratch.bytes_mut()[at] = length as u8;
+        }
+        fits && self.scratch.put(&[of.code()])
+    }
+
+    /// Takes back the field that began at `begin`.
+    fn leave_out(&mut self, begin: usize) {
+        self.scratch.truncate(begin);
+        self.cut = true;
+    }
+
+    fn end(&self) -> Formatted {
+        Formatted { begin: self.begin, length: self.scratch.bytes().len() - self.begin, cut: self.cut }
+    }
+}
+
+/// What `tracing` has, and `log` has not.
+#[cfg(feature = "tracing")]
+impl InlineFields<'_, '_> {
+    /// Whether a field was cut, or left out.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Adds bytes.
+    pub(crate) fn bytes(&mut self, name: &[&str], bytes: &[u8]) {
+        self.long(name, Type::Bytes, |scratch| {
+            let fits = &bytes[..bytes.len().min(scratch.left())];
+            scratch.put(fits);
+            fits.len() < bytes.len()
+        });
+    }
+
+    /// Adds fields that were written elsewhere, as far as they fit.
+    pub(crate) fn copy(&mut self, content: &[u8], cut: bool) {
+        let fits = whole_fields(content, self.scratch.left());
+        self.scratch.put(&content[..fits]);
+        self.cut |= cut || fits < content.len();
+    }
+}
+
+/// A bridge's record while its values are written.
+pub(crate) struct Inline<'s, 'b> {
+    spans: Option<Formatted>,
+    message: Option<Formatted>,
+    fields: InlineFields<'s, 'b>,
+}
+
+impl<'s, 'b> Inline<'s, 'b> {
+    /// No values yet.
+    pub(crate) fn new(scratch: &'s mut Scratch<'b>) -> Inline<'s, 'b> {
+        // The callsite's id, and the lengths of the three values: the record is not longer than its producer's limit.
+        scratch.keep_back(4 * LENGTH_BYTES);
+        Inline { spans: None, message: None, fields: InlineFields::new(scratch) }
+    }
+
+    /// Sets the names of the spans, once and before anything else.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn spans(&mut self, names: &str, cut: bool) {
+        let room = self.fields.scratch.left() / 4;
+        let mut spans = self.fields.scratch.format_within(room, format_args!("{names}"));
+        spans.cut |= cut;
+        self.fields.begin += spans.length;
+        self.spans = Some(spans);
+    }
+
+    /// Sets the text, once; the fields may come before it. If there `are_fields`, a quarter of the room is kept for them.
+    pub(crate) fn message(&mut self, are_fields: bool, text: fmt::Arguments<'_>) {
+        let InlineFields { scratch, begin, .. } = &mut self.fields;
+        let room = scratch.left() - if are_fields { scratch.left() / 4 } else { 0 };
+        let mut message = scratch.format_within(room, text);
+        // The fields come last.
+        scratch.bytes_mut()[*begin..].rotate_right(message.length);
+        message.begin = *begin;
+        *begin += message.length;
+        self.message = Some(message);
+    }
+
+    /// The fields, to add some.
+    pub(crate) fn fields(&mut self) -> &mut InlineFields<'s, 'b> {
+        &mut self.fields
+    }
+
+    /// All values.
+    pub(crate) fn keep(&self) -> KeptInline {
+        KeptInline { spans: self.spans, message: self.message, fields: self.fields.end() }
+    }
+}
+
+/// The values of a bridge's record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptInline {
+    spans: Option<Formatted>,
+    message: Option<Formatted>,
+    fields: Formatted,
+}
+
+impl KeptInline {
+    pub(crate) fn has_spans(&self) -> bool {
+        self.spans.is_some()
+    }
+
+    pub(crate) fn has_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    fn texts(&self) -> impl Iterator<Item = Formatted> {
+        self.spans.into_iter().chain(self.message)
+    }
+}
+
+impl Kept for KeptInline {
+    fn bytes(&self) -> usize {
+        self.texts().map(|text| text.bytes()).sum::<usize>() + self.fields.bytes()
+    }
+
+    fn write(&self, scratch: &[u8], claimed: &mut Claimed<'_>) {
+        self.texts().for_each(|text| text.write(scratch, claimed));
+        put_length(claimed, self.fields.length, self.fields.cut);
+        claimed.put_bytes(self.fields.of(scratch));
+    }
+
+    fn flexible_bytes(&self) -> usize {
+        self.texts().map(|text| text.length).sum::<usize>() + self.fields.length
+    }
+
+    fn cut(&mut self, scratch: &[u8], room: &mut usize) {
+        let kept_back = self.fields.length.min(*room / 4);
+        let mut for_texts = *room - kept_back;
+        for text in [&mut self.spans, &mut self.message].into_iter().flatten() {
+            text.cut(scratch, &mut for_texts);
+        }
+        *room = for_texts + kept_back;
+        let fits = whole_fields(self.fields.of(scratch), *room);
+        self.fields.cut |= fits < self.fields.length;
+        self.fields.length = fits;
+        *room -= fits;
+    }
+
+    fn is_cut(&self) -> bool {
+        self.fields.cut || self.texts().any(Formatted::is_cut)
+    }
+}
+
+/// The bytes of the fields at the beginning of `content` that fit into `bytes_max`.
+fn whole_fields(content: &[u8], bytes_max: usize) -> usize {
+    if content.len() <= bytes_max {
+        return content.len();
+    }
+    let mut whole = 0;
+    for field in fields_in(content) {
+        if whole + field.len() > bytes_max {
+            break;
+        }
+        whole += field.len();
+    }
+    whole
+}
+
+/// The fields in `content`, each with all its bytes.
+fn fields_in(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = content;
+    std::iter::from_fn(move || {
+        let (field, after) = rest.split_at_checked(field_bytes(rest)?)?;
+        rest = after;
+        Some(field)
+    })
+}
+
+/// The bytes of the field that `content` begins with.
+fn field_bytes(content: &[u8]) -> Option<usize> {
+    let value = 1 + usize::from(*content.first()?) + 1;
+    let of = FieldType::from_code(*content.get(value - 1)?).ok()?;
+    let mut values = Values::new(&content[value..], Layout::Plain);
+    values.next(of)?;
+    Some(content.len() - values.rest().len())
+}
+
+/// The name of a field with its length, as it begins the field's bytes.
+#[cfg(feature = "tracing")]
+fn name_of(field: &[u8]) -> &[u8] {
+    let length = field.first().map_or(0, |length| 1 + usize::from(*length));
+    field.get(..length).unwrap_or(field)
+}
+
+/// Adds the fields in `new` to those in `kept`, in place of those with the same names, as far as they fit into
+/// `bytes_max`. Returns whether they do.
+#[cfg(feature = "tracing")]
+pub(crate) fn merge_fields(kept: &mut Vec<u8>, new: &[u8], bytes_max: usize) -> bool {
+    let mut fits = true;
+    for field in fields_in(new) {
+        let mut at = 0;
+        while let Some(bytes) = field_bytes(&kept[at..]) {
+            if name_of(&kept[at..]) == name_of(field) {
+                kept.drain(at..at + bytes);
+            } else {
+                at += bytes;
+            }
+        }
+        if kept.len() + field.len() <= bytes_max {
+            kept.extend_from_slice(field);
+        } else {
+            fits = false;
+        }
+    }
+    fits
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::appendable::Appendable;
+    use crate::fields::Structured;
+    use crate::ring::to_vec;
+
+    fn names_in(content: &[u8]) -> Vec<String> {
+        fields_in(content).map(|field| String::from_utf8_lossy(&field[1..1 + usize::from(field[0])]).into()).collect()
+    }
+
+    #[test]
+    fn a_record_for_a_smaller_ring_loses_whole_fields_and_the_ends_of_texts() {
+        let mut buffer = Vec::new();
+        let mut scratch = Scratch::growing(&mut buffer, 4096);
+        let mut inline = Inline::new(&mut scratch);
+        inline.fields().str(&["before"], "the text");
+        inline.message(true, format_args!("{:é<400}", ""));
+        for number in 0..20_u64 {
+            inline.fields().value(&["n", "umber"], FieldType::new(Type::Unsigned), &number.to_le_bytes());
+        }
+        let whole = inline.keep();
+        assert!(!whole.is_cut() && names_in(whole.fields.of(inline.fields.scratch.bytes())).len() == 21);
+        for bytes_max in [0, 20, 21, 300, 301, 302, 303, 600, 1100, 1300, 4096] {
+            let mut record = Structured { callsite: 1, values: whole, scratch: inline.fields.scratch.bytes() };
+            record.cut_to(bytes_max);
+            let bytes = to_vec(&record);
+            assert!(bytes.len() <= bytes_max.max(12), "{} of {bytes_max}", bytes.len());
+            assert_eq!(record.is_cut(), bytes_max < 1136, "{bytes_max}");
+            let mut values = Values::new(&bytes[4..], Layout::Plain);
+            let message = values.next(FieldType::new(Type::Display)).expect("a text");
+            let fields = values.next(FieldType::new(Type::Fields)).expect("fields");
+            assert!(values.rest().is_empty() && matches!(message, crate::format::Decoded::Value { .. }));
+            let crate::format::Decoded::Fields { content, .. } = fields else { panic!("{fields:?}") };
+            assert_eq!(fields_in(content).map(<[u8]>::len).sum::<usize>(), content.len(), "whole fields alone");
+            assert!(bytes_max < 300 || names_in(content)[0] == "before", "{bytes_max}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_several_parts_is_cut_as_one() {
+        let mut buffer = Vec::new();
+        let mut scratch = Scratch::growing(&mut buffer, 4096);
+        let mut fields = InlineFields::new(&mut scratch);
+        fields.str(&[&"é".repeat(100), ".", "name"], "");
+        assert!(!fields.cut);
+        fields.str(&[&"é".repeat(127), ".", "name"], "");
+        fields.str(&[&"é".repeat(200), ".", "name"], "");
+        assert!(fields.cut);
+        let names = names_in(&buffer);
+        assert_eq!(names, [format!("{}.name", "é".repeat(100)), format!("{}.", "é".repeat(127)), "é".repeat(127)]);
+    }
+}

@@ -1,0 +1,96 @@
+//! Once a place is known and its thread has a ring, an event of `log` or `tracing` allocates nothing.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use diolog::{Level, LogBridge, Logger, TracingBridge};
+use tracing_subscriber::prelude::*;
+
+/// Counts the calling thread's allocations.
+struct Counting;
+
+thread_local!(static ALLOCATIONS: Cell<u64> = const { Cell::new(0) });
+
+fn count() {
+    // A thread that is ending has lost its counter, and appends no more.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+#[expect(unsafe_code, reason = "a global allocator is unsafe to implement; this one only counts")]
+// SAFETY: all calls go to the system's allocator, unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The allocations of the second call and those after it.
+fn allocations_after_the_first(work: impl Fn(u64)) -> u64 {
+    work(0);
+    let before = ALLOCATIONS.get();
+    (1..10_000).for_each(work);
+    ALLOCATIONS.get() - before
+}
+
+fn log_at(directory: &tempfile::TempDir) -> Logger {
+    Logger::open(support::config(directory.path().join("log"))).expect("a log")
+}
+
+#[test]
+fn the_counter_counts() {
+    assert!(allocations_after_the_first(|_| drop(std::hint::black_box(vec![1_u8; 100]))) >= 2 * 9999);
+}
+
+#[test]
+fn an_event_of_log_allocates_nothing() {
+    let directory = support::directory();
+    let logger = log_at(&directory);
+    LogBridge::new(&logger).install().expect("the first one");
+    let long = "x".repeat(100_000);
+    let error = std::io::ErrorKind::NotFound;
+    let allocations = allocations_after_the_first(|n| {
+        log::info!(id = n, venue = "XETR", price = 101.25, error:? = error, none = None::<u64>; "order {n} filled");
+        log::info!(long = long.as_str(); "{long}");
+        log::debug!("filtered");
+    });
+    assert_eq!(allocations, 0);
+    logger.close().expect("a clean end");
+    assert_eq!(allocations_after_the_first(|n| log::info!(id = n; "too late")), 0);
+}
+
+#[test]
+fn an_event_of_tracing_allocates_nothing_within_spans_either() {
+    let directory = support::directory();
+    let logger = log_at(&directory);
+    let subscriber = tracing_subscriber::registry().with(TracingBridge::layer(&logger));
+    tracing::subscriber::with_default(subscriber, || {
+        let long = "x".repeat(100_000);
+        let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error: &(dyn std::error::Error + 'static) = &error;
+        let events = |n: u64| {
+            tracing::info!(id = n, venue = "XETR", price = 101.25, ok = true, kind = ?Level::Warn, error, "order {n} filled");
+            tracing::info!(long, "{long}");
+            tracing::debug!("filtered");
+        };
+        assert_eq!(allocations_after_the_first(events), 0);
+        let request = tracing::info_span!("request", id = 7, user = "ann");
+        request.in_scope(|| {
+            tracing::info_span!("handler", step = ?Level::Info)
+                .in_scope(|| assert_eq!(allocations_after_the_first(events), 0));
+        });
+        logger.close().expect("a clean end");
+    });
+}
