@@ -251,6 +251,12 @@ fn a_header_that_names_blocks_it_does_not_hold_tells_whose_the_first_segment_is(
     Writer::write_all(1, 1, Shape { blocks: 3, segment_blocks: 2, in_flight: 6 }, fates, 3).check();
 }
 
+#[test]
+fn good_copies_after_a_torn_block_are_read_though_the_first_copies_are_torn() {
+    let fates = vec![Accepted, Absent, Torn, Torn, Torn, Accepted, Torn];
+    Writer::write_all(1, 1, Shape { blocks: 3, segment_blocks: 4, in_flight: 5 }, fates, 2).check();
+}
+
 /// Half of the writes are refused, in one way or another.
 pub(super) fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![4 => Just(Accepted), 1 => Just(Absent), 1 => Just(Torn), 1 => Just(Headless), 1 => Just(Whole)]

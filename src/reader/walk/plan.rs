@@ -46,7 +46,7 @@ pub(super) struct Planned {
 
 impl Planned {
     /// The block and its copies.
-    pub(super) fn all(&self) -> impl Iterator<Item = &BlockLocation> {
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &BlockLocation> {
         std::iter::once(&self.location).chain(&self.copies)
     }
 }
@@ -119,12 +119,13 @@ impl Plan {
         Ok(())
     }
 
-    /// The planned blocks.
+    /// The planned blocks, and their copies.
     pub(super) fn blocks(&self) -> impl DoubleEndedIterator<Item = &BlockLocation> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Block(block) => Some(&block.location),
+        let blocks = self.items.iter().filter_map(|item| match item {
+            Item::Block(block) => Some(block.all()),
             Item::Start { .. } | Item::End { .. } => None,
-        })
+        });
+        blocks.flatten()
     }
 
     /// The smallest timestamp of the planned blocks, if enough is planned to know it.
