@@ -40,12 +40,12 @@ fn what_a_value_logs_comes_before_its_own_record() {
         texts,
         [
             "inside of a field depth=1",
-            "one value=a field",
+            "one value=\"a field\"",
             "inside of a text depth=1",
             "a text",
             "inside of a span depth=1",
-            "span: inside of its own span depth=1 span.value=a span",
-            "span: two span.value=a span span.later=its own span",
+            "span: inside of its own span depth=1 span.value=\"a span\"",
+            "span: two span.value=\"a span\" span.later=\"its own span\"",
         ]
     );
 }
