@@ -33,7 +33,7 @@
 //! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]); [`Outcome`] is the result of one append.
 //!   [`Config`] has every setting, with its bounds and the cost of either extreme.
 //! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
-//! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`] a list of the files.
+//! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`](fn@info) a list of the files.
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
@@ -56,9 +56,9 @@
 //!
 //! None is on by default.
 //!
-//! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and [`info`] are
-//!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
-//!   may be larger than the numbers that many readers of JSON know.
+//! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and
+//!   [`info`](fn@info) are `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers
+//!   as texts, since they may be larger than the numbers that many readers of JSON know.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process.
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.

@@ -67,7 +67,7 @@ pub fn append_random(producer: &Producer, records: u64) -> bool {
     })
 }
 
-/// As [`append_orders`], from [`CALLSITES`] callsites in turn.
+/// As [`append_orders`], from `CALLSITES` callsites in turn.
 #[inline]
 pub fn append_in_turn(producer: &Producer, records: u64) -> bool {
     let drawn = draw();
