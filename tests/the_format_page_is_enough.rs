@@ -149,8 +149,8 @@ fn structured(producer: &Producer, number: u64) {
             producer,
             "options",
             a = letter,
-            b = (number % 3 == 0).then_some(bits),
-            c = (number % 3 != 0).then_some("text"),
+            b = (number.is_multiple_of(3)).then_some(bits),
+            c = (!number.is_multiple_of(3)).then_some("text"),
             d = letter.unwrap_or('x')
         ),
         diolog::warn!(producer, "without fields"),
