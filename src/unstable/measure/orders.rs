@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use crate::callsite::Callsite;
-use crate::{Level, Outcome, Producer, event, info};
+use crate::{Level, Outcome, Producer, Value, event, info};
 
 /// Callsites that take turns.
 pub(super) const CALLSITES: usize = 1000;
@@ -53,6 +53,13 @@ pub fn append_orders(producer: &Producer, records: u64) -> bool {
     let drawn = draw();
     (FIRST..FIRST + records).zip(drawn.iter().cycle()).all(|(number, &Order { id, price })| {
         info!(producer, "order {id} filled at {price:.2}", number, id, price) == Outcome::Written
+    })
+}
+
+/// The values that [`append_orders`] has appended: the counter, the id and the price of each record.
+pub(super) fn expected(records: u64) -> impl Iterator<Item = [Option<Value<'static>>; 3]> {
+    (FIRST..FIRST + records).zip(draw().into_iter().cycle()).map(|(number, Order { id, price })| {
+        [Value::Unsigned(number), Value::Unsigned(id.into()), Value::F64(price)].map(Some)
     })
 }
 

@@ -146,8 +146,29 @@ fn config(path: PathBuf) -> Config {
     Config::new(path).overflow(Overflow::Block).level(Level::Info)
 }
 
-/// Writes numbered records from several producers at full speed, and reads every one of them back.
+/// Writes numbered records from several producers at full speed, and reads every one of them back; then orders, packed
+/// and plain.
 fn check(scratch: &Scratch) -> Result<(), Failure> {
+    for packing in [true, false] {
+        let path = scratch.path("check");
+        let logger = Logger::open(config(path.clone()).packing(packing))?;
+        if !orders::append_orders(&logger.producer()?, CHECKED_RECORDS) {
+            return Err("a record was not written".into());
+        }
+        logger.close()?;
+        let mut reader = Reader::open(&path)?;
+        let mut expected = orders::expected(CHECKED_RECORDS);
+        while let Some(record) = reader.next_record()? {
+            let fields = ["number", "id", "price"].map(|name| record.field(name));
+            if Some(fields) != expected.next() {
+                return Err(format!("a record came back as {:?}", record.to_record()).into());
+            }
+        }
+        if expected.next().is_some() {
+            return Err("records did not come back".into());
+        }
+        std::fs::remove_dir_all(path)?;
+    }
     let path = scratch.path("check");
     let logger = Logger::open(config(path.clone()))?;
     let producers = 4;
