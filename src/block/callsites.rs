@@ -46,26 +46,29 @@ pub(super) struct Entry {
     /// The last block that has a definition of it.
     defined_in: BlockMark,
     pub(super) code: PackedCode,
-    /// How many values there are, if all of them are words.
-    words_count: Option<u8>,
+    /// Bytes of the plain values, if all of them are words.
+    words_bytes: u32,
     words: [Word; WORDS_MAX],
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
 
 impl Entry {
+    /// No record is so long.
+    const NO_WORDS: u32 = u32::MAX;
+
     fn new(id: u32, types: &[FieldType]) -> Entry {
         let mut words = [Word::Unsigned; WORDS_MAX];
         let all = types.len() <= WORDS_MAX
             && types.iter().zip(&mut words).all(|(&of, word)| Word::of(of).map(|of| *word = of).is_some());
-        let words_count = all.then_some(types.len() as u8);
-        Entry { defined_in: BlockMark::NONE, code: PackedCode::new(id), words_count, words }
+        let words_bytes = if all { 8 * types.len() as u32 } else { Entry::NO_WORDS };
+        Entry { defined_in: BlockMark::NONE, code: PackedCode::new(id), words_bytes, words }
     }
 
-    /// The types of the values, if all of them are words.
+    /// The types of the values, and the values, if all of them are words and `plain` holds as many.
     #[inline(always)]
-    pub(super) fn words(&self) -> Option<&[Word]> {
-        self.words.get(..self.words_count?.into())
+    pub(super) fn words<'a>(&self, plain: &'a [u8]) -> Option<(&[Word; WORDS_MAX], &'a [[u8; 8]])> {
+        (plain.len() == self.words_bytes as usize).then(|| (&self.words, plain.as_chunks().0))
     }
 }
 

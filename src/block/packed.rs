@@ -110,9 +110,7 @@ impl<'a> PackedRecords<'a> {
         };
         let delta_ns = timestamp_ns - self.last_ns;
         let room = self.body.room();
-        let (plain, rest) = values.as_chunks();
-        let used = if let Some(words) = entry.words()
-            && (words.len(), rest.len()) == (plain.len(), 0)
+        let used = if let Some((words, plain)) = entry.words(values)
             && let Some(room) = room.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut)
         {
             self.used + pack_words(room, entry.code, delta_ns, words, plain)
