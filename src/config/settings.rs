@@ -211,12 +211,13 @@ config! {
         // With eight of them in flight, an NVMe disk is near its rate; larger ones add latency first.
         block_bytes(bytes: usize) -> usize = 256 << 10, read by "words::bytes";
 
-        /// Whether records of callsites, which have typed values, are packed in blocks: they are by default.
+        /// Whether records with fields, which the macros log, are packed in blocks: they are by default.
         ///
         /// Packed, an integer takes as few bytes as it needs, a time is the difference from the one before, and level and
-        /// types stand in the callsite's definition alone. The writer thread packs; an append costs the same either way.
-        /// Messages are written as they are, except for those right after a packed record of the same producer. Off:
-        /// the values take as many bytes as in memory, and each record 16 more and the padding to 8. Readers read both.
+        /// types stand in the callsite's definition alone: two integers and a price come to some 14 bytes instead of 48.
+        /// The writer thread packs, in some 3 ns a record more; an append costs the same either way. Messages are written
+        /// as they are, except for those right after a packed record of the same producer. Readers read both. Off: values
+        /// take as many bytes as in memory, and each record 16 more and the padding to 8.
         packing(pack: bool) -> bool = true;
 
         /// Blocks that may be on their way to the disk at once: 1 to 64; 8 by default.
