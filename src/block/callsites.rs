@@ -68,7 +68,7 @@ impl Entry {
     /// The types of the values, and the values, if all of them are words and `plain` holds as many.
     #[inline(always)]
     pub(super) fn words<'a>(&self, plain: &'a [u8]) -> Option<(&[Word; WORDS_MAX], &'a [[u8; 8]])> {
-        (plain.len() == self.words_bytes as usize).then(|| (&self.words, plain.as_chunks().0))
+        (plain.len() == self.words_bytes as usize).then_some((&self.words, plain.as_chunks().0))
     }
 }
 
