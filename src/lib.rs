@@ -30,7 +30,8 @@
 //!
 //! # Start here
 //!
-//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]); [`Outcome`] is the result of one append.
+//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]);
+//!   [`Outcome`] is the result of one append.
 //!   [`Config`] has every setting, with its bounds and the cost of either extreme.
 //! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
 //! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`](fn@info) a list of the files.

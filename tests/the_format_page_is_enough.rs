@@ -114,6 +114,53 @@ fn the_script_finds_the_same_fields_and_values() {
     for (printed, expected) in printed.iter().zip(&expected) {
         assert_eq!(printed, expected);
     }
+    let Some(program) = option_env!("CARGO_BIN_EXE_diolog") else {
+        return not_shown("that `diolog cat` finds the same fields", "it is built with the feature `cli` only");
+    };
+    let output = Command::new(program).args(["cat", "--format", "json"]).arg(&log).output().expect("a child process");
+    let lines = String::from_utf8(output.stdout).expect("text");
+    let by_cat: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(by_cat.len(), printed.len());
+    for (by_cat, printed) in by_cat.iter().zip(&printed) {
+        compare_with_cat(by_cat, printed);
+    }
+}
+
+/// Compares a record of `cat --format json`, which is made for people's tools, with the one that the script has printed.
+#[track_caller]
+fn compare_with_cat(by_cat: &Json, printed: &Json) {
+    if printed.is_string() {
+        return assert!(by_cat["message"] == *printed && by_cat["fields"].is_null(), "{by_cat} {printed}");
+    }
+    for member in ["callsite", "target", "file", "line", "template"] {
+        assert_eq!(by_cat[member], printed[member], "{member}");
+    }
+    let level = by_cat["level"].as_str().and_then(|level| level.parse::<Level>().ok());
+    assert_eq!(level.map(|level| level as u64), printed["level"].as_u64());
+    let fields = printed["fields"].as_array().expect("fields");
+    let cut: Vec<_> = fields.iter().filter(|field| field.get(2).is_some()).map(|field| field[0].clone()).collect();
+    assert_eq!(by_cat["cut"].as_array().cloned().unwrap_or_default(), cut);
+    for field in fields {
+        let (name, value) = (field[0].as_str().expect("a name"), &field[1]);
+        let found = &by_cat["fields"][name];
+        let is_same = match value {
+            Json::Object(hex) => {
+                let bytes = found.as_str().unwrap_or_default().bytes().map(|byte| format!("{byte:02x}"));
+                let other = by_cat["fields"].get(format!("{name}_hex")).cloned();
+                other.unwrap_or_else(|| bytes.collect::<String>().into()) == hex["hex"]
+            }
+            // The shortest text of an f32 is that of another f64.
+            Json::Number(number) if name == "y" => {
+                found.as_f64().map(|found| found as f32) == number.as_f64().map(|number| number as f32)
+            }
+            Json::Number(number) if found.is_string() => *found == number.to_string(),
+            Json::String(bits) if bits.starts_with("0x") => {
+                found.as_str().and_then(|found| found.parse::<f64>().ok()).is_some_and(|found| !found.is_finite())
+            }
+            value => found == value,
+        };
+        assert!(is_same, "{name}: {found} by cat, {value} by the script");
+    }
 }
 
 /// Logs a message, and records with values of every type.
@@ -149,7 +196,7 @@ fn structured(producer: &Producer, number: u64) {
             producer,
             "options",
             a = letter,
-            b = (number.is_multiple_of(3)).then_some(bits),
+            b = number.is_multiple_of(3).then_some(bits),
             c = (!number.is_multiple_of(3)).then_some("text"),
             d = letter.unwrap_or('x')
         ),

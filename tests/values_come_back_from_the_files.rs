@@ -223,3 +223,40 @@ fn values_are_the_same_packed_and_plain_from_several_producers_among_messages() 
         assert_eq!((verification.verdict, verification.report.records), (Verdict::Clean, RECORDS * 6 / 5));
     }
 }
+
+#[test]
+fn a_block_alone_is_read_whole() {
+    const BLOCK_BYTES: usize = 4096;
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(config(&path).block_bytes(BLOCK_BYTES)).expect("a log");
+    let producers = [logger.producer_named("one").expect("a ring"), logger.producer_named("two").expect("a ring")];
+    for number in 0..1_000 {
+        assert_eq!(Values::of(number).log(&producers[(number % 2) as usize]), Outcome::Written);
+    }
+    drop(producers);
+    logger.close().expect("a clean end");
+
+    let file = support::segments::file(&path, 1);
+    let whole = std::fs::read(&file).expect("a segment");
+    let (mut found, mut blocks) = (0, 0);
+    // Block 0 says whose the segment is, and has no records.
+    for kept in 1..whole.len() / BLOCK_BYTES {
+        let mut alone = whole.clone();
+        for other in (1..whole.len() / BLOCK_BYTES).filter(|&other| other != kept) {
+            alone[other * BLOCK_BYTES..][..BLOCK_BYTES].fill(0);
+        }
+        std::fs::write(&file, alone).expect("written");
+        let mut reader = Reader::open(&path).expect("a log");
+        while let Some(record) = reader.next_record().expect("readable") {
+            let Some(Value::Unsigned(number)) = record.field("number") else { panic!("{record:?}") };
+            Values::of(number).assert_in(&record);
+            assert_eq!(record.producer_name(), ["one", "two"][(number % 2) as usize]);
+            assert_eq!(record.callsite().map(|callsite| callsite.file()), Some(file!()));
+            found += 1;
+        }
+        assert_eq!(reader.report().unreadable, 0);
+        blocks += 1;
+    }
+    assert!(found == 1_000 && blocks > 5, "{found} records in {blocks} blocks");
+}

@@ -175,9 +175,7 @@ fn types_are_those_of_the_code() {
 fn the_examples_of_varints_and_decimals_are_those_of_the_code() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
     let mut examples = 0;
-    for row in
-        rows("### Varints").into_iter().filter(|row| !row[1].is_empty() && row[0] != "number" && row[0] != "---:")
-    {
+    for row in rows("### Varints").into_iter().skip(2) {
         let number = match row[0] {
             "2⁵⁶ − 1" => (1 << 56) - 1,
             "2⁵⁶" => 1 << 56,
