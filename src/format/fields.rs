@@ -21,6 +21,14 @@ pub struct Field<'a> {
     pub(crate) index: Option<usize>,
 }
 
+impl Field<'_> {
+    /// Its place among the [names](CallsiteInfo::field_names) of the callsite's fields; `None` if its name came with the
+    /// record.
+    pub fn index(&self) -> Option<usize> {
+        self.index
+    }
+}
+
 /// The fields of one record, in the order of the program's text.
 ///
 /// They end early at a value that this version cannot read.
@@ -56,7 +64,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
-    #[inline]
+    // As `Values::next`.
+    #[inline(always)]
     fn next(&mut self) -> Option<Field<'a>> {
         loop {
             if !self.named.rest().is_empty() {

@@ -174,7 +174,9 @@ impl<'a> Values<'a> {
     }
 
     /// The next value, which is of type `field`; `None` if the bytes are not one.
-    #[inline]
+    // Always inlined: a value that is returned through memory is read there in other pieces than it was written in, which
+    // takes as long as all else.
+    #[inline(always)]
     pub(crate) fn next(&mut self, field: FieldType) -> Option<Decoded<'a>> {
         if field.optional {
             match self.take::<1>()? {

@@ -17,7 +17,7 @@ impl Value<'_> {
     ///
     /// It is the text that `{}` gives for the program's value. Bytes are shown as text, those that are not UTF-8 as
     /// `\xff`.
-    #[inline]
+    #[inline(always)]
     pub fn append_to(&self, out: &mut Vec<u8>) {
         plain(self, out);
     }
@@ -47,7 +47,7 @@ impl Display for Value<'_> {
 }
 
 /// Appends the value as `{}` would.
-#[inline]
+#[inline(always)]
 pub(super) fn plain(value: &Value<'_>, out: &mut Vec<u8>) {
     match *value {
         Value::None => out.extend_from_slice(b"None"),

@@ -52,6 +52,10 @@ pub(super) const CAT: &str = "Examples:
 
 With -r, lines beyond 64 MiB are kept in a temporary file (in $TMPDIR) until all have been read.
 
+In JSON, nanoseconds, sequence numbers, and integers of fields beyond 2^53 are strings, since many programs would \
+round them; so are the numbers NaN, inf and -inf. Bytes that are not UTF-8 stand in hexadecimal beside the field, as \
+NAME_hex. \"cut\" names the fields that were cut.
+
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
 Exit status: it speaks only of what was read: with -n of the end of the log; with --since and --until of the blocks \

@@ -1,5 +1,7 @@
 //! `diolog tail`: prints the last records, and with `-f` or `-F` new ones as they are written.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diolog::ReadOptions;
@@ -21,7 +23,9 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable).fold_producers(follows);
     let (options, first) = selected(options, &arguments.select, &arguments.look, Some(arguments.last))?;
     let form = || form(arguments.format, &arguments.look);
-    let asked = if follows { listen()? } else { Asked::default() };
+    // A filter may pass over many records before the first line: until then a signal ends the command from its thread.
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let asked = if follows { listen(Arc::clone(&has_begun))? } else { Asked::default() };
     let gaps = Gaps::of(&arguments.look, false);
     let mut logs = Logs::open(&arguments.paths, &options, first, arguments.follow_path, gaps, form)?;
     let mut last = Spool::new(Some(arguments.last));
@@ -35,6 +39,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
             return Ok(Status::Interrupted(signal.exit_status()));
         }
     }
+    has_begun.store(true, Ordering::Relaxed);
     let mut output = Output::new();
     let says_gaps = arguments.format == RecordFormat::Message;
     last.print(false, says_gaps, &mut output)?;
@@ -60,7 +65,13 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     Ok(logs.status_of_following(arguments.allow_drops))
 }
 
-fn listen() -> Result<Asked, Failure> {
-    signals::listen(|_| {}, || None)
+/// Notes the first signal; before the command `has_begun` to print, ends it.
+fn listen(has_begun: Arc<AtomicBool>) -> Result<Asked, Failure> {
+    let end_early = move |signal| {
+        if !has_begun.load(Ordering::Relaxed) {
+            signals::exit(signal);
+        }
+    };
+    signals::listen(end_early, || None)
         .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }

@@ -1,6 +1,6 @@
 //! The part of a JSON object that a structured record has beside its text: where it was logged, and its fields.
 
-use diolog::{CallsiteInfo, Value};
+use diolog::{CallsiteInfo, Level, Value};
 
 use crate::text::digits::{hexadecimal, number};
 use crate::text::escape;
@@ -8,45 +8,90 @@ use crate::text::escape;
 /// Beyond this, integers are strings: many programs read JSON numbers as doubles, and would round them.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// The members of an object that a callsite's records share.
-pub(crate) fn callsite_json(callsite: &CallsiteInfo) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, text) in [
-        (&b",\"target\":"[..], callsite.target()),
-        (b",\"file\":", callsite.file()),
-        (b",\"template\":", callsite.template()),
-    ] {
-        out.extend_from_slice(name);
-        escape::json(text.as_bytes(), &mut out);
+/// What the records of a callsite have in common, as JSON.
+pub(crate) struct CallsiteJson {
+    /// Members of an object, each after a comma.
+    pub(crate) members: Vec<u8>,
+    /// For each field its name as a key, after a comma.
+    pub(crate) keys: Vec<Vec<u8>>,
+}
+
+impl CallsiteJson {
+    /// Of the callsite with this number, if it is known.
+    pub(crate) fn of(id: u32, callsite: Option<&CallsiteInfo>) -> CallsiteJson {
+        let mut members = level_json(callsite.and_then(CallsiteInfo::level)).to_vec();
+        members.extend_from_slice(b",\"callsite\":");
+        number(id, &mut members);
+        let Some(callsite) = callsite else { return CallsiteJson { members, keys: Vec::new() } };
+        for (name, text) in
+            [("target", callsite.target()), ("file", callsite.file()), ("template", callsite.template())]
+        {
+            key_json(name, &mut members);
+            escape::json(text.as_bytes(), &mut members);
+        }
+        key_json("line", &mut members);
+        number(callsite.line(), &mut members);
+        let key = |name| {
+            let mut key = Vec::new();
+            key_json(name, &mut key);
+            key
+        };
+        CallsiteJson { members, keys: callsite.field_names().map(key).collect() }
     }
-    out.extend_from_slice(b",\"line\":");
-    number(callsite.line(), &mut out);
-    out
+}
+
+/// The member `level`, after a comma.
+pub(crate) fn level_json(level: Option<Level>) -> &'static [u8] {
+    match level {
+        Some(Level::Error) => b",\"level\":\"error\"",
+        Some(Level::Warn) => b",\"level\":\"warn\"",
+        Some(Level::Info) => b",\"level\":\"info\"",
+        Some(Level::Debug) => b",\"level\":\"debug\"",
+        Some(Level::Trace) => b",\"level\":\"trace\"",
+        _ => b",\"level\":null",
+    }
+}
+
+/// Appends a comma, the name of a member and a colon.
+fn key_json(name: &str, out: &mut Vec<u8>) {
+    out.push(b',');
+    escape::json(name.as_bytes(), out);
+    out.push(b':');
 }
 
 /// Appends the member `fields`, an object with the fields in their order, and if some values were cut the member `cut`
-/// with their names. Each field is its name, its value, and whether it was cut.
-pub(crate) fn fields_json<'a>(fields: impl Iterator<Item = (&'a str, Value<'a>, bool)> + Clone, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"fields\":{");
-    let (mut is_first, mut any_cut) = (true, false);
-    for (name, value, cut) in fields.clone() {
-        if !std::mem::take(&mut is_first) {
-            out.push(b',');
+/// with their names. Each field is its place among the `keys` if it is one of them, its name, its value, and whether it
+/// was cut.
+pub(crate) fn fields_json<'a>(
+    keys: &[Vec<u8>],
+    fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)> + Clone,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b",\"fields\":");
+    let start = out.len();
+    let mut any_cut = false;
+    for (index, name, value, cut) in fields.clone() {
+        match index.and_then(|index| keys.get(index)) {
+            Some(key) => out.extend_from_slice(key),
+            None => key_json(name, out),
         }
-        escape::json(name.as_bytes(), out);
-        out.push(b':');
         value_json(name, &value, out);
         any_cut |= cut;
     }
+    // The comma before the first field.
+    match out.get_mut(start) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
+    }
     out.push(b'}');
     if any_cut {
-        out.extend_from_slice(b",\"cut\":[");
-        for (at, (name, ..)) in fields.filter(|(.., cut)| *cut).enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
+        out.extend_from_slice(b",\"cut\":");
+        let start = out.len();
+        for (_, name, ..) in fields.filter(|(.., cut)| *cut) {
+            out.push(b',');
             escape::json(name.as_bytes(), out);
         }
+        out[start] = b'[';
         out.push(b']');
     }
 }
@@ -56,14 +101,12 @@ fn value_json(name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
     match *value {
         Value::None => out.extend_from_slice(b"null"),
         Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Value::Unsigned(value) => quoted_if(value > EXACT_MAX, out, |out| number(value, out)),
-        Value::Signed(value) => quoted_if(value.unsigned_abs() > EXACT_MAX, out, |out| number(value, out)),
-        Value::Unsigned128(value) => quoted_if(value > EXACT_MAX.into(), out, |out| number(value, out)),
-        Value::Signed128(value) => {
-            quoted_if(value.unsigned_abs() > EXACT_MAX.into(), out, |out| number(value, out));
-        }
-        Value::F32(number) => fraction(number.is_finite(), value, out),
-        Value::F64(number) => fraction(number.is_finite(), value, out),
+        Value::Unsigned(number) => quoted_if(number > EXACT_MAX, value, out),
+        Value::Signed(number) => quoted_if(number.unsigned_abs() > EXACT_MAX, value, out),
+        Value::Unsigned128(number) => quoted_if(number > EXACT_MAX.into(), value, out),
+        Value::Signed128(number) => quoted_if(number.unsigned_abs() > EXACT_MAX.into(), value, out),
+        Value::F32(number) => fraction(number.into(), value, out),
+        Value::F64(number) => fraction(number, value, out),
         Value::Str(text) | Value::Text(text) => escape::json(text.as_bytes(), out),
         Value::Bytes(bytes) => {
             escape::json(bytes, out);
@@ -82,23 +125,26 @@ fn value_json(name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what `write` appends, in quotes if `quoted`.
-fn quoted_if(quoted: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+/// Appends the value's text, in quotes if `quoted`.
+#[inline]
+fn quoted_if(quoted: bool, value: &Value<'_>, out: &mut Vec<u8>) {
     if quoted {
         out.push(b'"');
     }
-    write(out);
+    value.append_to(out);
     if quoted {
         out.push(b'"');
     }
 }
 
-/// Appends a number with a fraction: always with a point, so that it stays one. JSON has no number for `NaN` and `inf`:
-/// they are strings.
-fn fraction(is_finite: bool, value: &Value<'_>, out: &mut Vec<u8>) {
-    let start = out.len();
-    quoted_if(!is_finite, out, |out| value.append_to(out));
-    if is_finite && !out[start..].contains(&b'.') {
+/// Appends a value that is the number `fraction`: always with a point, so that it stays one. JSON has no number for
+/// `NaN` and `inf`: they are strings.
+#[inline]
+fn fraction(fraction: f64, value: &Value<'_>, out: &mut Vec<u8>) {
+    quoted_if(!fraction.is_finite(), value, out);
+    // What is too large for the conversion is whole.
+    let is_whole = (fraction as i64) as f64 == fraction || fraction.abs() >= i64::MAX as f64;
+    if is_whole && fraction.is_finite() {
         out.extend_from_slice(b".0");
     }
 }
@@ -111,9 +157,15 @@ mod tests {
 
     fn read(fields: &[(&str, Value<'_>, bool)]) -> (String, serde_json::Value) {
         let mut out = b"{\"x\":0".to_vec();
-        fields_json(fields.iter().copied(), &mut out);
+        fields_json(&[], fields.iter().map(|(name, value, cut)| (None, *name, *value, *cut)), &mut out);
+        let mut with_keys = b"{\"x\":0".to_vec();
+        let keys: Vec<_> = fields.iter().map(|(name, ..)| format!(",{}:", json!(name)).into_bytes()).collect();
+        let indexed = fields.iter().enumerate().map(|(index, (name, value, cut))| (Some(index), *name, *value, *cut));
+        fields_json(&keys, indexed, &mut with_keys);
+        with_keys.push(b'}');
         out.push(b'}');
         let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(text.as_bytes(), with_keys);
         let read = serde_json::from_str(&text).expect("JSON");
         (text, read)
     }

@@ -7,7 +7,7 @@ use diolog::{Level, RecordRef};
 
 use crate::text::digits::{hexadecimal, number, quoted_number};
 use crate::text::escape;
-use crate::text::fields::fields_json;
+use crate::text::fields::{CallsiteJson, fields_json, level_json};
 use crate::text::when::When;
 
 /// The fields of a record to print.
@@ -21,16 +21,14 @@ pub(crate) struct Line<'a> {
     pub(crate) producer: u32,
     /// Empty if the producer has no name.
     pub(crate) name: &'a str,
-    /// Who appended it, as members of a JSON object: see [`producer_json`].
-    pub(crate) producer_json: &'a [u8],
     pub(crate) sequence: u64,
     pub(crate) content: Content<'a>,
     /// The message was longer and has been cut.
     pub(crate) truncated: bool,
-    /// The run's identity in hexadecimal.
-    pub(crate) run: &'a str,
-    /// Who wrote it, as fields of a JSON object: see [`origin_json`].
-    pub(crate) origin: &'a [u8],
+    /// Who wrote and appended it, as members of a JSON object: see [`origin_json`] and [`producer_json`].
+    pub(crate) who: &'a [u8],
+    /// The end of a JSON object: see [`tail_json`].
+    pub(crate) tail: &'a [u8],
     /// The log's name; empty if there is only one.
     pub(crate) log: &'a str,
 }
@@ -45,12 +43,10 @@ pub(crate) enum Content<'a> {
 
 /// A record with fields.
 pub(crate) struct Structured<'a> {
-    /// The callsite's number in the run.
-    pub(crate) callsite: u32,
     /// Empty if it is not known.
     pub(crate) target: &'a str,
-    /// What is known of the callsite, as members of a JSON object: see [`callsite_json`](super::fields::callsite_json).
-    pub(crate) json: &'a [u8],
+    /// What its callsite says, for JSON; not for text.
+    pub(crate) callsite: Option<&'a CallsiteJson>,
     /// It makes the text, and has the fields.
     pub(crate) record: &'a RecordRef<'a>,
 }
@@ -145,34 +141,29 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
 }
 
 fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
-    head_json("record", line.unix_ns, line.monotonic_ns, line.origin, when, out);
-    out.extend_from_slice(b",\"level\":");
-    match line.level {
-        Some(level) => escape::json(level.as_str().as_bytes(), out),
-        None => out.extend_from_slice(b"null"),
-    }
-    out.extend_from_slice(line.producer_json);
+    head_json("record", line.unix_ns, line.monotonic_ns, line.who, when, out);
     out.extend_from_slice(b",\"sequence\":");
     quoted_number(line.sequence, out);
     match &line.content {
         Content::Message(message) => {
+            out.extend_from_slice(level_json(line.level));
             out.push(b',');
             message_json(message, out);
         }
-        Content::Structured(Structured { callsite, json, record, .. }) => {
-            out.extend_from_slice(b",\"callsite\":");
-            number(*callsite, out);
-            out.extend_from_slice(json);
+        Content::Structured(Structured { callsite, record, .. }) => {
+            if let Some(callsite) = callsite {
+                out.extend_from_slice(&callsite.members);
+            }
             out.extend_from_slice(b",\"message\":\"");
             let start = out.len();
             record.write_message(out);
             escape::end_json(start, out);
-            fields_json(record.fields().map(|field| (field.name, field.value, field.cut)), out);
+            let keys = callsite.map_or(&[][..], |callsite| &callsite.keys);
+            fields_json(keys, record.fields().map(|field| (field.index(), field.name, field.value, field.cut)), out);
         }
     }
-    out.extend_from_slice(b",\"truncated\":");
-    out.extend_from_slice(if line.truncated { b"true" } else { b"false" });
-    tail_json(line.run, line.log, out);
+    out.extend_from_slice(if line.truncated { b",\"truncated\":true" } else { b",\"truncated\":false" });
+    out.extend_from_slice(line.tail);
 }
 
 /// Begins an object: what it is, its time, and who wrote it, by [`origin_json`].
@@ -302,12 +293,11 @@ mod tests {
             level: Some(Level::Warn),
             producer: 3,
             name: "orders",
-            producer_json: b",\"producer\":3,\"name\":\"orders\",\"tid\":77",
             sequence: u64::MAX,
             content: Content::Message(message),
             truncated: false,
-            run: "ab01",
-            origin: b",\"pid\":42",
+            who: b",\"pid\":42,\"producer\":3,\"name\":\"orders\",\"tid\":77",
+            tail: b",\"run\":\"ab01\"}",
             log: "",
         }
     }
@@ -329,7 +319,9 @@ mod tests {
 
     #[test]
     fn a_record_says_which_of_several_logs_it_is_from() {
-        let of_several = Line { log: "logs/a", ..line(b"hello") };
+        let mut tail = Vec::new();
+        tail_json("ab01", "logs/a", &mut tail);
+        let of_several = Line { log: "logs/a", tail: &tail, ..line(b"hello") };
         let text = printed(Form::text(false, false), &of_several);
         assert_eq!(text, "2023-11-14T22:13:20.000000007Z WARN  logs/a orders hello\n");
         let read: serde_json::Value = serde_json::from_str(&printed(Form::json(), &of_several)).expect("JSON");

@@ -2,9 +2,9 @@
 
 use diolog::{CallsiteInfo, Gap, RecordRef, RunId};
 
-use crate::text::fields::callsite_json;
+use crate::text::fields::CallsiteJson;
 use crate::text::gap;
-use crate::text::line::{Content, Form, Line, Structured, origin_json, producer_json};
+use crate::text::line::{Content, Form, Line, Structured, origin_json, producer_json, tail_json};
 
 /// Prints records, and keeps the text of the run's identity, which rarely changes.
 pub(crate) struct Printer {
@@ -12,12 +12,11 @@ pub(crate) struct Printer {
     /// The log's name, if there are several.
     log: String,
     run: Option<RunId>,
-    run_name: String,
-    /// Who wrote the run's records.
-    origin: Vec<u8>,
     pid: Option<u32>,
+    /// The end of an object.
+    tail: Vec<u8>,
     callsites: Callsites,
-    producer: Producer,
+    who: Who,
 }
 
 impl Printer {
@@ -27,11 +26,10 @@ impl Printer {
             form,
             log: log.unwrap_or_default(),
             run: None,
-            run_name: String::new(),
-            origin: Vec::new(),
             pid: None,
+            tail: Vec::new(),
             callsites: Callsites::default(),
-            producer: Producer::default(),
+            who: Who::default(),
         }
     }
 
@@ -43,27 +41,21 @@ impl Printer {
             out.push(b'\n');
             return;
         }
-        if self.run != Some(record.run()) || self.pid != record.pid() {
+        let is_json = matches!(self.form, Form::Json { .. });
+        if is_json && (self.run != Some(record.run()) || self.pid != record.pid()) {
             (self.run, self.pid) = (Some(record.run()), record.pid());
-            self.run_name = record.run().to_string();
-            self.origin = origin_json(record.service(), record.host(), record.pid());
-            self.callsites = Callsites::default();
+            self.tail.clear();
+            tail_json(&record.run().to_string(), &self.log, &mut self.tail);
+            (self.callsites, self.who) = Default::default();
         }
         let content = match record.callsite_id() {
             None => Content::Message(record.message()),
             Some(id) => {
                 let callsite = record.callsite();
                 let target = callsite.map_or("", CallsiteInfo::target);
-                let json = match (&self.form, callsite) {
-                    (Form::Json { .. }, Some(callsite)) => self.callsites.json(id, callsite),
-                    _ => &[],
-                };
-                Content::Structured(Structured { callsite: id, target, json, record })
+                let callsite = if is_json { Some(self.callsites.json(id, callsite)) } else { None };
+                Content::Structured(Structured { target, callsite, record })
             }
-        };
-        let producer_json = match &self.form {
-            Form::Json { .. } => self.producer.json(record),
-            _ => &[],
         };
         let line = Line {
             unix_ns: record.unix_ns(),
@@ -71,12 +63,11 @@ impl Printer {
             level: record.level(),
             producer: record.producer_id(),
             name: record.producer_name(),
-            producer_json,
             sequence: record.sequence(),
             content,
             truncated: record.is_truncated(),
-            run: &self.run_name,
-            origin: &self.origin,
+            who: if is_json { self.who.json(record) } else { &[] },
+            tail: &self.tail,
             log: &self.log,
         };
         self.form.write(&line, out);
@@ -97,22 +88,23 @@ impl Printer {
     }
 }
 
-/// What JSON says of the producer of the record that was printed last.
+/// What JSON says of who wrote and appended the record that was printed last.
 #[derive(Default)]
-struct Producer {
+struct Who {
     id: u32,
     tid: u32,
     name: String,
     json: Vec<u8>,
 }
 
-impl Producer {
-    /// The members of an object that say who appended the record.
+impl Who {
+    /// The members of an object that say who wrote and appended the record, which is of the same run as the last one.
     fn json(&mut self, record: &RecordRef<'_>) -> &[u8] {
         let (id, tid, name) = (record.producer_id(), record.tid(), record.producer_name());
         if self.json.is_empty() || self.id != id || self.tid != tid || self.name != name {
-            *self = Producer { id, tid, name: name.to_owned(), json: Vec::new() };
-            producer_json(id, name, tid, &mut self.json);
+            let mut json = origin_json(record.service(), record.host(), record.pid());
+            producer_json(id, name, tid, &mut json);
+            *self = Who { id, tid, name: name.to_owned(), json };
         }
         &self.json
     }
@@ -121,34 +113,31 @@ impl Producer {
 /// What JSON says of the callsites of a run, by their numbers.
 #[derive(Default)]
 struct Callsites {
-    known: Vec<Option<(CallsiteInfo, Vec<u8>)>>,
-    /// That of a callsite with a number beyond all bounds.
-    other: Vec<u8>,
+    /// With the places of the callsite and of its template in memory.
+    known: Vec<Option<((usize, usize), CallsiteJson)>>,
+    /// That of a callsite that is not known, or has a number beyond all bounds.
+    other: Option<CallsiteJson>,
 }
 
 /// Callsites that are kept: a program has far fewer.
 const CALLSITES_MAX: usize = 1 << 14;
 
 impl Callsites {
-    /// The members of an object that say what the callsite with this number is.
-    fn json(&mut self, id: u32, callsite: &CallsiteInfo) -> &[u8] {
+    /// What JSON says of the callsite with this number.
+    fn json(&mut self, id: u32, callsite: Option<&CallsiteInfo>) -> &CallsiteJson {
         let at = id as usize;
-        if at >= CALLSITES_MAX {
-            self.other = callsite_json(callsite);
-            return &self.other;
-        }
-        if self.known.len() <= at {
-            self.known.resize(at + 1, None);
-        }
-        // A file may define a number more than once, differently.
-        let is_same = |known: &CallsiteInfo| {
-            known.line() == callsite.line()
-                && known.template() == callsite.template()
-                && known.file() == callsite.file()
-                && known.target() == callsite.target()
+        let Some(callsite) = callsite.filter(|_| at < CALLSITES_MAX) else {
+            return self.other.insert(CallsiteJson::of(id, callsite));
         };
-        let known = self.known[at].take().filter(|(known, _)| is_same(known));
-        let (_, json) = self.known[at].insert(known.unwrap_or_else(|| (callsite.clone(), callsite_json(callsite))));
-        json
+        if self.known.len() <= at {
+            self.known.resize_with(at + 1, || None);
+        }
+        // The reader keeps the callsites of a run where they are, unless they are very many. A file may define a number
+        // more than once, differently, but not a program's.
+        let place = (std::ptr::from_ref(callsite).addr(), callsite.template().as_ptr().addr());
+        if self.known[at].as_ref().is_none_or(|(known, _)| *known != place) {
+            self.known[at] = None;
+        }
+        &self.known[at].get_or_insert_with(|| (place, CallsiteJson::of(id, Some(callsite)))).1
     }
 }
