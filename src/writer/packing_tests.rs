@@ -190,16 +190,19 @@ impl Writer {
     }
 
     fn append(&mut self, producer: usize, kind: Kind, level: u8, flags: u8, payload: Vec<u8>) {
-        self.now_ns += payload.len() as u64;
-        let (end, now_ns) = (&self.sources[producer].0, self.now_ns);
         let tag = u32::from_le_bytes([kind as u8, level, flags, 0]);
-        let key = (producer as u32 + 1, end.next_sequence());
-        if end.append(tag, &payload[..], || now_ns).is_err() {
+        loop {
+            self.now_ns += payload.len() as u64;
+            let (end, now_ns) = (&self.sources[producer].0, self.now_ns);
+            let key = (producer as u32 + 1, end.next_sequence());
+            if end.append(tag, &payload[..], || now_ns).is_ok() {
+                let timestamp_ns = self.converter.to_ns(now_ns);
+                self.expected.insert(key, Record { timestamp_ns, kind: kind as u8, level, flags, payload });
+                return;
+            }
             self.move_due(producer);
-            return self.append(producer, kind, level, flags, payload);
+            assert_eq!(self.sources[producer].1.consumer.used_bytes(), 0, "a ring that was emptied has room");
         }
-        let timestamp_ns = self.converter.to_ns(now_ns);
-        self.expected.insert(key, Record { timestamp_ns, kind: kind as u8, level, flags, payload });
     }
 
     fn take(&mut self, step: Step) {
