@@ -7,11 +7,11 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = std::env::temp_dir().join(format!("diolog-lib-doc-{}", std::process::id()));
-//! use diolog::{Config, Level, Logger, Outcome, Reader, Verdict, verify};
+//! use diolog::{Config, Level, Logger, Outcome, Reader, Verdict, info, verify};
 //!
 //! let logger = Logger::open(Config::new(&directory))?;
 //! let producer = logger.producer()?; // a ring for this thread: the fastest way to log
-//! let outcome = producer.log(Level::Info, "order 42 filled"); // never waits for the disk
+//! let outcome = info!(producer, "order {id} filled", id = 42_u64); // copies the value; never waits for the disk
 //! assert_eq!(outcome, Outcome::Written);
 //! logger.log(Level::Warn, "from any thread"); // makes the thread's ring at its first call
 //! logger.flush()?; // both records are durable
@@ -31,10 +31,11 @@
 //! # Start here
 //!
 //! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]);
-//!   [`Outcome`] is the result of one append.
-//!   [`Config`] has every setting, with its bounds and the cost of either extreme.
+//!   [`info!`](macro@info) and its siblings log typed fields; [`Outcome`] is the result of one append. [`Config`] has
+//!   every setting, with its bounds and the cost of either extreme.
 //! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
-//! - To read: [`Reader`] returns the records in order of time, [`verify`] the proof, [`info`](fn@info) a list of the files.
+//! - To read: [`Reader`] returns the records in order of time, and [`RecordRef::fields`] the typed values of one;
+//!   [`verify`] returns the proof, [`info()`] a list of the files.
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
@@ -57,9 +58,9 @@
 //!
 //! None is on by default.
 //!
-//! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and
-//!   [`info`](fn@info) are `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers
-//!   as texts, since they may be larger than the numbers that many readers of JSON know.
+//! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and [`info()`] are
+//!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
+//!   may be larger than the numbers that many readers of JSON know.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process.
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
@@ -70,8 +71,8 @@
 //!
 //! # Limits
 //!
-//! It does not format text on the hot path, compress, encrypt, send over a network, or write to more
-//! than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it
+//! It does not format text on the hot path unless asked to (`%`, `?`, `log_args`), compress, encrypt, send over a
+//! network, or write to more than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it
 //! writes the same blocks through the page cache, and does not pin threads.
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.

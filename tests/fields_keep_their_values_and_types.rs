@@ -317,6 +317,16 @@ fn values_are_evaluated_once_in_order_and_live_until_they_are_logged() {
 }
 
 #[test]
+fn names_of_the_program_do_not_mix_with_those_of_the_macros() {
+    let (logger, memory) = in_memory();
+    let (log, level, callsite, report, fields) = (&logger, 1_u8, 2_u8, 3_u8, 4_u8);
+    diolog::event!(log, Level::Info, limit: 5/h, "{level}", level, callsite, report, fields, log = level);
+    let record = memory.take().pop().expect("one");
+    let values: Vec<_> = record.fields().map(|field| field.value).collect();
+    assert_eq!(values, [1, 2, 3, 4, 1].map(Value::Unsigned));
+}
+
+#[test]
 fn thirty_two_fields_are_kept() {
     let (log, memory) = in_memory();
     let v = 7_u8;

@@ -197,7 +197,8 @@ config! {
 
         /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.
         ///
-        /// Longer messages are cut to it and flagged as truncated. By default it is the longest that fits the
+        /// Longer messages are cut to it and flagged as truncated; of a structured record the texts are, the last ones
+        /// first. By default it is the longest that fits the
         /// producer's ring and a block, at most 64 KiB: in a thread's 64 KiB ring that is a little less than 32 KiB. An
         /// explicit value holds in every ring, and may exceed 64 KiB. Too small: messages are cut. Too large: rings and
         /// blocks must be large too.
