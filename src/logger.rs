@@ -137,7 +137,7 @@ impl Logger {
     ///
     /// It admits every level; [`set_level`](Logger::set_level) admits fewer. Messages are cut at 64 KiB, and nothing is
     /// ever dropped: the records stay in memory until they are [taken](MemoryLog::take). An append takes a lock and
-    /// allocates, so its speed says nothing of a log on disk. Nothing ever is durable; `flush`, `rotate` and `close`
+    /// allocates: its speed says nothing of a log on disk, and a signal handler must not make it. Nothing ever is durable; `flush`, `rotate` and `close`
     /// succeed, and of [`stats`](Logger::stats) only `attempted` and `refused` count.
     ///
     /// ```
