@@ -251,7 +251,7 @@ impl Names<'_> {
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.count()).map(|at| match self {
+        (0..self.count()).map(move |at| match self {
             Names::Of(names) => names[at],
             Names::In(fields) => &*fields[at].0,
         })
