@@ -119,8 +119,7 @@ class Bytes:
 
     def text(self, count, in_hex=False):
         text = self.take(count)
-        is_text = not in_hex and text.decode(errors="replace").encode() == text
-        return text.decode() if is_text else {"hex": text.hex()}
+        return {"hex": text.hex()} if in_hex or text.decode(errors="replace").encode() != text else text.decode()
 
     def floating(self, form):
         if form == "<d" and self.packed and self.data[0] != 0xFF:

@@ -4,7 +4,7 @@
 //! targets admits the level, a structured append asks here as well. The answer for a callsite is always the same until the
 //! levels change: its target and its level never do. So it is found once, on the slow path, and kept in a table by the
 //! callsite's number: later appends load one byte of it. The number is not the id in the records, which a callsite gets
-//! with its first record: one that is filtered may have none for ever.
+//! with its first record: one that is filtered may have none for ever (a bridge's gets one here).
 //!
 //! The lock is taken to change the levels and to decide for a callsite, never by a look at the table. Decisions are made and
 //! forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts its own thread
@@ -50,8 +50,11 @@ impl Admission {
         Admission { levels: Mutex::new(levels), chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
-    /// The levels now.
-    pub(crate) fn levels(&self) -> Levels {
+    /// The levels now; those of the default in a forked child, where a thread that does not exist may hold the lock.
+    pub(crate) fn levels(&self, gate: &Gate) -> Levels {
+        if gate.is_forked() {
+            return Levels::default();
+        }
         self.locked(|levels| levels.clone()).unwrap_or_default()
     }
 
@@ -80,6 +83,8 @@ impl Admission {
         match gate.threshold().by_target(level as u8) {
             ByTarget::Admitted => true,
             ByTarget::Refused => false,
+            // As in `decide`.
+            ByTarget::Asks if gate.is_forked() => true,
             ByTarget::Asks => self.locked(|levels| level <= levels.level_of(target)).unwrap_or(true),
         }
     }
@@ -168,10 +173,10 @@ mod tests {
         let changed = admission.change(&gate, |levels| levels.set_target("hyper", Level::Warn));
         assert_eq!(changed, Ok(()));
         assert!(admission.admits(&gate, 7, || (Level::Error, "hyper::client")));
-        assert_eq!(admission.levels().to_string(), "info,hyper=warn");
+        assert_eq!(admission.levels(&gate).to_string(), "info,hyper=warn");
         let refused = admission.change(&gate, |levels| levels.set_target("", Level::Warn));
         assert!(refused.is_err());
-        assert_eq!(admission.levels().to_string(), "info,hyper=warn", "a refused change changes nothing");
+        assert_eq!(admission.levels(&gate).to_string(), "info,hyper=warn", "a refused change changes nothing");
         assert!(admission.admits(&gate, 7, || panic!("it is still decided")));
     }
 

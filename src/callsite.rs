@@ -290,8 +290,12 @@ impl Default for Index {
             _ if TABLE[place_of(last).chunk].get().is_some() => last.saturating_add(1),
             _ => first_of_chunk(place_of(last).chunk + 1),
         };
-        let definitions = (1..=last).filter_map(defined).map(|definition| &definition.info);
-        Index { next_id, by_content: definitions.map(|info| (Content::of(info), info.id)).collect() }
+        let mut by_content = HashMap::new();
+        for Definition { info, .. } in (1..=last).filter_map(defined) {
+            // The first one is in its ring. The last one may not be, if the parent was about to link it.
+            by_content.entry(Content::of(info)).or_insert(info.id);
+        }
+        Index { next_id, by_content }
     }
 }
 

@@ -46,9 +46,10 @@ impl Limit {
         let mut used = self.used.load(Relaxed);
         loop {
             let (begin, records) = (used >> COUNT_BITS, used as u32 & RECORDS_MAX);
-            // Also if another log's clock is behind this one's: then the difference is large.
-            let passed = now.wrapping_sub(begin) & (u64::MAX >> COUNT_BITS);
-            let next = if passed >= self.period_ms {
+            // `now` may be before the beginning: by a moment, if the thread was stopped since it read the clock, or by
+            // more, if another log's clock is behind this one's.
+            let is_over = used == 0 || now.abs_diff(begin) >= self.period_ms;
+            let next = if is_over {
                 now << COUNT_BITS | 1
             } else if records < self.records {
                 used + 1
@@ -92,8 +93,15 @@ mod tests {
         assert_eq!(limit.take_hidden(), 0);
         assert_eq!(admitted(101 * SECOND), 3, "the next period");
         assert_eq!(admitted(90 * SECOND), 3, "another log's clock, which is behind");
+        assert_eq!(
+            (admitted(91 * SECOND), admitted(91 * SECOND - 1)),
+            (3, 0),
+            "a clock that was read before the period"
+        );
         limit.give_back(2);
-        assert_eq!(limit.take_hidden(), 16);
+        assert_eq!(limit.take_hidden(), 33);
+        let limit = Limit::new(1, "h");
+        assert!(limit.admits(3599 * SECOND) && !limit.admits(3600 * SECOND), "a period begins with its first record");
         let limit = Limit::new(RECORDS_MAX, "min");
         assert!((0..100).all(|at| limit.admits(at * SECOND)), "60 of them fill no period");
     }

@@ -285,7 +285,7 @@ impl Logger {
 
     /// The threshold for all records and those of targets, as they were set last.
     pub fn levels(&self) -> Levels {
-        self.shared().admission.levels()
+        self.shared().admission.levels(&self.shared().gate)
     }
 
     /// Changes the threshold for all producers, from their next append on; targets keep those of their own. With

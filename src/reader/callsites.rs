@@ -4,6 +4,7 @@
 //! byte for byte. The id is part of those bytes, so it does not matter which run they are from.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::format::CallsiteInfo;
@@ -61,13 +62,22 @@ impl KnownCallsites {
 }
 
 /// The callsites that one block defines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Callsites {
     callsites: Vec<Arc<Callsite>>,
     /// Where they are in `callsites`, plus one, by the hash of the id; 0 is free. At most half of it is used.
     slots: Vec<u32>,
     /// Memory that they take for this block alone.
     bytes: usize,
+    /// A random odd number, which spreads the ids over the slots.
+    multiplier: u64,
+}
+
+impl Default for Callsites {
+    fn default() -> Callsites {
+        let multiplier = RandomState::new().hash_one(0) | 1;
+        Callsites { callsites: Vec::new(), slots: Vec::new(), bytes: 0, multiplier }
+    }
 }
 
 impl Callsites {
@@ -122,8 +132,10 @@ impl Callsites {
     /// Where the search for an id begins; there are slots.
     #[inline]
     fn first_slot(&self, id: u32) -> usize {
-        // Ids are numbered from 1 on: their low bits differ.
-        id as usize & (self.slots.len() - 1)
+        // The high bits of a product with a random number: no choice of ids makes many of them meet.
+        let product = u64::from(id).wrapping_mul(self.multiplier);
+        let bits = self.slots.len().trailing_zeros();
+        product.checked_shr(u64::BITS - bits).unwrap_or(0) as usize
     }
 
     /// All of them.
@@ -176,6 +188,22 @@ mod tests {
             assert_eq!(callsites.add(callsite, bytes), is_added, "{template}");
         }
         assert_eq!(callsites.get(7).expect("defined").info.template(), "a");
+    }
+
+    #[test]
+    fn ids_that_were_chosen_to_meet_are_spread() {
+        let mut callsites = Callsites::default();
+        let ids = || (1..4_096).map(|n| n << 20);
+        for id in ids() {
+            assert!(callsites.add(Arc::new(Callsite::of(CallsiteInfo::decode(&definition(id, "")).expect("one"))), 0));
+        }
+        // Each slot that is searched beyond the first is a step. With the low bits as a hash there would be millions.
+        let holds = |slot: usize, id: u32| {
+            let entry = callsites.slots[slot & (callsites.slots.len() - 1)] as usize;
+            entry == 0 || callsites.callsites[entry - 1].info.id == id
+        };
+        let steps = |id| (callsites.first_slot(id)..).position(|slot| holds(slot, id)).unwrap_or(usize::MAX);
+        assert!(ids().map(steps).sum::<usize>() < 200_000);
     }
 
     #[test]

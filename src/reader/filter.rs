@@ -17,8 +17,9 @@ use super::walk::Times;
 /// Which records a reader gives; all that is asked must hold.
 ///
 /// Records that the filter does not take are passed over. What the reader reports of the log, such as the records that
-/// are lost, does not depend on the filter, except that [`since`](Self::since) and [`until`](Self::until) leave blocks
-/// unread: those are not verified, and the report says nothing of them.
+/// are lost, depends on the filter in two things alone. [`since`](Self::since) and [`until`](Self::until) leave blocks
+/// unread: those are not verified, and the report says nothing of them. And shards that hold no wanted record are not
+/// decoded: that records in them are invalid is not noticed.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -59,7 +60,8 @@ impl Filter {
         Filter::default()
     }
 
-    /// Only records of this level, or of a more severe one. A record of a level that this version does not know is taken.
+    /// Only records of this level, or of a more severe one. A record of a level that this version does not know is taken,
+    /// but not one whose callsite nothing defines.
     pub fn level(mut self, level: Level) -> Filter {
         self.level = Some(level);
         self
@@ -172,6 +174,11 @@ impl Filter {
             && self.message.as_ref().is_none_or(|test| test(record.message()))
     }
 
+    /// Whether records are taken whose callsite nothing defines: of such a record neither level nor fields are known.
+    fn takes_undefined(&self) -> bool {
+        self.takes_messages() && self.level.is_none()
+    }
+
     /// Whether messages without a callsite may be taken at all.
     fn takes_messages(&self) -> bool {
         self.targets.is_empty() && self.fields.is_empty()
@@ -212,8 +219,7 @@ impl Selection {
     pub(super) fn takes(&mut self, record: &RecordRef<'_>) -> bool {
         let by_callsite = match (record.callsite_id(), record.callsite()) {
             (Some(id), Some(callsite)) => self.takes_callsite(record.run(), id, callsite),
-            // Its level is not known, nor is anything else of it.
-            (Some(_), None) => self.filter.takes_messages(),
+            (Some(_), None) => self.filter.takes_undefined(),
             (None, _) => self.filter.takes_messages() && self.filter.takes_level(record.level()),
         };
         by_callsite && self.filter.takes_record(record)
@@ -224,21 +230,35 @@ impl Selection {
         self.filter.takes_time(gap.unix_ns()) && self.filter.takes_producer(gap.producer_id(), gap.producer_name())
     }
 
-    /// Whether a record of the shard may be taken; `callsites` are those of its block.
-    pub(super) fn takes_shard(&self, shard: &Shard, producer: &ProducerIdentity, callsites: &Callsites) -> bool {
+    /// Whether a record of one of the callsites may be taken.
+    pub(super) fn may_take_callsite(&self, callsites: &Callsites) -> bool {
+        callsites.iter().any(|callsite| self.filter.takes_callsite(callsite))
+    }
+
+    /// Whether a record of the shard may be taken; `may_take_callsite` says it of the callsites of its block.
+    pub(super) fn takes_shard(
+        &self,
+        shard: &Shard,
+        producer: &ProducerIdentity,
+        may_take_callsite: impl FnOnce() -> bool,
+    ) -> bool {
         let filter = &self.filter;
+        // A newer diolog's gives no record. It is counted.
+        if matches!(shard.encoding, Encoding::Newer(_)) {
+            return true;
+        }
         if !filter.takes_producer(producer.id, &producer.name) {
             return false;
         }
         let may_take_message = match shard.encoding {
-            Encoding::Packed => Level::ALL.into_iter().any(|level| {
-                shard.message_levels >> level as u8 & 1 != 0
-                    && filter.takes_messages()
-                    && filter.takes_level(Some(level))
-            }),
+            Encoding::Packed => {
+                let may_be = |level: u8| shard.message_levels >> level & 1 != 0;
+                let is_taken = |level: u8| may_be(level) && filter.takes_level(Level::from_u8(level));
+                filter.takes_undefined() || filter.takes_messages() && (0..8).any(is_taken)
+            }
             _ => filter.takes_messages(),
         };
-        may_take_message || callsites.iter().any(|callsite| filter.takes_callsite(callsite))
+        may_take_message || may_take_callsite()
     }
 
     #[inline]

@@ -33,6 +33,7 @@ mod test_log;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -518,11 +519,16 @@ impl Reader {
             Ok(Step::Block(location)) => {
                 let holes = self.walk.account.take_holes();
                 let selection = &self.selection;
+                // Asked once for the block, not for each of its shards.
+                let may_take_callsite = OnceCell::new();
                 self.merge.add(
                     block,
                     |id| self.walk.account.producer(id),
                     |shard, producer, callsites| {
-                        selection.as_ref().is_none_or(|selection| selection.takes_shard(shard, producer, callsites))
+                        selection.as_ref().is_none_or(|selection| {
+                            let any = || *may_take_callsite.get_or_init(|| selection.may_take_callsite(callsites));
+                            selection.takes_shard(shard, producer, any)
+                        })
                     },
                     holes,
                     location.header.times(),

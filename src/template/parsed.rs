@@ -52,7 +52,8 @@ impl Template {
                 Scanned::Placeholder { start, end, spec, next } => {
                     let is_room = placeholders.len() < PLACEHOLDERS_MAX;
                     let name = &template[start..end];
-                    match names.iter().position(|field| is_room && field.as_ref() == name) {
+                    let field = is_room.then(|| names.iter().position(|field| field.as_ref() == name)).flatten();
+                    match field {
                         Some(field) => {
                             is_named[field] = true;
                             placeholders.push(Placeholder {

@@ -233,3 +233,15 @@ fn what_follows_is_taken_too_and_what_does_not_fit_does_not_wake_the_follower() 
     assert!(reader.follow(Duration::ZERO).expect("read"));
     assert_eq!(reader.next_record().expect("read").expect("one").message(), b"a 3");
 }
+
+#[test]
+fn what_a_newer_diolog_wrote_is_noticed_by_every_filter() {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 0, "0")).block(Block::new().encodings(0, 9).record(1, 10, "1")).close();
+    let directory = written(&[&run]);
+    for filter in [Filter::new().target("shop"), Filter::new().producer("nobody"), Filter::new().level(Level::Error)] {
+        let (records, report) = selected(directory.path(), filter.clone());
+        assert_eq!((records, report.newer_records), (Vec::new(), 1), "{filter:?}");
+        assert_eq!(report.verdict(), Verdict::Newer, "{filter:?}");
+    }
+}

@@ -90,7 +90,8 @@ impl Number {
             Value::Signed(value) => Number::Integer(value.into()),
             Value::Signed128(value) => Number::Integer(value),
             Value::Unsigned128(value) => i128::try_from(value).map_or(Number::Fraction(value as f64), Number::Integer),
-            Value::F32(value) => Number::Fraction(value.into()),
+            // As it is shown: 0.1 is not the nearest 32-bit number's 64-bit value.
+            Value::F32(value) => Number::Fraction(value.to_string().parse().unwrap_or(value.into())),
             Value::F64(value) => Number::Fraction(value),
             Value::Str(text) | Value::Text(text) => return Number::of(text),
             _ => return None,
@@ -170,6 +171,7 @@ mod tests {
             &[Value::Signed(-9), Value::F64(4.9), Value::Text("4")],
             &[five, Value::None, Value::Str("x")],
         );
+        assert_fits("a=0.1", &[Value::F32(0.1), Value::F64(0.1)], &[Value::F32(0.1000001)]);
         assert_fits("a<=5", &[five, Value::F32(4.5)], &[Value::F64(5.1), Value::F64(f64::NAN)]);
         assert_fits("a>-1e3", &[five, Value::Signed(-999)], &[Value::Signed(-1000)]);
         assert_fits("a>=18446744073709551615", &[Value::Unsigned(u64::MAX)], &[Value::Unsigned(u64::MAX - 1)]);

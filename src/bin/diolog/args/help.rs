@@ -4,7 +4,8 @@
 pub(super) const DIOLOG: &str = "Exit status (`diolog COMMAND --help` has that of one command):
   0        clean, or in use with nothing lost so far
   4        intact, and the overflow policy dropped records (0 with --allow-drops)
-  1        a run ended without close, or unacknowledged blocks are missing
+  1        a run ended without close, unacknowledged blocks are missing, or a
+           part could not be read
   2        records are lost
   3        cannot be read or written, or parts of it only by a newer diolog
   64       invalid command line or settings
@@ -59,7 +60,8 @@ NAME_hex. \"cut\" names the fields that were cut.
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
 Exit status: it speaks only of what was read: with -n of the end of the log; with --since and --until of the blocks \
-that may hold records of these times.
+that may hold records of these times; with other filters, of records only where one may be wanted. With a filter, -n \
+reads all of the log.
   0    clean, or in use with nothing lost so far
   4    intact, and the overflow policy dropped records (0 with --allow-drops)
   1    a run ended without close, unacknowledged blocks are missing, or a part
@@ -76,7 +78,8 @@ pub(super) const TAIL: &str = "Examples:
   diolog tail -f --level warn --target my_service::net DIR
 
 Exit status: it speaks only of what was read: the end of the log and what followed; with --since and --until the \
-blocks that may hold records of these times.
+blocks that may hold records of these times; with other filters, of records only where one may be wanted. With a \
+filter, all of the log is read.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
   4        intact, and the overflow policy dropped records (0 with --allow-drops)
   1        a run ended without close, unacknowledged blocks are missing, or a
