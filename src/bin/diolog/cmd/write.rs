@@ -247,9 +247,11 @@ fn no_settings(error: diolog::Error) -> Failure {
 fn sized_for(line: usize, config: Config) -> Config {
     // `open` refuses a line that no block can hold, and names the remedy.
     let needed = line.min(BLOCK_BYTES_MAX) + HEADERS_BYTES;
+    // An eighth of a block is kept for a callsite's definition.
+    let block = needed.div_ceil(7) * 8;
     config
         .message_bytes_max(line)
         .ring_bytes(RING_BYTES.max((2 * needed).next_power_of_two()))
-        .block_bytes(BLOCK_BYTES.max(needed.next_multiple_of(4096)).min(BLOCK_BYTES_MAX))
+        .block_bytes(BLOCK_BYTES.max(block.next_multiple_of(4096)).min(BLOCK_BYTES_MAX))
         .blocks_in_flight(BLOCKS_IN_FLIGHT)
 }
