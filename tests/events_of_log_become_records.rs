@@ -6,6 +6,7 @@ mod support;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Barrier;
 
 use diolog::{Level, LogBridge, Logger};
 use log::kv::{Source, ToValue, Value};
@@ -253,13 +254,22 @@ fn long_texts_are_cut_and_flagged_and_leave_room_for_fields() {
 #[test]
 fn threads_log_through_rings_of_their_own() {
     let bridged = bridged(|config| config);
+    let barrier = Barrier::new(5);
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
-            let bridged = &bridged;
-            scope.spawn(move || (0..1000_u64).for_each(|n| bridged.log(format_args!("{thread}"), &[("n", n)])));
+            let (bridged, barrier) = (&bridged, &barrier);
+            scope.spawn(move || {
+                (0..1000_u64).for_each(|n| bridged.log(format_args!("{thread}"), &[("n", n)]));
+                barrier.wait();
+                barrier.wait();
+            });
         }
+        // All have logged, and none has ended.
+        barrier.wait();
+        let producers = bridged.logger.stats().producers.len();
+        barrier.wait();
+        assert_eq!(producers, 4);
     });
-    assert_eq!(bridged.logger.stats().producers.len(), 4);
     let records = bridged.close();
     for thread in 0..4 {
         let numbers: Vec<_> = records

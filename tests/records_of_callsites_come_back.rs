@@ -162,6 +162,10 @@ fn blocks(bytes: &[u8]) -> Vec<(usize, usize)> {
 
 #[test]
 fn a_block_alone_decodes_whole() {
+    if cfg!(any(diolog_portable, not(target_os = "linux"))) {
+        let reason = "nothing tells that no logger has the log open, so a reader waits for the missing blocks";
+        return support::not_shown("a block alone", reason);
+    }
     let directory = support::directory();
     let path = directory.path().join("log");
     let records: Vec<_> = (0..1000).map(numbers).collect();

@@ -226,6 +226,10 @@ fn values_are_the_same_packed_and_plain_from_several_producers_among_messages() 
 
 #[test]
 fn a_block_alone_is_read_whole() {
+    if cfg!(any(diolog_portable, not(target_os = "linux"))) {
+        let reason = "nothing tells that no logger has the log open, so a reader waits for the missing blocks";
+        return support::not_shown("a block alone", reason);
+    }
     const BLOCK_BYTES: usize = 4096;
     let directory = support::directory();
     let path = directory.path().join("log");
