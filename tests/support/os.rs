@@ -213,9 +213,15 @@ pub(crate) fn thread_named(name: &str) -> u32 {
     let is_named = |id: &u32| {
         std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).is_ok_and(|found| found.trim_end() == name)
     };
-    let named: Vec<u32> = threads().into_iter().filter(is_named).collect();
-    let [thread] = named[..] else { panic!("threads named {name}: {named:?}") };
-    thread
+    loop {
+        let named: Vec<u32> = threads().into_iter().filter(is_named).collect();
+        match named[..] {
+            [thread] => return thread,
+            [] => panic!("no thread is named {name}"),
+            // A thread that begins has the name of the one that made it until it takes its own.
+            _ => std::thread::yield_now(),
+        }
+    }
 }
 
 /// The kernel's id of the calling thread.
