@@ -90,10 +90,10 @@ fn each_command_says_that_a_newer_diolog_wrote_parts_of_the_log_with_status_3() 
         let report: serde_json::Value = serde_json::from_str(&said).expect("an object");
         assert_eq!((status, &report["verdict"]), (3, &"newer".into()), "{report}");
         let producer = &report["runs"][0]["producers"][0];
-        assert_eq!(
-            (&producer["records"], &producer["holds"], &producer["damaged"]),
-            (&1.into(), &true.into(), &0.into())
-        );
+        assert_eq!((&producer["holds"], &producer["damaged"]), (&true.into(), &0.into()), "{report}");
+        // If nothing of the block can be read, and the final counts are in it too, nothing says what it holds.
+        let is_unreadable = ["block flags 0x100", "format version 2"].contains(&mark);
+        assert!(producer["records"] == 1 || is_unreadable && producer["records"] == 0, "{mark}: {report}");
     }
 }
 
