@@ -18,7 +18,7 @@ use std::sync::{Mutex, OnceLock};
 use crate::gate::{ByTarget, Gate};
 use crate::level::Level;
 use crate::levels::Levels;
-use crate::sync::lock;
+use crate::sync::{Inside, lock};
 
 /// Callsites of the first chunk; each further one has twice as many as the one before.
 const FIRST_CHUNK: u32 = 64;
@@ -121,12 +121,8 @@ impl Admission {
 
     /// Calls `look` with the levels locked; `None` if this thread has them locked already.
     fn locked<T>(&self, look: impl FnOnce(&mut Levels) -> T) -> Option<T> {
-        if INSIDE.replace(true) {
-            return None;
-        }
-        let looked = look(&mut lock(&self.levels));
-        INSIDE.set(false);
-        Some(looked)
+        let _inside = Inside::enter(&INSIDE)?;
+        Some(look(&mut lock(&self.levels)))
     }
 }
 

@@ -30,7 +30,7 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::format::{CallsiteInfo, FieldType};
 use crate::level::Level;
-use crate::sync::lock;
+use crate::sync::{Inside, lock};
 use crate::sys::PerProcess;
 
 /// One place in a program that logs: what its macro says, and the id of its records.
@@ -188,7 +188,7 @@ fn find_from(first: &'static Definition, hash: u32) -> Option<u32> {
 fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) -> Option<u32> {
     /// All ids of this process by what they stand for.
     static INDEX: PerProcess<Mutex<Index>> = PerProcess::new();
-    let _inside = Inside::enter()?;
+    let _inside = Inside::enter(&INSIDE)?;
     let mut index = lock(INDEX.get_or_make());
     let first = index.by_content.get(&Content { place, names: Names::Of(names) }).copied().and_then(defined);
     if let Some(found) = first.and_then(|first| find_from(first, hash)) {
@@ -352,21 +352,6 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The thread is inside a registration; its drop ends that.
-struct Inside;
-
-impl Inside {
-    fn enter() -> Option<Inside> {
-        (!INSIDE.replace(true)).then_some(Inside)
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        INSIDE.set(false);
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -412,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_registration_within_a_registration_is_refused() {
-        let outer = Inside::enter();
+        let outer = Inside::enter(&INSIDE);
         assert_eq!(callsite(line!()).register(&UNSIGNED, hash_of(&UNSIGNED)), None);
         drop(outer);
         assert!(callsite(line!()).register(&UNSIGNED, hash_of(&UNSIGNED)).is_some());

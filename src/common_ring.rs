@@ -18,7 +18,7 @@ use crate::outcome::Outcome;
 use crate::producer::{accepted, drop_newest, enter, flags, is_grave, refuse, tag};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::Shared;
-use crate::sync::lock;
+use crate::sync::{Inside, lock};
 
 /// The name of the ring's producer.
 const NAME: &str = "(shared)";
@@ -79,7 +79,7 @@ fn append_once(
     if shared.gate.is_forked() {
         return Some(refuse(shared, Refusal::Forked));
     }
-    let Some(_inside) = Inside::enter() else { return Some(refuse(shared, Refusal::Reentrant)) };
+    let Some(_inside) = Inside::enter(&INSIDE) else { return Some(refuse(shared, Refusal::Reentrant)) };
     let mut locked = lock(&shared.common_end);
     let end = match &*locked {
         Some(end) => end,
@@ -112,21 +112,6 @@ fn make(shared: &Shared) -> Result<ProducerEnd, Refusal> {
     })
 }
 
-/// The thread is inside an append to a shared ring; its drop ends that.
-struct Inside;
-
-impl Inside {
-    fn enter() -> Option<Inside> {
-        (!INSIDE.replace(true)).then_some(Inside)
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        INSIDE.set(false);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -142,7 +127,7 @@ mod tests {
     #[test]
     fn an_append_within_an_append_of_the_same_thread_is_refused_and_counted() {
         let log = log();
-        let outer = Inside::enter().expect("outside");
+        let outer = Inside::enter(&INSIDE).expect("outside");
         assert_eq!(append(&log, Level::Info, b"in a signal handler"), Outcome::Reentrant);
         assert_eq!(log.refused_by().reentrant, 1);
         let other = Arc::clone(&log);

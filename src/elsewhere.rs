@@ -14,7 +14,7 @@ use crate::format::{CallsiteInfo, Fields, Kind, Layout, Value, Values};
 use crate::level::Level;
 use crate::render;
 use crate::ring::to_vec;
-use crate::sync::lock;
+use crate::sync::{Inside, lock};
 use crate::template::Template;
 
 /// What takes the place of a log's files.
@@ -126,12 +126,8 @@ impl MemoryLog {
 
     /// Calls `look` with the records locked; `None` if this thread has them locked already.
     fn locked<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> Option<T> {
-        if INSIDE.replace(true) {
-            return None;
-        }
-        let looked = look(&mut lock(&self.inner));
-        INSIDE.set(false);
-        Some(looked)
+        let _inside = Inside::enter(&INSIDE)?;
+        Some(look(&mut lock(&self.inner)))
     }
 }
 
