@@ -1,46 +1,11 @@
 //! Once a thread has its ring, appending allocates nothing, whatever the outcome.
 
+#[path = "support/allocations.rs"]
+mod allocations;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocations::allocations_in;
 use diolog::{Config, Level, Log, Logger, Outcome, Overflow};
-
-/// Counts the calling thread's allocations.
-struct Counting;
-
-thread_local!(static ALLOCATIONS: Cell<u64> = const { Cell::new(0) });
-
-fn count() {
-    // A thread that is ending has lost its counter, and appends no more.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-#[expect(unsafe_code, reason = "a global allocator is unsafe to implement; this one only counts")]
-// SAFETY: all calls go to the system's allocator, unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations_in(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
 
 /// Logs until each outcome in `expected` was seen, and at least `appends` times.
 fn log_until(append: impl Fn(&[u8]) -> Outcome, expected: &[Outcome], appends: u64) {

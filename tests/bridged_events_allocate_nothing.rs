@@ -1,48 +1,17 @@
 //! Once a place is known and its thread has a ring, an event of `log` or `tracing` allocates nothing.
 
+#[path = "support/allocations.rs"]
+mod allocations;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocations::allocations_in;
 use diolog::{Level, LogBridge, Logger, TracingBridge};
 use tracing_subscriber::prelude::*;
-
-/// Counts the calling thread's allocations.
-struct Counting;
-
-thread_local!(static ALLOCATIONS: Cell<u64> = const { Cell::new(0) });
-
-fn count() {
-    // A thread that is ending has lost its counter, and appends no more.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-#[expect(unsafe_code, reason = "a global allocator is unsafe to implement; this one only counts")]
-// SAFETY: all calls go to the system's allocator, unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// The allocations of the second call and those after it.
 fn allocations_after_the_first(work: impl Fn(u64)) -> u64 {
     work(0);
-    let before = ALLOCATIONS.get();
-    (1..10_000).for_each(work);
-    ALLOCATIONS.get() - before
+    allocations_in(|| (1..10_000).for_each(work))
 }
 
 fn log_at(directory: &tempfile::TempDir) -> Logger {
