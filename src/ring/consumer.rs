@@ -129,6 +129,17 @@ impl ConsumerEnd {
         }
     }
 
+    /// [`consume_merged`](Self::consume_merged) if the ring `MERGES`, else [`consume_from`](Self::consume_from). Both must
+    /// equal what the ring says.
+    #[inline(always)]
+    pub(crate) fn consume_as<const OVERWRITES: bool, const MERGES: bool>(
+        &mut self,
+        piece_bytes: usize,
+        sink: impl FnMut(&Head, &[u8]) -> bool,
+    ) -> usize {
+        if MERGES { self.consume_merged(piece_bytes, sink) } else { self.consume_from::<OVERWRITES>(piece_bytes, sink) }
+    }
+
     /// As [`consume_from`](Self::consume_from), while the ring [merges](Self::merges): records of window and reserve in
     /// the order of their sequence. Once no record of the reserve is left, those of the window follow.
     pub(crate) fn consume_merged(&mut self, piece_bytes: usize, mut sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {

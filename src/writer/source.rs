@@ -212,11 +212,7 @@ impl Source {
             last_ns = timestamp_ns;
             true
         };
-        let taken = if MERGES {
-            self.consumer.consume_merged(piece_bytes, sink)
-        } else {
-            self.consumer.consume_from::<OVERWRITES>(piece_bytes, sink)
-        };
+        let taken = self.consumer.consume_as::<OVERWRITES, MERGES>(piece_bytes, sink);
         if taken > 0 {
             self.records += taken as u64;
             self.next_sequence = records.end(taken as u32, last_ns);
@@ -251,11 +247,7 @@ impl Source {
             }
             false
         };
-        let taken = if MERGES {
-            self.consumer.consume_merged(piece_bytes, sink)
-        } else {
-            self.consumer.consume_from::<OVERWRITES>(piece_bytes, sink)
-        };
+        let taken = self.consumer.consume_as::<OVERWRITES, MERGES>(piece_bytes, sink);
         if taken > 0 {
             self.records += taken as u64;
             self.last_ns = records.last_ns();
