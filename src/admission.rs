@@ -15,16 +15,11 @@ use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, OnceLock};
 
+use crate::callsite::{CHUNKS, FIRST_CHUNK, InTable, place_of};
 use crate::gate::{ByTarget, Gate};
 use crate::level::Level;
 use crate::levels::Levels;
 use crate::sync::{Inside, lock};
-
-/// Callsites of the first chunk; each further one has twice as many as the one before.
-const FIRST_CHUNK: u32 = 64;
-
-/// Chunks for all numbers of 32 bits.
-const CHUNKS: usize = 27;
 
 /// Nothing was decided for the callsite since the levels changed.
 const UNDECIDED: u8 = 0;
@@ -93,9 +88,9 @@ impl Admission {
     /// targets. `site` gives the callsite's level and target; it is asked once, and again after each change.
     #[inline]
     pub(crate) fn admits<'a>(&self, gate: &Gate, number: u32, site: impl FnOnce() -> (Level, &'a str)) -> bool {
-        let (chunk, place) = place_of(number);
+        let InTable { chunk, at } = place_of(number);
         // Relaxed: a decision carries nothing but itself.
-        match self.chunks[chunk].get().map_or(UNDECIDED, |chunk| chunk[place].load(Relaxed)) {
+        match self.chunks[chunk].get().map_or(UNDECIDED, |chunk| chunk[at].load(Relaxed)) {
             UNDECIDED => self.decide(gate, number, site()),
             decision => decision == ADMITTED,
         }
@@ -108,12 +103,12 @@ impl Admission {
         if gate.is_forked() {
             return true;
         }
-        let (chunk, place) = place_of(number);
+        let InTable { chunk, at } = place_of(number);
         self.locked(|levels| {
             let admits = level <= levels.level_of(target);
-            let bytes = (FIRST_CHUNK as usize) << chunk;
+            let bytes = FIRST_CHUNK << chunk;
             let decisions = self.chunks[chunk].get_or_init(|| (0..bytes).map(|_| AtomicU8::new(UNDECIDED)).collect());
-            decisions[place].store(if admits { ADMITTED } else { FILTERED }, Relaxed);
+            decisions[at].store(if admits { ADMITTED } else { FILTERED }, Relaxed);
             admits
         })
         .unwrap_or(true)
@@ -132,31 +127,9 @@ fn set_words(gate: &Gate, levels: &Levels) {
     gate.set_levels(levels.level() as u8, levels.most_verbose() as u8, has_targets);
 }
 
-/// The chunk of a callsite, and its place there.
-#[inline]
-fn place_of(number: u32) -> (usize, usize) {
-    let shifted = u64::from(number) + u64::from(FIRST_CHUNK);
-    let chunk = shifted.ilog2() - FIRST_CHUNK.ilog2();
-    (chunk as usize, (shifted - (u64::from(FIRST_CHUNK) << chunk)) as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_number_has_a_place_of_its_own() {
-        let mut expected = (0, 0);
-        for number in 0..1_000 {
-            assert_eq!(place_of(number), expected);
-            expected.1 += 1;
-            if expected.1 == (FIRST_CHUNK as usize) << expected.0 {
-                expected = (expected.0 + 1, 0);
-            }
-        }
-        let (chunk, place) = place_of(u32::MAX);
-        assert!(chunk == CHUNKS - 1 && place < (FIRST_CHUNK as usize) << chunk);
-    }
 
     #[test]
     fn a_decision_is_made_once_until_the_levels_change() {

@@ -75,18 +75,7 @@ impl Callsite {
     /// do with the ids in records, which a callsite without records does not have. `None` if there are no more numbers.
     #[inline]
     pub(crate) fn number(&self) -> Option<u32> {
-        // Relaxed: a number carries nothing but itself.
-        match self.number.load(Relaxed) {
-            0 => self.take_number(),
-            number => Some(number),
-        }
-    }
-
-    #[cold]
-    fn take_number(&self) -> Option<u32> {
-        let number = new_number()?;
-        // Of several threads the first one's number stays; those of the others are not used.
-        Some(self.number.compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
+        number_in(&self.number)
     }
 
     pub(crate) fn target(&self) -> &'static str {
@@ -121,10 +110,22 @@ impl Callsite {
     }
 }
 
-/// A [`number`](Callsite::number) for a callsite; `None` if there are no more.
-pub(crate) fn new_number() -> Option<u32> {
+/// The [`number`](Callsite::number) in `word`, which gets one now if it has none; `None` if there are no more.
+#[inline]
+pub(crate) fn number_in(word: &AtomicU32) -> Option<u32> {
+    // Relaxed: a number carries nothing but itself.
+    match word.load(Relaxed) {
+        0 => take_number(word),
+        number => Some(number),
+    }
+}
+
+#[cold]
+fn take_number(word: &AtomicU32) -> Option<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    NEXT.fetch_update(Relaxed, Relaxed, |next| next.checked_add(1)).ok()
+    let number = NEXT.fetch_update(Relaxed, Relaxed, |next| next.checked_add(1)).ok()?;
+    // Of several threads the first one's number stays; those of the others are not used.
+    Some(word.compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
 }
 
 /// The id of a place that no static stands for. Equal ones have the same id. `None` as for [`Callsite::register`].
@@ -306,20 +307,22 @@ static TABLE: [OnceLock<Box<[OnceLock<Definition>]>>; CHUNKS] = [const { OnceLoc
 static LAST_ID: AtomicU32 = AtomicU32::new(0);
 
 /// So many definitions are in the first chunk.
-const FIRST_CHUNK: u64 = 64;
+pub(crate) const FIRST_CHUNK: u64 = 64;
 
 /// Enough for all ids.
-const CHUNKS: usize = 33 - FIRST_CHUNK.ilog2() as usize;
+pub(crate) const CHUNKS: usize = 33 - FIRST_CHUNK.ilog2() as usize;
 
 const _: () = assert!(place_of(u32::MAX).chunk == CHUNKS - 1);
 
-struct InTable {
-    chunk: usize,
-    at: usize,
+/// A place in a table of chunks.
+pub(crate) struct InTable {
+    pub(crate) chunk: usize,
+    pub(crate) at: usize,
 }
 
-/// Where the definition of `id`, from 1, is.
-const fn place_of(id: u32) -> InTable {
+/// The place of an id, or of another number from 1 on.
+#[inline]
+pub(crate) const fn place_of(id: u32) -> InTable {
     let number = id as u64 - 1 + FIRST_CHUNK;
     let chunk = number.ilog2() - FIRST_CHUNK.ilog2();
     InTable { chunk: chunk as usize, at: (number - (FIRST_CHUNK << chunk)) as usize }

@@ -4,7 +4,7 @@ use super::places::{self, Found, Place, Shape};
 use crate::event;
 use crate::fields::{Inline, Structured};
 use crate::format::{FieldType, Type};
-use crate::gate::{ByTarget, Refusal};
+use crate::gate::ByTarget;
 use crate::level::{Level, STATIC_MAX_LEVEL};
 use crate::logger::Logger;
 use crate::producer;
@@ -24,9 +24,7 @@ pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: 
         write(&mut inline);
         let kept = inline.keep();
         let shape = Shape { spans: kept.has_spans(), message: kept.has_message() };
-        // Before the registry: a forked child of a logger into memory passes the gate.
-        let found = if shared.gate.is_forked() { Err(Refusal::Forked) } else { places::find(place, shape) };
-        let callsite = match found {
+        let callsite = match places::find(&shared.gate, place, shape) {
             Ok(Found::Own(id)) => id,
             Ok(Found::Shared(id)) => {
                 name_place(&mut inline, place);
@@ -50,16 +48,11 @@ fn admits(logger: &Logger, place: Place<'_>, expected: Shape) -> bool {
         _ if !level.is_compiled_in() => false,
         ByTarget::Admitted => true,
         ByTarget::Refused => false,
-        ByTarget::Asks => match places::number(place, expected) {
+        ByTarget::Asks => match places::number(gate, place, expected) {
             Some(number) => admission.admits(gate, number, || (level, target)),
             None => admission.admits_target(gate, level, target),
         },
     }
-}
-
-/// Whether an event would pass now.
-pub(super) fn is_enabled(logger: &Logger, level: Level, target: &str) -> bool {
-    logger.is_enabled_for(level, target)
 }
 
 /// The least severe level that some event may have to pass.

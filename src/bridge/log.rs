@@ -5,7 +5,7 @@ use std::fmt;
 use ::log::kv::{self, Key, Value, VisitSource, VisitValue};
 use ::log::{LevelFilter, Metadata, Record, SetLoggerError};
 
-use super::append::{append, is_enabled, most_verbose};
+use super::append::{append, most_verbose};
 use super::places::{Place, Shape};
 use crate::fields::{Inline, InlineFields};
 use crate::format::{FieldType, Type};
@@ -96,7 +96,7 @@ impl LogBridge {
 
 impl ::log::Log for LogBridge {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_enabled(&self.logger, level_of(metadata.level()), metadata.target())
+        self.logger.is_enabled_for(level_of(metadata.level()), metadata.target())
     }
 
     fn log(&self, record: &Record<'_>) {

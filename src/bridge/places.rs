@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 use crate::callsite;
 use crate::format::{CallsiteInfo, FieldType, Type};
-use crate::gate::Refusal;
+use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 
 /// So many places have callsites of their own: more than there are in a large program's code.
@@ -97,30 +97,23 @@ pub(super) enum Found {
 /// The callsite of a place: found, or registered now.
 ///
 /// # Errors
-/// [`Refusal::Reentrant`] to a signal handler that has interrupted a registration of its own thread.
-pub(super) fn find(place: Place<'_>, shape: Shape) -> Result<Found, Refusal> {
-    match own(place, shape)? {
+/// If the place is not registered yet: [`Refusal::Reentrant`] to a signal handler that has interrupted a registration of
+/// its own thread, and [`Refusal::Forked`] in a forked child.
+pub(super) fn find(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Found, Refusal> {
+    match own(gate, place, shape)? {
         Some((_, id)) => Ok(Found::Own(id)),
-        None => find_shared(place.level, shape),
+        None => find_shared(gate, place.level, shape),
     }
 }
 
 /// The number of a place's callsite for `admission`; `None` if it has none of its own.
-pub(super) fn number(place: Place<'_>, shape: Shape) -> Option<u32> {
-    let (slot, _) = own(place, shape).ok()??;
-    // Relaxed: a number carries nothing but itself.
-    match NUMBERS[slot].load(Relaxed) {
-        0 => {
-            let number = callsite::new_number()?;
-            // Of several threads the first one's number stays.
-            Some(NUMBERS[slot].compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
-        }
-        number => Some(number),
-    }
+pub(super) fn number(gate: &Gate, place: Place<'_>, shape: Shape) -> Option<u32> {
+    let (slot, _) = own(gate, place, shape).ok()??;
+    callsite::number_in(&NUMBERS[slot])
 }
 
 /// The slot and the id of a place with a callsite of its own, which is registered now if there is room.
-fn own(place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32)>, Refusal> {
+fn own(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32)>, Refusal> {
     let first = hash(place, shape);
     for step in 0..TRIES {
         let at = (first + step) % SLOTS;
@@ -131,7 +124,7 @@ fn own(place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32)>, Refusal> 
             if TAKEN.load(Relaxed) >= PLACES_MAX {
                 break;
             }
-            let own = register(place, shape)?;
+            let own = register(gate, place, shape)?;
             // Release: _place known_.
             match slot.compare_exchange(0, own, AcqRel, Acquire) {
                 Ok(_) => {
@@ -150,12 +143,12 @@ fn own(place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32)>, Refusal> 
 
 /// The callsite of all places of a level that have none of their own.
 #[cold]
-fn find_shared(level: Level, shape: Shape) -> Result<Found, Refusal> {
+fn find_shared(gate: &Gate, level: Level, shape: Shape) -> Result<Found, Refusal> {
     let slot = &SHARED[level as usize - 1][shape.index()];
     // Acquire: _place known_.
     let id = match slot.load(Acquire) {
         0 => {
-            let id = register(Place { level, target: "", file: "", line: 0 }, shape)?;
+            let id = register(gate, Place { level, target: "", file: "", line: 0 }, shape)?;
             // Release: _place known_.
             slot.store(id, Release);
             id
@@ -167,7 +160,11 @@ fn find_shared(level: Level, shape: Shape) -> Result<Found, Refusal> {
 
 #[cold]
 #[inline(never)]
-fn register(place: Place<'_>, shape: Shape) -> Result<u32, Refusal> {
+fn register(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<u32, Refusal> {
+    // A forked child of a logger into memory passes the gate. It must not wait for the registry's lock.
+    if gate.is_forked() {
+        return Err(Refusal::Forked);
+    }
     let Place { level, target, file, line } = place;
     let place = callsite::Place { level, line, target, file, template: shape.template() };
     callsite::register_place(place, shape.fields()).ok_or(Refusal::Reentrant)

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{Context, Filter, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::append::{append, is_enabled, most_verbose};
+use super::append::{append, most_verbose};
 use super::places::{Place, Shape};
 use super::span;
 use super::visitor::{EventVisitor, MESSAGE};
@@ -147,12 +147,12 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for TracingBridge {
 
 impl<S> Filter<S> for TracingBridge {
     fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
-        is_enabled(&self.logger, level_of(metadata.level()), metadata.target())
+        self.logger.is_enabled_for(level_of(metadata.level()), metadata.target())
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         // With `sometimes`, values would be evaluated that no layer wants. The level is looked at again for each event.
-        match is_enabled(&self.logger, level_of(metadata.level()), metadata.target()) {
+        match self.logger.is_enabled_for(level_of(metadata.level()), metadata.target()) {
             true => Interest::always(),
             false => Interest::never(),
         }

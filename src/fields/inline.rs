@@ -6,13 +6,10 @@
 
 use std::fmt::{self, Write};
 
-use super::kept::{Formatted, Kept, LENGTH_BYTES, put_length};
+use super::kept::{Formatted, Kept, LENGTH_BYTES, length_word};
 use super::scratch::Scratch;
-use crate::format::{FieldType, Layout, Type, Values, cut_at};
+use crate::format::{FIELD_NAME_BYTES_MAX, FieldType, Layout, Type, Values, cut_at};
 use crate::ring::Claimed;
-
-/// The longest name of a field.
-const NAME_BYTES_MAX: usize = u8::MAX as usize;
 
 /// Fields, one after the other, at the end of a scratch.
 pub(crate) struct InlineFields<'s, 'b> {
@@ -55,9 +52,8 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         let value = self.scratch.bytes().len();
         let cut = write(self.scratch);
         self.cut |= cut;
-        let length = (self.scratch.bytes().len() - value) as u32;
-        let word = length << 1 | u32::from(cut);
-        self.scratch.bytes_mut()[value - LENGTH_BYTES..value].copy_from_slice(&word.to_le_bytes());
+        let length = self.scratch.bytes().len() - value;
+        self.scratch.bytes_mut()[value - LENGTH_BYTES..value].copy_from_slice(&length_word(length, cut));
     }
 
     /// Writes a field's name and type. Returns whether they fit.
@@ -66,7 +62,7 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         let mut length = 0;
         let mut fits = self.scratch.put(&[0]);
         for part in name {
-            let kept = cut_at(part, NAME_BYTES_MAX - length);
+            let kept = cut_at(part, FIELD_NAME_BYTES_MAX - length);
             fits &= self.scratch.put(kept.as_bytes());
             length += kept.len();
             if kept.len() < part.len() {
@@ -181,24 +177,23 @@ impl KeptInline {
         self.message.is_some()
     }
 
-    fn texts(&self) -> impl Iterator<Item = Formatted> {
-        self.spans.into_iter().chain(self.message)
+    /// All values, in their order. Fields have a length before them as a text has.
+    fn values(&self) -> impl Iterator<Item = Formatted> {
+        self.spans.into_iter().chain(self.message).chain([self.fields])
     }
 }
 
 impl Kept for KeptInline {
     fn bytes(&self) -> usize {
-        self.texts().map(|text| text.bytes()).sum::<usize>() + self.fields.bytes()
+        self.values().map(|value| value.bytes()).sum()
     }
 
     fn write(&self, scratch: &[u8], claimed: &mut Claimed<'_>) {
-        self.texts().for_each(|text| text.write(scratch, claimed));
-        put_length(claimed, self.fields.length, self.fields.cut);
-        claimed.put_bytes(self.fields.of(scratch));
+        self.values().for_each(|value| value.write(scratch, claimed));
     }
 
     fn flexible_bytes(&self) -> usize {
-        self.texts().map(|text| text.length).sum::<usize>() + self.fields.length
+        self.values().map(|value| value.length).sum()
     }
 
     fn cut(&mut self, scratch: &[u8], room: &mut usize) {
@@ -215,7 +210,7 @@ impl Kept for KeptInline {
     }
 
     fn is_cut(&self) -> bool {
-        self.fields.cut || self.texts().any(Formatted::is_cut)
+        self.values().any(|value| value.is_cut())
     }
 }
 

@@ -85,11 +85,11 @@ impl<K: Kept> Kept for Option<K> {
 /// Bytes of the length of a text.
 pub(super) const LENGTH_BYTES: usize = 4;
 
-/// Writes the length of a text, and whether it is cut.
+/// The bytes of a text's length, and of whether it is cut.
 #[inline(always)]
-pub(super) fn put_length(claimed: &mut Claimed<'_>, length: usize, cut: bool) {
+pub(super) fn length_word(length: usize, cut: bool) -> [u8; LENGTH_BYTES] {
     // A length that fits a ring has far fewer than 31 bits.
-    claimed.put(((length as u32) << 1 | u32::from(cut)).to_le_bytes());
+    ((length as u32) << 1 | u32::from(cut)).to_le_bytes()
 }
 
 /// A text, which is cut between characters alone.
@@ -107,7 +107,7 @@ impl Kept for Text<'_> {
 
     #[inline(always)]
     fn write(&self, _scratch: &[u8], claimed: &mut Claimed<'_>) {
-        put_length(claimed, self.text.len(), self.cut);
+        claimed.put(length_word(self.text.len(), self.cut));
         claimed.put_bytes(self.text.as_bytes());
     }
 
@@ -145,7 +145,7 @@ impl Kept for Bytes<'_> {
 
     #[inline(always)]
     fn write(&self, _scratch: &[u8], claimed: &mut Claimed<'_>) {
-        put_length(claimed, self.bytes.len(), self.cut);
+        claimed.put(length_word(self.bytes.len(), self.cut));
         claimed.put_bytes(self.bytes);
     }
 
@@ -195,7 +195,7 @@ impl Kept for Formatted {
 
     #[inline(always)]
     fn write(&self, scratch: &[u8], claimed: &mut Claimed<'_>) {
-        put_length(claimed, self.length, self.cut);
+        claimed.put(length_word(self.length, self.cut));
         claimed.put_bytes(self.of(scratch));
     }
 

@@ -92,7 +92,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Takes a field with a name of its own.
-fn take_named<'a>(values: &mut Values<'a>) -> Result<(&'a str, Decoded<'a>), Unreadable> {
+pub(crate) fn take_named<'a>(values: &mut Values<'a>) -> Result<(&'a str, Decoded<'a>), Unreadable> {
     let (name, field) = take_name(values)?;
     Ok((name, values.next(field).ok_or(Unreadable::Invalid)?))
 }

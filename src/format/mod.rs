@@ -38,9 +38,11 @@ pub use callsite::CallsiteInfo;
 pub(crate) use callsite::{CallsiteParts, cut_at};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub use fields::{Field, Fields};
-pub(crate) use fields::{Unreadable, check_values};
+pub(crate) use fields::{Unreadable, check_values, take_named};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, StoredRunId};
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) use limits::FIELD_NAME_BYTES_MAX;
 pub(crate) use limits::{
     BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER, definition_bytes_max,
 };

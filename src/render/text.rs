@@ -1,7 +1,7 @@
 //! A structured record as text: its template with the values in place, and after it the fields that the template does
 //! not name, as `name=value`.
 
-use crate::format::{Decoded, FieldType, Layout, Value, Values};
+use crate::format::{Decoded, FieldType, Layout, Value, Values, take_named};
 use crate::template::Template;
 
 use super::value;
@@ -111,30 +111,21 @@ fn shorten(start: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends fields that have their names with them. `start` is where the text begins: nothing separates the first word.
-fn inline_fields(content: &[u8], cut: bool, start: usize, out: &mut Vec<u8>) {
-    let mut rest = content;
-    while let Some((field, value, cut, after)) = inline_field(rest) {
-        named(field, &value, cut, start, out);
-        rest = after;
+fn inline_fields(content: &[u8], mut cut: bool, start: usize, out: &mut Vec<u8>) {
+    let mut values = Values::new(content, Layout::Plain);
+    while !values.rest().is_empty() {
+        let Ok((field, Decoded::Value { value, cut: is_cut })) = take_named(&mut values) else {
+            // The rest cannot be read.
+            cut = true;
+            break;
+        };
+        named(field, &value, is_cut, start, out);
     }
-    if cut || !rest.is_empty() {
+    if cut {
         if out.len() > start {
             out.push(b' ');
         }
         out.extend_from_slice(CUT);
-    }
-}
-
-/// The field that `content` begins with: its name and value, whether the value is cut, and what follows; `None` if no
-/// field that can be read is there.
-fn inline_field(content: &[u8]) -> Option<(&str, Value<'_>, bool, &[u8])> {
-    let (&length, rest) = content.split_first()?;
-    let (name, rest) = rest.split_at_checked(length.into())?;
-    let (&code, rest) = rest.split_first()?;
-    let mut values = Values::new(rest, Layout::Plain);
-    match values.next(FieldType::from_code(code).ok()?)? {
-        Decoded::Value { value, cut } => Some((std::str::from_utf8(name).ok()?, value, cut, values.rest())),
-        Decoded::Fields { .. } => None,
     }
 }
 

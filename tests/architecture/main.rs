@@ -14,7 +14,7 @@ use graph::Graph;
 /// module uses `reader`, which is for users alone (`unstable` measures it). It shares the format, the errors and the
 /// levels with the writer, and the system below both.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("admission", &["gate", "level", "levels", "sync"]),
+    ("admission", &["callsite", "gate", "level", "levels", "sync"]),
     ("appendable", &["format", "ring"]),
     ("block", &["buffer", "format", "level"]),
     (
