@@ -84,8 +84,8 @@ fn the_log_holds_what_another_logger_gets() {
     serving.join().expect("no panic");
     log::set_max_level(log::LevelFilter::Off);
     log::logger().flush();
-    // The threads of the server may still be on their way out of an event.
-    let captured = std::mem::take(&mut *CAPTURED.lock().expect("no panic"));
+    // Threads of the server that are still within an event wait for this lock until the log is closed.
+    let captured = CAPTURED.lock().expect("no panic");
     logger.close().expect("a clean end");
 
     let recorded = records(&path);

@@ -228,7 +228,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         let wanted = info.blocks <= BLOCKS_READ || header.block_flags().has(BlockFlags::WALL_ANCHOR);
         if wanted && loaded.read(&file, found.offset, header)? {
             loaded.take_apart(header, &mut callsites);
-            newer = newer.or(newer_in(&loaded));
+            newer = newer.or_else(|| newer_in(&loaded));
             take_notes(&mut info, &mut anchors, &loaded);
         }
     }

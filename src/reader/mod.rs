@@ -141,7 +141,7 @@ impl ReadOptions {
             gives_gaps: false,
             gaps: VecDeque::new(),
             text: Text::default(),
-            selection: self.filter.clone().map(Selection::new),
+            selection: self.filter.clone().map(|filter| Box::new(Selection::new(filter))),
         })
     }
 
@@ -241,7 +241,8 @@ pub struct Reader {
     /// The text of the record that was given out last, if it has fields and somebody has asked for it.
     text: Text,
     /// The records to give, if not all.
-    selection: Option<Selection>,
+    /// In a box: it is taken out and put back for each record.
+    selection: Option<Box<Selection>>,
 }
 
 impl Reader {

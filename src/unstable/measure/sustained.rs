@@ -362,9 +362,7 @@ impl Report {
             of(|sample, records| sample.cpu.as_nanos() as f64 / records),
         )
     }
-}
 
-impl Report {
     fn ratios(
         &self,
         f: &mut fmt::Formatter<'_>,

@@ -108,20 +108,23 @@ fn value_json(name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
         Value::F32(number) => fraction(number.into(), value, out),
         Value::F64(number) => fraction(number, value, out),
         Value::Str(text) | Value::Text(text) => escape::json(text.as_bytes(), out),
-        Value::Bytes(bytes) => {
-            escape::json(bytes, out);
-            if std::str::from_utf8(bytes).is_err() {
-                // The string has replacement characters: this member has all bytes.
-                out.push(b',');
-                escape::json(format!("{name}_hex").as_bytes(), out);
-                out.extend_from_slice(b":\"");
-                bytes.iter().for_each(|byte| hexadecimal(*byte, out));
-                out.push(b'"');
-            }
-        }
+        Value::Bytes(bytes) => bytes_json(name, bytes, out),
         Value::Char(letter) => escape::json(letter.encode_utf8(&mut [0; 4]).as_bytes(), out),
         // A value of a kind that this program does not know yet, as text.
         ref value => escape::json(value.to_string().as_bytes(), out),
+    }
+}
+
+/// Appends bytes as the string of the member `name`, and if they are not UTF-8 a member `NAME_hex` with all of them.
+pub(crate) fn bytes_json(name: &str, bytes: &[u8], out: &mut Vec<u8>) {
+    escape::json(bytes, out);
+    if std::str::from_utf8(bytes).is_err() {
+        // The string has replacement characters.
+        out.push(b',');
+        escape::json(format!("{name}_hex").as_bytes(), out);
+        out.extend_from_slice(b":\"");
+        bytes.iter().for_each(|byte| hexadecimal(*byte, out));
+        out.push(b'"');
     }
 }
 

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use diolog::{Level, RecordRef};
 
-use crate::text::digits::{hexadecimal, number, quoted_number};
+use crate::text::digits::{number, quoted_number};
 use crate::text::escape;
-use crate::text::fields::{CallsiteJson, fields_json, level_json};
+use crate::text::fields::{CallsiteJson, bytes_json, fields_json, level_json};
 use crate::text::when::When;
 
 /// The fields of a record to print.
@@ -215,13 +215,7 @@ pub(crate) fn tail_json(run: &str, log: &str, out: &mut Vec<u8>) {
 /// Appends the message as fields of a JSON object.
 pub(crate) fn message_json(message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"message\":");
-    escape::json(message, out);
-    if std::str::from_utf8(message).is_err() {
-        // The string above has replacement characters: this field has all bytes.
-        out.extend_from_slice(b",\"message_hex\":\"");
-        message.iter().for_each(|byte| hexadecimal(*byte, out));
-        out.push(b'"');
-    }
+    bytes_json("message", message, out);
 }
 
 /// Appends a time without a wall-clock anchor, as "boot+12.000000007".
