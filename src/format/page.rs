@@ -145,7 +145,7 @@ fn kinds_and_flags_are_those_of_the_code() {
         assert_eq!(section("## Block").contains(&line), flags.contains(&flag), "flag {flag:#06x}");
         assert_eq!(BlockFlags(flag).newer().is_some(), flag >= 0x0100);
     }
-    assert!(section("## Record").contains(&format!("{:#04x}: the message was longer", RecordFlags::TRUNCATED)));
+    assert!(section("## Record").contains(&format!("{:#04x}: the message, or one of", RecordFlags::TRUNCATED)));
     let features = format!("{:#x}: the writer may remove", SegmentHeader::RETENTION);
     assert!(section("### Segment header (kind 7)").contains(&features));
     for (code, meaning) in [(StatusCode::Device, "how"), (StatusCode::Error, "an error"), (StatusCode::Resumed, "writ")]

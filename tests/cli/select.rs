@@ -110,7 +110,7 @@ fn options_that_make_no_sense_are_refused_with_the_remedy() {
         ("--since", "soon", "2026-01-31 14:30"),
         ("--until", "25:61", "2h 30m ago"),
         ("--field", "price", "name=value"),
-        ("--field", "price<high", "no number"),
+        ("--field", "price<high", "is not a number"),
         ("--field", "price~(", "unclosed group"),
         ("--grep", "[", "unclosed character class"),
         ("--grep", "(((x{99}){99}){99}){99}", "bytes once it is compiled"),

@@ -67,7 +67,7 @@ impl FieldTest {
 }
 
 fn number(text: &str) -> Result<Number, String> {
-    Number::of(text).ok_or_else(|| format!("{text:?} is no number: values are compared by < and > as numbers"))
+    Number::of(text).ok_or_else(|| format!("{text:?} is not a number: < and > compare values as numbers"))
 }
 
 impl Operand {
@@ -189,7 +189,7 @@ mod tests {
         assert!(refused("name").starts_with("use name=value"));
         assert!(refused("a!b").starts_with("use name=value"));
         assert!(refused("=5").starts_with("the field's name is missing"));
-        assert!(refused("a<much").starts_with("\"much\" is no number"));
-        assert_eq!(refused("a~("), "no regular expression: unclosed group");
+        assert!(refused("a<much").starts_with("\"much\" is not a number"));
+        assert_eq!(refused("a~("), "not a valid regular expression: unclosed group");
     }
 }

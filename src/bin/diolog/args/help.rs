@@ -60,8 +60,8 @@ NAME_hex. \"cut\" names the fields that were cut.
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
 Exit status: it speaks only of what was read: with -n of the end of the log; with --since and --until of the blocks \
-that may hold records of these times; with other filters, of records only where one may be wanted. With a filter, -n \
-reads all of the log.
+that may hold records of these times; with other filters, of all blocks, but of single records only in the parts that \
+may hold a wanted one. With a filter, -n looks from the beginning of the log, not only at its end.
   0    clean, or in use with nothing lost so far
   4    intact, and the overflow policy dropped records (0 with --allow-drops)
   1    a run ended without close, unacknowledged blocks are missing, or a part
@@ -78,8 +78,8 @@ pub(super) const TAIL: &str = "Examples:
   diolog tail -f --level warn --target my_service::net DIR
 
 Exit status: it speaks only of what was read: the end of the log and what followed; with --since and --until the \
-blocks that may hold records of these times; with other filters, of records only where one may be wanted. With a \
-filter, all of the log is read.
+blocks that may hold records of these times; with other filters, of all blocks, but of single records only in the \
+parts that may hold a wanted one. With a filter, tail looks from the beginning of the log, not only at its end.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
   4        intact, and the overflow policy dropped records (0 with --allow-drops)
   1        a run ended without close, unacknowledged blocks are missing, or a

@@ -15,7 +15,7 @@ pub(super) fn pattern(pattern: &str) -> Result<Regex, String> {
         error => {
             let message = error.to_string();
             let last = message.lines().last().unwrap_or_default();
-            format!("no regular expression: {}", last.trim_start_matches("error: "))
+            format!("not a valid regular expression: {}", last.trim_start_matches("error: "))
         }
     })
 }
@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn a_pattern_that_is_none_or_too_large_says_so() {
         assert!(pattern("a+b").expect("a pattern").is_match(b"xaab"));
-        assert_eq!(pattern("(a").map(drop), Err("no regular expression: unclosed group".into()));
+        assert_eq!(pattern("(a").map(drop), Err("not a valid regular expression: unclosed group".into()));
         let large = pattern("(((a{100}){100}){100}){100}").map(drop).expect_err("too large");
         assert!(large.starts_with("the pattern takes more than"), "{large}");
     }
