@@ -22,7 +22,7 @@ use crate::levels::{Levels, ParseLevelsError};
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
-use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes};
+use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::{CloseSummary, Shared};
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
@@ -184,7 +184,7 @@ impl Logger {
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
-            Ok((report, Segments::begin(&directory, direct, rules, clock)?))
+            Ok((report, Segments::begin(&directory, direct, rules, clock, &Threads::default())?))
         });
         let (device, segments) = match begun {
             Ok(begun) => begun,

@@ -9,6 +9,7 @@ mod header;
 mod run;
 mod next;
 mod prepare;
+mod threads;
 mod fill;
 mod publish;
 #[cfg_attr(not(test), expect(dead_code, reason = "for recovery and snapshots, which write segments without a writer"))]
@@ -28,3 +29,4 @@ pub(crate) use header::Header;
 pub(crate) use retention::Limits;
 pub(crate) use rules::{FIRST_FILL_PATIENCE, Rules, Sizes};
 pub(crate) use run::{Segments, WriteTarget};
+pub(crate) use threads::Threads;

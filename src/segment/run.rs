@@ -21,6 +21,7 @@ use super::fill::{Left, NamedFile, Prepared};
 use super::next::NextSegment;
 use super::prepare::Preparer;
 use super::rules::Rules;
+use super::threads::Threads;
 
 /// The file and the offset that a block is to be written to.
 #[derive(Clone)]
@@ -96,11 +97,17 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Begins a run in the segment after the last one of the directory.
+    /// Begins a run in the segment after the last one of the directory. One of `threads` makes its files.
     ///
     /// # Errors
     /// [`Error::Io`] if no file can be made; [`Error::InvalidConfig`] if the process may not write files large enough.
-    pub(crate) fn begin(directory: &Directory, direct: bool, rules: Rules, clock: Clock) -> Result<Segments> {
+    pub(crate) fn begin(
+        directory: &Directory,
+        direct: bool,
+        rules: Rules,
+        clock: Clock,
+        _threads: &Threads,
+    ) -> Result<Segments> {
         let opened = directory.opened();
         let path = opened.path();
         let file_bytes_max = sys::file::file_size_limit();
@@ -393,7 +400,8 @@ mod tests {
 
     fn begin(path: &Path) -> (Directory, Segments) {
         let directory = Directory::open(path, Making::BY_DEFAULT).expect("a directory");
-        let segments = Segments::begin(&directory, false, RULES, Clock::detect()).expect("a segment");
+        let segments =
+            Segments::begin(&directory, false, RULES, Clock::detect(), &Threads::default()).expect("a segment");
         (directory, segments)
     }
 
