@@ -2,6 +2,7 @@
 
 mod asynclogger;
 mod bench;
+mod bench_load;
 mod cat_many;
 mod cat;
 #[cfg(feature = "unstable")]

@@ -118,7 +118,8 @@ Exit status:
 pub(super) const BENCH: &str = "Examples:
   diolog bench append                   what an append costs on this machine
   diolog bench sustained /mnt/disk      records a second until they are durable
-  diolog bench disk --flush-each DIR    how long one durable record takes";
+  diolog bench disk --flush-each DIR    how long one durable record takes
+  diolog bench load --rate 50% DIR      a service's load, at half of what the machine takes";
 
 pub(super) const BENCH_APPEND: &str = "Examples:
   diolog bench append
@@ -133,6 +134,25 @@ pub(super) const BENCH_DISK: &str = "Examples:
   diolog bench disk --bytes '4 GiB' --block-bytes '1 MiB' --blocks-in-flight 8 /mnt/disk
   diolog bench disk --flush-each --message-bytes 64 /mnt/disk
   diolog bench disk --time '1 min' --rate 100000 --samples seconds.csv /mnt/disk";
+
+pub(super) const BENCH_LOAD: &str = "Examples:
+  diolog bench load                     4 threads, together 10,000 messages of 200 bytes a second
+  diolog bench load --threads 100 --rate 1000 --bytes 300KiB --time '30 s' /mnt/disk
+  diolog bench load --bytes '64:90, 1KiB..4KiB:9, 300KiB:1' --csv seconds.csv
+  diolog bench load --rate '10%, 50%, 90%' --threads 2 /mnt/disk
+  diolog bench load --rate max --overflow block /mnt/disk
+
+Times of an append: from the moment at which it was due, so that each message that an earlier append held up counts; \
+and of the call alone. With --rate max no message has such a moment.
+
+Exit status: what `diolog verify` says of the logs, or 2 if the messages that were accepted are not those in the files \
+and those that retention removed.
+  0    clean
+  4    intact, and messages were dropped (0 with --allow-drops)
+  1    the log has no clean end
+  2    records are lost
+  3    the load could not be run
+  64   invalid command line";
 
 pub(super) const COMPLETIONS: &str = "Examples:
   diolog completions bash > ~/.local/share/bash-completion/completions/diolog

@@ -2,6 +2,7 @@
 
 mod field;
 mod help;
+mod load;
 mod moment;
 mod pattern;
 mod select;
@@ -17,8 +18,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
+pub(crate) use load::{Load, Rate, Sizes};
 pub(crate) use select::Select;
 pub(crate) use settings::Settings;
+pub(crate) use values::ReportFormat;
 use values::{device, number_of_records, record_level, size};
 
 /// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
@@ -257,6 +260,9 @@ pub(crate) enum Bench {
     /// Durable bytes a second of one log, to compare with other programs such as fio
     #[command(after_help = help::BENCH_DISK)]
     Disk(Disk),
+    /// Threads that log messages at intended times, with a line of figures for each second, and a proof from the files
+    #[command(after_help = help::BENCH_LOAD)]
+    Load(Box<Load>),
 }
 
 #[derive(Debug, Args)]
@@ -328,12 +334,6 @@ pub(crate) enum RecordFormat {
     Text,
     Json,
     Message,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReportFormat {
-    Text,
-    Json,
 }
 
 #[cfg(test)]

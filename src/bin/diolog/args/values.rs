@@ -1,8 +1,16 @@
-//! Values of options: sizes in words, levels, and the names of devices.
+//! Values of options: sizes in words, levels, the names of devices, and formats of reports.
 
 use bytesize::ByteSize;
+use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use diolog::{DevicePreference, Level};
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    Text,
+    Json,
+}
 
 /// Parses "262144", "256 KiB", "2MiB".
 pub(super) fn size<T: TryFrom<u64>>(words: &str) -> Result<T, String> {

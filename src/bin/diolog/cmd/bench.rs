@@ -1,6 +1,7 @@
 //! `diolog bench`: the measurements of the package's benches, shorter, on the caller's machine and disk.
 
 mod disk;
+mod load;
 mod scratch;
 
 use std::fmt::Display;
@@ -27,6 +28,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
             measured(arguments, |scratch| sustained::run(sustained_effort(arguments.seconds), scratch))
         }
         Bench::Disk(arguments) => disk::run(arguments),
+        Bench::Load(arguments) => load::run(arguments),
     }
 }
 

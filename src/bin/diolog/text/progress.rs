@@ -29,13 +29,26 @@ impl Progress {
 
     /// Draws the line if [`INTERVAL`] has passed. Reads the clock: do not call it for each record.
     pub(crate) fn update(&mut self, bytes: u64) {
-        let now = Instant::now();
-        if self.next.is_none_or(|next| now < next) {
-            return;
+        if self.is_due() {
+            self.draw(&self.line(bytes));
         }
-        self.next = Some(now + INTERVAL);
+    }
+
+    /// [`Progress::update`] with a line of the caller's own.
+    pub(crate) fn show(&mut self, line: impl FnOnce() -> String) {
+        if self.is_due() {
+            self.draw(&line());
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.next.is_some_and(|next| Instant::now() >= next)
+    }
+
+    fn draw(&mut self, line: &str) {
+        self.next = Some(Instant::now() + INTERVAL);
         self.drawn = true;
-        let _ = write!(io::stderr(), "\r\x1b[K{}", self.line(bytes));
+        let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }
 
     fn line(&self, bytes: u64) -> String {

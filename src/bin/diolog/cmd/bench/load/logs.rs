@@ -1,0 +1,225 @@
+//! The logs of a load: their settings, their room on the disk, and what their files prove at the end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diolog::{Config, Level, Logger, Overflow, ProducerReport, ReadOptions, Report, Stats, Verdict};
+
+use crate::args::Load;
+use crate::exit::{Failure, Status};
+use crate::text::escape;
+use crate::text::progress::log_bytes;
+use crate::text::units;
+
+/// The library's defaults, for what follows from them.
+const RING_BYTES: usize = 1 << 20;
+const RINGS_BYTES_MAX: usize = 256 << 20;
+const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BYTES_MAX: usize = 16 << 20;
+const SEGMENT_BYTES: u64 = 256 << 20;
+const GRID_BYTES: u64 = 4096;
+
+/// Bytes of a ring beside half of it that a message cannot take.
+const RING_RECORD_BYTES: usize = 64;
+
+/// A disk that is far behind at the end may take this long to take the rest.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Logs that are open.
+pub(super) struct Logs {
+    pub(super) loggers: Vec<Logger>,
+    paths: Vec<PathBuf>,
+}
+
+/// Logs that have ended.
+pub(super) struct Closed {
+    paths: Vec<PathBuf>,
+}
+
+/// What the files of all logs prove.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    /// The most severe one.
+    pub(super) verdict: Verdict,
+    pub(super) in_files: u64,
+    /// Records that retention removed.
+    pub(super) retired: u64,
+    /// Attempts that were dropped.
+    pub(super) dropped: u64,
+    /// Accepted, and replaced by newer ones.
+    pub(super) overwritten: u64,
+    /// Accepted, and not in the files, though they should be.
+    pub(super) missing: u64,
+}
+
+impl Logs {
+    /// Opens the logs in `directory`.
+    pub(super) fn open(load: &Load, overflow: Overflow, directory: &Path) -> Result<Logs, Failure> {
+        let paths: Vec<_> = match load.events {
+            1 => vec![directory.join("log")],
+            events => (0..events).map(|event| directory.join(format!("event-{event}"))).collect(),
+        };
+        let config = config(load, overflow)?;
+        let loggers = paths.iter().map(|path| Logger::open(config.clone().path(path))).collect::<Result<_, _>>()?;
+        Ok(Logs { loggers, paths })
+    }
+
+    pub(super) fn stats(&self) -> Vec<Stats> {
+        self.loggers.iter().map(Logger::stats).collect()
+    }
+
+    /// Waits until everything that was accepted is durable.
+    pub(super) fn flush(&self) -> Result<(), Failure> {
+        Ok(self.loggers.iter().try_for_each(Logger::flush)?)
+    }
+
+    pub(super) fn close(self) -> Result<Closed, Failure> {
+        let mut ended = Ok(());
+        for logger in self.loggers {
+            // All are closed, whatever becomes of one.
+            ended = ended.and(logger.close().map(drop));
+        }
+        ended?;
+        Ok(Closed { paths: self.paths })
+    }
+
+    /// The failure if the files take more than `limit` bytes: no load may fill a disk.
+    pub(super) fn exceeds(&self, limit: u64) -> Option<Failure> {
+        let bytes: u64 = self.paths.iter().map(|path| log_bytes(path)).sum();
+        (bytes > limit).then(|| Failure {
+            message: format!(
+                "the logs take {}, more than --disk-bytes, because the disk cannot prepare files as fast as they fill: \
+                 use a lower --rate, or more --disk-bytes",
+                units::bytes(bytes)
+            ),
+            status: Status::Unusable,
+        })
+    }
+}
+
+impl Closed {
+    pub(super) fn bytes(&self) -> u64 {
+        self.paths.iter().map(|path| log_bytes(path)).sum()
+    }
+
+    /// Reads all files, and calls `watch` with the bytes read so far.
+    pub(super) fn verify(&self, mut watch: impl FnMut(u64)) -> Result<Proof, Failure> {
+        let mut proof =
+            Proof { verdict: Verdict::Clean, in_files: 0, retired: 0, dropped: 0, overwritten: 0, missing: 0 };
+        let mut bytes = 0;
+        for path in &self.paths {
+            let verification = ReadOptions::new().verify_watched(path, |report| watch(bytes + report.bytes))?;
+            bytes += verification.report.bytes;
+            proof.add(verification.verdict, &verification.report);
+        }
+        Ok(proof)
+    }
+}
+
+impl Proof {
+    fn add(&mut self, verdict: Verdict, report: &Report) {
+        self.verdict = self.verdict.max(verdict);
+        let rows = || report.runs.iter().flat_map(|run| &run.producers);
+        let sum = |of: fn(&ProducerReport) -> u64| rows().map(of).sum::<u64>();
+        self.in_files += sum(|row| row.records);
+        self.retired += sum(|row| row.retired.saturating_sub(row.retired_losses));
+        self.dropped += sum(|row| row.dropped);
+        self.overwritten += sum(|row| row.overwritten);
+        self.missing += sum(|row| row.unwritten + row.damaged);
+    }
+}
+
+/// The settings of each log.
+fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
+    let largest = load.bytes.largest();
+    let ring_for_message = (2 * (largest + RING_RECORD_BYTES)).next_power_of_two();
+    let ring_bytes = load.ring_bytes.unwrap_or_else(|| {
+        // Producers that wait need more: the library's default then.
+        let default = if overflow == Overflow::Block { 4 * RING_BYTES } else { RING_BYTES };
+        default.max(ring_for_message)
+    });
+    let block_bytes = load.block_bytes.unwrap_or_else(|| {
+        let several = (4 * largest).next_power_of_two().min(BLOCK_BYTES_MAX);
+        if largest * 4 > BLOCK_BYTES { several } else { BLOCK_BYTES }
+    });
+    let windows = ring_bytes * usize::from(load.threads);
+    let mut config = Config::new("")
+        .service("diolog bench load")
+        .level(Level::Info)
+        .overflow(overflow)
+        .message_bytes_max(largest.max(1))
+        .block_bytes(block_bytes)
+        .rings_bytes_max(load.rings_bytes_max.unwrap_or(RINGS_BYTES_MAX.max(2 * windows)))
+        .device(load.device)
+        .close_deadline(CLOSE_DEADLINE);
+    // With several logs each thread has a ring in each of them: small ones, unless asked for.
+    match (load.events, load.ring_bytes) {
+        (1, _) => config = config.ring_bytes(ring_bytes),
+        (_, Some(bytes)) => config = config.ring_bytes(bytes).thread_ring_bytes(bytes),
+        (_, None) => config = config.ring_bytes(ring_for_message.max(RING_BYTES)),
+    }
+    if let Some(bytes) = load.reserve_bytes {
+        config = config.reserve_bytes(bytes);
+    }
+    if let Some(blocks) = load.blocks_in_flight {
+        config = config.blocks_in_flight(blocks);
+    }
+    if let Some(interval) = load.flush_interval {
+        config = config.flush_interval(interval);
+    }
+    if let Some(core) = load.writer_core {
+        config = config.writer_core(core);
+    }
+    let (segment_bytes, retain_bytes) = room(load, block_bytes as u64)?;
+    Ok(config.segment_bytes(segment_bytes).retain_bytes(retain_bytes))
+}
+
+/// Sizes of a segment, and of all that a log keeps. Together the logs keep half of the room: a segment that is in use
+/// while the next one is not prepared grows, and needs the rest.
+fn room(load: &Load, block_bytes: u64) -> Result<(u64, u64), Failure> {
+    let retain_bytes = load.disk_bytes / 2 / u64::from(load.events);
+    let segment_bytes = (retain_bytes / 8).min(SEGMENT_BYTES) / GRID_BYTES * GRID_BYTES;
+    let smallest = GRID_BYTES + block_bytes;
+    if segment_bytes < smallest {
+        let needed = smallest.next_multiple_of(GRID_BYTES) * 16 * u64::from(load.events);
+        return Err(Failure {
+            message: format!(
+                "--disk-bytes of {} is too little for {} with blocks of {}: use at least {needed}, or fewer --events, or \
+                 smaller --block-bytes",
+                load.disk_bytes,
+                units::counted(load.events.into(), "log"),
+                block_bytes,
+            ),
+            status: Status::Usage,
+        });
+    }
+    Ok((segment_bytes, retain_bytes))
+}
+
+/// An error if the disk has less free space than the logs may take.
+pub(super) fn check_space(load: &Load) -> Result<(), Failure> {
+    let Some(free) = free_bytes(&load.directory) else { return Ok(()) };
+    if load.disk_bytes <= free {
+        return Ok(());
+    }
+    Err(Failure {
+        message: format!(
+            "{} has {} free, and --disk-bytes is {}: use less, or another directory",
+            escape::path(&load.directory),
+            units::bytes(free),
+            units::bytes(load.disk_bytes),
+        ),
+        status: Status::Usage,
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn free_bytes(directory: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(directory).ok()?;
+    Some(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
