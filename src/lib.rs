@@ -81,6 +81,8 @@ mod macros;
 pub mod expansion;
 mod event;
 mod logger;
+mod engine;
+mod opening;
 mod ends;
 mod config;
 mod level;
@@ -134,12 +136,13 @@ pub use bridge::LogBridge;
 #[cfg(feature = "tracing")]
 pub use bridge::TracingBridge;
 pub use claim::Claim;
-pub use config::{Config, Overflow, Settings};
+pub use config::{Config, EngineConfig, Overflow, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use elsewhere::{MemoryLog, MemoryRecord};
 #[cfg(feature = "signals")]
 pub use ends::drain_on_signals;
 pub use ends::{flush_on_panic, flush_on_panic_within};
+pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::Log;
 pub use fields::FieldValue;

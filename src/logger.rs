@@ -1,10 +1,11 @@
 //! The logger: opens a log, makes producers, flushes, closes.
 //!
-//! Users call it, and nothing in the library does. It puts a log's parts together at open; after that, `producer` and
+//! Users call it, and nothing in the library does. `opening` puts a log's parts together; after that, `producer` and
 //! `writer` do the work.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,22 +13,23 @@ use std::time::{Duration, Instant};
 use crate::appendable::Message;
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
-use crate::device::{self, DeviceKind, DeviceReport};
+use crate::device::{DeviceKind, DeviceReport};
 use crate::elsewhere::{Elsewhere, MemoryLog};
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::level::Level;
 use crate::levels::{Levels, ParseLevelsError};
+use crate::opening::{Hooks, Opening};
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
-use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
-use crate::shared::{CloseSummary, Shared};
+use crate::segment::Threads;
+use crate::shared::Shared;
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
-use crate::writer::{Begin, WrapDevice, Writer};
+use crate::writer::Writer;
 
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
 ///
@@ -64,15 +66,6 @@ use crate::writer::{Begin, WrapDevice, Writer};
 #[derive(Clone)]
 pub struct Logger {
     handle: Arc<Handle>,
-}
-
-/// Replacements for parts of a log, for tests and measurements: set and documented in `unstable`, empty otherwise.
-#[derive(Default)]
-#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
-pub struct Hooks {
-    pub(crate) wrap_device: Option<WrapDevice>,
-    pub(crate) clock: Option<Clock>,
-    pub(crate) first_fill_patience: Option<Duration>,
 }
 
 /// What all clones share; the last one closes the log.
@@ -167,44 +160,21 @@ impl Logger {
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::None, reasons: Vec::new() });
         let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published);
         shared.elsewhere = Some(elsewhere);
-        Logger { handle: Arc::new(Handle { shared: Arc::new(shared), writer: Mutex::new(None) }) }
+        Logger::of(Arc::new(shared), None)
     }
 
-    /// Opens a log with the device wrapped and the clock replaced as `hooks` say.
+    /// Opens a log with a writer of its own, with the parts replaced that `hooks` name.
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
-        let settings = config.validate()?;
-        let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
-        let rules = segment_rules(&settings, patience);
-        rules.check_file_size_limit()?;
-        // Steps that do not need the directory come first, so that a refused core creates nothing.
-        let writer = Writer::start(settings.config.writer_core, &settings.config.path)?;
-        let gate = Gate::new(settings.config.level.level() as u8)
-            .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
-        let directory = Directory::open(&settings.config.path, making(&settings.config))?;
-        let clock = hooks.clock.unwrap_or_else(Clock::detect);
-        let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
-            let direct = report.kind.is_direct();
-            Ok((report, Segments::begin(&directory, direct, rules, clock, &Threads::default())?))
-        });
-        let (device, segments) = match begun {
-            Ok(begun) => begun,
-            Err(error) => {
-                directory.undo();
-                return Err(error);
-            }
-        };
-        let (published, publisher) = Published::new(device.clone());
-        let shared = Arc::new(Shared::new(settings, clock, gate, segments.producers_max(), published));
-        let writer = writer.begin(Begin {
-            shared: Arc::clone(&shared),
-            publisher,
-            device,
-            directory,
-            segments,
-            wrap_device: hooks.wrap_device,
-        })?;
-        ends::drain_at_exit(&shared);
-        Ok(Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
+        let opening = Opening::new(config, hooks)?;
+        // Before the directory, so that a refused core creates nothing.
+        let writer = Writer::start(opening.config().writer_core, &opening.config().path)?;
+        let shared = opening.on(&writer, &Threads::default())?;
+        Ok(Logger::of(shared, writer.close()))
+    }
+
+    /// The logger of a log that is open; `writer` is its thread, if that serves it alone.
+    pub(crate) fn of(shared: Arc<Shared>, writer: Option<JoinHandle<()>>) -> Logger {
+        Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(writer) }) }
     }
 
     /// Makes a producer named after the calling thread: the fastest way to log. Allocates its ring of `ring_bytes`.
@@ -353,8 +323,9 @@ impl Logger {
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
     ///
     /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. A
-    /// flush or a `close` in the callback would wait for itself. A `Logger` that the callback holds keeps the log open
-    /// until somebody closes it.
+    /// flush in the callback, of this log or another one of the same [`Engine`](crate::Engine), would wait for itself,
+    /// and returns an error; a `close` does not wait. A `Logger` that the callback holds keeps the log open until
+    /// somebody closes it.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         self.shared().published.on_state_change(callback);
     }
@@ -429,6 +400,10 @@ impl Logger {
         if self.shared().gate.is_forked() {
             return Err(Error::Forked);
         }
+        if self.shared().is_on_own_writer() {
+            let why = io::Error::new(io::ErrorKind::Deadlock, "a callback on the writer thread would wait for itself");
+            return Err(Error::io("flush", &self.shared().settings.config.path, why));
+        }
         self.shared().flushes.flush(limit, || self.shared().wake_writer())
     }
 
@@ -482,7 +457,8 @@ impl Logger {
     /// Refuses further appends, writes what was accepted, and ends the log cleanly.
     ///
     /// It takes at most `close_deadline`, or half a second more if the kernel holds the writer thread in a system call.
-    /// Every call returns the same answer. It counts what was lost as well, which is no error: whoever wants to know
+    /// Every call returns the same answer, but for one in a callback on the log's writer thread: that does not wait, and
+    /// says so in an error. It counts what was lost as well, which is no error: whoever wants to know
     /// looks at [`CloseReport::lost`], or prints the report.
     ///
     /// # Errors
@@ -522,14 +498,7 @@ impl Handle {
         if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
             let _ = writer.join();
         }
-        let CloseSummary { report, unconfirmed, reason } = summary;
-        match reason {
-            None => Ok(report),
-            Some(reason) => {
-                let dropped = report.dropped + report.overwritten;
-                Err(Error::CloseIncomplete { unconfirmed, dropped, reason })
-            }
-        }
+        summary.into_result()
     }
 }
 
@@ -543,24 +512,4 @@ impl Drop for Handle {
 /// The error for levels that are not understood.
 fn invalid_levels(setting: &'static str, text: &str, error: &ParseLevelsError) -> Error {
     Error::InvalidConfig { setting, value: format!("{text:?}"), remedy: error.to_string() }
-}
-
-/// The part of the settings that concerns the making of files.
-fn making(config: &Config) -> Making {
-    Making { file_mode: config.file_mode, group: config.group, create_parents: config.create_parents }
-}
-
-/// The part of the settings that concerns segments.
-fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
-    let config = &settings.config;
-    Rules {
-        sizes: Sizes {
-            first: settings.first_segment_bytes.min(config.segment_bytes),
-            max: config.segment_bytes,
-            block: config.block_bytes,
-        },
-        first_fill_patience,
-        rotate_after: config.rotate_after,
-        keep: Limits { bytes: config.retain_bytes, segments: config.retain_segments, age: config.retain_for },
-    }
 }

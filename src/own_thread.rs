@@ -1,10 +1,12 @@
-//! Which threads are the library's own: the writer of a log, and the threads that help it.
+//! Which threads are the library's own: the writers of logs, and the threads that help them.
 //!
 //! An exit handler or a panic hook that runs on one of them must not wait for a log: the wait would be for that very
 //! thread. Each thread that may run one marks itself when it starts: all of the library's but `diolog-lock`, which only
 //! holds a log's lock, and runs nothing else.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What the calling thread is to the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +15,21 @@ pub(crate) enum Role {
     Host,
     /// A thread that helps a writer, or waits for signals.
     Helper,
-    /// The writer of the log whose shared state is at this address. It also runs that log's callbacks.
-    Writer(usize),
+    /// This writer. It also runs the callbacks of the logs that it serves.
+    Writer(WriterId),
+}
+
+/// The number of a writer thread, which no other one of this process has or had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WriterId(u64);
+
+impl WriterId {
+    /// The next number.
+    pub(crate) fn new() -> WriterId {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: the number only has to be unique.
+        WriterId(NEXT.fetch_add(1, Relaxed))
+    }
 }
 
 thread_local! {

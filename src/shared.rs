@@ -12,9 +12,11 @@ use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::{Overflow, PART_FOR_LARGE_RINGS, Validated};
 use crate::elsewhere::Elsewhere;
+use crate::error::{Error, Result};
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
 use crate::level::Level;
+use crate::own_thread::{self, Role, WriterId};
 use crate::registry::{Registry, RingRules};
 use crate::ring::ProducerEnd;
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
@@ -46,7 +48,7 @@ pub(crate) struct Shared {
     /// Records that a callsite's limit has hidden.
     hidden: AtomicU64,
     /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
-    writer: OnceLock<Thread>,
+    writer: OnceLock<(Thread, WriterId)>,
 }
 
 impl Shared {
@@ -177,14 +179,24 @@ impl Shared {
     }
 
     /// Names the thread that serves this log. Called once.
-    pub(crate) fn set_writer(&self, writer: Thread) {
-        let first = self.writer.set(writer).is_ok();
+    pub(crate) fn set_writer(&self, writer: Thread, id: WriterId) {
+        let first = self.writer.set((writer, id)).is_ok();
         debug_assert!(first, "a log has one writer");
+    }
+
+    /// Whether writer `id` serves this log.
+    pub(crate) fn is_served_by(&self, id: WriterId) -> bool {
+        self.writer.get().is_some_and(|(_, own)| *own == id)
+    }
+
+    /// Whether the calling thread is this log's writer, which runs a callback: a wait for the log would be for itself.
+    pub(crate) fn is_on_own_writer(&self) -> bool {
+        matches!(own_thread::role(), Role::Writer(id) if self.is_served_by(id))
     }
 
     /// Wakes the writer if it sleeps. Never called by an append that does not wait.
     pub(crate) fn wake_writer(&self) {
-        if let Some(thread) = self.writer.get() {
+        if let Some((thread, _)) = self.writer.get() {
             thread.unpark();
         }
     }
@@ -241,6 +253,21 @@ pub(crate) struct CloseSummary {
     pub(crate) unconfirmed: u64,
     /// Why records are unconfirmed or the clean end is missing, if so.
     pub(crate) reason: Option<String>,
+}
+
+impl CloseSummary {
+    /// What the caller of a close gets.
+    ///
+    /// # Errors
+    /// [`Error::CloseIncomplete`] if the log has not ended cleanly.
+    pub(crate) fn into_result(self) -> Result<CloseReport> {
+        let CloseSummary { report, unconfirmed, reason } = self;
+        let dropped = report.dropped + report.overwritten;
+        match reason {
+            None => Ok(report),
+            Some(reason) => Err(Error::CloseIncomplete { unconfirmed, dropped, reason }),
+        }
+    }
 }
 
 /// A close: when it must end, and how it ended.

@@ -5,6 +5,7 @@
 //! directory can be created. A running log keeps the settings that it was opened with.
 
 mod settings;
+mod engine;
 mod overflow;
 mod check;
 #[cfg(feature = "serde")]
@@ -13,5 +14,6 @@ mod toml;
 mod words;
 
 pub(crate) use check::{PART_FOR_LARGE_RINGS, Validated};
+pub use engine::EngineConfig;
 pub use overflow::Overflow;
 pub use settings::{Config, Settings};

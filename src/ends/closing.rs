@@ -23,7 +23,13 @@ pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
 
 /// Waits for the end of a log that was asked to close by `deadline`, and a little longer for its writer. Returns how the
 /// log ended.
+///
+/// On the log's own writer, in a callback, it does not wait: the log ends after that.
 pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSummary {
+    if shared.is_on_own_writer() {
+        let reason = "close was called on the writer thread, in a callback, which does not wait for itself";
+        return shared.close_summary_without_writer(reason);
+    }
     // Counted from the deadline, so that several logs do not add up.
     let left = (deadline + WRITER_GRACE).saturating_duration_since(Instant::now());
     shared.closing.wait(left).unwrap_or_else(|| {

@@ -47,7 +47,7 @@ extern "C" fn handler() {
     });
 }
 
-/// Closes all `logs`, and waits for each that does not itself wait for this thread.
+/// Closes all `logs`, and waits for each, unless this thread is its writer.
 fn close_all(logs: &[Arc<Shared>]) {
     let begun = Instant::now();
     let asked: Vec<_> = logs
@@ -57,13 +57,10 @@ fn close_all(logs: &[Arc<Shared>]) {
             (log, begin_close(log, begun))
         })
         .collect();
-    let role = own_thread::role();
-    if role == Role::Helper {
+    if own_thread::role() == Role::Helper {
         return;
     }
     for (log, deadline) in asked {
-        if role != Role::Writer(Arc::as_ptr(log).addr()) {
-            wait_until_closed(log, deadline);
-        }
+        wait_until_closed(log, deadline);
     }
 }

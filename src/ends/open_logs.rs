@@ -34,3 +34,8 @@ impl OpenLogs {
         lock(&self.logs).iter().filter_map(Weak::upgrade).filter(|log| !log.closing.has_ended()).collect()
     }
 }
+
+/// The logs of this process that have not ended.
+pub(crate) fn open_logs() -> Vec<Arc<Shared>> {
+    OpenLogs::of_this_process().map(OpenLogs::all).unwrap_or_default()
+}

@@ -50,6 +50,18 @@ impl CloseReport {
     pub fn lost(&self) -> u64 {
         self.dropped + self.overwritten + self.refused
     }
+
+    /// Adds what became of the records of another log.
+    pub(crate) fn add(&mut self, other: &CloseReport) {
+        let CloseReport { accepted, durable, dropped, dropped_by, overwritten, refused, refused_by } = *other;
+        self.accepted += accepted;
+        self.durable += durable;
+        self.dropped += dropped;
+        self.dropped_by.add(dropped_by);
+        self.overwritten += overwritten;
+        self.refused += refused;
+        self.refused_by.add(refused_by);
+    }
 }
 
 impl fmt::Display for CloseReport {

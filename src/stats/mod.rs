@@ -118,6 +118,15 @@ impl RefusedBy {
         self.closed + self.forked + self.reentrant + self.no_ring
     }
 
+    /// Adds those of another log.
+    pub(crate) fn add(&mut self, other: RefusedBy) {
+        let RefusedBy { closed, forked, reentrant, no_ring } = other;
+        self.closed += closed;
+        self.forked += forked;
+        self.reentrant += reentrant;
+        self.no_ring += no_ring;
+    }
+
     /// Those that were counted after `earlier` ones of the same log.
     pub(crate) fn since(&self, earlier: &RefusedBy) -> RefusedBy {
         RefusedBy {

@@ -23,7 +23,7 @@ pub(crate) mod write;
 
 pub(crate) use access::Access;
 pub(crate) use fill::fill_at;
-pub(crate) use per_process::PerProcess;
+pub(crate) use per_process::{MadeIn, PerProcess};
 pub(crate) use place::is_at;
 pub(crate) use temporary::{is_temporary_name, temporary_name};
 

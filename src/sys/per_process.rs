@@ -18,15 +18,30 @@ pub(crate) struct PerProcess<T: 'static> {
 }
 
 struct Held<T> {
+    made_in: MadeIn,
+    value: T,
+}
+
+/// Which process has made something. A forked child is another one.
+pub(crate) struct MadeIn {
     process: u32,
     /// Its first word is 1 in the process that made it: two processes of different namespaces may have the same number.
     /// `None` if the system refuses the page.
     here: Option<WipedOnFork>,
-    value: T,
 }
 
-impl<T> Held<T> {
-    fn is_of_this_process(&self) -> bool {
+impl MadeIn {
+    /// The calling process.
+    pub(crate) fn this_process() -> MadeIn {
+        let here = WipedOnFork::new().ok();
+        if let Some(page) = &here {
+            page.words()[0].store(1, Relaxed);
+        }
+        MadeIn { process: std::process::id(), here }
+    }
+
+    /// Whether that is the calling process.
+    pub(crate) fn is_this_process(&self) -> bool {
         self.process == std::process::id() && self.here.as_ref().is_none_or(|page| page.words()[0].load(Relaxed) == 1)
     }
 }
@@ -42,7 +57,7 @@ impl<T: Default + Send + Sync> PerProcess<T> {
         // Acquire: _value made_, the exchange in `get_or_make`.
         // SAFETY: (1).
         let held = unsafe { self.current.load(Acquire).as_ref() }?;
-        held.is_of_this_process().then_some(&held.value)
+        held.made_in.is_this_process().then_some(&held.value)
     }
 
     /// This process's value, made now if it has none.
@@ -50,14 +65,10 @@ impl<T: Default + Send + Sync> PerProcess<T> {
         let mut seen = self.current.load(Acquire);
         loop {
             // SAFETY: (1).
-            if let Some(held) = unsafe { seen.as_ref() }.filter(|held| held.is_of_this_process()) {
+            if let Some(held) = unsafe { seen.as_ref() }.filter(|held| held.made_in.is_this_process()) {
                 return &held.value;
             }
-            let here = WipedOnFork::new().ok();
-            if let Some(page) = &here {
-                page.words()[0].store(1, Relaxed);
-            }
-            let made = Box::into_raw(Box::new(Held { process: std::process::id(), here, value: T::default() }));
+            let made = Box::into_raw(Box::new(Held { made_in: MadeIn::this_process(), value: T::default() }));
             // Release: _value made_.
             match self.current.compare_exchange(seen, made, AcqRel, Acquire) {
                 Ok(_) => seen = made,

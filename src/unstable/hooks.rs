@@ -1,15 +1,17 @@
 //! Opening a log with a device or a clock of the caller's making: a device that fails, stalls, or records its
 //! writes; a clock that stands still.
 //!
-//! [`Hooks`] itself is the logger's, which uses it at open.
+//! [`Hooks`] itself belongs to `opening`.
 
 use std::time::Duration;
 
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
 use crate::device::Device;
+use crate::engine::Engine;
 use crate::error::Result;
-use crate::logger::{Hooks, Logger};
+use crate::logger::Logger;
+use crate::opening::Hooks;
 
 impl Hooks {
     /// No hook: an ordinary log.
@@ -45,5 +47,13 @@ impl Hooks {
     /// As [`Logger::open`].
     pub fn open(self, config: Config) -> Result<Logger> {
         Logger::open_with(config, self)
+    }
+
+    /// Opens a log of `engine` with these hooks.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_on(self, engine: &Engine, config: Config) -> Result<Logger> {
+        engine.open_with(config, self)
     }
 }

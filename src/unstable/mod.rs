@@ -10,5 +10,5 @@ mod ring;
 pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
 pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
-pub use crate::logger::Hooks;
+pub use crate::opening::Hooks;
 pub use ring::{RingConsumer, RingProducer, ring};

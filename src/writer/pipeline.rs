@@ -430,4 +430,11 @@ impl Pipeline {
             self.segments.abandon();
         }
     }
+
+    /// Ends the run after a panic: nothing more is written. Leaks the buffers that the device still uses.
+    pub(crate) fn give_up(self) {
+        self.publisher.set_state(State::Failed);
+        self.device.abandon();
+        self.segments.abandon();
+    }
 }

@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("device", &["buffer", "error", "own_thread", "sys"]),
     ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync", "template"]),
     ("ends", &["own_thread", "shared", "sync", "sys"]),
+    ("engine", &["config", "ends", "error", "logger", "opening", "own_thread", "segment", "shared", "stats", "writer"]),
     ("error", &["grouped"]),
     (
         "event",
@@ -75,6 +76,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gate",
             "level",
             "levels",
+            "opening",
             "outcome",
             "producer",
             "producer_builder",
@@ -87,6 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("macros", &["callsite", "event", "expansion", "fields", "level", "lib", "limit", "outcome", "template"]),
+    ("opening", &["clock", "config", "device", "ends", "error", "gate", "segment", "shared", "stats", "writer"]),
     ("outcome", &[]),
     ("own_thread", &[]),
     (
@@ -114,7 +117,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "sync", "sys"]),
     (
         "shared",
-        &["admission", "clock", "config", "elsewhere", "flush", "gate", "level", "registry", "ring", "stats", "sync"],
+        &[
+            "admission",
+            "clock",
+            "config",
+            "elsewhere",
+            "error",
+            "flush",
+            "gate",
+            "level",
+            "own_thread",
+            "registry",
+            "ring",
+            "stats",
+            "sync",
+        ],
     ),
     ("stats", &["device", "format", "grouped", "sync"]),
     ("sync", &[]),
@@ -156,6 +173,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "segment",
             "shared",
             "stats",
+            "sync",
             "sys",
         ],
     ),
@@ -163,8 +181,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "unstable",
         &[
-            "buffer", "callsite", "clock", "config", "device", "error", "event", "format", "gate", "level", "logger",
-            "outcome", "producer", "reader", "ring", "stats", "sys",
+            "buffer", "callsite", "clock", "config", "device", "engine", "error", "event", "format", "gate", "level",
+            "logger", "opening", "outcome", "producer", "reader", "ring", "stats", "sys",
         ],
     ),
 ];

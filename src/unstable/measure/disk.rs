@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use super::Failure;
 use super::load::{Load, new_histogram};
 use super::usage::{cpu_time, writer_cpu_time};
-use crate::{Config, DevicePreference, Distribution, Level, Overflow, Stats, logger::Hooks};
+use crate::{Config, DevicePreference, Distribution, Level, Overflow, Stats, opening::Hooks};
 
 /// Blocks are multiples of this size.
 const GRID_BYTES: u64 = 4096;

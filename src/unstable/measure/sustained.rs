@@ -25,7 +25,7 @@ use super::orders::{self, CALLSITES};
 use super::place::Scratch;
 use super::rounds::{median, spread};
 use super::usage::cpu_time;
-use crate::{Config, DeviceReport, Level, Logger, Outcome, Overflow, Producer, Reader, logger::Hooks};
+use crate::{Config, DeviceReport, Level, Logger, Outcome, Overflow, Producer, Reader, opening::Hooks};
 
 /// Producing threads of the two rows.
 const PRODUCERS: [u64; 2] = [1, 4];

@@ -124,6 +124,13 @@ impl LogWriter {
         self.blocks.pipeline.device.wait(timeout);
     }
 
+    /// Gives the log up after a panic in one of its turns, without waiting for anything. Blocks that the device has stay
+    /// in memory until it is done with them.
+    pub(crate) fn give_up(self) {
+        self.blocks.pipeline.give_up();
+        drop(self.directory);
+    }
+
     /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
         self.blocks.losses.report(&self.shared, &mut self.blocks.sources);

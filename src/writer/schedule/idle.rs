@@ -38,6 +38,7 @@ const LOOKS_AFTER_FEW: u32 = 4;
 const AFTER_FLUSH: Duration = Duration::from_micros(20);
 
 /// How long the writer has been idle.
+#[derive(Default)]
 pub(crate) struct Idle {
     backoff: Backoff,
     /// Looks left before the first sleep, if there was little work.
@@ -55,20 +56,13 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// For a writer whose records may wait in memory for `flush_interval`, unless one asks for a flush, if it may.
-    pub(crate) fn new(flush_interval: Duration, records_may_ask: bool) -> Idle {
+    /// From now on the logs' records may wait in memory for `flush_interval` at most, unless one asks for a flush, if it
+    /// may.
+    pub(crate) fn set_limits(&mut self, flush_interval: Duration, records_may_ask: bool) {
         let longest = if records_may_ask { RECORD_FLUSH_SLEEP_MAX } else { SLEEP_MAX };
-        let sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
-        Idle {
-            backoff: Backoff::new(),
-            looks_left: None,
-            quiet: Duration::ZERO,
-            allowed: Duration::ZERO,
-            sleep_max,
-            flushing: false,
-            asked: 0,
-            attentive_until: None,
-        }
+        self.sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
+        // A log has come or gone: there may be work.
+        self.reset(None, Duration::ZERO);
     }
 
     /// Notes whether somebody waits for a flush now, and how many flushes have been asked for. The writer does not
@@ -144,6 +138,12 @@ impl Idle {
 mod tests {
     use super::*;
 
+    fn idle(flush_interval: Duration, records_may_ask: bool) -> Idle {
+        let mut idle = Idle::default();
+        idle.set_limits(flush_interval, records_may_ask);
+        idle
+    }
+
     /// The sleeps of a writer that finds nothing, until it has slept for `time`.
     fn sleeps_within(idle: &mut Idle, time: Duration) -> Vec<Duration> {
         let mut slept = Duration::ZERO;
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn sleeps_grow_to_milliseconds_and_start_short_again_after_work() {
-        let mut idle = Idle::new(Duration::from_millis(100), false);
+        let mut idle = idle(Duration::from_millis(100), false);
         let second = sleeps_within(&mut idle, Duration::from_secs(1));
         assert!(second.is_sorted() && second[0] == SLEEP_MIN, "{second:?}");
         assert!(second.len() < 500, "{} wake-ups in the first second", second.len());
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn attention_lasts_as_long_as_a_caller_yields_and_a_little_after() {
-        let mut idle = Idle::new(Duration::from_millis(100), false);
+        let mut idle = idle(Duration::from_millis(100), false);
         assert!(idle.attentive_until.is_none(), "nobody waits");
         for (flushing, asked) in [(true, 1), (true, 2), (false, 2), (false, 3)] {
             idle.set_flushing(flushing, asked);
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_writer_that_only_awaits_the_device_sleeps_long() {
         let sleep_after_few = |awaits_device| {
-            let mut idle = Idle::new(Duration::from_millis(100), false);
+            let mut idle = idle(Duration::from_millis(100), false);
             assert_eq!(idle.rest(Turn::FoundFew(Duration::ZERO), || awaits_device), None);
             (0..100).find_map(|_| idle.rest(Turn::Idle, || awaits_device))
         };
@@ -211,7 +211,7 @@ mod tests {
     fn no_sleep_is_longer_than_a_quarter_of_the_flush_interval() {
         for interval in [Duration::from_millis(1), Duration::from_millis(10), Duration::from_secs(3600)] {
             for (records_may_ask, longest) in [(false, SLEEP_MAX), (true, RECORD_FLUSH_SLEEP_MAX)] {
-                let sleeps = sleeps_within(&mut Idle::new(interval, records_may_ask), Duration::from_secs(2));
+                let sleeps = sleeps_within(&mut idle(interval, records_may_ask), Duration::from_secs(2));
                 let longest = longest.min(interval / INTERVAL_PART);
                 assert!(sleeps.iter().all(|&sleep| sleep <= longest), "{interval:?}, {records_may_ask}");
             }

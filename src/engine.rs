@@ -1,0 +1,152 @@
+//! The engine: one writer thread for many logs.
+//!
+//! Users call it. It opens each log as `logger` opens one of its own, on the writer thread that all share.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::{Config, EngineConfig};
+use crate::ends;
+use crate::error::{Error, Result};
+use crate::logger::Logger;
+use crate::opening::{Hooks, Opening};
+use crate::own_thread::{self, Role};
+use crate::segment::Threads;
+use crate::shared::{CloseSummary, Shared};
+use crate::stats::CloseReport;
+use crate::writer::Writer;
+
+/// One writer thread that serves any number of logs, each with its own directory, policy, retention and level. Clones
+/// are handles to the same engine.
+///
+/// A log of an engine is a [`Logger`] like any other. What happens to one does not stop the others: a disk that is slow
+/// or full, a close, even a bug that ends one of them. Their callbacks share the writer thread, so that one that takes
+/// long holds all of them up.
+///
+/// Dropping the last handle closes no log. The thread ends once no handle is left and the last log has ended.
+/// [`close`](Engine::close) closes all logs. At the end of the process they are drained together, as
+/// [`Logger`] says.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-engine-doc-{}", std::process::id()));
+/// use diolog::{Config, Engine, EngineConfig, Level};
+///
+/// let engine = Engine::start(EngineConfig::new())?;
+/// let orders = engine.open(Config::new(directory.join("orders")).create_parents(true))?;
+/// let audit = engine.open(Config::new(directory.join("audit")))?; // on the same thread
+/// orders.log(Level::Info, "order 42 filled");
+/// audit.log(Level::Info, "order 42 filled by desk 7");
+/// assert_eq!(engine.close()?.durable, 2);
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What all handles share.
+struct Inner {
+    config: EngineConfig,
+    writer: Writer,
+    threads: Threads,
+}
+
+impl Engine {
+    /// Starts the writer thread, pinned if [`writer_core`](EngineConfig::writer_core) is set. It sleeps until there is a
+    /// log.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::Io`] if no thread can be
+    /// started.
+    pub fn start(config: EngineConfig) -> Result<Engine> {
+        let writer = Writer::start(config.writer_core, Path::new("an engine"))?;
+        Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default() }) })
+    }
+
+    /// Opens a log on the engine's writer thread, as [`Logger::open`] opens one on a thread of its own.
+    ///
+    /// # Errors
+    /// Those of [`Logger::open`]; [`Error::InvalidConfig`] for a [`writer_core`](Config::writer_core) other than the
+    /// engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback on the
+    /// engine's writer thread, which would wait for itself.
+    pub fn open(&self, config: Config) -> Result<Logger> {
+        self.open_with(config, Hooks::default())
+    }
+
+    /// Opens a log with the parts replaced that `hooks` name.
+    pub(crate) fn open_with(&self, config: Config, hooks: Hooks) -> Result<Logger> {
+        let Inner { config: own, writer, threads } = &*self.inner;
+        if writer.is_forked() {
+            return Err(Error::Forked);
+        }
+        if writer.is_closed() {
+            return Err(Error::Closed);
+        }
+        own.check_log(&config)?;
+        if own_thread::role() == Role::Writer(writer.id()) {
+            let why = io::Error::new(io::ErrorKind::Deadlock, "a callback on the writer thread would wait for itself");
+            return Err(Error::io("open a log in", &config.path, why));
+        }
+        let shared = Opening::new(config, hooks)?.on(writer, threads)?;
+        let logger = Logger::of(shared, None);
+        // The log is listed now: either this sees that the engine was closed, or its close finds the log.
+        if writer.is_closed() {
+            let _ = logger.close();
+            return Err(Error::Closed);
+        }
+        Ok(logger)
+    }
+
+    /// Closes all logs of the engine that are open, as [`Logger::close`] does, and ends the engine: it opens no more logs.
+    ///
+    /// All are asked to end before the first is waited for, so that together they take as long as the slowest: at most the
+    /// longest [`close_deadline`](Config::close_deadline), or half a second more. The report is the sum over these logs;
+    /// what became of each one its own [`Logger::close`] returns. Later calls find no open logs.
+    ///
+    /// # Errors
+    /// [`Error::CloseIncomplete`] with the sums, and with the path of each log that has not ended cleanly, and why;
+    /// [`Error::Forked`].
+    pub fn close(&self) -> Result<CloseReport> {
+        let writer = &self.inner.writer;
+        if writer.is_forked() {
+            return Err(Error::Forked);
+        }
+        let thread = writer.close();
+        let logs: Vec<_> = ends::open_logs().into_iter().filter(|log| log.is_served_by(writer.id())).collect();
+        let result = close_all(&logs).into_result();
+        // As for a single log: only after a clean end, and not by a callback on that very thread.
+        if let Some(thread) = thread.filter(|_| result.is_ok() && own_thread::role() != Role::Writer(writer.id())) {
+            let _ = thread.join();
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+/// Closes all `logs`, whose deadlines run at the same time. Returns how they ended together.
+fn close_all(logs: &[Arc<Shared>]) -> CloseSummary {
+    let begun = Instant::now();
+    let asked: Vec<_> = logs.iter().map(|log| (log, ends::begin_close(log, begun))).collect();
+    let mut all = CloseSummary { report: CloseReport::default(), unconfirmed: 0, reason: None };
+    for (log, deadline) in asked {
+        let summary = ends::wait_until_closed(log, deadline);
+        all.report.add(&summary.report);
+        all.unconfirmed += summary.unconfirmed;
+        if let Some(reason) = summary.reason {
+            let reason = format!("{}: {reason}", log.settings.config.path.display());
+            all.reason = Some(all.reason.map_or_else(|| reason.clone(), |before| format!("{before}; {reason}")));
+        }
+    }
+    all
+}

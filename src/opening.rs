@@ -1,0 +1,108 @@
+//! Opens a log on a writer thread: its settings checked, its directory locked, its first segment made, its parts put
+//! together.
+//!
+//! Called by `logger` for a log with a writer of its own, and by `engine` for one of many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::{Config, Validated};
+use crate::device;
+use crate::ends;
+use crate::error::{Error, Result};
+use crate::gate::Gate;
+use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
+use crate::shared::Shared;
+use crate::stats::Published;
+use crate::writer::{Begin, WrapDevice, Writer};
+
+/// Replacements for parts of a log, for tests and measurements: set and documented in `unstable`, empty otherwise.
+#[derive(Default)]
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
+pub struct Hooks {
+    pub(crate) wrap_device: Option<WrapDevice>,
+    pub(crate) clock: Option<Clock>,
+    pub(crate) first_fill_patience: Option<Duration>,
+}
+
+/// A log whose settings are valid. Nothing of it exists yet.
+pub(crate) struct Opening {
+    settings: Validated,
+    hooks: Hooks,
+    rules: Rules,
+}
+
+impl Opening {
+    /// Checks the settings of a log that is to be opened with `hooks`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`].
+    pub(crate) fn new(config: Config, hooks: Hooks) -> Result<Opening> {
+        let settings = config.validate()?;
+        let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
+        let rules = segment_rules(&settings, patience);
+        rules.check_file_size_limit()?;
+        Ok(Opening { settings, hooks, rules })
+    }
+
+    /// The settings.
+    pub(crate) fn config(&self) -> &Config {
+        &self.settings.config
+    }
+
+    /// Opens the log on `writer`, with `threads` for its segments. If that fails, it leaves nothing behind.
+    ///
+    /// # Errors
+    /// See [`Logger::open`](crate::Logger::open).
+    pub(crate) fn on(self, writer: &Writer, threads: &Threads) -> Result<Arc<Shared>> {
+        let Opening { settings, hooks, rules } = self;
+        let gate = Gate::new(settings.config.level.level() as u8)
+            .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
+        let directory = Directory::open(&settings.config.path, making(&settings.config))?;
+        let clock = hooks.clock.unwrap_or_else(Clock::detect);
+        let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
+            let direct = report.kind.is_direct();
+            Ok((report, Segments::begin(&directory, direct, rules, clock, threads)?))
+        });
+        let (device, segments) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                directory.undo();
+                return Err(error);
+            }
+        };
+        let (published, publisher) = Published::new(device.clone());
+        let shared = Arc::new(Shared::new(settings, clock, gate, segments.producers_max(), published));
+        writer.add(Begin {
+            shared: Arc::clone(&shared),
+            publisher,
+            device,
+            directory,
+            segments,
+            wrap_device: hooks.wrap_device,
+        })?;
+        ends::drain_at_exit(&shared);
+        Ok(shared)
+    }
+}
+
+/// The part of the settings that concerns the making of files.
+fn making(config: &Config) -> Making {
+    Making { file_mode: config.file_mode, group: config.group, create_parents: config.create_parents }
+}
+
+/// The part of the settings that concerns segments.
+fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
+    let config = &settings.config;
+    Rules {
+        sizes: Sizes {
+            first: settings.first_segment_bytes.min(config.segment_bytes),
+            max: config.segment_bytes,
+            block: config.block_bytes,
+        },
+        first_fill_patience,
+        rotate_after: config.rotate_after,
+        keep: Limits { bytes: config.retain_bytes, segments: config.retain_segments, age: config.retain_for },
+    }
+}

@@ -1,0 +1,50 @@
+//! Begins a log on the writer thread: its buffers and its device are made where they are used.
+
+use std::io;
+use std::sync::Arc;
+
+use super::command::Begin;
+use super::log::LogWriter;
+use super::pipeline::Pipeline;
+use crate::buffer::AlignedBuffer;
+use crate::device::{self, Device, DeviceReport};
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+use crate::sys::cpu::Affinity;
+
+/// Makes buffers and device on the writer thread, which alone uses them. If that fails, the files that `open` has made
+/// for the run are removed.
+pub(super) fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
+    let (device, buffers) = match make_device(&begin.shared, &begin.device, affinity) {
+        Ok(made) => made,
+        Err(error) => {
+            begin.undo();
+            return Err(error);
+        }
+    };
+    let Begin { shared, publisher, device: _, directory, segments, wrap_device } = begin;
+    let device = match wrap_device {
+        Some(wrap) => wrap(device),
+        None => device,
+    };
+    let pipeline = Pipeline::new(Arc::clone(&shared), publisher, device, segments, buffers);
+    Ok(LogWriter::new(shared, pipeline, directory))
+}
+
+fn make_device(
+    shared: &Shared,
+    report: &DeviceReport,
+    affinity: Affinity,
+) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
+    let config = &shared.settings.config;
+    // One block is being filled and one waits while all others are in flight.
+    let count = config.blocks_in_flight + 2;
+    let mut buffers = (0..count)
+        .map(|index| AlignedBuffer::new(config.block_bytes, index as u16))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|source| Error::io("allocate block buffers for", &config.path, source))?;
+    let leave_core = move || affinity.apply();
+    let device = device::create(report, config.blocks_in_flight, &mut buffers, leave_core)
+        .map_err(|source| Error::io("make a device for", &config.path, source))?;
+    Ok((device, buffers))
+}

@@ -1,0 +1,39 @@
+//! What a writer thread is asked to do: serve one more log.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use crate::device::{Device, DeviceReport};
+use crate::error::Result;
+use crate::segment::{Directory, Segments};
+use crate::shared::Shared;
+use crate::stats::Publisher;
+
+/// The parts that the writer needs to begin a log. `open` makes them once the thread has started, and is pinned if it is
+/// to be.
+pub(crate) struct Begin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) publisher: Publisher,
+    /// The device that the probe has chosen.
+    pub(crate) device: DeviceReport,
+    pub(crate) directory: Directory,
+    pub(crate) segments: Segments,
+    pub(crate) wrap_device: Option<WrapDevice>,
+}
+
+impl Begin {
+    /// Removes the files that `open` has made for a run that does not begin.
+    pub(super) fn undo(self) {
+        self.segments.undo();
+        self.directory.undo();
+    }
+}
+
+/// Puts another device around the one that was made, on the writer thread.
+pub(crate) type WrapDevice = Box<dyn FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send>;
+
+/// A request to a writer thread.
+pub(super) enum Command {
+    /// To serve this log from now on. The opener waits for the answer.
+    Add(Box<Begin>, SyncSender<Result<()>>),
+}

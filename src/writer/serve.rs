@@ -1,0 +1,164 @@
+//! The writer thread's loop: one turn for each log, and a rest when there is nothing to do.
+//!
+//! A panic while one log is served is a bug of ours. It ends that log, and no other one: each log is begun, served and
+//! finished under `catch_unwind`, and shares nothing that a turn changes with the others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use super::begin::begin_log;
+use super::command::{Begin, Command};
+use super::log::LogWriter;
+use super::schedule::{Idle, Turn};
+use crate::error::{Error, Result};
+use crate::flush::FlushFault;
+use crate::shared::Shared;
+use crate::sys::cpu::Affinity;
+
+/// The longest wait while several logs' devices are at work: a wait for one of them does not notice the others.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+
+/// Serves the logs that `commands` bring, until no more can come and the last has ended.
+pub(super) fn serve(commands: &Receiver<Command>, affinity: Affinity) {
+    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), affinity };
+    let mut more_may_come = true;
+    loop {
+        while more_may_come {
+            let command = if logs.served.is_empty() {
+                // Nothing else can wake this thread.
+                commands.recv().map_err(|_| TryRecvError::Disconnected)
+            } else {
+                commands.try_recv()
+            };
+            match command {
+                Ok(Command::Add(begin, answer)) => {
+                    // If the opener is gone, the log is closed in its first turn.
+                    let _ = answer.send(logs.add(*begin));
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => more_may_come = false,
+            }
+        }
+        if logs.served.is_empty() {
+            return;
+        }
+        let turn = logs.turn();
+        if !logs.served.is_empty() {
+            logs.rest(turn);
+        }
+    }
+}
+
+/// The logs that one thread serves.
+struct Logs {
+    served: Vec<Served>,
+    idle: Idle,
+    affinity: Affinity,
+}
+
+/// One of them. The order of the fields matters: the log is given up before its callers get their answers.
+struct Served {
+    log: LogWriter,
+    last_word: LastWord,
+}
+
+impl Logs {
+    /// Begins a log.
+    fn add(&mut self, begin: Begin) -> Result<()> {
+        let path = begin.shared.settings.config.path.clone();
+        let shared = Arc::clone(&begin.shared);
+        let begun = catch_unwind(AssertUnwindSafe(|| begin_log(begin, self.affinity)));
+        let log = begun.unwrap_or_else(|_| {
+            let bug = "the writer panicked: please report this as a bug in diolog";
+            Err(Error::io("begin the log in", &path, std::io::Error::other(bug)))
+        })?;
+        self.served.push(Served { log, last_word: LastWord(shared) });
+        self.follow_settings();
+        Ok(())
+    }
+
+    /// Adapts the longest sleep to the logs that there are.
+    fn follow_settings(&mut self) {
+        let configs = || self.served.iter().map(|served| &served.log.shared.settings.config);
+        if let Some(shortest) = configs().map(|config| config.flush_interval).min() {
+            self.idle.set_limits(shortest, configs().any(|config| config.flush_on.is_some()));
+        }
+    }
+
+    /// Makes one turn of each log, and finishes those that have ended.
+    fn turn(&mut self) -> Turn {
+        let mut turn = Turn::Idle;
+        let mut at = 0;
+        while at < self.served.len() {
+            let log = &mut self.served[at].log;
+            let made = catch_unwind(AssertUnwindSafe(|| log.turn()));
+            let ended = match made {
+                Ok(made) => {
+                    turn = turn.with(made);
+                    if !log.has_ended() {
+                        at += 1;
+                        continue;
+                    }
+                    true
+                }
+                Err(_) => false,
+            };
+            self.served.swap_remove(at).end(ended);
+            self.follow_settings();
+        }
+        turn
+    }
+
+    /// Rests as long as the outcome of the turn allows.
+    fn rest(&mut self, turn: Turn) {
+        let flushing = self.logs().any(LogWriter::is_flushing);
+        let asked = self.logs().map(LogWriter::flushes_asked).sum();
+        self.idle.set_flushing(flushing, asked);
+        let served = &self.served;
+        let awaits_devices = || served.iter().all(|served| served.log.awaits_device());
+        let Some(sleep) = self.idle.rest(turn, awaits_devices) else { return };
+        let mut writing = self.served.iter_mut().map(|served| &mut served.log).filter(|log| log.is_writing());
+        match (writing.next(), writing.next()) {
+            (Some(log), None) => log.wait_for_device(sleep),
+            (Some(log), Some(_)) => log.wait_for_device(sleep.min(SHORT_WAIT)),
+            // A flush, a close, another log, or a producer that waits for space ends it early.
+            (None, _) => std::thread::park_timeout(sleep),
+        }
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &LogWriter> {
+        self.served.iter().map(|served| &served.log)
+    }
+}
+
+impl Served {
+    /// Finishes a log that `has_ended`, or gives up one whose turn has panicked.
+    fn end(self, has_ended: bool) {
+        let Served { log, last_word } = self;
+        // A second panic is no worse than the first: what it drops leaves the kernel's memory alone.
+        let _ = catch_unwind(AssertUnwindSafe(|| if has_ended { log.finish() } else { log.give_up() }));
+        drop(last_word);
+    }
+}
+
+/// Answers the callers that wait for a log whose writer has panicked: a bug of ours must not hang the host. After a log
+/// that has been finished it changes nothing.
+struct LastWord(Arc<Shared>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        let shared = &self.0;
+        if shared.closing.has_ended() {
+            return;
+        }
+        shared.registry.close();
+        shared.gate.close();
+        for ticket in shared.flushes.close() {
+            ticket.answer(Err(FlushFault::Closed));
+        }
+        let reason = "the writer panicked: please report this as a bug in diolog";
+        shared.closing.finish(shared.close_summary_without_writer(reason));
+    }
+}

@@ -1,0 +1,135 @@
+//! The handle of a writer thread: starts it, gives it logs, lets it end.
+
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{JoinHandle, Thread};
+
+use super::command::{Begin, Command};
+use super::serve::serve;
+use crate::error::{Error, Result};
+use crate::own_thread::{self, Role, WriterId};
+use crate::sync::lock;
+use crate::sys::MadeIn;
+use crate::sys::cpu::{self, Affinity};
+
+/// A writer thread, which serves the logs that it is given. It ends with its last log once this handle has been
+/// [closed](Writer::close) or dropped.
+pub(crate) struct Writer {
+    id: WriterId,
+    made_in: MadeIn,
+    thread: Thread,
+    /// `None` once the thread is to take no more logs.
+    commands: Mutex<Option<Sender<Command>>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread, and pins it to `core` if one is given. A refused thread is an error of `path`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
+    /// started.
+    pub(crate) fn start(core: Option<usize>, path: &Path) -> Result<Writer> {
+        let id = WriterId::new();
+        let (pinned_sender, pinned) = sync_channel(1);
+        let (commands, received) = channel();
+        let handle = std::thread::Builder::new()
+            .name("diolog-writer".into())
+            .spawn(move || {
+                own_thread::mark(Role::Writer(id));
+                // Taken before pinning: helper threads of the device must not share the writer's CPU.
+                let affinity = Affinity::of_this_thread();
+                let refused = core.filter(|core| !cpu::pin_to(*core));
+                cpu::minimal_timer_slack();
+                // The starter waits for this.
+                let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
+                if refused.is_none() {
+                    serve(&received, affinity);
+                }
+            })
+            .map_err(|source| start_failed(path, source))?;
+        pinned.recv().map_err(|_| start_failed(path, thread_ended()))??;
+        let thread = handle.thread().clone();
+        let (commands, handle) = (Mutex::new(Some(commands)), Mutex::new(Some(handle)));
+        Ok(Writer { id, made_in: MadeIn::this_process(), thread, commands, handle })
+    }
+
+    /// Which writer this is.
+    pub(crate) fn id(&self) -> WriterId {
+        self.id
+    }
+
+    /// Whether the calling process is a fork of the one that has the thread.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.made_in.is_this_process()
+    }
+
+    /// Gives the thread a log, and waits until its device is made.
+    ///
+    /// # Errors
+    /// The error that making the device failed with; [`Error::Closed`] after [`close`](Self::close).
+    pub(crate) fn add(&self, begin: Begin) -> Result<()> {
+        let path = begin.shared.settings.config.path.clone();
+        let ended = || start_failed(&path, thread_ended());
+        begin.shared.set_writer(self.thread.clone(), self.id);
+        let (begun_sender, begun) = sync_channel(1);
+        match &*lock(&self.commands) {
+            Some(commands) => {
+                commands.send(Command::Add(Box::new(begin), begun_sender)).map_err(|_| ended())?;
+            }
+            None => {
+                begin.undo();
+                return Err(Error::Closed);
+            }
+        }
+        self.thread.unpark();
+        begun.recv().map_err(|_| ended())?
+    }
+
+    /// Whether the thread takes no more logs.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.commands).is_none()
+    }
+
+    /// Lets the thread end with its last log. Returns its handle, unless that was taken before.
+    pub(crate) fn close(&self) -> Option<JoinHandle<()>> {
+        *lock(&self.commands) = None;
+        // A thread that sleeps with logs looks for commands when it wakes; one without logs waits for them.
+        self.thread.unpark();
+        lock(&self.handle).take()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            // The other end is in the parent, with locks that its threads may have held. There is no thread to detach.
+            mem::forget(self.commands.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            mem::forget(self.handle.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        } else {
+            drop(self.close());
+        }
+    }
+}
+
+fn start_failed(path: &Path, source: io::Error) -> Error {
+    Error::io("start the writer thread for", path, source)
+}
+
+/// A panic on the thread, which is a bug of ours.
+fn thread_ended() -> io::Error {
+    io::Error::other("the thread has ended")
+}
+
+fn refused_core(core: usize) -> Error {
+    let allowed: Vec<_> = cpu::allowed_cpus().iter().map(usize::to_string).collect();
+    let remedy = if allowed.is_empty() {
+        "threads cannot be pinned on this platform: leave writer_core out".to_owned()
+    } else {
+        format!("the kernel does not run the writer there; this process may use CPU {}", allowed.join(", "))
+    };
+    Error::InvalidConfig { setting: "writer_core", value: core.to_string(), remedy }
+}
