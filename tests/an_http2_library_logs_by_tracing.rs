@@ -1,92 +1,108 @@
-//! A client and a server of HTTP/2, written by others, log by the crate `tracing`, with spans: the log holds what another
-//! layer of the same subscriber gets.
+//! A client and a server of HTTP/2, written by others, log by the crate `tracing`, with spans: the log holds what the
+//! JSON subscriber of `tracing` itself writes in the same process.
 
 mod support;
 
-use std::fmt;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use diolog::{Level, Logger, TracingBridge};
-use support::records::records;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use diolog::{Level, Logger, Reader, RecordRef, TracingBridge, Value};
+use serde_json::{Map, Value as Json};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::registry::LookupSpan;
 
-/// What is compared: level, target, line; the spans; the text and the fields, of which numbers and texts are told apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Captured {
-    place: (Level, String, u32),
-    spans: Option<String>,
-    fields: Vec<(String, String)>,
+/// What is compared of an event.
+#[derive(Clone, Debug, PartialEq)]
+struct Event {
+    /// Level, target and line.
+    place: (String, String, u64),
+    message: String,
+    /// The names of the enclosing spans, the outermost first, with colons between them: a name may hold some itself.
+    spans: String,
+    /// The fields, and those of the spans as `SPAN.FIELD`, sorted.
+    fields: Vec<(String, Json)>,
 }
 
-/// Gets all events and spans.
+/// The lines that the reference writes.
 #[derive(Clone, Default)]
-struct Reference(Arc<Mutex<Vec<Captured>>>);
+struct Lines(Arc<Mutex<Vec<u8>>>);
 
-#[derive(Default)]
-struct Values(Vec<(String, String)>);
-
-impl Visit for Values {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.push((field.name().to_owned(), format!("Signed({value})")));
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
     }
 
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.push((field.name().to_owned(), format!("Unsigned({value})")));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.push((field.name().to_owned(), format!("Bool({value})")));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.push((field.name().to_owned(), format!("Str({value:?})")));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.push((field.name().to_owned(), format!("Text({:?})", format!("{value:?}"))));
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
-impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Reference {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut values = Values::default();
-        attributes.record(&mut values);
-        context.span(id).expect("the span").extensions_mut().insert(values);
-    }
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Lines;
 
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut values = Values::default();
-        event.record(&mut values);
-        let mut spans = None;
-        for span in context.event_scope(event).into_iter().flatten() {
-            spans = Some(match spans {
-                None => span.name().to_owned(),
-                Some(inner) => format!("{}:{inner}", span.name()),
-            });
-            let extensions = span.extensions();
-            let of_span = extensions.get::<Values>().expect("its values").0.iter();
-            values.0.extend(of_span.map(|(name, value)| (format!("{}.{name}", span.name()), value.clone())));
-        }
-        let metadata = event.metadata();
-        let level = metadata.level().to_string().parse().expect("a level");
-        let place = (level, metadata.target().to_owned(), metadata.line().unwrap_or_default());
-        self.0.lock().expect("no panic").push(Captured { place, spans, fields: values.0 });
+    fn make_writer(&'a self) -> Lines {
+        self.clone()
     }
+}
+
+/// An event as the reference wrote it.
+fn referred(line: &str) -> Event {
+    let mut line: Map<String, Json> = serde_json::from_str(line).expect("an object");
+    let text = |value: Option<Json>| value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+    let Some(Json::Object(mut fields)) = line.remove("fields") else { panic!("no fields: {line:?}") };
+    let message = text(fields.remove("message"));
+    let mut fields: Vec<_> = fields.into_iter().collect();
+    let mut spans = Vec::new();
+    for span in line.remove("spans").as_ref().and_then(Json::as_array).into_iter().flatten() {
+        let mut of_span = span.as_object().expect("an object").clone();
+        let name = text(of_span.remove("name"));
+        fields.extend(of_span.into_iter().map(|(field, value)| (format!("{name}.{field}"), value)));
+        spans.push(name);
+    }
+    fields.sort_by(|one, other| (&one.0, one.1.to_string()).cmp(&(&other.0, other.1.to_string())));
+    let number = line["line_number"].as_u64().expect("a number");
+    let place = (text(line.remove("level")), text(line.remove("target")), number);
+    Event { place, message, spans: spans.join(":"), fields }
+}
+
+/// An event as the log has it.
+fn recorded(record: &RecordRef<'_>) -> Event {
+    assert!(!record.is_truncated(), "{record:?}");
+    let callsite = record.callsite().expect("a structured record");
+    let level = record.level().expect("a level").to_string().to_uppercase();
+    let mut event = Event {
+        place: (level, callsite.target().to_owned(), callsite.line().into()),
+        message: String::new(),
+        spans: String::new(),
+        fields: Vec::new(),
+    };
+    for field in record.fields() {
+        let value = match field.value {
+            Value::Bool(value) => Json::from(value),
+            Value::Unsigned(value) => Json::from(value),
+            Value::Signed(value) => Json::from(value),
+            Value::F64(value) => Json::from(value),
+            Value::Str(text) | Value::Text(text) => Json::from(text),
+            other => panic!("{}: {other:?}", field.name),
+        };
+        match field.name {
+            "spans" => event.spans = value.as_str().expect("names").to_owned(),
+            "message" => event.message = value.as_str().expect("a text").to_owned(),
+            name => event.fields.push((name.to_owned(), value)),
+        }
+    }
+    event.fields.sort_by(|one, other| (&one.0, one.1.to_string()).cmp(&(&other.0, other.1.to_string())));
+    event
 }
 
 #[test]
-fn the_log_holds_what_another_layer_gets() {
+fn the_log_holds_what_the_json_subscriber_writes() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(support::config(&path).level(Level::Trace)).expect("a log");
-    let reference = Reference::default();
-    tracing_subscriber::registry().with(TracingBridge::layer(&logger)).with(reference.clone()).init();
+    let lines = Lines::default();
+    let reference = tracing_subscriber::fmt::layer().json().with_line_number(true).with_writer(lines.clone());
+    tracing_subscriber::registry().with(TracingBridge::layer(&logger)).with(reference).init();
 
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
@@ -95,21 +111,21 @@ fn the_log_holds_what_another_layer_gets() {
     });
     logger.close().expect("a clean end");
 
-    let captured = std::mem::take(&mut *reference.0.lock().expect("no panic"));
-    let recorded: Vec<_> = records(&path)
-        .into_iter()
-        .map(|record| {
-            assert!(!record.truncated, "{record:?}");
-            let spans = record.field("spans").map(|text| text["Text(\"".len()..text.len() - 2].to_owned());
-            let fields = record.fields.into_iter().filter(|(name, _)| name != "spans").collect();
-            Captured { place: (record.level, record.target, record.line), spans, fields }
-        })
-        .collect();
-    assert!(recorded.len() > 100, "{recorded:#?}");
-    assert_eq!(recorded, captured);
-    assert!(recorded.iter().any(|record| record.spans.as_ref().is_some_and(|names| names.contains(':'))));
-    let has_field = |part: &str| recorded.iter().flat_map(|record| &record.fields).any(|(name, _)| name.contains(part));
-    assert!(has_field(".") && has_field("frame"), "{recorded:#?}");
+    let lines = String::from_utf8(std::mem::take(&mut *lines.0.lock().expect("no panic"))).expect("text");
+    let referred: Vec<_> = lines.lines().map(referred).collect();
+    let mut reader = Reader::open(&path).expect("a log");
+    let mut events = Vec::new();
+    while let Some(record) = reader.next_record().expect("readable") {
+        events.push(recorded(&record));
+    }
+    assert!(events.len() > 100, "{events:#?}");
+    assert_eq!(events.len(), referred.len());
+    for (number, (event, referred)) in events.iter().zip(&referred).enumerate() {
+        assert_eq!(event, referred, "event {number}");
+    }
+    assert!(events.iter().any(|event| event.spans.starts_with("server_handshake:")), "spans within spans");
+    let has_field = |part: &str| events.iter().flat_map(|event| &event.fields).any(|(name, _)| name.contains(part));
+    assert!(has_field(".") && has_field("frame"), "{events:#?}");
 }
 
 /// Answers until the client is gone.
