@@ -39,6 +39,7 @@
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
+//! - [`operations`] is for those who run such a program: sizes, troubleshooting, alerts, containers, limits.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
 //!
 //! # How safe a record is
@@ -165,6 +166,10 @@ pub use stats::{
 #[cfg(doc)]
 #[doc = include_str!("../docs/ending.md")]
 pub mod ending {}
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/operations.md")]
+pub mod operations {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/format.md")]
