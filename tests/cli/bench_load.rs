@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::process::{Place, run, status, stderr, stdout};
+#[cfg(target_os = "linux")]
+use crate::process::{Signal, diolog, interrupt, is_received};
 
 /// Runs a load in `directory` with `options`, and returns its exit status and its figures.
 fn load(directory: &str, options: &[&str]) -> (i32, Value) {
@@ -77,4 +79,85 @@ fn messages_that_retention_removed_are_in_the_sum() {
     assert_eq!(status, 0, "{figures}");
     assert!(number(&figures, "retired") > 0, "{figures}");
     assert_eq!(number(&figures, "accepted"), number(&figures, "in_files") + number(&figures, "retired"));
+}
+
+#[test]
+fn events_have_a_log_each_and_are_summed_up() {
+    let place = Place::new();
+    let directory = disk(&place);
+    let svg = place.join("seconds.svg");
+    let [directory_name, svg_name] = [&directory, &svg].map(|path| path.to_str().expect("UTF-8"));
+    let options = ["--events", "3", "--rate", "200,max", "--time", "300 ms", "--disk-bytes", "64 MiB", "--keep"];
+    let fixed = ["bench", "load", directory_name, "--plot", svg_name];
+    let output = run(fixed.iter().chain(&options), b"");
+    let (text, kept) = (stdout(&output), stderr(&output));
+    assert_eq!(status(&output), 0, "{text}{kept}");
+    assert_eq!(text.matches("4 threads, 3 logs, messages of 200 bytes").count(), 2, "{text}");
+    assert_eq!(text.matches("verify: clean; accepted").count(), 2, "{text}");
+
+    // Those of the second load alone.
+    let kept = PathBuf::from(kept.trim().strip_prefix("diolog: the files are in ").expect("the place"));
+    let mut names: Vec<_> =
+        kept.read_dir().expect("the files").map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["event-0", "event-1", "event-2"]);
+    for name in names {
+        let output = run(["verify".as_ref(), kept.join(name).as_os_str()], b"");
+        assert_eq!(status(&output), 0, "{}", stdout(&output));
+    }
+    assert!(fs::read_to_string(svg).expect("the plot").contains("accepted"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_the_load_early_with_its_summary() {
+    if !is_received(Signal::INT) {
+        return;
+    }
+    let place = Place::new();
+    let (directory, csv) = (disk(&place), place.join("seconds.csv"));
+    let [directory_name, csv_name] = [&directory, &csv].map(|path| path.to_str().expect("UTF-8"));
+    let options = ["--rate", "100", "--time", "10 min", "--csv", csv_name, "--disk-bytes", "64 MiB"];
+    let command = diolog(["bench", "load", directory_name, "--format", "json"].iter().chain(&options)).spawn();
+    let child = command.expect("a child");
+    while fs::read_to_string(&csv).unwrap_or_default().lines().count() < 2 {
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let figures: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(figures["adds_up"], true, "{figures}");
+    assert!(number(&figures, "accepted") >= 1 && figures["seconds"].as_f64() < Some(600.0), "{figures}");
+    assert_eq!(directory.read_dir().expect("the directory").count(), 0);
+}
+
+#[test]
+fn what_cannot_be_run_is_an_error_that_names_the_value_and_a_remedy() {
+    let place = Place::new();
+    let directory = disk(&place);
+    let nowhere = place.join("nowhere");
+    let [directory_name, nowhere_name] = [&directory, &nowhere].map(|path| path.to_str().expect("UTF-8"));
+    for (options, at, says) in [
+        (&["--rate", "-1"][..], 64, &["'-1'", "50%"][..]),
+        (&["--bytes", "9..1"], 64, &["9..1", "turn them round"]),
+        (&["--bytes", "20 MiB"], 64, &["20971520", "use at most"]),
+        (&["--disk-bytes", "9 GiB"], 64, &["9 GiB", "use at most 8 GiB"]),
+        (&["--disk-bytes", "1 MiB"], 64, &["1048576", "use at least"]),
+        (&["--events", "1000", "--disk-bytes", "1 GiB"], 64, &["1,000 logs", "fewer --events"]),
+        (&["--threads", "0"], 64, &["'0'", "1..=4096"]),
+        (&["--time", "0 s"], 64, &["'0 s'", "at most 1 day"]),
+        (&["--overflow", "drop"], 64, &["'drop'", "drop_newest"]),
+        (&["--writer-core", "9999"], 64, &["9999"]),
+    ] {
+        let output = run(["bench", "load", directory_name].iter().chain(options), b"");
+        let message = stderr(&output);
+        assert_eq!(status(&output), at, "{options:?}: {message}");
+        for part in says {
+            assert!(message.contains(part), "{options:?}: {message}");
+        }
+        assert_eq!(directory.read_dir().expect("the directory").count(), 0);
+    }
+    let output = run(["bench", "load", nowhere_name], b"");
+    assert_eq!((status(&output), stderr(&output).contains("nowhere")), (3, true), "{}", stderr(&output));
 }

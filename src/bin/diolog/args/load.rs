@@ -70,6 +70,9 @@ pub(crate) struct Load {
     /// Write a CSV file with a row for each second
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+    /// Write an SVG file with plots of these rows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
     /// Format of the summary
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,

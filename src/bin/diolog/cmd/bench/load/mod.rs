@@ -5,6 +5,7 @@
 //! retention removed, or the command fails.
 
 mod logs;
+mod plot;
 mod rows;
 mod summary;
 mod threads;
@@ -12,7 +13,7 @@ mod usage;
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use crate::text::output::{Output, say};
 use crate::text::progress::Progress;
 use crate::text::units;
 use logs::Logs;
-use rows::Rows;
+use rows::{Csv, Row};
 use summary::Summary;
 use threads::{Pace, Tally, Target, Threads, noise};
 use usage::Meter;
@@ -47,7 +48,7 @@ const CAPACITY_TIME: Duration = Duration::from_secs(5);
 /// Runs a load at each rate, and prints its summary.
 pub(super) fn run(arguments: &Load) -> Result<Status, Failure> {
     let bench = Bench::new(arguments)?;
-    let mut rows = arguments.csv.as_deref().map(Rows::create).transpose().map_err(failed)?;
+    let mut seconds = Seconds::new(arguments).map_err(failed)?;
     let mut output = Output::new();
     let mut status = Status::CLEAN;
     let mut capacity = None;
@@ -66,7 +67,8 @@ pub(super) fn run(arguments: &Load) -> Result<Status, Failure> {
         let overflow = if pace.is_none() { bench.overflow_at_full_speed() } else { arguments.overflow };
         let run =
             Run { rate: pace, time: arguments.time, overflow, keeps: arguments.keep && at + 1 == arguments.rate.len() };
-        let summary = bench.run(&run, rows.as_mut())?;
+        let summary = bench.run(&run, &mut seconds)?;
+        seconds.end_load();
         status = status.max(summary.status(arguments.allow_drops));
         let text = match arguments.format {
             ReportFormat::Text => summary.text(*rate, capacity),
@@ -78,7 +80,45 @@ pub(super) fn run(arguments: &Load) -> Result<Status, Failure> {
             break;
         }
     }
+    seconds.plot().map_err(failed)?;
     Ok(status)
+}
+
+/// Where the figures of each second go.
+#[derive(Default)]
+struct Seconds {
+    csv: Option<Csv>,
+    plot: Option<PathBuf>,
+    /// For the plot.
+    rows: Vec<Row>,
+    /// Of the loads before this one.
+    before: f64,
+}
+
+impl Seconds {
+    fn new(arguments: &Load) -> io::Result<Seconds> {
+        let csv = arguments.csv.as_deref().map(Csv::create).transpose()?;
+        Ok(Seconds { csv, plot: arguments.plot.clone(), ..Seconds::default() })
+    }
+
+    fn add(&mut self, row: Row) -> io::Result<()> {
+        if let Some(csv) = &mut self.csv {
+            csv.write(&row)?;
+        }
+        if self.plot.is_some() {
+            self.rows.push(Row { seconds: self.before + row.seconds, ..row });
+        }
+        Ok(())
+    }
+
+    /// The next load's seconds come after those of the last one.
+    fn end_load(&mut self) {
+        self.before = self.rows.last().map_or(0.0, |row| row.seconds);
+    }
+
+    fn plot(&self) -> io::Result<()> {
+        self.plot.as_deref().map_or(Ok(()), |path| plot::write(path, &self.rows))
+    }
 }
 
 /// One load.
@@ -122,7 +162,7 @@ impl<'a> Bench<'a> {
     /// Messages a second that become durable, if the threads wait for space.
     fn capacity(&self) -> Result<f64, Failure> {
         let run = Run { rate: None, time: CAPACITY_TIME, overflow: Overflow::Block, keeps: false };
-        let summary = self.run(&run, None)?;
+        let summary = self.run(&run, &mut Seconds::default())?;
         if summary.status(false) != Status::CLEAN {
             return Err(Failure {
                 message: "the capacity cannot be measured: messages were lost".into(),
@@ -132,11 +172,11 @@ impl<'a> Bench<'a> {
         Ok(summary.durable_per_second())
     }
 
-    fn run(&self, run: &Run, rows: Option<&mut Rows>) -> Result<Summary, Failure> {
+    fn run(&self, run: &Run, seconds: &mut Seconds) -> Result<Summary, Failure> {
         let scratch = Scratch::new(&self.arguments.directory)
             .map_err(|error| failed(named(&self.arguments.directory, &error)))?;
         let logs = Logs::open(self.arguments, run.overflow, &scratch.path(""))?;
-        let done = self.load(run, &logs, rows)?;
+        let done = self.load(run, &logs, seconds)?;
         let summary = self.finish(run, logs, done)?;
         if run.keeps {
             say(format_args!("the files are in {}", escape::path(&scratch.path(""))));
@@ -146,7 +186,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs the threads to their end.
-    fn load(&self, run: &Run, logs: &Logs, mut rows: Option<&mut Rows>) -> Result<Done, Failure> {
+    fn load(&self, run: &Run, logs: &Logs, seconds: &mut Seconds) -> Result<Done, Failure> {
         let pace = Pace { rate: run.rate, threads: self.arguments.threads.into() };
         let targets = Target::all(&logs.loggers, pace.threads)?;
         let start = Instant::now() + START;
@@ -158,7 +198,7 @@ impl<'a> Bench<'a> {
             let begin = self.meter.now();
             let mut progress = Progress::new("load", 0);
             let (mut all, mut last) = (Tally::new(), begin.clone());
-            let mut next = start + SECOND;
+            let (mut next, mut before) = (start + SECOND, Duration::ZERO);
             let mut fault = None;
             loop {
                 let ended = has_passed(&has_ended, next, |now| {
@@ -169,12 +209,12 @@ impl<'a> Bench<'a> {
                 });
                 let (second, now, elapsed) = (threads.take(), self.meter.now(), start.elapsed());
                 all.add(&second);
-                let written = match &mut rows {
-                    // The last row is of less than a second, and of none if the last second was a whole one.
-                    Some(rows) if !ended || second.accepted + second.lost > 0 => {
-                        rows.write(elapsed, &second, &logs.stats(), &last.until(&now))
-                    }
-                    _ => Ok(()),
+                // The last row is of less than a second, and there is none if that second was a whole one.
+                let written = if ended && second.accepted + second.lost == 0 {
+                    Ok(())
+                } else {
+                    let usage = last.until(&now);
+                    seconds.add(Row::new(elapsed, elapsed - before, &second, &logs.stats(), usage))
                 };
                 if let Some(failure) = written.map_err(failed).err().or_else(|| logs.exceeds(self.arguments.disk_bytes))
                 {
@@ -184,7 +224,7 @@ impl<'a> Bench<'a> {
                 if ended {
                     break;
                 }
-                last = now;
+                (last, before) = (now, elapsed);
                 next += SECOND;
             }
             let elapsed = start.elapsed();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use diolog::{Distribution, Stats};
+use hdrhistogram::Histogram;
 
 use super::threads::Tally;
 use super::usage::Usage;
@@ -18,48 +19,76 @@ const COLUMNS: &str = "unix_seconds,seconds,accepted,lost,bytes,append_p50_ns,ap
                        library_cpu_percent,memory_bytes,disk_writes_per_second,disk_bytes_per_second,disk_write_ms,\
                        disk_flushes_per_second,disk_queue,disk_busy_percent";
 
-/// The file.
-pub(super) struct Rows(File);
+/// What happened since the row before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    /// Since the first message, at the row's end.
+    pub(super) seconds: f64,
+    /// Since the row before.
+    pub(super) length: f64,
+    pub(super) accepted: u64,
+    pub(super) lost: u64,
+    pub(super) bytes: u64,
+    /// p50, p99, p99.9 and the maximum.
+    pub(super) append_ns: [u64; 4],
+    pub(super) call_ns: [u64; 4],
+    pub(super) write_ns: Distribution,
+    pub(super) usage: Usage,
+}
 
-impl Rows {
+impl Row {
+    pub(super) fn new(seconds: Duration, length: Duration, tally: &Tally, stats: &[Stats], usage: Usage) -> Row {
+        Row {
+            seconds: seconds.as_secs_f64(),
+            length: length.as_secs_f64(),
+            accepted: tally.accepted,
+            lost: tally.lost,
+            bytes: tally.bytes,
+            append_ns: times(&tally.append),
+            call_ns: times(&tally.call),
+            write_ns: slowest(stats),
+            usage,
+        }
+    }
+}
+
+/// The file.
+pub(super) struct Csv(File);
+
+impl Csv {
     /// Creates the file and writes the names of the columns.
-    pub(super) fn create(path: &Path) -> io::Result<Rows> {
+    pub(super) fn create(path: &Path) -> io::Result<Csv> {
         let mut file = File::create(path)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", escape::path(path))))?;
         writeln!(file, "{COLUMNS}")?;
-        Ok(Rows(file))
+        Ok(Csv(file))
     }
 
-    /// Writes a row, `elapsed` after the first message.
-    pub(super) fn write(
-        &mut self,
-        elapsed: Duration,
-        second: &Tally,
-        stats: &[Stats],
-        usage: &Usage,
-    ) -> io::Result<()> {
+    pub(super) fn write(&mut self, row: &Row) -> io::Result<()> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let [append, call] = [&second.append, &second.call].map(|times| {
-            let at = |quantile| times.value_at_quantile(quantile);
-            format!("{},{},{},{}", at(0.5), at(0.99), at(0.999), times.max())
-        });
-        let write = slowest(stats);
+        let [append, call] = [row.append_ns, row.call_ns].map(|times| times.map(|ns| ns.to_string()).join(","));
         writeln!(
             self.0,
             "{:.3},{:.3},{},{},{},{append},{call},{},{},{:.1},{},{},{}",
             time.as_secs_f64(),
-            elapsed.as_secs_f64(),
-            second.accepted,
-            second.lost,
-            second.bytes,
-            write.p50,
-            write.p99,
-            usage.cpu * 100.0,
-            known(usage.library_cpu.map(|part| format!("{:.1}", part * 100.0))),
-            known(usage.memory_bytes.map(|bytes| bytes.to_string())),
-            disk(usage),
+            row.seconds,
+            row.accepted,
+            row.lost,
+            row.bytes,
+            row.write_ns.p50,
+            row.write_ns.p99,
+            row.usage.cpu * 100.0,
+            known(row.usage.library_cpu.map(|part| format!("{:.1}", part * 100.0))),
+            known(row.usage.memory_bytes.map(|bytes| bytes.to_string())),
+            disk(&row.usage),
         )
     }
+}
+
+/// p50, p99, p99.9 and the maximum.
+pub(super) fn times(times: &Histogram<u64>) -> [u64; 4] {
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| times.value_at_quantile(quantile));
+    [p50, p99, p999, times.max()]
 }
 
 /// The times of the log whose writes are slowest.

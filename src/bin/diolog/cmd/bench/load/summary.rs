@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::logs::Proof;
+use super::rows;
 use super::threads::Tally;
 use super::usage::Usage;
 use crate::args::Rate;
@@ -136,17 +137,10 @@ impl Summary {
             let times = times.map(|ns| units::duration(Duration::from_nanos(ns)));
             table.row([name.to_owned()].into_iter().chain(times).collect());
         };
-        let of = |times: &Histogram<u64>| {
-            [0.5, 0.99, 0.999].map(|quantile| times.value_at_quantile(quantile)).into_iter().chain([times.max()])
-        };
-        let array = |times: &Histogram<u64>| -> [u64; 4] {
-            let mut values = of(times);
-            std::array::from_fn(|_| values.next().unwrap_or(0))
-        };
         if self.rate.is_some() {
-            row("append, from when it was due", array(&self.tally.append));
+            row("append, from when it was due", rows::times(&self.tally.append));
         }
-        row("append, the call alone", array(&self.tally.call));
+        row("append, the call alone", rows::times(&self.tally.call));
         let Distribution { p50, p99, p999, max, .. } = self.write_latency_ns;
         row("write of a block", [p50, p99, p999, max]);
         let mut lines = Vec::new();
