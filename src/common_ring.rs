@@ -42,8 +42,9 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
     };
     let mut give_up = None;
     let mut sleep = SLEEPS.first;
+    let mut waits_since = None;
     let outcome = loop {
-        if let Some(outcome) = append_once(shared, level, record, ticks, give_up) {
+        if let Some(outcome) = append_once(shared, level, record, ticks, give_up, &mut waits_since) {
             break outcome;
         }
         let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -67,13 +68,14 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
 }
 
 /// Appends, drops or refuses the record, under the lock. `None` if the caller is to wait for space; it names a cause to
-/// `give_up` for once it has waited long enough.
+/// `give_up` for once it has waited long enough. `waits_since` is when it began to wait, if it does.
 fn append_once(
     shared: &Shared,
     level: Level,
     record: &mut dyn Appendable,
     ticks: u64,
     give_up: Option<DropCause>,
+    waits_since: &mut Option<Instant>,
 ) -> Option<Outcome> {
     // In a forked child the lock may be held by a thread that does not exist there.
     if shared.gate.is_forked() {
@@ -97,11 +99,21 @@ fn append_once(
     let appended =
         end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, record, || ticks));
     let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
-    match appended {
+    let outcome = match appended {
         Ok(()) => Some(accepted(record)),
         Err(_) if waits => give_up.map(|cause| drop_newest(end, cause)),
         Err(cause) => Some(drop_newest(end, cause)),
+    };
+    // Under the lock, like all counts of this ring.
+    match (&outcome, *waits_since) {
+        (Some(_), Some(begun)) => end.control().count_waited(begun.elapsed()),
+        (None, None) => {
+            *waits_since = Some(Instant::now());
+            end.control().count_wait();
+        }
+        (Some(_), None) | (None, Some(_)) => {}
     }
+    outcome
 }
 
 /// Makes the ring, and hands its other end to the writer.

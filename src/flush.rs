@@ -46,8 +46,9 @@ pub(crate) const CALLER_YIELDS: Duration = Duration::from_micros(200);
 const YIELD_MAX: Duration = Duration::from_micros(100);
 
 /// One caller's wait.
-#[derive(Default)]
 pub(crate) struct Ticket {
+    /// When the caller asked.
+    asked: Instant,
     wait: Mutex<Wait>,
     woken: Condvar,
     /// Whether there is an answer: the writer stores it with Release, the caller loads it with Acquire (_flush
@@ -62,6 +63,17 @@ struct Wait {
 }
 
 impl Ticket {
+    /// For a caller that asks now.
+    fn new() -> Ticket {
+        let (wait, woken, answered) = Default::default();
+        Ticket { asked: Instant::now(), wait, woken, answered }
+    }
+
+    /// How long ago the caller asked.
+    pub(crate) fn age(&self) -> Duration {
+        self.asked.elapsed()
+    }
+
     /// Gives the caller its answer, and wakes it if it sleeps. The first answer stands.
     pub(crate) fn answer(&self, answer: Answer) {
         let asleep = {
@@ -142,7 +154,7 @@ impl FlushQueue {
     /// # Errors
     /// [`Error::Closed`] after close.
     pub(crate) fn ask(&self, wake: impl FnOnce()) -> Result<Arc<Ticket>> {
-        let ticket = Arc::new(Ticket::default());
+        let ticket = Arc::new(Ticket::new());
         {
             let mut queue = lock(&self.inner);
             if queue.closed {

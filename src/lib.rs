@@ -160,7 +160,8 @@ pub use reader::{
     RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
 pub use stats::{
-    CloseReport, Distribution, Losses, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State, Stats,
+    CloseReport, Distribution, Losses, ProducerCounts, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State,
+    Stats,
 };
 
 #[cfg(doc)]

@@ -410,6 +410,15 @@ impl Producer {
             Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
             Overflow::DropNewest | Overflow::OverwriteOldest => return Some(drop_newest(end, cause)),
         };
+        let begun = Instant::now();
+        end.control().count_wait();
+        let outcome = self.wait(end, give_up_at, append);
+        end.control().count_waited(begun.elapsed());
+        outcome
+    }
+
+    /// The wait of [`wait_or_drop`](Self::wait_or_drop), until `give_up_at` if that is given.
+    fn wait(&self, end: &ProducerEnd, give_up_at: Option<Instant>, append: impl Fn(u64) -> bool) -> Option<Outcome> {
         // The time of the call, not of the moment when there is room.
         let ticks = self.clock.ticks();
         let control = end.control();

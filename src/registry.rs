@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::ring::{self, Budget, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
-use crate::stats::{ProducerCounts, ProducerStats, ProducerTotals, RingMemory};
+use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemory};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -20,6 +20,8 @@ pub(crate) struct Arrival {
     pub(crate) tid: u32,
     pub(crate) name: String,
     pub(crate) consumer: ConsumerEnd,
+    /// Where the writer counts what it takes.
+    pub(crate) drained: Arc<Drained>,
 }
 
 /// The producers of one log, and their rings on the way to the writer and back.
@@ -70,14 +72,63 @@ struct Inner {
     live: HashMap<u32, Live>,
     /// Whether there is the ring of threads without one of their own.
     has_common: bool,
-    /// Over the producers that have ended.
-    ended: ProducerTotals,
+    /// How many producers have ended.
+    ended_producers: u64,
+    /// Over those.
+    ended: ProducerCounts,
 }
 
 struct Live {
     tid: u32,
     name: String,
     ring: Arc<Ring>,
+    ring_bytes: u64,
+    drained: Arc<Drained>,
+}
+
+impl Live {
+    fn row(&self, id: u32) -> ProducerStats {
+        let Live { tid, name, ring_bytes, .. } = self;
+        let (counts, high_water_bytes) = self.counts();
+        let ProducerCounts { attempted, written, truncated, payload_bytes, dropped, dropped_by, .. } = counts;
+        ProducerStats {
+            id,
+            tid: *tid,
+            name: name.clone(),
+            ring_bytes: *ring_bytes,
+            high_water_bytes,
+            attempted,
+            written,
+            truncated,
+            payload_bytes,
+            dropped,
+            dropped_by,
+            overwritten: counts.overwritten,
+            waits: counts.waits,
+            waited_ns: counts.waited_ns,
+        }
+    }
+
+    /// The producer's counts, and the most bytes that its ring has held.
+    fn counts(&self) -> (ProducerCounts, u64) {
+        // The writer's account first: what it has taken was attempted. But it may have taken a record that its producer
+        // has committed and not yet counted, so that its account, and the losses, count as attempts in any case.
+        let drained = self.drained.read();
+        let counts = self.ring.control.counts();
+        let attempted = counts.attempted.max(drained.written + counts.dropped + counts.overwritten);
+        let row = ProducerCounts {
+            attempted,
+            written: drained.written,
+            truncated: drained.truncated,
+            payload_bytes: drained.payload_bytes,
+            dropped: counts.dropped,
+            dropped_by: dropped_by(counts),
+            overwritten: counts.overwritten,
+            waits: counts.waits,
+            waited_ns: counts.waited_ns,
+        };
+        (row, drained.high_water_bytes)
+    }
 }
 
 impl Registry {
@@ -113,7 +164,7 @@ impl Registry {
                 return Err(error);
             }
         };
-        self.admit(&mut inner, Arrival { id, tid, name, consumer }, &producer);
+        self.admit(&mut inner, Arrival { id, tid, name, consumer, drained: Arc::default() }, &producer);
         Ok((id, producer))
     }
 
@@ -130,7 +181,8 @@ impl Registry {
         let mut inner = lock(&self.inner);
         let id = inner.next_id(usize::MAX).inspect_err(|_| self.budget.give_back(capacity_bytes as u64))?;
         inner.has_common = true;
-        self.admit(&mut inner, Arrival { id, tid: 0, name: name.to_owned(), consumer }, &producer);
+        let arrival = Arrival { id, tid: 0, name: name.to_owned(), consumer, drained: Arc::default() };
+        self.admit(&mut inner, arrival, &producer);
         Ok(producer)
     }
 
@@ -138,7 +190,8 @@ impl Registry {
     fn admit(&self, inner: &mut Inner, arrival: Arrival, producer: &ProducerEnd) {
         inner.last_id = arrival.id;
         let (tid, name, ring) = (arrival.tid, arrival.name.clone(), Arc::clone(producer.ring()));
-        inner.live.insert(arrival.id, Live { tid, name, ring });
+        let (ring_bytes, drained) = (producer.capacity() as u64, Arc::clone(&arrival.drained));
+        inner.live.insert(arrival.id, Live { tid, name, ring, ring_bytes, drained });
         inner.arrivals.push(arrival);
         // Release: _registry changed_.
         self.changed.store(true, Ordering::Release);
@@ -234,9 +287,8 @@ impl Registry {
         consumer.give_back_all();
         let mut inner = lock(&self.inner);
         let live = inner.live.remove(&id).expect("a producer is live until its ring is recycled");
-        let counts = live.ring.control.counts();
-        inner.ended.ended += 1;
-        add(&mut inner.ended, counts);
+        inner.ended_producers += 1;
+        inner.ended.add(&live.counts().0);
         drop(live);
         // The lock orders this before the next producer.
         producer.control().reset();
@@ -262,19 +314,15 @@ impl Registry {
     }
 
     /// The counts of all producers, those that have ended included.
-    pub(crate) fn counts(&self) -> ProducerCounts {
+    pub(crate) fn counts(&self) -> Producers {
         let inner = lock(&self.inner);
-        let mut totals = inner.ended;
-        let row = |(&id, live): (&u32, &Live)| {
-            let counts = live.ring.control.counts();
-            add(&mut totals, counts);
-            let Counts { attempted, dropped, overwritten, .. } = counts;
-            let (tid, name, dropped_by) = (live.tid, live.name.clone(), dropped_by(counts));
-            ProducerStats { id, tid, name, attempted, dropped, dropped_by, overwritten }
-        };
-        let mut live: Vec<_> = inner.live.iter().map(row).collect();
-        live.sort_by_key(|row| row.id);
-        ProducerCounts { live, totals, ring_memory: self.ring_memory() }
+        let mut live: Vec<_> = inner.live.iter().map(|(&id, live)| live.row(id)).collect();
+        let Inner { ended_producers, ended, .. } = *inner;
+        drop(inner);
+        live.sort_unstable_by_key(|row| row.id);
+        let mut totals = ended;
+        live.iter().for_each(|row| totals.add(&row.counts()));
+        Producers { live, ended_producers, ended, totals, ring_memory: self.ring_memory() }
     }
 
     /// The memory of the rings, and what bounds it.
@@ -288,24 +336,10 @@ impl Registry {
     }
 }
 
-/// Adds one producer's counts.
-fn add(totals: &mut ProducerTotals, counts: Counts) {
-    totals.attempted += counts.attempted;
-    totals.dropped += counts.dropped;
-    totals.dropped_by.add(dropped_by(counts));
-    totals.overwritten += counts.overwritten;
-}
-
 /// The dropped attempts by cause.
 pub(crate) fn dropped_by(counts: Counts) -> DroppedBy {
-    let ring::DroppedBy { memory, timed_out, device_failed } = counts.dropped_by;
-    DroppedBy {
-        // The counts are read one after the other, while the producer goes on.
-        ring_full: counts.dropped.saturating_sub(memory + timed_out + device_failed),
-        ring_memory: memory,
-        timed_out,
-        device_failed,
-    }
+    let ring::DroppedBy { full, memory, timed_out, device_failed } = counts.dropped_by;
+    DroppedBy { ring_full: full, ring_memory: memory, timed_out, device_failed }
 }
 
 impl Inner {

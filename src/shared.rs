@@ -139,8 +139,8 @@ impl Shared {
 
     /// The log's figures now.
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats =
-            Stats::collect(&self.published, self.registry.counts(), self.refused_by(), self.hidden.load(Relaxed));
+        let producers = || self.registry.counts();
+        let mut stats = Stats::collect(&self.published, producers, self.refused_by(), self.hidden.load(Relaxed));
         if let Some(Elsewhere::Memory(memory)) = &self.elsewhere {
             stats.attempted = memory.appended();
         }

@@ -39,6 +39,16 @@ pub(crate) struct Place {
     pub(crate) in_flight: u16,
 }
 
+/// Bytes of a sealed block that are no padding: its header and its shards.
+///
+/// # Panics
+/// If `bytes` are no block.
+pub(crate) fn used_bytes(bytes: &[u8]) -> usize {
+    let header = BlockHeader::ref_from_prefix(bytes).ok().map(|(header, _)| header);
+    let header = header.filter(|header| header.magic == BLOCK_MAGIC).expect("only sealed blocks have a length");
+    BLOCK_HEADER_BYTES + header.valid.get() as usize
+}
+
 /// A block that takes records until it is sealed.
 pub(crate) struct Block {
     body: Body,

@@ -313,6 +313,20 @@ impl ConsumerEnd {
         self.window_bytes_between(self.control().own_released(), self.window.observed) as usize
     }
 
+    /// Bytes that were observed and not released, in the window and in the reserve, skips included; in an overwriting
+    /// ring, those that were observed and not taken.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let Queue { cursor, observed, mask, .. } = self.window;
+        if self.overwrite {
+            return if is_after(observed, cursor) { observed.wrapping_sub(cursor).min(mask + 1) } else { 0 };
+        }
+        let in_reserve = self
+            .reserve
+            .as_ref()
+            .map_or(0, |reserve| reserve.observed.wrapping_sub(self.control().own_reserve_released()));
+        observed.wrapping_sub(self.control().own_released()) + in_reserve
+    }
+
     #[inline]
     fn window_bytes_between(&self, from: u64, to: u64) -> u64 {
         self.window.record_bytes_between(from, to, || self.control().last_skip())

@@ -69,16 +69,20 @@ const RETURNING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 1000 };
 struct Attempts {
     /// The sequence number of the next attempt.
     next_sequence: AtomicU64,
-    /// Attempts that took a number and were not committed.
-    dropped: AtomicU64,
+    /// Attempts that took a number and found the ring full.
+    dropped_full: AtomicU64,
     /// Records that were committed, and given up for newer ones before the consumer took them.
     overwritten: AtomicU64,
     append_flag: AppendFlag,
-    /// Those of `dropped` that have another cause than a full ring.
+    /// Attempts that took a number and were not committed for another cause.
     dropped_by: DroppedByCause,
+    /// Waits for space that have begun.
+    waits: AtomicU64,
+    /// How long those that have ended took.
+    waited_ns: AtomicU64,
 }
 
-/// Dropped attempts by cause.
+/// Dropped attempts that have another cause than a full ring.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct DroppedByCause {
@@ -111,9 +115,10 @@ const _: () = {
     assert!(offset_of!(Control, space) == 2 * GROUP_BYTES);
     assert!(offset_of!(Control, oldest) == 3 * GROUP_BYTES);
     assert!(size_of::<Control>() == 4 * GROUP_BYTES && align_of::<Control>() == GROUP_BYTES);
-    assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, dropped) == 8);
+    assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, dropped_full) == 8);
     assert!(offset_of!(Attempts, overwritten) == 16 && offset_of!(Attempts, append_flag) == 24);
     assert!(offset_of!(Attempts, dropped_by) == 32 && size_of::<DroppedByCause>() == 24);
+    assert!(offset_of!(Attempts, waits) == 56 && offset_of!(Attempts, waited_ns) == 64);
     assert!(offset_of!(Written, write_position) == 0 && offset_of!(Written, reserve_position) == 8);
     assert!(offset_of!(Written, entered_bytes) == 16 && offset_of!(Written, reserve_state) == 24);
     assert!(offset_of!(Written, skip_position) == 32 && offset_of!(Written, reserve_skip_position) == 40);
@@ -121,19 +126,25 @@ const _: () = {
     assert!(offset_of!(Space, awaits_space) == 16 && offset_of!(Space, wants_space) == 20);
 };
 
-/// A producer's counts. They are read one after the other, `attempted` first, so the later ones may be newer.
+/// A producer's counts. They are read one after the other, `attempted` last: it counts all that the others do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) attempted: u64,
+    /// The sum over all causes.
     pub(crate) dropped: u64,
-    /// Those of `dropped` that have another cause than a full ring.
     pub(crate) dropped_by: DroppedBy,
     pub(crate) overwritten: u64,
+    /// Waits for space that have begun.
+    pub(crate) waits: u64,
+    /// How long those that have ended took.
+    pub(crate) waited_ns: u64,
 }
 
-/// Dropped attempts by cause. The cause of all others is a full ring.
+/// Dropped attempts by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DroppedBy {
+    /// The ring had no room.
+    pub(crate) full: u64,
     /// The rings of the log have taken all the memory that they may take.
     pub(crate) memory: u64,
     /// The producer has waited for room as long as it may.
@@ -170,27 +181,28 @@ impl Control {
         self.attempts.append_flag.lower();
         self.written.reserve_state.store(CLOSED, Relaxed);
         self.attempts.next_sequence.store(0, Relaxed);
-        self.attempts.dropped.store(0, Relaxed);
-        let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
-        [memory, timed_out, device_failed].into_iter().for_each(|count| count.store(0, Relaxed));
-        self.attempts.overwritten.store(0, Relaxed);
+        let Attempts { dropped_full, dropped_by, overwritten, waits, waited_ns, .. } = &*self.attempts;
+        let DroppedByCause { memory, timed_out, device_failed } = dropped_by;
+        let counts = [dropped_full, memory, timed_out, device_failed, overwritten, waits, waited_ns];
+        counts.into_iter().for_each(|count| count.store(0, Relaxed));
         self.space.wants_space.store(false, Relaxed);
         self.space.awaits_space.store(0, Relaxed);
     }
 
     /// The producer's counts so far.
     pub(crate) fn counts(&self) -> Counts {
-        let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
+        let Attempts { dropped_full, dropped_by, overwritten, waits, waited_ns, .. } = &*self.attempts;
+        let DroppedByCause { memory, timed_out, device_failed } = dropped_by;
+        // Acquire: _loss counted_.
+        let [full, memory, timed_out, device_failed, overwritten] =
+            [dropped_full, memory, timed_out, device_failed, overwritten].map(|count| count.load(Acquire));
         Counts {
+            dropped: full + memory + timed_out + device_failed,
+            dropped_by: DroppedBy { full, memory, timed_out, device_failed },
+            overwritten,
+            waits: waits.load(Relaxed),
+            waited_ns: waited_ns.load(Relaxed),
             attempted: self.next_sequence(),
-            // Before `dropped`: what is dropped in between then counts as a full ring, and no full ring is overlooked.
-            dropped_by: DroppedBy {
-                memory: memory.load(Relaxed),
-                timed_out: timed_out.load(Relaxed),
-                device_failed: device_failed.load(Relaxed),
-            },
-            dropped: self.attempts.dropped.load(Relaxed),
-            overwritten: self.attempts.overwritten.load(Relaxed),
         }
     }
 
@@ -220,22 +232,32 @@ impl Control {
         self.attempts.next_sequence.store(sequence, Relaxed);
     }
 
-    /// Counts an attempt that was not committed, in `dropped` and by its cause only.
+    /// Counts an attempt that was not committed, after [`count_attempt`](Self::count_attempt).
     #[inline(always)]
     pub(super) fn count_dropped(&self, cause: DropCause) {
-        add(&self.attempts.dropped, 1);
         let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
-        match cause {
-            DropCause::Full => {}
-            DropCause::Memory => add(memory, 1),
-            DropCause::TimedOut => add(timed_out, 1),
-            DropCause::DeviceFailed => add(device_failed, 1),
-        }
+        let count = match cause {
+            DropCause::Full => &self.attempts.dropped_full,
+            DropCause::Memory => memory,
+            DropCause::TimedOut => timed_out,
+            DropCause::DeviceFailed => device_failed,
+        };
+        add_loss(count, 1);
+    }
+
+    /// Counts the beginning of a wait for space.
+    pub(crate) fn count_wait(&self) {
+        add(&self.attempts.waits, 1);
+    }
+
+    /// Counts how long a wait for space took.
+    pub(crate) fn count_waited(&self, time: Duration) {
+        add(&self.attempts.waited_ns, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Counts records given up for newer ones.
     pub(super) fn count_overwritten(&self, records: u64) {
-        add(&self.attempts.overwritten, records);
+        add_loss(&self.attempts.overwritten, records);
     }
 
     // Positions.
@@ -455,7 +477,14 @@ impl Control {
 /// Adds to a count that one thread alone changes.
 #[inline(always)]
 fn add(count: &AtomicU64, more: u64) {
-    count.store(count.load(Relaxed) + more, Relaxed);
+    count.store(count.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+/// Adds to a count of losses that one thread alone changes.
+#[inline(always)]
+fn add_loss(count: &AtomicU64, more: u64) {
+    // Release: _loss counted_. Whoever sees the loss sees the attempt too, which was counted before.
+    count.store(count.load(Relaxed).wrapping_add(more), Release);
 }
 
 /// A value of `oldest` as the producer saw it.

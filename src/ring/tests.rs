@@ -359,8 +359,8 @@ fn drops_are_counted_in_all_and_by_cause() {
     drops(DropCause::Memory, 2);
     drops(DropCause::TimedOut, 3);
     drops(DropCause::DeviceFailed, 4);
-    let dropped_by = DroppedBy { memory: 2, timed_out: 3, device_failed: 4 };
-    let counts = Counts { attempted: 10, dropped: 10, dropped_by, overwritten: 0 };
+    let dropped_by = DroppedBy { full: 1, memory: 2, timed_out: 3, device_failed: 4 };
+    let counts = Counts { attempted: 10, dropped: 10, dropped_by, ..Counts::default() };
     assert_eq!(producer.control().counts(), counts);
     producer.control().reset();
     assert_eq!(producer.control().counts(), Counts::default());

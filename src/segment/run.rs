@@ -85,6 +85,10 @@ pub(crate) struct Segments {
     next: NextSegment,
     /// Why the present segment is to be left, apart from its size.
     leave: Option<LeaveReason>,
+    /// Whether the next segment was not ready when the present one had to be left.
+    waited: bool,
+    /// Segments after the first whose file was ready in time, and those whose file was not.
+    in_time_and_late: (u64, u64),
     /// In the order in which they were left. One that failed may end with an earlier block than the one before it, if
     /// blocks of both had to move to the next.
     left: VecDeque<LeftSegment>,
@@ -135,6 +139,8 @@ impl Segments {
             unused_from: directory.unused_from,
             next: NextSegment::new(index + 1),
             leave: None,
+            waited: false,
+            in_time_and_late: (0, 0),
             left: VecDeque::new(),
             unconfirmed: VecDeque::from([Unconfirmed { first_block: 0, index }]),
             preparer,
@@ -233,6 +239,12 @@ impl Segments {
         self.rules.sizes.producers_max(self.file_bytes_max)
     }
 
+    /// Of the segments after the first: those whose file was ready when the one before had to be left, and those whose
+    /// file was not.
+    pub(crate) fn in_time_and_late(&self) -> (u64, u64) {
+        self.in_time_and_late
+    }
+
     /// Why the last try at the next segment failed, while there is none.
     pub(crate) fn refusal(&self) -> Option<&Error> {
         self.next.refusal()
@@ -267,6 +279,7 @@ impl Segments {
             Some(prepared) => self.enter(prepared, number),
             None => {
                 if reason >= LeaveReason::Full {
+                    self.waited = true;
                     self.preparer.hurry();
                 }
                 false
@@ -306,6 +319,8 @@ impl Segments {
         let left = std::mem::replace(&mut self.current, OpenSegment::new(id, prepared));
         self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
+        let (in_time, late) = &mut self.in_time_and_late;
+        *(if std::mem::take(&mut self.waited) { late } else { in_time }) += 1;
         self.leave_behind(left, number);
         true
     }

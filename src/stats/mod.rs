@@ -1,10 +1,12 @@
 //! A log's figures at one moment, as [`Logger::stats`](crate::Logger::stats) returns them.
 //!
-//! This file holds the public types. The figures that the writer publishes while it runs are in `published`; the
-//! producers' counters lie beside their rings, and the registry sums them up.
+//! This file holds the figures of a log. Those that the writer publishes while it runs are in `published`, latencies and
+//! sizes in `distribution`; the rows of `producers` lie beside their rings, and the registry sums them up.
 
 mod close_report;
+mod distribution;
 mod losses;
+mod producers;
 mod published;
 mod words;
 
@@ -12,7 +14,10 @@ use crate::device::DeviceReport;
 use crate::format::DroppedBy;
 
 pub use close_report::CloseReport;
+pub use distribution::Distribution;
 pub use losses::{Losses, ProducerLosses};
+pub(crate) use producers::{Drained, Producers};
+pub use producers::{ProducerCounts, ProducerStats, RingMemory};
 pub(crate) use published::{Published, Publisher};
 
 /// Whether the log's device takes writes.
@@ -40,8 +45,14 @@ impl State {
     }
 }
 
-/// A log's counters at one moment. They are read one after the other while the log goes on, so a sum over several of
-/// them may be off by the events in between.
+/// A log's figures at one moment.
+///
+/// They are read one after the other while the log goes on, in an order that keeps them consistent: in each row of
+/// producers, and in the sums, attempts are at least what was written and what was lost; sums are those of the rows; what
+/// is durable was written; and no count is lower than in an earlier call. Records that the level filters are in none.
+///
+/// A call takes some microseconds, and a little more for each live producer. It takes no lock that an append or the
+/// writer at work waits for, and stores to no cache line of a producer.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -52,6 +63,12 @@ pub struct Stats {
     pub device: DeviceReport,
     /// Attempts that passed the level, of all producers, ended ones included. Each took a sequence number.
     pub attempted: u64,
+    /// Records that the writer has taken from rings into blocks, durable or not.
+    pub written: u64,
+    /// Those of them that were longer than allowed, and were cut.
+    pub truncated: u64,
+    /// Bytes of those records as they came: messages, and values of structured records with 4 bytes for the callsite.
+    pub payload_bytes: u64,
     /// Attempts given up because there was no room for the record.
     pub dropped: u64,
     /// The same by cause.
@@ -64,6 +81,11 @@ pub struct Stats {
     pub refused_by: RefusedBy,
     /// Records that their callsite's `limit` has hidden: no attempts, and no losses.
     pub hidden: u64,
+    /// How often producers have waited for room, by [`Overflow::Block`](crate::Overflow::Block) or
+    /// [`BlockFor`](crate::Overflow::BlockFor).
+    pub waits: u64,
+    /// How long they have waited in all, in nanoseconds. Waits under way are not in it.
+    pub waited_ns: u64,
     /// Records that are durable, and all records before them too.
     pub durable_records: u64,
     /// Blocks that are durable, and all blocks before them too, without segment headers: those that `verify` counts as
@@ -71,21 +93,42 @@ pub struct Stats {
     pub durable_blocks: u64,
     /// Bytes of those blocks and of the segment headers between them, padding included.
     pub durable_bytes: u64,
+    /// Those of them that are padding: each block takes a multiple of 4096 bytes.
+    pub padding_bytes: u64,
+    /// Bytes of all writes that have succeeded. Beside the durable ones: blocks that wait for one before them, and those
+    /// that were written again after an error.
+    pub device_bytes: u64,
+    /// Flushes that callers asked for, and that have succeeded.
+    pub flushes: u64,
+    /// Flushes that were answered with an error.
+    pub flush_errors: u64,
     /// Writes that failed.
     pub write_errors: u64,
+    /// Those of them that failed for want of room: a full disk, a quota, the process's limit on file size.
+    pub no_room_errors: u64,
+    /// Segments that were deleted, renamed or replaced while they were written.
+    pub lost_segments: u64,
     /// Tries to prepare a segment that failed, or made a smaller one than asked for. The writer goes on in the present
     /// segment, and the log has a note.
     pub preparation_errors: u64,
     /// Segments begun by this run.
     pub segments: u64,
+    /// Those after the first whose file was ready when the one before had to be left.
+    pub segments_in_time: u64,
+    /// Those after the first whose file was not: the writer went on in the one before, past its size, or blocks waited.
+    pub segments_late: u64,
     /// The memory of the rings.
     pub ring_memory: RingMemory,
     /// From handing a block to the device until the device has completed it, in nanoseconds.
     pub write_latency_ns: Distribution,
+    /// From a caller's flush until the writer has answered that all is durable, in nanoseconds.
+    pub flush_latency_ns: Distribution,
     /// Sizes of written blocks, in bytes.
     pub block_bytes: Distribution,
     /// Producers that have ended.
     pub producers_ended: u64,
+    /// The sums over those.
+    pub ended: ProducerCounts,
     /// The live producers, by id.
     pub producers: Vec<ProducerStats>,
 }
@@ -94,6 +137,11 @@ impl Stats {
     /// Records that entered a ring: attempts less those dropped.
     pub fn accepted(&self) -> u64 {
         self.attempted.saturating_sub(self.dropped)
+    }
+
+    /// Changes of the segment: segments begun after the run's first.
+    pub fn rotations(&self) -> u64 {
+        self.segments.saturating_sub(1)
     }
 }
 
@@ -143,81 +191,4 @@ impl RefusedBy {
         let causes = [("closed", closed), ("forked", forked), ("re-entrant", reentrant), ("no ring", no_ring)];
         causes.into_iter().filter(|(_, count)| *count > 0)
     }
-}
-
-/// One live producer's counters.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct ProducerStats {
-    /// Its id, as in the files.
-    pub id: u32,
-    /// The kernel's id of the thread that made it.
-    pub tid: u32,
-    /// Its name.
-    pub name: String,
-    /// Attempts that passed the level.
-    pub attempted: u64,
-    /// Attempts given up because there was no room for the record.
-    pub dropped: u64,
-    /// The same by cause.
-    pub dropped_by: DroppedBy,
-    /// Records that newer ones replaced.
-    pub overwritten: u64,
-}
-
-/// The memory of all rings of a log: their windows, and the chunks of their reserves that were entered and not given
-/// back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct RingMemory {
-    /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
-    pub used_bytes: u64,
-    /// Bytes that may be taken: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control group.
-    pub limit_bytes: u64,
-    /// The memory limit of the process's control group when the log was opened, if
-    /// [`limit_bytes`](Self::limit_bytes) follows from it: a quarter of it, but at least one ring.
-    pub group_bytes: Option<u64>,
-    /// Why rings have no reserve, if they were to have one: the system refused address space for it.
-    pub without_reserve: Option<String>,
-}
-
-/// The counts of all producers of a log. The registry makes it.
-pub(crate) struct ProducerCounts {
-    /// By id.
-    pub(crate) live: Vec<ProducerStats>,
-    /// Over all producers, those that have ended included.
-    pub(crate) totals: ProducerTotals,
-    /// The memory of all rings, idle ones included.
-    pub(crate) ring_memory: RingMemory,
-}
-
-/// Sums over some producers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ProducerTotals {
-    /// How many of them have ended.
-    pub(crate) ended: u64,
-    pub(crate) attempted: u64,
-    pub(crate) dropped: u64,
-    pub(crate) dropped_by: DroppedBy,
-    pub(crate) overwritten: u64,
-}
-
-/// A distribution in a few numbers. The count and the largest value are exact. A quantile is a value that occurred, or
-/// less than 1 % below one, and never above.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Distribution {
-    /// The number of values.
-    pub count: u64,
-    /// The median.
-    pub p50: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The 99.9th percentile.
-    pub p999: u64,
-    /// The largest value.
-    pub max: u64,
 }

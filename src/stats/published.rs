@@ -3,20 +3,21 @@
 //! [`Published::new`] makes two ends: the writer alone owns the [`Publisher`], which only writes; everybody else shares
 //! the [`Published`], which only reads. So the writer cannot base a decision on a figure that it has published.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
-use super::{Distribution, Losses, ProducerCounts, RefusedBy, State, Stats};
+use super::distribution::Recorded;
+use super::{Losses, Producers, RefusedBy, State, Stats};
 use crate::device::DeviceReport;
+use crate::error::is_want_of_room;
 use crate::format::BLOCK_BYTES_MAX;
 use crate::sync::lock;
 
-/// The longest write that the histogram distinguishes from longer ones, in nanoseconds.
+/// The longest latency that a distribution distinguishes from longer ones, in nanoseconds.
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// The readers' end. The counters only grow, and are read without order between them.
@@ -26,10 +27,20 @@ pub(crate) struct Published {
     durable_records: AtomicU64,
     durable_blocks: AtomicU64,
     durable_bytes: AtomicU64,
+    padding_bytes: AtomicU64,
+    device_bytes: AtomicU64,
+    flushes: AtomicU64,
+    flush_errors: AtomicU64,
     write_errors: AtomicU64,
+    no_room_errors: AtomicU64,
+    lost_segments: AtomicU64,
     preparation_errors: AtomicU64,
     segments: AtomicU64,
-    distributions: Mutex<Distributions>,
+    segments_in_time: AtomicU64,
+    segments_late: AtomicU64,
+    write_latency_ns: Recorded,
+    flush_latency_ns: Recorded,
+    block_bytes: Recorded,
     device: Mutex<DeviceReport>,
     on_state_change: Mutex<Option<StateCallback>>,
     on_loss: Mutex<Option<LossCallback>>,
@@ -44,47 +55,29 @@ type StateCallback = Arc<dyn Fn(State) + Send + Sync>;
 /// Called on the writer thread with the losses since its last call.
 type LossCallback = Arc<dyn Fn(&Losses) + Send + Sync>;
 
-/// Some 30 KiB each.
-#[derive(Clone)]
-struct Distributions {
-    write_latency_ns: Recorded,
-    block_bytes: Recorded,
-}
-
-/// Values in buckets, and the largest one as it was.
-#[derive(Clone)]
-struct Recorded {
-    histogram: Histogram<u64>,
-    max: u64,
-}
-
-impl Recorded {
-    /// Nothing yet. Values above `value_max` count as that.
-    fn new(value_max: u64) -> Recorded {
-        let histogram = Histogram::new_with_bounds(1, value_max, 2);
-        Recorded { histogram: histogram.expect("constant bounds and two digits are within the crate's"), max: 0 }
-    }
-
-    fn record(&mut self, value: u64) {
-        self.histogram.saturating_record(value);
-        self.max = self.max.max(value);
-    }
-}
-
 impl Published {
     /// Both ends, for a log that is to be written by `device`.
     pub(crate) fn new(device: DeviceReport) -> (Arc<Published>, Publisher) {
-        let (write_latency_ns, block_bytes) = (Recorded::new(HOUR_NS), Recorded::new(BLOCK_BYTES_MAX as u64));
-        let distributions = Distributions { write_latency_ns, block_bytes };
+        let count = || AtomicU64::new(0);
         let published = Arc::new(Published {
             state: AtomicU8::new(State::Ok as u8),
-            durable_records: AtomicU64::new(0),
-            durable_blocks: AtomicU64::new(0),
-            durable_bytes: AtomicU64::new(0),
-            write_errors: AtomicU64::new(0),
-            preparation_errors: AtomicU64::new(0),
-            segments: AtomicU64::new(0),
-            distributions: Mutex::new(distributions),
+            durable_records: count(),
+            durable_blocks: count(),
+            durable_bytes: count(),
+            padding_bytes: count(),
+            device_bytes: count(),
+            flushes: count(),
+            flush_errors: count(),
+            write_errors: count(),
+            no_room_errors: count(),
+            lost_segments: count(),
+            preparation_errors: count(),
+            segments: count(),
+            segments_in_time: count(),
+            segments_late: count(),
+            write_latency_ns: Recorded::new(HOUR_NS),
+            flush_latency_ns: Recorded::new(HOUR_NS),
+            block_bytes: Recorded::new(BLOCK_BYTES_MAX as u64),
             device: Mutex::new(device),
             on_state_change: Mutex::new(None),
             on_loss: Mutex::new(None),
@@ -99,7 +92,8 @@ impl Published {
 
     /// Records that are durable, and all records before them too.
     pub(crate) fn durable_records(&self) -> u64 {
-        self.durable_records.load(Relaxed)
+        // Acquire: _records durable_.
+        self.durable_records.load(Acquire)
     }
 
     /// Sets the callback for each new state, in place of an earlier one.
@@ -128,88 +122,124 @@ impl Published {
 }
 
 impl Stats {
-    /// The figures of a log: those of the writer and of the producers, and how many appends were refused.
+    /// The figures of a log: those of the writer and of the `producers`, and how many appends were refused.
     pub(crate) fn collect(
         published: &Published,
-        producers: ProducerCounts,
+        producers: impl FnOnce() -> Producers,
         refused_by: RefusedBy,
         hidden: u64,
     ) -> Stats {
-        // The writer takes this lock for each block, so the quantiles are computed from a copy.
-        let distributions = lock(&published.distributions).clone();
-        let ProducerCounts { live, totals, ring_memory } = producers;
+        // What follows from something else is read before that: the parts before the wholes, the durable records before
+        // those that were written. Within each line Rust evaluates in order.
+        let durable_records = published.durable_records();
+        let [padding_bytes, durable_bytes] = [&published.padding_bytes, &published.durable_bytes].map(get);
+        let device_bytes = get(&published.device_bytes);
+        let [no_room_errors, write_errors] = [&published.no_room_errors, &published.write_errors].map(get);
+        let [segments_in_time, segments_late] = [&published.segments_in_time, &published.segments_late].map(get);
+        let segments = get(&published.segments);
+        let Producers { live, ended_producers, ended, totals, ring_memory } = producers();
         Stats {
             state: published.state(),
             device: lock(&published.device).clone(),
             attempted: totals.attempted,
+            written: totals.written,
+            truncated: totals.truncated,
+            payload_bytes: totals.payload_bytes,
             dropped: totals.dropped,
             dropped_by: totals.dropped_by,
             overwritten: totals.overwritten,
             refused: refused_by.total(),
             refused_by,
             hidden,
-            durable_records: published.durable_records(),
-            durable_blocks: published.durable_blocks.load(Relaxed),
-            durable_bytes: published.durable_bytes.load(Relaxed),
-            write_errors: published.write_errors.load(Relaxed),
-            preparation_errors: published.preparation_errors.load(Relaxed),
-            segments: published.segments.load(Relaxed),
+            waits: totals.waits,
+            waited_ns: totals.waited_ns,
+            durable_records,
+            durable_blocks: get(&published.durable_blocks),
+            durable_bytes,
+            padding_bytes,
+            device_bytes,
+            flushes: get(&published.flushes),
+            flush_errors: get(&published.flush_errors),
+            write_errors,
+            no_room_errors,
+            lost_segments: get(&published.lost_segments),
+            preparation_errors: get(&published.preparation_errors),
+            segments,
+            segments_in_time,
+            segments_late,
             ring_memory,
-            write_latency_ns: Distribution::from(&distributions.write_latency_ns),
-            block_bytes: Distribution::from(&distributions.block_bytes),
-            producers_ended: totals.ended,
+            write_latency_ns: published.write_latency_ns.read(),
+            flush_latency_ns: published.flush_latency_ns.read(),
+            block_bytes: published.block_bytes.read(),
+            producers_ended: ended_producers,
+            ended,
             producers: live,
         }
     }
 }
 
-impl From<&Recorded> for Distribution {
-    fn from(recorded: &Recorded) -> Distribution {
-        let Recorded { histogram, max } = recorded;
-        // The crate gives the upper edge of the value's bucket, which may be larger than every value. A block of 4096
-        // bytes is at the lower edge of its bucket.
-        let quantile = |quantile| histogram.lowest_equivalent(histogram.value_at_quantile(quantile));
-        Distribution {
-            count: histogram.len(),
-            p50: quantile(0.5),
-            p99: quantile(0.99),
-            p999: quantile(0.999),
-            max: *max,
-        }
-    }
+/// Reads a count, and with it all that was counted before.
+fn get(count: &AtomicU64) -> u64 {
+    // Acquire: _records durable_, and what `add` stores.
+    count.load(Acquire)
+}
+
+/// Adds to a count, which the writer alone changes.
+fn add(count: &AtomicU64, more: u64) {
+    // Release: whoever sees this count sees those that were added to before.
+    count.store(count.load(Relaxed) + more, Release);
 }
 
 impl Publisher {
     /// A block of `bytes` was written, which took `elapsed`.
     pub(crate) fn note_written(&self, bytes: usize, elapsed: Duration) {
-        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let mut distributions = lock(&self.0.distributions);
-        distributions.write_latency_ns.record(elapsed_ns);
-        distributions.block_bytes.record(bytes as u64);
+        add(&self.0.device_bytes, bytes as u64);
+        self.0.write_latency_ns.record(nanoseconds(elapsed));
+        self.0.block_bytes.record(bytes as u64);
     }
 
     /// A write failed.
-    pub(crate) fn note_write_error(&self) {
-        self.0.write_errors.fetch_add(1, Relaxed);
+    pub(crate) fn note_write_error(&self, error: &io::Error) {
+        add(&self.0.write_errors, 1);
+        add(&self.0.no_room_errors, u64::from(is_want_of_room(error)));
+    }
+
+    /// The segment that is written does not stand at its name any more.
+    pub(crate) fn note_lost_segment(&self) {
+        add(&self.0.lost_segments, 1);
+    }
+
+    /// A caller's flush was answered `elapsed` after it was asked for.
+    pub(crate) fn note_flush(&self, succeeded: bool, elapsed: Duration) {
+        if succeeded {
+            add(&self.0.flushes, 1);
+            self.0.flush_latency_ns.record(nanoseconds(elapsed));
+        } else {
+            add(&self.0.flush_errors, 1);
+        }
     }
 
     /// So many segments could not be prepared as they should be.
     pub(crate) fn note_preparation_errors(&self, count: u64) {
         if count > 0 {
-            self.0.preparation_errors.fetch_add(count, Relaxed);
+            add(&self.0.preparation_errors, count);
         }
     }
 
-    /// The next block, of `records` and `bytes`, is durable. A segment's header is none of the `blocks`.
-    pub(crate) fn note_durable(&self, records: u64, blocks: u64, bytes: usize) {
-        self.0.durable_records.fetch_add(records, Relaxed);
-        self.0.durable_blocks.fetch_add(blocks, Relaxed);
-        self.0.durable_bytes.fetch_add(bytes as u64, Relaxed);
+    /// The next block, of `records` and `bytes` with `padding`, is durable. A segment's header is none of the `blocks`.
+    pub(crate) fn note_durable(&self, records: u64, blocks: u64, bytes: usize, padding: usize) {
+        add(&self.0.durable_bytes, bytes as u64);
+        add(&self.0.padding_bytes, padding as u64);
+        add(&self.0.durable_blocks, blocks);
+        // Release: _records durable_. Whoever sees that a record is durable sees that it was written.
+        add(&self.0.durable_records, records);
     }
 
-    /// A segment was begun.
-    pub(crate) fn note_segment(&self) {
-        self.0.segments.fetch_add(1, Relaxed);
+    /// A segment was begun; of those after the first, so many in all had their file ready in time, and so many not.
+    pub(crate) fn note_segment(&self, (in_time, late): (u64, u64)) {
+        add(&self.0.segments, 1);
+        self.0.segments_in_time.store(in_time, Release);
+        self.0.segments_late.store(late, Release);
     }
 
     /// The device is this one from now on.
@@ -229,6 +259,10 @@ impl Publisher {
             let _ = catch_unwind(AssertUnwindSafe(|| callback(state)));
         }
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Publisher {
@@ -265,26 +299,6 @@ mod tests {
             assert_eq!(published.state(), state);
         }
         assert_eq!(calls.load(Relaxed), 2);
-    }
-
-    #[test]
-    fn quantiles_are_at_most_one_percent_below_a_value_and_the_largest_is_exact() {
-        let mut recorded = Recorded::new(HOUR_NS);
-        let values = [4096, 8192, 123_457, 1_000_003, 999_999_999_937];
-        for value in values {
-            recorded.record(value);
-            let Distribution { p50, p99, p999, max, .. } = Distribution::from(&recorded);
-            assert_eq!(max, value);
-            assert!(p999 <= value && value - p999 < value / 100, "{p999} for {value}");
-            assert!(p50 <= p99 && p99 <= p999);
-        }
-        assert_eq!(Distribution::from(&recorded).count, 5);
-        let mut blocks = Recorded::new(BLOCK_BYTES_MAX as u64);
-        (0..10).for_each(|_| blocks.record(4096));
-        assert_eq!(
-            Distribution::from(&blocks),
-            Distribution { count: 10, p50: 4096, p99: 4096, p999: 4096, max: 4096 }
-        );
     }
 
     #[test]

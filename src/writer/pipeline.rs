@@ -8,7 +8,7 @@ mod health;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::block::{self, Block, Place};
 use crate::buffer::AlignedBuffer;
@@ -30,8 +30,19 @@ struct Sealed {
     buffer: AlignedBuffer,
     /// The block's bytes in the buffer.
     length: usize,
+    /// The bytes after its shards that are zero.
+    padding: usize,
     number: u64,
     contents: Contents,
+}
+
+impl Sealed {
+    /// Seals `block` as `number`.
+    fn new(block: Block, number: u64, contents: Contents) -> Sealed {
+        let (buffer, length) = block.seal(number);
+        let padding = length - block::used_bytes(&buffer);
+        Sealed { buffer, length, padding, number, contents }
+    }
 }
 
 /// A block that was submitted, and whose prefix is not durable yet.
@@ -39,6 +50,7 @@ struct InFlight {
     token: u64,
     target: WriteTarget,
     length: usize,
+    padding: usize,
     /// Its number within the run; a segment header has none.
     number: Option<u64>,
     contents: Contents,
@@ -171,8 +183,7 @@ impl Pipeline {
     pub(crate) fn enqueue(&mut self, block: Block, contents: Contents) {
         let number = self.next_number;
         self.next_number += 1;
-        let (buffer, length) = block.seal(number);
-        self.waiting.push_back(Sealed { buffer, length, number, contents });
+        self.waiting.push_back(Sealed::new(block, number, contents));
     }
 
     /// The contents of the blocks that wait for their turn at the device, in their order.
@@ -205,9 +216,8 @@ impl Pipeline {
     pub(crate) fn submit_header(&mut self, header: Block) {
         // A header has no number: it names the block after it.
         let number = self.waiting.front().map_or(self.next_number, |next| next.number);
-        let (buffer, length) = header.seal(number);
-        self.publisher.note_segment();
-        self.submit(Sealed { buffer, length, number, contents: Contents::default() }, None);
+        self.publisher.note_segment(self.segments.in_time_and_late());
+        self.submit(Sealed::new(header, number, Contents::default()), None);
     }
 
     /// Submits the first waiting block.
@@ -236,7 +246,7 @@ impl Pipeline {
     /// Gives a block its place, and hands it to the device. `own_number` is that within the run; a segment header has
     /// none.
     fn submit(&mut self, block: Sealed, own_number: Option<u64>) {
-        let Sealed { mut buffer, length, number, contents } = block;
+        let Sealed { mut buffer, length, padding, number, contents } = block;
         let target = self.place(&mut buffer, length, number);
         let token = self.hand_to_device(&target, length, buffer);
         let submitted = Instant::now();
@@ -244,6 +254,7 @@ impl Pipeline {
             token,
             target,
             length,
+            padding,
             number: own_number,
             contents,
             submitted,
@@ -289,7 +300,7 @@ impl Pipeline {
                 block.write = Write::Done(completion.buffer);
             }
             Err(error) => {
-                self.publisher.note_write_error();
+                self.publisher.note_write_error(&error);
                 block.write = Write::Refused(completion.buffer);
                 self.write_failed(&error);
             }
@@ -308,7 +319,7 @@ impl Pipeline {
             }
             self.durable_records += block.contents.records;
             let blocks = u64::from(block.number.is_some());
-            self.publisher.note_durable(block.contents.records, blocks, block.length);
+            self.publisher.note_durable(block.contents.records, blocks, block.length, block.padding);
             match block.number {
                 Some(number) => {
                     assert_eq!(number, self.durable_number, "blocks become durable in the order of their numbers");
@@ -369,7 +380,8 @@ impl Pipeline {
             };
             // The failed segment's own header is of no use to the new one.
             let Some(number) = block.number else { continue };
-            self.waiting.push_front(Sealed { buffer, length: block.length, number, contents: block.contents });
+            let InFlight { length, padding, contents, .. } = block;
+            self.waiting.push_front(Sealed { buffer, length, padding, number, contents });
         }
     }
 
@@ -384,6 +396,7 @@ impl Pipeline {
         if self.segments.holds_durable_block() {
             self.loss = Some(FlushFault::io("write", self.segments.path(), &error));
         }
+        self.publisher.note_lost_segment();
         self.write_failed(&error);
         true
     }
@@ -397,6 +410,11 @@ impl Pipeline {
     pub(crate) fn write_failed(&mut self, error: &io::Error) {
         self.health.write_failed(error, self.segments.path());
         self.follow_health();
+    }
+
+    /// Counts the answer to a caller's flush, `elapsed` after it was asked for.
+    pub(crate) fn note_flush(&self, succeeded: bool, elapsed: Duration) {
+        self.publisher.note_flush(succeeded, elapsed);
     }
 
     /// Publishes the state. If the disk is full, asks for the removal of the segments that the limits do not keep.

@@ -1,13 +1,15 @@
 //! One ring as the writer sees it: the records drained from it, the account that the blocks give of its producer, and
 //! the space to release.
 
+use std::sync::Arc;
+
 use crate::block::{Added, Block, Callsites, Last, RecordMeta};
 use crate::clock::{self, TickConverter};
-use crate::format::{DroppedBy, Kind, ProducerRow};
+use crate::format::{DroppedBy, Kind, ProducerRow, RecordFlags};
 use crate::gate::Gate;
 use crate::registry::{self, Arrival};
 use crate::ring::{ConsumerEnd, Head, Position, ProducerEnd};
-use crate::stats::ProducerLosses;
+use crate::stats::{Drained, ProducerLosses};
 use crate::writer::contents::Accounted;
 use crate::writer::gap_causes::GapCauses;
 use crate::writer::schedule::{DRAIN_BYTES, Look, Patience, Unread};
@@ -27,6 +29,14 @@ pub(crate) struct Source {
     next_sequence: u64,
     /// Records drained.
     records: u64,
+    /// Those of them that were cut.
+    truncated: u64,
+    /// The bytes of their payloads.
+    payload_bytes: u64,
+    /// The most bytes that the ring has held.
+    high_water_bytes: u64,
+    /// Where these four are published.
+    drained: Arc<Drained>,
     gap_causes: GapCauses,
     /// The losses taken with [`take_losses`](Self::take_losses).
     losses_taken: (DroppedBy, u64),
@@ -76,6 +86,10 @@ impl Source {
             last_ns: 0,
             next_sequence: 0,
             records: 0,
+            truncated: 0,
+            payload_bytes: 0,
+            high_water_bytes: 0,
+            drained: arrival.drained,
             gap_causes: GapCauses::default(),
             losses_taken: Default::default(),
             has_entered_reserve: false,
@@ -94,7 +108,21 @@ impl Source {
         let all = all || self.returned.is_some() || self.consumer.control().wants_space();
         let look = self.patience.look(now_ns, blocks_begun, unread, all);
         self.due_bytes = look.due_bytes;
+        // A flush may have observed the ring before.
+        if look.new_bytes > 0 || look.due_bytes > 0 {
+            self.note_held();
+        }
         look
+    }
+
+    /// Raises the high-water mark to what the ring holds now.
+    #[inline]
+    fn note_held(&mut self) {
+        let held_bytes = self.consumer.held_bytes();
+        if held_bytes > self.high_water_bytes {
+            self.high_water_bytes = held_bytes;
+            self.drained.publish_high_water(held_bytes);
+        }
     }
 
     /// Observes the ring. Returns whether it holds records that were not taken.
@@ -125,6 +153,7 @@ impl Source {
         let expected = self.accounted();
         let mut target = Target { block, callsites, own_sequence, converter, now_ns };
         let is_full = self.move_due(&mut target);
+        self.drained.publish(self.records, self.truncated, self.payload_bytes);
         let missing = (self.next_sequence - expected.next_sequence) - (self.records - expected.records);
         if missing > 0 {
             self.explain_gaps(target.block, missing);
@@ -189,6 +218,7 @@ impl Source {
         let Target { block, callsites, own_sequence, converter, now_ns } = target;
         let (converter, now_ns) = (*converter, *now_ns);
         let mut last_ns = self.last_ns;
+        let (mut truncated, mut payload_bytes) = (0, 0);
         let mut records = block.records_of(self.id, self.next_sequence, own_sequence);
         let mut ended = Ended::Taken;
         let sink = |head: &Head, payload: &[u8]| {
@@ -210,6 +240,8 @@ impl Source {
                 return false;
             }
             last_ns = timestamp_ns;
+            truncated += u64::from(flags & RecordFlags::TRUNCATED);
+            payload_bytes += payload.len() as u64;
             true
         };
         let taken = self.consumer.consume_as::<OVERWRITES, MERGES>(piece_bytes, sink);
@@ -217,6 +249,8 @@ impl Source {
             self.records += taken as u64;
             self.next_sequence = records.end(taken as u32, last_ns);
             self.last_ns = last_ns;
+            self.truncated += truncated;
+            self.payload_bytes += payload_bytes;
         }
         ended
     }
@@ -230,6 +264,7 @@ impl Source {
         let Target { block, callsites, own_sequence, converter, now_ns } = target;
         let (converter, now_ns) = (*converter, *now_ns);
         let last = Last { producer: self.id, sequence: self.next_sequence, last_ns: self.last_ns };
+        let (mut truncated, mut payload_bytes) = (0, 0);
         let mut records = block.packed_records_of(last, callsites, own_sequence);
         let mut ended = Ended::Taken;
         let sink = |head: &Head, payload: &[u8]| {
@@ -241,7 +276,11 @@ impl Source {
                 records.append_message(head.sequence, RecordMeta { kind, level, flags, timestamp_ns }, payload)
             };
             match added {
-                Added::Yes => return true,
+                Added::Yes => {
+                    truncated += u64::from(flags & RecordFlags::TRUNCATED);
+                    payload_bytes += payload.len() as u64;
+                    return true;
+                }
                 Added::Full => ended = Ended::Full,
                 Added::NotPacked => ended = Ended::BeforePlain(head.sequence),
             }
@@ -252,6 +291,8 @@ impl Source {
             self.records += taken as u64;
             self.last_ns = records.last_ns();
             self.next_sequence = records.end(taken as u32);
+            self.truncated += truncated;
+            self.payload_bytes += payload_bytes;
         }
         ended
     }
@@ -271,9 +312,7 @@ impl Source {
         let counts = self.consumer.control().counts();
         let (dropped_by, overwritten) = (registry::dropped_by(counts), counts.overwritten);
         let (dropped_before, overwritten_before) = self.losses_taken;
-        // The counts by cause are read one after the other, and may be off by a loss. The sum is not.
-        let dropped = counts.dropped.saturating_sub(dropped_before.total());
-        let dropped_by = dropped_by.since(dropped_before).at_most(dropped);
+        let dropped_by = dropped_by.since(dropped_before);
         let overwritten = overwritten - overwritten_before;
         if dropped_by.total() + overwritten == 0 {
             return None;
@@ -363,7 +402,7 @@ mod tests {
     fn source() -> (ProducerEnd, Source) {
         let (producer, consumer) = ring(RingOptions::window(CAPACITY_BYTES)).expect("a ring");
         producer.append(0, b"a record", || 0).expect("room");
-        let arrival = Arrival { id: 1, tid: 1, name: String::new(), consumer };
+        let arrival = Arrival { id: 1, tid: 1, name: String::new(), consumer, drained: Arc::default() };
         let mut source = Source::new(arrival, CAPACITY_BYTES, 1);
         assert_eq!(source.look(0, 1, false).due_bytes, 0);
         (producer, source)

@@ -133,7 +133,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
-    ("stats", &["device", "format", "grouped", "sync"]),
+    ("stats", &["device", "error", "format", "grouped", "sync"]),
     ("sync", &[]),
     ("sys", &["sync"]),
     ("template", &[]),

@@ -24,9 +24,13 @@ struct Flush {
 }
 
 impl Flush {
-    /// Answers all callers. The first answer stands.
-    fn answer(&self, answer: &Answer) {
-        self.tickets.iter().for_each(|ticket| ticket.answer(answer.clone()));
+    /// Answers all callers, and counts them. The first answer stands.
+    fn answer(&self, answer: &Answer, pipeline: &Pipeline) {
+        for ticket in &self.tickets {
+            // Counted first: a caller that has its answer finds it in the figures.
+            pipeline.note_flush(answer.is_ok(), ticket.age());
+            ticket.answer(answer.clone());
+        }
     }
 
     /// Whether all of its records are in blocks with numbers below `durable_number`.
@@ -38,7 +42,7 @@ impl Flush {
 impl Drop for Flush {
     /// No caller waits for an answer that can no longer come.
     fn drop(&mut self) {
-        self.answer(&Err(FlushFault::Closed));
+        self.tickets.iter().for_each(|ticket| ticket.answer(Err(FlushFault::Closed)));
     }
 }
 
@@ -119,20 +123,20 @@ impl Flushes {
         // Records that are durable in a file that readers do not find: a flush must fail, once.
         let is_told = any_durable || (pipeline.fault().is_some() && self.any());
         let loss = if is_told { pipeline.take_loss() } else { None };
-        let fault = pipeline.fault();
+        let (pipeline, fault) = (&*pipeline, pipeline.fault());
         self.under_way.retain(|flush| {
             let answer = match (&loss, fault) {
                 (None, _) if flush.is_durable(durable) => Ok(()),
                 (Some(fault), _) | (None, Some(fault)) => Err(fault.clone()),
                 (None, None) => return true,
             };
-            flush.answer(&answer);
+            flush.answer(&answer, pipeline);
             false
         });
     }
 
     /// Answers all callers: the log has ended.
-    pub(super) fn answer_all(&mut self, answer: &Answer) {
-        self.under_way.drain(..).for_each(|flush| flush.answer(answer));
+    pub(super) fn answer_all(&mut self, answer: &Answer, pipeline: &Pipeline) {
+        self.under_way.drain(..).for_each(|flush| flush.answer(answer, pipeline));
     }
 }

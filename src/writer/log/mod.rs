@@ -144,7 +144,7 @@ impl LogWriter {
             None => Ok(()),
             Some(_) => Err(pipeline.fault().cloned().unwrap_or(FlushFault::Closed)),
         };
-        self.flushes.answer_all(&answer);
+        self.flushes.answer_all(&answer, &pipeline);
         self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
         pipeline.end();
         drop(self.directory);

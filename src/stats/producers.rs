@@ -1,0 +1,181 @@
+//! The figures of a log's producers: a row for each live one, one row for all that have ended, and their sums.
+//!
+//! A row is read from two sides. The producer counts its attempts and its losses beside its ring; the writer counts what
+//! it takes from there, in [`Drained`]. The registry reads both, the writer's first and the attempts last, and in each row
+//! attempts are at least what was written and what was lost.
+
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+use crate::format::DroppedBy;
+
+/// One live producer's figures.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProducerStats {
+    /// Its id, as in the files.
+    pub id: u32,
+    /// The kernel's id of the thread that made it.
+    pub tid: u32,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its ring, without the reserve.
+    pub ring_bytes: u64,
+    /// The most bytes that the writer has seen in its ring, the reserve included: records that were not durable yet, and
+    /// were not left out. In a ring that overwrites, those that it had not taken yet.
+    pub high_water_bytes: u64,
+    /// Attempts that passed the level. At least `written + dropped + overwritten`: the rest are in the ring.
+    pub attempted: u64,
+    /// Records that the writer has taken from the ring into a block.
+    pub written: u64,
+    /// Those of them that were cut.
+    pub truncated: u64,
+    /// Bytes of those records as they came: messages, and values of structured records with 4 bytes for the callsite.
+    pub payload_bytes: u64,
+    /// Attempts given up because there was no room for the record.
+    pub dropped: u64,
+    /// The same by cause.
+    pub dropped_by: DroppedBy,
+    /// Records that newer ones replaced.
+    pub overwritten: u64,
+    /// How often the producer has waited for room, or has begun to.
+    pub waits: u64,
+    /// How long it has waited in all, in nanoseconds. A wait under way is not in it.
+    pub waited_ns: u64,
+}
+
+impl ProducerStats {
+    /// Its counts.
+    pub(crate) fn counts(&self) -> ProducerCounts {
+        let ProducerStats { attempted, written, truncated, payload_bytes, dropped, dropped_by, .. } = *self;
+        let ProducerStats { overwritten, waits, waited_ns, .. } = *self;
+        ProducerCounts {
+            attempted,
+            written,
+            truncated,
+            payload_bytes,
+            dropped,
+            dropped_by,
+            overwritten,
+            waits,
+            waited_ns,
+        }
+    }
+}
+
+/// Sums over producers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProducerCounts {
+    /// Attempts that passed the level.
+    pub attempted: u64,
+    /// Records that the writer has taken from rings into blocks.
+    pub written: u64,
+    /// Those of them that were cut.
+    pub truncated: u64,
+    /// Bytes of those records, as [`ProducerStats::payload_bytes`].
+    pub payload_bytes: u64,
+    /// Attempts given up because there was no room for the record.
+    pub dropped: u64,
+    /// The same by cause.
+    pub dropped_by: DroppedBy,
+    /// Records that newer ones replaced.
+    pub overwritten: u64,
+    /// How often producers have waited for room.
+    pub waits: u64,
+    /// How long they have waited in all, in nanoseconds.
+    pub waited_ns: u64,
+}
+
+impl ProducerCounts {
+    /// Adds those of other producers.
+    pub(crate) fn add(&mut self, other: &ProducerCounts) {
+        let ProducerCounts { attempted, written, truncated, payload_bytes, .. } = *other;
+        self.attempted += attempted;
+        self.written += written;
+        self.truncated += truncated;
+        self.payload_bytes += payload_bytes;
+        self.dropped += other.dropped;
+        self.dropped_by.add(other.dropped_by);
+        self.overwritten += other.overwritten;
+        self.waits += other.waits;
+        self.waited_ns += other.waited_ns;
+    }
+}
+
+/// The memory of all rings of a log: their windows, and the chunks of their reserves that were entered and not given
+/// back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RingMemory {
+    /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
+    pub used_bytes: u64,
+    /// Bytes that may be taken: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control group.
+    pub limit_bytes: u64,
+    /// The memory limit of the process's control group when the log was opened, if
+    /// [`limit_bytes`](Self::limit_bytes) follows from it: a quarter of it, but at least one ring.
+    pub group_bytes: Option<u64>,
+    /// Why rings have no reserve, if they were to have one: the system refused address space for it.
+    pub without_reserve: Option<String>,
+}
+
+/// All producers of a log at one moment. The registry makes it.
+pub(crate) struct Producers {
+    /// By id.
+    pub(crate) live: Vec<ProducerStats>,
+    /// How many have ended.
+    pub(crate) ended_producers: u64,
+    /// Over those that have ended.
+    pub(crate) ended: ProducerCounts,
+    /// Over all, those that have ended included.
+    pub(crate) totals: ProducerCounts,
+    /// The memory of all rings, idle ones included.
+    pub(crate) ring_memory: RingMemory,
+}
+
+/// What the writer has taken from one ring. The writer alone changes it; the counts only grow.
+#[derive(Debug, Default)]
+pub(crate) struct Drained {
+    written: AtomicU64,
+    truncated: AtomicU64,
+    payload_bytes: AtomicU64,
+    high_water_bytes: AtomicU64,
+}
+
+/// [`Drained`], as it was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DrainedCounts {
+    pub(crate) written: u64,
+    pub(crate) truncated: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) high_water_bytes: u64,
+}
+
+impl Drained {
+    /// Publishes the writer's account of the ring so far.
+    pub(crate) fn publish(&self, written: u64, truncated: u64, payload_bytes: u64) {
+        self.payload_bytes.store(payload_bytes, Relaxed);
+        self.written.store(written, Release);
+        // Release: _records cut_. Whoever sees a record that was cut sees it among those written.
+        self.truncated.store(truncated, Release);
+    }
+
+    /// Publishes the most bytes that the ring has held.
+    pub(crate) fn publish_high_water(&self, bytes: u64) {
+        self.high_water_bytes.store(bytes, Relaxed);
+    }
+
+    /// The account.
+    pub(crate) fn read(&self) -> DrainedCounts {
+        // Acquire: _records cut_.
+        let truncated = self.truncated.load(Acquire);
+        DrainedCounts {
+            truncated,
+            written: self.written.load(Acquire),
+            payload_bytes: self.payload_bytes.load(Relaxed),
+            high_water_bytes: self.high_water_bytes.load(Relaxed),
+        }
+    }
+}
