@@ -120,7 +120,7 @@ mod tests {
         let mut testimony = Testimony::default();
         assert!(hear(&mut testimony, 0, 0).is_empty());
         assert_eq!(testimony.miss(missing(1..3)), None);
-        assert_eq!(hear(&mut testimony, 3, 2), []);
+        assert!(hear(&mut testimony, 3, 2).is_empty());
         assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
         assert_eq!(hear(&mut testimony, 4, 2), [1], "block 4 knows that block 1 was durable");
         assert_eq!(hear(&mut testimony, 5, 0), [2]);

@@ -93,7 +93,7 @@ pub(super) fn times(times: &Histogram<u64>) -> [u64; 4] {
 
 /// The times of the log whose writes are slowest.
 pub(super) fn slowest(stats: &[Stats]) -> Distribution {
-    stats.iter().map(|stats| stats.write_latency_ns).max_by_key(|times| times.p99).unwrap_or_default()
+    stats.iter().map(|stats| &stats.write_latency_ns).max_by_key(|times| times.p99).cloned().unwrap_or_default()
 }
 
 fn disk(usage: &Usage) -> String {
