@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::producer::{accepted, drop_newest, enter, flags, is_grave, refuse, tag};
+use crate::own_thread::{self, Role};
+use crate::producer::{UNHEARD, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::Shared;
 use crate::sync::{Inside, lock};
@@ -95,7 +96,11 @@ fn append_once(
         Err(refusal) => return Some(refuse(shared, refusal)),
     };
     record.cut_to(shared.settings.message_bytes_max_in(end.capacity()));
-    let tag = tag(record.kind(), level, flags(record));
+    let mut tag = tag(record.kind(), level, flags(record));
+    if own_thread::role() == Role::Listener {
+        // The ring is not the listener's own, which would say it.
+        tag |= UNHEARD;
+    }
     let appended =
         end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, record, || ticks));
     let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));

@@ -111,6 +111,7 @@ mod ring;
 mod registry;
 mod shared;
 mod flush;
+mod listen;
 
 mod writer;
 mod block;
@@ -150,6 +151,7 @@ pub use fields::FieldValue;
 pub use format::{CallsiteInfo, DroppedBy, Field, Fields, LossCause, Value};
 pub use level::{Level, ParseLevelError, STATIC_MAX_LEVEL};
 pub use levels::{Levels, ParseLevelsError};
+pub use listen::{Listener, LiveRecord, Missed, StderrListener, StdoutListener};
 pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;
@@ -160,8 +162,8 @@ pub use reader::{
     RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
 pub use stats::{
-    CloseReport, Distribution, Losses, ProducerCounts, ProducerLosses, ProducerStats, RefusedBy, RingMemory, State,
-    Stats,
+    CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RefusedBy,
+    RingMemory, State, Stats,
 };
 
 #[cfg(doc)]

@@ -12,6 +12,7 @@ use crate::device;
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
+use crate::listen::Listening;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::Shared;
 use crate::stats::Published;
@@ -59,8 +60,10 @@ impl Opening {
         let Opening { settings, hooks, rules } = self;
         let gate = Gate::new(settings.config.level.level() as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
-        let directory = Directory::open(&settings.config.path, making(&settings.config))?;
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
+        let Config { listeners, listener_queue_bytes, path, service, .. } = &settings.config;
+        let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
+        let directory = Directory::open(&settings.config.path, making(&settings.config))?;
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock, threads)?))
@@ -73,13 +76,16 @@ impl Opening {
             }
         };
         let (published, publisher) = Published::new(device.clone());
-        let shared = Arc::new(Shared::new(settings, clock, gate, segments.producers_max(), published));
+        let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published);
+        shared.listening = listening;
+        let shared = Arc::new(shared);
         writer.add(Begin {
             shared: Arc::clone(&shared),
             publisher,
             device,
             directory,
             segments,
+            taps,
             wrap_device: hooks.wrap_device,
         })?;
         ends::drain_at_exit(&shared);

@@ -15,6 +15,8 @@ pub(crate) enum Role {
     Host,
     /// A thread that helps a writer, or waits for signals.
     Helper,
+    /// The thread of a listener. It runs code of the program.
+    Listener,
     /// This writer. It also runs the callbacks of the logs that it serves.
     Writer(WriterId),
 }

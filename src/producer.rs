@@ -537,7 +537,10 @@ const fn class(level: Level) -> usize {
 
 const _: () = assert!(class(Level::Trace) < CLASSES && class(Level::Off) < CLASSES);
 
-/// The ring's opaque tag: kind, level, flags.
+/// In a ring's tag: no listener gets the record.
+pub(crate) const UNHEARD: u32 = u32::from_le_bytes([0, 0, 0, 1]);
+
+/// The ring's opaque tag: kind, level, flags, and whether listeners do not get the record.
 pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {
     u32::from_le_bytes([kind as u8, level as u8, flags, 0])
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
+use crate::own_thread::{self, Role};
 use crate::ring::{self, Budget, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
 use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemory};
 use crate::sync::lock;
@@ -19,6 +20,8 @@ pub(crate) struct Arrival {
     pub(crate) id: u32,
     pub(crate) tid: u32,
     pub(crate) name: String,
+    /// Whether listeners get its records: not those of a listener's own thread.
+    pub(crate) is_heard: bool,
     pub(crate) consumer: ConsumerEnd,
     /// Where the writer counts what it takes.
     pub(crate) drained: Arc<Drained>,
@@ -164,7 +167,8 @@ impl Registry {
                 return Err(error);
             }
         };
-        self.admit(&mut inner, Arrival { id, tid, name, consumer, drained: Arc::default() }, &producer);
+        let is_heard = own_thread::role() != Role::Listener;
+        self.admit(&mut inner, Arrival { id, tid, name, is_heard, consumer, drained: Arc::default() }, &producer);
         Ok((id, producer))
     }
 
@@ -181,7 +185,7 @@ impl Registry {
         let mut inner = lock(&self.inner);
         let id = inner.next_id(usize::MAX).inspect_err(|_| self.budget.give_back(capacity_bytes as u64))?;
         inner.has_common = true;
-        let arrival = Arrival { id, tid: 0, name: name.to_owned(), consumer, drained: Arc::default() };
+        let arrival = Arrival { id, tid: 0, name: name.to_owned(), is_heard: true, consumer, drained: Arc::default() };
         self.admit(&mut inner, arrival, &producer);
         Ok(producer)
     }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
 use crate::level::Level;
+use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
 use crate::registry::{Registry, RingRules};
 use crate::ring::ProducerEnd;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) published: Arc<Published>,
     /// Where records go instead of rings and files. `None` for a log on disk.
     pub(crate) elsewhere: Option<Elsewhere>,
+    /// The log's listeners.
+    pub(crate) listening: Listening,
     /// The ring of threads that have none of their own, once there is one. `common_ring` alone uses it.
     pub(crate) common_end: Mutex<Option<ProducerEnd>>,
     /// Whether writes fail for another reason than a full disk. The writer alone changes it.
@@ -83,6 +86,7 @@ impl Shared {
             closing: Closing::default(),
             published,
             elsewhere: None,
+            listening: Listening::default(),
             common_end: Mutex::new(None),
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
@@ -141,6 +145,7 @@ impl Shared {
     pub(crate) fn stats(&self) -> Stats {
         let producers = || self.registry.counts();
         let mut stats = Stats::collect(&self.published, producers, self.refused_by(), self.hidden.load(Relaxed));
+        stats.listeners = self.listening.stats();
         if let Some(Elsewhere::Memory(memory)) = &self.elsewhere {
             stats.attempted = memory.appended();
         }

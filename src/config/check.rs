@@ -171,6 +171,9 @@ impl Config {
         let interval = self.flush_interval;
         let is_valid = (FLUSH_INTERVAL_MIN..=HOUR).contains(&interval);
         require(is_valid, "flush_interval", format_args!("{interval:?}"), "use 1 ms to 1 hour")?;
+        let queue = self.listener_queue_bytes;
+        let remedy = "use 65536 (64 KiB) to 1073741824 (1 GiB)";
+        require((64 << 10..=1 << 30).contains(&queue), "listener_queue_bytes", queue, remedy)?;
         let deadline = self.close_deadline;
         require(deadline <= DAY, "close_deadline", format_args!("{deadline:?}"), "use at most 1 day")?;
         let (length, remedy) = (self.service.len(), format!("use a name of at most {NAME_BYTES_MAX} bytes"));

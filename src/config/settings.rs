@@ -2,6 +2,7 @@
 //! come from it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::overflow::Overflow;
@@ -10,6 +11,7 @@ use super::words;
 use crate::device::DevicePreference;
 use crate::level::Level;
 use crate::levels::Levels;
+use crate::listen::{Listener, Listeners};
 
 /// Makes [`Config`] from its settings, each written as `setter(argument: type) -> type that is kept = default;`.
 ///
@@ -29,12 +31,15 @@ macro_rules! config {
         pub struct Config { $(
             $(#[cfg_attr(feature = "serde", serde(with = $words))])?
             pub(crate) $name: $kept,
-        )* }
+        )*
+            #[cfg_attr(feature = "serde", serde(skip))]
+            pub(crate) listeners: Listeners,
+        }
 
         impl Config {
             /// The defaults. The path, which has none, is empty.
             fn without_path() -> Config {
-                Config { $($name: $default,)* }
+                Config { $($name: $default,)* listeners: Listeners::default() }
             }
 
             $(
@@ -84,6 +89,24 @@ impl Config {
     /// The defaults, for a log in the directory `path`. Open creates it if it does not exist; its parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Config {
         Config::without_path().path(path)
+    }
+
+    /// Adds a [`Listener`], which gets each record of `level` and of more severe ones while the log is written; none with
+    /// [`Level::Off`]. What the log does not admit, it does not get.
+    ///
+    /// Several may be added. One that is given to several logs gets the records of all of them, on one thread. A text that
+    /// the configuration is written to does not have them.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use diolog::{Config, Level, StderrListener};
+    ///
+    /// let config = Config::new("/var/log/app/orders").listener(Level::Warn, Arc::new(StderrListener::new()));
+    /// ```
+    pub fn listener(mut self, level: Level, listener: Arc<dyn Listener>) -> Config {
+        self.listeners.add(level, listener);
+        self
     }
 
     /// The settings' values. The setters have the same names, so these are called on a view.
@@ -332,6 +355,13 @@ config! {
         /// Records that are not durable by then are counted, reported, and given up. Too short: records are lost that a
         /// slow disk would have taken. Too long: a service hangs at its end when the disk does.
         close_deadline(deadline: Duration) -> Duration = Duration::from_secs(5), read by "words::time";
+
+        /// Bytes of the queue between the writer and each [listener](Config::listener): 64 KiB to 1 GiB; 1 MiB by default.
+        ///
+        /// It holds what a listener has not got yet; its memory is taken only as records come, and about twice as much at
+        /// the worst. Records that do not fit are in the log, but the listener does not get them. A longer record is
+        /// passed on alone. Too small: bursts are not shown. Too large: memory, and a listener that is far behind.
+        listener_queue_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
 
         /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
         service(name: impl Into<String>) -> String = String::new(), got as str;

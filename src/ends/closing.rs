@@ -21,8 +21,8 @@ pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
     deadline
 }
 
-/// Waits for the end of a log that was asked to close by `deadline`, and a little longer for its writer. Returns how the
-/// log ended.
+/// Waits for the end of a log that was asked to close by `deadline`, a little longer for its writer, and not longer for its
+/// listeners. Returns how the log ended.
 ///
 /// On the log's own writer, in a callback, it does not wait: the log ends after that.
 pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSummary {
@@ -32,8 +32,10 @@ pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSumm
     }
     // Counted from the deadline, so that several logs do not add up.
     let left = (deadline + WRITER_GRACE).saturating_duration_since(Instant::now());
-    shared.closing.wait(left).unwrap_or_else(|| {
+    let summary = shared.closing.wait(left).unwrap_or_else(|| {
         let reason = "the writer thread does not answer: the kernel holds it in a call";
         shared.closing.finish(shared.close_summary_without_writer(reason))
-    })
+    });
+    shared.listening.wait_until_given(deadline);
+    summary
 }

@@ -5,6 +5,7 @@
 
 mod close_report;
 mod distribution;
+mod listener;
 mod losses;
 mod producers;
 mod published;
@@ -15,6 +16,7 @@ use crate::format::DroppedBy;
 
 pub use close_report::CloseReport;
 pub use distribution::Distribution;
+pub use listener::ListenerStats;
 pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
 pub use producers::{ProducerCounts, ProducerStats, RingMemory};
@@ -125,6 +127,8 @@ pub struct Stats {
     pub flush_latency_ns: Distribution,
     /// Sizes of written blocks, in bytes.
     pub block_bytes: Distribution,
+    /// The [listeners](crate::Config::listener), in the order in which they were set; not those whose level is `Off`.
+    pub listeners: Vec<ListenerStats>,
     /// Producers that have ended.
     pub producers_ended: u64,
     /// The sums over those.

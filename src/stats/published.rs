@@ -171,6 +171,7 @@ impl Stats {
             write_latency_ns: published.write_latency_ns.read(),
             flush_latency_ns: published.flush_latency_ns.read(),
             block_bytes: published.block_bytes.read(),
+            listeners: Vec::new(),
             producers_ended: ended_producers,
             ended,
             producers: live,

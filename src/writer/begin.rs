@@ -22,13 +22,13 @@ pub(super) fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
             return Err(error);
         }
     };
-    let Begin { shared, publisher, device: _, directory, segments, wrap_device } = begin;
+    let Begin { shared, publisher, device: _, directory, segments, taps, wrap_device } = begin;
     let device = match wrap_device {
         Some(wrap) => wrap(device),
         None => device,
     };
     let pipeline = Pipeline::new(Arc::clone(&shared), publisher, device, segments, buffers);
-    Ok(LogWriter::new(shared, pipeline, directory))
+    Ok(LogWriter::new(shared, pipeline, taps, directory))
 }
 
 fn make_device(

@@ -5,6 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use crate::device::{Device, DeviceReport};
 use crate::error::Result;
+use crate::listen::Taps;
 use crate::segment::{Directory, Segments};
 use crate::shared::Shared;
 use crate::stats::Publisher;
@@ -18,6 +19,8 @@ pub(crate) struct Begin {
     pub(crate) device: DeviceReport,
     pub(crate) directory: Directory,
     pub(crate) segments: Segments,
+    /// The ends of the log's listeners.
+    pub(crate) taps: Taps,
     pub(crate) wrap_device: Option<WrapDevice>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 
-use super::source::Source;
+use super::source::{Source, Target};
 use crate::block::{Block, Callsites, Definition, Place, place};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{Clock, TickConverter};
@@ -14,6 +14,7 @@ use crate::format::{
     LossCause, MESSAGE_CODE, PackedHead, RecordFlags, RecordHeader, ShardHeader, Type, Values, WRITER_PRODUCER,
     message_mark,
 };
+use crate::listen::Taps;
 use crate::registry::Arrival;
 use crate::ring::{DropCause, ProducerEnd, RingOptions, ring};
 
@@ -173,7 +174,8 @@ impl Writer {
     fn new(packs: bool, block_bytes: usize) -> Writer {
         let source = |id| {
             let (producer, consumer) = ring(RingOptions::window(64 << 10)).expect("a ring");
-            let arrival = Arrival { id, tid: 1, name: String::new(), consumer, drained: Default::default() };
+            let arrival =
+                Arrival { id, tid: 1, name: String::new(), is_heard: true, consumer, drained: Default::default() };
             (producer, Source::new(arrival, block_bytes, 1))
         };
         Writer {
@@ -234,9 +236,15 @@ impl Writer {
                 let buffer = || AlignedBuffer::new(self.block_bytes, 0).expect("memory");
                 let block = self.block.get_or_insert_with(|| Block::new(buffer()));
                 let records_before = block.records();
-                let (callsites, own_sequence) = (&mut self.callsites, &mut self.own_sequence);
-                let source = &mut self.sources[producer].1;
-                if !source.drain(block, callsites, own_sequence, 1, &self.converter, u64::MAX) {
+                let target = Target {
+                    block,
+                    callsites: &mut self.callsites,
+                    own_sequence: &mut self.own_sequence,
+                    taps: &mut Taps::default(),
+                    converter: &self.converter,
+                    now_ns: u64::MAX,
+                };
+                if !self.sources[producer].1.drain(target, 1) {
                     break;
                 }
                 assert!(block.records() > records_before || records_before > 0, "an empty block takes a record");

@@ -7,6 +7,7 @@ use crate::block::{Added, Block, Callsites, Last, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::format::{DroppedBy, Kind, ProducerRow, RecordFlags};
 use crate::gate::Gate;
+use crate::listen::{Heard, Taps};
 use crate::registry::{self, Arrival};
 use crate::ring::{ConsumerEnd, Head, Position, ProducerEnd};
 use crate::stats::{Drained, ProducerLosses};
@@ -19,6 +20,8 @@ pub(crate) struct Source {
     pub(crate) id: u32,
     tid: u32,
     name: String,
+    /// Whether listeners get its records.
+    is_heard: bool,
     pub(crate) consumer: ConsumerEnd,
     pub(super) patience: Patience,
     /// Bytes that the last look found due, and that were not taken since.
@@ -51,12 +54,17 @@ pub(crate) struct Source {
 }
 
 /// Where records are moved to.
-struct Target<'a> {
-    block: &'a mut Block,
-    callsites: &'a mut Callsites,
-    own_sequence: &'a mut u64,
-    converter: &'a TickConverter,
-    now_ns: u64,
+pub(crate) struct Target<'a> {
+    /// It has the producer's row.
+    pub(crate) block: &'a mut Block,
+    pub(crate) callsites: &'a mut Callsites,
+    /// Gap records get numbers from it on.
+    pub(crate) own_sequence: &'a mut u64,
+    /// The log's listeners.
+    pub(crate) taps: &'a mut Taps,
+    pub(crate) converter: &'a TickConverter,
+    /// The monotonic clock, read after the ring was observed: no record gets a later time.
+    pub(crate) now_ns: u64,
 }
 
 /// Why a loop over records ended.
@@ -79,6 +87,7 @@ impl Source {
             id: arrival.id,
             tid: arrival.tid,
             name: arrival.name,
+            is_heard: arrival.is_heard,
             closed_bytes: arrival.consumer.taken_bytes(),
             patience: Patience::new(arrival.consumer.capacity(), block_bytes, blocks_begun),
             consumer: arrival.consumer,
@@ -136,22 +145,10 @@ impl Source {
         self.returned.is_some() || Gate::is_outside(self.consumer.control().append_flag())
     }
 
-    /// Moves the records that the last [`look`](Self::look) found due into `block`, which has the producer's row.
-    ///
-    /// `now_ns` is the monotonic clock, read after the ring was observed: no record gets a later time. Gap records get
-    /// numbers from `own_sequence` on. Returns whether the block is full: the next record does not fit. If not, all
-    /// that was due is taken, or as much as one look drains.
-    pub(crate) fn drain(
-        &mut self,
-        block: &mut Block,
-        callsites: &mut Callsites,
-        own_sequence: &mut u64,
-        blocks_begun: u64,
-        converter: &TickConverter,
-        now_ns: u64,
-    ) -> bool {
+    /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns whether the block is full:
+    /// the next record does not fit. If not, all that was due is taken, or as much as one look drains.
+    pub(crate) fn drain(&mut self, mut target: Target<'_>, blocks_begun: u64) -> bool {
         let expected = self.accounted();
-        let mut target = Target { block, callsites, own_sequence, converter, now_ns };
         let is_full = self.move_due(&mut target);
         self.drained.publish(self.records, self.truncated, self.payload_bytes);
         let missing = (self.next_sequence - expected.next_sequence) - (self.records - expected.records);
@@ -174,12 +171,10 @@ impl Source {
         let mut kept_plain = None;
         loop {
             let begin = self.consumer.taken_bytes();
-            let ended = if self.consumer.overwrites() {
-                self.move_records::<true, false>(target, piece_bytes, packs, kept_plain)
-            } else if self.consumer.merges() {
-                self.move_records::<false, true>(target, piece_bytes, packs, kept_plain)
+            let ended = if target.taps.any() && self.is_heard {
+                self.move_records_as::<true>(target, piece_bytes, packs, kept_plain)
             } else {
-                self.move_records::<false, false>(target, piece_bytes, packs, kept_plain)
+                self.move_records_as::<false>(target, piece_bytes, packs, kept_plain)
             };
             let taken_bytes = (self.consumer.taken_bytes() - begin) as usize;
             self.due_bytes = self.due_bytes.saturating_sub(taken_bytes);
@@ -193,8 +188,25 @@ impl Source {
         }
     }
 
+    /// The loop for the ring's kind. Whether records are `HEARD` by listeners is asked before the loop, and not for each.
+    fn move_records_as<const HEARD: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        piece_bytes: usize,
+        packs: bool,
+        kept_plain: Option<u64>,
+    ) -> Ended {
+        if self.consumer.overwrites() {
+            self.move_records::<true, false, HEARD>(target, piece_bytes, packs, kept_plain)
+        } else if self.consumer.merges() {
+            self.move_records::<false, true, HEARD>(target, piece_bytes, packs, kept_plain)
+        } else {
+            self.move_records::<false, false, HEARD>(target, piece_bytes, packs, kept_plain)
+        }
+    }
+
     #[inline]
-    fn move_records<const OVERWRITES: bool, const MERGES: bool>(
+    fn move_records<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
         piece_bytes: usize,
@@ -202,27 +214,28 @@ impl Source {
         kept_plain: Option<u64>,
     ) -> Ended {
         if packs {
-            self.move_packed::<OVERWRITES, MERGES>(target, piece_bytes)
+            self.move_packed::<OVERWRITES, MERGES, HEARD>(target, piece_bytes)
         } else {
-            self.move_plain::<OVERWRITES, MERGES>(target, piece_bytes, kept_plain)
+            self.move_plain::<OVERWRITES, MERGES, HEARD>(target, piece_bytes, kept_plain)
         }
     }
 
     /// Moves records as they are, up to one that is to be packed. Number `kept_plain` is not.
-    fn move_plain<const OVERWRITES: bool, const MERGES: bool>(
+    fn move_plain<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
         piece_bytes: usize,
         kept_plain: Option<u64>,
     ) -> Ended {
-        let Target { block, callsites, own_sequence, converter, now_ns } = target;
+        let Target { block, callsites, own_sequence, taps, converter, now_ns } = target;
+        let (id, name) = (self.id, &*self.name);
         let (converter, now_ns) = (*converter, *now_ns);
         let mut last_ns = self.last_ns;
         let (mut truncated, mut payload_bytes) = (0, 0);
         let mut records = block.records_of(self.id, self.next_sequence, own_sequence);
         let mut ended = Ended::Taken;
         let sink = |head: &Head, payload: &[u8]| {
-            let [kind, level, flags, _] = head.tag.to_le_bytes();
+            let [kind, level, flags, unheard] = head.tag.to_le_bytes();
             if kind != Kind::Message as u8 {
                 if callsites.packs() && kept_plain != Some(head.sequence) {
                     ended = Ended::BeforePacked;
@@ -242,6 +255,9 @@ impl Source {
             last_ns = timestamp_ns;
             truncated += u64::from(flags & RecordFlags::TRUNCATED);
             payload_bytes += payload.len() as u64;
+            if HEARD && taps.hears(level) && unheard == 0 {
+                taps.take(id, name, Heard { kind, level, flags, sequence: head.sequence, timestamp_ns, payload });
+            }
             true
         };
         let taken = self.consumer.consume_as::<OVERWRITES, MERGES>(piece_bytes, sink);
@@ -256,19 +272,20 @@ impl Source {
     }
 
     /// Moves records packed, up to one that is to be plain.
-    fn move_packed<const OVERWRITES: bool, const MERGES: bool>(
+    fn move_packed<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
         piece_bytes: usize,
     ) -> Ended {
-        let Target { block, callsites, own_sequence, converter, now_ns } = target;
+        let Target { block, callsites, own_sequence, taps, converter, now_ns } = target;
+        let (id, name) = (self.id, &*self.name);
         let (converter, now_ns) = (*converter, *now_ns);
         let last = Last { producer: self.id, sequence: self.next_sequence, last_ns: self.last_ns };
         let (mut truncated, mut payload_bytes) = (0, 0);
         let mut records = block.packed_records_of(last, callsites, own_sequence);
         let mut ended = Ended::Taken;
         let sink = |head: &Head, payload: &[u8]| {
-            let [kind, level, flags, _] = head.tag.to_le_bytes();
+            let [kind, level, flags, unheard] = head.tag.to_le_bytes();
             let timestamp_ns = clock::clamp(converter.to_ns(head.ticks), records.last_ns(), now_ns);
             let added = if kind == Kind::Structured as u8 {
                 records.append(head.sequence, timestamp_ns, payload)
@@ -279,6 +296,10 @@ impl Source {
                 Added::Yes => {
                     truncated += u64::from(flags & RecordFlags::TRUNCATED);
                     payload_bytes += payload.len() as u64;
+                    if HEARD && taps.hears(level) && unheard == 0 {
+                        let sequence = head.sequence;
+                        taps.take(id, name, Heard { kind, level, flags, sequence, timestamp_ns, payload });
+                    }
                     return true;
                 }
                 Added::Full => ended = Ended::Full,
@@ -402,7 +423,7 @@ mod tests {
     fn source() -> (ProducerEnd, Source) {
         let (producer, consumer) = ring(RingOptions::window(CAPACITY_BYTES)).expect("a ring");
         producer.append(0, b"a record", || 0).expect("room");
-        let arrival = Arrival { id: 1, tid: 1, name: String::new(), consumer, drained: Arc::default() };
+        let arrival = Arrival { id: 1, tid: 1, name: String::new(), is_heard: true, consumer, drained: Arc::default() };
         let mut source = Source::new(arrival, CAPACITY_BYTES, 1);
         assert_eq!(source.look(0, 1, false).due_bytes, 0);
         (producer, source)

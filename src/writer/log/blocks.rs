@@ -11,13 +11,14 @@ use super::sources::Sources;
 use crate::block::{Block, Callsites};
 use crate::clock::TickConverter;
 use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::listen::Taps;
 use crate::ring::Position;
 use crate::shared::Shared;
 use crate::writer::callsites;
 use crate::writer::contents::{Contents, Share};
 use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
-use crate::writer::source::Source;
+use crate::writer::source::{Source, Target};
 
 /// The block that records are going to.
 struct Filling {
@@ -60,13 +61,14 @@ pub(super) struct Blocks {
     callsites: Callsites,
     pub(super) control: ControlRecords,
     pub(super) losses: UnreportedLosses,
+    pub(super) taps: Taps,
     filling: Option<Filling>,
     /// How many blocks have been begun.
     begun: u64,
 }
 
 impl Blocks {
-    pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords) -> Blocks {
+    pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords, taps: Taps) -> Blocks {
         let converter = TickConverter::new(shared.clock);
         let config = &shared.settings.config;
         let callsites = Callsites::new(config.packing, config.block_bytes, callsites::define);
@@ -78,6 +80,7 @@ impl Blocks {
             callsites,
             control,
             losses: UnreportedLosses::new(),
+            taps,
             filling: None,
             begun: 0,
         }
@@ -160,9 +163,16 @@ impl Blocks {
             let source = self.sources.at(slot);
             filling.since_ns = filling.since_ns.min(since_ns);
             if filling.define(slot, source, &mut self.control, observed_ns) {
-                let own_sequence = self.control.sequence();
-                let Blocks { callsites, converter, begun, .. } = self;
-                let is_full = source.drain(&mut filling.block, callsites, own_sequence, *begun, converter, observed_ns);
+                let Blocks { callsites, converter, control, taps, begun, .. } = self;
+                let target = Target {
+                    block: &mut filling.block,
+                    callsites,
+                    own_sequence: control.sequence(),
+                    taps,
+                    converter,
+                    now_ns: observed_ns,
+                };
+                let is_full = source.drain(target, *begun);
                 filling.close_early |= source.is_too_open();
                 if !is_full {
                     self.filling = Some(filling);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flush::FlushFault;
+use crate::listen::Taps;
 use crate::segment::Directory;
 use crate::shared::Shared;
 use crate::writer::pipeline::Pipeline;
@@ -36,12 +37,12 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, directory: Directory) -> LogWriter {
+    pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, taps: Taps, directory: Directory) -> LogWriter {
         let control = ControlRecords::new(shared.clock, pipeline.device.report().to_string());
         LogWriter {
             directory,
             schedule: Schedule::new(shared.settings.config.flush_interval),
-            blocks: Blocks::new(Arc::clone(&shared), pipeline, control),
+            blocks: Blocks::new(Arc::clone(&shared), pipeline, control, taps),
             flushes: Flushes::default(),
             ending: Ending::default(),
             shared,
@@ -90,6 +91,7 @@ impl LogWriter {
         }
         flushes.answer(&mut blocks.pipeline);
         worked |= ending.advance(shared, blocks, schedule, now_ns);
+        worked |= blocks.taps.pass_on();
         blocks.losses.report_if_due(shared, &mut blocks.sources, now_ns);
         schedule.allowance.end_turn(worked, took_any)
     }
@@ -134,6 +136,8 @@ impl LogWriter {
     /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
     pub(crate) fn finish(mut self) {
         self.blocks.losses.report(&self.shared, &mut self.blocks.sources);
+        // Before the end is known: whoever waits for it waits for the listeners then.
+        self.blocks.taps.end();
         let pipeline = self.blocks.pipeline;
         let mut summary = self.shared.close_summary(pipeline.durable_records(), self.ending.reason);
         if summary.unconfirmed > 0 {

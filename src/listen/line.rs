@@ -1,0 +1,78 @@
+//! A record as a line of text, as `diolog cat` prints it: time, level, producer, target, message.
+
+use std::io::Write as _;
+
+use super::record::LiveRecord;
+use super::{escape, when};
+use crate::level::Level;
+
+/// Ends a colour.
+const PLAIN: &str = "\x1b[0m";
+
+/// Times and names are dimmed, so that the message stands out.
+const ASIDE: &str = "\x1b[2m";
+
+/// Stands after a message that was cut.
+const CUT: &str = "… (cut)";
+
+impl LiveRecord<'_> {
+    /// Appends the record as one line of text, without a line feed: time in UTC, level, producer, and for a record with
+    /// fields its target, then the message. Control characters are escaped: the text stays one line, and does not
+    /// control a terminal.
+    pub fn write_line(&self, out: &mut Vec<u8>) {
+        line(self, false, out);
+    }
+}
+
+/// Appends the record as a line, without a line feed.
+pub(super) fn line(record: &LiveRecord<'_>, colours: bool, out: &mut Vec<u8>) {
+    styled(colours, ASIDE, out, |out| when::write_utc(record.unix_ns, out));
+    out.push(b' ');
+    let (name, colour) = level(record.level);
+    styled(colours, colour, out, |out| out.extend_from_slice(name.as_bytes()));
+    out.push(b' ');
+    styled(colours, ASIDE, out, |out| match record.producer_name {
+        // Writing to memory does not fail.
+        "" => drop(write!(out, "#{}", record.producer_id)),
+        name => escape::text(name.as_bytes(), out),
+    });
+    out.push(b' ');
+    if let Some(target) = record.callsite.map(|callsite| callsite.target()).filter(|target| !target.is_empty()) {
+        styled(colours, ASIDE, out, |out| {
+            escape::text(target.as_bytes(), out);
+            out.push(b':');
+        });
+        out.push(b' ');
+    }
+    escape::text(record.message, out);
+    if record.is_truncated() {
+        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT.as_bytes()));
+    }
+}
+
+/// Appends a sentence of the listener's own, without a line feed.
+pub(super) fn note(text: &str, colours: bool, out: &mut Vec<u8>) {
+    styled(colours, ASIDE, out, |out| out.extend_from_slice(text.as_bytes()));
+}
+
+/// Calls `write`, between the escape sequences of a colour if there are to be `colours`.
+fn styled(colours: bool, colour: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if colours {
+        out.extend_from_slice(colour.as_bytes());
+        write(out);
+        out.extend_from_slice(PLAIN.as_bytes());
+    } else {
+        write(out);
+    }
+}
+
+/// The level's name, padded to five letters, and its colour: red and bold, yellow, green, blue, dimmed.
+fn level(level: Level) -> (&'static str, &'static str) {
+    match level {
+        Level::Error => ("ERROR", "\x1b[1m\x1b[31m"),
+        Level::Warn => ("WARN ", "\x1b[33m"),
+        Level::Info => ("INFO ", "\x1b[32m"),
+        Level::Debug => ("DEBUG", "\x1b[34m"),
+        Level::Trace | Level::Off => ("TRACE", ASIDE),
+    }
+}

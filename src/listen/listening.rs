@@ -1,0 +1,86 @@
+//! A log's handle on its listeners: they begin at open, and end at close.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Instant;
+
+use super::list::Listeners;
+use super::outlet::Queue;
+use super::tap::Taps;
+use super::thread;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::level::Level;
+use crate::own_thread::{self, Role};
+use crate::stats::ListenerStats;
+
+/// The listeners of one log.
+#[derive(Default)]
+pub(crate) struct Listening {
+    queues: Vec<Arc<Queue>>,
+}
+
+impl Listening {
+    /// Begins to listen, with a queue of `bytes_max` for each listener. The second part is the writer's; its drop ends
+    /// the listening.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if no thread can be started.
+    pub(crate) fn begin(
+        listeners: &Listeners,
+        bytes_max: usize,
+        clock: Clock,
+        log: &Path,
+        service: &str,
+    ) -> Result<(Listening, Taps)> {
+        let mut queues = Vec::new();
+        for (level, listener) in listeners.0.iter().filter(|(level, _)| *level != Level::Off) {
+            match thread::attach(listener) {
+                Ok(outlet) => queues.push(Arc::new(Queue {
+                    level: *level,
+                    clock,
+                    log: log.to_owned(),
+                    service: service.to_owned(),
+                    outlet,
+                    waiting_bytes: AtomicUsize::new(0),
+                    heard: AtomicU64::new(0),
+                    given: AtomicU64::new(0),
+                    missed: AtomicU64::new(0),
+                    is_abandoned: AtomicBool::new(false),
+                })),
+                Err(source) => {
+                    // Those that have begun end.
+                    drop(Taps::new(&queues, bytes_max));
+                    return Err(Error::io("start the thread of a listener of", log, source));
+                }
+            }
+        }
+        let taps = Taps::new(&queues, bytes_max);
+        Ok((Listening { queues }, taps))
+    }
+
+    /// Waits until the listeners have got all that the writer has passed on, at most until `deadline`: what is left then
+    /// is not given any more. Does not wait on a listener's own thread.
+    pub(crate) fn wait_until_given(&self, deadline: Instant) {
+        if own_thread::role() == Role::Listener {
+            return;
+        }
+        for queue in &self.queues {
+            if !queue.outlet.wait_until_given(deadline) {
+                queue.is_abandoned.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// The figures of each listener, in the order in which they were set.
+    pub(crate) fn stats(&self) -> Vec<ListenerStats> {
+        let row = |queue: &Arc<Queue>| {
+            let waiting = queue.waiting();
+            let (given, missed) = (queue.given.load(Relaxed), queue.missed.load(Relaxed));
+            ListenerStats { level: queue.level, given, missed, waiting }
+        };
+        self.queues.iter().map(row).collect()
+    }
+}

@@ -1,0 +1,147 @@
+//! What a listener gets: a record while its log is written, and the number of those that it did not get.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+
+use crate::format::{CallsiteInfo, Fields, Layout, RecordFlags, Value};
+use crate::grouped::counted;
+use crate::level::Level;
+
+/// A record as a [`Listener`](crate::Listener) gets it, a moment after its append: it is in the log's way to the disk, and
+/// may not be durable yet.
+#[derive(Clone, Copy)]
+pub struct LiveRecord<'a> {
+    pub(super) level: Level,
+    pub(super) unix_ns: i64,
+    pub(super) timestamp_ns: u64,
+    pub(super) producer_id: u32,
+    pub(super) producer_name: &'a str,
+    pub(super) sequence: u64,
+    pub(super) flags: u8,
+    /// `None` for a message.
+    pub(super) callsite: Option<&'static CallsiteInfo>,
+    /// The message; of a structured record its text.
+    pub(super) message: &'a [u8],
+    /// The values of a structured record, in the plain encoding.
+    pub(super) values: &'a [u8],
+    pub(super) log: &'a Path,
+    pub(super) service: &'a str,
+}
+
+impl<'a> LiveRecord<'a> {
+    /// The level.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// When the record was appended, in nanoseconds since the Unix epoch, by the wall clock at the time of this call of
+    /// the listener: a step of the clock between the append and the call moves it.
+    pub fn unix_ns(&self) -> i64 {
+        self.unix_ns
+    }
+
+    /// When the record was appended, in `CLOCK_MONOTONIC` nanoseconds: the same number as in the files.
+    pub fn timestamp_ns(&self) -> u64 {
+        self.timestamp_ns
+    }
+
+    /// The producer's number, unique within the run.
+    pub fn producer_id(&self) -> u32 {
+        self.producer_id
+    }
+
+    /// The producer's name, often that of its thread; it may be empty.
+    pub fn producer_name(&self) -> &'a str {
+        self.producer_name
+    }
+
+    /// The record's number among its producer's attempts, from 0.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated); of a structured record its
+    /// text: the template with the values in their places, and then the fields without a place.
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
+    /// The message as text; bytes that are no UTF-8 are replaced. Control characters are as they were logged: do not
+    /// print it to a terminal, but what [`write_line`](Self::write_line) makes of it.
+    pub fn text(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.message)
+    }
+
+    /// The place in the program that logged a structured record, with its target, file, line and template; `None` for a
+    /// message.
+    pub fn callsite(&self) -> Option<&'a CallsiteInfo> {
+        self.callsite
+    }
+
+    /// The fields of a structured record, in the order of the program's text; none for a message.
+    pub fn fields(&self) -> Fields<'a> {
+        self.callsite.map_or_else(Fields::none, |callsite| Fields::new(callsite, self.values, Layout::Plain))
+    }
+
+    /// The value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<Value<'a>> {
+        self.fields().find(|field| field.name == name).map(|field| field.value)
+    }
+
+    /// Whether the message or a value was cut, because the record was longer than the log's
+    /// [`message_bytes_max`](crate::Config::message_bytes_max).
+    pub fn is_truncated(&self) -> bool {
+        self.flags & RecordFlags::TRUNCATED != 0
+    }
+
+    /// The directory of the log that the record is of, as it was opened.
+    pub fn log(&self) -> &'a Path {
+        self.log
+    }
+
+    /// The name of the service that logs, as configured; empty if it has none.
+    pub fn service(&self) -> &'a str {
+        self.service
+    }
+}
+
+impl fmt::Debug for LiveRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LiveRecord { level, producer_name, sequence, .. } = self;
+        f.debug_struct("LiveRecord")
+            .field("level", level)
+            .field("message", &self.text())
+            .field("producer_name", producer_name)
+            .field("sequence", sequence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Records of a log that a listener did not get: it was too slow for them. The log has them.
+///
+/// Shown as "1,234 records were not shown".
+#[derive(Clone, Copy, Debug)]
+pub struct Missed<'a> {
+    pub(super) records: u64,
+    pub(super) log: &'a Path,
+}
+
+impl<'a> Missed<'a> {
+    /// How many. They stood between the last record that the listener got of this log and the next one.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The directory of the log, as it was opened.
+    pub fn log(&self) -> &'a Path {
+        self.log
+    }
+}
+
+impl fmt::Display for Missed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.records == 1 { "was" } else { "were" };
+        write!(f, "{} {verb} not shown", counted(self.records, "record"))
+    }
+}

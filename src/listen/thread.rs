@@ -1,0 +1,210 @@
+//! The thread of one listener: it takes what the writers have passed on, makes records of it, and calls the listener.
+//!
+//! All logs of this process that have the same listener share its thread, which begins with the first of them and ends with
+//! the last.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::entry::{Entries, Entry, RecordEntry};
+use super::list::is_same;
+use super::listener::Listener;
+use super::outlet::{Batch, Outlet, Queue};
+use super::record::{LiveRecord, Missed};
+use crate::callsite;
+use crate::format::{CallsiteInfo, Kind, Layout, Values};
+use crate::level::Level;
+use crate::own_thread::{self, Role};
+use crate::render;
+use crate::sync::lock;
+use crate::sys::PerProcess;
+use crate::template::Template;
+
+/// How long a listener is left alone after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// How long after the last record a listener is asked once more to flush.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// The listeners of this process that have a thread. A forked child has none of its parent's threads.
+static OUTLETS: PerProcess<Mutex<Vec<Arc<Outlet>>>> = PerProcess::new();
+
+/// The outlet of `listener`, for one more log. Starts its thread unless another log has.
+///
+/// # Errors
+/// The system starts no thread.
+pub(super) fn attach(listener: &Arc<dyn Listener>) -> io::Result<Arc<Outlet>> {
+    let mut outlets = lock(OUTLETS.get_or_make());
+    if let Some(outlet) = outlets.iter().find(|outlet| is_same(&outlet.listener, listener)) {
+        outlet.add_log();
+        return Ok(Arc::clone(outlet));
+    }
+    let outlet = Arc::new(Outlet::new(Arc::clone(listener)));
+    let of_thread = Arc::clone(&outlet);
+    let thread = thread::Builder::new().name("diolog-listener".into()).spawn(move || {
+        own_thread::mark(Role::Listener);
+        serve(of_thread);
+    })?;
+    outlet.set_thread(thread.thread().clone());
+    outlets.push(Arc::clone(&outlet));
+    Ok(outlet)
+}
+
+/// Takes the outlet off the list if no log needs it any more.
+fn detach(outlet: &Arc<Outlet>) -> bool {
+    let mut outlets = lock(OUTLETS.get_or_make());
+    // Under the lock of the list: no log can be attached meanwhile.
+    if !outlet.is_unused() {
+        return false;
+    }
+    outlets.retain(|other| !Arc::ptr_eq(other, outlet));
+    true
+}
+
+/// Calls the listener until no log needs it any more.
+fn serve(outlet: Arc<Outlet>) {
+    let mut caller = Caller { outlet: Arc::clone(&outlet), templates: HashMap::new(), text: Vec::new() };
+    // Whether the listener has flushed after a second without a record.
+    let mut is_quiet = true;
+    loop {
+        if let Some(batches) = outlet.begin_round() {
+            for batch in batches {
+                if caller.give_all(&batch) {
+                    outlet.remove_log();
+                }
+            }
+            caller.call(|listener| listener.flush());
+            outlet.end_round();
+            is_quiet = false;
+        } else if detach(&outlet) {
+            return;
+        } else if is_quiet {
+            thread::park();
+        } else {
+            let begun = Instant::now();
+            thread::park_timeout(QUIET);
+            if begun.elapsed() >= QUIET {
+                caller.call(|listener| listener.flush());
+                is_quiet = true;
+            }
+        }
+    }
+}
+
+/// What calls one listener.
+struct Caller {
+    outlet: Arc<Outlet>,
+    /// The parsed templates of callsites.
+    templates: HashMap<u32, Template>,
+    /// The text of a structured record.
+    text: Vec<u8>,
+}
+
+impl Caller {
+    /// Calls the listener; returns whether it did not panic. After a panic it is left alone for a while, unless somebody
+    /// waits for the end of a log.
+    fn call(&self, call: impl FnOnce(&dyn Listener)) -> bool {
+        // What the listener leaves behind is its own.
+        let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(&*self.outlet.listener))) else { return true };
+        // Its drop is the program's code too, and might panic.
+        std::mem::forget(payload);
+        let resume_at = Instant::now() + AFTER_PANIC;
+        while !self.outlet.is_awaited() {
+            let left = resume_at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
+        }
+        false
+    }
+
+    /// Gives the entries of a batch. Returns whether the log has ended.
+    fn give_all(&mut self, batch: &Batch) -> bool {
+        let Batch { queue, bytes } = batch;
+        // Read for each batch, so that steps of the wall clock are seen.
+        let wall_offset = queue.clock.unix_ns().wrapping_sub_unsigned(queue.clock.monotonic_ns());
+        let (mut producer_id, mut producer_name) = (0, "");
+        let mut has_ended = false;
+        let mut entries = Entries(bytes);
+        let mut left = bytes.len();
+        while let Some(entry) = entries.next() {
+            match entry {
+                Entry::Producer { id, name } => (producer_id, producer_name) = (id, name),
+                Entry::Record(entry) => {
+                    let is_given = !queue.is_abandoned.load(Relaxed)
+                        && self.give(queue, wall_offset, (producer_id, producer_name), entry);
+                    let count = if is_given { &queue.given } else { &queue.missed };
+                    count.fetch_add(1, Relaxed);
+                }
+                Entry::Missed(records) => {
+                    if !queue.is_abandoned.load(Relaxed) {
+                        self.call(|listener| listener.missed(&Missed { records, log: &queue.log }));
+                    }
+                }
+                Entry::End => {
+                    self.call(|listener| listener.log_ended());
+                    has_ended = true;
+                }
+            }
+            queue.waiting_bytes.fetch_sub(left - entries.0.len(), Relaxed);
+            left = entries.0.len();
+        }
+        queue.waiting_bytes.fetch_sub(left, Relaxed);
+        has_ended
+    }
+
+    /// Gives a record. Returns whether the listener took it without a panic.
+    fn give(&mut self, queue: &Queue, wall_offset: i64, producer: (u32, &str), entry: RecordEntry<'_>) -> bool {
+        let RecordEntry { kind, level, flags, sequence, timestamp_ns, payload } = entry;
+        let Some(level) = Level::from_u8(level) else { return false };
+        let structured = if kind == Kind::Structured as u8 { self.render(payload) } else { None };
+        let (callsite, message, values) = match structured {
+            Some((callsite, values)) => (Some(callsite), &self.text[..], values),
+            None => (None, payload, &[][..]),
+        };
+        let record = LiveRecord {
+            level,
+            unix_ns: wall_offset.wrapping_add_unsigned(timestamp_ns),
+            timestamp_ns,
+            producer_id: producer.0,
+            producer_name: producer.1,
+            sequence,
+            flags,
+            callsite,
+            message,
+            values,
+            log: &queue.log,
+            service: &queue.service,
+        };
+        let is_given = self.call(|listener| listener.record(&record));
+        if !is_given && self.outlet.is_awaited() {
+            // A close is not held by one panic after the other.
+            queue.is_abandoned.store(true, Relaxed);
+        }
+        is_given
+    }
+
+    /// Renders a structured record to `self.text`. Returns its callsite and its values.
+    fn render<'p>(&mut self, payload: &'p [u8]) -> Option<(&'static CallsiteInfo, &'p [u8])> {
+        let (id, values) = payload.split_first_chunk()?;
+        let id = u32::from_le_bytes(*id);
+        let callsite = callsite::definition(id)?;
+        let template = match self.templates.entry(id) {
+            Slot::Occupied(parsed) => parsed.into_mut(),
+            Slot::Vacant(slot) => {
+                let names: Vec<_> = callsite.field_names().collect();
+                slot.insert(Template::parse(callsite.template(), &names))
+            }
+        };
+        self.text.clear();
+        render::record(template, &callsite.fields, Values::new(values, Layout::Plain), &mut self.text);
+        Some((callsite, values))
+    }
+}

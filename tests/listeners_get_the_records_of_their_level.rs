@@ -1,0 +1,366 @@
+//! A listener gets each record of its level and above, in order and whole, whatever the log's policy and its rings. One
+//! that is slow, panics, logs or closes the log costs its own records, which are counted, and nothing of the log's.
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Duration;
+
+use diolog::{Config, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Reader, Value, Verdict};
+
+/// A record, as a listener got it or as the files have it.
+#[derive(Clone, Debug, PartialEq)]
+struct Got {
+    level: Level,
+    timestamp_ns: u64,
+    producer: (u32, String),
+    sequence: u64,
+    message: String,
+    target: Option<String>,
+    fields: Vec<(String, String)>,
+    truncated: bool,
+}
+
+/// Keeps what it gets.
+#[derive(Default)]
+struct Keeps {
+    records: Mutex<Vec<Got>>,
+    missed: AtomicU64,
+    unix_ns: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Keeps {
+    fn messages(&self) -> Vec<String> {
+        self.records.lock().expect("no panic").iter().map(|record| record.message.clone()).collect()
+    }
+}
+
+impl Listener for Keeps {
+    fn record(&self, record: &LiveRecord<'_>) {
+        self.unix_ns.store(record.unix_ns() as u64, SeqCst);
+        self.records.lock().expect("no panic").push(Got {
+            level: record.level(),
+            timestamp_ns: record.timestamp_ns(),
+            producer: (record.producer_id(), record.producer_name().to_owned()),
+            sequence: record.sequence(),
+            message: record.text().into_owned(),
+            target: record.callsite().map(|callsite| callsite.target().to_owned()),
+            fields: record.fields().map(|field| (field.name.to_owned(), format!("{:?}", field.value))).collect(),
+            truncated: record.is_truncated(),
+        });
+    }
+
+    fn missed(&self, missed: &Missed<'_>) {
+        self.missed.fetch_add(missed.records(), SeqCst);
+    }
+
+    fn log_ended(&self) {
+        self.ended.fetch_add(1, SeqCst);
+    }
+}
+
+/// The records in the files, by producer and sequence.
+fn in_files(path: &Path) -> Vec<Got> {
+    let mut records: Vec<_> = Reader::open(path)
+        .expect("a log")
+        .map(|record| {
+            let record = record.expect("readable");
+            Got {
+                level: record.level().expect("known"),
+                timestamp_ns: record.timestamp_ns(),
+                producer: (record.producer_id(), record.producer_name().to_owned()),
+                sequence: record.sequence(),
+                message: String::from_utf8_lossy(record.message()).into_owned(),
+                target: record.callsite().map(|callsite| callsite.target().to_owned()),
+                fields: record.fields().map(|field| (field.name.to_owned(), format!("{:?}", field.value))).collect(),
+                truncated: record.is_truncated(),
+            }
+        })
+        .collect();
+    records.sort_by_key(|record| (record.producer.0, record.sequence));
+    records
+}
+
+/// Logs messages and structured records from several threads, of all levels.
+fn log_everything(logger: &Logger) {
+    std::thread::scope(|scope| {
+        for thread in 0..3_u64 {
+            scope.spawn(move || {
+                let producer = logger.producer_named(&format!("thread {thread}")).expect("a ring");
+                for number in 0..400_u64 {
+                    let level =
+                        [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace][number as usize % 5];
+                    assert!(producer.log(level, format!("message {number}")).is_accepted());
+                    let outcome = match number % 3 {
+                        0 => {
+                            diolog::warn!(producer, "order {id} at {price:.2}", id = number, price = 1.5, side = "buy")
+                        }
+                        1 => diolog::info!(producer, target: "matching", "{price} of {id}", id = number, price = 2.5),
+                        _ => diolog::debug!(producer, "number {number}", %number),
+                    };
+                    assert!(outcome.is_accepted());
+                }
+                assert_eq!(producer.log(Level::Warn, vec![b'x'; 100_000]), Outcome::Truncated);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_listener_gets_what_the_files_have_of_its_level_for_every_policy() {
+    for overflow in [Overflow::Block, Overflow::DropNewest, Overflow::OverwriteOldest] {
+        for packing in [true, false] {
+            let directory = support::directory();
+            let path = directory.path().join("log");
+            let (warnings, all) = (Arc::new(Keeps::default()), Arc::new(Keeps::default()));
+            let config = support::config(&path).overflow(overflow).packing(packing).level(Level::Trace);
+            // Large enough that nothing is missed.
+            let config = config.ring_bytes(1 << 20).listener_queue_bytes(64 << 20);
+            let config = config.listener(Level::Warn, warnings.clone()).listener(Level::Trace, all.clone());
+            let logger = Logger::open(config.listener(Level::Off, Arc::new(Panics))).expect("a log");
+            log_everything(&logger);
+            logger.close().expect("closed");
+
+            let expected = in_files(&path);
+            assert!(expected.len() > 2_000);
+            let mut got = all.records.lock().expect("no panic").clone();
+            // Stable: the records of a producer stay in the order in which they came.
+            got.sort_by_key(|record| record.producer.0);
+            assert_eq!(got, expected, "{overflow:?}, packing {packing}");
+            let severe: Vec<_> = expected.into_iter().filter(|record| record.level <= Level::Warn).collect();
+            let mut got = warnings.records.lock().expect("no panic").clone();
+            got.sort_by_key(|record| record.producer.0);
+            assert_eq!(got, severe, "{overflow:?}, packing {packing}");
+
+            let stats = logger.stats().listeners;
+            assert_eq!(stats.len(), 2, "{stats:?}");
+            assert_eq!((stats[0].level, stats[0].given, stats[0].missed), (Level::Warn, severe.len() as u64, 0));
+            assert_eq!((stats[1].missed, stats[1].waiting, all.ended.load(SeqCst)), (0, 0, 1));
+        }
+    }
+}
+
+/// Panics whenever it is called.
+struct Panics;
+
+impl Listener for Panics {
+    fn record(&self, record: &LiveRecord<'_>) {
+        panic!("a bug in a listener, which gets {:?}", record.text());
+    }
+
+    fn flush(&self) {
+        panic!("another bug in a listener");
+    }
+}
+
+#[test]
+fn a_listener_that_panics_disturbs_neither_the_log_nor_another_listener() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let other = Arc::new(Keeps::default());
+    let config = support::config(&path).listener(Level::Info, Arc::new(Panics)).listener(Level::Info, other.clone());
+    let logger = Logger::open(config).expect("a log");
+    let logged: Vec<_> = (0..100).map(|number| format!("message {number}")).collect();
+    logged.iter().for_each(|message| assert_eq!(logger.log(Level::Info, message), Outcome::Written));
+    logger.close().expect("closed");
+    assert_eq!(other.messages(), logged);
+    let stats = logger.stats().listeners;
+    assert_eq!((stats[0].given, stats[0].missed, stats[1].given), (0, 100, 100));
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+/// Waits in its first record until it may go on.
+#[derive(Default)]
+struct Waits {
+    keeps: Keeps,
+    is_inside: AtomicBool,
+    goes_on: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Waits {
+    fn wait_until_inside(&self) {
+        while !self.is_inside.load(SeqCst) {
+            std::thread::yield_now();
+        }
+    }
+
+    fn go_on(&self) {
+        *self.goes_on.lock().expect("no panic") = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Listener for Waits {
+    fn record(&self, record: &LiveRecord<'_>) {
+        self.is_inside.store(true, SeqCst);
+        let may = self.goes_on.lock().expect("no panic");
+        drop(self.changed.wait_while(may, |goes_on| !*goes_on).expect("no panic"));
+        self.keeps.record(record);
+    }
+
+    fn missed(&self, missed: &Missed<'_>) {
+        self.keeps.missed(missed);
+    }
+}
+
+#[test]
+fn what_a_slow_listener_misses_is_counted_and_told_and_the_log_has_it() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let slow = Arc::new(Waits::default());
+    let config = support::config(&path).overflow(Overflow::Block).listener(Level::Info, slow.clone());
+    let logger = Logger::open(config.listener_queue_bytes(64 << 10)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    assert_eq!(producer.log(Level::Info, "first"), Outcome::Written);
+    slow.wait_until_inside();
+    (0..2_000).for_each(|_| assert_eq!(producer.log(Level::Info, [b'x'; 100]), Outcome::Written));
+    // The writer goes on although the listener hangs.
+    logger.flush().expect("durable");
+    let stats = logger.stats().listeners[0];
+    assert!(stats.missed > 1_000 && stats.waiting > 100, "{stats:?}");
+    assert_eq!(stats.given + stats.missed + stats.waiting, 2_001);
+    slow.go_on();
+    logger.close().expect("closed");
+
+    let stats = logger.stats().listeners[0];
+    assert_eq!((stats.given + stats.missed, stats.waiting), (2_001, 0), "{stats:?}");
+    assert_eq!(slow.keeps.missed.load(SeqCst), stats.missed);
+    assert_eq!(slow.keeps.messages().len() as u64, stats.given);
+    assert_eq!(in_files(&path).len(), 2_001);
+}
+
+#[test]
+fn a_listener_that_hangs_holds_close_no_longer_than_its_deadline() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let hangs = Arc::new(Waits::default());
+    let config = support::config(&path).listener(Level::Info, hangs.clone()).close_deadline(Duration::from_millis(300));
+    let logger = Logger::open(config).expect("a log");
+    (0..5).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
+    let report = logger.close().expect("the log itself is complete");
+    assert_eq!(report.durable, 5);
+    hangs.wait_until_inside();
+    let stats = logger.stats().listeners[0];
+    assert_eq!((stats.given, stats.missed + stats.waiting), (0, 5), "{stats:?}");
+    hangs.go_on();
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
+}
+
+/// Logs to the log that it listens to, and closes it at one message.
+#[derive(Default)]
+struct Logs {
+    logger: OnceLock<Logger>,
+    keeps: Keeps,
+}
+
+impl Listener for Logs {
+    fn record(&self, record: &LiveRecord<'_>) {
+        self.keeps.record(record);
+        let logger = self.logger.get().expect("set before the first record");
+        let _ = logger.log(Level::Error, format!("heard: {}", record.text()));
+        let _ = diolog::error!(logger, "heard", sequence = record.sequence());
+        if record.message() == b"close" {
+            let _ = logger.close();
+        }
+    }
+}
+
+#[test]
+fn what_a_listener_logs_is_in_the_log_and_given_to_no_listener() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let (logs, other) = (Arc::new(Logs::default()), Arc::new(Keeps::default()));
+    let config = support::config(&path).listener(Level::Info, logs.clone()).listener(Level::Info, other.clone());
+    let logger = Logger::open(config).expect("a log");
+    logs.logger.set(logger.clone()).expect("once");
+    (0..50).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
+    while logs.keeps.messages().len() < 50 {
+        std::thread::yield_now();
+    }
+    logger.close().expect("closed");
+    assert_eq!((logs.keeps.messages().len(), other.messages().len()), (50, 50));
+    let messages: Vec<_> = in_files(&path).into_iter().map(|record| record.message).collect();
+    assert!(messages.iter().filter(|message| *message == "heard: message").count() >= 49);
+    assert!(messages.iter().filter(|message| message.starts_with("heard sequence=")).count() >= 49);
+}
+
+#[test]
+fn a_listener_may_close_the_log() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logs = Arc::new(Logs::default());
+    let logger = Logger::open(support::config(&path).listener(Level::Info, logs.clone())).expect("a log");
+    logs.logger.set(logger.clone()).expect("once");
+    assert_eq!(logger.log(Level::Info, "close"), Outcome::Written);
+    while logger.log(Level::Info, "later") != Outcome::Closed {
+        std::thread::yield_now();
+    }
+    logger.close().expect("closed");
+    assert_eq!(logs.keeps.messages()[0], "close");
+}
+
+#[test]
+fn one_listener_of_two_logs_hears_both() {
+    let directory = support::directory();
+    let both = Arc::new(Keeps::default());
+    let open = |name: &str| {
+        let config = support::config(directory.path().join(name)).listener(Level::Info, both.clone());
+        Logger::open(config).expect("a log")
+    };
+    let (one, other) = (open("one"), open("other"));
+    assert_eq!(one.log(Level::Info, "of one"), Outcome::Written);
+    assert_eq!(other.log(Level::Info, "of the other"), Outcome::Written);
+    one.close().expect("closed");
+    other.close().expect("closed");
+    let mut messages = both.messages();
+    messages.sort();
+    assert_eq!((messages, both.ended.load(SeqCst)), (vec!["of one".to_owned(), "of the other".to_owned()], 2));
+}
+
+#[test]
+fn the_time_of_a_record_is_that_of_the_wall_clock_and_its_values_keep_their_types() {
+    struct Checks(Keeps);
+    impl Listener for Checks {
+        fn record(&self, record: &LiveRecord<'_>) {
+            assert_eq!(record.field("id"), Some(Value::Unsigned(7)));
+            assert_eq!(record.field("none"), None);
+            assert_eq!((record.service(), record.log().file_name()), ("orders", Some("log".as_ref())));
+            let callsite = record.callsite().expect("a structured record");
+            assert_eq!((callsite.file(), callsite.template()), (file!(), "order {id}"));
+            let mut line = Vec::new();
+            record.write_line(&mut line);
+            let line = String::from_utf8(line).expect("UTF-8");
+            assert!(
+                line.ends_with("Z WARN  main listeners_get_the_records_of_their_level: order 7 note=\"a\\nb\""),
+                "{line}"
+            );
+            self.0.record(record);
+        }
+    }
+    let directory = support::directory();
+    let checks = Arc::new(Checks(Keeps::default()));
+    let config = support::config(directory.path().join("log")).service("orders").listener(Level::Info, checks.clone());
+    let before = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
+    let logger = Logger::open(config).expect("a log");
+    let producer = logger.producer_named("main").expect("a ring");
+    assert_eq!(diolog::warn!(producer, "order {id}", id = 7_u64, note = "a\nb"), Outcome::Written);
+    logger.close().expect("closed");
+    assert_eq!(logger.stats().listeners[0].given, 1, "its assertions hold");
+    let unix_ns = checks.0.unix_ns.load(SeqCst);
+    let second = 1_000_000_000;
+    assert!((before - second..=before + 60 * second).contains(&unix_ns), "{unix_ns}, after {before}");
+}
+
+#[test]
+fn configurations_are_equal_if_their_listeners_are_the_same() {
+    let (one, other): (Arc<dyn Listener>, Arc<dyn Listener>) = (Arc::new(Panics), Arc::new(Waits::default()));
+    let with = |listener: &Arc<dyn Listener>| Config::new("log").listener(Level::Info, Arc::clone(listener));
+    assert_eq!(with(&one), with(&one).clone());
+    assert_ne!(with(&one), with(&other));
+    assert_ne!(with(&one), Config::new("log"));
+    assert!(format!("{:?}", with(&one)).contains("Info"));
+}
