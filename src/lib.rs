@@ -62,9 +62,11 @@
 //! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and [`info()`] are
 //!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
 //!   may be larger than the numbers that many readers of JSON know.
-//! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process.
+//! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process; and
+//!   [`rotate_on_hangup`](Config::rotate_on_hangup).
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
+//! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
@@ -88,6 +90,7 @@ mod ends;
 mod config;
 mod level;
 mod levels;
+mod rotate_at;
 mod outcome;
 mod error;
 mod stats;
@@ -151,7 +154,7 @@ pub use fields::FieldValue;
 pub use format::{CallsiteInfo, DroppedBy, Field, Fields, LossCause, Value};
 pub use level::{Level, ParseLevelError, STATIC_MAX_LEVEL};
 pub use levels::{Levels, ParseLevelsError};
-pub use listen::{Listener, LiveRecord, Missed, StderrListener, StdoutListener};
+pub use listen::{Listener, LiveRecord, Missed, StderrListener, StdoutListener, TextFileListener};
 pub use logger::Logger;
 pub use outcome::Outcome;
 pub use producer::Producer;
@@ -161,6 +164,7 @@ pub use reader::{
     BlockCounts, Entries, Entry, EntryRef, Filter, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
     RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
 };
+pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
     CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RefusedBy,
     RingMemory, State, Stats,

@@ -63,6 +63,10 @@ impl Opening {
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let Config { listeners, listener_queue_bytes, path, service, .. } = &settings.config;
         let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
+        #[cfg(feature = "signals")]
+        if settings.config.rotate_on_hangup {
+            ends::rotate_on_hangup().map_err(|source| Error::io("handle SIGHUP for", path, source))?;
+        }
         let directory = Directory::open(&settings.config.path, making(&settings.config))?;
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
@@ -109,6 +113,7 @@ fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
         },
         first_fill_patience,
         rotate_after: config.rotate_after,
+        rotate_at: config.rotate_at,
         keep: Limits { bytes: config.retain_bytes, segments: config.retain_segments, age: config.retain_for },
     }
 }

@@ -193,4 +193,54 @@ mod by_age {
             block(&logger, &producer);
         }
     }
+
+    const HOUR_NS: i64 = 3_600_000_000_000;
+
+    /// Sets the wall clock, which the writer has seen when the next block is written.
+    fn set_wall_clock(clock: &ManualClock, unix_ns: i64) {
+        clock.unix_ns.store(unix_ns, Relaxed);
+    }
+
+    #[test]
+    fn a_segment_is_left_at_the_full_hour_and_once_however_far_the_clock_is_set() {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let clock = clock();
+        set_wall_clock(clock, 100 * HOUR_NS + HOUR_NS / 2);
+        let config = support::config(&path).rotate_at(diolog::RotateAt::Hourly);
+        let logger = Hooks::new().clock(clock).open(config).expect("a log");
+        let producer = logger.producer().expect("a producer");
+        let stays = |segments: u64, why: &str| {
+            for _ in 0..SOME {
+                block(&logger, &producer);
+                (0..2).for_each(|_| logger.flush().expect("nothing to do"));
+                assert_eq!(logger.stats().segments, segments, "{why}");
+            }
+        };
+        let leaves = |segments: u64| {
+            while logger.stats().segments < segments {
+                block(&logger, &producer);
+            }
+        };
+        stays(1, "half past");
+        set_wall_clock(clock, 101 * HOUR_NS - 1);
+        stays(1, "right before the hour");
+        set_wall_clock(clock, 101 * HOUR_NS);
+        leaves(2);
+        stays(2, "once for an hour");
+        set_wall_clock(clock, 101 * HOUR_NS - 1_000_000_000);
+        stays(2, "a clock that is set back by a second");
+        set_wall_clock(clock, 1_000 * HOUR_NS);
+        leaves(3);
+        stays(3, "once for many hours");
+        set_wall_clock(clock, 50 * HOUR_NS + 1);
+        stays(3, "a clock that is set back by days");
+        set_wall_clock(clock, 51 * HOUR_NS);
+        leaves(4);
+        stays(4, "the clock is right again");
+        drop(producer);
+        logger.close().expect("a clean end");
+        assert_eq!(numbers(&path), [1, 2, 3, 4]);
+        assert_eq!(verify(&path).expect("a log").verdict, Verdict::Clean);
+    }
 }

@@ -185,3 +185,66 @@ fn a_second_signal_ends_a_process_whose_disk_does_not_answer() {
     }
     assert_ended_by(&child.wait_with_output().expect("a child"), libc::SIGTERM);
 }
+
+#[test]
+fn sighup_rotates_the_logs_that_ask_for_it_and_ends_nothing() {
+    const TEST: &str = "sighup_rotates_the_logs_that_ask_for_it_and_ends_nothing";
+    if let Some(role) = support::role() {
+        ENDING.into_iter().for_each(os::reset_signal);
+        if role == "drains first" {
+            diolog::drain_on_signals().expect("handlers");
+        }
+        let flushes = |logger: &Logger| {
+            assert_eq!(logger.log(Level::Info, "one"), Outcome::Written);
+            logger.flush().expect("durable");
+        };
+        let other = Logger::open(support::config(support::child_directory().with_extension("other"))).expect("a log");
+        let asks = || support::config(support::child_directory()).rotate_on_hangup(true);
+        Logger::open(asks()).expect("a log").close().expect("closed");
+        // No open log asks for it, and the signal ends nothing all the same.
+        os::send_signal(std::process::id(), libc::SIGHUP);
+        let logger = Logger::open(asks()).expect("a log");
+        [&logger, &other].into_iter().for_each(flushes);
+        for segments in 1..=3 {
+            os::send_signal(std::process::id(), libc::SIGHUP);
+            while logger.stats().segments == segments {
+                flushes(&logger);
+            }
+        }
+        flushes(&other);
+        assert_eq!(other.stats().segments, 1, "it does not ask");
+        if role == "drains later" {
+            diolog::drain_on_signals().expect("handlers");
+        }
+        // Not handled in a forked child.
+        assert_eq!(os::fork_until_signal(|| os::send_signal(std::process::id(), libc::SIGHUP)), libc::SIGHUP);
+        if role == "never drains" {
+            logger.close().expect("closed");
+        }
+        await_end();
+    }
+    for role in ["drains first", "drains later", "never drains"] {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        end(start(TEST, role, &path), libc::SIGTERM);
+        assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean, "{role}");
+    }
+}
+
+#[test]
+fn a_program_that_handles_sighup_keeps_its_handler() {
+    const TEST: &str = "a_program_that_handles_sighup_keeps_its_handler";
+    if support::child::ran_in_child(TEST) {
+        return;
+    }
+    os::handle_signal(libc::SIGHUP, count);
+    let config = support::config(support::child_directory().join("log")).rotate_on_hangup(true);
+    let logger = Logger::open(config).expect("a log");
+    os::send_signal(std::process::id(), libc::SIGHUP);
+    while HANDLED.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    logger.log(Level::Info, "one");
+    logger.close().expect("closed");
+    assert_eq!(logger.stats().segments, 1);
+}

@@ -210,6 +210,9 @@ impl Config {
             let age = age.unwrap_or(AGE_MIN);
             require(age >= AGE_MIN, setting, format_args!("{age:?}"), "use at least 1 s, or leave it out")?;
         }
+        let is_possible = cfg!(all(feature = "signals", target_os = "linux", not(diolog_portable)));
+        let remedy = "it needs diolog's feature signals, and Linux; leave it out";
+        require(is_possible || !self.rotate_on_hangup, "rotate_on_hangup", self.rotate_on_hangup, remedy)?;
         let (segment, bytes) = (self.segment_bytes, self.retain_bytes.unwrap_or(u64::MAX));
         let remedy =
             format!("a segment takes up to segment_bytes, {segment}; use at least that, or smaller segment_bytes");

@@ -12,6 +12,7 @@ use crate::device::DevicePreference;
 use crate::level::Level;
 use crate::levels::Levels;
 use crate::listen::{Listener, Listeners};
+use crate::rotate_at::RotateAt;
 
 /// Makes [`Config`] from its settings, each written as `setter(argument: type) -> type that is kept = default;`.
 ///
@@ -296,6 +297,26 @@ config! {
         /// files, and the work of preparing each. Too long: nothing is lost, but [`retain_for`](Config::retain_for)
         /// works in larger steps.
         rotate_after(age: Duration) -> Option<Duration> = None, read by "words::some_time";
+
+        /// The times of the wall clock at which the log leaves a segment for the next, such as [`RotateAt::Daily`]: never by
+        /// default. Beside [`rotate_after`](Config::rotate_after) and [`segment_bytes`](Config::segment_bytes): whichever
+        /// comes first ends a segment.
+        ///
+        /// The next block after the time that finds the next file prepared, which takes a moment, becomes the new segment's
+        /// first: a segment may begin with records from right before the time, and end with some from right after it.
+        /// While nothing is logged, no segments are begun. If the clock is set forward over several times, one segment
+        /// ends. If it is set back, the segment ends at the next time, or, after a small correction, at the time that it
+        /// would have ended at.
+        rotate_at(at: RotateAt) -> Option<RotateAt> = None, read by "words::some_rotate_at";
+
+        /// Whether SIGHUP makes the log leave its segment for the next, as [`rotate`](crate::Logger::rotate) does: it does
+        /// not by default.
+        ///
+        /// Once a log is opened with it, SIGHUP no longer ends the process, also if no such log is open any more, and with
+        /// `drain_on_signals`. If the program handles SIGHUP itself, or ignores it (as `nohup` does), open leaves that as
+        /// it is. In a forked child the signal has its default effect. It needs the feature `signals`, and Linux; without
+        /// them open refuses it.
+        rotate_on_hangup(rotate: bool) -> bool = false;
 
         /// Bytes that the log's segment files may take together, those of earlier runs included: at least
         /// [`segment_bytes`](Config::segment_bytes); no limit by default.

@@ -15,7 +15,8 @@ impl Config {
     /// Keys are the setters' names. A size is a number of bytes or a text such as `"256 KiB"`, a time is a text such as
     /// `"100 ms"`, a level is its name in any case. All other names have one spelling, that of the keys: `overflow` is
     /// `"drop_newest"`, `"block"`, `"overwrite_oldest"` or `{ block_for = "5 ms" }`, `device` is `"auto"`, `"direct"`,
-    /// `"io_uring"`, `"pwrite"` or `"buffered"`. Whether the values are valid and fit each other is checked at open.
+    /// `"io_uring"`, `"pwrite"` or `"buffered"`, `rotate_at` is `"hourly"`, `"daily"` or, with the feature `time-zones`,
+    /// `"daily_local"`. [Listeners](Config::listener) have no key. Whether the values are valid and fit each other is checked at open.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -130,9 +131,12 @@ mod tests {
             segment_bytes = "1 GiB"
             first_segment_bytes = "32 MiB"
             rotate_after = "1 h"
+            rotate_at = "daily"
+            rotate_on_hangup = false
             retain_bytes = "40 GiB"
             retain_segments = 400
             retain_for = "30 days"
+            listener_queue_bytes = "2 MiB"
             level = "Debug"
             overflow = { block_for = "5 ms" }
             writer_core = 3
@@ -158,6 +162,8 @@ mod tests {
             .segment_bytes(1 << 30)
             .first_segment_bytes(32 << 20)
             .rotate_after(Duration::from_secs(3600))
+            .rotate_at(crate::rotate_at::RotateAt::Daily)
+            .listener_queue_bytes(2 << 20)
             .retain_bytes(40 << 30)
             .retain_segments(400)
             .retain_for(Duration::from_secs(30 * 24 * 3600))

@@ -11,6 +11,7 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::overflow::Overflow;
+use crate::rotate_at::RotateAt;
 
 /// A number of bytes: plain, or with a unit.
 pub(super) mod bytes {
@@ -70,6 +71,19 @@ pub(super) mod some_time {
 
     pub(in super::super) fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         time.map(TimeWords).serialize(to)
+    }
+}
+
+/// Times of the wall clock by their name, of a setting that may be left out.
+pub(super) mod some_rotate_at {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RotateAt>, D::Error> {
+        from.deserialize_any(LeftOut(Times))
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(at: &Option<RotateAt>, to: S) -> Result<S::Ok, S::Error> {
+        at.map(|at| at.to_string()).serialize(to)
     }
 }
 
@@ -190,6 +204,20 @@ impl Visitor<'_> for Time {
 
     fn visit_str<E: de::Error>(self, words: &str) -> Result<Duration, E> {
         humantime::parse_duration(words).map_err(|_| E::invalid_value(Unexpected::Str(words), &self))
+    }
+}
+
+struct Times;
+
+impl Visitor<'_> for Times {
+    type Value = RotateAt;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"hourly\", \"daily\" or \"daily_local\"")
+    }
+
+    fn visit_str<E: de::Error>(self, words: &str) -> Result<RotateAt, E> {
+        words.parse().map_err(|error| E::custom(format_args!("invalid value: string {words:?}: {error}")))
     }
 }
 

@@ -1,23 +1,24 @@
-//! A signal that ends the process: the logs are drained first.
+//! A signal that ends the process: the logs are drained first. And SIGHUP, which makes logs begin a new segment instead, if
+//! one of them asks for that.
 //!
-//! The handlers only tell a thread of the library, which closes the logs and then lets the signal have its default
-//! effect. It never touches a signal that somebody else handles, or that is ignored.
+//! The handlers only tell a thread of the library. It asks for the new segments; or it closes the logs, and then lets the
+//! signal have its default effect. Nothing here touches a signal that somebody else handles, or that is ignored.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::{register_conditional_default, register_conditional_shutdown};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, exit};
 
 use super::closing::{begin_close, wait_until_closed};
 use super::open_logs::OpenLogs;
 use crate::own_thread::{self, Role};
+use crate::shared::Shared;
 use crate::sync::lock;
 use crate::sys::{PerProcess, signals};
 
@@ -27,8 +28,62 @@ const ENDING: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 /// A signal that follows so soon counts as the same request: `timeout` and other parents send two.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// Whether this process has a thread that waits for signals.
-static LISTENS: PerProcess<Mutex<bool>> = PerProcess::new();
+/// What this process does with signals.
+static STATE: PerProcess<Mutex<State>> = PerProcess::new();
+
+#[derive(Default)]
+struct State {
+    watcher: Option<Watcher>,
+    drains: bool,
+    rotates: bool,
+}
+
+/// The thread that waits for signals, as seen from others.
+struct Watcher {
+    signals: Handle,
+    orders: Arc<Orders>,
+    /// The signals that it waits for.
+    watched: Vec<i32>,
+}
+
+/// What the thread does.
+#[derive(Default)]
+struct Orders {
+    hangup_rotates: AtomicBool,
+    /// A second signal ends the process at once.
+    second_ends: Arc<AtomicBool>,
+}
+
+impl State {
+    /// The thread, which is started now if there is none. It waits for no signal yet: none must be received by a handler
+    /// that has nobody to tell.
+    fn watcher(&mut self) -> io::Result<&mut Watcher> {
+        let watcher = match self.watcher.take() {
+            Some(watcher) => watcher,
+            None => Watcher::start()?,
+        };
+        Ok(self.watcher.insert(watcher))
+    }
+}
+
+impl Watcher {
+    fn start() -> io::Result<Watcher> {
+        let mut signals = Signals::new([0_i32; 0])?;
+        let (handle, orders) = (signals.handle(), Arc::<Orders>::default());
+        let of_thread = Arc::clone(&orders);
+        thread::Builder::new().name("diolog-signals".into()).spawn(move || {
+            own_thread::mark(Role::Helper);
+            watch(&mut signals, &of_thread);
+        })?;
+        Ok(Watcher { signals: handle, orders, watched: Vec::new() })
+    }
+
+    fn add(&mut self, signal: i32) -> io::Result<()> {
+        self.signals.add_signal(signal)?;
+        self.watched.push(signal);
+        signals::keep_default_in_children(signal)
+    }
+}
 
 /// Makes SIGTERM, SIGINT and SIGHUP drain all open logs before they end the process.
 ///
@@ -39,6 +94,9 @@ static LISTENS: PerProcess<Mutex<bool>> = PerProcess::new();
 /// process ends with its status, without destructors and exit handlers. (The first process of a container, which no
 /// signal ends by default, exits with 128 and the signal's number, as shells show it.) A second signal that comes a second later or
 /// after that ends the process at once.
+///
+/// SIGHUP does not end the process once a log was opened with
+/// [`rotate_on_hangup`](crate::Config::rotate_on_hangup), be that before this call or after it.
 ///
 /// Later calls do nothing. In a forked child the signals have their default effect at once. A program that waits for
 /// signals itself, as with tokio's `signal`, needs none of this: it returns from `main`, which drains the logs too.
@@ -59,8 +117,8 @@ static LISTENS: PerProcess<Mutex<bool>> = PerProcess::new();
 /// Linux. Nothing has changed then, unless handlers of some of the signals were installed before another one was refused:
 /// those signals no longer end the process.
 pub fn drain_on_signals() -> io::Result<()> {
-    let mut listens = lock(LISTENS.get_or_make());
-    if *listens {
+    let mut state = lock(STATE.get_or_make());
+    if state.drains {
         return Ok(());
     }
     let mut chosen = Vec::new();
@@ -69,38 +127,62 @@ pub fn drain_on_signals() -> io::Result<()> {
             chosen.push(signal);
         }
     }
-    // The thread first: a signal must not be received by a handler that has nobody to tell.
-    let (send, received) = sync_channel::<Signals>(1);
-    let second_ends = Arc::new(AtomicBool::new(false));
-    let armed = Arc::clone(&second_ends);
-    thread::Builder::new().name("diolog-signals".into()).spawn(move || {
-        own_thread::mark(Role::Helper);
-        if let Ok(signals) = received.recv() {
-            listen(signals, &armed);
-        }
-    })?;
-    // The thread ends if this fails.
-    let all = Signals::new(&chosen)?;
+    let watcher = state.watcher()?;
     for signal in chosen {
-        signals::keep_default_in_children(signal)?;
-        let ends = Arc::clone(&second_ends);
+        watcher.add(signal)?;
+        let ends = Arc::clone(&watcher.orders.second_ends);
         if is_process_1() {
             register_conditional_shutdown(signal, exit_status(signal), ends)?;
         } else {
             register_conditional_default(signal, ends)?;
         }
     }
-    // The thread waits for this.
-    let _ = send.send(all);
-    *listens = true;
+    state.drains = true;
     Ok(())
 }
 
-/// Waits for the first signal, drains the logs, and gives the signal its default effect.
-fn listen(mut signals: Signals, second_ends: &AtomicBool) {
-    let Some(signal) = signals.forever().next() else { return };
+/// Makes SIGHUP rotate the open logs that ask for it, unless the program ignores or handles it.
+///
+/// # Errors
+/// The system refuses a thread, a pipe or the handler.
+pub(crate) fn rotate_on_hangup() -> io::Result<()> {
+    let mut state = lock(STATE.get_or_make());
+    if state.rotates {
+        return Ok(());
+    }
+    let is_watched = state.watcher.as_ref().is_some_and(|watcher| watcher.watched.contains(&SIGHUP));
+    if is_watched || signals::is_default(SIGHUP)? {
+        let watcher = state.watcher()?;
+        watcher.orders.hangup_rotates.store(true, Ordering::SeqCst);
+        if !is_watched {
+            watcher.add(SIGHUP)?;
+        }
+    }
+    state.rotates = true;
+    Ok(())
+}
+
+/// Waits for signals: rotates at SIGHUP if it is to, and ends the process at the first other one.
+fn watch(signals: &mut Signals, orders: &Orders) {
+    for signal in signals.forever() {
+        if signal == SIGHUP && orders.hangup_rotates.load(Ordering::SeqCst) {
+            let asks = |log: &Arc<Shared>| log.settings.config.rotate_on_hangup;
+            open_logs().iter().filter(|log| asks(log)).for_each(|log| log.ask_for_rotation());
+        } else {
+            end(signal, &orders.second_ends);
+        }
+    }
+}
+
+/// The logs of this process that have not ended.
+fn open_logs() -> Vec<Arc<Shared>> {
+    OpenLogs::of_this_process().map(OpenLogs::all).unwrap_or_default()
+}
+
+/// Drains the logs, and gives the signal its default effect.
+fn end(signal: i32, second_ends: &AtomicBool) {
     let begun = Instant::now();
-    let logs = OpenLogs::of_this_process().map(OpenLogs::all).unwrap_or_default();
+    let logs = open_logs();
     let asked: Vec<_> = logs.iter().map(|log| (log, begin_close(log, begun))).collect();
     for (log, _) in &asked {
         log.closing.wait(SAME_REQUEST.saturating_sub(begun.elapsed()));

@@ -5,7 +5,8 @@
 //! copies the records of a level as it drains them, and never waits. `outlet` is what the writers of all logs and the
 //! thread of one listener share; `thread` is that thread; `entry` the bytes between them; `listening` the log's handle, for
 //! its figures and its end. `line` makes a line of text of a record, with the time by `when` and without control characters
-//! by `escape`; `terminal` has the listeners for standard error and standard output.
+//! by `escape`; `terminal` has the listeners for standard error and standard output, and `text_file` the one for text files, which `files`
+//! names.
 //!
 //! Nothing here decides what becomes of a record: if all of this failed, the log would be the same.
 
@@ -21,6 +22,8 @@ mod when;
 mod escape;
 mod line;
 mod terminal;
+mod files;
+mod text_file;
 
 pub(crate) use list::Listeners;
 pub use listener::Listener;
@@ -28,3 +31,4 @@ pub(crate) use listening::Listening;
 pub use record::{LiveRecord, Missed};
 pub(crate) use tap::{Heard, Taps};
 pub use terminal::{StderrListener, StdoutListener};
+pub use text_file::TextFileListener;

@@ -5,6 +5,7 @@
 //! composed here, and goes through the device as every block does. Only [`offline`] writes blocks itself.
 
 mod rules;
+mod timetable;
 mod header;
 mod run;
 mod next;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, PRODUCERS_MAX, ProducerRow, record_bytes};
+use crate::rotate_at::RotateAt;
 use crate::sys::file::file_size_limit;
 
 use super::retention::Limits;
@@ -37,6 +38,8 @@ pub(crate) struct Rules {
     pub(crate) first_fill_patience: Duration,
     /// A segment is left when its first block is this old.
     pub(crate) rotate_after: Option<Duration>,
+    /// A segment is left at these times of the wall clock.
+    pub(crate) rotate_at: Option<RotateAt>,
     pub(crate) keep: Limits,
 }
 

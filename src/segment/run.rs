@@ -22,6 +22,7 @@ use super::next::NextSegment;
 use super::prepare::Preparer;
 use super::rules::Rules;
 use super::threads::Threads;
+use super::timetable::Timetable;
 
 /// The file and the offset that a block is to be written to.
 #[derive(Clone)]
@@ -85,6 +86,8 @@ pub(crate) struct Segments {
     next: NextSegment,
     /// Why the present segment is to be left, apart from its size.
     leave: Option<LeaveReason>,
+    /// When it is to be left by the wall clock, if so.
+    timetable: Option<Timetable>,
     /// Whether the next segment was not ready when the present one had to be left.
     waited: bool,
     /// Segments after the first whose file was ready in time, and those whose file was not.
@@ -139,6 +142,7 @@ impl Segments {
             unused_from: directory.unused_from,
             next: NextSegment::new(index + 1),
             leave: None,
+            timetable: rules.rotate_at.map(|at| Timetable::new(at, clock)),
             waited: false,
             in_time_and_late: (0, 0),
             left: VecDeque::new(),
@@ -207,15 +211,22 @@ impl Segments {
         self.leave = Some(LeaveReason::Failed);
     }
 
-    /// Marks the present segment as to be left if that was `asked` or if it is too old at `now_ns`. One without a block
+    /// Marks the present segment as to be left if that was `asked`, if it is too old at `now_ns`, or if the wall
+    /// clock says so. One without a block
     /// is not left: the next block is its first.
     pub(crate) fn leave_if_due(&mut self, now_ns: u64, asked: bool) {
         if self.is_header_due() {
             return;
         }
+        if self.current.begun_ns.is_none()
+            && let Some(timetable) = &mut self.timetable
+        {
+            timetable.begin();
+        }
         let begun_ns = *self.current.begun_ns.get_or_insert(now_ns);
         let age = Duration::from_nanos(now_ns.saturating_sub(begun_ns));
-        if asked || self.rules.rotate_after.is_some_and(|limit| age >= limit) {
+        let is_too_old = self.rules.rotate_after.is_some_and(|limit| age >= limit);
+        if asked || is_too_old || self.timetable.as_mut().is_some_and(Timetable::is_due) {
             self.leave = self.leave.max(Some(LeaveReason::Due));
         }
         if self.leave.is_some() {
@@ -410,6 +421,7 @@ mod tests {
         sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },
         first_fill_patience: FIRST_FILL_PATIENCE,
         rotate_after: None,
+        rotate_at: None,
         keep: Limits { bytes: None, segments: Some(1), age: None },
     };
 

@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
-    ("config", &["device", "error", "format", "level", "levels", "listen", "ring"]),
+    ("config", &["device", "error", "format", "level", "levels", "listen", "ring", "rotate_at"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
     ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync", "template"]),
@@ -148,7 +148,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("registry", &["error", "format", "own_thread", "ring", "stats", "sync"]),
     ("render", &["format", "template"]),
     ("ring", &["sync", "sys"]),
-    ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "sync", "sys"]),
+    ("rotate_at", &[]),
+    ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "rotate_at", "sync", "sys"]),
     (
         "shared",
         &[

@@ -393,3 +393,15 @@ pub(crate) fn shut_down_file_system(directory: &Path) -> io::Result<()> {
     // SAFETY: `flags` outlives the call, which only reads it.
     check(unsafe { libc::ioctl(file.as_raw_fd(), SHUT_DOWN as libc::Ioctl, &raw const flags) })
 }
+
+/// Both ends of a terminal: the one that shows it, and the one that a program writes to.
+pub(crate) fn terminal() -> (std::fs::File, std::fs::File) {
+    use std::os::fd::FromRawFd as _;
+    let (mut controller, mut terminal) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: the two numbers are writable, and nothing else is passed.
+    let result = unsafe { libc::openpty(&mut controller, &mut terminal, null, null.cast(), null.cast()) };
+    assert_eq!(result, 0, "a terminal: {}", std::io::Error::last_os_error());
+    // SAFETY: just opened, and owned by nobody else.
+    unsafe { (std::fs::File::from_raw_fd(controller), std::fs::File::from_raw_fd(terminal)) }
+}
