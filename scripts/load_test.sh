@@ -90,7 +90,7 @@ else
     row 'dropped' "$(figure '.lost_percent | tostring + " %"')" '0.035 %' 'none reported'
     row 'accepted, and not in the files' "$(figure '.accepted - .in_files - .retired - .overwritten')" '-' \
         '101 of 29,900'
-    row 'write, p50 (published: mean)' "$(ms "$(figure .write_ns.p50)")" '25 ms' '-'
+    row 'write, mean' "$(ms "$(figure .write_ns.mean)")" '25 ms' '-'
     row 'write, p99' "$(ms "$(figure .write_ns.p99)")" '65 ms' '-'
     row 'write, max' "$(ms "$(figure .write_ns.max)")" '479 ms' '-'
     row 'append, p50' "$(us "$(figure .call_ns.p50)")" '-' '21.7 us'

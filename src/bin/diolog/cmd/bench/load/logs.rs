@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diolog::{Config, Level, Logger, Overflow, ProducerReport, ReadOptions, Report, Stats, Verdict};
+use diolog::{
+    Config, Distribution, Engine, EngineConfig, Level, Logger, Overflow, ProducerReport, ReadOptions, Report, Verdict,
+};
 
 use crate::args::Load;
 use crate::exit::{Failure, Status};
@@ -31,6 +33,18 @@ pub(super) struct Logs {
     paths: Vec<PathBuf>,
 }
 
+/// The figures of all logs together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures {
+    /// How blocks are written.
+    pub(super) device: String,
+    pub(super) write_ns: Distribution,
+    /// The most bytes that a live producer's ring has held.
+    pub(super) ring_high_water: u64,
+    /// The memory of all rings.
+    pub(super) rings_bytes: u64,
+}
+
 /// Logs that have ended.
 pub(super) struct Closed {
     paths: Vec<PathBuf>,
@@ -53,19 +67,31 @@ pub(super) struct Proof {
 }
 
 impl Logs {
-    /// Opens the logs in `directory`.
+    /// Opens the logs in `directory`. If there are several, one engine writes them all.
     pub(super) fn open(load: &Load, overflow: Overflow, directory: &Path) -> Result<Logs, Failure> {
-        let paths: Vec<_> = match load.events {
-            1 => vec![directory.join("log")],
-            events => (0..events).map(|event| directory.join(format!("event-{event}"))).collect(),
-        };
         let config = config(load, overflow)?;
-        let loggers = paths.iter().map(|path| Logger::open(config.clone().path(path))).collect::<Result<_, _>>()?;
+        if load.events == 1 {
+            let path = directory.join("log");
+            let config = load.writer_core.map_or(config.clone(), |core| config.writer_core(core));
+            return Ok(Logs { loggers: vec![Logger::open(config.path(&path))?], paths: vec![path] });
+        }
+        let paths: Vec<_> = (0..load.events).map(|event| directory.join(format!("event-{event}"))).collect();
+        let engine = load.writer_core.map_or(EngineConfig::new(), |core| EngineConfig::new().writer_core(core));
+        let engine = Engine::start(engine)?;
+        let loggers = paths.iter().map(|path| engine.open(config.clone().path(path))).collect::<Result<_, _>>()?;
         Ok(Logs { loggers, paths })
     }
 
-    pub(super) fn stats(&self) -> Vec<Stats> {
-        self.loggers.iter().map(Logger::stats).collect()
+    pub(super) fn figures(&self) -> Figures {
+        let mut all = Figures::default();
+        for stats in self.loggers.iter().map(Logger::stats) {
+            all.write_ns.add(&stats.write_latency_ns);
+            let high_water = stats.producers.iter().map(|producer| producer.high_water_bytes).max().unwrap_or(0);
+            all.ring_high_water = all.ring_high_water.max(high_water);
+            all.rings_bytes += stats.ring_memory.used_bytes;
+            all.device = stats.device.to_string();
+        }
+        all
     }
 
     /// Waits until everything that was accepted is durable.
@@ -166,9 +192,6 @@ fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
     }
     if let Some(interval) = load.flush_interval {
         config = config.flush_interval(interval);
-    }
-    if let Some(core) = load.writer_core {
-        config = config.writer_core(core);
     }
     let (segment_bytes, retain_bytes) = room(load, block_bytes as u64)?;
     Ok(config.segment_bytes(segment_bytes).retain_bytes(retain_bytes))

@@ -28,8 +28,8 @@ use crate::text::escape;
 use crate::text::output::{Output, say};
 use crate::text::progress::Progress;
 use crate::text::units;
-use logs::Logs;
-use rows::{Csv, Row};
+use logs::{Figures, Logs};
+use rows::{Csv, Row, Since};
 use summary::Summary;
 use threads::{Pace, Tally, Target, Threads, noise};
 use usage::Meter;
@@ -105,7 +105,8 @@ impl Seconds {
         if let Some(csv) = &mut self.csv {
             csv.write(&row)?;
         }
-        if self.plot.is_some() {
+        // Less than half a second says little, and a line to it would say much.
+        if self.plot.is_some() && (row.length >= 0.5 || self.rows.is_empty()) {
             self.rows.push(Row { seconds: self.before + row.seconds, ..row });
         }
         Ok(())
@@ -163,6 +164,10 @@ impl<'a> Bench<'a> {
     fn capacity(&self) -> Result<f64, Failure> {
         let run = Run { rate: None, time: CAPACITY_TIME, overflow: Overflow::Block, keeps: false };
         let summary = self.run(&run, &mut Seconds::default())?;
+        if let Some(signal) = self.asked.get() {
+            let status = Status::Interrupted(signal.exit_status());
+            return Err(Failure { message: "stopped while the capacity was measured".into(), status });
+        }
         if summary.status(false) != Status::CLEAN {
             return Err(Failure {
                 message: "the capacity cannot be measured: messages were lost".into(),
@@ -199,9 +204,11 @@ impl<'a> Bench<'a> {
             let mut progress = Progress::new("load", 0);
             let (mut all, mut last) = (Tally::new(), begin.clone());
             let (mut next, mut before) = (start + SECOND, Duration::ZERO);
-            let mut fault = None;
+            let mut figures = logs.figures();
+            let mut done = Vec::new();
+            let (mut memory_peak, mut fault) = (None, None);
             loop {
-                let ended = has_passed(&has_ended, next, |now| {
+                let ended = has_passed(&has_ended, &mut done, next, |now| {
                     progress.show(|| bar(now.saturating_duration_since(start), run.time, &all));
                     if self.asked.get().is_some() {
                         threads.stop();
@@ -209,12 +216,14 @@ impl<'a> Bench<'a> {
                 });
                 let (second, now, elapsed) = (threads.take(), self.meter.now(), start.elapsed());
                 all.add(&second);
+                let usage = last.until(&now);
+                memory_peak = memory_peak.max(usage.memory_bytes);
                 // The last row is of less than a second, and there is none if that second was a whole one.
                 let written = if ended && second.accepted + second.lost == 0 {
                     Ok(())
                 } else {
-                    let usage = last.until(&now);
-                    seconds.add(Row::new(elapsed, elapsed - before, &second, &logs.stats(), usage))
+                    let since = Since { before: &figures, now: &logs.figures() };
+                    seconds.add(Row::new(elapsed, elapsed - before, &second, &since, usage))
                 };
                 if let Some(failure) = written.map_err(failed).err().or_else(|| logs.exceeds(self.arguments.disk_bytes))
                 {
@@ -224,12 +233,13 @@ impl<'a> Bench<'a> {
                 if ended {
                     break;
                 }
-                (last, before) = (now, elapsed);
+                (last, before, figures) = (now, elapsed, logs.figures());
                 next += SECOND;
             }
             let elapsed = start.elapsed();
             let usage = begin.until(&self.meter.now());
-            fault.map_or(Ok(Done { all, elapsed, start, usage }), Err)
+            let figures = logs.figures();
+            fault.map_or(Ok(Done { all, elapsed, start, usage, memory_peak, figures }), Err)
         })
     }
 
@@ -237,9 +247,7 @@ impl<'a> Bench<'a> {
     fn finish(&self, run: &Run, logs: Logs, done: Done) -> Result<Summary, Failure> {
         let flushed = logs.flush();
         let until_durable = done.start.elapsed();
-        let stats = logs.stats();
-        let device = stats.first().map(|stats| stats.device.to_string()).unwrap_or_default();
-        let write_latency_ns = rows::slowest(&stats);
+        let write_ns = logs.figures().write_ns;
         let closed = logs.close()?;
         flushed?;
         let mut progress = Progress::new("verifying", closed.bytes());
@@ -250,15 +258,17 @@ impl<'a> Bench<'a> {
             events: self.arguments.events,
             sizes: self.arguments.bytes.to_string(),
             rate: run.rate,
-            due: run.rate.and_then(|rate| Pace { rate: Some(rate), threads: 1 }.due_within(done.elapsed.min(run.time))),
+            due: run
+                .rate
+                .filter(|_| self.asked.get().is_none())
+                .map(|rate| (run.time.as_secs_f64() * rate).ceil() as u64),
             elapsed: done.elapsed,
             until_durable,
             tally: done.all,
             usage: done.usage,
-            memory_peak: usage::memory_peak(),
+            memory_peak: done.memory_peak,
             disk_name: self.meter.disk_name(),
-            device,
-            write_latency_ns,
+            figures: Figures { write_ns, ..done.figures },
             proof,
         })
     }
@@ -270,18 +280,30 @@ struct Done {
     elapsed: Duration,
     start: Instant,
     usage: usage::Usage,
+    /// The most at the end of a second.
+    memory_peak: Option<u64>,
+    /// Before the producers had ended.
+    figures: Figures,
 }
 
-/// Waits until `time` has come, and calls `look` meanwhile. True if all threads have ended.
-fn has_passed(has_ended: &Receiver<()>, time: Instant, mut look: impl FnMut(Instant)) -> bool {
+/// Waits until `time` has come, and calls `look` meanwhile. Keeps what threads send at their end in `done`. True if all
+/// threads have ended.
+fn has_passed<'a>(
+    has_ended: &Receiver<Target<'a>>,
+    done: &mut Vec<Target<'a>>,
+    time: Instant,
+    mut look: impl FnMut(Instant),
+) -> bool {
     loop {
         let now = Instant::now();
         let wait = time.saturating_duration_since(now);
         if wait.is_zero() {
             return false;
         }
-        if has_ended.recv_timeout(wait.min(LOOK)) == Err(RecvTimeoutError::Disconnected) {
-            return true;
+        match has_ended.recv_timeout(wait.min(LOOK)) {
+            Ok(target) => done.push(target),
+            Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Timeout) => {}
         }
         look(Instant::now());
     }
@@ -310,4 +332,16 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 fn failed(error: io::Error) -> Failure {
     Failure { message: error.to_string(), status: Status::Unusable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_shows_time_messages_and_losses() {
+        let tally = Tally { accepted: 12_345, lost: 6, ..Tally::new() };
+        let line = bar(Duration::from_secs(3), Duration::from_secs(12), &tally);
+        assert_eq!(line, "[######------------------] 3 of 12 s, 12,345 messages, 6 lost, append p99 0 ns");
+    }
 }

@@ -69,7 +69,7 @@ fn linear(area: &Area<'_>, title: &str, lines: &[Line]) -> Result<(), Box<dyn Er
     let mut chart = ChartBuilder::on(area);
     let chart = chart.caption(title, ("sans-serif", 18)).margin(12).x_label_area_size(30).y_label_area_size(80);
     let mut chart = chart.build_cartesian_2d(0.0..end, 0.0..top * 1.05)?;
-    chart.configure_mesh().light_line_style(WHITE).x_desc("s").draw()?;
+    chart.configure_mesh().light_line_style(WHITE).x_desc("s").y_label_formatter(&label).draw()?;
     for (name, colour, points) in lines {
         let series = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         series.label(*name).legend(key(*colour));
@@ -85,13 +85,18 @@ fn logarithmic(area: &Area<'_>, title: &str, lines: &[Line]) -> Result<(), Box<d
     let mut chart = ChartBuilder::on(area);
     let chart = chart.caption(title, ("sans-serif", 18)).margin(12).x_label_area_size(30).y_label_area_size(80);
     let mut chart = chart.build_cartesian_2d(0.0..end, (bottom / 1.5..top * 1.5).log_scale())?;
-    chart.configure_mesh().light_line_style(WHITE).x_desc("s").draw()?;
+    chart.configure_mesh().light_line_style(WHITE).x_desc("s").y_label_formatter(&label).draw()?;
     for (name, colour, points) in lines {
         let series = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         series.label(*name).legend(key(*colour));
     }
     chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     Ok(())
+}
+
+/// A value beside an axis.
+fn label(value: &f64) -> String {
+    if *value >= 1.0 || *value == 0.0 { format!("{value:.0}") } else { format!("{value}") }
 }
 
 /// The last time and the largest value.

@@ -5,17 +5,18 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use diolog::{Distribution, Stats};
+use diolog::Distribution;
 use hdrhistogram::Histogram;
 
+use super::logs::Figures;
 use super::threads::Tally;
 use super::usage::Usage;
 use crate::text::escape;
 
-/// The columns. `seconds` counts from the first message. Counts and times of appends are those since the row before; times
-/// of writes are those since the beginning, of the log whose writes are slowest; what is not known is empty.
+/// The columns. `seconds` counts from the first message. Counts and times are those since the row before, of all logs; the
+/// high-water mark is that of the fullest ring since the beginning. What is not known is empty.
 const COLUMNS: &str = "unix_seconds,seconds,accepted,lost,bytes,append_p50_ns,append_p99_ns,append_p999_ns,append_max_ns,\
-                       call_p50_ns,call_p99_ns,call_p999_ns,call_max_ns,write_p50_ns,write_p99_ns,cpu_percent,\
+                       call_p50_ns,call_p99_ns,call_p999_ns,call_max_ns,write_p50_ns,write_p99_ns,write_max_ns,ring_high_water_bytes,rings_bytes,cpu_percent,\
                        library_cpu_percent,memory_bytes,disk_writes_per_second,disk_bytes_per_second,disk_write_ms,\
                        disk_flushes_per_second,disk_queue,disk_busy_percent";
 
@@ -33,11 +34,19 @@ pub(super) struct Row {
     pub(super) append_ns: [u64; 4],
     pub(super) call_ns: [u64; 4],
     pub(super) write_ns: Distribution,
+    pub(super) ring_high_water: u64,
+    pub(super) rings_bytes: u64,
     pub(super) usage: Usage,
 }
 
+/// The logs' figures at the row before and now.
+pub(super) struct Since<'a> {
+    pub(super) before: &'a Figures,
+    pub(super) now: &'a Figures,
+}
+
 impl Row {
-    pub(super) fn new(seconds: Duration, length: Duration, tally: &Tally, stats: &[Stats], usage: Usage) -> Row {
+    pub(super) fn new(seconds: Duration, length: Duration, tally: &Tally, logs: &Since<'_>, usage: Usage) -> Row {
         Row {
             seconds: seconds.as_secs_f64(),
             length: length.as_secs_f64(),
@@ -46,7 +55,9 @@ impl Row {
             bytes: tally.bytes,
             append_ns: times(&tally.append),
             call_ns: times(&tally.call),
-            write_ns: slowest(stats),
+            write_ns: logs.now.write_ns.since(&logs.before.write_ns),
+            ring_high_water: logs.now.ring_high_water,
+            rings_bytes: logs.now.rings_bytes,
             usage,
         }
     }
@@ -69,7 +80,7 @@ impl Csv {
         let [append, call] = [row.append_ns, row.call_ns].map(|times| times.map(|ns| ns.to_string()).join(","));
         writeln!(
             self.0,
-            "{:.3},{:.3},{},{},{},{append},{call},{},{},{:.1},{},{},{}",
+            "{:.3},{:.3},{},{},{},{append},{call},{},{},{},{},{},{:.1},{},{},{}",
             time.as_secs_f64(),
             row.seconds,
             row.accepted,
@@ -77,6 +88,9 @@ impl Csv {
             row.bytes,
             row.write_ns.p50,
             row.write_ns.p99,
+            row.write_ns.max,
+            row.ring_high_water,
+            row.rings_bytes,
             row.usage.cpu * 100.0,
             known(row.usage.library_cpu.map(|part| format!("{:.1}", part * 100.0))),
             known(row.usage.memory_bytes.map(|bytes| bytes.to_string())),
@@ -89,11 +103,6 @@ impl Csv {
 pub(super) fn times(times: &Histogram<u64>) -> [u64; 4] {
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| times.value_at_quantile(quantile));
     [p50, p99, p999, times.max()]
-}
-
-/// The times of the log whose writes are slowest.
-pub(super) fn slowest(stats: &[Stats]) -> Distribution {
-    stats.iter().map(|stats| &stats.write_latency_ns).max_by_key(|times| times.p99).cloned().unwrap_or_default()
 }
 
 fn disk(usage: &Usage) -> String {

@@ -7,7 +7,7 @@ use diolog::Distribution;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::logs::Proof;
+use super::logs::{Figures, Proof};
 use super::rows;
 use super::threads::Tally;
 use super::usage::Usage;
@@ -23,7 +23,7 @@ pub(super) struct Summary {
     pub(super) sizes: String,
     /// Messages a second that were due; `None` at full speed.
     pub(super) rate: Option<f64>,
-    /// Messages that were due until the end.
+    /// Messages that were due; `None` also if the load was stopped early.
     pub(super) due: Option<u64>,
     /// From the first message to the last.
     pub(super) elapsed: Duration,
@@ -33,10 +33,8 @@ pub(super) struct Summary {
     pub(super) usage: Usage,
     pub(super) memory_peak: Option<u64>,
     pub(super) disk_name: Option<String>,
-    /// How blocks were written.
-    pub(super) device: String,
-    /// Of the log whose writes were slowest.
-    pub(super) write_latency_ns: Distribution,
+    /// Of all logs, at the end.
+    pub(super) figures: Figures,
     pub(super) proof: Proof,
 }
 
@@ -95,7 +93,7 @@ impl Summary {
             self.sizes,
             units::duration(self.elapsed),
         )?;
-        writeln!(out, "  written by {}", self.device)?;
+        writeln!(out, "  written by {}", self.figures.device)?;
         writeln!(
             out,
             "  accepted {} ({:.0} a second, {} a second), lost {} ({:.4} %)",
@@ -115,6 +113,11 @@ impl Summary {
         let memory =
             self.memory_peak.map_or_else(String::new, |bytes| format!("; memory at most {}", units::bytes(bytes)));
         writeln!(out, "  CPU {:.1} % of a core{library}{memory}", usage.cpu * 100.0)?;
+        let Figures { ring_high_water, rings_bytes, .. } = self.figures;
+        if ring_high_water > 0 {
+            let [fullest, all] = [ring_high_water, rings_bytes].map(units::bytes);
+            writeln!(out, "  rings: at most {fullest} in one, {all} of memory in all at the end")?;
+        }
         if let (Some(disk), Some(name)) = (usage.disk, &self.disk_name) {
             writeln!(
                 out,
@@ -141,7 +144,7 @@ impl Summary {
             row("append, from when it was due", rows::times(&self.tally.append));
         }
         row("append, the call alone", rows::times(&self.tally.call));
-        let Distribution { p50, p99, p999, max, .. } = self.write_latency_ns;
+        let Distribution { p50, p99, p999, max, .. } = self.figures.write_ns;
         row("write of a block", [p50, p99, p999, max]);
         let mut lines = Vec::new();
         table.write(2, &mut lines);
@@ -174,7 +177,7 @@ impl Summary {
             let at = |quantile| times.value_at_quantile(quantile);
             json!({"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p99.9": at(0.999), "max": times.max()})
         };
-        let Distribution { count, p50, p99, p999, max, .. } = self.write_latency_ns;
+        let Distribution { count, sum, p50, p99, p999, max, .. } = self.figures.write_ns;
         let object = json!({
             "threads": self.threads,
             "events": self.events,
@@ -183,7 +186,9 @@ impl Summary {
             "capacity": capacity,
             "seconds": self.elapsed.as_secs_f64(),
             "seconds_until_durable": self.until_durable.as_secs_f64(),
-            "device": self.device,
+            "device": self.figures.device,
+            "ring_high_water_bytes": self.figures.ring_high_water,
+            "rings_bytes": self.figures.rings_bytes,
             "accepted": tally.accepted,
             "lost": tally.lost + proof.overwritten,
             "lost_percent": self.lost_part() * 100.0,
@@ -191,7 +196,7 @@ impl Summary {
             "bytes": tally.bytes,
             "append_ns": times(&tally.append),
             "call_ns": times(&tally.call),
-            "write_ns": {"count": count, "p50": p50, "p99": p99, "p99.9": p999, "max": max},
+            "write_ns": {"count": count, "mean": sum / count.max(1), "p50": p50, "p99": p99, "p99.9": p999, "max": max},
             "cpu_percent": usage.cpu * 100.0,
             "library_cpu_percent": usage.library_cpu.map(|part| part * 100.0),
             "memory_peak_bytes": self.memory_peak,

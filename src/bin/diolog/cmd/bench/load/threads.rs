@@ -37,11 +37,6 @@ impl Pace {
         let place = number * self.threads + thread;
         self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(place as f64 / rate))
     }
-
-    /// How many messages of all threads are due before `time`; `None` without a rate.
-    pub(super) fn due_within(self, time: Duration) -> Option<u64> {
-        self.rate.map(|rate| (time.as_secs_f64() * rate).ceil() as u64)
-    }
 }
 
 /// What became of messages.
@@ -127,19 +122,20 @@ impl<'a> Threads<'a> {
         Threads { pace, start, time, sizes, noise, tallies, stop: AtomicBool::new(false) }
     }
 
-    /// Starts a thread for each target. When the last one has ended, `ended` is disconnected.
+    /// Starts a thread for each target, which it sends to `ended` at its end: a producer's figures are there as long as it
+    /// lives. When the last one has ended, `ended` is disconnected.
     pub(super) fn spawn<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         targets: Vec<Target<'scope>>,
-        ended: Sender<()>,
+        ended: Sender<Target<'scope>>,
     ) -> io::Result<()> {
         for (thread, target) in (0..).zip(targets) {
             let ended = ended.clone();
             let work = move || {
                 self.run(thread, &target);
-                drop(target);
-                drop(ended);
+                // If nobody receives it, it is not needed.
+                let _ = ended.send(target);
             };
             let spawned = thread::Builder::new().name(format!("load-{thread}")).spawn_scoped(scope, work);
             spawned.inspect_err(|_| self.stop())?;
@@ -265,7 +261,6 @@ mod tests {
         assert_eq!(pace.due(0, 0), Duration::ZERO);
         assert_eq!(pace.due(3, 0), Duration::from_millis(3));
         assert_eq!(pace.due(1, 2), Duration::from_millis(9));
-        assert_eq!(pace.due_within(Duration::from_secs(2)), Some(2000));
         assert_eq!(Pace { rate: None, ..pace }.due(3, 1000), Duration::ZERO);
     }
 

@@ -87,20 +87,15 @@ impl Moment {
         Usage {
             cpu: part(self.cpu, later.cpu),
             library_cpu: self.library_cpu.zip(later.library_cpu).map(|(before, after)| part(before, after)),
-            memory_bytes: memory("VmRSS:"),
+            memory_bytes: memory(),
             disk: self.disk.as_ref().zip(later.disk.as_ref()).map(|(before, after)| before.until(after, seconds)),
         }
     }
 }
 
-/// The most memory that the process had.
-pub(super) fn memory_peak() -> Option<u64> {
-    memory("VmHWM:")
-}
-
-fn memory(name: &str) -> Option<u64> {
+fn memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
