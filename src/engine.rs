@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{Config, EngineConfig};
+use crate::device::Logs;
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::logger::Logger;
@@ -65,7 +66,7 @@ impl Engine {
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::Io`] if no thread can be
     /// started.
     pub fn start(config: EngineConfig) -> Result<Engine> {
-        let writer = Writer::start(config.writer_core, Path::new("an engine"))?;
+        let writer = Writer::start(Logs::Many, config.writer_core, Path::new("an engine"))?;
         Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default() }) })
     }
 

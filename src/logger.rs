@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::appendable::Message;
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
-use crate::device::{DeviceKind, DeviceReport};
+use crate::device::{DeviceKind, DeviceReport, Logs};
 use crate::elsewhere::{Elsewhere, MemoryLog};
 use crate::ends;
 use crate::error::{Error, Result};
@@ -167,7 +167,7 @@ impl Logger {
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let opening = Opening::new(config, hooks)?;
         // Before the directory, so that a refused core creates nothing.
-        let writer = Writer::start(opening.config().writer_core, &opening.config().path)?;
+        let writer = Writer::start(Logs::One, opening.config().writer_core, &opening.config().path)?;
         let shared = opening.on(&writer, &Threads::default())?;
         Ok(Logger::of(shared, writer.close()))
     }

@@ -1,5 +1,5 @@
-//! [`DeviceKind::Buffered`](super::DeviceKind): writes through the page cache, and one `fdatasync` for all blocks that
-//! were queued. They are durable, and complete, when it returns.
+//! [`DeviceKind::Buffered`](super::DeviceKind): writes through the page cache, and one `fdatasync` for all blocks of a
+//! file that were queued. They are durable, and complete, when it returns.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub(super) struct Buffered {
 }
 
 impl Operation for Buffered {
-    const BATCH_MAX: usize = usize::MAX;
+    const TAKES_A_FILES_BLOCKS: bool = true;
 
     fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>) {
         for write in batch.drain(..) {
@@ -41,12 +41,10 @@ impl Operation for Buffered {
                 }
             }
         }
-        // At a rotation a batch holds blocks of two files.
-        while let Some(file) = self.written.first().map(|write| Arc::clone(&write.file)) {
-            let result = self.sync(&file).map_err(|error| SavedIoError::from(&error));
-            for write in self.written.extract_if(.., |write| Arc::ptr_eq(&write.file, &file)) {
-                completions.push(write.complete(result.clone().map_err(|error| error.to_io_error())));
-            }
+        let Some(file) = self.written.first().map(|write| Arc::clone(&write.file)) else { return };
+        let result = self.sync(&file).map_err(|error| SavedIoError::from(&error));
+        for write in self.written.drain(..) {
+            completions.push(write.complete(result.clone().map_err(|error| error.to_io_error())));
         }
     }
 }

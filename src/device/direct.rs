@@ -25,7 +25,7 @@ impl Direct {
 
 impl Operation for Direct {
     /// Each write is durable by itself, so there is nothing to gain from a batch.
-    const BATCH_MAX: usize = 1;
+    const TAKES_A_FILES_BLOCKS: bool = false;
 
     fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>) {
         for write in batch.drain(..) {

@@ -18,11 +18,8 @@ use crate::sys;
 use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{SECTOR_BYTES, write_whole};
 
-use super::buffered::Buffered;
-use super::direct::Direct;
-use super::threaded::Threaded;
-use super::uring::Uring;
-use super::{BlockWrite, Device, DeviceKind, DeviceReport, HelperStart};
+use super::uring::{Uring, UringSize};
+use super::{BlockWrite, DeviceKind, DeviceReport, explain};
 
 /// Which kind of device to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,40 +91,6 @@ pub(crate) fn probe(directory: &OpenDirectory, preference: DevicePreference) -> 
         }
         Some(reason) => Ok(DeviceReport { kind: DeviceKind::Pwrite, reasons: vec![format!("io_uring: {reason}")] }),
     }
-}
-
-/// Makes a device of the kind that [`probe`] chose, or of the next one if the kernel refuses it now. Called on the
-/// writer thread after it was pinned.
-///
-/// `buffers` are those that blocks will be written from; io_uring also writes others, but slower. A helper thread calls
-/// `helper_start` first: it starts pinned to the writer's CPU, and must leave it.
-///
-/// # Errors
-/// The operating system's, if it has no thread or memory to give.
-pub(crate) fn create(
-    report: &DeviceReport,
-    in_flight_max: usize,
-    buffers: &mut [AlignedBuffer],
-    helper_start: impl Fn() + Send + Sync + 'static,
-) -> io::Result<Box<dyn Device>> {
-    let helper_start: HelperStart = Arc::new(helper_start);
-    let mut report = report.clone();
-    if report.kind == DeviceKind::IoUring {
-        match Uring::new(report.clone(), in_flight_max, buffers, Arc::clone(&helper_start)) {
-            Ok(device) => return Ok(Box::new(device)),
-            Err(error) => {
-                report.kind = DeviceKind::Pwrite;
-                report.reasons.push(format!("io_uring: {}", explain(&error)));
-            }
-        }
-    }
-    Ok(match report.kind {
-        DeviceKind::IoUring | DeviceKind::Pwrite => {
-            Box::new(Threaded::new(Direct::default(), report, in_flight_max, helper_start)?)
-        }
-        DeviceKind::None => unreachable!("a probe finds a device or fails"),
-        DeviceKind::Buffered => Box::new(Threaded::new(Buffered::default(), report, in_flight_max, helper_start)?),
-    })
 }
 
 /// The error for a demanded kind that does not work.
@@ -203,32 +166,24 @@ fn why_not_uring(file: File) -> Option<String> {
         Ok(buffer) => buffer,
         Err(error) => return Some(explain(&error)),
     };
-    let report = DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() };
-    let mut device = match Uring::new(report, 1, std::slice::from_ref(&buffer), Arc::new(|| ())) {
-        Ok(device) => device,
+    let mut uring = match Uring::new(UringSize::of_one_log(1)) {
+        Ok(uring) => uring,
         Err(error) => return Some(explain(&error)),
     };
-    device.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: ALIGNMENT_BYTES, buffer });
+    // Refused, it only makes writes slower.
+    let _ = uring.register(std::slice::from_ref(&buffer));
+    uring.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: ALIGNMENT_BYTES, buffer });
     let mut completions = Vec::new();
-    while completions.is_empty() {
-        device.wait(Duration::from_secs(1));
-        device.reap(&mut completions);
+    while completions.is_empty() && uring.lost().is_none() {
+        uring.wait(Duration::from_secs(1));
+        uring.reap(&mut completions);
     }
-    if device.report().kind != DeviceKind::IoUring {
-        return device.report().reasons.first().cloned();
+    if let Some(error) = uring.lost() {
+        return Some(explain(&error));
     }
     let refused = completions.pop().and_then(|completion| completion.result.err());
     // Want of room comes from the disk, so io_uring works.
     refused.filter(|error| !is_want_of_room(error)).map(|error| explain(&error))
-}
-
-/// The error, with the likely reason if the kernel does not say it.
-fn explain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "operation not permitted (seccomp, or kernel.io_uring_disabled?)".into(),
-        io::ErrorKind::Unsupported => format!("{error} (an old kernel, or seccomp?)"),
-        _ => error.to_string(),
-    }
 }
 
 /// Whether an open was refused because of `O_DIRECT`, not for want of permission or space.

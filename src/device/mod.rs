@@ -1,7 +1,7 @@
 //! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
 //!
 //! A device does not know the meaning of its writes: it gets a file, an offset and bytes. It lives on the writer
-//! thread, which alone submits and reaps. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at
+//! thread, which alone submits and reaps. Each log has one, a view of the [`DeviceSet`] that all logs of the thread share. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at
 //! open; a device of the best kind that stops working steps down to the next by itself and says so in its
 //! [`DeviceReport`].
 //!
@@ -20,6 +20,8 @@ mod buffered;
 mod direct;
 mod failed;
 mod ladder;
+mod registered;
+mod set;
 mod threaded;
 mod uring;
 
@@ -32,7 +34,8 @@ use std::time::Duration;
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 
 pub use ladder::DevicePreference;
-pub(crate) use ladder::{create, probe};
+pub(crate) use ladder::probe;
+pub(crate) use set::{DeviceSet, Logs};
 
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,8 +147,8 @@ pub struct Completion {
     pub result: io::Result<()>,
 }
 
-/// Writes blocks. Used only by the writer thread, on which it was made.
-pub trait Device: Send {
+/// Writes blocks of one log. Used only by the writer thread, on which it was made.
+pub trait Device {
     /// Takes a block to be written, without waiting for the disk. At most [`Device::in_flight_max`] blocks may be
     /// submitted and not yet reaped.
     ///
@@ -176,6 +179,15 @@ pub trait Device: Send {
 impl fmt::Debug for dyn Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device").field("report", self.report()).finish_non_exhaustive()
+    }
+}
+
+/// The error, with the likely reason if the kernel does not say it.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "operation not permitted (seccomp, or kernel.io_uring_disabled?)".into(),
+        io::ErrorKind::Unsupported => format!("{error} (an old kernel, or seccomp?)"),
+        _ => error.to_string(),
     }
 }
 

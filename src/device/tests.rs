@@ -11,7 +11,7 @@ use std::path::Path;
 /// A device of that kind.
 fn device(kind: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
     let report = DeviceReport { kind, reasons: Vec::new() };
-    create(&report, in_flight_max, &mut [], || ()).unwrap()
+    DeviceSet::new(Logs::One, || ()).view(&report, in_flight_max, &[], None).unwrap()
 }
 
 /// [`probe`] of the directory at `path`.

@@ -1,5 +1,6 @@
-//! A helper thread that writes the submitted blocks, so that the writer goes on draining while the disk works. The
-//! kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in their [`Operation`].
+//! A helper thread that writes the submitted blocks of all logs on one file system, so that the writer goes on draining
+//! while the disk works. The kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in their
+//! [`Operation`].
 //!
 //! The two sides share a queue and a list of completions under one mutex, which neither holds while it works. There are
 //! at most some ten thousand blocks a second, so the mutex costs nothing. Only the writer's polling, which is far more
@@ -10,27 +11,26 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
 
-use super::{BlockWrite, Completion, Device, DeviceReport, HelperStart};
+use super::{BlockWrite, Completion, HelperStart};
 use crate::own_thread::{self, Role};
 
 /// How the helper thread writes.
 pub(super) trait Operation: Send + 'static {
-    /// The most blocks that one call takes.
-    const BATCH_MAX: usize;
+    /// Whether one call takes all queued blocks of a file, or a single one.
+    const TAKES_A_FILES_BLOCKS: bool;
 
-    /// Writes every block of `batch`, makes it durable, and appends it to `completions`.
+    /// Writes every block of `batch`, which are of one file, makes it durable, and appends it to `completions`.
     fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>);
 }
 
-/// A device whose writes are done by a helper thread.
-pub(super) struct Threaded {
+/// The writer's side of a helper thread.
+pub(super) struct Helper {
     shared: Arc<Shared>,
-    /// `None` after [`Device::abandon`].
+    /// `None` after [`abandon`](Helper::abandon).
     thread: Option<JoinHandle<()>>,
-    in_flight_max: usize,
-    report: DeviceReport,
+    /// Blocks submitted and not reaped.
+    in_flight: usize,
 }
 
 /// Shared by the writer and the helper thread.
@@ -44,11 +44,28 @@ struct Shared {
     writer: Thread,
 }
 
+#[derive(Default)]
 struct HelperState {
     queue: VecDeque<BlockWrite>,
     completions: Vec<Completion>,
     /// The helper ends once the queue is empty.
     closing: bool,
+}
+
+impl HelperState {
+    /// Moves the next blocks that are written together from the queue to `batch`: the first, and with `all_of_file` the
+    /// others of its file.
+    fn take_batch(&mut self, batch: &mut VecDeque<BlockWrite>, all_of_file: bool) {
+        let Some(first) = self.queue.pop_front() else { return };
+        let file = Arc::clone(&first.file);
+        batch.push_back(first);
+        for _ in 0..if all_of_file { self.queue.len() } else { 0 } {
+            if let Some(write) = self.queue.pop_front() {
+                let queue = if Arc::ptr_eq(&write.file, &file) { &mut *batch } else { &mut self.queue };
+                queue.push_back(write);
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -58,26 +75,14 @@ impl Shared {
     }
 }
 
-impl Threaded {
+impl Helper {
     /// Starts the helper thread, which first calls `helper_start`.
     ///
     /// # Errors
     /// The operating system's, if it has no thread to give.
-    pub(super) fn new<O: Operation>(
-        operation: O,
-        report: DeviceReport,
-        in_flight_max: usize,
-        helper_start: HelperStart,
-    ) -> io::Result<Threaded> {
-        // The block being written and one more: otherwise the disk would idle while the writer reaps a completion and
-        // submits the next block.
-        let in_flight_max = in_flight_max.max(2);
+    pub(super) fn start<O: Operation>(operation: O, helper_start: HelperStart) -> io::Result<Helper> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(HelperState {
-                queue: VecDeque::with_capacity(in_flight_max),
-                completions: Vec::with_capacity(in_flight_max),
-                closing: false,
-            }),
+            state: Mutex::default(),
             work: Condvar::new(),
             completed: AtomicBool::new(false),
             writer: thread::current(),
@@ -87,22 +92,67 @@ impl Threaded {
             move || {
                 own_thread::mark(Role::Helper);
                 helper_start();
-                run(operation, &shared, in_flight_max);
+                run(operation, &shared);
             }
         })?;
-        Ok(Threaded { shared, thread: Some(thread), in_flight_max, report })
+        Ok(Helper { shared, thread: Some(thread), in_flight: 0 })
+    }
+
+    /// Takes a block to be written, without waiting for the disk.
+    pub(super) fn submit(&mut self, write: BlockWrite) {
+        self.in_flight += 1;
+        self.shared.lock().queue.push_back(write);
+        self.shared.work.notify_one();
     }
 
     /// Whether there may be completions to reap.
     pub(super) fn has_completed(&self) -> bool {
         self.shared.completed.load(Ordering::Relaxed)
     }
+
+    /// Whether blocks were submitted and not reaped.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// Appends the blocks that have ended, without waiting.
+    pub(super) fn reap(&mut self, completions: &mut Vec<Completion>) {
+        // Acquire: _completed_.
+        if self.has_completed() && self.shared.completed.swap(false, Ordering::Acquire) {
+            let ended = &mut self.shared.lock().completions;
+            self.in_flight -= ended.len();
+            completions.append(ended);
+        }
+    }
+
+    /// Frees the blocks whose token `is_unwanted` and whose write has not begun. Returns how many there were.
+    pub(super) fn withdraw(&mut self, is_unwanted: impl Fn(u64) -> bool) -> usize {
+        let unwanted: Vec<_> = {
+            let queue = &mut self.shared.lock().queue;
+            let (unwanted, others): (Vec<_>, Vec<_>) =
+                std::mem::take(queue).into_iter().partition(|write| is_unwanted(write.token));
+            *queue = others.into();
+            unwanted
+        };
+        // They are freed here, without the lock.
+        self.in_flight -= unwanted.len();
+        unwanted.len()
+    }
+
+    /// Lets the thread end without waiting for it. It keeps the block that it is writing, and frees it after the write has
+    /// returned; blocks whose write has not begun are not written.
+    pub(super) fn abandon(mut self) {
+        self.withdraw(|_| true);
+        self.shared.lock().closing = true;
+        self.shared.work.notify_one();
+        self.thread = None;
+    }
 }
 
 /// The helper thread: takes queued blocks, writes them and hands them back, until `closing` is set.
-fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
-    let mut batch = VecDeque::with_capacity(in_flight_max);
-    let mut completions = Vec::with_capacity(in_flight_max);
+fn run<O: Operation>(mut operation: O, shared: &Shared) {
+    let mut batch = VecDeque::new();
+    let mut completions = Vec::new();
     loop {
         {
             let mut state = shared.lock();
@@ -112,8 +162,7 @@ fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
             if state.queue.is_empty() {
                 return;
             }
-            let count = state.queue.len().min(O::BATCH_MAX);
-            batch.extend(state.queue.drain(..count));
+            state.take_batch(&mut batch, O::TAKES_A_FILES_BLOCKS);
         }
         operation.write(&mut batch, &mut completions);
         {
@@ -126,49 +175,7 @@ fn run<O: Operation>(mut operation: O, shared: &Shared, in_flight_max: usize) {
     }
 }
 
-impl Device for Threaded {
-    fn submit(&mut self, write: BlockWrite) {
-        write.assert_aligned();
-        self.shared.lock().queue.push_back(write);
-        self.shared.work.notify_one();
-    }
-
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
-        // Acquire: _completed_.
-        if self.has_completed() && self.shared.completed.swap(false, Ordering::Acquire) {
-            completions.append(&mut self.shared.lock().completions);
-        }
-    }
-
-    fn wait(&mut self, timeout: Duration) {
-        // A completion after this check unparks the thread, and the park returns at once.
-        if !self.has_completed() {
-            thread::park_timeout(timeout);
-        }
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.in_flight_max
-    }
-
-    fn report(&self) -> &DeviceReport {
-        &self.report
-    }
-
-    fn abandon(mut self: Box<Self>) {
-        // The helper thread keeps the block that it is writing, and frees it after the write has returned.
-        self.thread = None;
-        let unwritten = {
-            let mut state = self.shared.lock();
-            state.closing = true;
-            std::mem::take(&mut state.queue)
-        };
-        self.shared.work.notify_one();
-        drop(unwritten);
-    }
-}
-
-impl Drop for Threaded {
+impl Drop for Helper {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.shared.lock().closing = true;
@@ -184,8 +191,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
-    use crate::device::DeviceKind;
-    use crate::device::tests::{completions, filled};
+    use crate::device::tests::filled;
 
     /// Writes nothing: reports each block that it gets, and completes it when it is allowed to.
     struct Stalled {
@@ -194,7 +200,7 @@ mod tests {
     }
 
     impl Operation for Stalled {
-        const BATCH_MAX: usize = 1;
+        const TAKES_A_FILES_BLOCKS: bool = false;
 
         fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>) {
             for write in batch.drain(..) {
@@ -205,12 +211,11 @@ mod tests {
         }
     }
 
-    fn stalled() -> (Box<Threaded>, Receiver<u64>, Sender<()>) {
+    fn stalled() -> (Helper, Receiver<u64>, Sender<()>) {
         let (given, was_given) = channel();
         let (let_go_on, go_on) = channel();
-        let report = DeviceReport { kind: DeviceKind::Buffered, reasons: Vec::new() };
-        let device = Threaded::new(Stalled { given, go_on }, report, 2, Arc::new(|| ())).unwrap();
-        (Box::new(device), was_given, let_go_on)
+        let helper = Helper::start(Stalled { given, go_on }, Arc::new(|| ())).unwrap();
+        (helper, was_given, let_go_on)
     }
 
     fn write(token: u64) -> BlockWrite {
@@ -218,30 +223,41 @@ mod tests {
         BlockWrite { token, file, offset: 0, length: 4096, buffer: filled(4096, 0) }
     }
 
+    /// Waits for one block.
+    fn completed(helper: &mut Helper) -> u64 {
+        let mut reaped = Vec::new();
+        while reaped.is_empty() {
+            thread::park();
+            helper.reap(&mut reaped);
+        }
+        reaped[0].token
+    }
+
     #[test]
     fn submitting_and_reaping_do_not_wait_for_a_stalled_disk() {
-        let (mut device, was_given, let_go_on) = stalled();
+        let (mut helper, was_given, let_go_on) = stalled();
         let mut reaped = Vec::new();
-        device.submit(write(1));
+        helper.submit(write(1));
         assert_eq!(was_given.recv(), Ok(1));
-        device.submit(write(2));
-        device.reap(&mut reaped);
-        assert!(reaped.is_empty());
+        helper.submit(write(2));
+        helper.reap(&mut reaped);
+        assert!(reaped.is_empty() && helper.is_busy());
         let_go_on.send(()).unwrap();
-        assert_eq!(completions(&mut *device, 1)[0].token, 1);
+        assert_eq!(completed(&mut helper), 1);
         let_go_on.send(()).unwrap();
-        assert_eq!(completions(&mut *device, 1)[0].token, 2);
+        assert_eq!(completed(&mut helper), 2);
+        assert!(!helper.is_busy());
     }
 
     #[test]
     fn abandoning_does_not_wait_and_a_block_not_begun_is_not_written() {
-        let (mut device, was_given, let_go_on) = stalled();
+        let (mut helper, was_given, let_go_on) = stalled();
         let (first, second) = (write(1), write(2));
         let files = [Arc::downgrade(&first.file), Arc::downgrade(&second.file)];
-        device.submit(first);
+        helper.submit(first);
         assert_eq!(was_given.recv(), Ok(1));
-        device.submit(second);
-        device.abandon();
+        helper.submit(second);
+        helper.abandon();
         // The block that is being written is still in memory, the other is not.
         assert_eq!(files.each_ref().map(std::sync::Weak::strong_count), [1, 0]);
         drop(let_go_on);
@@ -250,13 +266,38 @@ mod tests {
     }
 
     #[test]
+    fn only_blocks_that_are_unwanted_and_not_begun_are_withdrawn() {
+        let (mut helper, was_given, let_go_on) = stalled();
+        (1..=4).for_each(|token| helper.submit(write(token)));
+        assert_eq!(was_given.recv(), Ok(1));
+        assert_eq!(helper.withdraw(|token| token % 2 == 1), 1, "the third; the first is being written");
+        drop(let_go_on);
+        assert_eq!((was_given.recv(), was_given.recv()), (Ok(2), Ok(4)));
+    }
+
+    #[test]
+    fn a_batch_holds_the_blocks_of_one_file_in_their_order() {
+        let open = || Arc::new(std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap());
+        let files = [open(), open()];
+        let mut state = HelperState::default();
+        for (token, file) in [(1, 0), (2, 1), (3, 0), (4, 1)] {
+            state.queue.push_back(BlockWrite { file: Arc::clone(&files[file]), ..write(token) });
+        }
+        let mut taken = |all_of_file| {
+            let mut batch = VecDeque::new();
+            state.take_batch(&mut batch, all_of_file);
+            batch.iter().map(|write| write.token).collect::<Vec<_>>()
+        };
+        assert_eq!((taken(true), taken(false), taken(true)), (vec![1, 3], vec![2], vec![4]));
+    }
+
+    #[test]
     fn the_helper_thread_calls_its_start_function_first() {
         let (begun, has_begun) = channel();
         let begun = Mutex::new(begun);
-        let report = DeviceReport { kind: DeviceKind::Buffered, reasons: Vec::new() };
         let start = move || begun.lock().unwrap().send(thread::current().name().map(str::to_owned)).unwrap();
-        let device = Threaded::new(crate::device::buffered::Buffered::default(), report, 1, Arc::new(start)).unwrap();
+        let helper = Helper::start(crate::device::buffered::Buffered::default(), Arc::new(start)).unwrap();
         assert_eq!(has_begun.recv().unwrap().as_deref(), Some("diolog-device"));
-        drop(device);
+        drop(helper);
     }
 }

@@ -1,9 +1,10 @@
-//! [`DeviceKind::IoUring`]: io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several blocks at a time
-//! and needs no thread of ours. A block is durable when its write completes.
+//! [`DeviceKind::IoUring`](super::DeviceKind): io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several
+//! blocks at a time and needs no thread of ours. A block is durable when its write completes.
 //!
-//! The device is made on the writer thread and used only there: the ring has a single issuer. If the kernel refuses
-//! submissions while the device runs, it steps down: the blocks that the kernel has not taken, and all later ones, go
-//! to a [`Threaded`] device with `pwrite`. The blocks that the kernel has taken are still awaited here.
+//! It is made on the writer thread and used only there: the ring has a single issuer. [`DeviceSet`](super::set) shares it
+//! among the logs. If the kernel refuses submissions while it runs, it is lost: the blocks that the kernel has not taken
+//! are [displaced](Uring::take_displaced), to be written by `pwrite`. The blocks that the kernel has taken are still
+//! awaited here.
 //!
 //! Files are not registered with the ring, which would save the kernel one look-up of a descriptor for each block: over
 //! 7 rounds of 200 000 writes to `/dev/null` in turns, medians of 548 ns without and 475 ns with (fastest rounds: 306
@@ -16,6 +17,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -27,42 +29,66 @@ use crate::error::{SavedIoError, is_want_of_room};
 use crate::sys::uring::{Ring, Write};
 use crate::sys::write::{SECTOR_BYTES, refusal, resume_at};
 
-use super::direct::Direct;
 use super::failed::FailedFiles;
-use super::threaded::Threaded;
-use super::{BlockWrite, Completion, Device, DeviceKind, DeviceReport, HelperStart};
+use super::registered::RegisteredBuffers;
+use super::{BlockWrite, Completion};
 
 /// How often in a row the write of one block may end with EINTR or EAGAIN before that counts as its error.
 const RETRIES_MAX: u8 = 100;
 
-/// How long the kernel may refuse submissions for want of memory before the device steps down.
+/// How long the kernel may refuse submissions for want of memory before the ring is given up.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
 
-/// The longest wait while both the ring and a helper thread have blocks, or while the kernel has no memory for one:
-/// neither wakes a thread that waits for the other.
+/// The longest wait while the kernel has no memory for a block.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// A device whose writes are done by the kernel.
+/// How large a ring is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UringSize {
+    /// Writes that are submitted at once.
+    entries: u32,
+    /// Completions that the writer has not taken yet. The kernel keeps further ones by itself, slower.
+    completions: u32,
+    /// Buffers that can be registered one by one; 0 for one registration of all.
+    buffers: u32,
+    /// Kernel threads that may wait for a disk at the same time; 0 for as many as the kernel chooses.
+    waiting: u32,
+}
+
+impl UringSize {
+    /// For as many logs as one thread can serve. They share the kernel's threads too: a file system that hangs holds one for
+    /// each file that is written to it, and must leave some for the other logs (the kernel's choice is four for each CPU).
+    pub(super) const OF_MANY_LOGS: UringSize =
+        UringSize { entries: 256, completions: 4096, buffers: 4096, waiting: 1024 };
+
+    /// For one log with so many blocks in flight.
+    pub(super) fn of_one_log(in_flight_max: usize) -> UringSize {
+        let entries = in_flight_max.max(1) as u32;
+        UringSize { entries, completions: 2 * entries, buffers: 0, waiting: 0 }
+    }
+}
+
+/// Writes that are done by the kernel.
 pub(super) struct Uring {
-    /// `None` once the last of its blocks has ended after a step down.
+    /// `None` once the kernel cannot be entered any more.
     ring: Option<Ring>,
-    /// The identities of the registered buffers, in the order of registration.
-    registered: Vec<u64>,
+    registered: RegisteredBuffers,
     /// The blocks that the kernel has or is about to get. The index of a block, its slot, is its number for the kernel.
     in_flight: Vec<Option<InFlight>>,
+    empty_slots: Vec<usize>,
     /// The slots of the blocks that the kernel has not taken from the ring's queue, oldest first.
     pushed: VecDeque<usize>,
+    /// The slots of the blocks for which the queue has no room.
+    unpushed: VecDeque<usize>,
     /// Blocks that have ended and were not reaped yet.
     finished: Vec<Completion>,
     failed: FailedFiles,
     /// Since when the kernel has refused all submissions.
     refused_since: Option<Instant>,
-    stepped_down: bool,
-    /// The device with `pwrite`, made after a step down.
-    lower: Option<Threaded>,
-    helper_start: HelperStart,
-    in_flight_max: usize,
-    report: DeviceReport,
+    /// Why the ring gets no more blocks, once it has been lost.
+    lost: Option<SavedIoError>,
+    /// Blocks that are to be written by another device.
+    displaced: Vec<BlockWrite>,
 }
 
 /// A block that the kernel has or is about to get.
@@ -75,48 +101,112 @@ struct InFlight {
 }
 
 impl Uring {
-    /// A device with a ring for the calling thread, and with `buffers` registered at the kernel.
+    /// A ring for the calling thread.
     ///
     /// # Errors
     /// The kernel's, if it offers no io_uring.
-    pub(super) fn new(
-        mut report: DeviceReport,
-        in_flight_max: usize,
-        buffers: &[AlignedBuffer],
-        helper_start: HelperStart,
-    ) -> io::Result<Uring> {
-        let in_flight_max = in_flight_max.max(1);
-        let mut ring = Ring::new(in_flight_max as u32)?;
-        let mut registered: Vec<_> = buffers.iter().map(AlignedBuffer::identity).collect();
-        let memory: Vec<_> = buffers.iter().map(|buffer| (buffer.as_ptr().addr(), buffer.len())).collect();
-        if !memory.is_empty()
-            && let Err(error) = ring.register_buffers(&memory)
-        {
-            // Slower, not wrong: the kernel pins the memory for each write.
-            report
-                .reasons
-                .push(format!("io_uring: buffers not registered: {error} (raise the limit on locked memory)"));
-            registered.clear();
+    pub(super) fn new(size: UringSize) -> io::Result<Uring> {
+        let mut ring = Ring::new(size.entries, size.completions)?;
+        if size.waiting > 0 {
+            // Before Linux 5.15 the kernel's own number stays.
+            let _ = ring.set_waiting_threads(size.waiting);
         }
         Ok(Uring {
             ring: Some(ring),
-            registered,
-            in_flight: Vec::with_capacity(in_flight_max),
-            pushed: VecDeque::with_capacity(in_flight_max),
-            finished: Vec::with_capacity(in_flight_max),
+            registered: RegisteredBuffers::new(size.buffers),
+            in_flight: Vec::new(),
+            empty_slots: Vec::new(),
+            pushed: VecDeque::new(),
+            unpushed: VecDeque::new(),
+            finished: Vec::new(),
             failed: FailedFiles::default(),
             refused_since: None,
-            stepped_down: false,
-            lower: None,
-            helper_start,
-            in_flight_max,
-            report,
+            lost: None,
+            displaced: Vec::new(),
         })
     }
 
+    /// Registers `buffers` with the kernel, which pins their memory once instead of for each write.
+    ///
+    /// # Errors
+    /// The kernel's. Writes from them work, but slower.
+    pub(super) fn register(&mut self, buffers: &[AlignedBuffer]) -> io::Result<()> {
+        match &mut self.ring {
+            Some(ring) => self.registered.add(ring, buffers),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the kernel has blocks, or gets some when it is next entered.
-    fn is_ring_busy(&self) -> bool {
-        self.ring.is_some() && self.in_flight.iter().any(Option::is_some)
+    pub(super) fn is_busy(&self) -> bool {
+        self.ring.is_some() && self.in_flight.len() > self.empty_slots.len()
+    }
+
+    /// Whether blocks have ended that were not reaped.
+    pub(super) fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
+    /// Why the ring takes no more blocks, if it was lost.
+    pub(super) fn lost(&self) -> Option<io::Error> {
+        self.lost.as_ref().map(SavedIoError::to_io_error)
+    }
+
+    /// Takes the blocks that the ring was given and will not write.
+    pub(super) fn take_displaced(&mut self) -> Vec<BlockWrite> {
+        mem::take(&mut self.displaced)
+    }
+
+    /// The first error of `file`, if a write to it has failed here.
+    pub(super) fn error_of(&self, file: &Arc<File>) -> Option<io::Error> {
+        self.failed.error_of(file)
+    }
+
+    /// The files on which writes have failed.
+    pub(super) fn failed_files(&self) -> FailedFiles {
+        self.failed.clone()
+    }
+
+    /// Takes a block to be written.
+    pub(super) fn submit(&mut self, write: BlockWrite) {
+        if let Some(error) = self.failed.error_of(&write.file) {
+            return self.finished.push(write.complete(Err(error)));
+        }
+        if self.lost.is_some() {
+            return self.displaced.push(write);
+        }
+        let block = Some(InFlight { write, done: 0, retries: 0 });
+        let slot = match self.empty_slots.pop() {
+            Some(slot) => slot,
+            None => {
+                self.in_flight.push(None);
+                self.in_flight.len() - 1
+            }
+        };
+        self.in_flight[slot] = block;
+        self.push(slot);
+        self.enter(None);
+    }
+
+    /// Appends the blocks that have ended, without waiting.
+    pub(super) fn reap(&mut self, completions: &mut Vec<Completion>) {
+        if self.is_busy() {
+            self.take_completions();
+            // Completions that the kernel has put off, and blocks that it refused before, need an entry.
+            let refused = !self.pushed.is_empty() || !self.unpushed.is_empty();
+            if refused || self.ring.as_mut().is_some_and(Ring::poll_completions) {
+                self.enter(None);
+                self.take_completions();
+            }
+        }
+        completions.append(&mut self.finished);
+    }
+
+    /// Waits at most for `timeout` until a block has ended.
+    pub(super) fn wait(&mut self, timeout: Duration) {
+        if self.finished.is_empty() {
+            self.enter(Some(timeout));
+        }
     }
 
     /// Queues the rest of the block in `slot` for the next entry into the kernel.
@@ -125,24 +215,38 @@ impl Uring {
             panic!("block {slot} is not in flight on a ring");
         };
         let bytes = &block.write.bytes()[block.done..];
-        let identity = block.write.buffer.identity();
         let write = Write {
             id: slot as u64,
             file: &block.write.file,
             memory: bytes.as_ptr(),
             length: bytes.len() as u32,
             offset: block.write.offset + block.done as u64,
-            buffer: self.registered.iter().position(|&registered| registered == identity).map(|index| index as u16),
+            buffer: self.registered.index_of(&block.write.buffer),
         };
         // SAFETY: invariant 1: the block is in `in_flight`, with its buffer and its file.
         let queued = unsafe { ring.push(&write) };
-        assert!(queued, "more than {} blocks were submitted and not reaped", self.in_flight_max);
-        self.pushed.push_back(slot);
+        // The queue is full only while the kernel refuses what is in it.
+        if queued { self.pushed.push_back(slot) } else { self.unpushed.push_back(slot) }
+    }
+
+    /// Queues the blocks for which there was no room.
+    fn push_waiting(&mut self) {
+        for _ in 0..self.unpushed.len() {
+            let Some(slot) = self.unpushed.pop_front() else { return };
+            let before = self.pushed.len();
+            self.push(slot);
+            if self.pushed.len() == before {
+                // Still full. The others stay behind it, in their order.
+                self.unpushed.rotate_right(1);
+                return;
+            }
+        }
     }
 
     /// Enters the kernel: submits the queued blocks, and the kernel posts the completions of finished writes. With
     /// `wait`, it waits at most that long for one.
     fn enter(&mut self, wait: Option<Duration>) {
+        self.push_waiting();
         let Some(ring) = &mut self.ring else { return };
         let result = match wait {
             Some(timeout) => ring.wait(timeout),
@@ -169,50 +273,33 @@ impl Uring {
             _ => {}
         }
         self.refused_since = None;
-        if self.stepped_down { self.strand(&error) } else { self.step_down(&error) }
+        if self.lost.is_some() { self.strand(&error) } else { self.give_up(&error) }
     }
 
-    /// Gives the kernel no more blocks. Those that it has not taken go to a device with `pwrite`; those that it has
-    /// taken are still awaited.
-    fn step_down(&mut self, error: &io::Error) {
-        self.stepped_down = true;
-        self.report.kind = DeviceKind::Pwrite;
-        self.report.reasons.push(format!("io_uring: given up while running: {error}"));
+    /// Gives the kernel no more blocks. Those that it has not taken are displaced; those that it has taken are still
+    /// awaited.
+    fn give_up(&mut self, error: &io::Error) {
+        self.lost = Some(error.into());
         if let Some(ring) = &mut self.ring {
             ring.stop_submitting();
         }
-        for slot in mem::take(&mut self.pushed) {
-            self.move_down(slot);
+        for slot in mem::take(&mut self.pushed).into_iter().chain(mem::take(&mut self.unpushed)) {
+            self.displace(slot);
         }
     }
 
-    /// Moves the block in `slot`, which the kernel does not have, to the device with `pwrite`, which writes all of it.
-    fn move_down(&mut self, slot: usize) {
+    /// Displaces the block in `slot`, which the kernel does not have: another device writes all of it.
+    fn displace(&mut self, slot: usize) {
         let block = self.take(slot);
-        self.submit_lower(block.write);
-    }
-
-    fn submit_lower(&mut self, write: BlockWrite) {
-        let lower = match &mut self.lower {
-            Some(lower) => lower,
-            none => {
-                let operation = Direct::after(self.failed.clone());
-                let helper_start = Arc::clone(&self.helper_start);
-                match Threaded::new(operation, self.report.clone(), self.in_flight_max, helper_start) {
-                    Ok(lower) => none.insert(lower),
-                    // No thread now: the block fails, and the next one tries again.
-                    Err(error) => return self.finished.push(write.complete(Err(error))),
-                }
-            }
-        };
-        lower.submit(write);
+        self.displaced.push(block.write);
     }
 
     /// Fails all blocks in flight: the kernel cannot be entered any more, so their completions may never be seen. The
     /// writer gets a copy of each block, with the error. The blocks themselves are leaked, with the ring.
     fn strand(&mut self, error: &io::Error) {
         let saved = SavedIoError::from(error);
-        for block in self.in_flight.iter_mut().filter_map(Option::take) {
+        self.empty_slots.clear();
+        for block in mem::take(&mut self.in_flight).into_iter().flatten() {
             self.failed.insert(&block.write.file, error);
             // Without memory for the copy the block never completes, and `close` reports it as unconfirmed.
             if let Ok(mut buffer) = AlignedBuffer::new(block.write.buffer.len(), block.write.buffer.index()) {
@@ -247,7 +334,7 @@ impl Uring {
             Ok(true) => Ok(()),
             Ok(false) => match self.failed.error_of(&block.write.file) {
                 Some(error) => Err(error),
-                None if self.stepped_down => return self.move_down(slot),
+                None if self.lost.is_some() => return self.displace(slot),
                 None => return self.push(slot),
             },
             Err(error) => Err(error),
@@ -266,6 +353,7 @@ impl Uring {
     /// # Panics
     /// If the slot is empty, which is a bug: the block would never complete.
     fn take(&mut self, slot: usize) -> InFlight {
+        self.empty_slots.push(slot);
         self.in_flight[slot].take().expect("the slot holds a block in flight")
     }
 
@@ -276,81 +364,9 @@ impl Uring {
     }
 }
 
-impl Device for Uring {
-    fn submit(&mut self, write: BlockWrite) {
-        write.assert_aligned();
-        if let Some(error) = self.failed.error_of(&write.file) {
-            return self.finished.push(write.complete(Err(error)));
-        }
-        if self.stepped_down {
-            return self.submit_lower(write);
-        }
-        let block = Some(InFlight { write, done: 0, retries: 0 });
-        let slot = match self.in_flight.iter().position(Option::is_none) {
-            Some(slot) => slot,
-            None => {
-                self.in_flight.push(None);
-                self.in_flight.len() - 1
-            }
-        };
-        self.in_flight[slot] = block;
-        self.push(slot);
-        self.enter(None);
-    }
-
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
-        if self.is_ring_busy() {
-            self.take_completions();
-            // Completions that the kernel has put off, and blocks that it refused before, need an entry.
-            if !self.pushed.is_empty() || self.ring.as_mut().is_some_and(Ring::poll_completions) {
-                self.enter(None);
-                self.take_completions();
-            }
-        } else if self.stepped_down {
-            self.ring = None;
-        }
-        completions.append(&mut self.finished);
-        if let Some(lower) = &mut self.lower {
-            lower.reap(completions);
-        }
-    }
-
-    fn wait(&mut self, timeout: Duration) {
-        if !self.finished.is_empty() {
-            return;
-        }
-        let is_ring_busy = self.is_ring_busy();
-        match (&mut self.lower, is_ring_busy) {
-            (None, true) => self.enter(Some(timeout)),
-            (None, false) => thread::park_timeout(timeout),
-            (Some(lower), true) => {
-                if !lower.has_completed() {
-                    self.enter(Some(timeout.min(SHORT_WAIT)));
-                }
-            }
-            (Some(lower), false) => lower.wait(timeout),
-        }
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.in_flight_max
-    }
-
-    fn report(&self) -> &DeviceReport {
-        &self.report
-    }
-
-    fn abandon(mut self: Box<Self>) {
-        if let Some(lower) = self.lower.take() {
-            Box::new(lower).abandon();
-        }
-        // The drop leaks the blocks that the kernel has.
-    }
-}
-
 impl Drop for Uring {
     fn drop(&mut self) {
-        if self.is_ring_busy() {
+        if self.is_busy() {
             // Invariant 1: the kernel may still read these blocks. The ring stays open too: closing it would not end
             // their writes.
             mem::forget(mem::take(&mut self.in_flight));
@@ -358,7 +374,3 @@ impl Drop for Uring {
         }
     }
 }
-
-#[cfg(test)]
-#[cfg(all(target_os = "linux", not(diolog_portable)))]
-mod tests;

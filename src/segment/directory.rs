@@ -100,6 +100,11 @@ impl Directory {
         self.location.directory()
     }
 
+    /// The number of the file system that it is on, if that can be told.
+    pub(crate) fn file_system(&self) -> Option<u64> {
+        self.opened().id_of(".").ok().map(|id| id.device)
+    }
+
     /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has the lock
     /// meanwhile, everything stays.
     pub(crate) fn undo(self) {

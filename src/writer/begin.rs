@@ -7,15 +7,14 @@ use super::command::Begin;
 use super::log::LogWriter;
 use super::pipeline::Pipeline;
 use crate::buffer::AlignedBuffer;
-use crate::device::{self, Device, DeviceReport};
+use crate::device::{Device, DeviceReport, DeviceSet};
 use crate::error::{Error, Result};
 use crate::shared::Shared;
-use crate::sys::cpu::Affinity;
 
 /// Makes buffers and device on the writer thread, which alone uses them. If that fails, the files that `open` has made
 /// for the run are removed.
-pub(super) fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
-    let (device, buffers) = match make_device(&begin.shared, &begin.device, affinity) {
+pub(super) fn begin_log(begin: Begin, devices: &DeviceSet) -> Result<LogWriter> {
+    let (device, buffers) = match make_device(&begin.shared, &begin.device, begin.directory.file_system(), devices) {
         Ok(made) => made,
         Err(error) => {
             begin.undo();
@@ -34,17 +33,18 @@ pub(super) fn begin_log(begin: Begin, affinity: Affinity) -> Result<LogWriter> {
 fn make_device(
     shared: &Shared,
     report: &DeviceReport,
-    affinity: Affinity,
+    file_system: Option<u64>,
+    devices: &DeviceSet,
 ) -> Result<(Box<dyn Device>, Vec<AlignedBuffer>)> {
     let config = &shared.settings.config;
     // One block is being filled and one waits while all others are in flight.
     let count = config.blocks_in_flight + 2;
-    let mut buffers = (0..count)
+    let buffers = (0..count)
         .map(|index| AlignedBuffer::new(config.block_bytes, index as u16))
         .collect::<io::Result<Vec<_>>>()
         .map_err(|source| Error::io("allocate block buffers for", &config.path, source))?;
-    let leave_core = move || affinity.apply();
-    let device = device::create(report, config.blocks_in_flight, &mut buffers, leave_core)
+    let device = devices
+        .view(report, config.blocks_in_flight, &buffers, file_system)
         .map_err(|source| Error::io("make a device for", &config.path, source))?;
     Ok((device, buffers))
 }

@@ -427,6 +427,16 @@ impl Pipeline {
         }
     }
 
+    /// Publishes the device's report if it has stepped down without a block of this log. One with blocks in flight is seen
+    /// with their completions.
+    pub(crate) fn follow_device(&mut self) {
+        if self.outstanding == 0 {
+            // Nothing can come back, but the device looks at its state.
+            self.device.reap(&mut self.completions);
+            self.publish_device();
+        }
+    }
+
     /// Publishes the device's report if it has stepped down.
     fn publish_device(&mut self) {
         let report = self.device.report();

@@ -6,23 +6,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
 
 use super::begin::begin_log;
 use super::command::{Begin, Command};
 use super::log::LogWriter;
 use super::schedule::{Idle, Turn};
+use crate::device::DeviceSet;
 use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::shared::Shared;
-use crate::sys::cpu::Affinity;
 
-/// The longest wait while several logs' devices are at work: a wait for one of them does not notice the others.
-const SHORT_WAIT: Duration = Duration::from_millis(1);
-
-/// Serves the logs that `commands` bring, until no more can come and the last has ended.
-pub(super) fn serve(commands: &Receiver<Command>, affinity: Affinity) {
-    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), affinity };
+/// Serves the logs that `commands` bring, with `devices`, until no more can come and the last has ended.
+pub(super) fn serve(commands: &Receiver<Command>, devices: DeviceSet) {
+    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), devices };
     let mut more_may_come = true;
     loop {
         while more_may_come {
@@ -55,7 +51,7 @@ pub(super) fn serve(commands: &Receiver<Command>, affinity: Affinity) {
 struct Logs {
     served: Vec<Served>,
     idle: Idle,
-    affinity: Affinity,
+    devices: DeviceSet,
 }
 
 /// One of them. The order of the fields matters: the log is given up before its callers get their answers.
@@ -69,7 +65,7 @@ impl Logs {
     fn add(&mut self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
         let shared = Arc::clone(&begin.shared);
-        let begun = catch_unwind(AssertUnwindSafe(|| begin_log(begin, self.affinity)));
+        let begun = catch_unwind(AssertUnwindSafe(|| begin_log(begin, &self.devices)));
         let log = begun.unwrap_or_else(|_| {
             let bug = "the writer panicked: please report this as a bug in diolog";
             Err(Error::io("begin the log in", &path, std::io::Error::other(bug)))
@@ -89,6 +85,10 @@ impl Logs {
 
     /// Makes one turn of each log, and finishes those that have ended.
     fn turn(&mut self) -> Turn {
+        self.devices.free_abandoned();
+        if self.devices.take_loss() {
+            self.served.iter_mut().for_each(|served| served.log.follow_device());
+        }
         let mut turn = Turn::Idle;
         let mut at = 0;
         while at < self.served.len() {
@@ -122,7 +122,7 @@ impl Logs {
         let mut writing = self.served.iter_mut().map(|served| &mut served.log).filter(|log| log.is_writing());
         match (writing.next(), writing.next()) {
             (Some(log), None) => log.wait_for_device(sleep),
-            (Some(log), Some(_)) => log.wait_for_device(sleep.min(SHORT_WAIT)),
+            (Some(_), Some(_)) => self.devices.wait(sleep),
             // A flush, a close, another log, or a producer that waits for space ends it early.
             (None, _) => std::thread::park_timeout(sleep),
         }

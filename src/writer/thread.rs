@@ -9,6 +9,7 @@ use std::thread::{JoinHandle, Thread};
 
 use super::command::{Begin, Command};
 use super::serve::serve;
+use crate::device::{DeviceSet, Logs};
 use crate::error::{Error, Result};
 use crate::own_thread::{self, Role, WriterId};
 use crate::sync::lock;
@@ -27,12 +28,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, and pins it to `core` if one is given. A refused thread is an error of `path`.
+    /// Starts the thread for so many `logs`, and pins it to `core` if one is given. A refused thread is an error of `path`.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
     /// started.
-    pub(crate) fn start(core: Option<usize>, path: &Path) -> Result<Writer> {
+    pub(crate) fn start(logs: Logs, core: Option<usize>, path: &Path) -> Result<Writer> {
         let id = WriterId::new();
         let (pinned_sender, pinned) = sync_channel(1);
         let (commands, received) = channel();
@@ -47,7 +48,7 @@ impl Writer {
                 // The starter waits for this.
                 let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
                 if refused.is_none() {
-                    serve(&received, affinity);
+                    serve(&received, DeviceSet::new(logs, move || affinity.apply()));
                 }
             })
             .map_err(|source| start_failed(path, source))?;

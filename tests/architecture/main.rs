@@ -47,7 +47,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("device", &["buffer", "error", "own_thread", "sys"]),
     ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync", "template"]),
     ("ends", &["own_thread", "shared", "sync", "sys"]),
-    ("engine", &["config", "ends", "error", "logger", "opening", "own_thread", "segment", "shared", "stats", "writer"]),
+    (
+        "engine",
+        &[
+            "config",
+            "device",
+            "ends",
+            "error",
+            "logger",
+            "opening",
+            "own_thread",
+            "segment",
+            "shared",
+            "stats",
+            "writer",
+        ],
+    ),
     ("error", &["grouped"]),
     (
         "event",

@@ -43,14 +43,16 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring for `entries` writes at a time, usable only by the calling thread.
+    /// A ring for `entries` writes at a time and as many `completions`, both rounded up, usable only by the calling thread.
     ///
     /// # Errors
     /// EPERM or ENOSYS if io_uring is forbidden; `Unsupported` if the kernel is too old (before 5.11).
-    pub(crate) fn new(entries: u32) -> io::Result<Ring> {
+    pub(crate) fn new(entries: u32, completions: u32) -> io::Result<Ring> {
         let entries = entries.max(1).next_power_of_two();
+        let completions = completions.next_power_of_two().max(2 * entries);
         let ring = match IoUring::builder()
             .dontfork()
+            .setup_cqsize(completions)
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
@@ -58,7 +60,7 @@ impl Ring {
         {
             // These flags came with Linux 6.0 and 6.1. Without them the kernel interrupts the thread to finish a write.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                IoUring::builder().dontfork().build(entries)?
+                IoUring::builder().dontfork().setup_cqsize(completions).build(entries)?
             }
             result => result?,
         };
@@ -81,6 +83,34 @@ impl Ring {
         // SAFETY: the kernel pins the pages themselves and copies the vectors; it refuses addresses that are not
         // mapped.
         unsafe { self.ring.submitter().register_buffers(&vectors) }
+    }
+
+    /// Makes a table of so many places for registered buffers, all empty.
+    ///
+    /// # Errors
+    /// EINVAL before Linux 5.19; ENOMEM.
+    pub(crate) fn register_places(&mut self, places: u32) -> io::Result<()> {
+        self.ring.submitter().register_buffers_sparse(places)
+    }
+
+    /// Registers a buffer (address and length) in place `index` of the table, or empties that.
+    ///
+    /// # Errors
+    /// ENOMEM beyond the limit on locked memory.
+    pub(crate) fn set_place(&mut self, index: u16, buffer: Option<(usize, usize)>) -> io::Result<()> {
+        let (address, length) = buffer.unwrap_or((0, 0));
+        let vector = libc::iovec { iov_base: address as *mut _, iov_len: length };
+        // SAFETY: as for `register_buffers`; the kernel empties a place that writes in flight use once they have ended.
+        unsafe { self.ring.submitter().register_buffers_update(index.into(), &[vector], None) }
+    }
+
+    /// Lets so many kernel threads wait for disks on behalf of this thread's writes.
+    ///
+    /// # Errors
+    /// EINVAL before Linux 5.15.
+    pub(crate) fn set_waiting_threads(&mut self, threads: u32) -> io::Result<()> {
+        // Zero leaves the other kind, for sockets and the like, as it is.
+        self.ring.submitter().register_iowq_max_workers(&mut [threads, 0])
     }
 
     /// Queues a write for the next [`Ring::enter`]. `false` if the queue is full.

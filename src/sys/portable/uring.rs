@@ -24,11 +24,23 @@ pub(crate) struct Ring(Infallible);
 impl Ring {
     /// # Errors
     /// Always `Unsupported`.
-    pub(crate) fn new(_entries: u32) -> io::Result<Ring> {
+    pub(crate) fn new(_entries: u32, _completions: u32) -> io::Result<Ring> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "not on this platform"))
     }
 
     pub(crate) fn register_buffers(&mut self, _buffers: &[(usize, usize)]) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn register_places(&mut self, _places: u32) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn set_place(&mut self, _index: u16, _buffer: Option<(usize, usize)>) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn set_waiting_threads(&mut self, _threads: u32) -> io::Result<()> {
         match self.0 {}
     }
 

@@ -121,6 +121,11 @@ impl LogWriter {
         !self.blocks.is_filling() && self.blocks.pipeline.awaits_device()
     }
 
+    /// Reports that the device has stepped down, if it has.
+    pub(crate) fn follow_device(&mut self) {
+        self.blocks.pipeline.follow_device();
+    }
+
     /// Waits for the device, at most for `timeout`; an unpark ends it too, unless the device waits in the kernel.
     pub(crate) fn wait_for_device(&mut self, timeout: Duration) {
         self.blocks.pipeline.device.wait(timeout);

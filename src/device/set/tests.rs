@@ -3,6 +3,7 @@
 //!
 //! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, and the kernel
 //! takes as many bytes as fit and waits for the reader.
+#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io::{Read, pipe};
@@ -10,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::*;
-use crate::device::ladder::{DevicePreference, create};
+use crate::device::ladder::DevicePreference;
 use crate::device::tests::{completions, filled, probe_at as probe};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
@@ -23,14 +24,34 @@ fn report() -> DeviceReport {
     DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() }
 }
 
-/// A device on io_uring; `None`, with the reason printed, if this machine has none.
-fn device(in_flight_max: usize) -> Option<Box<Uring>> {
-    match Uring::new(report(), in_flight_max, &[], Arc::new(|| ())) {
-        Ok(device) => Some(Box::new(device)),
-        Err(error) => {
-            not_shown("io_uring", error);
-            None
-        }
+/// A set for one log, and its device of that kind or a lower one.
+fn create(report: &DeviceReport, in_flight_max: usize, buffers: &[AlignedBuffer]) -> (DeviceSet, Box<dyn Device>) {
+    let set = DeviceSet::new(Logs::One, || ());
+    let device = set.view(report, in_flight_max, buffers, None).unwrap();
+    (set, device)
+}
+
+/// A set with a device on io_uring; `None`, with the reason printed, if this machine has none.
+fn device(in_flight_max: usize) -> Option<(DeviceSet, Box<dyn Device>)> {
+    device_with(in_flight_max, &[])
+}
+
+fn device_with(in_flight_max: usize, buffers: &[AlignedBuffer]) -> Option<(DeviceSet, Box<dyn Device>)> {
+    let (set, device) = create(&report(), in_flight_max, buffers);
+    if device.report().kind != DeviceKind::IoUring {
+        not_shown("io_uring", device.report());
+        return None;
+    }
+    Some((set, device))
+}
+
+impl DeviceSet {
+    fn has_ring(&self) -> bool {
+        self.inner.borrow().uring.is_some()
+    }
+
+    fn is_ring_busy(&self) -> bool {
+        self.inner.borrow().is_ring_busy()
     }
 }
 
@@ -111,7 +132,7 @@ fn if_io_uring_is_forbidden_the_probe_says_so_and_pwrite_is_used() {
             assert!(report.reasons[0].starts_with("io_uring: ") && report.reasons[0].contains(reason), "{report}");
             let error = probe(directory.path(), DevicePreference::IoUring).unwrap_err();
             assert!(error.to_string().starts_with("device is io_uring: io_uring: "), "{error}");
-            let mut device = create(&report, 4, &mut [], || ()).unwrap();
+            let (_set, mut device) = create(&report, 4, &[]);
             assert_writes(&mut *device, directory.path(), "segment");
         });
     }
@@ -125,7 +146,7 @@ fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
             return not_shown("io_uring", "no direct I/O here");
         }
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
-        let mut device = create(&report(), 4, &mut [], || ()).unwrap();
+        let (_set, mut device) = create(&report(), 4, &[]);
         assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert!(device.report().reasons[0].contains("not permitted"), "{}", device.report());
         assert_writes(&mut *device, directory.path(), "segment");
@@ -139,14 +160,14 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
             return not_shown("io_uring", "no direct I/O here");
         }
-        let Some(mut device) = device(4) else { return };
+        let Some((set, mut device)) = device(4) else { return };
         assert_writes(&mut *device, directory.path(), "before");
         assert_eq!(device.report().kind, DeviceKind::IoUring);
         forbid(libc::SYS_io_uring_enter, libc::EPERM);
         assert_writes(&mut *device, directory.path(), "after");
         assert_eq!(device.report().kind, DeviceKind::Pwrite);
         assert!(device.report().reasons[0].contains("given up while running"), "{}", device.report());
-        assert!(device.ring.is_none());
+        assert!(!set.has_ring());
     });
 }
 
@@ -157,7 +178,7 @@ fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
         if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
             return not_shown("io_uring", "no direct I/O here");
         }
-        let Some(mut device) = device(4) else { return };
+        let Some((set, mut device)) = device(4) else { return };
         let (mut reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
         device.submit(write(10, &file, 0, filled(PIPE_BYTES, 1)));
@@ -166,7 +187,7 @@ fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
         forbid_submission(libc::EPERM);
         assert_writes(&mut *device, directory.path(), "after");
         assert_eq!(device.report().kind, DeviceKind::Pwrite);
-        assert!(device.is_ring_busy());
+        assert!(set.is_ring_busy());
         // The disk goes on.
         reader.read_exact(&mut vec![0; PIPE_BYTES]).unwrap();
         let completion = completions(&mut *device, 1).remove(0);
@@ -176,19 +197,19 @@ fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
         reader.read_exact(&mut rest).unwrap();
         assert!(rest == filled(8192, 2)[..]);
         device.reap(&mut Vec::new());
-        assert!(device.ring.is_none());
+        assert!(!set.has_ring());
     });
 }
 
 #[test]
 fn a_lack_of_memory_that_does_not_pass_is_a_step_down() {
     on_a_thread(|| {
-        let Some(mut device) = device(2) else { return };
+        let Some((set, mut device)) = device(2) else { return };
         let (mut reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
         forbid_submission(libc::EAGAIN);
         device.submit(write(1, &file, 0, filled(4096, 1)));
-        assert_eq!(device.pushed.len(), 1);
+        assert!(set.is_ring_busy());
         assert_eq!(device.report().kind, DeviceKind::IoUring);
         // It does not pass here, so the device steps down; a pipe takes no `pwrite`.
         let completion = completions(&mut *device, 1).remove(0);
@@ -202,7 +223,7 @@ fn a_lack_of_memory_that_does_not_pass_is_a_step_down() {
 #[test]
 fn blocks_that_can_no_longer_be_awaited_come_back_as_copies_with_the_error() {
     on_a_thread(|| {
-        let Some(mut device) = device(2) else { return };
+        let Some((_set, mut device)) = device(2) else { return };
         let (_reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
         device.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
@@ -224,7 +245,7 @@ fn blocks_that_can_no_longer_be_awaited_come_back_as_copies_with_the_error() {
 
 #[test]
 fn a_short_completion_is_followed_by_the_rest() {
-    let Some(mut device) = device(1) else { return };
+    let Some((_set, mut device)) = device(1) else { return };
     let (mut reader, writer) = pipe().unwrap();
     let file = Arc::new(File::from(OwnedFd::from(writer)));
     device.submit(write(1, &file, 0, filled(3 * PIPE_BYTES, 1)));
@@ -239,8 +260,8 @@ fn a_short_completion_is_followed_by_the_rest() {
 
 #[test]
 fn abandoning_does_not_wait_and_leaks_blocks_that_the_kernel_still_reads() {
-    for abandon in [|device: Box<Uring>| device.abandon(), |device: Box<Uring>| drop(device)] {
-        let Some(mut device) = device(2) else { return };
+    for abandon in [|device: Box<dyn Device>| device.abandon(), |device: Box<dyn Device>| drop(device)] {
+        let Some((set, mut device)) = device(2) else { return };
         let (_reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
         let blocks_of = Arc::downgrade(&file);
@@ -249,6 +270,7 @@ fn abandoning_does_not_wait_and_leaks_blocks_that_the_kernel_still_reads() {
         device.submit(write(2, &file, 0, filled(8192, 2)));
         drop(file);
         abandon(device);
+        drop(set);
         // A block that was not freed keeps its file open.
         assert_eq!(blocks_of.strong_count(), 1);
     }
@@ -256,7 +278,7 @@ fn abandoning_does_not_wait_and_leaks_blocks_that_the_kernel_still_reads() {
 
 #[test]
 fn abandoning_with_nothing_in_flight_leaks_nothing() {
-    let Some(mut device) = device(2) else { return };
+    let Some((_set, mut device)) = device(2) else { return };
     let (_reader, writer) = pipe().unwrap();
     let file = Arc::new(File::from(OwnedFd::from(writer)));
     device.submit(write(1, &file, 0, filled(4096, 1)));
@@ -274,16 +296,12 @@ fn registered_buffers_and_others_are_both_written() {
         return not_shown("io_uring", "no direct I/O here");
     }
     let buffers = [filled(8192, 0), filled(8192, 1)];
-    let mut device = match Uring::new(report(), 4, &buffers, Arc::new(|| ())) {
-        Ok(device) => device,
-        Err(error) => return not_shown("io_uring", error),
-    };
-    assert!(device.registered.len() == 2 || device.report.reasons[0].contains("not registered"));
+    let Some((_set, mut device)) = device_with(4, &buffers) else { return };
     let file = Arc::new(create_to_write(&directory.path().join("segment")));
     for (index, buffer) in buffers.into_iter().chain([filled(8192, 2)]).enumerate() {
         device.submit(write(index as u64, &file, index as u64 * 8192, buffer));
     }
-    assert!(completions(&mut device, 3).iter().all(|completion| completion.result.is_ok()));
+    assert!(completions(&mut *device, 3).iter().all(|completion| completion.result.is_ok()));
     let on_disk = std::fs::read(directory.path().join("segment")).unwrap();
     let blocks = [filled(8192, 0), filled(8192, 1), filled(8192, 2)];
     assert!(on_disk == blocks.iter().flat_map(|block| block.iter().copied()).collect::<Vec<_>>());
@@ -300,10 +318,7 @@ fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
     let length = 4 << 20;
     let gone = filled(length, 1);
     let address = gone.as_ptr();
-    let mut device = match Uring::new(report(), 1, std::slice::from_ref(&gone), Arc::new(|| ())) {
-        Ok(device) => device,
-        Err(error) => return not_shown("io_uring", error),
-    };
+    let Some((_set, mut device)) = device_with(1, std::slice::from_ref(&gone)) else { return };
     drop(gone);
     let other = filled(length, 2);
     if other.as_ptr() != address {
@@ -311,7 +326,7 @@ fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
     }
     let file = Arc::new(create_to_write(&directory.path().join("segment")));
     device.submit(write(0, &file, 0, other));
-    assert!(completions(&mut device, 1)[0].result.is_ok());
+    assert!(completions(&mut *device, 1)[0].result.is_ok());
     assert!(std::fs::read(directory.path().join("segment")).unwrap() == filled(length, 2)[..]);
 }
 
@@ -322,7 +337,7 @@ fn the_kernel_keeps_no_file_open_that_has_no_block_in_flight() {
     if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
         return not_shown("io_uring", "no direct I/O here");
     }
-    let Some(mut device) = device(2) else { return };
+    let Some((_set, mut device)) = device(2) else { return };
     for number in 0..3 {
         let path = directory.path().join(number.to_string());
         let file = Arc::new(create_to_write(&path));
@@ -333,4 +348,120 @@ fn the_kernel_keeps_no_file_open_that_has_no_block_in_flight() {
         let again = File::open(path).unwrap();
         again.try_lock().unwrap_or_else(|error| panic!("file {number} is still open: {error}"));
     }
+}
+
+/// A view of a set for many logs.
+fn view(set: &DeviceSet, kind: DeviceKind, file_system: u64) -> Box<dyn Device> {
+    set.view(&DeviceReport { kind, reasons: Vec::new() }, 4, &[], Some(file_system)).unwrap()
+}
+
+/// A set for many logs; `None`, with the reason printed, if this machine has no io_uring.
+fn set_with_ring() -> Option<DeviceSet> {
+    let set = DeviceSet::new(Logs::Many, || ());
+    let report = view(&set, DeviceKind::IoUring, 1).report().clone();
+    if report.kind != DeviceKind::IoUring {
+        not_shown("io_uring", report);
+        return None;
+    }
+    Some(set)
+}
+
+#[test]
+fn each_view_gets_its_own_blocks_under_its_own_tokens() {
+    let directory = directory();
+    let kind = probe(directory.path(), DevicePreference::Auto).unwrap().kind;
+    let set = DeviceSet::new(Logs::Many, || ());
+    let mut views: Vec<_> =
+        [kind, DeviceKind::Buffered, kind, kind].map(|kind| view(&set, kind, 1)).into_iter().collect();
+    for (number, device) in views.iter_mut().enumerate() {
+        let opened = OpenDirectory::open(directory.path()).unwrap();
+        let direct = device.report().kind.is_direct();
+        let file = Arc::new(opened.create_to_write(&number.to_string(), direct).unwrap());
+        device.submit(write(7, &file, 0, filled(4096, number as u16)));
+        device.submit(write(8, &file, 4096, filled(4096, number as u16)));
+    }
+    for (number, device) in views.iter_mut().enumerate() {
+        let mut completions = completions(&mut **device, 2);
+        completions.sort_by_key(|completion| completion.token);
+        assert_eq!(completions.iter().map(|completion| completion.token).collect::<Vec<_>>(), [7, 8]);
+        assert!(completions.iter().all(|completion| completion.result.is_ok()));
+        assert!(completions.iter().all(|completion| completion.buffer.index() == number as u16));
+        let on_disk = std::fs::read(directory.path().join(number.to_string())).unwrap();
+        assert!(on_disk == [&filled(4096, number as u16)[..]; 2].concat());
+    }
+}
+
+#[test]
+fn a_lost_ring_moves_every_view_down_and_later_ones_too() {
+    on_a_thread(|| {
+        let directory = directory();
+        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
+            return not_shown("io_uring", "no direct I/O here");
+        }
+        let Some(set) = set_with_ring() else { return };
+        let [mut one, mut two, mut buffered] =
+            [DeviceKind::IoUring, DeviceKind::IoUring, DeviceKind::Buffered].map(|kind| view(&set, kind, 1));
+        assert_writes(&mut *one, directory.path(), "before");
+        forbid(libc::SYS_io_uring_enter, libc::EPERM);
+        assert!(!set.take_loss());
+        assert_writes(&mut *one, directory.path(), "after");
+        assert!(set.take_loss() && !set.take_loss());
+        two.reap(&mut Vec::new());
+        buffered.reap(&mut Vec::new());
+        let later = view(&set, DeviceKind::IoUring, 2);
+        for device in [&one, &two, &later] {
+            assert_eq!(device.report().kind, DeviceKind::Pwrite);
+            assert!(device.report().reasons[0].contains("given up while running"), "{}", device.report());
+        }
+        assert_eq!(buffered.report().kind, DeviceKind::Buffered);
+        assert_writes(&mut *two, directory.path(), "two");
+    });
+}
+
+#[test]
+fn the_blocks_of_an_abandoned_view_stay_until_the_kernel_is_done_and_the_others_go_on() {
+    let directory = directory();
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
+        return not_shown("io_uring", "no direct I/O here");
+    }
+    let Some(set) = set_with_ring() else { return };
+    let (mut stalled, mut other) = (view(&set, DeviceKind::IoUring, 1), view(&set, DeviceKind::IoUring, 2));
+    let (mut reader, writer) = pipe().unwrap();
+    let file = Arc::new(File::from(OwnedFd::from(writer)));
+    stalled.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
+    assert!(completions(&mut *stalled, 1)[0].result.is_ok());
+    stalled.submit(write(2, &file, 0, filled(8192, 2)));
+    stalled.abandon();
+    let blocks_of = Arc::downgrade(&file);
+    drop(file);
+    assert_writes(&mut *other, directory.path(), "other");
+    assert_eq!(blocks_of.strong_count(), 1, "the kernel still reads a block");
+    // A view that comes meanwhile does not get that block.
+    let mut third = view(&set, DeviceKind::IoUring, 1);
+    assert_writes(&mut *third, directory.path(), "third");
+    reader.read_exact(&mut vec![0; PIPE_BYTES]).unwrap();
+    while blocks_of.strong_count() > 0 {
+        set.wait(Duration::from_secs(1));
+        set.free_abandoned();
+    }
+    assert_writes(&mut *third, directory.path(), "third-again");
+}
+
+#[test]
+fn the_logs_of_one_file_system_share_a_helper_that_ends_with_the_last_of_them() {
+    let directory = directory();
+    let set = DeviceSet::new(Logs::Many, || ());
+    let (mut one, mut other) = (view(&set, DeviceKind::Buffered, 1), view(&set, DeviceKind::Buffered, 2));
+    let mut same = view(&set, DeviceKind::Buffered, 2);
+    assert_eq!(set.inner.borrow().helpers.len(), 2);
+    for (name, device) in [("one", &mut one), ("other", &mut other), ("same", &mut same)] {
+        let opened = OpenDirectory::open(directory.path()).unwrap();
+        let file = Arc::new(opened.create_to_write(name, false).unwrap());
+        device.submit(write(1, &file, 0, filled(4096, 1)));
+        assert!(completions(&mut **device, 1)[0].result.is_ok());
+    }
+    drop((one, other));
+    assert_eq!(set.inner.borrow().helpers.len(), 1, "the last log of a file system ends its helper");
+    drop(same);
+    assert_eq!(set.inner.borrow().helpers.len(), 0);
 }

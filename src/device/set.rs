@@ -1,0 +1,438 @@
+//! The devices of one writer thread, for all of its logs: one io_uring, and below that one helper thread for each file
+//! system and kind.
+//!
+//! Each log has a [`View`], which is its [`Device`]: with its own tokens, its own completions and its own report. The set
+//! lives on the writer thread and is used only there. A log on a file system that hangs keeps its own blocks from
+//! completing, and its own helper busy; the others' go on.
+//!
+//! If the ring is lost, every view on it moves one rung down, and so does every later one. A view that is abandoned leaves
+//! its blocks with the set until the kernel or the helper thread is done with them; then they are freed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::buffer::AlignedBuffer;
+
+use super::buffered::Buffered;
+use super::direct::Direct;
+use super::threaded::Helper;
+use super::uring::{Uring, UringSize};
+use super::{BlockWrite, Completion, Device, DeviceKind, DeviceReport, HelperStart, explain};
+
+/// The longest wait while both the ring and a helper thread have blocks: neither wakes a thread that waits for the other.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+
+/// The low bits of a token within the set, which hold the view's own token; the others are the view's number. A log that
+/// writes 100,000 blocks a second uses them up in four months, and then begins anew: it has a few in flight.
+const TOKEN_BITS: u32 = 40;
+const TOKEN_MASK: u64 = (1 << TOKEN_BITS) - 1;
+
+/// The devices of one writer thread. Clones are handles to the same ones.
+#[derive(Clone)]
+pub(crate) struct DeviceSet {
+    inner: Rc<RefCell<Inner>>,
+}
+
+/// How many logs the devices of a set are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// One: a ring of its size, with its buffers registered once.
+    One,
+    /// Any number.
+    Many,
+}
+
+struct Inner {
+    logs: Logs,
+    /// Made for the first log that uses it, and ended with the last.
+    uring: Option<Uring>,
+    /// Why there will be no ring any more, once one has been lost.
+    lost: Option<String>,
+    /// Nobody has been told of the loss yet.
+    is_loss_new: bool,
+    /// By file system, and whether it does direct I/O.
+    helpers: HashMap<HelperKey, Helper>,
+    /// By number.
+    views: Vec<Option<Viewed>>,
+    helper_start: HelperStart,
+    /// Empty between calls.
+    completions: Vec<Completion>,
+}
+
+/// A file system, and whether its helper does direct I/O.
+type HelperKey = (Option<u64>, bool);
+
+/// What the set knows of a view.
+struct Viewed {
+    file_system: Option<u64>,
+    report: DeviceReport,
+    /// Blocks that the ring or a helper has.
+    in_flight: usize,
+    /// Blocks that have ended and were not reaped yet.
+    finished: Vec<Completion>,
+    /// Nobody reaps its blocks any more.
+    abandoned: bool,
+}
+
+impl DeviceSet {
+    /// A set for the calling thread, without any device yet. Helper threads call `helper_start` first: they start pinned to
+    /// the writer's CPU, and must leave it.
+    pub(crate) fn new(logs: Logs, helper_start: impl Fn() + Send + Sync + 'static) -> DeviceSet {
+        DeviceSet {
+            inner: Rc::new(RefCell::new(Inner {
+                logs,
+                uring: None,
+                lost: None,
+                is_loss_new: false,
+                helpers: HashMap::new(),
+                views: Vec::new(),
+                helper_start: Arc::new(helper_start),
+                completions: Vec::new(),
+            })),
+        }
+    }
+
+    /// A log's device of the kind that the probe chose, or of the next one if the kernel refuses it now. Called on the
+    /// writer thread after it was pinned.
+    ///
+    /// `buffers` are those that the log's blocks will be written from; io_uring also writes others, but slower.
+    /// `file_system` is the number of the one that the log is on, if that is known.
+    ///
+    /// # Errors
+    /// The operating system's, if it has no thread to give.
+    pub(crate) fn view(
+        &self,
+        report: &DeviceReport,
+        in_flight_max: usize,
+        buffers: &[AlignedBuffer],
+        file_system: Option<u64>,
+    ) -> io::Result<Box<dyn Device>> {
+        let mut inner = self.inner.borrow_mut();
+        let mut report = report.clone();
+        if report.kind == DeviceKind::IoUring
+            && let Err(reason) = inner.make_ring(in_flight_max, buffers, &mut report)
+        {
+            report.kind = DeviceKind::Pwrite;
+            report.reasons.push(reason);
+        }
+        let in_flight_max = match report.kind {
+            DeviceKind::IoUring => in_flight_max.max(1),
+            DeviceKind::None => unreachable!("a probe finds a device or fails"),
+            DeviceKind::Pwrite | DeviceKind::Buffered => {
+                inner.helper((file_system, report.kind.is_direct()))?;
+                // The block being written and one more: otherwise the disk would idle while the writer reaps a
+                // completion and submits the next block.
+                in_flight_max.max(2)
+            }
+        };
+        let viewed =
+            Viewed { file_system, report: report.clone(), in_flight: 0, finished: Vec::new(), abandoned: false };
+        let number = inner.add(viewed);
+        drop(inner);
+        Ok(Box::new(View { set: self.clone(), number, in_flight_max, report }))
+    }
+
+    /// Blocks until a block of any view has completed, the calling thread is unparked, or `timeout` has passed; may return
+    /// earlier for no reason. While the kernel has blocks, an unpark may go unnoticed until one completes.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.has_finished() {
+            return;
+        }
+        if inner.is_ring_busy() {
+            let is_helper_busy = inner.helpers.values().any(Helper::is_busy);
+            let timeout = if is_helper_busy { timeout.min(SHORT_WAIT) } else { timeout };
+            if let Some(uring) = &mut inner.uring {
+                uring.wait(timeout);
+            }
+            inner.follow_ring();
+        } else {
+            drop(inner);
+            thread::park_timeout(timeout);
+        }
+    }
+
+    /// Whether the ring has been lost since the last call: the reports of all views on it have changed.
+    pub(crate) fn take_loss(&self) -> bool {
+        mem::take(&mut self.inner.borrow_mut().is_loss_new)
+    }
+
+    /// Frees the blocks of abandoned views that have completed meanwhile.
+    pub(crate) fn free_abandoned(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.views.iter().flatten().any(|view| view.abandoned) {
+            inner.poll();
+        }
+    }
+}
+
+impl Inner {
+    /// Makes sure that there is a ring, and registers `buffers` with it. If they cannot be, that is added to `report`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn make_ring(
+        &mut self,
+        in_flight_max: usize,
+        buffers: &[AlignedBuffer],
+        report: &mut DeviceReport,
+    ) -> Result<(), String> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
+        let uring = match &mut self.uring {
+            Some(uring) => uring,
+            none => {
+                let size = match self.logs {
+                    Logs::One => UringSize::of_one_log(in_flight_max),
+                    Logs::Many => UringSize::OF_MANY_LOGS,
+                };
+                none.insert(Uring::new(size).map_err(|error| format!("io_uring: {}", explain(&error)))?)
+            }
+        };
+        if let Err(error) = uring.register(buffers) {
+            // Slower, not wrong: the kernel pins the memory for each write.
+            report
+                .reasons
+                .push(format!("io_uring: buffers not registered: {error} (raise the limit on locked memory)"));
+        }
+        Ok(())
+    }
+
+    /// The helper thread of that kind, started now if there is none.
+    fn helper(&mut self, key: HelperKey) -> io::Result<&mut Helper> {
+        let Inner { helpers, helper_start, uring, .. } = self;
+        Ok(match helpers.entry(key) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let start = Arc::clone(helper_start);
+                entry.insert(match key.1 {
+                    true => {
+                        // Files that have failed on the ring are not written again below it.
+                        let failed = uring.as_ref().map(Uring::failed_files).unwrap_or_default();
+                        Helper::start(Direct::after(failed), start)?
+                    }
+                    false => Helper::start(Buffered::default(), start)?,
+                })
+            }
+        })
+    }
+
+    fn add(&mut self, viewed: Viewed) -> usize {
+        match self.views.iter().position(Option::is_none) {
+            Some(number) => {
+                self.views[number] = Some(viewed);
+                number
+            }
+            None => {
+                self.views.push(Some(viewed));
+                self.views.len() - 1
+            }
+        }
+    }
+
+    /// The view of that number.
+    ///
+    /// # Panics
+    /// If there is none: a view has a number until it is dropped and nothing of it is in flight.
+    fn viewed(&mut self, number: usize) -> &mut Viewed {
+        self.views[number].as_mut().expect("a view in use")
+    }
+
+    fn is_ring_busy(&self) -> bool {
+        self.uring.as_ref().is_some_and(Uring::is_busy)
+    }
+
+    /// Whether a block can be reaped now.
+    fn has_finished(&self) -> bool {
+        self.views.iter().flatten().any(|view| !view.finished.is_empty())
+            || self.helpers.values().any(Helper::has_completed)
+            || self.uring.as_ref().is_some_and(Uring::has_finished)
+    }
+
+    fn submit(&mut self, number: usize, mut write: BlockWrite) {
+        debug_assert!(write.token <= TOKEN_MASK, "token {} is too large", write.token);
+        write.token |= (number as u64) << TOKEN_BITS;
+        let viewed = self.viewed(number);
+        viewed.in_flight += 1;
+        match viewed.report.kind {
+            DeviceKind::IoUring => {
+                if let Some(uring) = &mut self.uring {
+                    uring.submit(write);
+                }
+                self.follow_ring();
+            }
+            kind => self.submit_to_helper(number, kind.is_direct(), write),
+        }
+    }
+
+    fn submit_to_helper(&mut self, number: usize, direct: bool, write: BlockWrite) {
+        let key = (self.viewed(number).file_system, direct);
+        let failed = self.uring.as_ref().and_then(|uring| uring.error_of(&write.file));
+        let error = match (failed, self.helper(key)) {
+            (None, Ok(helper)) => return helper.submit(write),
+            // No thread now: the block fails, and the next one tries again.
+            (Some(error), _) | (None, Err(error)) => error,
+        };
+        self.finish(write.complete(Err(error)));
+    }
+
+    /// After the ring was entered: if it was lost, moves every view on it one rung down, with the blocks that the kernel
+    /// does not have.
+    fn follow_ring(&mut self) {
+        let Some(uring) = &mut self.uring else { return };
+        let displaced = uring.take_displaced();
+        if self.lost.is_none()
+            && let Some(error) = uring.lost()
+        {
+            let reason = format!("io_uring: given up while running: {error}");
+            for view in self.views.iter_mut().flatten().filter(|view| view.report.kind == DeviceKind::IoUring) {
+                view.report.kind = DeviceKind::Pwrite;
+                view.report.reasons.push(reason.clone());
+            }
+            (self.lost, self.is_loss_new) = (Some(reason), true);
+        }
+        for write in displaced {
+            self.submit_to_helper((write.token >> TOKEN_BITS) as usize, true, write);
+        }
+    }
+
+    /// Takes all blocks that have ended from the ring and the helpers.
+    fn poll(&mut self) {
+        let mut completions = mem::take(&mut self.completions);
+        if let Some(uring) = &mut self.uring {
+            uring.reap(&mut completions);
+            if self.lost.is_some() && !uring.is_busy() && completions.is_empty() {
+                // The last of its blocks has ended.
+                self.uring = None;
+            }
+        }
+        self.helpers.values_mut().for_each(|helper| helper.reap(&mut completions));
+        completions.drain(..).for_each(|completion| self.finish(completion));
+        self.completions = completions;
+        self.follow_ring();
+    }
+
+    /// Gives a block that has ended to its view, or frees it if that is gone.
+    fn finish(&mut self, mut completion: Completion) {
+        let number = (completion.token >> TOKEN_BITS) as usize;
+        completion.token &= TOKEN_MASK;
+        let viewed = self.viewed(number);
+        viewed.in_flight -= 1;
+        if !viewed.abandoned {
+            return viewed.finished.push(completion);
+        }
+        let is_last = viewed.in_flight == 0;
+        drop(completion);
+        if is_last {
+            self.remove(number);
+        }
+    }
+
+    /// Ends the view: nobody reaps its blocks any more. Those that nobody writes yet are never written.
+    fn leave(&mut self, number: usize) {
+        let viewed = self.viewed(number);
+        viewed.finished.clear();
+        viewed.abandoned = true;
+        let is_of_view = |token: u64| (token >> TOKEN_BITS) as usize == number;
+        let withdrawn: usize = self.helpers.values_mut().map(|helper| helper.withdraw(is_of_view)).sum();
+        let viewed = self.viewed(number);
+        viewed.in_flight -= withdrawn;
+        if viewed.in_flight == 0 {
+            self.remove(number);
+        }
+    }
+
+    /// Removes a view of which nothing is in flight, and the devices that no other one uses. Their threads are idle, so
+    /// that this waits for nothing.
+    fn remove(&mut self, number: usize) {
+        self.views[number] = None;
+        let Inner { views, helpers, uring, .. } = self;
+        let is_used = |(file_system, direct): &HelperKey| {
+            views.iter().flatten().any(|view| {
+                // A view on the ring has a helper if it has come down from there.
+                view.file_system == *file_system && view.report.kind.is_direct() == *direct
+            })
+        };
+        helpers.retain(|key, helper| is_used(key) || helper.is_busy());
+        if views.iter().all(Option::is_none) && !uring.as_ref().is_some_and(Uring::is_busy) {
+            *uring = None;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A helper that the kernel holds keeps the block that it is writing, and frees it after the write has returned.
+        self.helpers.drain().for_each(|(_, helper)| if helper.is_busy() { helper.abandon() } else { drop(helper) });
+    }
+}
+
+/// One log's device.
+struct View {
+    set: DeviceSet,
+    number: usize,
+    in_flight_max: usize,
+    /// As of the last call.
+    report: DeviceReport,
+}
+
+impl View {
+    fn follow_report(&mut self) {
+        let mut inner = self.set.inner.borrow_mut();
+        let now = &inner.viewed(self.number).report;
+        if now.kind != self.report.kind {
+            self.report.clone_from(now);
+        }
+    }
+}
+
+impl Device for View {
+    fn submit(&mut self, write: BlockWrite) {
+        write.assert_aligned();
+        self.set.inner.borrow_mut().submit(self.number, write);
+        self.follow_report();
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        {
+            let mut inner = self.set.inner.borrow_mut();
+            inner.poll();
+            completions.append(&mut inner.viewed(self.number).finished);
+        }
+        self.follow_report();
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        self.set.wait(timeout);
+        self.follow_report();
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    fn report(&self) -> &DeviceReport {
+        &self.report
+    }
+
+    fn abandon(self: Box<Self>) {
+        // The drop leaves the blocks with the set.
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.set.inner.borrow_mut().leave(self.number);
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+mod tests;
