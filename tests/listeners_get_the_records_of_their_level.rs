@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
-use diolog::{Config, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Reader, Value, Verdict};
+use diolog::{
+    Config, Engine, EngineConfig, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Reader, Value,
+    Verdict,
+};
 
 /// A record, as a listener got it or as the files have it.
 #[derive(Clone, Debug, PartialEq)]
@@ -363,4 +366,139 @@ fn configurations_are_equal_if_their_listeners_are_the_same() {
     assert_ne!(with(&one), with(&other));
     assert_ne!(with(&one), Config::new("log"));
     assert!(format!("{:?}", with(&one)).contains("Info"));
+}
+
+#[test]
+fn a_listener_that_hangs_holds_no_other_log_of_its_engine_and_no_other_listener() {
+    let directory = support::directory();
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    let (hangs, other) = (Arc::new(Waits::default()), Arc::new(Keeps::default()));
+    let config = |name: &str| support::config(directory.path().join(name)).close_deadline(Duration::from_millis(300));
+    let with_both = config("one").listener(Level::Info, hangs.clone()).listener(Level::Info, other.clone());
+    let one = engine.open(with_both).expect("a log");
+    let two = engine.open(config("two").listener(Level::Info, other.clone())).expect("a log");
+    assert_eq!(one.log(Level::Info, "hangs"), Outcome::Written);
+    hangs.wait_until_inside();
+    for number in 0..100 {
+        assert_eq!(one.log(Level::Info, format!("one {number}")), Outcome::Written);
+        assert_eq!(two.log(Level::Info, format!("two {number}")), Outcome::Written);
+    }
+    [&one, &two].into_iter().for_each(|logger| logger.flush().expect("durable"));
+    while other.messages().len() < 201 {
+        std::thread::yield_now();
+    }
+    let started = std::thread::spawn(move || (one.close(), two.close()));
+    let (one, two) = started.join().expect("no panic");
+    assert_eq!((one.expect("closed").durable, two.expect("closed").durable), (101, 100));
+    hangs.go_on();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_of_many_logs_has_one_thread_which_ends_with_the_last_of_them() {
+    const TEST: &str = "a_listener_of_many_logs_has_one_thread_which_ends_with_the_last_of_them";
+    if support::child::ran_in_child(TEST) {
+        return;
+    }
+    let is_listener = |thread: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm"));
+        name.is_ok_and(|name| name.trim_end() == "diolog-listener")
+    };
+    let listeners = || support::os::threads().iter().filter(|thread| is_listener(thread)).count();
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    let (heard, alone) = (Arc::new(Keeps::default()), Arc::new(Keeps::default()));
+    let config = |name: String| support::config(support::child_directory().join(name)).first_segment_bytes(1 << 20);
+    let open = |name: String| engine.open(config(name).listener(Level::Info, heard.clone())).expect("a log");
+    let logs: Vec<_> = (0..10).map(|number| open(format!("log {number}"))).collect();
+    let other = engine.open(config("other".to_owned()).listener(Level::Info, alone.clone())).expect("a log");
+    for log in &logs {
+        assert_eq!(log.log(Level::Info, "one"), Outcome::Written);
+        log.flush().expect("durable");
+    }
+    while heard.messages().len() < 10 {
+        std::thread::yield_now();
+    }
+    assert_eq!(other.log(Level::Info, "one"), Outcome::Written);
+    other.flush().expect("durable");
+    while alone.messages().is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(listeners(), 2);
+    engine.close().expect("closed");
+    assert_eq!((heard.ended.load(SeqCst), alone.ended.load(SeqCst)), (10, 1));
+    while listeners() > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_a_listener_logs_through_the_ring_that_threads_share_is_not_given_to_it() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logs = Arc::new(Logs::default());
+    // Room for the ring of one thread: the listener's has none.
+    let config = support::config(&path).ring_bytes(4096).thread_ring_bytes(4096).rings_bytes_max(4096).reserve_bytes(0);
+    let config = config.message_bytes_max(1000).overflow(Overflow::Block);
+    let logger = Logger::open(config.listener(Level::Info, logs.clone())).expect("a log");
+    logs.logger.set(logger.clone()).expect("once");
+    (0..20).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
+    while logs.keeps.messages().len() < 20 {
+        std::thread::yield_now();
+    }
+    logger.flush().expect("durable");
+    assert!(logger.stats().producers.iter().any(|producer| producer.name == "(shared)" && producer.attempted > 0));
+    logger.close().expect("closed");
+    assert_eq!(logs.keeps.messages(), vec!["message"; 20]);
+}
+
+#[test]
+fn a_listener_gets_records_again_after_a_panic() {
+    /// Panics at its first record.
+    #[derive(Default)]
+    struct PanicsOnce(AtomicBool, Keeps);
+    impl Listener for PanicsOnce {
+        fn record(&self, record: &LiveRecord<'_>) {
+            assert!(self.0.swap(true, SeqCst), "a bug in a listener");
+            self.1.record(record);
+        }
+    }
+    let directory = support::directory();
+    let once = Arc::new(PanicsOnce::default());
+    let config = support::config(directory.path().join("log")).listener(Level::Info, once.clone());
+    let logger = Logger::open(config).expect("a log");
+    assert_eq!(logger.log(Level::Info, "first"), Outcome::Written);
+    assert_eq!(logger.log(Level::Info, "second"), Outcome::Written);
+    while once.1.messages().is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(once.1.messages(), ["second"]);
+    logger.close().expect("closed");
+    assert_eq!((logger.stats().listeners[0].given, logger.stats().listeners[0].missed), (1, 1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_exit_on_a_listeners_thread_ends_the_process_with_the_log_drained() {
+    const TEST: &str = "an_exit_on_a_listeners_thread_ends_the_process_with_the_log_drained";
+    struct Exits;
+    impl Listener for Exits {
+        fn record(&self, _: &LiveRecord<'_>) {
+            std::process::exit(7);
+        }
+    }
+    if support::role().is_some() {
+        let config = support::config(support::child_directory()).listener(Level::Info, Arc::new(Exits));
+        let config = config.close_deadline(Duration::from_secs(24 * 60 * 60));
+        let logger = Logger::open(config).expect("a log");
+        assert_eq!(logger.log(Level::Info, "one"), Outcome::Written);
+        loop {
+            std::thread::park();
+        }
+    }
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let output = support::run_child(TEST, "child", &path);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(in_files(&path).len(), 1);
+    assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }

@@ -7,6 +7,7 @@ mod cat_many;
 mod cat;
 #[cfg(feature = "unstable")]
 mod gaps;
+mod listen;
 mod newer;
 mod process;
 mod run;
