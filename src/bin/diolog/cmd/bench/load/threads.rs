@@ -23,6 +23,10 @@ const SLEEP_FROM: Duration = Duration::from_micros(100);
 /// The longest sleep: a thread notices so soon that the load is to end.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 
+/// Messages that were due in time are still begun so long after the end. A thread that is later than this cannot keep its
+/// rate, and the messages that it has not begun are counted.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
 /// When messages are due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -169,7 +173,9 @@ impl<'a> Threads<'a> {
             }
             let message = &self.noise[..pick.next_size()];
             let begin = Instant::now();
-            if begin >= self.start + self.time {
+            // Without a rate, no message is late.
+            let last = self.time + self.pace.rate.map_or(Duration::ZERO, |_| LATE_MAX);
+            if begin >= self.start + last {
                 return;
             }
             let outcome = target.log(number + thread, message);
