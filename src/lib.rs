@@ -67,6 +67,7 @@
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
+//! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
@@ -161,8 +162,9 @@ pub use producer::Producer;
 pub use producer_builder::ProducerBuilder;
 pub use reader::asynclogger;
 pub use reader::{
-    BlockCounts, Entries, Entry, EntryRef, Filter, Finding, Gap, LogInfo, ProducerReport, ReadOptions, Reader, Record,
-    RecordRef, Report, RunId, RunReport, SegmentInfo, Severity, Verdict, Verification, info, verify,
+    BlockCounts, Entries, Entry, EntryRef, Figures, FiguresReader, Filter, Finding, Gap, Latency, LogInfo,
+    ProducerFigures, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport, SegmentInfo,
+    Severity, Verdict, Verification, info, verify,
 };
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{

@@ -39,6 +39,8 @@ impl BlockFlags {
     pub(crate) const RECOVERED: u16 = 1 << 2;
     /// The block holds a wall-clock anchor.
     pub(crate) const WALL_ANCHOR: u16 = 1 << 3;
+    /// The block holds the log's figures.
+    pub(crate) const FIGURES: u16 = 1 << 4;
     /// The flags that a reader must know to read the block. Version 1 has none of them.
     const INCOMPATIBLE: u16 = 0xFF00;
 

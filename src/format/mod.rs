@@ -22,6 +22,7 @@ mod callsite;
 mod fields;
 mod control;
 mod loss;
+mod figures;
 mod identity;
 mod segment;
 mod block_0;
@@ -39,6 +40,8 @@ pub(crate) use callsite::{CallsiteParts, cut_at};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub use fields::{Field, Fields};
 pub(crate) use fields::{Unreadable, check_values, take_named};
+pub use figures::State;
+pub(crate) use figures::{LogFigures, ProducerFigures};
 pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
 pub(crate) use identity::{LogId, StoredRunId};
 #[cfg(any(feature = "log", feature = "tracing"))]

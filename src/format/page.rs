@@ -6,6 +6,7 @@ use super::block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, IN_
 use super::callsite::{CUT, RawCallsite};
 use super::checksum::checksum;
 use super::control::{ProducerRow, RawDroppedBy, RawProducerRow, StatusCode, WallAnchor};
+use super::figures::{LogFigures, ProducerFigures, RawProducerFigures, State};
 use super::limits::{
     BLOCK_BYTES_MAX, FIELDS_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, definition_bytes_max,
 };
@@ -90,6 +91,27 @@ fn byte_maps_are_those_of_the_code() {
     });
     let refusals =
         fields!(RefusalCounts { closed: 8 => "closed", reentrant: 8 => "reentrant", no_ring: 8 => "no_ring" });
+    let figures = fields!(LogFigures {
+        unix_ns: 8 => "unix_ns", interval_ns: 8 => "interval_ns", state: 1 => "state", reserved: 3 => "",
+        producers: 4 => "producers", producers_ended: 8 => "producers_ended", attempted: 8 => "attempted",
+        written: 8 => "written", truncated: 8 => "truncated", payload_bytes: 8 => "payload_bytes",
+        dropped_ring_full: 8 => "dropped_ring_full", dropped_ring_memory: 8 => "dropped_ring_memory",
+        dropped_timed_out: 8 => "dropped_timed_out", dropped_device_failed: 8 => "dropped_device_failed",
+        overwritten: 8 => "overwritten", refused: 8 => "refused", hidden: 8 => "hidden", waits: 8 => "waits",
+        waited_ns: 8 => "waited_ns", durable_records: 8 => "durable_records", durable_blocks: 8 => "durable_blocks",
+        durable_bytes: 8 => "durable_bytes", padding_bytes: 8 => "padding_bytes", device_bytes: 8 => "device_bytes",
+        flushes: 8 => "flushes", flush_errors: 8 => "flush_errors", write_errors: 8 => "write_errors",
+        preparation_errors: 8 => "preparation_errors", segments: 8 => "segments", segments_late: 8 => "segments_late",
+        rings_bytes: 8 => "rings_bytes", rings_bytes_max: 8 => "rings_bytes_max", writes: 8 => "writes",
+        write_p50_ns: 8 => "write_p50_ns", write_p99_ns: 8 => "write_p99_ns", write_max_ns: 8 => "write_max_ns",
+        interval_flushes: 8 => "interval_flushes", flush_p50_ns: 8 => "flush_p50_ns", flush_p99_ns: 8 => "flush_p99_ns",
+        flush_max_ns: 8 => "flush_max_ns",
+    });
+    let producer_figures = fields!(RawProducerFigures {
+        id: 4 => "id", name_bytes: 2 => "name_bytes", reserved: 2 => "", ring_bytes: 8 => "ring_bytes",
+        held_bytes: 8 => "held_bytes", high_water_bytes: 8 => "high_water_bytes", attempted: 8 => "attempted",
+        written: 8 => "written", dropped: 8 => "dropped", overwritten: 8 => "overwritten", waited_ns: 8 => "waited_ns",
+    });
     let anchor = fields!(WallAnchor { monotonic_ns: 8 => "monotonic_ns", unix_ns: 8 => "unix_ns" });
     for (heading, fields, bytes) in [
         ("## Block", block, size_of::<BlockHeader>()),
@@ -101,6 +123,8 @@ fn byte_maps_are_those_of_the_code() {
         ("### Wall clock anchor (kind 8)", anchor, size_of::<WallAnchor>()),
         ("### Gap (kind 0x82)", gap, GapRecord::BYTES),
         ("### Refusals (kind 0x83)", refusals, size_of::<RefusalCounts>()),
+        ("### Figures (kind 0x84)", figures, size_of::<LogFigures>()),
+        ("### Producer figures (kind 0x85)", producer_figures, ProducerFigures::BYTES_BEFORE_NAME),
     ] {
         assert_eq!(byte_map(heading), fields, "{heading}");
         assert_eq!(fields.iter().map(|(_, bytes, _)| bytes).sum::<usize>(), bytes, "{heading}: no byte is left out");
@@ -138,7 +162,13 @@ fn kinds_and_flags_are_those_of_the_code() {
         );
     }
     assert_eq!(Kind::from_u8(0x7F).map_err(|unknown| unknown == UnknownKind::Skippable), Err(false));
-    let flags = [BlockFlags::SEGMENT_HEADER, BlockFlags::CLEAN_END, BlockFlags::RECOVERED, BlockFlags::WALL_ANCHOR];
+    let flags = [
+        BlockFlags::SEGMENT_HEADER,
+        BlockFlags::CLEAN_END,
+        BlockFlags::RECOVERED,
+        BlockFlags::WALL_ANCHOR,
+        BlockFlags::FIGURES,
+    ];
     for bit in 0..16 {
         let flag = 1 << bit;
         let line = format!("\n| {flag:#06x} |");
@@ -148,6 +178,9 @@ fn kinds_and_flags_are_those_of_the_code() {
     assert!(section("## Record").contains(&format!("{:#04x}: the message, or one of", RecordFlags::TRUNCATED)));
     let features = format!("{:#x}: the writer may remove", SegmentHeader::RETENTION);
     assert!(section("### Segment header (kind 7)").contains(&features));
+    for (state, meaning) in [(State::Ok, "writes"), (State::Full, "the disk"), (State::Failed, "writes fail")] {
+        assert!(section("### Figures (kind 0x84)").contains(&format!("{}: {meaning}", state as u8)), "{state:?}");
+    }
     for (code, meaning) in [(StatusCode::Device, "how"), (StatusCode::Error, "an error"), (StatusCode::Resumed, "writ")]
     {
         assert!(section("### Status (kind 0x81)").contains(&format!("{}: {meaning}", code as u16)), "{code:?}");

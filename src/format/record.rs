@@ -36,6 +36,10 @@ pub(crate) enum Kind {
     Gap = 0x82,
     /// How many appends took no sequence number, by cause.
     Refusals = 0x83,
+    /// The log's figures at one moment, for whoever watches.
+    Figures = 0x84,
+    /// One producer's figures at the same moment.
+    ProducerFigures = 0x85,
 }
 
 /// A kind that this version does not know.
@@ -68,6 +72,8 @@ impl Kind {
             0x81 => Kind::Status,
             0x82 => Kind::Gap,
             0x83 => Kind::Refusals,
+            0x84 => Kind::Figures,
+            0x85 => Kind::ProducerFigures,
             _ if kind & Kind::SKIPPABLE != 0 => return Err(UnknownKind::Skippable),
             _ => return Err(UnknownKind::Newer(Newer::Kind(kind))),
         })

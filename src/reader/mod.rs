@@ -5,7 +5,7 @@
 //! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time,
 //! `content` is what each says, and `callsites` has what many have in common.
 //! [`Reader`] gives out records, and the gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments.
-//! `asynclogger` reads the files of another logger, and shares nothing with the rest.
+//! `figures` finds the figures that a writer leaves for whoever watches, and `asynclogger` reads the files of another logger, and shares nothing with the rest.
 //!
 //! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
 //! reader trusts no length before its checksum, and has its own limits for what it allocates.
@@ -16,6 +16,7 @@ mod account;
 mod callsites;
 mod content;
 mod files;
+mod figures;
 mod filter;
 mod gap;
 mod info;
@@ -41,6 +42,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::format::MERGE_BYTES_MAX;
 
+pub use figures::{Figures, FiguresReader, Latency, ProducerFigures};
 pub use filter::Filter;
 pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};

@@ -16,6 +16,11 @@ pub(super) fn some_number<T: Display, S: Serializer>(number: &Option<T>, to: S) 
     }
 }
 
+/// The same, of a number that is there.
+pub(super) fn number<T: Display, S: Serializer>(number: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(number)
+}
+
 /// The path of a file.
 pub(super) fn path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())

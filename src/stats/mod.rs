@@ -1,19 +1,25 @@
 //! A log's figures at one moment, as [`Logger::stats`](crate::Logger::stats) returns them.
 //!
 //! This file holds the figures of a log. Those that the writer publishes while it runs are in `published`, latencies and
-//! sizes in `distribution`; the rows of `producers` lie beside their rings, and the registry sums them up.
+//! sizes in `distribution`; the rows of `producers` lie beside their rings, and the registry sums them up. `prometheus` and
+//! `metrics` hand the figures to monitoring systems, by the names in `families`.
 
 mod close_report;
 mod distribution;
+mod families;
 mod listener;
 mod losses;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod producers;
+mod prometheus;
 mod published;
 mod words;
 
 use crate::device::DeviceReport;
 use crate::format::DroppedBy;
 
+pub use crate::format::State;
 pub use close_report::CloseReport;
 pub use distribution::Distribution;
 pub use listener::ListenerStats;
@@ -21,31 +27,6 @@ pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
 pub use producers::{ProducerCounts, ProducerStats, RingMemory};
 pub(crate) use published::{Published, Publisher};
-
-/// Whether the log's device takes writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum State {
-    /// Writes succeed.
-    #[default]
-    Ok = 0,
-    /// The disk is full: the writer holds the blocks and tries again.
-    Full = 1,
-    /// Writes fail for another reason: the writer holds the blocks and writes them to a new segment.
-    Failed = 2,
-}
-
-impl State {
-    const fn from_u8(state: u8) -> State {
-        match state {
-            0 => State::Ok,
-            1 => State::Full,
-            _ => State::Failed,
-        }
-    }
-}
 
 /// A log's figures at one moment.
 ///

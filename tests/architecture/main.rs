@@ -119,6 +119,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "elsewhere",
             "ends",
             "error",
+            "format",
             "gate",
             "level",
             "levels",

@@ -15,6 +15,7 @@ mod pager;
 mod select;
 mod tail;
 mod tail_path;
+mod top;
 mod usage;
 mod verify;
 mod write;

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, GAPS_MAX, GapRecord, Kind, Newer, ProducerRow,
-    RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind, WRITER_PRODUCER, WallAnchor,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, Encoding, GAPS_MAX, GapRecord, Kind, LogFigures, Newer,
+    ProducerFigures, ProducerRow, RecordHeader, RefusalCounts, SegmentHeader, ShardHeader, Status, UnknownKind,
+    WRITER_PRODUCER, WallAnchor,
 };
 
 use super::super::callsites::{Callsites, KnownCallsites};
@@ -104,6 +105,10 @@ pub(crate) struct Loaded {
     pub(crate) callsites: Callsites,
     /// How many appends were refused in the run so far.
     pub(crate) refusals: Option<RefusalCounts>,
+    /// The log's figures, and the time when they were read.
+    pub(crate) figures: Option<(u64, LogFigures)>,
+    /// Those of some producers.
+    pub(crate) producer_figures: Vec<ProducerFigures>,
     /// All shards, the writer's own included.
     pub(crate) shards_found: u64,
     /// The records in them, as their headers say.
@@ -223,6 +228,13 @@ impl Loaded {
                 }
                 Ok(Kind::Gap) => GapRecord::decode(payload).map(|gap| self.gaps.push(gap)),
                 Ok(Kind::Refusals) => RefusalCounts::decode(payload).map(|counts| self.refusals = Some(counts)),
+                Ok(Kind::Figures) => {
+                    let read_at = header.timestamp_ns.get();
+                    LogFigures::decode(payload).map(|figures| self.figures = Some((read_at, figures)))
+                }
+                Ok(Kind::ProducerFigures) => {
+                    ProducerFigures::decode(payload).map(|figures| self.producer_figures.push(figures))
+                }
                 // `Block0` has read it.
                 Ok(Kind::Segment) => SegmentHeader::decode(payload).map(drop),
                 Ok(Kind::Callsite) => {
@@ -255,7 +267,8 @@ impl Loaded {
         self.statuses.clear();
         self.gaps.clear();
         self.callsites.clear();
-        self.refusals = None;
+        (self.refusals, self.figures) = (None, None);
+        self.producer_figures.clear();
         (self.shards_found, self.records_found) = (0, 0);
         (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
     }

@@ -7,12 +7,16 @@
 //! A third row reads the clock and copies the message and a record header to private memory: it shows the part of the
 //! tail that the machine causes, for any log. After a pause, even that copy finds few of its cache lines cached.
 //!
+//! The row `watched` is the raw append again, while a thread on the writer's CPU asks for the log's figures 10,000 times a
+//! second. It is compared with the raw append too: the same code, in turns.
+//!
 //! Two rows are structured records: `num` has two integers and a double, `str` an integer and a text of 12 bytes. `num`
 //! is compared with the raw append of the same run.
 
 use std::fmt;
 use std::hint::black_box;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -20,6 +24,7 @@ use super::Failure;
 use super::place::{Cores, Scratch};
 use super::rounds::{median, spread};
 use super::stopwatch::{AppendClock, TickRate, busy_wait, ticks};
+use crate::sys::cpu;
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, Value};
 
 /// Calls timed together.
@@ -51,6 +56,12 @@ const QUANTILES: [(&str, f64, Option<f64>); 5] = [
 
 /// The quantiles' highest ratios of `num` to the raw append that pass.
 const NUM_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.2), Some(1.5), Some(1.5), None, None];
+
+/// The quantiles' highest ratios of `watched` to the raw append that pass.
+const WATCHED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
+
+/// The time from one call for the figures to the next.
+const WATCH_INTERVAL: Duration = Duration::from_micros(100);
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -100,13 +111,43 @@ struct Rows {
     clock_only: Row,
     copy: Row,
     append: Row,
+    watched: Row,
     num: Row,
     str: Row,
 }
 
 impl Rows {
-    fn all(&self) -> [&Row; 5] {
-        [&self.clock_only, &self.copy, &self.append, &self.num, &self.str]
+    fn all(&self) -> [&Row; 6] {
+        [&self.clock_only, &self.copy, &self.append, &self.watched, &self.num, &self.str]
+    }
+}
+
+/// Asks for a log's figures 10,000 times a second, while it is to.
+#[derive(Debug, Default)]
+struct Watcher {
+    /// Whether it is to ask.
+    asks: AtomicBool,
+    /// Whether it is to end.
+    ends: AtomicBool,
+    calls: AtomicU64,
+}
+
+impl Watcher {
+    /// Asks, on the writer's CPU, until it is to end.
+    fn run(&self, logger: &Logger, cores: Cores) {
+        cores.pin_beside_writer();
+        cpu::minimal_timer_slack();
+        let mut next = Instant::now();
+        while !self.ends.load(Relaxed) {
+            if self.asks.load(Relaxed) {
+                black_box(logger.stats());
+                self.calls.fetch_add(1, Relaxed);
+                next += WATCH_INTERVAL;
+            } else {
+                next = Instant::now() + PAUSE;
+            }
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
     }
 }
 
@@ -121,6 +162,8 @@ pub struct Report {
     /// All records that were appended, timed or not, and how many of them found no space.
     appended: u64,
     dropped: u64,
+    /// Calls for the figures, and the seconds in which they were made.
+    watched: (u64, f64),
 }
 
 /// Measures in a directory of its own within `scratch`.
@@ -134,23 +177,36 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     let logger = Logger::open(config(scratch, "append", cores))?;
     let clock = AppendClock::detect();
     // On a thread of its own, since a thread stays pinned.
+    let watcher = Watcher::default();
     let measured = std::thread::scope(|scope| {
+        scope.spawn(|| watcher.run(&logger, cores));
         let measuring = scope.spawn(|| -> crate::Result<_> {
             cores.pin_producer();
             let producer = logger.producer_named("bench")?;
-            let rows = measure(effort, clock, &producer);
-            Ok((rows, producer.next_sequence()))
+            let (rows, watched) = measure(effort, clock, &producer, &watcher);
+            Ok((rows, producer.next_sequence(), watched))
         });
-        measuring.join()
+        let measured = measuring.join();
+        watcher.ends.store(true, Relaxed);
+        measured
     });
-    let (rows, appended) = measured.map_err(|_| "the measuring thread panicked")??;
+    let (rows, appended, watched) = measured.map_err(|_| "the measuring thread panicked")??;
     logger.flush()?;
     let stats = logger.stats();
     logger.close()?;
     if stats.durable_records + stats.dropped != appended {
         return Err(format!("{appended} appended, {} durable, {} dropped", stats.durable_records, stats.dropped).into());
     }
-    Ok(Report { effort, cores, clock: clock.name(), device: stats.device, rows, appended, dropped: stats.dropped })
+    Ok(Report {
+        effort,
+        cores,
+        clock: clock.name(),
+        device: stats.device,
+        rows,
+        appended,
+        dropped: stats.dropped,
+        watched: (watcher.calls.load(Relaxed), watched.as_secs_f64()),
+    })
 }
 
 fn config(scratch: &Scratch, name: &str, cores: Cores) -> Config {
@@ -207,9 +263,9 @@ fn message(number: u64) -> [u8; MESSAGE_BYTES] {
     message
 }
 
-/// Measures one row after the other, repetition by repetition.
+/// Measures one row after the other, repetition by repetition. Returns for how long the log was watched, too.
 #[inline]
-fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
+fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Watcher) -> (Rows, Duration) {
     let rate = TickRate::measure();
     let pause = rate.ticks_in(PAUSE);
     let text = [b'x'; MESSAGE_BYTES];
@@ -244,6 +300,7 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
         clock_only: Row::new("clock only"),
         copy: Row::new("clock and copy"),
         append: Row::new("append, 64 B"),
+        watched: Row::new("watched"),
         num: Row::new("num"),
         str: Row::new("str"),
     };
@@ -253,8 +310,9 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut append);
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut num);
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut str);
+    let mut watched_for = Duration::ZERO;
     for _ in 0..effort.repetitions {
-        let mut ticks: [_; 5] = std::array::from_fn(|_| new_histogram());
+        let mut ticks: [_; 6] = std::array::from_fn(|_| new_histogram());
         let mut left = effort.bursts;
         while left > 0 {
             let count = left.min(ROW_BURSTS);
@@ -262,15 +320,20 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer) -> Rows {
             turn(count, pause, &mut nothing, &mut ticks[0], &mut read_clock);
             turn(count, pause, &mut nothing, &mut ticks[1], &mut copy);
             turn(count, pause, &mut nothing, &mut ticks[2], &mut append);
-            turn(count, pause, &mut nothing, &mut ticks[3], &mut num);
-            turn(count, pause, &mut nothing, &mut ticks[4], &mut str);
+            let begun = Instant::now();
+            watcher.asks.store(true, Relaxed);
+            turn(count, pause, &mut nothing, &mut ticks[3], &mut append);
+            watcher.asks.store(false, Relaxed);
+            watched_for += begun.elapsed();
+            turn(count, pause, &mut nothing, &mut ticks[4], &mut num);
+            turn(count, pause, &mut nothing, &mut ticks[5], &mut str);
         }
-        let Rows { clock_only, copy, append, num, str } = &mut rows;
-        for (row, ticks) in [clock_only, copy, append, num, str].into_iter().zip(&ticks) {
+        let Rows { clock_only, copy, append, watched, num, str } = &mut rows;
+        for (row, ticks) in [clock_only, copy, append, watched, num, str].into_iter().zip(&ticks) {
             row.add(ticks, rate);
         }
     }
-    rows
+    (rows, watched_for)
 }
 
 /// A row's turn: some bursts that count for `nothing`, then those that count.
@@ -310,11 +373,12 @@ impl Report {
         self.comparisons().iter().all(Comparison::passes)
     }
 
-    fn comparisons(&self) -> [Comparison; 2] {
-        let Rows { clock_only, append, num, .. } = &self.rows;
+    fn comparisons(&self) -> [Comparison; 3] {
+        let Rows { clock_only, append, watched, num, .. } = &self.rows;
         [
             Comparison::of("append to clock", append, clock_only, QUANTILES.map(|(_, _, limit)| limit)),
             Comparison::of("num to append", num, append, NUM_LIMITS),
+            Comparison::of("watched to append", watched, append, WATCHED_LIMITS),
         ]
     }
 }
@@ -340,15 +404,15 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cells: String = self.ratios.iter().map(|ratio| format!("{ratio:>9.2}")).collect();
-        writeln!(f, "{:<16}{cells}", self.name)?;
+        writeln!(f, "{:<18}{cells}", self.name)?;
         let limits = self.limits.map(|limit| limit.map_or_else(String::new, |limit| format!("{limit:.2}")));
-        writeln!(f, "{:<16}{}", "at most", limits.map(|limit| format!("{limit:>9}")).concat())?;
+        writeln!(f, "{:<18}{}", "at most", limits.map(|limit| format!("{limit:>9}")).concat())?;
         let verdicts = self.limits.iter().zip(self.ratios).map(|(limit, ratio)| match limit {
             Some(limit) if ratio <= *limit => "PASS",
             Some(_) => "FAIL",
             None => "",
         });
-        writeln!(f, "{:<16}{}", "", verdicts.map(|verdict| format!("{verdict:>9}")).collect::<String>())
+        writeln!(f, "{:<18}{}", "", verdicts.map(|verdict| format!("{verdict:>9}")).collect::<String>())
     }
 }
 
@@ -361,17 +425,19 @@ impl fmt::Display for Report {
              repetitions, medians"
         )?;
         writeln!(f, "{}; clock: {}; {}", self.cores.describe(), self.clock, self.device)?;
-        writeln!(f, "{} records appended, {} of them dropped\n", self.appended, self.dropped)?;
+        writeln!(f, "{} records appended, {} of them dropped", self.appended, self.dropped)?;
+        let (calls, seconds) = self.watched;
+        writeln!(f, "watched: figures were asked for {:.0} times a second\n", calls as f64 / seconds)?;
         let heading: String = QUANTILES.iter().map(|(name, _, _)| format!("{name:>9}")).collect();
-        writeln!(f, "{:<16}{heading}", "")?;
+        writeln!(f, "{:<18}{heading}", "")?;
         for row in self.rows.all() {
             let cells: String = row.medians().iter().map(|ns| format!("{ns:>9.1}")).collect();
-            writeln!(f, "{:<16}{cells}", row.name)?;
+            writeln!(f, "{:<18}{cells}", row.name)?;
         }
         for comparison in self.comparisons() {
             write!(f, "{comparison}")?;
         }
         let noise = self.rows.clock_only.ns.iter().map(|values| format!("{:>8.0}%", spread(values) * 100.0));
-        write!(f, "{:<16}{}", "noise of clock", noise.collect::<String>())
+        write!(f, "{:<18}{}", "noise of clock", noise.collect::<String>())
     }
 }

@@ -30,6 +30,12 @@ impl Cores {
         let _ = self.producer.map(cpu::pin_to);
     }
 
+    /// Pins the calling thread to the writer's CPU, if there is one.
+    pub fn pin_beside_writer(self) {
+        // As above.
+        let _ = self.writer.map(cpu::pin_to);
+    }
+
     /// `config` with the writer on its CPU, if there is one.
     pub fn pin_writer(self, config: Config) -> Config {
         match self.writer {

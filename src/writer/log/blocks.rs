@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::control::ControlRecords;
+use super::figures::FigureRows;
 use super::losses::UnreportedLosses;
 use super::sources::Sources;
 use crate::block::{Block, Callsites};
@@ -62,6 +63,7 @@ pub(super) struct Blocks {
     pub(super) control: ControlRecords,
     pub(super) losses: UnreportedLosses,
     pub(super) taps: Taps,
+    figures: FigureRows,
     filling: Option<Filling>,
     /// How many blocks have been begun.
     begun: u64,
@@ -71,6 +73,7 @@ impl Blocks {
     pub(super) fn new(shared: Arc<Shared>, pipeline: Pipeline, control: ControlRecords, taps: Taps) -> Blocks {
         let converter = TickConverter::new(shared.clock);
         let config = &shared.settings.config;
+        let monotonic_ns = shared.clock.monotonic_ns();
         let callsites = Callsites::new(config.packing, config.block_bytes, callsites::define);
         Blocks {
             shared,
@@ -81,6 +84,7 @@ impl Blocks {
             control,
             losses: UnreportedLosses::new(),
             taps,
+            figures: FigureRows::new(monotonic_ns),
             filling: None,
             begun: 0,
         }
@@ -150,6 +154,7 @@ impl Blocks {
         let mut block = Block::new(self.pipeline.free.pop()?);
         self.begun += 1;
         self.control.begin_block(&mut block, self.shared.refused_by(), now_ns);
+        self.figures.begin_block(&mut block, &mut self.control, &self.shared, &self.sources, now_ns);
         Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
     }
 
@@ -273,6 +278,7 @@ impl Blocks {
     fn close(&mut self, filling: Filling, now_ns: u64) {
         let Filling { mut block, mut contents, .. } = filling;
         block.append_definitions(&self.callsites, self.control.sequence(), now_ns);
+        self.figures.end_block(&mut block, &mut self.control, &self.shared, &self.sources, now_ns);
         for share in &mut contents.shares {
             let source = self.sources.at(share.slot);
             contents.records += source.accounted().records - share.before.records;

@@ -7,6 +7,7 @@
 mod blocks;
 mod sources;
 mod control;
+mod figures;
 mod flushing;
 mod ending;
 mod losses;

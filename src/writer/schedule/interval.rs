@@ -50,6 +50,11 @@ impl Every {
         Every { period_ns, last_ns: 0 }
     }
 
+    /// First due a period after `now_ns`.
+    pub(crate) const fn after(period_ns: u64, now_ns: u64) -> Every {
+        Every { period_ns, last_ns: now_ns }
+    }
+
     /// Takes the present time as that of the next one, if it is due. Returns whether it is.
     pub(crate) fn take_due(&mut self, now_ns: u64) -> bool {
         let is_due = now_ns.saturating_sub(self.last_ns) >= self.period_ns;
@@ -83,5 +88,7 @@ mod tests {
         assert!(every.take_due(1_000));
         assert!(!every.take_due(1_009));
         assert!(every.take_due(1_010) && !every.take_due(1_010));
+        let mut later = Every::after(10, 1_000);
+        assert!(!later.take_due(1_009) && later.take_due(1_010));
     }
 }

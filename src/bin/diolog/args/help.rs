@@ -101,6 +101,19 @@ Exit status: it speaks of files and headers only; `diolog verify` says more.
   3    cannot be read, or parts of it only by a newer diolog
   64   invalid command line";
 
+pub(super) const TOP: &str = "Examples:
+  diolog top DIR                        refreshed in place, until Ctrl-C
+  diolog top --once orders payments
+  diolog top --json DIR | jq .figures.written
+
+A writer leaves its figures in blocks that it writes anyway, at most once a second: while nothing is logged, they do \
+not change, and their age says so. Rates and latencies are those between the last two rows of figures.
+
+Exit status:
+  0    all figures that there are were shown; also after Ctrl-C
+  3    a log cannot be read
+  64   invalid command line";
+
 pub(super) const VERIFY: &str = "Examples:
   diolog verify DIR
   diolog verify --format json DIR | jq .verdict

@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Show the runs and segments of a log, and the settings it was opened with
     #[command(after_help = help::INFO)]
     Info(Info),
+    /// Show what the writers of logs do: rates, losses, latencies and rings, each second
+    #[command(after_help = help::TOP)]
+    Top(Top),
     /// Prove from the files which records are kept and which are lost
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
@@ -247,6 +250,22 @@ pub(crate) struct Info {
     /// Print without a pager
     #[arg(long)]
     pub(crate) no_pager: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The directories of logs
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Print the newest figures of each log once, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print the figures as JSON, one object for each line, whenever there are newer ones
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Rows of producers to show for each log, those whose rings are fullest
+    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    pub(crate) producers: usize,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,5 +10,6 @@ pub(crate) mod man;
 #[cfg(target_os = "linux")]
 pub(crate) mod run;
 pub(crate) mod tail;
+pub(crate) mod top;
 pub(crate) mod verify;
 pub(crate) mod write;

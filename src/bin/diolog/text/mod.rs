@@ -16,3 +16,4 @@ pub(crate) mod escape;
 pub(crate) mod when;
 pub(crate) mod table;
 pub(crate) mod units;
+pub(crate) mod top;

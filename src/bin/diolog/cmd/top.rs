@@ -1,0 +1,99 @@
+//! `diolog top`: what the writers of logs do, from the figures that they leave in the files.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use diolog::FiguresReader;
+
+use crate::args::Top;
+use crate::exit::{Failure, Status};
+use crate::input::signals::{self, Asked};
+use crate::text::escape;
+use crate::text::output::{Output, stdout_is_terminal};
+use crate::text::top::{Seen, json, line, lines};
+use crate::text::when::When;
+
+/// The time between two looks: a writer leaves figures once a second.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon a signal is noticed, or a reader that has gone.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Clears a terminal, and begins at its top.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+
+/// How figures are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Lines for each log, in the place of the last ones.
+    InPlace,
+    /// Lines for each log, once.
+    Once,
+    /// One line for each log and each second.
+    Lines,
+    Json,
+}
+
+/// Shows the newest figures of each log, once or each second until Ctrl-C.
+pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
+    let mut logs = arguments.paths.iter().map(FiguresReader::open).collect::<Result<Vec<_>, _>>()?;
+    let form = match (arguments.json, arguments.once) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Once,
+        (false, false) if stdout_is_terminal() => Form::InPlace,
+        (false, false) => Form::Lines,
+    };
+    let asked = if arguments.once { Asked::default() } else { listen()? };
+    let mut output = Output::new();
+    let mut are_newer = vec![true; logs.len()];
+    loop {
+        let next = Instant::now() + INTERVAL;
+        if form == Form::InPlace {
+            output.line().extend_from_slice(CLEAR);
+        }
+        for ((path, log), is_newer) in arguments.paths.iter().zip(&logs).zip(&are_newer) {
+            if form != Form::Json || *is_newer {
+                show(path, log, form, arguments.producers, output.line());
+            }
+        }
+        output.flush()?;
+        if arguments.once {
+            return Ok(Status::CLEAN);
+        }
+        while Instant::now() < next {
+            if asked.get().is_some() || output.wait_until_closed(POLL) {
+                return Ok(Status::CLEAN);
+            }
+        }
+        for (log, is_newer) in logs.iter_mut().zip(&mut are_newer) {
+            *is_newer = log.refresh()?;
+        }
+    }
+}
+
+/// Appends the figures of one log.
+fn show(path: &Path, log: &FiguresReader, form: Form, producers: usize, out: &mut Vec<u8>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_unix_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    let seen = Seen {
+        path,
+        newest: log.newest(),
+        previous: log.previous(),
+        in_use: log.in_use(),
+        pid: log.in_use_by(),
+        now_unix_ns,
+    };
+    match form {
+        Form::InPlace | Form::Once => lines(&seen, producers, out),
+        Form::Lines => {
+            line(&seen, &When::utc().format(now_unix_ns), out);
+            out.push(b'\n');
+        }
+        Form::Json => escape::json_value(&json(&seen), out),
+    }
+}
+
+fn listen() -> Result<Asked, Failure> {
+    signals::listen(|_| (), || None)
+        .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
+}

@@ -1,0 +1,231 @@
+//! The figures of a log as `diolog top` shows them: a few lines on a terminal, one line in a pipe, an object in JSON.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use diolog::{Figures, Latency, LossCause, State};
+use serde_json::{Value, json};
+
+use crate::text::escape;
+use crate::text::table::{Side, Table};
+use crate::text::units;
+
+/// What is known of one log.
+pub(crate) struct Seen<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) newest: Option<&'a Figures>,
+    pub(crate) previous: Option<&'a Figures>,
+    /// Whether a logger has the log open, if the system tells.
+    pub(crate) in_use: Option<bool>,
+    /// The process of that logger.
+    pub(crate) pid: Option<u32>,
+    /// The wall time now, in nanoseconds since the Unix epoch.
+    pub(crate) now_unix_ns: i64,
+}
+
+impl Seen<'_> {
+    /// How long ago the newest figures were read. A clock that was set back makes it zero.
+    fn age(&self, figures: &Figures) -> Duration {
+        Duration::from_nanos(u64::try_from(self.now_unix_ns.saturating_sub(figures.unix_ns)).unwrap_or(0))
+    }
+
+    /// The growth of a count a second between the last two rows; "-" if there is but one.
+    fn rate(&self, count: impl Fn(&Figures) -> u64) -> String {
+        self.between(&count).map_or_else(|| "-".to_owned(), |(more, time)| units::rate(more, time))
+    }
+
+    /// The same of bytes.
+    fn bytes_rate(&self, count: impl Fn(&Figures) -> u64) -> String {
+        let per_second = |(more, time): (u64, Duration)| (more as f64 / time.as_secs_f64().max(1e-9)) as u64;
+        self.between(&count).map_or_else(|| "-".to_owned(), |grown| units::bytes(per_second(grown)))
+    }
+
+    fn between(&self, count: &impl Fn(&Figures) -> u64) -> Option<(u64, Duration)> {
+        let (newest, previous) = (self.newest?, self.previous?);
+        let time = Duration::from_nanos(newest.monotonic_ns.saturating_sub(previous.monotonic_ns));
+        Some((count(newest).saturating_sub(count(previous)), time))
+    }
+
+    /// Who writes the log.
+    fn writer(&self) -> String {
+        match (self.in_use, self.pid) {
+            (Some(true), Some(pid)) => format!("written by process {pid}"),
+            (Some(true), None) => "in use".to_owned(),
+            (Some(false), _) => "not in use".to_owned(),
+            (None, _) => "in use or not: unknown here".to_owned(),
+        }
+    }
+}
+
+/// Appends the lines for a terminal, with rows of at most `producers`.
+pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
+    let path = escape::path(seen.path);
+    // Writing to memory does not fail.
+    let Some(figures) = seen.newest else {
+        let _ = writeln!(out, "{path}: {}, no figures yet", seen.writer());
+        return;
+    };
+    let age = units::duration(seen.age(figures));
+    let _ = writeln!(out, "{path}: {}, figures {age} old, {}", seen.writer(), state(figures.state));
+    let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<9}{value}"));
+    let lost = match figures.lost() {
+        0 => "none lost".to_owned(),
+        lost => format!("{} lost{} ({}/s)", units::count(lost), causes(figures), seen.rate(Figures::lost)),
+    };
+    let written = units::count(figures.written);
+    line("records", format!("{}/s, {written} written, {lost}", seen.rate(|figures| figures.written)));
+    let (durable, padding) = (figures.durable_bytes, figures.padding_bytes);
+    let padding = padding as f64 * 100.0 / durable.max(1) as f64;
+    let durable_rate = seen.bytes_rate(|figures| figures.durable_bytes);
+    line("disk", format!("{durable_rate}/s, {} durable, {padding:.0} % padding", units::bytes(durable)));
+    line("writes", latency(&figures.writes, &seen.rate(|figures| figures.durable_blocks)));
+    line("flushes", latency(&figures.interval_flushes, &seen.rate(|figures| figures.flushes)));
+    let errors = [
+        (figures.write_errors, "failed write"),
+        (figures.flush_errors, "failed flush"),
+        (figures.preparation_errors, "segment not prepared"),
+        (figures.segments_late, "segment late"),
+        (figures.refused, "call refused"),
+        (figures.waits, "wait for room"),
+    ];
+    let errors: Vec<_> =
+        errors.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)).collect();
+    if !errors.is_empty() {
+        line("trouble", errors.join(", "));
+    }
+    let (used, most) = (units::bytes(figures.rings_bytes), units::bytes(figures.rings_bytes_max));
+    line("rings", format!("{used} of {most}, {}", units::counted(figures.producers.into(), "producer")));
+    table(figures, producers, out);
+}
+
+/// Appends the one line for a pipe, without its end.
+pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
+    let path = escape::path(seen.path);
+    let Some(figures) = seen.newest else {
+        let _ = write!(out, "{time} {path}: no figures yet");
+        return;
+    };
+    let fullest = figures.fullest.first().map_or_else(String::new, |row| {
+        format!(", fullest ring {} %", row.held_bytes.saturating_mul(100) / row.ring_bytes.max(1))
+    });
+    let _ = write!(
+        out,
+        "{time} {path}: {} records/s, {} lost/s, {} lost, {}/s, writes {}{fullest}, {}, {} old",
+        seen.rate(|figures| figures.written),
+        seen.rate(Figures::lost),
+        units::count(figures.lost()),
+        seen.bytes_rate(|figures| figures.durable_bytes),
+        latency(&figures.writes, &seen.rate(|figures| figures.durable_blocks)),
+        state(figures.state),
+        units::duration(seen.age(figures)),
+    );
+}
+
+/// The same as an object.
+pub(crate) fn json(seen: &Seen<'_>) -> Value {
+    let figures = seen.newest.map(|figures| serde_json::to_value(figures).unwrap_or_default());
+    json!({
+        "path": seen.path.to_string_lossy(),
+        "in_use": seen.in_use,
+        "in_use_by": seen.pid,
+        "age_ns": seen.newest.map(|figures| seen.age(figures).as_nanos() as u64),
+        "figures": figures,
+    })
+}
+
+fn table(figures: &Figures, most: usize, out: &mut Vec<u8>) {
+    let mut table = Table::new(&[
+        ("producer", Side::Left),
+        ("ring", Side::Right),
+        ("full", Side::Right),
+        ("highest", Side::Right),
+        ("written", Side::Right),
+        ("lost", Side::Right),
+        ("waited", Side::Right),
+    ]);
+    let part = |bytes: u64, of: u64| format!("{} %", bytes.saturating_mul(100) / of.max(1));
+    for row in figures.fullest.iter().take(most) {
+        let name = if row.name.is_empty() { format!("producer {}", row.id) } else { escape::name(&row.name) };
+        table.row(vec![
+            name,
+            units::bytes(row.ring_bytes),
+            part(row.held_bytes, row.ring_bytes),
+            part(row.high_water_bytes, row.ring_bytes),
+            units::count(row.written),
+            units::count(row.dropped.saturating_add(row.overwritten)),
+            units::duration(Duration::from_nanos(row.waited_ns)),
+        ]);
+    }
+    table.write(2, out);
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Ok => "writes succeed",
+        State::Full => "THE DISK IS FULL",
+        _ => "WRITES FAIL",
+    }
+}
+
+/// Why records were lost, in parentheses.
+fn causes(figures: &Figures) -> String {
+    let mut causes: Vec<_> =
+        figures.dropped_by.causes().map(|(cause, count)| format!("{} {cause}", units::count(count))).collect();
+    if figures.overwritten > 0 {
+        causes.push(format!("{} {}", units::count(figures.overwritten), LossCause::Overwritten));
+    }
+    format!(" ({})", causes.join(", "))
+}
+
+fn latency(latency: &Latency, rate: &str) -> String {
+    let time = |ns| units::duration(Duration::from_nanos(ns));
+    match latency.count {
+        0 => "none since the row before".to_owned(),
+        _ => format!(
+            "{rate}/s, p50 {}, p99 {}, max {}",
+            time(latency.p50_ns),
+            time(latency.p99_ns),
+            time(latency.max_ns)
+        ),
+    }
+}
+
+/// "1 failed write", "3 failed writes", "2 segments late": the first word that is a noun takes the plural.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 {
+        return format!("1 {what}");
+    }
+    let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
+    match first {
+        "failed" if rest == "flush" => format!("{} failed flushes", units::count(count)),
+        "failed" => format!("{} failed {rest}s", units::count(count)),
+        _ => format!("{} {first}s {rest}", units::count(count)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_take_the_plural_where_it_belongs() {
+        assert_eq!(counted(1, "failed write"), "1 failed write");
+        assert_eq!(counted(3, "failed write"), "3 failed writes");
+        assert_eq!(counted(3, "failed flush"), "3 failed flushes");
+        assert_eq!(counted(2, "segment late"), "2 segments late");
+        assert_eq!(counted(1_000, "wait for room"), "1,000 waits for room");
+    }
+
+    #[test]
+    fn a_log_without_figures_says_so() {
+        let path = Path::new("orders");
+        let seen = Seen { path, newest: None, previous: None, in_use: Some(true), pid: Some(7), now_unix_ns: 0 };
+        let mut out = Vec::new();
+        lines(&seen, 8, &mut out);
+        line(&seen, "now", &mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(text, "orders: written by process 7, no figures yet\nnow orders: no figures yet");
+        assert_eq!(json(&seen)["figures"], Value::Null);
+    }
+}

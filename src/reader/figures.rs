@@ -1,0 +1,367 @@
+//! The figures that a log's writer leaves in its blocks: the newest of them, for whoever watches a log from outside.
+//!
+//! Headers say which blocks hold figures, so that only those are read. This is apart from the [`Reader`](super::Reader):
+//! nothing is proven, and a block that cannot be read is passed over.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::callsites::KnownCallsites;
+use super::files::{InUse, Inspected, LogFiles, Segment, sort};
+use super::record::RunId;
+use super::scan::{Cursor, Loaded, Scanned, SegmentFile};
+use crate::error::{Result, is_not_found};
+use crate::format::{BlockFlags, DroppedBy, LogFigures, LogId, State};
+
+/// The figures of a log at one moment, as its writer has left them in a block.
+///
+/// The counts are those since the run began, with the meanings that they have in `Stats`. Latencies are those since the
+/// row before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Figures {
+    /// The run that they are of.
+    pub run: RunId,
+    /// When they were read, in nanoseconds of the writing machine's `CLOCK_MONOTONIC`.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::number"))]
+    pub monotonic_ns: u64,
+    /// The wall time at that moment, in nanoseconds since the Unix epoch.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::number"))]
+    pub unix_ns: i64,
+    /// Nanoseconds since the row before, or since the run began.
+    pub interval_ns: u64,
+    /// Whether the device took writes.
+    pub state: State,
+    /// Live producers.
+    pub producers: u32,
+    /// Producers that have ended.
+    pub producers_ended: u64,
+    /// Attempts that passed the level.
+    pub attempted: u64,
+    /// Records that the writer has taken from rings into blocks.
+    pub written: u64,
+    /// Those of them that were cut.
+    pub truncated: u64,
+    /// Bytes of those records as they came.
+    pub payload_bytes: u64,
+    /// Attempts given up because there was no room for the record, by cause.
+    pub dropped_by: DroppedBy,
+    /// Records that newer ones replaced.
+    pub overwritten: u64,
+    /// Appends refused without a sequence number.
+    pub refused: u64,
+    /// Records that their callsite's limit has hidden.
+    pub hidden: u64,
+    /// How often producers have waited for room.
+    pub waits: u64,
+    /// How long they have waited in all, in nanoseconds.
+    pub waited_ns: u64,
+    /// Records that are durable.
+    pub durable_records: u64,
+    /// Blocks that are durable.
+    pub durable_blocks: u64,
+    /// Bytes of those blocks and of segment headers, padding included.
+    pub durable_bytes: u64,
+    /// Those of them that are padding.
+    pub padding_bytes: u64,
+    /// Bytes of all writes that have succeeded.
+    pub device_bytes: u64,
+    /// Flushes of callers that have succeeded.
+    pub flushes: u64,
+    /// Flushes that were answered with an error.
+    pub flush_errors: u64,
+    /// Writes that failed.
+    pub write_errors: u64,
+    /// Tries to prepare a segment that failed, or made a smaller one than asked for.
+    pub preparation_errors: u64,
+    /// Segments begun by the run.
+    pub segments: u64,
+    /// Those whose file was not ready in time.
+    pub segments_late: u64,
+    /// Bytes of memory of all rings.
+    pub rings_bytes: u64,
+    /// Bytes that they may take.
+    pub rings_bytes_max: u64,
+    /// How long writes of the interval took.
+    pub writes: Latency,
+    /// How long flushes of the interval took.
+    pub interval_flushes: Latency,
+    /// The producers whose rings were fullest, the fullest first; not all of many.
+    pub fullest: Vec<ProducerFigures>,
+}
+
+impl Figures {
+    /// Attempts given up, for any cause, and records that newer ones replaced.
+    pub fn lost(&self) -> u64 {
+        self.dropped_by.total().saturating_add(self.overwritten)
+    }
+
+    /// The time since the row before, or since the run began.
+    pub fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval_ns)
+    }
+}
+
+/// Latencies in the interval before some figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Latency {
+    /// How many there were.
+    pub count: u64,
+    /// The median, in nanoseconds.
+    pub p50_ns: u64,
+    /// The 99th percentile, in nanoseconds.
+    pub p99_ns: u64,
+    /// The longest, in nanoseconds.
+    pub max_ns: u64,
+}
+
+/// One producer's figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProducerFigures {
+    /// Its id in the run.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its ring, without the reserve.
+    pub ring_bytes: u64,
+    /// Bytes that the ring and its reserve held.
+    pub held_bytes: u64,
+    /// The most that they have held.
+    pub high_water_bytes: u64,
+    /// Attempts that passed the level.
+    pub attempted: u64,
+    /// Records that the writer has taken.
+    pub written: u64,
+    /// Attempts given up.
+    pub dropped: u64,
+    /// Records that newer ones replaced.
+    pub overwritten: u64,
+    /// How long it has waited for room, in nanoseconds.
+    pub waited_ns: u64,
+}
+
+/// Watches the figures that a log's writer leaves in the files: at most one row a second, and none while nothing is
+/// logged.
+///
+/// ```no_run
+/// let mut watch = diolog::FiguresReader::open("/var/log/app/orders")?;
+/// watch.refresh()?;
+/// if let Some(figures) = watch.newest() {
+///     println!("{} written, {} lost", figures.written, figures.lost());
+/// }
+/// # Ok::<(), diolog::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FiguresReader {
+    path: PathBuf,
+    files: LogFiles,
+    place: Option<Place>,
+    newest: Option<Figures>,
+    previous: Option<Figures>,
+    block: Loaded,
+}
+
+/// How far a segment was read.
+#[derive(Debug)]
+struct Place {
+    run: RunId,
+    index: u64,
+    segment_id: u64,
+    file: SegmentFile,
+    horizon: u64,
+    /// The end of its last block.
+    offset: u64,
+}
+
+impl FiguresReader {
+    /// Opens the log at `path`, a directory, and reads the newest figures that it has.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read, with what is there instead;
+    /// [`Error::Io`](crate::Error::Io) if it cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<FiguresReader> {
+        let path = path.as_ref().to_owned();
+        let files = LogFiles::open(&path, false)?;
+        let (place, newest, previous, block) = Default::default();
+        let mut reader = FiguresReader { path, files, place, newest, previous, block };
+        let segments = reader.new_segments()?;
+        // The newest two rows are in the last segment, or the last one has just begun.
+        let last_run = segments.last().map(|(run, _)| *run);
+        let mut last: Vec<_> = segments.into_iter().rev().take_while(|(run, _)| Some(*run) == last_run).collect();
+        last.truncate(2);
+        while let Some((run, segment)) = last.pop() {
+            if let Some(place) = reader.enter(run, &segment)? {
+                reader.place = Some(place);
+                reader.read_on()?;
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Reads what was written since the last call. Returns whether there are newer figures. If another log has taken the
+    /// place of this one, it is read from then on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn refresh(&mut self) -> Result<bool> {
+        if !self.files.is_at_its_path() {
+            *self = FiguresReader::open(&self.path)?;
+            return Ok(self.newest.is_some());
+        }
+        let mut any = self.read_on()?;
+        for (run, segment) in self.new_segments()? {
+            if self.place.as_ref().is_some_and(|place| segment.index() <= place.index) {
+                continue;
+            }
+            if let Some(place) = self.enter(run, &segment)? {
+                self.place = Some(place);
+                any |= self.read_on()?;
+            }
+        }
+        Ok(any)
+    }
+
+    /// The newest figures; `None` if the last run has left none yet.
+    pub fn newest(&self) -> Option<&Figures> {
+        self.newest.as_ref()
+    }
+
+    /// The figures before those, if they are of the same run.
+    pub fn previous(&self) -> Option<&Figures> {
+        self.previous.as_ref()
+    }
+
+    /// Whether a logger has the log open; `None` if the system cannot tell.
+    pub fn in_use(&self) -> Option<bool> {
+        self.files.is_open()
+    }
+
+    /// The process id of that logger, if the system says it.
+    pub fn in_use_by(&self) -> Option<u32> {
+        self.files.in_use_by()
+    }
+
+    /// The segments that were not listed yet, in their order.
+    fn new_segments(&mut self) -> Result<Vec<(RunId, Segment)>> {
+        let mut segments = Vec::new();
+        let in_use = self.files.in_use() == InUse::Yes;
+        for (_, path, inspected) in self.files.inspect_all(in_use)? {
+            if let Inspected::Segment(segment) = inspected {
+                self.files.mark_known(&path);
+                segments.push(segment);
+            }
+        }
+        let log = LogId::of_directory(segments.iter().rev().filter_map(|it| Some(it.header.as_ref()?.log)));
+        let runs = sort(segments, log.filter(|_| self.files.is_directory)).runs;
+        Ok(runs.iter().flat_map(|run| run.segments().iter().map(|segment| (run.id, segment.clone()))).collect())
+    }
+
+    /// The beginning of a segment; `None` if retention has removed it meanwhile.
+    fn enter(&mut self, run: RunId, segment: &Segment) -> Result<Option<Place>> {
+        let file = match self.files.open_file(&segment.path) {
+            Err(error) if is_not_found(&error) => return Ok(None),
+            file => file?,
+        };
+        Ok(Some(Place {
+            run,
+            index: segment.index(),
+            segment_id: segment.segment_id,
+            file,
+            horizon: segment.horizon(self.files.in_use() == InUse::Yes),
+            offset: segment.first_offset,
+        }))
+    }
+
+    /// Reads the present segment from where it was left. Returns whether it has newer figures.
+    fn read_on(&mut self) -> Result<bool> {
+        let Some(place) = &mut self.place else { return Ok(false) };
+        let mut cursor = Cursor::new(Some(place.segment_id), place.offset).reading_headers_alone(true);
+        let mut callsites = KnownCallsites::default();
+        let mut any = false;
+        while let Scanned::Block(found) = cursor.next(&place.file, place.horizon)? {
+            place.offset = found.offset + found.header.stride_bytes();
+            if found.newer.is_some() || !found.header.block_flags().has(BlockFlags::FIGURES) {
+                continue;
+            }
+            if !self.block.read(&place.file, found.offset, &found.header)? {
+                continue;
+            }
+            self.block.take_apart(&found.header, &mut callsites);
+            if let Some((monotonic_ns, log)) = self.block.figures {
+                let newest = figures(place.run, monotonic_ns, log, std::mem::take(&mut self.block.producer_figures));
+                self.previous = self.newest.replace(newest).filter(|before| before.run == place.run);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+}
+
+/// The public form of a row.
+fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, producers: Vec<crate::format::ProducerFigures>) -> Figures {
+    let latency = |[count, p50_ns, p99_ns, max_ns]: [zerocopy::little_endian::U64; 4]| Latency {
+        count: count.get(),
+        p50_ns: p50_ns.get(),
+        p99_ns: p99_ns.get(),
+        max_ns: max_ns.get(),
+    };
+    Figures {
+        run,
+        monotonic_ns,
+        unix_ns: log.unix_ns.get(),
+        interval_ns: log.interval_ns.get(),
+        state: State::from_u8(log.state),
+        producers: log.producers.get(),
+        producers_ended: log.producers_ended.get(),
+        attempted: log.attempted.get(),
+        written: log.written.get(),
+        truncated: log.truncated.get(),
+        payload_bytes: log.payload_bytes.get(),
+        dropped_by: DroppedBy {
+            ring_full: log.dropped_ring_full.get(),
+            ring_memory: log.dropped_ring_memory.get(),
+            timed_out: log.dropped_timed_out.get(),
+            device_failed: log.dropped_device_failed.get(),
+        },
+        overwritten: log.overwritten.get(),
+        refused: log.refused.get(),
+        hidden: log.hidden.get(),
+        waits: log.waits.get(),
+        waited_ns: log.waited_ns.get(),
+        durable_records: log.durable_records.get(),
+        durable_blocks: log.durable_blocks.get(),
+        durable_bytes: log.durable_bytes.get(),
+        padding_bytes: log.padding_bytes.get(),
+        device_bytes: log.device_bytes.get(),
+        flushes: log.flushes.get(),
+        flush_errors: log.flush_errors.get(),
+        write_errors: log.write_errors.get(),
+        preparation_errors: log.preparation_errors.get(),
+        segments: log.segments.get(),
+        segments_late: log.segments_late.get(),
+        rings_bytes: log.rings_bytes.get(),
+        rings_bytes_max: log.rings_bytes_max.get(),
+        writes: latency([log.writes, log.write_p50_ns, log.write_p99_ns, log.write_max_ns]),
+        interval_flushes: latency([log.interval_flushes, log.flush_p50_ns, log.flush_p99_ns, log.flush_max_ns]),
+        fullest: producers
+            .into_iter()
+            .map(|row| ProducerFigures {
+                id: row.id,
+                name: row.name,
+                ring_bytes: row.ring_bytes,
+                held_bytes: row.held_bytes,
+                high_water_bytes: row.high_water_bytes,
+                attempted: row.attempted,
+                written: row.written,
+                dropped: row.dropped,
+                overwritten: row.overwritten,
+                waited_ns: row.waited_ns,
+            })
+            .collect(),
+    }
+}

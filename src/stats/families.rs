@@ -1,0 +1,127 @@
+//! The names under which figures are known to monitoring systems, each with its kind and its help line.
+//!
+//! `prometheus` writes them as text, and `metrics` publishes them through that facade, so that a figure has the same name
+//! whichever way it takes.
+
+use super::{ProducerStats, Stats};
+
+/// Whether a figure only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+}
+
+impl Kind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        }
+    }
+}
+
+/// One figure, or one for each cause.
+pub(super) struct Family<S> {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    /// Whether the values are nanoseconds, which are shown as seconds.
+    pub(super) nanoseconds: bool,
+    pub(super) samples: S,
+}
+
+/// The values of a log's family, each with its cause if it has causes.
+type OfLog = fn(&Stats) -> Vec<(Option<&'static str>, u64)>;
+
+/// The value of a producer's family.
+type OfProducer = fn(&ProducerStats) -> u64;
+
+const fn counter<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
+    Family { name, kind: Kind::Counter, help, nanoseconds: false, samples }
+}
+
+const fn gauge<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
+    Family { name, kind: Kind::Gauge, help, nanoseconds: false, samples }
+}
+
+const fn time<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
+    Family { name, kind: Kind::Counter, help, nanoseconds: true, samples }
+}
+
+/// A family without causes.
+macro_rules! one {
+    ($field:ident) => {
+        |stats| vec![(None, stats.$field)]
+    };
+}
+
+/// A log's figures that only grow while it is open.
+pub(super) const COUNTS: &[Family<OfLog>] = &[
+    counter("diolog_attempted_records_total", "Attempts to log that passed the level", one!(attempted)),
+    counter("diolog_written_records_total", "Records that the writer has taken into blocks", one!(written)),
+    counter("diolog_truncated_records_total", "Records that were too long, and were cut", one!(truncated)),
+    counter("diolog_payload_bytes_total", "Bytes of the records that the writer has taken", one!(payload_bytes)),
+    counter("diolog_dropped_records_total", "Attempts that found no room, by cause", |stats| {
+        let by = stats.dropped_by;
+        vec![
+            (Some("ring_full"), by.ring_full),
+            (Some("ring_memory"), by.ring_memory),
+            (Some("timed_out"), by.timed_out),
+            (Some("device_failed"), by.device_failed),
+        ]
+    }),
+    counter("diolog_overwritten_records_total", "Records that newer ones replaced", one!(overwritten)),
+    counter("diolog_refused_records_total", "Calls that were refused, by cause", |stats| {
+        let by = stats.refused_by;
+        vec![
+            (Some("closed"), by.closed),
+            (Some("forked"), by.forked),
+            (Some("reentrant"), by.reentrant),
+            (Some("no_ring"), by.no_ring),
+        ]
+    }),
+    counter("diolog_hidden_records_total", "Records that their callsite's limit has hidden", one!(hidden)),
+    counter("diolog_waits_total", "Waits for room in a ring", one!(waits)),
+    time("diolog_wait_seconds_total", "Time that producers have waited for room", one!(waited_ns)),
+    counter("diolog_durable_records_total", "Records that are durable", one!(durable_records)),
+    counter("diolog_durable_blocks_total", "Blocks that are durable", one!(durable_blocks)),
+    counter("diolog_durable_bytes_total", "Bytes of durable blocks, padding included", one!(durable_bytes)),
+    counter("diolog_padding_bytes_total", "Bytes of durable blocks that are padding", one!(padding_bytes)),
+    counter("diolog_device_bytes_total", "Bytes of all writes that have succeeded", one!(device_bytes)),
+    counter("diolog_flushes_total", "Flushes of callers that have succeeded", one!(flushes)),
+    counter("diolog_flush_errors_total", "Flushes of callers that were answered with an error", one!(flush_errors)),
+    counter("diolog_write_errors_total", "Writes that failed, by cause", |stats| {
+        let others = stats.write_errors.saturating_sub(stats.no_room_errors);
+        vec![(Some("no_room"), stats.no_room_errors), (Some("other"), others)]
+    }),
+    counter("diolog_lost_segments_total", "Segments deleted or replaced while they were written", one!(lost_segments)),
+    counter("diolog_preparation_errors_total", "Segments not prepared as they should be", one!(preparation_errors)),
+    counter("diolog_segments_total", "Segments begun", one!(segments)),
+    counter("diolog_late_segments_total", "Segments that were not ready when needed", one!(segments_late)),
+    counter("diolog_ended_producers_total", "Producers that have ended", one!(producers_ended)),
+];
+
+/// A log's figures that go up and down.
+pub(super) const GAUGES: &[Family<OfLog>] = &[
+    gauge("diolog_producers", "Live producers", |stats| vec![(None, stats.producers.len() as u64)]),
+    gauge("diolog_ring_memory_bytes", "Memory of all rings", |stats| vec![(None, stats.ring_memory.used_bytes)]),
+    gauge("diolog_ring_memory_limit_bytes", "Memory that all rings may take", |stats| {
+        vec![(None, stats.ring_memory.limit_bytes)]
+    }),
+];
+
+/// A producer's figures that only grow while it lives.
+pub(super) const PRODUCER_COUNTS: &[Family<OfProducer>] = &[
+    counter("diolog_producer_attempted_records_total", "Attempts to log of one producer", |row| row.attempted),
+    counter("diolog_producer_written_records_total", "Records written of one producer", |row| row.written),
+    counter("diolog_producer_lost_records_total", "Records dropped or overwritten of one producer", |row| {
+        row.dropped + row.overwritten
+    }),
+];
+
+/// A producer's figures that go up and down, or stay.
+pub(super) const PRODUCER_GAUGES: &[Family<OfProducer>] = &[
+    gauge("diolog_producer_ring_bytes", "Size of one producer's ring", |row| row.ring_bytes),
+    gauge("diolog_producer_ring_high_water_bytes", "The most bytes that the ring has held", |row| row.high_water_bytes),
+];
