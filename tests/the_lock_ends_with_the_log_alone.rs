@@ -161,3 +161,43 @@ fn the_lock_keeps_no_descriptor_of_the_process_open_and_takes_no_signal() {
         logger.close().expect("a clean end");
     }
 }
+
+#[test]
+fn one_thread_holds_the_locks_of_many_logs_and_each_ends_with_its_own() {
+    if support::child::ran_in_child("one_thread_holds_the_locks_of_many_logs_and_each_ends_with_its_own") {
+        return;
+    }
+    let directory = support::directory();
+    let path = |number: usize| directory.path().join(format!("log-{number}"));
+    for in_sandbox in [false, true] {
+        if in_sandbox {
+            let call = [libc::SYS_pidfd_getfd];
+            filter_system_calls(Who::AllThreads, &call, Fate::Fails(libc::EPERM), Fate::Allowed);
+        }
+        let mut loggers: Vec<_> =
+            (0..4).map(|number| Some(Logger::open(support::config(path(number))).expect("a log"))).collect();
+        let holders = support::os::threads().into_iter().filter(|thread| {
+            fs::read_to_string(format!("/proc/self/task/{thread}/comm")).expect("procfs").trim() == "diolog-lock"
+        });
+        assert_eq!(holders.count(), 1, "in a sandbox: {in_sandbox}");
+        // The first, whose file the thread began with; one from the middle; the last.
+        for ended in [0, 2, 3] {
+            let logger = loggers[ended].take().expect("open");
+            logger.close().expect("a clean end");
+            assert_eq!(fork(|| drop(lock_alone(&path(ended)))), 0);
+            for number in (0..4).filter(|number| loggers[*number].is_some()) {
+                drop(lock_file(&path(number)));
+                assert_others_are_refused(&path(number));
+            }
+            Logger::open(support::config(path(ended))).expect("nobody has it").close().expect("a clean end");
+        }
+        loggers[1].take().expect("open").close().expect("a clean end");
+    }
+}
+
+/// Locks the lock file of the log at `path`, as nobody else has.
+fn lock_alone(path: &Path) -> File {
+    let file = lock_file(path);
+    rustix::fs::fcntl_lock(&file, NonBlockingLockExclusive).expect("nobody has it");
+    file
+}

@@ -1,10 +1,10 @@
 //! A lock on a file, for one process at a time. Called by `segment` for the lock on a log, and by `reader`, which only
 //! asks whether the lock is held.
 //!
-//! It is an `fcntl` lock, held by a [thread of its own](super::lock_thread): it ends with the process, however that
-//! ends, and before that only when it is dropped. A forked child does not inherit it. If the kernel gives that thread no
-//! table of descriptors (Linux before 5.9 in a sandbox that forbids `unshare`), the lock is in the process's table, and
-//! ends also when the process closes any other descriptor of the file.
+//! It is an `fcntl` lock. One [thread](super::lock_thread) holds all locks of the process. A lock ends with the process,
+//! however that ends, and before that only when it is dropped. A forked child inherits none. If the kernel gives that
+//! thread no table of descriptors (Linux before 5.9 in a sandbox that forbids `unshare`), the lock is in the process's
+//! table, and ends also when the process closes any other descriptor of the file.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. A descriptor is borrowed from an open `File` for the whole call.
@@ -13,10 +13,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rustix::fs::FlockOperation;
 
@@ -44,10 +44,40 @@ impl Held {
 /// The locked files of this process. One that is locked in the process's own table of descriptors must not be opened
 /// here: a second lock would succeed, and closing the second descriptor would release the first lock. A forked child has
 /// a table of its own: its parent's may be locked by a thread that the child does not have.
-static HELD: PerProcess<Mutex<Vec<Held>>> = PerProcess::new();
+static TABLE: PerProcess<Mutex<Table>> = PerProcess::new();
 
-fn table() -> MutexGuard<'static, Vec<Held>> {
-    lock(HELD.get_or_make())
+#[derive(Default)]
+struct Table {
+    held: Vec<Held>,
+    /// The thread that takes the next lock, while it has others.
+    thread: Weak<LockThread>,
+}
+
+impl Table {
+    fn contains(&self, file: FileId) -> bool {
+        self.held.contains(&Held::of(file))
+    }
+
+    /// The thread that holds the process's locks, started if there are none.
+    fn thread(&mut self) -> Result<Arc<LockThread>, LockRefusal> {
+        match self.thread.upgrade() {
+            Some(thread) => Ok(thread),
+            None => self.start_thread(),
+        }
+    }
+
+    /// Starts a thread, which takes the next locks too.
+    fn start_thread(&mut self) -> Result<Arc<LockThread>, LockRefusal> {
+        let started =
+            LockThread::start().map_err(|source| refused("start the thread that holds the lock on", source))?;
+        let thread = Arc::new(started);
+        self.thread = Arc::downgrade(&thread);
+        Ok(thread)
+    }
+}
+
+fn table() -> MutexGuard<'static, Table> {
+    lock(TABLE.get_or_make())
 }
 
 /// An exclusive lock on a file, until dropped or until this process ends.
@@ -60,11 +90,20 @@ pub(crate) struct FileLock {
 }
 
 /// What keeps the lock: dropping it releases the lock.
-#[expect(dead_code, reason = "kept to be dropped")]
 enum Keeper {
-    Thread(LockThread),
+    /// The thread, and the number of the descriptor there.
+    Thread(Arc<LockThread>, RawFd),
     /// If the kernel gives a thread no table of its own.
+    #[expect(dead_code, reason = "kept to be dropped")]
     File(File),
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Keeper::Thread(thread, number) = self {
+            thread.release(*number);
+        }
+    }
 }
 
 impl FileLock {
@@ -76,20 +115,19 @@ impl FileLock {
         // Locked until the end: no other thread may open the file between the look at the table and the entry.
         let mut table = table();
         loop {
-            if directory.id_of(name).is_ok_and(|file| table.contains(&Held::of(file))) {
+            if directory.id_of(name).is_ok_and(|file| table.contains(file)) {
                 return Err(LockRefusal::Held(LockHolder::ThisProcess));
             }
             // Before the file is created: a thread that cannot be started leaves no file.
-            let thread =
-                LockThread::start().map_err(|source| refused("start the thread that holds the lock on", source))?;
+            let thread = table.thread()?;
             let opened = directory.open_or_create(name);
             let (file, made) = opened.map_err(|source| refused("open the lock file", source))?;
-            match FileLock::keep(thread, file, made) {
+            match FileLock::keep(&mut table, thread, file, made) {
                 // Somebody may have removed the file after it was opened and before it was locked; then nobody else
                 // would see this lock.
                 Ok(lock) => match directory.id_of(name) {
                     Ok(id) if id == lock.held.file => {
-                        table.push(lock.held);
+                        table.held.push(lock.held);
                         return Ok(lock);
                     }
                     Ok(_) => {}
@@ -108,16 +146,24 @@ impl FileLock {
     }
 
     /// Locks `file`, by `thread` if that is possible.
-    fn keep(thread: LockThread, file: File, made: bool) -> Result<FileLock, LockRefusal> {
+    fn keep(table: &mut Table, thread: Arc<LockThread>, file: File, made: bool) -> Result<FileLock, LockRefusal> {
         let metadata = file.metadata().map_err(|source| refused("look at the lock file", source))?;
         if !metadata.is_file() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
             return Err(refused("lock", source));
         }
-        let keeper = match thread.lock(&file) {
-            Answer::Locked => Keeper::Thread(thread),
+        let (thread, answer) = match thread.lock(&file) {
+            Answer::NotReached => {
+                let another = table.start_thread()?;
+                let answer = another.lock(&file);
+                (another, answer)
+            }
+            answer => (thread, answer),
+        };
+        let keeper = match answer {
+            Answer::Locked(number) => Keeper::Thread(thread, number),
             Answer::Refused(errno) => return Err(refusal(&file, errno)),
-            Answer::NoTable => {
+            Answer::NotReached | Answer::NoTable => {
                 let lock = || rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
                 rustix::io::retry_on_intr(lock).map_err(|errno| refusal(&file, errno))?;
                 Keeper::File(file)
@@ -144,7 +190,7 @@ impl Drop for FileLock {
         // the close would release that thread's lock.
         let mut table = table();
         drop(self.keeper.take());
-        table.retain(|held| *held != self.held);
+        table.held.retain(|held| *held != self.held);
     }
 }
 
@@ -173,7 +219,7 @@ pub(crate) fn state(path: &Path) -> LockState {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return LockState::Free,
         _ => return LockState::Unknown,
     };
-    if table.contains(&Held::of(FileId { device: metadata.dev(), inode: metadata.ino() })) {
+    if table.contains(FileId { device: metadata.dev(), inode: metadata.ino() }) {
         return LockState::Held(LockHolder::ThisProcess);
     }
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
