@@ -124,6 +124,7 @@ impl Engine {
         // As for a single log: only after a clean end, and not by a callback on that very thread.
         if let Some(thread) = thread.filter(|_| result.is_ok() && own_thread::role() != Role::Writer(writer.id())) {
             let _ = thread.join();
+            self.inner.threads.join_ended();
         }
         result
     }

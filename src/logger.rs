@@ -71,7 +71,13 @@ pub struct Logger {
 /// What all clones share; the last one closes the log.
 struct Handle {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Option<OwnThreads>>,
+}
+
+/// The threads that serve one log alone.
+pub(crate) struct OwnThreads {
+    writer: JoinHandle<()>,
+    segments: Threads,
 }
 
 impl Logger {
@@ -168,13 +174,14 @@ impl Logger {
         let opening = Opening::new(config, hooks)?;
         // Before the directory, so that a refused core creates nothing.
         let writer = Writer::start(Logs::One, opening.config().writer_core, &opening.config().path)?;
-        let shared = opening.on(&writer, &Threads::default())?;
-        Ok(Logger::of(shared, writer.close()))
+        let segments = Threads::default();
+        let shared = opening.on(&writer, &segments)?;
+        Ok(Logger::of(shared, writer.close().map(|writer| OwnThreads { writer, segments })))
     }
 
-    /// The logger of a log that is open; `writer` is its thread, if that serves it alone.
-    pub(crate) fn of(shared: Arc<Shared>, writer: Option<JoinHandle<()>>) -> Logger {
-        Logger { handle: Arc::new(Handle { shared, writer: Mutex::new(writer) }) }
+    /// The logger of a log that is open, and its threads, if they serve it alone.
+    pub(crate) fn of(shared: Arc<Shared>, threads: Option<OwnThreads>) -> Logger {
+        Logger { handle: Arc::new(Handle { shared, threads: Mutex::new(threads) }) }
     }
 
     /// Makes a producer named after the calling thread: the fastest way to log. Allocates its ring of `ring_bytes`.
@@ -493,10 +500,12 @@ impl Handle {
         // The first call's deadline counts: dropping the log after a `close` must not wait as long again.
         let deadline = ends::begin_close(shared, Instant::now());
         let summary = ends::wait_until_closed(shared, deadline);
-        // The writer has published its summary. If writes are still in flight, the kernel may hold its thread until
-        // they are done; so only a clean end is joined.
-        if let Some(writer) = lock(&self.writer).take().filter(|_| summary.reason.is_none()) {
+        // The summary is published. If writes are still in flight, the kernel may hold the threads until they are done; so
+        // only a clean end is joined.
+        let threads = lock(&self.threads).take().filter(|_| summary.reason.is_none());
+        if let Some(OwnThreads { writer, segments }) = threads {
             let _ = writer.join();
+            segments.join_ended();
         }
         summary.into_result()
     }

@@ -1,5 +1,5 @@
-//! Makes a segment's file: reserved, filled with zeros, synced, named. Runs on the [`prepare`](super::prepare) thread,
-//! which says when to stop.
+//! Makes a segment's file: reserved, filled with zeros, synced, named. Done by [`work`](super::work), step by step, which
+//! says when there are enough zeros.
 //!
 //! A durable write into a block that was written before costs half of one into fresh space.
 
@@ -18,7 +18,7 @@ use crate::sys::write::{grain, write_whole};
 
 use super::publish::publish;
 
-/// How many zeros are written between two calls of `stop`: a tenth of a millisecond of a fast disk, some milliseconds
+/// How many zeros are written in one step: a tenth of a millisecond of a fast disk, some milliseconds
 /// of a slow one. A larger buffer fills no faster, and shows in the memory of the process.
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -102,66 +102,85 @@ pub(super) struct Wanted {
     pub(super) bytes_min: u64,
 }
 
-/// Makes files.
-pub(super) struct Maker {
-    /// Whether blocks are written with direct I/O.
-    pub(super) direct: bool,
+/// A file that is being made. It has its name only when it is finished.
+pub(super) struct Filling {
+    directory: Arc<OpenDirectory>,
+    file: File,
+    bytes: u64,
+    direct: bool,
+    /// How many zeros have been written.
+    filled_bytes: u64,
+    shortfall: Option<String>,
 }
 
-impl Maker {
-    /// Makes the file of segment `index` in `directory`, durably named, and fills it with zeros until `stop` returns true.
+impl Filling {
+    /// Creates and reserves a file in `directory`; `direct` says whether blocks are written to it with direct I/O.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be created, opened or named; then nothing of it stays. A file that is not reserved or
-    /// not zero-written in full is no error: see [`Prepared::shortfall`].
-    pub(super) fn make(
-        &self,
-        directory: Arc<OpenDirectory>,
-        index: u64,
-        wanted: Wanted,
-        stop: impl Fn() -> bool,
-    ) -> Result<Prepared> {
-        let made = self.fill(&directory, wanted, stop).and_then(|filled| {
-            let name = publish(SPARE_FILE, &directory, index)?;
-            Ok((filled, name))
+    /// [`Error::Io`] if it cannot be created. A file that is not reserved in full is no error: see
+    /// [`Prepared::shortfall`].
+    pub(super) fn begin(directory: Arc<OpenDirectory>, wanted: Wanted, direct: bool) -> Result<Filling> {
+        let _ = directory.remove(SPARE_FILE);
+        let file = directory
+            .create_to_fill(SPARE_FILE, direct)
+            .map_err(|source| Error::io("create", &directory.path_of(SPARE_FILE), source))?;
+        let (bytes, shortfall) = reserve(&file, &directory, wanted);
+        Ok(Filling { directory, file, bytes, direct, filled_bytes: 0, shortfall })
+    }
+
+    /// Writes the next zeros. Returns whether that succeeded, and there are more to write.
+    pub(super) fn write_zeros(&mut self, zeros: &mut Zeros) -> bool {
+        let length = (self.bytes - self.filled_bytes).min(CHUNK_BYTES as u64) as usize;
+        let written =
+            zeros.get(length).and_then(|zeros| write_whole(&self.file, zeros, self.filled_bytes, grain(self.direct)));
+        if let Err(error) = written {
+            self.shortfall = Some(format!("cannot write zeros to a segment in advance: {error}"));
+            return false;
+        }
+        self.filled_bytes += length as u64;
+        self.filled_bytes < self.bytes
+    }
+
+    /// Syncs the file, and gives it the name of segment `index`, durably.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be opened or named; then nothing of it stays. A file that is not zero-written in full is
+    /// no error: see [`Prepared::shortfall`].
+    pub(super) fn finish(mut self, index: u64) -> Result<Prepared> {
+        if let Err(error) = self.file.sync_all() {
+            // Some of the zeros may be lost, but each block is written durably all the same.
+            self.shortfall = Some(format!("cannot sync a prepared segment: {error}"));
+        }
+        let Filling { directory, file, bytes, direct, shortfall, .. } = self;
+        drop(file);
+        let failed = |source| Error::io("open", &directory.path_of(SPARE_FILE), source);
+        let named = directory.open_to_write(SPARE_FILE, direct).map_err(failed).and_then(|file| {
+            // Held until the last write to it is over, even if this process dies first: the next run cuts it only then.
+            let _ = sys::file::try_lock(&file);
+            Ok((file, publish(SPARE_FILE, &directory, index)?))
         });
-        match made {
-            Ok((Filled { file, bytes, shortfall }, name)) => {
-                Ok(Prepared { file: NamedFile::new(file, directory, name), index, bytes, shortfall })
-            }
+        match named {
+            Ok((file, name)) => Ok(Prepared { file: NamedFile::new(file, directory, name), index, bytes, shortfall }),
             Err(error) => {
                 let _ = directory.remove(SPARE_FILE);
                 Err(error)
             }
         }
     }
-
-    /// Creates, reserves and zero-writes the file, and opens it as the device needs it.
-    fn fill(&self, directory: &OpenDirectory, wanted: Wanted, stop: impl Fn() -> bool) -> Result<Filled> {
-        let failed = |operation, source| Error::io(operation, &directory.path_of(SPARE_FILE), source);
-        let _ = directory.remove(SPARE_FILE);
-        let file = directory.create_to_fill(SPARE_FILE, self.direct).map_err(|source| failed("create", source))?;
-        let (bytes, mut shortfall) = reserve(&file, directory, wanted);
-        if let Err(error) = write_zeros(&file, bytes, grain(self.direct), stop) {
-            shortfall = Some(format!("cannot write zeros to a segment in advance: {error}"));
-        }
-        if let Err(error) = file.sync_all() {
-            // Some of the zeros may be lost, but each block is written durably all the same.
-            shortfall = Some(format!("cannot sync a prepared segment: {error}"));
-        }
-        drop(file);
-        let file = directory.open_to_write(SPARE_FILE, self.direct).map_err(|source| failed("open", source))?;
-        // Held until the last write to it is over, even if this process dies first: the next run cuts it only then.
-        let _ = sys::file::try_lock(&file);
-        Ok(Filled { file, bytes, shortfall })
-    }
 }
 
-/// A file without its number.
-struct Filled {
-    file: File,
-    bytes: u64,
-    shortfall: Option<String>,
+/// The zeros that files are filled with: memory that is there while one is being filled.
+#[derive(Default)]
+pub(super) struct Zeros(Option<AlignedBuffer>);
+
+impl Zeros {
+    fn get(&mut self, length: usize) -> io::Result<&[u8]> {
+        let zeros = match self.0.take() {
+            Some(zeros) => zeros,
+            None => AlignedBuffer::new(CHUNK_BYTES, 0)?,
+        };
+        Ok(&self.0.insert(zeros)[..length])
+    }
 }
 
 /// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer. If
@@ -187,16 +206,4 @@ fn affordable(directory: &OpenDirectory, wanted: Wanted) -> u64 {
     let limit = sys::file::file_size_limit().unwrap_or(u64::MAX);
     let grid = GRID_BYTES as u64;
     wanted.bytes.min(share).max(wanted.bytes_min).min(limit) / grid * grid
-}
-
-/// Writes zeros up to `bytes`, or until `stop`.
-fn write_zeros(file: &File, bytes: u64, grain: usize, stop: impl Fn() -> bool) -> io::Result<()> {
-    let zeros = AlignedBuffer::new(CHUNK_BYTES, 0)?;
-    let mut offset = 0;
-    while offset < bytes && !stop() {
-        let length = (bytes - offset).min(CHUNK_BYTES as u64) as usize;
-        write_whole(file, &zeros[..length], offset, grain)?;
-        offset += length as u64;
-    }
-    Ok(())
 }

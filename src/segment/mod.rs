@@ -11,6 +11,8 @@ mod run;
 mod next;
 mod prepare;
 mod threads;
+mod work;
+mod orders;
 mod fill;
 mod publish;
 #[cfg_attr(not(test), expect(dead_code, reason = "for recovery and snapshots, which write segments without a writer"))]

@@ -108,13 +108,6 @@ impl NextSegment {
         std::mem::take(&mut self.failures)
     }
 
-    /// Removes the file if it is ready: no more blocks come.
-    pub(super) fn discard(&mut self) {
-        if let Some(unused) = self.take() {
-            unused.file.remove();
-        }
-    }
-
     /// Why the last try failed, while there is no file.
     pub(super) fn refusal(&self) -> Option<&Error> {
         match &self.state {

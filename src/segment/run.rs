@@ -113,7 +113,7 @@ impl Segments {
         direct: bool,
         rules: Rules,
         clock: Clock,
-        _threads: &Threads,
+        threads: &Threads,
     ) -> Result<Segments> {
         let opened = directory.opened();
         let path = opened.path();
@@ -126,11 +126,16 @@ impl Segments {
         let id = random_id(path)?;
         let location = &directory.location;
         let archive = Archive::new(Arc::clone(location), log, directory.last_index, rules.keep, clock);
-        let preparer = Preparer::start(Arc::clone(location), Arc::clone(&directory.lock), newest, direct, archive)
-            .map_err(|source| Error::io("start the thread that prepares segments for", path, source))?;
+        let preparer = Preparer::start(directory, newest, direct, archive, threads)?;
         let index = directory.last_index + 1;
         preparer.ask(index, rules.sizes.first, rules.sizes.min());
-        let prepared = preparer.wait(rules.first_fill_patience)?;
+        let prepared = match preparer.wait(rules.first_fill_patience) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                preparer.undo();
+                return Err(error);
+            }
+        };
         preparer.retain_again();
         Ok(Segments {
             log,
@@ -367,24 +372,26 @@ impl Segments {
         }
     }
 
-    /// Ends the run: cuts the present segment if all is durable, and waits for the preparing thread.
-    pub(crate) fn end(mut self, durable: bool) {
+    /// Ends the run: cuts the present segment if all is durable, and does `then` once the preparing thread has done all
+    /// that was ordered. Nothing here waits for it.
+    pub(crate) fn end(mut self, durable: bool, then: impl FnOnce() + Send + 'static) {
         if durable {
             self.settle(u64::MAX);
-            Left { file: self.current.file.file, used_bytes: self.current.used_bytes }.cut();
         }
-        self.next.discard();
+        let OpenSegment { file, used_bytes, .. } = self.current;
+        let present = durable.then_some(Left { file: file.file, used_bytes });
+        self.preparer.end(present, self.next.take().map(|unused| unused.file), then);
     }
 
     /// Ends a run that has not begun: removes its file.
     pub(crate) fn undo(self) {
-        self.current.file.remove();
-        self.end(false);
+        self.preparer.remove(self.current.file);
+        self.preparer.undo();
     }
 
     /// Ends the run without waiting for anything: the kernel may hold the preparing thread too.
     pub(crate) fn abandon(self) {
-        self.preparer.abandon();
+        drop(self.preparer);
     }
 }
 
@@ -432,6 +439,15 @@ mod tests {
         (directory, segments)
     }
 
+    /// Ends a run, and waits for that.
+    fn end(segments: Segments) {
+        let (sender, done) = std::sync::mpsc::channel();
+        segments.end(false, move || {
+            let _ = sender.send(());
+        });
+        done.recv().expect("it ends");
+    }
+
     /// Tries until the next segment is there.
     fn advance(segments: &mut Segments, block_bytes: usize, number: u64) {
         while !segments.advance(block_bytes, number) {
@@ -471,7 +487,7 @@ mod tests {
         assert_eq!((segments.index(), segments.previous_id), (4, before), "the failed one held nothing");
         assert!(!failed.exists());
         assert_eq!(segments.take_notes(), Vec::<String>::new());
-        segments.end(false);
+        end(segments);
     }
 
     #[test]
@@ -489,7 +505,7 @@ mod tests {
             segments.settle(durable_number);
             assert_eq!(segments.left.len(), left, "{durable_number}");
         }
-        segments.end(false);
+        end(segments);
     }
 
     #[test]
@@ -511,7 +527,7 @@ mod tests {
         };
         assert!(notes.iter().any(|note| note.contains("00000002.dlog")), "{notes:?}");
         assert_eq!(segments.take_preparation_failures(), 1);
-        segments.end(false);
+        end(segments);
     }
 
     #[test]
@@ -541,7 +557,7 @@ mod tests {
         let refused = next(&segments).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.contains("in use"), "{refused}");
         assert_eq!(files(), 2, "the other's first segment, and its lock");
-        others.end(false);
+        end(others);
         drop(others_directory);
         assert!(next(&segments).is_ok(), "nobody else is there any more");
         assert!(matches!(Directory::open(&path, Making::BY_DEFAULT), Err(Error::InUse { .. })), "now it is ours");

@@ -1,8 +1,252 @@
-//! The threads that prepare segments, one for each file system, and the logs that share them.
+//! The threads that prepare segments, one for each file system, and how each serves its logs.
 //!
-//! A logger that is opened by itself makes a set of its own; logs that are opened together share one. Used when a run
-//! begins.
+//! A logger that is opened by itself makes a set of its own; the logs of an engine share one. A file system that does
+//! not answer holds only the thread of its own logs. [`prepare`](super::prepare) is a log's handle to its thread,
+//! [`work`](super::work) what the thread does for one log. Between two steps for one log, which take milliseconds, the
+//! thread looks whether another one needs it more.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::own_thread::{self, Role};
+use crate::sync::lock;
+
+use super::fill::Zeros;
+use super::orders::{End, Order};
+use super::work::{Step, Work};
 
 /// The threads that prepare segments for some logs: one for each file system. Clones are handles to the same threads.
 #[derive(Clone, Default)]
-pub(crate) struct Threads {}
+pub(crate) struct Threads(Arc<Mutex<Vec<Listed>>>);
+
+/// A thread that has logs, or had them lately.
+struct Listed {
+    /// The file system's number.
+    file_system: Option<u64>,
+    thread: Weak<Thread>,
+    held: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+}
+
+impl Threads {
+    /// The thread for logs on `file_system`, started if there is none. If the number is not known, it is a new one.
+    ///
+    /// # Errors
+    /// The operating system's, if no thread can be started.
+    pub(super) fn get(&self, file_system: Option<u64>) -> io::Result<Arc<Thread>> {
+        let mut listed = lock(&self.0);
+        listed.retain(|listed| listed.thread.strong_count() > 0);
+        let of_this = listed.iter().filter(|listed| file_system.is_some() && listed.file_system == file_system);
+        let thread = of_this.filter_map(|listed| listed.thread.upgrade()).find(|thread| !thread.is_held());
+        if let Some(thread) = thread {
+            return Ok(thread);
+        }
+        let (thread, handle) = Thread::start()?;
+        let (held, thread) = (Arc::clone(&thread.held), Arc::new(thread));
+        listed.push(Listed { file_system, thread: Arc::downgrade(&thread), held, handle });
+        Ok(thread)
+    }
+
+    /// Waits for the threads whose last log has ended, which end at once. Not for one that the kernel may hold, and not on
+    /// one of them.
+    pub(crate) fn join_ended(&self) {
+        let all = std::mem::take(&mut *lock(&self.0));
+        for listed in all {
+            let is_own = listed.handle.thread().id() == std::thread::current().id();
+            if listed.thread.strong_count() > 0 || listed.held.load(Ordering::Relaxed) || is_own {
+                lock(&self.0).push(listed);
+            } else {
+                let _ = listed.handle.join();
+            }
+        }
+    }
+}
+
+/// What a log sends to its thread.
+enum Message {
+    Begin(u64, Box<Work>),
+    Order(u64, Order),
+    End(u64, End),
+    /// The log is not served any more, from now on.
+    Leave(u64),
+}
+
+/// A log's way to a thread. The thread ends when the last of these is dropped and all is done.
+pub(super) struct Thread {
+    messages: Sender<Message>,
+    /// How many messages have been sent and not been taken in.
+    waiting: Arc<AtomicUsize>,
+    /// The number of the next log.
+    next: AtomicU64,
+    /// A log was abandoned: the kernel may hold the thread, so that it gets no more logs.
+    held: Arc<AtomicBool>,
+}
+
+impl Thread {
+    fn start() -> io::Result<(Thread, JoinHandle<()>)> {
+        let (messages, received) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let server = Server {
+            messages: received,
+            waiting: Arc::clone(&waiting),
+            logs: Vec::new(),
+            zeros: Zeros::default(),
+            ordered: 0,
+            is_left: false,
+        };
+        let handle = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || {
+            own_thread::mark(Role::Helper);
+            server.run();
+        })?;
+        Ok((Thread { messages, waiting, next: AtomicU64::new(0), held: Arc::default() }, handle))
+    }
+
+    fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Begins to serve a log. Returns its number.
+    pub(super) fn begin(&self, work: Work) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.send(Message::Begin(number, Box::new(work)));
+        number
+    }
+
+    /// Gives an order of log `number`. If the thread is gone, the log's channel for results says so.
+    pub(super) fn order(&self, number: u64, order: Order) {
+        self.send(Message::Order(number, order));
+    }
+
+    /// Ends the run of log `number` after its orders, and does then what comes after that, in any case.
+    pub(super) fn end(&self, number: u64, end: End) {
+        if let Some(Message::End(_, end)) = self.send(Message::End(number, end)) {
+            (end.then)();
+        }
+    }
+
+    /// Abandons log `number` without waiting for anything.
+    pub(super) fn abandon(&self, number: u64) {
+        self.held.store(true, Ordering::Relaxed);
+        self.send(Message::Leave(number));
+    }
+
+    /// Sends a message, and returns it if the thread is gone.
+    fn send(&self, message: Message) -> Option<Message> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.messages.send(message).err().map(|unsent| unsent.0)
+    }
+}
+
+/// The thread's side.
+struct Server {
+    messages: Receiver<Message>,
+    waiting: Arc<AtomicUsize>,
+    /// By their numbers.
+    logs: Vec<(u64, Box<Work>)>,
+    zeros: Zeros,
+    /// Grows with each message and step: the time, as far as order matters.
+    ordered: u64,
+    /// No more messages can come.
+    is_left: bool,
+}
+
+impl Server {
+    /// Serves logs until all are done and no more can come.
+    fn run(mut self) {
+        loop {
+            self.take_in_all();
+            let next = self.logs.iter().enumerate().filter_map(|(at, (_, work))| Some((work.urgency()?, at))).min();
+            match next {
+                Some((_, at)) => self.step(at),
+                // Whoever abandons a log sends a message too, and every other log has ended.
+                None if self.is_left => return,
+                None => self.wait(),
+            }
+        }
+    }
+
+    fn take_in_all(&mut self) {
+        while !self.is_left {
+            match self.messages.try_recv() {
+                Ok(message) => self.take_in(message),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.is_left = true,
+            }
+        }
+        if self.logs.iter().any(|(_, work)| work.aging_due().is_some()) {
+            let now = Instant::now();
+            self.logs.iter_mut().for_each(|(_, work)| work.age(now, self.ordered));
+        }
+    }
+
+    /// Waits for a message, or until segments may have become too old.
+    fn wait(&mut self) {
+        self.zeros = Zeros::default();
+        let due = self.logs.iter().filter_map(|(_, work)| work.aging_due()).min();
+        let received = match due {
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => self.messages.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        match received {
+            Ok(message) => self.take_in(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.is_left = true,
+        }
+    }
+
+    fn take_in(&mut self, message: Message) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.ordered += 1;
+        let ordered = self.ordered;
+        match message {
+            Message::Begin(number, work) => self.logs.push((number, work)),
+            Message::Order(number, order) => {
+                if let Some(work) = self.log(number) {
+                    work.add(ordered, order);
+                }
+            }
+            Message::End(number, end) => match self.log(number) {
+                Some(work) => work.end_with(end),
+                // It was given up.
+                None => conclude(end),
+            },
+            Message::Leave(number) => self.logs.retain(|(own, _)| *own != number),
+        }
+    }
+
+    fn log(&mut self, number: u64) -> Option<&mut Work> {
+        self.logs.iter_mut().find(|(own, _)| *own == number).map(|(_, work)| &mut **work)
+    }
+
+    /// Does the next step of the log at this place in the list. A panic, which is a bug of ours, ends the service of this
+    /// log alone.
+    fn step(&mut self, at: usize) {
+        self.ordered += 1;
+        let (ordered, waiting) = (self.ordered, Arc::clone(&self.waiting));
+        let is_crowded = self.logs.iter().enumerate().any(|(other, (_, work))| other != at && work.is_waiting());
+        let others_wait = || is_crowded || waiting.load(Ordering::Relaxed) > 0;
+        let (zeros, (_, work)) = (&mut self.zeros, &mut self.logs[at]);
+        let done = catch_unwind(AssertUnwindSafe(|| work.step(zeros, ordered, &others_wait)));
+        if let Ok(Step::GoesOn) = done {
+            return;
+        }
+        let (_, mut work) = self.logs.swap_remove(at);
+        let end = work.take_end();
+        // First all that belongs to the log, its descriptors too.
+        drop(work);
+        if let Some(end) = end {
+            conclude(end);
+        }
+    }
+}
+
+/// Does what comes after the end of a run. A panic there, which is a bug of ours, does not end the thread.
+fn conclude(end: End) {
+    let End { then, .. } = end;
+    let _ = catch_unwind(AssertUnwindSafe(then));
+}

@@ -447,15 +447,17 @@ impl Pipeline {
         }
     }
 
-    /// Ends the run: cuts the segments if all blocks are durable; leaks the buffers that the device still uses.
-    pub(crate) fn end(self) {
+    /// Ends the run: cuts the segments if all blocks are durable; leaks the buffers that the device still uses. Does
+    /// `then` once the segments are left, on another thread if that takes time.
+    pub(crate) fn end(self, then: impl FnOnce() + Send + 'static) {
         if self.outstanding == 0 {
             let durable = self.is_durable();
             drop(self.device);
-            self.segments.end(durable);
+            self.segments.end(durable, then);
         } else {
             self.device.abandon();
             self.segments.abandon();
+            then();
         }
     }
 

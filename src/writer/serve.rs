@@ -70,7 +70,7 @@ impl Logs {
             let bug = "the writer panicked: please report this as a bug in diolog";
             Err(Error::io("begin the log in", &path, std::io::Error::other(bug)))
         })?;
-        self.served.push(Served { log, last_word: LastWord(shared) });
+        self.served.push(Served { log, last_word: LastWord(Some(shared)) });
         self.follow_settings();
         Ok(())
     }
@@ -138,21 +138,28 @@ impl Served {
     fn end(self, has_ended: bool) {
         let Served { log, last_word } = self;
         // A second panic is no worse than the first: what it drops leaves the kernel's memory alone.
-        let _ = catch_unwind(AssertUnwindSafe(|| if has_ended { log.finish() } else { log.give_up() }));
-        drop(last_word);
+        let done = catch_unwind(AssertUnwindSafe(|| if has_ended { log.finish() } else { log.give_up() }));
+        if has_ended && done.is_ok() {
+            // The thread that prepares segments says how the log has ended.
+            last_word.withdraw();
+        }
     }
 }
 
-/// Answers the callers that wait for a log whose writer has panicked: a bug of ours must not hang the host. After a log
-/// that has been finished it changes nothing.
-struct LastWord(Arc<Shared>);
+/// Answers the callers that wait for a log whose writer has panicked: a bug of ours must not hang the host. `None` once it
+/// has been withdrawn.
+struct LastWord(Option<Arc<Shared>>);
+
+impl LastWord {
+    /// Leaves the answer to others.
+    fn withdraw(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for LastWord {
     fn drop(&mut self) {
-        let shared = &self.0;
-        if shared.closing.has_ended() {
-            return;
-        }
+        let Some(shared) = self.0.take() else { return };
         shared.registry.close();
         shared.gate.close();
         for ticket in shared.flushes.close() {

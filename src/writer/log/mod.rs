@@ -139,7 +139,8 @@ impl LogWriter {
         drop(self.directory);
     }
 
-    /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once.
+    /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once. The
+    /// thread that prepares segments does the last of that, after all that it has to do for the log.
     pub(crate) fn finish(mut self) {
         self.blocks.losses.report(&self.shared, &mut self.blocks.sources);
         // Before the end is known: whoever waits for it waits for the listeners then.
@@ -156,8 +157,10 @@ impl LogWriter {
         };
         self.flushes.answer_all(&answer, &pipeline);
         self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
-        pipeline.end();
-        drop(self.directory);
-        self.shared.closing.finish(summary);
+        let (shared, directory) = (self.shared, self.directory);
+        pipeline.end(move || {
+            drop(directory);
+            shared.closing.finish(summary);
+        });
     }
 }

@@ -1,0 +1,138 @@
+//! What a log asks of the thread that prepares its segments, and the signals between the two. No I/O.
+//!
+//! [`prepare`](super::prepare) sends the orders, [`work`](super::work) follows them.
+//!
+//! | name | release | acquire | carries |
+//! |---|---|---|---|
+//! | retain asked | the writer's swap of `retain_asked` | the thread's swap of it | `newest` |
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use crate::error::Result;
+
+use super::archive::Progress;
+use super::fill::{Left, NamedFile, Prepared, Wanted};
+
+/// The most segments removed while a log ends: the next open removes the rest.
+const REMOVED_AT_END_MAX: usize = 32;
+
+/// The most bytes of zeros that are read from ends of segments while a log ends.
+const READ_AT_END_MAX: u64 = 256 << 20;
+
+/// The same two while other logs wait: a fraction of a second.
+const REMOVED_IN_TURN_MAX: usize = 8;
+const READ_IN_TURN_MAX: u64 = 16 << 20;
+
+/// What a log asks for, one after the other.
+pub(super) enum Order {
+    Make {
+        index: u64,
+        wanted: Wanted,
+    },
+    Cut(Left),
+    /// Removes a file that was prepared and not used.
+    Remove(NamedFile),
+    Retain,
+}
+
+/// The end of a run, after its orders.
+pub(super) struct End {
+    /// The present segment, if it is to be cut.
+    pub(super) present: Option<Left>,
+    /// The next segment, if it was ready.
+    pub(super) unused: Option<NamedFile>,
+    /// May hold a file that was made and not taken.
+    pub(super) made: Receiver<Result<Prepared>>,
+    /// What comes after that: the log can be opened again.
+    pub(super) then: Box<dyn FnOnce() + Send>,
+}
+
+/// How much time the thread may take, by the writer's need. Each case allows less than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pace {
+    /// The writer does not wait for anything.
+    Unhurried,
+    /// The writer needs the file that is being made, with or without zeros.
+    Hurried,
+    /// The run ends: no more orders come.
+    Ending,
+    /// The run has ended without waiting. Nothing may be changed any more: another logger may have the lock.
+    Abandoned,
+}
+
+/// Signals from the writer to the thread while that is at work. All are Relaxed but _retain asked_: hints, read again
+/// and again.
+pub(super) struct Signals {
+    /// A [`Pace`].
+    pace: AtomicU8,
+    /// An order for a file has not been begun yet, so that removing can wait.
+    pub(super) make_waits: AtomicBool,
+    /// An [`Order::Retain`] has been sent and not begun: one is enough.
+    retain_asked: AtomicBool,
+    /// The last segment that holds something durable. It only grows, and an earlier value keeps more.
+    newest: AtomicU64,
+}
+
+impl Signals {
+    /// Those of a log whose newest segment is `newest`.
+    pub(super) fn new(newest: u64) -> Signals {
+        Signals {
+            pace: AtomicU8::new(Pace::Unhurried as u8),
+            make_waits: AtomicBool::new(false),
+            retain_asked: AtomicBool::new(false),
+            newest: AtomicU64::new(newest),
+        }
+    }
+
+    pub(super) fn set_pace(&self, pace: Pace) {
+        self.pace.store(pace as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        const PACES: [Pace; 4] = [Pace::Unhurried, Pace::Hurried, Pace::Ending, Pace::Abandoned];
+        PACES[usize::from(self.pace.load(Ordering::Relaxed))]
+    }
+
+    /// The last segment that holds something durable.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
+    }
+
+    /// Notes the last segment that holds something durable, and that retention is asked for. Returns whether it was not.
+    pub(super) fn ask_to_retain(&self, newest: u64) -> bool {
+        self.newest.store(newest, Ordering::Relaxed);
+        // Release: _retain asked_.
+        !self.retain_asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes that retention begins.
+    pub(super) fn begin_to_retain(&self) {
+        // Acquire: _retain asked_.
+        self.retain_asked.swap(false, Ordering::AcqRel);
+    }
+
+    /// Whether to stop filling a file with zeros, or making room for one.
+    pub(super) fn stops_making(&self) -> bool {
+        self.pace() >= Pace::Hurried
+    }
+
+    /// Whether to stop removing segments that are not kept. `others_wait` if the thread has something else to do for
+    /// another log.
+    pub(super) fn stops_removing(&self, progress: Progress, others_wait: bool) -> bool {
+        let is_beyond = |removed, bytes| progress.removed >= removed || progress.read_bytes > bytes;
+        match self.pace() {
+            Pace::Unhurried | Pace::Hurried => {
+                self.make_waits.load(Ordering::Relaxed)
+                    || (others_wait && is_beyond(REMOVED_IN_TURN_MAX, READ_IN_TURN_MAX))
+            }
+            Pace::Ending => is_beyond(REMOVED_AT_END_MAX, READ_AT_END_MAX),
+            Pace::Abandoned => true,
+        }
+    }
+
+    /// Whether to stop searching for files that were never used, which takes long and can be done at the next open.
+    pub(super) fn stops_sweeping(&self, others_wait: bool) -> bool {
+        others_wait || self.pace() >= Pace::Ending || self.stops_removing(Progress::default(), false)
+    }
+}

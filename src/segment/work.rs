@@ -1,0 +1,253 @@
+//! What the thread that prepares segments does for one log, in short steps.
+//!
+//! [`threads`](super::threads) chooses whose step comes next. The thread alone creates, fills, names and syncs a file
+//! (see [`fill`](super::fill)). It hands the file over after its last write has returned, and afterwards only cuts it,
+//! once the writer has left it. It also removes the segments that are not kept (see [`Archive`]). It changes the
+//! directory only under the log's lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::sync::lock;
+
+use super::archive::Archive;
+use super::fill::{Filling, Prepared, Wanted, Zeros};
+use super::location::Location;
+use super::lock::{LogLock, SharedLock};
+use super::orders::{End, Order, Pace, Signals};
+
+/// How often segments are checked that become too old by time alone.
+const AGING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How urgent a log's next step is, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// The writer waits for it, or `close` does.
+    Waited,
+    /// It takes a moment.
+    Short,
+    /// `open` waits for the run's first file.
+    First,
+    /// Zeros in advance, and the rest of a removal that was interrupted.
+    Long,
+}
+
+/// Whether the log has more to do.
+pub(super) enum Step {
+    GoesOn,
+    /// The run has ended, or the log is not ours any more.
+    Ended,
+}
+
+/// A log as the thread knows it.
+pub(super) struct Work {
+    parts: Parts,
+    /// What is to be done, with the time of each order as a number that grows.
+    orders: VecDeque<(u64, Order)>,
+    /// The file that is being made.
+    making: Option<Making>,
+    /// Whether no file has been made in this run.
+    is_first: bool,
+    /// Whether something else came before the end of a removal, and when.
+    removal_interrupted: Option<u64>,
+    /// When to look for segments that have become too old.
+    aging_due: Option<Instant>,
+    end: Option<End>,
+}
+
+/// A file on its way.
+struct Making {
+    ordered: u64,
+    index: u64,
+    filling: Filling,
+}
+
+/// What [`Work`] is made of.
+pub(super) struct Parts {
+    /// Whether blocks are written with direct I/O.
+    pub(super) direct: bool,
+    pub(super) location: Arc<Location>,
+    pub(super) lock: SharedLock,
+    pub(super) signals: Arc<Signals>,
+    pub(super) archive: Archive,
+    pub(super) notes: Sender<String>,
+    pub(super) results: Sender<Result<Prepared>>,
+}
+
+impl Work {
+    /// A log without orders.
+    pub(super) fn new(parts: Parts) -> Work {
+        // Without a limit on age, no segment becomes too old by time alone.
+        let aging_due = parts.archive.limits.age.map(|_| Instant::now() + AGING_INTERVAL);
+        Work {
+            parts,
+            orders: VecDeque::new(),
+            making: None,
+            is_first: true,
+            removal_interrupted: None,
+            aging_due,
+            end: None,
+        }
+    }
+
+    /// Takes in an order.
+    pub(super) fn add(&mut self, ordered: u64, order: Order) {
+        self.orders.push_back((ordered, order));
+    }
+
+    /// Takes in that the run ends after the orders that have come.
+    pub(super) fn end_with(&mut self, end: End) {
+        self.end = Some(end);
+    }
+
+    /// What comes after the end, if that has been ordered.
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        self.end.take()
+    }
+
+    /// When there will be something to do without an order.
+    pub(super) fn aging_due(&self) -> Option<Instant> {
+        self.aging_due
+    }
+
+    /// Notes that segments may have become too old, if it is time.
+    pub(super) fn age(&mut self, now: Instant, ordered: u64) {
+        if self.aging_due.is_some_and(|due| due <= now) {
+            self.aging_due = Some(now + AGING_INTERVAL);
+            self.orders.push_back((ordered, Order::Retain));
+        }
+    }
+
+    /// Whether there is more to do than the rest of a removal.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.making.is_some() || !self.orders.is_empty() || self.end.is_some()
+    }
+
+    /// How urgent the next step is, and when it was ordered; `None` if there is nothing to do.
+    pub(super) fn urgency(&self) -> Option<(Urgency, u64)> {
+        let (urgency, ordered) = match (&self.making, self.orders.front()) {
+            (Some(making), _) => (Urgency::Long, making.ordered),
+            (None, Some((ordered, Order::Make { .. }))) => (Urgency::Long, *ordered),
+            (None, Some((ordered, _))) => (Urgency::Short, *ordered),
+            (None, None) if self.end.is_some() => (Urgency::Waited, 0),
+            (None, None) => return self.removal_interrupted.map(|interrupted| (Urgency::Long, interrupted)),
+        };
+        let urgency = match urgency {
+            _ if self.parts.signals.pace() >= Pace::Hurried => Urgency::Waited,
+            Urgency::Long if self.is_first => Urgency::First,
+            urgency => urgency,
+        };
+        Some((urgency, ordered))
+    }
+
+    /// Does the next step. `others_wait` says whether another log has something to do; `ordered` is the time now, as a
+    /// number.
+    pub(super) fn step(&mut self, zeros: &mut Zeros, ordered: u64, others_wait: &dyn Fn() -> bool) -> Step {
+        let shared_lock = Arc::clone(&self.parts.lock);
+        // While this is held, no other logger writes the log; without it, one may.
+        let mut log_lock = lock(&shared_lock);
+        let Some(log_lock) = log_lock.as_mut().filter(|_| self.parts.signals.pace() < Pace::Abandoned) else {
+            return Step::Ended;
+        };
+        if let Some(making) = self.making.take() {
+            self.go_on_making(making, zeros);
+        } else if let Some((ordered, order)) = self.orders.pop_front() {
+            self.follow(ordered, order, log_lock, others_wait);
+        } else if self.end.is_some() {
+            // A file that nobody waits for any more may have interrupted the removal.
+            if self.removal_interrupted.take().is_some() {
+                self.retain(log_lock, others_wait);
+            }
+            self.leave_files();
+            return Step::Ended;
+        } else if self.removal_interrupted.take().is_some() && !self.retain(log_lock, others_wait) {
+            self.removal_interrupted = Some(ordered);
+        }
+        for note in self.parts.archive.notes.drain(..) {
+            let _ = self.parts.notes.send(note);
+        }
+        Step::GoesOn
+    }
+
+    fn follow(&mut self, ordered: u64, order: Order, log_lock: &mut LogLock, others_wait: &dyn Fn() -> bool) {
+        match order {
+            Order::Make { index, wanted } => {
+                self.parts.signals.make_waits.store(false, Ordering::Relaxed);
+                match log_lock.renew(&self.parts.location).and_then(|()| self.begin_making(wanted)) {
+                    Ok(filling) => self.making = Some(Making { ordered, index, filling }),
+                    Err(error) => self.answer(Err(error)),
+                }
+            }
+            Order::Cut(left) => left.cut(),
+            Order::Remove(file) => file.remove(),
+            Order::Retain => {
+                if !self.retain(log_lock, others_wait) {
+                    self.removal_interrupted = Some(ordered);
+                }
+            }
+        }
+    }
+
+    /// Begins a file, and first makes room for it within the limits.
+    fn begin_making(&mut self, wanted: Wanted) -> Result<Filling> {
+        let Parts { direct, location, signals, archive, .. } = &mut self.parts;
+        // `open` waits for the run's first file, so segments beyond the limits are removed right after it.
+        if !self.is_first {
+            archive.retire(signals.newest(), wanted.bytes, |_| signals.stops_making());
+        }
+        Filling::begin(location.directory(), wanted, *direct)
+    }
+
+    /// Writes the next zeros, or hands the file over.
+    fn go_on_making(&mut self, mut making: Making, zeros: &mut Zeros) {
+        if !self.parts.signals.stops_making() && making.filling.write_zeros(zeros) {
+            self.making = Some(making);
+            return;
+        }
+        let Making { index, filling, .. } = making;
+        let made = filling.finish(index).inspect(|_| self.parts.archive.add(index));
+        self.answer(made);
+    }
+
+    fn answer(&mut self, made: Result<Prepared>) {
+        // `open` waits for the first answer, and for no other.
+        self.is_first = false;
+        if let Err(unsent) = self.parts.results.send(made)
+            && let Ok(unused) = unsent.0
+        {
+            unused.file.remove();
+        }
+    }
+
+    /// Removes the segments that are not kept, and files that an earlier run prepared and never used. Returns whether it
+    /// was not stopped.
+    fn retain(&mut self, log_lock: &mut LogLock, others_wait: &dyn Fn() -> bool) -> bool {
+        let Parts { signals, archive, location, .. } = &mut self.parts;
+        signals.begin_to_retain();
+        let newest = signals.newest();
+        // If the directory is gone, or another logger's, nothing in it is ours to remove.
+        log_lock.renew(location).is_err()
+            || (archive.retire(newest, 0, |progress| signals.stops_removing(progress, others_wait()))
+                && archive.sweep(newest, || signals.stops_sweeping(others_wait())))
+    }
+
+    /// Cuts and removes the files that the run leaves at its end.
+    fn leave_files(&mut self) {
+        let Some(End { present, unused, made, .. }) = &mut self.end else { return };
+        present.take().iter().for_each(|present| present.cut());
+        unused.take().iter().for_each(|unused| unused.remove());
+        made.try_iter().flatten().for_each(|unused| unused.file.remove());
+    }
+}
+
+/// The error of a log that the thread does not serve any more: after a panic there.
+pub(super) fn thread_is_gone(path: &std::path::Path) -> Error {
+    let source = std::io::Error::other(
+        "the thread that prepares segments has ended or given the log up: please report this as a bug in diolog",
+    );
+    Error::io("prepare a segment in", path, source)
+}
