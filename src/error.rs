@@ -3,11 +3,13 @@
 //! It is the same for writing and reading, and names only things that a caller can see: no internal state, no invented
 //! path.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::grouped::{Grouped, counted};
+use crate::sys::limits::refused_open_files;
 
 /// A result whose error is diolog's.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -171,13 +173,19 @@ pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
 }
 
 /// The remedy for an error of this kind, if one is known.
-fn remedy(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn remedy(source: &io::Error) -> Cow<'static, str> {
+    if let Some(limit) = refused_open_files(source) {
+        let remedy =
+            format!(": this process may have {limit} files open (ulimit -n), raise that or keep fewer logs open");
+        return remedy.into();
+    }
+    let known = match source.kind() {
         io::ErrorKind::PermissionDenied => ": give this user the right to it, or choose another place",
         io::ErrorKind::ReadOnlyFilesystem => ": the file system is mounted read-only, choose another place",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room, or choose another place",
         _ => "",
-    }
+    };
+    known.into()
 }
 
 /// Shows " at offset N", or nothing.

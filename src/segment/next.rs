@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::delays::Delays;
 use crate::error::Error;
 
-use super::fill::Prepared;
+use super::fill::{NamedFile, Prepared};
 use super::prepare::Preparer;
 
 /// The waits after a segment could not be made.
@@ -101,6 +101,13 @@ impl NextSegment {
                 None
             }
         }
+    }
+
+    /// The file, if it is ready, from somebody who does not use it: its number is used again.
+    pub(super) fn give_back(&mut self) -> Option<NamedFile> {
+        let unused = self.take()?;
+        self.index = unused.index;
+        Some(unused.file)
     }
 
     /// How many tries failed since the last call.

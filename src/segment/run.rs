@@ -45,9 +45,14 @@ struct OpenSegment {
     used_bytes: u64,
     /// Whether it holds a block beside its header.
     has_block: bool,
+    /// How full it is when the next segment is asked for in time.
+    next_asked_at: u64,
     /// The monotonic time of its first block.
     begun_ns: Option<u64>,
 }
+
+/// How long a segment that was prepared may wait for a log that writes nothing, in nanoseconds. Then it is given back.
+const UNUSED_MAX_NS: u64 = 10_000_000_000;
 
 /// Why the present segment is left for the next one, the most urgent reason last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +97,10 @@ pub(crate) struct Segments {
     waited: bool,
     /// Segments after the first whose file was ready in time, and those whose file was not.
     in_time_and_late: (u64, u64),
+    /// Since when nothing has been placed, as far as that was looked at.
+    quiet_since_ns: Option<u64>,
+    /// The next segment was given back, and nothing has been placed since.
+    next_given_back: bool,
     /// In the order in which they were left. One that failed may end with an earlier block than the one before it, if
     /// blocks of both had to move to the next.
     left: VecDeque<LeftSegment>,
@@ -150,6 +159,8 @@ impl Segments {
             timetable: rules.rotate_at.map(|at| Timetable::new(at, clock)),
             waited: false,
             in_time_and_late: (0, 0),
+            quiet_since_ns: None,
+            next_given_back: false,
             left: VecDeque::new(),
             unconfirmed: VecDeque::from([Unconfirmed { first_block: 0, index }]),
             preparer,
@@ -234,9 +245,25 @@ impl Segments {
         if asked || is_too_old || self.timetable.as_mut().is_some_and(Timetable::is_due) {
             self.leave = self.leave.max(Some(LeaveReason::Due));
         }
-        if self.leave.is_some() {
+        if self.leave.is_some() && !self.next_given_back {
             self.request_next();
         }
+    }
+
+    /// Removes the next segment's file if it has been there for a while and nothing was placed: a quiet log holds no
+    /// space and no descriptor that it does not need. The next block asks for another one if it needs it.
+    pub(crate) fn give_back_if_quiet(&mut self, now_ns: u64) {
+        let since_ns = *self.quiet_since_ns.get_or_insert(now_ns);
+        if now_ns.saturating_sub(since_ns) < UNUSED_MAX_NS {
+            return;
+        }
+        self.next.take_answer(&self.preparer, &mut self.notes);
+        let Some(unused) = self.next.give_back() else { return };
+        self.preparer.remove(unused);
+        self.next_given_back = true;
+        // Not at the next block already: a log that writes now and then would have a file made for each.
+        let OpenSegment { used_bytes, bytes, next_asked_at, .. } = &mut self.current;
+        *next_asked_at = *used_bytes + bytes.saturating_sub(*used_bytes) / 2;
     }
 
     /// Asks for the removal of the segments that the limits do not keep: the disk is full.
@@ -276,6 +303,8 @@ impl Segments {
             block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
             "a block of {block_bytes} bytes, off the grid"
         );
+        self.quiet_since_ns = None;
+        self.next_given_back = false;
         let OpenSegment { file, id, used_bytes, has_block, .. } = &mut self.current;
         let offset = *used_bytes;
         *has_block = offset > 0;
@@ -287,7 +316,7 @@ impl Segments {
     /// for the next one in time. Returns whether it moved.
     pub(crate) fn advance(&mut self, block_bytes: usize, number: u64) -> bool {
         let reason = self.leave_reason(block_bytes);
-        if reason.is_some() || self.current.used_bytes >= self.current.bytes / 2 {
+        if reason.is_some() || self.current.used_bytes >= self.current.next_asked_at {
             self.request_next();
         }
         let Some(reason) = reason else { return false };
@@ -400,7 +429,17 @@ impl OpenSegment {
         let Prepared { file, index, bytes, .. } = prepared;
         let path = file.path();
         assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
-        OpenSegment { file, path, id, index, bytes, used_bytes: 0, has_block: false, begun_ns: None }
+        OpenSegment {
+            file,
+            path,
+            id,
+            index,
+            bytes,
+            used_bytes: 0,
+            has_block: false,
+            next_asked_at: bytes / 2,
+            begun_ns: None,
+        }
     }
 }
 

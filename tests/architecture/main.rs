@@ -63,7 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
-    ("error", &["grouped"]),
+    ("error", &["grouped", "sys"]),
     (
         "event",
         &[

@@ -1,8 +1,10 @@
-//! The limits that this process's memory and address space are under. Called by `registry`.
+//! The limits that this process is under: on memory and address space, which `registry` asks for, and on open files, for
+//! messages.
 //!
 //! All are read once, at the call: a limit that changes later is not noticed.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
@@ -25,6 +27,12 @@ pub(crate) fn address_space_bytes() -> Option<u64> {
 /// Whether the system counts address space as memory, used or not (`vm.overcommit_memory` is 2).
 pub(crate) fn counts_address_space() -> bool {
     read_number("/proc/sys/vm/overcommit_memory".as_ref()) == Some(2)
+}
+
+/// The limit on this process's open files, if `error` says that it was reached.
+pub(crate) fn refused_open_files(error: &io::Error) -> Option<u64> {
+    let is_reached = error.raw_os_error() == Some(libc::EMFILE);
+    if is_reached { getrlimit(Resource::Nofile).current } else { None }
 }
 
 fn read_number(path: &Path) -> Option<u64> {

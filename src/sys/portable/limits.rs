@@ -1,4 +1,4 @@
-//! The limits that this process's memory is under: not known here. Called by `registry`.
+//! The limits that this process is under: not known here. Called by `registry` and `error`.
 
 /// `None`: there is no portable way to ask.
 pub(crate) fn group_memory_bytes() -> Option<u64> {
@@ -13,4 +13,9 @@ pub(crate) fn address_space_bytes() -> Option<u64> {
 /// `false`: there is no portable way to ask.
 pub(crate) fn counts_address_space() -> bool {
     false
+}
+
+/// `None`: there is no portable way to ask.
+pub(crate) fn refused_open_files(_error: &std::io::Error) -> Option<u64> {
+    None
 }

@@ -56,6 +56,7 @@ impl LogWriter {
         let now_ns = blocks.converter.refresh_if_due();
         if schedule.segment_check.take_due(now_ns) {
             blocks.pipeline.fail_lost_segment();
+            blocks.pipeline.segments.give_back_if_quiet(now_ns);
         }
         let mut worked = blocks.reap(schedule);
         // Before draining, which takes time: the disk has just become free, and so has space in rings.
