@@ -14,6 +14,26 @@ use super::prepare::Preparer;
 /// The waits after a segment could not be made.
 const RETRY_DELAYS: Delays = Delays { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
+/// How long a segment that was prepared may wait for a log that writes nothing, in nanoseconds. Then it is given back.
+const UNUSED_MAX_NS: u64 = 10_000_000_000;
+
+/// The time since a log placed a block, or was asked to rotate.
+#[derive(Default)]
+pub(super) struct Quiet {
+    /// When it was looked at first.
+    since_ns: Option<u64>,
+    /// The next segment was given back meanwhile.
+    pub(super) given_back: bool,
+}
+
+impl Quiet {
+    /// Whether it is so long that the next segment is to be given back.
+    pub(super) fn is_long(&mut self, now_ns: u64) -> bool {
+        let since_ns = *self.since_ns.get_or_insert(now_ns);
+        now_ns.saturating_sub(since_ns) >= UNUSED_MAX_NS
+    }
+}
+
 /// The segment after the present one.
 pub(super) struct NextSegment {
     /// Its number: after those of all files known to be there.

@@ -18,7 +18,7 @@ use crate::sys;
 use super::archive::Archive;
 use super::directory::Directory;
 use super::fill::{Left, NamedFile, Prepared};
-use super::next::NextSegment;
+use super::next::{NextSegment, Quiet};
 use super::prepare::Preparer;
 use super::rules::Rules;
 use super::threads::Threads;
@@ -50,9 +50,6 @@ struct OpenSegment {
     /// The monotonic time of its first block.
     begun_ns: Option<u64>,
 }
-
-/// How long a segment that was prepared may wait for a log that writes nothing, in nanoseconds. Then it is given back.
-const UNUSED_MAX_NS: u64 = 10_000_000_000;
 
 /// Why the present segment is left for the next one, the most urgent reason last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,10 +94,7 @@ pub(crate) struct Segments {
     waited: bool,
     /// Segments after the first whose file was ready in time, and those whose file was not.
     in_time_and_late: (u64, u64),
-    /// Since when nothing has been placed, as far as that was looked at.
-    quiet_since_ns: Option<u64>,
-    /// The next segment was given back, and nothing has been placed since.
-    next_given_back: bool,
+    quiet: Quiet,
     /// In the order in which they were left. One that failed may end with an earlier block than the one before it, if
     /// blocks of both had to move to the next.
     left: VecDeque<LeftSegment>,
@@ -159,8 +153,7 @@ impl Segments {
             timetable: rules.rotate_at.map(|at| Timetable::new(at, clock)),
             waited: false,
             in_time_and_late: (0, 0),
-            quiet_since_ns: None,
-            next_given_back: false,
+            quiet: Quiet::default(),
             left: VecDeque::new(),
             unconfirmed: VecDeque::from([Unconfirmed { first_block: 0, index }]),
             preparer,
@@ -245,7 +238,10 @@ impl Segments {
         if asked || is_too_old || self.timetable.as_mut().is_some_and(Timetable::is_due) {
             self.leave = self.leave.max(Some(LeaveReason::Due));
         }
-        if self.leave.is_some() && !self.next_given_back {
+        if asked {
+            self.quiet = Quiet::default();
+        }
+        if self.leave.is_some() && !self.quiet.given_back {
             self.request_next();
         }
     }
@@ -253,14 +249,13 @@ impl Segments {
     /// Removes the next segment's file if it has been there for a while and nothing was placed: a quiet log holds no
     /// space and no descriptor that it does not need. The next block asks for another one if it needs it.
     pub(crate) fn give_back_if_quiet(&mut self, now_ns: u64) {
-        let since_ns = *self.quiet_since_ns.get_or_insert(now_ns);
-        if now_ns.saturating_sub(since_ns) < UNUSED_MAX_NS {
+        if !self.quiet.is_long(now_ns) {
             return;
         }
         self.next.take_answer(&self.preparer, &mut self.notes);
         let Some(unused) = self.next.give_back() else { return };
         self.preparer.remove(unused);
-        self.next_given_back = true;
+        self.quiet.given_back = true;
         // Not at the next block already: a log that writes now and then would have a file made for each.
         let OpenSegment { used_bytes, bytes, next_asked_at, .. } = &mut self.current;
         *next_asked_at = *used_bytes + bytes.saturating_sub(*used_bytes) / 2;
@@ -303,8 +298,7 @@ impl Segments {
             block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
             "a block of {block_bytes} bytes, off the grid"
         );
-        self.quiet_since_ns = None;
-        self.next_given_back = false;
+        self.quiet = Quiet::default();
         let OpenSegment { file, id, used_bytes, has_block, .. } = &mut self.current;
         let offset = *used_bytes;
         *has_block = offset > 0;
