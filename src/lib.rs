@@ -37,7 +37,8 @@
 //! - To read: [`Reader`] returns the records in order of time, and [`RecordRef::fields`] the typed values of one;
 //!   [`verify`] returns the proof, [`info()`] a list of the files.
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
-//! - To watch: [`Logger::stats`] and [`Logger::on_state_change`].
+//! - To watch: [`Logger::stats`] and [`Logger::on_state_change`]; a [`Listener`] gets the records themselves, and
+//!   [`StderrListener`] and [`TextFileListener`] show them elsewhere too.
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
 //! - [`operations`] is for those who run such a program: sizes, troubleshooting, alerts, containers, limits.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
@@ -76,7 +77,7 @@
 //! # Limits
 //!
 //! It does not format text on the hot path unless asked to (`%`, `?`, `log_args`), compress, encrypt, send over a
-//! network, or write to more than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it
+//! network, or write its files to more than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it
 //! writes the same blocks through the page cache, and does not pin threads.
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.

@@ -502,3 +502,57 @@ fn an_exit_on_a_listeners_thread_ends_the_process_with_the_log_drained() {
     assert_eq!(in_files(&path).len(), 1);
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
+
+#[test]
+fn a_log_does_not_wait_for_a_listener_for_which_another_one_has_waited_in_vain() {
+    let directory = support::directory();
+    let hangs = Arc::new(Waits::default());
+    let open = |name: &str, deadline| {
+        let config = support::config(directory.path().join(name)).close_deadline(deadline);
+        Logger::open(config.listener(Level::Info, hangs.clone())).expect("a log")
+    };
+    // The first one waits for a little more than a second; the other one would wait for a day.
+    let logs = [open("one", Duration::from_millis(1_200)), open("other", Duration::from_secs(24 * 60 * 60))];
+    for logger in &logs {
+        assert_eq!(logger.log(Level::Info, "message"), Outcome::Written);
+        logger.flush().expect("durable");
+    }
+    hangs.wait_until_inside();
+    for logger in &logs {
+        assert_eq!(logger.close().expect("closed").durable, 1);
+    }
+    hangs.go_on();
+}
+
+#[test]
+fn a_line_names_its_log_if_the_listener_has_several() {
+    struct Lines(Mutex<Vec<String>>);
+    impl Listener for Lines {
+        fn record(&self, record: &LiveRecord<'_>) {
+            let mut line = Vec::new();
+            record.write_line(&mut line);
+            self.0.lock().expect("no panic").push(String::from_utf8(line).expect("UTF-8"));
+        }
+    }
+    let directory = support::directory();
+    let lines = Arc::new(Lines(Mutex::default()));
+    let open = |name: &str| {
+        let config = support::config(directory.path().join(name)).listener(Level::Info, lines.clone());
+        Logger::open(config).expect("a log")
+    };
+    let log = |logger: &Logger| {
+        let producer = logger.producer_named("main").expect("a ring");
+        assert_eq!(producer.log(Level::Info, "message"), Outcome::Written);
+        logger.close().expect("closed");
+    };
+    let payment = open("payment");
+    let other = open("other");
+    log(&payment);
+    log(&other);
+    let ends: Vec<_> = lines.0.lock().expect("no panic").iter().map(|line| line[28..].to_owned()).collect();
+    assert_eq!(ends, ["INFO  payment main message", "INFO  other main message"]);
+    let alone = Arc::new(Lines(Mutex::default()));
+    let config = support::config(directory.path().join("alone")).listener(Level::Info, alone.clone());
+    log(&Logger::open(config).expect("a log"));
+    assert_eq!(alone.0.lock().expect("no panic")[0][28..], *"INFO  main message");
+}

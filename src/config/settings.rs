@@ -86,6 +86,13 @@ pub struct Settings<'a> {
     config: &'a Config,
 }
 
+impl<'a> Settings<'a> {
+    /// The [listeners](Config::listener), each with the least severe level that it gets.
+    pub fn listeners(self) -> impl ExactSizeIterator<Item = (Level, &'a Arc<dyn Listener>)> {
+        self.config.listeners.iter()
+    }
+}
+
 impl Config {
     /// The defaults, for a log in the directory `path`. Open creates it if it does not exist; its parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Config {

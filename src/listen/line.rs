@@ -16,8 +16,8 @@ const ASIDE: &str = "\x1b[2m";
 const CUT: &str = "… (cut)";
 
 impl LiveRecord<'_> {
-    /// Appends the record as one line of text, without a line feed: time in UTC, level, producer, and for a record with
-    /// fields its target, then the message. Control characters are escaped: the text stays one line, and does not
+    /// Appends the record as one line of text, without a line feed: time in UTC, level, the name of the log's directory if
+    /// the listener has had several logs, producer, and for a record with fields its target, then the message. Control characters are escaped: the text stays one line, and does not
     /// control a terminal.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         line(self, false, out);
@@ -31,6 +31,10 @@ pub(super) fn line(record: &LiveRecord<'_>, colours: bool, out: &mut Vec<u8>) {
     let (name, colour) = level(record.level);
     styled(colours, colour, out, |out| out.extend_from_slice(name.as_bytes()));
     out.push(b' ');
+    if let Some(log) = record.log_name {
+        styled(colours, ASIDE, out, |out| escape::text(log.as_bytes(), out));
+        out.push(b' ');
+    }
     styled(colours, ASIDE, out, |out| match record.producer_name {
         // Writing to memory does not fail.
         "" => drop(write!(out, "#{}", record.producer_id)),
@@ -52,7 +56,7 @@ pub(super) fn line(record: &LiveRecord<'_>, colours: bool, out: &mut Vec<u8>) {
 
 /// Appends a sentence of the listener's own, without a line feed.
 pub(super) fn note(text: &str, colours: bool, out: &mut Vec<u8>) {
-    styled(colours, ASIDE, out, |out| out.extend_from_slice(text.as_bytes()));
+    styled(colours, ASIDE, out, |out| escape::text(text.as_bytes(), out));
 }
 
 /// Calls `write`, between the escape sequences of a colour if there are to be `colours`.

@@ -8,11 +8,15 @@ use crate::level::Level;
 
 /// Listeners, each with the least severe level that it gets. Two lists are equal if they have the same ones.
 #[derive(Clone, Default)]
-pub(crate) struct Listeners(pub(super) Vec<(Level, Arc<dyn Listener>)>);
+pub(crate) struct Listeners(Vec<(Level, Arc<dyn Listener>)>);
 
 impl Listeners {
     pub(crate) fn add(&mut self, level: Level, listener: Arc<dyn Listener>) {
         self.0.push((level, listener));
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (Level, &Arc<dyn Listener>)> {
+        self.0.iter().map(|(level, listener)| (*level, listener))
     }
 }
 

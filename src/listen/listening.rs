@@ -36,10 +36,10 @@ impl Listening {
         service: &str,
     ) -> Result<(Listening, Taps)> {
         let mut queues = Vec::new();
-        for (level, listener) in listeners.0.iter().filter(|(level, _)| *level != Level::Off) {
+        for (level, listener) in listeners.iter().filter(|(level, _)| *level != Level::Off) {
             match thread::attach(listener) {
                 Ok(outlet) => queues.push(Arc::new(Queue {
-                    level: *level,
+                    level,
                     clock,
                     log: log.to_owned(),
                     service: service.to_owned(),

@@ -10,12 +10,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::listener::Listener;
 use crate::clock::Clock;
 use crate::level::Level;
 use crate::sync::lock;
+
+/// A listener that does not return for so long at a log's end hangs, to the logs that end after it.
+const HUNG_AFTER: Duration = Duration::from_secs(1);
 
 /// One log at one listener.
 pub(super) struct Queue {
@@ -61,6 +64,10 @@ struct Inner {
     done: u64,
     /// How many threads wait for the end of a round.
     waiters: usize,
+    /// The round that somebody has waited for long enough to call the listener hung.
+    hung_in: Option<u64>,
+    /// Whether more than one log has listened.
+    has_several: bool,
 }
 
 impl Outlet {
@@ -76,7 +83,9 @@ impl Outlet {
 
     /// One more log listens.
     pub(super) fn add_log(&self) {
-        lock(&self.inner).logs += 1;
+        let mut inner = lock(&self.inner);
+        inner.logs += 1;
+        inner.has_several = true;
     }
 
     /// One less. Called by the thread, after the log's last entry.
@@ -135,17 +144,30 @@ impl Outlet {
         self.round_done.notify_all();
     }
 
-    /// Waits until all that was passed on has been given, at most until `deadline`. Returns whether it has.
+    /// Whether more than one log has listened so far.
+    pub(super) fn has_several(&self) -> bool {
+        lock(&self.inner).has_several
+    }
+
+    /// Waits until all that was passed on has been given, at most until `deadline`. Returns whether it has. Does not wait for
+    /// a listener that still hangs in a call for which another log has waited in vain: many logs that are closed one after
+    /// the other would each wait as long.
     pub(super) fn wait_until_given(&self, deadline: Instant) -> bool {
         let mut inner = lock(&self.inner);
+        let round = inner.begun + u64::from(!inner.waiting.is_empty());
+        if inner.done < inner.begun && inner.hung_in == Some(inner.begun) {
+            return false;
+        }
         inner.waiters += 1;
         // It may be pausing.
         self.wake();
-        let round = inner.begun + u64::from(!inner.waiting.is_empty());
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.round_done.wait_timeout_while(inner, left, |inner| inner.done < round);
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         inner.waiters -= 1;
+        if inner.done < inner.begun && left >= HUNG_AFTER {
+            inner.hung_in = Some(inner.begun);
+        }
         inner.done >= round
     }
 

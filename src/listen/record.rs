@@ -26,6 +26,8 @@ pub struct LiveRecord<'a> {
     /// The values of a structured record, in the plain encoding.
     pub(super) values: &'a [u8],
     pub(super) log: &'a Path,
+    /// The last part of it, if the listener has several logs.
+    pub(super) log_name: Option<&'a str>,
     pub(super) service: &'a str,
 }
 
@@ -120,11 +122,14 @@ impl fmt::Debug for LiveRecord<'_> {
 
 /// Records of a log that a listener did not get: it was too slow for them. The log has them.
 ///
-/// Shown as "1,234 records were not shown".
+/// Shown as "1,234 records were not shown", or, if the listener has several logs, "1,234 records of payment were not
+/// shown", with the name of the log's directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Missed<'a> {
     pub(super) records: u64,
     pub(super) log: &'a Path,
+    /// The last part of it, if the listener has several logs.
+    pub(super) log_name: Option<&'a str>,
 }
 
 impl<'a> Missed<'a> {
@@ -142,6 +147,10 @@ impl<'a> Missed<'a> {
 impl fmt::Display for Missed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.records == 1 { "was" } else { "were" };
-        write!(f, "{} {verb} not shown", counted(self.records, "record"))
+        write!(f, "{}", counted(self.records, "record"))?;
+        if let Some(log) = self.log_name {
+            write!(f, " of {log}")?;
+        }
+        write!(f, " {verb} not shown")
     }
 }

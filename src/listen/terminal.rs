@@ -176,7 +176,7 @@ where
     fn tell_hidden(&self, limit: &mut Limit) {
         let hidden = std::mem::take(&mut limit.hidden);
         if hidden > 0 {
-            let text = format!("{} more in this second", counted(hidden, "record"));
+            let text = format!("{} in this second", counted(hidden, "more record"));
             self.write(limit, |out| line::note(&text, self.colours, out));
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::ffi::OsStr;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +19,7 @@ use super::listener::Listener;
 use super::outlet::{Batch, Outlet, Queue};
 use super::record::{LiveRecord, Missed};
 use crate::callsite;
+use crate::clock::Clock;
 use crate::format::{CallsiteInfo, Kind, Layout, Values};
 use crate::level::Level;
 use crate::own_thread::{self, Role};
@@ -97,6 +99,17 @@ fn serve(outlet: Arc<Outlet>) {
     }
 }
 
+/// From the monotonic to the wall clock, in nanoseconds: the tightest of a few readings, since the thread may be
+/// interrupted between two clocks.
+fn wall_offset_ns(clock: Clock) -> i64 {
+    let reading = |_| {
+        let before = clock.monotonic_ns();
+        let unix_ns = clock.unix_ns();
+        (clock.monotonic_ns().saturating_sub(before), unix_ns.wrapping_sub_unsigned(before))
+    };
+    (0..3).map(reading).min().map_or(0, |(_, offset)| offset)
+}
+
 /// What calls one listener.
 struct Caller {
     outlet: Arc<Outlet>,
@@ -129,7 +142,8 @@ impl Caller {
     fn give_all(&mut self, batch: &Batch) -> bool {
         let Batch { queue, bytes } = batch;
         // Read for each batch, so that steps of the wall clock are seen.
-        let wall_offset = queue.clock.unix_ns().wrapping_sub_unsigned(queue.clock.monotonic_ns());
+        let wall_offset = wall_offset_ns(queue.clock);
+        let log_name = if self.outlet.has_several() { queue.log.file_name().and_then(OsStr::to_str) } else { None };
         let (mut producer_id, mut producer_name) = (0, "");
         let mut has_ended = false;
         let mut entries = Entries(bytes);
@@ -139,13 +153,13 @@ impl Caller {
                 Entry::Producer { id, name } => (producer_id, producer_name) = (id, name),
                 Entry::Record(entry) => {
                     let is_given = !queue.is_abandoned.load(Relaxed)
-                        && self.give(queue, wall_offset, (producer_id, producer_name), entry);
+                        && self.give(queue, wall_offset, log_name, (producer_id, producer_name), entry);
                     let count = if is_given { &queue.given } else { &queue.missed };
                     count.fetch_add(1, Relaxed);
                 }
                 Entry::Missed(records) => {
                     if !queue.is_abandoned.load(Relaxed) {
-                        self.call(|listener| listener.missed(&Missed { records, log: &queue.log }));
+                        self.call(|listener| listener.missed(&Missed { records, log: &queue.log, log_name }));
                     }
                 }
                 Entry::End => {
@@ -161,7 +175,14 @@ impl Caller {
     }
 
     /// Gives a record. Returns whether the listener took it without a panic.
-    fn give(&mut self, queue: &Queue, wall_offset: i64, producer: (u32, &str), entry: RecordEntry<'_>) -> bool {
+    fn give(
+        &mut self,
+        queue: &Queue,
+        wall_offset: i64,
+        log_name: Option<&str>,
+        producer: (u32, &str),
+        entry: RecordEntry<'_>,
+    ) -> bool {
         let RecordEntry { kind, level, flags, sequence, timestamp_ns, payload } = entry;
         let Some(level) = Level::from_u8(level) else { return false };
         let structured = if kind == Kind::Structured as u8 { self.render(payload) } else { None };
@@ -181,6 +202,7 @@ impl Caller {
             message,
             values,
             log: &queue.log,
+            log_name,
             service: &queue.service,
         };
         let is_given = self.call(|listener| listener.record(&record));
