@@ -23,7 +23,7 @@ impl Effort {
     /// For figures that are quoted: less than five minutes.
     pub const FULL: Effort = Effort {
         rounds: 3,
-        bursts: 3_000,
+        bursts: 2_500,
         warm_up: 300,
         records: 1_000_000,
         burst: 1_000_000,

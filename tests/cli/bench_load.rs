@@ -82,6 +82,24 @@ fn messages_that_retention_removed_are_in_the_sum() {
 }
 
 #[test]
+fn what_a_full_ring_costs_is_in_the_sum() {
+    let place = Place::new();
+    let directory = disk(&place);
+    for policy in ["drop_newest", "overwrite_oldest"] {
+        // The smallest rings: they hold eight messages.
+        let options = ["--ring-bytes", "4 KiB", "--reserve-bytes", "0", "--bytes", "480", "--rate", "100000"];
+        let limits = ["--overflow", policy, "--time", "300 ms", "--disk-bytes", "128 MiB"];
+        let (status, figures) = load(directory.to_str().expect("UTF-8"), &[&options[..], &limits].concat());
+        let [dropped, overwritten] = ["dropped", "overwritten"].map(|cause| number(&figures, cause));
+        assert!(dropped + overwritten > 0, "{figures}");
+        // Overwriting is what the policy was asked for.
+        assert_eq!(status, if dropped > 0 { 4 } else { 0 }, "{figures}");
+        assert_eq!((&figures["adds_up"], number(&figures, "lost")), (&true.into(), dropped + overwritten), "{figures}");
+        assert_eq!(number(&figures, "accepted"), number(&figures, "in_files") + overwritten, "{figures}");
+    }
+}
+
+#[test]
 fn events_have_a_log_each_and_are_summed_up() {
     let place = Place::new();
     let directory = disk(&place);
