@@ -80,6 +80,20 @@ impl Engine {
         self.open_with(config, Hooks::default())
     }
 
+    /// Checks that a log with `config` could be opened, without a look at the disk.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`].
+    pub(crate) fn check(&self, config: &Config) -> Result<()> {
+        self.inner.config.check_log(config)?;
+        Opening::new(config.clone(), Hooks::default()).map(drop)
+    }
+
+    /// Whether the calling process is a fork of the one that has the engine.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.inner.writer.is_forked()
+    }
+
     /// Opens a log with the parts replaced that `hooks` name.
     pub(crate) fn open_with(&self, config: Config, hooks: Hooks) -> Result<Logger> {
         let Inner { config: own, writer, threads } = &*self.inner;
@@ -137,7 +151,7 @@ impl fmt::Debug for Engine {
 }
 
 /// Closes all `logs`, whose deadlines run at the same time. Returns how they ended together.
-fn close_all(logs: &[Arc<Shared>]) -> CloseSummary {
+pub(crate) fn close_all(logs: &[Arc<Shared>]) -> CloseSummary {
     let begun = Instant::now();
     let asked: Vec<_> = logs.iter().map(|log| (log, ends::begin_close(log, begun))).collect();
     let mut all = CloseSummary { report: CloseReport::default(), unconfirmed: 0, reason: None };

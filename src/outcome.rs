@@ -12,6 +12,7 @@ use std::fmt;
 /// | `Hidden` | was one too many for the [limit](macro@crate::info#a-limit) of its callsite: [`Stats::hidden`](crate::Stats::hidden) counts it | no | no |
 /// | `Dropped` | found no room | yes: the files and the stats count it, by cause | yes |
 /// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |
+/// | `NoLog` | was refused: its [event's log](crate::EventLogs) could not be opened | no: [`EventStats::refused_without_log`](crate::EventStats::refused_without_log) counts it | yes |
 ///
 /// A record that is in a ring is on its way: [`Logger::flush`](crate::Logger::flush) waits until it is durable. With
 /// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) a newer record may still replace it.
@@ -62,6 +63,10 @@ pub enum Outcome {
     /// The thread has no ring, and the system refuses the memory for the one that such threads share. Refused and
     /// counted like `Closed`.
     NoRing,
+    /// The log of the event is not open, and could not be opened: [`EventLogs::open`](crate::EventLogs::open) returns the
+    /// reason. Refused: no sequence number; counted in
+    /// [`EventStats::refused_without_log`](crate::EventStats::refused_without_log).
+    NoLog,
 }
 
 impl Outcome {
@@ -89,6 +94,7 @@ impl fmt::Display for Outcome {
             Outcome::Forked => "refused: the logger belongs to the parent process",
             Outcome::Reentrant => "refused: logged by a signal handler within an append",
             Outcome::NoRing => "refused: no ring for this thread",
+            Outcome::NoLog => "refused: the event's log could not be opened",
         })
     }
 }

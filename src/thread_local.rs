@@ -3,7 +3,7 @@
 //! Each thread keeps a short list of its producers, one for each open log that it has used. A thread that is ending or
 //! cannot get a ring appends through the `common_ring`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::appendable::{Appendable, Message};
@@ -59,6 +59,24 @@ pub(crate) fn append(shared: &Arc<Shared>, level: Level, mut message: Message<'_
         Ok(producer) => producer.append_message(level, message),
         Err(refusal) => append_without(shared, refusal, level, &mut message),
     })
+}
+
+/// [`append`], for a caller who remembers the place of the producer in the thread's list: a thread with a hundred logs
+/// need not search it.
+#[inline]
+pub(crate) fn append_at(at: &Cell<usize>, shared: &Arc<Shared>, level: Level, message: Message<'_>) -> Outcome {
+    let appended = PRODUCERS.try_with(|producers| {
+        let list = producers.try_borrow().ok()?;
+        let producer = match list.get(at.get()) {
+            Some(producer) if producer.serves(shared) => producer,
+            _ => {
+                at.set(list.iter().position(|producer| producer.serves(shared))?);
+                &list[at.get()]
+            }
+        };
+        Some(producer.append_message(level, message))
+    });
+    appended.ok().flatten().unwrap_or_else(|| append(shared, level, message))
 }
 
 /// Appends by `append`, with the thread's producer for the log, which the first call makes, or with the reason why there

@@ -1,0 +1,487 @@
+//! Event logs: a log for each kind of event, opened when the first record of its kind comes.
+//!
+//! Users call it. It opens logs on an [`Engine`], and closes them; what is logged goes through `thread_local`, as for a
+//! [`Logger`]. A thread finds a log that it has used without a lock (`known`); otherwise it looks among all (`Events`).
+
+mod known;
+mod name;
+mod stats;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::appendable::Message;
+use crate::config::Config;
+use crate::engine::{Engine, close_all};
+use crate::error::{Error, Result};
+use crate::level::Level;
+use crate::logger::Logger;
+use crate::outcome::Outcome;
+use crate::own_thread::{self, Role};
+use crate::stats::CloseReport;
+use crate::sync::{Inside, lock};
+use crate::thread_local;
+
+use name::directory_of;
+pub use stats::{EventStats, EventSums};
+
+/// How many logs may be open at once, unless [`EventLogs::events_max`] says another number.
+const EVENTS_MAX: usize = 1_000;
+
+/// How long after a failure to open a log the next record does not try again: a try may write to the disk.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How many events are remembered whose logs could never be opened.
+const UNOPENED_MAX: usize = 1_000;
+
+std::thread_local! {
+    /// Whether this thread looks among all events, or opens a log: a signal handler on it must do neither.
+    static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The number of the next set of event logs.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A log for each kind of event, all on one [`Engine`]: `base_directory/payment` holds the records of "payment". A log is
+/// opened when the first record of its event comes, by whatever thread. Clones are handles to the same logs; dropping the
+/// last one closes them.
+///
+/// After a thread's first record of an event, [`log`](EventLogs::log) takes no lock and allocates nothing. Each thread
+/// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs.
+///
+/// The directory has the event's name. Separators, control characters, white space and `*?"<>|:` become `_` there. A name
+/// that is empty, `.`, `..` or longer than 255 bytes is refused, and so is one whose directory another event has: two
+/// events never share a log.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-events-doc-{}", std::process::id()));
+/// # std::fs::create_dir(&directory).expect("writable");
+/// use diolog::{Config, Engine, EngineConfig, EventLogs, Level, Outcome};
+///
+/// let engine = Engine::start(EngineConfig::new())?;
+/// // All logs have these settings, but for the path.
+/// let events = EventLogs::new(&engine, directory.join("events"), Config::new("").retain_bytes(1 << 30))?;
+///
+/// assert_eq!(events.log("payment", Level::Info, "order 42 paid"), Outcome::Written);
+/// let shipping = events.open("shipping")?; // a `Logger`, for the macros
+/// diolog::info!(shipping, "order {order} sent", order = 42_u64);
+///
+/// assert_eq!(events.names(), ["payment", "shipping"]);
+/// assert_eq!(events.stats().sum.attempted, 2);
+/// assert_eq!(events.close()?.durable, 2);
+/// assert_eq!(events.log("payment", Level::Info, "late"), Outcome::Closed);
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EventLogs {
+    inner: Arc<Inner>,
+}
+
+/// What all handles share.
+struct Inner {
+    /// Which set this is, among all of the process.
+    number: u64,
+    engine: Engine,
+    base_directory: PathBuf,
+    /// The settings of each log, but for the path.
+    config: Config,
+    events_max: AtomicUsize,
+    events: Mutex<Events>,
+    refused: AtomicU64,
+}
+
+/// All events that there are or were.
+#[derive(Default)]
+struct Events {
+    by_name: HashMap<String, Event>,
+    /// The name of the event that has a directory.
+    by_directory: HashMap<String, String>,
+    /// How many logs are open or being opened.
+    open: usize,
+    /// The figures of logs that have been closed.
+    past: EventSums,
+    is_closed: bool,
+}
+
+struct Event {
+    directory: String,
+    /// Held while its log is opened or closed.
+    turn: Arc<Mutex<()>>,
+    logger: Option<Logger>,
+    /// Whether its log has ever been open.
+    was_opened: bool,
+    /// The last try to open it failed: when to try again.
+    again_at: Option<Instant>,
+}
+
+impl Event {
+    /// The log, if it is open.
+    fn open_logger(&self) -> Option<&Logger> {
+        self.logger.as_ref().filter(|logger| !logger.shared().gate.is_shut())
+    }
+}
+
+impl EventLogs {
+    /// Event logs in `base_directory`, on `engine`, with the settings of `config`, whose path is not used. No log is opened
+    /// yet, and nothing is created. Missing directories above a log are made with it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy.
+    pub fn new(engine: &Engine, base_directory: impl AsRef<Path>, config: Config) -> Result<EventLogs> {
+        let base_directory = base_directory.as_ref();
+        // A later change of the working directory changes nothing.
+        let base_directory = std::path::absolute(base_directory)
+            .map_err(|source| Error::io("find the directory", base_directory, source))?;
+        let config = config.create_parents(true);
+        engine.check(&at(&config, base_directory.join("event")))?;
+        let inner = Inner {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            engine: engine.clone(),
+            base_directory,
+            config,
+            events_max: AtomicUsize::new(EVENTS_MAX),
+            events: Mutex::default(),
+            refused: AtomicU64::new(0),
+        };
+        Ok(EventLogs { inner: Arc::new(inner) })
+    }
+
+    /// Sets how many logs may be open at once: 1,000 by default. A record of one more event is refused as
+    /// [`Outcome::NoLog`]: names that come from outside cannot fill the disk with directories.
+    #[must_use = "for a chain of calls; the limit holds for all handles"]
+    pub fn events_max(self, events: usize) -> EventLogs {
+        self.inner.events_max.store(events, Ordering::Relaxed);
+        self
+    }
+
+    /// Appends a record to the log of event `name`, through the calling thread's own producer, as [`Logger::log`] does.
+    ///
+    /// The first record of an event opens its log, which takes some milliseconds, and the first on a thread makes a ring.
+    /// If the log cannot be opened, the record is refused as [`Outcome::NoLog`], and counted; [`open`](EventLogs::open)
+    /// returns the reason. For a second after that, records of the event are refused without another try. A record that
+    /// comes after [`close_event`](EventLogs::close_event) opens the log again.
+    #[inline]
+    pub fn log(&self, name: &str, level: Level, message: impl AsRef<[u8]>) -> Outcome {
+        let message = Message::new(message.as_ref());
+        if !level.is_compiled_in() {
+            return Outcome::Filtered;
+        }
+        match known::append(self.inner.number, name, level, message) {
+            Some(outcome) => outcome,
+            None => self.log_first(name, level, message),
+        }
+    }
+
+    /// Appends a record of an event whose log the thread does not know.
+    #[cold]
+    fn log_first(&self, name: &str, level: Level, message: Message<'_>) -> Outcome {
+        match self.find_or_open(name, true) {
+            Ok(logger) => {
+                known::remember(self.inner.number, name, logger.shared());
+                thread_local::append(logger.shared(), level, message)
+            }
+            Err(refusal) => {
+                self.inner.refused.fetch_add(1, Ordering::Relaxed);
+                match refusal {
+                    Error::Closed => Outcome::Closed,
+                    Error::Forked => Outcome::Forked,
+                    Error::Io { source, .. } if source.kind() == io::ErrorKind::Deadlock => Outcome::Reentrant,
+                    _ => Outcome::NoLog,
+                }
+            }
+        }
+    }
+
+    /// The logger of event `name`, whose log is opened now if it is not open: for the macros, for producers, for `flush`
+    /// and `rotate`. It does not keep the log open after [`close`](EventLogs::close) or
+    /// [`close_event`](EventLogs::close_event).
+    ///
+    /// # Errors
+    /// Those of [`Engine::open`]; [`Error::InvalidConfig`] for a name that is refused, and beyond
+    /// [`events_max`](EventLogs::events_max); [`Error::Closed`] after [`close`](EventLogs::close).
+    pub fn open(&self, name: &str) -> Result<Logger> {
+        self.find_or_open(name, false)
+    }
+
+    /// Closes the log of event `name`, as [`Logger::close`] does. The event's next record opens it again. If it is not
+    /// open, the report is empty.
+    ///
+    /// # Errors
+    /// Those of [`Logger::close`].
+    pub fn close_event(&self, name: &str) -> Result<CloseReport> {
+        let _inside = self.enter()?;
+        let turn = lock(&self.inner.events).by_name.get(name).map(|event| Arc::clone(&event.turn));
+        let Some(turn) = turn else { return Ok(CloseReport::default()) };
+        let _turn = lock(&turn);
+        let logger = lock(&self.inner.events).by_name.get(name).and_then(|event| event.logger.clone());
+        let Some(logger) = logger else { return Ok(CloseReport::default()) };
+        let report = logger.close();
+        lock(&self.inner.events).end(name);
+        report
+    }
+
+    /// Whether the log of event `name` is open.
+    pub fn contains(&self, name: &str) -> bool {
+        self.when_here(|events| events.by_name.get(name).is_some_and(|event| event.open_logger().is_some()))
+    }
+
+    /// The names of the events whose logs are open, in the order of the alphabet.
+    pub fn names(&self) -> Vec<String> {
+        self.when_here(|events| {
+            let open = events.by_name.iter().filter(|(_, event)| event.open_logger().is_some());
+            let mut names: Vec<_> = open.map(|(name, _)| name.clone()).collect();
+            names.sort_unstable();
+            names
+        })
+    }
+
+    /// The figures of all logs, also after [`close`](EventLogs::close). No sum is lower than in an earlier call. It waits
+    /// while another thread looks for an event, and takes some microseconds for each open log.
+    pub fn stats(&self) -> EventStats {
+        let mut stats = self.when_here(|events| {
+            let mut stats = EventStats { sum: events.past, ..EventStats::default() };
+            for (name, event) in &events.by_name {
+                if let Some(logger) = &event.logger {
+                    let figures = logger.stats();
+                    stats.sum.add(&figures);
+                    stats.events.insert(name.clone(), figures);
+                }
+            }
+            stats
+        });
+        stats.refused_without_log = self.inner.refused.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// Closes all logs, at the same time, and opens none any more: later records are refused as [`Outcome::Closed`], and
+    /// counted. The engine goes on. The report is the sum over these logs. Later calls find no open logs.
+    ///
+    /// # Errors
+    /// [`Error::CloseIncomplete`] with the sums, and with the path of each log that has not ended cleanly, and why;
+    /// [`Error::Forked`].
+    pub fn close(&self) -> Result<CloseReport> {
+        self.inner.close()
+    }
+
+    /// What `look` sees among the events; nothing in a forked child.
+    fn when_here<R: Default>(&self, look: impl FnOnce(&Events) -> R) -> R {
+        if self.inner.engine.is_forked() {
+            return R::default();
+        }
+        let Some(_inside) = Inside::enter(&INSIDE) else { return R::default() };
+        look(&lock(&self.inner.events))
+    }
+
+    /// Marks the thread as inside, unless it is: it may hold the locks already, or be the one that others wait for.
+    fn enter(&self) -> Result<Inside> {
+        if self.inner.engine.is_forked() {
+            return Err(Error::Forked);
+        }
+        let is_writer = matches!(own_thread::role(), Role::Writer(_));
+        let inside = Inside::enter(&INSIDE).filter(|_| !is_writer);
+        inside.ok_or_else(|| {
+            let why = "a callback on a writer thread, or a signal handler here, would wait for itself";
+            let source = io::Error::new(io::ErrorKind::Deadlock, why);
+            Error::io("open or close a log in", &self.inner.base_directory, source)
+        })
+    }
+
+    /// The logger of event `name`. If `rarely`, no other try is made soon after one that failed.
+    fn find_or_open(&self, name: &str, rarely: bool) -> Result<Logger> {
+        let _inside = self.enter()?;
+        let inner = &*self.inner;
+        loop {
+            let (turn, directory) = match lock(&inner.events).find(name, inner.events_max())? {
+                Found::Open(logger) => return Ok(logger),
+                Found::Unopened(turn, directory) => (turn, directory),
+            };
+            let _turn = lock(&turn);
+            let left = match lock(&inner.events).begin_opening(name, inner.events_max(), rarely)? {
+                Begun::Open(logger) => return Ok(logger),
+                Begun::Left(logger) => Some(logger),
+                Begun::Forgotten => continue,
+                Begun::Opening => None,
+            };
+            if let Some(left) = left {
+                // Somebody else has closed it: its end is waited for.
+                let _ = left.close();
+                lock(&inner.events).end(name);
+                continue;
+            }
+            let opened = inner.engine.open(at(&inner.config, inner.base_directory.join(directory)));
+            let is_closed = lock(&inner.events).finish_opening(name, opened.as_ref().ok());
+            let logger = opened?;
+            if is_closed {
+                let _ = logger.close();
+                lock(&inner.events).end(name);
+                return Err(Error::Closed);
+            }
+            return Ok(logger);
+        }
+    }
+}
+
+impl fmt::Debug for EventLogs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLogs").field("base_directory", &self.inner.base_directory).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn events_max(&self) -> usize {
+        self.events_max.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) -> Result<CloseReport> {
+        if self.engine.is_forked() {
+            return Err(Error::Forked);
+        }
+        let open: Vec<_> = {
+            let mut events = lock(&self.events);
+            events.is_closed = true;
+            let open = events.by_name.iter().filter_map(|(name, event)| Some((name.clone(), event.logger.clone()?)));
+            open.collect()
+        };
+        let logs: Vec<_> = open.iter().map(|(_, logger)| Arc::clone(logger.shared())).collect();
+        let summary = close_all(&logs);
+        let mut events = lock(&self.events);
+        open.iter().for_each(|(name, _)| events.end(name));
+        summary.into_result()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody is left to take the error: a caller who wants it calls `close` first.
+        let _ = self.close();
+    }
+}
+
+/// Where the log of an event is.
+enum Found {
+    Open(Logger),
+    /// Not open: the lock of its turn, and its directory.
+    Unopened(Arc<Mutex<()>>, String),
+}
+
+/// What whoever has the turn finds.
+enum Begun {
+    /// Another thread was faster.
+    Open(Logger),
+    /// A log that was closed by its own logger, or with the engine.
+    Left(Logger),
+    /// The event is not known any more.
+    Forgotten,
+    /// It is to be opened now, and counts as open.
+    Opening,
+}
+
+impl Events {
+    /// Finds an event, or adds it.
+    fn find(&mut self, name: &str, events_max: usize) -> Result<Found> {
+        if self.is_closed {
+            return Err(Error::Closed);
+        }
+        if let Some(event) = self.by_name.get(name) {
+            return Ok(match event.open_logger() {
+                Some(logger) => Found::Open(logger.clone()),
+                None => Found::Unopened(Arc::clone(&event.turn), event.directory.clone()),
+            });
+        }
+        let directory = directory_of(name)?;
+        self.check_limit(name, events_max)?;
+        let has_failed = |event: &Event| !event.was_opened && event.again_at.is_some();
+        if self.by_name.values().filter(|event| has_failed(event)).count() >= UNOPENED_MAX {
+            self.by_name.retain(|_, event| !has_failed(event));
+            self.by_directory.retain(|_, name| self.by_name.contains_key(name));
+        }
+        match self.by_directory.entry(directory.clone()) {
+            Entry::Occupied(other) => {
+                return Err(Error::InvalidConfig {
+                    setting: "event name",
+                    value: format!("{name:?}"),
+                    remedy: format!("use another name, the event {:?} has its directory, {directory}", other.get()),
+                });
+            }
+            Entry::Vacant(vacant) => vacant.insert(name.to_owned()),
+        };
+        let turn = Arc::<Mutex<()>>::default();
+        let event = Event {
+            directory: directory.clone(),
+            turn: Arc::clone(&turn),
+            logger: None,
+            was_opened: false,
+            again_at: None,
+        };
+        self.by_name.insert(name.to_owned(), event);
+        Ok(Found::Unopened(turn, directory))
+    }
+
+    fn check_limit(&self, name: &str, events_max: usize) -> Result<()> {
+        if self.open < events_max {
+            return Ok(());
+        }
+        Err(Error::InvalidConfig {
+            setting: "events_max",
+            value: events_max.to_string(),
+            remedy: format!("the log of {name:?} would be one more: close others by close_event, or raise it"),
+        })
+    }
+
+    /// Looks at the event again, once the caller has its turn.
+    fn begin_opening(&mut self, name: &str, events_max: usize, rarely: bool) -> Result<Begun> {
+        if self.is_closed {
+            return Err(Error::Closed);
+        }
+        let Some(event) = self.by_name.get(name) else { return Ok(Begun::Forgotten) };
+        if let Some(logger) = event.open_logger() {
+            return Ok(Begun::Open(logger.clone()));
+        }
+        if let Some(logger) = &event.logger {
+            return Ok(Begun::Left(logger.clone()));
+        }
+        if rarely && event.again_at.is_some_and(|again_at| Instant::now() < again_at) {
+            let source = io::Error::other("it failed less than a second ago");
+            return Err(Error::io("open the log in", Path::new(&event.directory), source));
+        }
+        self.check_limit(name, events_max)?;
+        self.open += 1;
+        Ok(Begun::Opening)
+    }
+
+    /// Takes the logger of a log that was opened, or notes that it could not be. Returns whether all are closed meanwhile.
+    fn finish_opening(&mut self, name: &str, opened: Option<&Logger>) -> bool {
+        if let Some(event) = self.by_name.get_mut(name) {
+            event.was_opened |= opened.is_some();
+            event.again_at = opened.is_none().then(|| Instant::now() + RETRY_AFTER);
+            event.logger = opened.cloned();
+        }
+        self.open -= usize::from(opened.is_none());
+        self.is_closed
+    }
+
+    /// Counts the figures of a log that has ended, unless that was done.
+    fn end(&mut self, name: &str) {
+        if let Some(logger) = self.by_name.get_mut(name).and_then(|event| event.logger.take()) {
+            self.past.add(&logger.stats());
+            self.past.closed_logs += 1;
+            self.open -= 1;
+        }
+    }
+}
+
+/// The settings `config` for a log in `path`.
+fn at(config: &Config, path: PathBuf) -> Config {
+    let mut config = config.clone();
+    config.path = path;
+    config
+}

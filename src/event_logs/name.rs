@@ -1,0 +1,70 @@
+//! An event's name as the name of a directory. Used by [`EventLogs`](super::EventLogs).
+
+use crate::error::{Error, Result};
+
+/// The longest name of a file that common file systems take, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The name of the directory for the event `name`: characters that a file system or a shell treats in a way of its own
+/// become `_`.
+///
+/// # Errors
+/// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.
+pub(super) fn directory_of(name: &str) -> Result<String> {
+    let refused =
+        |value, remedy: &str| Error::InvalidConfig { setting: "event name", value, remedy: remedy.to_owned() };
+    // Each character that is replaced takes at least the byte of its `_`.
+    let directory: String = name.chars().map(|letter| if is_unsafe(letter) { '_' } else { letter }).collect();
+    match directory.as_str() {
+        "" => Err(refused("empty".to_owned(), "name the event, its log is a directory of that name")),
+        "." | ".." => {
+            Err(refused(format!("{name:?}"), "use another name, this one is a directory's own or its parent's"))
+        }
+        long if long.len() > NAME_BYTES_MAX => {
+            Err(refused(format!("{} bytes long", name.len()), "use a name of at most 255 bytes"))
+        }
+        _ => Ok(directory),
+    }
+}
+
+/// Whether the character is replaced.
+fn is_unsafe(letter: char) -> bool {
+    letter.is_control() || letter.is_whitespace() || r#"/\*?"<>|:"#.contains(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_one_component_of_a_path() {
+        let cases = [
+            ("payment", "payment"),
+            ("order 42", "order_42"),
+            ("../etc/passwd", ".._etc_passwd"),
+            ("a\\b:c*d?e\"f<g>h|i", "a_b_c_d_e_f_g_h_i"),
+            ("nul\0tab\tend\n", "nul_tab_end_"),
+            ("\u{a0}größe\u{85}", "_größe_"),
+            (".hidden", ".hidden"),
+            ("...", "..."),
+        ];
+        for (name, directory) in cases {
+            assert_eq!(directory_of(name).expect("usable"), directory, "{name:?}");
+        }
+        assert_eq!(directory_of(&"x".repeat(255)).expect("usable").len(), 255);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_one_is_an_error_that_says_why() {
+        for (name, message) in [
+            (String::new(), "event name is empty: "),
+            (".".into(), "event name is \".\": "),
+            ("..".into(), "event name is \"..\": "),
+            ("x".repeat(10_000), "event name is 10000 bytes long: use a name of at most 255 bytes"),
+            ("ü".repeat(128), "event name is 256 bytes long: "),
+        ] {
+            let error = directory_of(&name).expect_err("unusable").to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}
