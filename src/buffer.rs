@@ -18,7 +18,8 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::sys::huge_pages::{HUGE_PAGE_BYTES, advise_huge_pages};
 
@@ -36,6 +37,32 @@ pub struct AlignedBuffer {
     length: usize,
     index: u16,
     identity: u64,
+    /// Dropped with the buffer.
+    counted: Option<Arc<Counted>>,
+}
+
+/// The bytes of some buffers together, for as long as each of them exists, whoever has it. Clones are of the same count.
+#[derive(Clone, Default)]
+pub(crate) struct ByteCount(Arc<AtomicUsize>);
+
+impl ByteCount {
+    /// How many there are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One buffer in a [`ByteCount`].
+pub(crate) struct Counted {
+    count: ByteCount,
+    bytes: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Relaxed, as all of it: the count carries nothing but itself.
+        self.count.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The identity of the next buffer.
@@ -69,7 +96,28 @@ impl AlignedBuffer {
         unsafe { memory.as_ptr().write_bytes(0, length) };
         // Relaxed: the number only has to be unique.
         let identity = NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed);
-        Ok(AlignedBuffer { memory, layout, length, index, identity })
+        Ok(AlignedBuffer { memory, layout, length, index, identity, counted: None })
+    }
+
+    /// [`new`](Self::new), whose bytes are in `count` until the buffer is freed.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn counted(length: usize, index: u16, count: &ByteCount) -> io::Result<AlignedBuffer> {
+        let mut buffer = AlignedBuffer::new(length, index)?;
+        count.0.fetch_add(length, Ordering::Relaxed);
+        buffer.counted = Some(Arc::new(Counted { count: count.clone(), bytes: length }));
+        Ok(buffer)
+    }
+
+    /// Whether its bytes are in a [`ByteCount`].
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted.is_some()
+    }
+
+    /// Dead once the buffer is freed; `None` if it is not counted.
+    pub(crate) fn life(&self) -> Option<Weak<Counted>> {
+        self.counted.as_ref().map(Arc::downgrade)
     }
 
     /// The creator's number for it.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{Config, EngineConfig};
-use crate::device::Logs;
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::logger::Logger;
 use crate::opening::{Hooks, Opening};
 use crate::own_thread::{self, Role};
+use crate::ring::Budget;
 use crate::segment::Threads;
 use crate::shared::{CloseSummary, Shared};
 use crate::stats::CloseReport;
@@ -56,6 +56,8 @@ struct Inner {
     config: EngineConfig,
     writer: Writer,
     threads: Threads,
+    /// The memory of all logs' rings.
+    rings: Arc<Budget>,
 }
 
 impl Engine {
@@ -66,8 +68,10 @@ impl Engine {
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::Io`] if no thread can be
     /// started.
     pub fn start(config: EngineConfig) -> Result<Engine> {
-        let writer = Writer::start(Logs::Many, config.writer_core, Path::new("an engine"))?;
-        Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default() }) })
+        config.check()?;
+        let rings = Arc::new(Budget::within_group(config.rings_bytes_max as u64, 0, 0));
+        let writer = Writer::start(Some(config.blocks_bytes_max), config.writer_core, Path::new("an engine"))?;
+        Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default(), rings }) })
     }
 
     /// Opens a log on the engine's writer thread, as [`Logger::open`] opens one on a thread of its own.
@@ -96,7 +100,7 @@ impl Engine {
 
     /// Opens a log with the parts replaced that `hooks` name.
     pub(crate) fn open_with(&self, config: Config, hooks: Hooks) -> Result<Logger> {
-        let Inner { config: own, writer, threads } = &*self.inner;
+        let Inner { config: own, writer, threads, rings } = &*self.inner;
         if writer.is_forked() {
             return Err(Error::Forked);
         }
@@ -108,7 +112,7 @@ impl Engine {
             let why = io::Error::new(io::ErrorKind::Deadlock, "a callback on the writer thread would wait for itself");
             return Err(Error::io("open a log in", &config.path, why));
         }
-        let shared = Opening::new(config, hooks)?.on(writer, threads)?;
+        let shared = Opening::new(config, hooks)?.on(writer, threads, Some(Arc::clone(rings)))?;
         let logger = Logger::of(shared, None);
         // The log is listed now: either this sees that the engine was closed, or its close finds the log.
         if writer.is_closed() {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::appendable::Message;
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
-use crate::device::{DeviceKind, DeviceReport, Logs};
+use crate::device::{DeviceKind, DeviceReport};
 use crate::elsewhere::{Elsewhere, MemoryLog};
 use crate::ends;
 use crate::error::{Error, Result};
@@ -164,7 +164,7 @@ impl Logger {
         let mut settings = Validated::without_log(path);
         settings.config.level = level.into();
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::None, reasons: Vec::new() });
-        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published);
+        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published, None);
         shared.elsewhere = Some(elsewhere);
         Logger::of(Arc::new(shared), None)
     }
@@ -173,9 +173,9 @@ impl Logger {
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let opening = Opening::new(config, hooks)?;
         // Before the directory, so that a refused core creates nothing.
-        let writer = Writer::start(Logs::One, opening.config().writer_core, &opening.config().path)?;
+        let writer = Writer::start(None, opening.config().writer_core, &opening.config().path)?;
         let segments = Threads::default();
-        let shared = opening.on(&writer, &segments)?;
+        let shared = opening.on(&writer, &segments, None)?;
         Ok(Logger::of(shared, writer.close().map(|writer| OwnThreads { writer, segments })))
     }
 

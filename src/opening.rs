@@ -13,6 +13,7 @@ use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::listen::Listening;
+use crate::ring::Budget;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::Shared;
 use crate::stats::Published;
@@ -52,11 +53,11 @@ impl Opening {
         &self.settings.config
     }
 
-    /// Opens the log on `writer`, with `threads` for its segments. If that fails, it leaves nothing behind.
+    /// Opens the log on `writer`, with `threads` for its segments; its rings are also part of the budget `rings`. If that fails, it leaves nothing behind.
     ///
     /// # Errors
     /// See [`Logger::open`](crate::Logger::open).
-    pub(crate) fn on(self, writer: &Writer, threads: &Threads) -> Result<Arc<Shared>> {
+    pub(crate) fn on(self, writer: &Writer, threads: &Threads, rings: Option<Arc<Budget>>) -> Result<Arc<Shared>> {
         let Opening { settings, hooks, rules } = self;
         let gate = Gate::new(settings.config.level.level() as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
@@ -80,7 +81,7 @@ impl Opening {
             }
         };
         let (published, publisher) = Published::new(device.clone());
-        let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published);
+        let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published, rings);
         shared.listening = listening;
         let shared = Arc::new(shared);
         writer.add(Begin {

@@ -135,11 +135,13 @@ impl Live {
 }
 
 impl Registry {
-    /// An empty registry of the log in `path`, for at most `producers_max` rings at once.
-    pub(crate) fn new(path: PathBuf, rings: RingRules, producers_max: usize) -> Registry {
+    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. Their memory is also part of
+    /// `shared`.
+    pub(crate) fn new(path: PathBuf, rings: RingRules, producers_max: usize, shared: Option<Arc<Budget>>) -> Registry {
         let (inner, changed) = Default::default();
         let RingRules { overwrite, reserve_bytes, kept_eighths, largest_bytes, bytes_max } = rings;
-        let budget = Arc::new(Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths));
+        let budget = Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths).part_of(shared);
+        let budget = Arc::new(budget);
         let maker = RingMaker::new(reserve_bytes, Arc::clone(&budget));
         let enters_reserve = reserve_bytes > 0;
         let options = RingOptions { overwrite, enters_reserve, kept_eighths, ..RingOptions::window(0) };
@@ -204,8 +206,7 @@ impl Registry {
     /// Whether a ring of `capacity_bytes` would leave all rings together within `bytes_max`, or the log's limit if that
     /// is less.
     pub(crate) fn has_room_for(&self, capacity_bytes: usize, bytes_max: usize) -> bool {
-        let bytes_max = (bytes_max as u64).min(self.budget.limit());
-        self.budget.used().saturating_add(capacity_bytes as u64) <= bytes_max
+        self.budget.has_room_within(capacity_bytes as u64, bytes_max as u64)
     }
 
     /// Takes a spare ring of `capacity_bytes`; if there is none, reserves as many bytes for a new one.
@@ -220,10 +221,15 @@ impl Registry {
         // Spare rings of other sizes make room.
         while !self.budget.take(capacity_bytes as u64) {
             let Some(spare) = inner.spare.pop() else {
+                let refusing = self.budget.refusing(capacity_bytes as u64);
                 return Err(Error::RingMemory {
                     ring_bytes: capacity_bytes,
-                    limit_bytes: self.budget.limit() as usize,
-                    remedy: match self.budget.group_bytes() {
+                    limit_bytes: refusing.limit() as usize,
+                    remedy: match refusing.group_bytes() {
+                        None if !std::ptr::eq(refusing, &raw const *self.budget) => {
+                            "the limit is that of the engine's logs together: use smaller rings, fewer producers, or \
+                                    raise the engine's rings_bytes_max"
+                        }
                         None => "use smaller rings, fewer producers, or raise rings_bytes_max",
                         Some(_) => {
                             "the limit is a quarter of the control group's memory: use smaller rings, fewer \
@@ -247,8 +253,9 @@ impl Registry {
     ) -> Option<(ProducerEnd, ConsumerEnd)> {
         let spare_bytes: usize = inner.spare.iter().map(|(_, consumer)| consumer.capacity()).sum();
         let bytes = consumer.capacity();
-        // One is kept, however large.
-        if inner.spare.is_empty() || spare_bytes.saturating_add(bytes) <= SPARE_BYTES_MAX {
+        // One is kept, however large, unless other logs may need its memory.
+        let may_keep = inner.spare.is_empty() || spare_bytes.saturating_add(bytes) <= SPARE_BYTES_MAX;
+        if may_keep && !inner.closed && !self.budget.is_crowded() {
             inner.spare.push((producer, consumer));
             return None;
         }
@@ -312,9 +319,14 @@ impl Registry {
         Some(inner.live.values().any(|live| live.tid == tid && live.ring.control.append_flag().is_raised()))
     }
 
-    /// Refuses new producers from now on.
+    /// Refuses new producers from now on, and frees the rings that were kept for them.
     pub(crate) fn close(&self) {
-        lock(&self.inner).closed = true;
+        let spare = {
+            let mut inner = lock(&self.inner);
+            inner.closed = true;
+            std::mem::take(&mut inner.spare)
+        };
+        spare.iter().for_each(|(_, consumer)| self.budget.give_back(consumer.capacity() as u64));
     }
 
     /// The counts of all producers, those that have ended included.

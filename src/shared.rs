@@ -19,7 +19,7 @@ use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
 use crate::registry::{Registry, RingRules};
-use crate::ring::ProducerEnd;
+use crate::ring::{Budget, ProducerEnd};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
@@ -55,13 +55,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The state of a log that nobody writes to yet.
+    /// The state of a log that nobody writes to yet. The memory of its rings is also part of `rings_of_all`.
     pub(crate) fn new(
         settings: Validated,
         clock: Clock,
         gate: Gate,
         producers_max: usize,
         published: Arc<Published>,
+        rings_of_all: Option<Arc<Budget>>,
     ) -> Shared {
         let config = &settings.config;
         let (drops, overwrite) = match config.overflow {
@@ -77,7 +78,7 @@ impl Shared {
             bytes_max: config.rings_bytes_max,
         };
         Shared {
-            registry: Registry::new(config.path.clone(), rings, producers_max),
+            registry: Registry::new(config.path.clone(), rings, producers_max, rings_of_all),
             admission: Admission::new(&gate, config.level.clone()),
             settings,
             clock,
@@ -347,6 +348,6 @@ pub(crate) mod tests {
         let settings = config.validate().expect("valid");
         let gate = Gate::new(Level::Info as u8).expect("a page");
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
-        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published))
+        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published, None))
     }
 }

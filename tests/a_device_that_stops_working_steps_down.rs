@@ -4,7 +4,7 @@
 
 mod support;
 
-use diolog::{DeviceKind, Level, Logger, Outcome, Verdict, info, verify};
+use diolog::{DeviceKind, Engine, EngineConfig, Level, Logger, Outcome, Verdict, info, verify};
 use support::os::{Fate, Who, filter_system_calls};
 use support::segments::{block, grow, small};
 
@@ -41,4 +41,43 @@ fn io_uring_that_is_forbidden_during_a_run_is_replaced_by_pwrite() {
     let devices: Vec<_> = segments.iter().filter_map(|segment| segment.device.clone()).collect();
     assert_eq!(devices.first(), Some(&before.to_string()), "{devices:?}");
     assert_eq!(devices.last(), Some(&after.to_string()), "{devices:?}");
+}
+
+#[test]
+fn the_loss_of_the_ring_moves_every_log_of_an_engine_down_and_each_reports_it() {
+    if support::child::ran_in_child("the_loss_of_the_ring_moves_every_log_of_an_engine_down_and_each_reports_it") {
+        return;
+    }
+    let engine = Engine::start(EngineConfig::new()).expect("a thread");
+    let paths: Vec<_> = (0..3).map(|at| support::child_directory().join(at.to_string())).collect();
+    let open = |path| engine.open(small(path).create_parents(true)).expect("a log");
+    let logs: Vec<_> = paths.iter().map(open).collect();
+    let before = logs[0].stats().device;
+    if before.kind != DeviceKind::IoUring {
+        return support::not_shown("a step down from io_uring", before);
+    }
+    logs.iter().for_each(|logger| grow(logger, 1));
+    filter_system_calls(Who::AllThreads, &[libc::SYS_io_uring_enter], Fate::Fails(libc::EPERM), Fate::Allowed);
+    // One of them writes, and the others rest.
+    assert_eq!(logs[0].log(Level::Info, "after"), Outcome::Written);
+    logs[0].flush().expect("durable");
+    for logger in &logs {
+        while logger.stats().device.kind == DeviceKind::IoUring {
+            std::thread::yield_now();
+        }
+        assert_eq!(logger.stats().device.kind, DeviceKind::Pwrite);
+    }
+    let later = support::child_directory().join("later");
+    let later = engine.open(small(&later)).expect("a log");
+    assert_eq!(later.stats().device.kind, DeviceKind::Pwrite);
+    for logger in &logs {
+        assert_eq!(logger.log(Level::Info, "the last one"), Outcome::Written);
+    }
+    engine.close().expect("clean ends");
+    for path in &paths {
+        let verification = verify(path).expect("a log");
+        assert_eq!(verification.verdict, Verdict::Clean);
+        let device = verification.report.runs[0].device.clone().unwrap_or_default();
+        assert!(device.starts_with("pwrite") && device.contains("io_uring: given up"), "the note in the log: {device}");
+    }
 }

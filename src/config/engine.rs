@@ -1,6 +1,8 @@
 //! The settings of an engine: what its logs share.
 
 use super::settings::Config;
+#[cfg(feature = "serde")]
+use super::words;
 use crate::error::{Error, Result};
 
 /// The settings that an [`Engine`](crate::Engine) is started with. All have a default.
@@ -10,17 +12,46 @@ use crate::error::{Error, Result};
 /// ```
 /// use diolog::{Engine, EngineConfig};
 ///
-/// let engine = Engine::start(EngineConfig::new())?;
+/// let engine = Engine::start(EngineConfig::new().blocks_bytes_max(64 << 20))?;
 /// engine.close()?;
 /// # Ok::<(), diolog::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// # Memory
+///
+/// An engine with *n* logs takes at most:
+///
+/// | | bytes |
+/// |---|---|
+/// | rings | [`rings_bytes_max`](EngineConfig::rings_bytes_max), and twice that if all windows are single ones of 1 MiB |
+/// | the ring of threads that get none of their own | *n* × [`thread_ring_bytes`](Config::thread_ring_bytes) of those logs that have such threads |
+/// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max) |
+/// | everything else | 8 MiB + *n* × 512 KiB |
+///
+/// The limits are reached only if they are needed: an idle log has no block, and each of its rings only its window.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a configuration does nothing until an engine is started with it"]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields, default))]
 pub struct EngineConfig {
     pub(crate) writer_core: Option<usize>,
+    #[cfg_attr(feature = "serde", serde(with = "words::bytes"))]
+    pub(crate) rings_bytes_max: usize,
+    #[cfg_attr(feature = "serde", serde(with = "words::bytes"))]
+    pub(crate) blocks_bytes_max: usize,
 }
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        EngineConfig { writer_core: None, rings_bytes_max: 256 << 20, blocks_bytes_max: 128 << 20 }
+    }
+}
+
+/// The smallest ring, of which an engine needs one.
+const RINGS_BYTES_MAX_MIN: usize = 4096;
+
+/// Two of the smallest blocks, which each log needs.
+const BLOCKS_BYTES_MAX_MIN: usize = 2 * 4096;
 
 impl EngineConfig {
     /// The defaults.
@@ -35,6 +66,48 @@ impl EngineConfig {
     pub fn writer_core(mut self, cpu: usize) -> EngineConfig {
         self.writer_core = Some(cpu);
         self
+    }
+
+    /// Bytes of memory of all rings of all logs together: at least 4096; 256 MiB by default.
+    ///
+    /// It counts as [`Config::rings_bytes_max`] does, which bounds each single log besides. In a control group with a
+    /// memory limit it is no more than a quarter of that. Too small: threads that share a ring, and bursts that are
+    /// dropped. Too large: many busy logs take much memory at once.
+    pub fn rings_bytes_max(mut self, bytes: usize) -> EngineConfig {
+        self.rings_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of memory of the blocks of all logs together, those on their way to the disk included: at least two blocks
+    /// for each log that is open, and 8192; 128 MiB by default.
+    ///
+    /// Each log is sure of two blocks, and takes up to [`blocks_in_flight`](Config::blocks_in_flight) + 2 while there is
+    /// room. An open that would leave some log without its two is refused. What was taken once is kept for the next
+    /// blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: no more throughput than
+    /// the disk has, and memory that a burst leaves behind.
+    pub fn blocks_bytes_max(mut self, bytes: usize) -> EngineConfig {
+        self.blocks_bytes_max = bytes;
+        self
+    }
+
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for the first one that is invalid.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (setting, bytes, min) in [
+            ("rings_bytes_max", self.rings_bytes_max, RINGS_BYTES_MAX_MIN),
+            ("blocks_bytes_max", self.blocks_bytes_max, BLOCKS_BYTES_MAX_MIN),
+        ] {
+            if bytes < min {
+                return Err(Error::InvalidConfig {
+                    setting,
+                    value: bytes.to_string(),
+                    remedy: format!("use at least {min} bytes, for all logs of the engine together"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that a log with `config` can be one of the engine's.

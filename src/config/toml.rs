@@ -1,4 +1,4 @@
-//! A [`Config`] from TOML and back: the setters' names as keys.
+//! A [`Config`] or an [`EngineConfig`] from TOML and back: the setters' names as keys.
 //!
 //! The keys and their types are those of [`Config`]; `words` reads sizes, times and policies. This file adds the
 //! position and the file's path to a refusal.
@@ -6,6 +6,10 @@
 use std::fs;
 use std::path::Path;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::engine::EngineConfig;
 use super::settings::Config;
 use crate::error::{Error, Result};
 
@@ -47,7 +51,7 @@ impl Config {
     /// [`Error::InvalidConfig`] with the line and a remedy, if the text is not TOML, a key is not a setting, or a value
     /// is not understood.
     pub fn from_toml(text: &str) -> Result<Config> {
-        parse(text).map_err(|wrong| refused(&wrong.line, wrong.remedy))
+        from_text(text)
     }
 
     /// Reads a configuration from a TOML file: see [`from_toml`](Config::from_toml).
@@ -55,9 +59,7 @@ impl Config {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, and those of [`from_toml`](Config::from_toml), with the path.
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Config> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
-        parse(&text).map_err(|wrong| refused(&format!("{}, {}", path.display(), wrong.line), wrong.remedy))
+        from_file(path.as_ref())
     }
 }
 
@@ -79,12 +81,61 @@ impl Config {
     /// # Errors
     /// [`Error::InvalidConfig`] if the path is not UTF-8, which no text can hold, or a number is larger than TOML's.
     pub fn to_toml(&self) -> Result<String> {
-        ::toml::to_string(self).map_err(|error| Error::InvalidConfig {
-            setting: "the configuration",
-            value: format!("not writable as TOML: {error}"),
-            remedy: "use a path in UTF-8 and smaller numbers".to_owned(),
-        })
+        to_text(self)
     }
+}
+
+impl EngineConfig {
+    /// Reads a configuration from TOML text, as [`Config::from_toml`] does. Keys are the setters' names.
+    ///
+    /// ```
+    /// use diolog::EngineConfig;
+    ///
+    /// let read = EngineConfig::from_toml("writer_core = 3\nblocks_bytes_max = \"64 MiB\"")?;
+    /// assert_eq!(read, EngineConfig::new().writer_core(3).blocks_bytes_max(64 << 20));
+    /// let error = EngineConfig::from_toml("blocks = 7").unwrap_err();
+    /// assert!(error.to_string().contains("unknown field `blocks`"), "{error}");
+    /// # Ok::<(), diolog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Config::from_toml`].
+    pub fn from_toml(text: &str) -> Result<EngineConfig> {
+        from_text(text)
+    }
+
+    /// Reads a configuration from a TOML file.
+    ///
+    /// # Errors
+    /// As [`Config::from_toml_file`].
+    pub fn from_toml_file(path: impl AsRef<Path>) -> Result<EngineConfig> {
+        from_file(path.as_ref())
+    }
+
+    /// Writes all settings as TOML that [`from_toml`](EngineConfig::from_toml) reads back, one that was left out excepted.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if a number is larger than TOML's.
+    pub fn to_toml(&self) -> Result<String> {
+        to_text(self)
+    }
+}
+
+fn from_text<T: DeserializeOwned>(text: &str) -> Result<T> {
+    parse(text).map_err(|wrong| refused(&wrong.line, wrong.remedy))
+}
+
+fn from_file<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
+    parse(&text).map_err(|wrong| refused(&format!("{}, {}", path.display(), wrong.line), wrong.remedy))
+}
+
+fn to_text(config: &impl Serialize) -> Result<String> {
+    ::toml::to_string(config).map_err(|error| Error::InvalidConfig {
+        setting: "the configuration",
+        value: format!("not writable as TOML: {error}"),
+        remedy: "use a path in UTF-8 and smaller numbers".to_owned(),
+    })
 }
 
 /// The line of a text that is not understood, and how to correct it.
@@ -93,7 +144,7 @@ struct NotUnderstood {
     remedy: String,
 }
 
-fn parse(text: &str) -> std::result::Result<Config, NotUnderstood> {
+fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, NotUnderstood> {
     ::toml::from_str(text).map_err(|error: ::toml::de::Error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         NotUnderstood { line: format!("line {line}"), remedy: error.message().to_owned() }

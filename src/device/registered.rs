@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Weak;
 
-use crate::buffer::AlignedBuffer;
+use crate::buffer::{AlignedBuffer, Counted};
 use crate::sys::uring::Ring;
 
 /// The registered buffers of one ring.
@@ -16,11 +17,17 @@ pub(super) struct RegisteredBuffers {
     /// Whether the kernel has the table.
     has_table: bool,
     /// By identity.
-    indexes: HashMap<u64, u16>,
+    indexes: HashMap<u64, Registered>,
     /// Places that no buffer has.
     empty: Vec<u16>,
     /// The kernel has refused one: it is not asked again.
     refused: bool,
+}
+
+struct Registered {
+    index: u16,
+    /// Dead once the buffer is freed; `None` for one that stays registered.
+    life: Option<Weak<Counted>>,
 }
 
 impl RegisteredBuffers {
@@ -40,7 +47,10 @@ impl RegisteredBuffers {
         if self.places == 0 {
             let memory: Vec<_> = buffers.iter().map(memory_of).collect();
             ring.register_buffers(&memory)?;
-            self.indexes = buffers.iter().map(AlignedBuffer::identity).zip(0..).collect();
+            let registered = |(index, buffer): (usize, &AlignedBuffer)| {
+                (buffer.identity(), Registered { index: index as u16, life: None })
+            };
+            self.indexes = buffers.iter().enumerate().map(registered).collect();
             return Ok(());
         }
         if self.refused {
@@ -63,14 +73,27 @@ impl RegisteredBuffers {
                 self.empty.push(index);
                 return Err(error);
             }
-            self.indexes.insert(buffer.identity(), index);
+            self.indexes.insert(buffer.identity(), Registered { index, life: buffer.life() });
         }
         Ok(())
     }
 
+    /// Empties the places of buffers that were freed, so that the kernel lets go of their pages.
+    pub(super) fn forget_freed(&mut self, ring: &mut Ring) {
+        let empty = &mut self.empty;
+        self.indexes.retain(|_, registered| {
+            let is_freed = registered.life.as_ref().is_some_and(|life| life.strong_count() == 0);
+            // If the kernel refuses, the place stays with the old pages, and no write names it.
+            if is_freed && ring.set_place(registered.index, None).is_ok() {
+                empty.push(registered.index);
+            }
+            !is_freed
+        });
+    }
+
     /// The index of `buffer`, if it is registered.
     pub(super) fn index_of(&self, buffer: &AlignedBuffer) -> Option<u16> {
-        self.indexes.get(&buffer.identity()).copied()
+        self.indexes.get(&buffer.identity()).map(|registered| registered.index)
     }
 }
 

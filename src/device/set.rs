@@ -138,6 +138,24 @@ impl DeviceSet {
         Ok(Box::new(View { set: self.clone(), number, in_flight_max, report }))
     }
 
+    /// Registers buffers that blocks of any view will be written from, if there is a ring. Without that, writes from them
+    /// are slower.
+    pub(crate) fn register(&self, buffers: &[AlignedBuffer]) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(Err(error)) = inner.uring.as_mut().map(|uring| uring.register(buffers)) else { return };
+        let reason = not_registered(&error);
+        for view in inner.views.iter_mut().flatten().filter(|view| view.report.kind == DeviceKind::IoUring) {
+            view.report.reasons.push(reason.clone());
+        }
+    }
+
+    /// Forgets the registered buffers that were freed.
+    pub(crate) fn forget_freed(&self) {
+        if let Some(uring) = &mut self.inner.borrow_mut().uring {
+            uring.forget_freed();
+        }
+    }
+
     /// Blocks until a block of any view has completed, the calling thread is unparked, or `timeout` has passed; may return
     /// earlier for no reason. While the kernel has blocks, an unpark may go unnoticed until one completes.
     pub(crate) fn wait(&self, timeout: Duration) {
@@ -197,10 +215,7 @@ impl Inner {
             }
         };
         if let Err(error) = uring.register(buffers) {
-            // Slower, not wrong: the kernel pins the memory for each write.
-            report
-                .reasons
-                .push(format!("io_uring: buffers not registered: {error} (raise the limit on locked memory)"));
+            report.reasons.push(not_registered(&error));
         }
         Ok(())
     }
@@ -365,6 +380,11 @@ impl Inner {
             *uring = None;
         }
     }
+}
+
+/// Why writes are slower than they could be, not wrong: the kernel pins the memory for each.
+fn not_registered(error: &io::Error) -> String {
+    format!("io_uring: buffers not registered: {error} (raise the limit on locked memory)")
 }
 
 impl Drop for Inner {

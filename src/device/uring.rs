@@ -137,6 +137,13 @@ impl Uring {
         }
     }
 
+    /// Lets the kernel forget the registered buffers that were freed.
+    pub(super) fn forget_freed(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            self.registered.forget_freed(ring);
+        }
+    }
+
     /// Whether the kernel has blocks, or gets some when it is next entered.
     pub(super) fn is_busy(&self) -> bool {
         self.ring.is_some() && self.in_flight.len() > self.empty_slots.len()

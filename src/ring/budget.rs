@@ -1,6 +1,10 @@
-//! The memory that the rings of one log take together, and may take.
+//! The memory that the rings of one log take together, and may take; and those of all logs of an engine.
+//!
+//! What a log takes of its own budget it takes of the engine's too, or not at all.
 //!
 //! A window counts from its making, a reserve by the chunks of it that were entered. Address space never counts.
+
+use std::sync::Arc;
 
 use crate::sync::AtomicU64;
 use crate::sync::Ordering::Relaxed;
@@ -10,22 +14,29 @@ use crate::sys;
 /// exceeds the limit ends the process.
 const PART_OF_A_GROUP: u64 = 4;
 
-/// One log's account of ring memory.
+/// An account of ring memory: one log's, or an engine's.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicU64,
     limit: u64,
     /// The memory limit of the process's control group, if `limit` follows from it.
     group_bytes: Option<u64>,
-    /// The last bytes of the limit, which only windows and grave records' chunks may take.
-    kept_bytes: u64,
+    /// The last eighths of the limit, which only windows and grave records' chunks may take.
+    kept_eighths: u32,
+    /// The budget of the engine.
+    shared: Option<Arc<Budget>>,
 }
 
 impl Budget {
     /// Nothing is used of `limit` bytes, of which the last `kept_eighths` are kept for grave records.
     pub(crate) fn new(limit: u64, kept_eighths: u32) -> Budget {
-        let kept_bytes = limit / 8 * u64::from(kept_eighths);
-        Budget { used: AtomicU64::new(0), limit, group_bytes: None, kept_bytes }
+        Budget { used: AtomicU64::new(0), limit, group_bytes: None, kept_eighths, shared: None }
+    }
+
+    /// The budget of one log, all of which is also taken of `shared`.
+    pub(crate) fn part_of(mut self, shared: Option<Arc<Budget>>) -> Budget {
+        self.shared = shared;
+        self
     }
 
     /// As [`new`](Self::new), but no more than a part of what the process's control group allows; in any case
@@ -37,42 +48,80 @@ impl Budget {
     fn within(group_bytes: Option<u64>, limit: u64, at_least: u64, kept_eighths: u32) -> Budget {
         let bounded = group_bytes.map_or(limit, |bytes| (bytes / PART_OF_A_GROUP).max(at_least).min(limit));
         let group_bytes = group_bytes.filter(|_| bounded < limit);
-        Budget { group_bytes, ..Budget::new(bounded, kept_eighths) }
+        let mut budget = Budget::new(bounded, kept_eighths);
+        budget.group_bytes = group_bytes;
+        budget
     }
 
-    /// Takes `bytes`, if the limit allows that. Returns whether it does.
+    /// Takes `bytes`, if the limits allow that. Returns whether they do.
     pub(crate) fn take(&self, bytes: u64) -> bool {
-        self.take_within(bytes, self.limit)
+        self.take_leaving(bytes, 0)
     }
 
-    /// Takes `bytes`, whatever the limit: for the one ring that must not be refused.
+    /// Takes `bytes`, whatever the limits: for the one ring that must not be refused.
     pub(crate) fn take_beyond(&self, bytes: u64) {
         self.used.fetch_add(bytes, Relaxed);
+        if let Some(shared) = &self.shared {
+            shared.take_beyond(bytes);
+        }
     }
 
     /// Takes `bytes` of a reserve for a record that is `grave` or is not.
     pub(super) fn take_chunks(&self, bytes: u64, grave: bool) -> bool {
-        self.take_within(bytes, self.limit - if grave { 0 } else { self.kept_bytes })
+        self.take_leaving(bytes, if grave { 0 } else { self.kept_eighths })
     }
 
     /// Whether [`take_chunks`](Self::take_chunks) would take `bytes` for an ordinary record now.
     pub(super) fn has_room_for_chunks(&self, bytes: u64) -> bool {
-        self.used().saturating_add(bytes) <= self.limit - self.kept_bytes
+        self.has_room_leaving(bytes, self.kept_eighths)
     }
 
-    fn take_within(&self, bytes: u64, limit: u64) -> bool {
+    /// Whether [`take`](Self::take) would take `bytes` now, with no more than `bytes_max` in use.
+    pub(crate) fn has_room_within(&self, bytes: u64, bytes_max: u64) -> bool {
+        self.used().saturating_add(bytes) <= bytes_max && self.has_room_leaving(bytes, 0)
+    }
+
+    /// Whether so much of the engine's budget is taken that no log should keep rings that it does not need.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.used() > shared.limit / 2)
+    }
+
+    /// The budget that would refuse `bytes`: the engine's, if this one would not.
+    pub(crate) fn refusing(&self, bytes: u64) -> &Budget {
+        match &self.shared {
+            Some(shared) if self.used().saturating_add(bytes) <= self.limit => shared,
+            _ => self,
+        }
+    }
+
+    fn has_room_leaving(&self, bytes: u64, kept_eighths: u32) -> bool {
+        self.used().saturating_add(bytes) <= self.limit_leaving(kept_eighths)
+            && self.shared.as_ref().is_none_or(|shared| shared.has_room_leaving(bytes, kept_eighths))
+    }
+
+    fn take_leaving(&self, bytes: u64, kept_eighths: u32) -> bool {
         // Relaxed: the count carries nothing but itself.
-        let is_within = self.used.fetch_add(bytes, Relaxed).saturating_add(bytes) <= limit;
+        let before = self.used.fetch_add(bytes, Relaxed);
+        let is_within = before.saturating_add(bytes) <= self.limit_leaving(kept_eighths)
+            && self.shared.as_ref().is_none_or(|shared| shared.take_leaving(bytes, kept_eighths));
         if !is_within {
             self.used.fetch_sub(bytes, Relaxed);
         }
         is_within
     }
 
+    /// The limit, without its last `kept_eighths`.
+    fn limit_leaving(&self, kept_eighths: u32) -> u64 {
+        self.limit - self.limit / 8 * u64::from(kept_eighths)
+    }
+
     /// Gives `bytes` back that were taken.
     pub(crate) fn give_back(&self, bytes: u64) {
         let before = self.used.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "{bytes} bytes of ring memory are given back, {before} were taken");
+        if let Some(shared) = &self.shared {
+            shared.give_back(bytes);
+        }
     }
 
     /// Bytes taken. While a take is refused, for a moment those too.
@@ -91,6 +140,15 @@ impl Budget {
     }
 }
 
+impl Drop for Budget {
+    /// The last ring is gone, and what the log had of the engine's budget with it.
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.give_back(self.used());
+        }
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -105,6 +163,24 @@ mod tests {
         assert_eq!(within(Some(8000)), (1000, None));
         assert_eq!(within(Some(2000)), (500, Some(2000)));
         assert_eq!(within(Some(12)), (100, Some(12)));
+    }
+
+    #[test]
+    fn what_a_log_takes_it_takes_of_the_engine_too_or_not_at_all() {
+        let engine = Arc::new(Budget::new(1000, 0));
+        let [one, two] = [600, 800].map(|limit| Budget::new(limit, 1).part_of(Some(Arc::clone(&engine))));
+        assert!(one.take(500) && two.take(300));
+        assert!(!one.take(150) && one.refusing(150).limit() == 600, "beyond its own");
+        assert!(!two.take(250) && two.refusing(250).limit() == 1000, "beyond the engine's");
+        assert_eq!((one.used(), two.used(), engine.used()), (500, 300, 800));
+        // An eighth of the engine's is kept for grave records, as of the log's own.
+        assert!(!two.take_chunks(100, false) && two.take_chunks(100, true));
+        assert!(two.is_crowded() && !two.has_room_within(150, 800) && two.has_room_within(100, 800));
+        one.give_back(500);
+        assert_eq!((one.used(), engine.used()), (0, 400));
+        assert!(!two.is_crowded() && two.take_chunks(300, false));
+        drop(two);
+        assert_eq!(engine.used(), 0);
     }
 
     #[test]

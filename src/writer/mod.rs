@@ -1,7 +1,7 @@
 //! The writer: one thread that serves a list of logs, and never waits for the disk while rings fill.
 //!
 //! `thread` is its handle, and `command` what it is asked for; `serve` is its loop. `log` serves one log, which `begin`
-//! makes; `source` is one of its rings; `pipeline` brings its blocks to the disk; `schedule` decides which rings come
+//! makes; `source` is one of its rings, and `buffers` what its blocks are filled in; `pipeline` brings its blocks to the disk; `schedule` decides which rings come
 //! next and when the thread sleeps. `engine` and `logger` start the thread, which pins itself to `writer_core` if that is
 //! set, and then hand it logs.
 
@@ -9,6 +9,7 @@ mod thread;
 mod command;
 mod serve;
 mod begin;
+mod buffers;
 mod log;
 mod source;
 mod callsites;

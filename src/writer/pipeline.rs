@@ -18,6 +18,7 @@ use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Segments, WriteTarget};
 use crate::shared::Shared;
 use crate::stats::{Publisher, State};
+use crate::writer::buffers::Buffers;
 use crate::writer::contents::Contents;
 use health::Health;
 pub(crate) use health::Note;
@@ -78,7 +79,7 @@ pub(crate) struct Pipeline {
     device_kind: DeviceKind,
     pub(super) segments: Segments,
     /// Buffers for the next blocks.
-    pub(super) free: Vec<AlignedBuffer>,
+    pub(super) buffers: Buffers,
     /// Blocks that wait for their turn at the device.
     waiting: VecDeque<Sealed>,
     in_flight: VecDeque<InFlight>,
@@ -104,7 +105,7 @@ impl Pipeline {
         publisher: Publisher,
         device: Box<dyn Device>,
         segments: Segments,
-        buffers: Vec<AlignedBuffer>,
+        buffers: Buffers,
     ) -> Pipeline {
         publisher.set_device(device.report());
         Pipeline {
@@ -113,7 +114,7 @@ impl Pipeline {
             device_kind: device.report().kind,
             device,
             segments,
-            free: buffers,
+            buffers,
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             outstanding: 0,
@@ -143,7 +144,7 @@ impl Pipeline {
 
     /// Whether no block can be begun or submitted until the device has completed one.
     pub(crate) fn awaits_device(&self) -> bool {
-        self.free.is_empty() && self.outstanding > 0 && !self.has_room()
+        !self.buffers.has_free() && self.outstanding > 0 && !self.has_room()
     }
 
     /// Whether all closed blocks are durable.
@@ -315,7 +316,7 @@ impl Pipeline {
                 break;
             };
             if buffer.index() != HEADER_BUFFER {
-                self.free.push(buffer);
+                self.buffers.give_back(buffer);
             }
             self.durable_records += block.contents.records;
             let blocks = u64::from(block.number.is_some());

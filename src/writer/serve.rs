@@ -7,18 +7,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use super::begin::begin_log;
+use super::begin::{Resources, begin_log};
 use super::command::{Begin, Command};
 use super::log::LogWriter;
 use super::schedule::{Idle, Turn};
-use crate::device::DeviceSet;
 use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::shared::Shared;
 
-/// Serves the logs that `commands` bring, with `devices`, until no more can come and the last has ended.
-pub(super) fn serve(commands: &Receiver<Command>, devices: DeviceSet) {
-    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), devices };
+/// Serves the logs that `commands` bring, with `resources`, until no more can come and the last has ended.
+pub(super) fn serve(commands: &Receiver<Command>, resources: Resources) {
+    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources };
     let mut more_may_come = true;
     loop {
         while more_may_come {
@@ -51,7 +50,7 @@ pub(super) fn serve(commands: &Receiver<Command>, devices: DeviceSet) {
 struct Logs {
     served: Vec<Served>,
     idle: Idle,
-    devices: DeviceSet,
+    resources: Resources,
 }
 
 /// One of them. The order of the fields matters: the log is given up before its callers get their answers.
@@ -65,7 +64,7 @@ impl Logs {
     fn add(&mut self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
         let shared = Arc::clone(&begin.shared);
-        let begun = catch_unwind(AssertUnwindSafe(|| begin_log(begin, &self.devices)));
+        let begun = catch_unwind(AssertUnwindSafe(|| begin_log(begin, &self.resources)));
         let log = begun.unwrap_or_else(|_| {
             let bug = "the writer panicked: please report this as a bug in diolog";
             Err(Error::io("begin the log in", &path, std::io::Error::other(bug)))
@@ -85,8 +84,8 @@ impl Logs {
 
     /// Makes one turn of each log, and finishes those that have ended.
     fn turn(&mut self) -> Turn {
-        self.devices.free_abandoned();
-        if self.devices.take_loss() {
+        self.resources.devices.free_abandoned();
+        if self.resources.devices.take_loss() {
             self.served.iter_mut().for_each(|served| served.log.follow_device());
         }
         let mut turn = Turn::Idle;
@@ -122,7 +121,7 @@ impl Logs {
         let mut writing = self.served.iter_mut().map(|served| &mut served.log).filter(|log| log.is_writing());
         match (writing.next(), writing.next()) {
             (Some(log), None) => log.wait_for_device(sleep),
-            (Some(_), Some(_)) => self.devices.wait(sleep),
+            (Some(_), Some(_)) => self.resources.devices.wait(sleep),
             // A flush, a close, another log, or a producer that waits for space ends it early.
             (None, _) => std::thread::park_timeout(sleep),
         }

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
+use super::begin::Resources;
+use super::buffers::Pool;
 use super::command::{Begin, Command};
 use super::serve::serve;
 use crate::device::{DeviceSet, Logs};
@@ -28,12 +30,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread for so many `logs`, and pins it to `core` if one is given. A refused thread is an error of `path`.
+    /// Starts the thread for many logs, whose blocks may together take `blocks_bytes_max`, or for one, which has its own.
+    /// Pins it to `core` if one is given. A refused thread is an error of `path`.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
     /// started.
-    pub(crate) fn start(logs: Logs, core: Option<usize>, path: &Path) -> Result<Writer> {
+    pub(crate) fn start(blocks_bytes_max: Option<usize>, core: Option<usize>, path: &Path) -> Result<Writer> {
         let id = WriterId::new();
         let (pinned_sender, pinned) = sync_channel(1);
         let (commands, received) = channel();
@@ -48,7 +51,10 @@ impl Writer {
                 // The starter waits for this.
                 let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
                 if refused.is_none() {
-                    serve(&received, DeviceSet::new(logs, move || affinity.apply()));
+                    let logs = blocks_bytes_max.map_or(Logs::One, |_| Logs::Many);
+                    let devices = DeviceSet::new(logs, move || affinity.apply());
+                    let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
+                    serve(&received, Resources { devices, pool });
                 }
             })
             .map_err(|source| start_failed(path, source))?;

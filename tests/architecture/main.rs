@@ -49,19 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ends", &["own_thread", "shared", "sync", "sys"]),
     (
         "engine",
-        &[
-            "config",
-            "device",
-            "ends",
-            "error",
-            "logger",
-            "opening",
-            "own_thread",
-            "segment",
-            "shared",
-            "stats",
-            "writer",
-        ],
+        &["config", "ends", "error", "logger", "opening", "own_thread", "ring", "segment", "shared", "stats", "writer"],
     ),
     ("error", &["grouped", "sys"]),
     (
@@ -155,7 +143,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("macros", &["callsite", "event", "expansion", "fields", "level", "lib", "limit", "outcome", "template"]),
     (
         "opening",
-        &["clock", "config", "device", "ends", "error", "gate", "listen", "segment", "shared", "stats", "writer"],
+        &[
+            "clock", "config", "device", "ends", "error", "gate", "listen", "ring", "segment", "shared", "stats",
+            "writer",
+        ],
     ),
     ("outcome", &[]),
     ("own_thread", &[]),

@@ -134,7 +134,7 @@ impl Blocks {
                 return Looked::Nothing;
             }
             // Without a block, nothing is taken.
-            if self.filling.is_some() || !self.pipeline.free.is_empty() {
+            if self.filling.is_some() || self.pipeline.buffers.has_free() {
                 allowance.note_taken(look.due_bytes, capacity);
             }
             let looked = self.fill_from(slot, look.since_ns, now_ns);
@@ -151,7 +151,7 @@ impl Blocks {
         if let Some(filling) = self.filling.take() {
             return Some(filling);
         }
-        let mut block = Block::new(self.pipeline.free.pop()?);
+        let mut block = Block::new(self.pipeline.buffers.take()?);
         self.begun += 1;
         self.control.begin_block(&mut block, self.shared.refused_by(), now_ns);
         self.figures.begin_block(&mut block, &mut self.control, &self.shared, &self.sources, now_ns);

@@ -1,0 +1,298 @@
+//! The buffers that blocks are filled in and written from: a log's own, or its share of the pool of an engine.
+//!
+//! A log alone on its writer gets all of its buffers when it begins, so that none is made on the way. The logs of an
+//! engine take theirs from a pool, as they need them, and give them back when a block is durable:
+//!
+//! - A log has at most its cap: the blocks that it may have in flight, one that is filled and one that waits. So a log whose
+//!   disk is full or has failed keeps no more than that.
+//! - Of those, [`GUARANTEED`] are kept free for it. So no other log can keep it from going on.
+//! - All together take no more than `blocks_bytes_max`. A buffer counts from its making until its memory is freed, whoever
+//!   has it: also while the kernel still reads the block of a log that has ended.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+
+use crate::buffer::{AlignedBuffer, ByteCount};
+use crate::device::DeviceSet;
+use crate::error::{Error, Result};
+
+/// The buffers of each log that no other log can take: one is written while the other is filled.
+const GUARANTEED: usize = 2;
+
+/// The buffers of one log.
+pub(crate) struct Buffers {
+    source: Source,
+}
+
+enum Source {
+    /// All of them, if they are in use nowhere.
+    Own(Vec<AlignedBuffer>),
+    Share(Share),
+}
+
+/// A log's share of a pool.
+struct Share {
+    pool: Pool,
+    block_bytes: usize,
+    /// How many the log may have.
+    cap: usize,
+    /// How many it has.
+    taken: usize,
+}
+
+impl Buffers {
+    /// Buffers of a log that shares them with no other.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn own(count: usize, block_bytes: usize) -> io::Result<Buffers> {
+        let make = |index| AlignedBuffer::new(block_bytes, index as u16);
+        Ok(Buffers { source: Source::Own((0..count).map(make).collect::<io::Result<_>>()?) })
+    }
+
+    /// The buffers that are made already, and will be written from.
+    pub(super) fn made(&self) -> &[AlignedBuffer] {
+        match &self.source {
+            Source::Own(free) => free,
+            Source::Share(_) => &[],
+        }
+    }
+
+    /// Whether [`take`](Self::take) would find a buffer, as far as the limits say.
+    pub(super) fn has_free(&self) -> bool {
+        match &self.source {
+            Source::Own(free) => !free.is_empty(),
+            Source::Share(share) => share.may_take(),
+        }
+    }
+
+    /// A buffer for the next block; `None` if there is none now.
+    pub(super) fn take(&mut self) -> Option<AlignedBuffer> {
+        match &mut self.source {
+            Source::Own(free) => free.pop(),
+            Source::Share(share) => {
+                if !share.may_take() {
+                    return None;
+                }
+                let buffer = share.pool.inner.borrow_mut().take(share.block_bytes, share.taken < GUARANTEED)?;
+                share.taken += 1;
+                Some(buffer)
+            }
+        }
+    }
+
+    /// Gives a buffer back that was taken.
+    pub(super) fn give_back(&mut self, buffer: AlignedBuffer) {
+        match &mut self.source {
+            Source::Own(free) => free.push(buffer),
+            Source::Share(share) => {
+                share.taken -= 1;
+                share.pool.inner.borrow_mut().give_back(buffer, share.taken < GUARANTEED);
+            }
+        }
+    }
+}
+
+impl Share {
+    fn may_take(&self) -> bool {
+        let is_guaranteed = self.taken < GUARANTEED;
+        self.taken < self.cap && (is_guaranteed || self.pool.inner.borrow().has_room(self.block_bytes))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // Those that the log still has are freed elsewhere, and count until then.
+        let mut inner = self.pool.inner.borrow_mut();
+        inner.reserved_bytes -= GUARANTEED.saturating_sub(self.taken) * self.block_bytes;
+        if self.taken > 0 {
+            inner.devices.forget_freed();
+        }
+    }
+}
+
+/// The buffers that the logs of one writer thread share. Clones are handles to the same pool.
+#[derive(Clone)]
+pub(super) struct Pool {
+    inner: Rc<RefCell<Inner>>,
+}
+
+struct Inner {
+    bytes_max: usize,
+    /// Of all buffers that exist, wherever they are.
+    used: ByteCount,
+    /// Kept for the buffers that logs are guaranteed and have not taken. With those in use never more than `bytes_max`,
+    /// but for the moment between a give-back and the freeing of spare ones.
+    reserved_bytes: usize,
+    /// Those that no log has, by their size.
+    spare: HashMap<usize, Vec<AlignedBuffer>>,
+    /// Where new ones are registered.
+    devices: DeviceSet,
+}
+
+impl Pool {
+    /// A pool of at most `bytes_max`, whose buffers are written by `devices`.
+    pub(super) fn new(bytes_max: usize, devices: DeviceSet) -> Pool {
+        let (used, spare) = Default::default();
+        Pool { inner: Rc::new(RefCell::new(Inner { bytes_max, used, reserved_bytes: 0, spare, devices })) }
+    }
+
+    /// The share of a log that may have `cap` buffers of `block_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if the pool is too small to guarantee it any.
+    pub(super) fn share(&self, cap: usize, block_bytes: usize) -> Result<Buffers> {
+        let mut inner = self.inner.borrow_mut();
+        inner.reserved_bytes += GUARANTEED * block_bytes;
+        inner.free_spare();
+        if inner.used.bytes() + inner.reserved_bytes > inner.bytes_max {
+            inner.reserved_bytes -= GUARANTEED * block_bytes;
+            return Err(Error::InvalidConfig {
+                setting: "blocks_bytes_max",
+                value: inner.bytes_max.to_string(),
+                remedy: format!(
+                    "the engine's other logs leave no room for {GUARANTEED} blocks of {block_bytes} bytes, which each log \
+                     needs: raise it, use smaller block_bytes, or close some logs"
+                ),
+            });
+        }
+        drop(inner);
+        Ok(Buffers { source: Source::Share(Share { pool: self.clone(), block_bytes, cap, taken: 0 }) })
+    }
+}
+
+impl Inner {
+    /// Whether a log may have one more than it is guaranteed.
+    fn has_room(&self, block_bytes: usize) -> bool {
+        let has_spare = |bytes: &usize| self.spare.get(bytes).is_some_and(|spare| !spare.is_empty());
+        let other_spare: usize = self.spare.iter().map(|(bytes, spare)| bytes * spare.len()).sum();
+        has_spare(&block_bytes) || self.fits(block_bytes, other_spare)
+    }
+
+    /// Whether one more can be made, once `freed` bytes of spare ones are freed.
+    fn fits(&self, block_bytes: usize, freed: usize) -> bool {
+        self.used.bytes() + self.reserved_bytes + block_bytes <= self.bytes_max + freed
+    }
+
+    /// A buffer, out of what is reserved for the log if it `is_guaranteed`. `None` if the system has no memory.
+    fn take(&mut self, block_bytes: usize, is_guaranteed: bool) -> Option<AlignedBuffer> {
+        let spare = self.spare.get_mut(&block_bytes).and_then(Vec::pop);
+        let buffer = match spare {
+            Some(buffer) => buffer,
+            None => {
+                while !is_guaranteed && !self.fits(block_bytes, 0) {
+                    self.free_one_spare()?;
+                }
+                let made = AlignedBuffer::counted(block_bytes, 0, &self.used).ok()?;
+                self.devices.register(std::slice::from_ref(&made));
+                made
+            }
+        };
+        if is_guaranteed {
+            self.reserved_bytes -= block_bytes;
+        }
+        Some(buffer)
+    }
+
+    /// Takes a buffer back. If the log then has fewer than it is guaranteed, as much is reserved for it again.
+    fn give_back(&mut self, buffer: AlignedBuffer, is_guaranteed: bool) {
+        let block_bytes = buffer.len();
+        if is_guaranteed {
+            self.reserved_bytes += block_bytes;
+        }
+        // A copy that was made for a block which the kernel will never give back is not one of the pool's.
+        if buffer.is_counted() {
+            self.spare.entry(block_bytes).or_default().push(buffer);
+        }
+        self.free_spare();
+    }
+
+    /// Frees spare buffers until those that are guaranteed have room.
+    fn free_spare(&mut self) {
+        while self.used.bytes() + self.reserved_bytes > self.bytes_max && self.free_one_spare().is_some() {}
+    }
+
+    /// Frees a spare buffer; `None` if there is none.
+    fn free_one_spare(&mut self) -> Option<()> {
+        let freed = self.spare.values_mut().find_map(Vec::pop)?;
+        drop(freed);
+        self.devices.forget_freed();
+        Some(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::device::Logs;
+
+    const BLOCK: usize = 4096;
+
+    fn pool(blocks: usize) -> Pool {
+        Pool::new(blocks * BLOCK, DeviceSet::new(Logs::Many, || ()))
+    }
+
+    fn take_all(buffers: &mut Buffers) -> Vec<AlignedBuffer> {
+        std::iter::from_fn(|| buffers.take()).collect()
+    }
+
+    #[test]
+    fn no_log_takes_more_than_its_cap_or_what_others_are_guaranteed() {
+        let pool = pool(10);
+        let [mut one, mut two] = [(); 2].map(|()| pool.share(6, BLOCK).expect("room"));
+        let (of_one, of_two) = (take_all(&mut one), take_all(&mut two));
+        assert_eq!((of_one.len(), of_two.len()), (6, 4));
+        assert!(!one.has_free() && !two.has_free());
+        // What one gives back the other may take, up to its cap.
+        of_one.into_iter().for_each(|buffer| one.give_back(buffer));
+        let more = take_all(&mut two);
+        assert_eq!(more.len(), 2);
+        assert_eq!(take_all(&mut one).len(), 4);
+        drop((of_two, more));
+    }
+
+    #[test]
+    fn a_guaranteed_buffer_is_there_whatever_the_others_have() {
+        let pool = pool(10);
+        let mut greedy = pool.share(66, BLOCK).expect("room");
+        let taken = take_all(&mut greedy);
+        assert_eq!(taken.len(), 10);
+        let Err(Error::InvalidConfig { setting: "blocks_bytes_max", .. }) = pool.share(3, BLOCK).map(drop) else {
+            panic!("there is no room for a log")
+        };
+        let mut taken = taken;
+        taken.drain(..3).for_each(|buffer| greedy.give_back(buffer));
+        let mut late = pool.share(3, BLOCK).expect("room again");
+        let more = take_all(&mut greedy);
+        assert_eq!(more.len(), 1, "the others are left to the new log");
+        assert_eq!(take_all(&mut late).len(), GUARANTEED);
+        drop((taken, more));
+    }
+
+    #[test]
+    fn spare_buffers_of_another_size_make_room() {
+        let pool = pool(8);
+        let [mut small, mut large] = [BLOCK, 2 * BLOCK].map(|bytes| pool.share(8, bytes).expect("room"));
+        let taken = take_all(&mut small);
+        assert_eq!(taken.len(), 4, "beside two large ones");
+        taken.into_iter().for_each(|buffer| small.give_back(buffer));
+        let taken = take_all(&mut large);
+        assert_eq!(taken.len(), 3, "beside two small ones");
+        assert!(pool.inner.borrow().used.bytes() <= 8 * BLOCK);
+        assert_eq!(take_all(&mut small).len(), GUARANTEED);
+    }
+
+    #[test]
+    fn buffers_of_a_log_that_has_ended_count_until_they_are_freed() {
+        let pool = pool(4);
+        let mut gone = pool.share(4, BLOCK).expect("room");
+        let kernel_has = [gone.take(), gone.take(), gone.take()];
+        drop(gone);
+        assert!(pool.share(4, BLOCK).is_err(), "three of four are in use");
+        drop(kernel_has);
+        let mut next = pool.share(4, BLOCK).expect("room again");
+        assert_eq!(take_all(&mut next).len(), 4);
+    }
+}
