@@ -39,6 +39,9 @@ const SINGLE_OF: u64 = 4;
 /// Between two messages before an exit: no queue overflows, so that what is lost is lost by the end.
 const BEFORE_EXIT_PAUSE: Duration = Duration::from_micros(20);
 
+/// The last messages before an exit come at once: these are the ones that say why. Each queue holds them.
+const LAST_WORDS: u64 = 100;
+
 /// What a child is to do.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,15 +111,18 @@ fn with<R: Rival>(task: Task, place: &Path) -> Result<(), Failure> {
             Measured { calls: records, said_lost: rival.finish(place)?, ..Measured::default() }
         }
         Task::Return { records } | Task::Exit { records } => {
+            // Before the last message: nothing gives the logger time after it.
+            write(place, &Measured { calls: records, ..Measured::default() })?;
             on_first_cpu(&rival, |handle| {
                 let pause = TickRate::measure().ticks_in(BEFORE_EXIT_PAUSE);
                 for number in 0..records {
-                    busy_wait(pause);
+                    if number < records.saturating_sub(LAST_WORDS) {
+                        busy_wait(pause);
+                    }
                     log::<R>(handle, number);
                 }
                 Ok(())
             })?;
-            write(place, &Measured { calls: records, ..Measured::default() })?;
             if matches!(task, Task::Exit { .. }) {
                 std::process::exit(0);
             }
