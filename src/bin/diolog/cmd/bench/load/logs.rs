@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diolog::{
-    Config, Distribution, Engine, EngineConfig, Level, Logger, Overflow, ProducerReport, ReadOptions, Report, Verdict,
+    Config, Distribution, Engine, EngineConfig, EventLogs, Level, Logger, Overflow, ProducerReport, ReadOptions,
+    Report, Verdict,
 };
 
+use super::target::{Events, Target};
 use crate::args::Load;
 use crate::exit::{Failure, Status};
 use crate::text::escape;
@@ -29,8 +31,10 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Logs that are open.
 pub(super) struct Logs {
-    pub(super) loggers: Vec<Logger>,
+    loggers: Vec<Logger>,
     paths: Vec<PathBuf>,
+    /// If there are several.
+    events: Option<Events>,
 }
 
 /// The figures of all logs together.
@@ -73,13 +77,25 @@ impl Logs {
         if load.events == 1 {
             let path = directory.join("log");
             let config = load.writer_core.map_or(config.clone(), |core| config.writer_core(core));
-            return Ok(Logs { loggers: vec![Logger::open(config.path(&path))?], paths: vec![path] });
+            return Ok(Logs { loggers: vec![Logger::open(config.path(&path))?], paths: vec![path], events: None });
         }
-        let paths: Vec<_> = (0..load.events).map(|event| directory.join(format!("event-{event}"))).collect();
         let engine = load.writer_core.map_or(EngineConfig::new(), |core| EngineConfig::new().writer_core(core));
-        let engine = Engine::start(engine)?;
-        let loggers = paths.iter().map(|path| engine.open(config.clone().path(path))).collect::<Result<_, _>>()?;
-        Ok(Logs { loggers, paths })
+        let logs = EventLogs::new(&Engine::start(engine)?, directory, config)?;
+        let names: Vec<_> = (0..load.events).map(|event| format!("event-{event}")).collect();
+        let paths = names.iter().map(|name| directory.join(name)).collect();
+        // As a service whose events have all occurred once.
+        let loggers = names.iter().map(|name| logs.open(name)).collect::<Result<_, _>>()?;
+        Ok(Logs { loggers, paths, events: Some(Events { logs, names }) })
+    }
+
+    /// Where the messages of each of so many threads go.
+    pub(super) fn targets(&self, threads: u64) -> Result<Vec<Target<'_>>, Failure> {
+        let target = |thread| match (&self.events, &self.loggers[..]) {
+            (None, [log, ..]) => log.producer_named(&format!("load-{thread}")).map(Target::Producer),
+            (Some(events), _) => Ok(Target::Events(events)),
+            (None, []) => Err(diolog::Error::Closed),
+        };
+        Ok((0..threads).map(target).collect::<Result<_, _>>()?)
     }
 
     pub(super) fn figures(&self) -> Figures {

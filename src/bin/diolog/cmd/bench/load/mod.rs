@@ -8,6 +8,7 @@ mod logs;
 mod plot;
 mod rows;
 mod summary;
+mod target;
 mod threads;
 mod usage;
 
@@ -31,7 +32,8 @@ use crate::text::units;
 use logs::{Figures, Logs};
 use rows::{Csv, Row, Since};
 use summary::Summary;
-use threads::{Pace, Tally, Target, Threads, noise};
+use target::Target;
+use threads::{Pace, Tally, Threads, noise};
 use usage::Meter;
 
 /// The time from the making of the threads to their first message.
@@ -193,7 +195,7 @@ impl<'a> Bench<'a> {
     /// Runs the threads to their end.
     fn load(&self, run: &Run, logs: &Logs, seconds: &mut Seconds) -> Result<Done, Failure> {
         let pace = Pace { rate: run.rate, threads: self.arguments.threads.into() };
-        let targets = Target::all(&logs.loggers, pace.threads)?;
+        let targets = logs.targets(pace.threads)?;
         let start = Instant::now() + START;
         let threads = Threads::new(pace, start, run.time, &self.arguments.bytes, &self.noise);
         thread::scope(|scope| {

@@ -11,9 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
-use diolog::{Level, Logger, Outcome, Producer};
+use diolog::Outcome;
 use hdrhistogram::Histogram;
 
+use super::target::Target;
 use crate::args::Sizes;
 
 /// A thread that waits for longer than this sleeps. For less, it yields its CPU to others again and again, because a
@@ -77,32 +78,6 @@ impl Tally {
         (self.accepted, self.lost, self.bytes) = (0, 0, 0);
         self.append.reset();
         self.call.reset();
-    }
-}
-
-/// Where a thread's messages go.
-pub(super) enum Target<'a> {
-    /// Into one log, by a producer of the thread's own.
-    Producer(Producer),
-    /// Into several logs in turn.
-    Events(&'a [Logger]),
-}
-
-impl Target<'_> {
-    /// One for each thread. A log is one of several if there are several.
-    pub(super) fn all(logs: &[Logger], threads: u64) -> diolog::Result<Vec<Target<'_>>> {
-        let target = |thread| match logs {
-            [log] => log.producer_named(&format!("load-{thread}")).map(Target::Producer),
-            logs => Ok(Target::Events(logs)),
-        };
-        (0..threads).map(target).collect()
-    }
-
-    fn log(&self, number: u64, message: &[u8]) -> Outcome {
-        match self {
-            Target::Producer(producer) => producer.log(Level::Info, message),
-            Target::Events(logs) => logs[(number % logs.len() as u64) as usize].log(Level::Info, message),
-        }
     }
 }
 
