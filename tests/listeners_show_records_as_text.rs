@@ -16,7 +16,7 @@ use diolog::{Level, Listener, Logger, Outcome, Reader, StderrListener, StdoutLis
 
 /// Records in the child's log.
 fn records(path: &Path) -> usize {
-    Reader::open(path).expect("a log").map(|record| record.expect("readable")).count()
+    Reader::open(path).expect("a log").inspect(|record| assert!(record.is_ok(), "{record:?}")).count()
 }
 
 /// In a child: logs a message, and fields with a text that would control a terminal.
