@@ -2,8 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Instant;
 
 use super::list::Listeners;
@@ -44,10 +44,8 @@ impl Listening {
                     log: log.to_owned(),
                     service: service.to_owned(),
                     outlet,
-                    waiting_bytes: AtomicUsize::new(0),
-                    heard: AtomicU64::new(0),
-                    given: AtomicU64::new(0),
-                    missed: AtomicU64::new(0),
+                    seen: Default::default(),
+                    done: Default::default(),
                     is_abandoned: AtomicBool::new(false),
                 })),
                 Err(source) => {
@@ -77,8 +75,7 @@ impl Listening {
     /// The figures of each listener, in the order in which they were set.
     pub(crate) fn stats(&self) -> Vec<ListenerStats> {
         let row = |queue: &Arc<Queue>| {
-            let waiting = queue.waiting();
-            let (given, missed) = (queue.given.load(Relaxed), queue.missed.load(Relaxed));
+            let (given, missed, waiting) = queue.counts();
             ListenerStats { level: queue.level, given, missed, waiting }
         };
         self.queues.iter().map(row).collect()

@@ -7,10 +7,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
 
 use super::listener::Listener;
 use crate::clock::Clock;
@@ -27,15 +29,30 @@ pub(super) struct Queue {
     pub(super) log: PathBuf,
     pub(super) service: String,
     pub(super) outlet: Arc<Outlet>,
-    /// Bytes of entries that were passed on, and not given yet.
-    pub(super) waiting_bytes: AtomicUsize,
-    /// Records of the level that the writer has seen. The writer alone counts it up.
-    pub(super) heard: AtomicU64,
-    pub(super) given: AtomicU64,
-    /// Those that did not fit, or whose call panicked, or that were left at the deadline of `close`.
-    pub(super) missed: AtomicU64,
+    // On cache lines of their own: the writer must not wait for one that the thread writes for each record.
+    pub(super) seen: CachePadded<Seen>,
+    pub(super) done: CachePadded<Done>,
     /// The deadline of `close` has passed: what waits is not given any more.
     pub(super) is_abandoned: AtomicBool,
+}
+
+/// What the writer counts, once a turn.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Records of the level.
+    pub(super) records: AtomicU64,
+    /// Those that did not fit.
+    pub(super) missed: AtomicU64,
+}
+
+/// What the thread counts.
+#[derive(Default)]
+pub(super) struct Done {
+    /// Bytes of entries taken.
+    pub(super) bytes: AtomicU64,
+    pub(super) given: AtomicU64,
+    /// Records whose call panicked, or that were left at the deadline of `close`.
+    pub(super) missed: AtomicU64,
 }
 
 /// Entries of one log.
@@ -184,10 +201,11 @@ impl Outlet {
 }
 
 impl Queue {
-    /// Records that wait.
-    pub(super) fn waiting(&self) -> u64 {
-        // The others first: they never exceed what was heard before.
-        let over = self.given.load(Relaxed) + self.missed.load(Relaxed);
-        self.heard.load(Relaxed).saturating_sub(over)
+    /// Records given, missed, and waiting.
+    pub(super) fn counts(&self) -> (u64, u64, u64) {
+        // The thread's first: it has done nothing that the writer had not seen before.
+        let (given, left) = (self.done.given.load(Relaxed), self.done.missed.load(Relaxed));
+        let missed = self.seen.missed.load(Relaxed) + left;
+        (given, missed, self.seen.records.load(Relaxed).saturating_sub(given + missed))
     }
 }

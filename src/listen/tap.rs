@@ -36,7 +36,13 @@ struct Tap {
     staged: Vec<u8>,
     /// The producer of the last record in them.
     staged_producer: Option<u32>,
-    /// Records that did not fit, and of which the listener has not heard.
+    /// Bytes of all entries that were passed on, and how many of them the thread had taken when that was last looked up.
+    passed_bytes: u64,
+    done_bytes: u64,
+    /// Records of the level so far, and those that did not fit.
+    records: u64,
+    all_missed: u64,
+    /// Those of which the listener has not heard.
     missed: u64,
     has_ended: bool,
 }
@@ -50,6 +56,10 @@ impl Taps {
             bytes_max,
             staged: Vec::new(),
             staged_producer: None,
+            passed_bytes: 0,
+            done_bytes: 0,
+            records: 0,
+            all_missed: 0,
             missed: 0,
             has_ended: false,
         };
@@ -91,18 +101,15 @@ impl Taps {
 
 impl Tap {
     fn take(&mut self, producer: u32, name: &str, record: Heard<'_>) {
-        self.queue.heard.fetch_add(1, Relaxed);
+        self.records += 1;
         let bytes = RECORD_ENTRY_BYTES + record.payload.len();
-        let waiting = self.waiting_bytes();
-        // A record that is longer than the queue is passed on alone. After a loss half of the queue is to be free, so that
-        // the listener hears of many at once.
-        let limit = if self.missed > 0 { self.bytes_max / 2 } else { self.bytes_max };
-        if waiting > 0 && waiting + bytes > limit {
+        // A record that is longer than the queue is passed on alone. After one that did not fit, none is until a turn ends
+        // with half of the queue free: the listener hears of many at once.
+        if self.missed > 0 || !self.has_room(bytes, self.bytes_max) {
             self.missed += 1;
-            self.queue.missed.fetch_add(1, Relaxed);
+            self.all_missed += 1;
             return;
         }
-        self.stage_missed();
         if self.staged_producer != Some(producer) {
             self.staged_producer = Some(producer);
             Entry::Producer { id: producer, name }.encode(&mut self.staged);
@@ -111,9 +118,18 @@ impl Tap {
         Entry::Record(RecordEntry { kind, level, flags, sequence, timestamp_ns, payload }).encode(&mut self.staged);
     }
 
-    /// Bytes that the listener has not taken.
-    fn waiting_bytes(&self) -> usize {
-        self.staged.len() + self.queue.waiting_bytes.load(Relaxed)
+    /// Whether nothing waits, or at most `limit` bytes do with `bytes` more. Looks up what the thread has taken only if that
+    /// decides: its counter changes with each record.
+    fn has_room(&mut self, bytes: usize, limit: usize) -> bool {
+        let fits = |tap: &Tap| {
+            let waiting = tap.staged.len() + (tap.passed_bytes - tap.done_bytes) as usize;
+            waiting == 0 || waiting + bytes <= limit
+        };
+        if fits(self) {
+            return true;
+        }
+        self.done_bytes = self.queue.done.bytes.load(Relaxed);
+        fits(self)
     }
 
     /// Adds the number of the records that did not fit, if there are any.
@@ -124,30 +140,36 @@ impl Tap {
     }
 
     fn pass_on(&mut self) -> bool {
-        if self.missed > 0 && self.waiting_bytes() <= self.bytes_max / 2 {
+        if self.missed > 0 && self.has_room(0, self.bytes_max / 2) {
             self.stage_missed();
         }
+        self.publish();
         if self.staged.is_empty() {
             return false;
         }
+        let bytes = self.staged.len() as u64;
         let batch = self.take_staged();
         match self.queue.outlet.try_push(batch) {
             Ok(()) => {
+                self.passed_bytes += bytes;
                 self.staged_producer = None;
                 false
             }
             Err(batch) => {
-                self.queue.waiting_bytes.fetch_sub(batch.bytes.len(), Relaxed);
                 self.staged = batch.bytes;
                 true
             }
         }
     }
 
+    /// Shows the counts to others.
+    fn publish(&self) {
+        self.queue.seen.records.store(self.records, Relaxed);
+        self.queue.seen.missed.store(self.all_missed, Relaxed);
+    }
+
     fn take_staged(&mut self) -> Batch {
-        let bytes = std::mem::take(&mut self.staged);
-        self.queue.waiting_bytes.fetch_add(bytes.len(), Relaxed);
-        Batch { queue: Arc::clone(&self.queue), bytes }
+        Batch { queue: Arc::clone(&self.queue), bytes: std::mem::take(&mut self.staged) }
     }
 
     fn end(&mut self) {
@@ -155,6 +177,7 @@ impl Tap {
             return;
         }
         self.stage_missed();
+        self.publish();
         Entry::End.encode(&mut self.staged);
         let batch = self.take_staged();
         self.queue.outlet.push(batch);

@@ -154,7 +154,7 @@ impl Caller {
                 Entry::Record(entry) => {
                     let is_given = !queue.is_abandoned.load(Relaxed)
                         && self.give(queue, wall_offset, log_name, (producer_id, producer_name), entry);
-                    let count = if is_given { &queue.given } else { &queue.missed };
+                    let count = if is_given { &queue.done.given } else { &queue.done.missed };
                     count.fetch_add(1, Relaxed);
                 }
                 Entry::Missed(records) => {
@@ -167,10 +167,10 @@ impl Caller {
                     has_ended = true;
                 }
             }
-            queue.waiting_bytes.fetch_sub(left - entries.0.len(), Relaxed);
+            queue.done.bytes.fetch_add((left - entries.0.len()) as u64, Relaxed);
             left = entries.0.len();
         }
-        queue.waiting_bytes.fetch_sub(left, Relaxed);
+        queue.done.bytes.fetch_add(left as u64, Relaxed);
         has_ended
     }
 
