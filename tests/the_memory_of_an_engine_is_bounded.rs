@@ -1,0 +1,68 @@
+//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings and no block
+//! free.
+#![cfg(all(target_os = "linux", feature = "unstable"))]
+
+mod support;
+
+use diolog::unstable::Hooks;
+use diolog::{Engine, EngineConfig, Level, Outcome, RefusedBy, State};
+use support::faults::{FaultyDevice, Plan};
+use support::os;
+
+const LOGS: u64 = 40;
+const RINGS_BYTES_MAX: u64 = 8 << 20;
+const BLOCKS_BYTES_MAX: u64 = 8 << 20;
+const RING_BYTES: u64 = 64 << 10;
+
+/// ENOSPC.
+const NO_SPACE: i32 = 28;
+
+/// "Everything else", as documented.
+const OTHER_BYTES: u64 = (8 << 20) + LOGS * (512 << 10);
+
+#[test]
+fn an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented() {
+    // A process of its own: its memory is measured.
+    if support::child::ran_in_child("an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented") {
+        return;
+    }
+    let before = os::resident_bytes();
+    let limits = EngineConfig::new().rings_bytes_max(RINGS_BYTES_MAX as usize);
+    let engine = Engine::start(limits.blocks_bytes_max(BLOCKS_BYTES_MAX as usize)).expect("a thread");
+    let open = |number: u64| {
+        let config = support::config(support::child_directory().join(number.to_string()))
+            .create_parents(true)
+            .ring_bytes(RING_BYTES as usize)
+            .thread_ring_bytes(RING_BYTES as usize)
+            .block_bytes(64 << 10)
+            .segment_bytes(1 << 20)
+            .close_deadline(std::time::Duration::ZERO);
+        let plan = Plan::new(0, u64::MAX, NO_SPACE);
+        let hooks = Hooks::new().wrap_device(|inner| FaultyDevice::around(inner, plan));
+        hooks.open_on(&engine, config).expect("a log")
+    };
+    let logs: Vec<_> = (0..LOGS).map(open).collect();
+    let producers: Vec<_> = logs.iter().map(|logger| logger.producer().expect("a ring")).collect();
+    // Until nothing fits anywhere: neither in a ring, nor in its reserve, nor in a block.
+    let mut refused = 0;
+    while refused < 3 {
+        let all_refused = producers
+            .iter()
+            .all(|producer| (0..200).all(|_| producer.log(Level::Info, [b'x'; 500]) == Outcome::Dropped));
+        refused = if all_refused { refused + 1 } else { 0 };
+    }
+    // Threads that find no memory for a ring share one for each log.
+    std::thread::spawn({
+        let logs = logs.clone();
+        move || logs.iter().for_each(|logger| _ = logger.log(Level::Info, [b'x'; 500]))
+    })
+    .join()
+    .expect("no panic");
+    assert!(logs.iter().all(|logger| logger.stats().state == State::Full));
+    assert_eq!(logs[0].stats().refused_by, RefusedBy::default());
+    let taken = os::resident_bytes() - before;
+    let bound = RINGS_BYTES_MAX + LOGS * RING_BYTES + BLOCKS_BYTES_MAX + OTHER_BYTES;
+    assert!(taken <= bound, "{taken} bytes, more than {bound}");
+    assert!(taken >= RINGS_BYTES_MAX, "{taken} bytes: the rings are full");
+    println!("{} KiB taken, {} KiB documented", taken >> 10, bound >> 10);
+}
