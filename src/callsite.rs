@@ -197,7 +197,7 @@ fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) ->
     }
     let id = index.next_id;
     index.next_id = id.checked_add(1)?;
-    let fields = names.iter().zip(types).map(|(name, field)| ((*name).into(), *field)).collect();
+    let fields: Box<[_]> = names.iter().zip(types).map(|(name, field)| ((*name).into(), *field)).collect();
     let info = CallsiteInfo {
         id,
         level: place.level as u8,
@@ -206,6 +206,7 @@ fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) ->
         target: place.target.into(),
         file: place.file.into(),
         template: place.template.into(),
+        leading_words: CallsiteInfo::count_leading_words(&fields),
         fields,
         newer: None,
     };

@@ -10,12 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::appendable::Appendable;
 use crate::callsite;
-use crate::format::{CallsiteInfo, Fields, Kind, Layout, Value, Values};
+use crate::format::{CallsiteInfo, Fields, Kind, Layout, Value};
 use crate::level::Level;
-use crate::render;
+use crate::render::{self, Plan};
 use crate::ring::to_vec;
 use crate::sync::{Inside, lock};
-use crate::template::Template;
 
 /// What takes the place of a log's files.
 pub(crate) enum Elsewhere {
@@ -152,10 +151,9 @@ fn parts(record: &(impl Appendable + ?Sized)) -> (Option<&'static CallsiteInfo>,
 
 /// The text of a structured record.
 fn text_of(callsite: &CallsiteInfo, values: &[u8]) -> Vec<u8> {
-    let names: Vec<_> = callsite.field_names().collect();
-    let template = Template::parse(callsite.template(), &names);
+    let plan = Plan::of(callsite.template(), &callsite.fields);
     let mut text = Vec::new();
-    render::record(&template, &callsite.fields, Values::new(values, Layout::Plain), &mut text);
+    render::record(&plan, values, Layout::Plain, &mut text);
     text
 }
 

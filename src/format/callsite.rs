@@ -116,6 +116,8 @@ pub struct CallsiteInfo {
     pub(crate) fields: Box<[(Box<str>, FieldType)]>,
     /// The type that this version does not know. Values from there on cannot be read.
     pub(crate) newer: Option<Newer>,
+    /// The fields before the first one whose packed values are not varints.
+    pub(crate) leading_words: usize,
 }
 
 impl CallsiteInfo {
@@ -144,6 +146,14 @@ impl CallsiteInfo {
         &self.template
     }
 
+    /// Whether every value of its records is an integer or a number with a fraction, so that the text of a record holds
+    /// nothing but ASCII besides what the template and the names have.
+    pub fn has_only_numbers(&self) -> bool {
+        use Type::*;
+        let is_number = |of| matches!(of, Unsigned | Signed | Unsigned128 | Signed128 | F32 | F64);
+        self.newer.is_none() && self.fields.iter().all(|(_, field)| is_number(field.of) && !field.optional)
+    }
+
     /// The names of its fields, in the order of the program's text. A record may have more than these: those whose names
     /// the program knew only when it logged them.
     pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
@@ -165,6 +175,11 @@ impl CallsiteInfo {
         let names: usize = self.fields.iter().map(|(name, _)| name.len()).sum();
         let texts = self.target.len() + self.file.len() + self.template.len() + names;
         size_of::<CallsiteInfo>() + size_of_val(&*self.fields) + texts
+    }
+
+    /// How many fields come before the first one whose packed values are not varints.
+    pub(crate) fn count_leading_words<N>(fields: &[(N, FieldType)]) -> usize {
+        fields.iter().take_while(|(_, field)| field.is_word()).count()
     }
 
     /// Reads a definition; `None` if the bytes are not one. Bytes after it are a later revision's, and are ignored.
@@ -199,6 +214,7 @@ impl CallsiteInfo {
             target,
             file,
             template,
+            leading_words: CallsiteInfo::count_leading_words(&fields),
             fields: fields.into(),
             newer,
         })

@@ -123,8 +123,22 @@ pub(crate) fn check_values(callsite: &CallsiteInfo, values: &[u8], layout: Layou
         return Err(Unreadable::Newer(newer));
     }
     let mut values = Values::new(values, layout);
+    let (words, others) = match layout {
+        Layout::Packed => callsite.fields.split_at(callsite.leading_words),
+        Layout::Plain => (&[][..], &callsite.fields[..]),
+    };
+    values.skip_words(words.len()).ok_or(Unreadable::Invalid)?;
+    if others.is_empty() {
+        return if values.rest().is_empty() { Ok(false) } else { Err(Unreadable::Invalid) };
+    }
+    check_others(others, values)
+}
+
+/// Checks that `values` are of these fields, and that none follow them. Returns whether one of them was cut.
+#[inline(never)]
+fn check_others(fields: &[(Box<str>, FieldType)], mut values: Values<'_>) -> Result<bool, Unreadable> {
     let mut any_cut = false;
-    for &(_, field) in &callsite.fields {
+    for &(_, field) in fields {
         any_cut |= match values.skip(field).ok_or(Unreadable::Invalid)? {
             Skipped::Value { cut } => cut,
             Skipped::Fields { content, cut } => check_named(content)? | cut,
@@ -162,6 +176,7 @@ mod tests {
             template: "".into(),
             fields: fields.iter().map(|&(name, field)| (name.into(), field)).collect(),
             newer: None,
+            leading_words: CallsiteInfo::count_leading_words(fields),
         }
     }
 

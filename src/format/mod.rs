@@ -60,5 +60,5 @@ pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, Un
 pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};
 pub use value::Value;
-pub(crate) use value::{Decoded, FieldType, Layout, Type, Values};
+pub(crate) use value::{Decoded, FieldType, Fraction, Layout, Type, Values};
 pub(crate) use zeros::is_zero;

@@ -4,7 +4,7 @@
 //! `packed` makes the packed one from it. Neither holds names or types: a callsite's definition does.
 
 use super::newer::Newer;
-use super::varint::{VARINT_BYTES_MAX, split_varint, unzigzag, unzigzag_128};
+use super::varint::{VARINT_BYTES_MAX, split_varint, unzigzag, unzigzag_128, varint_length};
 
 /// What a value is. The numbers are in the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +83,11 @@ impl FieldType {
     /// The same type, of a value that may be absent.
     pub(crate) const fn optional(self) -> FieldType {
         FieldType { of: self.of, optional: true }
+    }
+
+    /// Whether the plain values take eight bytes, and the packed ones are varints.
+    pub(crate) const fn is_word(self) -> bool {
+        !self.optional && matches!(self.of, Type::Unsigned | Type::Signed | Type::F64)
     }
 
     /// The type's number in the files.
@@ -168,7 +173,14 @@ impl<'a> Values<'a> {
         Values { rest: bytes, layout }
     }
 
+    /// The values from the byte at `offset` on; none if there are not as many bytes.
+    #[inline(always)]
+    pub(crate) fn from(&self, offset: usize) -> Values<'a> {
+        Values { rest: self.rest.get(offset..).unwrap_or_default(), layout: self.layout }
+    }
+
     /// The bytes that have not been read.
+    #[inline(always)]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -192,14 +204,9 @@ impl<'a> Values<'a> {
                 _ => return None,
             },
             Type::Char => Value::Char(char::from_u32(self.char_code()?)?),
-            Type::Unsigned => Value::Unsigned(match self.layout {
-                Layout::Plain => u64::from_le_bytes(*self.take()?),
-                Layout::Packed => self.varint()?,
-            }),
-            Type::Signed => Value::Signed(match self.layout {
-                Layout::Plain => i64::from_le_bytes(*self.take()?),
-                Layout::Packed => unzigzag(self.varint()?),
-            }),
+            Type::Unsigned => Value::Unsigned(self.next_integer(field.of)?),
+            Type::Signed => Value::Signed(self.next_integer(field.of)? as i64),
+            Type::F64 => Value::F64(self.next_fraction()?.number()),
             Type::Unsigned128 => Value::Unsigned128(match self.layout {
                 Layout::Plain => u128::from_le_bytes(*self.take()?),
                 Layout::Packed => self.wide_varint()?,
@@ -209,17 +216,56 @@ impl<'a> Values<'a> {
                 Layout::Packed => unzigzag_128(self.wide_varint()?),
             }),
             Type::F32 => Value::F32(f32::from_le_bytes(*self.take()?)),
-            Type::F64 => Value::F64(match self.layout {
-                Layout::Plain => f64::from_le_bytes(*self.take()?),
-                Layout::Packed => self.decimal()?,
-            }),
             Type::Str | Type::Display | Type::Debug | Type::Bytes | Type::Fields => return self.text(field.of),
         };
         Some(Decoded::Value { value, cut: false })
     }
 
+    /// The next value, which is an integer of 64 bits, as its bits; `None` if the bytes are not one.
+    #[inline(always)]
+    pub(crate) fn next_integer(&mut self, of: Type) -> Option<u64> {
+        match (self.layout, of) {
+            (Layout::Plain, _) => Some(u64::from_le_bytes(*self.take()?)),
+            (Layout::Packed, Type::Signed) => Some(unzigzag(self.varint()?) as u64),
+            (Layout::Packed, _) => self.varint(),
+        }
+    }
+
+    /// The next value, which is a number with a fraction, of 64 bits, as it is stored; `None` if the bytes are not one.
+    #[inline(always)]
+    pub(crate) fn next_fraction(&mut self) -> Option<Fraction> {
+        if self.layout == Layout::Plain {
+            return Some(Fraction::Number(f64::from_le_bytes(*self.take()?)));
+        }
+        let (word, length) = split_varint(self.rest)?;
+        self.rest = &self.rest[length..];
+        if length == VARINT_BYTES_MAX {
+            return Some(Fraction::Number(f64::from_bits(word)));
+        }
+        Some(Fraction::Decimal { integer: unzigzag(word >> 2), power: (word & 3) as usize })
+    }
+
+    /// Steps over the next `count` values, which are packed and of types whose plain values take eight bytes. `None` if the
+    /// bytes are not as many.
+    #[inline(always)]
+    pub(crate) fn skip_words(&mut self, count: usize) -> Option<()> {
+        let mut at = 0;
+        for _ in 0..count {
+            at += varint_length(*self.rest.get(at)?);
+        }
+        self.rest = self.rest.get(at..)?;
+        Some(())
+    }
+
     /// Steps over the next value, which is of type `field`. `None` if [`next`](Self::next) would give none.
-    #[inline]
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, field: FieldType) -> Option<()> {
+        let is_packed = self.layout == Layout::Packed;
+        if is_packed && field.is_word() { self.skip_words(1) } else { self.skip(field).map(drop) }
+    }
+
+    /// As [`pass`](Self::pass), and says what it was.
+    #[inline(never)]
     pub(super) fn skip(&mut self, field: FieldType) -> Option<Skipped<'a>> {
         if field.optional {
             match self.take::<1>()? {
@@ -232,7 +278,7 @@ impl<'a> Values<'a> {
         match field.of {
             Type::Bool => _ = self.take::<1>().filter(|[value]| *value <= 1)?,
             Type::Char => _ = char::from_u32(self.char_code()?)?,
-            Type::Unsigned | Type::Signed | Type::F64 if is_packed => _ = self.varint()?,
+            Type::Unsigned | Type::Signed | Type::F64 if is_packed => self.skip_words(1)?,
             Type::Unsigned | Type::Signed | Type::F64 => _ = self.take::<8>()?,
             Type::Unsigned128 | Type::Signed128 if is_packed => _ = self.wide_varint()?,
             Type::Unsigned128 | Type::Signed128 => _ = self.take::<16>()?,
@@ -300,7 +346,7 @@ impl<'a> Values<'a> {
         Some(taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Option<u64> {
         let (value, length) = split_varint(self.rest)?;
         self.rest = &self.rest[length..];
@@ -311,16 +357,28 @@ impl<'a> Values<'a> {
         let (low, high) = (self.varint()?, self.varint()?);
         Some(u128::from(high) << 64 | u128::from(low))
     }
+}
 
-    /// A decimal number, or the bits of any other.
-    #[inline]
-    fn decimal(&mut self) -> Option<f64> {
-        let (word, length) = split_varint(self.rest)?;
-        self.rest = &self.rest[length..];
-        if length == VARINT_BYTES_MAX {
-            return Some(f64::from_bits(word));
+/// How a number with a fraction is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fraction {
+    /// The quotient of an integer by one of the [`POWERS`].
+    Decimal { integer: i64, power: usize },
+    /// As it is.
+    Number(f64),
+}
+
+impl Fraction {
+    /// Digits after the point of a decimal, by its power.
+    pub(crate) const PLACES: [usize; POWERS.len()] = [0, 2, 4, 6];
+
+    /// The number.
+    #[inline(always)]
+    pub(crate) fn number(self) -> f64 {
+        match self {
+            Fraction::Decimal { integer, power } => integer as f64 / POWERS[power],
+            Fraction::Number(number) => number,
         }
-        Some(unzigzag(word >> 2) as f64 / POWERS[(word & 3) as usize])
     }
 }
 

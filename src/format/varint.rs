@@ -104,6 +104,13 @@ pub(super) fn split_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     if length <= 8 { Some((value, length)) } else { split_nine(bytes) }
 }
 
+/// How many bytes the varint takes that begins with `first`.
+#[inline(always)]
+pub(super) const fn varint_length(first: u8) -> usize {
+    // With bits above the byte's, so that eight are counted at most.
+    (!(first as u32)).trailing_zeros() as usize + 1
+}
+
 /// As [`split_varint`], for fewer than eight bytes: the end of a record, where most of its varints are.
 #[inline(always)]
 fn split_last_varint(bytes: &[u8]) -> Option<(u64, usize)> {

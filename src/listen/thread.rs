@@ -4,7 +4,6 @@
 //! the last.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::ffi::OsStr;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,13 +19,12 @@ use super::outlet::{Batch, Outlet, Queue};
 use super::record::{LiveRecord, Missed};
 use crate::callsite;
 use crate::clock::Clock;
-use crate::format::{CallsiteInfo, Kind, Layout, Values};
+use crate::format::{CallsiteInfo, Kind, Layout};
 use crate::level::Level;
 use crate::own_thread::{self, Role};
-use crate::render;
+use crate::render::{self, Plan};
 use crate::sync::lock;
 use crate::sys::PerProcess;
-use crate::template::Template;
 
 /// How long a listener is left alone after a panic.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -71,7 +69,7 @@ fn detach(outlet: &Arc<Outlet>) -> bool {
 
 /// Calls the listener until no log needs it any more.
 fn serve(outlet: Arc<Outlet>) {
-    let mut caller = Caller { outlet: Arc::clone(&outlet), templates: HashMap::new(), text: Vec::new() };
+    let mut caller = Caller { outlet: Arc::clone(&outlet), plans: HashMap::new(), text: Vec::new() };
     // Whether the listener has flushed after a second without a record.
     let mut is_quiet = true;
     loop {
@@ -113,8 +111,8 @@ fn wall_offset_ns(clock: Clock) -> i64 {
 /// What calls one listener.
 struct Caller {
     outlet: Arc<Outlet>,
-    /// The parsed templates of callsites.
-    templates: HashMap<u32, Template>,
+    /// How the records of callsites are shown.
+    plans: HashMap<u32, Plan>,
     /// The text of a structured record.
     text: Vec<u8>,
 }
@@ -218,15 +216,9 @@ impl Caller {
         let (id, values) = payload.split_first_chunk()?;
         let id = u32::from_le_bytes(*id);
         let callsite = callsite::definition(id)?;
-        let template = match self.templates.entry(id) {
-            Slot::Occupied(parsed) => parsed.into_mut(),
-            Slot::Vacant(slot) => {
-                let names: Vec<_> = callsite.field_names().collect();
-                slot.insert(Template::parse(callsite.template(), &names))
-            }
-        };
+        let plan = self.plans.entry(id).or_insert_with(|| Plan::of(callsite.template(), &callsite.fields));
         self.text.clear();
-        render::record(template, &callsite.fields, Values::new(values, Layout::Plain), &mut self.text);
+        render::record(plan, values, Layout::Plain, &mut self.text);
         Some((callsite, values))
     }
 }

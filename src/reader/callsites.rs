@@ -8,29 +8,30 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::format::CallsiteInfo;
-use crate::template::Template;
+use crate::render::Plan;
 
 /// Memory that decoded definitions take until all are forgotten: those of some ten thousand callsites.
 const KNOWN_BYTES_MAX: usize = 16 << 20;
 
-/// A callsite, and what a reader makes of its template.
+/// A callsite, and how its records are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Callsite {
     pub(super) info: CallsiteInfo,
-    pub(super) template: Template,
+    pub(super) plan: Plan,
+    /// The values as members of a JSON object, if all are numbers of 64 bits.
+    pub(super) json: Option<Plan>,
 }
 
 impl Callsite {
     fn of(info: CallsiteInfo) -> Callsite {
-        let names: Vec<_> = info.field_names().collect();
-        let template = Template::parse(info.template(), &names);
-        Callsite { info, template }
+        let plan = Plan::of(info.template(), &info.fields);
+        let json = Plan::of_json(&info.fields);
+        Callsite { info, plan, json }
     }
 
     /// Bytes of memory that it takes.
     fn memory_bytes(&self) -> usize {
-        // A template as it is and taken apart, and its list of fields.
-        self.info.memory_bytes() + size_of::<Template>() + 2 * self.info.template.len() + 4 * self.info.fields.len()
+        self.info.memory_bytes() + self.plan.memory_bytes() + self.json.as_ref().map_or(0, Plan::memory_bytes)
     }
 }
 
@@ -61,11 +62,19 @@ impl KnownCallsites {
     }
 }
 
+/// Where a block has a callsite: its place among them plus one, or 0 if the block does not define it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallsiteAt(u32);
+
+impl CallsiteAt {
+    pub(super) const NOWHERE: CallsiteAt = CallsiteAt(0);
+}
+
 /// The callsites that one block defines.
 #[derive(Debug)]
 pub(super) struct Callsites {
     callsites: Vec<Arc<Callsite>>,
-    /// Where they are in `callsites`, plus one, by the hash of the id; 0 is free. At most half of it is used.
+    /// The [`CallsiteAt`] of each by the hash of the id; 0 is free. At most half of it is used.
     slots: Vec<u32>,
     /// Memory that they take for this block alone.
     bytes: usize,
@@ -116,17 +125,28 @@ impl Callsites {
     /// The callsite with this id.
     #[inline]
     pub(super) fn get(&self, id: u32) -> Option<&Arc<Callsite>> {
+        self.at(self.find(id))
+    }
+
+    /// The place of the callsite with this id.
+    pub(super) fn find(&self, id: u32) -> CallsiteAt {
         if self.slots.is_empty() {
-            return None;
+            return CallsiteAt::NOWHERE;
         }
         let mut slot = self.first_slot(id);
         loop {
-            let callsite = self.callsites.get((self.slots[slot] as usize).checked_sub(1)?)?;
-            if callsite.info.id == id {
-                return Some(callsite);
+            let at = CallsiteAt(self.slots[slot]);
+            if self.at(at).is_none_or(|callsite| callsite.info.id == id) {
+                return at;
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
+    }
+
+    /// The callsite at a place that [`find`](Self::find) gave.
+    #[inline(always)]
+    pub(super) fn at(&self, at: CallsiteAt) -> Option<&Arc<Callsite>> {
+        self.callsites.get((at.0 as usize).wrapping_sub(1))
     }
 
     /// Where the search for an id begins; there are slots.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::callsites::Callsite;
-use crate::format::{CallsiteInfo, Fields, Layout, Values};
+use crate::format::{CallsiteInfo, Fields, Layout};
 use crate::render;
 
 /// What a borrowed record says.
@@ -42,6 +42,18 @@ impl<'a> Content<'a> {
             Content::Message(message) => out.extend_from_slice(message),
             Content::Structured { id, callsite, values, layout, .. } => write_text(id, callsite, values, layout, out),
         }
+    }
+
+    /// Appends the values as members of a JSON object, if all are numbers of 64 bits; returns whether they are.
+    #[inline]
+    pub(super) fn write_json_numbers(&self, out: &mut Vec<u8>) -> bool {
+        if let Content::Structured { callsite: Some(callsite), values, layout, .. } = *self
+            && let Some(plan) = &callsite.json
+        {
+            render::record(plan, values, layout, out);
+            return true;
+        }
+        false
     }
 
     /// The callsite's id; `None` for a message.
@@ -152,5 +164,5 @@ fn write_text(id: u32, callsite: Option<&Arc<Callsite>>, values: &[u8], layout: 
         out.extend_from_slice(format!("callsite {id} is not defined").as_bytes());
         return;
     };
-    render::record(&callsite.template, &callsite.info.fields, Values::new(values, layout), out);
+    render::record(&callsite.plan, values, layout, out);
 }

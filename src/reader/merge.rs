@@ -246,7 +246,8 @@ impl Merge {
         let content = match head.callsite {
             MESSAGE_CODE => Content::Message(bytes),
             id => {
-                Content::Structured { id, callsite: block.callsites.get(id), values: bytes, layout: head.layout, text }
+                let callsite = block.callsites.at(head.callsite_at);
+                Content::Structured { id, callsite, values: bytes, layout: head.layout, text }
             }
         };
         (content, head, producer)
@@ -315,13 +316,7 @@ impl Merge {
     #[inline]
     fn advance(&mut self, stream: usize) -> bool {
         let at = &mut self.streams[stream];
-        match at.messages.next(&self.slots[at.slot].block) {
-            Some(message) => {
-                at.head = message;
-                true
-            }
-            None => self.advance_shard(stream),
-        }
+        at.messages.next(&self.slots[at.slot].block, &mut at.head) || self.advance_shard(stream)
     }
 
     /// Leaves the stream's shard, which has no more messages, for the next one that has.
@@ -355,8 +350,7 @@ impl Merge {
             at.holes.extend(holes);
             (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
             at.producer = producer;
-            if let Some(message) = at.messages.next(&self.slots[slot].block) {
-                at.head = message;
+            if at.messages.next(&self.slots[slot].block, &mut at.head) {
                 (at.shard, at.is_compared) = (Some(shard), false);
                 self.check_bounds(stream);
                 return true;
@@ -379,9 +373,9 @@ impl Merge {
         let Stream { producer, slot, shard, is_compared, before_ns, .. } = &mut self.streams[ready.stream];
         let Some(shard) = shard.as_ref().filter(|_| !std::mem::replace(is_compared, true)) else { return };
         let Slot { block, times, .. } = &self.slots[*slot];
-        let (mut last_ns, mut messages) = (*before_ns, Messages::of(shard));
+        let (mut last_ns, mut messages, mut message) = (*before_ns, Messages::of(shard), Message::default());
         let (mut went_back, mut is_outside) = (false, false);
-        while let Some(message) = messages.next(block) {
+        while messages.next(block, &mut message) {
             went_back |= message.timestamp_ns < last_ns;
             is_outside |= !times.contains(&message.timestamp_ns);
             last_ns = last_ns.max(message.timestamp_ns);

@@ -53,6 +53,8 @@ pub use verify::{Verification, verify};
 use content::Text;
 use filter::Selection;
 use merge::{Merge, Ready};
+use record::RunContext;
+use scan::Message;
 use walk::{Step, Walk};
 
 /// How to read a log.
@@ -358,8 +360,12 @@ impl Reader {
     }
 
     /// Whether the record that is ready is to be given.
-    #[inline]
+    #[inline(always)]
     fn takes(&mut self, ready: &Ready) -> bool {
+        self.selection.is_none() || self.selects(ready)
+    }
+
+    fn selects(&mut self, ready: &Ready) -> bool {
         let Some(mut selection) = self.selection.take() else { return true };
         self.text.clear();
         let takes = selection.takes(&self.record(ready));
@@ -367,7 +373,7 @@ impl Reader {
         takes
     }
 
-    #[inline]
+    #[inline(always)]
     fn give(&mut self, ready: Ready) -> RecordRef<'_> {
         let report = &mut self.walk.account.report;
         report.records += 1;
@@ -378,23 +384,14 @@ impl Reader {
         if self.selection.is_none() {
             self.text.clear();
         }
-        let (_, frame, _) = self.merge.resolve(&ready, &self.text);
-        self.walk.account.report.truncated += u64::from(frame.is_truncated());
-        self.record(&ready)
+        let record = record_of(&self.merge, &ready, &self.text, &self.walk.context);
+        self.walk.account.report.truncated += u64::from(record.is_truncated());
+        record
     }
 
     #[inline]
     fn record(&self, ready: &Ready) -> RecordRef<'_> {
-        let (content, frame, producer) = self.merge.resolve(ready, &self.text);
-        RecordRef {
-            content,
-            timestamp_ns: frame.timestamp_ns,
-            sequence: frame.sequence,
-            level: frame.level,
-            flags: frame.flags,
-            producer,
-            run: &self.walk.context,
-        }
+        record_of(&self.merge, ready, &self.text, &self.walk.context)
     }
 
     /// Notes whether the caller takes gaps. If not, none are kept.
@@ -556,6 +553,14 @@ impl Reader {
             self.walk.account.report_contradiction_before_here(fault);
         }
     }
+}
+
+/// The record that is ready, of this run. `text` takes its text.
+#[inline(always)]
+fn record_of<'a>(merge: &'a Merge, ready: &Ready, text: &'a Text, run: &'a RunContext) -> RecordRef<'a> {
+    let (content, frame, producer) = merge.resolve(ready, text);
+    let &Message { timestamp_ns, sequence, level, flags, .. } = frame;
+    RecordRef { content, timestamp_ns, sequence, level, flags, producer, run }
 }
 
 impl Iterator for Reader {

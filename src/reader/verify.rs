@@ -12,7 +12,7 @@ use crate::error::Result;
 use super::account::{Account, out_of_bounds, times_go_back};
 use super::files::{InUse, not_a_log};
 use super::report::{Report, Verdict};
-use super::scan::{BlockLocation, Loaded, Messages, PassedOver};
+use super::scan::{BlockLocation, Loaded, Message, Messages, PassedOver};
 use super::walk::{Step, Walk};
 
 /// Producers whose times are compared over blocks. The times of further ones are compared inside each shard only.
@@ -116,8 +116,8 @@ fn check(location: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u6
         let mut last = last_ns.get(&id).copied().unwrap_or(0);
         let (mut is_outside, mut went_back) = (false, false);
         let (mut records, mut truncated) = (0, 0);
-        let mut messages = Messages::of(shard);
-        while let Some(message) = messages.next(block) {
+        let (mut messages, mut message) = (Messages::of(shard), Message::default());
+        while messages.next(block, &mut message) {
             let ns = message.timestamp_ns;
             records += 1;
             truncated += u64::from(message.is_truncated());

@@ -34,54 +34,118 @@ impl fmt::Write for Digits {
     }
 }
 
-/// Appends the `length` bytes at `start` of `bytes`, at most `N` and so many before the end of `bytes`: in `N` bytes at
-/// once, without a call.
+/// Room for a number of 64 bits that is no more than an integer, or has few digits after its point.
+pub(super) type NumberRoom = [u8; NUMBER_MASK + 1 + 8];
+
+/// Lets the compiler see that an offset is within the room, which is cheaper than a check. The longest number is shorter.
+const NUMBER_MASK: usize = 31;
+
+/// Numbers below this have at most eight digits.
+const EIGHT_DIGITS_LIMIT: u64 = 100_000_000;
+
+/// The digits of a number of at most eight, one in each byte and the first one in the lowest, with zeros before them.
 #[inline(always)]
-pub(super) fn append_short<const N: usize>(bytes: &[u8], start: usize, length: usize, out: &mut Vec<u8>) {
-    if let Some(chunk) = bytes[start..].first_chunk::<N>() {
-        out.extend_from_slice(chunk);
-        out.truncate(out.len() - (N - length));
-    }
+const fn eight_digits(value: u64) -> u64 {
+    // Four digits in each half, two in each quarter, and one in each byte: each step divides all parts at once. The
+    // products divide by 100 and by 10, exactly for what is below 10,000 and 100.
+    let halves = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x7F_0000_007F;
+    let quarters = hundreds | ((halves - 100 * hundreds) << 16);
+    let tens = ((quarters * 103) >> 10) & 0x0F_000F_000F_000F;
+    tens | ((quarters - 10 * tens) << 8)
 }
 
-/// The numbers below a hundred, in two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
+/// Writes eight bytes at `at`, the lowest one first.
+#[inline(always)]
+fn put_word(room: &mut NumberRoom, at: usize, word: u64) {
+    let at = at & NUMBER_MASK;
+    room[at..at + 8].copy_from_slice(&word.to_le_bytes());
+}
 
-/// The most digits of 64 bits.
-const DIGITS_MAX: usize = 20;
+/// The digits as letters.
+const LETTERS: u64 = u64::from_le_bytes([b'0'; 8]);
+
+/// How many digits a number of at most eight has. What stands after it can be written before its digits are known.
+#[inline(always)]
+fn digits_of(value: u64) -> usize {
+    /// For each highest bit, what carries into the upper half the number of digits: one more from a power of ten on.
+    const BY_BIT: [u64; 32] = {
+        let mut by_bit = [0; 32];
+        let mut bit = 0;
+        while bit < 32 {
+            let fewest = (1_u64 << bit).ilog10() as u64 + 1;
+            let power = 10_u64.pow(fewest as u32);
+            by_bit[bit] = if power >> bit < 2 { ((fewest + 1) << 32) - power } else { fewest << 32 };
+            bit += 1;
+        }
+        by_bit
+    };
+    ((value + BY_BIT[(value | 1).ilog2() as usize & 31]) >> 32) as usize
+}
+
+/// Writes an integer of at most eight digits at `at`, and returns the offset after it.
+#[inline(always)]
+fn put_short(room: &mut NumberRoom, at: usize, value: u64) -> usize {
+    let length = digits_of(value);
+    put_word(room, at, eight_digits(value) >> (8 * (8 - length)) | LETTERS);
+    at + length
+}
+
+/// Writes a decimal integer at `at`, and returns the offset after it.
+#[inline(always)]
+fn put_integer_at(room: &mut NumberRoom, at: usize, value: u64) -> usize {
+    if value < EIGHT_DIGITS_LIMIT { put_short(room, at, value) } else { put_long(room, at, value) }
+}
+
+/// As [`put_integer_at`], of more than eight digits.
+#[inline(never)]
+fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
+    let (head, tail) = (value / EIGHT_DIGITS_LIMIT, value % EIGHT_DIGITS_LIMIT);
+    let at = if head < EIGHT_DIGITS_LIMIT {
+        put_short(room, at, head)
+    } else {
+        let at = put_short(room, at, head / EIGHT_DIGITS_LIMIT);
+        put_word(room, at, eight_digits(head % EIGHT_DIGITS_LIMIT) | LETTERS);
+        at + 8
+    };
+    put_word(room, at, eight_digits(tail) | LETTERS);
+    at + 8
+}
+
+/// Writes a decimal integer, and returns its length.
+#[inline(always)]
+pub(super) fn put_integer(room: &mut NumberRoom, value: u64) -> usize {
+    put_integer_at(room, 0, value)
+}
+
+/// Writes a decimal integer that may be negative, and returns its length.
+#[inline(always)]
+pub(super) fn put_signed(room: &mut NumberRoom, value: i64) -> usize {
+    room[0] = b'-';
+    put_integer_at(room, usize::from(value < 0), value.unsigned_abs())
+}
+
+/// Appends what `put` writes; `None` if that is nothing.
+#[inline(always)]
+fn append(out: &mut Vec<u8>, put: impl FnOnce(&mut NumberRoom) -> Option<usize>) -> Option<usize> {
+    // Written in its place: bytes that are copied right after they were written have to be waited for.
+    let begin = out.len();
+    out.extend_from_slice(&[0; size_of::<NumberRoom>()]);
+    let length = out.last_chunk_mut().and_then(put);
+    out.truncate(begin + length.unwrap_or(0));
+    length
+}
 
 /// Appends a decimal integer.
 #[inline]
 pub(super) fn integer(value: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 2 * DIGITS_MAX];
-    let (mut rest, mut start) = (value, DIGITS_MAX);
-    while rest >= 10 {
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
-        rest /= 100;
-    }
-    if rest > 0 || start == DIGITS_MAX {
-        start -= 1;
-        digits[start] = b'0' + rest as u8;
-    }
-    append_short::<DIGITS_MAX>(&digits, start, DIGITS_MAX - start, out);
+    append(out, |room| Some(put_integer(room, value)));
 }
 
 /// Appends a decimal integer that may be negative.
 #[inline]
 pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    integer(value.unsigned_abs(), out);
+    append(out, |room| Some(put_signed(room, value)));
 }
 
 /// Appends a decimal integer that may be large.
@@ -92,39 +156,73 @@ pub(super) fn wide(value: impl itoa::Integer, out: &mut Vec<u8>) {
 /// The powers of ten that may be tried, the likelier ones first: prices, then times with microseconds.
 const PLACES: [usize; 3] = [2, 6, 0];
 
-const POWERS: [u64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+const POWERS_F64: [f64; 9] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
 
 /// Below this, all decimals are different doubles: if one of them is the double that is to be shown, no other is
 /// shorter.
 const EXACT_MAX: f64 = 1e15;
 
+/// The integer of which `magnitude` is the quotient by ten to the power of `places`, to the bit, if there is one below
+/// [`EXACT_MAX`].
+#[inline(always)]
+fn decimal(magnitude: f64, places: usize) -> Option<u64> {
+    /// A number of this size has no bits below one: the low bits of a sum with it are the nearest integer.
+    const ROUND: f64 = (1_u64 << 52) as f64;
+    let power = POWERS_F64[places];
+    let scaled = magnitude * power;
+    if scaled.is_nan() || scaled >= EXACT_MAX {
+        return None;
+    }
+    let sum = scaled + ROUND;
+    ((sum - ROUND) / power == magnitude).then_some(sum.to_bits() - ROUND.to_bits())
+}
+
+/// Which digits after the point are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fraction {
+    /// All.
+    Whole,
+    /// Without the zeros at the end, and without the point if no digit is left.
+    Shortest,
+    /// The same with one zero if no digit is left.
+    Point,
+}
+
+/// Writes the quotient of `integer` by ten to the power of `places`, which is a number that has been stored so. Returns its
+/// length; `None` if that is not quickly done.
+#[inline(always)]
+pub(super) fn put_decimal(room: &mut NumberRoom, integer: i64, places: usize, digits: Fraction) -> Option<usize> {
+    let magnitude = integer.unsigned_abs();
+    room[0] = b'-';
+    if magnitude >= EXACT_MAX as u64 {
+        return None;
+    }
+    Some(put_with_point(room, usize::from(integer < 0), magnitude, places, digits))
+}
+
+/// Writes the shortest decimal that reads back as `value`, as `{}` does, and returns its length; `None` if that is not
+/// quickly done.
+#[inline(always)]
+pub(super) fn put_shortest(room: &mut NumberRoom, value: f64, digits: Fraction) -> Option<usize> {
+    let magnitude = value.abs();
+    room[0] = b'-';
+    let at = usize::from(value.is_sign_negative());
+    for places in PLACES {
+        if let Some(integer) = decimal(magnitude, places) {
+            return Some(put_with_point(room, at, integer, places, digits));
+        }
+    }
+    None
+}
+
 /// Appends the shortest decimal that reads back as `value`, as `{}` does.
 #[inline]
 pub(super) fn shortest(value: f64, out: &mut Vec<u8>) {
-    let magnitude = value.abs();
-    for places in PLACES {
-        let scaled = magnitude * POWERS[places] as f64;
-        if scaled >= EXACT_MAX || scaled.is_nan() {
-            continue;
-        }
-        let rounded = (scaled + 0.5) as u64;
-        if (rounded as f64 / POWERS[places] as f64).to_bits() == magnitude.to_bits() {
-            if value.is_sign_negative() {
-                out.push(b'-');
-            }
-            let (mut fraction, mut places) = (rounded % POWERS[places], places);
-            integer(rounded / POWERS[places], out);
-            if fraction > 0 {
-                while fraction.is_multiple_of(10) {
-                    fraction /= 10;
-                    places -= 1;
-                }
-                decimals(fraction, places, out);
-            }
-            return;
-        }
+    if append(out, |room| put_shortest(room, value, Fraction::Shortest)).is_none() {
+        std_format(format_args!("{value}"), out);
     }
-    std_format(format_args!("{value}"), out);
 }
 
 /// As [`shortest`], for 32 bits, which have other shortest decimals.
@@ -132,31 +230,36 @@ pub(super) fn shortest_f32(value: f32, out: &mut Vec<u8>) {
     std_format(format_args!("{value}"), out);
 }
 
+/// Writes `value` with `places` digits after the point, the last one rounded as `{:.2}` rounds, and returns its length;
+/// `None` if that is not quickly done.
+#[inline(always)]
+pub(super) fn put_fixed(room: &mut NumberRoom, value: f64, places: u8) -> Option<usize> {
+    let few = usize::from(places);
+    if few > FEW_PLACES {
+        return None;
+    }
+    // A number that is a decimal of so many places is less than half a unit of the last one away from it.
+    let integer =
+        decimal(value.abs(), few).or_else(|| scaled(value.abs(), places)).filter(|integer| integer >> 63 == 0)?;
+    room[0] = b'-';
+    Some(put_with_point(room, usize::from(value.is_sign_negative()), integer, few, Fraction::Whole))
+}
+
 /// Appends `value` with `places` digits after the point, the last one rounded as `{:.2}` rounds.
 #[inline]
 pub(super) fn fixed(value: f64, places: u8, out: &mut Vec<u8>) {
-    match scaled(value, places) {
-        Some(scaled) => {
-            if value.is_sign_negative() {
-                out.push(b'-');
-            }
-            let power = POWERS[usize::from(places)];
-            integer(scaled / power, out);
-            if places > 0 {
-                decimals(scaled % power, usize::from(places), out);
-            }
-        }
-        None => std_format(format_args!("{value:.*}", usize::from(places)), out),
+    if append(out, |room| put_fixed(room, value, places)).is_none() {
+        std_format(format_args!("{value:.*}", usize::from(places)), out);
     }
 }
 
-/// The magnitude of `value` times ten to the power of `places`, rounded to the nearest integer, of two the even one;
-/// `None` if that is not quickly done.
-#[inline]
-fn scaled(value: f64, places: u8) -> Option<u64> {
+/// `magnitude` times ten to the power of `places`, rounded to the nearest integer, of two the even one; `None` if that is
+/// not quickly done.
+#[inline(never)]
+fn scaled(magnitude: f64, places: u8) -> Option<u64> {
     const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
-    let power = *POWERS.get(usize::from(places))?;
-    let bits = value.abs().to_bits();
+    let power = POWERS[usize::from(places)];
+    let bits = magnitude.to_bits();
     let exponent = (bits >> MANTISSA_BITS) as u32;
     let mantissa = bits & ((1 << MANTISSA_BITS) - 1);
     // The value is mantissa / 2^shift: below 2^53, and without denormals, infinities and NaN, or zero.
@@ -178,16 +281,46 @@ fn scaled(value: f64, places: u8) -> Option<u64> {
     u64::try_from(whole + u128::from(is_up)).ok()
 }
 
-/// Appends a point and `places` digits, from 1 to 9.
-#[inline]
-fn decimals(fraction: u64, places: usize, out: &mut Vec<u8>) {
-    let mut digits = [b'.'; 10];
-    let mut rest = fraction;
-    for digit in digits[1..=places].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
+/// Digits after the point that fit a word.
+const FEW_PLACES: usize = POWERS.len() - 1;
+
+/// `value`, below 2⁶³, divided by ten to the power of `places`: by a product, which takes a fraction of a division's time.
+#[inline(always)]
+fn quotient(value: u64, places: usize) -> u64 {
+    /// For each power two to the power of 64 + n, divided by it and rounded up, and n: as much as fits 64 bits.
+    const INVERSES: [(u64, u32); POWERS.len()] = {
+        let mut inverses = [(0, 0); POWERS.len()];
+        let mut places = 1;
+        while places < POWERS.len() {
+            let bits = POWERS[places].ilog2();
+            inverses[places] = ((1_u128 << (64 + bits)).div_ceil(POWERS[places] as u128) as u64, bits);
+            places += 1;
+        }
+        inverses
+    };
+    if places == 0 {
+        return value;
     }
-    append_short::<10>(&digits, 0, places + 1, out);
+    let (inverse, bits) = INVERSES[places];
+    ((u128::from(value) * u128::from(inverse)) >> 64) as u64 >> bits
+}
+
+/// Writes an integer below 2⁶³ with a point before its last `places` digits, at most [`FEW_PLACES`], at `at`. Returns the
+/// offset after it.
+#[inline(always)]
+fn put_with_point(room: &mut NumberRoom, at: usize, value: u64, places: usize, which: Fraction) -> usize {
+    let whole = quotient(value, places);
+    let fraction = value - whole * POWERS[places];
+    let at = put_integer_at(room, at, whole);
+    let digits = eight_digits(fraction).checked_shr(8 * (8 - places as u32)).unwrap_or(0);
+    put_word(room, at + 1, digits | LETTERS);
+    room[at & NUMBER_MASK] = b'.';
+    let length = match which {
+        Fraction::Whole => places,
+        Fraction::Shortest => 8 - digits.leading_zeros() as usize / 8,
+        Fraction::Point => 8 - (digits | 1).leading_zeros() as usize / 8,
+    };
+    if length == 0 { at } else { at + 1 + length }
 }
 
 #[cold]

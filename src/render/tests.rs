@@ -4,8 +4,8 @@ use std::fmt::{self, Display};
 
 use proptest::prelude::*;
 
-use super::value;
-use crate::format::{FieldType, Layout, Type, Value, Values};
+use super::{Plan, value};
+use crate::format::{FieldType, Layout, PackedHead, Type, Value, pack_record, packed_room};
 use crate::template::Template;
 
 /// `value` by `spec`, such as `>8`.
@@ -144,8 +144,7 @@ proptest! {
         let fields = [("a", FieldType::new(Type::Unsigned)), ("b", FieldType::new(Type::Str).optional()), ("c", FieldType::new(Type::Fields))];
         let layout = if packed { Layout::Packed } else { Layout::Plain };
         let mut out = b"\xFFbefore".to_vec();
-        let parsed = Template::parse(&template, &["a", "b", "c"]);
-        super::record(&parsed, &fields, Values::new(&bytes, layout), &mut out);
+        super::record(&Plan::of(&template, &fields), &bytes, layout, &mut out);
         prop_assert_eq!(&out[..7], b"\xFFbefore", "what stood there stays");
         prop_assert!(std::str::from_utf8(&out[7..]).is_ok());
     }
@@ -192,9 +191,8 @@ fn text(template: &str, fields: &[(&str, Type, Vec<u8>)]) -> String {
         types.push((*name, FieldType::new(*of)));
         values.extend(bytes);
     }
-    let names: Vec<_> = types.iter().map(|(name, _)| name).collect();
     let mut out = Vec::new();
-    super::record(&Template::parse(template, &names), &types, Values::new(&values, Layout::Plain), &mut out);
+    super::record(&Plan::of(template, &types), &values, Layout::Plain, &mut out);
     String::from_utf8(out).expect("UTF-8")
 }
 
@@ -279,4 +277,35 @@ fn many_fields_in_any_order_are_shown() {
     let template: String = names.iter().rev().map(|name| format!("{{{name}}} ")).collect();
     let expected: String = (0..100).rev().map(|n| format!("{n} ")).collect();
     assert_eq!(text(&template, &fields), expected);
+}
+
+#[test]
+fn numbers_as_members_of_a_json_object_are_those_of_each_value() {
+    let fields = [("u", Type::Unsigned), ("s", Type::Signed), ("a name", Type::F64)];
+    let fields = fields.map(|(name, of)| (name, FieldType::new(of)));
+    let types = fields.map(|(_, of)| of);
+    let plan = Plan::of_json(&fields).expect("numbers");
+    let limit = 1 << 53;
+    let integers = [0, 1, 99, 12_345_678, 123_456_789, limit, limit + 1, 1 << 63, u64::MAX, u64::MAX - limit];
+    let fractions = [0.0, -0.0, 1.5, -12.34, 100.0, 0.000_001, 1e15, 1e300, f64::NAN, f64::NEG_INFINITY, 0.1 + 0.2];
+    for (integer, fraction) in integers.iter().flat_map(|integer| fractions.map(|fraction| (*integer, fraction))) {
+        let mut expected = Vec::new();
+        let values = [Value::Unsigned(integer), Value::Signed(integer as i64), Value::F64(fraction)];
+        for ((name, _), value) in fields.iter().zip(values) {
+            expected.extend(format!(",\"{name}\":").bytes());
+            assert!(value.append_json_number(&mut expected));
+        }
+        let plain = [integer, integer, fraction.to_bits()].map(u64::to_le_bytes).concat();
+        let mut room = vec![0; packed_room(plain.len())];
+        let end = pack_record(&mut room, 0, 1, 0, &types, &plain).expect("it fits");
+        let head = PackedHead::read(&room[..end]).expect("a record");
+        for (values, layout) in [(&plain[..], Layout::Plain), (&room[head.head_bytes..end], Layout::Packed)] {
+            let mut out = Vec::new();
+            super::record(&plan, values, layout, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected), "{layout:?}");
+        }
+    }
+    assert!(Plan::of_json(&[("\"", FieldType::new(Type::Signed))]).is_none());
+    assert!(Plan::of_json(&[("a", FieldType::new(Type::Signed).optional())]).is_none());
+    assert!(Plan::of_json(&[("a", FieldType::new(Type::Str))]).is_none());
 }

@@ -1,9 +1,12 @@
 //! A structured record as text: its template with the values in place, and after it the fields that the template does
 //! not name, as `name=value`.
 
-use crate::format::{Decoded, FieldType, Layout, Value, Values, take_named};
-use crate::template::Template;
+use crate::format::{Decoded, FieldType, Fraction, Layout, Type, Value, Values, take_named};
+use crate::template::Spec;
 
+use super::json;
+use super::number::{self, NumberRoom};
+use super::plan::{Plan, STEP_BYTES, Shows, Step};
 use super::value;
 
 /// The longest text of one record, in bytes: a template may show a long value again and again. Twice the largest block.
@@ -15,87 +18,203 @@ const CUT: &[u8] = "…".as_bytes();
 /// What stands for a value whose bytes are not one.
 const UNREADABLE: &[u8] = b"(unreadable)";
 
-/// Values that are kept on the stack, if a template does not show them in their order.
-const KEPT_MAX: usize = 16;
-
-/// Appends the record's text, in UTF-8. `fields` are the names and types of the callsite, and `template` is its
-/// template, parsed with these names. Control characters of the template, names and values are left as they are.
+/// Appends the text of a record, in UTF-8. `values` are its values, in this `layout`. Control characters of the template,
+/// names and values are left as they are.
 #[inline]
-pub(crate) fn record<N: AsRef<str>>(
-    template: &Template,
-    fields: &[(N, FieldType)],
-    mut values: Values<'_>,
-    out: &mut Vec<u8>,
-) {
-    if template.is_in_order() {
-        return in_turn(template, fields, |field| values.next(fields[field].1), out);
+pub(crate) fn record(plan: &Plan, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
+    if plan.types.len() <= FEW {
+        write(plan, Values::new(values, layout), &mut [0; FEW], out);
+    } else {
+        write(plan, Values::new(values, layout), &mut vec![0; plan.types.len()], out);
     }
-    kept(template, fields, values, out);
 }
 
-/// As [`record`], for a template that takes the values in another order than theirs.
-#[inline(never)]
-fn kept<N: AsRef<str>>(template: &Template, fields: &[(N, FieldType)], mut values: Values<'_>, out: &mut Vec<u8>) {
-    let mut few = [None; KEPT_MAX];
-    let mut many = Vec::new();
-    let kept = match few.get_mut(..fields.len()) {
-        Some(few) => few,
-        None => {
-            many.resize(fields.len(), None);
-            &mut many[..]
-        }
-    };
-    for (kept, (_, of)) in kept.iter_mut().zip(fields) {
-        *kept = values.next(*of);
-        if kept.is_none() {
-            break;
-        }
-    }
-    in_turn(template, fields, |field| kept[field], out);
-}
+/// Fields whose values are kept on the stack.
+const FEW: usize = 12;
 
-/// Appends the record's text. `value_of` gives the value of a field; `None` if it cannot be read.
-#[inline]
-fn in_turn<'v, N: AsRef<str>>(
-    template: &Template,
-    fields: &[(N, FieldType)],
-    mut value_of: impl FnMut(usize) -> Option<Decoded<'v>>,
-    out: &mut Vec<u8>,
-) {
+/// As [`record`]; `bits` has room for each field.
+#[inline(always)]
+fn write(plan: &Plan, values: Values<'_>, bits: &mut [u64], out: &mut Vec<u8>) {
     let start = out.len();
-    for placeholder in template.placeholders() {
-        template.append_before(placeholder, out);
-        match value_of(placeholder.field as usize) {
-            Some(Decoded::Value { value, cut }) => {
-                if placeholder.is_plain {
-                    value::plain(&value, out);
-                } else {
-                    value::formatted(&value, &placeholder.spec, out);
-                }
-                if cut {
-                    out.extend_from_slice(CUT);
-                }
-            }
-            Some(Decoded::Fields { content, cut }) => inline_fields(content, cut, out.len(), out),
-            None => out.extend_from_slice(UNREADABLE),
-        }
+    let readable = take(&plan.types, values, bits);
+    let taken = Taken { types: &plan.types, bits: &bits[..readable], all: values };
+    let mut steps = &plan.steps[..];
+    loop {
+        // What is common is written to memory that is there already. Then comes something else.
+        let begin = out.len();
+        out.resize(begin + size_of::<Room>(), 0);
+        let Some(room) = out.last_chunk_mut() else { return };
+        let (done, length) = put(steps, &taken, begin == start, room);
+        out.truncate(begin + length);
+        let Some((step, rest)) = steps[done..].split_first() else { return };
+        show(step, &taken, start, out);
+        steps = rest;
         if out.len() - start > TEXT_BYTES_MAX {
             return shorten(start, out);
         }
     }
-    template.append_end(out);
-    for field in template.others() {
-        match value_of(field) {
-            Some(Decoded::Value { value, cut }) => named(fields[field].0.as_ref(), &value, cut, start, out),
-            Some(Decoded::Fields { content, cut }) => inline_fields(content, cut, start, out),
-            None => {
-                name(fields[field].0.as_ref(), start, out);
-                out.extend_from_slice(UNREADABLE);
+}
+
+/// The values of a record.
+struct Taken<'a, 'v> {
+    types: &'a [FieldType],
+    /// For each field that can be read: the bits of an integer of 64 bits, or else where its value begins.
+    bits: &'a [u64],
+    all: Values<'v>,
+}
+
+impl<'v> Taken<'_, 'v> {
+    /// The value of the field; `None` if it cannot be read.
+    fn get(&self, field: u32) -> Option<Decoded<'v>> {
+        let bits = *self.bits.get(field as usize)?;
+        let of = self.types[field as usize];
+        let value = match of {
+            FieldType { of: Type::Unsigned, optional: false } => Value::Unsigned(bits),
+            FieldType { of: Type::Signed, optional: false } => Value::Signed(bits as i64),
+            _ => return self.from(bits).next(of),
+        };
+        Some(Decoded::Value { value, cut: false })
+    }
+
+    /// The values from the one that begins there.
+    #[inline(always)]
+    fn from(&self, begin: u64) -> Values<'v> {
+        self.all.from(begin as usize)
+    }
+}
+
+/// Reads the values, up to the first one that cannot be read, and returns how many these are.
+#[inline(always)]
+fn take(types: &[FieldType], all: Values<'_>, bits: &mut [u64]) -> usize {
+    let mut values = all;
+    let mut taken = 0;
+    for (bits, &field) in bits.iter_mut().zip(types) {
+        if !field.optional && matches!(field.of, Type::Unsigned | Type::Signed) {
+            let Some(integer) = values.next_integer(field.of) else { break };
+            *bits = integer;
+        } else {
+            *bits = (all.rest().len() - values.rest().len()) as u64;
+            if values.pass(field).is_none() {
+                break;
             }
         }
+        taken += 1;
     }
-    if out.len() - start > TEXT_BYTES_MAX {
-        shorten(start, out);
+    taken
+}
+
+/// Room for texts and numbers, before it is known how long they are.
+type Room = [u8; ROOM_MASK + 1 + size_of::<NumberRoom>()];
+
+/// Lets the compiler see that an offset is within the room, which is cheaper than a check.
+const ROOM_MASK: usize = 127;
+
+/// Where no step begins any more: after this there is room for a space, a text and a number.
+const ROOM_END: usize = ROOM_MASK - 1 - STEP_BYTES - size_of::<NumberRoom>();
+
+/// Writes the first `steps` whose values are numbers, as far as there is room. Returns how many steps these are, and their
+/// bytes. `is_begin`: nothing of the record has been written before.
+#[inline(always)]
+fn put(steps: &[Step], taken: &Taken<'_, '_>, is_begin: bool, room: &mut Room) -> (usize, usize) {
+    let mut at = 0;
+    for (done, step) in steps.iter().enumerate() {
+        let mut next = at;
+        if step.is_separate && !(is_begin && at == 0) {
+            room[next & ROOM_MASK] = b' ';
+            next += 1;
+        }
+        let place = next & ROOM_MASK;
+        room[place..place + STEP_BYTES].copy_from_slice(&step.text);
+        next += usize::from(step.text_bytes);
+        if step.shows != Shows::Nothing {
+            let place = next & ROOM_MASK;
+            let number = (&mut room[place..place + size_of::<NumberRoom>()]).try_into();
+            let value = taken.bits.get(step.field as usize);
+            let (Ok(number), Some(&value)) = (number, value) else { return (done, at) };
+            let length = match step.shows {
+                Shows::Unsigned => Some(number::put_integer(number, value)),
+                Shows::Signed => Some(number::put_signed(number, value as i64)),
+                Shows::Fraction(places) => put_fraction(number, taken.from(value), places),
+                Shows::UnsignedJson if value <= json::EXACT_MAX => Some(number::put_integer(number, value)),
+                Shows::SignedJson if (value as i64).unsigned_abs() <= json::EXACT_MAX => {
+                    Some(number::put_signed(number, value as i64))
+                }
+                Shows::FractionJson => put_fraction_json(number, taken.from(value)),
+                Shows::UnsignedJson | Shows::SignedJson | Shows::Any | Shows::Nothing => None,
+            };
+            let Some(length) = length else { return (done, at) };
+            next += length;
+        }
+        at = next;
+        if at > ROOM_END {
+            return (done + 1, at);
+        }
+    }
+    (steps.len(), at)
+}
+
+/// Writes a number with a fraction, as it is or with so many digits after the point, and returns its length; `None` if it
+/// is not quickly written.
+#[inline(always)]
+fn put_fraction(room: &mut NumberRoom, mut values: Values<'_>, places: Option<u8>) -> Option<usize> {
+    match (values.next_fraction()?, places) {
+        (Fraction::Decimal { integer, power }, None) => {
+            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Shortest)
+        }
+        (Fraction::Decimal { integer, power }, Some(places)) if Fraction::PLACES[power] == usize::from(places) => {
+            number::put_decimal(room, integer, places.into(), number::Fraction::Whole)
+        }
+        (fraction, places) => put_any_fraction(room, fraction.number(), places),
+    }
+}
+
+/// The same as JSON.
+#[inline(always)]
+fn put_fraction_json(room: &mut NumberRoom, mut values: Values<'_>) -> Option<usize> {
+    match values.next_fraction()? {
+        Fraction::Decimal { integer, power } => {
+            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Point)
+        }
+        Fraction::Number(value) => number::put_shortest(room, value, number::Fraction::Point),
+    }
+}
+
+#[inline(never)]
+fn put_any_fraction(room: &mut NumberRoom, value: f64, places: Option<u8>) -> Option<usize> {
+    match places {
+        None => number::put_shortest(room, value, number::Fraction::Shortest),
+        Some(places) => number::put_fixed(room, value, places),
+    }
+}
+
+/// Appends the text and the value of any step. `start` is where the record's text begins.
+#[inline(never)]
+fn show(step: &Step, taken: &Taken<'_, '_>, start: usize, out: &mut Vec<u8>) {
+    let value = if step.shows == Shows::Nothing { None } else { Some(taken.get(step.field)) };
+    if step.is_separate && !matches!(value, Some(Some(Decoded::Fields { .. }))) {
+        separate(start, out);
+    }
+    out.extend_from_slice(&step.text[..step.text_bytes.into()]);
+    match value {
+        None => {}
+        Some(None) => out.extend_from_slice(UNREADABLE),
+        Some(Some(Decoded::Fields { content, cut })) => {
+            inline_fields(content, cut, if step.is_named { start } else { out.len() }, out);
+        }
+        Some(Some(Decoded::Value { value, cut })) => {
+            if matches!(step.shows, Shows::UnsignedJson | Shows::SignedJson | Shows::FractionJson) {
+                json::number(&value, out);
+            } else if step.is_named {
+                word(&value, out);
+            } else if step.spec == Spec::DEFAULT {
+                value::plain(&value, out);
+            } else {
+                value::formatted(&value, &step.spec, out);
+            }
+            if cut {
+                out.extend_from_slice(CUT);
+            }
+        }
     }
 }
 
@@ -119,37 +238,35 @@ fn inline_fields(content: &[u8], mut cut: bool, start: usize, out: &mut Vec<u8>)
             cut = true;
             break;
         };
-        named(field, &value, is_cut, start, out);
+        separate(start, out);
+        out.extend_from_slice(field.as_bytes());
+        out.push(b'=');
+        word(&value, out);
+        if is_cut {
+            out.extend_from_slice(CUT);
+        }
     }
     if cut {
-        if out.len() > start {
-            out.push(b' ');
-        }
+        separate(start, out);
         out.extend_from_slice(CUT);
     }
 }
 
-/// Appends ` name=value`, with quotes around a text that would not be one word.
-fn named(field: &str, value: &Value<'_>, cut: bool, start: usize, out: &mut Vec<u8>) {
-    name(field, start, out);
+/// Appends a space, if there is something since `start`.
+fn separate(start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b' ');
+    }
+}
+
+/// Appends the value, with quotes around a text that would not be one word.
+fn word(value: &Value<'_>, out: &mut Vec<u8>) {
     let at = out.len();
     value::plain(value, out);
     let is_text = matches!(value, Value::Char(_) | Value::Str(_) | Value::Text(_) | Value::Bytes(_));
     if is_text && !is_word(&out[at..]) {
         quote(at, out);
     }
-    if cut {
-        out.extend_from_slice(CUT);
-    }
-}
-
-/// Appends ` name=`.
-fn name(field: &str, start: usize, out: &mut Vec<u8>) {
-    if out.len() > start {
-        out.push(b' ');
-    }
-    out.extend_from_slice(field.as_bytes());
-    out.push(b'=');
 }
 
 /// Whether the text is seen to be one word: not empty, and without spaces, quotes, `=` and control characters.

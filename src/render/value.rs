@@ -69,8 +69,7 @@ pub(super) fn plain(value: &Value<'_>, out: &mut Vec<u8>) {
 pub(super) fn formatted(value: &Value<'_>, spec: &Spec, out: &mut Vec<u8>) {
     // A precision alone is the commonest format of a number with a fraction.
     if let Value::F64(value) = *value
-        && let Spec { align: None, plus: false, alternate: false, width: 0, precision: Some(places), kind, .. } = *spec
-        && kind == Kind::Display
+        && let Some(places) = spec.only_places()
     {
         return number::fixed(value, places, out);
     }

@@ -5,9 +5,6 @@ use super::check::PLACEHOLDERS_MAX;
 use super::scan::{Scanned, next};
 use super::spec::Spec;
 
-/// Most literals are at most this long, in bytes.
-const SHORT: usize = 16;
-
 /// A place for a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Placeholder {
@@ -16,23 +13,17 @@ pub(crate) struct Placeholder {
     end: u32,
     /// The field, by its place in the callsite.
     pub(crate) field: u32,
-    /// Whether `spec` is that of a placeholder without a colon.
-    pub(crate) is_plain: bool,
     pub(crate) spec: Spec,
 }
 
 /// A template, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// The literals, one after the other, and [`SHORT`] more bytes.
+    /// The literals, one after the other.
     text: Box<str>,
-    /// Bytes of the literals.
-    literals: usize,
     placeholders: Box<[Placeholder]>,
     /// The fields without a placeholder, in order.
     others: Box<[u32]>,
-    /// Whether placeholders and others together take each field once, in order.
-    is_in_order: bool,
 }
 
 impl Template {
@@ -60,7 +51,6 @@ impl Template {
                                 start: placeholders.last().map_or(0, |placeholder| placeholder.end),
                                 end: text.len() as u32,
                                 field: field as u32,
-                                is_plain: spec == Spec::DEFAULT,
                                 spec,
                             });
                         }
@@ -75,11 +65,7 @@ impl Template {
             };
         }
         let others: Box<[u32]> = (0..names.len()).filter(|field| !is_named[*field]).map(|field| field as u32).collect();
-        let literals = text.len();
-        text.extend([' '; SHORT]);
-        let used = placeholders.iter().map(|placeholder| &placeholder.field).chain(&others);
-        let is_in_order = used.copied().eq(0..names.len() as u32);
-        Template { text: text.into(), literals, placeholders: placeholders.into(), others, is_in_order }
+        Template { text: text.into(), placeholders: placeholders.into(), others }
     }
 
     /// The placeholders, in order.
@@ -88,42 +74,19 @@ impl Template {
         &self.placeholders
     }
 
-    /// Appends the text before `placeholder`, which is one of these, and after the one before it.
-    #[inline]
-    pub(crate) fn append_before(&self, placeholder: &Placeholder, out: &mut Vec<u8>) {
-        self.append(placeholder.start as usize, placeholder.end as usize, out);
+    /// The text before `placeholder`, which is one of these, and after the one before it.
+    pub(crate) fn before(&self, placeholder: &Placeholder) -> &str {
+        &self.text[placeholder.start as usize..placeholder.end as usize]
     }
 
-    /// Appends the text after the last placeholder.
-    #[inline]
-    pub(crate) fn append_end(&self, out: &mut Vec<u8>) {
-        let start = self.placeholders.last().map_or(0, |placeholder| placeholder.end as usize);
-        self.append(start, self.literals, out);
-    }
-
-    /// Appends the literals from `start` to `end`.
-    #[inline(always)]
-    fn append(&self, start: usize, end: usize, out: &mut Vec<u8>) {
-        let (bytes, length) = (self.text.as_bytes(), end - start);
-        match bytes[start..].first_chunk::<SHORT>() {
-            // A copy of a known length needs no call.
-            Some(chunk) if length <= SHORT => {
-                out.extend_from_slice(chunk);
-                out.truncate(out.len() - (SHORT - length));
-            }
-            _ => out.extend_from_slice(&bytes[start..end]),
-        }
+    /// The text after the last placeholder.
+    pub(crate) fn end(&self) -> &str {
+        &self.text[self.placeholders.last().map_or(0, |placeholder| placeholder.end as usize)..]
     }
 
     /// The fields without a placeholder, in order: they are shown after the text.
-    pub(crate) fn others(&self) -> impl Iterator<Item = usize> {
-        self.others.iter().map(|field| *field as usize)
-    }
-
-    /// Whether the placeholders, and then the others, take each field once and in order, so that the values need not be
-    /// kept.
-    pub(crate) fn is_in_order(&self) -> bool {
-        self.is_in_order
+    pub(crate) fn others(&self) -> &[u32] {
+        &self.others
     }
 }
 
@@ -134,18 +97,17 @@ mod tests {
 
     fn shown(template: &str, names: &[&str]) -> String {
         let parsed = Template::parse(template, names);
-        let mut shown = Vec::new();
+        let mut shown = String::new();
         for placeholder in parsed.placeholders() {
-            let Placeholder { field, is_plain, spec, .. } = placeholder;
-            parsed.append_before(placeholder, &mut shown);
-            let mark = match is_plain {
-                true => format!("<{field}>"),
-                false => format!("<{field} {}.{:?}>", spec.width, spec.precision),
+            let Placeholder { field, spec, .. } = placeholder;
+            shown.push_str(parsed.before(placeholder));
+            let mark = match *spec {
+                Spec::DEFAULT => format!("<{field}>"),
+                _ => format!("<{field} {}.{:?}>", spec.width, spec.precision),
             };
-            shown.extend_from_slice(mark.as_bytes());
+            shown.push_str(&mark);
         }
-        parsed.append_end(&mut shown);
-        String::from_utf8(shown).expect("UTF-8")
+        shown + parsed.end()
     }
 
     #[test]
@@ -191,17 +153,13 @@ mod tests {
 
     #[test]
     fn fields_without_a_placeholder_are_known() {
-        let others = |template: &str, names: &[&str]| {
-            let parsed = Template::parse(template, names);
-            (parsed.others().collect::<Vec<_>>(), parsed.is_in_order())
-        };
-        assert_eq!(others("{a} {b}", &["a", "b"]), (vec![], true));
-        assert_eq!(others("{a}", &["a", "b", "c"]), (vec![1, 2], true));
-        assert_eq!(others("", &["a"]), (vec![0], true));
-        assert_eq!(others("{b}", &["a", "b"]), (vec![0], false));
-        assert_eq!(others("{b} {a}", &["a", "b"]), (vec![], false));
-        assert_eq!(others("{a} {a}", &["a"]), (vec![], false));
-        assert_eq!(others("{a}", &["a", "a"]), (vec![1], true), "the first of two");
+        let others = |template: &str, names: &[&str]| Template::parse(template, names).others().to_vec();
+        assert!(others("{a} {b}", &["a", "b"]).is_empty());
+        assert_eq!(others("{a}", &["a", "b", "c"]), [1, 2]);
+        assert_eq!(others("", &["a"]), [0]);
+        assert_eq!(others("{b}", &["a", "b"]), [0]);
+        assert!(others("{a} {a}", &["a"]).is_empty());
+        assert_eq!(others("{a}", &["a", "a"]), [1], "the first of two");
     }
 
     #[test]

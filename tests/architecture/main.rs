@@ -45,7 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["device", "error", "format", "level", "levels", "listen", "ring", "rotate_at"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
-    ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync", "template"]),
+    ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync"]),
     ("ends", &["own_thread", "shared", "sync", "sys"]),
     (
         "engine",
@@ -111,7 +111,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "stats",
             "sync",
             "sys",
-            "template",
         ],
     ),
     (
@@ -168,7 +167,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("producer_builder", &["error", "producer", "shared", "thread_local"]),
-    ("reader", &["error", "format", "grouped", "level", "render", "sys", "template"]),
+    ("reader", &["error", "format", "grouped", "level", "render", "sys"]),
     ("registry", &["error", "format", "own_thread", "ring", "stats", "sync"]),
     ("render", &["format", "template"]),
     ("ring", &["sync", "sys"]),

@@ -3,6 +3,7 @@
 //! The values of a record are checked here against the types of its callsite, so that whoever reads them later finds them
 //! valid.
 
+use super::super::callsites::CallsiteAt;
 use super::block::{Loaded, PassedOver, Shard};
 use crate::format::{
     Encoding, Kind, Layout, MESSAGE_CODE, Newer, PackedHead, RecordFlags, RecordHeader, Unreadable, check_values,
@@ -22,6 +23,8 @@ pub(crate) struct Message {
     pub(crate) length: usize,
     /// The callsite's id; [`MESSAGE_CODE`] for a message.
     pub(crate) callsite: u32,
+    /// Where the block has the callsite.
+    pub(crate) callsite_at: CallsiteAt,
     pub(crate) level: u8,
     pub(crate) flags: u8,
     /// How the values are laid out.
@@ -36,6 +39,7 @@ impl Default for Message {
             start: 0,
             length: 0,
             callsite: MESSAGE_CODE,
+            callsite_at: CallsiteAt::NOWHERE,
             level: 0,
             flags: 0,
             layout: Layout::Plain,
@@ -59,6 +63,8 @@ pub(crate) struct Messages {
     layout: Layout,
     /// The time of the record before, in a packed shard.
     timestamp_ns: u64,
+    /// The callsite of the record before, and where the block has it: often it is that of the next one too.
+    callsite: (u32, CallsiteAt),
     /// Records that were passed over.
     pub(crate) unread: PassedOver,
 }
@@ -67,7 +73,8 @@ impl Default for Messages {
     /// Of a shard without records.
     fn default() -> Messages {
         let (layout, unread) = (Layout::Plain, PassedOver::default());
-        Messages { sequence: 0, left: 0, position: 0, end: 0, layout, timestamp_ns: 0, unread }
+        let callsite = (MESSAGE_CODE, CallsiteAt::NOWHERE);
+        Messages { sequence: 0, left: 0, position: 0, end: 0, layout, timestamp_ns: 0, callsite, unread }
     }
 }
 
@@ -80,7 +87,7 @@ impl Messages {
             end: shard.end,
             layout: Layout::Plain,
             timestamp_ns: shard.base_ns,
-            unread: PassedOver::default(),
+            ..Messages::default()
         };
         match shard.encoding {
             Encoding::Plain => {}
@@ -93,11 +100,12 @@ impl Messages {
         messages
     }
 
-    /// The next record. `block` is the shard's.
+    /// Brings the next record to `next`, and returns whether there is one; `next` stays if there is none. `block` is the
+    /// shard's.
     #[inline]
-    pub(crate) fn next(&mut self, block: &Loaded) -> Option<Message> {
+    pub(crate) fn next(&mut self, block: &Loaded, next: &mut Message) -> bool {
         if self.layout == Layout::Packed {
-            return self.next_packed(block);
+            return self.next_packed(block, next);
         }
         let payload = block.payload();
         while self.left > 0 {
@@ -112,16 +120,18 @@ impl Messages {
                 start,
                 length: message.len(),
                 callsite: MESSAGE_CODE,
+                callsite_at: CallsiteAt::NOWHERE,
                 level: header.level,
                 flags: header.flags,
                 layout: Layout::Plain,
             };
             if header.kind == Kind::Message as u8 {
-                return Some(message);
+                *next = message;
+                return true;
             }
             if header.kind == Kind::Structured as u8 {
-                if let Some(record) = self.structured(block, message) {
-                    return Some(record);
+                if self.structured(block, message, next) {
+                    return true;
                 }
             } else {
                 self.unread.add(&PassedOver::no_message(header.kind));
@@ -132,7 +142,7 @@ impl Messages {
 
     /// As [`next`](Self::next), in a packed shard.
     #[inline(never)]
-    fn next_packed(&mut self, block: &Loaded) -> Option<Message> {
+    fn next_packed(&mut self, block: &Loaded, next: &mut Message) -> bool {
         let payload = block.payload();
         while self.left > 0 {
             let Some(head) = PackedHead::read(&payload[self.position..self.end]) else { break };
@@ -151,10 +161,10 @@ impl Messages {
                 ..Message::default()
             };
             if head.code != MESSAGE_CODE {
-                match self.check(block, message) {
-                    Some(record) => return Some(record),
-                    None => continue,
+                if self.check(block, message, next) {
+                    return true;
                 }
+                continue;
             }
             let Some(&mark) = payload[start..self.position].first() else {
                 self.unread.invalid += 1;
@@ -163,47 +173,50 @@ impl Messages {
             let (level, truncated) = message_mark(mark);
             (message.start, message.length, message.level) = (start + 1, head.length - 1, level);
             message.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
-            return Some(message);
+            *next = message;
+            return true;
         }
         self.finish()
     }
 
-    /// What a plain record of kind structured is, if it is valid.
+    /// Brings a plain record of kind structured to `next`, and returns whether it is valid.
     #[inline(never)]
-    fn structured(&mut self, block: &Loaded, mut record: Message) -> Option<Message> {
+    fn structured(&mut self, block: &Loaded, mut record: Message, next: &mut Message) -> bool {
         let payload = &block.payload()[record.start..record.start + record.length];
         let id = payload.first_chunk::<ID_BYTES>().map(|id| u32::from_le_bytes(*id));
         let Some(id) = id.filter(|&id| id != MESSAGE_CODE) else {
             self.unread.invalid += 1;
-            return None;
+            return false;
         };
         (record.start, record.length, record.callsite) = (record.start + ID_BYTES, record.length - ID_BYTES, id);
-        self.check(block, record)
+        self.check(block, record, next)
     }
 
-    /// Compares the record's values with its callsite, and completes it.
-    #[inline]
-    fn check(&mut self, block: &Loaded, mut record: Message) -> Option<Message> {
-        let values = &block.payload()[record.start..record.start + record.length];
-        let Some(callsite) = block.callsites.get(record.callsite) else {
+    /// Compares the record's values with its callsite, and brings it to `next`. Returns whether it is valid.
+    #[inline(always)]
+    fn check(&mut self, block: &Loaded, mut record: Message, next: &mut Message) -> bool {
+        let id = record.callsite;
+        if self.callsite.0 != id {
+            self.callsite = (id, block.callsites.find(id));
+        }
+        record.callsite_at = self.callsite.1;
+        let Some(callsite) = block.callsites.at(record.callsite_at) else {
             self.unread.undefined += 1;
-            return Some(record);
+            *next = record;
+            return true;
         };
+        let values = &block.payload()[record.start..record.start + record.length];
         match check_values(&callsite.info, values, record.layout) {
             Ok(truncated) => {
                 record.level = callsite.info.level;
                 record.flags |= if truncated { RecordFlags::TRUNCATED } else { 0 };
-                Some(record)
+                *next = record;
+                return true;
             }
-            Err(Unreadable::Newer(newer)) => {
-                self.unread.add_newer(newer, 1);
-                None
-            }
-            Err(Unreadable::Invalid) => {
-                self.unread.invalid += 1;
-                None
-            }
+            Err(Unreadable::Newer(newer)) => self.unread.add_newer(newer, 1),
+            Err(Unreadable::Invalid) => self.unread.invalid += 1,
         }
+        false
     }
 
     #[inline]
@@ -216,19 +229,19 @@ impl Messages {
     }
 
     /// Counts what is left of the shard, which no record accounts for.
-    fn finish(&mut self) -> Option<Message> {
+    fn finish(&mut self) -> bool {
         // With bytes after the last record, the shard's count is wrong.
         self.unread.invalid += u64::from(self.left) + u64::from(self.position < self.end);
         (self.left, self.position) = (0, self.end);
-        None
+        false
     }
 }
 
 /// The first mark of a newer diolog on the records of a block, if there is one. Looks at every record.
 pub(crate) fn newer_in(block: &Loaded) -> Option<Newer> {
     let of_shard = |shard: &Shard| {
-        let mut messages = Messages::of(shard);
-        while messages.next(block).is_some() {}
+        let (mut messages, mut message) = (Messages::of(shard), Message::default());
+        while messages.next(block, &mut message) {}
         messages.unread.shown_by
     };
     block.unread.shown_by.or_else(|| block.shards.iter().find_map(of_shard))
