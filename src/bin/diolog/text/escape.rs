@@ -13,11 +13,14 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(message);
         return;
     }
-    let mut room = [0; ROOM_BYTES];
     let mut rest = message;
     while !rest.is_empty() {
-        let (taken, end) = fill(rest, &mut room);
-        out.extend_from_slice(&room[..end]);
+        // Written in its place: bytes that are copied right after they were written have to be waited for.
+        let begin = out.len();
+        out.resize(begin + ROOM_BYTES, 0);
+        let Some(room) = out.last_chunk_mut() else { return };
+        let (taken, length) = fill(rest, room);
+        out.truncate(begin + length);
         rest = &rest[taken..];
     }
 }
@@ -260,12 +263,12 @@ pub(crate) fn end_json(start: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether every byte is printable ASCII that stands in a JSON string as it is. Without an early return, as
-/// [`is_plain`].
+/// Whether every byte is printable ASCII that stands in a JSON string as it is.
 #[inline]
-fn is_json(message: &[u8]) -> bool {
-    let needs_escape = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
-    !message.iter().fold(false, |other, byte| other | needs_escape(*byte))
+pub(crate) fn is_json(message: &[u8]) -> bool {
+    // The subtraction borrows for a byte that is zero; no other is above 0x80, or the word is not printable.
+    let has = |word: u64, byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    every_word(message, |word| unprintable(word) | has(word, b'"') | has(word, b'\\'))
 }
 
 /// Appends `message` to `out` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
@@ -304,11 +307,44 @@ pub(crate) fn json_value(value: &serde_json::Value, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Whether every byte is printable ASCII. Without an early return within a piece, so that the compiler can vectorise the
-/// loop.
-fn is_plain(message: &[u8]) -> bool {
-    message.chunks(64).all(|piece| !piece.iter().fold(false, |other, byte| other | !(b' '..=b'~').contains(byte)))
+/// Whether every byte is printable ASCII.
+#[inline]
+pub(crate) fn is_plain(message: &[u8]) -> bool {
+    every_word(message, unprintable)
 }
+
+/// A one in each byte of a word.
+const ONES: u64 = u64::from_le_bytes([1; WORD_BYTES]);
+
+/// Sets the highest bit of a byte if one of the bytes is not printable ASCII, and none otherwise.
+#[inline(always)]
+fn unprintable(word: u64) -> u64 {
+    // Above 0x7F; 0x7F; below a space. A carry or a borrow goes only out of a byte whose bit is set.
+    word | word.wrapping_add(ONES) | word.wrapping_sub(ONES * u64::from(b' '))
+}
+
+/// Whether the highest bit of no byte is set in what `refused` gives for the words of the message.
+#[inline(always)]
+fn every_word(message: &[u8], refused: impl Fn(u64) -> u64) -> bool {
+    // Without an early return within a piece, so that the compiler can vectorise the loop.
+    let is_taken = |piece: &[u8]| {
+        let (words, rest) = piece.as_chunks::<WORD_BYTES>();
+        let found = words.iter().fold(0, |found, word| found | refused(u64::from_le_bytes(*word)));
+        let last = match (piece.last_chunk::<WORD_BYTES>(), rest) {
+            (_, []) => u64::from_le_bytes([b' '; WORD_BYTES]),
+            // Some bytes are looked at twice.
+            (Some(last), _) => u64::from_le_bytes(*last),
+            (None, rest) => {
+                rest.iter().fold(u64::from_le_bytes([b' '; WORD_BYTES]), |word, byte| word << 8 | u64::from(*byte))
+            }
+        };
+        (found | refused(last)) & ONES << 7 == 0
+    };
+    message.chunks(PLAIN_BYTES).all(is_taken)
+}
+
+/// Bytes that are looked at before the search may end.
+const PLAIN_BYTES: usize = 256;
 
 /// Whether it is a control character, a line separator of Unicode, or a mark that changes the direction of the text.
 fn is_unsafe_to_show(letter: char) -> bool {

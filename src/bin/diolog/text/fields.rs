@@ -4,40 +4,20 @@ use diolog::{CallsiteInfo, Level, Value};
 
 use crate::text::digits::{hexadecimal, number};
 use crate::text::escape;
+use crate::text::piece::Piece;
 
-/// Beyond this, integers are strings: many programs read JSON numbers as doubles, and would round them.
-const EXACT_MAX: u64 = 1 << 53;
-
-/// What the records of a callsite have in common, as JSON.
-pub(crate) struct CallsiteJson {
-    /// Members of an object, each after a comma.
-    pub(crate) members: Vec<u8>,
-    /// For each field its name as a key, after a comma.
-    pub(crate) keys: Vec<Vec<u8>>,
-}
-
-impl CallsiteJson {
-    /// Of the callsite with this number, if it is known.
-    pub(crate) fn of(id: u32, callsite: Option<&CallsiteInfo>) -> CallsiteJson {
-        let mut members = level_json(callsite.and_then(CallsiteInfo::level)).to_vec();
-        members.extend_from_slice(b",\"callsite\":");
-        number(id, &mut members);
-        let Some(callsite) = callsite else { return CallsiteJson { members, keys: Vec::new() } };
-        for (name, text) in
-            [("target", callsite.target()), ("file", callsite.file()), ("template", callsite.template())]
-        {
-            key_json(name, &mut members);
-            escape::json(text.as_bytes(), &mut members);
-        }
-        key_json("line", &mut members);
-        number(callsite.line(), &mut members);
-        let key = |name| {
-            let mut key = Vec::new();
-            key_json(name, &mut key);
-            key
-        };
-        CallsiteJson { members, keys: callsite.field_names().map(key).collect() }
+/// Appends what the callsite with this number says, as members of an object, each after a comma.
+pub(crate) fn callsite_json(id: u32, callsite: Option<&CallsiteInfo>, out: &mut Vec<u8>) {
+    out.extend_from_slice(level_json(callsite.and_then(CallsiteInfo::level)));
+    key_json("callsite", out);
+    number(id, out);
+    let Some(callsite) = callsite else { return };
+    for (name, text) in [("target", callsite.target()), ("file", callsite.file()), ("template", callsite.template())] {
+        key_json(name, out);
+        escape::json(text.as_bytes(), out);
     }
+    key_json("line", out);
+    number(callsite.line(), out);
 }
 
 /// The member `level`, after a comma.
@@ -53,60 +33,66 @@ pub(crate) fn level_json(level: Option<Level>) -> &'static [u8] {
 }
 
 /// Appends a comma, the name of a member and a colon.
-fn key_json(name: &str, out: &mut Vec<u8>) {
+pub(crate) fn key_json(name: &str, out: &mut Vec<u8>) {
     out.push(b',');
     escape::json(name.as_bytes(), out);
     out.push(b':');
 }
 
-/// Appends the member `fields`, an object with the fields in their order, and if some values were cut the member `cut`
-/// with their names. Each field is its place among the `keys` if it is one of them, its name, its value, and whether it
-/// was cut.
-pub(crate) fn fields_json<'a>(
-    keys: &[Vec<u8>],
-    fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)> + Clone,
-    out: &mut Vec<u8>,
-) {
+/// Appends the member `fields`, an object with the fields in their order. `write` appends each after a comma.
+#[inline]
+pub(crate) fn fields_json(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b",\"fields\":");
     let start = out.len();
-    let mut any_cut = false;
-    for (index, name, value, cut) in fields.clone() {
-        match index.and_then(|index| keys.get(index)) {
-            Some(key) => out.extend_from_slice(key),
-            None => key_json(name, out),
-        }
-        value_json(name, &value, out);
-        any_cut |= cut;
-    }
+    write(out);
     // The comma before the first field.
     match out.get_mut(start) {
         Some(comma) => *comma = b'{',
         None => out.push(b'{'),
     }
     out.push(b'}');
-    if any_cut {
-        out.extend_from_slice(b",\"cut\":");
-        let start = out.len();
-        for (_, name, ..) in fields.filter(|(.., cut)| *cut) {
-            out.push(b',');
-            escape::json(name.as_bytes(), out);
+}
+
+/// Appends fields as members of an object, each after a comma, and returns whether a value was cut. Each field is its place
+/// among the `keys` if it is one of them, its name, its value, and whether it was cut.
+pub(crate) fn members_json<'a>(
+    keys: &[Piece],
+    fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let mut any_cut = false;
+    for (index, name, value, cut) in fields {
+        match index.and_then(|index| keys.get(index)) {
+            Some(key) => key.append_to(out),
+            None => key_json(name, out),
         }
-        out[start] = b'[';
-        out.push(b']');
+        value_json(name, &value, out);
+        any_cut |= cut;
     }
+    any_cut
+}
+
+/// Appends the member `cut`, the names of the fields whose values were cut.
+pub(crate) fn cut_json<'a>(names: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"cut\":[");
+    for (index, name) in names.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        escape::json(name.as_bytes(), out);
+    }
+    out.push(b']');
 }
 
 /// Appends the value of the field `name`.
+#[inline]
 fn value_json(name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
+    if value.append_json_number(out) {
+        return;
+    }
     match *value {
         Value::None => out.extend_from_slice(b"null"),
         Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Value::Unsigned(number) => quoted_if(number > EXACT_MAX, value, out),
-        Value::Signed(number) => quoted_if(number.unsigned_abs() > EXACT_MAX, value, out),
-        Value::Unsigned128(number) => quoted_if(number > EXACT_MAX.into(), value, out),
-        Value::Signed128(number) => quoted_if(number.unsigned_abs() > EXACT_MAX.into(), value, out),
-        Value::F32(number) => fraction(number.into(), value, out),
-        Value::F64(number) => fraction(number, value, out),
         Value::Str(text) | Value::Text(text) => escape::json(text.as_bytes(), out),
         Value::Bytes(bytes) => bytes_json(name, bytes, out),
         Value::Char(letter) => escape::json(letter.encode_utf8(&mut [0; 4]).as_bytes(), out),
@@ -128,30 +114,6 @@ pub(crate) fn bytes_json(name: &str, bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the value's text, in quotes if `quoted`.
-#[inline]
-fn quoted_if(quoted: bool, value: &Value<'_>, out: &mut Vec<u8>) {
-    if quoted {
-        out.push(b'"');
-    }
-    value.append_to(out);
-    if quoted {
-        out.push(b'"');
-    }
-}
-
-/// Appends a value that is the number `fraction`: always with a point, so that it stays one. JSON has no number for
-/// `NaN` and `inf`: they are strings.
-#[inline]
-fn fraction(fraction: f64, value: &Value<'_>, out: &mut Vec<u8>) {
-    quoted_if(!fraction.is_finite(), value, out);
-    // What is too large for the conversion is whole.
-    let is_whole = (fraction as i64) as f64 == fraction || fraction.abs() >= i64::MAX as f64;
-    if is_whole && fraction.is_finite() {
-        out.extend_from_slice(b".0");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -160,11 +122,18 @@ mod tests {
 
     fn read(fields: &[(&str, Value<'_>, bool)]) -> (String, serde_json::Value) {
         let mut out = b"{\"x\":0".to_vec();
-        fields_json(&[], fields.iter().map(|(name, value, cut)| (None, *name, *value, *cut)), &mut out);
+        let unindexed = fields.iter().map(|(name, value, cut)| (None, *name, *value, *cut));
+        let mut any_cut = false;
+        fields_json(&mut out, |out| any_cut = members_json(&[], unindexed, out));
         let mut with_keys = b"{\"x\":0".to_vec();
-        let keys: Vec<_> = fields.iter().map(|(name, ..)| format!(",{}:", json!(name)).into_bytes()).collect();
+        let keys: Vec<_> = fields.iter().map(|(name, ..)| Piece::of(|out| key_json(name, out))).collect();
         let indexed = fields.iter().enumerate().map(|(index, (name, value, cut))| (Some(index), *name, *value, *cut));
-        fields_json(&keys, indexed, &mut with_keys);
+        fields_json(&mut with_keys, |out| assert_eq!(members_json(&keys, indexed, out), any_cut));
+        if any_cut {
+            for out in [&mut out, &mut with_keys] {
+                cut_json(fields.iter().filter(|(.., cut)| *cut).map(|(name, ..)| *name), out);
+            }
+        }
         with_keys.push(b'}');
         out.push(b'}');
         let text = String::from_utf8(out).expect("UTF-8");

@@ -36,8 +36,8 @@ pub(crate) fn text(gap: &Gap, log: &str, colours: bool, out: &mut Vec<u8>) {
 /// Appends the gap to `out` as an object, with a line feed: the fields that it shares with a record stand in the same
 /// order.
 pub(crate) fn json(gap: &Gap, log: &str, when: &mut When, out: &mut Vec<u8>) {
-    let origin = origin_json(gap.service(), gap.host(), gap.pid());
-    head_json("gap", gap.unix_ns(), gap.timestamp_ns(), &origin, when, out);
+    head_json(br#"{"kind":"gap","time":"#, gap.unix_ns(), gap.timestamp_ns(), when, out);
+    origin_json(gap.service(), gap.host(), gap.pid(), out);
     producer_json(gap.producer_id(), gap.producer_name(), gap.tid(), out);
     out.extend_from_slice(b",\"first_sequence\":");
     quoted_number(gap.first_sequence(), out);

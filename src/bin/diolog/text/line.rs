@@ -3,11 +3,12 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use diolog::{Level, RecordRef};
+use diolog::{CallsiteInfo, Level, RecordRef};
 
 use crate::text::digits::{number, quoted_number};
 use crate::text::escape;
-use crate::text::fields::{CallsiteJson, bytes_json, fields_json, level_json};
+use crate::text::fields::{bytes_json, callsite_json, cut_json, fields_json, key_json, level_json, members_json};
+use crate::text::piece::Piece;
 use crate::text::when::When;
 
 /// The fields of a record to print.
@@ -18,37 +19,46 @@ pub(crate) struct Line<'a> {
     pub(crate) monotonic_ns: u64,
     /// `None` if the file has a number that is not a level.
     pub(crate) level: Option<Level>,
-    pub(crate) producer: u32,
-    /// Empty if the producer has no name.
-    pub(crate) name: &'a str,
     pub(crate) sequence: u64,
     pub(crate) content: Content<'a>,
     /// The message was longer and has been cut.
     pub(crate) truncated: bool,
-    /// Who wrote and appended it, as members of a JSON object: see [`origin_json`] and [`producer_json`].
-    pub(crate) who: &'a [u8],
+    /// Who wrote and appended it: see [`Form::who`].
+    pub(crate) who: &'a Piece,
     /// The end of a JSON object: see [`tail_json`].
-    pub(crate) tail: &'a [u8],
-    /// The log's name; empty if there is only one.
-    pub(crate) log: &'a str,
+    pub(crate) tail: &'a Piece,
 }
 
 /// What a record says.
 pub(crate) enum Content<'a> {
     /// The message as it was logged.
     Message(&'a [u8]),
-    /// Values, and the text that is made of them.
-    Structured(Structured<'a>),
+    /// Values, and the text that is made of them: by the record, which has the fields too.
+    Structured { callsite: &'a CallsiteShown, record: &'a RecordRef<'a> },
 }
 
-/// A record with fields.
-pub(crate) struct Structured<'a> {
-    /// Empty if it is not known.
-    pub(crate) target: &'a str,
-    /// What its callsite says, for JSON; not for text.
-    pub(crate) callsite: Option<&'a CallsiteJson>,
-    /// It makes the text, and has the fields.
-    pub(crate) record: &'a RecordRef<'a>,
+/// What the records of a callsite have in common: see [`Form::callsite`].
+pub(crate) struct CallsiteShown {
+    /// What stands before the message: as text the target, as JSON the members up to the quote that begins the message.
+    before: Piece,
+    /// As JSON for each field its name as a key, after a comma.
+    keys: Vec<Piece>,
+    /// Whether no record's text needs an escape.
+    is_plain: bool,
+}
+
+/// Who wrote and appended a record.
+pub(crate) struct Origin<'a> {
+    /// The log's name; empty if there is only one.
+    pub(crate) log: &'a str,
+    /// Empty if the service has no name.
+    pub(crate) service: &'a str,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) producer: u32,
+    /// Empty if the producer has no name.
+    pub(crate) name: &'a str,
+    pub(crate) tid: u32,
 }
 
 /// How records are printed.
@@ -86,14 +96,71 @@ impl Form {
         Form::Json { when: When::utc() }
     }
 
+    /// Who wrote and appended a record, as it stands in each line: as text the log and the producer, each with a space
+    /// after it; as JSON the members up to the quote that begins the sequence.
+    pub(crate) fn who(&self, origin: &Origin<'_>) -> Piece {
+        Piece::of(|out| match self {
+            Form::Text { colours, .. } => {
+                let unnamed = format!("#{}", origin.producer);
+                let name = if origin.name.is_empty() { &unnamed } else { origin.name };
+                for part in [origin.log, name].into_iter().filter(|part| !part.is_empty()) {
+                    styled(*colours, ASIDE, out, |out| escape::text(part.as_bytes(), out));
+                    out.push(b' ');
+                }
+            }
+            Form::Json { .. } => {
+                origin_json(origin.service, origin.host, origin.pid, out);
+                producer_json(origin.producer, origin.name, origin.tid, out);
+                key_json("sequence", out);
+                out.push(b'"');
+            }
+            Form::Message => {}
+        })
+    }
+
+    /// What the records of the callsite with this number have in common; `None` if it is not known.
+    pub(crate) fn callsite(&self, id: u32, callsite: Option<&CallsiteInfo>) -> CallsiteShown {
+        let mut keys = Vec::new();
+        // Of numbers that is known before there is one.
+        let mut parts =
+            callsite.into_iter().flat_map(|callsite| [callsite.template()].into_iter().chain(callsite.field_names()));
+        let is_plain = callsite.is_some_and(CallsiteInfo::has_only_numbers)
+            && parts.all(|part| match self {
+                Form::Json { .. } => escape::is_json(part.as_bytes()),
+                _ => escape::is_plain(part.as_bytes()),
+            });
+        let before = Piece::of(|out| match self {
+            Form::Text { colours, .. } => {
+                let target = callsite.map_or("", CallsiteInfo::target);
+                if !target.is_empty() {
+                    styled(*colours, ASIDE, out, |out| {
+                        escape::text(target.as_bytes(), out);
+                        out.push(b':');
+                    });
+                    out.push(b' ');
+                }
+            }
+            Form::Json { .. } => {
+                out.push(b'"');
+                callsite_json(id, callsite, out);
+                key_json("message", out);
+                out.push(b'"');
+                let names = callsite.into_iter().flat_map(CallsiteInfo::field_names);
+                keys.extend(names.map(|name| Piece::of(|out| key_json(name, out))));
+            }
+            Form::Message => {}
+        });
+        CallsiteShown { before, keys, is_plain }
+    }
+
     /// Appends the record to `out`, with a line feed.
     pub(crate) fn write(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
         match self {
             Form::Text { when, colours } => text(line, when, *colours, out),
             Form::Json { when } => json(line, when, out),
-            Form::Message => match &line.content {
+            Form::Message => match line.content {
                 Content::Message(message) => out.extend_from_slice(message),
-                Content::Structured(structured) => structured.record.write_message(out),
+                Content::Structured { record, .. } => record.write_message(out),
             },
         }
         out.push(b'\n');
@@ -108,31 +175,16 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
     out.push(b' ');
     styled(colours, style_of(line.level), out, |out| out.extend_from_slice(padded_name(line.level)));
     out.push(b' ');
-    if !line.log.is_empty() {
-        styled(colours, ASIDE, out, |out| escape::text(line.log.as_bytes(), out));
-        out.push(b' ');
-    }
-    styled(colours, ASIDE, out, |out| match line.name {
-        "" => {
-            out.push(b'#');
-            number(line.producer, out);
-        }
-        name => escape::text(name.as_bytes(), out),
-    });
-    out.push(b' ');
-    match &line.content {
+    line.who.append_to(out);
+    match line.content {
         Content::Message(message) => escape::text(message, out),
-        Content::Structured(Structured { target, record, .. }) => {
-            if !target.is_empty() {
-                styled(colours, ASIDE, out, |out| {
-                    escape::text(target.as_bytes(), out);
-                    out.push(b':');
-                });
-                out.push(b' ');
-            }
+        Content::Structured { callsite, record } => {
+            callsite.before.append_to(out);
             let start = out.len();
             record.write_message(out);
-            escape::text_from(start, out);
+            if !callsite.is_plain {
+                escape::text_from(start, out);
+            }
         }
     }
     if line.truncated {
@@ -141,43 +193,45 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
 }
 
 fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
-    head_json("record", line.unix_ns, line.monotonic_ns, line.who, when, out);
-    out.extend_from_slice(b",\"sequence\":");
-    quoted_number(line.sequence, out);
-    match &line.content {
+    head_json(br#"{"kind":"record","time":"#, line.unix_ns, line.monotonic_ns, when, out);
+    line.who.append_to(out);
+    number(line.sequence, out);
+    match line.content {
         Content::Message(message) => {
+            out.push(b'"');
             out.extend_from_slice(level_json(line.level));
             out.push(b',');
             message_json(message, out);
         }
-        Content::Structured(Structured { callsite, record, .. }) => {
-            if let Some(callsite) = callsite {
-                out.extend_from_slice(&callsite.members);
-            }
-            out.extend_from_slice(b",\"message\":\"");
+        Content::Structured { callsite, record } => {
+            callsite.before.append_to(out);
             let start = out.len();
             record.write_message(out);
-            escape::end_json(start, out);
-            let keys = callsite.map_or(&[][..], |callsite| &callsite.keys);
-            fields_json(keys, record.fields().map(|field| (field.index(), field.name, field.value, field.cut)), out);
+            if callsite.is_plain {
+                out.push(b'"');
+            } else {
+                escape::end_json(start, out);
+            }
+            let mut any_cut = false;
+            fields_json(out, |out| {
+                if !record.write_json_numbers(out) {
+                    let fields = record.fields().map(|field| (field.index(), field.name, field.value, field.cut));
+                    any_cut = members_json(&callsite.keys, fields, out);
+                }
+            });
+            if any_cut {
+                cut_json(record.fields().filter(|field| field.cut).map(|field| field.name), out);
+            }
         }
     }
     out.extend_from_slice(if line.truncated { b",\"truncated\":true" } else { b",\"truncated\":false" });
-    out.extend_from_slice(line.tail);
+    line.tail.append_to(out);
 }
 
-/// Begins an object: what it is, its time, and who wrote it, by [`origin_json`].
-pub(crate) fn head_json(
-    kind: &str,
-    unix_ns: Option<i64>,
-    monotonic_ns: u64,
-    origin: &[u8],
-    when: &mut When,
-    out: &mut Vec<u8>,
-) {
-    out.extend_from_slice(b"{\"kind\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"time\":");
+/// Begins an object: what it is, with the key of its time, which follows.
+#[inline]
+pub(crate) fn head_json(kind: &[u8], unix_ns: Option<i64>, monotonic_ns: u64, when: &mut When, out: &mut Vec<u8>) {
+    out.extend_from_slice(kind);
     match unix_ns {
         Some(unix_ns) => {
             out.push(b'"');
@@ -188,7 +242,6 @@ pub(crate) fn head_json(
     }
     out.extend_from_slice(b",\"monotonic_ns\":");
     quoted_number(monotonic_ns, out);
-    out.extend_from_slice(origin);
 }
 
 /// The fields that name the producer.
@@ -247,7 +300,7 @@ fn style_of(level: Option<Level>) -> Style {
 }
 
 /// The level's name, padded to five letters.
-fn padded_name(level: Option<Level>) -> &'static [u8] {
+fn padded_name(level: Option<Level>) -> &'static [u8; 5] {
     match level {
         Some(Level::Error) => b"ERROR",
         Some(Level::Warn) => b"WARN ",
@@ -259,108 +312,107 @@ fn padded_name(level: Option<Level>) -> &'static [u8] {
 }
 
 /// Service, machine and process of a record as fields of a JSON object; null if unknown.
-pub(crate) fn origin_json(service: &str, host: Option<&str>, pid: Option<u32>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, value) in [(&b",\"service\":"[..], escape::known(service)), (b",\"host\":", host)] {
-        out.extend_from_slice(name);
+pub(crate) fn origin_json(service: &str, host: Option<&str>, pid: Option<u32>, out: &mut Vec<u8>) {
+    for (name, value) in [("service", escape::known(service)), ("host", host)] {
+        key_json(name, out);
         match value {
-            Some(value) => escape::json(value.as_bytes(), &mut out),
+            Some(value) => escape::json(value.as_bytes(), out),
             None => out.extend_from_slice(b"null"),
         }
     }
-    out.extend_from_slice(b",\"pid\":");
+    key_json("pid", out);
     match pid {
-        Some(pid) => number(pid, &mut out),
+        Some(pid) => number(pid, out),
         None => out.extend_from_slice(b"null"),
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line(message: &[u8]) -> Line<'_> {
-        Line {
+    const ORIGIN: Origin<'_> =
+        Origin { log: "", service: "", host: None, pid: Some(42), producer: 3, name: "orders", tid: 77 };
+
+    /// A line with this message, changed by `change`.
+    fn printed(mut form: Form, origin: &Origin<'_>, message: &[u8], change: impl FnOnce(&mut Line<'_>)) -> String {
+        let (who, tail) = (form.who(origin), Piece::of(|out| tail_json("ab01", origin.log, out)));
+        let mut line = Line {
             unix_ns: Some(1_700_000_000_000_000_007),
             monotonic_ns: 12_000_000_007,
             level: Some(Level::Warn),
-            producer: 3,
-            name: "orders",
             sequence: u64::MAX,
             content: Content::Message(message),
             truncated: false,
-            who: b",\"pid\":42,\"producer\":3,\"name\":\"orders\",\"tid\":77",
-            tail: b",\"run\":\"ab01\"}",
-            log: "",
-        }
-    }
-
-    fn printed(mut form: Form, line: &Line<'_>) -> String {
+            who: &who,
+            tail: &tail,
+        };
+        change(&mut line);
         let mut out = Vec::new();
-        form.write(line, &mut out);
-        String::from_utf8(out).expect("UTF-8")
+        form.write(&line, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     #[test]
     fn text_is_time_level_producer_and_message() {
-        let text = printed(Form::text(false, false), &line(b"a\nb"));
+        let text = printed(Form::text(false, false), &ORIGIN, b"a\nb", |_| ());
         assert_eq!(text, "2023-11-14T22:13:20.000000007Z WARN  orders a\\nb\n");
-        let unnamed = Line { name: "", level: None, unix_ns: None, truncated: true, ..line(b"long") };
-        let text = printed(Form::text(false, false), &unnamed);
+        let unnamed = Origin { name: "", ..ORIGIN };
+        let text = printed(Form::text(false, false), &unnamed, b"long", |line| {
+            (line.level, line.unix_ns, line.truncated) = (None, None, true);
+        });
         assert_eq!(text, "boot+12.000000007 ?     #3 long… (cut)\n");
     }
 
     #[test]
     fn a_record_says_which_of_several_logs_it_is_from() {
-        let mut tail = Vec::new();
-        tail_json("ab01", "logs/a", &mut tail);
-        let of_several = Line { log: "logs/a", tail: &tail, ..line(b"hello") };
-        let text = printed(Form::text(false, false), &of_several);
+        let of_several = Origin { log: "logs/a", ..ORIGIN };
+        let text = printed(Form::text(false, false), &of_several, b"hello", |_| ());
         assert_eq!(text, "2023-11-14T22:13:20.000000007Z WARN  logs/a orders hello\n");
-        let read: serde_json::Value = serde_json::from_str(&printed(Form::json(), &of_several)).expect("JSON");
+        let json = printed(Form::json(), &of_several, b"hello", |_| ());
+        let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(read["log"], "logs/a");
     }
 
     #[test]
     fn colours_are_only_escape_sequences_around_the_same_text() {
-        let coloured = printed(Form::Text { when: When::utc(), colours: true }, &line(b"hello"));
+        let coloured = printed(Form::Text { when: When::utc(), colours: true }, &ORIGIN, b"hello", |_| ());
         assert!(coloured.contains("\x1b[33mWARN \x1b[0m"), "{coloured:?}");
         let plain = anstream::adapter::strip_str(&coloured).to_string();
-        assert_eq!(plain, printed(Form::text(false, false), &line(b"hello")));
+        assert_eq!(plain, printed(Form::text(false, false), &ORIGIN, b"hello", |_| ()));
     }
 
     #[test]
     fn json_has_every_field_and_all_bytes_of_a_message_that_is_not_utf_8() {
-        let json = printed(Form::json(), &line(b"say \"hi\""));
+        let json = printed(Form::json(), &ORIGIN, b"say \"hi\"", |_| ());
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let expected = serde_json::json!({
             "kind": "record", "time": "2023-11-14T22:13:20.000000007Z", "monotonic_ns": "12000000007", "level": "warn",
-            "pid": 42, "producer": 3, "name": "orders", "tid": 77, "sequence": u64::MAX.to_string(), "message": "say \"hi\"",
+            "service": null, "host": null, "pid": 42, "producer": 3, "name": "orders", "tid": 77, "sequence": u64::MAX.to_string(), "message": "say \"hi\"",
             "truncated": false, "run": "ab01",
         });
         assert_eq!(read, expected);
-        let json = printed(Form::json(), &Line { unix_ns: None, ..line(b"\xff\x00") });
+        let json = printed(Form::json(), &ORIGIN, b"\xff\x00", |line| line.unix_ns = None);
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((&read["message_hex"], &read["time"]), (&"ff00".into(), &serde_json::Value::Null));
     }
 
     #[test]
     fn an_origin_has_null_for_what_is_unknown() {
-        let read = |origin: Vec<u8>| {
+        let read = |service, host, pid| {
+            let mut origin = Vec::new();
+            origin_json(service, host, pid, &mut origin);
             let object = ["{\"x\":0", std::str::from_utf8(&origin).expect("UTF-8"), "}"].concat();
             serde_json::from_str::<serde_json::Value>(&object).expect("JSON")
         };
-        let known = read(origin_json("a \"b\"", Some("host"), Some(7)));
+        let known = read("a \"b\"", Some("host"), Some(7));
         assert_eq!(known, serde_json::json!({"x": 0, "service": "a \"b\"", "host": "host", "pid": 7}));
-        let unknown = read(origin_json("", None, None));
+        let unknown = read("", None, None);
         assert_eq!(unknown, serde_json::json!({"x": 0, "service": null, "host": null, "pid": null}));
     }
 
     #[test]
     fn a_message_is_printed_as_the_bytes_that_were_logged() {
-        let mut out = Vec::new();
-        Form::Message.write(&line(b"\x00\xff\r"), &mut out);
-        assert_eq!(out, b"\x00\xff\r\n");
+        assert_eq!(printed(Form::Message, &ORIGIN, b"\x00\\r\r", |_| ()).as_bytes(), b"\x00\\r\r\n");
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod print;
 pub(crate) mod line;
 pub(crate) mod fields;
 pub(crate) mod digits;
+pub(crate) mod piece;
 pub(crate) mod gap;
 pub(crate) mod escape;
 pub(crate) mod when;

@@ -2,21 +2,22 @@
 
 use diolog::{CallsiteInfo, Gap, RecordRef, RunId};
 
-use crate::text::fields::CallsiteJson;
 use crate::text::gap;
-use crate::text::line::{Content, Form, Line, Structured, origin_json, producer_json, tail_json};
+use crate::text::line::{CallsiteShown, Content, Form, Line, Origin, tail_json};
+use crate::text::piece::Piece;
 
-/// Prints records, and keeps the text of the run's identity, which rarely changes.
+/// Prints records, and keeps what rarely changes from one to the next as it is shown.
 pub(crate) struct Printer {
     form: Form,
     /// The log's name, if there are several.
     log: String,
+    /// The run of the last record, and its process.
     run: Option<RunId>,
     pid: Option<u32>,
     /// The end of an object.
-    tail: Vec<u8>,
-    callsites: Callsites,
-    who: Who,
+    tail: Piece,
+    callsites: Known<Callsite>,
+    producers: Known<Producer>,
 }
 
 impl Printer {
@@ -27,9 +28,9 @@ impl Printer {
             log: log.unwrap_or_default(),
             run: None,
             pid: None,
-            tail: Vec::new(),
-            callsites: Callsites::default(),
-            who: Who::default(),
+            tail: Piece::default(),
+            callsites: Known::default(),
+            producers: Known::default(),
         }
     }
 
@@ -41,36 +42,39 @@ impl Printer {
             out.push(b'\n');
             return;
         }
-        let is_json = matches!(self.form, Form::Json { .. });
-        if is_json && (self.run != Some(record.run()) || self.pid != record.pid()) {
-            (self.run, self.pid) = (Some(record.run()), record.pid());
-            self.tail.clear();
-            tail_json(&record.run().to_string(), &self.log, &mut self.tail);
-            (self.callsites, self.who) = Default::default();
+        if self.pid != record.pid() || self.run != Some(record.run()) {
+            self.begin_run(record);
         }
+        let (form, log) = (&self.form, &self.log);
+        let producer =
+            self.producers.get(record.producer_id(), |known| known.is_of(record), || Producer::of(record, form, log));
         let content = match record.callsite_id() {
             None => Content::Message(record.message()),
             Some(id) => {
                 let callsite = record.callsite();
-                let target = callsite.map_or("", CallsiteInfo::target);
-                let callsite = if is_json { Some(self.callsites.json(id, callsite)) } else { None };
-                Content::Structured(Structured { target, callsite, record })
+                let known =
+                    self.callsites.get(id, |known| known.is_of(id, callsite), || Callsite::of(id, callsite, form));
+                Content::Structured { callsite: &known.shown, record }
             }
         };
         let line = Line {
             unix_ns: record.unix_ns(),
             monotonic_ns: record.timestamp_ns(),
             level: record.level(),
-            producer: record.producer_id(),
-            name: record.producer_name(),
             sequence: record.sequence(),
             content,
             truncated: record.is_truncated(),
-            who: if is_json { self.who.json(record) } else { &[] },
+            who: &producer.who,
             tail: &self.tail,
-            log: &self.log,
         };
         self.form.write(&line, out);
+    }
+
+    #[cold]
+    fn begin_run(&mut self, record: &RecordRef<'_>) {
+        (self.run, self.pid) = (Some(record.run()), record.pid());
+        self.tail = Piece::of(|out| tail_json(&record.run().to_string(), &self.log, out));
+        (self.callsites, self.producers) = Default::default();
     }
 
     /// Appends the gap to `out`. Among messages it is a sentence, which does not belong on standard output.
@@ -88,56 +92,76 @@ impl Printer {
     }
 }
 
-/// What JSON says of who wrote and appended the record that was printed last.
-#[derive(Default)]
-struct Who {
+/// A producer as it is shown.
+struct Producer {
     id: u32,
     tid: u32,
     name: String,
-    json: Vec<u8>,
+    who: Piece,
 }
 
-impl Who {
-    /// The members of an object that say who wrote and appended the record, which is of the same run as the last one.
-    fn json(&mut self, record: &RecordRef<'_>) -> &[u8] {
+impl Producer {
+    fn of(record: &RecordRef<'_>, form: &Form, log: &str) -> Producer {
         let (id, tid, name) = (record.producer_id(), record.tid(), record.producer_name());
-        if self.json.is_empty() || self.id != id || self.tid != tid || self.name != name {
-            let mut json = origin_json(record.service(), record.host(), record.pid());
-            producer_json(id, name, tid, &mut json);
-            *self = Who { id, tid, name: name.to_owned(), json };
-        }
-        &self.json
+        let (service, host, pid) = (record.service(), record.host(), record.pid());
+        let who = form.who(&Origin { log, service, host, pid, producer: id, name, tid });
+        Producer { id, tid, name: name.to_owned(), who }
+    }
+
+    /// Whether it is the record's, which is of the same run.
+    #[inline]
+    fn is_of(&self, record: &RecordRef<'_>) -> bool {
+        self.id == record.producer_id() && self.tid == record.tid() && self.name == record.producer_name()
     }
 }
 
-/// What JSON says of the callsites of a run, by their numbers.
-#[derive(Default)]
-struct Callsites {
-    /// With the places of the callsite and of its template in memory.
-    known: Vec<Option<((usize, usize), CallsiteJson)>>,
-    /// That of a callsite that is not known, or has a number beyond all bounds.
-    other: Option<CallsiteJson>,
+/// A callsite as it is shown.
+struct Callsite {
+    id: u32,
+    place: Option<(usize, usize)>,
+    shown: CallsiteShown,
 }
 
-/// Callsites that are kept: a program has far fewer.
-const CALLSITES_MAX: usize = 1 << 14;
+impl Callsite {
+    fn of(id: u32, callsite: Option<&CallsiteInfo>, form: &Form) -> Callsite {
+        Callsite { id, place: callsite.map(place), shown: form.callsite(id, callsite) }
+    }
 
-impl Callsites {
-    /// What JSON says of the callsite with this number.
-    fn json(&mut self, id: u32, callsite: Option<&CallsiteInfo>) -> &CallsiteJson {
-        let at = id as usize;
-        let Some(callsite) = callsite.filter(|_| at < CALLSITES_MAX) else {
-            return self.other.insert(CallsiteJson::of(id, callsite));
-        };
-        if self.known.len() <= at {
-            self.known.resize_with(at + 1, || None);
+    #[inline]
+    fn is_of(&self, id: u32, callsite: Option<&CallsiteInfo>) -> bool {
+        self.id == id && self.place == callsite.map(place)
+    }
+}
+
+/// Where the callsite and its template are in memory. The reader keeps the callsites of a run where they are, unless they
+/// are very many. A file may define a number more than once, differently, but not a program's.
+#[inline]
+fn place(callsite: &CallsiteInfo) -> (usize, usize) {
+    (std::ptr::from_ref(callsite).addr(), callsite.template().as_ptr().addr())
+}
+
+/// What was made for things of one run, by their numbers. Those with very large numbers share the last place.
+struct Known<T>(Vec<Option<T>>);
+
+/// Numbers with places of their own: a program has far fewer callsites.
+const KNOWN_MAX: usize = 1 << 14;
+
+impl<T> Default for Known<T> {
+    fn default() -> Known<T> {
+        Known(Vec::new())
+    }
+}
+
+impl<T> Known<T> {
+    /// What was made for this number, if it `is_it`, or else what `make` makes.
+    #[inline]
+    fn get(&mut self, number: u32, is_it: impl FnOnce(&T) -> bool, make: impl FnOnce() -> T) -> &T {
+        let at = (number as usize).min(KNOWN_MAX);
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
         }
-        // The reader keeps the callsites of a run where they are, unless they are very many. A file may define a number
-        // more than once, differently, but not a program's.
-        let place = (std::ptr::from_ref(callsite).addr(), callsite.template().as_ptr().addr());
-        if self.known[at].as_ref().is_none_or(|(known, _)| *known != place) {
-            self.known[at] = None;
-        }
-        &self.known[at].get_or_insert_with(|| (place, CallsiteJson::of(id, Some(callsite)))).1
+        let known = &mut self.0[at];
+        known.take_if(|known| !is_it(known));
+        known.get_or_insert_with(make)
     }
 }

@@ -3,18 +3,12 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::text::digits::nanoseconds;
+
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The numbers below a hundred, in two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
+/// Bytes of a date and a time up to the second.
+const SECOND_BYTES: usize = "1970-01-01T00:00:00".len();
 
 /// Writes times, and keeps the text of the last second: records come in order of time.
 pub(crate) struct When {
@@ -22,10 +16,9 @@ pub(crate) struct When {
     /// Digits of the fraction, at most 9.
     digits: usize,
     second: Option<i64>,
-    /// The last time that was written.
-    text: Vec<u8>,
-    /// The offset of the fraction's digits in it.
-    fraction_at: usize,
+    /// What stands before the fraction in the last time that was written, and after it.
+    before: [u8; SECOND_BYTES],
+    after: String,
 }
 
 impl When {
@@ -43,7 +36,7 @@ impl When {
         // "Z" for both: an offset of zero would claim that the place is known.
         let is_utc = zone.is_unknown() || matches!(zone.iana_name(), Some("UTC" | "Etc/UTC"));
         let zone = if is_utc { TimeZone::UTC } else { zone };
-        When { zone, digits, second: None, text: Vec::new(), fraction_at: 0 }
+        When { zone, digits, second: None, before: [b'0'; SECOND_BYTES], after: String::new() }
     }
 
     /// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
@@ -53,16 +46,13 @@ impl When {
             self.second = Some(second);
             self.write_second(second);
         }
-        let mut fraction = unix_ns.rem_euclid(NANOSECONDS) as u32 / 10_u32.pow(9 - self.digits as u32);
-        let mut pairs = self.text[self.fraction_at..][..self.digits].rchunks_exact_mut(2);
-        for pair in &mut pairs {
-            pair.copy_from_slice(&PAIRS[(fraction % 100) as usize]);
-            fraction /= 100;
+        out.extend_from_slice(&self.before);
+        nanoseconds(unix_ns.rem_euclid(NANOSECONDS) as u32, out);
+        out.truncate(out.len() - (9 - self.digits));
+        match &*self.after {
+            "Z" => out.push(b'Z'),
+            offset => out.extend_from_slice(offset.as_bytes()),
         }
-        if let [first] = pairs.into_remainder() {
-            *first = b'0' + fraction as u8;
-        }
-        out.extend_from_slice(&self.text);
     }
 
     /// The time as a string, for a few of them.
@@ -72,22 +62,23 @@ impl When {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Writes all but the digits of the fraction to `self.text`.
+    /// Notes all but the fraction.
+    #[cold]
     fn write_second(&mut self, second: i64) {
-        // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range.
+        // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range, and have four digits.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = self.zone.to_datetime(timestamp);
-        self.text = format!("{}T{}.", local.date(), local.time()).into_bytes();
-        self.fraction_at = self.text.len();
-        self.text.resize(self.fraction_at + self.digits, b'0');
-        if self.zone == TimeZone::UTC {
-            self.text.push(b'Z');
+        if let Ok(before) = format!("{}T{}", local.date(), local.time()).into_bytes().try_into() {
+            self.before = before;
+        }
+        self.after = if self.zone == TimeZone::UTC {
+            "Z".into()
         } else {
             let minutes = self.zone.to_offset(timestamp).seconds() / 60;
             let sign = if minutes < 0 { '-' } else { '+' };
             let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
-            self.text.extend_from_slice(format!("{sign}{hours:02}:{minutes:02}").as_bytes());
-        }
+            format!("{sign}{hours:02}:{minutes:02}")
+        };
     }
 }
 
