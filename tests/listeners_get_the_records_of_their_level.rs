@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use diolog::{
-    Config, Engine, EngineConfig, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Reader, Value,
-    Verdict,
+    Config, Engine, EngineConfig, EventLogs, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Reader,
+    Value, Verdict,
 };
 
 /// A record, as a listener got it or as the files have it.
@@ -555,4 +555,24 @@ fn a_line_names_its_log_if_the_listener_has_several() {
     let config = support::config(directory.path().join("alone")).listener(Level::Info, alone.clone());
     log(&Logger::open(config).expect("a log"));
     assert_eq!(alone.0.lock().expect("no panic")[0][28..], *"INFO  main message");
+}
+
+#[test]
+fn event_logs_share_the_listeners_of_their_configuration() {
+    let directory = support::directory();
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    let heard = Arc::new(Keeps::default());
+    let config = support::config("").first_segment_bytes(1 << 20).listener(Level::Warn, heard.clone());
+    let events = EventLogs::new(&engine, directory.path().join("events"), config).expect("a directory");
+    for event in ["payment", "shipping", "payment"] {
+        assert_eq!(events.log(event, Level::Warn, event), Outcome::Written);
+        assert_eq!(events.log(event, Level::Info, "below the level"), Outcome::Written);
+    }
+    assert_eq!(events.close().expect("closed").durable, 6);
+    let mut messages = heard.messages();
+    messages.sort();
+    assert_eq!(
+        (messages, heard.ended.load(SeqCst)),
+        (["payment", "payment", "shipping"].map(String::from).to_vec(), 2)
+    );
 }
