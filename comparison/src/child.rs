@@ -121,11 +121,12 @@ fn with<R: Rival>(task: Task, place: &Path) -> Result<(), Failure> {
                     }
                     log::<R>(handle, number);
                 }
+                if matches!(task, Task::Exit { .. }) {
+                    // Here, because the end of this thread would take time too.
+                    std::process::exit(0);
+                }
                 Ok(())
             })?;
-            if matches!(task, Task::Exit { .. }) {
-                std::process::exit(0);
-            }
             // `main` returns, and what it holds is dropped.
             return Ok(());
         }

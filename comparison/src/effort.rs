@@ -12,10 +12,11 @@ pub struct Effort {
     /// Messages until durable, and in a burst.
     pub records: u64,
     pub burst: u64,
-    /// Messages before an exit, some microseconds apart.
+    /// Ends of each kind of each logger.
+    pub ends: u64,
+    /// Messages before an exit.
     pub exit: u64,
-    /// Kills of each logger, and the rate at which it logs then, in messages a second.
-    pub kills: u64,
+    /// Messages a second before a kill.
     pub kill_rate: u64,
 }
 
@@ -27,8 +28,8 @@ impl Effort {
         warm_up: 300,
         records: 1_000_000,
         burst: 1_000_000,
+        ends: 3,
         exit: 10_000,
-        kills: 3,
         kill_rate: 20_000,
     };
 
@@ -39,8 +40,8 @@ impl Effort {
         warm_up: 50,
         records: 50_000,
         burst: 200_000,
+        ends: 1,
         exit: 1_000,
-        kills: 1,
         kill_rate: 20_000,
     };
 }

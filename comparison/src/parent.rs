@@ -54,8 +54,8 @@ pub struct Figures {
     /// By the number of producers, as [`PRODUCERS`].
     pub durable: [Vec<(Measured, Count)>; 2],
     pub burst: Vec<Count>,
-    pub returned: Option<Count>,
-    pub exited: Option<Count>,
+    pub returned: Vec<Count>,
+    pub exited: Vec<Count>,
     pub killed: Vec<Count>,
     /// Tasks that failed, and why.
     pub failed: Vec<String>,
@@ -77,7 +77,7 @@ impl Runner {
     /// Measures all of `names`.
     pub fn run(&self, names: &[Name]) -> BTreeMap<Name, Figures> {
         let mut all: BTreeMap<Name, Figures> = names.iter().map(|&name| (name, Figures::default())).collect();
-        let Effort { rounds, bursts, warm_up, records, burst, exit, kills, kill_rate } = self.effort;
+        let Effort { rounds, bursts, warm_up, records, burst, exit, ends, kill_rate } = self.effort;
         let logs: Vec<_> = names.iter().copied().filter(|name| name.is_log()).collect();
         for round in 0..rounds {
             self.step(round, "append", names, &mut all, |figures, name| {
@@ -97,17 +97,17 @@ impl Runner {
             figures.burst.push(self.finished(name, Task::Burst { records: burst })?.1);
             Ok(())
         });
-        self.step(0, "return from main", &logs, &mut all, |figures, name| {
-            figures.returned = Some(self.finished(name, Task::Return { records: exit })?.1);
-            Ok(())
-        });
-        self.step(0, "exit", &logs, &mut all, |figures, name| {
-            figures.exited = Some(self.finished(name, Task::Exit { records: exit })?.1);
-            Ok(())
-        });
-        for kill in 0..kills {
-            self.step(kill, "kill", &logs, &mut all, |figures, name| {
-                figures.killed.push(self.killed(name, kill_rate, kill)?);
+        for end in 0..ends {
+            self.step(end, "return from main", &logs, &mut all, |figures, name| {
+                figures.returned.push(self.finished(name, Task::Return { records: exit })?.1);
+                Ok(())
+            });
+            self.step(end, "exit", &logs, &mut all, |figures, name| {
+                figures.exited.push(self.finished(name, Task::Exit { records: exit })?.1);
+                Ok(())
+            });
+            self.step(end, "kill", &logs, &mut all, |figures, name| {
+                figures.killed.push(self.killed(name, kill_rate, end)?);
                 Ok(())
             });
         }

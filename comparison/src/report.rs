@@ -112,13 +112,13 @@ fn losses(out: &mut String, effort: Effort, all: &All) -> fmt::Result {
         "## Messages that are missing, and who says so\n\n\
          Each logger with its defaults. *Burst*: {} messages at full speed, then the end that the documentation shows. \
          *Return*: {exit} messages, 20 µs apart and the last 100 at once, then `main` returns and drops the logger. *Exit*: the same, then \
-         `std::process::exit`. *Kill*: `kill -9` while one thread logs {} messages a second; the number is the median of {} \
-         kills. A message counts as missing if its call had returned and it is not in the files. After the number: how many \
+         `std::process::exit`. *Kill*: `kill -9` while one thread logs {} messages a second; each number is the median of {} \
+         ends. A message counts as missing if its call had returned and it is not in the files. After the number: how many \
          of them the logger itself counted, or what its reader says of the files. What a logger has written to a file survives a \
          kill even if it is not synced; a power cut would take it. diolog counts a record as durable only if it survives both.\n",
         count(effort.burst),
         count(effort.kill_rate),
-        effort.kills,
+        effort.ends,
         exit = count(effort.exit),
     )?;
     writeln!(out, "| | burst | return | exit | kill |\n|---|--:|--:|--:|--:|")?;
@@ -126,23 +126,20 @@ fn losses(out: &mut String, effort: Effort, all: &All) -> fmt::Result {
         if !name.is_log() {
             continue;
         }
-        let killed = {
-            let mut killed: Vec<_> = figures.killed.iter().collect();
-            killed.sort_by_key(|count| count.missing());
-            killed.get(killed.len() / 2).copied()
-        };
-        let cells =
-            [figures.burst.first(), figures.returned.as_ref(), figures.exited.as_ref(), killed].map(
-                |count| match count {
-                    None => "-".to_owned(),
-                    Some(count) if count.missing() == 0 => "0".to_owned(),
-                    Some(lost) if lost.said_lost > 0 => {
-                        format!("{} ({} said)", count_of(lost), self::count(lost.said_lost))
-                    }
-                    Some(lost) if !lost.said.is_empty() => format!("{} (\"{}\")", count_of(lost), lost.said),
-                    Some(lost) => format!("{} (none said)", count_of(lost)),
-                },
-            );
+        let ends = [&figures.burst, &figures.returned, &figures.exited, &figures.killed];
+        let cells = ends.map(|counts| {
+            let mut counts: Vec<_> = counts.iter().collect();
+            counts.sort_by_key(|count| count.missing());
+            match counts.get(counts.len() / 2).copied() {
+                None => "-".to_owned(),
+                Some(count) if count.missing() == 0 => "0".to_owned(),
+                Some(lost) if lost.said_lost > 0 => {
+                    format!("{} ({} said)", count_of(lost), self::count(lost.said_lost))
+                }
+                Some(lost) if !lost.said.is_empty() => format!("{} (\"{}\")", count_of(lost), lost.said),
+                Some(lost) => format!("{} (none said)", count_of(lost)),
+            }
+        });
         writeln!(out, "| {} | {} |", name.title(), cells.join(" | "))?;
     }
     Ok(())
