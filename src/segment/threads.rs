@@ -250,3 +250,59 @@ fn conclude(end: End) {
     let End { then, .. } = end;
     let _ = catch_unwind(AssertUnwindSafe(then));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes};
+    use crate::sys::test_directory::directory;
+
+    #[test]
+    fn a_file_system_has_one_thread_until_the_kernel_may_hold_it() {
+        let threads = Threads::default();
+        let get = |file_system| threads.get(file_system).expect("a thread");
+        let first = get(Some(7));
+        assert!(Arc::ptr_eq(&first, &get(Some(7))));
+        assert!(!Arc::ptr_eq(&first, &get(Some(8))), "another file system");
+        assert!(!Arc::ptr_eq(&get(None), &get(None)), "unknown ones");
+        // A log that is given up while the thread is in a call.
+        first.abandon(0);
+        let second = get(Some(7));
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &get(Some(7))));
+        drop((first, second));
+        threads.join_ended();
+    }
+
+    #[test]
+    fn a_panic_for_one_log_leaves_the_others_served() {
+        let parent = directory();
+        let threads = Threads::default();
+        let begin = |path: &Path| {
+            let rules = Rules {
+                sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },
+                first_fill_patience: FIRST_FILL_PATIENCE,
+                rotate_after: None,
+                rotate_at: None,
+                keep: Limits { bytes: None, segments: None, age: None },
+            };
+            let directory = Directory::open(path, Making::BY_DEFAULT).expect("a directory");
+            let segments = Segments::begin(&directory, false, rules, Clock::detect(), &threads).expect("a segment");
+            (directory, segments)
+        };
+        let (_one, first) = begin(&parent.path().join("one"));
+        let (_two, mut second) = begin(&parent.path().join("two"));
+        first.end(false, || panic!("as a bug would"));
+        second.place(4096);
+        second.place(28 << 10);
+        while !second.advance(4096, 1) {
+            std::thread::yield_now();
+        }
+        assert_eq!(second.index(), 2);
+        second.end(true, || {});
+        threads.join_ended();
+    }
+}
