@@ -3,7 +3,7 @@
 //! A ring of one log registers all of its buffers at once. A ring of many logs has a table of places, filled as buffers are
 //! made. A buffer is known by its identity, never by its address: once it is freed, the kernel still has its old pages.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Weak;
 
@@ -17,7 +17,7 @@ pub(super) struct RegisteredBuffers {
     /// Whether the kernel has the table.
     has_table: bool,
     /// By identity.
-    indexes: HashMap<u64, Registered>,
+    indexes: BTreeMap<u64, Registered>,
     /// Places that no buffer has.
     empty: Vec<u16>,
     /// The kernel has refused one: it is not asked again.
@@ -33,7 +33,7 @@ struct Registered {
 impl RegisteredBuffers {
     /// None yet, of `places` at most; 0 for one registration of any number.
     pub(super) fn new(places: u32) -> RegisteredBuffers {
-        RegisteredBuffers { places, has_table: false, indexes: HashMap::new(), empty: Vec::new(), refused: false }
+        RegisteredBuffers { places, has_table: false, indexes: BTreeMap::new(), empty: Vec::new(), refused: false }
     }
 
     /// Registers `buffers` with `ring`. Beyond the places of the table they are left out.

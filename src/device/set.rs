@@ -9,7 +9,7 @@
 //! its blocks with the set until the kernel or the helper thread is done with them; then they are freed.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::rc::Rc;
@@ -56,8 +56,9 @@ struct Inner {
     lost: Option<String>,
     /// Nobody has been told of the loss yet.
     is_loss_new: bool,
-    /// By file system, and whether it does direct I/O.
-    helpers: HashMap<HelperKey, Helper>,
+    /// By file system, and whether it does direct I/O. (The writer makes no `HashMap`: std panics if the system refuses the
+    /// random numbers for one.)
+    helpers: BTreeMap<HelperKey, Helper>,
     /// By number.
     views: Vec<Option<Viewed>>,
     helper_start: HelperStart,
@@ -90,7 +91,7 @@ impl DeviceSet {
                 uring: None,
                 lost: None,
                 is_loss_new: false,
-                helpers: HashMap::new(),
+                helpers: BTreeMap::new(),
                 views: Vec::new(),
                 helper_start: Arc::new(helper_start),
                 completions: Vec::new(),
@@ -224,8 +225,8 @@ impl Inner {
     fn helper(&mut self, key: HelperKey) -> io::Result<&mut Helper> {
         let Inner { helpers, helper_start, uring, .. } = self;
         Ok(match helpers.entry(key) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
                 let start = Arc::clone(helper_start);
                 entry.insert(match key.1 {
                     true => {
@@ -390,7 +391,9 @@ fn not_registered(error: &io::Error) -> String {
 impl Drop for Inner {
     fn drop(&mut self) {
         // A helper that the kernel holds keeps the block that it is writing, and frees it after the write has returned.
-        self.helpers.drain().for_each(|(_, helper)| if helper.is_busy() { helper.abandon() } else { drop(helper) });
+        mem::take(&mut self.helpers)
+            .into_iter()
+            .for_each(|(_, helper)| if helper.is_busy() { helper.abandon() } else { drop(helper) });
     }
 }
 

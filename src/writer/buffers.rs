@@ -10,7 +10,7 @@
 //!   has it: also while the kernel still reads the block of a log that has ended.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
@@ -127,7 +127,7 @@ struct Inner {
     /// but for the moment between a give-back and the freeing of spare ones.
     reserved_bytes: usize,
     /// Those that no log has, by their size.
-    spare: HashMap<usize, Vec<AlignedBuffer>>,
+    spare: BTreeMap<usize, Vec<AlignedBuffer>>,
     /// Where new ones are registered.
     devices: DeviceSet,
 }
