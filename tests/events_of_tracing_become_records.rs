@@ -146,6 +146,13 @@ fn the_message_may_be_of_any_kind_and_stand_anywhere() {
 }
 
 #[test]
+fn a_second_message_of_an_event_is_kept_as_a_field() {
+    let bridged = bridged(|config| config);
+    bridged.run(|| event!(tracing::Level::INFO, message = "first", id = 1, message = "second"));
+    assert_eq!(texts(&bridged.close()), ["first id=1 message=second"]);
+}
+
+#[test]
 fn events_have_the_names_and_the_fields_of_their_spans() {
     let bridged = bridged(|config| config);
     bridged.run(|| {

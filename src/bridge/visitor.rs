@@ -25,14 +25,14 @@ pub(super) struct FieldVisitor<'w, 's, 'b, 'n> {
 }
 
 impl EventVisitor<'_, '_, '_> {
-    /// Writes a value: as the message, if it is that, or else by `as_field`.
+    /// Writes a value: as the message, if it is the first one of that name, or else by `as_field`.
     fn visit(
         &mut self,
         field: &Field,
         text: fmt::Arguments<'_>,
         as_field: impl FnOnce(&mut FieldVisitor<'_, '_, '_, '_>),
     ) {
-        if field.name() == MESSAGE {
+        if field.name() == MESSAGE && !self.inline.has_message() {
             self.inline.message(self.are_fields, text);
         } else {
             as_field(&mut FieldVisitor { fields: self.inline.fields(), span: None });

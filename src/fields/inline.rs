@@ -149,6 +149,12 @@ impl<'s, 'b> Inline<'s, 'b> {
         self.message = Some(message);
     }
 
+    /// Whether the text has been set.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn has_message(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// The fields, to add some.
     pub(crate) fn fields(&mut self) -> &mut InlineFields<'s, 'b> {
         &mut self.fields
