@@ -39,6 +39,7 @@
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - To watch: [`Logger::stats`] and [`Logger::on_state_change`]; a [`Listener`] gets the records themselves, and
 //!   [`StderrListener`] and [`TextFileListener`] show them elsewhere too.
+//!   From another process, [`FiguresReader`] gives the figures.
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
 //! - [`operations`] is for those who run such a program: sizes, troubleshooting, alerts, containers, limits.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
@@ -69,7 +70,7 @@
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
 //! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
-//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `bench`.
+//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `top`, `verify`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
 //! - `unstable`: internals for this package's own tests and benches, without any promise.

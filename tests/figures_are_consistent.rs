@@ -73,6 +73,7 @@ impl Watch {
         assert!(not_lower(&others, &self.others), "others: from {:?} to {others:?}", self.others);
         (self.ended, self.totals, self.others) = (ended, totals, others);
 
+        assert!(stats.segments_in_time + stats.segments_late <= stats.rotations(), "{stats:#?}");
         assert!(stats.attempted >= stats.written + stats.dropped + stats.overwritten);
         assert!(stats.durable_records <= stats.written, "{stats:#?}");
         assert!(stats.padding_bytes <= stats.durable_bytes && stats.durable_bytes <= stats.device_bytes, "{stats:#?}");

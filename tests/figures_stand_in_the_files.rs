@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use diolog::{Figures, FiguresReader, Level, Logger, Overflow, Producer, Verdict};
 
 /// The block flag for figures, and the one for a clean end.
@@ -14,6 +16,7 @@ fn rows(logger: &Logger, producer: &Producer, watch: &mut FiguresReader, rows: u
     let mut seen = Vec::new();
     while seen.len() < rows {
         producer.log(Level::Info, "a message");
+        diolog::info!(producer, "order {id} filled", id = 42_u64);
         logger.flush().expect("durable");
         if watch.refresh().expect("readable") {
             seen.push(watch.newest().expect("figures").clone());
@@ -77,6 +80,23 @@ fn blocks_with_figures(bytes: &[u8]) -> Vec<(u8, u32)> {
         at += capacity;
     }
     blocks
+}
+
+#[test]
+fn while_nothing_is_logged_nothing_is_written() {
+    let directory = support::directory();
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
+    logger.log(Level::Info, "one");
+    logger.flush().expect("durable");
+    let before = logger.stats();
+    let begin = Instant::now();
+    // Longer than the second after which figures are due.
+    while begin.elapsed() < Duration::from_millis(1_200) {
+        logger.flush().expect("durable");
+    }
+    let after = logger.stats();
+    assert_eq!((after.durable_blocks, after.device_bytes), (before.durable_blocks, before.device_bytes));
+    assert!(after.flushes > before.flushes);
 }
 
 #[test]

@@ -92,8 +92,8 @@ pub(crate) struct Segments {
     timetable: Option<Timetable>,
     /// Whether the next segment was not ready when the present one had to be left.
     waited: bool,
-    /// Segments after the first whose file was ready in time, and those whose file was not.
-    in_time_and_late: (u64, u64),
+    /// Whether the present segment was ready when the one before it had to be left; `None` for the run's first.
+    in_time: Option<bool>,
     quiet: Quiet,
     /// In the order in which they were left. One that failed may end with an earlier block than the one before it, if
     /// blocks of both had to move to the next.
@@ -152,7 +152,7 @@ impl Segments {
             leave: None,
             timetable: rules.rotate_at.map(|at| Timetable::new(at, clock)),
             waited: false,
-            in_time_and_late: (0, 0),
+            in_time: None,
             quiet: Quiet::default(),
             left: VecDeque::new(),
             unconfirmed: VecDeque::from([Unconfirmed { first_block: 0, index }]),
@@ -277,10 +277,9 @@ impl Segments {
         self.rules.sizes.producers_max(self.file_bytes_max)
     }
 
-    /// Of the segments after the first: those whose file was ready when the one before had to be left, and those whose
-    /// file was not.
-    pub(crate) fn in_time_and_late(&self) -> (u64, u64) {
-        self.in_time_and_late
+    /// Whether the present segment was ready when the one before it had to be left; `None` for the run's first.
+    pub(crate) fn is_in_time(&self) -> Option<bool> {
+        self.in_time
     }
 
     /// Why the last try at the next segment failed, while there is none.
@@ -358,8 +357,10 @@ impl Segments {
         let left = std::mem::replace(&mut self.current, OpenSegment::new(id, prepared));
         self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
-        let (in_time, late) = &mut self.in_time_and_late;
-        *(if std::mem::take(&mut self.waited) { late } else { in_time }) += 1;
+        let was_ready = !std::mem::take(&mut self.waited);
+        // One that failed before it had its header was no segment: what is said of it is said of the next.
+        self.in_time =
+            if left.used_bytes > 0 { Some(was_ready) } else { self.in_time.map(|before| before && was_ready) };
         self.leave_behind(left, number);
         true
     }
@@ -503,6 +504,7 @@ mod tests {
         let first_id = segments.current.id;
         advance(&mut segments, 4096, 1);
         assert_eq!((segments.index(), segments.previous_id), (2, first_id));
+        assert_eq!(segments.is_in_time(), Some(false), "it was full before");
 
         segments.place(4096);
         segments.place(4096);
@@ -511,6 +513,7 @@ mod tests {
         assert_eq!(segments.leave_reason(4096), Some(LeaveReason::Due));
         assert_eq!(segments.leave_reason(32 << 10), Some(LeaveReason::Full), "the more urgent reason counts");
         advance(&mut segments, 4096, 2);
+        assert_eq!(segments.is_in_time(), Some(true), "it had room until then");
 
         assert!(segments.is_header_due());
         let (failed, before) = (segments.path().to_owned(), segments.previous_id);

@@ -99,6 +99,9 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_preparation_errors_total", "Segments not prepared as they should be", one!(preparation_errors)),
     counter("diolog_segments_total", "Segments begun", one!(segments)),
     counter("diolog_late_segments_total", "Segments that were not ready when needed", one!(segments_late)),
+    counter("diolog_listener_missed_records_total", "Records that listeners did not get", |stats| {
+        vec![(None, stats.listeners.iter().map(|listener| listener.missed).sum())]
+    }),
     counter("diolog_ended_producers_total", "Producers that have ended", one!(producers_ended)),
 ];
 

@@ -34,8 +34,8 @@ pub(crate) use published::{Published, Publisher};
 /// producers, and in the sums, attempts are at least what was written and what was lost; sums are those of the rows; what
 /// is durable was written; and no count is lower than in an earlier call. Records that the level filters are in none.
 ///
-/// A call takes some microseconds, and a little more for each live producer. It takes no lock that an append or the
-/// writer at work waits for, and stores to no cache line of a producer.
+/// A call takes some microseconds, and a little more for each live producer. It stores to no cache line of a producer, and
+/// neither an append nor a write waits for it: for a moment it holds a lock that is taken when producers come and go.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

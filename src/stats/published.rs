@@ -236,11 +236,14 @@ impl Publisher {
         add(&self.0.durable_records, records);
     }
 
-    /// A segment was begun; of those after the first, so many in all had their file ready in time, and so many not.
-    pub(crate) fn note_segment(&self, (in_time, late): (u64, u64)) {
+    /// A segment was begun, whose file was ready `in_time` or not; `None` for the run's first.
+    pub(crate) fn note_segment(&self, in_time: Option<bool>) {
         add(&self.0.segments, 1);
-        self.0.segments_in_time.store(in_time, Release);
-        self.0.segments_late.store(late, Release);
+        match in_time {
+            None => {}
+            Some(true) => add(&self.0.segments_in_time, 1),
+            Some(false) => add(&self.0.segments_late, 1),
+        }
     }
 
     /// The device is this one from now on.

@@ -217,7 +217,7 @@ impl Pipeline {
     pub(crate) fn submit_header(&mut self, header: Block) {
         // A header has no number: it names the block after it.
         let number = self.waiting.front().map_or(self.next_number, |next| next.number);
-        self.publisher.note_segment(self.segments.in_time_and_late());
+        self.publisher.note_segment(self.segments.is_in_time());
         self.submit(Sealed::new(header, number, Contents::default()), None);
     }
 

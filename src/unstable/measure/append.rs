@@ -27,6 +27,9 @@ use super::stopwatch::{AppendClock, TickRate, busy_wait, ticks};
 use crate::sys::cpu;
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, Value};
 
+/// How many rows take turns.
+pub const ROWS: u32 = 6;
+
 /// Calls timed together.
 const BURST: u32 = 20;
 
@@ -117,7 +120,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn all(&self) -> [&Row; 6] {
+    fn all(&self) -> [&Row; ROWS as usize] {
         [&self.clock_only, &self.copy, &self.append, &self.watched, &self.num, &self.str]
     }
 }
@@ -312,7 +315,7 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Wa
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut str);
     let mut watched_for = Duration::ZERO;
     for _ in 0..effort.repetitions {
-        let mut ticks: [_; 6] = std::array::from_fn(|_| new_histogram());
+        let mut ticks: [_; ROWS as usize] = std::array::from_fn(|_| new_histogram());
         let mut left = effort.bursts;
         while left > 0 {
             let count = left.min(ROW_BURSTS);

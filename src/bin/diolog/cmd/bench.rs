@@ -32,9 +32,9 @@ pub(crate) fn run(bench: &Bench) -> Result<Status, Failure> {
     }
 }
 
-/// The effort for about `seconds`: bursts are a millisecond apart, and there are two rows.
+/// The effort for about `seconds`: bursts are a millisecond apart, and the rows take turns.
 fn append_effort(seconds: u32) -> append::Effort {
-    let bursts = (seconds * 1000 / 2 / REPETITIONS).max(100);
+    let bursts = (seconds * 1000 / append::ROWS / REPETITIONS).max(100);
     append::Effort { bursts, warm_up_bursts: bursts.min(append::Effort::FULL.warm_up_bursts), repetitions: REPETITIONS }
 }
 
