@@ -27,8 +27,10 @@ const READING: u64 = 1;
 pub(crate) struct Control {
     /// The producer stores to it at each append, the writer polls it.
     written: CachePadded<Written>,
-    /// Written by the producer, seldom read by others.
+    /// Written by the producer at each append, and loaded too: read by others hardly ever.
     attempts: CachePadded<Attempts>,
+    /// Written by the producer when it loses a record or waits, read by whoever counts.
+    losses: CachePadded<Losses>,
     /// Written by both, when space is released or wanted.
     space: CachePadded<Space>,
     /// In an overwriting ring: the first record that was not given up, and [`READING`].
@@ -50,6 +52,9 @@ struct Written {
     skip_position: AtomicU64,
     /// The same of the reserve.
     reserve_skip_position: AtomicU64,
+    /// [`Attempts::next_sequence`] for others. The producer only stores it: whoever counts reads it here, on a line that
+    /// the writer polls in any case, and leaves the producer's own line alone.
+    attempted: AtomicU64,
 }
 
 /// Nobody has the reserve.
@@ -63,17 +68,23 @@ const RETURNING: u32 = 2;
 /// than a chunk takes to give back. (Only a writer that is suspended in between takes longer.)
 const RETURNING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 1000 };
 
-/// The producer's account of its attempts. Each count only grows.
+/// What the producer loads at each append.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Attempts {
     /// The sequence number of the next attempt.
     next_sequence: AtomicU64,
+    append_flag: AppendFlag,
+}
+
+/// The producer's account of its losses and waits. Each count only grows.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Losses {
     /// Attempts that took a number and found the ring full.
     dropped_full: AtomicU64,
     /// Records that were committed, and given up for newer ones before the consumer took them.
     overwritten: AtomicU64,
-    append_flag: AppendFlag,
     /// Attempts that took a number and were not committed for another cause.
     dropped_by: DroppedByCause,
     /// Waits for space that have begun.
@@ -112,13 +123,15 @@ const _: () = {
     assert!(GROUP_BYTES == 128 || !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")));
     assert!(offset_of!(Control, written) == 0);
     assert!(offset_of!(Control, attempts) == GROUP_BYTES);
-    assert!(offset_of!(Control, space) == 2 * GROUP_BYTES);
-    assert!(offset_of!(Control, oldest) == 3 * GROUP_BYTES);
-    assert!(size_of::<Control>() == 4 * GROUP_BYTES && align_of::<Control>() == GROUP_BYTES);
-    assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, dropped_full) == 8);
-    assert!(offset_of!(Attempts, overwritten) == 16 && offset_of!(Attempts, append_flag) == 24);
-    assert!(offset_of!(Attempts, dropped_by) == 32 && size_of::<DroppedByCause>() == 24);
-    assert!(offset_of!(Attempts, waits) == 56 && offset_of!(Attempts, waited_ns) == 64);
+    assert!(offset_of!(Control, losses) == 2 * GROUP_BYTES);
+    assert!(offset_of!(Control, space) == 3 * GROUP_BYTES);
+    assert!(offset_of!(Control, oldest) == 4 * GROUP_BYTES);
+    assert!(size_of::<Control>() == 5 * GROUP_BYTES && align_of::<Control>() == GROUP_BYTES);
+    assert!(offset_of!(Attempts, next_sequence) == 0 && offset_of!(Attempts, append_flag) == 8);
+    assert!(offset_of!(Losses, dropped_full) == 0 && offset_of!(Losses, overwritten) == 8);
+    assert!(offset_of!(Losses, dropped_by) == 16 && size_of::<DroppedByCause>() == 24);
+    assert!(offset_of!(Losses, waits) == 40 && offset_of!(Losses, waited_ns) == 48);
+    assert!(offset_of!(Written, attempted) == 48);
     assert!(offset_of!(Written, write_position) == 0 && offset_of!(Written, reserve_position) == 8);
     assert!(offset_of!(Written, entered_bytes) == 16 && offset_of!(Written, reserve_state) == 24);
     assert!(offset_of!(Written, skip_position) == 32 && offset_of!(Written, reserve_skip_position) == 40);
@@ -165,6 +178,7 @@ impl Control {
                 ..Written::default()
             }),
             attempts: CachePadded::default(),
+            losses: CachePadded::default(),
             space: CachePadded::new(Space {
                 read_position: AtomicU64::new(start),
                 reserve_read_position: AtomicU64::new(reserve_start),
@@ -181,7 +195,8 @@ impl Control {
         self.attempts.append_flag.lower();
         self.written.reserve_state.store(CLOSED, Relaxed);
         self.attempts.next_sequence.store(0, Relaxed);
-        let Attempts { dropped_full, dropped_by, overwritten, waits, waited_ns, .. } = &*self.attempts;
+        self.written.attempted.store(0, Relaxed);
+        let Losses { dropped_full, dropped_by, overwritten, waits, waited_ns } = &*self.losses;
         let DroppedByCause { memory, timed_out, device_failed } = dropped_by;
         let counts = [dropped_full, memory, timed_out, device_failed, overwritten, waits, waited_ns];
         counts.into_iter().for_each(|count| count.store(0, Relaxed));
@@ -191,7 +206,7 @@ impl Control {
 
     /// The producer's counts so far.
     pub(crate) fn counts(&self) -> Counts {
-        let Attempts { dropped_full, dropped_by, overwritten, waits, waited_ns, .. } = &*self.attempts;
+        let Losses { dropped_full, dropped_by, overwritten, waits, waited_ns } = &*self.losses;
         let DroppedByCause { memory, timed_out, device_failed } = dropped_by;
         // Acquire: _loss counted_.
         let [full, memory, timed_out, device_failed, overwritten] =
@@ -202,7 +217,7 @@ impl Control {
             overwritten,
             waits: waits.load(Relaxed),
             waited_ns: waited_ns.load(Relaxed),
-            attempted: self.next_sequence(),
+            attempted: self.written.attempted.load(Relaxed),
         }
     }
 
@@ -224,20 +239,22 @@ impl Control {
     #[inline(always)]
     pub(super) fn count_attempt(&self, sequence: u64) {
         self.attempts.next_sequence.store(sequence + 1, Relaxed);
+        self.written.attempted.store(sequence + 1, Relaxed);
     }
 
     /// Sets the number that the next attempt takes.
     #[cfg(all(test, loom))]
     pub(super) fn set_next_sequence(&self, sequence: u64) {
         self.attempts.next_sequence.store(sequence, Relaxed);
+        self.written.attempted.store(sequence, Relaxed);
     }
 
     /// Counts an attempt that was not committed, after [`count_attempt`](Self::count_attempt).
     #[inline(always)]
     pub(super) fn count_dropped(&self, cause: DropCause) {
-        let DroppedByCause { memory, timed_out, device_failed } = &self.attempts.dropped_by;
+        let DroppedByCause { memory, timed_out, device_failed } = &self.losses.dropped_by;
         let count = match cause {
-            DropCause::Full => &self.attempts.dropped_full,
+            DropCause::Full => &self.losses.dropped_full,
             DropCause::Memory => memory,
             DropCause::TimedOut => timed_out,
             DropCause::DeviceFailed => device_failed,
@@ -247,17 +264,17 @@ impl Control {
 
     /// Counts the beginning of a wait for space.
     pub(crate) fn count_wait(&self) {
-        add(&self.attempts.waits, 1);
+        add(&self.losses.waits, 1);
     }
 
     /// Counts how long a wait for space took.
     pub(crate) fn count_waited(&self, time: Duration) {
-        add(&self.attempts.waited_ns, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        add(&self.losses.waited_ns, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Counts records given up for newer ones.
     pub(super) fn count_overwritten(&self, records: u64) {
-        add_loss(&self.attempts.overwritten, records);
+        add_loss(&self.losses.overwritten, records);
     }
 
     // Positions.
