@@ -358,9 +358,8 @@ impl Segments {
         self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
         let was_ready = !std::mem::take(&mut self.waited);
-        // One that failed before it had its header was no segment: what is said of it is said of the next.
-        self.in_time =
-            if left.used_bytes > 0 { Some(was_ready) } else { self.in_time.map(|before| before && was_ready) };
+        // One that failed without a header was no segment.
+        self.in_time = Some(was_ready).filter(|_| left.used_bytes > 0).or(self.in_time.map(|it| it && was_ready));
         self.leave_behind(left, number);
         true
     }
@@ -503,8 +502,7 @@ mod tests {
         assert!(segments.leave_reason(4096) == Some(LeaveReason::Full));
         let first_id = segments.current.id;
         advance(&mut segments, 4096, 1);
-        assert_eq!((segments.index(), segments.previous_id), (2, first_id));
-        assert_eq!(segments.is_in_time(), Some(false), "it was full before");
+        assert_eq!((segments.index(), segments.previous_id, segments.is_in_time()), (2, first_id, Some(false)));
 
         segments.place(4096);
         segments.place(4096);
