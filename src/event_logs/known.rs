@@ -1,7 +1,7 @@
 //! The logs that a thread has used, by event: found without a lock. Used by [`EventLogs`](super::EventLogs).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::appendable::Message;
@@ -18,11 +18,11 @@ struct Known {
 }
 
 /// The logs of a set of event logs, by the events' names.
-type Logs = HashMap<Box<str>, Known>;
+type Logs = BTreeMap<Box<str>, Known>;
 
 thread_local! {
     /// By the number of the set.
-    static KNOWN: RefCell<HashMap<u64, Logs>> = RefCell::default();
+    static KNOWN: RefCell<BTreeMap<u64, Logs>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Appends to the log of event `name` of set `number`. `None` if the thread does not know it, or it is not open any more.

@@ -7,8 +7,8 @@ mod known;
 mod name;
 mod stats;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -102,9 +102,9 @@ struct Inner {
 /// All events that there are or were.
 #[derive(Default)]
 struct Events {
-    by_name: HashMap<String, Event>,
+    by_name: BTreeMap<String, Event>,
     /// The name of the event that has a directory.
-    by_directory: HashMap<String, String>,
+    by_directory: BTreeMap<String, String>,
     /// How many logs are open or being opened.
     open: usize,
     /// The figures of logs that have been closed.
