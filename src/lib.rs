@@ -37,9 +37,10 @@
 //! - To read: [`Reader`] returns the records in order of time, and [`RecordRef::fields`] the typed values of one;
 //!   [`verify`] returns the proof, [`info()`] a list of the files.
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
-//! - To watch: [`Logger::stats`] and [`Logger::on_state_change`]; a [`Listener`] gets the records themselves, and
-//!   [`StderrListener`] and [`TextFileListener`] show them elsewhere too.
-//!   From another process, [`FiguresReader`] gives the figures.
+//! - Many logs: an [`Engine`] serves them all by one writer thread; [`EventLogs`] opens one for each kind of event.
+//! - To watch: [`Logger::stats`], with all figures, and [`Stats::to_prometheus`]; [`Logger::on_state_change`] and
+//!   [`Logger::on_loss`]. A [`Listener`] gets the records of a level while they are logged: [`StderrListener`] shows them
+//!   on a terminal, [`TextFileListener`] writes text files. From another process, [`FiguresReader`] gives the figures.
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
 //! - [`operations`] is for those who run such a program: sizes, troubleshooting, alerts, containers, limits.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
@@ -70,7 +71,7 @@
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
 //! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
-//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `top`, `verify`, `bench`.
+//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `top`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
@@ -78,8 +79,9 @@
 //! # Limits
 //!
 //! It does not format text on the hot path unless asked to (`%`, `?`, `log_args`), compress, encrypt, send over a
-//! network, or write its files to more than one place. One process at a time writes a log; any number may read it meanwhile. On systems other than Linux it
-//! writes the same blocks through the page cache, and does not pin threads.
+//! network, or copy records elsewhere, except to [`Listener`]s in the same process. One process at a time writes a log;
+//! any number may read it meanwhile. On systems other than Linux it writes the same blocks through the page cache, and
+//! does not pin threads.
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod macros;
