@@ -1,0 +1,48 @@
+//! The figures and settings that `docs/operations.md` names are those that there are.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use diolog::{Config, EngineConfig, Logger};
+
+/// Names of the system, of functions, and of a script.
+const OTHERS: &[&str] = &[
+    "O_DIRECT",
+    "O_DSYNC",
+    "bench_iostat",
+    "drain_on_signals",
+    "io_uring",
+    "io_uring_disabled",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "nonvoluntary_ctxt_switches",
+    "on_loss",
+    "to_prometheus",
+    "w_await",
+];
+
+/// The words of `text` that are names in code.
+fn names(text: &str) -> BTreeSet<&str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(|word| word.contains('_'))
+        .collect()
+}
+
+#[test]
+fn every_figure_and_setting_on_the_page_exists() {
+    let page = include_str!("../docs/operations.md");
+    let directory = support::directory();
+    let config = Config::new(directory.path().join("log"));
+    let logger = Logger::open(config.clone()).expect("a log");
+    let _producer = logger.producer().expect("a producer");
+    let stats = logger.stats();
+    let known = format!("{stats:?} {} {config:?} {:?}", stats.to_prometheus("log"), EngineConfig::new());
+    let known: BTreeSet<_> = names(&known).into_iter().chain(OTHERS.iter().copied()).collect();
+
+    // Every second part stands between backticks.
+    let in_code = page.split('`').skip(1).step_by(2);
+    let unknown: Vec<_> = in_code.flat_map(names).filter(|name| !known.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
