@@ -67,6 +67,9 @@ impl Place {
 
 /// The program, without the parts of the environment that would change its behaviour.
 pub(crate) fn diolog<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
+    // A child inherits what is ignored.
+    #[cfg(target_os = "linux")]
+    support::os::reset_signal(libc::SIGINT);
     let mut command = Command::new(env!("CARGO_BIN_EXE_diolog"));
     command.args(arguments).env_remove("DIOLOG_LEVEL").env("TZ", "UTC");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

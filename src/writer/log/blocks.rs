@@ -1,7 +1,7 @@
 //! The blocks of a log, from records in its rings to the pipeline: rings that arrive are taken in, and blocks are
 //! begun, filled in the order of the schedule, closed, and settled.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -315,7 +315,7 @@ impl Blocks {
     /// The producers that may still appear in the segment about to begin, as the blocks before it account for them.
     fn baseline(&self) -> Vec<ProducerRow> {
         // If several blocks ahead have a share of a source, the first one's account is the one before the segment.
-        let (mut before, mut ends_ahead) = (HashMap::new(), HashSet::<usize>::new());
+        let (mut before, mut ends_ahead) = (BTreeMap::new(), BTreeSet::<usize>::new());
         let filling = self.filling.iter().map(|filling| &filling.contents);
         for contents in self.pipeline.waiting().chain(filling) {
             for share in &contents.shares {

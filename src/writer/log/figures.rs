@@ -1,7 +1,7 @@
 //! The log's figures in its own blocks, for whoever watches the files: at most once a second, and only in a block that is
 //! written anyway. A log in which nothing is logged writes none.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U32, U64};
@@ -151,7 +151,7 @@ impl FigureRows {
 
 /// The rows of the producers whose rings are fullest, the fullest first.
 fn fullest(stats: &Stats, sources: &Sources) -> Vec<ProducerFigures> {
-    let held: HashMap<_, _> = sources.iter().map(|(_, source)| (source.id, source.consumer.held_bytes())).collect();
+    let held: BTreeMap<_, _> = sources.iter().map(|(_, source)| (source.id, source.consumer.held_bytes())).collect();
     let mut rows: Vec<_> = stats
         .producers
         .iter()
