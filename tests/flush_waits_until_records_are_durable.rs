@@ -95,6 +95,8 @@ fn a_new_producers_records_are_flushed_beside_producers_that_fill_all_blocks() {
     let directory = support::directory();
     // The blocks are small: one look at a busy ring finds more records than all free blocks hold.
     let config = support::config(directory.path().join("log")).block_bytes(4096).overflow(Overflow::Block);
+    // Its rings hold thousands of blocks, which a slow disk writes one by one.
+    let config = config.close_deadline(Duration::from_secs(3600));
     let logger = Logger::open(config).expect("a log");
     let done = AtomicBool::new(false);
     let flushed: Vec<_> = std::thread::scope(|scope| {
