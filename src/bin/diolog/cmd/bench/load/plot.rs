@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use super::rows::Row;
@@ -66,25 +67,24 @@ fn draw(svg: &mut String, rows: &[Row]) -> Result<(), Box<dyn Error>> {
 
 fn linear(area: &Area<'_>, title: &str, lines: &[Line]) -> Result<(), Box<dyn Error>> {
     let (end, top) = bounds(lines);
-    let mut chart = ChartBuilder::on(area);
-    let chart = chart.caption(title, ("sans-serif", 18)).margin(12).x_label_area_size(30).y_label_area_size(80);
-    let mut chart = chart.build_cartesian_2d(0.0..end, 0.0..top * 1.05)?;
-    chart.configure_mesh().light_line_style(WHITE).x_desc("s").y_label_formatter(&label).draw()?;
-    for (name, colour, points) in lines {
-        let series = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
-        series.label(*name).legend(key(*colour));
-    }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
-    Ok(())
+    chart(area, title, lines, end, 0.0..top * 1.05)
 }
 
 fn logarithmic(area: &Area<'_>, title: &str, lines: &[Line]) -> Result<(), Box<dyn Error>> {
     let (end, top) = bounds(lines);
     let values = lines.iter().flat_map(|(.., points)| points).map(|(_, value)| *value);
     let bottom = values.fold(top, f64::min);
+    chart(area, title, lines, end, (bottom / 1.5..top * 1.5).log_scale())
+}
+
+/// Draws `lines` from the first second to `end`, with the axis `values`.
+fn chart<Y>(area: &Area<'_>, title: &str, lines: &[Line], end: f64, values: Y) -> Result<(), Box<dyn Error>>
+where
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+{
     let mut chart = ChartBuilder::on(area);
     let chart = chart.caption(title, ("sans-serif", 18)).margin(12).x_label_area_size(30).y_label_area_size(80);
-    let mut chart = chart.build_cartesian_2d(0.0..end, (bottom / 1.5..top * 1.5).log_scale())?;
+    let mut chart = chart.build_cartesian_2d(0.0..end, values)?;
     chart.configure_mesh().light_line_style(WHITE).x_desc("s").y_label_formatter(&label).draw()?;
     for (name, colour, points) in lines {
         let series = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
