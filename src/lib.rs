@@ -117,6 +117,7 @@ mod admission;
 mod clock;
 mod elsewhere;
 mod ring;
+mod crash;
 mod registry;
 mod shared;
 mod flush;
