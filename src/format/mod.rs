@@ -42,7 +42,10 @@ pub use fields::{Field, Fields};
 pub(crate) use fields::{Unreadable, check_values, take_named};
 pub use figures::State;
 pub(crate) use figures::{LogFigures, ProducerFigures};
-pub(crate) use file_name::{LOCK_FILE, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
+pub(crate) use file_name::{
+    LOCK_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, rings_file_name, run_of_rings_file, segment_file_name,
+    segment_number,
+};
 pub(crate) use identity::{LogId, StoredRunId};
 #[cfg(any(feature = "log", feature = "tracing"))]
 pub(crate) use limits::FIELD_NAME_BYTES_MAX;

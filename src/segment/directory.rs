@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, TryLockError};
 
 use crate::error::{Error, Result};
-use crate::format::{LOCK_FILE, LogId, OFFLINE_FILE, SPARE_FILE, segment_file_name, segment_number};
+use crate::format::{
+    LOCK_FILE, LogId, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, segment_file_name, segment_number,
+};
 use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{Access, is_temporary_name};
@@ -174,10 +176,10 @@ impl Drop for Directory {
     }
 }
 
-/// Whether a file of this name exists only while the lock's holder works on it: a segment that is being made, or the
-/// trial file of the device's probe.
+/// Whether a file of this name exists only while the lock's holder works on it: a segment or a rings file that is being
+/// made, or the trial file of the device's probe.
 fn is_temporary(name: &str) -> bool {
-    [SPARE_FILE, OFFLINE_FILE].contains(&name) || is_temporary_name(name)
+    [SPARE_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE].contains(&name) || is_temporary_name(name)
 }
 
 /// Removes directories, the innermost first. Fails silently, as it should, if anything is left in one.
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn only_files_that_the_lock_holder_makes_are_temporary() {
-        for temporary in ["spare.tmp", "offline.tmp", ".probe-1-2.tmp"] {
+        for temporary in ["spare.tmp", "offline.tmp", "rings.tmp", ".probe-1-2.tmp"] {
             assert!(is_temporary(temporary), "{temporary}");
         }
         for other in ["lock", "a.tmp", ".probe.tmp", "00000001.dlog"] {

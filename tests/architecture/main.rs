@@ -43,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["device", "error", "format", "level", "levels", "listen", "ring", "rotate_at"]),
-    ("crash", &[]),
+    ("crash", &["error", "format", "sys"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
     ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync"]),
