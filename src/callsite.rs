@@ -11,7 +11,7 @@
 //!
 //! # What is shared, and when it is safe
 //!
-//! Ids are found without a lock, by any thread. They are given under a lock, which a thread-local mark keeps a signal
+//! A [`Sink`] is told of each definition before anybody knows its id. Ids are found without a lock, by any thread. They are given under a lock, which a thread-local mark keeps a signal
 //! handler from taking twice. A forked child has all definitions of its parent, and a lock of its own, since its
 //! parent's may be held by a thread that the child does not have. That thread may have been storing a definition, or
 //! making the chunk for it: the child never touches that place, see [`Index::default`].
@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::format::{CallsiteInfo, FieldType};
 use crate::level::Level;
@@ -185,10 +185,27 @@ fn find_from(first: &'static Definition, hash: u32) -> Option<u32> {
     }
 }
 
+/// Who wants to know all definitions.
+pub(crate) trait Sink: Send + Sync {
+    /// Takes a definition. Called under the lock of the ids: it must not log.
+    fn define(&self, info: &CallsiteInfo);
+}
+
+/// Gives `sink` all definitions that there are, and each new one, as long as it lives, before a record can name it.
+pub(crate) fn add_sink(sink: &Arc<impl Sink + 'static>) {
+    // A signal handler on this thread that logs from a new place meanwhile is refused.
+    let _inside = Inside::enter(&INSIDE);
+    let mut index = lock(INDEX.get_or_make());
+    (1..=LAST_ID.load(Relaxed)).filter_map(definition).for_each(|info| sink.define(info));
+    index.sinks.retain(|sink| sink.strong_count() > 0);
+    index.sinks.push(Arc::downgrade(sink) as Weak<dyn Sink>);
+}
+
+/// All ids of this process by what they stand for.
+static INDEX: PerProcess<Mutex<Index>> = PerProcess::new();
+
 /// Gives an id, or finds the one that an equal callsite has.
 fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) -> Option<u32> {
-    /// All ids of this process by what they stand for.
-    static INDEX: PerProcess<Mutex<Index>> = PerProcess::new();
     let _inside = Inside::enter(&INSIDE)?;
     let mut index = lock(INDEX.get_or_make());
     let first = index.by_content.get(&Content { place, names: Names::Of(names) }).copied().and_then(defined);
@@ -212,6 +229,7 @@ fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) ->
     };
     let next = AtomicU32::new(first.map_or(id, |first| first.next.load(Relaxed)));
     let definition = define(id, Definition { info, hash, next })?;
+    index.sinks.iter().filter_map(Weak::upgrade).for_each(|sink| sink.define(&definition.info));
     match first {
         // Release: _definition linked_.
         Some(first) => first.next.store(id, Release),
@@ -279,6 +297,8 @@ struct Index {
     next_id: u32,
     /// One id of each ring of definitions.
     by_content: HashMap<Content<'static>, u32>,
+    /// A forked child has none: they are its parent's.
+    sinks: Vec<Weak<dyn Sink>>,
 }
 
 impl Default for Index {
@@ -297,7 +317,7 @@ impl Default for Index {
             // The first one is in its ring. The last one may not be, if the parent was about to link it.
             by_content.entry(Content::of(info)).or_insert(info.id);
         }
-        Index { next_id, by_content }
+        Index { next_id, by_content, sinks: Vec::new() }
     }
 }
 

@@ -99,6 +99,11 @@ impl Clock {
         }
     }
 
+    /// The ticks and the monotonic time of one moment.
+    pub(crate) fn anchor(self) -> ClockAnchor {
+        ClockAnchor::read(self)
+    }
+
     /// Wall time, nanoseconds since 1970.
     pub(crate) fn unix_ns(self) -> i64 {
         match self.0 {
@@ -134,16 +139,17 @@ pub struct ManualClock {
 }
 
 /// The counter and the monotonic clock at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Anchor {
-    ticks: u64,
-    ns: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockAnchor {
+    pub(crate) ticks: u64,
+    /// Monotonic time, in nanoseconds.
+    pub(crate) ns: u64,
 }
 
-impl Anchor {
+impl ClockAnchor {
     /// The tightest of several readings, each of the counter between two of the monotonic clock.
-    fn read(clock: Clock) -> Anchor {
-        let mut best = Anchor { ticks: 0, ns: 0 };
+    fn read(clock: Clock) -> ClockAnchor {
+        let mut best = ClockAnchor { ticks: 0, ns: 0 };
         let mut best_width = u64::MAX;
         for _ in 0..ANCHOR_READINGS {
             let before = clock.monotonic_ns();
@@ -151,7 +157,7 @@ impl Anchor {
             let width = clock.monotonic_ns().saturating_sub(before);
             if width < best_width {
                 best_width = width;
-                best = Anchor { ticks, ns: before.saturating_add(width / 2) };
+                best = ClockAnchor { ticks, ns: before.saturating_add(width / 2) };
             }
         }
         best
@@ -159,7 +165,7 @@ impl Anchor {
 
     /// Nanoseconds per tick since `earlier`, times 2^32. `None` if the counter stood still or went back, or if the
     /// result is out of range.
-    fn slope_since(self, earlier: Anchor) -> Option<u64> {
+    fn slope_since(self, earlier: ClockAnchor) -> Option<u64> {
         let ticks = self.ticks.wrapping_sub(earlier.ticks) as i64;
         let ns = self.ns.saturating_sub(earlier.ns);
         if ticks <= 0 || ns == 0 {
@@ -180,7 +186,7 @@ fn agree(a: u64, b: u64) -> bool {
 pub(crate) struct TickConverter {
     clock: Clock,
     /// The latest anchor.
-    anchor: Anchor,
+    anchor: ClockAnchor,
     /// Nanoseconds per tick, times 2^32. 0 while no rate is known.
     slope: u64,
     /// Ticks before and after the anchor that [`TickConverter::to_ns`] converts with 64 bits: those of two seconds.
@@ -200,10 +206,10 @@ impl TickConverter {
         static COUNTER_SLOPE: AtomicU64 = AtomicU64::new(0);
         let slope = match (clock.0, COUNTER_SLOPE.load(Relaxed)) {
             (Source::Counter, 0) => {
-                let first = Anchor::read(clock);
+                let first = ClockAnchor::read(clock);
                 std::thread::sleep(CALIBRATION);
                 // Without a valid slope every time is that of the anchor, until the next one is read.
-                let slope = Anchor::read(clock).slope_since(first).unwrap_or(0);
+                let slope = ClockAnchor::read(clock).slope_since(first).unwrap_or(0);
                 COUNTER_SLOPE.store(slope, Relaxed);
                 slope
             }
@@ -214,7 +220,7 @@ impl TickConverter {
     }
 
     fn starting(clock: Clock, slope: u64) -> TickConverter {
-        let anchor = Anchor::read(clock);
+        let anchor = ClockAnchor::read(clock);
         let due_ns = anchor.ns.saturating_add(REFRESH_FIRST_NS);
         let near_ticks = near_ticks(anchor, slope);
         TickConverter { clock, anchor, slope, near_ticks, doubtful_slope: None, due_ns, interval_ns: REFRESH_FIRST_NS }
@@ -230,9 +236,15 @@ impl TickConverter {
         now_ns
     }
 
+    /// The latest anchor.
+    #[inline]
+    pub(crate) fn anchor(&self) -> ClockAnchor {
+        self.anchor
+    }
+
     #[cold]
     fn refresh(&mut self) {
-        let anchor = Anchor::read(self.clock);
+        let anchor = ClockAnchor::read(self.clock);
         if let Some(slope) = anchor.slope_since(self.anchor) {
             if self.slope == 0 || agree(slope, self.slope) || self.doubtful_slope.is_some_and(|last| agree(slope, last))
             {
@@ -273,7 +285,7 @@ impl TickConverter {
 
 /// The distance from `anchor`, in ticks, up to which the product with `slope` fits 63 bits and the time, up to 2^31 ns
 /// from that of the anchor, is in range.
-fn near_ticks(anchor: Anchor, slope: u64) -> u64 {
+fn near_ticks(anchor: ClockAnchor, slope: u64) -> u64 {
     let comfortable = 1 << 31..u64::MAX - (1 << 31);
     if slope > 0 && comfortable.contains(&anchor.ns) { (i64::MAX as u64) / slope } else { 0 }
 }
@@ -297,7 +309,7 @@ mod tests {
     fn conversion_near_the_anchor_agrees_with_conversion_far_from_it() {
         for slope in [1 << 20, 0x6F4D_E9BD, 1 << 32, 41 << 32] {
             for ns in [0, 7, 1 << 31, 1 << 40, u64::MAX - (1 << 33), u64::MAX] {
-                let anchor = Anchor { ticks: 1 << 50, ns };
+                let anchor = ClockAnchor { ticks: 1 << 50, ns };
                 let mut converter = TickConverter::starting(Clock::monotonic(), slope);
                 converter.anchor = anchor;
                 converter.near_ticks = near_ticks(anchor, slope);

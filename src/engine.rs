@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Config, EngineConfig};
+use crate::clock::Clock;
+use crate::config::{Config, EngineConfig, RingMemory};
+use crate::crash::RingFiles;
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::logger::Logger;
-use crate::opening::{Hooks, Opening};
+use crate::opening::{EngineRings, Hooks, Opening};
 use crate::own_thread::{self, Role};
 use crate::ring::Budget;
 use crate::segment::Threads;
@@ -58,6 +60,8 @@ struct Inner {
     threads: Threads,
     /// The memory of all logs' rings.
     rings: Arc<Budget>,
+    /// Where they are; `None` if in memory of the process.
+    ring_files: Option<Arc<RingFiles>>,
 }
 
 impl Engine {
@@ -71,7 +75,11 @@ impl Engine {
         config.check()?;
         let rings = Arc::new(Budget::within_group(config.rings_bytes_max as u64, 0, 0));
         let writer = Writer::start(Some(config.blocks_bytes_max), config.writer_core, Path::new("an engine"))?;
-        Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default(), rings }) })
+        let ring_files = match &config.ring_memory {
+            RingMemory::Private => None,
+            RingMemory::Shared(directory) => Some(Arc::new(RingFiles::new(directory, Clock::detect()))),
+        };
+        Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default(), rings, ring_files }) })
     }
 
     /// Opens a log on the engine's writer thread, as [`Logger::open`] opens one on a thread of its own.
@@ -100,7 +108,7 @@ impl Engine {
 
     /// Opens a log with the parts replaced that `hooks` name.
     pub(crate) fn open_with(&self, config: Config, hooks: Hooks) -> Result<Logger> {
-        let Inner { config: own, writer, threads, rings } = &*self.inner;
+        let Inner { config: own, writer, threads, rings, ring_files } = &*self.inner;
         if writer.is_forked() {
             return Err(Error::Forked);
         }
@@ -112,7 +120,8 @@ impl Engine {
             let why = io::Error::new(io::ErrorKind::Deadlock, "a callback on the writer thread would wait for itself");
             return Err(Error::io("open a log in", &config.path, why));
         }
-        let shared = Opening::new(config, hooks)?.on(writer, threads, Some(Arc::clone(rings)))?;
+        let rings = EngineRings { budget: Arc::clone(rings), files: ring_files.clone() };
+        let shared = Opening::new(config, hooks)?.on(writer, threads, Some(rings))?;
         let logger = Logger::of(shared, None);
         // The log is listed now: either this sees that the engine was closed, or its close finds the log.
         if writer.is_closed() {

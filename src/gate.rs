@@ -519,7 +519,7 @@ mod models {
                 }
             });
             gate.close();
-            while !Gate::is_outside(ring.control.append_flag()) {
+            while !Gate::is_outside(ring.control().append_flag()) {
                 thread::yield_now();
             }
             let last_drain = records_in(&mut consumer);
@@ -548,7 +548,7 @@ mod models {
                 }
             });
             gate.close();
-            while !Gate::is_outside(ring.control.append_flag()) {
+            while !Gate::is_outside(ring.control().append_flag()) {
                 thread::yield_now();
             }
             let last_drain = records_in(&mut consumer);

@@ -148,7 +148,7 @@ pub use bridge::LogBridge;
 #[cfg(feature = "tracing")]
 pub use bridge::TracingBridge;
 pub use claim::Claim;
-pub use config::{Config, EngineConfig, Overflow, Settings};
+pub use config::{Config, EngineConfig, Overflow, RingMemory, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
 pub use elsewhere::{MemoryLog, MemoryRecord};
 #[cfg(feature = "signals")]
@@ -176,7 +176,7 @@ pub use reader::{
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
     CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RefusedBy,
-    RingMemory, State, Stats,
+    RingMemoryStats, State, Stats,
 };
 
 #[cfg(doc)]

@@ -25,7 +25,7 @@ use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
 use crate::segment::Threads;
-use crate::shared::Shared;
+use crate::shared::{RingsOf, Shared};
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
@@ -164,7 +164,7 @@ impl Logger {
         let mut settings = Validated::without_log(path);
         settings.config.level = level.into();
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::None, reasons: Vec::new() });
-        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published, None);
+        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published, RingsOf::default());
         shared.elsewhere = Some(elsewhere);
         Logger::of(Arc::new(shared), None)
     }

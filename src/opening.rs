@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, Validated};
+use crate::config::{Config, RingMemory, Validated};
+use crate::crash::{LogRings, NewLog, RingFiles};
 use crate::device;
 use crate::ends;
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::gate::Gate;
 use crate::listen::Listening;
 use crate::ring::Budget;
 use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
-use crate::shared::Shared;
+use crate::shared::{RingsOf, Shared};
 use crate::stats::Published;
 use crate::writer::{Begin, WrapDevice, Writer};
 
@@ -53,11 +54,12 @@ impl Opening {
         &self.settings.config
     }
 
-    /// Opens the log on `writer`, with `threads` for its segments; its rings are also part of the budget `rings`. If that fails, it leaves nothing behind.
+    /// Opens the log on `writer`, with `threads` for its segments; what it has in common with others of an engine is in
+    /// `engine`. If that fails, it leaves nothing behind.
     ///
     /// # Errors
     /// See [`Logger::open`](crate::Logger::open).
-    pub(crate) fn on(self, writer: &Writer, threads: &Threads, rings: Option<Arc<Budget>>) -> Result<Arc<Shared>> {
+    pub(crate) fn on(self, writer: &Writer, threads: &Threads, engine: Option<EngineRings>) -> Result<Arc<Shared>> {
         let Opening { settings, hooks, rules } = self;
         let gate = Gate::new(settings.config.level.level() as u8)
             .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
@@ -80,8 +82,24 @@ impl Opening {
                 return Err(error);
             }
         };
+        let files = match (&engine, &settings.config.ring_memory) {
+            (Some(engine), _) => engine.files.clone(),
+            (None, RingMemory::Shared(path)) => Some(Arc::new(RingFiles::new(path, clock))),
+            (None, RingMemory::Private) => None,
+        };
+        let entered =
+            files.map(|files| files.enter(&new_log(&settings, &directory, &segments), &directory.opened())).transpose();
+        let rings = match entered {
+            Ok(rings) => rings,
+            Err(error) => {
+                segments.undo();
+                directory.undo();
+                return Err(error);
+            }
+        };
         let (published, publisher) = Published::new(device.clone());
-        let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published, rings);
+        let memory = RingsOf { budget: engine.map(|engine| engine.budget), slots: rings.as_ref().map(LogRings::slots) };
+        let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published, memory);
         shared.listening = listening;
         let shared = Arc::new(shared);
         writer.add(Begin {
@@ -90,11 +108,31 @@ impl Opening {
             device,
             directory,
             segments,
+            rings,
             taps,
             wrap_device: hooks.wrap_device,
         })?;
         ends::drain_at_exit(&shared);
         Ok(shared)
+    }
+}
+
+/// What the logs of an engine have in common for their rings.
+pub(crate) struct EngineRings {
+    /// The memory of all of them.
+    pub(crate) budget: Arc<Budget>,
+    /// Where they are; `None` if in memory of the process.
+    pub(crate) files: Option<Arc<RingFiles>>,
+}
+
+/// The log, as the ring file lists it.
+fn new_log(settings: &Validated, directory: &Directory, segments: &Segments) -> NewLog {
+    NewLog {
+        log: segments.log.0,
+        run: segments.run.0,
+        block_bytes: settings.config.block_bytes as u32,
+        message_bytes_max: settings.message_bytes_max as u32,
+        path: directory.opened().path().to_owned(),
     }
 }
 

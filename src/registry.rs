@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, TryLockError};
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::own_thread::{self, Role};
-use crate::ring::{self, Budget, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions};
-use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemory};
+use crate::ring::{self, Budget, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
+use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemoryStats};
 use crate::sync::lock;
 
 /// A new producer's ring, on its way to the writer.
@@ -117,7 +117,7 @@ impl Live {
         // The writer's account first: what it has taken was attempted. But it may have taken a record that its producer
         // has committed and not yet counted, so that its account, and the losses, count as attempts in any case.
         let drained = self.drained.read();
-        let counts = self.ring.control.counts();
+        let counts = self.ring.control().counts();
         let attempted = counts.attempted.max(drained.written + counts.dropped + counts.overwritten);
         let row = ProducerCounts {
             attempted,
@@ -135,14 +135,24 @@ impl Live {
 }
 
 impl Registry {
-    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. Their memory is also part of
-    /// `shared`.
-    pub(crate) fn new(path: PathBuf, rings: RingRules, producers_max: usize, shared: Option<Arc<Budget>>) -> Registry {
+    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. They lie in `slots`, or else in
+    /// private memory; either is also part of `shared`.
+    pub(crate) fn new(
+        path: PathBuf,
+        rings: RingRules,
+        producers_max: usize,
+        slots: Option<Arc<dyn Slots>>,
+        shared: Option<Arc<Budget>>,
+    ) -> Registry {
         let (inner, changed) = Default::default();
         let RingRules { overwrite, reserve_bytes, kept_eighths, largest_bytes, bytes_max } = rings;
         let budget = Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths).part_of(shared);
         let budget = Arc::new(budget);
-        let maker = RingMaker::new(reserve_bytes, Arc::clone(&budget));
+        let maker = match slots {
+            #[cfg(not(loom))]
+            Some(slots) => RingMaker::in_slots(slots, reserve_bytes, Arc::clone(&budget)),
+            _ => RingMaker::new(reserve_bytes, Arc::clone(&budget)),
+        };
         let enters_reserve = reserve_bytes > 0;
         let options = RingOptions { overwrite, enters_reserve, kept_eighths, ..RingOptions::window(0) };
         Registry { inner, changed, maker, budget, path, options, producers_max }
@@ -197,6 +207,7 @@ impl Registry {
         inner.last_id = arrival.id;
         let (tid, name, ring) = (arrival.tid, arrival.name.clone(), Arc::clone(producer.ring()));
         let (ring_bytes, drained) = (producer.capacity() as u64, Arc::clone(&arrival.drained));
+        ring.assign(arrival.id, tid, &name);
         inner.live.insert(arrival.id, Live { tid, name, ring, ring_bytes, drained });
         inner.arrivals.push(arrival);
         // Release: _registry changed_.
@@ -269,7 +280,10 @@ impl Registry {
         let options = RingOptions { capacity_bytes, ..self.options };
         self.maker.make(options).map_err(|source| {
             self.budget.give_back(capacity_bytes as u64);
-            Error::io("allocate a ring for", &self.path, source)
+            match self.maker.slots() {
+                Some(slots) => Error::io("allocate a ring in", slots.path(), source),
+                None => Error::io("allocate a ring for", &self.path, source),
+            }
         })
     }
 
@@ -301,6 +315,7 @@ impl Registry {
         inner.ended_producers += 1;
         inner.ended.add(&live.counts().0);
         drop(live);
+        producer.ring().vacate();
         // The lock orders this before the next producer.
         producer.control().reset();
         let ends = self.keep(&mut inner, producer, consumer);
@@ -316,7 +331,7 @@ impl Registry {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        Some(inner.live.values().any(|live| live.tid == tid && live.ring.control.append_flag().is_raised()))
+        Some(inner.live.values().any(|live| live.tid == tid && live.ring.control().append_flag().is_raised()))
     }
 
     /// Refuses new producers from now on, and frees the rings that were kept for them.
@@ -342,8 +357,11 @@ impl Registry {
     }
 
     /// The memory of the rings, and what bounds it.
-    fn ring_memory(&self) -> RingMemory {
-        RingMemory {
+    fn ring_memory(&self) -> RingMemoryStats {
+        let slots = self.maker.slots();
+        RingMemoryStats {
+            place: slots.map_or_else(|| "private memory".to_owned(), |slots| slots.place().to_owned()),
+            definitions_lost: slots.map_or(0, |slots| slots.definitions_lost()),
             used_bytes: self.budget.used(),
             limit_bytes: self.budget.limit(),
             group_bytes: self.budget.group_bytes(),

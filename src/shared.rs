@@ -19,7 +19,7 @@ use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
 use crate::registry::{Registry, RingRules};
-use crate::ring::{Budget, ProducerEnd};
+use crate::ring::{Budget, ProducerEnd, Slots};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
@@ -54,15 +54,24 @@ pub(crate) struct Shared {
     writer: OnceLock<(Thread, WriterId)>,
 }
 
+/// What the rings of a log are a part of.
+#[derive(Default)]
+pub(crate) struct RingsOf {
+    /// The budget of the engine.
+    pub(crate) budget: Option<Arc<Budget>>,
+    /// The slots that they lie in; `None` for private memory.
+    pub(crate) slots: Option<Arc<dyn Slots>>,
+}
+
 impl Shared {
-    /// The state of a log that nobody writes to yet. The memory of its rings is also part of `rings_of_all`.
+    /// The state of a log that nobody writes to yet.
     pub(crate) fn new(
         settings: Validated,
         clock: Clock,
         gate: Gate,
         producers_max: usize,
         published: Arc<Published>,
-        rings_of_all: Option<Arc<Budget>>,
+        memory: RingsOf,
     ) -> Shared {
         let config = &settings.config;
         let (drops, overwrite) = match config.overflow {
@@ -78,7 +87,7 @@ impl Shared {
             bytes_max: config.rings_bytes_max,
         };
         Shared {
-            registry: Registry::new(config.path.clone(), rings, producers_max, rings_of_all),
+            registry: Registry::new(config.path.clone(), rings, producers_max, memory.slots, memory.budget),
             admission: Admission::new(&gate, config.level.clone()),
             settings,
             clock,
@@ -348,6 +357,6 @@ pub(crate) mod tests {
         let settings = config.validate().expect("valid");
         let gate = Gate::new(Level::Info as u8).expect("a page");
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
-        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published, None))
+        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published, RingsOf::default()))
     }
 }

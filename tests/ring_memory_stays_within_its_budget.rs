@@ -6,7 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use diolog::{Config, Level, Logger, Outcome, RingMemory, Verdict};
+use diolog::{Config, Level, Logger, Outcome, RingMemoryStats, Verdict};
 use support::device::Control;
 use support::os;
 
@@ -20,7 +20,7 @@ const MARGIN_BYTES: u64 = 24 << 20;
 
 /// Several producers log a burst each, on a device that takes no write; then it goes on. Returns the ring memory at the
 /// height of the burst.
-fn burst(config: Config, producers: usize, records: usize) -> RingMemory {
+fn burst(config: Config, producers: usize, records: usize) -> RingMemoryStats {
     let path = config.settings().path().to_owned();
     let control = Control::default();
     let before = os::resident_bytes();

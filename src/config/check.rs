@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::overflow::Overflow;
+use super::ring_memory::RingMemory;
 use super::settings::Config;
 use crate::error::{Error, Result};
 use crate::format::{
@@ -124,6 +125,7 @@ impl Config {
         self.check_segments()?;
         self.check_retention()?;
         self.check_overflow()?;
+        check_ring_memory(&self.ring_memory)?;
         self.level = resolve_levels(self.level, level_variable)?;
         Ok(Validated {
             ring_bytes: self.resolve_ring(),
@@ -282,6 +284,14 @@ fn check_reserve(bytes: usize) -> Result<()> {
         "use a power of two from {RESERVE_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}, or 0 for none"
     );
     require(bytes == 0 || bytes == next, "reserve_bytes", bytes, remedy)
+}
+
+/// Whether rings can be where they are to be, as far as that is known without a look at the file system.
+pub(super) fn check_ring_memory(memory: &RingMemory) -> Result<()> {
+    let RingMemory::Shared(path) = memory else { return Ok(()) };
+    let is_possible = cfg!(all(target_os = "linux", not(any(diolog_portable, loom))));
+    require(is_possible, "ring_memory", path.display(), "shared rings need Linux; use RingMemory::Private")?;
+    require(!path.as_os_str().is_empty(), "ring_memory", "empty", "name a directory for the rings")
 }
 
 fn check_block(bytes: usize) -> Result<()> {

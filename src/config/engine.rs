@@ -1,5 +1,7 @@
 //! The settings of an engine: what its logs share.
 
+use super::check::check_ring_memory;
+use super::ring_memory::RingMemory;
 use super::settings::Config;
 #[cfg(feature = "serde")]
 use super::words;
@@ -39,11 +41,18 @@ pub struct EngineConfig {
     pub(crate) rings_bytes_max: usize,
     #[cfg_attr(feature = "serde", serde(with = "words::bytes"))]
     pub(crate) blocks_bytes_max: usize,
+    #[cfg_attr(feature = "serde", serde(with = "words::ring_memory"))]
+    pub(crate) ring_memory: RingMemory,
 }
 
 impl Default for EngineConfig {
     fn default() -> EngineConfig {
-        EngineConfig { writer_core: None, rings_bytes_max: 256 << 20, blocks_bytes_max: 128 << 20 }
+        EngineConfig {
+            writer_core: None,
+            rings_bytes_max: 256 << 20,
+            blocks_bytes_max: 128 << 20,
+            ring_memory: RingMemory::Private,
+        }
     }
 }
 
@@ -90,6 +99,15 @@ impl EngineConfig {
         self
     }
 
+    /// Where the rings of all logs are: in memory of the process by default.
+    ///
+    /// [`Config::ring_memory`] says what to choose. Shared rings of all logs are in one file, which exists as long as one
+    /// of them is open. A log's own setting must be left out, or be the same.
+    pub fn ring_memory(mut self, memory: RingMemory) -> EngineConfig {
+        self.ring_memory = memory;
+        self
+    }
+
     /// Checks all settings.
     ///
     /// # Errors
@@ -107,7 +125,7 @@ impl EngineConfig {
                 });
             }
         }
-        Ok(())
+        check_ring_memory(&self.ring_memory)
     }
 
     /// Checks that a log with `config` can be one of the engine's.
@@ -115,6 +133,23 @@ impl EngineConfig {
     /// # Errors
     /// [`Error::InvalidConfig`] for a setting of the log that contradicts the engine's.
     pub(crate) fn check_log(&self, config: &Config) -> Result<()> {
+        match &config.ring_memory {
+            RingMemory::Shared(path) if config.ring_memory != self.ring_memory => {
+                let engines = match &self.ring_memory {
+                    RingMemory::Private => "memory of the process".to_owned(),
+                    RingMemory::Shared(own) => own.display().to_string(),
+                };
+                return Err(Error::InvalidConfig {
+                    setting: "ring_memory",
+                    value: path.display().to_string(),
+                    remedy: format!(
+                        "the engine has the rings of all of its logs in {engines}: leave it out, or start the engine \
+                         with it"
+                    ),
+                });
+            }
+            RingMemory::Private | RingMemory::Shared(_) => {}
+        }
         match config.writer_core {
             Some(core) if self.writer_core != Some(core) => {
                 let engines = match self.writer_core {

@@ -7,6 +7,7 @@
 mod settings;
 mod engine;
 mod overflow;
+mod ring_memory;
 mod check;
 #[cfg(feature = "serde")]
 mod toml;
@@ -16,4 +17,5 @@ mod words;
 pub(crate) use check::{PART_FOR_LARGE_RINGS, Validated};
 pub use engine::EngineConfig;
 pub use overflow::Overflow;
+pub use ring_memory::RingMemory;
 pub use settings::{Config, Settings};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::overflow::Overflow;
+use super::ring_memory::RingMemory;
 #[cfg(feature = "serde")]
 use super::words;
 use crate::device::DevicePreference;
@@ -199,7 +200,7 @@ config! {
         /// given back once the reserve has been empty for a quarter of a second. Only the policies that drop the newest
         /// record use it ([`DropNewest`](Overflow::DropNewest) and [`BlockFor`](Overflow::BlockFor)). If the system
         /// refuses address space, rings have none, and
-        /// [`RingMemory::without_reserve`](crate::RingMemory::without_reserve) says why; under a limit on this
+        /// [`RingMemoryStats::without_reserve`](crate::RingMemoryStats::without_reserve) says why; under a limit on this
         /// process's address space, reserves take at most an eighth of it. Too small: bursts drop records. Too large: a
         /// disk that stalls for long costs memory before records are dropped.
         reserve_bytes(bytes: usize) -> usize = 16 << 20, read by "words::bytes";
@@ -225,6 +226,29 @@ config! {
         /// huge page, a single one occupies twice its size. Too small: threads that share a ring, and bursts that are
         /// dropped. Too large: a service that keeps starting threads keeps taking memory.
         rings_bytes_max(bytes: usize) -> usize = 256 << 20, read by "words::bytes";
+
+        /// Where the rings are: in [memory of the process](RingMemory::Private) by default, or in a
+        /// [file that outlives it](RingMemory::Shared).
+        ///
+        /// Choose [`RingMemory::shared`] for a process that may be killed, crash or abort, and whose last records must
+        /// survive that: they tell why. Each accepted record then survives the process, and the next open of the log, or
+        /// `diolog recover`, writes those to the log that are not in it yet. So a longer
+        /// [`flush_interval`](Config::flush_interval) costs nothing at a crash of the process. When the machine crashes or
+        /// loses power, the rings are lost with it, and what is not durable: [`flush`](crate::Logger::flush) is for that.
+        ///
+        /// The directory is made for this user alone if it is missing; its parent must exist. One that belongs to somebody
+        /// else, that others may change, or that is a symbolic link, is refused. The file in it exists while the log is
+        /// open, and is gone after a clean end; so is the file `….rings` in the log's directory, which names it. After an
+        /// end that is not clean both stay until the log is recovered. In a container, only a volume keeps them.
+        ///
+        /// Appends take as long as in memory of the process, if the directory is on tmpfs. Elsewhere the system writes the
+        /// file to its disk from time to time, and an append may wait for that:
+        /// [`Stats::ring_memory`](crate::Stats::ring_memory) says where it is. All memory of a ring is allocated before it
+        /// is used, so that a full tmpfs refuses producers, and drops the records that need a reserve; both are counted.
+        /// Rings take small pages there, and each has a mapping of its own: raise `vm.max_map_count` for more than some
+        /// ten thousand producers. It needs Linux.
+        ring_memory(memory: RingMemory) -> RingMemory = RingMemory::Private, read by "words::ring_memory",
+            got as RingMemory;
 
         /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.
         ///

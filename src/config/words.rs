@@ -4,6 +4,7 @@
 //! settings are: in lower case, with underscores. A value that is left out is nothing in TOML, and null in JSON.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -11,6 +12,7 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::overflow::Overflow;
+use super::ring_memory::RingMemory;
 use crate::rotate_at::RotateAt;
 
 /// A number of bytes: plain, or with a unit.
@@ -122,6 +124,24 @@ pub(super) mod overflow {
     }
 }
 
+/// Where rings are: a word, or a path.
+pub(super) mod ring_memory {
+    use super::*;
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<RingMemory, D::Error> {
+        from.deserialize_str(Place)
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(memory: &RingMemory, to: S) -> Result<S::Ok, S::Error> {
+        match memory {
+            RingMemory::Private => to.serialize_str(PRIVATE),
+            // Not the word.
+            RingMemory::Shared(path) if path.as_os_str() == PRIVATE => Path::new(".").join(path).serialize(to),
+            RingMemory::Shared(path) => path.serialize(to),
+        }
+    }
+}
+
 fn fitting<T: TryFrom<u64>, E: de::Error>(bytes: u64) -> Result<T, E> {
     T::try_from(bytes).map_err(|_| E::invalid_value(Unexpected::Unsigned(bytes), &Bytes))
 }
@@ -167,6 +187,22 @@ impl Serialize for TimeWords {
             _ => ("s", 1),
         };
         to.collect_str(&format_args!("{} {unit}", ns / of_unit))
+    }
+}
+
+const PRIVATE: &str = "private";
+
+struct Place;
+
+impl Visitor<'_> for Place {
+    type Value = RingMemory;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"private\" or the path of a directory for shared rings")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RingMemory, E> {
+        Ok(if text == PRIVATE { RingMemory::Private } else { RingMemory::Shared(text.into()) })
     }
 }
 

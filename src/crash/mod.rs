@@ -1,5 +1,19 @@
 //! Rings that outlive their process: the file that they share with whoever recovers them.
+//!
+//! A log whose [`Config::ring_memory`](crate::Config::ring_memory) is shared has its rings in a file that is mapped: what
+//! was committed there is in the file, whatever ends the process. [`RingFiles`] is what `opening` and `engine` see of it,
+//! and [`LogRings`] what the writer does; `ring` gets slots for its memory.
 
 pub(crate) mod layout;
-#[cfg_attr(not(test), expect(dead_code, reason = "for logs with shared rings, and for their recovery"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "what recovery reads"))]
 pub(crate) mod link;
+
+// A model's rings are on the heap.
+#[cfg_attr(loom, allow(dead_code))]
+mod contents;
+mod definitions;
+mod slot;
+mod ring_file;
+
+pub(crate) use contents::NewLog;
+pub(crate) use ring_file::{LogRings, RingFiles};

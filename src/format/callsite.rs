@@ -121,6 +121,14 @@ pub struct CallsiteInfo {
 }
 
 impl CallsiteInfo {
+    /// Appends the definition to `out`, as [`CallsiteParts::encode`] does.
+    pub(crate) fn encode(&self, bytes_max: usize, out: &mut Vec<u8>) {
+        let fields: Vec<_> = self.fields.iter().map(|(name, of)| (&**name, *of)).collect();
+        let CallsiteInfo { id, level, line, target, file, template, .. } = self;
+        let parts = CallsiteParts { id: *id, level: *level, line: *line, target, file, template, fields: &fields };
+        parts.encode(bytes_max, out);
+    }
+
     /// The level of its records; `None` if this version does not know its number.
     pub fn level(&self) -> Option<Level> {
         Level::from_u8(self.level)

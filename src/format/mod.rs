@@ -37,6 +37,7 @@ pub(crate) use block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader,
 pub(crate) use block_0::Block0;
 pub use callsite::CallsiteInfo;
 pub(crate) use callsite::{CallsiteParts, cut_at};
+pub(crate) use checksum::{checksum, checksum_append};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub use fields::{Field, Fields};
 pub(crate) use fields::{Unreadable, check_values, take_named};

@@ -16,7 +16,7 @@ use super::control::Control;
 use super::layout::{HEAD_BYTES, Head, Position, SKIP, is_after, record_bytes};
 use super::memory::{READ_AHEAD_BYTES, Words};
 use super::reserve::CHUNK_BYTES;
-use super::shared::Ring;
+use super::shared::{ControlAddress, Ring};
 
 /// Bytes copied from an overwriting ring at a time: some 100 to 500 ns, for which a producer that needs space
 /// waits.
@@ -34,6 +34,8 @@ pub(crate) struct ConsumerEnd {
     /// Bytes of all records taken, without skips.
     taken_bytes: u64,
     overwrite: bool,
+    /// That of `ring`.
+    control: ControlAddress,
     ring: Arc<Ring>,
 }
 
@@ -54,9 +56,10 @@ impl ConsumerEnd {
     pub(super) fn new(ring: Arc<Ring>, overwrite: bool, start: u64) -> ConsumerEnd {
         let window = Queue::new(ring.memory.words(), ring.memory.bytes() as u64, start);
         let reserve = ring.reserve.as_ref();
-        let reserve =
-            reserve.map(|reserve| Queue::new(reserve.words(), reserve.capacity(), ring.control.own_reserve_released()));
-        ConsumerEnd { window, seen_again: start, reserve, taken_bytes: 0, overwrite, ring }
+        let reserve = reserve
+            .map(|reserve| Queue::new(reserve.words(), reserve.capacity(), ring.control().own_reserve_released()));
+        let control = ring.control_address();
+        ConsumerEnd { window, seen_again: start, reserve, taken_bytes: 0, overwrite, control, ring }
     }
 
     /// Reads the producer's positions, up to which [`consume_from`](Self::consume_from) and
@@ -253,7 +256,7 @@ impl ConsumerEnd {
     /// Takes the word of an empty reserve, and hands its queue to `use_it`. Returns `None` if the producer is inside,
     /// or the reserve is not empty.
     fn with_empty_reserve<R>(&mut self, use_it: impl FnOnce(&mut Queue, &Ring) -> R) -> Option<R> {
-        let control = &self.ring.control;
+        let control = self.control;
         let queue = self.reserve.as_mut()?;
         if queue.cursor != control.own_reserve_released() || !control.begin_return() {
             return None;
@@ -284,10 +287,10 @@ impl ConsumerEnd {
     fn give_back(&mut self, bytes_max: u64) -> bool {
         let give_back = |queue: &mut Queue, ring: &Ring| {
             queue.begin_anew(ring);
-            let entered = ring.control.entered_bytes();
+            let entered = ring.control().entered_bytes();
             let bytes = entered.min(bytes_max);
             let reserve = ring.reserve.as_ref().filter(|_| bytes > 0);
-            reserve.is_some_and(|reserve| reserve.give_back(&ring.control, entered, bytes)) && bytes < entered
+            reserve.is_some_and(|reserve| reserve.give_back(ring.control(), entered, bytes)) && bytes < entered
         };
         self.with_empty_reserve(give_back).unwrap_or(false)
     }
@@ -345,7 +348,7 @@ impl ConsumerEnd {
     /// The producer's counts, its append flag, and its wait for space.
     #[inline(always)]
     pub(crate) fn control(&self) -> &Control {
-        &self.ring.control
+        &self.control
     }
 }
 
@@ -442,7 +445,7 @@ impl Queue {
     fn begin_anew(&mut self, ring: &Ring) {
         let position = self.cursor.wrapping_add(self.mask) & !self.mask;
         if position != self.cursor {
-            ring.control.move_reserve(position);
+            ring.control().move_reserve(position);
             (self.cursor, self.observed) = (position, position);
         }
     }

@@ -1,7 +1,7 @@
 //! The bytes between the two ends: words at offsets, written by the producer and lent out to the consumer.
 //!
-//! Today a private mapping; any memory with the same words at a stable address can take its place. It does not know
-//! positions: each caller uses only its own part (invariant 2 of `ring`).
+//! A private mapping, or a part of a [`Slot`](super::slot::Slot). It does not know positions: each caller uses only its own
+//! part (invariant 2 of `ring`).
 //!
 //! 1. Offsets are multiples of 8, and an access ends before the capacity does.
 
@@ -26,28 +26,67 @@ mod real {
     use super::READ_AHEAD_BYTES;
     use crate::ring::layout::HEAD_BYTES;
     use crate::ring::payload::{Claimed, Payload};
+    use crate::ring::slot::Slot;
     use crate::sync::lock;
     use crate::sys::huge_pages::HUGE_PAGE_BYTES;
     use crate::sys::memory::{Mapping, fetch_for_read, fetch_for_write};
 
-    /// A ring's memory: a mapping, or a part of one.
+    /// A ring's memory: a mapping, or a part of one, or of a slot.
     #[derive(Debug)]
     pub(in crate::ring) struct Memory {
-        mapping: Arc<Mapping>,
-        /// Its offset in the mapping, in bytes.
-        offset: usize,
+        words: Words,
         bytes: usize,
+        owner: Owner,
+    }
+
+    /// What keeps the memory.
+    #[derive(Debug)]
+    enum Owner {
+        /// The memory begins at this offset of the mapping, in bytes.
+        Mapping {
+            mapping: Arc<Mapping>,
+            offset: usize,
+        },
+        Window {
+            _slot: Arc<dyn Slot>,
+        },
+        Reserve {
+            slot: Arc<dyn Slot>,
+        },
     }
 
     impl Memory {
         /// The whole of `mapping`, which has `bytes` bytes.
         fn whole(mapping: Mapping, bytes: usize) -> Memory {
-            Memory { mapping: Arc::new(mapping), offset: 0, bytes }
+            Memory::part(Arc::new(mapping), 0, bytes)
         }
 
         /// The `bytes` bytes of `mapping` from `offset`.
         pub(in crate::ring) fn part(mapping: Arc<Mapping>, offset: usize, bytes: usize) -> Memory {
-            Memory { mapping, offset, bytes }
+            // Within the mapping.
+            let words = Words { base: mapping.base().as_ptr().wrapping_add(offset) };
+            Memory { words, bytes, owner: Owner::Mapping { mapping, offset } }
+        }
+
+        /// The window of `slot`, which has `bytes` bytes.
+        pub(in crate::ring) fn window_of(slot: &Arc<dyn Slot>, bytes: usize) -> Memory {
+            let words = Words { base: slot.window().as_ptr() };
+            Memory { words, bytes, owner: Owner::Window { _slot: Arc::clone(slot) } }
+        }
+
+        /// The reserve of `slot`, which has `bytes` bytes; `None` if it has none.
+        pub(in crate::ring) fn reserve_of(slot: &Arc<dyn Slot>, bytes: usize) -> Option<Memory> {
+            let words = Words { base: slot.reserve()?.as_ptr() };
+            Some(Memory { words, bytes, owner: Owner::Reserve { slot: Arc::clone(slot) } })
+        }
+
+        /// Makes `bytes` bytes from `offset` present, both multiples of a chunk, if they are not so at their first access.
+        /// Returns whether there is memory for them.
+        pub(in crate::ring) fn enter(&self, offset: usize, bytes: usize) -> bool {
+            match &self.owner {
+                Owner::Reserve { slot } => slot.enter(offset, bytes),
+                Owner::Mapping { .. } | Owner::Window { .. } => true,
+            }
         }
 
         /// Bytes in all.
@@ -61,14 +100,18 @@ mod real {
         /// # Safety
         /// The bytes are within the memory, and nobody uses them now.
         pub(in crate::ring) unsafe fn discard(&self, offset: usize, bytes: usize) -> bool {
-            // SAFETY: within the mapping; the rest is the caller's promise.
-            unsafe { self.mapping.discard(self.offset + offset, bytes) }
+            match &self.owner {
+                // SAFETY: within the mapping; the rest is the caller's promise.
+                Owner::Mapping { mapping, offset: from } => unsafe { mapping.discard(from + offset, bytes) },
+                // SAFETY: the caller's promise.
+                Owner::Reserve { slot } => unsafe { slot.leave(offset, bytes) },
+                Owner::Window { .. } => false,
+            }
         }
 
         /// Direct access to the words, without a borrow of `self`, which must outlive it.
         pub(in crate::ring) fn words(&self) -> Words {
-            // Within the mapping.
-            Words { base: self.mapping.base().as_ptr().wrapping_add(self.offset) }
+            self.words
         }
     }
 
@@ -106,8 +149,8 @@ mod real {
                 return Ok(half);
             }
             let mapping = Arc::new(Mapping::in_huge_pages(HUGE_PAGE_BYTES)?);
-            *spare = Some(Memory { mapping: Arc::clone(&mapping), offset: HALF_BYTES, bytes });
-            Ok(Memory { mapping, offset: 0, bytes })
+            *spare = Some(Memory::part(Arc::clone(&mapping), HALF_BYTES, bytes));
+            Ok(Memory::part(mapping, 0, bytes))
         }
     }
 
@@ -123,13 +166,15 @@ mod real {
     const WRITE_AGAIN_BYTES: usize = 256;
 
     /// The words of a [`Memory`]: only an address.
-    #[derive(Debug)]
+    #[derive(Clone, Copy, Debug)]
     pub(in crate::ring) struct Words {
         base: *mut u8,
     }
 
     // SAFETY: only an address, into memory that belongs to no thread; each dereference has its own argument.
     unsafe impl Send for Words {}
+    // SAFETY: likewise.
+    unsafe impl Sync for Words {}
 
     impl Words {
         /// The address of `offset`.
@@ -237,6 +282,10 @@ mod modelled {
 
         pub(in crate::ring) fn words(&self) -> Words {
             self.words.clone()
+        }
+
+        pub(in crate::ring) fn enter(&self, _offset: usize, _bytes: usize) -> bool {
+            true
         }
 
         pub(in crate::ring) unsafe fn discard(&self, offset: usize, bytes: usize) -> bool {

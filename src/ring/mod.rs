@@ -4,7 +4,8 @@
 //! It carries heads and payloads. It knows nothing of levels, files and threads, and has no policy for a full ring: the
 //! producer above it waits or drops, the writer above it polls. [`RingMaker`] makes rings; `producer` and `consumer`
 //! are the two ends, `control` holds the atomics that they share, `memory` and `slabs` the bytes, and `budget` how many of
-//! them there may be.
+//! them there may be. The memory of a ring, its control lines included, is private, or lies in a `slot`, which outlives the
+//! process.
 //!
 //! # Layout
 //!
@@ -87,6 +88,9 @@ mod memory;
 #[cfg(not(loom))]
 mod slabs;
 mod reserve;
+// A model's memory is on the heap.
+#[cfg_attr(loom, allow(dead_code))]
+mod slot;
 mod shared;
 
 mod consumer;
@@ -103,13 +107,14 @@ mod tests;
 
 pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
-pub(crate) use control::{AppendFlag, Counts, DroppedBy};
+pub(crate) use control::{AppendFlag, Control, Counts, DroppedBy};
 pub(crate) use held::Held;
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
 pub(crate) use payload::{Claimed, Payload, to_vec};
 pub(crate) use producer::{CLASSES, ProducerEnd};
 pub(crate) use reserve::CHUNK_BYTES;
 pub(crate) use shared::{Ring, RingOptions};
+pub(crate) use slot::{Slot, Slots};
 
 use std::io;
 use std::sync::Arc;
@@ -126,43 +131,110 @@ const PART_OF_ADDRESS_SPACE: u64 = 8;
 /// lock of the whole process could be held by a thread that a forked child does not have.
 #[derive(Debug)]
 pub(crate) struct RingMaker {
+    memory: Source,
+    reserve_bytes: usize,
+    budget: Arc<Budget>,
+}
+
+/// Where the memory of rings comes from.
+#[derive(Debug)]
+enum Source {
+    Private(Private),
+    #[cfg(not(loom))]
+    Slots(Arc<dyn Slots>),
+}
+
+/// Memory of this process alone.
+#[derive(Debug)]
+struct Private {
     pool: MemoryPool,
     /// `None` if no ring has a reserve.
     slabs: Option<Arc<Slabs>>,
     /// Why no ring has one, if rings were to have one.
     refusal: Option<&'static str>,
-    budget: Arc<Budget>,
+}
+
+impl Private {
+    fn new(reserve_bytes: usize) -> Private {
+        let counted = reserve_bytes > 0 && sys::limits::counts_address_space();
+        let bytes_max = reserves_bytes_max();
+        let slabs = (reserve_bytes > 0 && !counted).then(|| Arc::new(Slabs::new(reserve_bytes, bytes_max)));
+        let refusal = counted.then_some("the system counts address space as memory (vm.overcommit_memory is 2)");
+        Private { pool: MemoryPool::default(), slabs, refusal }
+    }
+
+    fn make(&self, options: RingOptions, has_reserve: bool, budget: &Arc<Budget>) -> io::Result<Arc<Ring>> {
+        let slabs = self.slabs.as_ref().filter(|_| has_reserve);
+        let reserve =
+            slabs.and_then(Slabs::take).map(|memory| Reserve::new(memory, Arc::clone(budget), options.kept_eighths));
+        Ring::private(options, &self.pool, reserve)
+    }
+
+    fn reserve_refusal(&self) -> Option<String> {
+        let refused = self.slabs.as_ref().and_then(|slabs| slabs.refusal());
+        refused.or_else(|| self.refusal.map(str::to_owned))
+    }
+}
+
+/// The address space, in bytes, that the reserves of one log may take.
+pub(crate) fn reserves_bytes_max() -> u64 {
+    sys::limits::address_space_bytes().map_or(u64::MAX, |bytes| bytes / PART_OF_ADDRESS_SPACE)
 }
 
 impl RingMaker {
-    /// For rings whose reserves have `reserve_bytes` each, a power of two or 0, and whose chunks count in `budget`.
+    /// For rings in private memory whose reserves have `reserve_bytes` each, a power of two or 0, and whose chunks count
+    /// in `budget`.
     pub(crate) fn new(reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
-        let counted = reserve_bytes > 0 && sys::limits::counts_address_space();
-        let bytes_max = sys::limits::address_space_bytes().map_or(u64::MAX, |bytes| bytes / PART_OF_ADDRESS_SPACE);
-        let slabs = (reserve_bytes > 0 && !counted).then(|| Arc::new(Slabs::new(reserve_bytes, bytes_max)));
-        let refusal = counted.then_some("the system counts address space as memory (vm.overcommit_memory is 2)");
-        RingMaker { pool: MemoryPool::default(), slabs, refusal, budget }
+        RingMaker { memory: Source::Private(Private::new(reserve_bytes)), reserve_bytes, budget }
     }
 
-    /// A ring whose window is private memory, all of it present. If there is no address space for its reserve, it has
-    /// none.
+    /// The same for rings in `slots`.
+    #[cfg(not(loom))]
+    pub(crate) fn in_slots(slots: Arc<dyn Slots>, reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
+        RingMaker { memory: Source::Slots(slots), reserve_bytes, budget }
+    }
+
+    /// A ring whose window is present. If there is no address space for its reserve, it has none.
     ///
     /// # Errors
     /// A capacity that is not a power of two or is out of range, or no memory.
     pub(crate) fn make(&self, options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
-        let slabs = self.slabs.as_ref().filter(|_| options.enters_reserve && !options.overwrite);
-        let reserve = slabs
-            .and_then(Slabs::take)
-            .map(|memory| Reserve::new(memory, Arc::clone(&self.budget), options.kept_eighths));
-        let ring = Ring::new(options, &self.pool, reserve)?;
+        let has_reserve = self.reserve_bytes > 0 && options.enters_reserve && !options.overwrite;
+        let ring = match &self.memory {
+            Source::Private(private) => private.make(options, has_reserve, &self.budget)?,
+            #[cfg(not(loom))]
+            Source::Slots(slots) => self.make_in(slots, options, has_reserve)?,
+        };
         let consumer = ConsumerEnd::new(Arc::clone(&ring), options.overwrite, options.start);
         Ok((ProducerEnd::new(ring, options.start), consumer))
     }
 
+    #[cfg(not(loom))]
+    fn make_in(&self, slots: &Arc<dyn Slots>, options: RingOptions, has_reserve: bool) -> io::Result<Arc<Ring>> {
+        shared::check(options)?;
+        let reserve_bytes = if has_reserve { self.reserve_bytes } else { 0 };
+        let slot = slots.take(options.capacity_bytes, reserve_bytes, options.overwrite)?;
+        let reserve = memory::ReserveMemory::of_slot(&slot, reserve_bytes)
+            .map(|memory| Reserve::new(memory, Arc::clone(&self.budget), options.kept_eighths));
+        Ok(Ring::in_slot(options, slot, reserve))
+    }
+
     /// Why the last ring has no reserve, if it was to have one.
     pub(crate) fn reserve_refusal(&self) -> Option<String> {
-        let refused = self.slabs.as_ref().and_then(|slabs| slabs.refusal());
-        refused.or_else(|| self.refusal.map(str::to_owned))
+        match &self.memory {
+            Source::Private(private) => private.reserve_refusal(),
+            #[cfg(not(loom))]
+            Source::Slots(slots) => slots.reserve_refusal(),
+        }
+    }
+
+    /// The slots that rings lie in; `None` if they are in private memory.
+    pub(crate) fn slots(&self) -> Option<&Arc<dyn Slots>> {
+        match &self.memory {
+            Source::Private(_) => None,
+            #[cfg(not(loom))]
+            Source::Slots(slots) => Some(slots),
+        }
     }
 }
 

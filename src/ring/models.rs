@@ -143,7 +143,7 @@ fn loom_overwriting_the_oldest_loses_what_it_counts_and_reads_nothing_unordered(
         let written = appending.join().expect("appending");
         take(&mut consumer, &mut taken);
         assert!(taken.is_sorted_by(|a, b| a < b), "{taken:?}");
-        assert_eq!(taken.len() as u64 + ring.control.counts().overwritten, written as u64);
+        assert_eq!(taken.len() as u64 + ring.control().counts().overwritten, written as u64);
     });
 }
 

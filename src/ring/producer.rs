@@ -15,7 +15,7 @@ use super::layout::HEAD_BYTES;
 use super::layout::{DropCause, Full, SKIP, head_words, is_after, record_bytes, record_bytes_max};
 use super::memory::Words;
 use super::payload::Payload;
-use super::shared::Ring;
+use super::shared::{ControlAddress, Ring};
 use crate::sync::spin_loop;
 
 /// How often a producer looks again while the consumer copies, before it gives up: at 10 to 50 ns a pause, about a
@@ -45,10 +45,18 @@ pub(crate) struct ProducerEnd {
     /// The end of the contiguous space that is known to be free: not after the end of the memory. May be
     /// stale, but is never too large.
     limit: Cell<u64>,
-    ring: Arc<Ring>,
+    /// That of the ring.
+    control: ControlAddress,
     /// By class of record: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none
     /// does.
     fast_path_ends: [u8; CLASSES],
+    slow_path: Box<SlowPath>,
+}
+
+/// What only the slow path needs.
+#[derive(Debug)]
+struct SlowPath {
+    ring: Arc<Ring>,
     /// The consumer's position when last read. May be stale, but is never after the real one.
     cached_read_position: Cell<u64>,
 }
@@ -60,9 +68,9 @@ impl ProducerEnd {
             mask: ring.memory.bytes() as u64 - 1,
             position: Cell::new(start),
             limit: Cell::new(start),
-            ring,
+            control: ring.control_address(),
             fast_path_ends: [FAST_PATH_BYTES_MAX as u8 + 1; CLASSES],
-            cached_read_position: Cell::new(start),
+            slow_path: Box::new(SlowPath { ring, cached_read_position: Cell::new(start) }),
         }
     }
 
@@ -124,7 +132,7 @@ impl ProducerEnd {
         payload: &(impl Payload + ?Sized),
         clock: impl FnOnce() -> u64 + Copy,
     ) -> Result<(), DropCause> {
-        let in_reserve = match &self.ring.reserve {
+        let in_reserve = match &self.ring().reserve {
             Some(reserve) => reserve.append(self.control(), grave, tag, payload, clock),
             None => Err(DropCause::Full),
         };
@@ -141,7 +149,7 @@ impl ProducerEnd {
     /// # Errors
     /// [`Full`].
     pub(super) fn claim_kept(&self, payload_bytes: usize) -> Result<Claim<'_>, Full> {
-        if self.ring.kept_bytes == 0 {
+        if self.ring().kept_bytes == 0 {
             return Err(Full);
         }
         let position = self.claim_beyond_limit(self.position.get(), record_bytes(payload_bytes), true)?;
@@ -166,7 +174,7 @@ impl ProducerEnd {
 
     /// Whether there is a reserve behind the window.
     pub(crate) fn has_reserve(&self) -> bool {
-        self.ring.reserve.is_some()
+        self.ring().reserve.is_some()
     }
 
     /// Claims room for a record with `payload_bytes` of payload.
@@ -199,7 +207,7 @@ impl ProducerEnd {
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(Full);
         }
-        let kept_after = self.ring.kept_bytes_now();
+        let kept_after = self.ring().kept_bytes_now();
         let kept = if grave { 0 } else { kept_after };
         let to_end = capacity - (position & self.mask);
         let skip = if record_bytes > to_end { to_end } else { 0 };
@@ -212,10 +220,10 @@ impl ProducerEnd {
             free => free.saturating_sub(kept),
         };
 
-        let mut read_position = self.cached_read_position.get();
+        let mut read_position = self.slow_path.cached_read_position.get();
         if needed > room(read_position, kept) {
             let cached = read_position;
-            read_position = if self.ring.overwrite {
+            read_position = if self.ring().overwrite {
                 self.give_up_oldest(position.wrapping_add(needed).wrapping_sub(capacity))?
             } else {
                 self.control().released()
@@ -225,7 +233,7 @@ impl ProducerEnd {
                 position.wrapping_sub(read_position) <= capacity && !is_after(cached, read_position),
                 "the consumer is at {read_position}, was at {cached}, and the producer at {position}"
             );
-            self.cached_read_position.set(read_position);
+            self.slow_path.cached_read_position.set(read_position);
             if needed > room(read_position, kept) {
                 self.control().mark_wants_space();
                 return Err(Full);
@@ -313,12 +321,12 @@ impl ProducerEnd {
     /// The counts, the append flag, and the producer's wait for space.
     #[inline(always)]
     pub(crate) fn control(&self) -> &Control {
-        &self.ring.control
+        &self.control
     }
 
     /// The part that both ends hold, for readers of the counts.
     pub(crate) fn ring(&self) -> &Arc<Ring> {
-        &self.ring
+        &self.slow_path.ring
     }
 
     /// Bytes in all.

@@ -103,7 +103,12 @@ impl Reserve {
         let entered = control.entered_bytes();
         if reached > entered {
             let reached = reached.next_multiple_of(CHUNK_BYTES);
-            if !self.budget.take_chunks(reached - entered, grave) {
+            let bytes = reached - entered;
+            if !self.budget.take_chunks(bytes, grave) {
+                return Err(DropCause::Memory);
+            }
+            if !self.memory.enter(entered as usize, bytes as usize) {
+                self.budget.give_back(bytes);
                 return Err(DropCause::Memory);
             }
             control.set_entered_bytes(reached);

@@ -381,7 +381,7 @@ fn two_threads(waits: bool, limit: u64, start: u64) {
         while consumer.give_back_chunk() {}
         taken
     });
-    let counts = ring.control.counts();
+    let counts = ring.control().counts();
     assert_eq!((counts.attempted, taken + counts.dropped, budget.used()), (ATTEMPTS, ATTEMPTS, 0));
     assert!(!waits || counts.dropped == 0);
 }

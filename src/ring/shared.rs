@@ -1,12 +1,19 @@
 //! One ring as both of its ends share it: the control lines, the window's memory and the reserve.
+//!
+//! 1. The control lines are made with the ring, and stay where they are until it is dropped.
+
+#![allow(unsafe_code)]
 
 use std::io;
+use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::control::Control;
 use super::layout::{CAPACITY_MAX, CAPACITY_MIN};
 use super::memory::{Memory, MemoryPool};
 use super::reserve::Reserve;
+use super::slot::Slot;
 
 /// How a ring is made.
 #[derive(Clone, Copy, Debug)]
@@ -33,36 +40,92 @@ impl RingOptions {
 /// The part of a ring that both ends hold, and readers of the counts.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    /// The positions, counts and flags.
-    pub(crate) control: Control,
+    control: ControlAddress,
     pub(super) memory: Memory,
     /// Whether the producer gives up the oldest records of a full ring.
     pub(super) overwrite: bool,
     /// The room of the window that is kept for grave records, as long as no reserve keeps some instead.
     pub(super) kept_bytes: u64,
     pub(super) reserve: Option<Reserve>,
+    /// The slot that all of it lies in; `None` if it is private memory, and the control lines are on the heap.
+    slot: Option<Arc<dyn Slot>>,
+}
+
+/// Where the control lines of a ring are. Whoever has it has the ring too, or gets it from somebody who does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ControlAddress(NonNull<Control>);
+
+// SAFETY: the address of atomics that every thread may use.
+unsafe impl Send for ControlAddress {}
+// SAFETY: likewise.
+unsafe impl Sync for ControlAddress {}
+
+impl Deref for ControlAddress {
+    type Target = Control;
+
+    #[inline(always)]
+    fn deref(&self) -> &Control {
+        // SAFETY: (1), and the ring lives.
+        unsafe { self.0.as_ref() }
+    }
 }
 
 impl Ring {
-    /// An empty ring: a window of private memory from `pool`, and a `reserve`.
+    /// An empty ring in private memory: a window from `pool`, and a `reserve`.
     ///
     /// # Errors
     /// A capacity that is not a power of two or is out of range, or no memory.
-    pub(super) fn new(options: RingOptions, pool: &MemoryPool, reserve: Option<Reserve>) -> io::Result<Arc<Ring>> {
-        let capacity_bytes = options.capacity_bytes;
-        if !capacity_bytes.is_power_of_two() || !(CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity_bytes) {
-            let message = format!(
-                "a ring of {capacity_bytes} bytes: its size must be a power of two from {CAPACITY_MIN} to {CAPACITY_MAX}"
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    pub(super) fn private(options: RingOptions, pool: &MemoryPool, reserve: Option<Reserve>) -> io::Result<Arc<Ring>> {
+        check(options)?;
+        let memory = pool.private(options.capacity_bytes)?;
+        let control = NonNull::from(Box::leak(Box::new(first_control(options, reserve.as_ref()))));
+        Ok(Ring::of(options, ControlAddress(control), memory, reserve, None))
+    }
+
+    /// An empty ring in a `slot`, made for its sizes.
+    #[cfg(not(loom))]
+    pub(super) fn in_slot(options: RingOptions, slot: Arc<dyn Slot>, reserve: Option<Reserve>) -> Arc<Ring> {
+        let control = slot.control();
+        // SAFETY: the slot has aligned room for it that nobody else uses (1 of `Slot`).
+        unsafe { control.write(first_control(options, reserve.as_ref())) };
+        let memory = Memory::window_of(&slot, options.capacity_bytes);
+        Ring::of(options, ControlAddress(control), memory, reserve, Some(slot))
+    }
+
+    fn of(
+        options: RingOptions,
+        control: ControlAddress,
+        memory: Memory,
+        reserve: Option<Reserve>,
+        slot: Option<Arc<dyn Slot>>,
+    ) -> Arc<Ring> {
+        let kept_bytes = options.capacity_bytes as u64 / 8 * u64::from(options.kept_eighths);
+        Arc::new(Ring { control, memory, overwrite: options.overwrite, kept_bytes, reserve, slot })
+    }
+
+    /// The positions, counts and flags.
+    #[inline(always)]
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Where they are, for the ends, which hold the ring.
+    pub(super) fn control_address(&self) -> ControlAddress {
+        self.control
+    }
+
+    /// Notes whose records the ring holds from now on, if its memory outlives the process. It is empty.
+    pub(crate) fn assign(&self, producer: u32, tid: u32, name: &str) {
+        if let Some(slot) = &self.slot {
+            slot.assign(producer, tid, name);
         }
-        assert!(options.start.is_multiple_of(8), "positions are multiples of 8");
-        let overwrite = options.overwrite;
-        let kept_bytes = capacity_bytes as u64 / 8 * u64::from(options.kept_eighths);
-        // The reserve's positions begin with its memory, so that its first record enters the first chunk.
-        let reserve_start = reserve.as_ref().map_or(0, |reserve| options.start & !(reserve.capacity() - 1));
-        let control = Control::new(options.start, reserve_start);
-        Ok(Arc::new(Ring { control, memory: pool.private(capacity_bytes)?, overwrite, kept_bytes, reserve }))
+    }
+
+    /// Notes that all records that it held are durable, and its producer has ended.
+    pub(crate) fn vacate(&self) {
+        if let Some(slot) = &self.slot {
+            slot.vacate();
+        }
     }
 
     /// The room of the window that ordinary records must leave free now: none if they may go on in the reserve.
@@ -71,10 +134,37 @@ impl Ring {
     }
 }
 
+/// Checks the sizes of a ring.
+///
+/// # Errors
+/// A capacity that is not a power of two or is out of range.
+pub(super) fn check(options: RingOptions) -> io::Result<()> {
+    let capacity_bytes = options.capacity_bytes;
+    if !capacity_bytes.is_power_of_two() || !(CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity_bytes) {
+        let message = format!(
+            "a ring of {capacity_bytes} bytes: its size must be a power of two from {CAPACITY_MIN} to {CAPACITY_MAX}"
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    assert!(options.start.is_multiple_of(8), "positions are multiples of 8");
+    Ok(())
+}
+
+/// The control lines of an empty ring.
+fn first_control(options: RingOptions, reserve: Option<&Reserve>) -> Control {
+    // The reserve's positions begin with its memory, so that its first record enters the first chunk.
+    let reserve_start = reserve.map_or(0, |reserve| options.start & !(reserve.capacity() - 1));
+    Control::new(options.start, reserve_start)
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         if let Some(reserve) = &self.reserve {
             reserve.end(self.control.entered_bytes());
+        }
+        if self.slot.is_none() {
+            // SAFETY: (1): leaked when the ring was made, and nobody has the ring any more.
+            drop(unsafe { Box::from_raw(self.control.0.as_ptr()) });
         }
     }
 }

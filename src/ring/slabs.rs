@@ -11,6 +11,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use super::memory::Memory;
+use super::slot::Slot;
 use crate::sync::lock;
 use crate::sys::memory::Mapping;
 
@@ -49,7 +50,7 @@ impl Slabs {
         let mapped = if inner.free.is_empty() { slabs.map(&mut inner) } else { Ok(()) };
         inner.refusal = mapped.err().map(|error| error.to_string());
         let memory = inner.free.pop()?;
-        Some(ReserveMemory { memory: Some(memory), slabs: Arc::clone(slabs) })
+        Some(ReserveMemory { memory: Some(memory), slabs: Some(Arc::clone(slabs)) })
     }
 
     /// Maps the next slab, or a slab of one reserve if there is no room for a large one.
@@ -84,7 +85,15 @@ impl Slabs {
 pub(super) struct ReserveMemory {
     /// `None` only within drop.
     memory: Option<Memory>,
-    slabs: Arc<Slabs>,
+    /// `None` for memory of a slot, which goes with that.
+    slabs: Option<Arc<Slabs>>,
+}
+
+impl ReserveMemory {
+    /// The reserve of `slot`, which has `bytes` bytes; `None` if it has none.
+    pub(super) fn of_slot(slot: &Arc<dyn Slot>, bytes: usize) -> Option<ReserveMemory> {
+        Some(ReserveMemory { memory: Some(Memory::reserve_of(slot, bytes)?), slabs: None })
+    }
 }
 
 impl Deref for ReserveMemory {
@@ -97,11 +106,11 @@ impl Deref for ReserveMemory {
 
 impl Drop for ReserveMemory {
     fn drop(&mut self) {
-        let Some(memory) = self.memory.take() else { return };
+        let (Some(memory), Some(slabs)) = (self.memory.take(), &self.slabs) else { return };
         // SAFETY: the whole of it, and nobody else has it.
         // If the system refuses, the pages stay until the next ring uses them.
         let _ = unsafe { memory.discard(0, memory.bytes()) };
-        lock(&self.slabs.inner).free.push(memory);
+        lock(&slabs.inner).free.push(memory);
     }
 }
 

@@ -469,7 +469,7 @@ fn two_threads(overwrite: bool, block: bool, start: u64) {
         }
         (taken, expected)
     });
-    let counts = ring.control.counts();
+    let counts = ring.control().counts();
     assert_eq!(counts.attempted, ATTEMPTS);
     let lost = counts.dropped + counts.overwritten;
     assert_eq!(taken + lost, ATTEMPTS);

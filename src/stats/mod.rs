@@ -25,7 +25,7 @@ pub use distribution::Distribution;
 pub use listener::ListenerStats;
 pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
-pub use producers::{ProducerCounts, ProducerStats, RingMemory};
+pub use producers::{ProducerCounts, ProducerStats, RingMemoryStats};
 pub(crate) use published::{Published, Publisher};
 
 /// A log's figures at one moment.
@@ -101,7 +101,7 @@ pub struct Stats {
     /// Those after the first whose file was not: the writer went on in the one before, past its size, or blocks waited.
     pub segments_late: u64,
     /// The memory of the rings.
-    pub ring_memory: RingMemory,
+    pub ring_memory: RingMemoryStats,
     /// From handing a block to the device until the device has completed it, in nanoseconds.
     pub write_latency_ns: Distribution,
     /// From a caller's flush until the writer has answered that all is durable, in nanoseconds.

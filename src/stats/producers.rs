@@ -109,7 +109,13 @@ impl ProducerCounts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct RingMemory {
+pub struct RingMemoryStats {
+    /// Where rings are: "private memory", or the ring file and the kind of file system that it is on, with a warning if
+    /// that may make an append wait for a disk.
+    pub place: String,
+    /// How many callsites have no definition in the ring file, for want of room: after a crash of the process, their
+    /// records are not recovered.
+    pub definitions_lost: u64,
     /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
     pub used_bytes: u64,
     /// Bytes that may be taken: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control group.
@@ -132,7 +138,7 @@ pub(crate) struct Producers {
     /// Over all, those that have ended included.
     pub(crate) totals: ProducerCounts,
     /// The memory of all rings, idle ones included.
-    pub(crate) ring_memory: RingMemory,
+    pub(crate) ring_memory: RingMemoryStats,
 }
 
 /// What the writer has taken from one ring. The writer alone changes it; the counts only grow.

@@ -65,6 +65,23 @@ pub(crate) enum LockRefusal {
     },
 }
 
+/// Why `directory::OpenDirectory::open_owned` opened no directory.
+#[derive(Debug)]
+pub(crate) enum NotOwned {
+    /// Somebody else could change it, or what it leads to: why, and what to do.
+    #[cfg_attr(
+        not(all(target_os = "linux", not(any(diolog_portable, loom)))),
+        expect(dead_code, reason = "not known there")
+    )]
+    Refused(String),
+    /// The system refused an operation.
+    Io {
+        /// The refused operation, such as "open the directory".
+        operation: &'static str,
+        source: std::io::Error,
+    },
+}
+
 /// Whether a file is locked, as `lock::state` sees it without locking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(

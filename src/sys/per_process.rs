@@ -23,6 +23,7 @@ struct Held<T> {
 }
 
 /// Which process has made something. A forked child is another one.
+#[derive(Debug)]
 pub(crate) struct MadeIn {
     process: u32,
     /// Its first word is 1 in the process that made it: two processes of different namespaces may have the same number.

@@ -27,13 +27,13 @@ pub(super) fn begin_log(begin: Begin, resources: &Resources) -> Result<LogWriter
             return Err(error);
         }
     };
-    let Begin { shared, publisher, device: _, directory, segments, taps, wrap_device } = begin;
+    let Begin { shared, publisher, device: _, directory, segments, rings, taps, wrap_device } = begin;
     let device = match wrap_device {
         Some(wrap) => wrap(device),
         None => device,
     };
     let pipeline = Pipeline::new(Arc::clone(&shared), publisher, device, segments, buffers);
-    Ok(LogWriter::new(shared, pipeline, taps, directory))
+    Ok(LogWriter::new(shared, pipeline, taps, directory, rings))
 }
 
 fn make_device(

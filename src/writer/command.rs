@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use crate::crash::LogRings;
 use crate::device::{Device, DeviceReport};
 use crate::error::Result;
 use crate::listen::Taps;
@@ -19,6 +20,8 @@ pub(crate) struct Begin {
     pub(crate) device: DeviceReport,
     pub(crate) directory: Directory,
     pub(crate) segments: Segments,
+    /// The log's place in a ring file; `None` if its rings are in memory of the process.
+    pub(crate) rings: Option<LogRings>,
     /// The ends of the log's listeners.
     pub(crate) taps: Taps,
     pub(crate) wrap_device: Option<WrapDevice>,
@@ -27,6 +30,9 @@ pub(crate) struct Begin {
 impl Begin {
     /// Removes the files that `open` has made for a run that does not begin.
     pub(super) fn undo(self) {
+        if let Some(rings) = self.rings {
+            rings.end(&self.directory.opened());
+        }
         self.segments.undo();
         self.directory.undo();
     }

@@ -13,6 +13,8 @@ pub(crate) mod faults;
 #[cfg(target_os = "linux")]
 pub(crate) mod os;
 pub(crate) mod records;
+#[cfg(target_os = "linux")]
+pub(crate) mod rings;
 pub(crate) mod segments;
 
 use std::io::Write as _;

@@ -4,17 +4,17 @@
 //! No file is opened through a symbolic link, and every descriptor is closed on exec.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::sys::{Access, Entry, FileId};
+use crate::sys::{Access, Entry, FileId, NotOwned};
 
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
@@ -31,6 +31,52 @@ impl OpenDirectory {
         // Without a working directory that has a name, the path stays as it was given.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(OpenDirectory { file, path, access: Access::OWNER })
+    }
+
+    /// Opens the directory at `path`, which nobody but this user may change. If it is missing, it is made for this user
+    /// alone.
+    ///
+    /// # Errors
+    /// [`NotOwned`].
+    pub(crate) fn open_owned(path: &Path) -> Result<OpenDirectory, NotOwned> {
+        let io = |operation| move |source| NotOwned::Io { operation, source };
+        let refused = |reason: &str| NotOwned::Refused(reason.to_owned());
+        // Without a slash at its end, which would lead through a symbolic link.
+        let path = path.components().as_path();
+        let open = || {
+            let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+            OpenOptions::new().read(true).custom_flags(flags).open(path)
+        };
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match DirBuilder::new().mode(0o700).create(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(io("create the directory")(error));
+                }
+                _ => open(),
+            },
+            opened => opened,
+        };
+        let file = file.map_err(|error| match path.symlink_metadata() {
+            Ok(there) if there.is_symlink() => refused("it is a symbolic link: name the directory that it leads to"),
+            Ok(there) if !there.is_dir() => refused("it is not a directory: name one"),
+            _ => io("open the directory")(error),
+        })?;
+        let metadata = file.metadata().map_err(io("look at the directory"))?;
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(NotOwned::Refused(format!("it belongs to user {owner}: name a directory of this user")));
+        }
+        if mode & 0o022 != 0 {
+            let reason = format!("others may change it (mode {mode:04o}): name a directory of mode 0700");
+            return Err(NotOwned::Refused(reason));
+        }
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(OpenDirectory { file, path, access: Access::OWNER })
+    }
+
+    /// The name of the type of file system that it is on, for messages.
+    pub(crate) fn file_system_name(&self) -> String {
+        super::file::file_system_name(&self.file)
     }
 
     /// The same directory, with this access to the files created in it from now on.
@@ -106,6 +152,11 @@ impl OpenDirectory {
     pub(crate) fn create_to_fill(&self, name: &str, direct: bool) -> io::Result<File> {
         let direct = if direct { libc::O_DIRECT } else { 0 };
         self.create_file(name, libc::O_WRONLY | direct)
+    }
+
+    /// Creates a file that is to be mapped, for reading and writing. It must not exist yet.
+    pub(crate) fn create_to_map(&self, name: &str) -> io::Result<File> {
+        self.create_file(name, libc::O_RDWR)
     }
 
     /// Opens a file that was filled in advance, with the flags of [`create_to_write`](Self::create_to_write).
@@ -240,6 +291,32 @@ mod tests {
         assert_eq!(opened.open_to_read("link").err().and_then(|error| error.raw_os_error()), Some(libc::ELOOP));
         assert!(opened.open_or_create("link").is_err());
         assert!(!directory.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn a_directory_that_others_may_change_is_not_owned_and_a_missing_one_is_made() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let parent = directory();
+        let path = parent.path().join("rings");
+        let refusal = |path: &Path| match OpenDirectory::open_owned(path) {
+            Err(NotOwned::Refused(reason)) => reason,
+            Err(NotOwned::Io { operation, source }) => format!("{operation}: {source}"),
+            Ok(_) => "none".to_owned(),
+        };
+        assert_eq!(refusal(&path), "none");
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o700);
+        assert_eq!(refusal(&path), "none");
+        symlink(&path, parent.path().join("link")).unwrap();
+        for link in ["link", "link/"] {
+            assert!(refusal(&parent.path().join(link)).contains("symbolic link"));
+        }
+        for (mode, is_refused) in [(0o750, false), (0o755, false), (0o770, true), (0o702, true), (0o1777, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(refusal(&path).contains("others may change it"), is_refused, "{mode:o}");
+        }
+        std::fs::write(parent.path().join("file"), b"").unwrap();
+        assert!(refusal(&parent.path().join("file")).contains("not a directory"));
+        assert!(refusal(&parent.path().join("missing/rings")).starts_with("create the directory: "));
     }
 
     #[test]

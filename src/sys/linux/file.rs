@@ -24,6 +24,32 @@ pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// How many bytes are allocated at a time: a call that a signal interrupts begins anew.
+const ALLOCATED_AT_ONCE: u64 = 1 << 20;
+
+/// Gives `file` room for `bytes` bytes from `offset`, within its size, so that no write to them can fail for want of it.
+/// They keep what they hold, and are zero at first.
+///
+/// # Errors
+/// There is no room, or the file system cannot promise it. A part may be allocated then.
+pub(crate) fn allocate(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    let end = offset + bytes;
+    for from in (offset..end).step_by(ALLOCATED_AT_ONCE as usize) {
+        let bytes = ALLOCATED_AT_ONCE.min(end - from);
+        rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, from, bytes))?;
+    }
+    Ok(())
+}
+
+/// Gives the room of such bytes back to the system: they are zero then.
+///
+/// # Errors
+/// The file system refuses.
+pub(crate) fn deallocate(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, bytes))?)
+}
+
 /// One `pwrite`, which may write fewer bytes than given. Returns how many.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(bytes, offset)

@@ -89,7 +89,6 @@ unsafe impl Sync for KeptFromChildren {}
 ///
 /// # Safety
 /// The range consists of whole pages that the caller has mapped. It stays mapped until the returned value is dropped.
-#[allow(dead_code, reason = "for rings in memory that processes share")]
 pub(crate) unsafe fn keep_from_children(base: NonNull<u8>, bytes: usize) -> io::Result<KeptFromChildren> {
     register()?;
     let place = free_place();

@@ -12,6 +12,7 @@ pub(crate) mod lock;
 mod lock_thread;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod shared_memory;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
 pub(crate) mod time;

@@ -1,4 +1,4 @@
-//! Processes of this machine. Called by `reader`.
+//! Processes of this machine. Called by `reader`; the user that this one runs as, by `config`.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -11,6 +11,11 @@ pub(crate) fn exists(id: u32) -> Option<bool> {
         Err(Errno::SRCH) => Some(false),
         Err(_) => None,
     }
+}
+
+/// The number of the user whose rights this process has.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

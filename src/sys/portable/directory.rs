@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::file::open_to_read;
-use crate::sys::{Access, Entry, FileId};
+use crate::sys::{Access, Entry, FileId, NotOwned};
 
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
@@ -27,6 +27,19 @@ impl OpenDirectory {
         } else {
             Err(io::ErrorKind::NotADirectory.into())
         }
+    }
+
+    /// Refuses: who may change a directory is not known here.
+    ///
+    /// # Errors
+    /// Always [`NotOwned`].
+    pub(crate) fn open_owned(_path: &Path) -> Result<OpenDirectory, NotOwned> {
+        Err(NotOwned::Io { operation: "look at the directory", source: io::ErrorKind::Unsupported.into() })
+    }
+
+    /// The name of the type of file system that it is on: not known here.
+    pub(crate) fn file_system_name(&self) -> String {
+        "type unknown".to_owned()
     }
 
     /// The same directory, with this access to the files created in it from now on.
@@ -89,6 +102,14 @@ impl OpenDirectory {
     /// Creates a file like [`create_to_write`](Self::create_to_write), to be filled in advance.
     pub(crate) fn create_to_fill(&self, name: &str, direct: bool) -> io::Result<File> {
         self.create_to_write(name, direct)
+    }
+
+    /// Creates a file for reading and writing, which must not exist yet.
+    pub(crate) fn create_to_map(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        owner_only(&mut options);
+        options.open(self.path_of(name))
     }
 
     /// Opens a file that was filled in advance, for writing.

@@ -13,6 +13,22 @@ pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     file.set_len(bytes)
 }
 
+/// Refuses: there is no portable way to promise room.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub(crate) fn allocate(_file: &File, _offset: u64, _bytes: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses: there is no portable way to give room back.
+///
+/// # Errors
+/// Always `Unsupported`.
+pub(crate) fn deallocate(_file: &File, _offset: u64, _bytes: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// One positioned write, which may write fewer bytes than given. Returns how many.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     #[cfg(unix)]

@@ -11,6 +11,7 @@ pub(crate) mod limits;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod shared_memory;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
 pub(crate) mod time;

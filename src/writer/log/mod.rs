@@ -15,6 +15,8 @@ mod losses;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::ClockAnchor;
+use crate::crash::LogRings;
 use crate::flush::FlushFault;
 use crate::listen::Taps;
 use crate::segment::Directory;
@@ -31,6 +33,9 @@ pub(crate) struct LogWriter {
     pub(super) shared: Arc<Shared>,
     /// Kept for its lock, which must outlast the last write.
     directory: Directory,
+    /// The log's place in a ring file, and the clock's anchor that was published there; `None` if its rings are in memory of
+    /// the process.
+    rings: Option<(LogRings, ClockAnchor)>,
     schedule: Schedule,
     blocks: Blocks,
     flushes: Flushes,
@@ -38,12 +43,22 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(shared: Arc<Shared>, pipeline: Pipeline, taps: Taps, directory: Directory) -> LogWriter {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        pipeline: Pipeline,
+        taps: Taps,
+        directory: Directory,
+        rings: Option<LogRings>,
+    ) -> LogWriter {
         let control = ControlRecords::new(shared.clock, pipeline.device.report().to_string());
+        let blocks = Blocks::new(Arc::clone(&shared), pipeline, control, taps);
+        let anchor = blocks.converter.anchor();
+        let rings = rings.inspect(|rings| rings.publish_anchor(anchor)).map(|rings| (rings, anchor));
         LogWriter {
             directory,
+            rings,
             schedule: Schedule::new(shared.settings.config.flush_interval),
-            blocks: Blocks::new(Arc::clone(&shared), pipeline, control, taps),
+            blocks,
             flushes: Flushes::default(),
             ending: Ending::default(),
             shared,
@@ -52,8 +67,14 @@ impl LogWriter {
 
     /// Does all work that there is now, without waiting.
     pub(crate) fn turn(&mut self) -> Turn {
-        let LogWriter { shared, schedule, blocks, flushes, ending, .. } = self;
+        let LogWriter { shared, rings, schedule, blocks, flushes, ending, .. } = self;
         let now_ns = blocks.converter.refresh_if_due();
+        if let Some((rings, published)) = rings
+            && *published != blocks.converter.anchor()
+        {
+            *published = blocks.converter.anchor();
+            rings.publish_anchor(*published);
+        }
         if schedule.segment_check.take_due(now_ns) {
             blocks.pipeline.fail_lost_segment();
             blocks.pipeline.segments.give_back_if_quiet(now_ns);
@@ -158,8 +179,12 @@ impl LogWriter {
         };
         self.flushes.answer_all(&answer, &pipeline);
         self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
-        let (shared, directory) = (self.shared, self.directory);
+        let (shared, directory, rings) = (self.shared, self.directory, self.rings);
         pipeline.end(move || {
+            // After an end that is not clean, what the rings hold is recovered when the log is opened again.
+            if let Some((rings, _)) = rings.filter(|_| summary.reason.is_none()) {
+                rings.end(&directory.opened());
+            }
             drop(directory);
             shared.closing.finish(summary);
         });

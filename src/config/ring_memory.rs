@@ -1,0 +1,52 @@
+//! Where the rings are: in memory of the process alone, or in a file that outlives it.
+
+use std::env;
+use std::path::PathBuf;
+
+use crate::sys;
+
+/// Where a log's rings are, and with them the records that are accepted and not durable yet.
+///
+/// ```
+/// # fn main() -> diolog::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("diolog-doc-ring-memory-{}", std::process::id()));
+/// # if cfg!(target_os = "linux") {
+/// use diolog::{Config, Level, Logger, RingMemory};
+///
+/// # let rings = std::path::PathBuf::from(format!("/dev/shm/diolog-doc-{}", std::process::id()));
+/// # let shared = || RingMemory::Shared(rings.clone());
+/// # /*
+/// let logger = Logger::open(Config::new(&directory).ring_memory(RingMemory::shared()))?;
+/// # */
+/// # let logger = Logger::open(Config::new(&directory).ring_memory(shared()))?;
+/// logger.log(Level::Info, "survives kill -9 from now on");
+/// logger.close()?;
+/// # std::fs::remove_dir_all(&rings).expect("removable");
+/// # std::fs::remove_dir_all(&directory).expect("removable");
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RingMemory {
+    /// In memory of the process. The default. What is accepted and not durable ends with the process.
+    #[default]
+    Private,
+    /// In a file in this directory, mapped. What is accepted stays there, whatever ends the process, and the next open of
+    /// the log puts it into the log. See [`Config::ring_memory`](crate::Config::ring_memory).
+    Shared(PathBuf),
+}
+
+impl RingMemory {
+    /// [`Shared`](RingMemory::Shared), in the directory for this user: `diolog` in `$XDG_RUNTIME_DIR`, or
+    /// `/dev/shm/diolog-UID` if that is not set, both on tmpfs. A login session's runtime directory ends with the user's
+    /// last session: name another one for a program that outlives it.
+    pub fn shared() -> RingMemory {
+        let of_session = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        RingMemory::Shared(match of_session {
+            Some(directory) => directory.join("diolog"),
+            None => format!("/dev/shm/diolog-{}", sys::process::user()).into(),
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! The ring file of one writer thread: made with its first log, gone with its last.
+//!
+//! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a dead
+//! process. If a log has not ended cleanly, the file stays for whoever recovers it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::contents::{Contents, LogState, NewLog};
+use super::definitions::Definitions;
+use super::link::Link;
+use super::slot::LogSlots;
+use crate::callsite;
+use crate::clock::{Clock, ClockAnchor};
+use crate::error::{Error, Result};
+use crate::format::StoredRunId;
+use crate::ring::Slots;
+use crate::sync::lock;
+use crate::sys::directory::OpenDirectory;
+use crate::sys::lock::FileLock;
+use crate::sys::{LockRefusal, NotOwned, cpu};
+
+/// Makes ring files in one directory, as many as the logs of one writer thread need: one, or more if there are more than a
+/// thousand logs.
+#[derive(Debug)]
+pub(crate) struct RingFiles {
+    directory: PathBuf,
+    clock: Clock,
+    /// The one that the next log gets a place in.
+    current: Mutex<Weak<RingFile>>,
+}
+
+impl RingFiles {
+    /// None yet.
+    pub(crate) fn new(directory: &Path, clock: Clock) -> RingFiles {
+        RingFiles { directory: directory.to_owned(), clock, current: Mutex::default() }
+    }
+
+    /// Gives a log a place for its rings, and leaves a link to it in the log's `directory`, which is durable then.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a directory that others may change; [`Error::Io`]. Nothing is left then.
+    pub(crate) fn enter(&self, log: &NewLog, directory: &OpenDirectory) -> Result<LogRings> {
+        let rings = self.enter_file(log)?;
+        let link = Link { run: rings.run, boot: cpu::boot_id(), path: rings.file.contents.path().to_owned() };
+        match link.write(directory) {
+            Ok(()) => Ok(rings),
+            Err(error) => {
+                rings.end(directory);
+                Err(error)
+            }
+        }
+    }
+
+    fn enter_file(&self, log: &NewLog) -> Result<LogRings> {
+        let mut current = lock(&self.current);
+        let mut present = current.upgrade();
+        loop {
+            let file = match present.take() {
+                Some(file) => file,
+                None => Arc::new(RingFile::make(&self.directory, self.clock)?),
+            };
+            *current = Arc::downgrade(&file);
+            let entered = file.contents.enter_log(log);
+            let path = file.contents.path();
+            if let Some(state) = entered.map_err(|source| Error::io("list the log in", path, source))? {
+                return Ok(LogRings { run: StoredRunId(log.run), log: state, file });
+            }
+        }
+    }
+}
+
+/// An open and locked ring file.
+struct RingFile {
+    contents: Arc<Contents>,
+    directory: OpenDirectory,
+    name: String,
+    /// Lives as long as it is to be told of new definitions.
+    _definitions: Arc<Definitions>,
+    lock: FileLock,
+}
+
+impl RingFile {
+    fn make(directory: &Path, clock: Clock) -> Result<RingFile> {
+        let opened = OpenDirectory::open_owned(directory).map_err(|refusal| match refusal {
+            NotOwned::Refused(reason) => {
+                Error::InvalidConfig { setting: "ring_memory", value: directory.display().to_string(), remedy: reason }
+            }
+            NotOwned::Io { operation, source } => Error::io(operation, directory, source),
+        })?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|source| {
+            Error::io("draw a random name for a file in", directory, std::io::Error::other(source.to_string()))
+        })?;
+        let name = format!("diolog-{}-{:016x}.rings", std::process::id(), u64::from_le_bytes(random));
+        let path = opened.path_of(&name);
+        let file = opened.create_to_map(&name).map_err(|source| Error::io("create the ring file", &path, source))?;
+        let made = FileLock::take(&opened, &name)
+            .map_err(|refusal| match refusal {
+                LockRefusal::Held(_) => Error::io("lock the ring file", &path, std::io::ErrorKind::ResourceBusy.into()),
+                LockRefusal::Io { operation, source } => Error::io(operation, &path, source),
+            })
+            .and_then(|lock| {
+                let system = opened.file_system_name();
+                let contents = Contents::begin(file, path.clone(), &system, clock, cpu::boot_id());
+                Ok((lock, contents.map_err(|source| Error::io("write the ring file", &path, source))?))
+            });
+        let (lock, contents) = made.inspect_err(|_| drop(opened.remove(&name)))?;
+        let contents = Arc::new(contents);
+        let definitions = Arc::new(Definitions::new(Arc::clone(&contents)));
+        callsite::add_sink(&definitions);
+        Ok(RingFile { contents, directory: opened, name, _definitions: definitions, lock })
+    }
+}
+
+impl Drop for RingFile {
+    fn drop(&mut self) {
+        let is_own = self.contents.is_own() && self.lock.is_at(&self.directory, &self.name);
+        if is_own && !self.contents.has_open_logs() {
+            let _ = self.directory.remove(&self.name);
+        }
+    }
+}
+
+impl std::fmt::Debug for RingFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RingFile").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The place that one log has in a ring file. If it is dropped without an [end](Self::end), the log is left for whoever
+/// recovers it.
+#[derive(Debug)]
+pub(crate) struct LogRings {
+    run: StoredRunId,
+    log: Arc<LogState>,
+    file: Arc<RingFile>,
+}
+
+impl LogRings {
+    /// Where the log's rings get their memory.
+    pub(crate) fn slots(&self) -> Arc<dyn Slots> {
+        Arc::new(LogSlots::new(Arc::clone(&self.file.contents), Arc::clone(&self.log)))
+    }
+
+    /// Publishes the clock's ticks and the monotonic time of one moment, for whoever converts the records' ticks.
+    pub(crate) fn publish_anchor(&self, anchor: ClockAnchor) {
+        self.file.contents.publish_anchor(anchor);
+    }
+
+    /// Strikes the log off, whose records are all durable, or which has none, and removes the link in its `directory`.
+    pub(crate) fn end(self, directory: &OpenDirectory) {
+        self.file.contents.end_log(&self.log);
+        // If it stays, the next open finds that it leads to nothing.
+        let _ = Link::remove(directory, self.run);
+    }
+}

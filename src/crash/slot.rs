@@ -1,0 +1,194 @@
+//! The memory of one ring in a ring file.
+//!
+//! 1. A slot's mapping is of its own part of the file, which nobody else is given as long as the slot lives. Its first page
+//!    and its window are allocated before it is made, and stay so; a part of its reserve is from `enter` to `leave`.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::offset_of;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::contents::{Contents, Extent, LogState, Sizes};
+use super::layout::{CONTROL_OFFSET, FOR_LOG, OVERWRITES, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED};
+use crate::format::checksum;
+use crate::ring::{self, Control, Slot, Slots};
+use crate::sync::lock;
+use crate::sys::file::{allocate, deallocate};
+use crate::sys::shared_memory::SharedMapping;
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<Control>() as u64 == super::layout::CONTROL_BYTES);
+    assert!(CONTROL_OFFSET.is_multiple_of(align_of::<Control>() as u64));
+};
+
+/// Gives the rings of one log their slots.
+#[derive(Debug)]
+pub(super) struct LogSlots {
+    contents: Arc<Contents>,
+    log: Arc<LogState>,
+    /// The address space that the log's reserves may take.
+    reserves_bytes_max: u64,
+    /// Why there was no address space for a reserve, the last time that there was none.
+    refusal: Mutex<Option<String>>,
+}
+
+impl LogSlots {
+    pub(super) fn new(contents: Arc<Contents>, log: Arc<LogState>) -> LogSlots {
+        LogSlots { contents, log, reserves_bytes_max: ring::reserves_bytes_max(), refusal: Mutex::new(None) }
+    }
+
+    /// Maps a slot, with its reserve if there is address space for that.
+    fn map(&self, extent: Extent) -> io::Result<(SharedMapping, u64)> {
+        let Sizes { window_bytes, reserve_bytes } = extent.sizes;
+        let present_bytes = SLOT_HEADER_BYTES + window_bytes;
+        let map = |bytes: u64| {
+            let bytes = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            let mapping = SharedMapping::new(self.contents.file(), extent.offset, bytes)?;
+            mapping.populate(present_bytes as usize)?;
+            Ok::<_, io::Error>(mapping)
+        };
+        if reserve_bytes == 0 {
+            return Ok((map(present_bytes)?, 0));
+        }
+        let reserved = self.log.reserves_bytes.fetch_add(reserve_bytes, Ordering::Relaxed) + reserve_bytes;
+        let mapped = if reserved > self.reserves_bytes_max {
+            let limit = self.reserves_bytes_max;
+            Err(io::Error::other(format!("reserves may take {limit} bytes of this process's address space")))
+        } else {
+            map(present_bytes + reserve_bytes)
+        };
+        let refusal = mapped.as_ref().err().map(io::Error::to_string);
+        *lock(&self.refusal) = refusal;
+        match mapped {
+            Ok(mapping) => Ok((mapping, reserve_bytes)),
+            Err(_) => {
+                self.log.reserves_bytes.fetch_sub(reserve_bytes, Ordering::Relaxed);
+                Ok((map(present_bytes)?, 0))
+            }
+        }
+    }
+}
+
+impl Slots for LogSlots {
+    fn take(&self, window_bytes: usize, reserve_bytes: usize, overwrites: bool) -> io::Result<Arc<dyn Slot>> {
+        let sizes = Sizes { window_bytes: window_bytes as u64, reserve_bytes: reserve_bytes as u64 };
+        let extent = self.contents.take(&self.log, sizes)?;
+        let (mapping, reserve_bytes) = self.map(extent).inspect_err(|_| self.contents.give_back(extent, true))?;
+        let (contents, log) = (Arc::clone(&self.contents), Arc::clone(&self.log));
+        let is_vacant = AtomicBool::new(true);
+        Ok(Arc::new(FileSlot { mapping, contents, log, extent, reserve_bytes, overwrites, is_vacant }))
+    }
+
+    fn reserve_refusal(&self) -> Option<String> {
+        lock(&self.refusal).clone()
+    }
+
+    fn path(&self) -> &Path {
+        self.contents.path()
+    }
+
+    fn place(&self) -> &str {
+        &self.contents.place
+    }
+
+    fn definitions_lost(&self) -> u64 {
+        self.contents.definitions_lost.load(Ordering::Relaxed)
+    }
+}
+
+/// One ring's part of a ring file, mapped.
+#[derive(Debug)]
+struct FileSlot {
+    mapping: SharedMapping,
+    contents: Arc<Contents>,
+    log: Arc<LogState>,
+    extent: Extent,
+    /// Of the reserve that is mapped; 0 if none is.
+    reserve_bytes: u64,
+    overwrites: bool,
+    /// Whether it holds no records that matter.
+    is_vacant: AtomicBool,
+}
+
+impl FileSlot {
+    fn reserve_offset(&self) -> u64 {
+        SLOT_HEADER_BYTES + self.extent.sizes.window_bytes
+    }
+}
+
+// SAFETY: (1), and the contract's 1 and 2 follow: all addresses are within the one mapping of the slot's own part, at offsets
+// that are multiples of a page, or of the control lines' alignment in the first page.
+unsafe impl Slot for FileSlot {
+    fn control(&self) -> NonNull<Control> {
+        self.mapping.at(CONTROL_OFFSET as usize).cast()
+    }
+
+    fn window(&self) -> NonNull<u8> {
+        self.mapping.at(SLOT_HEADER_BYTES as usize)
+    }
+
+    fn reserve(&self) -> Option<NonNull<u8>> {
+        (self.reserve_bytes > 0).then(|| self.mapping.at(self.reserve_offset() as usize))
+    }
+
+    fn enter(&self, offset: usize, bytes: usize) -> bool {
+        let from = self.extent.offset + self.reserve_offset() + offset as u64;
+        let entered = allocate(self.contents.file(), from, bytes as u64).is_ok();
+        if !entered {
+            // A part may be allocated.
+            let _ = deallocate(self.contents.file(), from, bytes as u64);
+        }
+        entered
+    }
+
+    unsafe fn leave(&self, offset: usize, bytes: usize) -> bool {
+        let from = self.extent.offset + self.reserve_offset() + offset as u64;
+        deallocate(self.contents.file(), from, bytes as u64).is_ok()
+    }
+
+    fn assign(&self, producer: u32, tid: u32, name: &str) {
+        let Sizes { window_bytes, reserve_bytes } = self.extent.sizes;
+        let mut raw = RawSlot::new_zeroed();
+        raw.window_bytes = U64::new(window_bytes);
+        raw.reserve_bytes = U64::new(reserve_bytes);
+        raw.sizes_crc = U32::new(self.extent.sizes.crc());
+        raw.state = U32::new(SLOT_FREE);
+        raw.log = U32::new(self.log.index);
+        raw.purpose = U32::new(FOR_LOG);
+        raw.flags = U32::new(if self.overwrites { OVERWRITES } else { 0 });
+        raw.producer = U32::new(producer);
+        raw.tid = U32::new(tid);
+        let length = name.len().min(raw.name.len());
+        raw.name_bytes = U16::new(length as u16);
+        raw.name[..length].copy_from_slice(&name.as_bytes()[..length]);
+        let end = offset_of!(RawSlot, name) + length;
+        raw.crc = U32::new(checksum(&raw.as_bytes()[offset_of!(RawSlot, log)..end]));
+        self.is_vacant.store(false, Ordering::Relaxed);
+        // The page is there, so that the write is not refused.
+        let _ = self.contents.write(self.extent.offset, raw.as_bytes());
+        self.contents.write_slot_state(self.extent.offset, SLOT_USED);
+    }
+
+    fn vacate(&self) {
+        self.contents.write_slot_state(self.extent.offset, SLOT_FREE);
+        self.is_vacant.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FileSlot {
+    fn drop(&mut self) {
+        // A forked child has private memory in the place of the mapping, and leaves its parent's file alone.
+        if self.contents.is_own() {
+            self.log.reserves_bytes.fetch_sub(self.reserve_bytes, Ordering::Relaxed);
+            self.contents.give_back(self.extent, self.is_vacant.load(Ordering::Relaxed));
+        }
+    }
+}
