@@ -9,6 +9,9 @@
 //! The lock is taken to change the levels and to decide for a callsite, never by a look at the table. Decisions are made and
 //! forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts its own thread
 //! there does not wait for the lock: its record passes.
+//!
+//! What is said here of passing concerns the log. If it has a flight recorder, that takes the records up to its own level
+//! that the log does not, whatever their target is.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU8;
@@ -16,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, OnceLock};
 
 use crate::callsite::{CHUNKS, FIRST_CHUNK, InTable, place_of};
-use crate::gate::{ByTarget, Gate};
+use crate::gate::{ByTarget, Gate, Thresholds};
 use crate::level::Level;
 use crate::levels::Levels;
 use crate::sync::{Inside, lock};
@@ -34,15 +37,29 @@ thread_local! {
 /// The levels of one log.
 pub(crate) struct Admission {
     levels: Mutex<Levels>,
+    /// That of the log's recorder, if it has one.
+    recorded: Option<Level>,
     /// Decisions by callsite number.
     chunks: [OnceLock<Box<[AtomicU8]>>; CHUNKS],
 }
 
 impl Admission {
-    /// The levels that a log is opened with. Sets the words of its gate.
-    pub(crate) fn new(gate: &Gate, levels: Levels) -> Admission {
-        set_words(gate, &levels);
-        Admission { levels: Mutex::new(levels), chunks: [const { OnceLock::new() }; CHUNKS] }
+    /// The levels that a log is opened with, and that of its recorder. Sets the words of its gate.
+    pub(crate) fn new(gate: &Gate, levels: Levels, recorded: Option<Level>) -> Admission {
+        set_words(gate, &levels, recorded);
+        Admission { levels: Mutex::new(levels), recorded, chunks: [const { OnceLock::new() }; CHUNKS] }
+    }
+
+    /// Whether the log has a recorder that takes records of `level`.
+    pub(crate) fn is_recorded(&self, level: Level) -> bool {
+        self.recorded.is_some_and(|recorded| level <= recorded)
+    }
+
+    /// The least severe level that some record may have to pass, to the log or to its recorder.
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    pub(crate) fn most_verbose(&self, gate: &Gate) -> Level {
+        let most_verbose = self.levels(gate).most_verbose();
+        self.recorded.map_or(most_verbose, |recorded| most_verbose.max(recorded))
     }
 
     /// The levels now; those of the default in a forked child, where a thread that does not exist may hold the lock.
@@ -67,27 +84,32 @@ impl Admission {
             // Before the words: once a target has a threshold, no decision of before is there.
             let decisions = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
             decisions.for_each(|decision| decision.store(UNDECIDED, Relaxed));
-            set_words(gate, levels);
+            set_words(gate, levels, self.recorded);
             Ok(())
         })
         .unwrap_or(Ok(()))
     }
 
-    /// Whether a record at `level` of `target` would pass, by all thresholds. It takes the lock if targets have some.
+    /// Whether a record at `level` of `target` would pass, by all thresholds, or be recorded. It takes the lock if targets
+    /// have some.
     pub(crate) fn admits_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
         match gate.threshold().by_target(level as u8) {
             ByTarget::Admitted => true,
             ByTarget::Refused => false,
-            // As in `decide`.
-            ByTarget::Asks if gate.is_forked() => true,
-            ByTarget::Asks => self.locked(|levels| level <= levels.level_of(target)).unwrap_or(true),
+            ByTarget::Asks => self.is_recorded(level) || self.passes_target(gate, level, target),
         }
     }
 
-    /// Whether a record of the callsite `number` passes the threshold of its target, if its level passes the gate's word for
-    /// targets. `site` gives the callsite's level and target; it is asked once, and again after each change.
+    /// Whether a record at `level` of `target` passes. It takes the lock.
+    pub(crate) fn passes_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
+        // As in `decide`.
+        gate.is_forked() || self.locked(|levels| level <= levels.level_of(target)).unwrap_or(true)
+    }
+
+    /// Whether a record of the callsite `number` passes the threshold of its target, if its level passes that of any
+    /// target. `site` gives the callsite's level and target; it is asked once, and again after each change.
     #[inline]
-    pub(crate) fn admits<'a>(&self, gate: &Gate, number: u32, site: impl FnOnce() -> (Level, &'a str)) -> bool {
+    pub(crate) fn passes<'a>(&self, gate: &Gate, number: u32, site: impl FnOnce() -> (Level, &'a str)) -> bool {
         let InTable { chunk, at } = place_of(number);
         // Relaxed: a decision carries nothing but itself.
         match self.chunks[chunk].get().map_or(UNDECIDED, |chunk| chunk[at].load(Relaxed)) {
@@ -121,10 +143,15 @@ impl Admission {
     }
 }
 
-/// Sets the words of the gate for `levels`.
-fn set_words(gate: &Gate, levels: &Levels) {
-    let has_targets = levels.targets().next().is_some();
-    gate.set_levels(levels.level() as u8, levels.most_verbose() as u8, has_targets);
+/// Sets the words of the gate for `levels`, and for the level of a recorder.
+fn set_words(gate: &Gate, levels: &Levels, recorded: Option<Level>) {
+    gate.set_levels(Thresholds {
+        all: levels.level() as u8,
+        most_verbose: levels.most_verbose() as u8,
+        least_verbose: levels.least_verbose() as u8,
+        has_targets: levels.targets().next().is_some(),
+        recorded: recorded.map(|level| level as u8),
+    });
 }
 
 #[cfg(test)]
@@ -134,30 +161,30 @@ mod tests {
     #[test]
     fn a_decision_is_made_once_until_the_levels_change() {
         let gate = Gate::without_rings(3);
-        let admission = Admission::new(&gate, Levels::from("info,hyper=off"));
-        assert!(!admission.admits(&gate, 7, || (Level::Error, "hyper::client")));
-        assert!(!admission.admits(&gate, 7, || panic!("it is decided")));
-        assert!(admission.admits(&gate, 1_000, || (Level::Info, "hyper_2")));
-        assert!(admission.admits(&gate, 1_000, || panic!("it is decided")));
+        let admission = Admission::new(&gate, Levels::from("info,hyper=off"), None);
+        assert!(!admission.passes(&gate, 7, || (Level::Error, "hyper::client")));
+        assert!(!admission.passes(&gate, 7, || panic!("it is decided")));
+        assert!(admission.passes(&gate, 1_000, || (Level::Info, "hyper_2")));
+        assert!(admission.passes(&gate, 1_000, || panic!("it is decided")));
         let changed = admission.change(&gate, |levels| levels.set_target("hyper", Level::Warn));
         assert_eq!(changed, Ok(()));
-        assert!(admission.admits(&gate, 7, || (Level::Error, "hyper::client")));
+        assert!(admission.passes(&gate, 7, || (Level::Error, "hyper::client")));
         assert_eq!(admission.levels(&gate).to_string(), "info,hyper=warn");
         let refused = admission.change(&gate, |levels| levels.set_target("", Level::Warn));
         assert!(refused.is_err());
         assert_eq!(admission.levels(&gate).to_string(), "info,hyper=warn", "a refused change changes nothing");
-        assert!(admission.admits(&gate, 7, || panic!("it is still decided")));
+        assert!(admission.passes(&gate, 7, || panic!("it is still decided")));
     }
 
     #[test]
     fn a_signal_handler_within_a_change_waits_for_nothing() {
         let gate = Gate::without_rings(3);
-        let admission = Admission::new(&gate, Levels::from("info,hyper=off"));
+        let admission = Admission::new(&gate, Levels::from("info,hyper=off"), None);
         let within = admission.locked(|_| {
             let changed = admission.change(&gate, |levels| levels.set_target("a", Level::Warn));
-            (admission.admits(&gate, 7, || (Level::Error, "hyper")), changed)
+            (admission.passes(&gate, 7, || (Level::Error, "hyper")), changed)
         });
         assert_eq!(within, Some((true, Ok(()))));
-        assert!(!admission.admits(&gate, 7, || (Level::Error, "hyper")), "nothing was decided meanwhile");
+        assert!(!admission.passes(&gate, 7, || (Level::Error, "hyper")), "nothing was decided meanwhile");
     }
 }

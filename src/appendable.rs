@@ -1,14 +1,33 @@
 //! What a producer appends: a message, or a structured record.
 
+use crate::callsite::Callsite;
 use crate::format::Kind;
 use crate::ring::{Claimed, Payload};
+
+/// Who takes a record with a target, if the log has a recorder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Destination<'a> {
+    /// The log, whose level for the target admits it.
+    #[cfg_attr(not(any(feature = "log", feature = "tracing")), expect(dead_code, reason = "of events alone"))]
+    Log,
+    /// The recorder alone.
+    #[cfg_attr(not(any(feature = "log", feature = "tracing")), expect(dead_code, reason = "of events alone"))]
+    Recorder,
+    /// What the log's levels say of the callsite decides.
+    OfCallsite(&'a Callsite),
+}
 
 /// A record before it is in a ring. Producers append it, `common_ring` and a logger into memory take it in their place.
 pub(crate) trait Appendable: Payload {
     fn kind(&self) -> Kind;
 
     /// Whether it has a target, which has admitted it: its level need not pass the threshold for all records.
-    fn has_target(&self) -> bool;
+    fn has_target(&self) -> bool {
+        self.destination().is_some()
+    }
+
+    /// Who takes it; `None` without a target: then its level alone decides.
+    fn destination(&self) -> Option<Destination<'_>>;
 
     /// Whether a part is not whole.
     fn is_cut(&self) -> bool;
@@ -50,8 +69,8 @@ impl Appendable for Message<'_> {
     }
 
     #[inline(always)]
-    fn has_target(&self) -> bool {
-        false
+    fn destination(&self) -> Option<Destination<'_>> {
+        None
     }
 
     #[inline(always)]

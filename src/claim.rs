@@ -107,6 +107,10 @@ impl Producer {
     /// Finds out where there is room, and waits for it if the policy says so. An append that is over when this returns.
     fn place_for(&self, level: Level, bytes: usize) -> Result<Place, Outcome> {
         let is_too_long = bytes > self.message_bytes_max();
+        if self.shared().recorder_of(level, &Message::new(&[])).is_some() {
+            // The commit appends to the recorder, which has no room to lend.
+            return if is_too_long { Err(Outcome::Filtered) } else { Ok(Place::Buffer) };
+        }
         let Some(end) = self.end() else { return if is_too_long { Err(Outcome::Dropped) } else { Ok(Place::Buffer) } };
         let entered = self.shared().gate.enter(end.control().append_flag(), level as u8);
         let _entered = entered.map_err(|refusal| refuse(self.shared(), refusal))?;
@@ -169,9 +173,7 @@ fn commit(held: Held<'_>, shared: &Shared, clock: Clock, level: Level) -> Outcom
         return drop_newest(end, DropCause::Full);
     }
     drop(entered);
-    if shared.asks_for_flush(level) {
-        shared.ask_for_flush();
-    }
+    shared.ask_the_writer(level);
     Outcome::Written
 }
 

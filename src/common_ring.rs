@@ -35,6 +35,13 @@ thread_local! {
 /// Appends a record of a thread without a ring.
 #[cold]
 pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable) -> Outcome {
+    if let Some(recorder) = shared.recorder_of(level, record) {
+        // If there is no memory for a ring, there is none for one of the recorder.
+        if recorder.rings.keeps(level) && !shared.gate.is_shut() {
+            recorder.rings.count_unrecorded();
+        }
+        return refuse(shared, shared.gate.refusal());
+    }
     // The time of the call, not of the moment when there is room.
     let ticks = shared.clock.ticks();
     let give_up_at = match shared.settings.config.overflow {
@@ -62,8 +69,8 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
             sleep = SLEEPS.after(sleep);
         }
     };
-    if shared.asks_for_flush(level) && outcome.is_accepted() {
-        shared.ask_for_flush();
+    if outcome.is_accepted() {
+        shared.ask_the_writer(level);
     }
     outcome
 }

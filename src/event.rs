@@ -4,7 +4,7 @@
 //! fields. What does not depend on these is not generic: the rare cases of all callsites share one function in
 //! [`Producer`].
 
-use crate::appendable::Appendable;
+use crate::appendable::{Appendable, Destination};
 use crate::callsite::Callsite;
 use crate::fields::{Fields, Kept, Scratch, Structured};
 use crate::format::FieldType;
@@ -180,14 +180,10 @@ fn passes(gate: ByTarget, shared: &Shared, level: Level, callsite: &Callsite) ->
     }
 }
 
-/// Whether the record passes the threshold of its target.
+/// Whether the record passes the threshold of its target, or is recorded.
 #[inline(never)]
 fn passes_its_target(shared: &Shared, level: Level, callsite: &Callsite) -> bool {
-    let Shared { gate, admission, .. } = shared;
-    match callsite.number() {
-        Some(number) => admission.admits(gate, number, || (level, callsite.target())),
-        None => admission.admits_target(gate, level, callsite.target()),
-    }
+    shared.admission.is_recorded(level) || shared.passes_its_target(level, callsite)
 }
 
 /// The outcome of a record that is not wanted.
@@ -205,7 +201,7 @@ pub fn is_within(target: &(impl Target + ?Sized), limit: &Limit, level: Level, r
         return false;
     }
     let hidden = limit.take_hidden();
-    if hidden > 0 && !append(target, level, report, ((), hidden)).is_accepted() {
+    if hidden > 0 && !append(target, level, report, ((), hidden)).is_kept() {
         limit.give_back(hidden);
     }
     true
@@ -244,9 +240,13 @@ fn append_kept<F: Fields>(
 ) -> Outcome {
     // A record is made anew for each call out of line: what such a call takes is in memory, and the values of the fast
     // path are not to be.
+    let destination = Destination::OfCallsite(callsite);
     match callsite.id(F::HASH) {
-        Some(id) => target.append_structured(level, Structured { callsite: id, values, scratch }),
-        None => append_first(target, level, callsite, (F::SLICE, F::HASH), Structured { callsite: 0, values, scratch }),
+        Some(id) => target.append_structured(level, Structured { callsite: id, values, scratch, destination }),
+        None => {
+            let record = Structured { callsite: 0, values, scratch, destination };
+            append_first(target, level, callsite, (F::SLICE, F::HASH), record)
+        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! The gate that every append passes: which levels are admitted, and whether the log is open at all.
 //!
-//! One word, the threshold, says both. It is the most verbose level admitted, or a number that admits none. That is 0
-//! once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the
-//! parent). It is -1 if the log is open and the threshold is [`OFF`].
+//! One word, the threshold, says both. It is the most verbose level that the log takes, or a number that admits none. That
+//! is 0 once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the
+//! parent). It is -1 if the log is open and the threshold is [`OFF`]. An append enters by this word.
 //!
-//! An append whose record has a target reads another word instead, on the same cache line: the most verbose level that any
-//! target admits, with a mark if targets have thresholds of their own. Only then does it look at `admission` too. It enters
-//! by the first word, which says whether the log is open, whatever the threshold is.
+//! An append first looks at another word on the same cache line: the most verbose level that anybody wants, the log or its
+//! flight recorder. Without a recorder the two are equal. A record that passes the first look and does not enter goes the
+//! slow way, which finds out whether the recorder takes it.
+//!
+//! If the record has a target, its first look is at a third word: the most verbose level that any target or the recorder
+//! admits, with a mark if targets have thresholds of their own. Only then does it look at `admission` too. It enters by a
+//! fourth word: the level up to which the log takes records of every target that passed the first look. That is any level
+//! without a recorder; so the word says no more than that the log is open.
 //!
 //! # Appends that race close
 //!
@@ -22,6 +27,11 @@
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
 //! | append done | `Entered`'s drop lowers the flag | `Gate::is_outside`, after close | the append's commit and counts |
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::io;
 use std::sync::atomic::compiler_fence;
@@ -81,6 +91,51 @@ const HERE: u32 = 1;
 const ALL: usize = 0;
 const PROCESS: usize = 1;
 const TARGETS: usize = 2;
+const FIRST: usize = 3;
+const EVERY_TARGET: usize = 4;
+
+/// The most verbose level.
+const ANY: u8 = 5;
+
+/// The thresholds of a log and of its recorder, as the gate knows them: numbers of levels, [`OFF`] for none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thresholds {
+    /// That for all records.
+    pub(crate) all: u8,
+    /// The most and the least verbose of all, those of targets included.
+    pub(crate) most_verbose: u8,
+    pub(crate) least_verbose: u8,
+    /// Whether targets have thresholds of their own.
+    pub(crate) has_targets: bool,
+    /// The recorder's; `None` without one.
+    pub(crate) recorded: Option<u8>,
+}
+
+impl Thresholds {
+    /// One for all records, without a recorder.
+    pub(crate) const fn of(level: u8) -> Thresholds {
+        Thresholds { all: level, most_verbose: level, least_verbose: level, has_targets: false, recorded: None }
+    }
+
+    /// The words, each at its place.
+    fn words(self) -> [(usize, u32); 4] {
+        let Thresholds { all, most_verbose, least_verbose, has_targets, recorded } = self;
+        let or_recorded = |level: u8| match (level, recorded) {
+            (OFF, Some(recorded)) => recorded,
+            (level, Some(recorded)) if recorded != OFF => level.max(recorded),
+            (level, _) => level,
+        };
+        let of_targets = or_recorded(most_verbose);
+        let mark = if has_targets && of_targets != OFF { MARK.cast_unsigned() } else { 0 };
+        let of_every_target = if recorded.is_some() { least_verbose } else { ANY };
+        [
+            (ALL, word_of(all)),
+            (FIRST, word_of(or_recorded(all))),
+            (TARGETS, word_of(of_targets) + mark),
+            (EVERY_TARGET, word_of(of_every_target)),
+        ]
+    }
+}
 
 /// Added to the word for targets if some have thresholds of their own, so that the admitted level alone is not enough.
 const MARK: i32 = 16;
@@ -123,8 +178,9 @@ impl Gate {
     }
 
     fn of(words: WipedOnFork, level: u8, barrier_at_close: bool) -> Gate {
-        words.words()[ALL].store(word_of(level), Relaxed);
-        words.words()[TARGETS].store(word_of(level), Relaxed);
+        for (word, value) in Thresholds::of(level).words() {
+            words.words()[word].store(value, Relaxed);
+        }
         words.words()[PROCESS].store(HERE, Relaxed);
         Gate { threshold: Threshold { words }, barrier_at_close, process: std::process::id() }
     }
@@ -134,18 +190,21 @@ impl Gate {
         &self.threshold
     }
 
-    /// Whether an append at `level` has a chance to pass.
+    /// Whether an append at `level` has a chance to pass: the log or its recorder wants it.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
         self.threshold.admits(level)
     }
 
-    /// Admits `level` and the less verbose ones from now on, none with [`OFF`]; of records with a target, those up to
-    /// `most_verbose`, and if `has_targets` only those that their target admits. Does nothing once the gate is closed.
-    pub(crate) fn set_levels(&self, level: u8, most_verbose: u8, has_targets: bool) {
-        debug_assert!(level > 0 && most_verbose > 0, "only `close` closes a gate");
-        let mark = if has_targets && most_verbose != OFF { MARK.cast_unsigned() } else { 0 };
-        for (word, value) in [(ALL, word_of(level)), (TARGETS, word_of(most_verbose) + mark)] {
+    /// Whether the log takes records at `level` that have no target.
+    pub(crate) fn takes(&self, level: u8) -> bool {
+        self.threshold.takes(level)
+    }
+
+    /// Admits what the thresholds say from now on. Does nothing once the gate is closed.
+    pub(crate) fn set_levels(&self, thresholds: Thresholds) {
+        debug_assert!(thresholds.all > 0 && thresholds.most_verbose > 0, "only `close` closes a gate");
+        for (word, value) in thresholds.words() {
             let word = &self.threshold.words.words()[word];
             let mut admitted = word.load(Relaxed);
             while admitted != 0 {
@@ -173,7 +232,7 @@ impl Gate {
     /// # Errors
     /// Why the append is refused.
     pub(crate) fn enter<'a>(&self, flag: &'a AppendFlag, level: u8) -> Result<Entered<'a>, Refusal> {
-        if !self.admits(level) {
+        if !self.takes(level) {
             return Err(self.refusal());
         }
         if flag.is_raised() {
@@ -195,7 +254,7 @@ impl Gate {
             return Err(Refusal::Reentrant);
         }
         if self.barrier_at_close {
-            self.threshold.enter_open_fast(flag)
+            Entered::fast(flag).filter(|_| !self.is_shut())
         } else {
             let entered = Entered::in_order(flag);
             (self.threshold.admitted_in_order() != 0).then_some(entered)
@@ -237,8 +296,9 @@ impl Gate {
     /// gate before looking for producers: one that registers later finds it closed.
     pub(crate) fn close(&self) {
         // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
-        self.threshold.admitted().swap(0, SeqCst);
-        self.threshold.words.words()[TARGETS].swap(0, SeqCst);
+        for word in [ALL, FIRST, TARGETS, EVERY_TARGET] {
+            self.threshold.words.words()[word].swap(0, SeqCst);
+        }
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
@@ -270,9 +330,15 @@ impl Threshold {
         &self.words.words()[ALL]
     }
 
-    /// Whether an append at `level` has a chance to pass.
+    /// Whether an append at `level` has a chance to pass: the log or its recorder wants it.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
+        admits(self.words.words()[FIRST].load(Relaxed), level)
+    }
+
+    /// Whether the log takes records at `level` that have no target.
+    #[inline(always)]
+    fn takes(&self, level: u8) -> bool {
         admits(self.admitted().load(Relaxed), level)
     }
 
@@ -301,14 +367,15 @@ impl Threshold {
     #[inline(always)]
     pub(crate) fn enter_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
         let entered = Entered::fast(flag)?;
-        self.admits(level).then_some(entered)
+        self.takes(level).then_some(entered)
     }
 
-    /// As [`enter_fast`](Self::enter_fast) if the gate is open, whatever its threshold is.
+    /// As [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look: whatever its level
+    /// is, unless the recorder may be the one that wants it.
     #[inline(always)]
-    pub(crate) fn enter_open_fast<'a>(&self, flag: &'a AppendFlag) -> Option<Entered<'a>> {
+    pub(crate) fn enter_admitted_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
         let entered = Entered::fast(flag)?;
-        (!self.is_shut()).then_some(entered)
+        admits(self.words.words()[EVERY_TARGET].load(Relaxed), level).then_some(entered)
     }
 }
 
@@ -348,226 +415,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::sync::AtomicU64;
-
-    #[test]
-    fn a_gate_admits_its_level_and_the_less_verbose_ones() {
-        let gate = Gate::new(3).expect("a page");
-        let flag = AppendFlag::default();
-        assert_eq!([1, 2, 3, 4, 5].map(|level| gate.admits(level)), [true, true, true, false, false]);
-        assert_eq!(gate.enter(&flag, 4).err(), Some(Refusal::Filtered));
-        gate.set_levels(4, 4, false);
-        assert!(gate.enter(&flag, 4).is_ok());
-        assert!(!gate.is_forked());
-        assert!(!gate.is_shut());
-    }
-
-    #[test]
-    fn a_gate_that_is_off_admits_nothing_and_is_not_closed() {
-        let gate = Gate::new(OFF).expect("a page");
-        let flag = AppendFlag::default();
-        assert!([1, 2, 3, 4, 5, OFF].iter().all(|level| !gate.admits(*level)));
-        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
-        assert!(gate.threshold().enter_fast(&flag, 1).is_none());
-        assert!(!gate.is_shut() && Gate::is_outside(&flag));
-        gate.set_levels(5, 5, false);
-        assert!(gate.enter(&flag, 5).is_ok());
-        assert_eq!(gate.enter(&flag, OFF).err(), Some(Refusal::Filtered), "no record is at this level");
-        gate.set_levels(OFF, OFF, false);
-        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
-        gate.close();
-        assert_eq!(gate.enter(&flag, OFF).err(), Some(Refusal::Closed));
-        assert!(gate.is_shut());
-    }
-
-    #[test]
-    fn targets_have_a_word_of_their_own() {
-        let gate = Gate::new(3).expect("a page");
-        let flag = AppendFlag::default();
-        let threshold = gate.threshold();
-        let all = |gate: &Gate| [1, 2, 3, 4, 5, OFF].map(|level| gate.threshold().by_target(level));
-        use ByTarget::{Admitted, Asks, Refused};
-        assert_eq!(all(&gate), [Admitted, Admitted, Admitted, Refused, Refused, Refused]);
-        gate.set_levels(OFF, 4, true);
-        assert_eq!(all(&gate), [Asks, Asks, Asks, Asks, Refused, Refused]);
-        assert!(!gate.admits(1) && gate.enter(&flag, 1).is_err());
-        assert!(gate.enter_open(&flag).is_ok() && threshold.enter_open_fast(&flag).is_some());
-        let outer = gate.enter_open(&flag).expect("open");
-        assert_eq!(gate.enter_open(&flag).err(), Some(Refusal::Reentrant));
-        assert!(threshold.enter_open_fast(&flag).is_none());
-        drop(outer);
-        gate.set_levels(2, OFF, true);
-        assert_eq!(all(&gate), [Refused; 6]);
-        assert_eq!(gate.level(), 2);
-        gate.close();
-        gate.set_levels(5, 5, true);
-        assert_eq!((all(&gate), gate.level()), ([Refused; 6], OFF));
-        assert_eq!(gate.enter_open(&flag).err(), Some(Refusal::Closed));
-        assert!(threshold.enter_open_fast(&flag).is_none());
-        assert!(Gate::is_outside(&flag), "refused is outside");
-    }
-
-    #[test]
-    fn an_append_within_an_append_is_refused_and_leaves_the_outer_one_inside() {
-        let gate = Gate::new(3).expect("a page");
-        let flag = AppendFlag::default();
-        let outer = gate.enter(&flag, 1).expect("open");
-        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Reentrant));
-        assert_eq!(gate.enter(&flag, 5).err(), Some(Refusal::Filtered));
-        assert!(gate.threshold().enter_fast(&flag, 1).is_none());
-        assert!(!Gate::is_outside(&flag));
-        drop(outer);
-        assert!(Gate::is_outside(&flag));
-        assert!(gate.enter(&flag, 1).is_ok());
-    }
-
-    #[test]
-    fn a_closed_gate_stays_closed_whatever_level_is_set() {
-        let gate = Gate::new(3).expect("a page");
-        let flag = AppendFlag::default();
-        gate.close();
-        gate.set_levels(5, 5, false);
-        assert!(!gate.admits(1) && gate.threshold().is_shut());
-        assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
-        assert!(gate.threshold().enter_fast(&flag, 1).is_none());
-        assert!(Gate::is_outside(&flag), "refused is outside");
-        gate.close();
-        assert_eq!(gate.refusal(), Refusal::Closed, "closing twice is fine");
-    }
-
-    /// After close, all that an append stored before it returned `Written` is visible, with either ordering.
-    fn appends_race_close(barrier_at_close: bool) {
-        for round in 0..200_u64 {
-            let mut gate = Gate::new(3).expect("a page");
-            gate.barrier_at_close &= barrier_at_close;
-            let producers = [0, 1].map(|_| (AppendFlag::default(), AtomicU64::new(0)));
-            std::thread::scope(|scope| {
-                let appending = producers.each_ref().map(|(flag, records)| {
-                    let gate = &gate;
-                    scope.spawn(move || {
-                        let mut written = 0;
-                        // By turns a record without a target and one with a target.
-                        let enter = |number| if number % 2 == 0 { gate.enter(flag, 1) } else { gate.enter_open(flag) };
-                        while let Ok(_entered) = enter(written) {
-                            records.store(written + 1, Relaxed);
-                            written += 1;
-                        }
-                        written
-                    })
-                });
-                // Close comes at a different moment in each round.
-                for _ in 0..round * 50 {
-                    std::hint::spin_loop();
-                }
-                gate.close();
-                for (flag, _) in &producers {
-                    while !Gate::is_outside(flag) {
-                        std::thread::yield_now();
-                    }
-                }
-                let seen = producers.each_ref().map(|(_, records)| records.load(Relaxed));
-                assert_eq!(seen, appending.map(|thread| thread.join().expect("appending")));
-            });
-        }
-    }
-
-    #[test]
-    fn an_append_that_races_close_is_there_or_refused() {
-        appends_race_close(true);
-    }
-
-    #[test]
-    fn an_append_that_races_close_is_there_or_refused_without_a_barrier_for_all_threads() {
-        appends_race_close(false);
-    }
-}
-
-/// `RUSTFLAGS="--cfg loom" cargo test --release --lib loom`
-#[cfg(all(test, loom))]
-mod models {
-    use std::sync::Arc;
-
-    use loom::thread;
-
-    use super::*;
-    use crate::ring::{ConsumerEnd, RingOptions, ring};
-
-    fn records_in(consumer: &mut ConsumerEnd) -> u64 {
-        consumer.observe();
-        consumer.consume(usize::MAX, |_, _| true) as u64
-    }
-
-    #[test]
-    fn loom_an_append_that_races_close_is_in_the_ring_or_refused() {
-        loom::model(|| {
-            let gate = Arc::new(Gate::new(3).expect("a gate"));
-            let options = RingOptions::window(64);
-            let (producer, mut consumer) = ring(options).expect("a ring");
-            let ring = Arc::clone(producer.ring());
-            let appending = thread::spawn({
-                let gate = Arc::clone(&gate);
-                move || {
-                    let flag = producer.control().append_flag();
-                    let written = (0..2).filter(|_| {
-                        let Ok(_entered) = gate.enter(flag, 3) else { return false };
-                        producer.append(0, &[], || 0).is_ok()
-                    });
-                    written.count() as u64
-                }
-            });
-            gate.close();
-            while !Gate::is_outside(ring.control().append_flag()) {
-                thread::yield_now();
-            }
-            let last_drain = records_in(&mut consumer);
-            let written = appending.join().expect("appending");
-            assert_eq!(last_drain, written);
-            assert_eq!(records_in(&mut consumer), 0);
-        });
-    }
-
-    #[test]
-    fn loom_an_append_with_a_target_that_races_close_and_new_levels_is_in_the_ring_or_refused() {
-        loom::model(|| {
-            let gate = Arc::new(Gate::new(3).expect("a gate"));
-            let (producer, mut consumer) = ring(RingOptions::window(64)).expect("a ring");
-            let ring = Arc::clone(producer.ring());
-            let appending = thread::spawn({
-                let gate = Arc::clone(&gate);
-                move || {
-                    gate.set_levels(OFF, 5, true);
-                    let flag = producer.control().append_flag();
-                    if gate.threshold().by_target(4) == ByTarget::Refused {
-                        return 0;
-                    }
-                    let Ok(_entered) = gate.enter_open(flag) else { return 0 };
-                    u64::from(producer.append(0, &[], || 0).is_ok())
-                }
-            });
-            gate.close();
-            while !Gate::is_outside(ring.control().append_flag()) {
-                thread::yield_now();
-            }
-            let last_drain = records_in(&mut consumer);
-            assert_eq!(last_drain, appending.join().expect("appending"));
-            assert_eq!(gate.threshold().by_target(1), ByTarget::Refused);
-        });
-    }
-
-    #[test]
-    fn loom_a_level_set_while_closing_does_not_open_the_gate_again() {
-        loom::model(|| {
-            let gate = Arc::new(Gate::new(3).expect("a gate"));
-            let setting = thread::spawn({
-                let gate = Arc::clone(&gate);
-                move || gate.set_levels(5, 5, true)
-            });
-            gate.close();
-            setting.join().expect("setting");
-            assert!(gate.is_shut());
-        });
-    }
+#[cfg(test)]
+fn with_targets(all: u8, most_verbose: u8) -> Thresholds {
+    Thresholds { most_verbose, has_targets: true, ..Thresholds::of(all) }
 }

@@ -63,6 +63,11 @@ impl Levels {
         self.targets.iter().map(|(_, level)| *level).fold(self.level(), Level::max)
     }
 
+    /// The least verbose of all thresholds: each record that passes it passes its own.
+    pub(crate) fn least_verbose(&self) -> Level {
+        self.targets.iter().map(|(_, level)| *level).fold(self.level(), Level::min)
+    }
+
     /// Sets the threshold for all, and keeps those of targets.
     pub(crate) fn set_all(&mut self, level: Level) {
         self.all = Some(level);

@@ -119,6 +119,7 @@ mod elsewhere;
 mod ring;
 mod crash;
 mod registry;
+mod recorder;
 mod shared;
 mod flush;
 mod listen;
@@ -127,6 +128,7 @@ mod writer;
 mod block;
 mod buffer;
 mod segment;
+mod snapshot;
 mod device;
 
 mod template;
@@ -175,8 +177,8 @@ pub use reader::{
 };
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
-    CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RefusedBy,
-    RingMemoryStats, State, Stats,
+    CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RecorderStats,
+    RefusedBy, RingMemoryStats, State, Stats,
 };
 
 #[cfg(doc)]

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -242,13 +243,14 @@ impl Logger {
         })
     }
 
-    /// Whether a record of `level` without a target would pass now.
+    /// Whether a record of `level` without a target would pass now, or be kept by the
+    /// [flight recorder](Config::flight_recorder).
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
         level.is_compiled_in() && self.shared().gate.admits(level as u8)
     }
 
-    /// Whether a record of `level` and `target` would pass now. Where targets have thresholds of their own, this takes a
+    /// Whether a record of `level` and `target` would pass now, or be kept by the flight recorder. Where targets have thresholds of their own, this takes a
     /// lock and compares names; the macros remember the answer for each place that logs.
     pub fn is_enabled_for(&self, level: Level, target: &str) -> bool {
         let Shared { gate, admission, .. } = &**self.shared();
@@ -435,6 +437,37 @@ impl Logger {
         }
         shared.ask_for_rotation();
         Ok(())
+    }
+
+    /// Writes the records that the [flight recorder](Config::flight_recorder) of the log has kept, of all threads, into a
+    /// file of their own, and returns its path.
+    ///
+    /// The file is in the folder `snapshots` of the log's directory. Its name has the time and the reason, such as
+    /// `20261126T153415.123Z-no-price.dlog`: letters that do not suit a name become dashes, and a long reason is cut. It is
+    /// durable when this returns, and [`Reader`](crate::Reader), [`verify`](crate::verify()) and the command line read it
+    /// like a log; `diolog cat LOG LOG/snapshots` merges both by time. What one snapshot has, later ones do not. If
+    /// there was nothing new, the file holds no record.
+    ///
+    /// It runs on the calling thread, which waits for the disk, and takes as much memory as the records for as long as
+    /// it writes. Threads that log do not wait: a record that comes while its ring is being copied may be missing, which
+    /// the snapshot says. A signal handler must not call it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if the log has no flight recorder; [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`].
+    pub fn snapshot(&self, reason: &str) -> Result<PathBuf> {
+        let shared = self.shared();
+        if shared.elsewhere.is_none() && shared.gate.is_forked() {
+            return Err(Error::Forked);
+        }
+        if shared.gate.is_shut() {
+            return Err(Error::Closed);
+        }
+        let recorder = shared.recorder.as_ref().ok_or_else(|| Error::InvalidConfig {
+            setting: "flight_recorder",
+            value: "0".to_owned(),
+            remedy: "a snapshot needs a log that was opened with one, such as 65536".to_owned(),
+        })?;
+        recorder.snapshot(reason)
     }
 
     /// The log's figures now, also after `close`.

@@ -12,13 +12,17 @@ use crate::crash::{LogRings, NewLog, RingFiles};
 use crate::device;
 use crate::ends;
 use crate::error::{Error, Result};
+use crate::format::Process;
 use crate::gate::Gate;
 use crate::listen::Listening;
+use crate::recorder::SnapshotPlace;
 use crate::ring::Budget;
-use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
+use crate::segment::{Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::{RingsOf, Shared};
+use crate::snapshot::Origin;
 use crate::stats::Published;
-use crate::writer::{Begin, WrapDevice, Writer};
+use crate::sys::cpu;
+use crate::writer::{self, Begin, WrapDevice, Writer};
 
 /// Replacements for parts of a log, for tests and measurements: set and documented in `unstable`, empty otherwise.
 #[derive(Default)]
@@ -102,6 +106,9 @@ impl Opening {
         let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published, memory);
         shared.listening = listening;
         let shared = Arc::new(shared);
+        if let Some(recorder) = &shared.recorder {
+            recorder.set_place(snapshot_place(&shared, &directory, &segments));
+        }
         writer.add(Begin {
             shared: Arc::clone(&shared),
             publisher,
@@ -133,6 +140,26 @@ fn new_log(settings: &Validated, directory: &Directory, segments: &Segments) -> 
         block_bytes: settings.config.block_bytes as u32,
         message_bytes_max: settings.message_bytes_max as u32,
         path: directory.opened().path().to_owned(),
+    }
+}
+
+/// Where the snapshots of a log's recorder go.
+fn snapshot_place(shared: &Shared, directory: &Directory, segments: &Segments) -> SnapshotPlace {
+    let Shared { settings, clock, .. } = shared;
+    let config = &settings.config;
+    SnapshotPlace {
+        beside: Beside::of(directory),
+        origin: Origin {
+            log: segments.log,
+            boot: cpu::boot_id(),
+            process: Process { id: std::process::id(), host: cpu::host_name() },
+            service: config.service.clone(),
+            block_bytes: config.block_bytes,
+            message_bytes_max: settings.message_bytes_max,
+        },
+        clock: *clock,
+        lookup: writer::define,
+        max: config.snapshots_max,
     }
 }
 

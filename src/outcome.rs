@@ -9,6 +9,7 @@ use std::fmt;
 /// | `Written` | is in a ring | yes | no |
 /// | `Truncated` | is in a ring, cut to `message_bytes_max` | yes | no |
 /// | `Filtered` | was not wanted: less severe than the log's level | no | no |
+/// | `Recorded` | was less severe than that, and is in the [flight recorder](crate::Config::flight_recorder) | no | no |
 /// | `Hidden` | was one too many for the [limit](macro@crate::info#a-limit) of its callsite: [`Stats::hidden`](crate::Stats::hidden) counts it | no | no |
 /// | `Dropped` | found no room | yes: the files and the stats count it, by cause | yes |
 /// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |
@@ -46,6 +47,10 @@ pub enum Outcome {
     Truncated,
     /// Less severe than the log's level. This is not an attempt.
     Filtered,
+    /// Less severe than the log's level, and kept by the log's [flight recorder](crate::Config::flight_recorder), maybe
+    /// cut: a snapshot writes it, unless newer records have replaced it by then. It is not on its way to the log's files,
+    /// so no flush waits for it.
+    Recorded,
     /// Its callsite has a limit, and has logged as many records in this period. This is not an attempt. The callsite's
     /// next record is preceded by one that says how many were hidden.
     Hidden,
@@ -70,15 +75,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the record is in the ring, whole or cut.
+    /// Whether the record is in the log's ring, whole or cut. One that the flight recorder alone keeps is not.
     pub const fn is_accepted(self) -> bool {
         matches!(self, Outcome::Written | Outcome::Truncated)
     }
 
-    /// Whether the caller's record is lost: dropped or refused. One that was filtered or hidden is not, since
-    /// nobody wanted it.
+    /// Whether the log or its recorder has the record.
+    pub(crate) const fn is_kept(self) -> bool {
+        self.is_accepted() || matches!(self, Outcome::Recorded)
+    }
+
+    /// Whether the caller's record is lost: dropped or refused. One that was filtered, recorded or hidden is not, since
+    /// the log did not want it.
     pub const fn is_lost(self) -> bool {
-        !matches!(self, Outcome::Written | Outcome::Truncated | Outcome::Filtered | Outcome::Hidden)
+        !matches!(self, Outcome::Written | Outcome::Truncated | Outcome::Filtered | Outcome::Recorded | Outcome::Hidden)
     }
 }
 
@@ -88,6 +98,7 @@ impl fmt::Display for Outcome {
             Outcome::Written => "written",
             Outcome::Truncated => "written, cut to message_bytes_max",
             Outcome::Filtered => "filtered: less severe than the log's level",
+            Outcome::Recorded => "recorded: less severe than the log's level, kept by the flight recorder",
             Outcome::Hidden => "hidden: more records than its callsite's limit",
             Outcome::Dropped => "dropped: no room in the ring",
             Outcome::Closed => "refused: the logger is closed",
@@ -105,9 +116,9 @@ mod tests {
 
     #[test]
     fn every_record_is_accepted_or_lost_or_was_not_wanted() {
-        use Outcome::{Closed, Dropped, Filtered, Forked, Hidden, NoRing, Reentrant, Truncated, Written};
-        for outcome in [Written, Truncated, Filtered, Hidden, Dropped, Closed, Forked, Reentrant, NoRing] {
-            let kinds = [outcome.is_accepted(), outcome.is_lost(), matches!(outcome, Filtered | Hidden)];
+        use Outcome::{Closed, Dropped, Filtered, Forked, Hidden, NoRing, Recorded, Reentrant, Truncated, Written};
+        for outcome in [Written, Truncated, Filtered, Recorded, Hidden, Dropped, Closed, Forked, Reentrant, NoRing] {
+            let kinds = [outcome.is_accepted(), outcome.is_lost(), matches!(outcome, Filtered | Recorded | Hidden)];
             assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{outcome:?}");
             assert_eq!(outcome.to_string().starts_with("refused"), outcome.is_lost() && outcome != Dropped);
         }

@@ -14,6 +14,7 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{ByTarget, Entered, Gate, Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
+use crate::recorder::{Identity, Recorder, RecorderEnd};
 use crate::ring::{CLASSES, DropCause, Full, ProducerEnd};
 use crate::shared::Shared;
 
@@ -70,6 +71,8 @@ pub struct Producer {
     scratch: ScratchCell,
     /// Where records are composed that find no room in the window, once there was one.
     claim_buffer: Vec<u8>,
+    /// Its ring in the log's flight recorder.
+    recorder_end: RecorderEnd,
 }
 
 // The fast path reads one cache line of this: the end, and the threshold's address.
@@ -82,7 +85,7 @@ impl Producer {
         // The fast path reads the CPU's counter, and passes the gate without a barrier.
         let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
         // A record that asks for a flush takes the slow path, which asks: the others need not compare their level.
-        let levels = Level::ALL.iter().filter(|level| !shared.asks_for_flush(**level));
+        let levels = Level::ALL.iter().filter(|level| !shared.asks_the_writer(**level));
         let fast = levels.fold(0_u32, |fast, level| fast | 1 << class(*level));
         end.limit_fast_path(|class| (has_fast_path && fast >> class & 1 != 0).then_some(message_bytes_max));
         Producer {
@@ -91,6 +94,7 @@ impl Producer {
             message_bytes_max,
             overflow: shared.settings.config.overflow,
             claim_buffer: Vec::new(),
+            recorder_end: RecorderEnd::default(),
             end: Some(end),
             shared,
             id,
@@ -102,6 +106,7 @@ impl Producer {
     pub(crate) fn without_ring(shared: Arc<Shared>, id: u32) -> Producer {
         Producer {
             claim_buffer: Vec::new(),
+            recorder_end: RecorderEnd::default(),
             end: None,
             threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
@@ -132,7 +137,7 @@ impl Producer {
         self.message_bytes_max
     }
 
-    /// Whether the log admits a record of `level` without a target now.
+    /// Whether the log, or its flight recorder, wants a record of `level` without a target now.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
         level.is_compiled_in() && self.threshold.admits(level as u8)
@@ -291,7 +296,7 @@ impl Producer {
     fn enter_fast<'a>(&self, end: &'a ProducerEnd, level: Level, record: &impl Appendable) -> Option<Entered<'a>> {
         let flag = end.control().append_flag();
         if record.has_target() {
-            self.threshold.enter_open_fast(flag)
+            self.threshold.enter_admitted_fast(flag, level as u8)
         } else {
             self.threshold.enter_fast(flag, level as u8)
         }
@@ -325,6 +330,9 @@ impl Producer {
     #[inline(always)]
     fn append_in_every_case(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
         let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
+        if let Some(recorder) = self.shared.recorder_of(level, record) {
+            return self.append_to_recorder(recorder, level, record);
+        }
         let entered = match enter(&self.shared.gate, end, level, record) {
             Ok(entered) => entered,
             Err(refusal) => return refuse(&self.shared, refusal),
@@ -338,10 +346,35 @@ impl Producer {
             Err(Full) => self.overflow(end, level, tag, record, accepted),
         };
         drop(entered);
-        if self.shared.asks_for_flush(level) && outcome == accepted {
-            self.shared.ask_for_flush();
+        if outcome == accepted {
+            self.shared.ask_the_writer(level);
         }
         outcome
+    }
+
+    /// Appends a record that the log does not take, if its recorder wants it.
+    #[cold]
+    #[inline(never)]
+    fn append_to_recorder(
+        &self,
+        recorder: &Recorder,
+        level: Level,
+        record: &mut (impl Appendable + ?Sized),
+    ) -> Outcome {
+        let Producer { shared, id, .. } = self;
+        if !recorder.rings.keeps(level) {
+            return refuse(shared, shared.gate.refusal());
+        }
+        let identity = || {
+            let (tid, name) = shared.registry.identity(*id).unwrap_or_default();
+            Identity { id: *id, tid, name }
+        };
+        let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
+        let ticks = || self.clock.ticks();
+        match self.recorder_end.append(&recorder.rings, &shared.gate, identity, record, tag, ticks) {
+            Ok(outcome) => outcome,
+            Err(refusal) => refuse(shared, refusal),
+        }
     }
 
     /// Appends to what takes the place of a ring.
@@ -466,6 +499,9 @@ impl Drop for Producer {
         // In a forked child the registry's lock may be held by a thread that does not exist here.
         if self.shared.gate.is_forked() {
             return;
+        }
+        if let (Some(recorder), Some(end)) = (&self.shared.recorder, self.recorder_end.take()) {
+            recorder.rings.hand_back(self.id, end);
         }
         if let Some(end) = self.end.take() {
             self.shared.registry.hand_back(self.id, end);

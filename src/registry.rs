@@ -323,6 +323,16 @@ impl Registry {
         drop(ends);
     }
 
+    /// The thread's id and the name of a live producer.
+    pub(crate) fn identity(&self, id: u32) -> Option<(u32, String)> {
+        lock(&self.inner).live.get(&id).map(|live| (live.tid, live.name.clone()))
+    }
+
+    /// The memory of all rings.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is locked,
     /// perhaps by that very thread.
     pub(crate) fn is_inside_append(&self, tid: u32) -> Option<bool> {

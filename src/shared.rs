@@ -9,6 +9,8 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
+use crate::appendable::{Appendable, Destination};
+use crate::callsite::Callsite;
 use crate::clock::Clock;
 use crate::config::{Overflow, PART_FOR_LARGE_RINGS, Validated};
 use crate::elsewhere::Elsewhere;
@@ -18,6 +20,7 @@ use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
+use crate::recorder::{Recorder, RecorderRules};
 use crate::registry::{Registry, RingRules};
 use crate::ring::{Budget, ProducerEnd, Slots};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
@@ -37,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) published: Arc<Published>,
     /// Where records go instead of rings and files. `None` for a log on disk.
     pub(crate) elsewhere: Option<Elsewhere>,
+    /// The log's flight recorder, if it has one.
+    pub(crate) recorder: Option<Recorder>,
     /// The log's listeners.
     pub(crate) listening: Listening,
     /// The ring of threads that have none of their own, once there is one. `common_ring` alone uses it.
@@ -86,9 +91,18 @@ impl Shared {
             largest_bytes: settings.crowded_ring_bytes.max(settings.thread_ring_bytes),
             bytes_max: config.rings_bytes_max,
         };
+        let registry = Registry::new(config.path.clone(), rings, producers_max, memory.slots, memory.budget);
+        let ring_bytes = config.flight_recorder;
+        let recorder = (ring_bytes > 0).then(|| {
+            let message_bytes_max = settings.message_bytes_max_in(ring_bytes);
+            let rules = RecorderRules { level: config.flight_recorder_level, ring_bytes, message_bytes_max };
+            Recorder::new(rules, clock, Arc::clone(registry.budget()))
+        });
+        let recorded = recorder.as_ref().map(|_| config.flight_recorder_level);
         Shared {
-            registry: Registry::new(config.path.clone(), rings, producers_max, memory.slots, memory.budget),
-            admission: Admission::new(&gate, config.level.clone()),
+            registry,
+            recorder,
+            admission: Admission::new(&gate, config.level.clone(), recorded),
             settings,
             clock,
             gate,
@@ -156,6 +170,7 @@ impl Shared {
         let producers = || self.registry.counts();
         let mut stats = Stats::collect(&self.published, producers, self.refused_by(), self.hidden.load(Relaxed));
         stats.listeners = self.listening.stats();
+        stats.recorder = self.recorder.as_ref().map(Recorder::stats);
         if let Some(Elsewhere::Memory(memory)) = &self.elsewhere {
             stats.attempted = memory.appended();
         }
@@ -174,14 +189,46 @@ impl Shared {
         self.rotation_asked.load(Relaxed) && self.rotation_asked.swap(false, Relaxed)
     }
 
+    /// Whether the log's levels let a record of the callsite pass.
+    pub(crate) fn passes_its_target(&self, level: Level, callsite: &Callsite) -> bool {
+        match callsite.number() {
+            Some(number) => self.admission.passes(&self.gate, number, || (level, callsite.target())),
+            None => self.admission.passes_target(&self.gate, level, callsite.target()),
+        }
+    }
+
+    /// The log's recorder, if there is one and the log does not take the record: it is the recorder's, or nobody's.
+    pub(crate) fn recorder_of(&self, level: Level, record: &(impl Appendable + ?Sized)) -> Option<&Recorder> {
+        let recorder = self.recorder.as_ref()?;
+        let takes = match record.destination() {
+            None => self.gate.takes(level as u8),
+            Some(Destination::Log) => true,
+            Some(Destination::Recorder) => false,
+            Some(Destination::OfCallsite(callsite)) => self.passes_its_target(level, callsite),
+        };
+        (!takes).then_some(recorder)
+    }
+
     /// Whether an accepted record of `level` [asks for a flush](crate::Config::flush_on).
-    pub(crate) fn asks_for_flush(&self, level: Level) -> bool {
+    fn asks_for_flush(&self, level: Level) -> bool {
         self.settings.config.flush_on.is_some_and(|least_severe| level <= least_severe)
+    }
+
+    /// Whether the writer is asked for something after an accepted record of `level`.
+    pub(crate) fn asks_the_writer(&self, level: Level) -> bool {
+        self.asks_for_flush(level)
+    }
+
+    /// Asks the writer for what an accepted record of `level` wants.
+    pub(crate) fn ask_the_writer(&self, level: Level) {
+        if self.asks_for_flush(level) {
+            self.ask_for_flush();
+        }
     }
 
     /// Asks for a flush for which nobody waits, after the append that wants it. Makes no system call: the writer looks
     /// here in each turn.
-    pub(crate) fn ask_for_flush(&self) {
+    fn ask_for_flush(&self) {
         // Acquire and release: _record flush asked_. An exchange, so that the writer's one sees the commits of all who
         // have asked before it, and not of the last alone.
         self.flush_asked.swap(true, AcqRel);

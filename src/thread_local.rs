@@ -48,7 +48,15 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
             remedy: format!("use at most {NAME_BYTES_MAX} bytes, this has {}", name.len()),
         });
     }
-    let (id, end) = shared.registry.register(ring_bytes, name.to_owned(), sys::cpu::thread_id())?;
+    let register = || shared.registry.register(ring_bytes, name.to_owned(), sys::cpu::thread_id());
+    let (id, end) = loop {
+        match register() {
+            // A ring that ended threads have left to the recorder makes room.
+            Err(Error::RingMemory { .. })
+                if shared.recorder.as_ref().is_some_and(|recorder| recorder.rings.give_up_ended()) => {}
+            registered => break registered?,
+        }
+    };
     Ok(Producer::new(Arc::clone(shared), id, end))
 }
 

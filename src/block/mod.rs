@@ -20,7 +20,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, Kind, LossCause};
 use body::{Body, TimeSpan};
-pub(crate) use callsites::{Callsites, Definition};
+pub(crate) use callsites::{Callsites, Definition, Lookup};
 pub(crate) use definitions::Definitions;
 use gaps::Gaps;
 pub(crate) use packed::{Added, Last, PackedRecords};

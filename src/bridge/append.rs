@@ -1,6 +1,7 @@
 //! From an event of a facade to a record in the thread's ring.
 
 use super::places::{self, Found, Place, Shape};
+use crate::appendable::Destination;
 use crate::event;
 use crate::fields::{Inline, Structured};
 use crate::format::{FieldType, Type};
@@ -15,10 +16,10 @@ use crate::thread_local;
 /// visits them, and so runs code of the user; it may log.
 pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: impl FnOnce(&mut Inline<'_, '_>)) {
     let shared = logger.shared();
-    if !admits(logger, place, expected) {
+    let Some(destination) = destination(logger, place, expected) else {
         thread_local::refuse(shared);
         return;
-    }
+    };
     thread_local::with_scratch(shared, |scratch| {
         let mut inline = Inline::new(scratch);
         write(&mut inline);
@@ -36,29 +37,32 @@ pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: 
             }
         };
         let values = inline.keep();
-        event::append_record(logger, place.level, &mut Structured { callsite, values, scratch: scratch.bytes() });
+        let mut record = Structured { callsite, values, scratch: scratch.bytes(), destination };
+        event::append_record(logger, place.level, &mut record);
     });
 }
 
-/// Whether an event passes. The answer for its place is remembered, so that no lock is taken.
-fn admits(logger: &Logger, place: Place<'_>, expected: Shape) -> bool {
-    let Shared { gate, admission, .. } = &**logger.shared();
+/// Who takes an event; `None` if nobody does. The answer for its place is remembered, so that no lock is taken.
+fn destination(logger: &Logger, place: Place<'_>, expected: Shape) -> Option<Destination<'static>> {
+    let Shared { gate, admission, recorder, .. } = &**logger.shared();
     let Place { level, target, .. } = place;
-    match gate.threshold().by_target(level as u8) {
-        _ if !level.is_compiled_in() => false,
-        ByTarget::Admitted => true,
-        ByTarget::Refused => false,
+    let passes = match gate.threshold().by_target(level as u8) {
+        _ if !level.is_compiled_in() => return None,
+        ByTarget::Refused => return None,
+        ByTarget::Admitted => recorder.is_none() || gate.takes(level as u8),
         ByTarget::Asks => match places::number(gate, place, expected) {
-            Some(number) => admission.admits(gate, number, || (level, target)),
-            None => admission.admits_target(gate, level, target),
+            Some(number) => admission.passes(gate, number, || (level, target)),
+            None => admission.passes_target(gate, level, target),
         },
-    }
+    };
+    let is_recorded = || admission.is_recorded(level).then_some(Destination::Recorder);
+    if passes { Some(Destination::Log) } else { is_recorded() }
 }
 
 /// The least severe level that some event may have to pass.
 pub(super) fn most_verbose(logger: &Logger) -> Level {
-    let most_verbose = logger.levels().most_verbose();
-    if logger.shared().gate.is_shut() { Level::Off } else { most_verbose.min(STATIC_MAX_LEVEL) }
+    let Shared { gate, admission, .. } = &**logger.shared();
+    if gate.is_shut() { Level::Off } else { admission.most_verbose(gate).min(STATIC_MAX_LEVEL) }
 }
 
 /// Adds what a callsite of its own would say of the place.

@@ -13,6 +13,7 @@ use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, GRID_BYTES, NAME_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
     SHARD_HEADER_BYTES, definition_bytes_max, padded,
 };
+use crate::level::Level;
 use crate::levels::Levels;
 use crate::ring::{
     CAPACITY_MAX as RING_BYTES_MAX, CAPACITY_MIN as RING_BYTES_MIN, CHUNK_BYTES, HEAD_BYTES as RING_RECORD_HEAD_BYTES,
@@ -126,6 +127,7 @@ impl Config {
         self.check_retention()?;
         self.check_overflow()?;
         check_ring_memory(&self.ring_memory)?;
+        self.check_recorder(largest_ring)?;
         self.level = resolve_levels(self.level, level_variable)?;
         Ok(Validated {
             ring_bytes: self.resolve_ring(),
@@ -186,6 +188,25 @@ impl Config {
         let Overflow::BlockFor(wait) = self.overflow else { return Ok(()) };
         let remedy = "wait more than zero and at most 1 hour, or use DropNewest or Block";
         require(!wait.is_zero() && wait <= HOUR, "overflow", format_args!("BlockFor({wait:?})"), remedy)
+    }
+
+    fn check_recorder(&self, largest_ring: usize) -> Result<()> {
+        let bytes = self.flight_recorder;
+        let next = bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
+        let remedy = format!(
+            "use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}, or 0 for none"
+        );
+        require(bytes == 0 || bytes == next, "flight_recorder", bytes, remedy)?;
+        if bytes > 0 {
+            check_carries("flight_recorder", bytes, self.message_bytes_max)?;
+            let left = self.rings_bytes_max - largest_ring;
+            let remedy = format!("rings_bytes_max leaves {left} beside one ring; use at most that, or raise it");
+            require(bytes <= left, "flight_recorder", bytes, remedy)?;
+        }
+        let level = self.flight_recorder_level;
+        let remedy = "use a level that records have, or leave flight_recorder out for no recorder";
+        require(level != Level::Off, "flight_recorder_level", level, remedy)?;
+        require(self.snapshots_max > 0, "snapshots_max", 0, "use at least 1")
     }
 
     fn check_segments(&self) -> Result<()> {
@@ -348,7 +369,6 @@ fn invalid(setting: &'static str, value: impl Display, remedy: impl Into<String>
 mod tests {
     use super::*;
     use crate::device::DevicePreference;
-    use crate::level::Level;
 
     fn config() -> Config {
         Config::new("a/log")
@@ -376,6 +396,9 @@ mod tests {
             .close_deadline(Duration::from_secs(5))
             .service("")
             .create_parents(false)
+            .flight_recorder(0)
+            .flight_recorder_level(Level::Trace)
+            .snapshots_max(100)
             .file_mode(0o600)
             .device(DevicePreference::Auto);
         assert_eq!(settings.config, documented);
@@ -389,7 +412,7 @@ mod tests {
     #[test]
     fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         let ms = Duration::from_millis;
-        let cases: [(Config, &str); 39] = [
+        let cases: [(Config, &str); 45] = [
             (Config::new(""), "path is empty: name the log's directory"),
             (
                 config().ring_bytes(0),
@@ -479,6 +502,21 @@ mod tests {
                 config().overflow(Overflow::BlockFor(ms(0))),
                 "overflow is BlockFor(0ns): wait more than zero and at most 1 hour, or use",
             ),
+            (
+                config().flight_recorder(100_000),
+                "flight_recorder is 100000: use a power of two from 4096 to 1073741824 (1 GiB), such as 131072, or 0 for none",
+            ),
+            (config().flight_recorder(1), "flight_recorder is 1: use a power of two from 4096"),
+            (
+                config().flight_recorder(64 << 10).message_bytes_max(40_000),
+                "flight_recorder is 65536: a message of message_bytes_max must fit half of it; use 131072, or lower",
+            ),
+            (
+                config().flight_recorder(256 << 20),
+                "flight_recorder is 268435456: rings_bytes_max leaves 267386880 beside one ring; use at most that, or raise",
+            ),
+            (config().flight_recorder_level(Level::Off), "flight_recorder_level is off: use a level that records have"),
+            (config().snapshots_max(0), "snapshots_max is 0: use at least 1"),
             (config().file_mode(0o400), "file_mode is 0o400: use 0o600, 0o640, 0o644, 0o660 or another one"),
             (config().file_mode(0o750), "file_mode is 0o750: use 0o600, 0o640, 0o644"),
             (config().file_mode(640), "file_mode is 0o1200: use 0o600"),

@@ -189,6 +189,9 @@ mod tests {
             retain_for = "30 days"
             listener_queue_bytes = "2 MiB"
             level = "Debug"
+            flight_recorder = "128 KiB"
+            flight_recorder_level = "debug"
+            snapshots_max = 10
             overflow = { block_for = "5 ms" }
             writer_core = 3
             close_deadline = "1m 30s"
@@ -219,6 +222,9 @@ mod tests {
             .retain_segments(400)
             .retain_for(Duration::from_secs(30 * 24 * 3600))
             .level(Level::Debug)
+            .flight_recorder(128 << 10)
+            .flight_recorder_level(Level::Debug)
+            .snapshots_max(10)
             .overflow(Overflow::BlockFor(Duration::from_millis(5)))
             .writer_core(3)
             .close_deadline(Duration::from_secs(90))

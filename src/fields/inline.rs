@@ -287,7 +287,7 @@ pub(crate) fn merge_fields(kept: &mut Vec<u8>, new: &[u8], bytes_max: usize) -> 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::appendable::Appendable;
+    use crate::appendable::{Appendable, Destination};
     use crate::fields::Structured;
     use crate::ring::to_vec;
 
@@ -308,7 +308,12 @@ mod tests {
         let whole = inline.keep();
         assert!(!whole.is_cut() && names_in(whole.fields.of(inline.fields.scratch.bytes())).len() == 21);
         for bytes_max in [0, 20, 21, 300, 301, 302, 303, 600, 1100, 1300, 4096] {
-            let mut record = Structured { callsite: 1, values: whole, scratch: inline.fields.scratch.bytes() };
+            let mut record = Structured {
+                callsite: 1,
+                values: whole,
+                scratch: inline.fields.scratch.bytes(),
+                destination: Destination::Log,
+            };
             record.cut_to(bytes_max);
             let bytes = to_vec(&record);
             assert!(bytes.len() <= bytes_max.max(12), "{} of {bytes_max}", bytes.len());

@@ -1,7 +1,7 @@
 //! A structured record as a ring's payload: the callsite's id, and the values.
 
 use super::kept::Kept;
-use crate::appendable::Appendable;
+use crate::appendable::{Appendable, Destination};
 use crate::format::Kind;
 use crate::ring::{Claimed, Payload};
 
@@ -15,6 +15,8 @@ pub(crate) struct Structured<'a, K> {
     pub(crate) values: K,
     /// What the values' formatters have written.
     pub(crate) scratch: &'a [u8],
+    /// Who takes it: asked on the slow path alone.
+    pub(crate) destination: Destination<'a>,
 }
 
 impl<K: Kept> Payload for Structured<'_, K> {
@@ -37,8 +39,8 @@ impl<K: Kept> Appendable for Structured<'_, K> {
     }
 
     #[inline(always)]
-    fn has_target(&self) -> bool {
-        true
+    fn destination(&self) -> Option<Destination<'_>> {
+        Some(self.destination)
     }
 
     #[inline(always)]

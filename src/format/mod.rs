@@ -27,6 +27,8 @@ mod identity;
 mod segment;
 mod block_0;
 mod file_name;
+mod date;
+mod snapshot_name;
 
 #[cfg(test)]
 mod page;
@@ -39,6 +41,7 @@ pub use callsite::CallsiteInfo;
 pub(crate) use callsite::{CallsiteParts, cut_at};
 pub(crate) use checksum::{checksum, checksum_append};
 pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
+pub(crate) use date::date_of;
 pub use fields::{Field, Fields};
 pub(crate) use fields::{Unreadable, check_values, take_named};
 pub use figures::State;
@@ -63,6 +66,7 @@ pub(crate) use packed::{
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};
 pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};
+pub(crate) use snapshot_name::{SNAPSHOTS_FOLDER, parse_snapshot_name, snapshot_file_name};
 pub use value::Value;
 pub(crate) use value::{Decoded, FieldType, Fraction, Layout, Type, Values};
 pub(crate) use zeros::is_zero;

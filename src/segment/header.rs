@@ -30,6 +30,11 @@ pub(crate) struct Header<'a> {
 }
 
 impl Header<'_> {
+    /// How many records it has.
+    pub(crate) fn records(&self) -> u64 {
+        2 + u64::from(self.device.is_some()) + self.producers.len() as u64
+    }
+
     /// The block, in a buffer of its own with this index; to be sealed with the number of the block after it.
     ///
     /// # Errors

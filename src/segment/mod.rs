@@ -15,8 +15,8 @@ mod work;
 mod orders;
 mod fill;
 mod publish;
-#[cfg_attr(not(test), expect(dead_code, reason = "for recovery and snapshots, which write segments without a writer"))]
 mod offline;
+mod beside;
 
 mod directory;
 mod location;
@@ -27,9 +27,11 @@ mod age;
 mod inspect;
 mod trim;
 
+pub(crate) use beside::Beside;
 pub(crate) use directory::{Directory, Making};
 pub(crate) use header::Header;
+pub(crate) use offline::OfflineSegment;
 pub(crate) use retention::Limits;
 pub(crate) use rules::{FIRST_FILL_PATIENCE, Rules, Sizes};
-pub(crate) use run::{Segments, WriteTarget};
+pub(crate) use run::{Segments, WriteTarget, random_bytes, random_id};
 pub(crate) use threads::Threads;

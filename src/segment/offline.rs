@@ -4,14 +4,16 @@
 //! The blocks go to a temporary file, which gets its number once all of them are durable. So a segment that exists is
 //! complete. An incomplete one that a crash has left is removed by the next open for writing.
 
+use std::io;
+
 use crate::block::{self, Block, Place};
 use crate::error::{Error, Result};
-use crate::format::OFFLINE_FILE;
+use crate::format::{OFFLINE_FILE, segment_file_name};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{grain, write_whole};
 
 use super::header::Header;
-use super::publish::publish;
+use super::publish::publish_as;
 
 /// A segment to be written.
 pub(crate) struct OfflineSegment<'a> {
@@ -32,28 +34,44 @@ impl OfflineSegment<'_> {
     /// # Errors
     /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
     /// left.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for recovery"))]
     pub(crate) fn write(&self, first_number: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
+        let name = segment_file_name(self.header.segment.index);
+        self.write_as(&name, first_number, blocks.into_iter().map(Ok))
+    }
+
+    /// As [`write`](Self::write), as the file `name`. A block that could not be made ends it.
+    ///
+    /// # Errors
+    /// As there, and those of the blocks.
+    pub(crate) fn write_as(
+        &self,
+        name: &str,
+        first_number: u64,
+        blocks: impl IntoIterator<Item = io::Result<Block>>,
+    ) -> Result<()> {
         // Of a write that a crash has cut short.
         let _ = self.directory.remove(OFFLINE_FILE);
-        let written = self
-            .write_blocks(first_number, blocks)
-            .and_then(|()| publish(OFFLINE_FILE, self.directory, self.header.segment.index));
+        let written =
+            self.write_blocks(first_number, blocks).and_then(|()| publish_as(OFFLINE_FILE, self.directory, name));
         if written.is_err() {
             let _ = self.directory.remove(OFFLINE_FILE);
         }
-        written.map(drop)
+        written
     }
 
-    fn write_blocks(&self, first_number: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
+    fn write_blocks(&self, first_number: u64, blocks: impl IntoIterator<Item = io::Result<Block>>) -> Result<()> {
         assert!(self.segment_id != 0, "segment id 0 means \"none\"");
         let path = &*self.directory.path_of(OFFLINE_FILE);
-        let header = self.header.compose(0).map_err(|source| Error::io("compose the header of", path, source))?;
+        let failed = |operation, source| Error::io(operation, path, source);
+        let header = self.header.compose(0).map_err(|source| failed("compose the header of", source))?;
         let created = self.directory.create_to_fill(OFFLINE_FILE, self.direct);
-        let file = created.map_err(|source| Error::io("create", path, source))?;
+        let file = created.map_err(|source| failed("create", source))?;
         // A header takes no number of its own: it has that of the block after it.
-        let numbered = std::iter::once((first_number, header)).chain((first_number..).zip(blocks));
+        let numbered = std::iter::once((first_number, Ok(header))).chain((first_number..).zip(blocks));
         let mut offset = 0;
         for (number, block) in numbered {
+            let block: Block = block.map_err(|source| failed("make a block of", source))?;
             let (mut buffer, length) = block.seal(number);
             // Nobody sees a block of this file before all of them are durable.
             block::place(&mut buffer, Place { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
@@ -65,20 +83,19 @@ impl OfflineSegment<'_> {
             })?;
             offset += length as u64;
         }
-        file.sync_all().map_err(|source| Error::io("sync", path, source))
+        file.sync_all().map_err(|source| failed("sync", source))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io;
     use std::path::Path;
 
     use super::*;
     use crate::block::RecordMeta;
     use crate::buffer::AlignedBuffer;
-    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader, segment_file_name};
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader};
     use crate::level::Level;
     use crate::reader::{Reader, verify};
     use crate::segment::header::tests::{header, row};

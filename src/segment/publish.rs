@@ -9,24 +9,33 @@ use crate::sys::directory::OpenDirectory;
 /// Renames the file `temporary` to segment `number` of the log in `directory`, and syncs the directory. Returns the new
 /// name.
 ///
+/// # Errors
+/// As [`publish_as`].
+pub(super) fn publish(temporary: &str, directory: &OpenDirectory, number: u64) -> Result<String> {
+    let name = segment_file_name(number);
+    publish_as(temporary, directory, &name)?;
+    Ok(name)
+}
+
+/// Renames the file `temporary` to `name`, and syncs the directory.
+///
 /// The caller holds the log's lock, so that nobody else makes a file of that name meanwhile.
 ///
 /// # Errors
 /// [`Error::Io`], with `AlreadyExists` if there is anything of that name: a rename would replace it. After an error
 /// nothing of that name was added; `temporary` may still be there.
-pub(super) fn publish(temporary: &str, directory: &OpenDirectory, number: u64) -> Result<String> {
-    let name = segment_file_name(number);
-    let failed = |operation, source| Error::io(operation, &directory.path_of(&name), source);
-    if directory.entry(&name).is_ok() {
+pub(super) fn publish_as(temporary: &str, directory: &OpenDirectory, name: &str) -> Result<()> {
+    let failed = |operation, source| Error::io(operation, &directory.path_of(name), source);
+    if directory.entry(name).is_ok() {
         return Err(failed("create", io::ErrorKind::AlreadyExists.into()));
     }
-    directory.rename(temporary, &name).map_err(|source| failed("name", source))?;
+    directory.rename(temporary, name).map_err(|source| failed("name", source))?;
     if let Err(source) = directory.sync() {
         // A power cut could take the name away from a file with durable blocks.
-        let _ = directory.remove(&name);
+        let _ = directory.remove(name);
         return Err(Error::io("sync the directory", directory.path(), source));
     }
-    Ok(name)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -438,11 +438,11 @@ impl OpenSegment {
 }
 
 /// The id of a new segment; 0 means "none".
-fn random_id(path: &Path) -> Result<u64> {
+pub(crate) fn random_id(path: &Path) -> Result<u64> {
     Ok(u64::from_le_bytes(random_bytes(path)?).max(1))
 }
 
-fn random_bytes<const N: usize>(path: &Path) -> Result<[u8; N]> {
+pub(crate) fn random_bytes<const N: usize>(path: &Path) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|source| Error::io("draw a random identity for", path, std::io::Error::other(source.to_string())))?;

@@ -102,12 +102,23 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_listener_missed_records_total", "Records that listeners did not get", |stats| {
         vec![(None, stats.listeners.iter().map(|listener| listener.missed).sum())]
     }),
+    counter("diolog_recorded_records_total", "Records that the flight recorder has got", |stats| {
+        stats.recorder.iter().map(|recorder| (None, recorder.recorded)).collect()
+    }),
+    counter("diolog_snapshots_total", "Snapshots of the flight recorder, by outcome", |stats| {
+        let outcomes =
+            stats.recorder.map(|of| [(Some("written"), of.snapshots), (Some("failed"), of.snapshots_failed)]);
+        outcomes.into_iter().flatten().collect()
+    }),
     counter("diolog_ended_producers_total", "Producers that have ended", one!(producers_ended)),
 ];
 
 /// A log's figures that go up and down.
 pub(super) const GAUGES: &[Family<OfLog>] = &[
     gauge("diolog_producers", "Live producers", |stats| vec![(None, stats.producers.len() as u64)]),
+    gauge("diolog_recorder_records", "Records that a snapshot would write", |stats| {
+        stats.recorder.iter().map(|recorder| (None, recorder.held)).collect()
+    }),
     gauge("diolog_ring_memory_bytes", "Memory of all rings", |stats| vec![(None, stats.ring_memory.used_bytes)]),
     gauge("diolog_ring_memory_limit_bytes", "Memory that all rings may take", |stats| {
         vec![(None, stats.ring_memory.limit_bytes)]

@@ -14,6 +14,7 @@ mod metrics;
 mod producers;
 mod prometheus;
 mod published;
+mod recorder;
 mod words;
 
 use crate::device::DeviceReport;
@@ -27,6 +28,7 @@ pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
 pub use producers::{ProducerCounts, ProducerStats, RingMemoryStats};
 pub(crate) use published::{Published, Publisher};
+pub use recorder::RecorderStats;
 
 /// A log's figures at one moment.
 ///
@@ -110,6 +112,8 @@ pub struct Stats {
     pub block_bytes: Distribution,
     /// The [listeners](crate::Config::listener), in the order in which they were set; not those whose level is `Off`.
     pub listeners: Vec<ListenerStats>,
+    /// The [flight recorder](crate::Config::flight_recorder); `None` without one. Its records are in no other figure.
+    pub recorder: Option<RecorderStats>,
     /// Producers that have ended.
     pub producers_ended: u64,
     /// The sums over those.

@@ -172,6 +172,7 @@ impl Stats {
             flush_latency_ns: published.flush_latency_ns.read(),
             block_bytes: published.block_bytes.read(),
             listeners: Vec::new(),
+            recorder: None,
             producers_ended: ended_producers,
             ended,
             producers: live,

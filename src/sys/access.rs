@@ -33,7 +33,20 @@ impl Access {
         if !is_ours || super::is_at(&directory, path) == Some(false) {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "another file has taken its place"));
         }
-        self.give(&directory, self.mode | (self.mode & 0o444) >> 2)
+        self.give(&directory, self.mode_of_directory())
+    }
+
+    /// The same for one that is open.
+    #[cfg_attr(
+        not(all(target_os = "linux", not(any(diolog_portable, loom)))),
+        expect(dead_code, reason = "directories are not open there")
+    )]
+    pub(crate) fn give_to_opened_directory(self, directory: &File) -> io::Result<()> {
+        if self == Access::OWNER { Ok(()) } else { self.give(directory, self.mode_of_directory()) }
+    }
+
+    fn mode_of_directory(self) -> u32 {
+        self.mode | (self.mode & 0o444) >> 2
     }
 
     #[cfg(unix)]

@@ -33,7 +33,7 @@ pub(crate) mod test_directory;
 pub(crate) mod test_report;
 
 /// How many words a `memory::WipedOnFork` has.
-pub(crate) const WIPED_WORDS: usize = 3;
+pub(crate) const WIPED_WORDS: usize = 5;
 
 /// What has a name in a directory.
 #[derive(Clone, Copy, Debug)]

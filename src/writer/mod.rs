@@ -21,5 +21,6 @@ mod schedule;
 #[cfg(all(test, not(loom)))]
 mod packing_tests;
 
+pub(crate) use callsites::define;
 pub(crate) use command::{Begin, WrapDevice};
 pub(crate) use thread::Writer;

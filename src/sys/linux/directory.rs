@@ -202,6 +202,27 @@ impl OpenDirectory {
         }
     }
 
+    /// Opens the directory `name` in it, which is made if it is missing, with the access of the files made here. A symbolic
+    /// link is not followed.
+    pub(crate) fn open_or_make_directory(&self, name: &str) -> io::Result<OpenDirectory> {
+        let made = match rustix::fs::mkdirat(&self.file, name, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let opened = self.open_file(name, libc::O_RDONLY | libc::O_DIRECTORY).and_then(|file| {
+            if made {
+                self.access.give_to_opened_directory(&file)?;
+                self.sync()?;
+            }
+            Ok(OpenDirectory { file, path: self.path_of(name), access: self.access })
+        });
+        if made && opened.is_err() {
+            let _ = rustix::fs::unlinkat(&self.file, name, AtFlags::REMOVEDIR);
+        }
+        opened
+    }
+
     /// The flags are libc's: in rustix's default backend `OFlags::DSYNC` means `O_SYNC`, which would also sync the
     /// inode's times at each write.
     fn open_file(&self, name: &str, flags: libc::c_int) -> io::Result<File> {

@@ -147,6 +147,23 @@ impl OpenDirectory {
         Ok(file)
     }
 
+    /// Opens the directory `name` in it, which is made if it is missing. A symbolic link is an error.
+    pub(crate) fn open_or_make_directory(&self, name: &str) -> io::Result<OpenDirectory> {
+        let path = self.path_of(name);
+        match fs::create_dir(&path) {
+            Ok(()) => {
+                self.access.give_to_directory(&path)?;
+                self.sync()?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        if path.symlink_metadata()?.is_symlink() {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is a symbolic link"));
+        }
+        Ok(OpenDirectory::open(&path)?.with_access(self.access))
+    }
+
     /// Sets the access to a new file, which is removed if that is refused.
     fn give_access(&self, name: &str, file: &File) -> io::Result<()> {
         self.access.give_to_file(file).inspect_err(|_| drop(self.remove(name)))

@@ -91,7 +91,9 @@ impl Logs {
     /// Where the messages of each of so many threads go.
     pub(super) fn targets(&self, threads: u64) -> Result<Vec<Target<'_>>, Failure> {
         let target = |thread| match (&self.events, &self.loggers[..]) {
-            (None, [log, ..]) => log.producer_named(&format!("load-{thread}")).map(Target::Producer),
+            (None, [log, ..]) => {
+                log.producer_named(&format!("load-{thread}")).map(|producer| Target::Producer(Box::new(producer)))
+            }
             (Some(events), _) => Ok(Target::Events(events)),
             (None, []) => Err(diolog::Error::Closed),
         };

@@ -5,7 +5,7 @@ use diolog::{EventLogs, Level, Outcome, Producer};
 /// One log, or several.
 pub(super) enum Target<'a> {
     /// One log, by a producer of the thread's own.
-    Producer(Producer),
+    Producer(Box<Producer>),
     /// Several logs in turn.
     Events(&'a Events),
 }

@@ -1,0 +1,191 @@
+//! All rings of a recorder, and the memory that they take.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+
+use super::ring::{Identity, RecorderRing};
+use crate::clock::{Clock, TickConverter};
+use crate::level::Level;
+use crate::ring::{Budget, ConsumerEnd, ProducerEnd, RingMaker, RingOptions};
+use crate::snapshot::ProducerRecords;
+use crate::stats::RecorderStats;
+use crate::sync::{Inside, lock};
+
+/// The part of the log's ring memory that rings of ended producers may take.
+const PART_FOR_ENDED: u64 = 4;
+
+thread_local! {
+    /// Whether this thread holds the lock on some recorder's rings, or waits for it: a signal handler on it must do
+    /// neither.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a recorder keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecorderRules {
+    /// The least severe level that it keeps.
+    pub(crate) level: Level,
+    /// Bytes of each producer's ring.
+    pub(crate) ring_bytes: usize,
+    /// The longest message: longer ones are cut to it.
+    pub(crate) message_bytes_max: usize,
+}
+
+/// The rings of a log's recorder.
+pub(crate) struct RecorderRings {
+    pub(super) rules: RecorderRules,
+    clock: Clock,
+    maker: RingMaker,
+    /// The log's ring memory.
+    budget: Arc<Budget>,
+    rings: Mutex<Rings>,
+    /// Records that got no ring.
+    unrecorded: AtomicU64,
+}
+
+/// What a new ring is made of.
+enum Found {
+    /// An empty one.
+    Ring(ProducerEnd, ConsumerEnd),
+    /// Memory that was taken of the budget.
+    Memory,
+}
+
+/// The rings, and what is common to them.
+struct Rings {
+    /// By producer id.
+    all: BTreeMap<u32, RecorderRing>,
+    /// Those of producers that have ended, in the order in which they did.
+    ended: VecDeque<u32>,
+    converter: TickConverter,
+    /// Over rings that are gone.
+    recorded_before: u64,
+    overwritten_before: u64,
+}
+
+impl RecorderRings {
+    /// A recorder without rings, whose memory is part of `budget`.
+    pub(crate) fn new(rules: RecorderRules, clock: Clock, budget: Arc<Budget>) -> RecorderRings {
+        let rings = Rings {
+            all: BTreeMap::new(),
+            ended: VecDeque::new(),
+            converter: TickConverter::new(clock),
+            recorded_before: 0,
+            overwritten_before: 0,
+        };
+        let maker = RingMaker::new(0, Arc::clone(&budget));
+        RecorderRings { rules, clock, maker, budget, rings: Mutex::new(rings), unrecorded: AtomicU64::new(0) }
+    }
+
+    /// Whether it keeps records of `level` that the log does not take.
+    pub(crate) fn keeps(&self, level: Level) -> bool {
+        level <= self.rules.level
+    }
+
+    /// Counts a record for which there is no ring.
+    pub(crate) fn count_unrecorded(&self) {
+        self.unrecorded.fetch_add(1, Relaxed);
+    }
+
+    /// Makes a producer's ring, or uses one again. `None` if there is no memory for it, or a signal handler calls
+    /// this on a thread that has the rings locked.
+    pub(super) fn ring_for(&self, producer: impl FnOnce() -> Identity) -> Option<ProducerEnd> {
+        let _inside = Inside::enter(&INSIDE)?;
+        let producer = producer();
+        let (end, consumer) = match self.take_ended_or_memory()? {
+            Found::Ring(end, consumer) => (end, consumer),
+            Found::Memory => {
+                let capacity_bytes = self.rules.ring_bytes;
+                let options = RingOptions { overwrite: true, ..RingOptions::window(capacity_bytes) };
+                let made = self.maker.make(options);
+                made.inspect_err(|_| self.budget.give_back(capacity_bytes as u64)).ok()?
+            }
+        };
+        let mut rings = lock(&self.rings);
+        rings.all.insert(producer.id, RecorderRing::new(producer, consumer));
+        Some(end)
+    }
+
+    /// Takes the ring of the producer that ended first, emptied, if such rings take too much or there is no memory;
+    /// otherwise reserves memory for a new one. `None` if neither is possible.
+    fn take_ended_or_memory(&self) -> Option<Found> {
+        let bytes = self.rules.ring_bytes as u64;
+        let mut rings = lock(&self.rings);
+        let ended_bytes = (rings.ended.len() as u64).saturating_mul(bytes);
+        if ended_bytes.saturating_add(bytes) <= self.budget.limit() / PART_FOR_ENDED && self.budget.take(bytes) {
+            return Some(Found::Memory);
+        }
+        match rings.remove_first_ended() {
+            Some(ring) => ring.into_empty().map(|(producer, consumer)| Found::Ring(producer, consumer)),
+            None => self.budget.take(bytes).then_some(Found::Memory),
+        }
+    }
+
+    /// Takes the end of a producer that ends. Its records stay.
+    pub(crate) fn hand_back(&self, id: u32, end: ProducerEnd) {
+        let mut rings = lock(&self.rings);
+        if rings.all.get_mut(&id).map(|ring| ring.note_ended(end)).is_some() {
+            rings.ended.push_back(id);
+        }
+    }
+
+    /// Frees the ring of the producer that ended first, with its records: another ring needs the memory. Returns whether
+    /// there was one.
+    pub(crate) fn give_up_ended(&self) -> bool {
+        let Some(_inside) = Inside::enter(&INSIDE) else { return false };
+        let first = lock(&self.rings).remove_first_ended();
+        // Dropped after the lock is released.
+        first.inspect(|_| self.budget.give_back(self.rules.ring_bytes as u64)).is_some()
+    }
+
+    /// Takes the records of all rings, by producer, without those that were taken before.
+    ///
+    /// # Errors
+    /// `OutOfMemory` for the copy. Nothing was taken then.
+    pub(crate) fn take(&self) -> io::Result<Vec<ProducerRecords>> {
+        let mut rings = lock(&self.rings);
+        let rings = &mut *rings;
+        let rooms: io::Result<Vec<_>> = rings.all.values_mut().map(RecorderRing::make_room).collect();
+        let rooms = rooms?;
+        rings.converter.refresh_if_due();
+        // After the rings were observed: no record's time is in the future.
+        let now_ns = self.clock.monotonic_ns();
+        let taken = rings.all.values_mut().zip(rooms).map(|(ring, room)| ring.take(room, &rings.converter, now_ns));
+        let taken: Vec<_> = taken.filter(|producer| !producer.is_empty()).collect();
+        while rings.remove_first_ended().is_some() {
+            self.budget.give_back(self.rules.ring_bytes as u64);
+        }
+        Ok(taken)
+    }
+
+    /// The figures now.
+    pub(crate) fn stats(&self) -> RecorderStats {
+        let mut stats = RecorderStats::default();
+        let rings = lock(&self.rings);
+        stats.rings = rings.all.len() as u64;
+        (stats.recorded, stats.overwritten) = (rings.recorded_before, rings.overwritten_before);
+        for ring in rings.all.values() {
+            let (recorded, overwritten) = ring.counts();
+            stats.held += ring.held(recorded, overwritten);
+            stats.recorded += recorded;
+            stats.overwritten += overwritten;
+        }
+        drop(rings);
+        stats.unrecorded = self.unrecorded.load(Relaxed);
+        stats
+    }
+}
+
+impl Rings {
+    fn remove_first_ended(&mut self) -> Option<RecorderRing> {
+        let ring = self.all.remove(&self.ended.pop_front()?)?;
+        let (recorded, overwritten) = ring.counts();
+        self.recorded_before += recorded;
+        self.overwritten_before += overwritten + ring.held(recorded, overwritten);
+        Some(ring)
+    }
+}

@@ -1,0 +1,260 @@
+//! The blocks of a snapshot, one after the other: records of all producers by time, their final counts, the clean end.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+
+use zerocopy::IntoBytes as _;
+
+use super::records::ProducerRecords;
+use crate::block::{Block, Callsites, RecordMeta};
+use crate::buffer::AlignedBuffer;
+use crate::format::{
+    BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, WallAnchor,
+    padded,
+};
+
+/// Bytes of one producer's records that stand together, at most, if there are others: readers merge records that are not
+/// far from each other.
+const TURN_BYTES: usize = 16 << 10;
+
+/// Makes the blocks.
+pub(super) struct Blocks<'a> {
+    producers: Vec<Progress<'a>>,
+    /// The producers that have records left, by the time of the next one.
+    next: BinaryHeap<Reverse<(u64, usize)>>,
+    callsites: &'a mut Callsites,
+    block_bytes: usize,
+    /// The number of the next record of the writer's own.
+    own_sequence: u64,
+    anchor: WallAnchor,
+    /// Records in blocks.
+    written: u64,
+    stage: Stage,
+}
+
+/// What comes next.
+enum Stage {
+    Records,
+    /// The final counts, from those of the producer at this place on, then the clean end.
+    Ends(usize),
+    Nothing,
+}
+
+/// How far the records of one producer were written.
+struct Progress<'a> {
+    records: &'a ProducerRecords,
+    /// The place of the next one among them.
+    next: usize,
+    /// How many are in blocks.
+    written: u64,
+    /// The number after the last one of those.
+    next_sequence: u64,
+}
+
+/// How a turn of one producer ended.
+enum Turn {
+    /// It has no more records, or has had its part.
+    Over,
+    /// The next record does not fit the block.
+    Full,
+}
+
+impl<'a> Blocks<'a> {
+    /// Those of the records of `producers`. `own_sequence` is the number of the first record of the writer's own.
+    pub(super) fn new(
+        producers: &'a [ProducerRecords],
+        callsites: &'a mut Callsites,
+        block_bytes: usize,
+        own_sequence: u64,
+        anchor: WallAnchor,
+    ) -> Blocks<'a> {
+        let producers: Vec<_> = producers
+            .iter()
+            .map(|records| Progress { records, next: 0, written: 0, next_sequence: records.first() })
+            .collect();
+        let next = producers.iter().enumerate().filter_map(|(at, progress)| Some(Reverse((progress.next_ns()?, at))));
+        let next = next.collect();
+        let (block_bytes, written) = (block_bytes.max(GRID_BYTES), 0);
+        Blocks { producers, next, callsites, block_bytes, own_sequence, anchor, written, stage: Stage::Records }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.anchor.monotonic_ns.get()
+    }
+
+    /// The next block of records, of `block_bytes`; one without records if there are none left, or the next one does not
+    /// fit.
+    fn records(&mut self, block_bytes: usize) -> io::Result<Block> {
+        let mut block = Block::new(AlignedBuffer::new(block_bytes, 0)?);
+        while let Some(Reverse((_, at))) = self.next.pop() {
+            let turn = self.take_turn(&mut block, at);
+            if let Some(next_ns) = self.producers[at].next_ns() {
+                self.next.push(Reverse((next_ns, at)));
+            }
+            if matches!(turn, Turn::Full) {
+                break;
+            }
+        }
+        let now_ns = self.now_ns();
+        block.append_definitions(self.callsites, &mut self.own_sequence, now_ns);
+        Ok(block)
+    }
+
+    /// Adds the next records of the producer at `at`.
+    fn take_turn(&mut self, block: &mut Block, at: usize) -> Turn {
+        if !self.define(block, at) {
+            return Turn::Full;
+        }
+        let Progress { records: producer, next, written, next_sequence } = &mut self.producers[at];
+        let (mut added, mut bytes, mut last_ns) = (0_u32, 0, 0);
+        let mut turn = Turn::Over;
+        let mut records = block.records_of(producer.id, *next_sequence, &mut self.own_sequence);
+        for head in &producer.heads[*next..] {
+            if bytes >= TURN_BYTES {
+                break;
+            }
+            let payload = producer.payload(head);
+            let meta =
+                RecordMeta { kind: head.kind, level: head.level, flags: head.flags, timestamp_ns: head.timestamp_ns };
+            let is_defined = head.kind != Kind::Structured as u8 || records.define(self.callsites, payload);
+            if !is_defined || !records.append(head.sequence, meta, payload) {
+                turn = Turn::Full;
+                break;
+            }
+            added += 1;
+            bytes += payload.len();
+            last_ns = head.timestamp_ns;
+        }
+        if added > 0 {
+            let before = std::mem::replace(next_sequence, records.end(added, last_ns));
+            *next += added as usize;
+            *written += u64::from(added);
+            self.written += u64::from(added);
+            if *next_sequence - before > u64::from(added) {
+                block.explain_gaps(producer.cause_of_gaps());
+            }
+        }
+        turn
+    }
+
+    /// Adds the row of the producer at `at`, unless the block has it. Returns `false`, and adds nothing, if it does not
+    /// fit together with a record after it.
+    fn define(&mut self, block: &mut Block, at: usize) -> bool {
+        if block.definitions.has_producer(at) {
+            return true;
+        }
+        let payload = encoded(&self.producers[at].row());
+        let bytes_before_payload = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
+        let fits = 2 * bytes_before_payload + padded(payload.len()) <= block.free_bytes();
+        if fits && self.append_control(block, Kind::ProducerRow, &payload) {
+            block.definitions.note_producer(at);
+            return true;
+        }
+        false
+    }
+
+    /// The block with the final counts of the producers from the one at `at` on. Returns the place of the first whose
+    /// counts do not fit.
+    fn ends(&mut self, at: usize) -> io::Result<(Block, usize)> {
+        let mut block = Block::new(AlignedBuffer::new(self.block_bytes, 0)?);
+        let mut next = at;
+        while next < self.producers.len() {
+            let payload = encoded(&self.producers[next].row());
+            if !self.append_control(&mut block, Kind::ProducerEnd, &payload) {
+                break;
+            }
+            next += 1;
+        }
+        Ok((block, next))
+    }
+
+    fn clean_end(&mut self) -> io::Result<Block> {
+        let mut block = Block::new(AlignedBuffer::new(self.block_bytes, 0)?);
+        let anchor = self.anchor;
+        if self.append_control(&mut block, Kind::WallAnchor, anchor.as_bytes()) {
+            block.set_flag(BlockFlags::WALL_ANCHOR);
+        }
+        block.set_flag(BlockFlags::CLEAN_END);
+        Ok(block)
+    }
+
+    fn append_control(&mut self, block: &mut Block, kind: Kind, payload: &[u8]) -> bool {
+        let added = block.append_control(self.own_sequence, RecordMeta::control(kind, self.now_ns()), payload);
+        self.own_sequence += u64::from(added);
+        added
+    }
+
+    /// The next block with records; `None` if none are left that a block can hold.
+    fn next_records(&mut self) -> io::Result<Option<Block>> {
+        while !self.next.is_empty() {
+            let (written, own_sequence) = (self.written, self.own_sequence);
+            for block_bytes in [self.block_bytes, BLOCK_BYTES_MAX] {
+                self.own_sequence = own_sequence;
+                let block = self.records(block_bytes)?;
+                if self.written > written {
+                    return Ok(Some(block));
+                }
+            }
+            self.pass_over();
+        }
+        Ok(None)
+    }
+
+    /// Leaves the next record out, which fits no block: its number is missing.
+    fn pass_over(&mut self) {
+        let Some(Reverse((_, at))) = self.next.pop() else { return };
+        let progress = &mut self.producers[at];
+        progress.next += 1;
+        if let Some(next_ns) = progress.next_ns() {
+            self.next.push(Reverse((next_ns, at)));
+        }
+    }
+
+    fn next_block(&mut self) -> io::Result<Option<Block>> {
+        if matches!(self.stage, Stage::Records) {
+            if let Some(block) = self.next_records()? {
+                return Ok(Some(block));
+            }
+            self.stage = Stage::Ends(0);
+        }
+        match self.stage {
+            Stage::Ends(at) if at < self.producers.len() => {
+                let (block, next) = self.ends(at)?;
+                self.stage = Stage::Ends(next);
+                Ok(Some(block))
+            }
+            Stage::Records | Stage::Ends(_) => {
+                self.stage = Stage::Nothing;
+                self.clean_end().map(Some)
+            }
+            Stage::Nothing => Ok(None),
+        }
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = io::Result<Block>;
+
+    fn next(&mut self) -> Option<io::Result<Block>> {
+        self.next_block().transpose()
+    }
+}
+
+impl Progress<'_> {
+    /// The producer's row now.
+    fn row(&self) -> ProducerRow {
+        self.records.row(self.written, self.next_sequence)
+    }
+
+    /// The time of the next record.
+    fn next_ns(&self) -> Option<u64> {
+        self.records.heads.get(self.next).map(|head| head.timestamp_ns)
+    }
+}
+
+fn encoded(row: &ProducerRow) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
+    row.encode(&mut payload);
+    payload
+}

@@ -1,0 +1,112 @@
+//! A snapshot: records of producers that no writer has taken, in a file of their own that every reader reads.
+//!
+//! It is a whole run in one segment, with an identity of its own and the log's: rows, records, final counts and a clean
+//! end. It stands in the log's folder `snapshots`, under its time and reason, and the log itself takes no notice of it.
+//! [`write`] makes one, of the records that its caller has: those of a flight recorder, or of rings that a dead process
+//! has left. A file that has its name is complete and durable.
+
+mod blocks;
+mod records;
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+
+use zerocopy::little_endian::{I64, U64};
+
+use crate::block::Callsites;
+use crate::error::{Error, Result};
+use crate::format::{
+    LogId, NAME_BYTES_MAX, Process, SNAPSHOTS_FOLDER, SegmentHeader, StoredRunId, WallAnchor, parse_snapshot_name,
+    snapshot_file_name,
+};
+use crate::segment::{Header, OfflineSegment, random_bytes, random_id};
+use crate::sys::directory::OpenDirectory;
+use blocks::Blocks;
+
+pub(crate) use records::{ProducerRecords, RecordHead};
+
+/// Whose records a snapshot holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) log: LogId,
+    /// The kernel's id of the boot in which they were logged, and the process that did.
+    pub(crate) boot: [u8; 16],
+    pub(crate) process: Process,
+    pub(crate) service: String,
+    /// The largest block, in bytes: large enough for the longest record.
+    pub(crate) block_bytes: usize,
+    pub(crate) message_bytes_max: usize,
+}
+
+/// The monotonic and the wall clock at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) monotonic_ns: u64,
+    pub(crate) unix_ns: i64,
+}
+
+/// Writes the records of `producers`, each of which has some, as a snapshot of the log in `directory`, whose lock the
+/// caller holds. No record is later than `now`. `callsites` has the definitions. Returns the file's path.
+///
+/// # Errors
+/// [`Error::Io`]. Nothing of the snapshot is left then.
+pub(crate) fn write(
+    directory: &OpenDirectory,
+    origin: &Origin,
+    reason: &str,
+    now: Now,
+    producers: &[ProducerRecords],
+    callsites: &mut Callsites,
+) -> Result<PathBuf> {
+    let folder = directory
+        .open_or_make_directory(SNAPSHOTS_FOLDER)
+        .map_err(|source| Error::io("open the directory", &directory.path_of(SNAPSHOTS_FOLDER), source))?;
+    let name = free_name(&folder, now.unix_ns / 1_000_000, reason);
+    let segment = SegmentHeader {
+        log: origin.log,
+        run: StoredRunId(random_bytes(folder.path())?),
+        recovers: None,
+        boot: origin.boot,
+        index: 1,
+        previous_segment_id: 0,
+        block_bytes: u32::try_from(origin.block_bytes).unwrap_or(u32::MAX),
+        message_bytes_max: u32::try_from(origin.message_bytes_max).unwrap_or(u32::MAX),
+        incompatible_features: 0,
+        compatible_features: 0,
+        unused_before: 0,
+        service: origin.service.clone(),
+        // A kernel's limit for the host's name is 64 bytes. One that is too long is left out.
+        process: Some(origin.process.clone()).filter(|process| process.host.len() <= NAME_BYTES_MAX),
+    };
+    let baseline: Vec<_> = producers.iter().map(|producer| producer.row(0, producer.first())).collect();
+    let anchor = WallAnchor { monotonic_ns: U64::new(now.monotonic_ns), unix_ns: I64::new(now.unix_ns) };
+    let now_ns = now.monotonic_ns;
+    let header = Header { segment: &segment, anchor, device: None, producers: &baseline, now_ns, control_sequence: 0 };
+    let own_sequence = header.records();
+    let offline = OfflineSegment { directory: &folder, header, segment_id: random_id(folder.path())?, direct: false };
+    let blocks = Blocks::new(producers, callsites, origin.block_bytes, own_sequence, anchor);
+    offline.write_as(&name, 0, blocks)?;
+    Ok(folder.path_of(&name))
+}
+
+/// A name that no file has, for a snapshot of this time or a little later.
+fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
+    let mut names = (0..1000).map(|later| snapshot_file_name(unix_ms.saturating_add(later), reason));
+    // If all of them are taken, the write is refused.
+    names.find(|name| folder.entry(name).is_err()).unwrap_or_else(|| snapshot_file_name(unix_ms, reason))
+}
+
+/// Removes the oldest snapshots of the log in `directory` but for the newest `max`, as far as that is possible.
+pub(crate) fn retire(directory: &OpenDirectory, max: u64) {
+    let Ok(folder) = directory.open_or_make_directory(SNAPSHOTS_FOLDER) else { return };
+    let is_snapshot = |name: &String| {
+        parse_snapshot_name(name.as_ref()).is_some() && folder.entry(name).is_ok_and(|entry| entry.is_file)
+    };
+    let names = folder.names().unwrap_or_default();
+    let mut names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).filter(is_snapshot).collect();
+    // By time, the newest first.
+    names.sort_unstable_by_key(|name| Reverse(name.clone()));
+    for name in names.iter().skip(usize::try_from(max).unwrap_or(usize::MAX)) {
+        let _ = folder.remove(name);
+    }
+}

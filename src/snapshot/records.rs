@@ -1,0 +1,71 @@
+//! The records that a snapshot is made of, by producer.
+
+use crate::format::{DroppedBy, LossCause, ProducerRow};
+
+/// A record without its payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordHead {
+    pub(crate) sequence: u64,
+    /// The monotonic time; those of one producer do not go back.
+    pub(crate) timestamp_ns: u64,
+    pub(crate) kind: u8,
+    pub(crate) level: u8,
+    pub(crate) flags: u8,
+    /// Where its payload is, in those of its producer.
+    pub(crate) begin: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The records of one producer that a snapshot holds.
+#[derive(Clone, Debug)]
+pub(crate) struct ProducerRecords {
+    /// Not 0.
+    pub(crate) id: u32,
+    pub(crate) tid: u32,
+    pub(crate) name: String,
+    /// How many attempts among the records may have been dropped: other numbers that are missing were overwritten.
+    pub(crate) dropped: u64,
+    /// In the order of their sequences, which grow.
+    pub(crate) heads: Vec<RecordHead>,
+    pub(crate) payloads: Vec<u8>,
+}
+
+impl ProducerRecords {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// The payload of a record.
+    pub(super) fn payload(&self, head: &RecordHead) -> &[u8] {
+        self.payloads.get(head.begin..).and_then(|rest| rest.get(..head.bytes)).unwrap_or_default()
+    }
+
+    /// The number of the first record.
+    pub(super) fn first(&self) -> u64 {
+        self.heads.first().map_or(0, |head| head.sequence)
+    }
+
+    /// The producer's row after `records` of its records, the next of which would have number `next_sequence`. What came
+    /// before the first one is not this snapshot's affair, and counts as kept elsewhere.
+    pub(super) fn row(&self, records: u64, next_sequence: u64) -> ProducerRow {
+        let missing = (next_sequence - self.first()).saturating_sub(records);
+        let dropped = missing.min(self.dropped);
+        ProducerRow {
+            id: self.id,
+            tid: self.tid,
+            next_sequence,
+            records: self.first() + records,
+            dropped,
+            dropped_by: Some(DroppedBy { ring_full: dropped, ..DroppedBy::default() }),
+            overwritten: missing - dropped,
+            unwritten: 0,
+            name: self.name.clone(),
+        }
+    }
+
+    /// Why numbers between its records are missing.
+    pub(super) fn cause_of_gaps(&self) -> LossCause {
+        if self.dropped == 0 { LossCause::Overwritten } else { LossCause::Unknown }
+    }
+}
