@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
+use crate::config::{Config, EngineConfig};
 use crate::sys::cpu;
 
 /// The CPUs that producer and writer are pinned to.
@@ -38,6 +38,14 @@ impl Cores {
 
     /// `config` with the writer on its CPU, if there is one.
     pub fn pin_writer(self, config: Config) -> Config {
+        match self.writer {
+            Some(core) => config.writer_core(core),
+            None => config,
+        }
+    }
+
+    /// `config` with the engine's writer on its CPU, if there is one.
+    pub fn pin_engine(self, config: EngineConfig) -> EngineConfig {
         match self.writer {
             Some(core) => config.writer_core(core),
             None => config,
