@@ -12,6 +12,9 @@ pub(crate) mod disk;
 pub(crate) mod faults;
 #[cfg(target_os = "linux")]
 pub(crate) mod os;
+#[cfg(all(target_os = "linux", feature = "unstable"))]
+pub(crate) mod power;
+pub(crate) mod random;
 pub(crate) mod records;
 #[cfg(target_os = "linux")]
 pub(crate) mod rings;
