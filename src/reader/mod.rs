@@ -18,6 +18,8 @@ mod content;
 mod files;
 mod figures;
 mod filter;
+#[cfg(feature = "unstable")]
+pub(crate) mod fuzz;
 mod gap;
 mod info;
 mod merge;

@@ -3,6 +3,7 @@
 //! With the feature `unstable` only, and not shown on docs.rs. There is no promise: any release may change or remove
 //! its items. Nothing in the library uses this module.
 
+pub mod fuzz;
 mod hooks;
 pub mod measure;
 mod ring;

@@ -293,7 +293,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "unstable",
         &[
             "buffer", "callsite", "clock", "config", "device", "engine", "error", "event", "format", "gate", "level",
-            "logger", "opening", "outcome", "producer", "reader", "ring", "stats", "sys",
+            "logger", "opening", "outcome", "producer", "reader", "render", "ring", "stats", "sys",
         ],
     ),
 ];

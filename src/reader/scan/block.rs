@@ -7,6 +7,11 @@ use crate::format::{
     WRITER_PRODUCER, WallAnchor,
 };
 
+#[cfg(feature = "unstable")]
+use crate::format::{BLOCK_MAGIC, GRID_BYTES};
+#[cfg(feature = "unstable")]
+use zerocopy::{FromBytes, IntoBytes};
+
 use super::super::callsites::{Callsites, KnownCallsites};
 use super::cursor::BlockLocation;
 use super::segment_file::{Chunk, SegmentFile};
@@ -151,6 +156,25 @@ impl Loaded {
         }
         // The chunk may be older than the file.
         self.read(file, *offset, header)
+    }
+
+    /// As [`read`](Self::read), from memory and at offset 0, after its magic, lengths and checksums are put right. `None` if
+    /// these bytes are no block for another reason.
+    #[cfg(feature = "unstable")]
+    pub(crate) fn read_resealed(&mut self, bytes: &[u8]) -> Option<BlockHeader> {
+        let (head, payload) = bytes.split_at_checked(BLOCK_HEADER_BYTES)?;
+        let mut header = BlockHeader::read_from_bytes(head).ok()?;
+        header.magic = BLOCK_MAGIC;
+        header.capacity.set(u32::try_from(bytes.len().next_multiple_of(GRID_BYTES)).ok()?);
+        header.valid.set(u32::try_from(payload.len()).ok()?);
+        header.seal(payload, 0);
+        let header = BlockHeader::decode(header.as_bytes(), 0).ok()?;
+        let room = self.prepare(&header);
+        room[..BLOCK_HEADER_BYTES].copy_from_slice(header.as_bytes());
+        room[BLOCK_HEADER_BYTES..].copy_from_slice(payload);
+        let is_intact = self.check(0, &header, bytes.len());
+        assert!(is_intact, "its checksums have just been made");
+        Some(header)
     }
 
     /// Makes room for a block's header and shards.

@@ -1,0 +1,38 @@
+//! Bytes read as one block, without a file and whatever its checksums are: the way in for fuzzing. Used by `unstable`.
+
+use super::callsites::KnownCallsites;
+use super::content::{Content, Text};
+use super::scan::{Loaded, Message, Messages};
+use crate::format::MESSAGE_CODE;
+
+/// Reads `bytes` as a block, and everything in it: rows, definitions, and each record with its text and its fields.
+pub(crate) fn read_block(bytes: &[u8]) {
+    let mut block = Loaded::default();
+    let Some(header) = block.read_resealed(bytes) else { return };
+    block.take_apart(&header, &mut KnownCallsites::default());
+    for shard in &block.shards {
+        let (mut messages, mut message) = (Messages::of(shard), Message::default());
+        while messages.next(&block, &mut message) {
+            let bytes = &block.payload()[message.start..message.start + message.length];
+            let text = Text::default();
+            let content = if message.callsite == MESSAGE_CODE {
+                Content::Message(bytes)
+            } else {
+                let callsite = block.callsites.at(message.callsite_at);
+                Content::Structured {
+                    id: message.callsite,
+                    callsite,
+                    values: bytes,
+                    layout: message.layout,
+                    text: &text,
+                }
+            };
+            let mut written = Vec::new();
+            content.write_message(&mut written);
+            assert_eq!(content.message(), written, "a text is the same however it is asked for");
+            let owned = content.to_owned();
+            assert_eq!(content.fields().count(), owned.borrow().fields().count());
+            content.write_json_numbers(&mut written);
+        }
+    }
+}
