@@ -215,12 +215,12 @@ impl Contents {
                 return true;
             }
             self.write_slot_state(*offset, SLOT_FREE);
-            // Whose ring still lives comes back when that is dropped.
+            // One whose ring still lives comes back when that is dropped.
             if slot.is_left {
                 self.empty(Extent { offset: *offset, sizes: slot.sizes });
                 free.entry(slot.sizes).or_default().push(*offset);
             }
-            !slot.is_left
+            false
         });
         logs[log.index as usize] = None;
     }

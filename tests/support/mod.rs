@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub(crate) use child::{child_command, child_directory, role, run_child};
 
-use diolog::{Config, DevicePreference};
+use diolog::{Config, DevicePreference, RingMemory};
 
 /// An empty directory on the disk of the build: the system's temporary directory may be tmpfs, without direct I/O.
 ///
@@ -36,7 +36,8 @@ pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(root).expect("a writable directory for tests")
 }
 
-/// The default configuration for a log at `path`, with the device that `DIOLOG_TEST_DEVICE` names.
+/// The default configuration for a log at `path`, with the device that `DIOLOG_TEST_DEVICE` names, and with shared rings in
+/// the directory that `DIOLOG_TEST_RINGS` names, if it does.
 pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     let preference = match std::env::var("DIOLOG_TEST_DEVICE").as_deref() {
         Err(_) | Ok("auto") => DevicePreference::Auto,
@@ -45,7 +46,11 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
         Ok("buffered") => DevicePreference::Buffered,
         Ok(other) => panic!("DIOLOG_TEST_DEVICE={other}: auto, io_uring, pwrite or buffered"),
     };
-    Config::new(path.as_ref()).device(preference)
+    let rings = match std::env::var_os("DIOLOG_TEST_RINGS") {
+        Some(directory) => RingMemory::Shared(directory.into()),
+        None => RingMemory::Private,
+    };
+    Config::new(path.as_ref()).device(preference).ring_memory(rings)
 }
 
 /// The beginning of a report of [`not_shown`].

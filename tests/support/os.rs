@@ -269,6 +269,18 @@ pub(crate) fn bind_mount(from: &Path, to: &Path) -> io::Result<()> {
     check(unsafe { libc::mount(from.as_ptr(), to.as_ptr(), none, libc::MS_BIND, none.cast()) })
 }
 
+/// Mounts a tmpfs with these options over `directory`.
+///
+/// # Errors
+/// The kernel's, if it refuses the mount.
+pub(crate) fn mount_tmpfs(directory: &Path, options: &str) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let c_string = |bytes: &[u8]| std::ffi::CString::new(bytes).expect("no zero in it");
+    let (to, options) = (c_string(directory.as_os_str().as_bytes()), c_string(options.as_bytes()));
+    // SAFETY: all strings live through the call.
+    check(unsafe { libc::mount(c"tmpfs".as_ptr(), to.as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()) })
+}
+
 /// Makes `directory` read-only for the calling thread and those it starts, in a mount namespace of its own.
 ///
 /// # Errors
