@@ -38,6 +38,8 @@
 //!   [`verify`] returns the proof, [`info()`] a list of the files.
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - Many logs: an [`Engine`] serves them all by one writer thread; [`EventLogs`] opens one for each kind of event.
+//! - To see what led to an error, without logging it all: [`Config::flight_recorder`], [`Logger::snapshot`],
+//!   [`snapshots()`].
 //! - To watch: [`Logger::stats`], with all figures, and [`Stats::to_prometheus`]; [`Logger::on_state_change`] and
 //!   [`Logger::on_loss`]. A [`Listener`] gets the records of a level while they are logged: [`StderrListener`] shows them
 //!   on a terminal, [`TextFileListener`] writes text files. From another process, [`FiguresReader`] gives the figures.
@@ -71,7 +73,7 @@
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
 //! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
-//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `verify`, `top`, `bench`.
+//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `snapshots`, `verify`, `top`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
@@ -173,7 +175,7 @@ pub use reader::asynclogger;
 pub use reader::{
     BlockCounts, Entries, Entry, EntryRef, Figures, FiguresReader, Filter, Finding, Gap, Latency, LogInfo,
     ProducerFigures, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport, SegmentInfo,
-    Severity, Verdict, Verification, info, verify,
+    Severity, SnapshotInfo, Verdict, Verification, info, snapshots, verify,
 };
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{

@@ -108,6 +108,9 @@ impl Opening {
         let shared = Arc::new(shared);
         if let Some(recorder) = &shared.recorder {
             recorder.set_place(snapshot_place(&shared, &directory, &segments));
+            if shared.settings.config.snapshot_on_panic {
+                ends::snapshot_on_panic();
+            }
         }
         writer.add(Begin {
             shared: Arc::clone(&shared),

@@ -372,7 +372,10 @@ impl Producer {
         let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
         let ticks = || self.clock.ticks();
         match self.recorder_end.append(&recorder.rings, &shared.gate, identity, record, tag, ticks) {
-            Ok(outcome) => outcome,
+            Ok(outcome) => {
+                recorder.note_level(level);
+                outcome
+            }
             Err(refusal) => refuse(shared, refusal),
         }
     }

@@ -20,7 +20,7 @@ use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
-use crate::recorder::{Recorder, RecorderRules};
+use crate::recorder::{Recorder, RecorderRules, TriggerRules};
 use crate::registry::{Registry, RingRules};
 use crate::ring::{Budget, ProducerEnd, Slots};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
@@ -96,7 +96,12 @@ impl Shared {
         let recorder = (ring_bytes > 0).then(|| {
             let message_bytes_max = settings.message_bytes_max_in(ring_bytes);
             let rules = RecorderRules { level: config.flight_recorder_level, ring_bytes, message_bytes_max };
-            Recorder::new(rules, clock, Arc::clone(registry.budget()))
+            let triggers = TriggerRules {
+                on: config.snapshot_on,
+                on_panic: config.snapshot_on_panic,
+                every: config.snapshot_every,
+            };
+            Recorder::new(rules, triggers, clock, Arc::clone(registry.budget()))
         });
         let recorded = recorder.as_ref().map(|_| config.flight_recorder_level);
         Shared {
@@ -216,13 +221,16 @@ impl Shared {
 
     /// Whether the writer is asked for something after an accepted record of `level`.
     pub(crate) fn asks_the_writer(&self, level: Level) -> bool {
-        self.asks_for_flush(level)
+        self.asks_for_flush(level) || self.recorder.as_ref().is_some_and(|recorder| recorder.is_asked_by(level))
     }
 
     /// Asks the writer for what an accepted record of `level` wants.
     pub(crate) fn ask_the_writer(&self, level: Level) {
         if self.asks_for_flush(level) {
             self.ask_for_flush();
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.note_level(level);
         }
     }
 

@@ -396,7 +396,8 @@ config! {
         /// a power of two from 4 KiB to 1 GiB, or 0 for no flight recorder; 0 by default.
         ///
         /// Such records go to no file until a *snapshot* is taken, which writes what all threads have kept then:
-        /// [`Logger::snapshot`](crate::Logger::snapshot) takes one. So a service can log at
+        /// [`Logger::snapshot`](crate::Logger::snapshot) takes one, and so do [`snapshot_on`](Config::snapshot_on) a grave
+        /// record, [`snapshot_on_panic`](Config::snapshot_on_panic) and [`snapshot_every`](Config::snapshot_every). So a service can log at
         /// `Info`, and still see the `Debug` and `Trace` records that led to an error. 64 KiB hold some 700 records of 64
         /// bytes.
         ///
@@ -431,6 +432,31 @@ config! {
         ///
         /// What the log's levels admit goes to the log, and not to the recorder. Too verbose: the records go back less far.
         flight_recorder_level(level: Level) -> Level = Level::Trace;
+
+        /// The level of records after which a snapshot is taken: of this level or a graver one. None by default.
+        ///
+        /// The append only sets a flag: within some ten milliseconds the thread `diolog-segments` takes the snapshot, whose
+        /// name has the level as its reason. So it also has what came right after the record. At most one a second is
+        /// taken; a record that comes sooner has its own after that, or at close. None is taken if the recorder holds
+        /// nothing new. Records of these levels cost some nanoseconds more. It needs a
+        /// [`flight_recorder`](Config::flight_recorder). Too verbose: a snapshot a second, and with
+        /// [`snapshots_max`](Config::snapshots_max) of 100 the first ones of a crisis are gone after two minutes.
+        snapshot_on(level: Level) -> Option<Level> = None;
+
+        /// Whether a panic of any thread of the process takes a snapshot: it does not by default.
+        ///
+        /// A log that is opened with it installs a panic hook, which first calls the one that was there. The thread that
+        /// panics then waits for the snapshots of all such logs, at most as long as
+        /// [`flush_on_panic_within`](crate::flush_on_panic_within) says, or 100 ms. Panics less than a second after one that
+        /// has done so take none. It needs a [`flight_recorder`](Config::flight_recorder).
+        snapshot_on_panic(take: bool) -> bool = false;
+
+        /// How often a snapshot is taken, counted from the last one: at least 1 s; by default time alone takes none.
+        ///
+        /// None is taken if the recorder holds nothing new, nor when the log is closed. It needs a
+        /// [`flight_recorder`](Config::flight_recorder). Too often: files that nobody reads; a lower
+        /// [`level`](Config::level) may be what is wanted. Too rarely: what threads overwrite in between is gone.
+        snapshot_every(interval: Duration) -> Option<Duration> = None, read by "words::some_time";
 
         /// How many snapshots are kept, the newest ones: at least 1; 100 by default.
         ///

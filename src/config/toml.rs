@@ -192,6 +192,9 @@ mod tests {
             flight_recorder = "128 KiB"
             flight_recorder_level = "debug"
             snapshots_max = 10
+            snapshot_on = "error"
+            snapshot_on_panic = true
+            snapshot_every = "10 min"
             overflow = { block_for = "5 ms" }
             writer_core = 3
             close_deadline = "1m 30s"
@@ -225,6 +228,9 @@ mod tests {
             .flight_recorder(128 << 10)
             .flight_recorder_level(Level::Debug)
             .snapshots_max(10)
+            .snapshot_on(Level::Error)
+            .snapshot_on_panic(true)
+            .snapshot_every(Duration::from_secs(600))
             .overflow(Overflow::BlockFor(Duration::from_millis(5)))
             .writer_core(3)
             .close_deadline(Duration::from_secs(90))

@@ -16,6 +16,7 @@ mod signals;
 pub(crate) use closing::{begin_close, wait_until_closed};
 pub(crate) use exit::drain_at_exit;
 pub(crate) use open_logs::open_logs;
+pub(crate) use panic::snapshot_on_panic;
 pub use panic::{flush_on_panic, flush_on_panic_within};
 #[cfg(feature = "signals")]
 pub use signals::drain_on_signals;

@@ -1,21 +1,23 @@
-//! A panic: the records that led to it become durable, as far as a short wait allows.
+//! A panic: the records that led to it become durable, as far as a short wait allows, and flight recorders are written.
 //!
 //! The hook runs on the thread that panics, which may be any: one of the library's own, one inside an append, one that
 //! has just panicked a thousand times. It waits for nothing but the disk, and never long.
 
 use std::panic;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::open_logs::OpenLogs;
 use crate::own_thread::{self, Role};
+use crate::shared::Shared;
 use crate::sys;
 
 /// How long a panic waits for the disk, if the program does not say.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// Panics that follow sooner after a flush do not flush: a server that survives panics must not wait for the disk at
+/// Panics that follow sooner after one that has saved the logs do not: a server that survives panics must not wait for the disk at
 /// each.
 const ONCE_IN_NS: u64 = 1_000_000_000;
 
@@ -23,8 +25,10 @@ const ONCE_IN_NS: u64 = 1_000_000_000;
 const TRIES: u32 = 100;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-static LIMIT_NS: AtomicU64 = AtomicU64::new(0);
-/// When a panic last flushed, on the monotonic clock; 0 if none did.
+/// Whether panics flush.
+static FLUSHES: AtomicBool = AtomicBool::new(false);
+static LIMIT_NS: AtomicU64 = AtomicU64::new(LIMIT.as_nanos() as u64);
+/// When a panic last did so, on the monotonic clock; 0 if none did.
 static FLUSHED_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Makes every panic of the process flush its open logs, waiting for at most 100 ms in all: see
@@ -60,6 +64,17 @@ pub fn flush_on_panic() {
 /// ```
 pub fn flush_on_panic_within(limit: Duration) {
     LIMIT_NS.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    FLUSHES.store(true, Relaxed);
+    install();
+}
+
+/// Makes every panic of the process take a snapshot of each open log that wants one, waiting as long as for a flush.
+pub(crate) fn snapshot_on_panic() {
+    install();
+}
+
+/// Installs the hook, once.
+fn install() {
     // A thread that is panicking may not change the hook.
     if thread::panicking() || INSTALLED.swap(true, Relaxed) {
         return;
@@ -67,29 +82,46 @@ pub fn flush_on_panic_within(limit: Duration) {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         previous(info);
-        flush_all(Duration::from_nanos(LIMIT_NS.load(Relaxed)));
+        save_all(Duration::from_nanos(LIMIT_NS.load(Relaxed)));
     }));
 }
 
-/// Flushes all open logs together, waiting for at most `limit`, unless this thread must not wait or another panic has
-/// just flushed.
-fn flush_all(limit: Duration) {
+/// Flushes all open logs together, if that is asked for, and takes snapshots of those that want one, waiting for at most
+/// `limit` in all, unless this thread must not wait or another panic has just done so.
+fn save_all(limit: Duration) {
     // The order matters: before the lock of the list, that this is not a forked child.
     let Some(open_logs) = OpenLogs::of_this_process() else { return };
     if own_thread::role() != Role::Host {
         return;
     }
     let logs = open_logs.all();
+    let flushes = FLUSHES.load(Relaxed);
+    if !flushes && !logs.iter().any(|log| log.settings.config.snapshot_on_panic) {
+        return;
+    }
     let tid = sys::cpu::thread_id();
     let may_be_inside = |inside: Option<bool>| inside.unwrap_or(true);
     if logs.iter().any(|log| may_be_inside(patiently(|| log.registry.is_inside_append(tid)))) || !take_turn() {
         return;
     }
     let begun = Instant::now();
-    let tickets: Vec<_> = logs.iter().filter_map(|log| log.flushes.ask(|| log.wake_writer()).ok()).collect();
+    let left = || limit.saturating_sub(begun.elapsed());
+    // All are asked before the first is waited for. Whether they succeed is of no use to anybody here.
+    let ask = |log: &Arc<Shared>| {
+        let asked = log.recorder.as_ref()?.ask_for_panic()?;
+        log.wake_writer();
+        Some((Arc::clone(log), asked))
+    };
+    let snapshots: Vec<_> = logs.iter().filter_map(ask).collect();
+    let flushed = logs.iter().filter(|_| flushes).filter_map(|log| log.flushes.ask(|| log.wake_writer()).ok());
+    let tickets: Vec<_> = flushed.collect();
     for ticket in tickets {
-        // Whether it succeeded is of no use to anybody here.
-        let _ = ticket.wait(Some(limit.saturating_sub(begun.elapsed())));
+        let _ = ticket.wait(Some(left()));
+    }
+    for (log, asked) in snapshots {
+        if let Some(recorder) = &log.recorder {
+            recorder.wait_for_panic(asked, left());
+        }
     }
 }
 
@@ -103,7 +135,7 @@ fn patiently(look: impl Fn() -> Option<bool>) -> Option<bool> {
     })
 }
 
-/// Takes this second's flush, if no other panic has.
+/// Takes this second's turn, if no other panic has.
 fn take_turn() -> bool {
     let now_ns = sys::time::monotonic_ns();
     let flushed_ns = FLUSHED_NS.load(Relaxed);

@@ -26,6 +26,7 @@ mod merge;
 mod record;
 mod report;
 mod scan;
+mod snapshots;
 mod verify;
 mod walk;
 #[cfg(feature = "serde")]
@@ -50,6 +51,7 @@ pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
 pub use record::{Record, RecordRef, RunId};
 pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severity, Verdict};
+pub use snapshots::{SnapshotInfo, snapshots};
 pub use verify::{Verification, verify};
 
 use content::Text;

@@ -11,9 +11,11 @@
 mod ring;
 mod rings;
 mod end;
+mod triggers;
 mod snapshots;
 
 pub(crate) use end::RecorderEnd;
 pub(crate) use ring::Identity;
 pub(crate) use rings::RecorderRules;
 pub(crate) use snapshots::{Recorder, SnapshotPlace};
+pub(crate) use triggers::TriggerRules;

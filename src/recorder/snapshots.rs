@@ -3,16 +3,20 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use super::rings::{RecorderRings, RecorderRules};
+use super::triggers::{Reason, TriggerRules, Triggers};
 use crate::block::{Callsites, Lookup};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::level::Level;
 use crate::ring::Budget;
 use crate::segment::Beside;
-use crate::snapshot::{self, Now, Origin};
+use crate::snapshot::{self, Now, Origin, ProducerRecords};
 use crate::stats::RecorderStats;
+use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
 
 /// Where a recorder's snapshots go.
@@ -29,6 +33,9 @@ pub(crate) struct SnapshotPlace {
 /// A log's flight recorder.
 pub(crate) struct Recorder {
     pub(crate) rings: RecorderRings,
+    triggers: Triggers,
+    /// What could not be written, for the next snapshot: not much more than the rings hold.
+    unwritten: Mutex<Vec<ProducerRecords>>,
     /// Set once the log is open.
     place: OnceLock<SnapshotPlace>,
     written: AtomicU64,
@@ -37,9 +44,10 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// A recorder without rings, whose memory is part of `budget`.
-    pub(crate) fn new(rules: RecorderRules, clock: Clock, budget: Arc<Budget>) -> Recorder {
-        let (place, written, failed) = Default::default();
-        Recorder { rings: RecorderRings::new(rules, clock, budget), place, written, failed }
+    pub(crate) fn new(rules: RecorderRules, triggers: TriggerRules, clock: Clock, budget: Arc<Budget>) -> Recorder {
+        let (unwritten, place, written, failed) = Default::default();
+        let (rings, triggers) = (RecorderRings::new(rules, clock, budget), Triggers::new(triggers));
+        Recorder { rings, triggers, unwritten, place, written, failed }
     }
 
     /// Says where snapshots go. Called once.
@@ -55,29 +63,107 @@ impl Recorder {
         stats
     }
 
+    /// Whether a record of `level` asks for a snapshot.
+    pub(crate) fn is_asked_by(&self, level: Level) -> bool {
+        self.triggers.is_asked_by(level)
+    }
+
+    /// Asks for a snapshot, if a record of `level` does that. Makes no system call.
+    pub(crate) fn note_level(&self, level: Level) {
+        if self.triggers.is_asked_by(level) {
+            self.triggers.ask_for_level(level);
+        }
+    }
+
+    /// Asks for a snapshot at a panic, if the log takes one then. The writer is to be woken, and the number is for
+    /// [`wait_for_panic`](Self::wait_for_panic).
+    pub(crate) fn ask_for_panic(&self) -> Option<u64> {
+        self.triggers.ask_for_panic()
+    }
+
+    /// Waits for the snapshot that a panic has asked for, at most for `limit`.
+    pub(crate) fn wait_for_panic(&self, asked: u64, limit: Duration) {
+        self.triggers.wait_for_panic(asked, limit);
+    }
+
+    /// The snapshot that is due now, if one is, to be [taken](Self::take_for). Called by the writer, once a turn;
+    /// `ending` if it is the log's last.
+    pub(crate) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
+        self.triggers.take_due(now_ns, ending)
+    }
+
+    /// Takes the snapshot that was due, if there are records, in the log's directory, whose lock the caller holds, unless
+    /// that is gone. Returns a note for the log if it fails.
+    pub(crate) fn take_for(&self, reason: Reason, directory: Result<&OpenDirectory>) -> Option<String> {
+        let place = self.place.get()?;
+        let text = reason.as_str();
+        let written = match directory {
+            Ok(directory) => self.write_in(directory, place, text, true).map(drop),
+            Err(error) => {
+                self.failed.fetch_add(1, Relaxed);
+                Err(error)
+            }
+        };
+        self.triggers.note_done(reason);
+        written.err().map(|error| format!("no snapshot ({text}) was written: {error}"))
+    }
+
     /// Writes what the rings hold, and returns the path of the file.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::Io`] if it cannot be written.
+    /// [`Error::Closed`]; [`Error::Io`] if it cannot be written: the records are in the next snapshot then.
     pub(crate) fn snapshot(&self, reason: &str) -> Result<PathBuf> {
         let place = self.place.get().ok_or(Error::Closed)?;
-        place.beside.with(|directory| self.write_in(directory, place, reason))
+        place.beside.with(|directory| {
+            let path = self.write_in(directory, place, reason, false)?;
+            Ok(path.unwrap_or_default())
+        })
     }
 
-    fn write_in(&self, directory: &OpenDirectory, place: &SnapshotPlace, reason: &str) -> Result<PathBuf> {
-        let written = self.take_and_write(directory, place, reason);
-        if written.is_ok() { &self.written } else { &self.failed }.fetch_add(1, Relaxed);
+    /// Writes a snapshot, unless there are no records and it is needed only for these.
+    fn write_in(
+        &self,
+        directory: &OpenDirectory,
+        place: &SnapshotPlace,
+        reason: &str,
+        needs_records: bool,
+    ) -> Result<Option<PathBuf>> {
+        let producers = self.rings.take().map_err(|source| Error::io("copy the records of", directory.path(), source));
+        let written = producers.and_then(|producers| self.write(directory, place, reason, producers, needs_records));
+        match &written {
+            Ok(Some(_)) => drop(self.written.fetch_add(1, Relaxed)),
+            Ok(None) => {}
+            Err(_) => drop(self.failed.fetch_add(1, Relaxed)),
+        }
         written
     }
 
-    fn take_and_write(&self, directory: &OpenDirectory, place: &SnapshotPlace, reason: &str) -> Result<PathBuf> {
+    fn write(
+        &self,
+        directory: &OpenDirectory,
+        place: &SnapshotPlace,
+        reason: &str,
+        taken: Vec<ProducerRecords>,
+        needs_records: bool,
+    ) -> Result<Option<PathBuf>> {
         let SnapshotPlace { origin, clock, lookup, max, .. } = place;
-        let producers =
-            self.rings.take().map_err(|source| Error::io("copy the records of", directory.path(), source))?;
+        // Under the log's lock, as all of this: two snapshots do not meet here.
+        let producers = ProducerRecords::joined(std::mem::take(&mut *lock(&self.unwritten)), taken);
+        if producers.is_empty() && needs_records {
+            return Ok(None);
+        }
         let now = Now { monotonic_ns: clock.monotonic_ns(), unix_ns: clock.unix_ns() };
         let mut callsites = Callsites::new(false, origin.block_bytes, *lookup);
-        let path = snapshot::write(directory, origin, reason, now, &producers, &mut callsites)?;
-        snapshot::retire(directory, *max);
-        Ok(path)
+        match snapshot::write(directory, origin, reason, now, &producers, &mut callsites) {
+            Ok(path) => {
+                snapshot::retire(directory, *max);
+                Ok(Some(path))
+            }
+            Err(error) => {
+                let newest = |producer| ProducerRecords::newest(producer, self.rings.rules.ring_bytes);
+                *lock(&self.unwritten) = producers.into_iter().map(newest).collect();
+                Err(error)
+            }
+        }
     }
 }

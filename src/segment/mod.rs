@@ -4,6 +4,7 @@
 //! next. A thread of its own creates, cuts and removes the files. Nothing here knows the device: a segment's header is
 //! composed here, and goes through the device as every block does. Only [`offline`] writes blocks itself.
 
+mod random;
 mod rules;
 mod timetable;
 mod header;
@@ -31,7 +32,8 @@ pub(crate) use beside::Beside;
 pub(crate) use directory::{Directory, Making};
 pub(crate) use header::Header;
 pub(crate) use offline::OfflineSegment;
+pub(crate) use random::{random_bytes, random_id};
 pub(crate) use retention::Limits;
 pub(crate) use rules::{FIRST_FILL_PATIENCE, Rules, Sizes};
-pub(crate) use run::{Segments, WriteTarget, random_bytes, random_id};
+pub(crate) use run::{Segments, WriteTarget};
 pub(crate) use threads::Threads;

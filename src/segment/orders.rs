@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use crate::error::Result;
+use crate::sys::directory::OpenDirectory;
 
 use super::archive::Progress;
 use super::fill::{Left, NamedFile, Prepared, Wanted};
@@ -34,7 +35,12 @@ pub(super) enum Order {
     /// Removes a file that was prepared and not used.
     Remove(NamedFile),
     Retain,
+    /// Does something else in the log's directory, before all other orders.
+    DoBeside(Job),
 }
+
+/// What is done in the log's directory, if that is there. It may return a note for the log.
+pub(super) type Job = Box<dyn FnOnce(Result<&OpenDirectory>) -> Option<String> + Send>;
 
 /// The end of a run, after its orders.
 pub(super) struct End {

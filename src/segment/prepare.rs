@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use super::archive::Archive;
 use super::directory::Directory;
 use super::fill::{Left, NamedFile, Prepared, Wanted};
-use super::orders::{End, Order, Pace, Signals};
+use super::orders::{End, Job, Order, Pace, Signals};
 use super::threads::{Thread, Threads};
 use super::work::{Parts, Work, thread_is_gone};
 
@@ -123,6 +123,11 @@ impl Preparer {
     /// Takes the notes on removing since the last call.
     pub(super) fn take_notes(&self) -> impl Iterator<Item = String> {
         self.notes.try_iter()
+    }
+
+    /// Orders what is to be done in the log's directory before all other orders.
+    pub(super) fn do_beside(&self, job: Job) {
+        self.order(Order::DoBeside(job));
     }
 
     /// Ends the run once all orders are done: cuts the `present` segment, removes the `unused` one and a file that was

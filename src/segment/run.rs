@@ -14,12 +14,14 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, LogId, StoredRunId};
 use crate::sys;
+use crate::sys::directory::OpenDirectory;
 
 use super::archive::Archive;
 use super::directory::Directory;
 use super::fill::{Left, NamedFile, Prepared};
 use super::next::{NextSegment, Quiet};
 use super::prepare::Preparer;
+use super::random::{random_bytes, random_id};
 use super::rules::Rules;
 use super::threads::Threads;
 use super::timetable::Timetable;
@@ -406,6 +408,12 @@ impl Segments {
         self.preparer.end(present, self.next.take().map(|unused| unused.file), then);
     }
 
+    /// Has `job` done in the log's directory by the thread that prepares segments, before it goes on with these. It may
+    /// return a note for the log.
+    pub(crate) fn do_beside(&self, job: impl FnOnce(Result<&OpenDirectory>) -> Option<String> + Send + 'static) {
+        self.preparer.do_beside(Box::new(job));
+    }
+
     /// Ends a run that has not begun: removes its file.
     pub(crate) fn undo(self) {
         self.preparer.remove(self.current.file);
@@ -435,18 +443,6 @@ impl OpenSegment {
             begun_ns: None,
         }
     }
-}
-
-/// The id of a new segment; 0 means "none".
-pub(crate) fn random_id(path: &Path) -> Result<u64> {
-    Ok(u64::from_le_bytes(random_bytes(path)?).max(1))
-}
-
-pub(crate) fn random_bytes<const N: usize>(path: &Path) -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|source| Error::io("draw a random identity for", path, std::io::Error::other(source.to_string())))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::archive::Archive;
 use super::fill::{Filling, Prepared, Wanted, Zeros};
 use super::location::Location;
 use super::lock::{LogLock, SharedLock};
-use super::orders::{End, Order, Pace, Signals};
+use super::orders::{End, Job, Order, Pace, Signals};
 
 /// How often segments are checked that become too old by time alone.
 const AGING_INTERVAL: Duration = Duration::from_secs(60);
@@ -48,6 +48,8 @@ pub(super) struct Work {
     parts: Parts,
     /// What is to be done, with the time of each order as a number that grows.
     orders: VecDeque<(u64, Order)>,
+    /// What is to be done first, with such times.
+    jobs: VecDeque<(u64, Job)>,
     /// The file that is being made.
     making: Option<Making>,
     /// Whether no file has been made in this run.
@@ -86,6 +88,7 @@ impl Work {
         Work {
             parts,
             orders: VecDeque::new(),
+            jobs: VecDeque::new(),
             making: None,
             is_first: true,
             removal_interrupted: None,
@@ -96,7 +99,10 @@ impl Work {
 
     /// Takes in an order.
     pub(super) fn add(&mut self, ordered: u64, order: Order) {
-        self.orders.push_back((ordered, order));
+        match order {
+            Order::DoBeside(job) => self.jobs.push_back((ordered, job)),
+            order => self.orders.push_back((ordered, order)),
+        }
     }
 
     /// Takes in that the run ends after the orders that have come.
@@ -124,11 +130,14 @@ impl Work {
 
     /// Whether there is more to do than the rest of a removal.
     pub(super) fn is_waiting(&self) -> bool {
-        self.making.is_some() || !self.orders.is_empty() || self.end.is_some()
+        self.making.is_some() || !self.jobs.is_empty() || !self.orders.is_empty() || self.end.is_some()
     }
 
     /// How urgent the next step is, and when it was ordered; `None` if there is nothing to do.
     pub(super) fn urgency(&self) -> Option<(Urgency, u64)> {
+        if let Some((ordered, _)) = self.jobs.front() {
+            return Some((Urgency::Short, *ordered));
+        }
         let (urgency, ordered) = match (&self.making, self.orders.front()) {
             (Some(making), _) => (Urgency::Long, making.ordered),
             (None, Some((ordered, Order::Make { .. }))) => (Urgency::Long, *ordered),
@@ -153,7 +162,13 @@ impl Work {
         let Some(log_lock) = log_lock.as_mut().filter(|_| self.parts.signals.pace() < Pace::Abandoned) else {
             return Step::Ended;
         };
-        if let Some(making) = self.making.take() {
+        if let Some((_, job)) = self.jobs.pop_front() {
+            let note = match log_lock.renew(&self.parts.location) {
+                Ok(()) => job(Ok(&self.parts.location.directory())),
+                Err(error) => job(Err(error)),
+            };
+            let _ = note.map(|note| self.parts.notes.send(note));
+        } else if let Some(making) = self.making.take() {
             self.go_on_making(making, zeros);
         } else if let Some((ordered, order)) = self.orders.pop_front() {
             self.follow(ordered, order, log_lock, others_wait);
@@ -184,6 +199,7 @@ impl Work {
             }
             Order::Cut(left) => left.cut(),
             Order::Remove(file) => file.remove(),
+            Order::DoBeside(job) => self.jobs.push_back((ordered, job)),
             Order::Retain => {
                 if !self.retain(log_lock, others_wait) {
                     self.removal_interrupted = Some(ordered);

@@ -36,6 +36,36 @@ impl ProducerRecords {
         self.heads.is_empty()
     }
 
+    /// The records of `earlier` and of `later`, by producer, where those of `later` follow.
+    pub(crate) fn joined(earlier: Vec<ProducerRecords>, later: Vec<ProducerRecords>) -> Vec<ProducerRecords> {
+        let mut all = earlier;
+        for mut producer in later {
+            match all.iter_mut().find(|before| before.id == producer.id) {
+                Some(before) => {
+                    let offset = before.payloads.len();
+                    before.payloads.append(&mut producer.payloads);
+                    before
+                        .heads
+                        .extend(producer.heads.iter().map(|head| RecordHead { begin: head.begin + offset, ..*head }));
+                    before.dropped += producer.dropped;
+                }
+                None => all.push(producer),
+            }
+        }
+        all
+    }
+
+    /// The newest records of a producer, whose payloads take at most `bytes`.
+    pub(crate) fn newest(mut producer: ProducerRecords, bytes: usize) -> ProducerRecords {
+        let surplus = producer.payloads.len().saturating_sub(bytes);
+        let first = producer.heads.partition_point(|head| head.begin < surplus);
+        let begin = producer.heads.get(first).map_or(producer.payloads.len(), |head| head.begin);
+        producer.heads.drain(..first);
+        producer.payloads.drain(..begin);
+        producer.heads.iter_mut().for_each(|head| head.begin -= begin);
+        producer
+    }
+
     /// The payload of a record.
     pub(super) fn payload(&self, head: &RecordHead) -> &[u8] {
         self.payloads.get(head.begin..).and_then(|rest| rest.get(..head.bytes)).unwrap_or_default()
@@ -67,5 +97,61 @@ impl ProducerRecords {
     /// Why numbers between its records are missing.
     pub(super) fn cause_of_gaps(&self) -> LossCause {
         if self.dropped == 0 { LossCause::Overwritten } else { LossCause::Unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn producer(id: u32, records: std::ops::Range<u64>) -> ProducerRecords {
+        let mut producer =
+            ProducerRecords { id, tid: 1, name: String::new(), dropped: 1, heads: Vec::new(), payloads: Vec::new() };
+        for sequence in records {
+            let payload = format!("record {sequence}");
+            let (begin, bytes) = (producer.payloads.len(), payload.len());
+            producer.heads.push(RecordHead {
+                sequence,
+                timestamp_ns: sequence,
+                kind: 1,
+                level: 5,
+                flags: 0,
+                begin,
+                bytes,
+            });
+            producer.payloads.extend_from_slice(payload.as_bytes());
+        }
+        producer
+    }
+
+    fn texts(producer: &ProducerRecords) -> Vec<String> {
+        producer.heads.iter().map(|head| String::from_utf8_lossy(producer.payload(head)).into_owned()).collect()
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_before_what_follows() {
+        let joined = ProducerRecords::joined(vec![producer(1, 3..5)], vec![producer(2, 0..1), producer(1, 7..9)]);
+        assert_eq!(joined.iter().map(|producer| producer.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(texts(&joined[0]), ["record 3", "record 4", "record 7", "record 8"]);
+        assert_eq!((joined[0].dropped, texts(&joined[1])), (2, vec!["record 0".to_owned()]));
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 1000)).len(), 5);
+        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 17)), ["record 3", "record 4"]);
+        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 16)), ["record 3", "record 4"]);
+        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 15)), ["record 4"]);
+        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 0)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_row_accounts_for_each_number_from_the_first_record_on() {
+        let mut producer = producer(1, 100..110);
+        producer.heads.drain(3..6);
+        let row = producer.row(7, 110);
+        assert_eq!((row.records, row.dropped, row.overwritten, row.next_sequence), (107, 1, 2, 110));
+        let row = producer.row(0, 100);
+        assert_eq!((row.records, row.dropped, row.overwritten, row.next_sequence), (100, 0, 0, 100));
     }
 }

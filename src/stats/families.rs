@@ -103,12 +103,11 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
         vec![(None, stats.listeners.iter().map(|listener| listener.missed).sum())]
     }),
     counter("diolog_recorded_records_total", "Records that the flight recorder has got", |stats| {
-        stats.recorder.iter().map(|recorder| (None, recorder.recorded)).collect()
+        vec![(None, stats.recorder.unwrap_or_default().recorded)]
     }),
     counter("diolog_snapshots_total", "Snapshots of the flight recorder, by outcome", |stats| {
-        let outcomes =
-            stats.recorder.map(|of| [(Some("written"), of.snapshots), (Some("failed"), of.snapshots_failed)]);
-        outcomes.into_iter().flatten().collect()
+        let recorder = stats.recorder.unwrap_or_default();
+        vec![(Some("written"), recorder.snapshots), (Some("failed"), recorder.snapshots_failed)]
     }),
     counter("diolog_ended_producers_total", "Producers that have ended", one!(producers_ended)),
 ];
@@ -117,7 +116,7 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
 pub(super) const GAUGES: &[Family<OfLog>] = &[
     gauge("diolog_producers", "Live producers", |stats| vec![(None, stats.producers.len() as u64)]),
     gauge("diolog_recorder_records", "Records that a snapshot would write", |stats| {
-        stats.recorder.iter().map(|recorder| (None, recorder.held)).collect()
+        vec![(None, stats.recorder.unwrap_or_default().held)]
     }),
     gauge("diolog_ring_memory_bytes", "Memory of all rings", |stats| vec![(None, stats.ring_memory.used_bytes)]),
     gauge("diolog_ring_memory_limit_bytes", "Memory that all rings may take", |stats| {

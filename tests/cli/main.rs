@@ -13,6 +13,7 @@ mod process;
 mod run;
 mod pager;
 mod select;
+mod snapshots;
 mod tail;
 mod tail_path;
 mod top;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Arguments, Command};
-use cmd::{bench, cat, completions, info, man, tail, top, verify, write};
+use cmd::{bench, cat, completions, info, man, snapshots, tail, top, verify, write};
 use exit::Status;
 
 fn main() -> ExitCode {
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Cat(cat) => cat::run(&cat),
         Command::Tail(tail) => tail::run(&tail),
         Command::Info(info) => info::run(&info),
+        Command::Snapshots(snapshots) => snapshots::run(&snapshots),
         Command::Top(top) => top::run(&top),
         Command::Verify(verify) => verify::run(&verify),
         Command::Bench(bench) => bench::run(&bench),

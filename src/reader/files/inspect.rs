@@ -61,6 +61,17 @@ impl Segment {
     }
 }
 
+/// How the files that are read are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// By their numbers: they are a log.
+    Numbers,
+    /// By times and reasons: they are snapshots, each a run by itself.
+    Times,
+    /// One file was named by the caller, whatever its name is.
+    Alone,
+}
+
 /// The kind of a numbered file.
 #[derive(Debug)]
 pub(crate) enum Inspected {
@@ -92,11 +103,11 @@ pub(super) fn inspect(
     number: u64,
     path: &Path,
     is_being_prepared: bool,
-    is_directory: bool,
+    naming: Naming,
     open: impl FnOnce() -> Result<SegmentFile>,
 ) -> Result<Inspected> {
     // Symbolic links are not followed, and only regular files are opened: opening a pipe would block.
-    let metadata = if is_directory { path.symlink_metadata() } else { path.metadata() };
+    let metadata = if naming == Naming::Alone { path.metadata() } else { path.symlink_metadata() };
     if !metadata.map_err(|source| Error::io("examine", path, source))?.is_file() {
         return Ok(Inspected::Unreadable("is not a regular file: it was not read".into()));
     }
@@ -112,7 +123,7 @@ pub(super) fn inspect(
         is_displaced: false,
     };
     match Block0::read(|offset, buffer| file.read_at(offset, buffer))? {
-        Block0::Segment { block, header } if is_directory && header.index != number => {
+        Block0::Segment { block, header } if naming == Naming::Numbers && header.index != number => {
             let displaced = displaced(number, path, &file, &block)?;
             Ok(Inspected::Misplaced(segment(block, Some(Arc::from(header))), displaced))
         }

@@ -11,24 +11,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::{LOCK_FILE, SegmentHeader, segment_number};
+use crate::format::{LOCK_FILE, SegmentHeader, parse_snapshot_name, segment_number};
 use crate::sys::{self, LockHolder, LockState};
 
 use super::callsites::KnownCallsites;
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
 pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
+use inspect::Naming;
 pub(crate) use inspect::{Inspected, Segment, misplacement};
 pub(crate) use runs::{Run, Sorted, sort};
 
-/// The numbered files of a log's directory, or a single file.
+/// The numbered files of a log's directory, the snapshots in a folder of them, or a single file.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     root: PathBuf,
     /// The open directory or file, by which another one at its path is noticed; `None` if it cannot be opened.
     opened: Option<fs::File>,
-    /// Whether the whole log is read, and not a single file of it.
+    /// Whether a whole log is read, and not snapshots or a single file.
     pub(crate) is_directory: bool,
+    naming: Naming,
     /// Files that need no second look: segments, and files that will never be one.
     known: BTreeSet<PathBuf>,
     /// Whether files are made durable before they are read.
@@ -46,7 +48,26 @@ impl LogFiles {
             return Err(not_a_log(path, "is empty".into()));
         }
         let opened = sys::file::open_to_read(path, true).ok();
-        Ok(LogFiles { root: path.to_owned(), opened, is_directory: metadata.is_dir(), known: BTreeSet::new(), sync })
+        let naming = match metadata.is_dir() {
+            false => Naming::Alone,
+            true if has_snapshots_alone(path) => Naming::Times,
+            true => Naming::Numbers,
+        };
+        let is_directory = naming == Naming::Numbers;
+        Ok(LogFiles { root: path.to_owned(), opened, is_directory, naming, known: BTreeSet::new(), sync })
+    }
+
+    /// Whether these are the snapshots in a folder.
+    pub(crate) fn are_snapshots(&self) -> bool {
+        self.naming == Naming::Times
+    }
+
+    /// Checks that there are files of that naming, without a look at them.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`] for a directory without any, [`Error::Io`] if it cannot be listed.
+    pub(crate) fn inspect_names(&self) -> Result<()> {
+        self.numbered().map(drop)
     }
 
     /// The files that are not known yet, by number.
@@ -54,7 +75,7 @@ impl LogFiles {
     /// # Errors
     /// [`Error::NotALog`] for a directory without a numbered file, [`Error::Io`] if it cannot be listed.
     fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
-        if !self.is_directory {
+        if self.naming == Naming::Alone {
             let path = self.root.clone();
             return Ok(if self.known.contains(&path) { Vec::new() } else { vec![(0, path)] });
         }
@@ -67,20 +88,27 @@ impl LogFiles {
         Ok(numbered)
     }
 
-    /// All numbered files of the directory, by number.
+    /// All numbered files of the directory, by number. Snapshots are numbered by their names, from 1 on.
     fn numbered(&self) -> Result<Vec<(u64, PathBuf)>> {
         let failed = |source| Error::io("list", &self.root, source);
         let (mut files, mut entries) = (Vec::new(), 0_u64);
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             entries += 1;
-            files.extend(segment_number(&entry.file_name()).map(|number| (number, entry.path())));
+            let name = entry.file_name();
+            match self.naming {
+                Naming::Times => files.extend(parse_snapshot_name(&name).map(|_| (0, entry.path()))),
+                _ => files.extend(segment_number(&name).map(|number| (number, entry.path()))),
+            }
         }
         if files.is_empty() {
             let what = if entries == 0 { "is empty" } else { "holds no .dlog file" };
             return Err(not_a_log(&self.root, what.into()));
         }
         files.sort();
+        if self.naming == Naming::Times {
+            (1..).zip(&mut files).for_each(|(place, (number, _))| *number = place);
+        }
         Ok(files)
     }
 
@@ -147,6 +175,10 @@ impl LogFiles {
     }
 
     fn lock_state(&self) -> Option<LockState> {
+        if self.naming == Naming::Times {
+            // Each is complete when it has its name.
+            return Some(LockState::Free);
+        }
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
         // The parent of a bare file name is an empty path, to which joining gives the name alone.
         directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE)))
@@ -154,7 +186,7 @@ impl LogFiles {
 
     /// Opens the file at `path`, after making it durable if that was asked for.
     pub(crate) fn open_file(&self, path: &Path) -> Result<SegmentFile> {
-        let file = SegmentFile::open(path, !self.is_directory)?;
+        let file = SegmentFile::open(path, self.naming == Naming::Alone)?;
         if self.sync {
             file.sync()?;
         }
@@ -164,7 +196,7 @@ impl LogFiles {
     /// How many records of producers are in a segment's intact blocks with numbers below `below`; none if the segment
     /// has been removed.
     pub(crate) fn records_in(&self, segment: &Segment, below: u64, in_use: bool) -> Result<u64> {
-        let file = match SegmentFile::open(&segment.path, !self.is_directory) {
+        let file = match SegmentFile::open(&segment.path, self.naming == Naming::Alone) {
             Err(error) if is_not_found(&error) => return Ok(0),
             file => file?,
         };
@@ -188,9 +220,9 @@ impl LogFiles {
         for (at, (number, path)) in self.list()?.into_iter().rev().enumerate() {
             // The newest file of a log in use is being prepared, or its first block is being written.
             let is_being_prepared = in_use && at == 0;
-            match inspect::inspect(number, &path, is_being_prepared, self.is_directory, || self.open_file(&path)) {
+            match inspect::inspect(number, &path, is_being_prepared, self.naming, || self.open_file(&path)) {
                 Err(error) if is_not_found(&error) && number > 0 => {}
-                Err(error) if self.is_directory && is_of_one_file(&error) => {
+                Err(error) if self.naming != Naming::Alone && is_of_one_file(&error) => {
                     let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
                     inspected.push((number, path, Inspected::Unreadable(format!("cannot be read: {source}"))));
                     refused = Some(error);
@@ -205,6 +237,12 @@ impl LogFiles {
             _ => Ok(inspected),
         }
     }
+}
+
+/// Whether the directory at `path` holds snapshots, and no segment of a log.
+fn has_snapshots_alone(path: &Path) -> bool {
+    let names = || fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names().any(|name| parse_snapshot_name(&name).is_some()) && !names().any(|name| segment_number(&name).is_some())
 }
 
 /// Whether an error concerns one file only and will not pass: the others can be read. It is a missing permission, or a

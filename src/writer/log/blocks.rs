@@ -330,6 +330,15 @@ impl Blocks {
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
+    /// Has the preparing thread take a snapshot of the recorder, if one is due; `ending` if it is the log's last.
+    pub(super) fn snapshot_if_due(&self, now_ns: u64, ending: bool) {
+        let due = self.shared.recorder.as_ref().and_then(|recorder| recorder.take_due(now_ns, ending));
+        if let Some(reason) = due {
+            let shared = Arc::clone(&self.shared);
+            self.pipeline.segments.do_beside(move |directory| shared.recorder.as_ref()?.take_for(reason, directory));
+        }
+    }
+
     /// Takes back the blocks that the device has completed. The rings of durable records get their space back, and
     /// those of producers that have ended go back to the registry. Returns whether anything was completed.
     pub(super) fn reap(&mut self, schedule: &mut Schedule) -> bool {

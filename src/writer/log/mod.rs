@@ -116,6 +116,7 @@ impl LogWriter {
         worked |= ending.advance(shared, blocks, schedule, now_ns);
         worked |= blocks.taps.pass_on();
         blocks.losses.report_if_due(shared, &mut blocks.sources, now_ns);
+        blocks.snapshot_if_due(now_ns, false);
         schedule.allowance.end_turn(worked, took_any)
     }
 
@@ -165,6 +166,7 @@ impl LogWriter {
     /// thread that prepares segments does the last of that, after all that it has to do for the log.
     pub(crate) fn finish(mut self) {
         self.blocks.losses.report(&self.shared, &mut self.blocks.sources);
+        self.blocks.snapshot_if_due(self.shared.clock.monotonic_ns(), true);
         // Before the end is known: whoever waits for it waits for the listeners then.
         self.blocks.taps.end();
         let pipeline = self.blocks.pipeline;

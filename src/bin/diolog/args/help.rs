@@ -102,6 +102,19 @@ Exit status: it speaks of files and headers only; `diolog verify` says more.
   3    cannot be read, or parts of it only by a newer diolog
   64   invalid command line";
 
+pub(super) const SNAPSHOTS: &str = "Examples:
+  diolog snapshots DIR
+  diolog snapshots --format json DIR | jq -r '.snapshots[-1].path'
+  diolog cat DIR DIR/snapshots          the log and its snapshots, merged by time
+
+`cat`, `tail`, `info` and `verify` read a snapshot, or the folder of them, like a log.
+
+Exit status:
+  0    each can be read
+  1    one is damaged, or cannot be read
+  3    cannot be listed
+  64   invalid command line";
+
 pub(super) const TOP: &str = "Examples:
   diolog top DIR                        refreshed in place, until Ctrl-C
   diolog top --once orders payments

@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Show the runs and segments of a log, and the settings it was opened with
     #[command(after_help = help::INFO)]
     Info(Info),
+    /// List the snapshots that the flight recorder of a log has left: when, why, and how many records
+    #[command(after_help = help::SNAPSHOTS)]
+    Snapshots(Snapshots),
     /// Show what the writers of logs do: rates, losses, latencies and rings, each second
     #[command(after_help = help::TOP)]
     Top(Top),
@@ -242,6 +245,22 @@ pub(crate) struct Info {
     #[arg(value_name = "DIR|FILE")]
     pub(crate) path: PathBuf,
     /// Format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+    /// Print times in UTC; on a terminal, text has local times otherwise
+    #[arg(long)]
+    pub(crate) utc: bool,
+    /// Print without a pager
+    #[arg(long)]
+    pub(crate) no_pager: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Snapshots {
+    /// The log's directory, the folder of its snapshots, or one of them
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// Format of the list
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Print times in UTC; on a terminal, text has local times otherwise

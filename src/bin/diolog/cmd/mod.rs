@@ -9,6 +9,7 @@ mod logs;
 pub(crate) mod man;
 #[cfg(target_os = "linux")]
 pub(crate) mod run;
+pub(crate) mod snapshots;
 pub(crate) mod tail;
 pub(crate) mod top;
 pub(crate) mod verify;

@@ -1,0 +1,94 @@
+//! `diolog snapshots`: when and why the flight recorder of a log was written, and how many records each file has.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use diolog::SnapshotInfo;
+use serde_json::{Value, json};
+
+use crate::args::{ReportFormat, Snapshots};
+use crate::exit::{Failure, Status};
+use crate::text::escape;
+use crate::text::output::{Output, stdout_is_terminal};
+use crate::text::table::{Side, Table};
+use crate::text::units::{self, count, counted};
+use crate::text::when::When;
+
+/// Prints the snapshots. The exit status says whether one cannot be read.
+pub(crate) fn run(arguments: &Snapshots) -> Result<Status, Failure> {
+    let snapshots = diolog::snapshots(&arguments.path)?;
+    let mut output = Output::paged(!arguments.no_pager);
+    match arguments.format {
+        ReportFormat::Text => {
+            let mut when = if stdout_is_terminal() && !arguments.utc { When::local() } else { When::utc() };
+            text(&arguments.path, &snapshots, &mut when, output.line());
+        }
+        ReportFormat::Json => json(&arguments.path, &snapshots, output.line()),
+    }
+    output.finish_report()?;
+    let is_whole = snapshots.iter().all(|snapshot| snapshot.fault.is_none());
+    Ok(if is_whole { Status::CLEAN } else { Status::UNCONFIRMED })
+}
+
+fn time(snapshot: &SnapshotInfo, when: &mut When) -> String {
+    when.format(snapshot.unix_ms.saturating_mul(1_000_000))
+}
+
+fn name(snapshot: &SnapshotInfo) -> String {
+    escape::name(&snapshot.path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn text(path: &Path, snapshots: &[SnapshotInfo], when: &mut When, out: &mut Vec<u8>) {
+    let (records, bytes) = snapshots
+        .iter()
+        .fold((0, 0), |(records, bytes), snapshot| (records + snapshot.records, bytes + snapshot.bytes));
+    // Writing to memory does not fail.
+    let _ = writeln!(
+        out,
+        "{}: {}, {}, {}",
+        escape::path(path),
+        counted(snapshots.len() as u64, "snapshot"),
+        counted(records, "record"),
+        units::bytes(bytes),
+    );
+    let mut table = Table::new(&[
+        ("time", Side::Left),
+        ("reason", Side::Left),
+        ("records", Side::Right),
+        ("size", Side::Right),
+        ("file", Side::Left),
+    ]);
+    for snapshot in snapshots {
+        table.row(vec![
+            time(snapshot, when),
+            escape::name(&snapshot.reason),
+            count(snapshot.records),
+            units::bytes(snapshot.bytes),
+            name(snapshot),
+        ]);
+    }
+    table.write(2, out);
+    for snapshot in snapshots {
+        if let Some(fault) = &snapshot.fault {
+            let _ = writeln!(out, "\nfound: {} {}", name(snapshot), escape::name(fault));
+        }
+    }
+}
+
+fn json(path: &Path, snapshots: &[SnapshotInfo], out: &mut Vec<u8>) {
+    let mut when = When::utc();
+    let snapshots: Vec<Value> = snapshots
+        .iter()
+        .map(|snapshot| {
+            json!({
+                "path": snapshot.path.to_string_lossy(),
+                "time": time(snapshot, &mut when),
+                "reason": snapshot.reason,
+                "records": snapshot.records,
+                "bytes": snapshot.bytes,
+                "fault": snapshot.fault,
+            })
+        })
+        .collect();
+    escape::json_value(&json!({ "path": path.to_string_lossy(), "snapshots": snapshots }), out);
+}

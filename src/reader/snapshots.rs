@@ -1,0 +1,80 @@
+//! The snapshots of a log: when and why each was taken, and how many records it has.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::format::{SNAPSHOTS_FOLDER, parse_snapshot_name};
+
+use super::files::{Inspected, LogFiles};
+
+/// A snapshot of a [flight recorder](crate::Config::flight_recorder).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SnapshotInfo {
+    /// The file. [`Reader`](crate::Reader) reads it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::path"))]
+    pub path: PathBuf,
+    /// When it was taken, in milliseconds since the Unix epoch, by its name.
+    pub unix_ms: i64,
+    /// Why, by its name.
+    pub reason: String,
+    /// The records in its intact blocks.
+    pub records: u64,
+    /// The size of the file.
+    pub bytes: u64,
+    /// What is wrong with the file, if it cannot be read.
+    pub fault: Option<String>,
+}
+
+/// Lists the snapshots of the log at `path`, the oldest first. It may also be the folder of the snapshots, or one of them.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("log");
+/// use diolog::{Config, Level, Logger};
+///
+/// let logger = Logger::open(Config::new(&path).flight_recorder(64 << 10))?;
+/// logger.log(Level::Debug, "price of 42: 17.3");
+/// logger.snapshot("no fill")?;
+/// logger.close()?;
+///
+/// let snapshots = diolog::snapshots(&path)?;
+/// assert_eq!((snapshots.len(), snapshots[0].records, snapshots[0].reason.as_str()), (1, 1, "no-fill"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::NotALog`](crate::Error::NotALog) if there is neither a log nor a snapshot; [`Error::Io`](crate::Error::Io) if
+/// it cannot be listed.
+pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
+    let path = path.as_ref();
+    let folder = path.join(SNAPSHOTS_FOLDER);
+    let mut files = LogFiles::open(path, false)?;
+    if files.is_directory {
+        // An error if it is no log.
+        files.inspect_names()?;
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        files = LogFiles::open(&folder, false)?;
+        if !files.are_snapshots() {
+            // Of others, or none.
+            return Ok(Vec::new());
+        }
+    }
+    let mut snapshots = Vec::new();
+    for (_, path, inspected) in files.inspect_all(false)? {
+        let Some((unix_ms, reason)) = path.file_name().and_then(parse_snapshot_name) else { continue };
+        let (records, fault) = match inspected {
+            Inspected::Segment(segment) | Inspected::Misplaced(segment, _) => {
+                (files.records_in(&segment, u64::MAX, false)?, None)
+            }
+            Inspected::Prepared => (0, Some("holds no block".to_owned())),
+            Inspected::Newer(what) | Inspected::Unreadable(what) => (0, Some(what)),
+        };
+        let bytes = path.symlink_metadata().map_or(0, |metadata| metadata.len());
+        snapshots.push(SnapshotInfo { unix_ms, reason: reason.to_owned(), records, bytes, fault, path });
+    }
+    Ok(snapshots)
+}

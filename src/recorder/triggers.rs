@@ -1,0 +1,216 @@
+//! When snapshots are taken without a call: after a grave record, at a panic, from time to time.
+//!
+//! An append only sets a flag. The writer looks at it once a turn, and has the thread that prepares segments take the
+//! snapshot, so that neither waits for it.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::level::Level;
+use crate::sync::lock;
+
+/// Grave records ask for at most one snapshot in this time.
+const ONCE_IN_NS: u64 = 1_000_000_000;
+
+/// When snapshots are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TriggerRules {
+    /// After a record of this level or a graver one.
+    pub(crate) on: Option<Level>,
+    pub(crate) on_panic: bool,
+    pub(crate) every: Option<Duration>,
+}
+
+/// Why a snapshot is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A record of this level.
+    Level(Level),
+    Panic,
+    Time,
+}
+
+impl Reason {
+    /// As the snapshot's name has it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Reason::Level(level) => level.as_str(),
+            Reason::Panic => "panic",
+            Reason::Time => "periodic",
+        }
+    }
+}
+
+/// What asks for snapshots of one log.
+pub(super) struct Triggers {
+    rules: TriggerRules,
+    /// The number of the level of the record that has asked; 0 if none has.
+    level_asked: AtomicU8,
+    panic_asked: AtomicBool,
+    /// A snapshot was ordered, and is not done.
+    under_way: AtomicBool,
+    /// The monotonic times at which the next one is due, at the earliest, after a grave record and by time alone. The
+    /// writer alone uses them.
+    level_due_ns: AtomicU64,
+    time_due_ns: AtomicU64,
+    /// How many snapshots that panics have asked for are done.
+    panics_done: Mutex<u64>,
+    panic_done: Condvar,
+}
+
+impl Triggers {
+    pub(super) fn new(rules: TriggerRules) -> Triggers {
+        Triggers {
+            rules,
+            level_asked: AtomicU8::new(0),
+            panic_asked: AtomicBool::new(false),
+            under_way: AtomicBool::new(false),
+            level_due_ns: AtomicU64::new(0),
+            time_due_ns: AtomicU64::new(0),
+            panics_done: Mutex::new(0),
+            panic_done: Condvar::new(),
+        }
+    }
+
+    /// Whether a record of `level` asks for a snapshot.
+    pub(super) fn is_asked_by(&self, level: Level) -> bool {
+        self.rules.on.is_some_and(|least_severe| level <= least_severe)
+    }
+
+    /// Asks for a snapshot, after the append of a record of `level`.
+    pub(super) fn ask_for_level(&self, level: Level) {
+        // Acquire and release: _snapshot asked_. An exchange, as in `Shared::ask_for_flush`.
+        self.level_asked.swap(level as u8, AcqRel);
+    }
+
+    /// Asks for a snapshot at a panic, if the log takes one then. Returns how many such were done before.
+    pub(super) fn ask_for_panic(&self) -> Option<u64> {
+        let done = self.rules.on_panic.then(|| *lock(&self.panics_done))?;
+        self.panic_asked.swap(true, AcqRel);
+        Some(done)
+    }
+
+    /// Waits until more than `done` snapshots of panics are done, at most for `limit`.
+    pub(super) fn wait_for_panic(&self, done: u64, limit: Duration) {
+        let guard = lock(&self.panics_done);
+        let waited = self.panic_done.wait_timeout_while(guard, limit, |now| *now <= done);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The reason of the snapshot that is due now, if one is: it is then under way until [`note_done`](Self::note_done).
+    /// Called by the writer, once a turn; `ending` if it is the last one.
+    pub(super) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
+        let is_level_due = self.level_asked.load(Relaxed) != 0 && (ending || now_ns >= self.level_due_ns.load(Relaxed));
+        let is_panic_due = self.panic_asked.load(Relaxed);
+        let is_time_due = self.is_time_due(now_ns) && !ending;
+        if !(is_level_due || is_panic_due || is_time_due) || self.under_way.load(Acquire) {
+            return None;
+        }
+        self.under_way.store(true, Relaxed);
+        if let Some(every) = self.rules.every {
+            self.time_due_ns.store(now_ns.saturating_add(ns_of(every)), Relaxed);
+        }
+        let mut reason = Reason::Time;
+        if is_level_due {
+            self.level_due_ns.store(now_ns.saturating_add(ONCE_IN_NS), Relaxed);
+            // Acquire: _snapshot asked_.
+            reason = Level::from_u8(self.level_asked.swap(0, AcqRel)).map_or(reason, Reason::Level);
+        }
+        if is_panic_due && self.panic_asked.swap(false, AcqRel) {
+            reason = Reason::Panic;
+        }
+        Some(reason)
+    }
+
+    fn is_time_due(&self, now_ns: u64) -> bool {
+        let Some(every) = self.rules.every else { return false };
+        let due_ns = self.time_due_ns.load(Relaxed);
+        if due_ns == 0 {
+            // The writer's first turn.
+            self.time_due_ns.store(now_ns.saturating_add(ns_of(every)), Relaxed);
+        }
+        due_ns != 0 && now_ns >= due_ns
+    }
+
+    /// Notes that the snapshot under way was taken, or could not be.
+    pub(super) fn note_done(&self, reason: Reason) {
+        if reason == Reason::Panic {
+            *lock(&self.panics_done) += 1;
+            self.panic_done.notify_all();
+        }
+        // Release, by the exchange: the writer orders the next one after this.
+        self.under_way.swap(false, AcqRel);
+    }
+}
+
+fn ns_of(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn triggers(rules: TriggerRules) -> Triggers {
+        Triggers::new(rules)
+    }
+
+    #[test]
+    fn grave_records_ask_once_a_second_and_none_is_forgotten() {
+        let triggers = triggers(TriggerRules { on: Some(Level::Warn), ..TriggerRules::default() });
+        assert!(triggers.is_asked_by(Level::Error) && triggers.is_asked_by(Level::Warn));
+        assert!(!triggers.is_asked_by(Level::Info));
+        assert_eq!(triggers.take_due(SECOND, false), None);
+        triggers.ask_for_level(Level::Warn);
+        assert_eq!(triggers.take_due(SECOND, false), Some(Reason::Level(Level::Warn)));
+        triggers.ask_for_level(Level::Error);
+        assert_eq!(triggers.take_due(2 * SECOND, false), None, "one is under way");
+        triggers.note_done(Reason::Level(Level::Warn));
+        assert_eq!(triggers.take_due(2 * SECOND - 1, false), None);
+        assert_eq!(triggers.take_due(2 * SECOND, false), Some(Reason::Level(Level::Error)));
+        triggers.note_done(Reason::Level(Level::Error));
+        assert_eq!(triggers.take_due(9 * SECOND, false), None);
+        triggers.ask_for_level(Level::Error);
+        triggers.ask_for_level(Level::Error);
+        assert!(triggers.take_due(9 * SECOND, false).is_some());
+        triggers.note_done(Reason::Level(Level::Error));
+        triggers.ask_for_level(Level::Error);
+        assert!(
+            triggers.take_due(9 * SECOND + 1, false).is_none() && triggers.take_due(9 * SECOND + 1, true).is_some()
+        );
+    }
+
+    #[test]
+    fn time_counts_from_the_last_snapshot() {
+        let every = Some(Duration::from_secs(10));
+        let triggers = triggers(TriggerRules { on: Some(Level::Error), every, ..TriggerRules::default() });
+        assert_eq!(triggers.take_due(5 * SECOND, false), None);
+        assert_eq!(triggers.take_due(15 * SECOND - 1, false), None);
+        assert_eq!(triggers.take_due(15 * SECOND, false), Some(Reason::Time));
+        triggers.note_done(Reason::Time);
+        triggers.ask_for_level(Level::Error);
+        assert_eq!(triggers.take_due(20 * SECOND, false), Some(Reason::Level(Level::Error)));
+        triggers.note_done(Reason::Level(Level::Error));
+        assert_eq!(triggers.take_due(25 * SECOND, false), None);
+        assert_eq!(triggers.take_due(30 * SECOND, true), None, "a log that ends");
+        assert_eq!(triggers.take_due(30 * SECOND, false), Some(Reason::Time));
+    }
+
+    #[test]
+    fn a_panic_waits_for_its_own_snapshot() {
+        assert_eq!(triggers(TriggerRules::default()).ask_for_panic(), None);
+        let triggers = triggers(TriggerRules { on_panic: true, ..TriggerRules::default() });
+        let done = triggers.ask_for_panic().expect("a snapshot");
+        triggers.wait_for_panic(done, Duration::ZERO);
+        assert_eq!(triggers.take_due(1, false), Some(Reason::Panic));
+        std::thread::scope(|scope| {
+            scope.spawn(|| triggers.note_done(Reason::Panic));
+            triggers.wait_for_panic(done, Duration::MAX);
+        });
+        assert_eq!(triggers.ask_for_panic(), Some(done + 1));
+    }
+}
