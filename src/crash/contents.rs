@@ -154,8 +154,11 @@ impl Contents {
     /// Writes `bytes` at `offset`.
     ///
     /// # Errors
-    /// There is no room.
+    /// There is no room, or this is a forked child.
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_own() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         write_whole(&self.file, bytes, offset, grain(false))
     }
 

@@ -140,6 +140,10 @@ unsafe impl Slot for FileSlot {
     }
 
     fn enter(&self, offset: usize, bytes: usize) -> bool {
+        // A fork in a signal handler may have interrupted an append, which goes on in the child.
+        if !self.contents.is_own() {
+            return false;
+        }
         let from = self.extent.offset + self.reserve_offset() + offset as u64;
         let entered = allocate(self.contents.file(), from, bytes as u64).is_ok();
         if !entered {

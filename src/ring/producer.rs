@@ -228,11 +228,12 @@ impl ProducerEnd {
             } else {
                 self.control().released()
             };
-            // Invariant 1, and that the consumer never goes back. (A full overwriting ring comes here for each record.)
-            debug_assert!(
-                position.wrapping_sub(read_position) <= capacity && !is_after(cached, read_position),
-                "the consumer is at {read_position}, was at {cached}, and the producer at {position}"
-            );
+            // Invariant 1, and that the consumer never goes back. It does so in a forked child alone, within the append that
+            // the fork has interrupted: control lines that processes share are zeros there. (A full overwriting ring comes
+            // here for each record.)
+            if position.wrapping_sub(read_position) > capacity || is_after(cached, read_position) {
+                return Err(Full);
+            }
             self.slow_path.cached_read_position.set(read_position);
             if needed > room(read_position, kept) {
                 self.control().mark_wants_space();
@@ -265,6 +266,10 @@ impl ProducerEnd {
             let oldest = seen.position();
             if !is_after(target, oldest) {
                 return Ok(oldest);
+            }
+            // As in `claim_beyond_limit`.
+            if self.position.get().wrapping_sub(oldest) > self.mask + 1 {
+                return Err(Full);
             }
             if seen.is_being_read() {
                 if spins == READING_SPINS_MAX {

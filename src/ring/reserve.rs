@@ -93,7 +93,10 @@ impl Reserve {
         let offset = position & (capacity - 1);
         let skip = if record_bytes > capacity - offset { capacity - offset } else { 0 };
         let held = position.wrapping_sub(control.reserve_released());
-        debug_assert!(held <= capacity, "the consumer of a reserve is behind its producer by {held} bytes");
+        // Only in a forked child, within the append that the fork has interrupted: shared control lines are zeros there.
+        if held > capacity {
+            return Err(DropCause::Full);
+        }
         // An empty reserve takes a record of any level: skip and record may take all of it.
         let kept = if grave || held == 0 { 0 } else { self.kept_bytes };
         if skip + record_bytes + kept > capacity - held {

@@ -417,3 +417,54 @@ pub(crate) fn terminal() -> (std::fs::File, std::fs::File) {
     // SAFETY: just opened, and owned by nobody else.
     unsafe { (std::fs::File::from_raw_fd(controller), std::fs::File::from_raw_fd(terminal)) }
 }
+
+/// Forks. Returns `None` in the child; the parent waits until the child has ended, and returns its wait status.
+///
+/// The child may make only calls that are safe after a fork, and should end by [`exit_at_once`].
+pub(crate) fn fork_here() -> Option<libc::c_int> {
+    // SAFETY: see above.
+    let process = unsafe { libc::fork() };
+    if process == 0 {
+        return None;
+    }
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` outlives the call. It fails if there is no child.
+        let ended = unsafe { libc::waitpid(process, &raw mut status, 0) };
+        if ended != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return Some(if ended == process { status } else { -1 });
+        }
+    }
+}
+
+/// Lets the kernel kill this process, as `kill -9` does, after this time.
+pub(crate) fn kill_after(delay: std::time::Duration) {
+    let delay = libc::timespec { tv_sec: delay.as_secs() as libc::time_t, tv_nsec: delay.subsec_nanos().into() };
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let time = libc::itimerspec { it_interval: never, it_value: delay };
+    // SAFETY: all zeros is a `sigevent`; it and the timer's place outlive the calls.
+    unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_SIGNAL, libc::SIGKILL);
+        let mut timer: libc::timer_t = std::mem::zeroed();
+        check(libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer)).expect("a timer");
+        check(libc::timer_settime(timer, 0, &raw const time, std::ptr::null_mut())).expect("a timer");
+    }
+}
+
+/// Words in a file, shared by all processes that map it: what one has stored is there after it was killed. They stay
+/// mapped.
+pub(crate) fn shared_words<const WORDS: usize>(path: &Path) -> &'static [std::sync::atomic::AtomicU64; WORDS] {
+    use std::os::fd::AsRawFd as _;
+    let bytes = WORDS * 8;
+    let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.expect("a writable directory");
+    file.set_len(bytes as u64).expect("room");
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: no address is demanded. The mapping is never unmapped, has the array's size, and is used as atomics alone.
+    unsafe {
+        let words = libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        assert_ne!(words, libc::MAP_FAILED, "{}", io::Error::last_os_error());
+        &*words.cast()
+    }
+}
