@@ -410,3 +410,19 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         }
     }
 }
+
+#[test]
+fn every_fault_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
+    let (_, table) = page.split_once("### Every fault, and its test").expect("a section");
+    let table = table.split_once("\n## ").map_or(table, |(table, _)| table);
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 20, "{rows:#?}");
+    for row in rows {
+        let tests = row.rsplit("| ").next().expect("a last column");
+        let mut files = tests.split('`').skip(1).step_by(2).peekable();
+        assert!(files.peek().is_some(), "no test: {row}");
+        files.for_each(|file| assert!(root.join(file).is_file(), "{file} does not exist: {row}"));
+    }
+}
