@@ -102,7 +102,11 @@ impl Opening {
             }
         };
         let (published, publisher) = Published::new(device.clone());
-        let memory = RingsOf { budget: engine.map(|engine| engine.budget), slots: rings.as_ref().map(LogRings::slots) };
+        let memory = RingsOf {
+            budget: engine.map(|engine| engine.budget),
+            slots: rings.as_ref().map(LogRings::slots),
+            recorder_slots: rings.as_ref().map(LogRings::recorder_slots),
+        };
         let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published, memory);
         shared.listening = listening;
         let shared = Arc::new(shared);

@@ -20,9 +20,9 @@ use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
-use crate::recorder::{Recorder, RecorderRules, TriggerRules};
+use crate::recorder::{Recorder, RecorderRings, RecorderRules, TriggerRules};
 use crate::registry::{Registry, RingRules};
-use crate::ring::{Budget, ProducerEnd, Slots};
+use crate::ring::{Budget, ProducerEnd, RingMaker, Slots};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
@@ -66,6 +66,8 @@ pub(crate) struct RingsOf {
     pub(crate) budget: Option<Arc<Budget>>,
     /// The slots that they lie in; `None` for private memory.
     pub(crate) slots: Option<Arc<dyn Slots>>,
+    /// The same for those of the flight recorder.
+    pub(crate) recorder_slots: Option<Arc<dyn Slots>>,
 }
 
 impl Shared {
@@ -101,7 +103,13 @@ impl Shared {
                 on_panic: config.snapshot_on_panic,
                 every: config.snapshot_every,
             };
-            Recorder::new(rules, triggers, clock, Arc::clone(registry.budget()))
+            let budget = Arc::clone(registry.budget());
+            let maker = match memory.recorder_slots {
+                #[cfg(not(loom))]
+                Some(slots) => RingMaker::in_slots(slots, 0, Arc::clone(&budget)),
+                _ => RingMaker::new(0, Arc::clone(&budget)),
+            };
+            Recorder::new(RecorderRings::new(rules, clock, maker, budget), triggers)
         });
         let recorded = recorder.as_ref().map(|_| config.flight_recorder_level);
         Shared {

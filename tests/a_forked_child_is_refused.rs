@@ -54,6 +54,35 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
     assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
 }
 
+#[test]
+fn the_child_leaves_the_flight_recorder_alone() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(support::config(&path).flight_recorder(4096)).expect("a log");
+    let mut producer = Some(logger.producer().expect("a ring"));
+    let message = |number: u32| format!("record {number}");
+    for number in 0..3 {
+        let own = producer.as_ref().expect("a producer");
+        assert_eq!(own.log(Level::Debug, message(2 * number)), Outcome::Recorded);
+        assert_eq!(logger.log(Level::Debug, message(2 * number + 1)), Outcome::Recorded);
+        let status = fork(|| {
+            assert_eq!(own.log(Level::Debug, "from the child"), Outcome::Forked);
+            assert_eq!(diolog::debug!(logger, "from the child", never = %panic_if_shown()), Outcome::Forked);
+            assert!(matches!(logger.snapshot("from the child"), Err(Error::Forked)));
+        });
+        assert_eq!(status, 0);
+        // Dropped in the child too, which has a copy.
+        let status = fork(|| drop(producer.take()));
+        assert_eq!(status, 0);
+    }
+    let snapshot = logger.snapshot("after the children").expect("written");
+    let records = Reader::open(&snapshot).expect("readable");
+    let messages: Vec<_> = records.map(|record| record.expect("a record").message().to_vec()).collect();
+    assert_eq!(messages, (0..6).map(|number| message(number).into_bytes()).collect::<Vec<_>>());
+    assert_eq!(diolog::verify(&snapshot).expect("readable").verdict, Verdict::Clean);
+    logger.close().expect("a clean end");
+}
+
 fn panic_if_shown() -> &'static str {
     panic!("nothing is evaluated in the child")
 }

@@ -80,6 +80,30 @@ fn a_producer_allocates_nothing_whatever_the_outcome() {
 }
 
 #[test]
+fn a_record_of_the_flight_recorder_allocates_nothing_once_it_has_its_ring() {
+    let directory = support::directory();
+    let config = Config::new(directory.path().join("log")).flight_recorder(64 << 10);
+    let logger = Logger::open(config).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    let log = |text: &str| {
+        [
+            producer.log(Level::Debug, text),
+            producer.log_args(Level::Debug, format_args!("{}", text.len())),
+            diolog::debug!(producer, "{text}", text, shown = %text),
+        ]
+    };
+    assert_eq!(log("this makes the ring"), [Outcome::Recorded; 3]);
+    let text = "x".repeat(100);
+    let allocations = allocations_in(|| {
+        for length in (0..=100).cycle().take(10_000) {
+            assert_eq!(log(&text[..length]), [Outcome::Recorded; 3]);
+        }
+    });
+    assert_eq!(allocations, 0);
+    logger.close().expect("a clean end");
+}
+
+#[test]
 fn a_claim_allocates_at_most_its_buffer_once() {
     let directory = support::directory();
     let logger = Logger::open(Config::new(directory.path().join("log"))).expect("a log");

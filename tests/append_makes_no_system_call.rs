@@ -26,6 +26,7 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
     static DONE: AtomicBool = AtomicBool::new(false);
     // Small enough that appends enter the reserve, enter its chunks, and find it full.
     let config = Config::new(support::child_directory()).ring_bytes(4096).reserve_bytes(128 << 10);
+    let config = config.flight_recorder(4096).flight_recorder_level(Level::Debug).snapshot_on(Level::Warn);
     let logger = Logger::open(config.overflow(overflow)).expect("a log");
     let producer = logger.producer().expect("a producer");
     let handle = logger.clone();
@@ -33,10 +34,18 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
         assert_eq!(handle.log(Level::Info, "this makes the thread's ring"), Outcome::Written);
         assert_eq!(log_fields(&producer, 0), [Outcome::Written; 3]);
         assert_eq!(log_fields(&handle, 0), [Outcome::Written; 3]);
+        let record = |number: u64| {
+            diolog::debug!(producer, "recorded {number}", number);
+            producer.log(Level::Warn, "asks for a snapshot");
+            [producer.log(Level::Debug, "recorded"), handle.log(Level::Debug, "recorded")]
+        };
+        // These make the rings of the recorder.
+        assert_eq!(record(0), [Outcome::Recorded; 2]);
         filter_system_calls(Who::ThisThread, &[libc::SYS_exit], Fate::Allowed, Fate::Fatal);
         for number in 0..100_000 {
             producer.log(Level::Info, [b'x'; 64]);
-            producer.log(Level::Debug, "filtered");
+            producer.log(Level::Trace, "filtered");
+            record(number);
             handle.log(Level::Info, "through the thread's own producer");
             log_fields(&producer, number);
             log_fields(&handle, number);
@@ -53,6 +62,7 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
     while !DONE.load(Ordering::Acquire) {
         logger.producer().expect("a producer");
         logger.flush().expect("durable");
+        logger.snapshot("beside").expect("written");
         logger.stats();
     }
     logger.close().expect("a clean end");

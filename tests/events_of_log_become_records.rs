@@ -292,3 +292,26 @@ fn a_flush_makes_what_was_logged_durable_and_a_closed_log_is_survived() {
     bridged.bridge.flush();
     assert_eq!(bridged.logger.stats().refused, 1);
 }
+
+#[test]
+fn what_the_levels_do_not_admit_goes_to_the_flight_recorder() {
+    let bridged = bridged(|config| config.level("warn,net=info").flight_recorder(4096));
+    let Bridged { logger, bridge, .. } = &bridged;
+    let log = |level, target: &str, text: &str| {
+        let mut record = Record::builder();
+        bridge.log(&record.level(level).target(target).args(format_args!("{text}")).build());
+    };
+    for _ in 0..2 {
+        log(log::Level::Info, "app", "recorded");
+        log(log::Level::Info, "net", "logged");
+        log(log::Level::Trace, "net", "recorded too");
+    }
+    let enabled = |level| bridge.enabled(&MetadataBuilder::new().level(level).target("app").build());
+    assert!(enabled(log::Level::Trace));
+    bridge.update_max_level();
+    assert_eq!(log::max_level(), log::LevelFilter::Trace);
+    let snapshot = logger.snapshot("events").expect("written");
+    let texts = |records: &[Recorded]| records.iter().map(|record| record.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&records(&snapshot)), ["recorded", "recorded too", "recorded", "recorded too"]);
+    assert_eq!(texts(&bridged.close()), ["logged", "logged"]);
+}

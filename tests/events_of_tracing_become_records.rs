@@ -338,3 +338,17 @@ fn long_texts_are_cut_and_flagged_and_leave_room_for_fields() {
     assert!((900..1100).contains(&field_bytes(5, "spans")));
     assert_eq!((records[5].field("message"), records[5].field("id")), (Some("Text(\"text\")"), Some("Signed(7)")));
 }
+
+#[test]
+fn what_the_levels_do_not_admit_goes_to_the_flight_recorder() {
+    let bridged = bridged(|config| config.level("info,net=off").flight_recorder(64 << 10));
+    bridged.run(|| {
+        let _span = debug_span!("order", id = 42).entered();
+        info!("logged");
+        trace!("recorded");
+        error!(target: "net", "recorded too");
+    });
+    let snapshot = bridged.logger.snapshot("events").expect("written");
+    assert_eq!(texts(&records(&snapshot)), ["order: recorded order.id=42", "order: recorded too order.id=42"]);
+    assert_eq!(texts(&bridged.close()), ["order: logged order.id=42"]);
+}

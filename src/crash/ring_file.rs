@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::contents::{Contents, LogState, NewLog};
 use super::definitions::Definitions;
+use super::layout::{FOR_LOG, FOR_RECORDER};
 use super::link::Link;
 use super::slot::LogSlots;
 use crate::callsite;
@@ -140,7 +141,12 @@ pub(crate) struct LogRings {
 impl LogRings {
     /// Where the log's rings get their memory.
     pub(crate) fn slots(&self) -> Arc<dyn Slots> {
-        Arc::new(LogSlots::new(Arc::clone(&self.file.contents), Arc::clone(&self.log)))
+        Arc::new(LogSlots::new(Arc::clone(&self.file.contents), Arc::clone(&self.log), FOR_LOG))
+    }
+
+    /// The same for the rings of its flight recorder.
+    pub(crate) fn recorder_slots(&self) -> Arc<dyn Slots> {
+        Arc::new(LogSlots::new(Arc::clone(&self.file.contents), Arc::clone(&self.log), FOR_RECORDER))
     }
 
     /// Publishes the clock's ticks and the monotonic time of one moment, for whoever converts the records' ticks.

@@ -16,7 +16,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::contents::{Contents, Extent, LogState, Sizes};
-use super::layout::{CONTROL_OFFSET, FOR_LOG, OVERWRITES, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED};
+use super::layout::{CONTROL_OFFSET, OVERWRITES, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED};
 use crate::format::checksum;
 use crate::ring::{self, Control, Slot, Slots};
 use crate::sync::lock;
@@ -34,6 +34,8 @@ const _: () = {
 pub(super) struct LogSlots {
     contents: Arc<Contents>,
     log: Arc<LogState>,
+    /// [`FOR_LOG`](super::layout::FOR_LOG) or [`FOR_RECORDER`](super::layout::FOR_RECORDER).
+    purpose: u32,
     /// The address space that the log's reserves may take.
     reserves_bytes_max: u64,
     /// Why there was no address space for a reserve, the last time that there was none.
@@ -41,8 +43,8 @@ pub(super) struct LogSlots {
 }
 
 impl LogSlots {
-    pub(super) fn new(contents: Arc<Contents>, log: Arc<LogState>) -> LogSlots {
-        LogSlots { contents, log, reserves_bytes_max: ring::reserves_bytes_max(), refusal: Mutex::new(None) }
+    pub(super) fn new(contents: Arc<Contents>, log: Arc<LogState>, purpose: u32) -> LogSlots {
+        LogSlots { contents, log, purpose, reserves_bytes_max: ring::reserves_bytes_max(), refusal: Mutex::new(None) }
     }
 
     /// Maps a slot, with its reserve if there is address space for that.
@@ -83,8 +85,8 @@ impl Slots for LogSlots {
         let extent = self.contents.take(&self.log, sizes)?;
         let (mapping, reserve_bytes) = self.map(extent).inspect_err(|_| self.contents.give_back(extent, true))?;
         let (contents, log) = (Arc::clone(&self.contents), Arc::clone(&self.log));
-        let is_vacant = AtomicBool::new(true);
-        Ok(Arc::new(FileSlot { mapping, contents, log, extent, reserve_bytes, overwrites, is_vacant }))
+        let (purpose, is_vacant) = (self.purpose, AtomicBool::new(true));
+        Ok(Arc::new(FileSlot { mapping, contents, log, purpose, extent, reserve_bytes, overwrites, is_vacant }))
     }
 
     fn reserve_refusal(&self) -> Option<String> {
@@ -110,6 +112,7 @@ struct FileSlot {
     mapping: SharedMapping,
     contents: Arc<Contents>,
     log: Arc<LogState>,
+    purpose: u32,
     extent: Extent,
     /// Of the reserve that is mapped; 0 if none is.
     reserve_bytes: u64,
@@ -166,7 +169,7 @@ unsafe impl Slot for FileSlot {
         raw.sizes_crc = U32::new(self.extent.sizes.crc());
         raw.state = U32::new(SLOT_FREE);
         raw.log = U32::new(self.log.index);
-        raw.purpose = U32::new(FOR_LOG);
+        raw.purpose = U32::new(self.purpose);
         raw.flags = U32::new(if self.overwrites { OVERWRITES } else { 0 });
         raw.producer = U32::new(producer);
         raw.tid = U32::new(tid);

@@ -16,6 +16,6 @@ mod snapshots;
 
 pub(crate) use end::RecorderEnd;
 pub(crate) use ring::Identity;
-pub(crate) use rings::RecorderRules;
+pub(crate) use rings::{RecorderRings, RecorderRules};
 pub(crate) use snapshots::{Recorder, SnapshotPlace};
 pub(crate) use triggers::TriggerRules;

@@ -45,12 +45,20 @@ impl RecorderRing {
         self.returned = Some(end);
     }
 
+    /// Notes that what the ring holds does not matter any more.
+    pub(super) fn vacate(&self) {
+        if let Some(producer) = &self.returned {
+            producer.ring().vacate();
+        }
+    }
+
     /// Both ends of the ring, empty and with all counts 0, for another producer; `None` if its producer has not ended.
     pub(super) fn into_empty(self) -> Option<(ProducerEnd, ConsumerEnd)> {
         let RecorderRing { mut consumer, returned, .. } = self;
         let producer = returned?;
         consumer.observe();
         consumer.consume_from::<true>(usize::MAX, |_, _| true);
+        producer.ring().vacate();
         producer.control().reset();
         Some((producer, consumer))
     }

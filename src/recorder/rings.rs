@@ -68,8 +68,8 @@ struct Rings {
 }
 
 impl RecorderRings {
-    /// A recorder without rings, whose memory is part of `budget`.
-    pub(crate) fn new(rules: RecorderRules, clock: Clock, budget: Arc<Budget>) -> RecorderRings {
+    /// No rings yet. `maker` makes them, without reserves, and their memory is part of `budget`.
+    pub(crate) fn new(rules: RecorderRules, clock: Clock, maker: RingMaker, budget: Arc<Budget>) -> RecorderRings {
         let rings = Rings {
             all: BTreeMap::new(),
             ended: VecDeque::new(),
@@ -77,7 +77,6 @@ impl RecorderRings {
             recorded_before: 0,
             overwritten_before: 0,
         };
-        let maker = RingMaker::new(0, Arc::clone(&budget));
         RecorderRings { rules, clock, maker, budget, rings: Mutex::new(rings), unrecorded: AtomicU64::new(0) }
     }
 
@@ -106,6 +105,7 @@ impl RecorderRings {
             }
         };
         let mut rings = lock(&self.rings);
+        end.ring().assign(producer.id, producer.tid, &producer.name);
         rings.all.insert(producer.id, RecorderRing::new(producer, consumer));
         Some(end)
     }
@@ -139,7 +139,13 @@ impl RecorderRings {
         let Some(_inside) = Inside::enter(&INSIDE) else { return false };
         let first = lock(&self.rings).remove_first_ended();
         // Dropped after the lock is released.
-        first.inspect(|_| self.budget.give_back(self.rules.ring_bytes as u64)).is_some()
+        first.inspect(|ring| self.free(ring)).is_some()
+    }
+
+    /// Gives back the memory of a ring that is about to be dropped.
+    fn free(&self, ring: &RecorderRing) {
+        ring.vacate();
+        self.budget.give_back(self.rules.ring_bytes as u64);
     }
 
     /// Takes the records of all rings, by producer, without those that were taken before.
@@ -156,8 +162,8 @@ impl RecorderRings {
         let now_ns = self.clock.monotonic_ns();
         let taken = rings.all.values_mut().zip(rooms).map(|(ring, room)| ring.take(room, &rings.converter, now_ns));
         let taken: Vec<_> = taken.filter(|producer| !producer.is_empty()).collect();
-        while rings.remove_first_ended().is_some() {
-            self.budget.give_back(self.rules.ring_bytes as u64);
+        while let Some(ring) = rings.remove_first_ended() {
+            self.free(&ring);
         }
         Ok(taken)
     }

@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::rings::{RecorderRings, RecorderRules};
+use super::rings::RecorderRings;
 use super::triggers::{Reason, TriggerRules, Triggers};
 use crate::block::{Callsites, Lookup};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::level::Level;
-use crate::ring::Budget;
 use crate::segment::Beside;
 use crate::snapshot::{self, Now, Origin, ProducerRecords};
 use crate::stats::RecorderStats;
@@ -43,11 +42,10 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder without rings, whose memory is part of `budget`.
-    pub(crate) fn new(rules: RecorderRules, triggers: TriggerRules, clock: Clock, budget: Arc<Budget>) -> Recorder {
+    /// A recorder of these rings.
+    pub(crate) fn new(rings: RecorderRings, triggers: TriggerRules) -> Recorder {
         let (unwritten, place, written, failed) = Default::default();
-        let (rings, triggers) = (RecorderRings::new(rules, clock, budget), Triggers::new(triggers));
-        Recorder { rings, triggers, unwritten, place, written, failed }
+        Recorder { rings, triggers: Triggers::new(triggers), unwritten, place, written, failed }
     }
 
     /// Says where snapshots go. Called once.
