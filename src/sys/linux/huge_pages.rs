@@ -13,3 +13,29 @@ pub(crate) fn advise_huge_pages(memory: *mut u8, bytes: usize) {
     // SAFETY: invariant 1 holds for any mapping; the kernel refuses a range that is not mapped.
     let _ = unsafe { rustix::mm::madvise(memory.cast(), bytes, rustix::mm::Advice::LinuxHugepage) };
 }
+
+/// As long as this lives, the process gets no new huge pages: for measurements of memory without.
+#[cfg(feature = "unstable")]
+pub(crate) struct WithoutHugePages(());
+
+#[cfg(feature = "unstable")]
+impl WithoutHugePages {
+    /// A refusal leaves huge pages as they are.
+    pub(crate) fn new() -> WithoutHugePages {
+        set_disabled(true);
+        WithoutHugePages(())
+    }
+}
+
+#[cfg(feature = "unstable")]
+impl Drop for WithoutHugePages {
+    fn drop(&mut self) {
+        set_disabled(false);
+    }
+}
+
+#[cfg(feature = "unstable")]
+fn set_disabled(disabled: bool) {
+    // SAFETY: takes numbers, and concerns pages that are not there yet.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(disabled), 0, 0, 0) };
+}

@@ -5,3 +5,15 @@ pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// Does nothing: there is no portable way.
 pub(crate) fn advise_huge_pages(_memory: *mut u8, _bytes: usize) {}
+
+/// Nothing: there is no portable way.
+#[cfg(feature = "unstable")]
+pub(crate) struct WithoutHugePages(());
+
+#[cfg(feature = "unstable")]
+impl WithoutHugePages {
+    /// Changes nothing.
+    pub(crate) fn new() -> WithoutHugePages {
+        WithoutHugePages(())
+    }
+}

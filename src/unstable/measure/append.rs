@@ -10,11 +10,16 @@
 //! The row `watched` is the raw append again, while a thread on the writer's CPU asks for the log's figures 10,000 times a
 //! second. It is compared with the raw append too: the same code, in turns.
 //!
+//! The row `shared` is the raw append into a ring in a file on tmpfs, which has small pages; `small pages` is one into
+//! private memory on such pages. Both are the same code as the raw append, and `shared` is compared with it. They are left
+//! out where there is no `/dev/shm`.
+//!
 //! Two rows are structured records: `num` has two integers and a double, `str` an integer and a text of 12 bytes. `num`
 //! is compared with the raw append of the same run.
 
 use std::fmt;
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -25,10 +30,11 @@ use super::place::{Cores, Scratch};
 use super::rounds::{median, spread};
 use super::stopwatch::{AppendClock, TickRate, busy_wait, ticks};
 use crate::sys::cpu;
-use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, Value};
+use crate::sys::huge_pages::WithoutHugePages;
+use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, RingMemory, Value};
 
 /// How many rows take turns.
-pub const ROWS: u32 = 6;
+pub const ROWS: u32 = 8;
 
 /// Calls timed together.
 const BURST: u32 = 20;
@@ -62,6 +68,12 @@ const NUM_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.2), Some(1.5), Some(1
 
 /// The quantiles' highest ratios of `watched` to the raw append that pass.
 const WATCHED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
+
+/// The quantiles' highest ratios of `shared` to the raw append that pass.
+const SHARED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
+
+/// Where shared rings are: tmpfs.
+const SHARED: &str = "/dev/shm";
 
 /// The time from one call for the figures to the next.
 const WATCH_INTERVAL: Duration = Duration::from_micros(100);
@@ -103,6 +115,10 @@ impl Row {
         }
     }
 
+    fn is_measured(&self) -> bool {
+        !self.ns[0].is_empty()
+    }
+
     fn medians(&self) -> [f64; QUANTILES.len()] {
         std::array::from_fn(|at| median(&self.ns[at]))
     }
@@ -115,14 +131,25 @@ struct Rows {
     copy: Row,
     append: Row,
     watched: Row,
+    /// Without values where there is no tmpfs.
+    shared: Row,
+    small_pages: Row,
     num: Row,
     str: Row,
 }
 
 impl Rows {
-    fn all(&self) -> [&Row; ROWS as usize] {
-        [&self.clock_only, &self.copy, &self.append, &self.watched, &self.num, &self.str]
+    fn all(&self) -> impl Iterator<Item = &Row> {
+        let Rows { clock_only, copy, append, watched, shared, small_pages, num, str } = self;
+        [clock_only, copy, append, watched, shared, small_pages, num, str].into_iter().filter(|row| row.is_measured())
     }
+}
+
+/// The producers of the rows.
+struct Producers {
+    append: Producer,
+    /// In a ring in a file, and on small pages; `None` where there is no tmpfs.
+    others: Option<[Producer; 2]>,
 }
 
 /// Asks for a log's figures 10,000 times a second, while it is to.
@@ -178,6 +205,12 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     let cores = Cores::choose();
     check(scratch, cores)?;
     let logger = Logger::open(config(scratch, "append", cores))?;
+    // Where there is none, its rows are left out.
+    let tmpfs = Scratch::new(Path::new(SHARED)).ok().filter(|_| cfg!(target_os = "linux"));
+    let shared = tmpfs.as_ref().map(|tmpfs| {
+        Logger::open(config(scratch, "shared", cores).ring_memory(RingMemory::Shared(tmpfs.path("rings"))))
+    });
+    let shared = shared.transpose()?;
     let clock = AppendClock::detect();
     // On a thread of its own, since a thread stays pinned.
     let watcher = Watcher::default();
@@ -185,21 +218,34 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
         scope.spawn(|| watcher.run(&logger, cores));
         let measuring = scope.spawn(|| -> crate::Result<_> {
             cores.pin_producer();
-            let producer = logger.producer_named("bench")?;
-            let (rows, watched) = measure(effort, clock, &producer, &watcher);
-            Ok((rows, producer.next_sequence(), watched))
+            let append = logger.producer_named("bench")?;
+            // Only what was made before has huge pages.
+            let _small = WithoutHugePages::new();
+            let others = match &shared {
+                Some(shared) => Some([shared.producer_named("shared")?, logger.producer_named("small pages")?]),
+                None => None,
+            };
+            let producers = Producers { append, others };
+            let (rows, watched) = measure(effort, clock, &producers, &watcher);
+            let others = producers.others.iter().flatten().map(Producer::next_sequence).sum::<u64>();
+            Ok((rows, producers.append.next_sequence() + others, watched))
         });
         let measured = measuring.join();
         watcher.ends.store(true, Relaxed);
         measured
     });
     let (rows, appended, watched) = measured.map_err(|_| "the measuring thread panicked")??;
-    logger.flush()?;
-    let stats = logger.stats();
-    logger.close()?;
-    if stats.durable_records + stats.dropped != appended {
-        return Err(format!("{appended} appended, {} durable, {} dropped", stats.durable_records, stats.dropped).into());
+    let (mut durable, mut dropped) = (0, 0);
+    for logger in [Some(&logger), shared.as_ref()].into_iter().flatten() {
+        logger.flush()?;
+        let stats = logger.stats();
+        (durable, dropped) = (durable + stats.durable_records, dropped + stats.dropped);
+        logger.close()?;
     }
+    if durable + dropped != appended {
+        return Err(format!("{appended} appended, {durable} durable, {dropped} dropped").into());
+    }
+    let stats = logger.stats();
     Ok(Report {
         effort,
         cores,
@@ -207,7 +253,7 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
         device: stats.device,
         rows,
         appended,
-        dropped: stats.dropped,
+        dropped,
         watched: (watcher.calls.load(Relaxed), watched.as_secs_f64()),
     })
 }
@@ -268,7 +314,7 @@ fn message(number: u64) -> [u8; MESSAGE_BYTES] {
 
 /// Measures one row after the other, repetition by repetition. Returns for how long the log was watched, too.
 #[inline]
-fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Watcher) -> (Rows, Duration) {
+fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &Watcher) -> (Rows, Duration) {
     let rate = TickRate::measure();
     let pause = rate.ticks_in(PAUSE);
     let text = [b'x'; MESSAGE_BYTES];
@@ -287,9 +333,16 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Wa
         black_box(slot);
         copies += 1;
     };
-    let mut append = || {
-        black_box(producer.log(Level::Info, text));
+    // One closure for all producers, so that the same code appends.
+    let append_by = |producer| {
+        move || {
+            let producer: &Producer = producer;
+            black_box(producer.log(Level::Info, text));
+        }
     };
+    let producer = &producers.append;
+    let mut append = append_by(producer);
+    let mut others = producers.others.as_ref().map(|others| others.each_ref().map(append_by));
     let mut number = 0_u64;
     let mut num = || {
         number += 1;
@@ -304,6 +357,8 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Wa
         copy: Row::new("clock and copy"),
         append: Row::new("append, 64 B"),
         watched: Row::new("watched"),
+        shared: Row::new("shared"),
+        small_pages: Row::new("small pages"),
         num: Row::new("num"),
         str: Row::new("str"),
     };
@@ -311,6 +366,9 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Wa
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut read_clock);
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut copy);
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut append);
+    for other in others.iter_mut().flatten() {
+        bursts(effort.warm_up_bursts, pause, &mut nothing, other);
+    }
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut num);
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut str);
     let mut watched_for = Duration::ZERO;
@@ -330,10 +388,15 @@ fn measure(effort: Effort, clock: AppendClock, producer: &Producer, watcher: &Wa
             watched_for += begun.elapsed();
             turn(count, pause, &mut nothing, &mut ticks[4], &mut num);
             turn(count, pause, &mut nothing, &mut ticks[5], &mut str);
+            for (other, ticks) in others.iter_mut().flatten().zip(&mut ticks[6..]) {
+                turn(count, pause, &mut nothing, ticks, other);
+            }
         }
-        let Rows { clock_only, copy, append, watched, num, str } = &mut rows;
-        for (row, ticks) in [clock_only, copy, append, watched, num, str].into_iter().zip(&ticks) {
-            row.add(ticks, rate);
+        let Rows { clock_only, copy, append, watched, shared, small_pages, num, str } = &mut rows;
+        for (row, ticks) in [clock_only, copy, append, watched, num, str, shared, small_pages].into_iter().zip(&ticks) {
+            if !ticks.is_empty() {
+                row.add(ticks, rate);
+            }
         }
     }
     (rows, watched_for)
@@ -376,13 +439,18 @@ impl Report {
         self.comparisons().iter().all(Comparison::passes)
     }
 
-    fn comparisons(&self) -> [Comparison; 3] {
-        let Rows { clock_only, append, watched, num, .. } = &self.rows;
-        [
-            Comparison::of("append to clock", append, clock_only, QUANTILES.map(|(_, _, limit)| limit)),
+    fn comparisons(&self) -> Vec<Comparison> {
+        let Rows { clock_only, append, watched, shared, num, .. } = &self.rows;
+        let limits = QUANTILES.map(|(_, _, limit)| limit);
+        let mut comparisons = vec![
+            Comparison::of("append to clock", append, clock_only, limits),
             Comparison::of("num to append", num, append, NUM_LIMITS),
             Comparison::of("watched to append", watched, append, WATCHED_LIMITS),
-        ]
+        ];
+        if shared.is_measured() {
+            comparisons.push(Comparison::of("shared to append", shared, append, SHARED_LIMITS));
+        }
+        comparisons
     }
 }
 
