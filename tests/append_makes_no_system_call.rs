@@ -1,4 +1,5 @@
-//! Appending makes no system call: a thread that may make none but `exit` can log.
+//! Appending makes no system call: a thread that may make none but `exit` can log. With rings in a file it makes one for
+//! each chunk of a reserve, which allocates that.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -6,7 +7,7 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diolog::{Config, Level, Log, Logger, Outcome, Overflow};
+use diolog::{Config, Level, Log, Logger, Outcome, Overflow, RingMemory};
 use support::os::{Fate, Who, filter_system_calls};
 
 /// Logs fields of every type. The first call registers the places, which takes a lock and allocates.
@@ -22,12 +23,16 @@ fn log_fields(log: &impl Log, number: u64) -> [Outcome; 3] {
 
 /// Logs on a thread that may make no system call, then spins, because ending would make some. Meanwhile another thread
 /// does whatever takes a lock: an append that took one too would wait for it at some time, which is a system call.
-fn child(overflow: Overflow, breaks_the_rule: bool) {
+fn child(overflow: Overflow, rings: RingMemory, breaks_the_rule: bool) {
     static DONE: AtomicBool = AtomicBool::new(false);
     // Small enough that appends enter the reserve, enter its chunks, and find it full.
     let config = Config::new(support::child_directory()).ring_bytes(4096).reserve_bytes(128 << 10);
     let config = config.flight_recorder(4096).flight_recorder_level(Level::Debug).snapshot_on(Level::Warn);
-    let logger = Logger::open(config.overflow(overflow)).expect("a log");
+    let allowed: &[_] = match rings {
+        RingMemory::Private => &[libc::SYS_exit],
+        _ => &[libc::SYS_exit, libc::SYS_fallocate],
+    };
+    let logger = Logger::open(config.overflow(overflow).ring_memory(rings)).expect("a log");
     let producer = logger.producer().expect("a producer");
     let handle = logger.clone();
     let _never_joined = std::thread::spawn(move || {
@@ -41,7 +46,7 @@ fn child(overflow: Overflow, breaks_the_rule: bool) {
         };
         // These make the rings of the recorder.
         assert_eq!(record(0), [Outcome::Recorded; 2]);
-        filter_system_calls(Who::ThisThread, &[libc::SYS_exit], Fate::Allowed, Fate::Fatal);
+        filter_system_calls(Who::ThisThread, allowed, Fate::Allowed, Fate::Fatal);
         for number in 0..100_000 {
             producer.log(Level::Info, [b'x'; 64]);
             producer.log(Level::Trace, "filtered");
@@ -79,7 +84,7 @@ fn run(test: &str, role: &str) -> std::process::ExitStatus {
 #[test]
 fn an_append_that_drops_makes_no_system_call() {
     if support::role().is_some() {
-        child(Overflow::DropNewest, false);
+        child(Overflow::DropNewest, RingMemory::Private, false);
     }
     assert!(run("an_append_that_drops_makes_no_system_call", "child").success());
 }
@@ -87,15 +92,37 @@ fn an_append_that_drops_makes_no_system_call() {
 #[test]
 fn an_append_that_overwrites_makes_no_system_call() {
     if support::role().is_some() {
-        child(Overflow::OverwriteOldest, false);
+        child(Overflow::OverwriteOldest, RingMemory::Private, false);
     }
     assert!(run("an_append_that_overwrites_makes_no_system_call", "child").success());
 }
 
 #[test]
+fn an_append_to_a_shared_ring_allocates_chunks_of_its_reserve_and_makes_no_other_system_call() {
+    const TEST: &str = "an_append_to_a_shared_ring_allocates_chunks_of_its_reserve_and_makes_no_other_system_call";
+    if let Some(directory) = support::role() {
+        child(Overflow::DropNewest, RingMemory::Shared(directory.into()), false);
+    }
+    let tmpfs = support::rings::on_tmpfs();
+    let status = run(TEST, tmpfs.path().to_str().expect("text"));
+    assert!(status.success(), "{status}");
+    assert!(support::rings::in_directory(tmpfs.path()).is_empty());
+}
+
+#[test]
+fn an_append_to_a_shared_window_makes_no_system_call() {
+    if let Some(directory) = support::role() {
+        child(Overflow::OverwriteOldest, RingMemory::Shared(directory.into()), false);
+    }
+    let tmpfs = support::rings::on_tmpfs();
+    let status = run("an_append_to_a_shared_window_makes_no_system_call", tmpfs.path().to_str().expect("text"));
+    assert!(status.success(), "{status}");
+}
+
+#[test]
 fn the_filter_kills_a_thread_that_makes_one() {
     if support::role().is_some() {
-        child(Overflow::DropNewest, true);
+        child(Overflow::DropNewest, RingMemory::Private, true);
     }
     let status = run("the_filter_kills_a_thread_that_makes_one", "child");
     assert_eq!(status.signal(), Some(libc::SIGSYS), "{status}");

@@ -68,7 +68,15 @@ fn the_ring_file_is_named_in_the_stats_and_is_there_for_its_user_alone_while_the
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
     assert_eq!((mode(&place), mode(&file)), (0o700, 0o600));
     logger.close().expect("a clean end");
+    assert_eq!(logger.stats().ring_memory.place, format!("{} (tmpfs)", file.display()));
     assert_eq!(rings::in_directory(&place), Vec::<std::path::PathBuf>::new());
+
+    let logger = Logger::open(config(&path, &place)).expect("a log");
+    fs::remove_file(rings::the_one_in(&place)).expect("there");
+    let deleted = logger.stats().ring_memory.place;
+    assert!(deleted.ends_with(" (tmpfs), deleted by somebody: what is accepted ends with the process"), "{deleted}");
+    assert_eq!(logger.log(Level::Info, "still accepted"), Outcome::Written);
+    logger.close().expect("a clean end");
 
     let private = Logger::open(support::config(&path)).expect("a log");
     assert_eq!(private.stats().ring_memory.place, "private memory");

@@ -10,6 +10,7 @@ use diolog::{Config, EngineConfig, Logger};
 const OTHERS: &[&str] = &[
     "O_DIRECT",
     "O_DSYNC",
+    "XDG_RUNTIME_DIR",
     "bench_iostat",
     "drain_on_signals",
     "io_uring",

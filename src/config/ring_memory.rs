@@ -50,3 +50,31 @@ impl RingMemory {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, EngineConfig};
+    use super::*;
+
+    #[test]
+    fn the_directory_for_shared_rings_is_absolute_and_the_users_own() {
+        let RingMemory::Shared(path) = RingMemory::shared() else { panic!("private") };
+        let path = path.to_str().expect("text");
+        assert!(path.ends_with("/diolog") || path == format!("/dev/shm/diolog-{}", sys::process::user()), "{path}");
+    }
+
+    #[test]
+    fn shared_rings_need_a_directory_and_linux() {
+        let is_possible = cfg!(all(target_os = "linux", not(any(diolog_portable, loom))));
+        let refusal = |path: &str| {
+            let memory = RingMemory::Shared(path.into());
+            let of_log = Config::new("a").ring_memory(memory.clone()).validate().err().map(|error| error.to_string());
+            let of_engine = EngineConfig::new().ring_memory(memory).check().err().map(|error| error.to_string());
+            assert_eq!(of_log, of_engine);
+            of_log
+        };
+        let nowhere = "ring_memory is /dev/shm/x: shared rings need Linux; use RingMemory::Private".to_owned();
+        assert_eq!(refusal("/dev/shm/x"), (!is_possible).then_some(nowhere));
+        assert!(refusal("").is_some_and(|why| why.starts_with("ring_memory is ")));
+    }
+}

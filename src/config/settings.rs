@@ -245,8 +245,11 @@ config! {
         /// file to its disk from time to time, and an append may wait for that:
         /// [`Stats::ring_memory`](crate::Stats::ring_memory) says where it is. All memory of a ring is allocated before it
         /// is used, so that a full tmpfs refuses producers, and drops the records that need a reserve; both are counted.
-        /// Rings take small pages there, and each has a mapping of its own: raise `vm.max_map_count` for more than some
-        /// ten thousand producers. It needs Linux.
+        /// Such an append to the reserve makes one system call for each 64 KiB. Rings take small pages there, and each has
+        /// a mapping of its own: raise `vm.max_map_count` for more than some ten thousand producers. It needs Linux.
+        ///
+        /// systemd removes what an ordinary user has in `/dev/shm` once that user has logged out, unless `RemoveIPC=no` is
+        /// set: [`RingMemoryStats::place`](crate::RingMemoryStats::place) says if somebody has deleted the file.
         ring_memory(memory: RingMemory) -> RingMemory = RingMemory::Private, read by "words::ring_memory",
             got as RingMemory;
 
@@ -287,8 +290,8 @@ config! {
         /// The longest that a record waits in memory for its block to fill: 1 ms to 1 hour; 100 ms by default.
         ///
         /// Too short: a slow log writes at least 4 KiB for each interval with a record in it. Too long: a power cut
-        /// loses more, and readers of a live log see records later. [`flush`](crate::Logger::flush) does not wait for
-        /// it.
+        /// loses more, a crash of the process too unless rings are [shared](Config::ring_memory), and readers of a live log
+        /// see records later. [`flush`](crate::Logger::flush) does not wait for it.
         flush_interval(interval: Duration) -> Duration = Duration::from_millis(100), read by "words::time";
 
         /// The level from which a record asks for a flush: it and more severe ones. None by default.

@@ -160,6 +160,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::overflow::Overflow;
+    use super::super::ring_memory::RingMemory;
     use super::*;
     use crate::device::DevicePreference;
     use crate::level::Level;
@@ -173,6 +174,7 @@ mod tests {
             reserve_bytes = "4 MiB"
             grave_eighths = 2
             rings_bytes_max = "0.5 GiB"
+            ring_memory = "private"
             message_bytes_max = "32 KiB"
             block_bytes = "128KiB"
             packing = false
@@ -210,6 +212,7 @@ mod tests {
             .reserve_bytes(4 << 20)
             .grave_eighths(2)
             .rings_bytes_max(512 << 20)
+            .ring_memory(RingMemory::Private)
             .message_bytes_max(32 << 10)
             .block_bytes(128 << 10)
             .packing(false)
@@ -264,6 +267,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rings_are_private_or_in_the_directory_that_is_named() {
+        let read = Config::from_toml("ring_memory = '/dev/shm/orders'").expect("understood");
+        assert_eq!(read, Config::new("").ring_memory(RingMemory::Shared("/dev/shm/orders".into())));
+        let engine = EngineConfig::from_toml("ring_memory = '/dev/shm/orders'").expect("understood");
+        assert_eq!(engine, EngineConfig::new().ring_memory(RingMemory::Shared("/dev/shm/orders".into())));
+        // A directory of the word's name.
+        let text = Config::new("a").ring_memory(RingMemory::Shared("private".into())).to_toml().expect("written");
+        let read = Config::from_toml(&text).expect("understood");
+        assert_eq!(read, Config::new("a").ring_memory(RingMemory::Shared("./private".into())));
+        let error = Config::from_toml("ring_memory = true").expect_err("a refusal").to_string();
+        assert!(error.contains("expected \"private\" or the path of a directory"), "{error}");
+    }
+
     /// Settings that are hard to write: each must be read back as it is, valid or not.
     fn configurations() -> Vec<Config> {
         let mut configurations = vec![Config::new(""), Config::new("a").service("\"quoted\"\n\u{e9}")];
@@ -283,6 +300,7 @@ mod tests {
         configurations.push(Config::new("a").device(DevicePreference::IoUring).overflow(Overflow::OverwriteOldest));
         let modes = [0, 0o600, 0o666, 0o1777, u32::MAX];
         configurations.extend(modes.map(|mode| Config::new("a").file_mode(mode).group(mode).create_parents(true)));
+        configurations.push(Config::new("a").ring_memory(RingMemory::Shared("/a \"b\"/\u{e9}".into())));
         configurations.push(Config::new("a").retain_segments(7).message_bytes_max(5000).thread_ring_bytes(4096));
         configurations
     }
@@ -311,6 +329,7 @@ mod tests {
             "block_for = \"1500 us\"",
             "close_deadline = \"5 s\"",
             "device = \"auto\"",
+            "ring_memory = \"private\"",
             "file_mode = \"0600\"",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} in\n{text}");

@@ -24,7 +24,7 @@ use crate::clock::{Clock, ClockAnchor};
 use crate::format::{checksum, checksum_append};
 use crate::sync::lock;
 use crate::sys::MadeIn;
-use crate::sys::file::{allocate, deallocate, file_size_limit};
+use crate::sys::file::{allocate, deallocate, file_size_limit, is_deleted};
 use crate::sys::write::{grain, write_whole};
 
 /// An open ring file. It is closed once nobody has a slot in it any more.
@@ -33,7 +33,7 @@ pub(super) struct Contents {
     file: File,
     path: PathBuf,
     /// The path and the kind of file system, in words.
-    pub(super) place: String,
+    place: String,
     made_in: MadeIn,
     tables: Mutex<Tables>,
     anchor_version: AtomicU64,
@@ -144,6 +144,16 @@ impl Contents {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the rings of `log` are, in words.
+    pub(super) fn place_of(&self, log: &Arc<LogState>) -> String {
+        // After a clean end the file has no name.
+        let is_open = || lock(&self.tables).logs.iter().flatten().any(|open| Arc::ptr_eq(open, log));
+        match is_deleted(&self.file) && is_open() {
+            true => format!("{}, deleted by somebody: what is accepted ends with the process", self.place),
+            false => self.place.clone(),
+        }
     }
 
     /// Whether the calling process is the one whose rings these are. A forked child leaves them alone.

@@ -58,3 +58,42 @@ impl Sink for Definitions {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::sys::directory::OpenDirectory;
+    use crate::sys::test_directory::directory;
+
+    #[test]
+    fn definitions_for_which_there_is_no_room_are_counted() {
+        let directory = directory();
+        let file = OpenDirectory::open(directory.path()).expect("there").create_to_map("file").expect("a file");
+        let contents = Contents::begin(file, "file".into(), "tmpfs", Clock::detect(), [0; 16]).expect("room");
+        let definitions = Definitions::new(Arc::new(contents));
+        let long = "x".repeat(65_535);
+        let info = CallsiteInfo {
+            id: 1,
+            level: 3,
+            flags: 0,
+            line: 1,
+            target: long.as_str().into(),
+            file: long.as_str().into(),
+            template: long.as_str().into(),
+            fields: Box::default(),
+            newer: None,
+            leading_words: 0,
+        };
+        let fit = DEFINITIONS_BYTES_MAX / (8 + 12 + 3 * (2 + 65_535_u64)).next_multiple_of(8);
+        (0..fit + 3).for_each(|_| definitions.define(&info));
+        assert_eq!(definitions.contents.definitions_lost.load(Ordering::Relaxed), 3);
+        let mut lost = [0; 8];
+        let at = offset_of!(RawHeader, definitions_lost) as u64;
+        crate::sys::fill_at(definitions.contents.file(), &mut lost, at).expect("readable");
+        assert_eq!(u64::from_le_bytes(lost), 3);
+        // A short one still fits.
+        definitions.define(&CallsiteInfo { target: "a".into(), file: "b".into(), template: "c".into(), ..info });
+        assert_eq!(definitions.contents.definitions_lost.load(Ordering::Relaxed), 3);
+    }
+}

@@ -5,6 +5,7 @@
 //! and [`LogRings`] what the writer does; `ring` gets slots for its memory.
 
 pub(crate) mod layout;
+#[cfg_attr(not(test), expect(dead_code, reason = "what recovery reads"))]
 pub(crate) mod link;
 
 // A model's rings are on the heap.
@@ -13,6 +14,10 @@ mod contents;
 mod definitions;
 mod slot;
 mod ring_file;
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
+mod tests;
 
 pub(crate) use contents::NewLog;
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
+pub(crate) use ring_file::slots_for_tests;
 pub(crate) use ring_file::{LogRings, RingFiles};

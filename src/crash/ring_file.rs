@@ -53,7 +53,7 @@ impl RingFiles {
         }
     }
 
-    fn enter_file(&self, log: &NewLog) -> Result<LogRings> {
+    pub(super) fn enter_file(&self, log: &NewLog) -> Result<LogRings> {
         let mut current = lock(&self.current);
         let mut present = current.upgrade();
         loop {
@@ -69,6 +69,15 @@ impl RingFiles {
             }
         }
     }
+}
+
+/// Slots in a ring file without a name, for tests of rings.
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
+pub(crate) fn slots_for_tests() -> Arc<dyn Slots> {
+    let directory = crate::sys::test_directory::directory();
+    let files = RingFiles::new(&directory.path().join("rings"), Clock::detect());
+    let log = NewLog { log: [1; 16], run: [2; 16], block_bytes: 4096, message_bytes_max: 1, path: "/log".into() };
+    files.enter_file(&log).expect("a ring file").slots()
 }
 
 /// An open and locked ring file.

@@ -97,8 +97,8 @@ impl Slots for LogSlots {
         self.contents.path()
     }
 
-    fn place(&self) -> &str {
-        &self.contents.place
+    fn place(&self) -> String {
+        self.contents.place_of(&self.log)
     }
 
     fn definitions_lost(&self) -> u64 {
@@ -196,6 +196,28 @@ impl Drop for FileSlot {
         if self.contents.is_own() {
             self.log.reserves_bytes.fetch_sub(self.reserve_bytes, Ordering::Relaxed);
             self.contents.give_back(self.extent, self.is_vacant.load(Ordering::Relaxed));
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
+mod tests {
+    use super::super::slots_for_tests;
+
+    #[test]
+    fn a_reserve_is_present_chunk_by_chunk_and_zero_when_it_is_entered_again() {
+        const CHUNK: usize = 64 << 10;
+        let slot = slots_for_tests().take(8192, 4 * CHUNK, false).expect("room");
+        let reserve = slot.reserve().expect("mapped");
+        for _ in 0..2 {
+            assert!(slot.enter(CHUNK, 2 * CHUNK));
+            // SAFETY: entered, and nobody else has the slot.
+            unsafe {
+                let last = reserve.add(3 * CHUNK - 1);
+                assert_eq!(last.read(), 0);
+                last.write(7);
+                assert!(slot.leave(CHUNK, 2 * CHUNK));
+            }
         }
     }
 }

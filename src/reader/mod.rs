@@ -59,7 +59,6 @@ use filter::Selection;
 use merge::{Merge, Ready};
 use record::RunContext;
 use scan::Message;
-pub(crate) use walk::{RunTail, TailItem};
 use walk::{Step, Walk};
 
 /// How to read a log.

@@ -97,9 +97,6 @@ mod consumer;
 mod producer;
 mod held;
 
-#[cfg(not(loom))]
-pub(crate) mod image;
-
 #[cfg(all(test, loom))]
 mod models;
 // Off Linux no pages are given back, which these tests count.
@@ -107,6 +104,8 @@ mod models;
 mod reserve_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(all(test, target_os = "linux", not(any(loom, diolog_portable))))]
+mod in_slots;
 
 pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;

@@ -29,7 +29,7 @@ pub(crate) trait Slots: fmt::Debug + Send + Sync {
     fn path(&self) -> &Path;
 
     /// Where that is, in words.
-    fn place(&self) -> &str;
+    fn place(&self) -> String;
 
     /// How many callsites that records in these slots may name have no definition beside them.
     fn definitions_lost(&self) -> u64;

@@ -111,7 +111,7 @@ impl ProducerCounts {
 #[non_exhaustive]
 pub struct RingMemoryStats {
     /// Where rings are: "private memory", or the ring file and the kind of file system that it is on, with a warning if
-    /// that may make an append wait for a disk.
+    /// that may make an append wait for a disk, or if somebody has deleted the file.
     pub place: String,
     /// How many callsites have no definition in the ring file, for want of room: after a crash of the process, their
     /// records are not recovered.
