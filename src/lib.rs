@@ -73,7 +73,7 @@
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
 //! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
-//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `snapshots`, `verify`, `top`, `bench`.
+//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `snapshots`, `verify`, `recover`, `top`, `bench`.
 //! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
 //!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
@@ -135,6 +135,7 @@ mod device;
 
 mod template;
 mod reader;
+mod recovery;
 mod render;
 mod format;
 mod sync;
@@ -177,6 +178,7 @@ pub use reader::{
     ProducerFigures, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport, SegmentInfo,
     Severity, SnapshotInfo, Verdict, Verification, info, snapshots, verify,
 };
+pub use recovery::{Recovery, RecoveryOutcome, recover, recover_watched};
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
     CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RecorderStats,

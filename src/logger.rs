@@ -25,6 +25,7 @@ use crate::opening::{Hooks, Opening};
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
+use crate::recovery::Recovery;
 use crate::segment::Threads;
 use crate::shared::{RingsOf, Shared};
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
@@ -468,6 +469,25 @@ impl Logger {
             remedy: "a snapshot needs a log that was opened with one, such as 65536".to_owned(),
         })?;
         recorder.snapshot(reason)
+    }
+
+    /// What opening the log has recovered: one entry for each run that ended without closing the log, and whose rings were
+    /// in shared memory. Empty if there was none.
+    ///
+    /// ```
+    /// # fn main() -> diolog::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("diolog-recovery-doc-{}", std::process::id()));
+    /// let logger = diolog::Logger::open(diolog::Config::new(&directory))?;
+    /// for recovery in logger.recovery() {
+    ///     eprintln!("{recovery}");
+    /// }
+    /// # logger.close()?;
+    /// # std::fs::remove_dir_all(&directory).expect("removable");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn recovery(&self) -> &[Recovery] {
+        &self.handle.shared.recovered
     }
 
     /// The log's figures now, also after `close`.

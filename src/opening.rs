@@ -16,6 +16,7 @@ use crate::format::Process;
 use crate::gate::Gate;
 use crate::listen::Listening;
 use crate::recorder::SnapshotPlace;
+use crate::recovery::recover_runs;
 use crate::ring::Budget;
 use crate::segment::{Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::{RingsOf, Shared};
@@ -74,7 +75,15 @@ impl Opening {
         if settings.config.rotate_on_hangup {
             ends::rotate_on_hangup().map_err(|source| Error::io("handle SIGHUP for", path, source))?;
         }
-        let directory = Directory::open(&settings.config.path, making(&settings.config))?;
+        let mut directory = Directory::open(&settings.config.path, making(&settings.config))?;
+        // Before the run's first segment, which comes after all of the runs before it.
+        let recovered = match recover_runs(&mut directory, None, &mut |_, _| {}) {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                directory.undo();
+                return Err(error);
+            }
+        };
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock, threads)?))
@@ -109,6 +118,7 @@ impl Opening {
         };
         let mut shared = Shared::new(settings, clock, gate, segments.producers_max(), published, memory);
         shared.listening = listening;
+        shared.recovered = recovered;
         let shared = Arc::new(shared);
         if let Some(recorder) = &shared.recorder {
             recorder.set_place(snapshot_place(&shared, &directory, &segments));

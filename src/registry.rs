@@ -214,6 +214,16 @@ impl Registry {
         self.changed.store(true, Ordering::Release);
     }
 
+    /// The rings of all producers, by their ids, with their names.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn rings(&self) -> Vec<(u32, String, Arc<Ring>)> {
+        let inner = lock(&self.inner);
+        let mut rings: Vec<_> =
+            inner.live.iter().map(|(&id, live)| (id, live.name.clone(), Arc::clone(&live.ring))).collect();
+        rings.sort_by_key(|(id, ..)| *id);
+        rings
+    }
+
     /// Whether a ring of `capacity_bytes` would leave all rings together within `bytes_max`, or the log's limit if that
     /// is less.
     pub(crate) fn has_room_for(&self, capacity_bytes: usize, bytes_max: usize) -> bool {

@@ -21,6 +21,7 @@ use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
 use crate::recorder::{Recorder, RecorderRings, RecorderRules, TriggerRules};
+use crate::recovery::Recovery;
 use crate::registry::{Registry, RingRules};
 use crate::ring::{Budget, ProducerEnd, RingMaker, Slots};
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) recorder: Option<Recorder>,
     /// The log's listeners.
     pub(crate) listening: Listening,
+    /// What opening the log has recovered of runs that died.
+    pub(crate) recovered: Vec<Recovery>,
     /// The ring of threads that have none of their own, once there is one. `common_ring` alone uses it.
     pub(crate) common_end: Mutex<Option<ProducerEnd>>,
     /// Whether writes fail for another reason than a full disk. The writer alone changes it.
@@ -124,6 +127,7 @@ impl Shared {
             published,
             elsewhere: None,
             listening: Listening::default(),
+            recovered: Vec::new(),
             common_end: Mutex::new(None),
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),

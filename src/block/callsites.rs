@@ -8,7 +8,8 @@ use std::fmt;
 
 use super::mark::BlockMark;
 use crate::format::{
-    CallsiteParts, FieldType, GRID_BYTES, PackedCode, RECORD_HEADER_BYTES, WORDS_MAX, Word, definition_bytes_max,
+    CallsiteInfo, CallsiteParts, FieldType, GRID_BYTES, PackedCode, RECORD_HEADER_BYTES, WORDS_MAX, Word,
+    definition_bytes_max,
 };
 
 // The smallest block has room for the types of any callsite.
@@ -21,6 +22,15 @@ pub(crate) struct Definition {
     pub(crate) payload: Box<[u8]>,
     /// The types of its values.
     pub(crate) types: Box<[FieldType]>,
+}
+
+impl Definition {
+    /// The definition of a callsite, in `bytes_max` bytes at most.
+    pub(crate) fn of(info: &CallsiteInfo, bytes_max: usize) -> Definition {
+        let mut payload = Vec::new();
+        info.encode(bytes_max, &mut payload);
+        Definition { payload: payload.into(), types: info.fields.iter().map(|(_, of)| *of).collect() }
+    }
 }
 
 /// Finds a callsite by its id, and encodes its definition in as many bytes as the second argument says, at most.
@@ -98,17 +108,26 @@ impl Callsites {
 
     /// The definition of callsite `id`; `None` if no callsite has it.
     pub(super) fn find(&mut self, id: u32) -> Option<&Definition> {
-        let index = id as usize;
         if self.definition(id).is_none() {
             let found = (self.lookup)(id, self.payload_bytes_max)?;
-            if self.entries.len() <= index {
-                self.entries.resize(index + 1, Entry::new(0, &[]));
-                self.definitions.resize(index + 1, None);
-            }
-            self.entries[index] = Entry::new(id, &found.types);
-            self.definitions[index] = Some(found);
+            self.insert(id, found);
         }
         self.definition(id)
+    }
+
+    /// Adds a callsite that the lookup does not find.
+    pub(crate) fn add(&mut self, info: &CallsiteInfo) {
+        self.insert(info.id, Definition::of(info, self.payload_bytes_max));
+    }
+
+    fn insert(&mut self, id: u32, definition: Definition) {
+        let index = id as usize;
+        if self.entries.len() <= index {
+            self.entries.resize(index + 1, Entry::new(0, &[]));
+            self.definitions.resize(index + 1, None);
+        }
+        self.entries[index] = Entry::new(id, &definition.types);
+        self.definitions[index] = Some(definition);
     }
 
     /// Notes that `block` has the definition of callsite `id`.

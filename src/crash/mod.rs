@@ -5,7 +5,6 @@
 //! and [`LogRings`] what the writer does; `ring` gets slots for its memory.
 
 pub(crate) mod layout;
-#[cfg_attr(not(test), expect(dead_code, reason = "what recovery reads"))]
 pub(crate) mod link;
 
 // A model's rings are on the heap.

@@ -31,11 +31,7 @@ impl BlockFlags {
     pub(crate) const SEGMENT_HEADER: u16 = 1;
     /// The run's last block, written alone after all others were durable.
     pub(crate) const CLEAN_END: u16 = 1 << 1;
-    /// Reserved for blocks that recovery writes from a dead run's rings.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "reserved by the format: no writer sets it yet, and readers need not know it")
-    )]
+    /// The block was written by a recovery, from the rings of a run that died.
     pub(crate) const RECOVERED: u16 = 1 << 2;
     /// The block holds a wall-clock anchor.
     pub(crate) const WALL_ANCHOR: u16 = 1 << 3;

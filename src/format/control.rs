@@ -155,6 +155,8 @@ pub(crate) enum StatusCode {
     Error = 2,
     /// The writer writes again after an error.
     Resumed = 3,
+    /// Records were recovered from the rings of a process that ended without closing the log.
+    Recovered = 4,
 }
 
 /// A sentence of the writer's, for people.

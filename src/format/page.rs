@@ -181,8 +181,12 @@ fn kinds_and_flags_are_those_of_the_code() {
     for (state, meaning) in [(State::Ok, "writes"), (State::Full, "the disk"), (State::Failed, "writes fail")] {
         assert!(section("### Figures (kind 0x84)").contains(&format!("{}: {meaning}", state as u8)), "{state:?}");
     }
-    for (code, meaning) in [(StatusCode::Device, "how"), (StatusCode::Error, "an error"), (StatusCode::Resumed, "writ")]
-    {
+    for (code, meaning) in [
+        (StatusCode::Device, "how"),
+        (StatusCode::Error, "an error"),
+        (StatusCode::Resumed, "writ"),
+        (StatusCode::Recovered, "rec"),
+    ] {
         assert!(section("### Status (kind 0x81)").contains(&format!("{}: {meaning}", code as u16)), "{code:?}");
     }
 }

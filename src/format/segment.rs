@@ -16,7 +16,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) log: LogId,
     /// The run that wrote the segment.
     pub(crate) run: StoredRunId,
-    /// The dead run whose rings this run's first records come from. No writer sets it yet.
+    /// In a segment that a recovery has written from the rings of a run that died: that run, which is `run` itself.
     pub(crate) recovers: Option<StoredRunId>,
     /// The kernel's id of the machine's boot; zeros if it has none.
     pub(crate) boot: [u8; 16],

@@ -59,6 +59,7 @@ use filter::Selection;
 use merge::{Merge, Ready};
 use record::RunContext;
 use scan::Message;
+pub(crate) use walk::{RunTail, TailItem};
 use walk::{Step, Walk};
 
 /// How to read a log.

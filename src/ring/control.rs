@@ -14,8 +14,11 @@ use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, spin_loop};
 use crate::sys;
 
+#[cfg(not(loom))]
+pub(super) mod offsets;
+
 /// The bit of `oldest` that says that the consumer is copying. Positions are multiples of 8, so the bit is free.
-const READING: u64 = 1;
+pub(super) const READING: u64 = 1;
 
 /// The state that both ends share, grouped by who else touches it.
 ///
@@ -62,7 +65,7 @@ const CLOSED: u32 = 0;
 /// The producer appends to the reserve.
 const OPEN: u32 = 1;
 /// The consumer gives chunks of the reserve back, or moves its positions.
-const RETURNING: u32 = 2;
+pub(super) const RETURNING: u32 = 2;
 
 /// How often a producer looks again while the reserve is returning, before it gives up: at 10 to 50 ns a pause, longer
 /// than a chunk takes to give back. (Only a writer that is suspended in between takes longer.)
@@ -355,6 +358,12 @@ impl Control {
 
     // The reserve.
 
+    /// The reserve's state.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn reserve_state(&self) -> u32 {
+        self.written.reserve_state.load(Relaxed)
+    }
+
     /// Takes the reserve for an append. Returns `false` if the consumer has it, and had it for as long as the producer
     /// may wait.
     pub(super) fn open_reserve(&self) -> bool {
@@ -410,9 +419,10 @@ impl Control {
 
     /// Moves both positions of an empty reserve, by the consumer, which has it.
     pub(super) fn move_reserve(&self, position: u64) {
-        // `close_reserve` publishes them.
-        self.written.reserve_position.store(position, Relaxed);
+        // `close_reserve` publishes them. In this order: if the process dies in between, the reserve ends before it
+        // begins, and its image is empty. The other way round there would be old bytes in it.
         self.space.reserve_read_position.store(position, Relaxed);
+        self.written.reserve_position.store(position, Release);
     }
 
     /// As [`note_skip`](Self::note_skip), for the reserve.

@@ -97,6 +97,9 @@ mod consumer;
 mod producer;
 mod held;
 
+#[cfg(not(loom))]
+pub(crate) mod image;
+
 #[cfg(all(test, loom))]
 mod models;
 // Off Linux no pages are given back, which these tests count.

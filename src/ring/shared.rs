@@ -157,6 +157,41 @@ fn first_control(options: RingOptions, reserve: Option<&Reserve>) -> Control {
     Control::new(options.start, reserve_start)
 }
 
+#[cfg(all(test, not(loom)))]
+impl Ring {
+    /// Copies of the control lines, and of the bytes of the window and the reserve, as they would be in a file. Nobody
+    /// uses an end meanwhile.
+    #[allow(clippy::host_endian_bytes, reason = "as they are in memory")]
+    pub(crate) fn bytes(&self) -> ([u8; super::image::CONTROL_BYTES], Vec<u8>) {
+        use super::control::offsets;
+        let mut control = [0; offsets::CONTROL_BYTES];
+        for (at, word) in control.chunks_mut(8).enumerate().filter(|(at, _)| offsets::WORDS.contains(&(8 * at))) {
+            // SAFETY: an atomic of eight bytes is there.
+            let field = unsafe { &*std::ptr::from_ref(self.control()).cast::<crate::sync::AtomicU64>().add(at) };
+            word.copy_from_slice(&field.load(crate::sync::Ordering::Relaxed).to_ne_bytes());
+        }
+        let state = self.control().reserve_state().to_ne_bytes();
+        control[offsets::RESERVE_STATE..][..state.len()].copy_from_slice(&state);
+        // SAFETY: within the memory, which nobody writes to now.
+        let mut bytes = unsafe { self.memory.words().lend(0, self.memory.bytes(), <[u8]>::to_vec) };
+        if let Some(reserve) = &self.reserve {
+            // SAFETY: as above.
+            bytes.extend(unsafe { reserve.words().lend(0, reserve.capacity() as usize, <[u8]>::to_vec) });
+        }
+        (control, bytes)
+    }
+
+    /// Bytes of the window.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Whether the producer gives up the oldest records of a full ring.
+    pub(crate) fn overwrites(&self) -> bool {
+        self.overwrite
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         if let Some(reserve) = &self.reserve {

@@ -15,7 +15,7 @@ use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{Access, is_temporary_name};
 
-use super::inspect::{Content, inspect};
+use super::inspect::{Content, Search, inspect, search_for_bytes};
 use super::location::{Location, make};
 use super::lock::{LogLock, SharedLock};
 
@@ -105,6 +105,39 @@ impl Directory {
     /// The number of the file system that it is on, if that can be told.
     pub(crate) fn file_system(&self) -> Option<u64> {
         self.opened().id_of(".").ok().map(|id| id.device)
+    }
+
+    /// Removes the files after the last one that holds a byte, which earlier runs have prepared and not used. Returns the
+    /// number of the next segment, which follows that one.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. Those that are left are the first ones.
+    pub(crate) fn remove_blank_end(&mut self) -> Result<u64> {
+        let directory = self.opened();
+        while self.last_index >= self.unused_from {
+            let name = segment_file_name(self.last_index);
+            let failed = |operation, source| Error::io(operation, &directory.path_of(&name), source);
+            match search_for_bytes(&directory, self.last_index, || false) {
+                Ok(Search::Blank) => directory.remove(&name).map_err(|source| failed("remove", source))?,
+                Ok(Search::HoldsBytes | Search::Stopped) => break,
+                Err(source) => return Err(failed("read", source)),
+            }
+            self.last_index -= 1;
+        }
+        Ok(self.last_index + 1)
+    }
+
+    /// Looks anew at the segments: one has been added.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub(crate) fn look_again(&mut self) -> Result<()> {
+        self.find_last_segment()
+    }
+
+    /// The log that the directory holds, if that is known.
+    pub(crate) fn log(&self) -> Option<LogId> {
+        self.newest.map(|(_, log)| log)
     }
 
     /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has the lock

@@ -28,27 +28,39 @@ pub(crate) struct OfflineSegment<'a> {
 }
 
 impl OfflineSegment<'_> {
-    /// Writes the segment: its header, then `blocks`, numbered from `first_number` on. When this returns, the segment
-    /// is durable.
+    /// Writes the segment: its header, which has the number `first_number`, then `blocks` with their numbers, which grow.
+    /// When this returns, the segment is durable. A block that could not be made ends it.
     ///
     /// # Errors
     /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
     /// left.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for recovery"))]
-    pub(crate) fn write(&self, first_number: u64, blocks: impl IntoIterator<Item = Block>) -> Result<()> {
-        let name = segment_file_name(self.header.segment.index);
-        self.write_as(&name, first_number, blocks.into_iter().map(Ok))
+    pub(crate) fn write(
+        &self,
+        first_number: u64,
+        blocks: impl IntoIterator<Item = io::Result<(u64, Block)>>,
+    ) -> Result<()> {
+        self.write_file(&segment_file_name(self.header.segment.index), first_number, blocks)
     }
 
-    /// As [`write`](Self::write), as the file `name`. A block that could not be made ends it.
+    /// As [`write`](Self::write), as the file `name`, with consecutive numbers from `first_number` on.
     ///
     /// # Errors
-    /// As there, and those of the blocks.
+    /// As there.
     pub(crate) fn write_as(
         &self,
         name: &str,
         first_number: u64,
         blocks: impl IntoIterator<Item = io::Result<Block>>,
+    ) -> Result<()> {
+        let numbered = (first_number..).zip(blocks).map(|(number, block)| Ok((number, block?)));
+        self.write_file(name, first_number, numbered)
+    }
+
+    fn write_file(
+        &self,
+        name: &str,
+        first_number: u64,
+        blocks: impl IntoIterator<Item = io::Result<(u64, Block)>>,
     ) -> Result<()> {
         // Of a write that a crash has cut short.
         let _ = self.directory.remove(OFFLINE_FILE);
@@ -60,7 +72,11 @@ impl OfflineSegment<'_> {
         written
     }
 
-    fn write_blocks(&self, first_number: u64, blocks: impl IntoIterator<Item = io::Result<Block>>) -> Result<()> {
+    fn write_blocks(
+        &self,
+        first_number: u64,
+        blocks: impl IntoIterator<Item = io::Result<(u64, Block)>>,
+    ) -> Result<()> {
         assert!(self.segment_id != 0, "segment id 0 means \"none\"");
         let path = &*self.directory.path_of(OFFLINE_FILE);
         let failed = |operation, source| Error::io(operation, path, source);
@@ -68,10 +84,10 @@ impl OfflineSegment<'_> {
         let created = self.directory.create_to_fill(OFFLINE_FILE, self.direct);
         let file = created.map_err(|source| failed("create", source))?;
         // A header takes no number of its own: it has that of the block after it.
-        let numbered = std::iter::once((first_number, Ok(header))).chain((first_number..).zip(blocks));
+        let numbered = std::iter::once(Ok((first_number, header))).chain(blocks);
         let mut offset = 0;
-        for (number, block) in numbered {
-            let block: Block = block.map_err(|source| failed("make a block of", source))?;
+        for numbered in numbered {
+            let (number, block) = numbered.map_err(|source| failed("make a block of", source))?;
             let (mut buffer, length) = block.seal(number);
             // Nobody sees a block of this file before all of them are durable.
             block::place(&mut buffer, Place { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
@@ -138,7 +154,7 @@ mod tests {
         let segment = SegmentHeader::example(number);
         let directory = &OpenDirectory::open(directory).expect("a directory");
         let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct };
-        offline.write(0, blocks(count))
+        offline.write(0, (0..).zip(blocks(count)).map(Ok))
     }
 
     fn files(directory: &Path) -> Vec<String> {
@@ -192,7 +208,7 @@ mod tests {
         fs::remove_dir(&path).expect("empty");
         let segment = SegmentHeader::example(1);
         let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct: false };
-        let error = offline.write(0, blocks(1)).expect_err("deleted");
+        let error = offline.write(0, (0..).zip(blocks(1)).map(Ok)).expect_err("deleted");
         assert!(error.to_string().contains(&*path.join(OFFLINE_FILE).to_string_lossy()), "{error}");
     }
 

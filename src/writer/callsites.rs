@@ -5,8 +5,5 @@ use crate::callsite;
 
 /// The definition of callsite `id`, in `bytes_max` bytes at most. `None` if there is no such callsite.
 pub(crate) fn define(id: u32, bytes_max: usize) -> Option<Definition> {
-    let info = callsite::definition(id)?;
-    let mut payload = Vec::new();
-    info.encode(bytes_max, &mut payload);
-    Some(Definition { payload: payload.into(), types: info.fields.iter().map(|(_, of)| *of).collect() })
+    callsite::definition(id).map(|info| Definition::of(info, bytes_max))
 }

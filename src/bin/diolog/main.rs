@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Arguments, Command};
-use cmd::{bench, cat, completions, info, man, snapshots, tail, top, verify, write};
+use cmd::{bench, cat, completions, info, man, recover, snapshots, tail, top, verify, write};
 use exit::Status;
 
 fn main() -> ExitCode {
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Snapshots(snapshots) => snapshots::run(&snapshots),
         Command::Top(top) => top::run(&top),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Recover(recover) => recover::run(&recover),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions(completions) => completions::run(&completions),
         Command::Man(man) => man::run(&man),

@@ -114,6 +114,8 @@ pub(crate) struct Loaded {
     pub(crate) figures: Option<(u64, LogFigures)>,
     /// Those of some producers.
     pub(crate) producer_figures: Vec<ProducerFigures>,
+    /// The number after the writer's last own record.
+    pub(crate) own_end: u64,
     /// All shards, the writer's own included.
     pub(crate) shards_found: u64,
     /// The records in them, as their headers say.
@@ -207,7 +209,10 @@ impl Loaded {
             self.records_found += u64::from(count);
             rest = after;
             match (shard.producer.get(), encoding) {
-                (WRITER_PRODUCER, Encoding::Plain) => self.take_writer_records(records, count, known),
+                (WRITER_PRODUCER, Encoding::Plain) => {
+                    self.own_end = shard.first_sequence.get().saturating_add(count.into());
+                    self.take_writer_records(records, count, known);
+                }
                 // Its records are plain: there is no callsite for them.
                 (WRITER_PRODUCER, Encoding::Packed) => self.unread.invalid += u64::from(count),
                 (WRITER_PRODUCER, Encoding::Newer(newer)) => {
@@ -293,7 +298,7 @@ impl Loaded {
         self.callsites.clear();
         (self.refusals, self.figures) = (None, None);
         self.producer_figures.clear();
-        (self.shards_found, self.records_found) = (0, 0);
+        (self.shards_found, self.records_found, self.own_end) = (0, 0, 0);
         (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
     }
 }

@@ -9,6 +9,7 @@
 mod discover;
 mod live;
 mod plan;
+mod tail;
 mod times;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ use discover::Runs;
 use live::{Decision, Live};
 use plan::{Item, Plan, Planned};
 
+pub(crate) use tail::{RunTail, TailItem};
 pub(super) use times::Times;
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.

@@ -113,6 +113,14 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Why others than this user may have written a file, or may change it, if so: a clause that follows its name.
+pub(crate) fn why_not_own(metadata: &Metadata) -> Option<&'static str> {
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Some("belongs to another user");
+    }
+    (metadata.nlink() > 1).then_some("has more than one name: somebody has linked it")
+}
+
 /// Gives `file` the times of the last access and the last write that `metadata` has.
 pub(crate) fn set_times(file: &File, metadata: &Metadata) -> io::Result<()> {
     file.set_times(FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?))

@@ -96,6 +96,11 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Why others than this user may have written a file, if so: not known.
+pub(crate) fn why_not_own(_metadata: &Metadata) -> Option<&'static str> {
+    None
+}
+
 /// Gives `file` the times of the last access and the last write that `metadata` has.
 pub(crate) fn set_times(file: &File, metadata: &Metadata) -> io::Result<()> {
     file.set_times(FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?))

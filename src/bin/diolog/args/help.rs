@@ -142,6 +142,23 @@ Exit status:
   3    cannot be read, or parts of it only by a newer diolog
   64   invalid command line";
 
+pub(super) const RECOVER: &str = "Examples:
+  diolog recover DIR
+  diolog recover --rings /var/run/my-service DIR
+  diolog recover --format json DIR | jq '.runs[].records'
+
+A program whose rings are in shared memory (ring_memory) leaves there what it had logged and not yet written when it \
+died. The next program that opens the log brings that into the log before it logs itself; this command does the same \
+without such a program. It can be ended at any moment and run again.
+
+Exit status:
+  0    all that was left is in the log now, or nothing was left
+  1    the rings of a run are gone, or a run could not be recovered yet: the
+       report says why
+  2    a part of the rings was damaged; the rest of them is in the log
+  3    the log cannot be read or written, or is in use
+  64   invalid command line";
+
 pub(super) const BENCH: &str = "Examples:
   diolog bench append                   what an append costs on this machine
   diolog bench sustained /mnt/disk      records a second until they are durable

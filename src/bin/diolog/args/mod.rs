@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Prove from the files which records are kept and which are lost
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
+    /// Bring what a process that died has left in shared memory into the log
+    #[command(after_help = help::RECOVER)]
+    Recover(Recover),
     /// Measure diolog on this machine, each figure beside a baseline
     #[command(subcommand, after_help = help::BENCH)]
     Bench(Bench),
@@ -237,6 +240,19 @@ pub(crate) struct Verify {
     /// Print without a pager
     #[arg(long)]
     pub(crate) no_pager: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The log's directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// The directory with the ring files [default: where the process had them]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rings: Option<PathBuf>,
+    /// Format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod info;
 mod logs;
 pub(crate) mod man;
+pub(crate) mod recover;
 #[cfg(target_os = "linux")]
 pub(crate) mod run;
 pub(crate) mod snapshots;

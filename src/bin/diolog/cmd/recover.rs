@@ -1,0 +1,85 @@
+//! `diolog recover`: brings what processes that died have left in shared memory into their log.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use diolog::{Recovery, RecoveryOutcome};
+use serde_json::{Value, json};
+
+use crate::args::{Recover, ReportFormat};
+use crate::exit::{Failure, Status};
+use crate::text::escape;
+use crate::text::output::Output;
+use crate::text::progress::Progress;
+use crate::text::units::{count, counted};
+
+/// Recovers the log and prints what was done. The exit status says whether anything is missing.
+pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
+    let begun = Instant::now();
+    let mut progress = Progress::new("recovering", 0);
+    let watch = |done, all| progress.show(|| format!("recovering: {} of {}", count(done), counted(all, "ring")));
+    let runs = diolog::recover_watched(&arguments.directory, arguments.rings.as_deref(), watch)?;
+    let elapsed = begun.elapsed();
+    drop(progress);
+    let mut output = Output::paged(false);
+    match arguments.format {
+        ReportFormat::Text => text(arguments, &runs, elapsed, output.line()),
+        ReportFormat::Json => json_text(arguments, &runs, elapsed, output.line()),
+    }
+    output.finish_report()?;
+    Ok(status(&runs))
+}
+
+fn status(runs: &[Recovery]) -> Status {
+    match runs.iter().map(|run| run.outcome).max_by_key(|outcome| *outcome == RecoveryOutcome::Damaged) {
+        Some(RecoveryOutcome::Damaged) => Status::LOST,
+        _ if runs.iter().any(|run| run.outcome != RecoveryOutcome::Complete) => Status::UNCONFIRMED,
+        _ => Status::CLEAN,
+    }
+}
+
+fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
+    let path = escape::path(&arguments.directory);
+    // Writing to memory does not fail.
+    if runs.is_empty() {
+        let _ = writeln!(out, "{path}: nothing to recover");
+        return;
+    }
+    let records: u64 = runs.iter().map(|run| run.records).sum();
+    let (records, of) = (counted(records, "record"), counted(runs.len() as u64, "run"));
+    let _ = writeln!(out, "{path}: {records} recovered of {of}, in {:.3} s", elapsed.as_secs_f64());
+    for run in runs {
+        let _ = writeln!(out, "  {}", escape::name(&run.to_string()));
+    }
+}
+
+fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
+    let runs: Vec<_> = runs.iter().map(run_json).collect();
+    let object = json!({
+        "path": arguments.directory.to_string_lossy(),
+        "seconds": elapsed.as_secs_f64(),
+        "runs": runs,
+    });
+    escape::json_value(&object, out);
+}
+
+fn run_json(run: &Recovery) -> Value {
+    json!({
+        "run": run.run.to_string(),
+        "process": run.process,
+        "rings": run.rings.to_string_lossy(),
+        "outcome": match run.outcome {
+            RecoveryOutcome::Complete => "complete",
+            RecoveryOutcome::Gone => "gone",
+            RecoveryOutcome::Damaged => "damaged",
+            _ => "left",
+        },
+        "reason": run.reason,
+        "segment": run.segment,
+        "records": run.records,
+        "bytes": run.bytes,
+        "blocks": run.blocks,
+        "producers": run.producers,
+        "unwritten": run.unwritten,
+    })
+}

@@ -1,0 +1,178 @@
+//! What the blocks of a dead run account for: its producers, the numbers of blocks that are missing, and the records that
+//! were in those.
+//!
+//! It knows nothing of rings. A block that did not land between others that did leaves its number free, a *hole*. Which
+//! records were in it follows from the rows: the next block that names a producer says how far the producer was accounted
+//! for before it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::format::{IN_FLIGHT_UNKNOWN, ProducerRow};
+use crate::reader::{RunTail, TailItem};
+
+/// The most numbers that can be missing: as many blocks as can be in flight.
+const HOLES_MAX: u64 = IN_FLIGHT_UNKNOWN as u64;
+
+/// A run's blocks, as far as its rings may hold records of them.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// The producers without final counts, and those with records in holes.
+    pub(super) producers: BTreeMap<u32, Known>,
+    /// The producers that have final counts.
+    pub(super) ended: HashSet<u32>,
+    /// The numbers of missing blocks, in order.
+    pub(super) holes: Vec<u64>,
+    /// The number of the next block.
+    pub(super) next_number: u64,
+    /// Whether a block ends the run.
+    pub(super) is_ended: bool,
+    /// Whether it is known how the blocks before these account for the producers.
+    pub(super) has_baseline: bool,
+    /// The producers as the blocks before the first hole account for them; `None` without a hole.
+    pub(super) before_holes: Option<Vec<ProducerRow>>,
+    /// The number after the writer's last own record.
+    pub(super) own_sequence: u64,
+    /// Why the run cannot be recovered by this version, if so.
+    pub(super) obstacle: Option<&'static str>,
+}
+
+/// A producer, as the blocks account for it.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// Its last row, with the counts after the last block.
+    pub(super) row: ProducerRow,
+    /// The time of its last record, if that is in one of the blocks; else 0.
+    pub(super) last_ns: u64,
+    /// Its records in missing blocks, in order.
+    pub(super) parts: Vec<Part>,
+    /// All blocks below this number are accounted for in `row`.
+    seen_below: u64,
+}
+
+/// Records of a producer that were in missing blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// The row before them.
+    pub(super) row: ProducerRow,
+    /// Their numbers, and those of attempts that were dropped between them.
+    pub(super) sequences: Range<u64>,
+    /// The holes that they were in: one of these, or some.
+    pub(super) holes: Range<usize>,
+    /// The times of the producer's records before and after them.
+    pub(super) after_ns: u64,
+    pub(super) before_ns: u64,
+}
+
+impl Account {
+    /// Reads the account of a run.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub(super) fn read(tail: &mut RunTail) -> Result<Account> {
+        let mut account = Account { next_number: tail.durable_below, ..Account::default() };
+        let announced = tail.announced;
+        while account.obstacle.is_none()
+            && let Some(item) = tail.next()?
+        {
+            match item {
+                TailItem::Newer => account.obstacle = Some("a newer diolog has written some of its blocks"),
+                TailItem::Baseline(number, rows) => {
+                    account.has_baseline = true;
+                    account.miss_below(number);
+                    rows.iter().for_each(|row| account.take_row(number, row));
+                }
+                TailItem::Block(block) => {
+                    account.miss_below(block.number);
+                    account.next_number = account.next_number.max(block.number.saturating_add(1));
+                    block.rows.iter().for_each(|row| account.take_row(block.number, row));
+                    for shard in block.shards() {
+                        let Some(known) = account.producers.get_mut(&shard.producer) else { continue };
+                        known.row.next_sequence = shard.first_sequence.saturating_add(shard.records);
+                        known.row.records = known.row.records.saturating_add(shard.records);
+                        known.last_ns = known.last_ns.max(shard.last_ns);
+                        known.seen_below = block.number.saturating_add(1);
+                        if let Some(part) = known.parts.last_mut() {
+                            part.before_ns = part.before_ns.min(shard.first_ns);
+                        }
+                    }
+                    block.ends.iter().for_each(|row| account.take_end(block.number, row));
+                    account.is_ended = block.is_clean_end;
+                    account.own_sequence = account.own_sequence.max(block.own_end);
+                }
+            }
+        }
+        account.miss_below(announced);
+        Ok(account)
+    }
+
+    /// The rows of producers without final counts, as the blocks before the first one that is to be written account for
+    /// them.
+    pub(super) fn baseline(&self) -> Vec<ProducerRow> {
+        self.before_holes.clone().unwrap_or_else(|| self.rows())
+    }
+
+    fn rows(&self) -> Vec<ProducerRow> {
+        let alive = self.producers.iter().filter(|(id, _)| !self.ended.contains(id));
+        alive.map(|(_, known)| known.row.clone()).collect()
+    }
+
+    /// Notes that the blocks below `number` that did not come are missing.
+    fn miss_below(&mut self, number: u64) {
+        let missing = self.next_number..number;
+        if missing.is_empty() {
+            return;
+        }
+        if number - self.next_number > HOLES_MAX {
+            self.obstacle = Some("more of its blocks are missing than can have been in flight");
+            return;
+        }
+        if self.before_holes.is_none() {
+            self.before_holes = Some(self.rows());
+        }
+        self.holes.extend(missing);
+        self.next_number = number;
+    }
+
+    /// Takes a row that counts what is in the blocks below `number`.
+    fn take_row(&mut self, number: u64, row: &ProducerRow) {
+        let holes = &self.holes;
+        let known = self.producers.entry(row.id).or_insert_with(|| Known {
+            row: ProducerRow {
+                next_sequence: 0,
+                records: 0,
+                dropped: 0,
+                dropped_by: None,
+                overwritten: 0,
+                ..row.clone()
+            },
+            last_ns: 0,
+            parts: Vec::new(),
+            seen_below: 0,
+        });
+        let sequences = known.row.next_sequence..row.next_sequence;
+        let index = |number| holes.partition_point(|&hole| hole < number);
+        let between = index(known.seen_below)..index(number);
+        if row.next_sequence >= known.row.next_sequence {
+            let before = std::mem::replace(&mut known.row, row.clone());
+            if !sequences.is_empty() && !between.is_empty() {
+                let (after_ns, before_ns) = (known.last_ns, u64::MAX);
+                known.parts.push(Part { row: before, sequences, holes: between, after_ns, before_ns });
+            }
+        }
+        known.seen_below = known.seen_below.max(number);
+    }
+
+    /// Takes the final counts of a producer.
+    fn take_end(&mut self, number: u64, row: &ProducerRow) {
+        // Attempts after its last record have no part: nothing is in the rings of them.
+        if self.producers.get(&row.id).is_none_or(|known| row.records > known.row.records) {
+            self.take_row(number, row);
+        }
+        self.ended.insert(row.id);
+        if self.producers.get(&row.id).is_some_and(|known| known.parts.is_empty()) {
+            self.producers.remove(&row.id);
+        }
+    }
+}

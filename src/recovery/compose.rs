@@ -1,0 +1,535 @@
+//! The blocks of a recovered segment, composed from rings one after the other: first those for the holes, then those after
+//! the run's last block, then the producers' final counts and the run's end.
+//!
+//! A record that a block already has is passed over, by its number. Each ring is read once, in pieces.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+
+use zerocopy::IntoBytes;
+
+use super::account::{Account, Known, Part};
+use super::ring_file::{RingFile, Slot};
+use crate::block::{Added, Block, Callsites, Last, RecordMeta};
+use crate::buffer::AlignedBuffer;
+use crate::clock::{self, TickConverter};
+use crate::format::{
+    BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RECORD_HEADER_BYTES,
+    RecordFlags, SHARD_HEADER_BYTES, Status, StatusCode, WallAnchor, check_values, padded,
+};
+use crate::ring::Head;
+use crate::ring::image::{Fault, LeftRecords};
+
+/// What is composed.
+pub(super) struct Plan<'a> {
+    pub(super) file: &'a RingFile,
+    pub(super) account: Account,
+    pub(super) slots: Vec<Slot>,
+    pub(super) callsites: HashMap<u32, CallsiteInfo>,
+    /// The size of the blocks, but for those of holes.
+    pub(super) block_bytes: usize,
+    /// Whether the run has a segment.
+    pub(super) has_segments: bool,
+    /// Whether final counts can be given: nothing that they need is missing.
+    pub(super) may_end: bool,
+    /// The moment of the recovery.
+    pub(super) anchor: WallAnchor,
+    /// Gets how many rings were read, and of how many.
+    pub(super) watch: &'a mut dyn FnMut(u64, u64),
+    /// A sentence for the log itself.
+    pub(super) note: String,
+}
+
+/// What was composed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Composed {
+    pub(super) records: u64,
+    /// Bytes of their payloads.
+    pub(super) payload_bytes: u64,
+    pub(super) blocks: u64,
+    /// Producers whose final counts were written.
+    pub(super) ended: u64,
+    /// Attempts without a record and without a cause.
+    pub(super) unwritten: u64,
+    /// Records that are in a ring and make no sense.
+    pub(super) unreadable: u64,
+    /// Whether the run's end was written.
+    pub(super) is_ended: bool,
+}
+
+/// Composes blocks.
+pub(super) struct Composer<'a> {
+    file: &'a RingFile,
+    sources: Vec<Source>,
+    /// Producers that the blocks name and no slot has.
+    orphans: bool,
+    holes: Vec<u64>,
+    /// The next hole.
+    hole: usize,
+    next_number: u64,
+    /// The first source whose records after the last block are not all taken.
+    source: usize,
+    /// Final counts, once they are known, those to come last first.
+    ends: Option<Vec<ProducerRow>>,
+    callsites: Callsites,
+    infos: HashMap<u32, CallsiteInfo>,
+    converter: TickConverter,
+    block_bytes: usize,
+    has_segments: bool,
+    may_end: bool,
+    anchor: WallAnchor,
+    watch: &'a mut dyn FnMut(u64, u64),
+    note: String,
+    own_sequence: u64,
+    pub(super) composed: Composed,
+}
+
+/// One producer's ring.
+struct Source {
+    slot: Slot,
+    records: LeftRecords,
+    /// The producer's row, with the counts after the records composed so far.
+    row: ProducerRow,
+    last_ns: u64,
+    /// Its records in holes, the next ones last.
+    parts: Vec<Part>,
+    /// Whether the blocks have the final counts.
+    is_ended: bool,
+    /// Whether the blocks name it.
+    is_known: bool,
+}
+
+/// Where a source's records go.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Records before this number are in blocks.
+    begin: u64,
+    /// Records from this number on are not wanted now.
+    end: u64,
+    /// No record is later.
+    before_ns: u64,
+}
+
+impl Source {
+    fn new(slot: Slot, known: Option<Known>, is_ended: bool, payload_bytes_max: u64) -> Source {
+        let is_known = known.is_some() || is_ended;
+        let (producer, tid, name) = (slot.producer, slot.tid, slot.name.clone());
+        let (row, last_ns, mut parts) = match known {
+            Some(known) => (known.row, known.last_ns, known.parts),
+            None => (new_row(producer, tid, name), 0, Vec::new()),
+        };
+        parts.reverse();
+        let records = slot.image.records(payload_bytes_max);
+        Source { slot, records, row, last_ns, parts, is_ended, is_known }
+    }
+
+    /// The losses that the ring has counted.
+    fn counted(&self) -> (DroppedBy, u64) {
+        let counts = self.slot.image.counts();
+        let by = counts.dropped_by;
+        let (ring_full, ring_memory) = (by.full, by.memory);
+        (
+            DroppedBy { ring_full, ring_memory, timed_out: by.timed_out, device_failed: by.device_failed },
+            counts.overwritten,
+        )
+    }
+
+    /// The final counts. They always add up: attempts without a record and without a cause are unwritten.
+    fn final_row(&self) -> ProducerRow {
+        let (dropped_by, overwritten) = self.counted();
+        let dropped = dropped_by.total();
+        let accounted = self.row.records.saturating_add(dropped).saturating_add(overwritten);
+        let attempted = self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted);
+        ProducerRow {
+            next_sequence: attempted,
+            dropped,
+            dropped_by: Some(dropped_by),
+            overwritten,
+            unwritten: attempted - accounted,
+            ..self.row.clone()
+        }
+    }
+
+    /// The one cause that the producer has lost records for, if there is one.
+    fn cause(&self) -> LossCause {
+        let (dropped_by, overwritten) = self.counted();
+        let overwritten = (overwritten > 0).then_some(LossCause::Overwritten);
+        let mut causes = dropped_by.causes().map(|(cause, _)| cause).chain(overwritten);
+        match (causes.next(), causes.next()) {
+            (Some(cause), None) => cause,
+            _ => LossCause::Unknown,
+        }
+    }
+}
+
+fn new_row(id: u32, tid: u32, name: String) -> ProducerRow {
+    let dropped_by = Some(DroppedBy::default());
+    let (next_sequence, records, dropped, overwritten, unwritten) = Default::default();
+    ProducerRow { id, tid, next_sequence, records, dropped, dropped_by, overwritten, unwritten, name }
+}
+
+impl<'a> Composer<'a> {
+    pub(super) fn new(plan: Plan<'a>) -> Composer<'a> {
+        let Plan { file, account, slots, callsites, block_bytes, has_segments, may_end, anchor, watch, note } = plan;
+        let Account { mut producers, ended, holes, next_number, own_sequence, .. } = account;
+        let sources: Vec<_> = slots
+            .into_iter()
+            .map(|slot| {
+                let id = slot.producer;
+                Source::new(slot, producers.remove(&id), ended.contains(&id), block_bytes as u64)
+            })
+            .collect();
+        let infos = callsites;
+        let mut callsites = Callsites::new(true, block_bytes, |_, _| None);
+        infos.values().for_each(|info| callsites.add(info));
+        Composer {
+            file,
+            sources,
+            orphans: producers.keys().any(|id| !ended.contains(id)),
+            holes,
+            hole: 0,
+            next_number,
+            source: 0,
+            ends: None,
+            callsites,
+            infos,
+            converter: file.converter(),
+            block_bytes,
+            has_segments,
+            may_end,
+            anchor,
+            watch,
+            note,
+            own_sequence,
+            composed: Composed::default(),
+        }
+    }
+
+    /// What is wrong with the rings, as far as their records have been taken.
+    pub(super) fn damage(&self) -> Option<String> {
+        let of = |source: &Source| {
+            let fault: Fault = source.records.fault()?;
+            Some(format!("the ring of producer {} is damaged: {fault}", source.slot.producer))
+        };
+        let unreadable = || (self.composed.unreadable > 0).then(|| "some records in it make no sense".to_owned());
+        self.sources.iter().find_map(of).or_else(unreadable)
+    }
+
+    fn try_next(&mut self) -> io::Result<Option<(u64, Block)>> {
+        if self.hole < self.holes.len() {
+            return self.hole_block().map(Some);
+        }
+        if let Some(block) = self.tail_block()? {
+            return Ok(Some(block));
+        }
+        if self.ends.is_none() {
+            self.ends = Some(self.final_rows());
+        }
+        if let Some(block) = self.ends_block()? {
+            return Ok(Some(block));
+        }
+        self.clean_end()
+    }
+
+    /// The block for the next hole. Whatever was in it, its number is taken.
+    fn hole_block(&mut self) -> io::Result<(u64, Block)> {
+        let (hole, number) = (self.hole, self.holes[self.hole]);
+        self.hole += 1;
+        let mut block = self.begin_block(BLOCK_BYTES_MAX)?;
+        // Those who have further holes for their records come last.
+        for is_last in [true, false] {
+            for at in 0..self.sources.len() {
+                let part = self.sources[at]
+                    .parts
+                    .pop_if(|part| part.holes.contains(&hole) && is_last == (part.holes.end == hole + 1));
+                let Some(part) = part else { continue };
+                if let Some(rest) = self.move_part(at, &mut block, part) {
+                    if is_last {
+                        self.composed.unreadable += 1;
+                    } else {
+                        self.sources[at].parts.push(rest);
+                    }
+                }
+            }
+        }
+        if block.records() == 0 {
+            self.append_note(&mut block);
+        }
+        Ok((number, self.end_block(block)))
+    }
+
+    /// Moves a source's records that were in holes into the block. Returns those that do not fit.
+    fn move_part(&mut self, at: usize, block: &mut Block, part: Part) -> Option<Part> {
+        let Part { row, sequences, holes, after_ns, before_ns } = part;
+        let Range { start, end } = sequences;
+        let source = &mut self.sources[at];
+        // The counts are those before the part.
+        let after = (std::mem::replace(&mut source.row, row), std::mem::replace(&mut source.last_ns, after_ns));
+        let is_full = self.move_records(at, block, Bounds { begin: start, end, before_ns });
+        let source = &mut self.sources[at];
+        let row = std::mem::replace(&mut source.row, after.0);
+        let after_ns = std::mem::replace(&mut source.last_ns, after.1);
+        let sequences = row.next_sequence.max(start)..end;
+        is_full.then_some(Part { row, sequences, holes, after_ns, before_ns })
+    }
+
+    /// The next block after the run's last one. `None` if there are no more records.
+    fn tail_block(&mut self) -> io::Result<Option<(u64, Block)>> {
+        let mut open: Option<Block> = None;
+        let before = self.composed.records;
+        while let Some(source) = self.sources.get(self.source) {
+            let bounds = Bounds { begin: source.row.next_sequence, end: u64::MAX, before_ns: u64::MAX };
+            let at = self.source;
+            if source.is_ended || !self.has_records(at, bounds) {
+                self.sources[at].records.rest();
+                self.source += 1;
+                (self.watch)(self.source as u64, self.sources.len() as u64);
+                continue;
+            }
+            let mut block = match open.take() {
+                Some(block) => block,
+                None => self.begin_block(self.block_bytes)?,
+            };
+            if self.move_records(at, &mut block, bounds) {
+                if self.composed.records > before {
+                    return Ok(Some(self.number(block)));
+                }
+                // It fits no block: no producer has made it.
+                self.pass_over(at);
+                continue;
+            }
+            open = Some(block);
+        }
+        Ok(open.filter(|_| self.composed.records > before).map(|block| self.number(block)))
+    }
+
+    /// A block of final counts. `None` if there are no more.
+    fn ends_block(&mut self) -> io::Result<Option<(u64, Block)>> {
+        if self.ends.as_ref().is_none_or(Vec::is_empty) {
+            return Ok(None);
+        }
+        let mut block = self.begin_block(self.block_bytes)?;
+        while let Some(row) = self.ends.as_mut().and_then(Vec::pop) {
+            let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
+            row.encode(&mut payload);
+            if !self.append_own(&mut block, Kind::ProducerEnd, &payload) {
+                self.ends.get_or_insert_default().push(row);
+                break;
+            }
+            self.composed.ended += 1;
+            self.composed.unwritten += row.unwritten;
+        }
+        Ok(Some(self.number(block)))
+    }
+
+    /// The block that ends the run, once; `None` if not all is known that it would confirm, or if there is nothing to end.
+    fn clean_end(&mut self) -> io::Result<Option<(u64, Block)>> {
+        let is_something = self.has_segments || self.composed.blocks > 0;
+        if self.composed.is_ended || !is_something || !self.may_end || self.orphans || self.damage().is_some() {
+            return Ok(None);
+        }
+        self.composed.is_ended = true;
+        let mut block = self.begin_block(self.block_bytes)?;
+        let anchor = self.anchor;
+        if self.append_own(&mut block, Kind::WallAnchor, anchor.as_bytes()) {
+            block.set_flag(BlockFlags::WALL_ANCHOR);
+        }
+        self.append_note(&mut block);
+        block.set_flag(BlockFlags::CLEAN_END);
+        Ok(Some(self.number(block)))
+    }
+
+    /// The final counts of all producers that have none, in the end those of the first one.
+    fn final_rows(&self) -> Vec<ProducerRow> {
+        let is_due = |source: &&Source| {
+            let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
+            self.may_end && is_used && !source.is_ended && source.records.fault().is_none()
+        };
+        self.sources.iter().rev().filter(is_due).map(Source::final_row).collect()
+    }
+
+    fn begin_block(&self, bytes: usize) -> io::Result<Block> {
+        AlignedBuffer::new(bytes, 0).map(Block::new)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.anchor.monotonic_ns.get()
+    }
+
+    fn append_own(&mut self, block: &mut Block, kind: Kind, payload: &[u8]) -> bool {
+        let added = block.append_control(self.own_sequence, RecordMeta::control(kind, self.now_ns()), payload);
+        self.own_sequence += u64::from(added);
+        added
+    }
+
+    fn append_note(&mut self, block: &mut Block) {
+        let mut payload = Vec::new();
+        Status::encode(StatusCode::Recovered, &self.note, &mut payload);
+        self.append_own(block, Kind::Status, &payload);
+    }
+
+    /// Completes a block and gives it the next number.
+    fn number(&mut self, block: Block) -> (u64, Block) {
+        let number = self.next_number;
+        self.next_number += 1;
+        (number, self.end_block(block))
+    }
+
+    fn end_block(&mut self, mut block: Block) -> Block {
+        let now_ns = self.now_ns();
+        block.append_definitions(&self.callsites, &mut self.own_sequence, now_ns);
+        block.set_flag(BlockFlags::RECOVERED);
+        self.composed.blocks += 1;
+        block
+    }
+
+    fn has_records(&mut self, at: usize, bounds: Bounds) -> bool {
+        let Source { slot, records, .. } = &mut self.sources[at];
+        next_of(slot, records, self.file, bounds).is_some()
+    }
+
+    /// Passes over a source's next record.
+    fn pass_over(&mut self, at: usize) {
+        self.sources[at].records.take();
+        self.composed.unreadable += 1;
+    }
+
+    /// Moves a source's records within `bounds` into the block. Returns whether it ended because one does not fit.
+    fn move_records(&mut self, at: usize, block: &mut Block, bounds: Bounds) -> bool {
+        let before_ns = bounds.before_ns.min(self.now_ns());
+        let mut moved = 0;
+        let is_full = loop {
+            let Source { slot, records, row, last_ns, .. } = &mut self.sources[at];
+            let Some((head, payload)) = next_of(slot, records, self.file, bounds) else { break false };
+            let Some(record) = Recovered::of(&head, payload, &self.infos) else {
+                self.pass_over(at);
+                continue;
+            };
+            let timestamp_ns = clock::clamp(self.converter.to_ns(head.ticks), *last_ns, before_ns);
+            let (callsites, own_sequence) = (&mut self.callsites, &mut self.own_sequence);
+            let mut target = Target { block, callsites, own_sequence };
+            if !target.define_producer(at, row, timestamp_ns) || !target.append(row, *last_ns, timestamp_ns, &record) {
+                break true;
+            }
+            self.composed.records += 1;
+            self.composed.payload_bytes += payload.len() as u64;
+            moved += 1;
+            *last_ns = timestamp_ns;
+            row.next_sequence = head.sequence + 1;
+            row.records += 1;
+            records.take();
+        };
+        if moved > 0 {
+            block.explain_gaps(self.sources[at].cause());
+        }
+        is_full
+    }
+}
+
+impl Iterator for Composer<'_> {
+    type Item = io::Result<(u64, Block)>;
+
+    fn next(&mut self) -> Option<io::Result<(u64, Block)>> {
+        self.try_next().transpose()
+    }
+}
+
+/// The next record of a ring from number `begin` on, if it is before `end`.
+fn next_of<'a>(slot: &Slot, records: &'a mut LeftRecords, file: &RingFile, bounds: Bounds) -> Option<(Head, &'a [u8])> {
+    let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
+    while records.next(read)?.0.sequence < bounds.begin {
+        records.take();
+    }
+    records.next(read).filter(|(head, _)| head.sequence < bounds.end)
+}
+
+/// A record that makes sense.
+struct Recovered<'a> {
+    kind: Kind,
+    level: u8,
+    flags: u8,
+    sequence: u64,
+    payload: &'a [u8],
+}
+
+impl<'a> Recovered<'a> {
+    fn of(head: &Head, payload: &'a [u8], infos: &HashMap<u32, CallsiteInfo>) -> Option<Recovered<'a>> {
+        let [kind, level, flags, _] = head.tag.to_le_bytes();
+        let kind = Kind::from_u8(kind).ok()?;
+        let makes_sense = match kind {
+            Kind::Message => (1..=5).contains(&level),
+            Kind::Structured => {
+                let (id, values) = payload.split_first_chunk::<4>()?;
+                let id = u32::from_le_bytes(*id);
+                // A callsite that nobody knows says nothing about its values.
+                id > 0 && infos.get(&id).is_none_or(|info| check_values(info, values, Layout::Plain).is_ok())
+            }
+            _ => false,
+        };
+        let flags = flags & RecordFlags::TRUNCATED;
+        makes_sense.then_some(Recovered { kind, level, flags, sequence: head.sequence, payload })
+    }
+}
+
+/// The block that a record goes to.
+struct Target<'a> {
+    block: &'a mut Block,
+    callsites: &'a mut Callsites,
+    own_sequence: &'a mut u64,
+}
+
+impl Target<'_> {
+    /// Adds the producer's row, unless the block has it. Returns `false` if it does not fit with a record after it.
+    fn define_producer(&mut self, slot: usize, row: &ProducerRow, now_ns: u64) -> bool {
+        if self.block.definitions.has_producer(slot) {
+            return true;
+        }
+        let kind = if row.next_sequence == 0 { Kind::ProducerStart } else { Kind::ProducerRow };
+        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
+        row.encode(&mut payload);
+        let bytes = 2 * (SHARD_HEADER_BYTES + RECORD_HEADER_BYTES) + padded(payload.len());
+        if bytes > self.block.free_bytes()
+            || !self.block.append_control(*self.own_sequence, RecordMeta::control(kind, now_ns), &payload)
+        {
+            return false;
+        }
+        *self.own_sequence += 1;
+        self.block.definitions.note_producer(slot);
+        true
+    }
+
+    /// Adds a record, packed if it can be. Returns `false` if it does not fit.
+    fn append(&mut self, row: &ProducerRow, last_ns: u64, timestamp_ns: u64, record: &Recovered<'_>) -> bool {
+        let Recovered { kind, level, flags, sequence, payload } = *record;
+        let (producer, next) = (row.id, row.next_sequence);
+        let meta = RecordMeta { kind: kind as u8, level, flags, timestamp_ns };
+        let is_structured = kind == Kind::Structured;
+        if is_structured || self.block.is_packing(producer) {
+            let last = Last { producer, sequence: next, last_ns };
+            let mut records = self.block.packed_records_of(last, self.callsites, self.own_sequence);
+            let added = if is_structured {
+                records.append(sequence, timestamp_ns, payload)
+            } else {
+                records.append_message(sequence, meta, payload)
+            };
+            match added {
+                Added::Yes => {
+                    records.end(1);
+                    return true;
+                }
+                Added::Full => return false,
+                Added::NotPacked => {}
+            }
+        }
+        let mut records = self.block.records_of(producer, next, self.own_sequence);
+        if is_structured && !records.define(self.callsites, payload) {
+            return false;
+        }
+        if !records.append(sequence, meta, payload) {
+            return false;
+        }
+        records.end(1, timestamp_ns);
+        true
+    }
+}

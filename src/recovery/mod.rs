@@ -1,0 +1,63 @@
+//! What a process that died has left in its rings, brought into its log: when the log is opened again, or on request.
+//!
+//! A run with rings in shared memory has a [link](crate::crash::link) in the log's directory. For each link, `run` finds
+//! the ring file (`ring_file`), compares it with the run's blocks (`account`), and writes what no block has into a
+//! segment of that run (`compose`). Of all the library, this alone uses the reader.
+//!
+//! It trusts no byte of a ring file, and can be killed at any moment: a segment appears whole or not at all, and what is
+//! in a block is not written again. The ring file goes only after that.
+
+mod report;
+mod ring_file;
+mod account;
+mod compose;
+mod run;
+
+#[cfg(all(test, not(diolog_portable)))]
+mod test_rings;
+#[cfg(all(test, not(diolog_portable)))]
+mod tests;
+
+use std::path::Path;
+
+pub use report::{Recovery, RecoveryOutcome};
+pub(crate) use run::recover_runs;
+
+use crate::crash::link::Link;
+use crate::error::{Error, Result};
+use crate::segment::{Directory, Making};
+use crate::sys::Access;
+use crate::sys::directory::OpenDirectory;
+
+/// Recovers what processes that died have left in their rings of the log in the directory at `path`, as opening the log
+/// for writing does. `rings` is the directory with their ring files; `None` if those are where they were made.
+///
+/// A run that died leaves records in its rings only if they were in shared memory. After this they are in a segment of
+/// that run, each of them once. Without such a run, nothing happens.
+///
+/// # Errors
+/// [`Error::InUse`] while a logger has the log open, [`Error::Io`] if the directory cannot be read. What concerns one
+/// run alone is in its [`Recovery`].
+pub fn recover(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recovery>> {
+    recover_watched(path, rings, |_, _| {})
+}
+
+/// As [`recover`]; `watch` is called after each ring, with the number of rings that were read and of all rings of the
+/// run.
+///
+/// # Errors
+/// As there.
+pub fn recover_watched(
+    path: impl AsRef<Path>,
+    rings: Option<&Path>,
+    mut watch: impl FnMut(u64, u64),
+) -> Result<Vec<Recovery>> {
+    let path = path.as_ref();
+    let opened = OpenDirectory::open(path).map_err(|source| Error::io("open the directory", path, source))?;
+    if Link::list(&opened)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Access { mode: file_mode, group } = Access::OWNER;
+    let mut directory = Directory::open(path, Making { file_mode, group, create_parents: false })?;
+    recover_runs(&mut directory, rings, &mut watch)
+}

@@ -1,0 +1,94 @@
+//! What a recovery found and did, for the caller.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::grouped::{Grouped, counted};
+use crate::reader::RunId;
+
+/// What became of the rings of a run that ended without closing its log.
+///
+/// Displays as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Recovery {
+    /// The run.
+    pub run: RunId,
+    /// The process that died, if its ring file could be read.
+    pub process: Option<u32>,
+    /// The file with its rings.
+    pub rings: PathBuf,
+    /// What became of them.
+    pub outcome: RecoveryOutcome,
+    /// Why not all of them was recovered, if so.
+    pub reason: Option<String>,
+    /// The number of the segment that was written; `None` if nothing was missing in the files.
+    pub segment: Option<u64>,
+    /// Records that were in the rings and in no segment, and are in that segment now.
+    pub records: u64,
+    /// The bytes of their payloads.
+    pub bytes: u64,
+    /// The blocks that were written.
+    pub blocks: u64,
+    /// Producers whose final counts were written.
+    pub producers: u64,
+    /// Attempts of theirs that have neither a record nor a counted loss: the process died in the middle of them.
+    pub unwritten: u64,
+}
+
+/// What became of a dead run's rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum RecoveryOutcome {
+    /// All that was accepted is in the log.
+    Complete,
+    /// The rings are gone, with the machine's memory or because somebody has removed them: nothing can be recovered.
+    Gone,
+    /// A part of the rings was damaged; the rest of them is in the log. The ring file is kept under another name.
+    Damaged,
+    /// Nothing was done, and everything is where it was: the next recovery tries again.
+    Left,
+}
+
+impl Recovery {
+    pub(super) fn new(run: RunId, rings: PathBuf) -> Recovery {
+        let (process, reason, segment) = (None, None, None);
+        let (records, bytes, blocks, producers, unwritten) = Default::default();
+        let outcome = RecoveryOutcome::Complete;
+        Recovery { run, process, rings, outcome, reason, segment, records, bytes, blocks, producers, unwritten }
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Recovery { run, outcome, reason, records, segment, unwritten, .. } = self;
+        write!(f, "run {run}: ")?;
+        match outcome {
+            RecoveryOutcome::Complete => f.write_str("recovered")?,
+            RecoveryOutcome::Gone => f.write_str("its rings are gone")?,
+            RecoveryOutcome::Damaged => f.write_str("recovered in part")?,
+            RecoveryOutcome::Left => f.write_str("not recovered yet")?,
+        }
+        match segment {
+            Some(segment) => {
+                write!(
+                    f,
+                    ", {} of {} in segment {segment}",
+                    counted(*records, "record"),
+                    counted(self.producers, "producer")
+                )?;
+            }
+            None if matches!(outcome, RecoveryOutcome::Complete) => f.write_str(", nothing was missing")?,
+            None => {}
+        }
+        if *unwritten > 0 {
+            write!(f, ", {} cut short by the end of the process", Grouped(*unwritten))?;
+        }
+        match reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}

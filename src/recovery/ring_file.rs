@@ -1,0 +1,394 @@
+//! A ring file whose process is dead: opened with care, locked, and read by position. It is never mapped, and no field of it
+//! is trusted.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use zerocopy::FromBytes;
+
+use crate::clock::TickConverter;
+use crate::crash::layout::{
+    CONTROL_BYTES, CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, FOR_LOG, LOG_BYTES, LOG_ENDED, LOG_OPEN,
+    LOGS_MAX, LOGS_OFFSET, MAGIC, OVERWRITES, PATH_BYTES_MAX, RawDefinition, RawHeader, RawLog, RawSlot,
+    SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, VERSION, slot_bytes,
+};
+use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, checksum_append, padded};
+use crate::ring::image::{self, Image, Shape};
+use crate::sys::directory::OpenDirectory;
+use crate::sys::lock::FileLock;
+use crate::sys::write::{grain, write_whole};
+use crate::sys::{self, LockHolder, LockRefusal, LockState, cpu};
+
+const _: () = assert!(CONTROL_BYTES as usize >= image::CONTROL_BYTES);
+
+/// The most slots that are looked at: more than all producers that a process can have, so that a file that claims to be
+/// very long is soon done with.
+const SLOTS_MAX: usize = 1 << 18;
+
+/// The highest id of a callsite. They are given from 1 on, and whoever looks them up has a table of all of them.
+const CALLSITES_MAX: u32 = 1 << 20;
+
+/// How long the lock is waited for: another log of the same process may just be recovered.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_STEP: Duration = Duration::from_millis(5);
+
+/// A ring file that this process has locked.
+pub(super) struct RingFile {
+    file: File,
+    directory: OpenDirectory,
+    name: String,
+    bytes: u64,
+    header: RawHeader,
+    /// Released after the file's descriptor is closed.
+    _lock: FileLock,
+}
+
+/// Why there is no ring file to read.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// There is no such file.
+    Missing,
+    /// It is of another boot: the kernel that had its records is gone.
+    OtherBoot,
+    /// It is not to be trusted, or somebody has it; the reason.
+    Refused(String),
+}
+
+/// A log's entry in the table of logs.
+#[derive(Debug)]
+pub(super) struct LogEntry {
+    pub(super) index: u32,
+    /// Whether its rings are to be recovered.
+    pub(super) is_open: bool,
+    pub(super) log: LogId,
+    pub(super) block_bytes: u32,
+    pub(super) message_bytes_max: u32,
+}
+
+/// A slot with a ring of one log.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) producer: u32,
+    pub(super) tid: u32,
+    pub(super) name: String,
+    pub(super) image: Image,
+    window_at: u64,
+}
+
+/// The slots of one log.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    /// By producer.
+    pub(super) slots: Vec<Slot>,
+    /// What could not be read, if something.
+    pub(super) damage: Option<String>,
+}
+
+impl RingFile {
+    /// Opens and locks the ring file at `path`, which is of this `boot`.
+    pub(super) fn open(path: &Path, boot: [u8; 16]) -> Result<RingFile, NotOpened> {
+        if boot != cpu::boot_id() {
+            return Err(NotOpened::OtherBoot);
+        }
+        let refused = |why: String| NotOpened::Refused(format!("{} {why}", path.display()));
+        let failed = |operation: &str, error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => NotOpened::Missing,
+            _ => NotOpened::Refused(format!("cannot {operation} {}: {error}", path.display())),
+        };
+        let parts = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+        let Some((parent, name)) = parts else { return Err(refused("is no file's path".into())) };
+        let directory = OpenDirectory::open(parent).map_err(|error| failed("open", error))?;
+        let entry = directory.entry(name).map_err(|error| failed("examine", error))?;
+        if !entry.is_file {
+            return Err(refused("is not a regular file".into()));
+        }
+        let lock = lock(&directory, name, path)?;
+        let file = directory.open_to_change(name).map_err(|error| failed("open", error))?;
+        let bytes = check(&file).map_err(|error| failed("examine", error))?.map_err(refused)?;
+        let mut header = [0; size_of::<RawHeader>()];
+        let filled = sys::fill_at(&file, &mut header, 0).map_err(|error| failed("read", error))?;
+        let header = RawHeader::read_from_bytes(&header[..filled]).ok().filter(|header| header.magic == MAGIC);
+        let Some(header) = header else { return Err(refused("is no ring file of diolog".into())) };
+        if header.version.get() != VERSION {
+            let version = header.version.get();
+            return Err(refused(format!("has version {version}: this diolog reads version {VERSION} alone")));
+        }
+        if header.crc.get() != header_checksum(&header) {
+            return Err(refused("begins with a damaged header".into()));
+        }
+        if bytes < SLOTS_OFFSET {
+            return Err(refused("was cut off before its rings".into()));
+        }
+        if header.boot != boot {
+            return Err(NotOpened::OtherBoot);
+        }
+        Ok(RingFile { file, directory, name: name.to_owned(), bytes, header, _lock: lock })
+    }
+
+    /// Its path, for messages.
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.path_of(&self.name)
+    }
+
+    /// The process whose rings these are.
+    pub(super) fn process(&self) -> u32 {
+        self.header.pid.get()
+    }
+
+    /// The entry of a run's log. `None` if the table has none: it is used again once the log has ended.
+    ///
+    /// # Errors
+    /// The operating system's, and `InvalidData` if the entry of a log that is not recovered yet is damaged.
+    pub(super) fn log_of(&self, run: StoredRunId) -> io::Result<Option<LogEntry>> {
+        let mut is_damaged = false;
+        for index in 0..LOGS_MAX {
+            let state = self.log_state(index)?;
+            if state != LOG_OPEN && state != LOG_ENDED {
+                continue;
+            }
+            let Some(raw) = self.raw_log(index)? else {
+                is_damaged |= state == LOG_OPEN;
+                continue;
+            };
+            if raw.run == run.0 {
+                return Ok(Some(LogEntry {
+                    index,
+                    is_open: raw.state.get() == LOG_OPEN,
+                    log: LogId(raw.log),
+                    block_bytes: raw.block_bytes.get(),
+                    message_bytes_max: raw.message_bytes_max.get(),
+                }));
+            }
+        }
+        if is_damaged {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "its table of logs is damaged"))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether a log's rings are still to be recovered.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn has_open_logs(&self) -> io::Result<bool> {
+        for index in 0..LOGS_MAX {
+            if self.log_state(index)? == LOG_OPEN {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn log_state(&self, index: u32) -> io::Result<u32> {
+        let mut state = [0; 4];
+        sys::fill_at(&self.file, &mut state, LOGS_OFFSET + u64::from(index) * LOG_BYTES)?;
+        Ok(u32::from_le_bytes(state))
+    }
+
+    /// The entry with this index, if it is whole.
+    fn raw_log(&self, index: u32) -> io::Result<Option<RawLog>> {
+        let mut page = vec![0; LOG_BYTES as usize];
+        if sys::fill_at(&self.file, &mut page, LOGS_OFFSET + u64::from(index) * LOG_BYTES)? < page.len() {
+            return Ok(None);
+        }
+        let Ok((raw, path)) = RawLog::read_from_prefix(&page) else { return Ok(None) };
+        let path_bytes = usize::from(raw.path_bytes.get());
+        let end = size_of::<RawLog>() + path_bytes;
+        let is_whole = path_bytes <= PATH_BYTES_MAX.min(path.len())
+            && checksum(&page[std::mem::offset_of!(RawLog, log)..end]) == raw.crc.get();
+        Ok(is_whole.then_some(raw))
+    }
+
+    /// Marks a log's rings as recovered.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn end_log(&self, entry: &LogEntry) -> io::Result<()> {
+        let at = LOGS_OFFSET + u64::from(entry.index) * LOG_BYTES;
+        write_whole(&self.file, &LOG_ENDED.to_le_bytes(), at, grain(false))
+    }
+
+    /// The callsites that records name, by id. Definitions after one that is damaged are not found.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn definitions(&self) -> io::Result<HashMap<u32, CallsiteInfo>> {
+        let end = self.header.definitions_end.get().min(DEFINITIONS_OFFSET + DEFINITIONS_BYTES_MAX).min(self.bytes);
+        let mut definitions = HashMap::new();
+        let mut at = DEFINITIONS_OFFSET;
+        let mut payload = Vec::new();
+        while at + size_of::<RawDefinition>() as u64 <= end {
+            let mut raw = [0; size_of::<RawDefinition>()];
+            sys::fill_at(&self.file, &mut raw, at)?;
+            let Ok(raw) = RawDefinition::read_from_bytes(&raw) else { break };
+            at += size_of::<RawDefinition>() as u64;
+            let bytes = raw.bytes.get() as usize;
+            if bytes as u64 > end - at {
+                break;
+            }
+            payload.resize(bytes, 0);
+            sys::fill_at(&self.file, &mut payload, at)?;
+            at += padded(bytes) as u64;
+            let Some(info) = CallsiteInfo::decode(&payload).filter(|_| checksum(&payload) == raw.crc.get()) else {
+                break;
+            };
+            if info.id <= CALLSITES_MAX {
+                definitions.insert(info.id, info);
+            }
+        }
+        Ok(definitions)
+    }
+
+    /// The rings of a log's producers.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn slots(&self, entry: &LogEntry) -> io::Result<Slots> {
+        let mut found = Slots::default();
+        let mut producers = HashSet::new();
+        let mut at = SLOTS_OFFSET;
+        let claimed_end = self.header.slots_end.get();
+        let end = claimed_end.min(self.bytes);
+        if claimed_end > self.bytes {
+            found.damage = Some("it ends before its last ring does".into());
+        }
+        for _ in 0..SLOTS_MAX {
+            if end.saturating_sub(at) < SLOT_HEADER_BYTES {
+                return Ok(found);
+            }
+            let mut page = [0; SLOT_HEADER_BYTES as usize];
+            sys::fill_at(&self.file, &mut page, at)?;
+            let Ok((raw, _)) = RawSlot::read_from_prefix(&page) else { break };
+            let (window_bytes, reserve_bytes) = (raw.window_bytes.get(), raw.reserve_bytes.get());
+            let overwrites = raw.flags.get() & OVERWRITES != 0;
+            let shape = Shape { window_bytes, reserve_bytes, overwrites };
+            let sizes_crc = checksum(&page[..std::mem::offset_of!(RawSlot, sizes_crc)]);
+            let Some(bytes) = slot_bytes(window_bytes, reserve_bytes)
+                .filter(|_| raw.sizes_crc.get() == sizes_crc && shape.is_possible())
+            else {
+                found.damage.get_or_insert_with(|| {
+                    format!("the ring at offset {at} has damaged sizes, which hides those after it")
+                });
+                return Ok(found);
+            };
+            if raw.state.get() == SLOT_USED {
+                match Slot::read(&raw, &page, shape, at) {
+                    Some(_) if raw.log.get() != entry.index || raw.purpose.get() != FOR_LOG => {}
+                    Some(slot) if producers.insert(slot.producer) => found.slots.push(slot),
+                    _ => drop(
+                        found
+                            .damage
+                            .get_or_insert_with(|| format!("the ring at offset {at} has a damaged description")),
+                    ),
+                }
+            }
+            at = at.saturating_add(bytes);
+        }
+        found.damage.get_or_insert_with(|| "it claims to have more rings than a process can have".into());
+        found.slots.sort_by_key(|slot| slot.producer);
+        Ok(found)
+    }
+
+    /// Reads bytes of a slot's ring, from `offset` in its window.
+    pub(super) fn read_ring(&self, slot: &Slot, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        sys::fill_at(&self.file, buffer, slot.window_at.saturating_add(offset))
+    }
+
+    /// Converts the ticks of its records.
+    pub(super) fn converter(&self) -> TickConverter {
+        let RawHeader { anchor_version, anchor_ticks, anchor_ns, clock, .. } = &self.header;
+        // An anchor that was being written is none.
+        let anchor = (anchor_version.get() & 1 == 0).then(|| (anchor_ticks.get(), anchor_ns.get()));
+        TickConverter::of_this_boot(clock.get() == TICKS_OF_COUNTER, anchor)
+    }
+
+    /// Removes the file, unless rings in it are still to be recovered. With `damage` it only gets another name, which
+    /// is returned.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn finish(self, is_damaged: bool) -> io::Result<Option<PathBuf>> {
+        if self.has_open_logs()? {
+            return Ok(None);
+        }
+        if is_damaged {
+            let name = format!("{}.damaged", self.name);
+            self.directory.rename(&self.name, &name)?;
+            return Ok(Some(self.directory.path_of(&name)));
+        }
+        self.directory.remove(&self.name)?;
+        Ok(None)
+    }
+}
+
+impl Slot {
+    /// The slot at `at`, whose description is in the first page; `None` if that is damaged.
+    fn read(raw: &RawSlot, page: &[u8], shape: Shape, at: u64) -> Option<Slot> {
+        let name = raw.name.get(..usize::from(raw.name_bytes.get()))?;
+        let described = std::mem::offset_of!(RawSlot, log)..std::mem::offset_of!(RawSlot, name) + name.len();
+        let control = page.get(CONTROL_OFFSET as usize..)?.first_chunk()?;
+        (checksum(&page[described]) == raw.crc.get() && raw.producer.get() > 0).then(|| Slot {
+            producer: raw.producer.get(),
+            tid: raw.tid.get(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            image: Image::new(shape, control),
+            window_at: at + SLOT_HEADER_BYTES,
+        })
+    }
+}
+
+/// Locks the file, which is there.
+fn lock(directory: &OpenDirectory, name: &str, path: &Path) -> Result<FileLock, NotOpened> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        // Asked first, since taking a lock creates a file that has been removed meanwhile.
+        let holder = match sys::lock::state(path) {
+            LockState::Held(holder) => holder,
+            LockState::Free | LockState::Unknown => match FileLock::take(directory, name) {
+                Ok(lock) if lock.has_made_file() => {
+                    let _ = directory.remove(name);
+                    return Err(NotOpened::Missing);
+                }
+                Ok(lock) => return Ok(lock),
+                Err(LockRefusal::Held(holder)) => holder,
+                Err(LockRefusal::Io { operation, source }) => {
+                    return Err(NotOpened::Refused(format!("cannot {operation} {}: {source}", path.display())));
+                }
+            },
+        };
+        if Instant::now() >= deadline {
+            let holder = match holder {
+                LockHolder::ThisProcess => "this process".to_owned(),
+                LockHolder::Process(id) => format!("process {id}"),
+                LockHolder::Unknown => "another process".to_owned(),
+            };
+            return Err(NotOpened::Refused(format!("{} is in use by {holder}", path.display())));
+        }
+        std::thread::sleep(LOCK_STEP);
+    }
+}
+
+/// The length of a file that this user's processes alone have written; the reason if it is another one.
+fn check(file: &File) -> io::Result<Result<u64, String>> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(Err("is not a regular file".into()));
+    }
+    if let Some(why) = sys::file::why_not_own(&metadata) {
+        return Ok(Err(why.into()));
+    }
+    Ok(Ok(metadata.len()))
+}
+
+/// The checksum of the header's fields that never change.
+fn header_checksum(header: &RawHeader) -> u32 {
+    use zerocopy::IntoBytes;
+    let bytes = header.as_bytes();
+    let start = &bytes[..std::mem::offset_of!(RawHeader, crc)];
+    let fixed = &bytes[std::mem::offset_of!(RawHeader, boot)..std::mem::offset_of!(RawHeader, anchor_version)];
+    checksum_append(checksum(start), fixed)
+}

@@ -1,0 +1,258 @@
+//! The recovery of one run after the other: what is to be done, in which order, and what is reported.
+//!
+//! The order is what makes it safe to be killed: the segment is durable and has its name; then the log's entry in the
+//! ring file says that it was recovered; then the ring file goes, if no other log needs it; then the link. Whoever comes
+//! after finds the run's end, or the entry, or no ring file, and goes on from there.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use zerocopy::little_endian::{I64, U64};
+
+use super::account::Account;
+use super::compose::{Composer, Plan};
+use super::report::{Recovery, RecoveryOutcome};
+use super::ring_file::{LogEntry, NotOpened, RingFile, Slots};
+use crate::clock::Clock;
+use crate::crash::link::Link;
+use crate::error::{Error, Result};
+use crate::format::{
+    BLOCK_BYTES_MAX, GRID_BYTES, Process, SegmentHeader, StoredRunId, WallAnchor, segment_file_name, segment_number,
+};
+use crate::reader::RunTail;
+use crate::segment::{Directory, Header, OfflineSegment, random_id};
+use crate::sys::directory::OpenDirectory;
+use crate::sys::{self, cpu};
+
+/// How long a write of the dead process is waited for that the disk still works on.
+const WRITES_PATIENCE: Duration = Duration::from_secs(5);
+const WRITES_STEP: Duration = Duration::from_millis(5);
+
+/// How many of the newest files the dead process can have been writing to.
+const WRITTEN_MAX: usize = 16;
+
+/// Recovers all runs of a log that have left rings. The caller has opened the log's `directory` for writing, and writes
+/// nothing yet.
+/// `watch` gets how many rings of a run were read, and of how many.
+///
+/// # Errors
+/// [`Error::Io`] if the directory cannot be listed.
+pub(crate) fn recover_runs(
+    directory: &mut Directory,
+    rings: Option<&Path>,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<Recovery>> {
+    let runs = Link::list(&directory.opened())?;
+    Ok(runs.into_iter().map(|run| recover_run(directory, run, rings, watch)).collect())
+}
+
+/// Why a run is not recovered, or not whole.
+enum Stop {
+    /// Its rings are gone, and so is its link.
+    Gone(String),
+    /// Everything stays as it is.
+    Left(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Left(error.to_string())
+    }
+}
+
+fn recover_run(
+    directory: &mut Directory,
+    run: StoredRunId,
+    rings: Option<&Path>,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Recovery {
+    let opened = directory.opened();
+    let link = match Link::read(&opened, run) {
+        Ok(Some(link)) => link,
+        Ok(None) => return left(run, Path::new(""), "the file that should name its rings is damaged".into()),
+        Err(error) => return left(run, Path::new(""), format!("cannot read the file that names its rings: {error}")),
+    };
+    let path = match (rings, link.path.file_name()) {
+        (Some(rings), Some(name)) => rings.join(name),
+        _ => link.path.clone(),
+    };
+    let mut recovery = Recovery::new(run.into(), path);
+    match try_to_recover(directory, &link, watch, &mut recovery) {
+        Ok(()) => {}
+        Err(Stop::Left(reason)) => return left(run, &recovery.rings, reason),
+        Err(Stop::Gone(reason)) => (recovery.outcome, recovery.reason) = (RecoveryOutcome::Gone, Some(reason)),
+    }
+    // Until it is gone, the next open finds that there is nothing to do.
+    if let Err(error) = Link::remove(&opened, run) {
+        recovery.reason.get_or_insert_with(|| error.to_string());
+    }
+    recovery
+}
+
+fn left(run: StoredRunId, rings: &Path, reason: String) -> Recovery {
+    Recovery { outcome: RecoveryOutcome::Left, reason: Some(reason), ..Recovery::new(run.into(), rings.to_owned()) }
+}
+
+fn try_to_recover(
+    directory: &mut Directory,
+    link: &Link,
+    watch: &mut dyn FnMut(u64, u64),
+    recovery: &mut Recovery,
+) -> std::result::Result<(), Stop> {
+    let path = recovery.rings.clone();
+    let io = |operation| {
+        let path = path.clone();
+        move |source| Stop::from(Error::io(operation, &path, source))
+    };
+    let file = match RingFile::open(&path, link.boot) {
+        Ok(file) => file,
+        Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
+        Err(NotOpened::OtherBoot) => return Err(Stop::Gone("the machine has been started anew since".into())),
+        Err(NotOpened::Missing) if !path.parent().is_some_and(Path::is_dir) => {
+            return Err(Stop::Left(format!("there is no directory for {}", path.display())));
+        }
+        Err(NotOpened::Missing) => return missing(directory, link, recovery),
+    };
+    recovery.process = Some(file.process());
+    // Without an entry that is open, the run's end was written, and only its link is left.
+    if let Some(entry) = file.log_of(link.run).map_err(io("read"))?.filter(|entry| entry.is_open) {
+        write_missing(directory, link, &file, &entry, watch, recovery)?;
+        file.end_log(&entry).map_err(io("write to"))?;
+    }
+    let is_damaged = recovery.outcome == RecoveryOutcome::Damaged;
+    if let Some(kept) = file.finish(is_damaged).map_err(io("remove"))? {
+        recovery.rings = kept;
+    }
+    Ok(())
+}
+
+/// The ring file is gone. If the run has its end, a recovery removed it.
+fn missing(directory: &Directory, link: &Link, recovery: &Recovery) -> std::result::Result<(), Stop> {
+    let ends = match RunTail::open(directory.opened().path(), link.run)? {
+        Some(mut tail) => Account::read(&mut tail)?.is_ended,
+        None => false,
+    };
+    if ends { Ok(()) } else { Err(Stop::Gone(format!("{} is missing", recovery.rings.display()))) }
+}
+
+/// Writes what no block of the run has.
+fn write_missing(
+    directory: &mut Directory,
+    link: &Link,
+    file: &RingFile,
+    entry: &LogEntry,
+    watch: &mut dyn FnMut(u64, u64),
+    recovery: &mut Recovery,
+) -> std::result::Result<(), Stop> {
+    let opened = directory.opened();
+    wait_for_writes(&opened)?;
+    let mut tail = RunTail::open(opened.path(), link.run)?;
+    let account = match &mut tail {
+        Some(tail) => Account::read(tail)?,
+        None => Account { has_baseline: true, ..Account::default() },
+    };
+    if let Some(obstacle) = account.obstacle {
+        return Err(Stop::Left(obstacle.into()));
+    }
+    if account.is_ended {
+        return Ok(());
+    }
+    let read = |source| Stop::from(Error::io("read", &file.path(), source));
+    let Slots { slots, damage } = file.slots(entry).map_err(read)?;
+    let callsites = file.definitions().map_err(read)?;
+    let clock = Clock::detect();
+    let anchor = WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) };
+    let segment = segment_header(tail.as_ref(), link, file, entry, !account.holes.is_empty());
+    if segment.log != entry.log || directory.log().is_some_and(|log| log != entry.log) {
+        return Err(Stop::Left("its segments are of another log than its rings".into()));
+    }
+    let baseline = account.baseline();
+    let header_sequence = account.own_sequence;
+    let may_end = damage.is_none() && account.has_baseline;
+    let mut composer = Composer::new(Plan {
+        file,
+        account,
+        slots,
+        callsites,
+        block_bytes: (entry.block_bytes as usize).clamp(GRID_BYTES, BLOCK_BYTES_MAX) / GRID_BYTES * GRID_BYTES,
+        has_segments: tail.is_some(),
+        may_end,
+        anchor,
+        watch,
+        note: format!("recovered from the rings of process {}, which ended without closing the log", file.process()),
+    });
+    let first = composer.next().transpose().map_err(|source| Error::io("make a block of", &file.path(), source))?;
+    if let Some(first) = first {
+        let index = directory.remove_blank_end()?;
+        let segment = SegmentHeader { index, ..segment };
+        let header = Header {
+            segment: &segment,
+            anchor,
+            device: None,
+            producers: &baseline,
+            now_ns: anchor.monotonic_ns.get(),
+            control_sequence: header_sequence,
+        };
+        let segment_id = random_id(opened.path())?;
+        let first_number = first.0;
+        let blocks = std::iter::once(Ok(first)).chain(composer.by_ref());
+        OfflineSegment { directory: &opened, header, segment_id, direct: false }.write(first_number, blocks)?;
+        directory.look_again()?;
+        recovery.segment = Some(index);
+    }
+    let composed = composer.composed;
+    (recovery.records, recovery.bytes, recovery.blocks) = (composed.records, composed.payload_bytes, composed.blocks);
+    (recovery.producers, recovery.unwritten) = (composed.ended, composed.unwritten);
+    if let Some(damage) = damage.or_else(|| composer.damage()) {
+        (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(damage));
+    }
+    Ok(())
+}
+
+/// The header of the segment to be written, without its number.
+fn segment_header(
+    tail: Option<&RunTail>,
+    link: &Link,
+    file: &RingFile,
+    entry: &LogEntry,
+    has_holes: bool,
+) -> SegmentHeader {
+    let (last, previous_segment_id) = tail.map_or((None, 0), RunTail::last_segment);
+    let header = last.cloned().unwrap_or_else(|| SegmentHeader {
+        log: entry.log,
+        run: link.run,
+        recovers: None,
+        boot: link.boot,
+        index: 0,
+        previous_segment_id,
+        block_bytes: entry.block_bytes,
+        message_bytes_max: entry.message_bytes_max,
+        incompatible_features: 0,
+        compatible_features: 0,
+        unused_before: 0,
+        service: String::new(),
+        process: Some(Process { id: file.process(), host: cpu::host_name() }),
+    });
+    let block_bytes = if has_holes { BLOCK_BYTES_MAX as u32 } else { header.block_bytes };
+    SegmentHeader { recovers: Some(link.run), previous_segment_id, block_bytes, unused_before: 0, ..header }
+}
+
+/// Waits until no write of the dead process is under way. The kernel holds the locks on its segments as long.
+fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
+    let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
+    let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    let deadline = Instant::now() + WRITES_PATIENCE;
+    for number in numbers.into_iter().take(WRITTEN_MAX) {
+        let name = segment_file_name(number);
+        let Ok(file) = directory.open_to_read(&name) else { continue };
+        while !sys::file::try_lock(&file).map_err(|source| Error::io("lock", &directory.path_of(&name), source))? {
+            if Instant::now() >= deadline {
+                let what = "is still written to: by the disk, or by a child of the process that died";
+                return Err(Stop::Left(format!("{} {what}", directory.path_of(&name).display())));
+            }
+            std::thread::sleep(WRITES_STEP);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,372 @@
+//! Recoveries of logs whose process has died at some moment: what was accepted is there once, and the log verifies.
+
+use std::fs;
+use std::path::Path;
+
+use super::test_rings::{Dead, DeadRing, logger, rings};
+use super::{Recovery, RecoveryOutcome, recover};
+use crate::block::{Place, place};
+use crate::crash::layout::{DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOGS_OFFSET, RawHeader, SLOTS_OFFSET, VERSION};
+use crate::format::{BlockHeader, segment_file_name};
+use crate::level::Level;
+use crate::logger::Logger;
+use crate::reader::{Reader, verify};
+use crate::ring::image::set_read_position;
+use crate::sys::test_directory::directory;
+
+/// A record's producer, number and text.
+type Message = (String, u64, String);
+
+/// The messages of a log by producer's name, in order, with those of structured records as text.
+fn messages(path: &Path) -> Vec<Message> {
+    let mut reader = Reader::open(path).expect("a log");
+    let mut messages = Vec::new();
+    while let Some(record) = reader.next_record().expect("readable") {
+        let mut text = Vec::new();
+        record.write_message(&mut text);
+        let text = String::from_utf8_lossy(&text).into_owned();
+        messages.push((record.producer_name().to_owned(), record.sequence(), text));
+    }
+    messages.sort();
+    messages
+}
+
+fn recover_one(dead: &Dead) -> Recovery {
+    let [recovery] = recover(&dead.log, None).expect("a log").try_into().expect("one run");
+    recovery
+}
+
+fn verifies(path: &Path) {
+    let verification = verify(path).expect("a log");
+    assert_eq!(verification.verdict.exit_code(), 0, "{:#?}", verification.report);
+}
+
+/// Recovers the log, and finds that it verifies as clean.
+fn recovered(dead: &Dead) -> Recovery {
+    let recovery = recover_one(dead);
+    assert_eq!((recovery.outcome, &recovery.reason), (RecoveryOutcome::Complete, &None), "{recovery}");
+    if recovery.segment.is_some() {
+        verifies(&dead.log);
+    }
+    assert!(!dead.link.path.exists() && recover(&dead.log, None).expect("a log").is_empty());
+    recovery
+}
+
+/// Logs of two producers, in four parts: all but the last one is flushed, so that it is a block of its own.
+struct Parts {
+    parent: tempfile::TempDir,
+    logger: Logger,
+    /// The rings as they were when all four parts were in them.
+    rings: Vec<DeadRing>,
+}
+
+impl Parts {
+    /// `rotates`: after the second part the log goes on in another segment.
+    fn new(rotates: bool) -> Parts {
+        let parent = directory();
+        let logger = logger(&parent.path().join("log"));
+        let orders = logger.producer_named("orders").expect("a producer");
+        let trades = logger.producer_named("trades").expect("a producer");
+        for part in 0..4_u64 {
+            for number in 0..5_u64 {
+                orders.log(Level::Info, format!("order {part} {number}"));
+                crate::warn!(trades, "trade {part} of {number}", part, number);
+                if part % 2 == 1 {
+                    trades.log(Level::Error, "between");
+                }
+            }
+            if part < 3 {
+                logger.flush().expect("durable");
+            }
+            if part == 1 && rotates {
+                logger.rotate().expect("in another segment");
+            }
+        }
+        let mut rings = rings(&logger);
+        // As if no block were known to be durable: the bytes are still there.
+        rings.iter_mut().for_each(|ring| set_read_position(&mut ring.control, 0));
+        Parts { parent, logger, rings }
+    }
+
+    fn dead(&self) -> Dead {
+        Dead::of(&self.parent.path().join("log"), self.rings.clone())
+    }
+
+    /// All that was accepted.
+    fn accepted(self) -> Vec<Message> {
+        self.logger.close().expect("closed");
+        messages(&self.parent.path().join("log"))
+    }
+}
+
+/// Signs the blocks of the log's segments as if none before them had been known to be durable, and wipes out those whose
+/// numbers are not in `landed`: a bit for each.
+fn lose_blocks(log: &Path, landed: u32) {
+    for number in 1.. {
+        let path = log.join(segment_file_name(number));
+        let Ok(mut bytes) = fs::read(&path) else { break };
+        let mut at = 0;
+        while let Some(header) = bytes.get(at..).and_then(|rest| BlockHeader::decode(rest, at as u64).ok()) {
+            let end = at + header.stride_bytes() as usize;
+            let block = header.sequence.get();
+            if at > 0 && landed & (1 << block) == 0 {
+                bytes[at..end].fill(0);
+            } else {
+                let (segment_id, in_flight) = (header.segment_id.get(), block as u16);
+                place(&mut bytes[at..end], Place { segment_id, file_offset: at as u64, in_flight });
+            }
+            at = end;
+        }
+        fs::write(&path, bytes).expect("written");
+    }
+}
+
+#[test]
+fn what_was_accepted_and_not_yet_written_is_there_once() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    let recovery = recovered(&dead);
+    assert_eq!((recovery.records, recovery.producers, recovery.segment), (15, 2, Some(2)), "{recovery}");
+    assert!(recovery.to_string().contains("15 records of 2 producers in segment 2"), "{recovery}");
+    assert_eq!(messages(&dead.log), parts.accepted());
+}
+
+#[test]
+fn whichever_blocks_did_not_land_each_record_is_there_once() {
+    for rotates in [false, true] {
+        let parts = Parts::new(rotates);
+        let dead: Vec<_> = (0..8)
+            .map(|landed| {
+                let dead = parts.dead();
+                lose_blocks(&dead.log, landed);
+                recovered(&dead);
+                dead
+            })
+            .collect();
+        let accepted = parts.accepted();
+        for (landed, dead) in dead.iter().enumerate() {
+            assert_eq!(messages(&dead.log), accepted, "{landed:03b}");
+        }
+    }
+}
+
+#[test]
+fn a_recovery_that_was_killed_after_any_step_is_done_once_more_and_writes_nothing_twice() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    lose_blocks(&dead.log, 0b101);
+    // A part of the segment was written.
+    fs::write(dead.log.join("offline.tmp"), vec![7; 10_000]).expect("written");
+    assert_eq!(recovered(&dead).records, 30);
+    let accepted = parts.accepted();
+    // The segment has its name, and nothing else has happened.
+    dead.write();
+    let recovery = recovered(&dead);
+    assert_eq!((recovery.records, recovery.segment), (0, None), "{recovery}");
+    assert_eq!(messages(&dead.log), accepted);
+    // The log was struck off.
+    dead.write();
+    change(&dead, (LOGS_OFFSET + LOG_BYTES) as usize, &LOG_ENDED.to_le_bytes());
+    assert_eq!(recovered(&dead).segment, None);
+    // The ring file is gone.
+    dead.write();
+    fs::remove_file(&dead.link.path).expect("removed");
+    let recovery = recovered(&dead);
+    assert!(recovery.to_string().contains("nothing was missing"), "{recovery}");
+    assert_eq!(messages(&dead.log), accepted);
+    verifies(&dead.log);
+}
+
+#[test]
+fn a_run_without_a_record_in_its_files_or_rings_leaves_nothing() {
+    let parent = directory();
+    let path = parent.path().join("log");
+    let logger = logger(&path);
+    let _producer = logger.producer_named("silent").expect("a producer");
+    let dead = Dead::of(&path, rings(&logger));
+    assert_eq!(recovered(&dead).segment, None);
+    assert!(!dead.log.join("offline.tmp").exists());
+}
+
+#[test]
+fn a_ring_file_that_is_not_to_be_trusted_is_refused_and_stays() {
+    let parts = Parts::new(false);
+    type Change = fn(&Dead);
+    let cases: [(&str, Change); 9] = [
+        ("is no ring file of diolog", |dead| change(dead, 0, b"DLRINGS1")),
+        ("this diolog reads version 1 alone", |dead| change(dead, 8, &(VERSION + 1).to_le_bytes())),
+        ("begins with a damaged header", |dead| change(dead, 16, &[0xFF; 4])),
+        ("its table of logs is damaged", |dead| change(dead, 4096 + 4096 + 40, &[0xFF; 4])),
+        ("is not a regular file", |dead| {
+            fs::rename(&dead.link.path, dead.rings.join("elsewhere")).expect("renamed");
+            std::os::unix::fs::symlink("elsewhere", &dead.link.path).expect("linked");
+        }),
+        ("has more than one name", |dead| {
+            fs::hard_link(&dead.link.path, dead.rings.join("elsewhere")).expect("linked");
+        }),
+        ("is not a regular file", |dead| {
+            fs::remove_file(&dead.link.path).expect("removed");
+            let made = std::process::Command::new("mkfifo").arg(&dead.link.path).status().expect("mkfifo");
+            assert!(made.success());
+        }),
+        ("is not a regular file", |dead| {
+            fs::remove_file(&dead.link.path).expect("removed");
+            fs::create_dir(&dead.link.path).expect("made");
+        }),
+        ("there is no directory for", |dead| {
+            fs::rename(&dead.rings, dead.rings.with_extension("away")).expect("renamed")
+        }),
+    ];
+    for (reason, spoil) in cases {
+        let dead = parts.dead();
+        let before = messages(&dead.log);
+        spoil(&dead);
+        let recovery = recover_one(&dead);
+        assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{reason}: {recovery}");
+        assert!(recovery.to_string().contains(reason), "{reason}: {recovery}");
+        assert_eq!(messages(&dead.log), before, "{reason}");
+        assert!(dead.link.path.symlink_metadata().is_ok() || !dead.rings.exists(), "{reason}");
+        assert_eq!(recover_one(&dead).outcome, RecoveryOutcome::Left, "{reason}: the link is still there");
+        // Nobody is kept from logging by that.
+        logger(&dead.log).close().expect("closed");
+    }
+}
+
+#[test]
+fn rings_of_another_boot_and_rings_that_are_missing_are_gone() {
+    let parts = Parts::new(false);
+    let mut dead = parts.dead();
+    let boot = dead.link.boot;
+    dead.link.boot = [1; 16];
+    dead.write();
+    let recovery = recover_one(&dead);
+    assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("started anew"), "{recovery}");
+    assert!(recover(&dead.log, None).expect("a log").is_empty() && dead.link.path.exists());
+    dead.link.boot = boot;
+    dead.write();
+    fs::remove_file(&dead.link.path).expect("removed");
+    let recovery = recover_one(&dead);
+    assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("is missing"), "{recovery}");
+    assert!(recover(&dead.log, None).expect("a log").is_empty());
+}
+
+#[test]
+fn rings_are_found_in_another_directory() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    let moved = dead.rings.with_extension("moved");
+    fs::rename(&dead.rings, &moved).expect("renamed");
+    let [recovery] = recover(&dead.log, Some(&moved)).expect("a log").try_into().expect("one run");
+    assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 15), "{recovery}");
+    assert_eq!(messages(&dead.log), parts.accepted());
+}
+
+#[test]
+fn a_ring_file_that_was_cut_off_gives_what_is_left_of_it() {
+    let parts = Parts::new(false);
+    let accepted = messages(&recover_into(&parts).log);
+    let length = fs::metadata(&parts.dead().link.path).expect("there").len();
+    let slot = (length - SLOTS_OFFSET) / 2;
+    let lengths = [0, 100, 5000, 9000, DEFINITIONS_OFFSET, SLOTS_OFFSET - 1].into_iter();
+    let of_slots = [0, 4095, 4096, 4596, 5096, 8192, slot - 1, slot, slot + 4096, slot + 4596, slot + 5096];
+    let lengths = lengths.chain(of_slots.map(|bytes| SLOTS_OFFSET + bytes));
+    for length in lengths {
+        let dead = parts.dead();
+        let before = messages(&dead.log);
+        let file = fs::File::options().write(true).open(&dead.link.path).expect("there");
+        file.set_len(length).expect("cut");
+        let recovery = recover_one(&dead);
+        assert_ne!(recovery.outcome, RecoveryOutcome::Complete, "{length}: {recovery}");
+        let after = messages(&dead.log);
+        assert!(before.iter().all(|message| after.contains(message)), "{length}");
+        assert!(after.iter().all(|message| accepted.contains(message)), "{length}");
+        assert!(after.windows(2).all(|pair| pair[0] != pair[1]), "{length}");
+        let code = verify(&dead.log).expect("a log").verdict.exit_code();
+        assert_eq!(code, 1, "{length}: no end, and nothing else is wrong");
+        let kept = fs::read_dir(&dead.rings).expect("readable").count();
+        assert_eq!(kept, 1, "{length}: nothing is deleted that was not recovered");
+        // Once more, it finds nothing new.
+        for recovery in recover(&dead.log, None).expect("a log") {
+            assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Left, 0), "{length}: {recovery}");
+        }
+        assert_eq!(messages(&dead.log), after, "{length}");
+    }
+}
+
+/// Changes bytes of the ring file.
+fn change(dead: &Dead, at: usize, bytes: &[u8]) {
+    let file = fs::File::options().write(true).open(&dead.link.path).expect("there");
+    std::os::unix::fs::FileExt::write_all_at(&file, bytes, at as u64).expect("written");
+}
+
+/// A recovered copy.
+fn recover_into(parts: &Parts) -> Dead {
+    let dead = parts.dead();
+    recovered(&dead);
+    dead
+}
+
+#[test]
+fn a_terabyte_of_holes_takes_no_time_and_no_memory() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    let file = fs::File::options().write(true).open(&dead.link.path).expect("there");
+    file.set_len(1 << 40).expect("sparse");
+    let slots_end = std::mem::offset_of!(RawHeader, slots_end) as u64;
+    std::os::unix::fs::FileExt::write_all_at(&file, &(1_u64 << 40).to_le_bytes(), slots_end).expect("written");
+    let recovery = recover_one(&dead);
+    assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Damaged, 15), "{recovery}");
+    assert!(recovery.rings.exists() && recovery.rings.to_string_lossy().ends_with(".damaged"), "{recovery:?}");
+}
+
+#[test]
+fn a_log_in_use_is_not_recovered() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    let logger = logger(&dead.log);
+    assert_eq!(logger.recovery().len(), 1);
+    dead.write();
+    let error = recover(&dead.log, None).expect_err("in use");
+    assert!(matches!(error, crate::Error::InUse { .. }), "{error}");
+    logger.close().expect("closed");
+    // The run that came meanwhile stays as it is, and the dead one is whole already.
+    assert_eq!(recovered(&dead).segment, None);
+}
+
+#[test]
+fn two_recoveries_at_once_write_each_record_once() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..4).map(|_| scope.spawn(|| recover(&dead.log, None))).collect();
+        for one in tries {
+            match one.join().expect("no panic") {
+                Ok(recoveries) => {
+                    assert!(recoveries.iter().all(|recovery| recovery.outcome == RecoveryOutcome::Complete));
+                }
+                Err(error) => assert!(matches!(error, crate::Error::InUse { .. }), "{error}"),
+            }
+        }
+    });
+    assert_eq!(messages(&dead.log), parts.accepted());
+    verifies(&dead.log);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_ring_file_is_survived() {
+    let parts = Parts::new(false);
+    let slots = SLOTS_OFFSET as usize;
+    let slot = slots..slots + 8192;
+    let header = 0..120;
+    let places = header.chain(8192..8300).chain(slot).step_by(131);
+    for at in places {
+        let dead = parts.dead();
+        change(&dead, at, &[dead.byte(at) ^ 1 << (at % 8)]);
+        let before = messages(&dead.log);
+        let recovery = recover_one(&dead);
+        let after = messages(&dead.log);
+        assert!(before.iter().all(|message| after.contains(message)), "{at}: {recovery}");
+        let verification = verify(&dead.log).expect("a log");
+        assert!(verification.verdict.exit_code() <= 2, "{at}: {recovery}: {:#?}", verification.report);
+    }
+}

@@ -1,0 +1,47 @@
+//! Where the control lines have what an [image](crate::ring::image) of a ring needs, in bytes.
+
+use std::mem::offset_of;
+
+use super::{Attempts, Control, DroppedByCause, Losses, Space, Written};
+
+/// Bytes of the control lines.
+pub(crate) const CONTROL_BYTES: usize = size_of::<Control>();
+
+const WRITTEN: usize = offset_of!(Control, written);
+pub(in crate::ring) const WRITE_POSITION: usize = WRITTEN + offset_of!(Written, write_position);
+pub(in crate::ring) const RESERVE_POSITION: usize = WRITTEN + offset_of!(Written, reserve_position);
+pub(in crate::ring) const RESERVE_STATE: usize = WRITTEN + offset_of!(Written, reserve_state);
+pub(in crate::ring) const ATTEMPTED: usize = WRITTEN + offset_of!(Written, attempted);
+
+pub(in crate::ring) const NEXT_SEQUENCE: usize = offset_of!(Control, attempts) + offset_of!(Attempts, next_sequence);
+
+const LOSSES: usize = offset_of!(Control, losses);
+const DROPPED_BY: usize = LOSSES + offset_of!(Losses, dropped_by);
+pub(in crate::ring) const DROPPED_FULL: usize = LOSSES + offset_of!(Losses, dropped_full);
+pub(in crate::ring) const DROPPED_MEMORY: usize = DROPPED_BY + offset_of!(DroppedByCause, memory);
+pub(in crate::ring) const DROPPED_TIMED_OUT: usize = DROPPED_BY + offset_of!(DroppedByCause, timed_out);
+pub(in crate::ring) const DROPPED_DEVICE_FAILED: usize = DROPPED_BY + offset_of!(DroppedByCause, device_failed);
+pub(in crate::ring) const OVERWRITTEN: usize = LOSSES + offset_of!(Losses, overwritten);
+
+const SPACE: usize = offset_of!(Control, space);
+pub(in crate::ring) const READ_POSITION: usize = SPACE + offset_of!(Space, read_position);
+pub(in crate::ring) const RESERVE_READ_POSITION: usize = SPACE + offset_of!(Space, reserve_read_position);
+
+pub(in crate::ring) const OLDEST: usize = offset_of!(Control, oldest);
+
+/// The offsets of all of them that take eight bytes.
+#[cfg(test)]
+pub(in crate::ring) const WORDS: [usize; 12] = [
+    WRITE_POSITION,
+    RESERVE_POSITION,
+    ATTEMPTED,
+    NEXT_SEQUENCE,
+    DROPPED_FULL,
+    DROPPED_MEMORY,
+    DROPPED_TIMED_OUT,
+    DROPPED_DEVICE_FAILED,
+    OVERWRITTEN,
+    READ_POSITION,
+    RESERVE_READ_POSITION,
+    OLDEST,
+];

@@ -1,0 +1,141 @@
+//! A process with shared rings that ends at any moment, by whatever signal: the next open of its log has each accepted
+//! record once, in order, and the log verifies.
+#![cfg(all(target_os = "linux", not(diolog_portable)))]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::process::{Signal, getpid, kill_process};
+
+use diolog::{Config, Level, Logger, Outcome, Overflow, Reader, RecoveryOutcome, RingMemory, verify};
+
+const PRODUCERS: u64 = 3;
+
+/// A directory for rings on tmpfs, removed when dropped.
+struct Rings(PathBuf);
+
+impl Rings {
+    fn new() -> Rings {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Rings(format!("/dev/shm/diolog-test-{}-{number}", std::process::id()).into())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(&self.0).expect("made").map(|entry| entry.expect("an entry").path()).collect()
+    }
+}
+
+impl Drop for Rings {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn config(path: &Path, rings: &Path) -> Config {
+    Config::new(path)
+        .ring_memory(RingMemory::Shared(rings.to_owned()))
+        .overflow(Overflow::Block)
+        .ring_bytes(16 << 10)
+        .block_bytes(16 << 10)
+        .first_segment_bytes(64 << 10)
+        .segment_bytes(256 << 10)
+}
+
+/// The child: logs from several threads, and notes in a file how much of it was accepted, until it dies.
+#[allow(clippy::print_stdout, reason = "a message to the parent")]
+fn log_until_dead(way: &str) {
+    let directory = support::child_directory();
+    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
+    let logger = Logger::open(config(&directory.join("log"), Path::new(&rings))).expect("a log");
+    let accepted = File::options().write(true).open(directory.join("accepted")).expect("made by the parent");
+    let accepted = &accepted;
+    std::thread::scope(|scope| {
+        for at in 0..PRODUCERS {
+            let logger = logger.clone();
+            scope.spawn(move || {
+                let producer = logger.producer_named(&format!("producer {at}")).expect("a producer");
+                for number in 0_u64.. {
+                    let outcome = if number % 3 == 0 {
+                        diolog::info!(producer, "{at} has logged {number} records", at, number)
+                    } else {
+                        producer.log(Level::Info, format!("{at} has logged {number} records"))
+                    };
+                    assert_eq!(outcome, Outcome::Written);
+                    accepted.write_at(&(number + 1).to_le_bytes(), 8 * at).expect("written");
+                    if number == 3000 && at == 0 {
+                        println!("\nlogging");
+                        match way {
+                            "abort" => std::process::abort(),
+                            // The standard library's own handler lets the first one pass.
+                            "segv" => loop {
+                                let _ = kill_process(getpid(), Signal::SEGV);
+                            },
+                            _ => {}
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_was_accepted_is_there_once_whatever_ends_the_process() {
+    if let Some(way) = support::role() {
+        return log_until_dead(&way);
+    }
+    for way in ["kill", "segv", "abort"] {
+        let directory = support::directory();
+        let rings = Rings::new();
+        let path = directory.path().join("log");
+        std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
+        std::fs::write(directory.path().join("accepted"), [0; 8 * PRODUCERS as usize]).expect("written");
+        let test = "what_was_accepted_is_there_once_whatever_ends_the_process";
+        let mut command: Command = support::child_command(test, way, directory.path());
+        // A core dump would take its time.
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line == "logging")), "{way}");
+        if way == "kill" {
+            child.kill().expect("alive");
+        }
+        assert!(!child.wait().expect("ended").success());
+        let bytes = std::fs::read(directory.path().join("accepted")).expect("there");
+        let accepted: Vec<_> = bytes.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number)).collect();
+
+        let logger = Logger::open(config(&path, &rings.0)).expect("a log");
+        let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+        assert_eq!((recovery.outcome, recovery.producers), (RecoveryOutcome::Complete, PRODUCERS), "{way}: {recovery}");
+        logger.close().expect("closed");
+        assert_eq!(rings.files(), Vec::<PathBuf>::new(), "{way}");
+
+        let mut logged: BTreeMap<String, u64> = BTreeMap::new();
+        let mut reader = Reader::open(&path).expect("a log");
+        let mut text = Vec::new();
+        while let Some(record) = reader.next_record().expect("readable") {
+            text.clear();
+            record.write_message(&mut text);
+            let name = record.producer_name().to_owned();
+            let number = logged.entry(name.clone()).or_default();
+            let expected = format!("{} has logged {number} records", &name["producer ".len()..]);
+            assert_eq!(String::from_utf8_lossy(&text), expected, "{way}: {name}");
+            assert_eq!(record.sequence(), *number, "{way}: {name}");
+            *number += 1;
+        }
+        for (at, accepted) in accepted.iter().enumerate() {
+            let logged = logged[&format!("producer {at}")];
+            // A record may have been accepted that the child could not note any more.
+            assert!(logged >= *accepted && logged <= accepted + 1, "{way}: {logged} of {accepted}");
+        }
+        let verification = verify(&path).expect("a log");
+        assert_eq!(verification.verdict.exit_code(), 0, "{way}: {:#?}", verification.report);
+    }
+}
