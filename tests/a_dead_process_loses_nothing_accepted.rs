@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,6 +75,7 @@ fn log_until_dead(way: &str) {
                         println!("\nlogging");
                         match way {
                             "abort" => std::process::abort(),
+                            "exec" => drop(Command::new("false").exec()),
                             // The standard library's own handler lets the first one pass.
                             "segv" => loop {
                                 let _ = kill_process(getpid(), Signal::SEGV);
@@ -92,7 +94,7 @@ fn what_was_accepted_is_there_once_whatever_ends_the_process() {
     if let Some(way) = support::role() {
         return log_until_dead(&way);
     }
-    for way in ["kill", "segv", "abort"] {
+    for way in ["kill", "segv", "abort", "exec"] {
         let directory = support::directory();
         let rings = Rings::new();
         let path = directory.path().join("log");
@@ -100,7 +102,6 @@ fn what_was_accepted_is_there_once_whatever_ends_the_process() {
         std::fs::write(directory.path().join("accepted"), [0; 8 * PRODUCERS as usize]).expect("written");
         let test = "what_was_accepted_is_there_once_whatever_ends_the_process";
         let mut command: Command = support::child_command(test, way, directory.path());
-        // A core dump would take its time.
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         assert!(lines.any(|line| line.is_ok_and(|line| line == "logging")), "{way}");

@@ -49,6 +49,8 @@ pub struct SegmentInfo {
     pub last_unix_ns: Option<i64>,
     /// Whether the run's last block is here: it was closed.
     pub clean_end: bool,
+    /// Whether a recovery has written it, after the process of its run had died.
+    pub recovered: bool,
     /// Whether a logger is writing the run, and this is its last segment.
     pub in_use: bool,
     /// The kind of device and the reasons for it, if the writer noted them in this segment's first blocks.
@@ -191,6 +193,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         first_unix_ns: None,
         last_unix_ns: None,
         clean_end: false,
+        recovered: header.is_some_and(|header| header.recovers.is_some()),
         in_use: false,
         device: None,
         pid: origin.pid(),

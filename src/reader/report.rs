@@ -168,6 +168,8 @@ pub struct RunReport {
     pub retired: bool,
     /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
+    /// Whether a recovery has written a part of it, after its process had died.
+    pub recovered: bool,
     /// Whether a logger is writing it: it is the last run of a log that is in use, and has no end yet.
     pub in_use: bool,
     /// Its blocks by outcome.
@@ -206,6 +208,7 @@ impl RunReport {
             segments: 0,
             retired: false,
             clean_end: false,
+            recovered: false,
             in_use: false,
             blocks: BlockCounts::default(),
             records: 0,

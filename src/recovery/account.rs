@@ -71,7 +71,9 @@ impl Account {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
     pub(super) fn read(tail: &mut RunTail) -> Result<Account> {
-        let mut account = Account { next_number: tail.durable_below, ..Account::default() };
+        // A run that is looked at from its first block on starts from nothing.
+        let has_baseline = tail.durable_below == 0;
+        let mut account = Account { next_number: tail.durable_below, has_baseline, ..Account::default() };
         let announced = tail.announced;
         while account.obstacle.is_none()
             && let Some(item) = tail.next()?

@@ -140,7 +140,11 @@ impl Source {
         let (dropped_by, overwritten) = self.counted();
         let dropped = dropped_by.total();
         let accounted = self.row.records.saturating_add(dropped).saturating_add(overwritten);
-        let attempted = self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted);
+        let attempted = match self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted) {
+            // The process died inside of an attempt, of whose outcome nobody has been told: that was none.
+            attempted if attempted == accounted + 1 && !self.slot.overwrites => accounted,
+            attempted => attempted,
+        };
         ProducerRow {
             next_sequence: attempted,
             dropped,

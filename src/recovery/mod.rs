@@ -2,7 +2,7 @@
 //!
 //! A run with rings in shared memory has a [link](crate::crash::link) in the log's directory. For each link, `run` finds
 //! the ring file (`ring_file`), compares it with the run's blocks (`account`), and writes what no block has into a
-//! segment of that run (`compose`). Of all the library, this alone uses the reader.
+//! segment of that run (`compose`); what a flight recorder has left becomes a `snapshot`. Of all the library, this alone uses the reader.
 //!
 //! It trusts no byte of a ring file, and can be killed at any moment: a segment appears whole or not at all, and what is
 //! in a block is not written again. The ring file goes only after that.
@@ -11,6 +11,7 @@ mod report;
 mod ring_file;
 mod account;
 mod compose;
+mod snapshot;
 mod run;
 
 #[cfg(all(test, not(diolog_portable)))]

@@ -25,6 +25,8 @@ pub struct Recovery {
     pub reason: Option<String>,
     /// The number of the segment that was written; `None` if nothing was missing in the files.
     pub segment: Option<u64>,
+    /// The snapshot of what the run's flight recorder had kept, if it has left something.
+    pub snapshot: Option<PathBuf>,
     /// Records that were in the rings and in no segment, and are in that segment now.
     pub records: u64,
     /// The bytes of their payloads.
@@ -33,7 +35,8 @@ pub struct Recovery {
     pub blocks: u64,
     /// Producers whose final counts were written.
     pub producers: u64,
-    /// Attempts of theirs that have neither a record nor a counted loss: the process died in the middle of them.
+    /// Records of theirs that are lost: rings that overwrite the oldest records do not keep those that the writer has
+    /// taken and that are not durable yet.
     pub unwritten: u64,
 }
 
@@ -54,10 +57,23 @@ pub enum RecoveryOutcome {
 
 impl Recovery {
     pub(super) fn new(run: RunId, rings: PathBuf) -> Recovery {
-        let (process, reason, segment) = (None, None, None);
+        let (process, reason, segment, snapshot) = (None, None, None, None);
         let (records, bytes, blocks, producers, unwritten) = Default::default();
         let outcome = RecoveryOutcome::Complete;
-        Recovery { run, process, rings, outcome, reason, segment, records, bytes, blocks, producers, unwritten }
+        Recovery {
+            run,
+            process,
+            rings,
+            outcome,
+            reason,
+            segment,
+            snapshot,
+            records,
+            bytes,
+            blocks,
+            producers,
+            unwritten,
+        }
     }
 }
 
@@ -84,7 +100,10 @@ impl fmt::Display for Recovery {
             None => {}
         }
         if *unwritten > 0 {
-            write!(f, ", {} cut short by the end of the process", Grouped(*unwritten))?;
+            write!(f, ", {} that the writer had taken are lost", Grouped(*unwritten))?;
+        }
+        if let Some(snapshot) = &self.snapshot {
+            write!(f, ", the flight recorder's in {}", snapshot.display())?;
         }
         match reason {
             Some(reason) => write!(f, ": {reason}"),

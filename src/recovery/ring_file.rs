@@ -11,9 +11,9 @@ use zerocopy::FromBytes;
 
 use crate::clock::TickConverter;
 use crate::crash::layout::{
-    CONTROL_BYTES, CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, FOR_LOG, LOG_BYTES, LOG_ENDED, LOG_OPEN,
-    LOGS_MAX, LOGS_OFFSET, MAGIC, OVERWRITES, PATH_BYTES_MAX, RawDefinition, RawHeader, RawLog, RawSlot,
-    SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, VERSION, slot_bytes,
+    CONTROL_BYTES, CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOG_OPEN, LOGS_MAX,
+    LOGS_OFFSET, MAGIC, OVERWRITES, PATH_BYTES_MAX, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES,
+    SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, VERSION, slot_bytes,
 };
 use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, checksum_append, padded};
 use crate::ring::image::{self, Image, Shape};
@@ -75,6 +75,8 @@ pub(super) struct Slot {
     pub(super) tid: u32,
     pub(super) name: String,
     pub(super) image: Image,
+    /// Whether the ring gives up its oldest records.
+    pub(super) overwrites: bool,
     window_at: u64,
 }
 
@@ -243,11 +245,11 @@ impl RingFile {
         Ok(definitions)
     }
 
-    /// The rings of a log's producers.
+    /// The rings of a log's producers for this purpose.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn slots(&self, entry: &LogEntry) -> io::Result<Slots> {
+    pub(super) fn slots(&self, entry: &LogEntry, purpose: u32) -> io::Result<Slots> {
         let mut found = Slots::default();
         let mut producers = HashSet::new();
         let mut at = SLOTS_OFFSET;
@@ -277,7 +279,7 @@ impl RingFile {
             };
             if raw.state.get() == SLOT_USED {
                 match Slot::read(&raw, &page, shape, at) {
-                    Some(_) if raw.log.get() != entry.index || raw.purpose.get() != FOR_LOG => {}
+                    Some(_) if raw.log.get() != entry.index || raw.purpose.get() != purpose => {}
                     Some(slot) if producers.insert(slot.producer) => found.slots.push(slot),
                     _ => drop(
                         found
@@ -336,6 +338,7 @@ impl Slot {
             tid: raw.tid.get(),
             name: String::from_utf8_lossy(name).into_owned(),
             image: Image::new(shape, control),
+            overwrites: shape.overwrites,
             window_at: at + SLOT_HEADER_BYTES,
         })
     }

@@ -13,7 +13,9 @@ use super::account::Account;
 use super::compose::{Composer, Plan};
 use super::report::{Recovery, RecoveryOutcome};
 use super::ring_file::{LogEntry, NotOpened, RingFile, Slots};
+use super::snapshot;
 use crate::clock::Clock;
+use crate::crash::layout::{FOR_LOG, FOR_RECORDER};
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::{
@@ -21,6 +23,7 @@ use crate::format::{
 };
 use crate::reader::RunTail;
 use crate::segment::{Directory, Header, OfflineSegment, random_id};
+use crate::snapshot::{Now, Origin};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{self, cpu};
 
@@ -154,11 +157,7 @@ fn write_missing(
     if let Some(obstacle) = account.obstacle {
         return Err(Stop::Left(obstacle.into()));
     }
-    if account.is_ended {
-        return Ok(());
-    }
     let read = |source| Stop::from(Error::io("read", &file.path(), source));
-    let Slots { slots, damage } = file.slots(entry).map_err(read)?;
     let callsites = file.definitions().map_err(read)?;
     let clock = Clock::detect();
     let anchor = WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) };
@@ -166,6 +165,13 @@ fn write_missing(
     if segment.log != entry.log || directory.log().is_some_and(|log| log != entry.log) {
         return Err(Stop::Left("its segments are of another log than its rings".into()));
     }
+    let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?.slots;
+    let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
+    recovery.snapshot = snapshot::write(&opened, link.run, &origin(&segment, entry), file, &recorded, &callsites, now)?;
+    if account.is_ended {
+        return Ok(());
+    }
+    let Slots { slots, damage } = file.slots(entry, FOR_LOG).map_err(read)?;
     let baseline = account.baseline();
     let header_sequence = account.own_sequence;
     let may_end = damage.is_none() && account.has_baseline;
@@ -174,7 +180,7 @@ fn write_missing(
         account,
         slots,
         callsites,
-        block_bytes: (entry.block_bytes as usize).clamp(GRID_BYTES, BLOCK_BYTES_MAX) / GRID_BYTES * GRID_BYTES,
+        block_bytes: block_bytes(entry),
         has_segments: tail.is_some(),
         may_end,
         anchor,
@@ -207,6 +213,23 @@ fn write_missing(
         (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(damage));
     }
     Ok(())
+}
+
+/// The largest block of a log.
+fn block_bytes(entry: &LogEntry) -> usize {
+    (entry.block_bytes as usize).clamp(GRID_BYTES, BLOCK_BYTES_MAX) / GRID_BYTES * GRID_BYTES
+}
+
+/// Whose records the snapshot of a run's flight recorder holds.
+fn origin(segment: &SegmentHeader, entry: &LogEntry) -> Origin {
+    Origin {
+        log: segment.log,
+        boot: segment.boot,
+        process: segment.process.clone().unwrap_or(Process { id: 0, host: String::new() }),
+        service: segment.service.clone(),
+        block_bytes: block_bytes(entry),
+        message_bytes_max: entry.message_bytes_max as usize,
+    }
 }
 
 /// The header of the segment to be written, without its number.

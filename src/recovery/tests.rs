@@ -151,6 +151,20 @@ fn whichever_blocks_did_not_land_each_record_is_there_once() {
 }
 
 #[test]
+fn blocks_whose_segments_header_did_not_land_are_not_written_twice() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    lose_blocks(&dead.log, 0b011);
+    let path = dead.log.join(segment_file_name(1));
+    let mut bytes = fs::read(&path).expect("there");
+    bytes[..4096].fill(0);
+    fs::write(&path, bytes).expect("written");
+    let recovery = recover_one(&dead);
+    assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 25), "{recovery}");
+    assert_eq!(messages(&dead.log), parts.accepted());
+}
+
+#[test]
 fn a_recovery_that_was_killed_after_any_step_is_done_once_more_and_writes_nothing_twice() {
     let parts = Parts::new(false);
     let dead = parts.dead();

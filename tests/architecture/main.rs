@@ -218,7 +218,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The one module that uses the reader: what a dead run has in its blocks decides what is recovered.
     (
         "recovery",
-        &["block", "buffer", "clock", "crash", "error", "format", "grouped", "reader", "ring", "segment", "sys"],
+        &[
+            "block", "buffer", "clock", "crash", "error", "format", "grouped", "reader", "ring", "segment", "snapshot",
+            "sys",
+        ],
     ),
     ("registry", &["error", "format", "own_thread", "ring", "stats", "sync"]),
     ("render", &["format", "template"]),

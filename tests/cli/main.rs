@@ -10,6 +10,8 @@ mod gaps;
 mod listen;
 mod newer;
 mod process;
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+mod recover;
 mod run;
 mod pager;
 mod select;

@@ -217,6 +217,8 @@ impl RunBlocks {
     pub(super) fn take_good(&mut self, block: &BlockLocation, debris: &Debris) {
         self.observed.counts.good += 1;
         self.take_present(block, debris, block.header.in_flight.get());
+        // It has what the rings still had of a block that did not land, which need not be all of it.
+        self.gaps.missing += u64::from(block.header.block_flags().has(BlockFlags::RECOVERED));
         if block.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.ended_at = Some(block.number());
         }

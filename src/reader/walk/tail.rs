@@ -96,9 +96,7 @@ impl RunTail {
             Err(Error::NotALog { .. }) => return Ok(None),
             discovered => discovered?,
         }
-        let id = RunId::from(run);
-        let Some(at) = runs.later.iter().position(|run| run.id == id) else { return Ok(None) };
-        let Some(mut run) = runs.later.remove(at) else { return Ok(None) };
+        let Some(mut run) = take_run(&mut runs, run.into()) else { return Ok(None) };
         runs.files.sync = true;
         let announced = run.segments().iter().map(|segment| segment.first_number).max().unwrap_or(0);
         let (mut durable_below, mut first) = (0, run.segments().len());
@@ -190,6 +188,19 @@ impl RunTail {
             loaded,
         })
     }
+}
+
+/// Takes a run out of those of the log. If no header names it, it has the segments without a header at the log's end: the
+/// first header may have been in flight when the run died, and no other run has written since.
+fn take_run(runs: &mut Runs, id: RunId) -> Option<Run> {
+    if let Some(at) = runs.later.iter().position(|run| run.id == id) {
+        return runs.later.remove(at);
+    }
+    let unknown = runs.later.iter().rev().take_while(|run| !run.id.is_known()).count();
+    let mut last = runs.later.split_off(runs.later.len() - unknown).into_iter();
+    let mut run = last.next()?;
+    last.for_each(|later| run.append(later));
+    Some(run)
 }
 
 /// The number below which all blocks were durable, as the blocks of a segment say.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Info, ReportFormat};
 use crate::exit::{Failure, Status};
-use crate::text::damage::{finding_json, in_use, run_end};
+use crate::text::damage::{finding_json, in_use, run_end, with_recovery};
 use crate::text::escape::{self, known};
 use crate::text::output::{Output, stdout_is_terminal};
 use crate::text::table::{Side, Table};
@@ -71,6 +71,11 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
         let _ = writeln!(out);
         let is_written = segments.last().is_some_and(|last| last.in_use);
         let end = run_end(is_closed(segments), info.in_use.map(|_| is_written), info.in_use_by);
+        let recovered = segments.iter().any(|segment| segment.recovered);
+        let end = match segments.first() {
+            Some(first) => with_recovery(end, path, &first.run, recovered, is_written),
+            None => end,
+        };
         run_text(at + 1, segments, end, when, out);
     }
     let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
@@ -144,6 +149,7 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
                 "first_segment": first.index,
                 "last_segment": last.index,
                 "clean_end": last.clean_end,
+                "recovered": segments.iter().any(|segment| segment.recovered),
                 "in_use": last.in_use,
                 "block_bytes": first.block_bytes,
                 "message_bytes_max": first.message_bytes_max,

@@ -76,6 +76,7 @@ fn run_json(run: &Recovery) -> Value {
         },
         "reason": run.reason,
         "segment": run.segment,
+        "snapshot": run.snapshot.as_ref().map(|path| path.to_string_lossy()),
         "records": run.records,
         "bytes": run.bytes,
         "blocks": run.blocks,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::{ReportFormat, Verify};
 use crate::exit::{Failure, Status};
-use crate::text::damage::{finding_json, newer_parts, run_end, state};
+use crate::text::damage::{finding_json, newer_parts, run_end, state, with_recovery};
 use crate::text::escape::{self, known};
 use crate::text::output::Output;
 use crate::text::progress::{Progress, log_bytes};
@@ -55,6 +55,7 @@ fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
     for (at, run) in report.runs.iter().enumerate() {
         let _ = writeln!(out);
         let end = run_end(run.clean_end, report.in_use.map(|_| run.in_use), report.in_use_by);
+        let end = with_recovery(end, &arguments.path, &run.run, run.recovered, run.in_use);
         run_text(at + 1, report.runs.len(), run, &end, arguments.all, out);
     }
     if !report.findings.is_empty() {
@@ -255,6 +256,7 @@ fn run_json(run: &RunReport) -> Value {
         "segments": run.segments,
         "retired": run.retired,
         "clean_end": run.clean_end,
+        "recovered": run.recovered,
         "in_use": run.in_use,
         "blocks": blocks_json(&run.blocks),
         "records": run.records,

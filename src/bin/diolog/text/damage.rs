@@ -4,12 +4,15 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::Path;
 
-use diolog::{DroppedBy, Finding, LossCause, Report, Severity, Verdict};
+use diolog::{DroppedBy, Finding, LossCause, Report, RunId, Severity, Verdict};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
 use crate::text::units::{count, counted};
+
+/// The end of a run that was closed.
+const CLOSED: &str = "closed cleanly";
 
 /// The most findings to print; `diolog verify` prints all of them.
 const PRINTED_MAX: usize = 5;
@@ -107,10 +110,22 @@ pub(crate) fn in_use(by: Option<u32>) -> String {
 /// not known whether one is.
 pub(crate) fn run_end(clean_end: bool, is_written: Option<bool>, by: Option<u32>) -> String {
     match is_written {
-        _ if clean_end => "closed cleanly".into(),
+        _ if clean_end => CLOSED.into(),
         Some(true) => in_use(by),
         Some(false) => "ended without close".into(),
         None => "not closed: in use, or ended without close".into(),
+    }
+}
+
+/// How a run ended, as [`run_end`] gives it in `words`, and what was recovered of it or is still to be: `rings` says
+/// whether the log at `path` names rings of the run.
+pub(crate) fn with_recovery(words: String, path: &Path, run: &RunId, recovered: bool, is_written: bool) -> String {
+    let is_left = !is_written && path.join(format!("{run}.rings")).exists();
+    match (recovered, is_left) {
+        (_, true) => format!("{words}; what its rings hold is not in the files yet: run `diolog recover`"),
+        (true, false) if words == CLOSED => "recovered after its process had died".into(),
+        (true, false) => format!("{words}; recovered in part after its process had died"),
+        (false, false) => words,
     }
 }
 

@@ -1,0 +1,72 @@
+//! `diolog recover`: what a killed process has left in shared rings, and the exit statuses.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::process::{Place, diolog, run, status, stderr, stdout};
+
+/// A log whose writer was killed after it had read some lines, and its rings, beside it.
+fn killed() -> Place {
+    let place = Place::new();
+    let log = place.log();
+    let settings = place.join("settings.toml");
+    std::fs::write(&settings, format!("ring_memory = {:?}\n", place.join("rings"))).expect("written");
+    let mut command = diolog(["write", "--flush-interval", "1 ms", "--config"]);
+    let mut child = command.arg(&settings).arg(&log).stdin(Stdio::piped()).spawn().expect("a child");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"one\n").expect("written");
+    while run(["cat", "--format", "message", log.to_str().expect("text")], b"").stdout != b"one\n" {}
+    child.kill().expect("killed");
+    child.wait().expect("its end");
+    place
+}
+
+#[test]
+fn a_killed_run_is_recovered_once_and_verifies() {
+    let place = killed();
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    for command in ["verify", "info"] {
+        let text = stdout(&run([command, log], b""));
+        assert!(text.contains("run `diolog recover`"), "{text}");
+    }
+    let recovered = run(["recover", log], b"");
+    assert_eq!(status(&recovered), 0, "{}", stderr(&recovered));
+    assert!(stdout(&recovered).contains("recovered of 1 run, in "), "{}", stdout(&recovered));
+    for command in ["verify", "info"] {
+        let output = run([command, log], b"");
+        assert!(stdout(&output).contains("recovered after its process had died"), "{}", stdout(&output));
+        assert_eq!(status(&output), 0, "{}", stdout(&output));
+    }
+    assert_eq!(stdout(&run(["cat", "--format", "message", log], b"")), "one\n");
+    let again = run(["recover", log], b"");
+    assert_eq!((status(&again), stdout(&again)), (0, format!("{log}: nothing to recover\n")));
+    assert_eq!(std::fs::read_dir(place.join("rings")).expect("there").count(), 0);
+}
+
+#[test]
+fn rings_that_are_gone_give_the_status_of_what_is_unconfirmed() {
+    let place = killed();
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    let rings = place.join("rings");
+    let moved = place.join("elsewhere");
+    std::fs::rename(&rings, &moved).expect("renamed");
+    let output = run(["recover", log], b"");
+    assert_eq!(status(&output), 1, "{}", stdout(&output));
+    assert!(stdout(&output).contains("there is no directory for"), "{}", stdout(&output));
+    let output = run(["recover", "--format", "json", "--rings", moved.to_str().expect("text"), log], b"");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((status(&output), &report["runs"][0]["outcome"]), (0, &"complete".into()), "{report}");
+
+    let place = killed();
+    let log = place.log();
+    let entries = std::fs::read_dir(place.join("rings")).expect("there");
+    entries.for_each(|entry| std::fs::remove_file(entry.expect("an entry").path()).expect("removed"));
+    let output = run(["recover", log.to_str().expect("text")], b"");
+    assert_eq!(status(&output), 1, "{}", stdout(&output));
+    assert!(stdout(&output).contains("its rings are gone"), "{}", stdout(&output));
+    assert_eq!(status(&run(["recover", "no/such/log"], b"")), 3);
+}
