@@ -26,6 +26,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("callsite", |bytes, _| callsite(bytes)),
     ("render", |bytes, _| rendered(bytes)),
     ("segment", segment),
+    ("ring", |bytes, _| super::fuzz_rings::ring(bytes)),
+    ("ring_file", super::fuzz_rings::ring_file),
 ];
 
 /// A block: its header, and everything in it.

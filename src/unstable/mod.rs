@@ -4,6 +4,7 @@
 //! its items. Nothing in the library uses this module.
 
 pub mod fuzz;
+mod fuzz_rings;
 mod hooks;
 pub mod measure;
 mod ring;

@@ -302,8 +302,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "unstable",
         &[
-            "buffer", "callsite", "clock", "config", "device", "engine", "error", "event", "format", "gate", "level",
-            "logger", "opening", "outcome", "producer", "reader", "render", "ring", "stats", "sys",
+            "buffer", "callsite", "clock", "config", "crash", "device", "engine", "error", "event", "format", "gate",
+            "level", "logger", "opening", "outcome", "producer", "reader", "recovery", "render", "ring", "stats",
+            "sys",
         ],
     ),
 ];
