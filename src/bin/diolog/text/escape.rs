@@ -1,7 +1,6 @@
 //! Escaping: whatever bytes a record holds, a line stays one line, and no bytes control the terminal.
 
 use std::io::Write as _;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or
@@ -17,9 +16,8 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
     while !rest.is_empty() {
         // Written in its place: bytes that are copied right after they were written have to be waited for.
         let begin = out.len();
-        out.resize(begin + ROOM_BYTES, 0);
-        let Some(room) = out.last_chunk_mut() else { return };
-        let (taken, length) = fill(rest, room);
+        out.resize(begin + rest.len().min(SEEN_BYTES) * SHOWN_BYTES + EIGHT_ROOM_BYTES, 0);
+        let (taken, length) = fill(rest, &mut out[begin..]);
         out.truncate(begin + length);
         rest = &rest[taken..];
     }
@@ -34,161 +32,252 @@ pub(crate) fn text_from(start: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Bytes that are shown before they are appended; a power of two, and room for what is stored beyond them.
-const ROOM_BYTES: usize = ROOM_MASK + 1 + SHOWN_BYTES;
+/// Bytes of a message in which the characters begin that are shown at once.
+const PIECE_BYTES: usize = 256;
 
-/// Lets the compiler see that an offset is within the room, which is cheaper than a check for each byte.
-const ROOM_MASK: usize = 255;
+/// The same with the rest of the last character.
+const SEEN_BYTES: usize = PIECE_BYTES + MORE_BYTES;
 
-/// Bytes in which the characters that are shown at once may begin: the last one ends within the bits of a mask.
-const PIECE_BYTES: usize = MASK_BYTES - 4;
+/// The most bytes that a character has after its first.
+const MORE_BYTES: usize = 3;
 
-/// Bytes for which a mask has a bit.
-const MASK_BYTES: usize = u64::BITS as usize;
+/// Bytes in which characters of several bytes are looked for together.
+const WINDOW_BYTES: usize = 64;
 
-/// What is looked at for a piece: its bytes, and as many more as are read together.
-type Window = [u8; MASK_BYTES + WORD_BYTES];
+/// They, and the rest of the last character.
+type Window = [u8; WINDOW_BYTES + MORE_BYTES];
 
-const _: () = assert!(MASK_BYTES * SHOWN_BYTES <= ROOM_MASK + 1);
+/// What each byte of a window is shown as, by its place in [`SHOWN`].
+type Forms = [u16; WINDOW_BYTES + MORE_BYTES];
 
 /// Shows the beginning of `message` in `room`. Returns how many bytes were shown, and as how many.
-#[inline]
-fn fill(message: &[u8], room: &mut [u8; ROOM_BYTES]) -> (usize, usize) {
-    let mut padded;
-    let window: &Window = if let Some(window) = message.first_chunk() {
-        window
-    } else {
-        padded = [0; size_of::<Window>()];
-        padded[..message.len()].copy_from_slice(message);
-        &padded
-    };
-    let Letters { mut parts, unsafe_at } = letters(window);
-    if unsafe_at == 0
-        && let Some((letter, bytes)) = letter_of_several_bytes(window)
-    {
-        let escaped = format!("\\u{{{:x}}}", u32::from(letter));
-        room[..escaped.len()].copy_from_slice(escaped.as_bytes());
-        return (bytes.len(), escaped.len());
-    }
-    let mut piece = message.len().min(unsafe_at);
-    if piece == PIECE_BYTES {
+///
+/// In two passes over the piece: an offset in `room` depends on all that stands before it, and must not wait until the CPU
+/// knows whether some bytes are a character.
+fn fill(message: &[u8], room: &mut [u8]) -> (usize, usize) {
+    let mut forms = [0; SEEN_BYTES + WINDOW_BYTES];
+    let seen = &message[..message.len().min(SEEN_BYTES)];
+    find_forms(seen, &mut forms);
+    let mut taken = message.len().min(PIECE_BYTES);
+    if taken == PIECE_BYTES {
         // With the rest of a character that is cut.
-        piece += (parts >> PIECE_BYTES).trailing_ones() as usize;
+        taken += forms[PIECE_BYTES..seen.len()].iter().take_while(|form| **form >= PART).count();
     }
+    (taken, show(&forms[..taken], room))
+}
+
+/// Says what each byte is shown as. There is room for a window more.
+#[inline(always)]
+fn find_forms(seen: &[u8], forms: &mut [u16]) {
+    let (words, rest) = seen.as_chunks::<LANES>();
+    for (forms, bytes) in forms.as_chunks_mut::<LANES>().0.iter_mut().zip(words) {
+        *forms = bytes.map(u16::from);
+    }
+    for (form, byte) in forms[seen.len() - rest.len()..].iter_mut().zip(rest) {
+        *form = u16::from(*byte);
+    }
+    let mut at = 0;
+    while at < seen.len() {
+        let mut padded;
+        let rest = &seen[at..];
+        let window: &Window = if let Some(window) = rest.first_chunk() {
+            window
+        } else {
+            padded = [0; size_of::<Window>()];
+            match seen.last_chunk::<WINDOW_BYTES>() {
+                // Some characters are found twice. A copy of a known length needs no call.
+                Some(last) if rest.len() <= WINDOW_BYTES => {
+                    padded[..WINDOW_BYTES].copy_from_slice(last);
+                    at = seen.len() - WINDOW_BYTES;
+                }
+                _ => padded[..rest.len()].copy_from_slice(rest),
+            }
+            &padded
+        };
+        let Some(forms) = forms[at..].first_chunk_mut() else { return };
+        find_letters(window, forms);
+        at += WINDOW_BYTES;
+    }
+}
+
+/// Characters of several bytes that are looked at without a branch, which the CPU would foresee wrongly: in random bytes
+/// there are rarely more in a window.
+const LETTERS_AT_ONCE: usize = 4;
+
+/// Marks the bytes of characters of several bytes.
+#[inline(always)]
+fn find_letters(window: &Window, forms: &mut Forms) {
+    let mut any_doubtful = false;
+    let mut left = begins(window);
+    while left != 0 {
+        for _ in 0..LETTERS_AT_ONCE {
+            let at = place(left);
+            let (Some(bytes), Some(forms)) = (window[at..].first_chunk(), forms[at..].first_chunk_mut::<4>()) else {
+                return;
+            };
+            let word = u32::from_le_bytes(*bytes);
+            let lead = &LEADS[word as usize % LEADS.len()];
+            let is_letter = (word & lead.compared == lead.bits) & (left != 0);
+            let is_doubtful = bytes[1].wrapping_sub(lead.harmless_from) > lead.harmless_more;
+            any_doubtful |= is_letter & is_doubtful;
+            left &= left.wrapping_sub(1);
+            for (form, part) in forms.iter_mut().zip(lead.parts[usize::from(is_letter & !is_doubtful)]) {
+                *form |= part;
+            }
+        }
+    }
+    if any_doubtful {
+        find_letters_one_by_one(window, forms);
+    }
+}
+
+/// As [`find_letters`], if some may be invalid or unsafe to show.
+#[cold]
+#[inline(never)]
+fn find_letters_one_by_one(window: &Window, forms: &mut Forms) {
+    let mut left = begins(window);
+    while left != 0 {
+        let at = place(left);
+        left &= left - 1;
+        let forms = &mut forms[at..];
+        let Some((letter, bytes)) = letter_of_several_bytes(&window[at..]) else { continue };
+        if !is_unsafe_to_show(letter) {
+            forms[..bytes.len()].iter_mut().for_each(|form| *form |= PART);
+            continue;
+        }
+        // Each byte stands for some of the letters and digits of `\u{202e}`, the middle one for a digit.
+        let code = u32::from(letter) as u16;
+        let digit = |digit: u16| PART + u16::from(b"0123456789abcdef"[usize::from(digit % 16)]);
+        match bytes.len() {
+            2 if code <= 0xFF => forms[..2].copy_from_slice(&[OPEN, CLOSE + code]),
+            2 => forms[..2].copy_from_slice(&[OPEN_DIGIT + (code >> 8), CLOSE + (code & 0xFF)]),
+            _ => forms[..3].copy_from_slice(&[OPEN_DIGIT + (code >> 12), digit(code >> 8), CLOSE + (code & 0xFF)]),
+        }
+    }
+}
+
+/// Bytes that are compared together, in a vector of the CPU.
+const LANES: usize = 16;
+
+/// A bit for each byte with which a character of several bytes may begin: see [`place`].
+#[inline(always)]
+fn begins(window: &Window) -> u64 {
+    let is_more = |byte: u8| byte & 0xC0 == 0x80;
+    let mut marks = [0; LANES];
+    for (lane, mark) in marks.iter_mut().enumerate() {
+        let bit = |row: usize| {
+            let at = LANES * row + lane;
+            let (first, second, third) = (window[at], window[at + 1], window[at + 2]);
+            let begins = (first >= 0xC2) & is_more(second) & ((first < 0xE0) | is_more(third));
+            if begins { 1_u8 << row } else { 0 }
+        };
+        *mark = bit(0) | bit(1) | bit(2) | bit(3);
+    }
+    let (low, high) = marks.split_at(LANES / 2);
+    let word = |half: &[u8]| half.first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
+    word(low) | word(high) << 4
+}
+
+/// Where in the window the byte is that the lowest bit of `left` is for; any place if `left` is zero.
+#[inline(always)]
+fn place(left: u64) -> usize {
+    /// The low half of each byte has bits for the same lane in all rows, the high half for the lane that is eight further.
+    const PLACES: [u8; WINDOW_BYTES + 1] = {
+        let mut places = [0; WINDOW_BYTES + 1];
+        let mut bit = 0;
+        while bit < WINDOW_BYTES {
+            let (lane, row) = (bit / 8 + bit % 8 / 4 * 8, bit % 4);
+            places[bit] = (LANES * row + lane) as u8;
+            bit += 1;
+        }
+        places
+    };
+    usize::from(PLACES[left.trailing_zeros() as usize]) % WINDOW_BYTES
+}
+
+/// Writes what these forms show to `room`, and returns how many bytes that is.
+#[inline(always)]
+fn show(forms: &[u16], room: &mut [u8]) -> usize {
     let mut end = 0;
-    for byte in &window[..piece] {
-        let shown = SHOWN[usize::from(*byte) | (parts as usize & 1) << 8];
-        parts >>= 1;
-        let place = end & ROOM_MASK;
+    let (eights, others) = forms.as_chunks::<8>();
+    for eight in eights {
+        end += room[end..].first_chunk_mut().map_or(0, |room| show_eight(eight, room));
+    }
+    if !others.is_empty() {
+        let mut eight = [NOTHING; 8];
+        eight[..others.len()].copy_from_slice(others);
+        end += room[end..].first_chunk_mut().map_or(0, |room| show_eight(&eight, room));
+    }
+    end
+}
+
+/// Bytes of room for eight forms.
+const EIGHT_ROOM_BYTES: usize = EIGHT_MASK + 1 + SHOWN_BYTES;
+
+/// Lets the compiler see that an offset is within the room, which is cheaper than a check for each byte.
+const EIGHT_MASK: usize = 8 * SHOWN_BYTES - 1;
+
+#[inline(always)]
+fn show_eight(forms: &[u16; 8], room: &mut [u8; EIGHT_ROOM_BYTES]) -> usize {
+    let mut end = 0;
+    for form in forms {
+        let shown = SHOWN[usize::from(*form) % SHOWN.len()];
+        let place = end & EIGHT_MASK;
         room[place..place + SHOWN_BYTES].copy_from_slice(&(shown as u32).to_le_bytes());
         end += (shown >> LENGTH_AT) as usize;
     }
-    (piece, end)
-}
-
-/// The characters of several bytes that begin in a piece.
-struct Letters {
-    /// A bit for each byte that is part of one that is shown as it is.
-    parts: u64,
-    /// Where the first one stands that is not shown as it is; the piece's end if there is none.
-    unsafe_at: usize,
-}
-
-/// Finds the characters of several bytes in a piece, most of them by their bits alone.
-#[inline]
-fn letters(window: &Window) -> Letters {
-    let begins = begins(window);
-    let (mut parts, mut are_doubtful) = (0, false);
-    let mut left = begins;
-    while left != 0 {
-        let at = left.trailing_zeros() as usize;
-        left &= left - 1;
-        let bytes = window[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let lead = &LEADS[bytes as usize % LEADS.len()];
-        let is_letter = bytes & lead.compared == lead.bits;
-        parts |= if is_letter { lead.parts << at } else { 0 };
-        are_doubtful |= is_letter & !lead.harmless.contains(&((bytes >> 8) as u8));
-    }
-    if are_doubtful { letters_one_by_one(window, begins) } else { Letters { parts, unsafe_at: PIECE_BYTES } }
-}
-
-/// As [`letters`], if some look like characters and are not valid, or may be unsafe to show.
-#[cold]
-#[inline(never)]
-fn letters_one_by_one(window: &Window, begins: u64) -> Letters {
-    let mut parts = 0;
-    let mut left = begins;
-    while left != 0 {
-        let at = left.trailing_zeros() as usize;
-        left &= left - 1;
-        match letter_of_several_bytes(&window[at..]) {
-            Some((letter, _)) if is_unsafe_to_show(letter) => return Letters { parts, unsafe_at: at },
-            Some((_, bytes)) => parts |= ((1 << bytes.len()) - 1) << at,
-            None => {}
-        }
-    }
-    Letters { parts, unsafe_at: PIECE_BYTES }
-}
-
-/// Bytes that are looked at together.
-const WORD_BYTES: usize = 8;
-
-/// A bit for each byte of a piece with which a character of several bytes may begin: one of the form 11xxxxxx before one
-/// of the form 10xxxxxx.
-#[inline]
-fn begins(window: &Window) -> u64 {
-    let mut begins = 0;
-    for word in 0..MASK_BYTES / WORD_BYTES {
-        let word_at = |at: usize| window[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let (these, next) = (word_at(WORD_BYTES * word), word_at(WORD_BYTES * word + 1));
-        let here = these & these << 1 & next & !(next << 1) & 0x8080_8080_8080_8080;
-        // The highest bits of the eight bytes, side by side.
-        let bits = (here >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        begins |= bits << (WORD_BYTES * word);
-    }
-    begins & ((1 << PIECE_BYTES) - 1)
+    end
 }
 
 /// What characters of several bytes with a certain first byte have in common.
+#[repr(align(32))]
 struct Lead {
     /// The bits of the first four bytes that tell that it is one.
     compared: u32,
     /// Their values; the first byte is the lowest.
     bits: u32,
-    /// A bit for each of its bytes.
-    parts: u64,
-    /// The second bytes with which it is valid and safe to show.
-    harmless: RangeInclusive<u8>,
+    /// For each of four bytes: nothing; and [`PART`] if it is one of the character's.
+    parts: [[u16; 4]; 2],
+    /// The first of the second bytes with which it is valid and safe to show, and how many more there are, modulo 256.
+    harmless_from: u8,
+    harmless_more: u8,
 }
 
 /// For the first bytes from 0xC0 on.
 const LEADS: [Lead; 64] = {
-    let mut all = [const { Lead { compared: 0, bits: 1, parts: 0, harmless: 0..=0xFF } }; 64];
-    let mut at = 0;
-    while at < all.len() {
-        let first = 0xC0 + at as u32;
+    let none = [0; 4];
+    // No character begins so: these bits cannot be equal.
+    let mut all =
+        [const { Lead { compared: 0, bits: 1, parts: [[0; 4]; 2], harmless_from: 0, harmless_more: u8::MAX } }; 64];
+    let mut first = 0xC2;
+    while first <= 0xF4 {
         let (compared, bits, parts) = match first {
-            0xC2..=0xDF => (0xC0FF, 0x8000, 0b11),
-            0xE0..=0xEF => (0xC0_C0FF, 0x80_8000, 0b111),
-            0xF0..=0xF4 => (0xC0C0_C0FF, 0x8080_8000, 0b1111),
-            // No character begins so: these bits cannot be equal.
-            _ => (0, 1, 0),
+            0xC2..=0xDF => (0xC0FF, 0x8000, [PART, PART, 0, 0]),
+            0xE0..=0xEF => (0xC0_C0FF, 0x80_8000, [PART, PART, PART, 0]),
+            _ => (0xC0C0_C0FF, 0x8080_8000, [PART; 4]),
         };
-        let harmless = match first {
-            // Not U+0080 to U+009F; not U+061C.
-            0xC2 | 0xD8 => 0xA0..=0xBF,
+        let (from, to) = match first {
+            // Not U+0080 to U+009F; not U+061C, whose second byte is 0x9C.
+            0xC2 => (0xA0, 0xBF),
+            0xD8 => (0x9D_u8, 0x9B),
             // Not what is too long.
-            0xE0 => 0xA0..=0xBF,
-            0xF0 => 0x90..=0xBF,
+            0xE0 => (0xA0, 0xBF),
+            0xF0 => (0x90, 0xBF),
             // Not U+200E, U+2028, U+2066 and their like.
-            0xE2 => 0x82..=0xBF,
+            0xE2 => (0x82, 0xBF),
             // Not half a pair; not beyond U+10FFFF.
-            0xED => 0x80..=0x9F,
-            0xF4 => 0x80..=0x8F,
-            _ => 0x80..=0xBF,
+            0xED => (0x80, 0x9F),
+            0xF4 => (0x80, 0x8F),
+            _ => (0x80, 0xBF_u8),
         };
-        all[at] = Lead { compared, bits: if parts > 0 { bits | first } else { bits }, parts, harmless };
-        at += 1;
+        all[first as usize - 0xC0] = Lead {
+            compared,
+            bits: bits | first,
+            parts: [none, parts],
+            harmless_from: from,
+            harmless_more: to.wrapping_sub(from),
+        };
+        first += 1;
     }
     all
 };
@@ -199,22 +288,47 @@ const SHOWN_BYTES: usize = 4;
 /// The bit of [`SHOWN`] from which on the number of bytes stands.
 const LENGTH_AT: u32 = 32;
 
-/// What each byte is shown as: its bytes in the low half, and their number. From 256 on: itself, as part of a longer
-/// character.
-const SHOWN: [u64; 512] = {
+/// Where [`SHOWN`] has bytes that are shown as they are, as parts of a longer character.
+const PART: u16 = 256;
+
+/// Where it has two digits and the end of `\u{9b}`.
+const CLOSE: u16 = 512;
+
+/// Where it has the beginning of `\u{9b}`, with the first digit.
+const OPEN_DIGIT: u16 = 768;
+
+/// The same without a digit.
+const OPEN: u16 = OPEN_DIGIT + 16;
+
+/// Where it has nothing.
+const NOTHING: u16 = OPEN_DIGIT + 255;
+
+/// What a byte is shown as: the bytes in the low half, and their number. First all bytes alone.
+const SHOWN: [u64; 1024] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut all = [0; 512];
+    let mut all = [0; 1024];
     let mut byte = 0;
     while byte < 256 {
-        let (bytes, length) = match byte as u8 {
+        let (high, low) = (DIGITS[byte >> 4], DIGITS[byte & 15]);
+        let alone = match byte as u8 {
             b'\n' => (*b"\\n\0\0", 2),
             b'\r' => (*b"\\r\0\0", 2),
             b'\t' => (*b"\\t\0\0", 2),
             plain @ b' '..=b'~' => ([plain, 0, 0, 0], 1),
-            _ => ([b'\\', b'x', DIGITS[byte >> 4], DIGITS[byte & 15]], 4),
+            _ => ([b'\\', b'x', high, low], 4),
         };
-        all[byte] = u32::from_le_bytes(bytes) as u64 | length << LENGTH_AT;
-        all[byte + 256] = byte as u64 | 1 << LENGTH_AT;
+        let open = match byte {
+            0..16 => ([b'\\', b'u', b'{', low], 4),
+            255 => ([0; 4], 0),
+            _ => ([b'\\', b'u', b'{', 0], 3),
+        };
+        let forms = [alone, ([byte as u8, 0, 0, 0], 1), ([high, low, b'}', 0], 3), open];
+        let mut page = 0;
+        while page < forms.len() {
+            let (bytes, length) = forms[page];
+            all[256 * page + byte] = u32::from_le_bytes(bytes) as u64 | length << LENGTH_AT;
+            page += 1;
+        }
         byte += 1;
     }
     all
@@ -312,6 +426,9 @@ pub(crate) fn json_value(value: &serde_json::Value, out: &mut Vec<u8>) {
 pub(crate) fn is_plain(message: &[u8]) -> bool {
     every_word(message, unprintable)
 }
+
+/// Bytes that are looked at together where no vector is needed.
+const WORD_BYTES: usize = 8;
 
 /// A one in each byte of a word.
 const ONES: u64 = u64::from_le_bytes([1; WORD_BYTES]);
@@ -438,7 +555,7 @@ mod tests {
     fn characters_across_the_ends_of_pieces_are_shown_as_anywhere() {
         let letters = ["é", "日", "🦀", "\u{9b}", "\u{202e}", "\u{61c}"].map(str::as_bytes);
         let invalid = [&b"\xe0\x80\x80"[..], b"\xed\xa0\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xe6\x97"];
-        for before in 0..2 * PIECE_BYTES + 8 {
+        for before in (0..2 * WINDOW_BYTES + 8).chain(PIECE_BYTES - 8..PIECE_BYTES + 8) {
             for part in letters.iter().chain(&invalid) {
                 let message = [&vec![b'x'; before], *part, *part, b"\x80"].concat();
                 assert_eq!(as_text(&message), described(&message), "{before} {part:x?}");
