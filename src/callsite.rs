@@ -23,7 +23,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -295,8 +295,8 @@ impl Hash for Names<'_> {
 /// What gives ids. A process has one, and a forked child makes its own.
 struct Index {
     next_id: u32,
-    /// One id of each ring of definitions.
-    by_content: HashMap<Content<'static>, u32>,
+    /// One id of each ring of definitions. With fixed keys: std panics if the system refuses random ones.
+    by_content: HashMap<Content<'static>, u32, BuildHasherDefault<DefaultHasher>>,
     /// A forked child has none: they are its parent's.
     sinks: Vec<Weak<dyn Sink>>,
 }
@@ -312,7 +312,7 @@ impl Default for Index {
             _ if TABLE[place_of(last).chunk].get().is_some() => last.saturating_add(1),
             _ => first_of_chunk(place_of(last).chunk + 1),
         };
-        let mut by_content = HashMap::new();
+        let mut by_content = HashMap::default();
         for Definition { info, .. } in (1..=last).filter_map(defined) {
             // The first one is in its ring. The last one may not be, if the parent was about to link it.
             by_content.entry(Content::of(info)).or_insert(info.id);

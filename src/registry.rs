@@ -3,7 +3,7 @@
 //! Registering takes a lock; appending never does. A ring outlives its producer until its last record is durable, and
 //! is then used again by the next producer that asks for one of its size. Producer ids are never reused.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
@@ -67,12 +67,12 @@ struct Inner {
     closed: bool,
     last_id: u32,
     arrivals: Vec<Arrival>,
-    /// Ends of producers that have ended, by producer id.
-    returned: HashMap<u32, ProducerEnd>,
+    /// Ends of producers that have ended, by producer id. (No `HashMap`: std panics if the system refuses random numbers.)
+    returned: BTreeMap<u32, ProducerEnd>,
     /// Empty rings for the next producers.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
     /// By id.
-    live: HashMap<u32, Live>,
+    live: BTreeMap<u32, Live>,
     /// Whether there is the ring of threads without one of their own.
     has_common: bool,
     /// How many producers have ended.
@@ -312,7 +312,7 @@ impl Registry {
     }
 
     /// Since the last call: the rings of new producers, and by producer id the ends of those that have ended.
-    pub(crate) fn take(&self) -> (Vec<Arrival>, HashMap<u32, ProducerEnd>) {
+    pub(crate) fn take(&self) -> (Vec<Arrival>, BTreeMap<u32, ProducerEnd>) {
         let mut inner = lock(&self.inner);
         (std::mem::take(&mut inner.arrivals), std::mem::take(&mut inner.returned))
     }
@@ -367,10 +367,9 @@ impl Registry {
     /// The counts of all producers, those that have ended included.
     pub(crate) fn counts(&self) -> Producers {
         let inner = lock(&self.inner);
-        let mut live: Vec<_> = inner.live.iter().map(|(&id, live)| live.row(id)).collect();
+        let live: Vec<_> = inner.live.iter().map(|(&id, live)| live.row(id)).collect();
         let Inner { ended_producers, ended, .. } = *inner;
         drop(inner);
-        live.sort_unstable_by_key(|row| row.id);
         let mut totals = ended;
         live.iter().for_each(|row| totals.add(&row.counts()));
         Producers { live, ended_producers, ended, totals, ring_memory: self.ring_memory() }

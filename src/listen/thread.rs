@@ -3,7 +3,7 @@
 //! All logs of this process that have the same listener share its thread, which begins with the first of them and ends with
 //! the last.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +69,7 @@ fn detach(outlet: &Arc<Outlet>) -> bool {
 
 /// Calls the listener until no log needs it any more.
 fn serve(outlet: Arc<Outlet>) {
-    let mut caller = Caller { outlet: Arc::clone(&outlet), plans: HashMap::new(), text: Vec::new() };
+    let mut caller = Caller { outlet: Arc::clone(&outlet), plans: BTreeMap::new(), text: Vec::new() };
     // Whether the listener has flushed after a second without a record.
     let mut is_quiet = true;
     loop {
@@ -112,7 +112,7 @@ fn wall_offset_ns(clock: Clock) -> i64 {
 struct Caller {
     outlet: Arc<Outlet>,
     /// How the records of callsites are shown.
-    plans: HashMap<u32, Plan>,
+    plans: BTreeMap<u32, Plan>,
     /// The text of a structured record.
     text: Vec<u8>,
 }

@@ -1,6 +1,6 @@
 //! The rings of a log, each in a slot: the writer's dense number for it, reused once the ring's producer has ended.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::ring::{Position, ProducerEnd};
 use crate::writer::schedule::{CHUNKS_GIVEN_BACK, RESERVE_CALM_NS};
@@ -84,7 +84,7 @@ impl Sources {
     }
 
     /// Notes which producers are gone: by id, their ends of the rings.
-    pub(super) fn note_returned(&mut self, mut returned: HashMap<u32, ProducerEnd>) {
+    pub(super) fn note_returned(&mut self, mut returned: BTreeMap<u32, ProducerEnd>) {
         for (slot, source) in self.slots.iter_mut().enumerate() {
             if returned.is_empty() {
                 break;
