@@ -242,7 +242,18 @@ impl<'a> Values<'a> {
         if length == VARINT_BYTES_MAX {
             return Some(Fraction::Number(f64::from_bits(word)));
         }
-        Some(Fraction::Decimal { integer: unzigzag(word >> 2), power: (word & 3) as usize })
+        Some(Fraction::from_word(word))
+    }
+
+    /// Takes the next value, which is a number with a fraction, as its word, if it is packed as a decimal; below 2⁵⁶.
+    #[inline(always)]
+    pub(crate) fn next_decimal_word(&mut self) -> Option<u64> {
+        let (word, length) = split_varint(self.rest)?;
+        if self.layout == Layout::Plain || length == VARINT_BYTES_MAX {
+            return None;
+        }
+        self.rest = &self.rest[length..];
+        Some(word)
     }
 
     /// Steps over the next `count` values, which are packed and of types whose plain values take eight bytes. `None` if the
@@ -371,6 +382,12 @@ pub(crate) enum Fraction {
 impl Fraction {
     /// Digits after the point of a decimal, by its power.
     pub(crate) const PLACES: [usize; POWERS.len()] = [0, 2, 4, 6];
+
+    /// The decimal that is packed as this word.
+    #[inline(always)]
+    pub(crate) fn from_word(word: u64) -> Fraction {
+        Fraction::Decimal { integer: unzigzag(word >> 2), power: (word & 3) as usize }
+    }
 
     /// The number.
     #[inline(always)]

@@ -18,14 +18,14 @@ const KNOWN_BYTES_MAX: usize = 16 << 20;
 pub(super) struct Callsite {
     pub(super) info: CallsiteInfo,
     pub(super) plan: Plan,
-    /// The values as members of a JSON object, if all are numbers of 64 bits.
+    /// How they are shown as members of a JSON object, if all values are numbers of 64 bits.
     pub(super) json: Option<Plan>,
 }
 
 impl Callsite {
     fn of(info: CallsiteInfo) -> Callsite {
         let plan = Plan::of(info.template(), &info.fields);
-        let json = Plan::of_json(&info.fields);
+        let json = Plan::of_json(info.template(), &info.fields);
         Callsite { info, plan, json }
     }
 

@@ -44,13 +44,13 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Appends the values as members of a JSON object, if all are numbers of 64 bits; returns whether they are.
+    /// Appends the text and the values as members of a JSON object, if all are numbers of 64 bits; returns whether they are.
     #[inline]
-    pub(super) fn write_json_numbers(&self, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write_json_members(&self, out: &mut Vec<u8>) -> bool {
         if let Content::Structured { callsite: Some(callsite), values, layout, .. } = *self
             && let Some(plan) = &callsite.json
         {
-            render::record(plan, values, layout, out);
+            render::members(plan, values, layout, out);
             return true;
         }
         false

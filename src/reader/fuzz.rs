@@ -32,7 +32,7 @@ pub(crate) fn read_block(bytes: &[u8]) {
             assert_eq!(content.message(), written, "a text is the same however it is asked for");
             let owned = content.to_owned();
             assert_eq!(content.fields().count(), owned.borrow().fields().count());
-            content.write_json_numbers(&mut written);
+            content.write_json_members(&mut written);
         }
     }
 }

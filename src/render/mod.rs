@@ -15,4 +15,4 @@ mod text;
 mod tests;
 
 pub(crate) use plan::Plan;
-pub(crate) use text::record;
+pub(crate) use text::{members, record};

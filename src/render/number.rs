@@ -83,12 +83,44 @@ fn digits_of(value: u64) -> usize {
     ((value + BY_BIT[(value | 1).ilog2() as usize & 31]) >> 32) as usize
 }
 
+/// The digits of an integer of at most eight, as letters: the first one is in the lowest byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ShortDigits {
+    letters: u64,
+    length: usize,
+}
+
+impl ShortDigits {
+    /// Those of `value`, if they are at most eight.
+    #[inline(always)]
+    pub(super) fn of(value: u64) -> Option<ShortDigits> {
+        (value < EIGHT_DIGITS_LIMIT).then(|| ShortDigits::of_short(value))
+    }
+
+    #[inline(always)]
+    fn of_short(value: u64) -> ShortDigits {
+        let length = digits_of(value);
+        ShortDigits { letters: eight_digits(value) >> (8 * (8 - length)) | LETTERS, length }
+    }
+
+    /// Whether they are of a number, and not the default.
+    #[inline(always)]
+    pub(super) fn are_known(&self) -> bool {
+        self.length > 0
+    }
+}
+
+/// Writes these digits at `at`, and returns the offset after them.
+#[inline(always)]
+pub(super) fn put_digits(room: &mut NumberRoom, at: usize, digits: ShortDigits) -> usize {
+    put_word(room, at, digits.letters);
+    at + digits.length
+}
+
 /// Writes an integer of at most eight digits at `at`, and returns the offset after it.
 #[inline(always)]
 fn put_short(room: &mut NumberRoom, at: usize, value: u64) -> usize {
-    let length = digits_of(value);
-    put_word(room, at, eight_digits(value) >> (8 * (8 - length)) | LETTERS);
-    at + length
+    put_digits(room, at, ShortDigits::of_short(value))
 }
 
 /// Writes a decimal integer at `at`, and returns the offset after it.
@@ -99,7 +131,7 @@ fn put_integer_at(room: &mut NumberRoom, at: usize, value: u64) -> usize {
 
 /// As [`put_integer_at`], of more than eight digits.
 #[inline(never)]
-fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
+pub(super) fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
     let (head, tail) = (value / EIGHT_DIGITS_LIMIT, value % EIGHT_DIGITS_LIMIT);
     let at = if head < EIGHT_DIGITS_LIMIT {
         put_short(room, at, head)
@@ -312,7 +344,13 @@ fn put_with_point(room: &mut NumberRoom, at: usize, value: u64, places: usize, w
     let whole = quotient(value, places);
     let fraction = value - whole * POWERS[places];
     let at = put_integer_at(room, at, whole);
-    let digits = eight_digits(fraction).checked_shr(8 * (8 - places as u32)).unwrap_or(0);
+    let digits = if places == 2 {
+        // Of a price: in two steps, and not in three.
+        let tens = (fraction * 103) >> 10;
+        tens | ((fraction - 10 * tens) << 8)
+    } else {
+        eight_digits(fraction).checked_shr(8 * (8 - places as u32)).unwrap_or(0)
+    };
     put_word(room, at + 1, digits | LETTERS);
     room[at & NUMBER_MASK] = b'.';
     let length = match which {

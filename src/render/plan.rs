@@ -7,7 +7,7 @@ use crate::format::{FieldType, Type};
 use crate::template::{Kind, Spec, Template};
 
 /// The most bytes of text in one step. A copy of a known length needs no call.
-pub(super) const STEP_BYTES: usize = 16;
+pub(super) const STEP_BYTES: usize = 32;
 
 /// The steps of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,26 +94,38 @@ impl Plan {
         Plan { types: fields.iter().map(|(_, of)| *of).collect(), steps: steps.into() }
     }
 
-    /// For the values of a record as members of a JSON object, each after a comma; `None` if one may be no number of 64
-    /// bits, or a name does not stand in a string of JSON as it is.
-    pub(crate) fn of_json<N: AsRef<str>>(fields: &[(N, FieldType)]) -> Option<Plan> {
-        let mut steps = Vec::new();
-        for (index, (name, of)) in fields.iter().enumerate() {
-            let shows = match of {
-                FieldType { optional: true, .. } => return None,
-                FieldType { of: Type::Unsigned, .. } => Shows::UnsignedJson,
-                FieldType { of: Type::Signed, .. } => Shows::SignedJson,
-                FieldType { of: Type::F64, .. } => Shows::FractionJson,
-                _ => return None,
-            };
-            let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-            if !name.as_ref().bytes().all(is_plain) {
-                return None;
-            }
-            add(&mut steps, &format!(",\"{}\":", name.as_ref()), Some((index as u32, *of)), Spec::DEFAULT, false);
-            steps.last_mut()?.shows = shows;
+    /// For a record as members of a JSON object, each after a comma: `message`, and `fields`, an object with the values.
+    /// `None` if a value may be no number of 64 bits, or if the template or a name does not stand in a string of JSON as
+    /// it is.
+    pub(crate) fn of_json<N: AsRef<str>>(template: &str, fields: &[(N, FieldType)]) -> Option<Plan> {
+        let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+        let is_number = |of: &FieldType| !of.optional && matches!(of.of, Type::Unsigned | Type::Signed | Type::F64);
+        let mut texts = fields.iter().map(|(name, _)| name.as_ref()).chain([template]);
+        if !fields.iter().all(|(_, of)| is_number(of)) || !texts.all(|text| text.bytes().all(is_plain)) {
+            return None;
         }
-        Some(Plan { types: fields.iter().map(|(_, of)| *of).collect(), steps: steps.into() })
+        let mut steps = Vec::new();
+        add(&mut steps, ",\"message\":\"", None, Spec::DEFAULT, false);
+        let begin = steps.len();
+        let message = Plan::of(template, fields);
+        steps.extend(message.steps);
+        if let Some(first) = steps.get_mut(begin) {
+            // The message is empty so far, the text is not.
+            first.is_separate = false;
+        }
+        let mut text = "\",\"fields\":{";
+        for (index, (name, of)) in fields.iter().enumerate() {
+            let text = format!("{}\"{}\":", std::mem::replace(&mut text, ","), name.as_ref());
+            add(&mut steps, &text, Some((index as u32, *of)), Spec::DEFAULT, false);
+            steps.last_mut()?.shows = match of.of {
+                Type::Unsigned => Shows::UnsignedJson,
+                Type::Signed => Shows::SignedJson,
+                _ => Shows::FractionJson,
+            };
+        }
+        let end = if fields.is_empty() { "\",\"fields\":{}" } else { "}" };
+        add(&mut steps, end, None, Spec::DEFAULT, false);
+        Some(Plan { types: message.types, steps: steps.into() })
     }
 
     /// Bytes of memory that it takes.

@@ -280,32 +280,53 @@ fn many_fields_in_any_order_are_shown() {
 }
 
 #[test]
-fn numbers_as_members_of_a_json_object_are_those_of_each_value() {
+fn members_of_a_json_object_are_the_text_and_the_numbers_of_each_value() {
     let fields = [("u", Type::Unsigned), ("s", Type::Signed), ("a name", Type::F64)];
     let fields = fields.map(|(name, of)| (name, FieldType::new(of)));
     let types = fields.map(|(_, of)| of);
-    let plan = Plan::of_json(&fields).expect("numbers");
     let limit = 1 << 53;
     let integers = [0, 1, 99, 12_345_678, 123_456_789, limit, limit + 1, 1 << 63, u64::MAX, u64::MAX - limit];
     let fractions = [0.0, -0.0, 1.5, -12.34, 100.0, 0.000_001, 1e15, 1e300, f64::NAN, f64::NEG_INFINITY, 0.1 + 0.2];
-    for (integer, fraction) in integers.iter().flat_map(|integer| fractions.map(|fraction| (*integer, fraction))) {
-        let mut expected = Vec::new();
-        let values = [Value::Unsigned(integer), Value::Signed(integer as i64), Value::F64(fraction)];
-        for ((name, _), value) in fields.iter().zip(values) {
-            expected.extend(format!(",\"{name}\":").bytes());
-            assert!(value.append_json_number(&mut expected));
-        }
-        let plain = [integer, integer, fraction.to_bits()].map(u64::to_le_bytes).concat();
-        let mut room = vec![0; packed_room(plain.len())];
-        let end = pack_record(&mut room, 0, 1, 0, &types, &plain).expect("it fits");
-        let head = PackedHead::read(&room[..end]).expect("a record");
-        for (values, layout) in [(&plain[..], Layout::Plain), (&room[head.head_bytes..end], Layout::Packed)] {
-            let mut out = Vec::new();
-            super::record(&plan, values, layout, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected), "{layout:?}");
+    let long = "{u} and {s:>20} and more ".repeat(40);
+    for template in ["", "{u}", "order {u} of {s} at {a name:.2}", "nothing", "{a name:e}{u:#x}", &long] {
+        let (text, plan) = (Plan::of(template, &fields), Plan::of_json(template, &fields).expect("numbers"));
+        for (integer, fraction) in integers.iter().flat_map(|integer| fractions.map(|fraction| (*integer, fraction))) {
+            let plain = [integer, integer, fraction.to_bits()].map(u64::to_le_bytes).concat();
+            let mut expected = b",\"message\":\"".to_vec();
+            super::record(&text, &plain, Layout::Plain, &mut expected);
+            expected.extend(b"\",\"fields\":{");
+            let values = [Value::Unsigned(integer), Value::Signed(integer as i64), Value::F64(fraction)];
+            for ((name, _), value) in fields.iter().zip(values) {
+                expected.extend(format!("\"{name}\":").bytes());
+                assert!(value.append_json_number(&mut expected));
+                expected.push(b',');
+            }
+            expected.pop();
+            expected.push(b'}');
+            let mut room = vec![0; packed_room(plain.len())];
+            let end = pack_record(&mut room, 0, 1, 0, &types, &plain).expect("it fits");
+            let head = PackedHead::read(&room[..end]).expect("a record");
+            for (values, layout) in [(&plain[..], Layout::Plain), (&room[head.head_bytes..end], Layout::Packed)] {
+                let mut out = Vec::new();
+                super::members(&plan, values, layout, &mut out);
+                assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected), "{layout:?}");
+            }
         }
     }
-    assert!(Plan::of_json(&[("\"", FieldType::new(Type::Signed))]).is_none());
-    assert!(Plan::of_json(&[("a", FieldType::new(Type::Signed).optional())]).is_none());
-    assert!(Plan::of_json(&[("a", FieldType::new(Type::Str))]).is_none());
+}
+
+#[test]
+fn only_numbers_and_plain_texts_have_members_without_a_look_at_each_byte() {
+    let of_json = |template, name, of| Plan::of_json(template, &[(name, of)]);
+    let number = FieldType::new(Type::Signed);
+    assert!(of_json("{a}", "a", number).is_some());
+    assert!(of_json("{a}", "\"", number).is_none());
+    assert!(of_json("\\ {a}", "a", number).is_none());
+    assert!(of_json("{a:\">9}", "a", number).is_none());
+    assert!(of_json("größer als {a}", "a", number).is_none());
+    assert!(of_json("{a}", "a", number.optional()).is_none());
+    assert!(of_json("{a}", "a", FieldType::new(Type::Str)).is_none());
+    let mut out = Vec::new();
+    super::members(&Plan::of_json::<&str>("started", &[]).expect("plain"), &[], Layout::Packed, &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), ",\"message\":\"started\",\"fields\":{}");
 }

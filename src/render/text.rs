@@ -5,7 +5,7 @@ use crate::format::{Decoded, FieldType, Fraction, Layout, Type, Value, Values, t
 use crate::template::Spec;
 
 use super::json;
-use super::number::{self, NumberRoom};
+use super::number::{self, NumberRoom, ShortDigits};
 use super::plan::{Plan, STEP_BYTES, Shows, Step};
 use super::value;
 
@@ -22,33 +22,49 @@ const UNREADABLE: &[u8] = b"(unreadable)";
 /// names and values are left as they are.
 #[inline]
 pub(crate) fn record(plan: &Plan, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
-    if plan.types.len() <= FEW {
-        write(plan, Values::new(values, layout), &mut [0; FEW], out);
-    } else {
-        write(plan, Values::new(values, layout), &mut vec![0; plan.types.len()], out);
-    }
+    write_all::<0>(plan, Values::new(values, layout), out);
+}
+
+/// Appends the members of a record by a plan of [`Plan::of_json`].
+#[inline]
+pub(crate) fn members(plan: &Plan, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
+    write_all::<FEW>(plan, Values::new(values, layout), out);
 }
 
 /// Fields whose values are kept on the stack.
 const FEW: usize = 12;
 
+/// `AGAIN`: of so many fields the integers are shown more than once.
+#[inline(always)]
+fn write_all<const AGAIN: usize>(plan: &Plan, values: Values<'_>, out: &mut Vec<u8>) {
+    if plan.types.len() <= FEW {
+        write::<AGAIN>(plan, values, &mut [0; FEW], out);
+    } else {
+        write::<AGAIN>(plan, values, &mut vec![0; plan.types.len()], out);
+    }
+}
+
 /// As [`record`]; `bits` has room for each field.
 #[inline(always)]
-fn write(plan: &Plan, values: Values<'_>, bits: &mut [u64], out: &mut Vec<u8>) {
+fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], out: &mut Vec<u8>) {
     let start = out.len();
     let readable = take(&plan.types, values, bits);
     let taken = Taken { types: &plan.types, bits: &bits[..readable], all: values };
+    let mut seen = Seen { digits: [ShortDigits::default(); AGAIN] };
     let mut steps = &plan.steps[..];
     loop {
         // What is common is written to memory that is there already. Then comes something else.
         let begin = out.len();
         out.resize(begin + size_of::<Room>(), 0);
         let Some(room) = out.last_chunk_mut() else { return };
-        let (done, length) = put(steps, &taken, begin == start, room);
+        let (done, length) = put(steps, &taken, begin == start, &mut seen, room);
         out.truncate(begin + length);
-        let Some((step, rest)) = steps[done..].split_first() else { return };
-        show(step, &taken, start, out);
-        steps = rest;
+        steps = &steps[done..];
+        if length <= ROOM_END {
+            let Some((step, rest)) = steps.split_first() else { return };
+            show(step, &taken, start, out);
+            steps = rest;
+        }
         if out.len() - start > TEXT_BYTES_MAX {
             return shorten(start, out);
         }
@@ -58,7 +74,8 @@ fn write(plan: &Plan, values: Values<'_>, bits: &mut [u64], out: &mut Vec<u8>) {
 /// The values of a record.
 struct Taken<'a, 'v> {
     types: &'a [FieldType],
-    /// For each field that can be read: the bits of an integer of 64 bits, or else where its value begins.
+    /// For each field that can be read: the bits of an integer of 64 bits, the word of a [decimal](Fraction::from_word), or
+    /// else where its value begins, with the highest bit.
     bits: &'a [u64],
     all: Values<'v>,
 }
@@ -71,6 +88,7 @@ impl<'v> Taken<'_, 'v> {
         let value = match of {
             FieldType { of: Type::Unsigned, optional: false } => Value::Unsigned(bits),
             FieldType { of: Type::Signed, optional: false } => Value::Signed(bits as i64),
+            _ if bits & PLACE == 0 => Value::F64(Fraction::from_word(bits).number()),
             _ => return self.from(bits).next(of),
         };
         Some(Decoded::Value { value, cut: false })
@@ -79,9 +97,18 @@ impl<'v> Taken<'_, 'v> {
     /// The values from the one that begins there.
     #[inline(always)]
     fn from(&self, begin: u64) -> Values<'v> {
-        self.all.from(begin as usize)
+        self.all.from((begin & !PLACE) as usize)
+    }
+
+    /// The number with a fraction of these bits.
+    #[inline(always)]
+    fn fraction(&self, bits: u64) -> Option<Fraction> {
+        if bits & PLACE == 0 { Some(Fraction::from_word(bits)) } else { self.from(bits).next_fraction() }
     }
 }
+
+/// The bit of a place among the values.
+const PLACE: u64 = 1 << 63;
 
 /// Reads the values, up to the first one that cannot be read, and returns how many these are.
 #[inline(always)]
@@ -92,8 +119,12 @@ fn take(types: &[FieldType], all: Values<'_>, bits: &mut [u64]) -> usize {
         if !field.optional && matches!(field.of, Type::Unsigned | Type::Signed) {
             let Some(integer) = values.next_integer(field.of) else { break };
             *bits = integer;
+        } else if field == FieldType::new(Type::F64)
+            && let Some(word) = values.next_decimal_word()
+        {
+            *bits = word;
         } else {
-            *bits = (all.rest().len() - values.rest().len()) as u64;
+            *bits = PLACE | (all.rest().len() - values.rest().len()) as u64;
             if values.pass(field).is_none() {
                 break;
             }
@@ -107,15 +138,52 @@ fn take(types: &[FieldType], all: Values<'_>, bits: &mut [u64]) -> usize {
 type Room = [u8; ROOM_MASK + 1 + size_of::<NumberRoom>()];
 
 /// Lets the compiler see that an offset is within the room, which is cheaper than a check.
-const ROOM_MASK: usize = 127;
+const ROOM_MASK: usize = 255;
 
 /// Where no step begins any more: after this there is room for a space, a text and a number.
 const ROOM_END: usize = ROOM_MASK - 1 - STEP_BYTES - size_of::<NumberRoom>();
 
+/// The digits of the first fields' integers, once they have been shown.
+struct Seen<const FIELDS: usize> {
+    digits: [ShortDigits; FIELDS],
+}
+
+impl<const FIELDS: usize> Seen<FIELDS> {
+    /// Writes the integer of a field that may be negative, and returns its length.
+    #[inline(always)]
+    fn put_signed(&mut self, field: u32, value: i64, room: &mut NumberRoom) -> usize {
+        self.put(field, value < 0, value.unsigned_abs(), room)
+    }
+
+    /// Writes the integer of a field, and returns its length.
+    #[inline(always)]
+    fn put(&mut self, field: u32, is_negative: bool, magnitude: u64, room: &mut NumberRoom) -> usize {
+        let seen = self.digits.get_mut(field as usize);
+        room[0] = b'-';
+        let at = usize::from(is_negative);
+        match seen {
+            Some(digits) if digits.are_known() => number::put_digits(room, at, *digits),
+            _ => {
+                let Some(digits) = ShortDigits::of(magnitude) else { return number::put_long(room, at, magnitude) };
+                if let Some(seen) = seen {
+                    *seen = digits;
+                }
+                number::put_digits(room, at, digits)
+            }
+        }
+    }
+}
+
 /// Writes the first `steps` whose values are numbers, as far as there is room. Returns how many steps these are, and their
 /// bytes. `is_begin`: nothing of the record has been written before.
 #[inline(always)]
-fn put(steps: &[Step], taken: &Taken<'_, '_>, is_begin: bool, room: &mut Room) -> (usize, usize) {
+fn put<const AGAIN: usize>(
+    steps: &[Step],
+    taken: &Taken<'_, '_>,
+    is_begin: bool,
+    seen: &mut Seen<AGAIN>,
+    room: &mut Room,
+) -> (usize, usize) {
     let mut at = 0;
     for (done, step) in steps.iter().enumerate() {
         let mut next = at;
@@ -132,14 +200,14 @@ fn put(steps: &[Step], taken: &Taken<'_, '_>, is_begin: bool, room: &mut Room) -
             let value = taken.bits.get(step.field as usize);
             let (Ok(number), Some(&value)) = (number, value) else { return (done, at) };
             let length = match step.shows {
-                Shows::Unsigned => Some(number::put_integer(number, value)),
-                Shows::Signed => Some(number::put_signed(number, value as i64)),
-                Shows::Fraction(places) => put_fraction(number, taken.from(value), places),
-                Shows::UnsignedJson if value <= json::EXACT_MAX => Some(number::put_integer(number, value)),
+                Shows::Unsigned => Some(seen.put(step.field, false, value, number)),
+                Shows::UnsignedJson if value <= json::EXACT_MAX => Some(seen.put(step.field, false, value, number)),
+                Shows::Signed => Some(seen.put_signed(step.field, value as i64, number)),
                 Shows::SignedJson if (value as i64).unsigned_abs() <= json::EXACT_MAX => {
-                    Some(number::put_signed(number, value as i64))
+                    Some(seen.put_signed(step.field, value as i64, number))
                 }
-                Shows::FractionJson => put_fraction_json(number, taken.from(value)),
+                Shows::Fraction(places) => put_fraction(number, taken.fraction(value), places),
+                Shows::FractionJson => put_fraction_json(number, taken.fraction(value)),
                 Shows::UnsignedJson | Shows::SignedJson | Shows::Any | Shows::Nothing => None,
             };
             let Some(length) = length else { return (done, at) };
@@ -156,8 +224,8 @@ fn put(steps: &[Step], taken: &Taken<'_, '_>, is_begin: bool, room: &mut Room) -
 /// Writes a number with a fraction, as it is or with so many digits after the point, and returns its length; `None` if it
 /// is not quickly written.
 #[inline(always)]
-fn put_fraction(room: &mut NumberRoom, mut values: Values<'_>, places: Option<u8>) -> Option<usize> {
-    match (values.next_fraction()?, places) {
+fn put_fraction(room: &mut NumberRoom, fraction: Option<Fraction>, places: Option<u8>) -> Option<usize> {
+    match (fraction?, places) {
         (Fraction::Decimal { integer, power }, None) => {
             number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Shortest)
         }
@@ -170,8 +238,8 @@ fn put_fraction(room: &mut NumberRoom, mut values: Values<'_>, places: Option<u8
 
 /// The same as JSON.
 #[inline(always)]
-fn put_fraction_json(room: &mut NumberRoom, mut values: Values<'_>) -> Option<usize> {
-    match values.next_fraction()? {
+fn put_fraction_json(room: &mut NumberRoom, fraction: Option<Fraction>) -> Option<usize> {
+    match fraction? {
         Fraction::Decimal { integer, power } => {
             number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Point)
         }

@@ -117,8 +117,10 @@ fn rendered(bytes: &[u8]) {
     let template = String::from_utf8_lossy(template);
     for layout in [Layout::Plain, Layout::Packed] {
         show(&Plan::of(&template, &fields), values, layout);
-        if let Some(plan) = Plan::of_json(&fields) {
-            show(&plan, values, layout);
+        if let Some(plan) = Plan::of_json(&template, &fields) {
+            let mut members = Vec::new();
+            render::members(&plan, values, layout, &mut members);
+            assert!(std::str::from_utf8(&members).is_ok(), "members are in UTF-8");
         }
     }
 }

@@ -19,16 +19,57 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Appends a point, and nanoseconds within a second in nine digits.
+/// The digits of a number below 10⁹.
 #[inline]
-pub(crate) fn nanoseconds(number: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(b".000000000");
-    let Some([_, first, a, b, c, d, e, f, g, h]) = out.last_chunk_mut::<10>() else { return };
+pub(crate) fn put_nine(number: u32, [a, six @ .., g, h]: &mut [u8; 9]) {
+    *a = b'0' + (number / 100_000_000 % 10) as u8;
+    put_six(number / 100 % 1_000_000, six);
+    [*g, *h] = PAIRS[(number % 100) as usize];
+}
+
+/// The digits of a number below 10⁶.
+#[inline]
+pub(crate) fn put_six(number: u32, [a, b, c, d, e, f]: &mut [u8; 6]) {
     let pair = |number: u32| PAIRS[(number % 100) as usize];
-    let (high, low) = (number / 10_000, number % 10_000);
-    *first = b'0' + (high / 10_000 % 10) as u8;
-    ([*a, *b], [*c, *d]) = (pair(high / 100), pair(high));
-    ([*e, *f], [*g, *h]) = (pair(low / 100), pair(low));
+    ([*a, *b], [*c, *d], [*e, *f]) = (pair(number / 10_000), pair(number / 100), pair(number));
+}
+
+/// A large number whose first digits rarely change from one that is written to the next, such as a time.
+#[derive(Default)]
+pub(crate) struct SlowNumber {
+    /// The last one without its last eight digits, and those that are left of it.
+    high: u64,
+    text: [u8; 16],
+    length: usize,
+}
+
+impl SlowNumber {
+    /// Appends the number.
+    #[inline]
+    pub(crate) fn write(&mut self, value: u64, out: &mut Vec<u8>) {
+        let (high, low) = (value / 100_000_000, (value % 100_000_000) as u32);
+        if high != self.high {
+            self.change(high);
+        }
+        if high == 0 {
+            return number(value, out);
+        }
+        let begin = out.len();
+        out.extend_from_slice(&self.text);
+        out.extend_from_slice(&[0; 8]);
+        out.truncate(begin + self.length + 8);
+        let Some([a, b, six @ ..]) = out.last_chunk_mut::<8>() else { return };
+        [*a, *b] = PAIRS[(low / 1_000_000 % 100) as usize];
+        put_six(low % 1_000_000, six);
+    }
+
+    #[cold]
+    fn change(&mut self, high: u64) {
+        let text = high.to_string();
+        (self.high, self.length) = (high, text.len());
+        // Of 64 bits at most twelve digits are left.
+        self.text[..text.len()].copy_from_slice(text.as_bytes());
+    }
 }
 
 /// A number that may exceed 2⁵³, as a string: many programs read JSON numbers as doubles, and would round it.
@@ -43,4 +84,20 @@ pub(crate) fn hexadecimal(byte: u8, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push(DIGITS[usize::from(byte >> 4)]);
     out.push(DIGITS[usize::from(byte & 15)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_number_is_written_as_any_other() {
+        let mut slow = SlowNumber::default();
+        let limits = [0, 7, 99_999_999, 100_000_000, 100_000_001, 52_981_006_004_421, u64::MAX];
+        for value in limits.into_iter().chain(limits.into_iter().rev()) {
+            let mut out = b"x".to_vec();
+            slow.write(value, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), format!("x{value}"));
+        }
+    }
 }

@@ -9,7 +9,6 @@ use crate::text::digits::{number, quoted_number};
 use crate::text::escape;
 use crate::text::line::{head_json, origin_json, producer_json, tail_json};
 use crate::text::units::counted;
-use crate::text::when::When;
 
 /// Gaps stand out from records.
 const STYLE: Style = AnsiColor::Yellow.on_default();
@@ -35,8 +34,8 @@ pub(crate) fn text(gap: &Gap, log: &str, colours: bool, out: &mut Vec<u8>) {
 
 /// Appends the gap to `out` as an object, with a line feed: the fields that it shares with a record stand in the same
 /// order.
-pub(crate) fn json(gap: &Gap, log: &str, when: &mut When, out: &mut Vec<u8>) {
-    head_json(br#"{"kind":"gap","time":"#, gap.unix_ns(), gap.timestamp_ns(), when, out);
+pub(crate) fn json(gap: &Gap, log: &str, out: &mut Vec<u8>) {
+    head_json(br#"{"kind":"gap","time":"#, gap.unix_ns(), gap.timestamp_ns(), out);
     origin_json(gap.service(), gap.host(), gap.pid(), out);
     producer_json(gap.producer_id(), gap.producer_name(), gap.tid(), out);
     out.extend_from_slice(b",\"first_sequence\":");

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use diolog::{CallsiteInfo, Level, RecordRef};
 
-use crate::text::digits::{number, quoted_number};
+use crate::text::digits::{SlowNumber, number, quoted_number};
 use crate::text::escape;
 use crate::text::fields::{bytes_json, callsite_json, cut_json, fields_json, key_json, level_json, members_json};
 use crate::text::piece::Piece;
@@ -25,8 +25,8 @@ pub(crate) struct Line<'a> {
     pub(crate) truncated: bool,
     /// Who wrote and appended it: see [`Form::who`].
     pub(crate) who: &'a Piece,
-    /// The end of a JSON object: see [`tail_json`].
-    pub(crate) tail: &'a Piece,
+    /// The ends of JSON objects: see [`ends_json`].
+    pub(crate) ends: &'a [Piece; 2],
 }
 
 /// What a record says.
@@ -39,7 +39,7 @@ pub(crate) enum Content<'a> {
 
 /// What the records of a callsite have in common: see [`Form::callsite`].
 pub(crate) struct CallsiteShown {
-    /// What stands before the message: as text the target, as JSON the members up to the quote that begins the message.
+    /// What stands before the message: as text the target, as JSON the members, after the quote that ends the sequence.
     before: Piece,
     /// As JSON for each field its name as a key, after a comma.
     keys: Vec<Piece>,
@@ -65,15 +65,19 @@ pub(crate) struct Origin<'a> {
 pub(crate) enum Form {
     /// For people: time, level, producer, message, with control characters escaped.
     Text {
-        /// Local or UTC.
+        /// Local or UTC, with the space after it.
         when: When,
+        /// The levels by their numbers, with the space after each; first of all one that is not known.
+        levels: [Piece; Level::ALL.len() + 1],
         /// Whether levels and names have colours.
         colours: bool,
     },
     /// For programs: one object for each line.
     Json {
-        /// UTC.
+        /// UTC, with the begin of the object before it, and the next member up to the quote that begins it.
         when: When,
+        /// Of `CLOCK_MONOTONIC`.
+        monotonic: SlowNumber,
     },
     /// The bytes that were logged, and a line feed.
     Message,
@@ -88,16 +92,29 @@ const CUT: &str = "… (cut)";
 impl Form {
     /// Text with local times, or with UTC times.
     pub(crate) fn text(local: bool, colours: bool) -> Form {
-        Form::Text { when: if local { When::local() } else { When::utc() }, colours }
+        Form::text_with(if local { When::local() } else { When::utc() }, colours)
+    }
+
+    fn text_with(when: When, colours: bool) -> Form {
+        let (before, after) =
+            if colours { (format!("{ASIDE}"), format!("{ASIDE:#} ")) } else { (String::new(), " ".into()) };
+        let level = |number: usize| {
+            let level = number.checked_sub(1).and_then(|at| Level::ALL.get(at).copied());
+            Piece::of(|out| {
+                styled(colours, style_of(level), out, |out| out.extend_from_slice(padded_name(level)));
+                out.push(b' ');
+            })
+        };
+        Form::Text { when: when.within(before, after), levels: std::array::from_fn(level), colours }
     }
 
     /// One object for each line.
     pub(crate) fn json() -> Form {
-        Form::Json { when: When::utc() }
+        Form::Json { when: When::utc().within(BEFORE_TIME_JSON, AFTER_TIME_JSON), monotonic: SlowNumber::default() }
     }
 
     /// Who wrote and appended a record, as it stands in each line: as text the log and the producer, each with a space
-    /// after it; as JSON the members up to the quote that begins the sequence.
+    /// after it; as JSON the members from the quote that ends the monotonic time to the one that begins the sequence.
     pub(crate) fn who(&self, origin: &Origin<'_>) -> Piece {
         Piece::of(|out| match self {
             Form::Text { colours, .. } => {
@@ -109,6 +126,7 @@ impl Form {
                 }
             }
             Form::Json { .. } => {
+                out.push(b'"');
                 origin_json(origin.service, origin.host, origin.pid, out);
                 producer_json(origin.producer, origin.name, origin.tid, out);
                 key_json("sequence", out);
@@ -143,8 +161,6 @@ impl Form {
             Form::Json { .. } => {
                 out.push(b'"');
                 callsite_json(id, callsite, out);
-                key_json("message", out);
-                out.push(b'"');
                 let names = callsite.into_iter().flat_map(CallsiteInfo::field_names);
                 keys.extend(names.map(|name| Piece::of(|out| key_json(name, out))));
             }
@@ -156,8 +172,8 @@ impl Form {
     /// Appends the record to `out`, with a line feed.
     pub(crate) fn write(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
         match self {
-            Form::Text { when, colours } => text(line, when, *colours, out),
-            Form::Json { when } => json(line, when, out),
+            Form::Text { when, levels, colours } => text(line, when, levels, *colours, out),
+            Form::Json { when, monotonic } => return json(line, when, monotonic, out),
             Form::Message => match line.content {
                 Content::Message(message) => out.extend_from_slice(message),
                 Content::Structured { record, .. } => record.write_message(out),
@@ -167,14 +183,14 @@ impl Form {
     }
 }
 
-fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
-    styled(colours, ASIDE, out, |out| match line.unix_ns {
+fn text(line: &Line<'_>, when: &mut When, levels: &[Piece], colours: bool, out: &mut Vec<u8>) {
+    match line.unix_ns {
         Some(unix_ns) => when.write(unix_ns, out),
-        None => since_boot(line.monotonic_ns, out),
-    });
-    out.push(b' ');
-    styled(colours, style_of(line.level), out, |out| out.extend_from_slice(padded_name(line.level)));
-    out.push(b' ');
+        None => since_boot(line.monotonic_ns, when, out),
+    }
+    if let Some(level) = levels.get(line.level.map_or(0, |level| level as usize)) {
+        level.append_to(out);
+    }
     line.who.append_to(out);
     match line.content {
         Content::Message(message) => escape::text(message, out),
@@ -192,8 +208,12 @@ fn text(line: &Line<'_>, when: &mut When, colours: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
-    head_json(br#"{"kind":"record","time":"#, line.unix_ns, line.monotonic_ns, when, out);
+fn json(line: &Line<'_>, when: &mut When, monotonic: &mut SlowNumber, out: &mut Vec<u8>) {
+    match line.unix_ns {
+        Some(unix_ns) => when.write(unix_ns, out),
+        None => out.extend_from_slice(br#"{"kind":"record","time":null,"monotonic_ns":""#),
+    }
+    monotonic.write(line.monotonic_ns, out);
     line.who.append_to(out);
     number(line.sequence, out);
     match line.content {
@@ -205,39 +225,46 @@ fn json(line: &Line<'_>, when: &mut When, out: &mut Vec<u8>) {
         }
         Content::Structured { callsite, record } => {
             callsite.before.append_to(out);
-            let start = out.len();
-            record.write_message(out);
-            if callsite.is_plain {
-                out.push(b'"');
-            } else {
-                escape::end_json(start, out);
-            }
-            let mut any_cut = false;
-            fields_json(out, |out| {
-                if !record.write_json_numbers(out) {
-                    let fields = record.fields().map(|field| (field.index(), field.name, field.value, field.cut));
-                    any_cut = members_json(&callsite.keys, fields, out);
-                }
-            });
-            if any_cut {
-                cut_json(record.fields().filter(|field| field.cut).map(|field| field.name), out);
+            if !record.write_json_members(out) {
+                structured_json(callsite, record, out);
             }
         }
     }
-    out.extend_from_slice(if line.truncated { b",\"truncated\":true" } else { b",\"truncated\":false" });
-    line.tail.append_to(out);
+    line.ends[usize::from(line.truncated)].append_to(out);
 }
 
-/// Begins an object: what it is, with the key of its time, which follows.
-#[inline]
-pub(crate) fn head_json(kind: &[u8], unix_ns: Option<i64>, monotonic_ns: u64, when: &mut When, out: &mut Vec<u8>) {
+/// Appends the message and the fields of a record, whatever they are.
+#[inline(never)]
+fn structured_json(callsite: &CallsiteShown, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"message\":\"");
+    let start = out.len();
+    record.write_message(out);
+    if callsite.is_plain {
+        out.push(b'"');
+    } else {
+        escape::end_json(start, out);
+    }
+    let mut any_cut = false;
+    fields_json(out, |out| {
+        let fields = record.fields().map(|field| (field.index(), field.name, field.value, field.cut));
+        any_cut = members_json(&callsite.keys, fields, out);
+    });
+    if any_cut {
+        cut_json(record.fields().filter(|field| field.cut).map(|field| field.name), out);
+    }
+}
+
+/// What stands before the time of a record.
+const BEFORE_TIME_JSON: &str = r#"{"kind":"record","time":""#;
+
+/// What stands between it and the nanoseconds of `CLOCK_MONOTONIC`.
+const AFTER_TIME_JSON: &str = r#"","monotonic_ns":""#;
+
+/// Begins an object that is not a record's: what it is, with the key of its time, and its times.
+pub(crate) fn head_json(kind: &[u8], unix_ns: Option<i64>, monotonic_ns: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(kind);
     match unix_ns {
-        Some(unix_ns) => {
-            out.push(b'"');
-            when.write(unix_ns, out);
-            out.push(b'"');
-        }
+        Some(unix_ns) => escape::json(When::utc().format(unix_ns).as_bytes(), out),
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"monotonic_ns\":");
@@ -265,16 +292,29 @@ pub(crate) fn tail_json(run: &str, log: &str, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// The ends of the objects of whole records, and of those that were cut, each with a line feed: see [`tail_json`].
+pub(crate) fn ends_json(run: &str, log: &str) -> [Piece; 2] {
+    [&b",\"truncated\":false"[..], b",\"truncated\":true"].map(|truncated| {
+        Piece::of(|out| {
+            out.extend_from_slice(truncated);
+            tail_json(run, log, out);
+            out.push(b'\n');
+        })
+    })
+}
+
 /// Appends the message as fields of a JSON object.
 pub(crate) fn message_json(message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"message\":");
     bytes_json("message", message, out);
 }
 
-/// Appends a time without a wall-clock anchor, as "boot+12.000000007".
-fn since_boot(monotonic_ns: u64, out: &mut Vec<u8>) {
+/// Appends a time without a wall-clock anchor, as "boot+12.000000007", within what stands around times.
+fn since_boot(monotonic_ns: u64, when: &When, out: &mut Vec<u8>) {
+    out.extend_from_slice(when.before());
     // Writing to memory does not fail.
     let _ = write!(out, "boot+{}.{:09}", monotonic_ns / 1_000_000_000, monotonic_ns % 1_000_000_000);
+    out.extend_from_slice(when.after());
 }
 
 /// Calls `write`, between the style's escape sequences if `colours`.
@@ -336,7 +376,7 @@ mod tests {
 
     /// A line with this message, changed by `change`.
     fn printed(mut form: Form, origin: &Origin<'_>, message: &[u8], change: impl FnOnce(&mut Line<'_>)) -> String {
-        let (who, tail) = (form.who(origin), Piece::of(|out| tail_json("ab01", origin.log, out)));
+        let (who, ends) = (form.who(origin), ends_json("ab01", origin.log));
         let mut line = Line {
             unix_ns: Some(1_700_000_000_000_000_007),
             monotonic_ns: 12_000_000_007,
@@ -345,7 +385,7 @@ mod tests {
             content: Content::Message(message),
             truncated: false,
             who: &who,
-            tail: &tail,
+            ends: &ends,
         };
         change(&mut line);
         let mut out = Vec::new();
@@ -376,7 +416,7 @@ mod tests {
 
     #[test]
     fn colours_are_only_escape_sequences_around_the_same_text() {
-        let coloured = printed(Form::Text { when: When::utc(), colours: true }, &ORIGIN, b"hello", |_| ());
+        let coloured = printed(Form::text_with(When::utc(), true), &ORIGIN, b"hello", |_| ());
         assert!(coloured.contains("\x1b[33mWARN \x1b[0m"), "{coloured:?}");
         let plain = anstream::adapter::strip_str(&coloured).to_string();
         assert_eq!(plain, printed(Form::text(false, false), &ORIGIN, b"hello", |_| ()));

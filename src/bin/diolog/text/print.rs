@@ -3,7 +3,7 @@
 use diolog::{CallsiteInfo, Gap, RecordRef, RunId};
 
 use crate::text::gap;
-use crate::text::line::{CallsiteShown, Content, Form, Line, Origin, tail_json};
+use crate::text::line::{CallsiteShown, Content, Form, Line, Origin, ends_json};
 use crate::text::piece::Piece;
 
 /// Prints records, and keeps what rarely changes from one to the next as it is shown.
@@ -14,8 +14,8 @@ pub(crate) struct Printer {
     /// The run of the last record, and its process.
     run: Option<RunId>,
     pid: Option<u32>,
-    /// The end of an object.
-    tail: Piece,
+    /// The ends of objects: see [`ends_json`].
+    ends: [Piece; 2],
     callsites: Known<Callsite>,
     producers: Known<Producer>,
 }
@@ -28,7 +28,7 @@ impl Printer {
             log: log.unwrap_or_default(),
             run: None,
             pid: None,
-            tail: Piece::default(),
+            ends: Default::default(),
             callsites: Known::default(),
             producers: Known::default(),
         }
@@ -65,7 +65,7 @@ impl Printer {
             content,
             truncated: record.is_truncated(),
             who: &producer.who,
-            tail: &self.tail,
+            ends: &self.ends,
         };
         self.form.write(&line, out);
     }
@@ -73,15 +73,15 @@ impl Printer {
     #[cold]
     fn begin_run(&mut self, record: &RecordRef<'_>) {
         (self.run, self.pid) = (Some(record.run()), record.pid());
-        self.tail = Piece::of(|out| tail_json(&record.run().to_string(), &self.log, out));
+        self.ends = ends_json(&record.run().to_string(), &self.log);
         (self.callsites, self.producers) = Default::default();
     }
 
     /// Appends the gap to `out`. Among messages it is a sentence, which does not belong on standard output.
     pub(crate) fn print_gap(&mut self, gap: &Gap, out: &mut Vec<u8>) {
-        match &mut self.form {
+        match &self.form {
             Form::Text { colours, .. } => gap::text(gap, &self.log, *colours, out),
-            Form::Json { when } => gap::json(gap, &self.log, when, out),
+            Form::Json { .. } => gap::json(gap, &self.log, out),
             Form::Message => gap::text(gap, &self.log, false, out),
         }
     }

@@ -3,55 +3,84 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::text::digits::nanoseconds;
+use crate::text::digits::{put_nine, put_six};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// Bytes of a date and a time up to the second.
-const SECOND_BYTES: usize = "1970-01-01T00:00:00".len();
+/// The most bytes of a time, and of what stands around it.
+const FRAME_BYTES: usize = 96;
 
 /// Writes times, and keeps the text of the last second: records come in order of time.
 pub(crate) struct When {
     zone: TimeZone,
-    /// Digits of the fraction, at most 9.
-    digits: usize,
-    second: Option<i64>,
-    /// What stands before the fraction in the last time that was written, and after it.
-    before: [u8; SECOND_BYTES],
-    after: String,
+    /// Whether the fraction has nine digits, and not six.
+    has_nanoseconds: bool,
+    /// What stands before each time, and after it.
+    before: Vec<u8>,
+    after: Vec<u8>,
+    /// The second of the last time, since the Unix epoch.
+    second: i64,
+    /// That time, but for its fraction, with what stands around it.
+    frame: [u8; FRAME_BYTES],
+    length: usize,
+    fraction_at: usize,
 }
 
 impl When {
     /// RFC 3339 in UTC with nanoseconds: for programs, and to compare machines.
     pub(crate) fn utc() -> When {
-        When::new(TimeZone::UTC, 9)
+        When::new(TimeZone::UTC, true)
     }
 
     /// RFC 3339 in local time with microseconds: for a person at a terminal. In UTC if the zone is unknown.
     pub(crate) fn local() -> When {
-        When::new(TimeZone::system(), 6)
+        When::new(TimeZone::system(), false)
     }
 
-    fn new(zone: TimeZone, digits: usize) -> When {
+    fn new(zone: TimeZone, has_nanoseconds: bool) -> When {
         // "Z" for both: an offset of zero would claim that the place is known.
         let is_utc = zone.is_unknown() || matches!(zone.iana_name(), Some("UTC" | "Etc/UTC"));
         let zone = if is_utc { TimeZone::UTC } else { zone };
-        When { zone, digits, second: None, before: [b'0'; SECOND_BYTES], after: String::new() }
+        let (frame, length, fraction_at) = ([0; FRAME_BYTES], 0, 0);
+        let (before, after) = (Vec::new(), Vec::new());
+        let mut when = When { zone, has_nanoseconds, before, after, second: 0, frame, length, fraction_at };
+        when.enter_second(0);
+        when
+    }
+
+    /// The same with something before each time, and after it: at most a few bytes.
+    pub(crate) fn within(mut self, before: impl Into<Vec<u8>>, after: impl Into<Vec<u8>>) -> When {
+        (self.before, self.after) = (before.into(), after.into());
+        self.enter_second(self.second);
+        self
+    }
+
+    /// What stands before each time.
+    pub(crate) fn before(&self) -> &[u8] {
+        &self.before
+    }
+
+    /// What stands after it.
+    pub(crate) fn after(&self) -> &[u8] {
+        &self.after
     }
 
     /// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
+    #[inline]
     pub(crate) fn write(&mut self, unix_ns: i64, out: &mut Vec<u8>) {
-        let second = unix_ns.div_euclid(NANOSECONDS);
-        if self.second != Some(second) {
-            self.second = Some(second);
-            self.write_second(second);
+        let (second, fraction) = (unix_ns.div_euclid(NANOSECONDS), unix_ns.rem_euclid(NANOSECONDS) as u32);
+        if self.second != second {
+            self.enter_second(second);
         }
-        out.extend_from_slice(&self.before);
-        nanoseconds(unix_ns.rem_euclid(NANOSECONDS) as u32, out);
-        out.truncate(out.len() - (9 - self.digits));
-        match &*self.after {
-            "Z" => out.push(b'Z'),
-            offset => out.extend_from_slice(offset.as_bytes()),
+        let begin = out.len();
+        // A copy of a known length needs no call.
+        out.extend_from_slice(&self.frame);
+        out.truncate(begin + self.length);
+        let digits = &mut out[begin + self.fraction_at..];
+        if self.has_nanoseconds {
+            digits.first_chunk_mut().into_iter().for_each(|digits| put_nine(fraction, digits));
+        } else {
+            digits.first_chunk_mut().into_iter().for_each(|digits| put_six(fraction / 1000, digits));
         }
     }
 
@@ -64,21 +93,26 @@ impl When {
 
     /// Notes all but the fraction.
     #[cold]
-    fn write_second(&mut self, second: i64) {
+    fn enter_second(&mut self, second: i64) {
+        self.second = second;
         // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range, and have four digits.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = self.zone.to_datetime(timestamp);
-        if let Ok(before) = format!("{}T{}", local.date(), local.time()).into_bytes().try_into() {
-            self.before = before;
-        }
-        self.after = if self.zone == TimeZone::UTC {
-            "Z".into()
+        let mut text = self.before.clone();
+        text.extend(format!("{}T{}.", local.date(), local.time()).bytes());
+        self.fraction_at = text.len();
+        text.extend(if self.has_nanoseconds { &b"000000000"[..] } else { b"000000" });
+        if self.zone == TimeZone::UTC {
+            text.push(b'Z');
         } else {
             let minutes = self.zone.to_offset(timestamp).seconds() / 60;
             let sign = if minutes < 0 { '-' } else { '+' };
             let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
-            format!("{sign}{hours:02}:{minutes:02}")
-        };
+            text.extend(format!("{sign}{hours:02}:{minutes:02}").bytes());
+        }
+        text.extend(&self.after);
+        self.length = text.len().min(FRAME_BYTES);
+        self.frame[..self.length].copy_from_slice(&text[..self.length]);
     }
 }
 
@@ -112,13 +146,13 @@ mod tests {
         ] {
             let offset = jiff::tz::Offset::from_seconds((hours * 60 + minutes) * 60).expect("within a day");
             // Not a fixed zone, which would be UTC if its offset is zero.
-            let mut when = When { zone: TimeZone::fixed(offset), ..When::new(TimeZone::system(), 6) };
+            let mut when = When::new(TimeZone::fixed(offset), false);
             if hours == 0 {
-                when.zone = TimeZone::posix("WET0").expect("a zone");
+                when = When::new(TimeZone::posix("WET0").expect("a zone"), false);
             }
             assert_eq!(when.format(1_700_000_000_123_456_789), shown);
             shown.parse::<Timestamp>().expect("RFC 3339");
         }
-        assert_eq!(When::new(TimeZone::unknown(), 6).format(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(When::new(TimeZone::unknown(), false).format(0), "1970-01-01T00:00:00.000000Z");
     }
 }
