@@ -22,6 +22,7 @@ pub(crate) trait Appendable: Payload {
     fn kind(&self) -> Kind;
 
     /// Whether it has a target, which has admitted it: its level need not pass the threshold for all records.
+    #[inline(always)]
     fn has_target(&self) -> bool {
         self.destination().is_some()
     }

@@ -249,3 +249,104 @@ fn the_oldest_snapshots_are_removed_and_other_files_stay() {
     assert_eq!(snapshots(&path), left);
     logger.close().expect("a clean end");
 }
+
+#[test]
+fn blocks_of_any_size_hold_what_many_threads_have_recorded() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let small = config(&path).block_bytes(4096).flight_recorder(4096).ring_bytes(4096).reserve_bytes(0);
+    let logger = Logger::open(small).expect("a log");
+    let text = "a text that is longer than the other ones".repeat(10);
+    let producers: Vec<_> = (0..50).map(|_| logger.producer().expect("a ring")).collect();
+    for number in 0..20 {
+        for (thread, producer) in producers.iter().enumerate() {
+            let text = &text[..thread * 8];
+            assert_eq!(debug!(producer, "{number} of {thread}: {text}", number, thread, text), Outcome::Recorded);
+            assert_eq!(producer.log(Level::Trace, text), Outcome::Recorded);
+        }
+    }
+    let held = logger.stats().recorder.expect("a recorder").held;
+    let snapshot = logger.snapshot("small").expect("written");
+    let records: Vec<_> = Reader::open(&snapshot).expect("readable").map(|record| record.expect("a record")).collect();
+    assert!(records.is_sorted_by_key(|record| record.timestamp_ns()) && records.len() as u64 == held);
+    assert!(records.iter().all(|record| record.level() != Some(Level::Debug) || record.callsite().is_some()));
+    assert_clean(&snapshot);
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn what_a_crash_left_half_written_is_replaced() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(config(&path)).expect("a log");
+    fs::create_dir(path.join("snapshots")).expect("made");
+    fs::write(path.join("snapshots/offline.tmp"), vec![1; 1 << 20]).expect("written");
+    assert_eq!(logger.log(Level::Debug, "whole"), Outcome::Recorded);
+    let snapshot = logger.snapshot("then").expect("written");
+    assert_eq!((snapshots(&path), messages(&snapshot)), (vec![snapshot], vec!["whole".to_owned()]));
+    logger.close().expect("a clean end");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_is_made_for_those_who_may_read_the_log_and_a_link_in_its_place_is_refused() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let logger = Logger::open(config(&path).file_mode(0o640)).expect("a log");
+    let snapshot = logger.snapshot("first").expect("written");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(&snapshot), mode(&path.join("snapshots"))), (0o640, 0o750));
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(path.join("snapshots"), &elsewhere).expect("renamed");
+    symlink(&elsewhere, path.join("snapshots")).expect("linked");
+    assert!(matches!(logger.snapshot("second"), Err(Error::Io { .. })));
+    assert_eq!(fs::read_dir(&elsewhere).expect("a directory").count(), 1);
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn logs_of_an_engine_have_recorders_of_their_own() {
+    use diolog::{Engine, EngineConfig};
+    let directory = support::directory();
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    let paths = ["one", "two"].map(|name| directory.path().join(name));
+    let loggers = paths.each_ref().map(|path| engine.open(config(path).snapshot_on(Level::Error)).expect("a log"));
+    for (path, logger) in paths.iter().zip(&loggers) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        assert_eq!(logger.log(Level::Debug, &name), Outcome::Recorded);
+        assert_eq!(error!(logger, "grave"), Outcome::Written);
+    }
+    engine.close().expect("a clean end");
+    for path in &paths {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let taken = snapshots(path);
+        assert_eq!((taken.len(), messages(&taken[0])), (1, vec![name]));
+    }
+}
+
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+#[test]
+fn rings_in_shared_memory_are_the_same() {
+    use diolog::RingMemory;
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let rings = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let shared = config(&path).ring_memory(RingMemory::Shared(rings.path().into()));
+    let logger = Logger::open(shared).expect("a log");
+    for round in ["one", "two"] {
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let producer = logger.producer().expect("a ring");
+                    assert_eq!(producer.log(Level::Debug, round), Outcome::Recorded);
+                    assert_eq!(debug!(producer, "{round} with a field", round), Outcome::Recorded);
+                });
+            }
+        });
+        let snapshot = logger.snapshot(round).expect("written");
+        assert_eq!(messages(&snapshot).len(), 6);
+        assert_clean(&snapshot);
+    }
+    logger.close().expect("a clean end");
+}

@@ -408,9 +408,9 @@ config! {
         /// [`rings_bytes_max`](Config::rings_bytes_max), and a full one gives up its oldest records. If there is no memory
         /// for it, the records are let go, and counted in [`Stats::recorder`](crate::Stats::recorder). A thread that ends
         /// leaves its ring for the next snapshot, as long as such rings take no more than a quarter of that memory. A
-        /// record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded), and costs some twenty
-        /// nanoseconds more than one that the log takes; all others cost what they cost without it. Too small: the records
-        /// go back a few milliseconds. Too large: memory for each thread.
+        /// record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the slow way, so it
+        /// costs more than one that the log takes; all others cost what they cost without a recorder. Too small: the
+        /// records go back a few milliseconds. Too large: memory for each thread.
         ///
         /// ```
         /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -127,6 +127,7 @@ impl RecorderRings {
 
     /// Takes the end of a producer that ends. Its records stay.
     pub(crate) fn hand_back(&self, id: u32, end: ProducerEnd) {
+        let _inside = Inside::enter(&INSIDE);
         let mut rings = lock(&self.rings);
         if rings.all.get_mut(&id).map(|ring| ring.note_ended(end)).is_some() {
             rings.ended.push_back(id);
@@ -153,6 +154,7 @@ impl RecorderRings {
     /// # Errors
     /// `OutOfMemory` for the copy. Nothing was taken then.
     pub(crate) fn take(&self) -> io::Result<Vec<ProducerRecords>> {
+        let _inside = Inside::enter(&INSIDE);
         let mut rings = lock(&self.rings);
         let rings = &mut *rings;
         let rooms: io::Result<Vec<_>> = rings.all.values_mut().map(RecorderRing::make_room).collect();
@@ -171,6 +173,7 @@ impl RecorderRings {
     /// The figures now.
     pub(crate) fn stats(&self) -> RecorderStats {
         let mut stats = RecorderStats::default();
+        let _inside = Inside::enter(&INSIDE);
         let rings = lock(&self.rings);
         stats.rings = rings.all.len() as u64;
         (stats.recorded, stats.overwritten) = (rings.recorded_before, rings.overwritten_before);

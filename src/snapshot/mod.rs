@@ -110,3 +110,77 @@ pub(crate) fn retire(directory: &OpenDirectory, max: u64) {
         let _ = folder.remove(name);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::format::Kind;
+    use crate::reader::{Reader, verify};
+    use crate::sys::test_directory::directory;
+
+    /// A producer with a message of each length, at the times from `first_ns` on.
+    fn producer(id: u32, first_ns: u64, lengths: &[usize]) -> ProducerRecords {
+        let (name, dropped) = (format!("producer {id}"), 0);
+        let mut producer = ProducerRecords { id, tid: 1, name, dropped, heads: Vec::new(), payloads: Vec::new() };
+        for (number, &bytes) in (0..).zip(lengths) {
+            let begin = producer.payloads.len();
+            let (sequence, timestamp_ns) = (1000 + number, first_ns + 10 * number);
+            let kind = Kind::Message as u8;
+            producer.heads.push(RecordHead { sequence, timestamp_ns, kind, level: 5, flags: 0, begin, bytes });
+            producer.payloads.resize(begin + bytes, b'x');
+        }
+        producer
+    }
+
+    /// Writes the producers as a snapshot, and returns the ids and lengths of the messages in it, which verifies.
+    fn written(block_bytes: usize, producers: &[ProducerRecords]) -> Vec<(u32, usize)> {
+        let directory = directory();
+        let opened = OpenDirectory::open(directory.path()).expect("a directory");
+        let origin = Origin {
+            log: LogId([1; 16]),
+            boot: [2; 16],
+            process: Process { id: 7, host: "host".to_owned() },
+            service: "shop".to_owned(),
+            block_bytes,
+            message_bytes_max: 1 << 20,
+        };
+        let now = Now { monotonic_ns: 1_000_000, unix_ns: 1_700_000_000_000_000_000 };
+        let mut callsites = Callsites::new(false, block_bytes, |_, _| None);
+        let path = write(&opened, &origin, "why", now, producers, &mut callsites).expect("written");
+        let verification = verify(&path).expect("readable");
+        assert_eq!(verification.verdict.exit_code(), 0, "{:#?}", verification.report);
+        assert_eq!(path.file_name(), Some("20231114T221320.000Z-why.dlog".as_ref()));
+        let records = Reader::open(&path).expect("readable").map(|record| record.expect("a record"));
+        records.map(|record| (record.producer_id(), record.message().len())).collect()
+    }
+
+    #[test]
+    fn producers_are_merged_by_time_in_blocks_of_any_size() {
+        let many: Vec<_> = (1..=300).map(|id| producer(id, u64::from(id), &[id as usize; 20])).collect();
+        for block_bytes in [4096, 64 << 10, 1 << 20] {
+            let records = written(block_bytes, &many);
+            let expected = (0..20).flat_map(|_| (1..=300).map(|id| (id, id as usize)));
+            // Times go up by 10 within a producer, and by 1 from one to the next.
+            let mut by_time: Vec<_> =
+                expected.enumerate().map(|(at, record)| (at as u64 / 300 * 10 + u64::from(record.0), record)).collect();
+            by_time.sort_by_key(|(ns, (id, _))| (*ns, *id));
+            assert_eq!(records, by_time.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), "{block_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_larger_than_the_blocks_gets_a_block_of_its_own() {
+        assert_eq!(written(4096, &[producer(1, 0, &[10, 100_000, 20])]), [(1, 10), (1, 100_000), (1, 20)]);
+    }
+
+    #[test]
+    fn a_record_that_no_block_holds_is_missing_and_the_others_are_there() {
+        let producers = [producer(1, 0, &[10, 17 << 20, 20]), producer(2, 5, &[17 << 20]), producer(3, 0, &[30])];
+        assert_eq!(written(4096, &producers), [(1, 10), (3, 30), (1, 20)]);
+    }
+
+    #[test]
+    fn a_snapshot_of_nobody_is_whole() {
+        assert_eq!(written(4096, &[]), []);
+    }
+}
