@@ -82,6 +82,7 @@ pub fn run(name: Name, task: Task, place: &Path) -> Result<(), Failure> {
         Name::Clock => with::<rivals::Clock>(task, place),
         Name::Rtrb => with::<rivals::Rtrb>(task, place),
         Name::Diolog => with::<rivals::Diolog>(task, place),
+        Name::DiologShared => with::<rivals::DiologShared>(task, place),
         Name::DiologMacro => with::<rivals::DiologMacro>(task, place),
         Name::DiologLog => with::<rivals::DiologLog>(task, place),
         Name::TracingAppender => with::<rivals::TracingAppender>(task, place),

@@ -218,6 +218,8 @@ fn search(name: Name, place: &Path) -> Result<(Found, String), Failure> {
         return Ok((search_files(place)?, String::new()));
     }
     let log = place.join(LOG);
+    // As the next open does. Without rings that outlive a process there is nothing to recover.
+    diolog::recover(&log, None)?;
     let verification = ReadOptions::new().verify(&log)?;
     let mut found = Found::default();
     let mut reader = Reader::open(&log)?;

@@ -111,11 +111,13 @@ fn losses(out: &mut String, effort: Effort, all: &All) -> fmt::Result {
         out,
         "## Messages that are missing, and who says so\n\n\
          Each logger with its defaults. *Burst*: {} messages at full speed, then the end that the documentation shows. \
-         *Return*: {exit} messages, 20 µs apart and the last 100 at once, then `main` returns and drops the logger. *Exit*: the same, then \
-         `std::process::exit`. *Kill*: `kill -9` while one thread logs {} messages a second; each number is the median of {} \
-         ends. A message counts as missing if its call had returned and it is not in the files. After the number: how many \
-         of them the logger itself counted, or what its reader says of the files. What a logger has written to a file survives a \
-         kill even if it is not synced; a power cut would take it. diolog counts a record as durable only if it survives both.\n",
+         *Return*: {exit} messages, 20 µs apart and the last 100 at once, then `main` returns and drops the logger. *Exit*: \
+         the same, then `std::process::exit`. *Kill*: `kill -9` while one thread logs {} messages a second; each number is \
+         the median of {} ends. A message counts as missing if its call had returned and it is not in the files. After the \
+         number: how many of them the logger itself counted, or what its reader says of the files. What a logger has \
+         written to a file survives a kill even if it is not synced; a power cut would take it. diolog counts a record as \
+         durable only if it survives both. What is in shared rings survives the kill, and is in the files after \
+         `diolog recover`, or after the next open.\n",
         count(effort.burst),
         count(effort.kill_rate),
         effort.ends,

@@ -42,6 +42,8 @@ pub enum Name {
     Rtrb,
     /// diolog, by a producer of the thread's own.
     Diolog,
+    /// diolog, with its rings in a file that outlives the process.
+    DiologShared,
     /// diolog, by its macro.
     DiologMacro,
     /// diolog, behind the facade `log`.
@@ -57,10 +59,11 @@ pub enum Name {
 }
 
 impl Name {
-    pub const ALL: [Name; 13] = [
+    pub const ALL: [Name; 14] = [
         Name::Clock,
         Name::Rtrb,
         Name::Diolog,
+        Name::DiologShared,
         Name::DiologMacro,
         Name::DiologLog,
         Name::TracingAppender,
@@ -79,6 +82,7 @@ impl Name {
             Name::Clock => "clock",
             Name::Rtrb => "rtrb",
             Name::Diolog => "diolog",
+            Name::DiologShared => "diolog-shared",
             Name::DiologMacro => "diolog-macro",
             Name::DiologLog => "diolog-log",
             Name::TracingAppender => "tracing-appender",
@@ -97,6 +101,7 @@ impl Name {
             Name::Clock => "reading the clock only",
             Name::Rtrb => "rtrb: a bare ring, no log",
             Name::Diolog => "**diolog**",
+            Name::DiologShared => "**diolog**, shared rings",
             Name::DiologMacro => "**diolog**, `info!`",
             Name::DiologLog => "**diolog** behind `log`",
             other => other.word(),
@@ -113,6 +118,6 @@ impl Name {
     }
 
     pub fn is_diolog(self) -> bool {
-        matches!(self, Name::Diolog | Name::DiologMacro | Name::DiologLog)
+        matches!(self, Name::Diolog | Name::DiologShared | Name::DiologMacro | Name::DiologLog)
     }
 }

@@ -1,8 +1,9 @@
-//! diolog with its defaults: by a producer of the thread's own, by its macro, and behind the facade `log`.
+//! diolog with its defaults: by a producer of the thread's own, by its macro, and behind the facade `log`; and with rings
+//! that outlive the process.
 
 use std::path::Path;
 
-use ::diolog::{Config, Level, LogBridge, Logger, Overflow, Producer};
+use ::diolog::{Config, Level, LogBridge, Logger, Overflow, Producer, RingMemory};
 
 use crate::rival::{Failure, Rival};
 
@@ -10,7 +11,10 @@ use crate::rival::{Failure, Rival};
 pub const LOG: &str = "log";
 
 fn open(place: &Path, waits: bool) -> Result<Logger, Failure> {
-    let config = Config::new(place.join(LOG));
+    open_with(Config::new(place.join(LOG)), waits)
+}
+
+fn open_with(config: Config, waits: bool) -> Result<Logger, Failure> {
     let config = if waits { config.overflow(Overflow::Block) } else { config };
     Ok(Logger::open(config)?)
 }
@@ -28,6 +32,31 @@ impl Rival for Diolog {
 
     fn start(place: &Path, waits: bool) -> Result<Diolog, Failure> {
         open(place, waits).map(Diolog)
+    }
+
+    fn handle(&self) -> Result<Producer, Failure> {
+        Ok(self.0.producer()?)
+    }
+
+    #[inline]
+    fn log(handle: &mut Producer, message: &str) {
+        let _ = handle.log(Level::Info, message);
+    }
+
+    fn finish(self, _: &Path) -> Result<u64, Failure> {
+        close(&self.0)
+    }
+}
+
+/// Messages as they are, in rings that outlive the process.
+pub struct DiologShared(Logger);
+
+impl Rival for DiologShared {
+    type Handle = Producer;
+
+    fn start(place: &Path, waits: bool) -> Result<DiologShared, Failure> {
+        let config = Config::new(place.join(LOG)).ring_memory(RingMemory::shared());
+        open_with(config, waits).map(DiologShared)
     }
 
     fn handle(&self) -> Result<Producer, Failure> {

@@ -9,7 +9,7 @@ mod spdlog;
 mod tracing;
 
 pub use self::bare::{Clock, Rtrb};
-pub use self::diolog::{Diolog, DiologLog, DiologMacro, LOG};
+pub use self::diolog::{Diolog, DiologLog, DiologMacro, DiologShared, LOG};
 pub use self::log_facade::{Fern, FlexiLogger, Ftlog};
 pub use self::slog::SlogAsync;
 pub use self::small::{LltRs, Ttlog};
