@@ -215,7 +215,7 @@ impl Registry {
     }
 
     /// The rings of all producers, by their ids, with their names.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(all(test, not(any(diolog_portable, loom))))]
     pub(crate) fn rings(&self) -> Vec<(u32, String, Arc<Ring>)> {
         let inner = lock(&self.inner);
         let mut rings: Vec<_> =

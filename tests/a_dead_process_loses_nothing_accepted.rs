@@ -140,3 +140,45 @@ fn what_was_accepted_is_there_once_whatever_ends_the_process() {
         assert_eq!(verification.verdict.exit_code(), 0, "{way}: {:#?}", verification.report);
     }
 }
+
+/// The child: leaves records of two levels in its rings, and dies.
+fn record_and_die() {
+    let directory = support::child_directory();
+    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
+    let logger = Logger::open(config(&directory.join("log"), Path::new(&rings)).flight_recorder(64 << 10));
+    let logger = logger.expect("a log");
+    let producer = logger.producer_named("orders").expect("a producer");
+    for number in 0..100 {
+        producer.log(Level::Debug, format!("detail {number}"));
+        producer.log(Level::Info, format!("order {number}"));
+    }
+    std::process::abort();
+}
+
+#[test]
+fn what_the_flight_recorder_had_kept_becomes_a_snapshot() {
+    if support::role().is_some() {
+        return record_and_die();
+    }
+    let directory = support::directory();
+    let rings = Rings::new();
+    let path = directory.path().join("log");
+    std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
+    let test = "what_the_flight_recorder_had_kept_becomes_a_snapshot";
+    assert!(!support::run_child(test, "record", directory.path()).status.success());
+    let recoveries = diolog::recover(&path, None).expect("a log");
+    let [recovery] = &recoveries[..] else { panic!("{recoveries:?}") };
+    assert_eq!(recovery.outcome, RecoveryOutcome::Complete, "{recovery}");
+    let snapshot = recovery.snapshot.as_ref().expect("a snapshot");
+    assert!(snapshot.starts_with(path.join("snapshots")) && recovery.to_string().contains("-crash-"), "{recovery}");
+    for (file, name) in [(snapshot, "detail"), (&path, "order")] {
+        let mut reader = Reader::open(file).expect("a log");
+        for number in 0..100 {
+            let record = reader.next_record().expect("readable").expect("a record");
+            assert_eq!(record.message(), format!("{name} {number}").as_bytes());
+        }
+        assert!(reader.next_record().expect("readable").is_none());
+        assert_eq!(verify(file).expect("a log").verdict.exit_code(), 0, "{name}");
+    }
+    assert_eq!(rings.files(), Vec::<PathBuf>::new());
+}

@@ -14,9 +14,9 @@ mod compose;
 mod snapshot;
 mod run;
 
-#[cfg(all(test, not(diolog_portable)))]
+#[cfg(all(test, not(any(diolog_portable, loom))))]
 mod test_rings;
-#[cfg(all(test, not(diolog_portable)))]
+#[cfg(all(test, not(any(diolog_portable, loom))))]
 mod tests;
 
 use std::path::Path;

@@ -14,7 +14,6 @@ use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, spin_loop};
 use crate::sys;
 
-#[cfg(not(loom))]
 pub(super) mod offsets;
 
 /// The bit of `oldest` that says that the consumer is copying. Positions are multiples of 8, so the bit is free.

@@ -97,7 +97,6 @@ mod consumer;
 mod producer;
 mod held;
 
-#[cfg(not(loom))]
 pub(crate) mod image;
 
 #[cfg(all(test, loom))]

@@ -182,11 +182,13 @@ impl Ring {
     }
 
     /// Bytes of the window.
+    #[cfg(not(diolog_portable))]
     pub(crate) fn window_bytes(&self) -> usize {
         self.memory.bytes()
     }
 
     /// Whether the producer gives up the oldest records of a full ring.
+    #[cfg(not(diolog_portable))]
     pub(crate) fn overwrites(&self) -> bool {
         self.overwrite
     }

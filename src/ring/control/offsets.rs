@@ -30,7 +30,7 @@ pub(in crate::ring) const RESERVE_READ_POSITION: usize = SPACE + offset_of!(Spac
 pub(in crate::ring) const OLDEST: usize = offset_of!(Control, oldest);
 
 /// The offsets of all of them that take eight bytes.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(in crate::ring) const WORDS: [usize; 12] = [
     WRITE_POSITION,
     RESERVE_POSITION,
