@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -57,7 +58,8 @@ fn log_until_dead(way: &str) {
     let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
     let logger = Logger::open(config(&directory.join("log"), Path::new(&rings))).expect("a log");
     let accepted = File::options().write(true).open(directory.join("accepted")).expect("made by the parent");
-    let accepted = &accepted;
+    // Each of them has logged before one ends the process.
+    let (accepted, all_log) = (&accepted, &Barrier::new(PRODUCERS as usize));
     std::thread::scope(|scope| {
         for at in 0..PRODUCERS {
             let logger = logger.clone();
@@ -71,6 +73,9 @@ fn log_until_dead(way: &str) {
                     };
                     assert_eq!(outcome, Outcome::Written);
                     accepted.write_at(&(number + 1).to_le_bytes(), 8 * at).expect("written");
+                    if number == 0 {
+                        all_log.wait();
+                    }
                     if number == 3000 && at == 0 {
                         println!("\nlogging");
                         match way {
