@@ -14,7 +14,9 @@ use std::fmt;
 
 use super::control::AppendFlag;
 use super::layout::Full;
-use super::payload::{Claimed, Payload};
+#[cfg(not(loom))]
+use super::payload::Claimed;
+use super::payload::Payload;
 use super::producer::ProducerEnd;
 
 /// Room for the payload of one record. All of it is zero at first.

@@ -351,7 +351,7 @@ mod modelled {
             offset: usize,
             head: [u64; 3],
             payload: &(impl Payload + ?Sized),
-            bytes: usize,
+            _bytes: usize,
         ) {
             let mut record: Vec<u8> = head.into_iter().flat_map(u64::to_le_bytes).collect();
             record.extend(to_vec(payload));
