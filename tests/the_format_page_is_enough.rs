@@ -7,6 +7,7 @@
 mod support;
 
 use std::fs;
+use std::io::BufRead as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,6 +46,37 @@ fn a_script_written_from_the_page_prints_the_same_messages() {
     compare_with_the_command(&log, &expected);
     // It has found the torn block.
     compare_with_the_script(&log, &expected, 1);
+}
+
+#[test]
+fn a_recovered_run_is_a_run_to_the_script() {
+    let rings = PathBuf::from(format!("/dev/shm/diolog-test-page-{}", std::process::id()));
+    if support::role().is_some() {
+        log_and_abort(&support::child_directory());
+    }
+    let directory = support::directory();
+    let log = directory.path().join("log");
+    std::fs::write(directory.path().join("rings"), rings.to_str().expect("text")).expect("written");
+    let test = "a_recovered_run_is_a_run_to_the_script";
+    assert!(!support::run_child(test, "writer", directory.path()).status.success());
+    let recoveries = diolog::recover(&log, None).expect("a log");
+    assert!(matches!(&recoveries[..], [recovery] if recovery.records > 0), "{recoveries:?}");
+    let (expected, _) = messages(&log);
+    assert_eq!(expected.lines().count(), 5000);
+    compare_with_the_script(&log, &expected, 0);
+    std::fs::remove_dir_all(rings).expect("removable");
+}
+
+/// Logs into shared rings, faster than that becomes durable, and dies.
+fn log_and_abort(directory: &Path) -> ! {
+    let rings = fs::read_to_string(directory.join("rings")).expect("written by the parent");
+    let config = small(directory.join("log")).ring_memory(diolog::RingMemory::Shared(rings.into()));
+    let logger = Logger::open(config.overflow(Overflow::Block)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    for number in 0..5000_u64 {
+        assert_eq!(producer.log(Level::Info, format!("message {number}")), Outcome::Written);
+    }
+    std::process::abort();
 }
 
 #[test]
