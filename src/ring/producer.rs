@@ -45,12 +45,13 @@ pub(crate) struct ProducerEnd {
     /// The end of the contiguous space that is known to be free: not after the end of the memory. May be
     /// stale, but is never too large.
     limit: Cell<u64>,
-    /// That of the ring.
-    control: ControlAddress,
+    slow_path: Box<SlowPath>,
     /// By class of record: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none
     /// does.
     fast_path_ends: [u8; CLASSES],
-    slow_path: Box<SlowPath>,
+    /// That of the ring. After all other addresses: whether an `Option` holds an end is seen by this one, which the fast
+    /// path needs in any case.
+    control: ControlAddress,
 }
 
 /// What only the slow path needs.
