@@ -23,9 +23,6 @@
 //!
 //! A process may die between any two of these stores, and every state in between means the same as the one before.
 
-// Its users come with the parts that write and read the file.
-#![allow(dead_code)]
-
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
