@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+#[cfg(feature = "unstable")]
+use diolog::RecoveryOutcome;
 use diolog::{Config, Engine, EngineConfig, Error, Level, Logger, Outcome, Overflow, Reader, RingMemory, Verdict};
 use support::account::{self, Attempts, Overwrites};
 use support::rings;
@@ -227,4 +229,35 @@ fn a_killed_process_leaves_the_file_with_what_was_accepted() {
         assert!(holds(text), "{text}");
     }
     assert!(holds(&directory.path().join("log").display().to_string()));
+}
+
+#[cfg(feature = "unstable")]
+#[test]
+fn what_a_close_leaves_in_the_rings_at_its_deadline_is_recovered() {
+    let (directory, tmpfs) = (support::directory(), rings::on_tmpfs());
+    let path = directory.path().join("log");
+    let control = support::device::Control::default();
+    // Its blocks in flight hold a part of the records, and none of them becomes durable.
+    let config = config(&path, tmpfs.path()).block_bytes(4096).close_deadline(Duration::from_millis(100));
+    let logger = control.hooks().open(config.clone()).expect("a log");
+    control.hold();
+    let producer = logger.producer().expect("a ring");
+    let mut attempts = Attempts::new(&producer);
+    (0..2_000).for_each(|_| _ = attempts.log(&producer));
+    let error = logger.close().expect_err("the disk does not answer");
+    assert!(matches!(error, Error::CloseIncomplete { unconfirmed: 2_000, .. }), "{error}");
+    drop((producer, logger));
+    control.release();
+
+    let recovered = loop {
+        match diolog::recover(&path, None) {
+            Ok(recovered) => break recovered,
+            // The thread of the old writer is still on its way out.
+            Err(Error::InUse { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(matches!(&recovered[..], [run] if run.outcome == RecoveryOutcome::Complete), "{recovered:?}");
+    account::check(&path, &[attempts], Overwrites::No);
+    assert_eq!((rings::in_directory(tmpfs.path()), rings::in_directory(&path)), (vec![], vec![]));
 }

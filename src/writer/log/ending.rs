@@ -22,6 +22,9 @@ enum Phase {
     Settling,
     /// The clean end is submitted.
     Ending,
+    /// The deadline has cut draining short, and the rest stays in rings that outlive the process, for a recovery: so there
+    /// are neither final counts nor a clean end. Waiting until what was taken is durable.
+    Leaving,
     /// The log has ended.
     Ended,
 }
@@ -52,10 +55,12 @@ impl Ending {
         self.phase == Phase::Ended
     }
 
-    /// Goes on with close, if it is asked for. Returns whether it has reached another phase.
+    /// Goes on with close, if it is asked for. Returns whether it has reached another phase. `keeps_rings`: they outlive
+    /// the process.
     pub(super) fn advance(
         &mut self,
         shared: &Shared,
+        keeps_rings: bool,
         blocks: &mut Blocks,
         schedule: &mut Schedule,
         now_ns: u64,
@@ -72,10 +77,15 @@ impl Ending {
             Phase::Draining => {
                 blocks.adopt(schedule);
                 let cut_short = left <= CLOSING_RESERVE.min(shared.settings.config.close_deadline / 4);
-                if cut_short || blocks.observe_drained(shared.closing.waits_for_appends(now)) {
+                if blocks.observe_drained(shared.closing.waits_for_appends(now)) {
                     Phase::Counting
-                } else {
+                } else if !cut_short {
                     before
+                } else if keeps_rings {
+                    blocks.close_filling(now_ns);
+                    Phase::Leaving
+                } else {
+                    Phase::Counting
                 }
             }
             Phase::Counting if blocks.write_all_ends(now_ns) => {
@@ -90,7 +100,12 @@ impl Ending {
                 Phase::Ending
             }
             Phase::Ending if blocks.pipeline.is_durable() => Phase::Ended,
-            Phase::Counting | Phase::Settling | Phase::Ending | Phase::Ended => before,
+            Phase::Leaving if blocks.pipeline.is_durable() => {
+                let rest = "the deadline cut draining short; the next open of the log recovers the rest from its rings";
+                self.reason = Some(rest.to_owned());
+                Phase::Ended
+            }
+            Phase::Counting | Phase::Settling | Phase::Ending | Phase::Leaving | Phase::Ended => before,
         };
         if left.is_zero() && self.phase != Phase::Ended {
             let fault = blocks.pipeline.fault().map(|fault| fault.clone().into_error().to_string());
