@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use zerocopy::IntoBytes;
@@ -17,8 +17,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 
 use super::layout::{
     DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOG_FREE, LOG_OPEN, LOGS_MAX, LOGS_OFFSET, MAGIC, PATH_BYTES_MAX,
-    RawHeader, RawLog, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOTS_OFFSET, TICKS_OF_COUNTER, TICKS_OF_MONOTONIC,
-    VERSION, slot_bytes,
+    RawHeader, RawLog, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER,
+    TICKS_OF_MONOTONIC, VERSION, slot_bytes,
 };
 use crate::clock::{Clock, ClockAnchor};
 use crate::format::{checksum, checksum_append};
@@ -79,6 +79,8 @@ pub(super) struct LogState {
     pub(super) index: u32,
     /// The address space of its reserves.
     pub(super) reserves_bytes: AtomicU64,
+    /// Set under the lock on the tables: it gets no slots any more, since its place in the table may be another log's.
+    pub(super) has_ended: AtomicBool,
 }
 
 /// A log as its entry names it.
@@ -211,15 +213,37 @@ impl Contents {
         };
         raw.crc = U32::new(checksum_append(checksum(&raw.as_bytes()[offset_of!(RawLog, log)..]), path));
         self.write(log_offset(index as u32), &[raw.as_bytes(), path].concat())?;
-        self.write_log_state(index as u32, LOG_OPEN)?;
-        let state = Arc::new(LogState { index: index as u32, reserves_bytes: AtomicU64::new(0) });
+        let state = Arc::new(LogState {
+            index: index as u32,
+            reserves_bytes: AtomicU64::new(0),
+            has_ended: AtomicBool::new(false),
+        });
         tables.logs[index] = Some(Arc::clone(&state));
         Ok(Some(state))
+    }
+
+    /// Says that the log is open, whose link is durable: from now on there may be records to recover.
+    ///
+    /// # Errors
+    /// The file can no longer be written to.
+    pub(super) fn open_log(&self, log: &LogState) -> io::Result<()> {
+        self.write_log_state(log.index, LOG_OPEN)
+    }
+
+    /// Describes the slot at `offset`, free at first, unless its log has ended.
+    pub(super) fn describe_slot(&self, log: &LogState, offset: u64, raw: &RawSlot) {
+        let _tables = lock(&self.tables);
+        if !log.has_ended.load(Ordering::Relaxed) {
+            // The page is there, so that the write is not refused.
+            let _ = self.write(offset, raw.as_bytes());
+            self.write_slot_state(offset, SLOT_USED);
+        }
     }
 
     /// Strikes a log off that has no record in a ring any more that is not durable. Its slots are free.
     pub(super) fn end_log(&self, log: &Arc<LogState>) {
         let mut tables = lock(&self.tables);
+        log.has_ended.store(true, Ordering::Relaxed);
         // Refused only if the file can no longer be written to at all: then recovery finds a log that is complete.
         let _ = self.write_log_state(log.index, LOG_ENDED);
         let Tables { taken, free, logs, .. } = &mut *tables;
@@ -257,8 +281,15 @@ impl Contents {
     /// # Errors
     /// There is no room.
     pub(super) fn take(&self, log: &Arc<LogState>, sizes: Sizes) -> io::Result<Extent> {
+        // A child that was forked since, in a signal handler, leaves its parent's file alone.
+        if !self.is_own() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let extent = {
             let mut tables = lock(&self.tables);
+            if log.has_ended.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
             let offset = match tables.free.get_mut(&sizes).and_then(Vec::pop) {
                 Some(offset) => offset,
                 None => self.extend(&mut tables, sizes)?,
@@ -278,6 +309,9 @@ impl Contents {
         let end = slot_bytes(sizes.window_bytes, sizes.reserve_bytes).and_then(|bytes| offset.checked_add(bytes));
         let end = end.ok_or(io::ErrorKind::FileTooLarge)?;
         check_limit(end)?;
+        if !self.is_own() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.file.set_len(end)?;
         allocate(&self.file, offset, SLOT_HEADER_BYTES)?;
         self.write(offset, &sizes.as_raw())?;
@@ -289,6 +323,9 @@ impl Contents {
     /// Takes a part of the file back whose ring is gone. If the ring may hold records that are not durable
     /// (not `is_vacant`), it is left alone until its log has ended.
     pub(super) fn give_back(&self, extent: Extent, is_vacant: bool) {
+        if !self.is_own() {
+            return;
+        }
         let mut tables = lock(&self.tables);
         let Some(slot) = tables.taken.get_mut(&extent.offset) else {
             // Its log has ended.

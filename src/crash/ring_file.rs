@@ -44,7 +44,11 @@ impl RingFiles {
     pub(crate) fn enter(&self, log: &NewLog, directory: &OpenDirectory) -> Result<LogRings> {
         let rings = self.enter_file(log)?;
         let link = Link { run: rings.run, boot: cpu::boot_id(), path: rings.file.contents.path().to_owned() };
-        match link.write(directory) {
+        let opened = link.write(directory).and_then(|()| {
+            let opened = rings.file.contents.open_log(&rings.log);
+            opened.map_err(|source| Error::io("open the log in", rings.file.contents.path(), source))
+        });
+        match opened {
             Ok(()) => Ok(rings),
             Err(error) => {
                 rings.end(directory);

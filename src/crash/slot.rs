@@ -16,7 +16,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::contents::{Contents, Extent, LogState, Sizes};
-use super::layout::{CONTROL_OFFSET, OVERWRITES, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED};
+use super::layout::{CONTROL_OFFSET, OVERWRITES, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES};
 use crate::format::checksum;
 use crate::ring::{self, Control, Slot, Slots};
 use crate::sync::lock;
@@ -84,6 +84,10 @@ impl Slots for LogSlots {
         let sizes = Sizes { window_bytes: window_bytes as u64, reserve_bytes: reserve_bytes as u64 };
         let extent = self.contents.take(&self.log, sizes)?;
         let (mapping, reserve_bytes) = self.map(extent).inspect_err(|_| self.contents.give_back(extent, true))?;
+        // From here on a child that is forked has memory of its own in the place of the mapping.
+        if !self.contents.is_own() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let (contents, log) = (Arc::clone(&self.contents), Arc::clone(&self.log));
         let (purpose, is_vacant) = (self.purpose, AtomicBool::new(true));
         Ok(Arc::new(FileSlot { mapping, contents, log, purpose, extent, reserve_bytes, overwrites, is_vacant }))
@@ -179,9 +183,7 @@ unsafe impl Slot for FileSlot {
         let end = offset_of!(RawSlot, name) + length;
         raw.crc = U32::new(checksum(&raw.as_bytes()[offset_of!(RawSlot, log)..end]));
         self.is_vacant.store(false, Ordering::Relaxed);
-        // The page is there, so that the write is not refused.
-        let _ = self.contents.write(self.extent.offset, raw.as_bytes());
-        self.contents.write_slot_state(self.extent.offset, SLOT_USED);
+        self.contents.describe_slot(&self.log, self.extent.offset, &raw);
     }
 
     fn vacate(&self) {
