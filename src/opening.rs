@@ -20,7 +20,7 @@ use crate::recovery::recover_runs;
 use crate::ring::Budget;
 use crate::segment::{Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::{RingsOf, Shared};
-use crate::snapshot::Origin;
+use crate::snapshot::{self, Origin};
 use crate::stats::Published;
 use crate::sys::cpu;
 use crate::writer::{self, Begin, WrapDevice, Writer};
@@ -84,6 +84,9 @@ impl Opening {
                 return Err(error);
             }
         };
+        if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
+            snapshot::retire(&directory.opened(), settings.config.snapshots_max, written);
+        }
         let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
             let direct = report.kind.is_direct();
             Ok((report, Segments::begin(&directory, direct, rules, clock, threads)?))

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::format::{IN_FLIGHT_UNKNOWN, ProducerRow};
 use crate::reader::{RunTail, TailItem};
 
-/// The most numbers that can be missing: as many blocks as can be in flight.
+/// The most numbers that can be missing in all: as many blocks as can be in flight.
 const HOLES_MAX: u64 = IN_FLIGHT_UNKNOWN as u64;
 
 /// A run's blocks, as far as its rings may hold records of them.
@@ -126,7 +126,7 @@ impl Account {
         if missing.is_empty() {
             return;
         }
-        if number - self.next_number > HOLES_MAX {
+        if number - self.next_number > HOLES_MAX - self.holes.len() as u64 {
             self.obstacle = Some("more of its blocks are missing than can have been in flight");
             return;
         }

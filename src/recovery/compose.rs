@@ -142,7 +142,7 @@ impl Source {
         let accounted = self.row.records.saturating_add(dropped).saturating_add(overwritten);
         let attempted = match self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted) {
             // The process died inside of an attempt, of whose outcome nobody has been told: that was none.
-            attempted if attempted == accounted + 1 && !self.slot.overwrites => accounted,
+            attempted if attempted.checked_sub(1) == Some(accounted) && !self.slot.overwrites => accounted,
             attempted => attempted,
         };
         ProducerRow {
@@ -322,7 +322,7 @@ impl<'a> Composer<'a> {
                 break;
             }
             self.composed.ended += 1;
-            self.composed.unwritten += row.unwritten;
+            self.composed.unwritten = self.composed.unwritten.saturating_add(row.unwritten);
         }
         Ok(Some(self.number(block)))
     }
@@ -421,7 +421,7 @@ impl<'a> Composer<'a> {
             moved += 1;
             *last_ns = timestamp_ns;
             row.next_sequence = head.sequence + 1;
-            row.records += 1;
+            row.records = row.records.saturating_add(1);
             records.take();
         };
         if moved > 0 {

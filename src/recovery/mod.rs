@@ -33,8 +33,9 @@ use crate::sys::directory::OpenDirectory;
 /// Recovers what processes that died have left in their rings of the log in the directory at `path`, as opening the log
 /// for writing does. `rings` is the directory with their ring files; `None` if those are where they were made.
 ///
-/// A run that died leaves records in its rings only if they were in shared memory. After this they are in a segment of
-/// that run, each of them once. Without such a run, nothing happens.
+/// A run that died leaves records in its rings only if they were in shared memory. After a
+/// [`Complete`](RecoveryOutcome::Complete) recovery they are in a segment of that run, each of them once. Without such a
+/// run, nothing happens. New files are for this user alone: open the log instead to give them its `file_mode` and `group`.
 ///
 /// # Errors
 /// [`Error::InUse`] while a logger has the log open, [`Error::Io`] if the directory cannot be read. What concerns one

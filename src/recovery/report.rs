@@ -21,7 +21,7 @@ pub struct Recovery {
     pub rings: PathBuf,
     /// What became of them.
     pub outcome: RecoveryOutcome,
-    /// Why not all of them was recovered, if so.
+    /// Why something was not recovered, or a file could not be removed; `None` if all went well.
     pub reason: Option<String>,
     /// The number of the segment that was written; `None` if nothing was missing in the files.
     pub segment: Option<u64>,

@@ -167,8 +167,9 @@ fn write_missing(
     }
     let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?.slots;
     let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
-    recovery.snapshot = snapshot::write(&opened, link.run, &origin(&segment, entry), file, &recorded, &callsites, now)?;
+    let snapshot = snapshot::write(&opened, link.run, &origin(&segment, entry), file, &recorded, &callsites, now);
     if account.is_ended {
+        recovery.snapshot = snapshot?;
         return Ok(());
     }
     let Slots { slots, damage } = file.slots(entry, FOR_LOG).map_err(read)?;
@@ -212,6 +213,8 @@ fn write_missing(
     if let Some(damage) = damage.or_else(|| composer.damage()) {
         (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(damage));
     }
+    // Only now: what the log accepted is recovered, whatever becomes of the snapshot. It is tried again.
+    recovery.snapshot = snapshot?;
     Ok(())
 }
 
@@ -268,8 +271,16 @@ fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
     let deadline = Instant::now() + WRITES_PATIENCE;
     for number in numbers.into_iter().take(WRITTEN_MAX) {
         let name = segment_file_name(number);
-        let Ok(file) = directory.open_to_read(&name) else { continue };
-        while !sys::file::try_lock(&file).map_err(|source| Error::io("lock", &directory.path_of(&name), source))? {
+        let failed = |operation| {
+            let path = directory.path_of(&name);
+            move |source| Error::io(operation, &path, source)
+        };
+        let file = match directory.open_to_read(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed("open")(error).into()),
+        };
+        while !sys::file::try_lock(&file).map_err(failed("lock"))? {
             if Instant::now() >= deadline {
                 let what = "is still written to: by the disk, or by a child of the process that died";
                 return Err(Stop::Left(format!("{} {what}", directory.path_of(&name).display())));

@@ -59,7 +59,7 @@ fn records(file: &RingFile, slot: &Slot, converter: &TickConverter, origin: &Ori
         heads: Vec::new(),
         payloads: Vec::new(),
     };
-    let mut left = slot.image.records(origin.message_bytes_max as u64);
+    let mut left = slot.image.records(origin.block_bytes as u64);
     let mut last_ns = 0;
     let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
     while let Some((head, payload)) = left.next(read) {
