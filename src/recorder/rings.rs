@@ -80,6 +80,12 @@ impl RecorderRings {
         RecorderRings { rules, clock, maker, budget, rings: Mutex::new(rings), unrecorded: AtomicU64::new(0) }
     }
 
+    /// How many bytes of records may be kept that could not be written: of each producer, and of all.
+    pub(super) fn kept_bytes(&self) -> (usize, usize) {
+        let of_all = self.budget.limit() / PART_FOR_ENDED;
+        (self.rules.ring_bytes, usize::try_from(of_all).unwrap_or(usize::MAX))
+    }
+
     /// Whether it keeps records of `level` that the log does not take.
     pub(crate) fn keeps(&self, level: Level) -> bool {
         level <= self.rules.level

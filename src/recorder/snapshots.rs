@@ -33,7 +33,8 @@ pub(crate) struct SnapshotPlace {
 pub(crate) struct Recorder {
     pub(crate) rings: RecorderRings,
     triggers: Triggers,
-    /// What could not be written, for the next snapshot: not much more than the rings hold.
+    /// What could not be written, for the next snapshot: of each producer as much as its ring holds, and of all as much as
+    /// rings of ended threads may take.
     unwritten: Mutex<Vec<ProducerRecords>>,
     /// Set once the log is open.
     place: OnceLock<SnapshotPlace>,
@@ -154,12 +155,12 @@ impl Recorder {
         let mut callsites = Callsites::new(false, origin.block_bytes, *lookup);
         match snapshot::write(directory, origin, reason, now, &producers, &mut callsites) {
             Ok(path) => {
-                snapshot::retire(directory, *max);
+                snapshot::retire(directory, *max, &path);
                 Ok(Some(path))
             }
             Err(error) => {
-                let newest = |producer| ProducerRecords::newest(producer, self.rings.rules.ring_bytes);
-                *lock(&self.unwritten) = producers.into_iter().map(newest).collect();
+                let (of_each, of_all) = self.rings.kept_bytes();
+                *lock(&self.unwritten) = ProducerRecords::newest(producers, of_each, of_all);
                 Err(error)
             }
         }

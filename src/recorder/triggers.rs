@@ -105,7 +105,8 @@ impl Triggers {
         let is_level_due = self.level_asked.load(Relaxed) != 0 && (ending || now_ns >= self.level_due_ns.load(Relaxed));
         let is_panic_due = self.panic_asked.load(Relaxed);
         let is_time_due = self.is_time_due(now_ns) && !ending;
-        if !(is_level_due || is_panic_due || is_time_due) || self.under_way.load(Acquire) {
+        // The last one is taken after the one under way, by the same thread.
+        if !(is_level_due || is_panic_due || is_time_due) || (!ending && self.under_way.load(Acquire)) {
             return None;
         }
         self.under_way.store(true, Relaxed);
@@ -182,6 +183,16 @@ mod tests {
         assert!(
             triggers.take_due(9 * SECOND + 1, false).is_none() && triggers.take_due(9 * SECOND + 1, true).is_some()
         );
+    }
+
+    #[test]
+    fn what_was_asked_while_one_is_under_way_is_due_when_the_log_ends() {
+        let triggers = triggers(TriggerRules { on: Some(Level::Warn), ..TriggerRules::default() });
+        triggers.ask_for_level(Level::Warn);
+        assert!(triggers.take_due(SECOND, false).is_some());
+        triggers.ask_for_level(Level::Error);
+        assert_eq!(triggers.take_due(9 * SECOND, false), None);
+        assert_eq!(triggers.take_due(9 * SECOND, true), Some(Reason::Level(Level::Error)));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::records::ProducerRecords;
 use crate::block::{Block, Callsites, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::format::{
-    BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, WallAnchor,
-    padded,
+    BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
+    SHARD_HEADER_BYTES, WallAnchor, padded,
 };
 
 /// Bytes of one producer's records that stand together, at most, if there are others: readers merge records that are not
@@ -106,12 +106,14 @@ impl<'a> Blocks<'a> {
         if !self.define(block, at) {
             return Turn::Full;
         }
+        // A reader merges what all producers have in a turn.
+        let turn_bytes = TURN_BYTES.min(MERGE_BYTES_MAX / 2 / self.producers.len());
         let Progress { records: producer, next, written, next_sequence } = &mut self.producers[at];
         let (mut added, mut bytes, mut last_ns) = (0_u32, 0, 0);
         let mut turn = Turn::Over;
         let mut records = block.records_of(producer.id, *next_sequence, &mut self.own_sequence);
         for head in &producer.heads[*next..] {
-            if bytes >= TURN_BYTES {
+            if bytes >= turn_bytes {
                 break;
             }
             let payload = producer.payload(head);

@@ -9,7 +9,7 @@ mod blocks;
 mod records;
 
 use std::cmp::Reverse;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zerocopy::little_endian::{I64, U64};
 
@@ -96,17 +96,19 @@ fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
     names.find(|name| folder.entry(name).is_err()).unwrap_or_else(|| snapshot_file_name(unix_ms, reason))
 }
 
-/// Removes the oldest snapshots of the log in `directory` but for the newest `max`, as far as that is possible.
-pub(crate) fn retire(directory: &OpenDirectory, max: u64) {
+/// Removes the oldest snapshots of the log in `directory` but for the newest `max` with the one just `written`,
+/// as far as that is possible: the wall clock may have gone back since the others.
+pub(crate) fn retire(directory: &OpenDirectory, max: u64, written: &Path) {
     let Ok(folder) = directory.open_or_make_directory(SNAPSHOTS_FOLDER) else { return };
     let is_snapshot = |name: &String| {
-        parse_snapshot_name(name.as_ref()).is_some() && folder.entry(name).is_ok_and(|entry| entry.is_file)
+        let is_other = written.file_name() != Some(name.as_ref());
+        is_other && parse_snapshot_name(name.as_ref()).is_some() && folder.entry(name).is_ok_and(|entry| entry.is_file)
     };
     let names = folder.names().unwrap_or_default();
     let mut names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).filter(is_snapshot).collect();
     // By time, the newest first.
     names.sort_unstable_by_key(|name| Reverse(name.clone()));
-    for name in names.iter().skip(usize::try_from(max).unwrap_or(usize::MAX)) {
+    for name in names.iter().skip(usize::try_from(max.saturating_sub(1)).unwrap_or(usize::MAX)) {
         let _ = folder.remove(name);
     }
 }

@@ -1,6 +1,8 @@
 //! The records that a snapshot is made of, by producer.
 
-use crate::format::{DroppedBy, LossCause, ProducerRow};
+use std::cmp::Reverse;
+
+use crate::format::{DroppedBy, LossCause, PRODUCERS_MAX, ProducerRow};
 
 /// A record without its payload.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +16,13 @@ pub(crate) struct RecordHead {
     /// Where its payload is, in those of its producer.
     pub(crate) begin: usize,
     pub(crate) bytes: usize,
+}
+
+impl RecordHead {
+    /// The memory that the record takes.
+    fn memory_bytes(&self) -> usize {
+        size_of::<RecordHead>() + self.bytes
+    }
 }
 
 /// The records of one producer that a snapshot holds.
@@ -55,15 +64,39 @@ impl ProducerRecords {
         all
     }
 
-    /// The newest records of a producer, whose payloads take at most `bytes`.
-    pub(crate) fn newest(mut producer: ProducerRecords, bytes: usize) -> ProducerRecords {
-        let surplus = producer.payloads.len().saturating_sub(bytes);
-        let first = producer.heads.partition_point(|head| head.begin < surplus);
-        let begin = producer.heads.get(first).map_or(producer.payloads.len(), |head| head.begin);
-        producer.heads.drain(..first);
-        producer.payloads.drain(..begin);
-        producer.heads.iter_mut().for_each(|head| head.begin -= begin);
-        producer
+    /// The newest of these records, at most `bytes_each` bytes of each producer, and `bytes` of all. If there are too many
+    /// producers, those are left out whose last record is the oldest.
+    pub(crate) fn newest(all: Vec<ProducerRecords>, bytes_each: usize, bytes: usize) -> Vec<ProducerRecords> {
+        let kept = all.into_iter().map(|producer| producer.cut_to(bytes_each));
+        let mut kept: Vec<_> = kept.filter(|producer| !producer.is_empty()).collect();
+        kept.sort_by_key(|producer| Reverse(producer.heads.last().map(|head| head.timestamp_ns)));
+        kept.truncate(PRODUCERS_MAX);
+        let mut left = bytes;
+        kept.retain(|producer| {
+            let fits = left.checked_sub(producer.heads.iter().map(RecordHead::memory_bytes).sum());
+            left = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        kept
+    }
+
+    /// Its newest records, of at most `bytes`.
+    fn cut_to(mut self, bytes: usize) -> ProducerRecords {
+        let mut left = bytes;
+        let fits = |head: &&RecordHead| {
+            let fits = left.checked_sub(head.memory_bytes());
+            left = fits.unwrap_or(0);
+            fits.is_some()
+        };
+        let kept = self.heads.iter().rev().take_while(fits).count();
+        let first = self.heads.len() - kept;
+        let begin = self.heads.get(first).map_or(self.payloads.len(), |head| head.begin);
+        self.heads.drain(..first);
+        self.payloads.drain(..begin);
+        self.heads.iter_mut().for_each(|head| head.begin -= begin);
+        self.heads.shrink_to_fit();
+        self.payloads.shrink_to_fit();
+        self
     }
 
     /// The payload of a record.
@@ -138,11 +171,21 @@ mod tests {
 
     #[test]
     fn only_the_newest_are_kept() {
-        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 1000)).len(), 5);
-        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 17)), ["record 3", "record 4"]);
-        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 16)), ["record 3", "record 4"]);
-        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 15)), ["record 4"]);
-        assert_eq!(texts(&ProducerRecords::newest(producer(1, 0..5), 0)), Vec::<String>::new());
+        let each = size_of::<RecordHead>() + "record 0".len();
+        let cut = |bytes| texts(&producer(1, 0..5).cut_to(bytes));
+        assert_eq!(cut(5 * each).len(), 5);
+        assert_eq!(cut(3 * each - 1), ["record 3", "record 4"]);
+        assert_eq!(cut(2 * each), ["record 3", "record 4"]);
+        assert_eq!(cut(each), ["record 4"]);
+        assert_eq!(cut(each - 1), Vec::<String>::new());
+        // Of several producers those go whose last record is the oldest, as a whole.
+        let of_all = |bytes| {
+            let all = vec![producer(1, 0..5), producer(2, 7..9), producer(3, 2..3), producer(4, 0..0)];
+            ProducerRecords::newest(all, 3 * each, bytes).iter().map(|left| left.id).collect::<Vec<_>>()
+        };
+        assert_eq!(of_all(6 * each), [2, 1, 3]);
+        assert_eq!(of_all(6 * each - 1), [2, 1]);
+        assert_eq!(of_all(2 * each), [2]);
     }
 
     #[test]
