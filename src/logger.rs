@@ -449,9 +449,11 @@ impl Logger {
     /// like a log; `diolog cat LOG LOG/snapshots` merges both by time. What one snapshot has, later ones do not. If
     /// there was nothing new, the file holds no record.
     ///
-    /// It runs on the calling thread, which waits for the disk, and takes as much memory as the records for as long as
-    /// it writes. Threads that log do not wait: a record that comes while its ring is being copied may be missing, which
-    /// the snapshot says. A signal handler must not call it.
+    /// It runs on the calling thread, which waits for the disk, and takes up to three times the memory of the rings for as
+    /// long as it writes. Threads that log do not wait, except one that logs its first such record, or ends, while the
+    /// rings are being copied; a record that comes while its ring is being copied may be missing, which the snapshot says.
+    /// Until the file is durable no new segment is prepared, and `close` waits. Neither a signal handler nor a callback
+    /// of the log must call it.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if the log has no flight recorder; [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`].

@@ -9,7 +9,7 @@ use std::fmt;
 /// | `Written` | is in a ring | yes | no |
 /// | `Truncated` | is in a ring, cut to `message_bytes_max` | yes | no |
 /// | `Filtered` | was not wanted: less severe than the log's level | no | no |
-/// | `Recorded` | was less severe than that, and is in the [flight recorder](crate::Config::flight_recorder) | no | no |
+/// | `Recorded` | was less severe than the log's level, and is in the [flight recorder](crate::Config::flight_recorder) | no | no |
 /// | `Hidden` | was one too many for the [limit](macro@crate::info#a-limit) of its callsite: [`Stats::hidden`](crate::Stats::hidden) counts it | no | no |
 /// | `Dropped` | found no room | yes: the files and the stats count it, by cause | yes |
 /// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |

@@ -150,7 +150,8 @@ impl Producer {
     /// [`message_bytes_max`](Self::message_bytes_max) and is cut to that, and [`Outcome::Dropped`] if it is lost and
     /// counted. No attempt is made, and no sequence number taken, for [`Outcome::Filtered`], [`Outcome::Closed`],
     /// [`Outcome::Forked`], and [`Outcome::Reentrant`]: the last is that of a signal handler that has interrupted an
-    /// append of this very producer. Otherwise a handler may log.
+    /// append of this very producer. Otherwise a handler may log, but for a producer's first record for the flight
+    /// recorder.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         if !level.is_compiled_in() {

@@ -48,6 +48,7 @@ fn a_script_written_from_the_page_prints_the_same_messages() {
     compare_with_the_script(&log, &expected, 1);
 }
 
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 #[test]
 fn a_recovered_run_is_a_run_to_the_script() {
     let rings = PathBuf::from(format!("/dev/shm/diolog-test-page-{}", std::process::id()));
@@ -68,6 +69,7 @@ fn a_recovered_run_is_a_run_to_the_script() {
 }
 
 /// Logs into shared rings, faster than that becomes durable, and dies.
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn log_and_abort(directory: &Path) -> ! {
     let rings = fs::read_to_string(directory.join("rings")).expect("written by the parent");
     let config = small(directory.join("log")).ring_memory(diolog::RingMemory::Shared(rings.into()));

@@ -33,8 +33,9 @@ pub enum RingMemory {
     /// In memory of the process. The default. What is accepted and not durable ends with the process.
     #[default]
     Private,
-    /// In a file in this directory, mapped. What is accepted stays there, whatever ends the process, and the next open of
-    /// the log puts it into the log. See [`Config::ring_memory`](crate::Config::ring_memory).
+    /// In a file in this directory, mapped. What is accepted stays there, whatever ends the process, if the machine
+    /// goes on, and the next open of the log puts it into the log. See
+    /// [`Config::ring_memory`](crate::Config::ring_memory).
     Shared(PathBuf),
 }
 

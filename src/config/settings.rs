@@ -245,7 +245,7 @@ config! {
         /// file to its disk from time to time, and an append may wait for that:
         /// [`Stats::ring_memory`](crate::Stats::ring_memory) says where it is. All memory of a ring is allocated before it
         /// is used, so that a full tmpfs refuses producers, and drops the records that need a reserve; both are counted.
-        /// Such an append to the reserve makes one system call for each 64 KiB. Rings take small pages there, and each has
+        /// An append that enters the reserve makes one system call for each 64 KiB. Rings take small pages there, and each has
         /// a mapping of its own: raise `vm.max_map_count` for more than some ten thousand producers. It needs Linux.
         ///
         /// systemd removes what an ordinary user has in `/dev/shm` once that user has logged out, unless `RemoveIPC=no` is
@@ -407,8 +407,11 @@ config! {
         /// A producer gets this ring with its first such record; the ring counts in
         /// [`rings_bytes_max`](Config::rings_bytes_max), and a full one gives up its oldest records. If there is no memory
         /// for it, the records are let go, and counted in [`Stats::recorder`](crate::Stats::recorder). A thread that ends
-        /// leaves its ring for the next snapshot, as long as such rings take no more than a quarter of that memory. A
-        /// record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the slow way, so it
+        /// leaves its ring for the next snapshot, as long as such rings take no more than a quarter of that memory, which
+        /// bursts do not have meanwhile. The first such record takes locks and allocates: log one before signal handlers
+        /// can run, or before a thread has deadlines. With shared rings ([`ring_memory`](Config::ring_memory)), the next
+        /// open of the log writes what the recorder of a dead process held to a snapshot; if the process dies while a
+        /// snapshot is being written, the records of that one are lost. A record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the slow way, so it
         /// costs more than one that the log takes; all others cost what they cost without a recorder. Too small: the
         /// records go back a few milliseconds. Too large: memory for each thread.
         ///
@@ -454,7 +457,8 @@ config! {
         /// has done so take none. It needs a [`flight_recorder`](Config::flight_recorder).
         snapshot_on_panic(take: bool) -> bool = false;
 
-        /// How often a snapshot is taken, counted from the last one: at least 1 s; by default time alone takes none.
+        /// How often a snapshot is taken, counted from the last one that [`Logger::snapshot`](crate::Logger::snapshot) did
+        /// not take: at least 1 s; by default time alone takes none.
         ///
         /// None is taken if the recorder holds nothing new, nor when the log is closed. It needs a
         /// [`flight_recorder`](Config::flight_recorder). Too often: files that nobody reads; a lower
@@ -463,8 +467,9 @@ config! {
 
         /// How many snapshots are kept, the newest ones: at least 1; 100 by default.
         ///
-        /// Each takes at most [`flight_recorder`](Config::flight_recorder) bytes for each thread. Too few: the one that
-        /// matters may be gone before somebody looks. Too many: disk space.
+        /// Each takes about [`flight_recorder`](Config::flight_recorder) bytes for each thread, those that have ended since
+        /// the last one included, and after a failed write up to twice that. Too few: the one that matters may be gone
+        /// before somebody looks. Too many: disk space.
         snapshots_max(snapshots: u64) -> u64 = 100;
 
         /// How a producer handles a full ring: [`Overflow::DropNewest`] by default.

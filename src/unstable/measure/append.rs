@@ -205,8 +205,9 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     let cores = Cores::choose();
     check(scratch, cores)?;
     let logger = Logger::open(config(scratch, "append", cores))?;
-    // Where there is none, its rows are left out.
-    let tmpfs = Scratch::new(Path::new(SHARED)).ok().filter(|_| cfg!(target_os = "linux"));
+    // Where there is none, or rings cannot be shared, its rows are left out.
+    let can_share = cfg!(all(target_os = "linux", not(diolog_portable)));
+    let tmpfs = can_share.then(|| Scratch::new(Path::new(SHARED)).ok()).flatten();
     let shared = tmpfs.as_ref().map(|tmpfs| {
         Logger::open(config(scratch, "shared", cores).ring_memory(RingMemory::Shared(tmpfs.path("rings"))))
     });
