@@ -68,7 +68,7 @@ fn a_follower_that_is_interrupted_before_it_has_read_the_log_has_the_status_of_t
     let interrupted = (0..10).any(|_| {
         let tail = diolog(["tail", "-f", "-n", "300000", log.to_str().expect("UTF-8")]);
         let tail = { tail }.stdout(Stdio::null()).spawn().expect("a child");
-        while !crate::process::is_caught(&tail, crate::process::Signal::INT) {}
+        while !crate::process::handles_signals(&tail) {}
         crate::process::interrupt(&tail);
         let output = tail.wait_with_output().expect("its end");
         assert_eq!(stderr(&output), "");

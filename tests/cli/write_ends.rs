@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::process::{Place, Signal, diolog, is_caught, is_received, lines_of, messages, run, signal, status, stderr};
+use crate::process::{
+    Place, Signal, diolog, handles_signals, is_received, lines_of, messages, run, signal, status, stderr,
+};
 #[cfg(not(diolog_portable))]
 use crate::support;
 
@@ -96,7 +98,7 @@ fn a_second_signal_ends_at_once_and_names_what_is_not_confirmed() {
     let (mut child, mut stdin) = writer(&place, "1 min");
     stdin.write_all(b"one\n").expect("written");
     let said = lines_of(child.stderr.take().expect("piped"));
-    while !is_caught(&child, Signal::INT) {
+    while !handles_signals(&child) {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
