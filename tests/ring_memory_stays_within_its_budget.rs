@@ -73,9 +73,9 @@ fn a_reserve_is_neither_locked_nor_populated_in_a_process_that_locks_its_memory(
     assert!(memory.used_bytes > 2 * 100_000 * 88, "{memory:?}");
 }
 
-/// The mappings of this process that the kernel may not put on huge pages, all together: their bytes in all, those that
-/// are resident, and those on huge pages nevertheless.
-fn on_small_pages() -> [u64; 3] {
+/// The mappings of this process of at least `bytes` that the kernel may not put on huge pages, all together: their bytes in
+/// all, those that are resident, and those on huge pages nevertheless. (Threads' stacks are smaller mappings of that kind.)
+fn on_small_pages(bytes: u64) -> [u64; 3] {
     let maps = std::fs::read_to_string("/proc/self/smaps").expect("procfs");
     let (mut sums, mut mapping) = ([0; 3], [0; 3]);
     for line in maps.lines() {
@@ -87,6 +87,7 @@ fn on_small_pages() -> [u64; 3] {
         // The last line of a mapping.
         if let Some(flags) = line.strip_prefix("VmFlags:")
             && flags.split_whitespace().any(|flag| flag == "nh")
+            && mapping[0] >= bytes
         {
             (0..3).for_each(|index| sums[index] += mapping[index]);
         }
@@ -108,10 +109,10 @@ fn the_first_access_to_a_page_of_a_reserve_adds_that_small_page_alone() {
     let config = support::config(child_log()).reserve_bytes(RESERVE_BYTES as usize);
     let logger = control.hooks().open(config).expect("a log");
     control.block_submit(true);
-    let before = on_small_pages();
+    let before = on_small_pages(RESERVE_BYTES);
     let producer = logger.producer().expect("a ring");
     let grown = || {
-        let now = on_small_pages();
+        let now = on_small_pages(RESERVE_BYTES);
         [0, 1, 2].map(|index| now[index] - before[index])
     };
     let [size, resident, huge] = grown();
