@@ -2,13 +2,14 @@
 //!
 //! It is a whole run in one segment, with an identity of its own and the log's: rows, records, final counts and a clean
 //! end. It stands in the log's folder `snapshots`, under its time and reason, and the log itself takes no notice of it.
-//! [`write`] makes one, of the records that its caller has: those of a flight recorder, or of rings that a dead process
+//! [`write()`] makes one, of the records that its caller has: those of a flight recorder, or of rings that a dead process
 //! has left. A file that has its name is complete and durable.
 
 mod blocks;
 mod records;
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use zerocopy::little_endian::{I64, U64};
@@ -89,11 +90,13 @@ pub(crate) fn write(
     Ok(folder.path_of(&name))
 }
 
-/// A name that no file has, for a snapshot of this time or a little later.
+/// A name for a snapshot of this time, or a little later: no other one has the same time, so that their names order them.
 fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
-    let mut names = (0..1000).map(|later| snapshot_file_name(unix_ms.saturating_add(later), reason));
-    // If all of them are taken, the write is refused.
-    names.find(|name| folder.entry(name).is_err()).unwrap_or_else(|| snapshot_file_name(unix_ms, reason))
+    let names = folder.names().unwrap_or_default();
+    let taken: BTreeSet<i64> = names.iter().filter_map(|name| Some(parse_snapshot_name(name)?.0)).collect();
+    // If all of them are taken, and the name is too, the write is refused.
+    let free = (0..1000).map(|later| unix_ms.saturating_add(later)).find(|unix_ms| !taken.contains(unix_ms));
+    snapshot_file_name(free.unwrap_or(unix_ms), reason)
 }
 
 /// Removes the oldest snapshots of the log in `directory` but for the newest `max` with the one just `written`,
