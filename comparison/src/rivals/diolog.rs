@@ -10,11 +10,8 @@ use crate::rival::{Failure, Rival};
 /// The log's directory in `place`.
 pub const LOG: &str = "log";
 
-fn open(place: &Path, waits: bool) -> Result<Logger, Failure> {
-    open_with(Config::new(place.join(LOG)), waits)
-}
-
-fn open_with(config: Config, waits: bool) -> Result<Logger, Failure> {
+fn open(place: &Path, waits: bool, rings: RingMemory) -> Result<Logger, Failure> {
+    let config = Config::new(place.join(LOG)).ring_memory(rings);
     let config = if waits { config.overflow(Overflow::Block) } else { config };
     Ok(Logger::open(config)?)
 }
@@ -24,39 +21,21 @@ fn close(logger: &Logger) -> Result<u64, Failure> {
     Ok(logger.close()?.lost())
 }
 
-/// Messages as they are.
-pub struct Diolog(Logger);
+/// Messages as they are; if `SHARED`, in rings that outlive the process.
+pub struct Messages<const SHARED: bool>(Logger);
 
-impl Rival for Diolog {
+/// In private rings.
+pub type Diolog = Messages<false>;
+
+/// In shared ones.
+pub type DiologShared = Messages<true>;
+
+impl<const SHARED: bool> Rival for Messages<SHARED> {
     type Handle = Producer;
 
-    fn start(place: &Path, waits: bool) -> Result<Diolog, Failure> {
-        open(place, waits).map(Diolog)
-    }
-
-    fn handle(&self) -> Result<Producer, Failure> {
-        Ok(self.0.producer()?)
-    }
-
-    #[inline]
-    fn log(handle: &mut Producer, message: &str) {
-        let _ = handle.log(Level::Info, message);
-    }
-
-    fn finish(self, _: &Path) -> Result<u64, Failure> {
-        close(&self.0)
-    }
-}
-
-/// Messages as they are, in rings that outlive the process.
-pub struct DiologShared(Logger);
-
-impl Rival for DiologShared {
-    type Handle = Producer;
-
-    fn start(place: &Path, waits: bool) -> Result<DiologShared, Failure> {
-        let config = Config::new(place.join(LOG)).ring_memory(RingMemory::shared());
-        open_with(config, waits).map(DiologShared)
+    fn start(place: &Path, waits: bool) -> Result<Self, Failure> {
+        let rings = if SHARED { RingMemory::shared() } else { RingMemory::Private };
+        open(place, waits, rings).map(Messages)
     }
 
     fn handle(&self) -> Result<Producer, Failure> {
@@ -80,7 +59,7 @@ impl Rival for DiologMacro {
     type Handle = Producer;
 
     fn start(place: &Path, waits: bool) -> Result<DiologMacro, Failure> {
-        open(place, waits).map(DiologMacro)
+        open(place, waits, RingMemory::Private).map(DiologMacro)
     }
 
     fn handle(&self) -> Result<Producer, Failure> {
@@ -104,7 +83,7 @@ impl Rival for DiologLog {
     type Handle = ();
 
     fn start(place: &Path, waits: bool) -> Result<DiologLog, Failure> {
-        let logger = open(place, waits)?;
+        let logger = open(place, waits, RingMemory::Private)?;
         LogBridge::new(&logger).install()?;
         Ok(DiologLog(logger))
     }
