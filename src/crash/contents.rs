@@ -12,16 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::layout::{
-    DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOG_FREE, LOG_OPEN, LOGS_MAX, LOGS_OFFSET, MAGIC, PATH_BYTES_MAX,
-    RawHeader, RawLog, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER,
-    TICKS_OF_MONOTONIC, VERSION, slot_bytes,
+    DEFINITIONS_OFFSET, LOG_ENDED, LOG_FREE, LOG_OPEN, LOGS_MAX, MAGIC, PATH_BYTES_MAX, RawHeader, RawLog, RawSlot,
+    SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, TICKS_OF_MONOTONIC, VERSION, log_offset,
+    slot_bytes,
 };
 use crate::clock::{Clock, ClockAnchor};
-use crate::format::{checksum, checksum_append};
 use crate::sync::lock;
 use crate::sys::MadeIn;
 use crate::sys::file::{allocate, deallocate, file_size_limit, is_deleted};
@@ -122,10 +121,7 @@ impl Contents {
             definitions_lost: U64::ZERO,
             slots_end: U64::new(SLOTS_OFFSET),
         };
-        let bytes = header.as_bytes();
-        let before = &bytes[..offset_of!(RawHeader, crc)];
-        let after = &bytes[offset_of!(RawHeader, boot)..offset_of!(RawHeader, anchor_version)];
-        header.crc = U32::new(checksum_append(checksum(before), after));
+        header.crc = U32::new(header.checksum());
         let tables = Tables { slots_end: SLOTS_OFFSET, free: HashMap::new(), taken: HashMap::new(), logs: Vec::new() };
         let contents = Contents {
             file,
@@ -211,7 +207,7 @@ impl Contents {
             path_bytes: U16::new(path.len() as u16),
             reserved: [0; 6],
         };
-        raw.crc = U32::new(checksum_append(checksum(&raw.as_bytes()[offset_of!(RawLog, log)..]), path));
+        raw.crc = U32::new(raw.checksum(path));
         self.write(log_offset(index as u32), &[raw.as_bytes(), path].concat())?;
         let state = Arc::new(LogState {
             index: index as u32,
@@ -314,7 +310,7 @@ impl Contents {
         }
         self.file.set_len(end)?;
         allocate(&self.file, offset, SLOT_HEADER_BYTES)?;
-        self.write(offset, &sizes.as_raw())?;
+        self.write(offset, sizes.as_raw().as_bytes())?;
         self.write(offset_of!(RawHeader, slots_end) as u64, &end.to_le_bytes())?;
         tables.slots_end = end;
         Ok(offset)
@@ -351,16 +347,14 @@ impl Contents {
 }
 
 impl Sizes {
-    /// The beginning of a slot.
-    fn as_raw(self) -> Vec<u8> {
-        let sizes = [self.window_bytes, self.reserve_bytes].map(U64::new);
-        let crc = U32::new(self.crc());
-        [sizes.as_bytes(), crc.as_bytes()].concat()
-    }
-
-    /// The checksum of the sizes.
-    pub(super) fn crc(self) -> u32 {
-        checksum([self.window_bytes, self.reserve_bytes].map(U64::new).as_bytes())
+    /// A slot with these sizes that is free, and not described.
+    pub(super) fn as_raw(self) -> RawSlot {
+        let mut raw = RawSlot::new_zeroed();
+        raw.window_bytes = U64::new(self.window_bytes);
+        raw.reserve_bytes = U64::new(self.reserve_bytes);
+        raw.sizes_crc = U32::new(raw.sizes_checksum());
+        raw.state = U32::new(SLOT_FREE);
+        raw
     }
 }
 
@@ -369,10 +363,6 @@ impl Extent {
     pub(super) fn window_offset(self) -> u64 {
         self.offset + SLOT_HEADER_BYTES
     }
-}
-
-fn log_offset(index: u32) -> u64 {
-    LOGS_OFFSET + u64::from(index) * LOG_BYTES
 }
 
 /// Checks that the process may write a file of `bytes`: the system would send it a signal.

@@ -23,8 +23,12 @@
 //!
 //! A process may die between any two of these stores, and every state in between means the same as the one before.
 
+use std::mem::offset_of;
+
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::format::{checksum, checksum_append};
 
 /// The first bytes of a ring file.
 pub(crate) const MAGIC: [u8; 8] = *b"DLRINGS\0";
@@ -167,9 +171,48 @@ const _: () = {
     assert!(size_of::<RawSlot>() <= CONTROL_OFFSET as usize);
     assert!(CONTROL_OFFSET.is_multiple_of(128) && CONTROL_OFFSET + CONTROL_BYTES <= SLOT_HEADER_BYTES);
     // Fields that another thread or process reads while they change are stored as one.
-    assert!(std::mem::offset_of!(RawHeader, anchor_version).is_multiple_of(8));
-    assert!(std::mem::offset_of!(RawSlot, state).is_multiple_of(4));
+    assert!(offset_of!(RawHeader, anchor_version).is_multiple_of(8));
+    assert!(offset_of!(RawSlot, state).is_multiple_of(4));
 };
+
+impl RawHeader {
+    /// What `crc` is to be.
+    pub(crate) fn checksum(&self) -> u32 {
+        let bytes = self.as_bytes();
+        let fixed = &bytes[offset_of!(RawHeader, boot)..offset_of!(RawHeader, anchor_version)];
+        checksum_append(checksum(&bytes[..offset_of!(RawHeader, crc)]), fixed)
+    }
+}
+
+impl RawLog {
+    /// What `crc` is to be, before this path.
+    pub(crate) fn checksum(&self, path: &[u8]) -> u32 {
+        checksum_append(checksum(&self.as_bytes()[offset_of!(RawLog, log)..]), path)
+    }
+}
+
+impl RawSlot {
+    /// What `sizes_crc` is to be.
+    pub(crate) fn sizes_checksum(&self) -> u32 {
+        checksum(&self.as_bytes()[..offset_of!(RawSlot, sizes_crc)])
+    }
+
+    /// What `crc` is to be; `None` if the name is longer than there is room for.
+    pub(crate) fn checksum(&self) -> Option<u32> {
+        let end = offset_of!(RawSlot, name) + self.producer_name()?.len();
+        Some(checksum(&self.as_bytes()[offset_of!(RawSlot, log)..end]))
+    }
+
+    /// The producer's name; `None` if it is longer than there is room for.
+    pub(crate) fn producer_name(&self) -> Option<&[u8]> {
+        self.name.get(..usize::from(self.name_bytes.get()))
+    }
+}
+
+/// The offset of a log's entry.
+pub(crate) fn log_offset(index: u32) -> u64 {
+    LOGS_OFFSET + u64::from(index) * LOG_BYTES
+}
 
 /// The bytes of a slot with these sizes.
 pub(crate) fn slot_bytes(window_bytes: u64, reserve_bytes: u64) -> Option<u64> {

@@ -6,18 +6,15 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::offset_of;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::little_endian::{U16, U32};
 
 use super::contents::{Contents, Extent, LogState, Sizes};
-use super::layout::{CONTROL_OFFSET, OVERWRITES, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES};
-use crate::format::checksum;
+use super::layout::{CONTROL_OFFSET, OVERWRITES, SLOT_FREE, SLOT_HEADER_BYTES};
 use crate::ring::{self, Control, Slot, Slots};
 use crate::sync::lock;
 use crate::sys::file::{allocate, deallocate};
@@ -166,12 +163,7 @@ unsafe impl Slot for FileSlot {
     }
 
     fn assign(&self, producer: u32, tid: u32, name: &str) {
-        let Sizes { window_bytes, reserve_bytes } = self.extent.sizes;
-        let mut raw = RawSlot::new_zeroed();
-        raw.window_bytes = U64::new(window_bytes);
-        raw.reserve_bytes = U64::new(reserve_bytes);
-        raw.sizes_crc = U32::new(self.extent.sizes.crc());
-        raw.state = U32::new(SLOT_FREE);
+        let mut raw = self.extent.sizes.as_raw();
         raw.log = U32::new(self.log.index);
         raw.purpose = U32::new(self.purpose);
         raw.flags = U32::new(if self.overwrites { OVERWRITES } else { 0 });
@@ -180,8 +172,7 @@ unsafe impl Slot for FileSlot {
         let length = name.len().min(raw.name.len());
         raw.name_bytes = U16::new(length as u16);
         raw.name[..length].copy_from_slice(&name.as_bytes()[..length]);
-        let end = offset_of!(RawSlot, name) + length;
-        raw.crc = U32::new(checksum(&raw.as_bytes()[offset_of!(RawSlot, log)..end]));
+        raw.crc = U32::new(raw.checksum().unwrap_or_default());
         self.is_vacant.store(false, Ordering::Relaxed);
         self.contents.describe_slot(&self.log, self.extent.offset, &raw);
     }

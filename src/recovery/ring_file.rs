@@ -11,11 +11,11 @@ use zerocopy::FromBytes;
 
 use crate::clock::TickConverter;
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOG_OPEN, LOGS_MAX, LOGS_OFFSET,
-    MAGIC, OVERWRITES, PATH_BYTES_MAX, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED,
-    SLOTS_OFFSET, TICKS_OF_COUNTER, VERSION, slot_bytes,
+    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOG_OPEN, LOGS_MAX, MAGIC,
+    OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET,
+    TICKS_OF_COUNTER, VERSION, log_offset, slot_bytes,
 };
-use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, checksum_append, padded};
+use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, padded};
 use crate::ring::image::{Image, Shape};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
@@ -120,7 +120,7 @@ impl RingFile {
             let version = header.version.get();
             return Err(refused(format!("has version {version}: this diolog reads version {VERSION} alone")));
         }
-        if header.crc.get() != header_checksum(&header) {
+        if header.crc.get() != header.checksum() {
             return Err(refused("begins with a damaged header".into()));
         }
         if bytes < SLOTS_OFFSET {
@@ -189,22 +189,19 @@ impl RingFile {
 
     fn log_state(&self, index: u32) -> io::Result<u32> {
         let mut state = [0; 4];
-        sys::fill_at(&self.file, &mut state, LOGS_OFFSET + u64::from(index) * LOG_BYTES)?;
+        sys::fill_at(&self.file, &mut state, log_offset(index))?;
         Ok(u32::from_le_bytes(state))
     }
 
     /// The entry with this index, if it is whole.
     fn raw_log(&self, index: u32) -> io::Result<Option<RawLog>> {
         let mut page = vec![0; LOG_BYTES as usize];
-        if sys::fill_at(&self.file, &mut page, LOGS_OFFSET + u64::from(index) * LOG_BYTES)? < page.len() {
+        if sys::fill_at(&self.file, &mut page, log_offset(index))? < page.len() {
             return Ok(None);
         }
         let Ok((raw, path)) = RawLog::read_from_prefix(&page) else { return Ok(None) };
-        let path_bytes = usize::from(raw.path_bytes.get());
-        let end = size_of::<RawLog>() + path_bytes;
-        let is_whole = path_bytes <= PATH_BYTES_MAX.min(path.len())
-            && checksum(&page[std::mem::offset_of!(RawLog, log)..end]) == raw.crc.get();
-        Ok(is_whole.then_some(raw))
+        let path = path.get(..usize::from(raw.path_bytes.get()));
+        Ok(path.is_some_and(|path| raw.checksum(path) == raw.crc.get()).then_some(raw))
     }
 
     /// Marks a log's rings as recovered.
@@ -212,8 +209,7 @@ impl RingFile {
     /// # Errors
     /// The operating system's.
     pub(super) fn end_log(&self, entry: &LogEntry) -> io::Result<()> {
-        let at = LOGS_OFFSET + u64::from(entry.index) * LOG_BYTES;
-        write_whole(&self.file, &LOG_ENDED.to_le_bytes(), at, grain(false))
+        write_whole(&self.file, &LOG_ENDED.to_le_bytes(), log_offset(entry.index), grain(false))
     }
 
     /// The callsites that records name, by id. Definitions after one that is damaged are not found.
@@ -270,9 +266,8 @@ impl RingFile {
             let (window_bytes, reserve_bytes) = (raw.window_bytes.get(), raw.reserve_bytes.get());
             let overwrites = raw.flags.get() & OVERWRITES != 0;
             let shape = Shape { window_bytes, reserve_bytes, overwrites };
-            let sizes_crc = checksum(&page[..std::mem::offset_of!(RawSlot, sizes_crc)]);
             let Some(bytes) = slot_bytes(window_bytes, reserve_bytes)
-                .filter(|_| raw.sizes_crc.get() == sizes_crc && shape.is_possible())
+                .filter(|_| raw.sizes_crc.get() == raw.sizes_checksum() && shape.is_possible())
             else {
                 found.damage.get_or_insert_with(|| {
                     format!("the ring at offset {at} has damaged sizes, which hides those after it")
@@ -332,10 +327,9 @@ impl RingFile {
 impl Slot {
     /// The slot at `at`, whose description is in the first page; `None` if that is damaged.
     fn read(raw: &RawSlot, page: &[u8], shape: Shape, at: u64) -> Option<Slot> {
-        let name = raw.name.get(..usize::from(raw.name_bytes.get()))?;
-        let described = std::mem::offset_of!(RawSlot, log)..std::mem::offset_of!(RawSlot, name) + name.len();
+        let name = raw.producer_name()?;
         let control = page.get(CONTROL_OFFSET as usize..)?.first_chunk()?;
-        (checksum(&page[described]) == raw.crc.get() && raw.producer.get() > 0).then(|| Slot {
+        (raw.checksum() == Some(raw.crc.get()) && raw.producer.get() > 0).then(|| Slot {
             producer: raw.producer.get(),
             tid: raw.tid.get(),
             name: String::from_utf8_lossy(name).into_owned(),
@@ -387,13 +381,4 @@ fn check(file: &File) -> io::Result<Result<u64, String>> {
         return Ok(Err(why.into()));
     }
     Ok(Ok(metadata.len()))
-}
-
-/// The checksum of the header's fields that never change.
-fn header_checksum(header: &RawHeader) -> u32 {
-    use zerocopy::IntoBytes;
-    let bytes = header.as_bytes();
-    let start = &bytes[..std::mem::offset_of!(RawHeader, crc)];
-    let fixed = &bytes[std::mem::offset_of!(RawHeader, boot)..std::mem::offset_of!(RawHeader, anchor_version)];
-    checksum_append(checksum(start), fixed)
 }

@@ -18,7 +18,7 @@ use crate::crash::layout::{
     VERSION, slot_bytes,
 };
 use crate::crash::link::Link;
-use crate::format::{Block0, LogId, StoredRunId, checksum, checksum_append, padded, segment_file_name};
+use crate::format::{Block0, LogId, StoredRunId, checksum, padded, segment_file_name};
 use crate::logger::Logger;
 use crate::ring::image::CONTROL_BYTES;
 use crate::sys;
@@ -146,7 +146,7 @@ impl Dead {
             path_bytes: U16::new(path.len() as u16),
             reserved: [0; 6],
         };
-        entry.crc = U32::new(checksum_append(checksum(&entry.as_bytes()[8..]), path));
+        entry.crc = U32::new(entry.checksum(path));
         let at = (LOGS_OFFSET + LOG_BYTES) as usize;
         put(at, entry.as_bytes());
         put(at + size_of::<RawLog>(), path);
@@ -170,9 +170,8 @@ impl Dead {
                 name: [0; 256],
             };
             slot.name[..ring.name.len()].copy_from_slice(ring.name.as_bytes());
-            slot.sizes_crc = U32::new(checksum(&slot.as_bytes()[..16]));
-            let described = std::mem::offset_of!(RawSlot, log)..std::mem::offset_of!(RawSlot, name) + ring.name.len();
-            slot.crc = U32::new(checksum(&slot.as_bytes()[described]));
+            slot.sizes_crc = U32::new(slot.sizes_checksum());
+            slot.crc = U32::new(slot.checksum().expect("a short name"));
             put(at, slot.as_bytes());
             put(at + CONTROL_OFFSET as usize, &ring.control);
             // Where nothing was written is a hole.
@@ -197,9 +196,7 @@ impl Dead {
             definitions_lost: U64::ZERO,
             slots_end: U64::new(slots_end as u64),
         };
-        let fixed = std::mem::offset_of!(RawHeader, boot)..std::mem::offset_of!(RawHeader, anchor_version);
-        let crc = checksum_append(checksum(&header.as_bytes()[..12]), &header.as_bytes()[fixed]);
-        header.crc = U32::new(crc);
+        header.crc = U32::new(header.checksum());
         put(0, header.as_bytes());
         parts
     }

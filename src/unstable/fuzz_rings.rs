@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::offset_of;
 use std::path::Path;
 
 use zerocopy::little_endian::{U16, U32};
@@ -13,7 +12,7 @@ use crate::crash::layout::{
     SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, VERSION, slot_bytes,
 };
 use crate::crash::link::Link;
-use crate::format::{StoredRunId, checksum, checksum_append, padded};
+use crate::format::{StoredRunId, checksum, padded};
 use crate::reader;
 use crate::recovery;
 use crate::ring::image::{CONTROL_BYTES, Image, Shape};
@@ -90,9 +89,7 @@ fn make(bytes: &[u8], log: &Path, path: &Path) -> io::Result<()> {
     header.resize(size_of::<RawHeader>(), 0);
     let Ok(mut raw) = RawHeader::read_from_bytes(&header) else { return Ok(()) };
     (raw.magic, raw.version, raw.boot) = (MAGIC, U32::new(VERSION), boot);
-    let fixed = offset_of!(RawHeader, boot)..offset_of!(RawHeader, anchor_version);
-    raw.crc =
-        U32::new(checksum_append(checksum(&raw.as_bytes()[..offset_of!(RawHeader, crc)]), &raw.as_bytes()[fixed]));
+    raw.crc = U32::new(raw.checksum());
     put(raw.as_bytes(), 0)?;
 
     let mut entry = part();
@@ -101,7 +98,7 @@ fn make(bytes: &[u8], log: &Path, path: &Path) -> io::Result<()> {
     if let Ok((mut raw, path)) = RawLog::read_from_prefix(&entry) {
         let path = &path[..path.len().min(PATH_BYTES_MAX)];
         (raw.state, raw.run, raw.path_bytes) = (U32::new(LOG_OPEN), run.0, U16::new(path.len() as u16));
-        raw.crc = U32::new(checksum_append(checksum(&raw.as_bytes()[offset_of!(RawLog, log)..]), path));
+        raw.crc = U32::new(raw.checksum(path));
         put(&[raw.as_bytes(), path].concat(), LOGS_OFFSET)?;
     }
 
@@ -121,10 +118,10 @@ fn make(bytes: &[u8], log: &Path, path: &Path) -> io::Result<()> {
     while let Some(bytes) = slots.get_mut(at..)
         && let Ok((raw, _)) = RawSlot::mut_from_prefix(bytes)
     {
-        raw.sizes_crc = U32::new(checksum(&raw.as_bytes()[..offset_of!(RawSlot, sizes_crc)]));
+        raw.sizes_crc = U32::new(raw.sizes_checksum());
         raw.state = U32::new(SLOT_USED);
-        let end = offset_of!(RawSlot, name) + usize::from(raw.name_bytes.get()).min(raw.name.len());
-        raw.crc = U32::new(checksum(&raw.as_bytes()[offset_of!(RawSlot, log)..end]));
+        // A name that is too long is refused in any case.
+        raw.crc = U32::new(raw.checksum().unwrap_or_default());
         let next =
             slot_bytes(raw.window_bytes.get(), raw.reserve_bytes.get()).and_then(|bytes| usize::try_from(bytes).ok());
         at = next.and_then(|bytes| at.checked_add(bytes)).unwrap_or(usize::MAX);
