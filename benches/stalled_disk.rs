@@ -17,7 +17,7 @@ use diolog::unstable::measure::Failure;
 use diolog::unstable::measure::place::{Cores, Scratch};
 use diolog::unstable::measure::rounds::median;
 use diolog::unstable::measure::stopwatch::{TickRate, busy_wait, ticks};
-use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceLayer, Hooks};
 use diolog::{Config, Engine, EngineConfig, Level, Logger, Outcome, Producer, Verdict, verify};
 use hdrhistogram::Histogram;
 
@@ -65,8 +65,7 @@ struct Bench {
 fn stalled(bench: &Bench) -> Result<bool, Failure> {
     let path = bench.scratch.path("stalled");
     let trouble = Arc::new(AtomicBool::new(false));
-    let wrap = troubled(&trouble, Trouble::Stall);
-    let logger = Hooks::new().wrap_device(wrap).open(bench.cores.pin_writer(Config::new(&path)))?;
+    let logger = troubled(&trouble, Trouble::Stall).open(bench.cores.pin_writer(Config::new(&path)))?;
     let (ns, outcomes) = phases(bench, &logger, &trouble)?;
     logger.close()?;
     check(&path, &outcomes)?;
@@ -78,8 +77,7 @@ fn neighbour_full(bench: &Bench) -> Result<bool, Failure> {
     let [path, other_path] = ["healthy", "full"].map(|name| bench.scratch.path(name));
     let engine = Engine::start(bench.cores.pin_engine(EngineConfig::new()))?;
     let trouble = Arc::new(AtomicBool::new(false));
-    let wrap = troubled(&trouble, Trouble::Full);
-    let other = Hooks::new().wrap_device(wrap).open_on(&engine, Config::new(other_path))?;
+    let other = troubled(&trouble, Trouble::Full).open_on(&engine, Config::new(other_path))?;
     let logger = engine.open(Config::new(&path))?;
     let done = AtomicBool::new(false);
     let (ns, outcomes) = std::thread::scope(|scope| {
@@ -205,17 +203,13 @@ enum Trouble {
     Full,
 }
 
-/// Gives a device that is in `kind` of trouble while `trouble` is set.
-fn troubled(
-    trouble: &Arc<AtomicBool>,
-    kind: Trouble,
-) -> impl FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send + 'static {
+/// Hooks for a log whose device is in `kind` of trouble while `trouble` is set.
+fn troubled(trouble: &Arc<AtomicBool>, kind: Trouble) -> Hooks {
     let trouble = Arc::clone(trouble);
-    move |inner| -> Box<dyn Device> { Box::new(Troubled { inner, trouble, kind, held: Vec::new() }) }
+    Hooks::new().device_layer(move || Troubled { trouble, kind, held: Vec::new() })
 }
 
 struct Troubled {
-    inner: Box<dyn Device>,
     trouble: Arc<AtomicBool>,
     kind: Trouble,
     held: Vec<Completion>,
@@ -227,41 +221,29 @@ impl Troubled {
     }
 }
 
-impl Device for Troubled {
-    fn submit(&mut self, write: BlockWrite) {
+impl DeviceLayer for Troubled {
+    fn submit(&mut self, below: &mut dyn Device, write: BlockWrite) {
         if self.is(Trouble::Full) {
             let result = Err(std::io::Error::from_raw_os_error(NO_SPACE));
             self.held.push(Completion { token: write.token, buffer: write.buffer, result });
         } else {
-            self.inner.submit(write);
+            below.submit(write);
         }
     }
 
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
-        self.inner.reap(&mut self.held);
+    fn reap(&mut self, below: &mut dyn Device, completions: &mut Vec<Completion>) {
+        below.reap(&mut self.held);
         if !self.is(Trouble::Stall) {
             completions.append(&mut self.held);
         }
     }
 
-    fn wait(&mut self, timeout: Duration) {
-        // The inner device may have completed everything, with all completions held here: it would not wait.
+    fn wait(&mut self, below: &mut dyn Device, timeout: Duration) {
+        // The device below may have completed everything, with all completions held here: it would not wait.
         if self.is(Trouble::Stall) {
             std::thread::park_timeout(timeout);
         } else if self.held.is_empty() {
-            self.inner.wait(timeout);
+            below.wait(timeout);
         }
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.inner.in_flight_max()
-    }
-
-    fn report(&self) -> &DeviceReport {
-        self.inner.report()
-    }
-
-    fn abandon(self: Box<Self>) {
-        self.inner.abandon();
     }
 }

@@ -6,48 +6,26 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
 
-use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
+use diolog::unstable::{BlockWrite, Device, DeviceLayer, Hooks};
 use diolog::{Engine, EngineConfig, Error, Level, Outcome, Overflow, State, Verdict};
 
 /// A device that panics at its next write once it is told to.
 struct Buggy {
-    inner: Box<dyn Device>,
     panics: Arc<AtomicBool>,
 }
 
-impl Device for Buggy {
-    fn submit(&mut self, write: BlockWrite) {
+impl DeviceLayer for Buggy {
+    fn submit(&mut self, below: &mut dyn Device, write: BlockWrite) {
         assert!(!self.panics.load(SeqCst), "a bug, made by the test");
-        self.inner.submit(write);
-    }
-
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
-        self.inner.reap(completions);
-    }
-
-    fn wait(&mut self, timeout: Duration) {
-        self.inner.wait(timeout);
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.inner.in_flight_max()
-    }
-
-    fn report(&self) -> &DeviceReport {
-        self.inner.report()
-    }
-
-    fn abandon(self: Box<Self>) {
-        self.inner.abandon();
+        below.submit(write);
     }
 }
 
 /// Hooks for a log whose device panics once the flag is set.
 fn buggy(panics: &Arc<AtomicBool>) -> Hooks {
     let panics = Arc::clone(panics);
-    Hooks::new().wrap_device(|inner| Box::new(Buggy { inner, panics }))
+    Hooks::new().device_layer(|| Buggy { panics })
 }
 
 #[test]
@@ -92,7 +70,7 @@ fn a_panic_while_a_log_is_begun_refuses_that_log_alone() {
     let path = |name: &str| directory.path().join(name);
     let engine = Engine::start(EngineConfig::new()).expect("a thread");
     let healthy = engine.open(support::config(path("healthy"))).expect("a log");
-    let hooks = Hooks::new().wrap_device(|_| panic!("a bug, made by the test"));
+    let hooks = Hooks::new().device_layer(|| -> Buggy { panic!("a bug, made by the test") });
     let error = hooks.open_on(&engine, support::config(path("broken"))).expect_err("refused");
     assert!(error.to_string().contains("bug in diolog"), "{error}");
     assert_eq!(healthy.log(Level::Info, "after"), Outcome::Written);

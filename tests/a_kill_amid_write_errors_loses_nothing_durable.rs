@@ -10,9 +10,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 
-use diolog::unstable::Hooks;
 use diolog::{Config, Level, Logger, Outcome, Overflow, Reader, Verdict, verify};
-use support::faults::{FaultyDevice, Plan};
+use support::faults::Plan;
 
 /// How a child logs between two flushes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,8 +69,7 @@ fn log_until_killed(task: &Task) {
         .block_bytes(8192)
         .first_segment_bytes(12 << 10)
         .segment_bytes(64 << 10);
-    let logger: Logger =
-        Hooks::new().wrap_device(move |device| FaultyDevice::around(device, plan)).open(config).expect("a log");
+    let logger: Logger = plan.hooks().open(config).expect("a log");
     let producer = logger.producer().expect("a producer");
     println!();
     let mut number = 0_u64;

@@ -344,10 +344,7 @@ fn tear_last_block(log: &Path) {
 fn run_with_a_failed_segment(log: &Path) {
     let mut plan = support::faults::Plan::new(4, 1, libc::EIO);
     std::sync::Arc::get_mut(&mut plan).expect("not shared yet").writes_anyway = true;
-    let its_plan = std::sync::Arc::clone(&plan);
-    let hooks = diolog::unstable::Hooks::new();
-    let hooks = hooks.wrap_device(move |device| support::faults::FaultyDevice::around(device, its_plan));
-    let logger = hooks.open(small(log)).expect("a log");
+    let logger = plan.hooks().open(small(log)).expect("a log");
     let producer = logger.producer().expect("a producer");
     for number in 0..20 {
         // While the writer moves to another segment, its ring may be full, and a flush fails.

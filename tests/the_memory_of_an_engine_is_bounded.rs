@@ -4,9 +4,8 @@
 
 mod support;
 
-use diolog::unstable::Hooks;
 use diolog::{Engine, EngineConfig, Level, Outcome, RefusedBy, State};
-use support::faults::{FaultyDevice, Plan};
+use support::faults::Plan;
 use support::os;
 
 const LOGS: u64 = 40;
@@ -38,8 +37,7 @@ fn an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented() {
             .segment_bytes(1 << 20)
             .close_deadline(std::time::Duration::ZERO);
         let plan = Plan::new(0, u64::MAX, NO_SPACE);
-        let hooks = Hooks::new().wrap_device(|inner| FaultyDevice::around(inner, plan));
-        hooks.open_on(&engine, config).expect("a log")
+        plan.hooks().open_on(&engine, config).expect("a log")
     };
     let logs: Vec<_> = (0..LOGS).map(open).collect();
     let producers: Vec<_> = logs.iter().map(|logger| logger.producer().expect("a ring")).collect();

@@ -9,10 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diolog::unstable::Hooks;
 use diolog::{Config, Error, Level, Logger, Outcome, Overflow, Reader, State, Verdict, verify};
 use support::device::Control;
-use support::faults::{FaultyDevice, Plan};
+use support::faults::Plan;
 use support::os::{Fate, Who, filter_system_calls};
 
 const RECORDS: u64 = 60;
@@ -32,8 +31,7 @@ fn config(directory: &Path) -> Config {
 }
 
 fn open(config: Config, plan: &Arc<Plan>) -> Logger {
-    let plan = Arc::clone(plan);
-    Hooks::new().wrap_device(move |device| FaultyDevice::around(device, plan)).open(config).expect("a log")
+    plan.hooks().open(config).expect("a log")
 }
 
 /// The results of a run's calls.

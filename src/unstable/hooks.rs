@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use super::layer::{DeviceLayer, Layered};
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
-use crate::device::Device;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::logger::Logger;
@@ -19,10 +19,10 @@ impl Hooks {
         Hooks::default()
     }
 
-    /// Calls `wrap` on the writer thread with the log's device, and uses the device that it returns instead.
+    /// Calls `make` on the writer thread, and lays what it returns over the log's device.
     #[must_use]
-    pub fn wrap_device(mut self, wrap: impl FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send + 'static) -> Hooks {
-        self.wrap_device = Some(Box::new(wrap));
+    pub fn device_layer<L: DeviceLayer + 'static>(mut self, make: impl FnOnce() -> L + Send + 'static) -> Hooks {
+        self.wrap_device = Some(Box::new(|below| Box::new(Layered { layer: make(), below })));
         self
     }
 

@@ -6,6 +6,7 @@
 pub mod fuzz;
 mod fuzz_rings;
 mod hooks;
+mod layer;
 pub mod measure;
 mod ring;
 
@@ -13,4 +14,5 @@ pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
 pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 pub use crate::opening::Hooks;
+pub use layer::DeviceLayer;
 pub use ring::{RingConsumer, RingProducer, ring};

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceLayer, Hooks};
 
 /// The error number of a failing disk: the same on every Unix.
 pub(crate) const EIO: i32 = 5;
@@ -58,9 +58,7 @@ impl Control {
     /// Hooks that put the device under a log.
     pub(crate) fn hooks(&self) -> Hooks {
         let shared = Arc::clone(&self.shared);
-        Hooks::new().wrap_device(move |inner| {
-            Box::new(Controlled { inner, shared, in_flight: 0, failed: Vec::new(), held: Vec::new() })
-        })
+        Hooks::new().device_layer(|| Controlled { shared, in_flight: 0, failed: Vec::new(), held: Vec::new() })
     }
 
     /// Holds all completions back from now on.
@@ -116,18 +114,17 @@ impl Control {
 
 /// The device itself, on the writer thread.
 struct Controlled {
-    inner: Box<dyn Device>,
     shared: Arc<Shared>,
-    /// Writes that the inner device has.
+    /// Writes that the device below has.
     in_flight: usize,
     /// Writes failed here, to be reaped.
     failed: Vec<Completion>,
-    /// Completions of the inner device that the writer has not reaped.
+    /// Completions of the device below that the writer has not reaped.
     held: Vec<Completion>,
 }
 
-impl Device for Controlled {
-    fn submit(&mut self, write: BlockWrite) {
+impl DeviceLayer for Controlled {
+    fn submit(&mut self, below: &mut dyn Device, write: BlockWrite) {
         let errno = {
             let state = self.shared.state.lock().expect("no thread panics with the lock");
             let waited = self.shared.changed.wait_while(state, |state| state.block_submit);
@@ -149,14 +146,14 @@ impl Device for Controlled {
             }
             None => {
                 self.in_flight += 1;
-                self.inner.submit(write);
+                below.submit(write);
             }
         }
     }
 
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
+    fn reap(&mut self, below: &mut dyn Device, completions: &mut Vec<Completion>) {
         let before = self.held.len();
-        self.inner.reap(&mut self.held);
+        below.reap(&mut self.held);
         self.in_flight -= self.held.len() - before;
         self.held.append(&mut self.failed);
         let mut state = self.shared.state.lock().expect("no thread panics with the lock");
@@ -171,20 +168,8 @@ impl Device for Controlled {
         self.shared.changed.notify_all();
     }
 
-    fn wait(&mut self, timeout: Duration) {
-        // With nothing in flight the inner device has nothing to wait for.
-        if self.in_flight > 0 { self.inner.wait(timeout) } else { std::thread::park_timeout(timeout) }
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.inner.in_flight_max()
-    }
-
-    fn report(&self) -> &DeviceReport {
-        self.inner.report()
-    }
-
-    fn abandon(self: Box<Self>) {
-        self.inner.abandon();
+    fn wait(&mut self, below: &mut dyn Device, timeout: Duration) {
+        // With nothing in flight the device below has nothing to wait for.
+        if self.in_flight > 0 { below.wait(timeout) } else { std::thread::park_timeout(timeout) }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceLayer, Hooks};
 
 /// The writes to refuse, and how. Shared by the test and its device.
 #[derive(Debug)]
@@ -36,6 +36,12 @@ impl Plan {
         })
     }
 
+    /// Hooks that put a device which follows the plan under a log.
+    pub(crate) fn hooks(self: &Arc<Plan>) -> Hooks {
+        let plan = Arc::clone(self);
+        Hooks::new().device_layer(|| FaultyDevice { plan, refused: Vec::new(), to_refuse: Vec::new() })
+    }
+
     /// Whether a write has been refused.
     pub(crate) fn struck(&self) -> bool {
         self.refused.load(Ordering::SeqCst) > 0
@@ -43,8 +49,7 @@ impl Plan {
 }
 
 /// The device that follows a [`Plan`].
-pub(crate) struct FaultyDevice {
-    inner: Box<dyn Device>,
+struct FaultyDevice {
     plan: Arc<Plan>,
     refused: Vec<Completion>,
     /// Tokens of writes that reach the disk, and whose completions are turned into refusals.
@@ -52,18 +57,14 @@ pub(crate) struct FaultyDevice {
 }
 
 impl FaultyDevice {
-    pub(crate) fn around(inner: Box<dyn Device>, plan: Arc<Plan>) -> Box<dyn Device> {
-        Box::new(FaultyDevice { inner, plan, refused: Vec::new(), to_refuse: Vec::new() })
-    }
-
     fn refusal(&self) -> io::Error {
         self.plan.refused.fetch_add(1, Ordering::SeqCst);
         io::Error::from_raw_os_error(self.plan.errno)
     }
 }
 
-impl Device for FaultyDevice {
-    fn submit(&mut self, write: BlockWrite) {
+impl DeviceLayer for FaultyDevice {
+    fn submit(&mut self, below: &mut dyn Device, write: BlockWrite) {
         let number = self.plan.submitted.fetch_add(1, Ordering::SeqCst);
         let strikes = number >= self.plan.first && number - self.plan.first < self.plan.count;
         if strikes && !self.plan.writes_anyway {
@@ -73,14 +74,14 @@ impl Device for FaultyDevice {
             if strikes {
                 self.to_refuse.push(write.token);
             }
-            self.inner.submit(write);
+            below.submit(write);
         }
     }
 
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
+    fn reap(&mut self, below: &mut dyn Device, completions: &mut Vec<Completion>) {
         completions.append(&mut self.refused);
         let before = completions.len();
-        self.inner.reap(completions);
+        below.reap(completions);
         for completion in &mut completions[before..] {
             if self.to_refuse.contains(&completion.token) {
                 completion.result = Err(self.refusal());
@@ -88,21 +89,9 @@ impl Device for FaultyDevice {
         }
     }
 
-    fn wait(&mut self, timeout: Duration) {
+    fn wait(&mut self, below: &mut dyn Device, timeout: Duration) {
         if self.refused.is_empty() {
-            self.inner.wait(timeout);
+            below.wait(timeout);
         }
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.inner.in_flight_max()
-    }
-
-    fn report(&self) -> &DeviceReport {
-        self.inner.report()
-    }
-
-    fn abandon(self: Box<Self>) {
-        self.inner.abandon();
     }
 }

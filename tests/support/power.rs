@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use diolog::unstable::{BlockWrite, Completion, Device, DeviceReport, Hooks};
+use diolog::unstable::{BlockWrite, Completion, Device, DeviceLayer, Hooks};
 
 use super::device::EIO;
 use super::random::Random;
@@ -91,9 +91,9 @@ impl Tape {
     /// on the disk.
     pub(crate) fn hooks(&self, seed: u64, refused: Option<usize>) -> Hooks {
         let tape = self.clone();
-        Hooks::new().wrap_device(move |inner| {
+        Hooks::new().device_layer(move || {
             let random = Random::new(seed);
-            Box::new(Recorder { inner, tape, random, refused, numbers: Vec::new(), ready: Vec::new(), in_flight: 0 })
+            Recorder { tape, random, refused, numbers: Vec::new(), ready: Vec::new(), in_flight: 0 }
         })
     }
 
@@ -112,19 +112,18 @@ impl Tape {
 
 /// The device itself, on the writer thread. It hands completions on late, and in any order.
 struct Recorder {
-    inner: Box<dyn Device>,
     tape: Tape,
     random: Random,
     refused: Option<usize>,
     /// The number of the write with each token.
     numbers: Vec<(u64, usize)>,
     ready: Vec<Completion>,
-    /// Writes that the inner device has.
+    /// Writes that the device below has.
     in_flight: usize,
 }
 
-impl Device for Recorder {
-    fn submit(&mut self, write: BlockWrite) {
+impl DeviceLayer for Recorder {
+    fn submit(&mut self, below: &mut dyn Device, write: BlockWrite) {
         let number = {
             let mut recording = self.tape.lock();
             let link = std::fs::read_link(format!("/proc/self/fd/{}", write.file.as_raw_fd())).expect("procfs");
@@ -146,13 +145,13 @@ impl Device for Recorder {
             self.ready.push(Completion { token: write.token, buffer: write.buffer, result });
         } else {
             self.in_flight += 1;
-            self.inner.submit(write);
+            below.submit(write);
         }
     }
 
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
+    fn reap(&mut self, below: &mut dyn Device, completions: &mut Vec<Completion>) {
         let before = self.ready.len();
-        self.inner.reap(&mut self.ready);
+        below.reap(&mut self.ready);
         self.in_flight -= self.ready.len() - before;
         let mut at = 0;
         while at < self.ready.len() {
@@ -170,26 +169,14 @@ impl Device for Recorder {
         }
     }
 
-    fn wait(&mut self, timeout: Duration) {
+    fn wait(&mut self, below: &mut dyn Device, timeout: Duration) {
         if !self.ready.is_empty() {
             std::thread::yield_now();
         } else if self.in_flight > 0 {
-            self.inner.wait(timeout);
+            below.wait(timeout);
         } else {
             std::thread::park_timeout(timeout);
         }
-    }
-
-    fn in_flight_max(&self) -> usize {
-        self.inner.in_flight_max()
-    }
-
-    fn report(&self) -> &DeviceReport {
-        self.inner.report()
-    }
-
-    fn abandon(self: Box<Self>) {
-        self.inner.abandon();
     }
 }
 
