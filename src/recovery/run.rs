@@ -280,7 +280,7 @@ fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed("open")(error).into()),
         };
-        while !sys::file::try_lock(&file).map_err(failed("lock"))? {
+        while !sys::try_lock(&file).map_err(failed("lock"))? {
             if Instant::now() >= deadline {
                 let what = "is still written to: by the disk, or by a child of the process that died";
                 return Err(Stop::Left(format!("{} {what}", directory.path_of(&name).display())));

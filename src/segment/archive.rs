@@ -512,7 +512,7 @@ mod tests {
         let file = |number| File::open(directory.path().join(segment_file_name(number))).unwrap();
         // A write of the killed process to the fifth is still under way.
         let writing = file(5);
-        assert!(crate::sys::file::try_lock(&writing).unwrap());
+        assert!(crate::sys::try_lock(&writing).unwrap());
         assert!(!archive.retire(6, 0, |progress| progress.read_bytes >= 40 << 20), "stopped at the third");
         assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
         let mut wide = Limits { bytes: Some(17 << 20), ..limits };

@@ -156,7 +156,7 @@ impl Filling {
         let failed = |source| Error::io("open", &directory.path_of(SPARE_FILE), source);
         let named = directory.open_to_write(SPARE_FILE, direct).map_err(failed).and_then(|file| {
             // Held until the last write to it is over, even if this process dies first: the next run cuts it only then.
-            let _ = sys::file::try_lock(&file);
+            let _ = sys::try_lock(&file);
             Ok((file, publish(SPARE_FILE, &directory, index)?))
         });
         match named {

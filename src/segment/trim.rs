@@ -43,7 +43,7 @@ pub(super) fn cut_zeros(directory: &OpenDirectory, number: u64, mut stop: impl F
         return Ok(Cut::Done);
     }
     // The writer holds it from the file's beginning on, and the kernel for as long as a write is under way.
-    if !sys::file::try_lock(&file)? {
+    if !sys::try_lock(&file)? {
         return Ok(Cut::Busy);
     }
     let Some(used) = end_of_bytes(&file, bytes, &mut stop)? else { return Ok(Cut::Stopped) };
@@ -225,7 +225,7 @@ mod tests {
         fs::write(&file, &zeros).expect("written");
         // The descriptor of a write that is under way.
         let writing = File::options().write(true).open(&file).expect("there");
-        assert!(sys::file::try_lock(&writing).expect("it can be locked"));
+        assert!(sys::try_lock(&writing).expect("it can be locked"));
         let locks_exclude = cfg!(unix);
         assert_eq!(try_to_cut(parent.path()) == Cut::Busy, locks_exclude);
         drop(writing);

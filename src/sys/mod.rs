@@ -16,6 +16,7 @@ pub(crate) use portable::*;
 
 mod access;
 mod fill;
+mod in_use;
 mod per_process;
 mod place;
 mod temporary;
@@ -23,6 +24,7 @@ pub(crate) mod write;
 
 pub(crate) use access::Access;
 pub(crate) use fill::fill_at;
+pub(crate) use in_use::try_lock;
 pub(crate) use per_process::{MadeIn, PerProcess};
 pub(crate) use place::is_at;
 pub(crate) use temporary::{is_temporary_name, temporary_name};

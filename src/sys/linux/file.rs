@@ -3,7 +3,7 @@
 //! No file is opened through a symbolic link, except one that a reader was given by name, and every descriptor is
 //! closed on exec. Nothing is known here of a file's contents. Called by `device`, `segment` and `reader`.
 
-use std::fs::{File, FileTimes, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, FileTimes, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -97,19 +97,6 @@ pub(crate) fn is_deleted(file: &File) -> bool {
         Ok(stat) if stat.stx_mask & StatxFlags::NLINK.bits() != 0 => stat.stx_nlink == 0,
         // A kernel before 4.11, a sandbox that forbids the call, or a file system that does not know the number.
         _ => file.metadata().is_ok_and(|metadata| metadata.nlink() == 0),
-    }
-}
-
-/// Locks `file` for this descriptor, until it is closed and no write by it is under way. Returns false if another
-/// descriptor has it. Platforms where a lock would keep readers out have none.
-pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
-    if !cfg!(unix) {
-        return Ok(true);
-    }
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

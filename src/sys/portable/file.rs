@@ -2,7 +2,7 @@
 //!
 //! There is no direct I/O here, so `device` writes buffered. Called by `device`, `segment` and `reader`.
 
-use std::fs::{File, FileTimes, Metadata, TryLockError};
+use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -82,19 +82,6 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
 
 /// Does nothing: there is no portable way to read ahead.
 pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
-
-/// Locks `file` for this descriptor, until it is closed and no write by it is under way. Returns false if another
-/// descriptor has it. Platforms where a lock would keep readers out have none.
-pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
-    if !cfg!(unix) {
-        return Ok(true);
-    }
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
 
 /// Why others than this user may have written a file, if so: not known.
 pub(crate) fn why_not_own(_metadata: &Metadata) -> Option<&'static str> {
