@@ -62,12 +62,7 @@ fn a_limit_set_while_the_log_is_open_loses_no_accepted_record() {
     // A host that sets such a limit ignores the signal: its own files would end it otherwise.
     os::ignore_signal(libc::SIGXFSZ);
     let path = support::child_directory().join("log");
-    let config = support::config(&path)
-        .ring_bytes(4096)
-        .reserve_bytes(0)
-        .grave_eighths(0)
-        .block_bytes(16 << 10)
-        .segment_bytes(1 << 20);
+    let config = support::config_of_ring(&path, 4096).block_bytes(16 << 10).segment_bytes(1 << 20);
     // A close that can end does, however busy the machine is.
     let logger = Logger::open(config.close_deadline(Duration::from_secs(600))).expect("a log");
     let producer = logger.producer().expect("a ring");

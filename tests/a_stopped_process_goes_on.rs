@@ -21,9 +21,7 @@ const LONG_STOP: Duration = Duration::from_millis(1500);
 #[allow(clippy::print_stdout, reason = "a message to the parent")]
 fn child(overflow: Overflow) {
     let path = support::child_directory();
-    let logger =
-        Logger::open(support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0).overflow(overflow))
-            .expect("a log");
+    let logger = Logger::open(support::config_of_ring(&path, 4096).overflow(overflow)).expect("a log");
     let stop = AtomicBool::new(false);
     let all: Vec<Attempts> = std::thread::scope(|scope| {
         let log = || {

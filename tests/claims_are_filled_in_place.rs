@@ -23,7 +23,7 @@ impl Rig {
         let directory = support::directory();
         let path = directory.path().join("log");
         let control = Control::default();
-        let config = support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0);
+        let config = support::config_of_ring(&path, 4096);
         let logger = control.hooks().open(change(config)).expect("a log");
         let producer = logger.producer().expect("a ring");
         Rig { control, logger, producer, path, _directory: directory }

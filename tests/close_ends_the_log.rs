@@ -102,7 +102,7 @@ fn close_ends_at_its_deadline_under_a_stalled_device_and_counts_unconfirmed_reco
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
-    let config = support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0).close_deadline(SHORT);
+    let config = support::config_of_ring(&path, 4096).close_deadline(SHORT);
     let logger = control.hooks().open(config).expect("a log");
     let producer = logger.producer().expect("a ring");
     for _ in 0..5 {

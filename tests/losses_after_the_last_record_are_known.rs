@@ -26,8 +26,7 @@ fn last_losses_of_producers_that_end_before_close_are_known() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
-    let logger =
-        control.hooks().open(support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0)).expect("a log");
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
     control.hold();
     let all: Vec<Attempts> = (1..=5)
         .map(|losses| {
@@ -46,8 +45,7 @@ fn last_losses_of_producers_alive_at_close_are_known() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
-    let logger =
-        control.hooks().open(support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0)).expect("a log");
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
     control.hold();
     let producers: Vec<_> = (0..5).map(|_| logger.producer().expect("a ring")).collect();
     let all: Vec<Attempts> = producers.iter().map(|producer| fill_and_lose(producer, 7)).collect();
@@ -62,8 +60,7 @@ fn a_producer_that_logged_nothing_has_lost_nothing() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
-    let logger =
-        control.hooks().open(support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0)).expect("a log");
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
     control.hold();
     let producer = logger.producer().expect("a ring");
     let attempts = fill_and_lose(&producer, 3);

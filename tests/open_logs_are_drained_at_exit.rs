@@ -200,12 +200,7 @@ fn an_exit_inside_an_append_does_not_wait_for_that_append() {
         }
         os::handle_signal(libc::SIGUSR1, exit_if_inside_an_append);
         let own = os::thread_id();
-        std::thread::spawn(move || {
-            loop {
-                os::send_signal_to_thread(own, libc::SIGUSR1);
-                std::thread::yield_now();
-            }
-        });
+        std::thread::spawn(move || os::send_signals_to_thread(own, libc::SIGUSR1, || false));
         loop {
             match LEAKED.get() {
                 Some(producer) => producer.log(Level::Info, "on and on"),

@@ -26,7 +26,7 @@ impl Rig {
         let directory = support::directory();
         let path = directory.path().join("log");
         let control = Control::default();
-        let config = support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0).overflow(overflow);
+        let config = support::config_of_ring(&path, 4096).overflow(overflow);
         let logger = control.hooks().open(config).expect("a log");
         let producer = logger.producer().expect("a ring");
         control.hold();

@@ -15,8 +15,7 @@ fn a_producer_drops_while_the_device_holds_its_records_and_resumes_afterwards() 
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
-    let logger =
-        control.hooks().open(support::config(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0)).expect("a log");
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
     let producer = logger.producer().expect("a ring");
     let mut attempts = Attempts::new(&producer);
     for _ in 0..10 {
@@ -45,8 +44,7 @@ fn a_ring_accepts_records_up_to_its_size_while_the_device_is_held() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();
-    let logger =
-        control.hooks().open(support::config(&path).ring_bytes(8192).reserve_bytes(0).grave_eighths(0)).expect("a log");
+    let logger = control.hooks().open(support::config_of_ring(&path, 8192)).expect("a log");
     let producer = logger.producer().expect("a ring");
     // A record takes 24 bytes of head and 104 of message: 64 of them fill the ring to the last byte.
     let message = [b'r'; 104];

@@ -125,12 +125,7 @@ fn signal_handlers_that_log_are_written_or_refused() {
     let stop = AtomicBool::new(false);
     let own = os::thread_id();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                os::send_signal_to_thread(own, libc::SIGUSR1);
-                std::thread::yield_now();
-            }
-        });
+        scope.spawn(|| os::send_signals_to_thread(own, libc::SIGUSR1, || stop.load(Ordering::Relaxed)));
         // Until the handler has run many times, both between appends and within them.
         while WRITTEN.load(Ordering::Relaxed) < 200 || REENTRANT.load(Ordering::Relaxed) < 20 {
             match logger.log(Level::Info, b"from the thread") {
@@ -215,12 +210,7 @@ fn signal_handlers_that_format_fields_disturb_no_formatter() {
     let stop = AtomicBool::new(false);
     let own = os::thread_id();
     let other = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                os::send_signal_to_thread(own, libc::SIGUSR1);
-                std::thread::yield_now();
-            }
-        });
+        scope.spawn(|| os::send_signals_to_thread(own, libc::SIGUSR1, || stop.load(Ordering::Relaxed)));
         // Until it has run many times, also within a formatter.
         let mut other = None;
         while other.is_none() && (WRITTEN.load(Ordering::Relaxed) < 200 || WITHIN.load(Ordering::Relaxed) < 20) {

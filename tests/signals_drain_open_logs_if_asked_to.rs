@@ -72,6 +72,14 @@ fn assert_drained(path: &Path) {
     assert_eq!(diolog::verify(path).expect("a log").verdict, Verdict::Clean);
 }
 
+/// Runs `test` as a child, ends it by `signal`, and checks that its log was drained.
+fn expect_drained(test: &str, signal: i32) {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    end(start(test, "child", &path), signal);
+    assert_drained(&path);
+}
+
 #[test]
 fn a_signal_drains_the_logs_and_ends_the_process_with_its_status() {
     const TEST: &str = "a_signal_drains_the_logs_and_ends_the_process_with_its_status";
@@ -83,10 +91,7 @@ fn a_signal_drains_the_logs_and_ends_the_process_with_its_status() {
         await_end();
     }
     for signal in ENDING {
-        let directory = support::directory();
-        let path = directory.path().join("log");
-        end(start(TEST, "child", &path), signal);
-        assert_drained(&path);
+        expect_drained(TEST, signal);
     }
 }
 
@@ -115,10 +120,7 @@ fn what_the_program_ignores_or_handles_stays_as_it_is() {
         assert!(logger.is_enabled(Level::Error), "the log is open");
         await_end();
     }
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    end(start(TEST, "child", &path), libc::SIGTERM);
-    assert_drained(&path);
+    expect_drained(TEST, libc::SIGTERM);
 }
 
 #[test]
@@ -134,10 +136,7 @@ fn a_signal_ends_a_forked_child_at_once_and_leaves_the_parents_log_open() {
         assert!(logger.is_enabled(Level::Error), "the log is open");
         await_end();
     }
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    end(start(TEST, "child", &path), libc::SIGTERM);
-    assert_drained(&path);
+    expect_drained(TEST, libc::SIGTERM);
 }
 
 #[test]

@@ -53,6 +53,11 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     Config::new(path.as_ref()).device(preference).ring_memory(rings)
 }
 
+/// As [`config`], with rings of exactly `ring_bytes`: without a reserve, and with no room kept for grave records.
+pub(crate) fn config_of_ring(path: impl AsRef<Path>, ring_bytes: usize) -> Config {
+    config(path).ring_bytes(ring_bytes).reserve_bytes(0).grave_eighths(0)
+}
+
 /// The beginning of a report of [`not_shown`].
 const NOT_SHOWN: &str = "NOT SHOWN HERE: ";
 

@@ -68,6 +68,14 @@ pub(crate) fn send_signal_to_thread(thread: u32, signal: libc::c_int) {
     unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread, signal) };
 }
 
+/// Sends a signal to one thread of this process again and again, until `stop` returns true.
+pub(crate) fn send_signals_to_thread(thread: u32, signal: libc::c_int, stop: impl Fn() -> bool) {
+    while !stop() {
+        send_signal_to_thread(thread, signal);
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until a thread of this process sleeps in the kernel.
 pub(crate) fn wait_until_asleep(thread: u32) {
     let path = format!("/proc/self/task/{thread}/stat");

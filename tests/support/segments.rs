@@ -6,13 +6,7 @@ use diolog::{Config, Level, Logger, Outcome, Producer};
 
 /// Settings for segments of 32 KiB, the first one included, which a few blocks fill.
 pub(crate) fn small(path: impl AsRef<Path>) -> Config {
-    super::config(path)
-        .block_bytes(4096)
-        .ring_bytes(8192)
-        .reserve_bytes(0)
-        .grave_eighths(0)
-        .segment_bytes(32 << 10)
-        .first_segment_bytes(32 << 10)
+    super::config_of_ring(path, 8192).block_bytes(4096).segment_bytes(32 << 10).first_segment_bytes(32 << 10)
 }
 
 /// The path of segment `number`.

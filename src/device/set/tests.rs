@@ -24,6 +24,16 @@ fn report() -> DeviceReport {
     DeviceReport { kind: DeviceKind::IoUring, reasons: Vec::new() }
 }
 
+/// An empty directory; `None`, with the reason printed, if files there take no direct I/O.
+fn directory_with_direct_io() -> Option<tempfile::TempDir> {
+    let directory = directory();
+    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
+        not_shown("io_uring", "no direct I/O here");
+        return None;
+    }
+    Some(directory)
+}
+
 /// A set for one log, and its device of that kind or a lower one.
 fn create(report: &DeviceReport, in_flight_max: usize, buffers: &[AlignedBuffer]) -> (DeviceSet, Box<dyn Device>) {
     let set = DeviceSet::new(Logs::One, || ());
@@ -141,10 +151,7 @@ fn if_io_uring_is_forbidden_the_probe_says_so_and_pwrite_is_used() {
 #[test]
 fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
     on_a_thread(|| {
-        let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return not_shown("io_uring", "no direct I/O here");
-        }
+        let Some(directory) = directory_with_direct_io() else { return };
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
         let (_set, mut device) = create(&report(), 4, &[]);
         assert_eq!(device.report().kind, DeviceKind::Pwrite);
@@ -156,10 +163,7 @@ fn a_ring_refused_after_the_probe_is_a_step_down_at_creation() {
 #[test]
 fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
     on_a_thread(|| {
-        let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return not_shown("io_uring", "no direct I/O here");
-        }
+        let Some(directory) = directory_with_direct_io() else { return };
         let Some((set, mut device)) = device(4) else { return };
         assert_writes(&mut *device, directory.path(), "before");
         assert_eq!(device.report().kind, DeviceKind::IoUring);
@@ -174,10 +178,7 @@ fn submissions_refused_at_run_time_are_a_step_down_that_loses_no_block() {
 #[test]
 fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
     on_a_thread(|| {
-        let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return not_shown("io_uring", "no direct I/O here");
-        }
+        let Some(directory) = directory_with_direct_io() else { return };
         let Some((set, mut device)) = device(4) else { return };
         let (mut reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
@@ -291,10 +292,7 @@ fn abandoning_with_nothing_in_flight_leaks_nothing() {
 
 #[test]
 fn registered_buffers_and_others_are_both_written() {
-    let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return not_shown("io_uring", "no direct I/O here");
-    }
+    let Some(directory) = directory_with_direct_io() else { return };
     let buffers = [filled(8192, 0), filled(8192, 1)];
     let Some((_set, mut device)) = device_with(4, &buffers) else { return };
     let file = Arc::new(create_to_write(&directory.path().join("segment")));
@@ -310,10 +308,7 @@ fn registered_buffers_and_others_are_both_written() {
 /// The kernel keeps the pages of a registered buffer after it was freed; another buffer at its address has other pages.
 #[test]
 fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
-    let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return not_shown("io_uring", "no direct I/O here");
-    }
+    let Some(directory) = directory_with_direct_io() else { return };
     // So large that the allocator maps and unmaps it: the same address then comes with fresh pages.
     let length = 4 << 20;
     let gone = filled(length, 1);
@@ -333,10 +328,7 @@ fn a_buffer_at_the_address_of_a_freed_registered_one_is_not_taken_for_it() {
 /// An open file keeps its lock and its space, and its file system busy: the kernel must not keep it open for longer.
 #[test]
 fn the_kernel_keeps_no_file_open_that_has_no_block_in_flight() {
-    let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return not_shown("io_uring", "no direct I/O here");
-    }
+    let Some(directory) = directory_with_direct_io() else { return };
     let Some((_set, mut device)) = device(2) else { return };
     for number in 0..3 {
         let path = directory.path().join(number.to_string());
@@ -394,10 +386,7 @@ fn each_view_gets_its_own_blocks_under_its_own_tokens() {
 #[test]
 fn a_lost_ring_moves_every_view_down_and_later_ones_too() {
     on_a_thread(|| {
-        let directory = directory();
-        if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-            return not_shown("io_uring", "no direct I/O here");
-        }
+        let Some(directory) = directory_with_direct_io() else { return };
         let Some(set) = set_with_ring() else { return };
         let [mut one, mut two, mut buffered] =
             [DeviceKind::IoUring, DeviceKind::IoUring, DeviceKind::Buffered].map(|kind| view(&set, kind, 1));
@@ -420,10 +409,7 @@ fn a_lost_ring_moves_every_view_down_and_later_ones_too() {
 
 #[test]
 fn the_blocks_of_an_abandoned_view_stay_until_the_kernel_is_done_and_the_others_go_on() {
-    let directory = directory();
-    if !probe(directory.path(), DevicePreference::Auto).unwrap().kind.is_direct() {
-        return not_shown("io_uring", "no direct I/O here");
-    }
+    let Some(directory) = directory_with_direct_io() else { return };
     let Some(set) = set_with_ring() else { return };
     let (mut stalled, mut other) = (view(&set, DeviceKind::IoUring, 1), view(&set, DeviceKind::IoUring, 2));
     let (mut reader, writer) = pipe().unwrap();

@@ -39,10 +39,8 @@ fn without_block(run: &TestRun, n: usize) -> TestRun {
     run
 }
 
-#[test]
-fn a_reader_stops_before_a_block_in_flight() {
-    let directory = directory();
-    let _writer = locked(&directory);
+/// A run whose second block is in flight while the third is there, and a reader that has read the first and stopped.
+fn stopped_before_a_block_in_flight(directory: &tempfile::TempDir) -> (TestRun, Reader) {
     let mut run = TestRun::with_segment(1);
     run.block(Block::new().record(1, 10, "a")).write(directory.path());
     let mut reader = Reader::open(directory.path()).expect("open");
@@ -50,6 +48,24 @@ fn a_reader_stops_before_a_block_in_flight() {
     run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
     without_block(&run, 2).write(directory.path());
     assert_eq!(more(&mut reader), [], "block 2 counts only after its predecessor");
+    (run, reader)
+}
+
+/// A run whose first block is in flight while the second is there, and a reader that has stopped before it.
+fn stopped_at_the_beginning(directory: &tempfile::TempDir) -> (TestRun, Reader) {
+    let mut run = TestRun::with_segment(1);
+    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
+    without_block(&run, 1).write(directory.path());
+    let mut reader = Reader::open(directory.path()).expect("open");
+    assert_eq!(more(&mut reader), []);
+    (run, reader)
+}
+
+#[test]
+fn a_reader_stops_before_a_block_in_flight() {
+    let directory = directory();
+    let _writer = locked(&directory);
+    let (run, mut reader) = stopped_before_a_block_in_flight(&directory);
     // Off Linux the reader cannot tell that the log is in use.
     let in_use = reader.report().in_use == Some(true);
     let expected = if in_use { Verdict::InUse } else { Verdict::Unconfirmed };
@@ -63,13 +79,7 @@ fn a_reader_stops_before_a_block_in_flight() {
 fn a_reader_that_stopped_goes_on_once_the_block_is_known_lost() {
     let directory = directory();
     let _writer = locked(&directory);
-    let mut run = TestRun::with_segment(1);
-    run.block(Block::new().record(1, 10, "a")).write(directory.path());
-    let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(more(&mut reader).len(), 1);
-    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
-    without_block(&run, 2).write(directory.path());
-    assert_eq!(more(&mut reader), []);
+    let (mut run, mut reader) = stopped_before_a_block_in_flight(&directory);
     run.block(Block::new().record(1, 40, "d"));
     without_block(&run, 2).write(directory.path());
     assert_eq!(more(&mut reader), [row("c", 30, 1, 2), row("d", 40, 1, 3)]);
@@ -80,13 +90,7 @@ fn a_reader_that_stopped_goes_on_once_the_block_is_known_lost() {
 fn a_reader_that_stopped_goes_on_once_another_run_begins() {
     let directory = directory();
     let _writer = locked(&directory);
-    let mut run = TestRun::with_segment(1);
-    run.block(Block::new().record(1, 10, "a")).write(directory.path());
-    let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(more(&mut reader).len(), 1);
-    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
-    without_block(&run, 2).write(directory.path());
-    assert_eq!(more(&mut reader), []);
+    let (_, mut reader) = stopped_before_a_block_in_flight(&directory);
     TestRun::new(2).segment(2).block(Block::new().record(1, 5, "d")).close().write(directory.path());
     assert_eq!(more(&mut reader), [row("c", 30, 1, 2), row("d", 5, 1, 0)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
@@ -97,13 +101,7 @@ fn a_reader_that_stopped_goes_on_once_another_run_begins() {
 fn a_reader_that_stopped_goes_on_once_no_logger_has_the_log_open() {
     let directory = directory();
     let writer = locked(&directory);
-    let mut run = TestRun::with_segment(1);
-    run.block(Block::new().record(1, 10, "a")).write(directory.path());
-    let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(more(&mut reader).len(), 1);
-    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
-    without_block(&run, 2).write(directory.path());
-    assert_eq!(more(&mut reader), []);
+    let (_, mut reader) = stopped_before_a_block_in_flight(&directory);
     drop(writer);
     assert_eq!(more(&mut reader), [row("c", 30, 1, 2)]);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (1, 0));
@@ -184,11 +182,7 @@ fn a_block_that_comes_after_it_was_passed_over_is_not_called_lost() {
 fn a_reader_can_pass_over_a_hole_while_a_logger_has_the_log_open() {
     let directory = directory();
     let _writer = locked(&directory);
-    let mut run = TestRun::with_segment(1);
-    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
-    without_block(&run, 1).write(directory.path());
-    let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(more(&mut reader), []);
+    let (_, mut reader) = stopped_at_the_beginning(&directory);
     assert_eq!((reader.report().blocks.holes, reader.report().blocks.lost), (0, 0), "it may still come");
     assert!(reader.pass_over_missing(Duration::from_millis(2)).expect("read"));
     assert_eq!(rows(&mut reader), [row("c", 30, 1, 1)]);
@@ -201,11 +195,7 @@ fn a_reader_can_pass_over_a_hole_while_a_logger_has_the_log_open() {
 fn a_missing_block_that_comes_is_read_and_not_passed_over() {
     let directory = directory();
     let _writer = locked(&directory);
-    let mut run = TestRun::with_segment(1);
-    run.block(Block::new().record(1, 20, "b")).block(Block::new().in_flight(1).record(1, 30, "c"));
-    without_block(&run, 1).write(directory.path());
-    let mut reader = Reader::open(directory.path()).expect("open");
-    assert_eq!(more(&mut reader), []);
+    let (run, mut reader) = stopped_at_the_beginning(&directory);
     run.write(directory.path());
     assert!(reader.pass_over_missing(Duration::ZERO).expect("read"));
     assert_eq!(rows(&mut reader), [row("b", 20, 1, 0), row("c", 30, 1, 1)]);
