@@ -2,6 +2,7 @@
 //!
 //! Everything here is immutable, atomic, or behind a lock that no append through a ring of its own takes.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -352,6 +353,15 @@ impl CloseSummary {
     }
 }
 
+/// The appends under way that the writer waits for before the log ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AwaitedAppends {
+    /// None any more.
+    None,
+    /// All but those that have begun on this stack, whose thread never comes back to them. It may be empty.
+    AllBut(Range<u64>),
+}
+
 /// A close: when it must end, and how it ended.
 #[derive(Default)]
 pub(crate) struct Closing {
@@ -364,6 +374,8 @@ struct ClosingState {
     deadline: Option<Instant>,
     /// When the process exits: until then the writer waits for appends under way, and no longer.
     appends_until: Option<Instant>,
+    /// The stack of the exiting thread, if it is known.
+    exiting_stack: Range<u64>,
     summary: Option<CloseSummary>,
 }
 
@@ -373,14 +385,21 @@ impl Closing {
         *lock(&self.inner).deadline.get_or_insert(deadline)
     }
 
-    /// Limits how long the writer waits for appends under way: one of them may never end.
-    pub(crate) fn wait_for_appends_until(&self, until: Instant) {
-        lock(&self.inner).appends_until = Some(until);
+    /// Limits how long the writer waits for appends under way, because the process exits. It does not wait at all for
+    /// one that has begun on the `stack` of the exiting thread.
+    pub(crate) fn wait_for_appends_until(&self, until: Instant, stack: Range<u64>) {
+        let mut inner = lock(&self.inner);
+        inner.appends_until = Some(until);
+        inner.exiting_stack = stack;
     }
 
-    /// Whether the writer waits for appends under way at `now`.
-    pub(crate) fn waits_for_appends(&self, now: Instant) -> bool {
-        lock(&self.inner).appends_until.is_none_or(|until| now < until)
+    /// The appends under way that the writer waits for at `now`.
+    pub(crate) fn awaited_appends(&self, now: Instant) -> AwaitedAppends {
+        let inner = lock(&self.inner);
+        match inner.appends_until {
+            Some(until) if now >= until => AwaitedAppends::None,
+            _ => AwaitedAppends::AllBut(inner.exiting_stack.clone()),
+        }
     }
 
     /// Whether the log has ended.

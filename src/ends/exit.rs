@@ -16,9 +16,10 @@ use crate::own_thread::{self, Role};
 use crate::shared::Shared;
 use crate::sys;
 
-/// How long the writer waits at exit for an append that is under way. The append of the exiting thread never ends, and
-/// which thread an append belongs to is not known. Any other one ends within microseconds, once its thread gets a CPU:
-/// a container that has used up its share of CPU may have to wait for 100 ms.
+/// How long the writer waits at exit for an append of another thread that is under way. It ends within microseconds, once
+/// its thread gets a CPU: a container that has used up its share of CPU may have to wait for 100 ms. It never ends if that
+/// thread wants to exit too, from a signal handler. For an append of the exiting thread itself the writer does not wait,
+/// if the system says where that thread's stack is.
 const APPENDS_END_WITHIN: Duration = Duration::from_millis(250);
 
 /// Whether a handler is registered that has not run yet. A forked child inherits both.
@@ -50,10 +51,11 @@ extern "C" fn handler() {
 /// Closes all `logs`, and waits for each, unless this thread is its writer.
 fn close_all(logs: &[Arc<Shared>]) {
     let begun = Instant::now();
+    let stack = sys::stack::own().unwrap_or_default();
     let asked: Vec<_> = logs
         .iter()
         .map(|log| {
-            log.closing.wait_for_appends_until(begun + APPENDS_END_WITHIN);
+            log.closing.wait_for_appends_until(begun + APPENDS_END_WITHIN, stack.clone());
             (log, begin_close(log, begun))
         })
         .collect();

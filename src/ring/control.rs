@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use super::append_flag::AppendFlag;
 use super::layout::DropCause;
-use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, spin_loop};
 use crate::sys;
 
@@ -526,51 +527,5 @@ impl Oldest {
     /// Whether the consumer is copying from there on.
     pub(super) fn is_being_read(self) -> bool {
         self.0 & READING != 0
-    }
-}
-
-/// Raised while the producing thread is inside an append. The producing thread alone changes it; `gate` documents when,
-/// and what follows from it for another thread.
-#[derive(Debug, Default)]
-#[repr(transparent)]
-pub(crate) struct AppendFlag(AtomicU32);
-
-impl AppendFlag {
-    /// Whether it is raised, for the producing thread itself.
-    #[inline(always)]
-    pub(crate) fn is_raised(&self) -> bool {
-        self.0.load(Relaxed) != 0
-    }
-
-    /// Raises it, without ordering later accesses.
-    #[inline(always)]
-    pub(crate) fn raise(&self) {
-        self.0.store(1, Relaxed);
-    }
-
-    /// Raises it before anything that follows, in the order of all sequentially consistent accesses.
-    pub(crate) fn raise_in_order(&self) {
-        // An exchange, not a store and a fence: ThreadSanitizer does not understand fences.
-        #[cfg(not(loom))]
-        self.0.swap(1, SeqCst);
-        // loom treats SeqCst accesses as AcqRel, so a fence is used there.
-        #[cfg(loom)]
-        {
-            self.0.store(1, Relaxed);
-            crate::sync::fence(SeqCst);
-        }
-    }
-
-    /// Lowers it after anything that precedes.
-    #[inline(always)]
-    pub(crate) fn lower(&self) {
-        // Release: _append done_.
-        self.0.store(0, Release);
-    }
-
-    /// Whether it is lowered, for another thread: all that the append has stored is visible then.
-    pub(crate) fn is_lowered(&self) -> bool {
-        // Acquire: _append done_. SeqCst: the order of `raise_in_order`.
-        self.0.load(SeqCst) == 0
     }
 }

@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use super::control::AppendFlag;
+use super::append_flag::AppendFlag;
 use super::layout::Full;
 #[cfg(not(loom))]
 use super::payload::Claimed;

@@ -78,6 +78,7 @@
 
 mod layout;
 
+mod append_flag;
 mod control;
 mod budget;
 // A model's memory copies word by word.
@@ -109,9 +110,10 @@ mod tests;
 #[cfg(all(test, target_os = "linux", not(any(loom, diolog_portable))))]
 mod in_slots;
 
+pub(crate) use append_flag::AppendFlag;
 pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
-pub(crate) use control::{AppendFlag, Control, Counts, DroppedBy};
+pub(crate) use control::{Control, Counts, DroppedBy};
 pub(crate) use held::Held;
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
 pub(crate) use payload::{Claimed, Payload, to_vec};

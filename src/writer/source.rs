@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::listen::{Heard, Taps};
 use crate::registry::{self, Arrival};
 use crate::ring::{ConsumerEnd, Head, Position, ProducerEnd};
+use crate::shared::AwaitedAppends;
 use crate::stats::{Drained, ProducerLosses};
 use crate::writer::contents::Accounted;
 use crate::writer::gap_causes::GapCauses;
@@ -139,10 +140,16 @@ impl Source {
         self.consumer.observe() != self.consumer.cursor()
     }
 
-    /// Whether no append is under way. Once the gate has closed, that stays true. A producer that is gone appends no
-    /// more, even if it went inside an append: a thread that exits there destroys its producers.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.returned.is_some() || Gate::is_outside(self.consumer.control().append_flag())
+    /// Whether no append is under way that is `awaited`. Once the gate has closed, that stays true. A producer that is
+    /// gone appends no more, even if it went inside an append: a thread that exits there destroys its producers.
+    pub(crate) fn is_quiet(&self, awaited: &AwaitedAppends) -> bool {
+        let flag = self.consumer.control().append_flag();
+        match awaited {
+            AwaitedAppends::None => true,
+            AwaitedAppends::AllBut(stack) => {
+                self.returned.is_some() || Gate::is_outside(flag) || flag.is_raised_on(stack)
+            }
+        }
     }
 
     /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns whether the block is full:
@@ -436,12 +443,29 @@ mod tests {
     #[test]
     fn an_append_of_a_producer_that_is_gone_is_not_waited_for() {
         let (producer, mut source) = source();
+        let all = AwaitedAppends::AllBut(0..0);
         producer.control().append_flag().raise();
-        assert!(!source.is_quiet());
+        assert!(!source.is_quiet(&all));
         source.returned = Some(producer);
-        assert!(source.is_quiet());
+        assert!(source.is_quiet(&all));
         source.consumer.control().reset();
         assert!(Gate::is_outside(source.consumer.control().append_flag()), "the next producer may append");
+    }
+
+    #[cfg(all(target_os = "linux", not(diolog_portable)))]
+    #[test]
+    fn an_append_of_the_exiting_thread_alone_is_not_waited_for() {
+        let (producer, source) = source();
+        let awaited = AwaitedAppends::AllBut(crate::sys::stack::own().expect("known"));
+        let flag = producer.control().append_flag();
+        flag.raise();
+        assert!(source.is_quiet(&awaited));
+        flag.lower();
+        std::thread::scope(|scope| {
+            scope.spawn(|| flag.raise());
+        });
+        assert!(!source.is_quiet(&awaited), "the other thread may go on");
+        assert!(source.is_quiet(&AwaitedAppends::None));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod shared_memory;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
+pub(crate) mod stack;
 pub(crate) mod time;
 
 // The architectures for which the io-uring crate has the kernel's structures.

@@ -14,5 +14,6 @@ pub(crate) mod process;
 pub(crate) mod shared_memory;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
+pub(crate) mod stack;
 pub(crate) mod time;
 pub(crate) mod uring;

@@ -14,7 +14,7 @@ use crate::clock::TickConverter;
 use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
 use crate::listen::Taps;
 use crate::ring::Position;
-use crate::shared::Shared;
+use crate::shared::{AwaitedAppends, Shared};
 use crate::writer::callsites;
 use crate::writer::contents::{Contents, Share};
 use crate::writer::pipeline::Pipeline;
@@ -226,9 +226,9 @@ impl Blocks {
 
     /// Observes all rings. Returns whether all of them are empty, and no append is under way any more that is to be
     /// waited for.
-    pub(super) fn observe_drained(&mut self, wait_for_appends: bool) -> bool {
+    pub(super) fn observe_drained(&mut self, awaited: &AwaitedAppends) -> bool {
         // Quiet first: a record that an append has just put into the ring is then seen.
-        let is_quiet = |source: &Source| source.is_quiet() || !wait_for_appends;
+        let is_quiet = |source: &Source| source.is_quiet(awaited);
         self.sources.iter_mut().all(|(_, source)| is_quiet(source) && !source.observe_records())
     }
 

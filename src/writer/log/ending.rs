@@ -77,7 +77,7 @@ impl Ending {
             Phase::Draining => {
                 blocks.adopt(schedule);
                 let cut_short = left <= CLOSING_RESERVE.min(shared.settings.config.close_deadline / 4);
-                if blocks.observe_drained(shared.closing.waits_for_appends(now)) {
+                if blocks.observe_drained(&shared.closing.awaited_appends(now)) {
                     Phase::Counting
                 } else if !cut_short {
                     before
