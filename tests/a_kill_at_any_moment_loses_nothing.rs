@@ -11,26 +11,15 @@ mod support;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RingMemory, Verdict};
+use diolog::{Config, Logger, Overflow, RingMemory, Verdict};
+use support::lives::{self, Found, Told};
 use support::os;
 use support::random::{Random, seeds};
 
-const PRODUCERS: usize = 4;
-
 /// Kills of one log, which is then checked a last time and left.
 const KILLS_OF_A_LOG: u64 = 10;
-
-/// What a process has been told, in memory that a kill does not reach: for each producer the records that were accepted,
-/// and of these the durable ones.
-type Told = [AtomicU64; 2 * PRODUCERS];
-
-fn told(directory: &Path, life: u64) -> &'static Told {
-    os::shared_words(&directory.join(format!("told-{life}")))
-}
 
 /// Where the rings of a log are.
 #[derive(Clone, Copy)]
@@ -84,121 +73,24 @@ fn config(log: &Path, life: u64, rings: Rings<'_>) -> Config {
         })
 }
 
-/// The text of a record.
-fn text(life: u64, producer: usize, number: u64) -> String {
-    let filler = "x".repeat((number * 7 % 50) as usize);
-    format!("{life} {producer} {number} {filler}")
-}
-
-/// Logs one record: every other one has fields.
-fn log(own: &Producer, life: u64, producer: usize, number: u64) -> Outcome {
-    let text = text(life, producer, number);
-    if number.is_multiple_of(2) {
-        return own.log(Level::Info, text);
-    }
-    let filler = &text[text.rfind(' ').map_or(0, |space| space + 1)..];
-    diolog::info!(own, "{life} {producer} {number} {filler}", life, producer, number, filler)
-}
-
 /// A life: logs until it is killed.
-fn live(directory: &Path, task: &Task<'_>) -> ! {
+fn live_until_killed(directory: &Path, task: &Task<'_>) -> ! {
     os::kill_after(task.delay);
     let life = task.life;
-    let told = told(directory, life);
     let logger = Logger::open(config(&directory.join("log"), life, task.rings)).expect("a log");
-    std::thread::scope(|scope| {
-        for (producer, accepted) in told[..PRODUCERS].iter().enumerate() {
-            let logger = &logger;
-            scope.spawn(move || {
-                let own = logger.producer().expect("a ring");
-                let mut number = 0;
-                loop {
-                    match log(&own, life, producer, number) {
-                        Outcome::Written => number += 1,
-                        Outcome::Dropped => std::thread::yield_now(),
-                        other => panic!("{other:?}"),
-                    }
-                    accepted.store(number, SeqCst);
-                    if number.is_multiple_of(64) {
-                        // Not so many records that reading them takes the time.
-                        std::thread::sleep(Duration::from_micros(200));
-                    }
-                }
-            });
-        }
-        for turn in 0_u64.. {
-            let accepted: [u64; PRODUCERS] = std::array::from_fn(|producer| told[producer].load(SeqCst));
-            logger.flush().expect("a disk that works");
-            for (producer, accepted) in accepted.into_iter().enumerate() {
-                told[PRODUCERS + producer].store(accepted, SeqCst);
-            }
-            if turn.is_multiple_of(4) {
-                logger.rotate().expect("an open log");
-            }
-        }
-        unreachable!("it is killed");
-    })
-}
-
-/// What was found wrong, and how many records were read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Found {
-    records: u64,
-    lost: u64,
-    twice: u64,
-    torn: u64,
-}
-
-impl Found {
-    fn is_fault(&self) -> bool {
-        (self.lost, self.twice, self.torn) != (0, 0, 0)
-    }
+    lives::live(logger, life, &Told::of(directory, life), || true);
+    unreachable!("it is killed");
 }
 
 /// Compares a log with what its processes were told.
 fn compare(directory: &Path, lives: u64, rings: Rings<'_>) -> Found {
-    let mut found = Found::default();
-    let mut seen = vec![[(); PRODUCERS].map(|()| Vec::<bool>::new()); lives as usize];
-    let log = directory.join("log");
-    if !log.exists() {
-        // It was killed before it made the directory.
-        return found;
-    }
-    let mut reader = match Reader::open(&log) {
-        Ok(reader) => Some(reader),
-        // Before its first segment is there, a log is none.
-        Err(diolog::Error::NotALog { .. }) => None,
-        Err(error) => panic!("{error}"),
+    let told: Vec<_> = (0..lives).map(|life| Told::of(directory, life)).collect();
+    let accepted: Vec<_> = told.iter().map(Told::accepted).collect();
+    let kept = match rings {
+        Rings::Shared(_) => accepted.clone(),
+        Rings::Private => told.iter().map(Told::durable).collect(),
     };
-    while let Some(record) = reader.as_mut().and_then(|reader| reader.next_record().expect("readable")) {
-        let message = String::from_utf8_lossy(record.message()).into_owned();
-        let mut numbers = message.split(' ').map(str::parse::<u64>);
-        let (Some(Ok(life)), Some(Ok(producer)), Some(Ok(number))) = (numbers.next(), numbers.next(), numbers.next())
-        else {
-            found.torn += 1;
-            continue;
-        };
-        if life >= lives || producer >= PRODUCERS as u64 || text(life, producer as usize, number) != message {
-            found.torn += 1;
-            continue;
-        }
-        found.records += 1;
-        let seen = &mut seen[life as usize][producer as usize];
-        seen.resize(seen.len().max(number as usize + 1), false);
-        found.twice += u64::from(std::mem::replace(&mut seen[number as usize], true));
-    }
-    for (life, seen) in seen.iter().enumerate() {
-        let told = told(directory, life as u64);
-        for (producer, seen) in seen.iter().enumerate() {
-            let (accepted, durable) = (told[producer].load(SeqCst), told[PRODUCERS + producer].load(SeqCst));
-            let missing = |number: &u64| !seen.get(*number as usize).is_some_and(|seen| *seen);
-            let kept = if let Rings::Shared(_) = rings { accepted } else { durable };
-            found.lost += (0..kept).filter(missing).count() as u64;
-            // The record that was being logged may be there, and no later one.
-            found.torn += (seen.len() as u64).saturating_sub(accepted + 1);
-        }
-    }
-    found
+    lives::compare(&directory.join("log"), &accepted, &kept, None)
 }
 
 /// Brings into the log what the dead processes have left.
@@ -242,7 +134,7 @@ fn lives_of_a_log(seed: u64, test: &str, rings: Rings<'_>) -> Found {
 /// Makes as many kills as are asked for, and shows what was found.
 fn kill_again_and_again(test: &str, is_shared: bool) {
     if let Some(role) = support::role() {
-        live(&support::child_directory(), &Task::of(&role));
+        live_until_killed(&support::child_directory(), &Task::of(&role));
     }
     let given = |name: &str, usual| std::env::var(name).map_or(usual, |number| number.parse().expect("a number"));
     let (kills, first) = (given("DIOLOG_KILLS", 300), given("DIOLOG_FIRST_SEED", 0));

@@ -7,6 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use diolog::{Config, Level, Logger, Outcome, RingMemoryStats, Verdict};
+use support::control_group::{self, Group};
 use support::device::Control;
 use support::os;
 
@@ -173,45 +174,12 @@ fn rings_work_without_a_reserve_where_address_space_counts_as_memory() {
     assert!(memory.used_bytes <= 2 << 20, "{memory:?}");
 }
 
-/// A memory control group of the test's own, below this process's. Its drop removes it.
-struct Group(PathBuf);
-
-impl Group {
-    /// With a limit of `bytes`, in version 1. `None`, with a report, if none can be made.
-    fn new(bytes: u64) -> Option<Group> {
-        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let own = groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path.to_owned());
-        let Some(own) = own else {
-            support::not_shown("a small control group", "no control group of version 1 limits memory here");
-            return None;
-        };
-        let path = Path::new("/sys/fs/cgroup/memory").join(own.trim_start_matches('/'));
-        let group = Group(path.join(format!("diolog-test-{}", std::process::id())));
-        let made = std::fs::create_dir(&group.0)
-            .and_then(|()| std::fs::write(group.0.join("memory.limit_in_bytes"), bytes.to_string()));
-        match made {
-            Ok(()) => Some(group),
-            Err(error) => {
-                support::not_shown("a small control group", error);
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // The child has ended, or never was in it.
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn a_burst_in_a_small_control_group_is_not_the_end_of_the_process() {
     const TEST: &str = "a_burst_in_a_small_control_group_is_not_the_end_of_the_process";
     const GROUP_BYTES: u64 = 64 << 20;
     if let Some(group) = support::role() {
-        std::fs::write(Path::new(&group).join("cgroup.procs"), "0").expect("the test's own group");
+        control_group::enter(Path::new(&group));
         let memory = burst(support::config(child_log()), 10, 100_000);
         assert_eq!((memory.limit_bytes, memory.group_bytes), (GROUP_BYTES / 4, Some(GROUP_BYTES)));
         assert!(memory.used_bytes > memory.limit_bytes / 2, "{memory:?}");
@@ -220,6 +188,6 @@ fn a_burst_in_a_small_control_group_is_not_the_end_of_the_process() {
     let Some(group) = Group::new(GROUP_BYTES) else { return };
     // On a disk in any case: files in memory would count in the group too.
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    let role = group.0.to_str().expect("a group's name");
+    let role = group.path().to_str().expect("a group's name");
     support::child::expect_success(TEST, role, directory.path());
 }

@@ -4,12 +4,16 @@
 
 pub(crate) mod account;
 pub(crate) mod child;
+#[cfg(target_os = "linux")]
+pub(crate) mod control_group;
 #[cfg(feature = "unstable")]
 pub(crate) mod device;
 #[cfg(target_os = "linux")]
 pub(crate) mod disk;
 #[cfg(feature = "unstable")]
 pub(crate) mod faults;
+#[cfg(target_os = "linux")]
+pub(crate) mod lives;
 #[cfg(target_os = "linux")]
 pub(crate) mod os;
 #[cfg(all(target_os = "linux", feature = "unstable"))]
