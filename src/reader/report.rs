@@ -317,6 +317,12 @@ impl Report {
         self.runs.last_mut().expect("segments, blocks and producers belong to a run that has begun")
     }
 
+    /// Counts segments that were removed before they were read, and their blocks.
+    pub(super) fn add_removed(&mut self, segments: u64, blocks: u64) {
+        self.removed_segments = self.removed_segments.saturating_add(segments);
+        self.removed_blocks = self.removed_blocks.saturating_add(blocks);
+    }
+
     /// A point to return to by [`rewind`](Self::rewind).
     pub(super) fn mark(&self) -> Mark {
         let Report { findings_omitted, severity, .. } = *self;

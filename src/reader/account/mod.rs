@@ -72,8 +72,8 @@ impl Account {
         report.retired = blocks.expected().is_some_and(|expected| expected > 0);
         if came_later {
             let unused = run.first().header.as_ref().map_or(0, |header| u64::from(header.unused_before));
-            self.report.removed_segments += first.saturating_sub(self.last_index.saturating_add(1 + unused));
-            self.report.removed_blocks += blocks.expected().unwrap_or(0);
+            let removed = first.saturating_sub(self.last_index.saturating_add(1 + unused));
+            self.report.add_removed(removed, blocks.expected().unwrap_or(0));
         }
         self.removed_since = came_later;
         self.producers = Producers::new(blocks.expected().is_some(), PRODUCERS_MAX - self.producers_before);
@@ -128,8 +128,8 @@ impl Account {
         let follows_removed = self.blocks.follows_removed();
         let has_baseline = self.blocks.start_segment(segment, lowest, before);
         if follows_removed {
-            self.report.removed_segments += segment.index().saturating_sub(self.last_index.saturating_add(1));
-            self.report.removed_blocks += std::mem::take(&mut self.blocks.removed);
+            let removed = segment.index().saturating_sub(self.last_index.saturating_add(1));
+            self.report.add_removed(removed, std::mem::take(&mut self.blocks.removed));
         }
         self.last_index = self.last_index.max(segment.index());
         self.removed_since |= follows_removed;
@@ -140,7 +140,8 @@ impl Account {
             let were_removed = std::mem::take(&mut self.removed_since);
             for row in &loaded.rows {
                 let before = self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
-                self.report.removed_records += if were_removed { before } else { 0 };
+                let removed = if were_removed { before } else { 0 };
+                self.report.removed_records = self.report.removed_records.saturating_add(removed);
             }
         }
     }
@@ -311,7 +312,9 @@ impl Account {
         // Their final counts may be in a block that was left unread.
         let shows_ends = clean_end && self.blocks.gaps.unread == 0;
         let unended = self.producers.conclude(&mut report.producers).filter(|_| shows_ends);
-        report.records = report.folded_records + report.producers.iter().map(|row| row.records).sum::<u64>();
+        // What rows say may be anything: sums end at the largest number.
+        report.records =
+            report.producers.iter().map(|row| row.records).fold(report.folded_records, u64::saturating_add);
         (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, in_use && !clean_end);
         let unwritten = report.producers.iter().map(|row| row.unwritten).fold(0, u64::saturating_add);
         self.report.blocks = self.before;

@@ -183,12 +183,12 @@ impl Producers {
             let Some(&at) = self.by_id.get(&id) else { continue };
             let (state, row) = (&self.states[at], &run.producers[at]);
             let base = state.base.unwrap_or_default();
-            let is_whole = base.attempts == base.records && state.next == base.attempts + state.found;
-            if state.is_contradicted || !is_whole || row.dropped + row.overwritten + row.unwritten > 0 {
+            let is_whole = base.attempts == base.records && state.next == base.attempts.saturating_add(state.found);
+            if state.is_contradicted || !is_whole || row.dropped > 0 || row.overwritten > 0 || row.unwritten > 0 {
                 continue;
             }
             run.folded_producers += 1;
-            run.folded_records += state.found;
+            run.folded_records = run.folded_records.saturating_add(state.found);
             self.by_id.remove(&id);
             self.states.swap_remove(at);
             run.producers.swap_remove(at);
@@ -270,7 +270,7 @@ impl Producers {
             None
         };
         state.next = state.next.max(first + records);
-        state.found += records;
+        state.found = state.found.saturating_add(records);
         report.first_sequence.get_or_insert(first);
         report.last_sequence = Some(state.next - 1);
         self.find_hole(at, first, Some(index), &loaded.gaps, None);

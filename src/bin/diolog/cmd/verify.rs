@@ -81,7 +81,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
     };
     let _ = writeln!(out, "  {segments}; {end}");
     blocks_text(&run.blocks, out);
-    let retired_dropped: u64 = run.producers.iter().map(|producer| producer.retired_dropped).sum();
+    let retired_dropped = sum(&run.producers, |producer| producer.retired_dropped);
     if retired_dropped > 0 {
         let _ = writeln!(out, "  noted: {} dropped before the oldest segment", counted(retired_dropped, "record"));
     }
@@ -128,7 +128,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
     }
     table.write(2, out);
     if !folded.is_empty() {
-        let records = counted(folded.iter().map(|row| row.records).sum(), "record");
+        let records = counted(sum(folded.iter().copied(), |row| row.records), "record");
         let and = if folded.len() == run.producers.len() { "" } else { "… and " };
         let producers = counted(folded.len() as u64, "producer");
         let _ = writeln!(out, "  {and}{producers} without losses, {records}: --all shows them");
@@ -162,9 +162,14 @@ fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
     let _ = writeln!(out, "  blocks: {}", if there.is_empty() { "none".into() } else { there.join(", ") });
 }
 
+/// The sum of one of the numbers of producers, which damaged or hostile files may have made as large as can be.
+fn sum<'a>(producers: impl IntoIterator<Item = &'a ProducerReport>, part: fn(&ProducerReport) -> u64) -> u64 {
+    producers.into_iter().map(part).fold(0, u64::saturating_add)
+}
+
 /// The equation that must hold, with the run's numbers.
 fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
-    let sum = |part: fn(&ProducerReport) -> u64| run.producers.iter().map(part).sum::<u64>();
+    let sum = |part| sum(&run.producers, part);
     let retired = sum(|producer| producer.retired);
     let retired_losses = sum(|producer| producer.retired_losses);
     let mut left = format!("attempted {}", count(sum(|producer| producer.attempted)));

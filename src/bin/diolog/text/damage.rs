@@ -36,7 +36,7 @@ pub(crate) fn state(report: &Report) -> String {
         0 => {}
         dropped => parts.push(format!("{} dropped{}", count(dropped), causes(&report.dropped_by(), dropped))),
     }
-    let refused: u64 = report.runs.iter().map(|run| run.refused_no_ring).sum();
+    let refused: u64 = report.runs.iter().map(|run| run.refused_no_ring).fold(0, u64::saturating_add);
     if refused > 0 {
         parts.push(format!("{} refused (no ring)", count(refused)));
     }
@@ -46,8 +46,8 @@ pub(crate) fn state(report: &Report) -> String {
 /// Why the verdict is no better, in numbers; empty if it has a sentence of its own elsewhere.
 fn why(report: &Report, verdict: Verdict) -> Vec<String> {
     let rows = || report.runs.iter().flat_map(|run| &run.producers);
-    let damaged: u64 = rows().map(|row| row.damaged).sum();
-    let unwritten: u64 = rows().map(|row| row.unwritten).sum();
+    let damaged: u64 = rows().map(|row| row.damaged).fold(0, u64::saturating_add);
+    let unwritten: u64 = rows().map(|row| row.unwritten).fold(0, u64::saturating_add);
     let of_blocks = [
         (report.blocks.lost, "block", "lost"),
         (damaged, "record", "in damaged or missing blocks"),
@@ -90,7 +90,7 @@ fn causes(dropped_by: &DroppedBy, dropped: u64) -> String {
         [] => String::new(),
         [(cause, number)] if number >= dropped => format!(" ({cause})"),
         _ => {
-            let known: u64 = causes.iter().map(|(_, number)| number).sum();
+            let known = causes.iter().map(|(_, number)| *number).fold(0, u64::saturating_add);
             let mut words: Vec<_> =
                 causes.iter().map(|(cause, number)| format!("{} {cause}", count(*number))).collect();
             if known < dropped {
