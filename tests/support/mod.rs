@@ -19,6 +19,8 @@ pub(crate) mod os;
 #[cfg(all(target_os = "linux", feature = "unstable"))]
 pub(crate) mod power;
 pub(crate) mod random;
+#[cfg(target_os = "linux")]
+pub(crate) mod recorded_disk;
 pub(crate) mod records;
 #[cfg(target_os = "linux")]
 pub(crate) mod rings;
