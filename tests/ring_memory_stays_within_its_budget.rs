@@ -161,7 +161,7 @@ fn rings_work_without_a_reserve_where_address_space_counts_as_memory() {
     let mode = || std::fs::read_to_string(OVERCOMMIT).unwrap_or_default();
     if mode().trim() != "2" {
         // The setting is the whole machine's. This process is told of another one, which shows what the log makes of
-        // it; the kernel's own count of address space is not shown.
+        // it; `scripts/overcommit.sh` shows it where the kernel counts address space.
         let told = support::child_directory().join("overcommit");
         std::fs::write(&told, "2\n").expect("writable");
         if let Err(error) = os::make_mounts_private().and_then(|()| os::bind_mount(&told, Path::new(OVERCOMMIT))) {
