@@ -161,6 +161,7 @@ fn blocks_whose_segments_header_did_not_land_are_not_written_twice() {
     fs::write(&path, bytes).expect("written");
     let recovery = recover_one(&dead);
     assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 25), "{recovery}");
+    verifies(&dead.log);
     assert_eq!(messages(&dead.log), parts.accepted());
 }
 

@@ -45,6 +45,9 @@ pub(crate) enum Before {
 #[derive(Debug, Default)]
 pub(crate) struct RunBlocks {
     testimony: Testimony<Location>,
+    /// As [`durable_below`](Self::durable_below), by the blocks alone that the run itself has written: a recovery after its
+    /// end vouches for the blocks that it has found, and for no header.
+    confirmed_below: u64,
     /// The number of the next block, once known.
     expected: Option<u64>,
     /// A later block can prove a missing block lost only if its number is below this: missing blocks from here on may
@@ -244,6 +247,9 @@ impl RunBlocks {
         assert!(gap.start <= gap.end, "block {number} comes after block {}, which is not before it", gap.start);
         self.explain(block, debris, gap);
         self.expected = Some(number.saturating_add(1));
+        if in_flight != IN_FLIGHT_UNKNOWN && !block.header.block_flags().has(BlockFlags::RECOVERED) {
+            self.confirmed_below = self.confirmed_below.max(number.saturating_sub(u64::from(in_flight)));
+        }
         self.testimony.hear(number, in_flight, |fate, missing| self.observed.add_missing(fate, missing));
     }
 
@@ -316,9 +322,11 @@ impl RunBlocks {
         for HeaderlessSegment { path, first_number, is_replaced } in &self.headerless {
             let fact = if *is_replaced {
                 Fact::HeaderReplaced
-            } else if self.durable_below() > *first_number {
+            } else if self.confirmed_below > *first_number {
                 // The header was written before the first block, so it was durable if that was.
                 Fact::HeaderLost
+            } else if self.durable_below() > *first_number {
+                Fact::HeaderRecovered
             } else {
                 Fact::HeaderTorn
             };

@@ -75,6 +75,7 @@ pub(super) enum Fact {
     OtherSegment(u64),
     /// A damaged segment header of a failed segment.
     HeaderReplaced,
+    HeaderRecovered,
     HeaderTorn,
     HeaderLost,
     /// This version cannot read the block.
@@ -169,6 +170,9 @@ impl Fact {
             }
             Fact::HeaderReplaced => {
                 (Note, "the segment's header was never confirmed: the next segment has its blocks again")
+            }
+            Fact::HeaderRecovered => {
+                (Note, "the segment's header was never confirmed: a recovery has completed the run without it")
             }
             Fact::HeaderTorn => (Unconfirmed, "the segment's header is torn"),
             Fact::HeaderLost => (Lost, "the segment's header is damaged"),
