@@ -113,6 +113,9 @@ impl Opening {
                 return Err(error);
             }
         };
+        if let Some(rings) = &rings {
+            directory.complete_by(Box::new(rings.write_link_if_missing()));
+        }
         let (published, publisher) = Published::new(device.clone());
         let memory = RingsOf {
             budget: engine.map(|engine| engine.budget),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -185,5 +186,48 @@ fn what_the_flight_recorder_had_kept_becomes_a_snapshot() {
         assert!(reader.next_record().expect("readable").is_none());
         assert_eq!(verify(file).expect("a log").verdict.exit_code(), 0, "{name}");
     }
+    assert_eq!(rings.files(), Vec::<PathBuf>::new());
+}
+
+/// The child: its log's directory is replaced, and it dies with records in its rings.
+fn replace_the_directory_and_die() {
+    let directory = support::child_directory();
+    let (path, rings) = (directory.join("log"), std::fs::read_to_string(directory.join("rings")));
+    let config = config(&path, Path::new(&rings.expect("written by the parent")));
+    let logger = Logger::open(config.flush_interval(Duration::from_secs(3600))).expect("a log");
+    let producer = logger.producer_named("orders").expect("a producer");
+    producer.log(Level::Info, "in the directory that is removed");
+    logger.flush().expect("durable");
+    std::fs::remove_dir_all(&path).expect("removed");
+    std::fs::create_dir(&path).expect("another one");
+    // The first says that what was durable is gone.
+    while logger.flush().is_err() {
+        producer.log(Level::Info, "meanwhile");
+    }
+    for number in 0..100 {
+        assert_eq!(producer.log(Level::Info, format!("last {number}")), Outcome::Written);
+    }
+    std::process::abort();
+}
+
+#[test]
+fn a_log_whose_directory_was_replaced_is_recovered_in_the_other_one() {
+    if support::role().is_some() {
+        return replace_the_directory_and_die();
+    }
+    let directory = support::directory();
+    let rings = Rings::new();
+    let path = directory.path().join("log");
+    std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
+    let test = "a_log_whose_directory_was_replaced_is_recovered_in_the_other_one";
+    assert!(!support::run_child(test, "replace", directory.path()).status.success());
+    let logger = Logger::open(config(&path, &rings.0)).expect("a log");
+    let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+    assert_eq!(recovery.outcome, RecoveryOutcome::Complete, "{recovery}");
+    logger.close().expect("closed");
+    let records = Reader::open(&path).expect("a log").map(|record| record.expect("readable").message().to_vec());
+    let last: Vec<_> = records.filter(|message| message.starts_with(b"last ")).collect();
+    let expected: Vec<_> = (0..100).map(|number| format!("last {number}").into_bytes()).collect();
+    assert_eq!(last, expected);
     assert_eq!(rings.files(), Vec::<PathBuf>::new());
 }

@@ -3,7 +3,9 @@
 //! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a dead
 //! process. If a log has not ended cleanly, the file stays for whoever recovers it.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::contents::{Contents, LogState, NewLog};
@@ -14,7 +16,7 @@ use super::slot::LogSlots;
 use crate::callsite;
 use crate::clock::{Clock, ClockAnchor};
 use crate::error::{Error, Result};
-use crate::format::StoredRunId;
+use crate::format::{StoredRunId, rings_file_name};
 use crate::ring::Slots;
 use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
@@ -43,8 +45,7 @@ impl RingFiles {
     /// [`Error::InvalidConfig`] for a directory that others may change; [`Error::Io`]. Nothing is left then.
     pub(crate) fn enter(&self, log: &NewLog, directory: &OpenDirectory) -> Result<LogRings> {
         let rings = self.enter_file(log)?;
-        let link = Link { run: rings.run, boot: cpu::boot_id(), path: rings.file.contents.path().to_owned() };
-        let opened = link.write(directory).and_then(|()| {
+        let opened = rings.link().write(directory).and_then(|()| {
             let opened = rings.file.contents.open_log(&rings.log);
             opened.map_err(|source| Error::io("open the log in", rings.file.contents.path(), source))
         });
@@ -165,6 +166,22 @@ impl LogRings {
     /// Publishes the clock's ticks and the monotonic time of one moment, for whoever converts the records' ticks.
     pub(crate) fn publish_anchor(&self, anchor: ClockAnchor) {
         self.file.contents.publish_anchor(anchor);
+    }
+
+    fn link(&self) -> Link {
+        Link { run: self.run, boot: cpu::boot_id(), path: self.file.contents.path().to_owned() }
+    }
+
+    /// Writes the link into the log's directory if it is not there: another directory may have taken the place of the one
+    /// that had it.
+    pub(crate) fn write_link_if_missing(&self) -> impl Fn(&OpenDirectory) -> Result<()> + Send + Sync + use<> {
+        let (link, log) = (self.link(), Arc::clone(&self.log));
+        move |directory| {
+            let there = directory.entry(&rings_file_name(link.run));
+            let is_missing = there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            // It is removed after the end.
+            if is_missing && !log.has_ended.load(Ordering::Relaxed) { link.write(directory) } else { Ok(()) }
+        }
     }
 
     /// Strikes the log off, whose records are all durable, or which has none, and removes the link in its `directory`.

@@ -16,7 +16,7 @@ use crate::sys::directory::OpenDirectory;
 use crate::sys::{Access, is_temporary_name};
 
 use super::inspect::{Content, Search, inspect, search_for_bytes};
-use super::location::{Location, make};
+use super::location::{Complete, Location, make};
 use super::lock::{LogLock, SharedLock};
 
 /// The highest number of a segment after which a run may begin: no run uses up the numbers that are left.
@@ -100,6 +100,12 @@ impl Directory {
     /// The open directory.
     pub(crate) fn opened(&self) -> Arc<OpenDirectory> {
         self.location.directory()
+    }
+
+    /// What this writes is in the directory as long as the log is open, also in one that takes its place: it is called with
+    /// the log's lock, and writes what is missing.
+    pub(crate) fn complete_by(&self, complete: Complete) {
+        self.location.complete_by(complete);
     }
 
     /// The number of the file system that it is on, if that can be told.

@@ -7,7 +7,7 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -22,9 +22,14 @@ const MISSING_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Location {
     current: Mutex<Current>,
     access: Access,
+    /// Writes what is in the directory beside the segments and is missing.
+    complete: OnceLock<Complete>,
     /// The process's root directory at open, from which the absolute path leads to the log's.
     root: Option<FileId>,
 }
+
+/// Writes what is to be in the log's directory beside the segments, if it is not there.
+pub(crate) type Complete = Box<dyn Fn(&OpenDirectory) -> Result<()> + Send + Sync>;
 
 struct Current {
     /// The directory that was opened last.
@@ -41,12 +46,25 @@ impl Location {
     pub(super) fn open(path: &Path, access: Access) -> io::Result<Location> {
         let directory = Arc::new(OpenDirectory::open(path)?.with_access(access));
         let current = Current { directory, missing_since: None };
-        Ok(Location { current: Mutex::new(current), access, root: root_id().ok() })
+        Ok(Location { current: Mutex::new(current), access, complete: OnceLock::new(), root: root_id().ok() })
     }
 
     /// The open directory.
     pub(super) fn directory(&self) -> Arc<OpenDirectory> {
         Arc::clone(&lock(&self.current).directory)
+    }
+
+    /// From now on the directory is [completed](Self::complete) by this.
+    pub(super) fn complete_by(&self, complete: Complete) {
+        assert!(self.complete.set(complete).is_ok(), "a log is opened once");
+    }
+
+    /// Writes what is missing in the directory beside the segments. Only whoever has the log's lock may.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn complete(&self) -> Result<()> {
+        self.complete.get().map_or(Ok(()), |complete| complete(&self.directory()))
     }
 
     /// If the directory was deleted, opens the one that is at its path now. If there is none, that is an error, until it
