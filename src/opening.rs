@@ -16,7 +16,7 @@ use crate::format::Process;
 use crate::gate::Gate;
 use crate::listen::Listening;
 use crate::recorder::SnapshotPlace;
-use crate::recovery::recover_runs;
+use crate::recovery::{recover_runs, sweep};
 use crate::ring::Budget;
 use crate::segment::{Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::{RingsOf, Shared};
@@ -103,6 +103,7 @@ impl Opening {
             (None, RingMemory::Shared(path)) => Some(Arc::new(RingFiles::new(path, clock))),
             (None, RingMemory::Private) => None,
         };
+        files.as_ref().and_then(|files| files.directory_of_next()).into_iter().for_each(sweep);
         let entered =
             files.map(|files| files.enter(&new_log(&settings, &directory, &segments), &directory.opened())).transpose();
         let rings = match entered {

@@ -239,7 +239,14 @@ config! {
         /// The directory is made for this user alone if it is missing; its parent must exist. One that belongs to somebody
         /// else, that others may change, or that is a symbolic link, is refused. The file in it exists while the log is
         /// open, and is gone after a clean end; so is the file `….rings` in the log's directory, which names it. After an
-        /// end that is not clean both stay until the log is recovered. In a container, only a volume keeps them.
+        /// end that is not clean both stay until the log is recovered. In a container, only a volume keeps them. A file in
+        /// the directory that no log needs any more is removed by the next open there, after a restart of the machine too.
+        ///
+        /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that its disk still works
+        /// on: the kernel keeps the locks on its segments as long. A forked child that has not closed them keeps them too,
+        /// and the two cannot be told apart: until it ends, each open waits that long, and leaves the rings as they are. They
+        /// wait up to 2 s for the ring file while another log's rings are recovered from it. If the engine that made the file
+        /// lives on with other logs, nobody waits: the rings are recovered once it has ended.
         ///
         /// Appends take as long as in memory of the process, if the directory is on tmpfs. Elsewhere the system writes the
         /// file to its disk from time to time, and an append may wait for that:

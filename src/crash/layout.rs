@@ -15,7 +15,8 @@
 //! # Who writes what, and when
 //!
 //! - A log's entry is written while its state is [`LOG_FREE`], then its state becomes [`LOG_OPEN`]. When the log has ended
-//!   cleanly, or has been recovered, the state becomes [`LOG_ENDED`]; the entry is used again after that.
+//!   cleanly, or has been recovered, the state becomes [`LOG_ENDED`]; the entry is used again after that. If a part was
+//!   damaged that was to be recovered, it becomes [`LOG_DAMAGED`], and stays so.
 //! - A definition is written after the end of those that are there, then the end moves behind it.
 //! - A slot's size never changes once the end of the slots is behind it. It is described anew for each producer while its
 //!   state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both moments.
@@ -66,6 +67,8 @@ pub(crate) const CONTROL_BYTES: u64 = 640;
 pub(crate) const LOG_FREE: u32 = 0;
 pub(crate) const LOG_OPEN: u32 = 1;
 pub(crate) const LOG_ENDED: u32 = 2;
+/// Recovered, but for what was damaged: the file is kept for it.
+pub(crate) const LOG_DAMAGED: u32 = 3;
 
 /// States of a slot.
 pub(crate) const SLOT_FREE: u32 = 0;
@@ -217,4 +220,31 @@ pub(crate) fn log_offset(index: u32) -> u64 {
 /// The bytes of a slot with these sizes.
 pub(crate) fn slot_bytes(window_bytes: u64, reserve_bytes: u64) -> Option<u64> {
     window_bytes.checked_add(reserve_bytes)?.checked_next_multiple_of(PAGE_BYTES)?.checked_add(SLOT_HEADER_BYTES)
+}
+
+/// The name of a ring file of this process.
+pub(crate) fn ring_file_name(process: u32, random: u64) -> String {
+    format!("diolog-{process}-{random:016x}.rings")
+}
+
+/// The process that has made the ring file with this name; `None` if it is not named like one.
+pub(crate) fn process_of_ring_file(name: &str) -> Option<u32> {
+    let (process, random) = name.strip_prefix("diolog-")?.strip_suffix(".rings")?.split_once('-')?;
+    let random = (random.len() == 16).then(|| u64::from_str_radix(random, 16).ok())??;
+    let process = process.parse().ok()?;
+    (ring_file_name(process, random) == name).then_some(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_file_is_known_by_its_name() {
+        assert_eq!(process_of_ring_file(&ring_file_name(4711, 0xA7)), Some(4711));
+        for other in ["diolog-1-2.rings", "diolog-1-00000000000000A7.rings", "diolog-1-00000000000000a7.rings.damaged"]
+        {
+            assert_eq!(process_of_ring_file(other), None, "{other}");
+        }
+    }
 }

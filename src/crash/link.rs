@@ -102,6 +102,15 @@ impl Link {
         Ok(Link::decode(run, &bytes[..filled]))
     }
 
+    /// Whether `run` has a link in the directory of a log whose path has these bytes, as far as that can be seen.
+    pub(crate) fn is_in(path: &[u8], run: StoredRunId) -> bool {
+        let looked = text(path).map(|path| Path::new(path).join(rings_file_name(run)).symlink_metadata());
+        looked.is_some_and(|looked| match looked {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        })
+    }
+
     /// Three lines. The path comes last: it may hold any byte but zero.
     fn encode(&self) -> Vec<u8> {
         let boot: String = self.boot.iter().map(|byte| format!("{byte:02x}")).collect();

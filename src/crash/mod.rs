@@ -19,4 +19,4 @@ mod tests;
 pub(crate) use contents::NewLog;
 #[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
 pub(crate) use ring_file::slots_for_tests;
-pub(crate) use ring_file::{LogRings, RingFiles};
+pub(crate) use ring_file::{LogRings, RingFiles, is_ring_file_of_this_process};

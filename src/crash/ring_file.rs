@@ -1,8 +1,10 @@
 //! The ring file of one writer thread: made with its first log, gone with its last.
 //!
 //! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a dead
-//! process. If a log has not ended cleanly, the file stays for whoever recovers it.
+//! process. If a log has not ended cleanly, the file stays for whoever recovers it. One that no log needs, and nobody has
+//! locked, is removed by the next open with rings in its directory.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -10,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::contents::{Contents, LogState, NewLog};
 use super::definitions::Definitions;
-use super::layout::{FOR_LOG, FOR_RECORDER};
+use super::layout::{FOR_LOG, FOR_RECORDER, ring_file_name};
 use super::link::Link;
 use super::slot::LogSlots;
 use crate::callsite;
@@ -21,7 +23,18 @@ use crate::ring::Slots;
 use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
-use crate::sys::{LockRefusal, NotOwned, cpu};
+use crate::sys::{LockRefusal, NotOwned, PerProcess, cpu};
+
+/// How often another file is made if the one before was taken for one that a dead process has left.
+const TRIES_MAX: usize = 16;
+
+/// The names of the ring files with rings of this process.
+static OWN: PerProcess<Mutex<Vec<String>>> = PerProcess::new();
+
+/// Whether a ring file has rings of this process, which holds its lock for as long as one of their logs is open.
+pub(crate) fn is_ring_file_of_this_process(name: &str) -> bool {
+    OWN.get().is_some_and(|own| lock(own).iter().any(|known| known == name))
+}
 
 /// Makes ring files in one directory, as many as the logs of one writer thread need: one, or more if there are more than a
 /// thousand logs.
@@ -37,6 +50,11 @@ impl RingFiles {
     /// None yet.
     pub(crate) fn new(directory: &Path, clock: Clock) -> RingFiles {
         RingFiles { directory: directory.to_owned(), clock, current: Mutex::default() }
+    }
+
+    /// The directory in which the next log's place is to be made, unless there is a file with one.
+    pub(crate) fn directory_of_next(&self) -> Option<&Path> {
+        (lock(&self.current).strong_count() == 0).then_some(&*self.directory)
     }
 
     /// Gives a log a place for its rings, and leaves a link to it in the log's `directory`, which is durable then.
@@ -103,33 +121,50 @@ impl RingFile {
             }
             NotOwned::Io { operation, source } => Error::io(operation, directory, source),
         })?;
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|source| {
-            Error::io("draw a random name for a file in", directory, std::io::Error::other(source.to_string()))
-        })?;
-        let name = format!("diolog-{}-{:016x}.rings", std::process::id(), u64::from_le_bytes(random));
-        let path = opened.path_of(&name);
-        let file = opened.create_to_map(&name).map_err(|source| Error::io("create the ring file", &path, source))?;
-        let made = FileLock::take(&opened, &name)
-            .map_err(|refusal| match refusal {
-                LockRefusal::Held(_) => Error::io("lock the ring file", &path, std::io::ErrorKind::ResourceBusy.into()),
-                LockRefusal::Io { operation, source } => Error::io(operation, &path, source),
-            })
-            .and_then(|lock| {
-                let system = opened.file_system_name();
-                let contents = Contents::begin(file, path.clone(), &system, clock, cpu::boot_id());
-                Ok((lock, contents.map_err(|source| Error::io("write the ring file", &path, source))?))
-            });
-        let (lock, contents) = made.inspect_err(|_| drop(opened.remove(&name)))?;
+        let (name, file, lock) = create_locked(&opened)?;
+        let system = opened.file_system_name();
+        let contents = Contents::begin(file, opened.path_of(&name), &system, clock, cpu::boot_id())
+            .map_err(|source| Error::io("write the ring file", &opened.path_of(&name), source))
+            .inspect_err(|_| drop(opened.remove(&name)))?;
         let contents = Arc::new(contents);
         let definitions = Arc::new(Definitions::new(Arc::clone(&contents)));
         callsite::add_sink(&definitions);
+        crate::sync::lock(OWN.get_or_make()).push(name.clone());
         Ok(RingFile { contents, directory: opened, name, _definitions: definitions, lock })
+    }
+}
+
+/// Creates a ring file, and locks it. Whoever sweeps the directory at that moment may take the new file, which is not
+/// locked yet, for one that a dead process has left: then this makes another one.
+fn create_locked(directory: &OpenDirectory) -> Result<(String, File, FileLock)> {
+    let mut tries = 0;
+    loop {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|source| {
+            let source = io::Error::other(source.to_string());
+            Error::io("draw a random name for a file in", directory.path(), source)
+        })?;
+        let name = ring_file_name(std::process::id(), u64::from_le_bytes(random));
+        let path = directory.path_of(&name);
+        let file = directory.create_to_map(&name).map_err(|source| Error::io("create the ring file", &path, source))?;
+        let (operation, source) = match FileLock::take(directory, &name) {
+            Ok(lock) if !lock.has_made_file() => return Ok((name, file, lock)),
+            Ok(_) | Err(LockRefusal::Held(_)) => ("lock the ring file", io::ErrorKind::ResourceBusy.into()),
+            Err(LockRefusal::Io { operation, source }) => (operation, source),
+        };
+        let _ = directory.remove(&name);
+        tries += 1;
+        if source.kind() != io::ErrorKind::ResourceBusy || tries == TRIES_MAX {
+            return Err(Error::io(operation, &path, source));
+        }
     }
 }
 
 impl Drop for RingFile {
     fn drop(&mut self) {
+        if let Some(own) = OWN.get() {
+            lock(own).retain(|known| *known != self.name);
+        }
         let is_own = self.contents.is_own() && self.lock.is_at(&self.directory, &self.name);
         if is_own && !self.contents.has_open_logs() {
             let _ = self.directory.remove(&self.name);

@@ -65,6 +65,13 @@ pub(super) struct Part {
     pub(super) before_ns: u64,
 }
 
+impl Known {
+    /// A producer with this row, and nothing in missing blocks.
+    pub(super) fn from_row(row: ProducerRow) -> Known {
+        Known { row, last_ns: 0, parts: Vec::new(), seen_below: 0 }
+    }
+}
+
 impl Account {
     /// Reads the account of a run.
     ///
@@ -140,18 +147,16 @@ impl Account {
     /// Takes a row that counts what is in the blocks below `number`.
     fn take_row(&mut self, number: u64, row: &ProducerRow) {
         let holes = &self.holes;
-        let known = self.producers.entry(row.id).or_insert_with(|| Known {
-            row: ProducerRow {
-                next_sequence: 0,
-                records: 0,
-                dropped: 0,
+        let known = self.producers.entry(row.id).or_insert_with(|| {
+            let (next_sequence, records, dropped, overwritten) = Default::default();
+            Known::from_row(ProducerRow {
+                next_sequence,
+                records,
+                dropped,
                 dropped_by: None,
-                overwritten: 0,
+                overwritten,
                 ..row.clone()
-            },
-            last_ns: 0,
-            parts: Vec::new(),
-            seen_below: 0,
+            })
         });
         let sequences = known.row.next_sequence..row.next_sequence;
         let index = |number| holes.partition_point(|&hole| hole < number);

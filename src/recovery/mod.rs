@@ -1,8 +1,9 @@
 //! What a process that died has left in its rings, brought into its log: when the log is opened again, or on request.
 //!
 //! A run with rings in shared memory has a [link](crate::crash::link) in the log's directory. For each link, `run` finds
-//! the ring file (`ring_file`), compares it with the run's blocks (`account`), and writes what no block has into a
-//! segment of that run (`compose`); what a flight recorder has left becomes a `snapshot`. Of all the library, this alone uses the reader.
+//! the ring file (`ring_file`), compares it with the run's blocks (`account`; `without_segments` if none is left), and
+//! writes what no block has into a segment of that run (`compose`). What a flight recorder has left becomes a `snapshot`.
+//! Ring files that no log needs are removed (`sweep`). Of all the library, this alone uses the reader.
 //!
 //! It trusts no byte of a ring file, and can be killed at any moment: a segment appears whole or not at all, and what is
 //! in a block is not written again. The ring file goes only after that.
@@ -10,22 +11,31 @@
 mod report;
 mod ring_file;
 mod account;
+mod without_segments;
 mod compose;
 mod snapshot;
 mod run;
+mod sweep;
 
+#[cfg(all(test, not(any(diolog_portable, loom))))]
+mod damage_tests;
+#[cfg(all(test, not(any(diolog_portable, loom))))]
+mod leftover_tests;
 #[cfg(all(test, not(any(diolog_portable, loom))))]
 mod test_rings;
 #[cfg(all(test, not(any(diolog_portable, loom))))]
 mod tests;
 
+use std::io;
 use std::path::Path;
 
 pub use report::{Recovery, RecoveryOutcome};
 pub(crate) use run::recover_runs;
+pub(crate) use sweep::sweep;
 
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
+use crate::format::{segment_file_name, segment_number};
 use crate::segment::{Directory, Making};
 use crate::sys::Access;
 use crate::sys::directory::OpenDirectory;
@@ -35,7 +45,8 @@ use crate::sys::directory::OpenDirectory;
 ///
 /// A run that died leaves records in its rings only if they were in shared memory. After a
 /// [`Complete`](RecoveryOutcome::Complete) recovery they are in a segment of that run, each of them once. Without such a
-/// run, nothing happens. New files are for this user alone: open the log instead to give them its `file_mode` and `group`.
+/// run, nothing happens. New files get the mode and the group of the log's newest segment; if there is none, they are for
+/// this user alone.
 ///
 /// # Errors
 /// [`Error::InUse`] while a logger has the log open, [`Error::Io`] if the directory cannot be read. What concerns one
@@ -59,7 +70,15 @@ pub fn recover_watched(
     if Link::list(&opened)?.is_empty() {
         return Ok(Vec::new());
     }
-    let Access { mode: file_mode, group } = Access::OWNER;
+    let Access { mode: file_mode, group } =
+        access_of_newest(&opened).map_err(|source| Error::io("look at the segments in", path, source))?;
     let mut directory = Directory::open(path, Making { file_mode, group, create_parents: false })?;
     recover_runs(&mut directory, rings, &mut watch)
+}
+
+/// Who may use the newest segment of a log.
+fn access_of_newest(directory: &OpenDirectory) -> io::Result<Access> {
+    let newest = directory.names()?.iter().filter_map(|name| segment_number(name)).max();
+    let Some(number) = newest else { return Ok(Access::OWNER) };
+    Ok(Access::of(&directory.open_to_read(&segment_file_name(number))?.metadata()?))
 }

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use zerocopy::FromBytes;
 
 use crate::clock::TickConverter;
+use crate::crash::is_ring_file_of_this_process;
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOG_OPEN, LOGS_MAX, MAGIC,
-    OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET,
-    TICKS_OF_COUNTER, VERSION, log_offset, slot_bytes,
+    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_DAMAGED, LOG_ENDED, LOG_FREE, LOGS_MAX,
+    MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET,
+    TICKS_OF_COUNTER, VERSION, log_offset, process_of_ring_file, slot_bytes,
 };
-use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, padded};
+use crate::crash::link::Link;
+use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, is_zero, padded};
 use crate::ring::image::{Image, Shape};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
@@ -33,28 +35,33 @@ const SLOTS_MAX: usize = 1 << 18;
 /// The highest id of a callsite. They are given from 1 on, and whoever looks them up has a table of all of them.
 const CALLSITES_MAX: u32 = 1 << 20;
 
-/// How long the lock is waited for: another log of the same process may just be recovered.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a recovery waits for the lock, which another log's recovery may have at that moment. It does not wait for
+/// the process whose rings are in the file: that one keeps the lock.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_STEP: Duration = Duration::from_millis(5);
 
 /// A ring file that this process has locked.
 pub(super) struct RingFile {
+    locked: Locked,
+    header: RawHeader,
+}
+
+/// A file that this process has locked, and of which nothing is known.
+pub(super) struct Locked {
     file: File,
     directory: OpenDirectory,
     name: String,
     bytes: u64,
-    header: RawHeader,
     /// Released after the file's descriptor is closed.
     _lock: FileLock,
 }
 
 /// Why there is no ring file to read.
-#[derive(Debug)]
 pub(super) enum NotOpened {
     /// There is no such file.
     Missing,
-    /// It is of another boot: the kernel that had its records is gone.
-    OtherBoot,
+    /// Its process has died while it made the file.
+    Unfinished(Box<Locked>),
     /// It is not to be trusted, or somebody has it; the reason.
     Refused(String),
 }
@@ -65,6 +72,8 @@ pub(super) struct LogEntry {
     pub(super) index: u32,
     /// Whether its rings are to be recovered.
     pub(super) is_open: bool,
+    /// Whether they were, but for what was damaged.
+    pub(super) is_damaged: bool,
     pub(super) log: LogId,
     pub(super) block_bytes: u32,
     pub(super) message_bytes_max: u32,
@@ -82,6 +91,15 @@ pub(super) struct Slot {
     window_at: u64,
 }
 
+/// The definitions of callsites.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    /// By id, those before one that is damaged.
+    pub(super) callsites: HashMap<u32, CallsiteInfo>,
+    /// What could not be read, if something.
+    pub(super) damage: Option<String>,
+}
+
 /// The slots of one log.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
@@ -91,12 +109,10 @@ pub(super) struct Slots {
     pub(super) damage: Option<String>,
 }
 
-impl RingFile {
-    /// Opens and locks the ring file at `path`, which is of this `boot`.
-    pub(super) fn open(path: &Path, boot: [u8; 16]) -> Result<RingFile, NotOpened> {
-        if boot != cpu::boot_id() {
-            return Err(NotOpened::OtherBoot);
-        }
+impl Locked {
+    /// Locks the file at `path`, which this user's processes alone have written. Waits as long as `patience`
+    /// for whoever has it.
+    fn take(path: &Path, patience: Duration) -> Result<Locked, NotOpened> {
         let refused = |why: String| NotOpened::Refused(format!("{} {why}", path.display()));
         let failed = |operation: &str, error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => NotOpened::Missing,
@@ -109,37 +125,62 @@ impl RingFile {
         if !entry.is_file {
             return Err(refused("is not a regular file".into()));
         }
-        let lock = lock(&directory, name, path)?;
+        let lock = lock(&directory, name, path, patience)?;
         let file = directory.open_to_change(name).map_err(|error| failed("open", error))?;
         let bytes = check(&file).map_err(|error| failed("examine", error))?.map_err(refused)?;
+        Ok(Locked { file, directory, name: name.to_owned(), bytes, _lock: lock })
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn remove(self) -> io::Result<()> {
+        self.directory.remove(&self.name)
+    }
+}
+
+impl RingFile {
+    /// Opens and locks the ring file at `path`. Waits as long as `patience` for whoever has it.
+    pub(super) fn open(path: &Path, patience: Duration) -> Result<RingFile, NotOpened> {
+        let refused = |why: &str| NotOpened::Refused(format!("{} {why}", path.display()));
+        let locked = Locked::take(path, patience)?;
         let mut header = [0; size_of::<RawHeader>()];
-        let filled = sys::fill_at(&file, &mut header, 0).map_err(|error| failed("read", error))?;
+        let filled = sys::fill_at(&locked.file, &mut header, 0)
+            .map_err(|error| NotOpened::Refused(format!("cannot read {}: {error}", path.display())))?;
+        // Its length is the first that is made of it, and the header the second.
+        if is_zero(&header) && (filled == 0 || locked.bytes == SLOTS_OFFSET) {
+            return Err(NotOpened::Unfinished(Box::new(locked)));
+        }
         let header = RawHeader::read_from_bytes(&header[..filled]).ok().filter(|header| header.magic == MAGIC);
-        let Some(header) = header else { return Err(refused("is no ring file of diolog".into())) };
+        let Some(header) = header else { return Err(refused("is no ring file of diolog")) };
         if header.version.get() != VERSION {
             let version = header.version.get();
-            return Err(refused(format!("has version {version}: this diolog reads version {VERSION} alone")));
+            return Err(refused(&format!("has version {version}: this diolog reads version {VERSION} alone")));
         }
         if header.crc.get() != header.checksum() {
-            return Err(refused("begins with a damaged header".into()));
+            return Err(refused("begins with a damaged header"));
         }
-        if bytes < SLOTS_OFFSET {
-            return Err(refused("was cut off before its rings".into()));
+        if locked.bytes < SLOTS_OFFSET {
+            return Err(refused("was cut off before its rings"));
         }
-        if header.boot != boot {
-            return Err(NotOpened::OtherBoot);
-        }
-        Ok(RingFile { file, directory, name: name.to_owned(), bytes, header, _lock: lock })
+        Ok(RingFile { locked, header })
     }
 
     /// Its path, for messages.
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.path_of(&self.name)
+        self.locked.directory.path_of(&self.locked.name)
     }
 
     /// The process whose rings these are.
     pub(super) fn process(&self) -> u32 {
         self.header.pid.get()
+    }
+
+    /// Whether the kernel that had its records is still there: what of them has reached a disk, if it is on one, is
+    /// whatever that kernel had written by then.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.header.boot == cpu::boot_id()
     }
 
     /// The entry of a run's log. `None` if the table has none: it is used again once the log has ended.
@@ -150,21 +191,20 @@ impl RingFile {
         let mut is_damaged = false;
         for index in 0..LOGS_MAX {
             let state = self.log_state(index)?;
-            if state != LOG_OPEN && state != LOG_ENDED {
-                continue;
-            }
-            let Some(raw) = self.raw_log(index)? else {
-                is_damaged |= state == LOG_OPEN;
-                continue;
-            };
-            if raw.run == run.0 {
-                return Ok(Some(LogEntry {
-                    index,
-                    is_open: raw.state.get() == LOG_OPEN,
-                    log: LogId(raw.log),
-                    block_bytes: raw.block_bytes.get(),
-                    message_bytes_max: raw.message_bytes_max.get(),
-                }));
+            let is_open = ![LOG_FREE, LOG_ENDED, LOG_DAMAGED].contains(&state);
+            match self.raw_log(index)? {
+                Some((raw, _)) if raw.run == run.0 => {
+                    return Ok(Some(LogEntry {
+                        index,
+                        is_open,
+                        is_damaged: state == LOG_DAMAGED,
+                        log: LogId(raw.log),
+                        block_bytes: raw.block_bytes.get(),
+                        message_bytes_max: raw.message_bytes_max.get(),
+                    }));
+                }
+                Some(_) => {}
+                None => is_damaged |= is_open,
             }
         }
         if is_damaged {
@@ -174,73 +214,72 @@ impl RingFile {
         }
     }
 
-    /// Whether a log's rings are still to be recovered.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(super) fn has_open_logs(&self) -> io::Result<bool> {
-        for index in 0..LOGS_MAX {
-            if self.log_state(index)? == LOG_OPEN {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     fn log_state(&self, index: u32) -> io::Result<u32> {
         let mut state = [0; 4];
-        sys::fill_at(&self.file, &mut state, log_offset(index))?;
+        sys::fill_at(&self.locked.file, &mut state, log_offset(index))?;
         Ok(u32::from_le_bytes(state))
     }
 
-    /// The entry with this index, if it is whole.
-    fn raw_log(&self, index: u32) -> io::Result<Option<RawLog>> {
+    /// The entry with this index and the path of its log, if it is whole.
+    fn raw_log(&self, index: u32) -> io::Result<Option<(RawLog, Vec<u8>)>> {
         let mut page = vec![0; LOG_BYTES as usize];
-        if sys::fill_at(&self.file, &mut page, log_offset(index))? < page.len() {
+        if sys::fill_at(&self.locked.file, &mut page, log_offset(index))? < page.len() {
             return Ok(None);
         }
         let Ok((raw, path)) = RawLog::read_from_prefix(&page) else { return Ok(None) };
         let path = path.get(..usize::from(raw.path_bytes.get()));
-        Ok(path.is_some_and(|path| raw.checksum(path) == raw.crc.get()).then_some(raw))
+        Ok(path.filter(|path| raw.checksum(path) == raw.crc.get()).map(|path| (raw, path.to_vec())))
     }
 
-    /// Marks a log's rings as recovered.
+    /// Marks a log's rings as recovered; `is_damaged`: as far as they could be.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn end_log(&self, entry: &LogEntry) -> io::Result<()> {
-        write_whole(&self.file, &LOG_ENDED.to_le_bytes(), log_offset(entry.index), grain(false))
+    pub(super) fn end_log(&self, entry: &LogEntry, is_damaged: bool) -> io::Result<()> {
+        let state = if is_damaged { LOG_DAMAGED } else { LOG_ENDED };
+        write_whole(&self.locked.file, &state.to_le_bytes(), log_offset(entry.index), grain(false))
     }
 
-    /// The callsites that records name, by id. Definitions after one that is damaged are not found.
+    /// The callsites that records name.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn definitions(&self) -> io::Result<HashMap<u32, CallsiteInfo>> {
-        let end = self.header.definitions_end.get().min(DEFINITIONS_OFFSET + DEFINITIONS_BYTES_MAX).min(self.bytes);
-        let mut definitions = HashMap::new();
+    pub(super) fn definitions(&self) -> io::Result<Definitions> {
+        let mut found = Definitions::default();
+        let end = self.header.definitions_end.get();
         let mut at = DEFINITIONS_OFFSET;
-        let mut payload = Vec::new();
-        while at + size_of::<RawDefinition>() as u64 <= end {
-            let mut raw = [0; size_of::<RawDefinition>()];
-            sys::fill_at(&self.file, &mut raw, at)?;
-            let Ok(raw) = RawDefinition::read_from_bytes(&raw) else { break };
-            at += size_of::<RawDefinition>() as u64;
-            let bytes = raw.bytes.get() as usize;
-            if bytes as u64 > end - at {
-                break;
-            }
-            payload.resize(bytes, 0);
-            sys::fill_at(&self.file, &mut payload, at)?;
-            at += padded(bytes) as u64;
-            let Some(info) = CallsiteInfo::decode(&payload).filter(|_| checksum(&payload) == raw.crc.get()) else {
-                break;
-            };
-            if info.id <= CALLSITES_MAX {
-                definitions.insert(info.id, info);
+        // No byte is beyond the file's: a shorter one has been refused.
+        if (DEFINITIONS_OFFSET..=DEFINITIONS_OFFSET + DEFINITIONS_BYTES_MAX).contains(&end) {
+            while at < end
+                && let Some((info, next)) = self.definition(at, end)?
+            {
+                if info.id <= CALLSITES_MAX {
+                    found.callsites.insert(info.id, info);
+                }
+                at = next;
             }
         }
-        Ok(definitions)
+        if at != end {
+            found.damage =
+                Some(format!("the definition of a callsite at offset {at} is damaged, as are those after it"));
+        }
+        Ok(found)
+    }
+
+    /// The definition at `at`, and the offset after it; `None` if it is damaged.
+    fn definition(&self, at: u64, end: u64) -> io::Result<Option<(CallsiteInfo, u64)>> {
+        let mut raw = [0; size_of::<RawDefinition>()];
+        sys::fill_at(&self.locked.file, &mut raw, at)?;
+        let Ok(raw) = RawDefinition::read_from_bytes(&raw) else { return Ok(None) };
+        let begin = at + size_of::<RawDefinition>() as u64;
+        let bytes = raw.bytes.get() as usize;
+        if begin > end || bytes as u64 > end - begin {
+            return Ok(None);
+        }
+        let mut payload = vec![0; bytes];
+        sys::fill_at(&self.locked.file, &mut payload, begin)?;
+        let info = CallsiteInfo::decode(&payload).filter(|_| checksum(&payload) == raw.crc.get());
+        Ok(info.map(|info| (info, begin + padded(bytes) as u64)))
     }
 
     /// The rings of a log's producers for this purpose.
@@ -252,8 +291,8 @@ impl RingFile {
         let mut producers = HashSet::new();
         let mut at = SLOTS_OFFSET;
         let claimed_end = self.header.slots_end.get();
-        let end = claimed_end.min(self.bytes);
-        if claimed_end > self.bytes {
+        let end = claimed_end.min(self.locked.bytes);
+        if claimed_end > self.locked.bytes {
             found.damage = Some("it ends before its last ring does".into());
         }
         for _ in 0..SLOTS_MAX {
@@ -261,7 +300,7 @@ impl RingFile {
                 return Ok(found);
             }
             let mut page = [0; SLOT_HEADER_BYTES as usize];
-            sys::fill_at(&self.file, &mut page, at)?;
+            sys::fill_at(&self.locked.file, &mut page, at)?;
             let Ok((raw, _)) = RawSlot::read_from_prefix(&page) else { break };
             let (window_bytes, reserve_bytes) = (raw.window_bytes.get(), raw.reserve_bytes.get());
             let overwrites = raw.flags.get() & OVERWRITES != 0;
@@ -294,7 +333,7 @@ impl RingFile {
 
     /// Reads bytes of a slot's ring, from `offset` in its window.
     pub(super) fn read_ring(&self, slot: &Slot, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        sys::fill_at(&self.file, buffer, slot.window_at.saturating_add(offset))
+        sys::fill_at(&self.locked.file, buffer, slot.window_at.saturating_add(offset))
     }
 
     /// Converts the ticks of its records.
@@ -305,22 +344,57 @@ impl RingFile {
         TickConverter::of_this_boot(clock.get() == TICKS_OF_COUNTER, anchor)
     }
 
-    /// Removes the file, unless rings in it are still to be recovered. With `damage` it only gets another name, which
+    /// Removes the file, unless another log needs it. If a log's part of it was damaged, it only gets another name, which
     /// is returned.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn finish(self, is_damaged: bool) -> io::Result<Option<PathBuf>> {
-        if self.has_open_logs()? {
-            return Ok(None);
+    pub(super) fn finish(self) -> io::Result<Option<PathBuf>> {
+        let mut is_damaged = false;
+        for index in 0..LOGS_MAX {
+            let is_needed = match self.log_state(index)? {
+                LOG_ENDED => false,
+                LOG_DAMAGED => {
+                    is_damaged = true;
+                    false
+                }
+                // It had no record yet; but if there is a link, the log's next open looks for the file.
+                LOG_FREE => self.is_linked(index)?,
+                // The same, if its records are gone.
+                _ => self.is_of_this_boot() || self.is_linked(index)?,
+            };
+            if is_needed {
+                return Ok(None);
+            }
         }
+        let Locked { directory, name, .. } = &self.locked;
         if is_damaged {
-            let name = format!("{}.damaged", self.name);
-            self.directory.rename(&self.name, &name)?;
-            return Ok(Some(self.directory.path_of(&name)));
+            let kept = format!("{name}.damaged");
+            directory.rename(name, &kept)?;
+            return Ok(Some(directory.path_of(&kept)));
         }
-        self.directory.remove(&self.name)?;
+        directory.remove(name)?;
         Ok(None)
+    }
+
+    /// Removes the file, which is of another boot, unless another log's link leads to it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn give_up(self, run: StoredRunId) -> io::Result<()> {
+        if self.is_of_this_boot() {
+            return Ok(());
+        }
+        if let Some(entry) = self.log_of(run)?.filter(|entry| !entry.is_damaged) {
+            self.end_log(&entry, false)?;
+        }
+        self.finish().map(drop)
+    }
+
+    /// Whether a link leads from the log with this entry to its run.
+    fn is_linked(&self, index: u32) -> io::Result<bool> {
+        let entry = self.raw_log(index)?;
+        Ok(entry.is_some_and(|(raw, path)| Link::is_in(&path, StoredRunId(raw.run))))
     }
 }
 
@@ -341,8 +415,8 @@ impl Slot {
 }
 
 /// Locks the file, which is there.
-fn lock(directory: &OpenDirectory, name: &str, path: &Path) -> Result<FileLock, NotOpened> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
+fn lock(directory: &OpenDirectory, name: &str, path: &Path, patience: Duration) -> Result<FileLock, NotOpened> {
+    let deadline = Instant::now() + patience;
     loop {
         // Asked first, since taking a lock creates a file that has been removed meanwhile.
         let holder = match sys::lock::state(path) {
@@ -359,13 +433,19 @@ fn lock(directory: &OpenDirectory, name: &str, path: &Path) -> Result<FileLock, 
                 }
             },
         };
-        if Instant::now() >= deadline {
+        let is_owner = match holder {
+            LockHolder::ThisProcess => is_ring_file_of_this_process(name),
+            LockHolder::Process(id) => process_of_ring_file(name) == Some(id),
+            LockHolder::Unknown => false,
+        };
+        if is_owner || Instant::now() >= deadline {
             let holder = match holder {
                 LockHolder::ThisProcess => "this process".to_owned(),
                 LockHolder::Process(id) => format!("process {id}"),
                 LockHolder::Unknown => "another process".to_owned(),
             };
-            return Err(NotOpened::Refused(format!("{} is in use by {holder}", path.display())));
+            let until = if is_owner { ", which has other logs' rings in it" } else { "" };
+            return Err(NotOpened::Refused(format!("{} is in use by {holder}{until}", path.display())));
         }
         std::thread::sleep(LOCK_STEP);
     }

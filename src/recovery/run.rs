@@ -12,8 +12,9 @@ use zerocopy::little_endian::{I64, U64};
 use super::account::Account;
 use super::compose::{Composer, Plan};
 use super::report::{Recovery, RecoveryOutcome};
-use super::ring_file::{LogEntry, NotOpened, RingFile, Slots};
-use super::snapshot;
+use super::ring_file::{LOCK_PATIENCE, LogEntry, NotOpened, RingFile, Slots};
+use super::snapshot::{self, Left};
+use super::without_segments;
 use crate::clock::Clock;
 use crate::crash::layout::{FOR_LOG, FOR_RECORDER};
 use crate::crash::link::Link;
@@ -107,26 +108,46 @@ fn try_to_recover(
         let path = path.clone();
         move |source| Stop::from(Error::io(operation, &path, source))
     };
-    let file = match RingFile::open(&path, link.boot) {
+    // What is of another boot is worth nothing: nobody is waited for.
+    let is_lost = link.boot != cpu::boot_id();
+    let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
+    let file = match RingFile::open(&path, patience) {
         Ok(file) => file,
+        Err(_) if is_lost => return Err(started_anew()),
         Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
-        Err(NotOpened::OtherBoot) => return Err(Stop::Gone("the machine has been started anew since".into())),
+        Err(NotOpened::Unfinished(_)) => {
+            return Err(Stop::Left(format!("{} is no ring file of diolog", path.display())));
+        }
         Err(NotOpened::Missing) if !path.parent().is_some_and(Path::is_dir) => {
             return Err(Stop::Left(format!("there is no directory for {}", path.display())));
         }
         Err(NotOpened::Missing) => return missing(directory, link, recovery),
     };
     recovery.process = Some(file.process());
-    // Without an entry that is open, the run's end was written, and only its link is left.
-    if let Some(entry) = file.log_of(link.run).map_err(io("read"))?.filter(|entry| entry.is_open) {
-        write_missing(directory, link, &file, &entry, watch, recovery)?;
-        file.end_log(&entry).map_err(io("write to"))?;
+    if is_lost || !file.is_of_this_boot() {
+        // If it cannot be removed now, the next open with rings in its directory tries it.
+        let _ = file.give_up(link.run);
+        return Err(started_anew());
     }
-    let is_damaged = recovery.outcome == RecoveryOutcome::Damaged;
-    if let Some(kept) = file.finish(is_damaged).map_err(io("remove"))? {
+    if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
+        if entry.is_damaged {
+            let reason = "an earlier recovery has found that a part of it is damaged";
+            (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reason.into()));
+        }
+        // If it is not open, the run's end was written, and only its link is left.
+        if entry.is_open {
+            write_missing(directory, link, &file, &entry, watch, recovery)?;
+        }
+        file.end_log(&entry, recovery.outcome == RecoveryOutcome::Damaged).map_err(io("write to"))?;
+    }
+    if let Some(kept) = file.finish().map_err(io("remove"))? {
         recovery.rings = kept;
     }
     Ok(())
+}
+
+fn started_anew() -> Stop {
+    Stop::Gone("the machine has been started anew since".into())
 }
 
 /// The ring file is gone. If the run has its end, a recovery removed it.
@@ -150,37 +171,42 @@ fn write_missing(
     let opened = directory.opened();
     wait_for_writes(&opened)?;
     let mut tail = RunTail::open(opened.path(), link.run)?;
+    let read = |source| Stop::from(Error::io("read", &file.path(), source));
+    let Slots { slots, damage } = file.slots(entry, FOR_LOG).map_err(read)?;
     let account = match &mut tail {
         Some(tail) => Account::read(tail)?,
-        None => Account { has_baseline: true, ..Account::default() },
+        None => without_segments::account(file, &slots, block_bytes(entry) as u64),
     };
     if let Some(obstacle) = account.obstacle {
         return Err(Stop::Left(obstacle.into()));
     }
-    let read = |source| Stop::from(Error::io("read", &file.path(), source));
-    let callsites = file.definitions().map_err(read)?;
+    let definitions = file.definitions().map_err(read)?;
     let clock = Clock::detect();
     let anchor = WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) };
     let segment = segment_header(tail.as_ref(), link, file, entry, !account.holes.is_empty());
     if segment.log != entry.log || directory.log().is_some_and(|log| log != entry.log) {
         return Err(Stop::Left("its segments are of another log than its rings".into()));
     }
-    let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?.slots;
+    let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?;
     let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
-    let snapshot = snapshot::write(&opened, link.run, &origin(&segment, entry), file, &recorded, &callsites, now);
+    let origin = origin(&segment, entry);
+    let Left { producers, damage: of_recorder } = snapshot::read(file, &recorded.slots, &origin, now);
+    let snapshot = snapshot::write(&opened, link.run, &origin, &producers, &definitions.callsites, now);
+    drop(producers);
+    let mut damages = vec![damage, recorded.damage, of_recorder, definitions.damage];
     if account.is_ended {
+        note_damage(recovery, damages);
         recovery.snapshot = snapshot?;
         return Ok(());
     }
-    let Slots { slots, damage } = file.slots(entry, FOR_LOG).map_err(read)?;
     let baseline = account.baseline();
     let header_sequence = account.own_sequence;
-    let may_end = damage.is_none() && account.has_baseline;
+    let may_end = damages[0].is_none() && account.has_baseline;
     let mut composer = Composer::new(Plan {
         file,
         account,
         slots,
-        callsites,
+        callsites: definitions.callsites,
         block_bytes: block_bytes(entry),
         has_segments: tail.is_some(),
         may_end,
@@ -210,12 +236,20 @@ fn write_missing(
     let composed = composer.composed;
     (recovery.records, recovery.bytes, recovery.blocks) = (composed.records, composed.payload_bytes, composed.blocks);
     (recovery.producers, recovery.unwritten) = (composed.ended, composed.unwritten);
-    if let Some(damage) = damage.or_else(|| composer.damage()) {
-        (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(damage));
-    }
+    damages.push(composer.damage());
+    note_damage(recovery, damages);
     // Only now: what the log accepted is recovered, whatever becomes of the snapshot. It is tried again.
     recovery.snapshot = snapshot?;
     Ok(())
+}
+
+/// Reports what was damaged, if something was, each kind of damage once.
+fn note_damage(recovery: &mut Recovery, damages: Vec<Option<String>>) {
+    let mut reasons: Vec<String> = damages.into_iter().flatten().collect();
+    reasons.dedup();
+    if !reasons.is_empty() {
+        (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reasons.join("; ")));
+    }
 }
 
 /// The largest block of a log.

@@ -11,7 +11,27 @@ use crate::format::{CallsiteInfo, Kind, RecordFlags, SNAPSHOTS_FOLDER, StoredRun
 use crate::snapshot::{self, Now, Origin, ProducerRecords, RecordHead};
 use crate::sys::directory::OpenDirectory;
 
-/// Writes the records in `slots`, unless there are none or a snapshot of this run's has been written. Returns its path.
+/// What the rings of a flight recorder hold.
+pub(super) struct Left {
+    /// Those who have left records.
+    pub(super) producers: Vec<ProducerRecords>,
+    /// What could not be read, if something.
+    pub(super) damage: Option<String>,
+}
+
+/// Reads the records in `slots`.
+pub(super) fn read(file: &RingFile, slots: &[Slot], origin: &Origin, now: Now) -> Left {
+    let converter = file.converter();
+    let mut left = Left { producers: Vec::new(), damage: None };
+    for slot in slots {
+        let (records, damage) = records(file, slot, &converter, origin, now);
+        left.damage = left.damage.or(damage);
+        left.producers.extend(Some(records).filter(|records| !records.is_empty()));
+    }
+    left
+}
+
+/// Writes these records, unless there are none or a snapshot of this run's has been written. Returns its path.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -19,14 +39,10 @@ pub(super) fn write(
     directory: &OpenDirectory,
     run: StoredRunId,
     origin: &Origin,
-    file: &RingFile,
-    slots: &[Slot],
+    producers: &[ProducerRecords],
     callsites: &HashMap<u32, CallsiteInfo>,
     now: Now,
 ) -> Result<Option<PathBuf>> {
-    let converter = file.converter();
-    let producers: Vec<_> =
-        slots.iter().map(|slot| records(file, slot, &converter, origin, now)).filter(|it| !it.is_empty()).collect();
     // The name says which run it is of, so that a recovery that was cut short does not write it twice.
     let reason = format!("crash-{}", &run.to_string()[..8]);
     if producers.is_empty() || is_written(directory, &reason)? {
@@ -34,7 +50,7 @@ pub(super) fn write(
     }
     let mut known = Callsites::new(true, origin.block_bytes, |_, _| None);
     callsites.values().for_each(|info| known.add(info));
-    snapshot::write(directory, origin, &reason, now, &producers, &mut known).map(Some)
+    snapshot::write(directory, origin, &reason, now, producers, &mut known).map(Some)
 }
 
 /// Whether the log has a snapshot for this reason.
@@ -48,8 +64,14 @@ fn is_written(directory: &OpenDirectory, reason: &str) -> Result<bool> {
     Ok(folder.names().map_err(failed)?.iter().any(|name| name.to_string_lossy().ends_with(&end)))
 }
 
-/// The records of one ring.
-fn records(file: &RingFile, slot: &Slot, converter: &TickConverter, origin: &Origin, now: Now) -> ProducerRecords {
+/// The records of one ring, and what could not be read.
+fn records(
+    file: &RingFile,
+    slot: &Slot,
+    converter: &TickConverter,
+    origin: &Origin,
+    now: Now,
+) -> (ProducerRecords, Option<String>) {
     let by = slot.image.counts().dropped_by;
     let mut records = ProducerRecords {
         id: slot.producer,
@@ -60,7 +82,7 @@ fn records(file: &RingFile, slot: &Slot, converter: &TickConverter, origin: &Ori
         payloads: Vec::new(),
     };
     let mut left = slot.image.records(origin.block_bytes as u64);
-    let mut last_ns = 0;
+    let (mut last_ns, mut unreadable) = (0, false);
     let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
     while let Some((head, payload)) = left.next(read) {
         let [kind, level, flags, _] = head.tag.to_le_bytes();
@@ -70,8 +92,13 @@ fn records(file: &RingFile, slot: &Slot, converter: &TickConverter, origin: &Ori
             let sequence = head.sequence;
             records.heads.push(RecordHead { sequence, timestamp_ns: last_ns, kind, level, flags, begin, bytes });
             records.payloads.extend_from_slice(payload);
+        } else {
+            unreadable = true;
         }
         left.take();
     }
-    records
+    let fault = left.fault().map(|fault| fault.to_string());
+    let fault = fault.or_else(|| unreadable.then(|| "some records in it make no sense".to_owned()));
+    let of_ring = |fault| format!("the flight recorder's ring of producer {} is damaged: {fault}", slot.producer);
+    (records, fault.map(of_ring))
 }

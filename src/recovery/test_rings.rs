@@ -13,9 +13,9 @@ use crate::callsite;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_OFFSET, FOR_LOG, LOG_BYTES, LOG_OPEN, LOGS_OFFSET, MAGIC, OVERWRITES, RawDefinition,
-    RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, TICKS_OF_MONOTONIC,
-    VERSION, slot_bytes,
+    CONTROL_OFFSET, DEFINITIONS_OFFSET, FOR_LOG, LOG_OPEN, MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog,
+    RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, TICKS_OF_MONOTONIC, VERSION, log_offset,
+    ring_file_name, slot_bytes,
 };
 use crate::crash::link::Link;
 use crate::format::{Block0, LogId, StoredRunId, checksum, padded, segment_file_name};
@@ -33,8 +33,16 @@ pub(super) struct DeadRing {
     pub(super) window_bytes: u64,
     pub(super) reserve_bytes: u64,
     pub(super) overwrites: bool,
+    /// `FOR_LOG` or `FOR_RECORDER`.
+    pub(super) purpose: u32,
     pub(super) control: [u8; CONTROL_BYTES],
     pub(super) bytes: Vec<u8>,
+}
+
+impl DeadRing {
+    fn slot_bytes(&self) -> u64 {
+        slot_bytes(self.window_bytes, self.reserve_bytes).expect("possible")
+    }
 }
 
 /// A log whose process has died.
@@ -67,7 +75,8 @@ pub(super) fn rings(logger: &Logger) -> Vec<DeadRing> {
         let (control, bytes) = ring.bytes();
         let (window_bytes, overwrites) = (ring.window_bytes() as u64, ring.overwrites());
         let reserve_bytes = bytes.len() as u64 - window_bytes;
-        DeadRing { producer: id, name, window_bytes, reserve_bytes, overwrites, control, bytes }
+        let purpose = FOR_LOG;
+        DeadRing { producer: id, name, window_bytes, reserve_bytes, overwrites, purpose, control, bytes }
     };
     logger.shared().registry.rings().into_iter().map(ring).collect()
 }
@@ -95,7 +104,7 @@ impl Dead {
             Ok(Block0::Segment { header, .. }) => (header.log, header.run),
             _ => (LogId([7; 16]), StoredRunId([9; 16])),
         };
-        let link = Link { run, boot: sys::cpu::boot_id(), path: rings.join("diolog-1-2.rings") };
+        let link = Link { run, boot: sys::cpu::boot_id(), path: rings.join(ring_file_name(1, 2)) };
         let dead = Dead { _parent: parent, log, rings, link, log_id, dead_rings };
         dead.write();
         dead
@@ -103,14 +112,29 @@ impl Dead {
 
     /// Writes the ring file and the link, as they were when the process died.
     pub(super) fn write(&self) {
-        let file = fs::File::create(&self.link.path).expect("created");
+        Dead::write_all(&[self]);
+    }
+
+    /// Writes one ring file with the rings of all these logs, which is the first one's, and their links.
+    pub(super) fn write_all(all: &[&Dead]) {
+        let link = &all[0].link;
+        let file = fs::File::create(&link.path).expect("created");
         // Most of it is a hole.
-        let of_slots = self.dead_rings.iter().map(|ring| slot_bytes(ring.window_bytes, ring.reserve_bytes));
-        file.set_len(SLOTS_OFFSET + of_slots.map(|bytes| bytes.expect("possible")).sum::<u64>()).expect("sparse");
-        for (at, bytes) in self.parts() {
+        let of_slots = all.iter().flat_map(|dead| &dead.dead_rings).map(DeadRing::slot_bytes);
+        file.set_len(SLOTS_OFFSET + of_slots.sum::<u64>()).expect("sparse");
+        for (at, bytes) in parts(all) {
             std::os::unix::fs::FileExt::write_all_at(&file, &bytes, at as u64).expect("written");
         }
+        all.iter().for_each(|dead| dead.write_link());
+    }
+
+    /// Writes the link alone.
+    pub(super) fn write_link(&self) {
         self.link.write(&OpenDirectory::open(&self.log).expect("a directory")).expect("written");
+    }
+
+    pub(super) fn remove_link(&self) {
+        Link::remove(&OpenDirectory::open(&self.log).expect("a directory"), self.link.run).expect("removed");
     }
 
     /// A byte of the ring file.
@@ -120,48 +144,50 @@ impl Dead {
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, at as u64).expect("there");
         byte[0]
     }
+}
 
-    /// The parts of the ring file, each with its offset.
-    fn parts(&self) -> Vec<(usize, Vec<u8>)> {
-        let mut parts: Vec<(usize, Vec<u8>)> = Vec::new();
-        let mut put = |at: usize, bytes: &[u8]| parts.push((at, bytes.to_vec()));
-        let clock = Clock::detect();
-        let mut definitions_end = DEFINITIONS_OFFSET as usize;
-        for info in (1..).map_while(callsite::definition) {
-            let mut payload = Vec::new();
-            info.encode(64 << 10, &mut payload);
-            let raw = RawDefinition { bytes: U32::new(payload.len() as u32), crc: U32::new(checksum(&payload)) };
-            put(definitions_end, raw.as_bytes());
-            put(definitions_end + size_of::<RawDefinition>(), &payload);
-            definitions_end += size_of::<RawDefinition>() + padded(payload.len());
-        }
-        let path = self.log.as_os_str().as_encoded_bytes();
+/// The parts of the ring file, each with its offset.
+fn parts(all: &[&Dead]) -> Vec<(usize, Vec<u8>)> {
+    let mut parts: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut put = |at: usize, bytes: &[u8]| parts.push((at, bytes.to_vec()));
+    let clock = Clock::detect();
+    let mut definitions_end = DEFINITIONS_OFFSET as usize;
+    for info in (1..).map_while(callsite::definition) {
+        let mut payload = Vec::new();
+        info.encode(64 << 10, &mut payload);
+        let raw = RawDefinition { bytes: U32::new(payload.len() as u32), crc: U32::new(checksum(&payload)) };
+        put(definitions_end, raw.as_bytes());
+        put(definitions_end + size_of::<RawDefinition>(), &payload);
+        definitions_end += size_of::<RawDefinition>() + padded(payload.len());
+    }
+    let mut slots_end = SLOTS_OFFSET as usize;
+    for (index, dead) in (1..).zip(all) {
+        let path = dead.log.as_os_str().as_encoded_bytes();
         let mut entry = RawLog {
             state: U32::new(LOG_OPEN),
             crc: U32::ZERO,
-            log: self.log_id.0,
-            run: self.link.run.0,
+            log: dead.log_id.0,
+            run: dead.link.run.0,
             block_bytes: U32::new(16 << 10),
             message_bytes_max: U32::new(4096),
             path_bytes: U16::new(path.len() as u16),
             reserved: [0; 6],
         };
         entry.crc = U32::new(entry.checksum(path));
-        let at = (LOGS_OFFSET + LOG_BYTES) as usize;
+        let at = log_offset(index) as usize;
         put(at, entry.as_bytes());
         put(at + size_of::<RawLog>(), path);
-        let mut slots_end = SLOTS_OFFSET as usize;
-        for ring in &self.dead_rings {
+        for ring in &dead.dead_rings {
             let at = slots_end;
-            slots_end += slot_bytes(ring.window_bytes, ring.reserve_bytes).expect("possible") as usize;
+            slots_end += ring.slot_bytes() as usize;
             let mut slot = RawSlot {
                 window_bytes: U64::new(ring.window_bytes),
                 reserve_bytes: U64::new(ring.reserve_bytes),
                 sizes_crc: U32::ZERO,
                 state: U32::new(SLOT_USED),
                 crc: U32::ZERO,
-                log: U32::new(1),
-                purpose: U32::new(FOR_LOG),
+                log: U32::new(index),
+                purpose: U32::new(ring.purpose),
                 flags: U32::new(if ring.overwrites { OVERWRITES } else { 0 }),
                 producer: U32::new(ring.producer),
                 tid: U32::new(77),
@@ -181,23 +207,23 @@ impl Dead {
                 put(at + SLOT_HEADER_BYTES as usize + window.len(), reserve);
             }
         }
-        let mut header = RawHeader {
-            magic: MAGIC,
-            version: U32::new(VERSION),
-            crc: U32::ZERO,
-            boot: self.link.boot,
-            pid: U32::new(4711),
-            clock: U32::new(if clock.is_counter() { TICKS_OF_COUNTER } else { TICKS_OF_MONOTONIC }),
-            reserved: [0; 24],
-            anchor_version: U64::new(2),
-            anchor_ticks: U64::new(clock.ticks()),
-            anchor_ns: U64::new(clock.monotonic_ns()),
-            definitions_end: U64::new(definitions_end as u64),
-            definitions_lost: U64::ZERO,
-            slots_end: U64::new(slots_end as u64),
-        };
-        header.crc = U32::new(header.checksum());
-        put(0, header.as_bytes());
-        parts
     }
+    let mut header = RawHeader {
+        magic: MAGIC,
+        version: U32::new(VERSION),
+        crc: U32::ZERO,
+        boot: all[0].link.boot,
+        pid: U32::new(4711),
+        clock: U32::new(if clock.is_counter() { TICKS_OF_COUNTER } else { TICKS_OF_MONOTONIC }),
+        reserved: [0; 24],
+        anchor_version: U64::new(2),
+        anchor_ticks: U64::new(clock.ticks()),
+        anchor_ns: U64::new(clock.monotonic_ns()),
+        definitions_end: U64::new(definitions_end as u64),
+        definitions_lost: U64::ZERO,
+        slots_end: U64::new(slots_end as u64),
+    };
+    header.crc = U32::new(header.checksum());
+    put(0, header.as_bytes());
+    parts
 }

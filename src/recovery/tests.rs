@@ -2,23 +2,26 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::test_rings::{Dead, DeadRing, logger, rings};
 use super::{Recovery, RecoveryOutcome, recover};
 use crate::block::{Place, place};
+use crate::clock::Clock;
 use crate::crash::layout::{DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOGS_OFFSET, RawHeader, SLOTS_OFFSET, VERSION};
-use crate::format::{BlockHeader, segment_file_name};
+use crate::format::{BlockHeader, Kind, segment_file_name};
 use crate::level::Level;
 use crate::logger::Logger;
 use crate::reader::{Reader, verify};
 use crate::ring::image::set_read_position;
+use crate::ring::{Budget, RingOptions, ring_with_reserve};
 use crate::sys::test_directory::directory;
 
 /// A record's producer, number and text.
-type Message = (String, u64, String);
+pub(super) type Message = (String, u64, String);
 
 /// The messages of a log by producer's name, in order, with those of structured records as text.
-fn messages(path: &Path) -> Vec<Message> {
+pub(super) fn messages(path: &Path) -> Vec<Message> {
     let mut reader = Reader::open(path).expect("a log");
     let mut messages = Vec::new();
     while let Some(record) = reader.next_record().expect("readable") {
@@ -31,18 +34,18 @@ fn messages(path: &Path) -> Vec<Message> {
     messages
 }
 
-fn recover_one(dead: &Dead) -> Recovery {
+pub(super) fn recover_one(dead: &Dead) -> Recovery {
     let [recovery] = recover(&dead.log, None).expect("a log").try_into().expect("one run");
     recovery
 }
 
-fn verifies(path: &Path) {
+pub(super) fn verifies(path: &Path) {
     let verification = verify(path).expect("a log");
     assert_eq!(verification.verdict.exit_code(), 0, "{:#?}", verification.report);
 }
 
 /// Recovers the log, and finds that it verifies as clean.
-fn recovered(dead: &Dead) -> Recovery {
+pub(super) fn recovered(dead: &Dead) -> Recovery {
     let recovery = recover_one(dead);
     assert_eq!((recovery.outcome, &recovery.reason), (RecoveryOutcome::Complete, &None), "{recovery}");
     if recovery.segment.is_some() {
@@ -53,16 +56,16 @@ fn recovered(dead: &Dead) -> Recovery {
 }
 
 /// Logs of two producers, in four parts: all but the last one is flushed, so that it is a block of its own.
-struct Parts {
+pub(super) struct Parts {
     parent: tempfile::TempDir,
-    logger: Logger,
+    pub(super) logger: Logger,
     /// The rings as they were when all four parts were in them.
-    rings: Vec<DeadRing>,
+    pub(super) rings: Vec<DeadRing>,
 }
 
 impl Parts {
     /// `rotates`: after the second part the log goes on in another segment.
-    fn new(rotates: bool) -> Parts {
+    pub(super) fn new(rotates: bool) -> Parts {
         let parent = directory();
         let logger = logger(&parent.path().join("log"));
         let orders = logger.producer_named("orders").expect("a producer");
@@ -88,12 +91,17 @@ impl Parts {
         Parts { parent, logger, rings }
     }
 
-    fn dead(&self) -> Dead {
-        Dead::of(&self.parent.path().join("log"), self.rings.clone())
+    pub(super) fn dead(&self) -> Dead {
+        self.dead_with(self.rings.clone())
+    }
+
+    /// The same with other rings.
+    pub(super) fn dead_with(&self, rings: Vec<DeadRing>) -> Dead {
+        Dead::of(&self.parent.path().join("log"), rings)
     }
 
     /// All that was accepted.
-    fn accepted(self) -> Vec<Message> {
+    pub(super) fn accepted(self) -> Vec<Message> {
         self.logger.close().expect("closed");
         messages(&self.parent.path().join("log"))
     }
@@ -132,6 +140,41 @@ fn what_was_accepted_and_not_yet_written_is_there_once() {
 }
 
 #[test]
+fn records_in_window_and_reserve_are_merged_by_their_numbers() {
+    let parts = Parts::new(false);
+    let options = RingOptions { enters_reserve: true, ..RingOptions::window(4096) };
+    let (producer, mut consumer) =
+        ring_with_reserve(options, 256 << 10, Arc::new(Budget::new(u64::MAX, 0))).expect("a ring");
+    let tag = u32::from_le_bytes([Kind::Message as u8, Level::Info as u8, 0, 0]);
+    let clock = Clock::detect();
+    let append = |number: u64| {
+        let text = format!("burst {number}").into_bytes();
+        let result = producer.append(tag, &text[..], || clock.ticks());
+        assert!(result.is_ok() || producer.append_beyond(false, tag, &text[..], || clock.ticks()).is_ok());
+    };
+    (0..300).for_each(append);
+    // The writer has made the first ones durable, and the producer has gone on.
+    consumer.observe();
+    consumer.consume(1000, |_, _| true);
+    let cursor = consumer.cursor();
+    consumer.release(cursor);
+    (300..400).for_each(append);
+    let (control, bytes) = producer.ring().bytes();
+    let holds = |bytes: &[u8]| bytes.windows(6).any(|window| window == b"burst ");
+    assert!(holds(&bytes[..4096]) && holds(&bytes[4096..]), "in both");
+    let ring = DeadRing { producer: 9, name: "burst".into(), control, bytes, ..parts.rings[0].clone() };
+    let ring = DeadRing { window_bytes: 4096, reserve_bytes: 256 << 10, ..ring };
+    let dead = parts.dead_with([parts.rings.clone(), vec![ring]].concat());
+    let recovery = recover_one(&dead);
+    assert_eq!(recovery.outcome, RecoveryOutcome::Complete, "{recovery}");
+    let of_burst: Vec<_> = messages(&dead.log).into_iter().filter(|(name, ..)| name == "burst").collect();
+    let first = of_burst[0].1;
+    assert!(0 < first && first < 300, "{first}");
+    let expected: Vec<_> = (first..400).map(|number| ("burst".to_owned(), number, format!("burst {number}"))).collect();
+    assert_eq!(of_burst, expected);
+}
+
+#[test]
 fn whichever_blocks_did_not_land_each_record_is_there_once() {
     for rotates in [false, true] {
         let parts = Parts::new(rotates);
@@ -163,6 +206,23 @@ fn blocks_whose_segments_header_did_not_land_are_not_written_twice() {
     assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 25), "{recovery}");
     verifies(&dead.log);
     assert_eq!(messages(&dead.log), parts.accepted());
+}
+
+#[test]
+fn a_run_of_which_nothing_has_landed_verifies_after_its_recovery() {
+    let parts = Parts::new(false);
+    // No file, one without a byte, and one with zeros.
+    for bytes in [None, Some(0), Some(1 << 20)] {
+        let dead = parts.dead();
+        let path = dead.log.join(segment_file_name(1));
+        match bytes {
+            None => fs::remove_file(&path).expect("removed"),
+            Some(bytes) => fs::write(&path, vec![0; bytes]).expect("written"),
+        }
+        let recovery = recovered(&dead);
+        assert_eq!((recovery.records, recovery.producers), (50, 2), "{bytes:?}: {recovery}");
+        assert_eq!(messages(&dead.log).len(), 50);
+    }
 }
 
 #[test]
@@ -256,7 +316,7 @@ fn rings_of_another_boot_and_rings_that_are_missing_are_gone() {
     dead.write();
     let recovery = recover_one(&dead);
     assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("started anew"), "{recovery}");
-    assert!(recover(&dead.log, None).expect("a log").is_empty() && dead.link.path.exists());
+    assert!(recover(&dead.log, None).expect("a log").is_empty() && !dead.link.path.exists());
     dead.link.boot = boot;
     dead.write();
     fs::remove_file(&dead.link.path).expect("removed");
@@ -309,7 +369,7 @@ fn a_ring_file_that_was_cut_off_gives_what_is_left_of_it() {
 }
 
 /// Changes bytes of the ring file.
-fn change(dead: &Dead, at: usize, bytes: &[u8]) {
+pub(super) fn change(dead: &Dead, at: usize, bytes: &[u8]) {
     let file = fs::File::options().write(true).open(&dead.link.path).expect("there");
     std::os::unix::fs::FileExt::write_all_at(&file, bytes, at as u64).expect("written");
 }

@@ -1,6 +1,6 @@
 //! Who may use the files and directories that this process makes.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -17,6 +17,20 @@ pub(crate) struct Access {
 impl Access {
     /// For the owner alone: how files and directories are created.
     pub(crate) const OWNER: Access = Access { mode: 0o600, group: None };
+
+    /// What a file has that is there.
+    pub(crate) fn of(file: &Metadata) -> Access {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            Access { mode: file.mode() & 0o777, group: Some(file.gid()) }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = file;
+            Access::OWNER
+        }
+    }
 
     /// Sets mode and group of a new file.
     pub(crate) fn give_to_file(self, file: &File) -> io::Result<()> {

@@ -155,7 +155,8 @@ Exit status:
   0    all that was left is in the log now, or nothing was left
   1    the rings of a run are gone, or a run could not be recovered yet: the
        report says why
-  2    a part of the rings was damaged; the rest of them is in the log
+  2    a part of the ring file was damaged; the rest of it is in the log, and
+       the file is kept under another name
   3    the log cannot be read or written, or is in use
   64   invalid command line";
 

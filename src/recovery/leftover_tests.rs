@@ -1,0 +1,202 @@
+//! Ring files that nobody is led to, and runs whose segments are gone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::test_rings::{Dead, config, logger, rings};
+use super::tests::{Parts, change, messages, recover_one, recovered, verifies};
+use super::{RecoveryOutcome, recover, sweep};
+use crate::clock::Clock;
+use crate::config::RingMemory;
+use crate::crash::layout::{LOG_BYTES, LOG_ENDED, LOG_FREE, LOGS_OFFSET, SLOTS_OFFSET};
+use crate::crash::{NewLog, RingFiles};
+use crate::format::segment_file_name;
+use crate::level::Level;
+use crate::logger::Logger;
+use crate::reader::verify;
+use crate::sys::test_directory::directory;
+
+/// Opens and closes a log with its rings in this directory.
+fn open_another(rings: &Path) {
+    let parent = directory();
+    let config = config(&parent.path().join("log")).ring_memory(RingMemory::Shared(rings.to_owned()));
+    Logger::open(config).expect("a log").close().expect("closed");
+}
+
+/// A dead log whose ring file has this state in the log's entry.
+fn dead_in_state(parts: &Parts, state: u32) -> Dead {
+    let dead = parts.dead();
+    change(&dead, (LOGS_OFFSET + LOG_BYTES) as usize, &state.to_le_bytes());
+    dead
+}
+
+#[test]
+fn a_ring_file_that_no_log_needs_is_removed_by_the_next_open_in_its_directory() {
+    let parts = Parts::new(false);
+    type Leave = fn(&Parts) -> Dead;
+    let cases: [(&str, bool, Leave); 9] = [
+        ("its log has not ended", true, Parts::dead),
+        ("its log has ended", false, |parts| dead_in_state(parts, LOG_ENDED)),
+        ("its log was not open yet, and has a link", true, |parts| dead_in_state(parts, LOG_FREE)),
+        ("its log was not open yet", false, |parts| {
+            let dead = dead_in_state(parts, LOG_FREE);
+            dead.remove_link();
+            dead
+        }),
+        ("it was just created", false, |parts| {
+            let dead = parts.dead();
+            fs::write(&dead.link.path, b"").expect("written");
+            dead
+        }),
+        ("it has no header yet", false, |parts| {
+            let dead = parts.dead();
+            fs::write(&dead.link.path, b"").expect("written");
+            let file = fs::File::options().write(true).open(&dead.link.path).expect("there");
+            file.set_len(SLOTS_OFFSET).expect("sparse");
+            dead
+        }),
+        ("its header is damaged", true, |parts| {
+            let dead = parts.dead();
+            change(&dead, 0, &[0; 120]);
+            dead
+        }),
+        ("it is of another boot, and its log has a link", true, |parts| {
+            let mut dead = parts.dead();
+            dead.link.boot = [1; 16];
+            dead.write();
+            dead
+        }),
+        ("it is of another boot", false, |parts| {
+            let mut dead = parts.dead();
+            dead.link.boot = [1; 16];
+            dead.write();
+            dead.remove_link();
+            dead
+        }),
+    ];
+    for (what, stays, leave) in cases {
+        let dead = leave(&parts);
+        let foreign = dead.rings.join("diolog-7-elsewhere.rings");
+        fs::write(&foreign, b"").expect("written");
+        open_another(&dead.rings);
+        assert_eq!(dead.link.path.exists(), stays, "{what}");
+        assert!(foreign.exists(), "{what}");
+    }
+    // What stays is recovered as ever.
+    let dead = parts.dead();
+    open_another(&dead.rings);
+    assert_eq!(recovered(&dead).records, 15);
+    // And after a restart of the machine, the log's own open removes it.
+    let mut dead = parts.dead();
+    dead.link.boot = [1; 16];
+    dead.write();
+    logger(&dead.log).close().expect("closed");
+    assert!(!dead.link.path.exists());
+}
+
+#[test]
+fn a_ring_file_that_is_being_made_while_its_directory_is_swept_is_made() {
+    let parent = directory();
+    let (place, log) = (parent.path().join("rings"), parent.path().join("log"));
+    fs::create_dir(&log).expect("a directory");
+    let new = NewLog { log: [9; 16], run: [1; 16], block_bytes: 4096, message_bytes_max: 100, path: log.clone() };
+    let opened = crate::sys::directory::OpenDirectory::open(&log).expect("a directory");
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    sweep(&place);
+                }
+            });
+        }
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..300 {
+                let rings = RingFiles::new(&place, Clock::detect()).enter(&new, &opened).expect("a place");
+                let slots = rings.slots();
+                assert!(slots.path().exists() && !slots.place().contains("deleted"), "{}", slots.place());
+                rings.end(&opened);
+            }
+        }));
+        is_done.store(true, Ordering::Relaxed);
+        made.expect("each is made");
+    });
+    assert_eq!(fs::read_dir(&place).expect("readable").count(), 0);
+}
+
+#[test]
+fn a_ring_file_that_a_living_engine_has_is_not_waited_for() {
+    let parent = directory();
+    let (place, path) = (parent.path().join("rings"), parent.path().join("log"));
+    fs::create_dir(&path).expect("a directory");
+    let new = NewLog { log: [9; 16], run: [1; 16], block_bytes: 4096, message_bytes_max: 100, path: path.clone() };
+    let opened = crate::sys::directory::OpenDirectory::open(&path).expect("a directory");
+    let files = RingFiles::new(&place, Clock::detect());
+    let other = files.enter(&NewLog { run: [2; 16], ..new.clone() }, &opened).expect("a place");
+    // A log that did not end cleanly, while another one of the same engine lives on.
+    drop(files.enter(&new, &opened).expect("a place"));
+    other.slots();
+    let [recovery, _] = recover(&path, None).expect("a log").try_into().expect("two runs");
+    assert_eq!(recovery.outcome, RecoveryOutcome::Left);
+    assert!(
+        recovery.to_string().contains("is in use by this process, which has other logs' rings in it"),
+        "{recovery}"
+    );
+    other.end(&opened);
+}
+
+/// What `verify` says that the log's producers have lost.
+fn losses(path: &Path) -> u64 {
+    let report = verify(path).expect("a log").report;
+    let producers = report.runs.iter().flat_map(|run| &run.producers);
+    assert!(producers.clone().all(|row| row.holds), "{report:#?}");
+    producers.map(|row| row.dropped + row.overwritten + row.unwritten + row.damaged + row.missing).sum()
+}
+
+#[test]
+fn a_run_whose_segments_were_removed_meanwhile_gets_no_losses_that_it_did_not_have() {
+    let parts = Parts::new(false);
+    // The rings as they are: what was flushed is in none of them.
+    let dead = parts.dead_with(rings(&parts.logger));
+    let away = dead.rings.with_extension("away");
+    fs::rename(&dead.rings, &away).expect("renamed");
+    // A later run, whose retention removes them.
+    let later = Logger::open(config(&dead.log).retain_segments(1)).expect("a log");
+    assert_eq!(later.recovery()[0].outcome, RecoveryOutcome::Left);
+    let producer = later.producer_named("later").expect("a producer");
+    while dead.log.join(segment_file_name(1)).exists() {
+        producer.log(Level::Info, "of the later run");
+        later.rotate().expect("open");
+        later.flush().expect("durable");
+    }
+    drop(producer);
+    later.close().expect("closed");
+    fs::rename(&away, &dead.rings).expect("renamed");
+    let recovery = recovered(&dead);
+    assert_eq!((recovery.records, recovery.unwritten), (15, 0), "{recovery}");
+    assert_eq!(losses(&dead.log), 0);
+    assert_eq!(messages(&dead.log).iter().filter(|(name, ..)| name != "later").count(), 15);
+}
+
+#[test]
+fn files_of_a_recovery_have_the_access_of_the_logs_segments() {
+    let parts = Parts::new(false);
+    for mode in [0o600, 0o640, 0o664] {
+        let dead = parts.dead();
+        let access = |number| {
+            let path = dead.log.join(segment_file_name(number));
+            let metadata = fs::metadata(path).expect("there");
+            (metadata.permissions().mode() & 0o7777, std::os::unix::fs::MetadataExt::gid(&metadata))
+        };
+        let first = dead.log.join(segment_file_name(1));
+        // A group that this process may not give is no part of the claim.
+        let _ = std::os::unix::fs::chown(&first, None, Some(65_534));
+        fs::set_permissions(&first, fs::Permissions::from_mode(mode)).expect("ours");
+        let recovery = recover_one(&dead);
+        assert_eq!(recovery.segment, Some(2), "{recovery}");
+        assert_eq!(access(2), access(1), "{mode:o}");
+        verifies(&dead.log);
+    }
+}

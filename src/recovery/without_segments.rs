@@ -1,0 +1,54 @@
+//! The account of a run of which the log has no segment: retention has removed them before the run could be recovered, or
+//! none has landed.
+//!
+//! Then the rings alone say what there was. A ring keeps a record until it is durable: so what is no longer in it, and was
+//! not lost, was in segments that are gone.
+
+use super::account::{Account, Known};
+use super::ring_file::{RingFile, Slot};
+use crate::format::ProducerRow;
+
+/// The account of the run with these rings, whose payloads are at most so long.
+pub(super) fn account(file: &RingFile, slots: &[Slot], payload_bytes_max: u64) -> Account {
+    let rows = slots.iter().filter_map(|slot| row_before(file, slot, payload_bytes_max));
+    // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
+    let has_baseline = !slots.iter().any(|slot| slot.overwrites);
+    Account { producers: rows.map(|row| (row.id, Known::from_row(row))).collect(), has_baseline, ..Account::default() }
+}
+
+/// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage hides
+/// what there was.
+fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<ProducerRow> {
+    let counts = slot.image.counts();
+    let mut left = slot.image.records(payload_bytes_max);
+    let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
+    let (mut records, mut numbers) = (0, None);
+    while let Some((head, _)) = left.next(read) {
+        let (first, _) = numbers.unwrap_or((head.sequence, 0));
+        numbers = Some((first, head.sequence + 1));
+        records += 1;
+        left.take();
+    }
+    let (first, end) = match numbers {
+        Some(numbers) => numbers,
+        None if left.fault().is_some() => return None,
+        None => (counts.attempted, counts.attempted),
+    };
+    let by = counts.dropped_by;
+    let lost = [by.full, by.memory, by.timed_out, by.device_failed, counts.overwritten];
+    let lost = lost.into_iter().fold(0, u64::saturating_add);
+    let lost_since = counts.attempted.max(end) - first - records;
+    let dropped = lost.saturating_sub(lost_since).min(first);
+    let row = ProducerRow {
+        id: slot.producer,
+        tid: slot.tid,
+        next_sequence: first,
+        records: first - dropped,
+        dropped,
+        dropped_by: None,
+        overwritten: 0,
+        unwritten: 0,
+        name: slot.name.clone(),
+    };
+    (first > 0).then_some(row)
+}
