@@ -1,4 +1,5 @@
-//! How many structured records a second does one core show as text and as JSON, beside messages of 64 bytes as they are?
+//! How many structured records a second does one core show as text and as JSON, beside messages of 64 bytes as they
+//! are?
 //!
 //! `cargo bench --features cli --bench reading [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!

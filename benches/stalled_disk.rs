@@ -1,5 +1,5 @@
-//! Does a disk in trouble slow the threads that append: one that stalls for ten seconds those of its own log, and one that
-//! is full those of another log of the same engine?
+//! Does a disk in trouble slow the threads that append: one that stalls for ten seconds those of its own log, and one
+//! that is full those of another log of the same engine?
 //!
 //! `cargo bench --features unstable --bench stalled_disk [-- [--test] [--gate] [--repetitions N] [DIR]]`
 //!

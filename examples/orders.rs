@@ -1,5 +1,6 @@
-//! A service that takes orders, with all that a service in production wants of its logs: settings from a file, a log for
-//! each kind of event on one writer thread, warnings on standard error too, figures for Prometheus, a clean end at SIGTERM.
+//! A service that takes orders, with all that a service in production wants of its logs: settings from a file, a log
+//! for each kind of event on one writer thread, warnings on standard error too, figures for Prometheus, a clean end at
+//! SIGTERM.
 //!
 //! ```sh
 //! cargo run --release --features serde,signals --example orders   # prints its port and its process id

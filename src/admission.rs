@@ -1,17 +1,17 @@
 //! Which records of a log pass by their target: the log's levels, and the decisions for its callsites.
 //!
-//! Every append asks the [`gate`](crate::gate) first. Only if a target has a threshold of its own, and the gate's word for
-//! targets admits the level, a structured append asks here as well. The answer for a callsite is always the same until the
-//! levels change: its target and its level never do. So it is found once, on the slow path, and kept in a table by the
-//! callsite's number: later appends load one byte of it. The number is not the id in the records, which a callsite gets
-//! with its first record: one that is filtered may have none for ever (a bridge's gets one here).
+//! Every append asks the [`gate`](crate::gate) first. Only if a target has a threshold of its own, and the gate's word
+//! for targets admits the level, a structured append asks here as well. The answer for a callsite is always the same
+//! until the levels change: its target and its level never do. So it is found once, on the slow path, and kept in a
+//! table by the callsite's number: later appends load one byte of it. The number is not the id in the records, which a
+//! callsite gets with its first record: one that is filtered may have none for ever (a bridge's gets one here).
 //!
-//! The lock is taken to change the levels and to decide for a callsite, never by a look at the table. Decisions are made and
-//! forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts its own thread
-//! there does not wait for the lock: its record passes.
+//! The lock is taken to change the levels and to decide for a callsite, never by a look at the table. Decisions are
+//! made and forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts
+//! its own thread there does not wait for the lock: its record passes.
 //!
-//! What is said here of passing concerns the log. If it has a flight recorder, that takes the records up to its own level
-//! that the log does not, whatever their target is.
+//! What is said here of passing concerns the log. If it has a flight recorder, that takes the records up to its own
+//! level that the log does not, whatever their target is.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU8;
@@ -70,8 +70,8 @@ impl Admission {
         self.locked(|levels| levels.clone()).unwrap_or_default()
     }
 
-    /// Changes the levels, and the words of the gate with them. Does nothing to a gate that is closed or in a forked child,
-    /// or if a signal handler calls it on a thread that is inside of this very function.
+    /// Changes the levels, and the words of the gate with them. Does nothing to a gate that is closed or in a forked
+    /// child, or if a signal handler calls it on a thread that is inside of this very function.
     ///
     /// # Errors
     /// Those of `change`, which must have changed nothing then.
@@ -90,8 +90,8 @@ impl Admission {
         .unwrap_or(Ok(()))
     }
 
-    /// Whether a record at `level` of `target` would pass, by all thresholds, or be recorded. It takes the lock if targets
-    /// have some.
+    /// Whether a record at `level` of `target` would pass, by all thresholds, or be recorded. It takes the lock if
+    /// targets have some.
     pub(crate) fn admits_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
         match gate.threshold().by_target(level as u8) {
             ByTarget::Admitted => true,

@@ -7,7 +7,7 @@
 //! 1. `memory` came from `alloc` with `layout`, is freed once, in `Drop`, and belongs to this value alone.
 //! 2. All `length` bytes of it are initialised (zeroed when made) and `length` is at most the layout's size.
 //! 3. While the kernel reads the buffer, the device owns the value, so that safe code cannot reach its bytes.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "aligned memory comes from the allocator")]
 #![cfg_attr(
     not(feature = "unstable"),
     expect(unreachable_pub, reason = "public as diolog::unstable, with the feature unstable")
@@ -41,7 +41,8 @@ pub struct AlignedBuffer {
     counted: Option<Arc<Counted>>,
 }
 
-/// The bytes of some buffers together, for as long as each of them exists, whoever has it. Clones are of the same count.
+/// The bytes of some buffers together, for as long as each of them exists, whoever has it. Clones are of the same
+/// count.
 #[derive(Clone, Default)]
 pub(crate) struct ByteCount(Arc<AtomicUsize>);
 

@@ -11,10 +11,11 @@
 //!
 //! # What is shared, and when it is safe
 //!
-//! A [`Sink`] is told of each definition before anybody knows its id. Ids are found without a lock, by any thread. They are given under a lock, which a thread-local mark keeps a signal
-//! handler from taking twice. A forked child has all definitions of its parent, and a lock of its own, since its
-//! parent's may be held by a thread that the child does not have. That thread may have been storing a definition, or
-//! making the chunk for it: the child never touches that place, see [`Index::default`].
+//! A [`Sink`] is told of each definition before anybody knows its id. Ids are found without a lock, by any thread. They
+//! are given under a lock, which a thread-local mark keeps a signal handler from taking twice. A forked child has all
+//! definitions of its parent, and a lock of its own, since its parent's may be held by a thread that the child does not
+//! have. That thread may have been storing a definition, or making the chunk for it: the child never touches that
+//! place, see [`Index::default`].
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
@@ -71,8 +72,9 @@ impl Callsite {
         Callsite { word: AtomicU64::new(0), place, names, number: AtomicU32::new(0) }
     }
 
-    /// Its number among the callsites of which a log has asked whether their target admits them, from 1. It has nothing to
-    /// do with the ids in records, which a callsite without records does not have. `None` if there are no more numbers.
+    /// Its number among the callsites of which a log has asked whether their target admits them, from 1. It has nothing
+    /// to do with the ids in records, which a callsite without records does not have. `None` if there are no more
+    /// numbers.
     #[inline]
     pub(crate) fn number(&self) -> Option<u32> {
         number_in(&self.number)

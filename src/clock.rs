@@ -219,8 +219,8 @@ impl TickConverter {
         TickConverter::starting(clock, slope)
     }
 
-    /// A converter for the ticks of a process that has ended during this boot: of the counter or not, and, if it is known,
-    /// with its last anchor, which is better for its records than one of now.
+    /// A converter for the ticks of a process that has ended during this boot: of the counter or not, and, if it is
+    /// known, with its last anchor, which is better for its records than one of now.
     pub(crate) fn of_this_boot(counts: bool, anchor: Option<(u64, u64)>) -> TickConverter {
         let mut converter = TickConverter::new(Clock(if counts { Source::Counter } else { Source::Monotonic }));
         if let Some((ticks, ns)) = anchor {

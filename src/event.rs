@@ -39,8 +39,8 @@ impl<L: Log + ?Sized> Log for &L {}
 /// What the expansion of a macro knows of a [`Log`].
 #[allow(private_bounds, reason = "nobody else implements it")]
 pub trait Target: Appends {
-    /// The log itself: a macro's first argument may also be a pointer to one, of any kind, or a static made at its first
-    /// use.
+    /// The log itself: a macro's first argument may also be a pointer to one, of any kind, or a static made at its
+    /// first use.
     #[doc(hidden)]
     #[inline(always)]
     fn __diolog_target(&self) -> &Self {

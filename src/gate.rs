@@ -1,17 +1,17 @@
 //! The gate that every append passes: which levels are admitted, and whether the log is open at all.
 //!
-//! One word, the threshold, says both. It is the most verbose level that the log takes, or a number that admits none. That
-//! is 0 once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs only in the
-//! parent). It is -1 if the log is open and the threshold is [`OFF`]. An append enters by this word.
+//! One word, the threshold, says both. It is the most verbose level that the log takes, or a number that admits none.
+//! That is 0 once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs
+//! only in the parent). It is -1 if the log is open and the threshold is [`OFF`]. An append enters by this word.
 //!
-//! An append first looks at another word on the same cache line: the most verbose level that anybody wants, the log or its
-//! flight recorder. Without a recorder the two are equal. A record that passes the first look and does not enter goes the
-//! slow way, which finds out whether the recorder takes it.
+//! An append first looks at another word on the same cache line: the most verbose level that anybody wants, the log or
+//! its flight recorder. Without a recorder the two are equal. A record that passes the first look and does not enter
+//! goes the slow way, which finds out whether the recorder takes it.
 //!
-//! If the record has a target, its first look is at a third word: the most verbose level that any target or the recorder
-//! admits, with a mark if targets have thresholds of their own. Only then does it look at `admission` too. It enters by a
-//! fourth word: the level up to which the log takes records of every target that passed the first look. That is any level
-//! without a recorder; so the word says no more than that the log is open.
+//! If the record has a target, its first look is at a third word: the most verbose level that any target or the
+//! recorder admits, with a mark if targets have thresholds of their own. Only then does it look at `admission` too. It
+//! enters by a fourth word: the level up to which the log takes records of every target that passed the first look.
+//! That is any level without a recorder; so the word says no more than that the log is open.
 //!
 //! # Appends that race close
 //!
@@ -370,8 +370,8 @@ impl Threshold {
         self.takes(level).then_some(entered)
     }
 
-    /// As [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look: whatever its level
-    /// is, unless the recorder may be the one that wants it.
+    /// As [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look: whatever its
+    /// level is, unless the recorder may be the one that wants it.
     #[inline(always)]
     pub(crate) fn enter_admitted_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
         let entered = Entered::fast(flag)?;

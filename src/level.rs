@@ -89,8 +89,8 @@ impl Level {
 /// `max_level_trace` set it. In builds without debug assertions, those with the prefix `release_max_level_` take their
 /// place if there are any. Of several the most verbose counts, so that no crate can take records from another one.
 ///
-/// A record beyond it is [`Filtered`](crate::Outcome::Filtered), whatever the threshold is. The compiler removes the code
-/// that logs it, if it knows the level, and the macros then evaluate none of their arguments.
+/// A record beyond it is [`Filtered`](crate::Outcome::Filtered), whatever the threshold is. The compiler removes the
+/// code that logs it, if it knows the level, and the macros then evaluate none of their arguments.
 pub const STATIC_MAX_LEVEL: Level = {
     let release = most_verbose([
         (cfg!(feature = "release_max_level_off"), Level::Off),

@@ -1,4 +1,5 @@
-//! The thresholds of a log: one for all records, and those of single targets, as "info,my_service::net=debug,hyper=off".
+//! The thresholds of a log: one for all records, and those of single targets, as
+//! "info,my_service::net=debug,hyper=off".
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +10,9 @@ use crate::level::Level;
 ///
 /// As text it is a list of directives with commas between them. A directive is a level, which holds for all records, or
 /// `TARGET=LEVEL`, which holds for the records of a target and of all targets below it: `my_service=debug` holds for
-/// `my_service` and `my_service::net`, not for `my_service_2`. Of several that hold for a target, the one that names the
-/// most of it counts. If two directives name the same target, or two are levels, the last one counts. Without a directive
-/// that is a level alone, the threshold is the one that was set otherwise, and [`Level::Info`] if none was.
+/// `my_service` and `my_service::net`, not for `my_service_2`. Of several that hold for a target, the one that names
+/// the most of it counts. If two directives name the same target, or two are levels, the last one counts. Without a
+/// directive that is a level alone, the threshold is the one that was set otherwise, and [`Level::Info`] if none was.
 ///
 /// A record's target is the path of the module that logs it, unless it was given another one. Records without one,
 /// as those of [`Logger::log`](crate::Logger::log) and [`Producer::log`](crate::Producer::log), have only the threshold
@@ -153,8 +154,8 @@ impl From<Level> for Levels {
 }
 
 impl From<&str> for Levels {
-    /// Reads directives. If they are not understood, whoever uses the levels is told: [`Logger::open`](crate::Logger::open)
-    /// returns the error. Parse them to be told at once.
+    /// Reads directives. If they are not understood, whoever uses the levels is told:
+    /// [`Logger::open`](crate::Logger::open) returns the error. Parse them to be told at once.
     fn from(text: &str) -> Levels {
         text.parse().unwrap_or_else(|error| Levels { fault: Some((text.into(), error)), ..Levels::default() })
     }

@@ -35,7 +35,8 @@ impl<'a> ProducerBuilder<'a> {
         ProducerBuilder { shared, name: None, ring_bytes: None }
     }
 
-    /// The producer's name, at most 255 bytes: by default the calling thread's. Several producers may have the same one.
+    /// The producer's name, at most 255 bytes: by default the calling thread's. Several producers may have the same
+    /// one.
     pub fn name(mut self, name: impl Into<String>) -> ProducerBuilder<'a> {
         self.name = Some(name.into());
         self
@@ -54,8 +55,8 @@ impl<'a> ProducerBuilder<'a> {
     ///
     /// # Errors
     /// As [`Logger::producer_named`](crate::Logger::producer_named), and
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a ring of an invalid size, or one that does not carry a
-    /// message of an explicit [`message_bytes_max`](crate::Config::message_bytes_max).
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a ring of an invalid size, or one that does not carry
+    /// a message of an explicit [`message_bytes_max`](crate::Config::message_bytes_max).
     pub fn build(self) -> Result<Producer> {
         let settings = &self.shared.settings;
         let ring_bytes = match self.ring_bytes {

@@ -1,5 +1,5 @@
-//! The times of the wall clock at which a log's segments end. `config` has one as a setting, and `segment` asks it for the
-//! next time.
+//! The times of the wall clock at which a log's segments end. `config` has one as a setting, and `segment` asks it for
+//! the next time.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! The atomics, which a model checker can replace, a lock that survives the panic of its holder, and the mark of a thread
-//! that has a lock.
+//! The atomics, which a model checker can replace, a lock that survives the panic of its holder, and the mark of a
+//! thread that has a lock.
 //!
 //! Under `--cfg loom` the atomics are loom's, which tries every interleaving and every stale value that the memory
 //! model allows; otherwise they are the standard library's. `ring`, `gate` and the gate's page in `sys` use them. Locks

@@ -13,9 +13,9 @@ use support::segments::{block, file, grow, numbers, run, small};
 /// Blocks that a segment of these logs has no room for.
 const BLOCKS: usize = 40;
 
-/// Runs `test` in a child that gives up root after its log, whose directory has `mode`, has begun two segments, and then
-/// calls `then`. The log must be clean, and have a note of the segment that could not be made. Returns how many records
-/// it holds.
+/// Runs `test` in a child that gives up root after its log, whose directory has `mode`, has begun two segments, and
+/// then calls `then`. The log must be clean, and have a note of the segment that could not be made. Returns how many
+/// records it holds.
 fn give_up_root(test: &str, mode: u32, then: impl FnOnce(&Logger, Producer)) -> usize {
     if support::role().is_some() {
         let path = support::child_directory().join("log");
@@ -72,8 +72,8 @@ fn a_segment_that_cannot_be_made_is_noted_even_if_no_block_needs_it() {
         while logger.stats().durable_blocks < blocks {
             logger.flush().expect("durable");
         }
-        // The thread that makes segments has been woken by now, and sleeps again once it has been refused: it may look at
-        // the log's lock, so that it does not start a thread to take that anew, and wait for it.
+        // The thread that makes segments has been woken by now, and sleeps again once it has been refused: it may look
+        // at the log's lock, so that it does not start a thread to take that anew, and wait for it.
         wait_until_asleep(thread_named("diolog-segments"));
     });
 }

@@ -1,5 +1,5 @@
-//! A signal handler forks in the middle of an append of its own thread. The child goes on with that append, and the parent
-//! with its own: the parent's log has every record of the parent once, whole, and none of the child's.
+//! A signal handler forks in the middle of an append of its own thread. The child goes on with that append, and the
+//! parent with its own: the parent's log has every record of the parent once, whole, and none of the child's.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -55,9 +55,9 @@ fn end_child(producer: &Producer) -> ! {
     os::exit_at_once(if refused { 0 } else { 2 });
 }
 
-/// Logs until many children were forked within appends, with private rings or with those in the file that the parent has
-/// the directory for. The thread allocates nothing meanwhile: a fork in a handler that has interrupted the allocator would
-/// hang.
+/// Logs until many children were forked within appends, with private rings or with those in the file that the parent
+/// has the directory for. The thread allocates nothing meanwhile: a fork in a handler that has interrupted the
+/// allocator would hang.
 fn log_and_fork(overflow: Overflow, role: &str) {
     let path = support::child_directory().join("log");
     let rings = if role == PRIVATE { RingMemory::Private } else { RingMemory::Shared(role.into()) };

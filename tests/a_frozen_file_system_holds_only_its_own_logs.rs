@@ -1,5 +1,5 @@
-//! Logs of one engine on two file systems, of which one is frozen, so that no write to it completes: the logs on the other
-//! one flush, rotate, retain and close as ever.
+//! Logs of one engine on two file systems, of which one is frozen, so that no write to it completes: the logs on the
+//! other one flush, rotate, retain and close as ever.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

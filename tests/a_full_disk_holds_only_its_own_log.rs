@@ -1,5 +1,5 @@
-//! Two logs of one engine, one of them on a real file system that fills up: the other loses nothing and flushes as ever.
-//! `one_log_of_an_engine_does_not_hold_the_others` has the same with a device that says that it is full.
+//! Two logs of one engine, one of them on a real file system that fills up: the other loses nothing and flushes as
+//! ever. `one_log_of_an_engine_does_not_hold_the_others` has the same with a device that says that it is full.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -1,6 +1,6 @@
-//! A process that is killed while its disk refuses writes, at any moment: each record that was durable is read once, and
-//! none that was not logged. If newer records overwrite older ones, the newest of each burst is the one that a flush
-//! makes durable.
+//! A process that is killed while its disk refuses writes, at any moment: each record that was durable is read once,
+//! and none that was not logged. If newer records overwrite older ones, the newest of each burst is the one that a
+//! flush makes durable.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
@@ -54,8 +54,8 @@ impl Task {
     }
 }
 
-/// The child: logs, flushes, and reports whether the last record is durable, and how many were overwritten so far, until
-/// it is killed.
+/// The child: logs, flushes, and reports whether the last record is durable, and how many were overwritten so far,
+/// until it is killed.
 #[allow(clippy::print_stdout, reason = "messages to the parent")]
 fn log_until_killed(task: &Task) {
     let plan = Plan::new(task.first, task.count, libc::EIO);

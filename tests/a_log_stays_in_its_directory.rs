@@ -1,5 +1,5 @@
-//! A log keeps to the directory that it was opened in: after a change of the working directory or of the root, and after
-//! a rename of the directory. One that was deleted is made anew.
+//! A log keeps to the directory that it was opened in: after a change of the working directory or of the root, and
+//! after a rename of the directory. One that was deleted is made anew.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -1,12 +1,12 @@
-//! The power is cut at any moment of a run: the files, built again as the disk may have them then, hold everything that a
-//! flush had acknowledged, nothing twice and nothing that was not logged, and `verify` does not call it lost. If durable
-//! blocks are taken away on purpose, it says so whenever a later block proves it.
+//! The power is cut at any moment of a run: the files, built again as the disk may have them then, hold everything that
+//! a flush had acknowledged, nothing twice and nothing that was not logged, and `verify` does not call it lost. If
+//! durable blocks are taken away on purpose, it says so whenever a later block proves it.
 //!
-//! After each event of a run (a write is submitted, has completed, a flush has returned), all subsets of the pending writes
-//! are tried, or 200 of them if more than twelve are pending, and each possible length of one torn write.
+//! After each event of a run (a write is submitted, has completed, a flush has returned), all subsets of the pending
+//! writes are tried, or 200 of them if more than twelve are pending, and each possible length of one torn write.
 //!
-//! Without Linux's locks a reader cannot know that nobody writes the log, and waits for each missing block: these are too
-//! many.
+//! Without Linux's locks a reader cannot know that nobody writes the log, and waits for each missing block: these are
+//! too many.
 #![cfg(all(target_os = "linux", not(diolog_portable), feature = "unstable"))]
 #![allow(clippy::print_stdout, reason = "what was tried, if a test fails")]
 
@@ -95,8 +95,8 @@ fn acknowledge(tape: &Tape, attempts: &[Attempts], acknowledged: &mut Vec<Vec<us
 }
 
 impl Run {
-    /// What is wrong with the log in `directory`, if a flush had acknowledged everything up to that mark: what is read of
-    /// it, but for the verdict.
+    /// What is wrong with the log in `directory`, if a flush had acknowledged everything up to that mark: what is read
+    /// of it, but for the verdict.
     fn fault_of_records(&self, directory: &Path, mark: Option<usize>) -> Option<String> {
         let mut found: Vec<HashSet<u64>> = vec![HashSet::new(); self.attempts.len()];
         match Reader::open(directory) {
@@ -151,8 +151,8 @@ impl Run {
             .then(|| format!("{}, expected {expected}: {:#?}", verification.verdict, verification.report.findings))
     }
 
-    /// The files' shape while `submitted` are submitted and `completed` have completed. By a toss of a coin, files are cut,
-    /// and the next one is there already.
+    /// The files' shape while `submitted` are submitted and `completed` have completed. By a toss of a coin, files are
+    /// cut, and the next one is there already.
     fn shape(&self, submitted: Writes, completed: Writes, random: &mut Random) -> Shape {
         let writes = &self.recording.writes;
         let files = numbers_of(submitted).map(|number| writes[number].file + 1).max().unwrap_or(0);
@@ -335,8 +335,8 @@ fn durable_blocks_that_are_taken_away_are_called_lost_if_a_later_block_proves_it
     }
 }
 
-/// Takes every acknowledged block away, from the files after each flush and after close. Returns how often that was proved,
-/// and how often not.
+/// Takes every acknowledged block away, from the files after each flush and after close. Returns how often that was
+/// proved, and how often not.
 fn take_away(run: &Run) -> (u64, u64) {
     let directory = support::directory();
     let mut disk = Disk::new(&run.recording, &directory.path().join("log"));

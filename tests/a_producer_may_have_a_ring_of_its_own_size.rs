@@ -1,5 +1,5 @@
-//! `Logger::producer_builder`: the ring has the size that was asked for, whatever the log's other rings have, and a size
-//! that does not fit is refused with a remedy.
+//! `Logger::producer_builder`: the ring has the size that was asked for, whatever the log's other rings have, and a
+//! size that does not fit is refused with a remedy.
 
 mod support;
 

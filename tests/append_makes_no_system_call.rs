@@ -1,5 +1,5 @@
-//! Appending makes no system call: a thread that may make none but `exit` can log. With rings in a file it makes one for
-//! each chunk of a reserve, which allocates that.
+//! Appending makes no system call: a thread that may make none but `exit` can log. With rings in a file it makes one
+//! for each chunk of a reserve, which allocates that.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -1,5 +1,5 @@
-//! A burst that comes while the device takes no write is in the files afterwards, whole: behind a ring's window stands a
-//! reserve, whose memory is bounded, kept in part for grave records, and given back.
+//! A burst that comes while the device takes no write is in the files afterwards, whole: behind a ring's window stands
+//! a reserve, whose memory is bounded, kept in part for grave records, and given back.
 #![cfg(feature = "unstable")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Bytes that nobody vouches for are survived: the targets of fuzzing (`scripts/fuzz.sh`) get the inputs that are kept in
-//! `tests/corpus`, and changed ones.
+//! Bytes that nobody vouches for are survived: the targets of fuzzing (`scripts/fuzz.sh`) get the inputs that are kept
+//! in `tests/corpus`, and changed ones.
 #![cfg(feature = "unstable")]
 #![allow(clippy::print_stdout, reason = "which input it was, if a test fails")]
 

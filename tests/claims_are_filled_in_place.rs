@@ -1,5 +1,5 @@
-//! `Producer::claim`: a record is composed in the ring's own memory. Before its commit nobody sees it, and a claim that is
-//! never committed stands in nobody's way.
+//! `Producer::claim`: a record is composed in the ring's own memory. Before its commit nobody sees it, and a claim that
+//! is never committed stands in nobody's way.
 #![cfg(feature = "unstable")]
 
 mod support;

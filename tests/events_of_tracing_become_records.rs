@@ -1,5 +1,5 @@
-//! What `TracingBridge` makes of the events and spans of the crate `tracing`. (Each test has a subscriber of its own for
-//! its threads.)
+//! What `TracingBridge` makes of the events and spans of the crate `tracing`. (Each test has a subscriber of its own
+//! for its threads.)
 
 mod support;
 

@@ -1,5 +1,6 @@
-//! Every snapshot of a log's figures is consistent, whatever the load: in each row of producers, attempts are at least what
-//! was written and what was lost; sums are those of the rows; what is durable was written; and nothing goes backwards.
+//! Every snapshot of a log's figures is consistent, whatever the load: in each row of producers, attempts are at least
+//! what was written and what was lost; sums are those of the rows; what is durable was written; and nothing goes
+//! backwards.
 
 mod support;
 

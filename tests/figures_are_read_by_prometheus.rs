@@ -1,4 +1,5 @@
-//! `Stats::to_prometheus` is text that a parser of Prometheus's exposition format reads, and its samples are the figures.
+//! `Stats::to_prometheus` is text that a parser of Prometheus's exposition format reads, and its samples are the
+//! figures.
 
 mod support;
 

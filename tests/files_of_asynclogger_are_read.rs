@@ -1,5 +1,5 @@
-//! Files of asynclogger, the Go logger that diolog descends from: every entry is read, whatever is damaged around it, and
-//! nothing else is.
+//! Files of asynclogger, the Go logger that diolog descends from: every entry is read, whatever is damaged around it,
+//! and nothing else is.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write as _};
 

@@ -1,5 +1,5 @@
-//! `%` and `?` run user code, before the append begins: it may log, panic, and take its time, and a log that closes does
-//! not wait for it. What it writes is kept up to a bound.
+//! `%` and `?` run user code, before the append begins: it may log, panic, and take its time, and a log that closes
+//! does not wait for it. What it writes is kept up to a bound.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! The features `max_level_*` and `release_max_level_*`: a record beyond the level is filtered, whatever the threshold is.
-//! This holds for the features that the test is built with; CI builds it with several.
+//! The features `max_level_*` and `release_max_level_*`: a record beyond the level is filtered, whatever the threshold
+//! is. This holds for the features that the test is built with; CI builds it with several.
 
 use diolog::{Level, Logger, Outcome, STATIC_MAX_LEVEL};
 

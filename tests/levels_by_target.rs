@@ -1,4 +1,5 @@
-//! Targets may have thresholds of their own: from the configuration, from `DIOLOG_LEVEL`, or changed while the log is open.
+//! Targets may have thresholds of their own: from the configuration, from `DIOLOG_LEVEL`, or changed while the log is
+//! open.
 
 mod support;
 

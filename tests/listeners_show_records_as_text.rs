@@ -1,6 +1,7 @@
-//! The listeners that come with the library show each record as one line, on standard error, on standard output or in text
-//! files: with colours on a terminal alone, no more lines than a person can follow, and without what a line could do to a
-//! terminal. A stream that nobody reads and a disk that is full cost lines, which are counted, and nothing else.
+//! The listeners that come with the library show each record as one line, on standard error, on standard output or in
+//! text files: with colours on a terminal alone, no more lines than a person can follow, and without what a line could
+//! do to a terminal. A stream that nobody reads and a disk that is full cost lines, which are counted, and nothing
+//! else.
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,4 +1,5 @@
-//! The logs of one engine share the threads that hold locks and prepare segments, and each needs only a few descriptors.
+//! The logs of one engine share the threads that hold locks and prepare segments, and each needs only a few
+//! descriptors.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -1,5 +1,5 @@
-//! A log that is still open when the process exits is drained: at a return from `main`, at `process::exit`, wherever its
-//! handles are, and whatever the exiting thread and the others are doing. The exit status stays, and nothing hangs.
+//! A log that is still open when the process exits is drained: at a return from `main`, at `process::exit`, wherever
+//! its handles are, and whatever the exiting thread and the others are doing. The exit status stays, and nothing hangs.
 //! Other ends of a process keep what was durable.
 //!
 //! The logs of these tests write nothing by themselves for an hour, and would wait for a day at exit: a record in the

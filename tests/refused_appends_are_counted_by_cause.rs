@@ -1,5 +1,5 @@
-//! A refused append takes no sequence number. It is counted by its cause, in the figures of the process that made it and
-//! in the files. (`signals_disturb_nothing` has the appends that a signal handler makes within another one.)
+//! A refused append takes no sequence number. It is counted by its cause, in the figures of the process that made it
+//! and in the files. (`signals_disturb_nothing` has the appends that a signal handler makes within another one.)
 #![cfg(all(feature = "unstable", target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -1,5 +1,5 @@
-//! `examples/orders.rs` does what its first lines say: figures for Prometheus, warnings on standard error, and at SIGTERM
-//! logs that are drained.
+//! `examples/orders.rs` does what its first lines say: figures for Prometheus, warnings on standard error, and at
+//! SIGTERM logs that are drained.
 #![cfg(all(target_os = "linux", not(diolog_portable), feature = "serde", feature = "signals"))]
 
 #[path = "../examples/orders.rs"]

@@ -1,5 +1,5 @@
-//! The flight recorder keeps the records that the log's level does not admit, the most recent ones of each thread, and a
-//! snapshot writes them: every reader reads it, the log takes no notice of it, and nothing is written twice.
+//! The flight recorder keeps the records that the log's level does not admit, the most recent ones of each thread, and
+//! a snapshot writes them: every reader reads it, the log takes no notice of it, and nothing is written twice.
 
 mod support;
 

@@ -5,8 +5,8 @@
 pub struct Effort {
     /// The loggers take turns this often, and each figure is the median of its rounds.
     pub rounds: u64,
-    /// Pauses in a round of the task `append`, with a burst or a single call after each, and some before these that do not
-    /// count.
+    /// Pauses in a round of the task `append`, with a burst or a single call after each, and some before these that do
+    /// not count.
     pub bursts: u64,
     pub warm_up: u64,
     /// Messages until durable, and in a burst.

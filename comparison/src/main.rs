@@ -1,7 +1,7 @@
 //! diolog beside what a Rust program would log with instead, by one protocol in one run.
 //!
-//! `cargo run --release -- --help` says how to run it. Each measurement runs in a child process: this program again. The
-//! tables and plots go to `results/`.
+//! `cargo run --release -- --help` says how to run it. Each measurement runs in a child process: this program again.
+//! The tables and plots go to `results/`.
 
 mod child;
 mod effort;

@@ -1,5 +1,5 @@
-//! The parent: runs a child for each logger and task, in turns, kills those that are to be killed, and counts what is in
-//! their files.
+//! The parent: runs a child for each logger and task, in turns, kills those that are to be killed, and counts what is
+//! in their files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -44,8 +44,8 @@ impl Definitions {
         self.producers[slot / 64] |= 1 << (slot % 64);
     }
 
-    /// Bytes that the definition of a callsite with this `payload` takes at the end of the block, with the header of its
-    /// shard if it is the first.
+    /// Bytes that the definition of a callsite with this `payload` takes at the end of the block, with the header of
+    /// its shard if it is the first.
     pub(super) fn bytes_for(&self, payload: &[u8]) -> usize {
         record_bytes(payload.len()) + if self.callsites.is_empty() { SHARD_HEADER_BYTES } else { 0 }
     }
@@ -58,8 +58,8 @@ impl Definitions {
         callsites.note_defined(id, self.mark);
     }
 
-    /// Keeps the bytes of `body` for the definition of callsite `id`, unless it has done so or nobody knows the callsite.
-    /// Returns `false` if they are not free.
+    /// Keeps the bytes of `body` for the definition of callsite `id`, unless it has done so or nobody knows the
+    /// callsite. Returns `false` if they are not free.
     pub(super) fn define(&mut self, id: u32, body: &mut Body, callsites: &mut Callsites) -> bool {
         if callsites.entry_in(id, self.mark).is_some() {
             return true;

@@ -36,10 +36,10 @@ use crate::logger::Logger;
 ///
 /// # What a record has
 ///
-/// Level, target, file and line of the event are those of the record's callsite. Its fields are `message`, the text, and
-/// the key-values, each under its key. These keep their types: integers of up to 128 bits, floats, `bool`, `char` and
-/// texts as they are, `None` as no value, all others as the text of their `Display` (or of their `Debug`, if they were
-/// given by `:?`).
+/// Level, target, file and line of the event are those of the record's callsite. Its fields are `message`, the text,
+/// and the key-values, each under its key. These keep their types: integers of up to 128 bits, floats, `bool`, `char`
+/// and texts as they are, `None` as no value, all others as the text of their `Display` (or of their `Debug`, if they
+/// were given by `:?`).
 ///
 /// Text and fields are formatted on the calling thread, before the append begins, into a buffer that the thread's ring
 /// has: nothing is allocated, but by the first event of a place in the program, which is registered, and by the first
@@ -48,14 +48,14 @@ use crate::logger::Logger;
 /// [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged: the text leaves a quarter of that to the
 /// fields, if there are any.
 ///
-/// Beyond 16,384 places, of a program that makes targets as it runs, further ones share a callsite, and target, file and
-/// line are fields of their records.
+/// Beyond 16,384 places, of a program that makes targets as it runs, further ones share a callsite, and target, file
+/// and line are fields of their records.
 ///
 /// # Levels
 ///
 /// The log's levels decide, those of targets too. [`install`](Self::install) makes the most verbose one the maximum of
-/// the crate `log`, so that events beyond it cost one load. After [`Logger::set_level`] and the like have admitted more,
-/// call [`update_max_level`](Self::update_max_level).
+/// the crate `log`, so that events beyond it cost one load. After [`Logger::set_level`] and the like have admitted
+/// more, call [`update_max_level`](Self::update_max_level).
 ///
 /// `log::logger().flush()` waits until everything logged before is durable, as [`Logger::flush`] does; it cannot say if
 /// that fails.

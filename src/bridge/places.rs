@@ -3,8 +3,8 @@
 //! An event's target and file need not be static, and the same address may hold another text later. So places are
 //! compared by their contents, with the definitions in the registry. The table here holds their ids, by a hash. It is
 //! never emptied, and its length is fixed: a program may make targets as it runs, and then there is no end of places.
-//! Those that come when the table is full share one callsite for each level and shape, and their records name the place in
-//! fields.
+//! Those that come when the table is full share one callsite for each level and shape, and their records name the place
+//! in fields.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
@@ -97,8 +97,8 @@ pub(super) enum Found {
 /// The callsite of a place: found, or registered now.
 ///
 /// # Errors
-/// If the place is not registered yet: [`Refusal::Reentrant`] to a signal handler that has interrupted a registration of
-/// its own thread, and [`Refusal::Forked`] in a forked child.
+/// If the place is not registered yet: [`Refusal::Reentrant`] to a signal handler that has interrupted a registration
+/// of its own thread, and [`Refusal::Forked`] in a forked child.
 pub(super) fn find(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Found, Refusal> {
     match own(gate, place, shape)? {
         Some((_, id)) => Ok(Found::Own(id)),

@@ -52,8 +52,8 @@ use crate::logger::Logger;
 ///   there is no such field.
 /// - `message`: the text of the event, if it has one.
 /// - the event's own fields, under their names.
-/// - the fields of its spans, those of the innermost one first, each as the span's name, a dot and the field's: the `id`
-///   of a span `request` is `request.id`. So it can be looked for as a value, wherever the span is nested.
+/// - the fields of its spans, those of the innermost one first, each as the span's name, a dot and the field's: the
+///   `id` of a span `request` is `request.id`. So it can be looked for as a value, wherever the span is nested.
 ///
 /// As text that is `request:handler: no connection attempt=3 request.id=7`. `tracing_subscriber`'s own text would be
 /// `request{id=7}:handler: no connection attempt=3`; here each value is in the record once, and keeps its type.
@@ -63,10 +63,10 @@ use crate::logger::Logger;
 /// since `tracing` gives it to another span later.
 ///
 /// A span's fields are formatted when it begins and when it records more of them, up to 4 KiB, and copied into each
-/// record. Text and fields of an event are formatted on the calling thread, before the append begins, into a buffer that
-/// the thread's ring has: nothing is allocated, but by the first event of a place in the program, which is registered,
-/// and by the first one of a thread, which makes its ring. A value whose formatter logs comes after what that has
-/// logged; if it panics, nothing is logged of the event. What is longer than the log's
+/// record. Text and fields of an event are formatted on the calling thread, before the append begins, into a buffer
+/// that the thread's ring has: nothing is allocated, but by the first event of a place in the program, which is
+/// registered, and by the first one of a thread, which makes its ring. A value whose formatter logs comes after what
+/// that has logged; if it panics, nothing is logged of the event. What is longer than the log's
 /// [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged: the text leaves a quarter of that to the
 /// fields, if there may be any.
 ///
@@ -76,9 +76,9 @@ use crate::logger::Logger;
 /// # Levels
 ///
 /// The log's levels decide, those of targets too. [`layer`](Self::layer) is a layer with a filter, the same bridge, for
-/// its own events and spans: other layers are not concerned. `tracing` remembers for each place whether anybody wants its
-/// events, so that others cost a load, and nothing of them is evaluated. Therefore, after [`Logger::set_level`] and the
-/// like have admitted more, call `tracing::callsite::rebuild_interest_cache()`.
+/// its own events and spans: other layers are not concerned. `tracing` remembers for each place whether anybody wants
+/// its events, so that others cost a load, and nothing of them is evaluated. Therefore, after [`Logger::set_level`] and
+/// the like have admitted more, call `tracing::callsite::rebuild_interest_cache()`.
 ///
 /// [`new`](Self::new) is the bridge alone, for another filter:
 /// `TracingBridge::new(&logger).with_filter(EnvFilter::from_default_env())`. The log's levels count as well.
@@ -92,8 +92,8 @@ pub struct TracingBridge {
 }
 
 impl TracingBridge {
-    /// A bridge to the log of `logger`, which it keeps open: once it is in a global subscriber, until the process exits,
-    /// which drains it (see [`Logger`]), or somebody calls [`Logger::close`].
+    /// A bridge to the log of `logger`, which it keeps open: once it is in a global subscriber, until the process
+    /// exits, which drains it (see [`Logger`]), or somebody calls [`Logger::close`].
     pub fn new(logger: &Logger) -> TracingBridge {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         TracingBridge { logger: logger.clone(), number: NUMBER.fetch_add(1, Relaxed) }

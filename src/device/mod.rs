@@ -1,9 +1,9 @@
 //! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
 //!
 //! A device does not know the meaning of its writes: it gets a file, an offset and bytes. It lives on the writer
-//! thread, which alone submits and reaps. Each log has one, a view of the [`DeviceSet`] that all logs of the thread share. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at
-//! open; a device of the best kind that stops working steps down to the next by itself and says so in its
-//! [`DeviceReport`].
+//! thread, which alone submits and reaps. Each log has one, a view of the [`DeviceSet`] that all logs of the thread
+//! share. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at open; a device of the best kind
+//! that stops working steps down to the next by itself and says so in its [`DeviceReport`].
 //!
 //! Every kind promises:
 //! - A block that completes without an error is durable. Blocks complete in any order.

@@ -1,7 +1,8 @@
 //! The buffers that are registered with a ring: the kernel has pinned their memory, and a write names one by its index.
 //!
-//! A ring of one log registers all of its buffers at once. A ring of many logs has a table of places, filled as buffers are
-//! made. A buffer is known by its identity, never by its address: once it is freed, the kernel still has its old pages.
+//! A ring of one log registers all of its buffers at once. A ring of many logs has a table of places, filled as buffers
+//! are made. A buffer is known by its identity, never by its address: once it is freed, the kernel still has its old
+//! pages.
 
 use std::collections::BTreeMap;
 use std::io;

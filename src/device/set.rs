@@ -1,12 +1,12 @@
 //! The devices of one writer thread, for all of its logs: one io_uring, and below that one helper thread for each file
 //! system and kind.
 //!
-//! Each log has a [`View`], which is its [`Device`]: with its own tokens, its own completions and its own report. The set
-//! lives on the writer thread and is used only there. A log on a file system that hangs keeps its own blocks from
+//! Each log has a [`View`], which is its [`Device`]: with its own tokens, its own completions and its own report. The
+//! set lives on the writer thread and is used only there. A log on a file system that hangs keeps its own blocks from
 //! completing, and its own helper busy; the others' go on.
 //!
-//! If the ring is lost, every view on it moves one rung down, and so does every later one. A view that is abandoned leaves
-//! its blocks with the set until the kernel or the helper thread is done with them; then they are freed.
+//! If the ring is lost, every view on it moves one rung down, and so does every later one. A view that is abandoned
+//! leaves its blocks with the set until the kernel or the helper thread is done with them; then they are freed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,11 +25,12 @@ use super::threaded::Helper;
 use super::uring::{Uring, UringSize};
 use super::{BlockWrite, Completion, Device, DeviceKind, DeviceReport, HelperStart, explain};
 
-/// The longest wait while both the ring and a helper thread have blocks: neither wakes a thread that waits for the other.
+/// The longest wait while both the ring and a helper thread have blocks: neither wakes a thread that waits for the
+/// other.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// The low bits of a token within the set, which hold the view's own token; the others are the view's number. A log that
-/// writes 100,000 blocks a second uses them up in four months, and then begins anew: it has a few in flight.
+/// The low bits of a token within the set, which hold the view's own token; the others are the view's number. A log
+/// that writes 100,000 blocks a second uses them up in four months, and then begins anew: it has a few in flight.
 const TOKEN_BITS: u32 = 40;
 const TOKEN_MASK: u64 = (1 << TOKEN_BITS) - 1;
 
@@ -56,8 +57,8 @@ struct Inner {
     lost: Option<String>,
     /// Nobody has been told of the loss yet.
     is_loss_new: bool,
-    /// By file system, and whether it does direct I/O. (The writer makes no `HashMap`: std panics if the system refuses the
-    /// random numbers for one.)
+    /// By file system, and whether it does direct I/O. (The writer makes no `HashMap`: std panics if the system refuses
+    /// the random numbers for one.)
     helpers: BTreeMap<HelperKey, Helper>,
     /// By number.
     views: Vec<Option<Viewed>>,
@@ -82,8 +83,8 @@ struct Viewed {
 }
 
 impl DeviceSet {
-    /// A set for the calling thread, without any device yet. Helper threads call `helper_start` first: they start pinned to
-    /// the writer's CPU, and must leave it.
+    /// A set for the calling thread, without any device yet. Helper threads call `helper_start` first: they start
+    /// pinned to the writer's CPU, and must leave it.
     pub(crate) fn new(logs: Logs, helper_start: impl Fn() + Send + Sync + 'static) -> DeviceSet {
         DeviceSet {
             inner: Rc::new(RefCell::new(Inner {
@@ -139,8 +140,8 @@ impl DeviceSet {
         Ok(Box::new(View { set: self.clone(), number, in_flight_max, report }))
     }
 
-    /// Registers buffers that blocks of any view will be written from, if there is a ring. Without that, writes from them
-    /// are slower.
+    /// Registers buffers that blocks of any view will be written from, if there is a ring. Without that, writes from
+    /// them are slower.
     pub(crate) fn register(&self, buffers: &[AlignedBuffer]) {
         let mut inner = self.inner.borrow_mut();
         let Some(Err(error)) = inner.uring.as_mut().map(|uring| uring.register(buffers)) else { return };
@@ -157,8 +158,8 @@ impl DeviceSet {
         }
     }
 
-    /// Blocks until a block of any view has completed, the calling thread is unparked, or `timeout` has passed; may return
-    /// earlier for no reason. While the kernel has blocks, an unpark may go unnoticed until one completes.
+    /// Blocks until a block of any view has completed, the calling thread is unparked, or `timeout` has passed; may
+    /// return earlier for no reason. While the kernel has blocks, an unpark may go unnoticed until one completes.
     pub(crate) fn wait(&self, timeout: Duration) {
         let mut inner = self.inner.borrow_mut();
         if inner.has_finished() {
@@ -299,8 +300,8 @@ impl Inner {
         self.finish(write.complete(Err(error)));
     }
 
-    /// After the ring was entered: if it was lost, moves every view on it one rung down, with the blocks that the kernel
-    /// does not have.
+    /// After the ring was entered: if it was lost, moves every view on it one rung down, with the blocks that the
+    /// kernel does not have.
     fn follow_ring(&mut self) {
         let Some(uring) = &mut self.uring else { return };
         let displaced = uring.take_displaced();

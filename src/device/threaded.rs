@@ -1,6 +1,6 @@
 //! A helper thread that writes the submitted blocks of all logs on one file system, so that the writer goes on draining
-//! while the disk works. The kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in their
-//! [`Operation`].
+//! while the disk works. The kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in
+//! their [`Operation`].
 //!
 //! The two sides share a queue and a list of completions under one mutex, which neither holds while it works. There are
 //! at most some ten thousand blocks a second, so the mutex costs nothing. Only the writer's polling, which is far more
@@ -139,8 +139,8 @@ impl Helper {
         unwanted.len()
     }
 
-    /// Lets the thread end without waiting for it. It keeps the block that it is writing, and frees it after the write has
-    /// returned; blocks whose write has not begun are not written.
+    /// Lets the thread end without waiting for it. It keeps the block that it is writing, and frees it after the write
+    /// has returned; blocks whose write has not begun are not written.
     pub(super) fn abandon(mut self) {
         self.withdraw(|_| true);
         self.shared.lock().closing = true;

@@ -21,8 +21,8 @@ pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
     deadline
 }
 
-/// Waits for the end of a log that was asked to close by `deadline`, a little longer for its writer, and not longer for its
-/// listeners. Returns how the log ended.
+/// Waits for the end of a log that was asked to close by `deadline`, a little longer for its writer, and not longer for
+/// its listeners. Returns how the log ended.
 ///
 /// On the log's own writer, in a callback, it does not wait: the log ends after that.
 pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSummary {

@@ -25,7 +25,8 @@ thread_local! {
     static KNOWN: RefCell<BTreeMap<u64, Logs>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Appends to the log of event `name` of set `number`. `None` if the thread does not know it, or it is not open any more.
+/// Appends to the log of event `name` of set `number`. `None` if the thread does not know it, or it is not open any
+/// more.
 #[inline]
 pub(super) fn append(number: u64, name: &str, level: Level, message: Message<'_>) -> Option<Outcome> {
     let appended = KNOWN.try_with(|known| {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::stats::Stats;
 
-/// The figures of [event logs](crate::EventLogs) at one moment, as [`EventLogs::stats`](crate::EventLogs::stats) returns
-/// them.
+/// The figures of [event logs](crate::EventLogs) at one moment, as [`EventLogs::stats`](crate::EventLogs::stats)
+/// returns them.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -14,8 +14,8 @@ pub struct EventStats {
     pub events: BTreeMap<String, Stats>,
     /// The sums over those, and over the logs that have been closed.
     pub sum: EventSums,
-    /// Records that were refused before they came to a log: after [`close`](crate::EventLogs::close), or because the log
-    /// could not be opened.
+    /// Records that were refused before they came to a log: after [`close`](crate::EventLogs::close), or because the
+    /// log could not be opened.
     pub refused_without_log: u64,
 }
 

@@ -1,8 +1,8 @@
 //! Values that bring their names with them, as a bridge gets them: no callsite knows them in advance.
 //!
 //! A bridge's record has up to three values: the names of the spans around it, its text, and a value of type
-//! [`Fields`](Type::Fields) with all others. They are written to the scratch in this order. In the last one each field is
-//! its name (a length in a byte, and the bytes), its type, and its plain value.
+//! [`Fields`](Type::Fields) with all others. They are written to the scratch in this order. In the last one each field
+//! is its name (a length in a byte, and the bytes), its type, and its plain value.
 
 use std::fmt::{self, Write};
 
@@ -137,7 +137,8 @@ impl<'s, 'b> Inline<'s, 'b> {
         self.spans = Some(spans);
     }
 
-    /// Sets the text, once; the fields may come before it. If there `are_fields`, a quarter of the room is kept for them.
+    /// Sets the text, once; the fields may come before it. If there `are_fields`, a quarter of the room is kept for
+    /// them.
     pub(crate) fn message(&mut self, are_fields: bool, text: fmt::Arguments<'_>) {
         let InlineFields { scratch, begin, .. } = &mut self.fields;
         let room = scratch.left() - if are_fields { scratch.left() / 4 } else { 0 };

@@ -9,8 +9,8 @@ use crate::format::{FieldType, Type};
 /// The most fields of a macro's record.
 pub(crate) const MACRO_FIELDS_MAX: usize = 32;
 
-/// The fields of one record: `()`, or those before one and that one, as in `(((), first), second)`. Macros make them, of
-/// references.
+/// The fields of one record: `()`, or those before one and that one, as in `(((), first), second)`. Macros make them,
+/// of references.
 #[allow(private_bounds, reason = "nobody else implements it")]
 pub trait Fields: List {}
 

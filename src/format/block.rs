@@ -157,8 +157,8 @@ impl BlockHeader {
         if fits { capacity.into() } else { GRID_BYTES as u64 }
     }
 
-    /// The number below which all blocks of the run were durable when this one was submitted, as far as it says; 0 if it
-    /// does not.
+    /// The number below which all blocks of the run were durable when this one was submitted, as far as it says; 0 if
+    /// it does not.
     pub(crate) fn durable_below(&self) -> u64 {
         match self.in_flight.get() {
             IN_FLIGHT_UNKNOWN => 0,

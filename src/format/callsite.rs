@@ -1,7 +1,7 @@
 //! The definition of a callsite: what all records of one place in a program have in common.
 //!
-//! The writer puts it into every block that has a record of the callsite. Its parts are cut if it would take too much of
-//! the block; the types never are, since values cannot be read without them.
+//! The writer puts it into every block that has a record of the callsite. Its parts are cut if it would take too much
+//! of the block; the types never are, since values cannot be read without them.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -46,8 +46,8 @@ impl CallsiteParts<'_> {
     /// The most bytes of a definition whose texts have all been cut to nothing. A block has more room for one.
     pub(crate) const BYTES_MIN: usize = size_of::<RawCallsite>() + 3 * 2 + 2 * FIELDS_MAX;
 
-    /// Appends the definition to `out`, in `bytes_max` bytes at most, which are at least [`Self::BYTES_MIN`]. The longest
-    /// texts are cut if it has more.
+    /// Appends the definition to `out`, in `bytes_max` bytes at most, which are at least [`Self::BYTES_MIN`]. The
+    /// longest texts are cut if it has more.
     ///
     /// # Panics
     /// In a debug build, if there are more fields than [`FIELDS_MAX`].
@@ -162,8 +162,8 @@ impl CallsiteInfo {
         self.newer.is_none() && self.fields.iter().all(|(_, field)| is_number(field.of) && !field.optional)
     }
 
-    /// The names of its fields, in the order of the program's text. A record may have more than these: those whose names
-    /// the program knew only when it logged them.
+    /// The names of its fields, in the order of the program's text. A record may have more than these: those whose
+    /// names the program knew only when it logged them.
     pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.fields.iter().map(|(name, _)| &**name)
     }

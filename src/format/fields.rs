@@ -22,8 +22,8 @@ pub struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Its place among the [names](CallsiteInfo::field_names) of the callsite's fields; `None` if its name came with the
-    /// record.
+    /// Its place among the [names](CallsiteInfo::field_names) of the callsite's fields; `None` if its name came with
+    /// the record.
     pub fn index(&self) -> Option<usize> {
         self.index
     }

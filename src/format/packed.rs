@@ -31,8 +31,8 @@ const fn values_bytes_max(plain_bytes: usize) -> usize {
     plain_bytes + plain_bytes / 8
 }
 
-/// The room that [`pack_record`] and [`pack_message`] need for a record with `payload_bytes`. The record takes less, and
-/// what it does not take may be changed.
+/// The room that [`pack_record`] and [`pack_message`] need for a record with `payload_bytes`. The record takes less,
+/// and what it does not take may be changed.
 #[inline(always)]
 pub(crate) const fn packed_room(payload_bytes: usize) -> usize {
     HEAD_BYTES_MAX + values_bytes_max(payload_bytes) + SLACK_BYTES + 1
@@ -108,7 +108,8 @@ impl PackedCode {
     }
 }
 
-/// [`pack_record`] for at most [`WORDS_MAX`] values of eight plain bytes each, into `room`. Returns the record's length.
+/// [`pack_record`] for at most [`WORDS_MAX`] values of eight plain bytes each, into `room`. Returns the record's
+/// length.
 #[inline(always)]
 pub(crate) fn pack_words(
     room: &mut WordsRoom,
@@ -242,8 +243,8 @@ fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Writes a number with a fraction to the beginning of `room`: as an integer and a power of ten if that gives back every
-/// bit of it, otherwise its bits. Returns the number of bytes.
+/// Writes a number with a fraction to the beginning of `room`: as an integer and a power of ten if that gives back
+/// every bit of it, otherwise its bits. Returns the number of bytes.
 #[inline(always)]
 fn set_decimal(room: &mut [u8; VARINT_BYTES_MAX], value: f64) -> usize {
     // Two places first: prices have them, and so have integers, which then show that they need none.

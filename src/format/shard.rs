@@ -39,7 +39,8 @@ pub(crate) struct ShardHeader {
     pub(crate) records: U32,
     /// [`Encoding`], as its number: 0 is plain, 1 packed.
     pub(crate) encoding: u8,
-    /// In a packed shard, the levels of the messages without a callsite: bit `1 << level` for each. Zero in a plain one.
+    /// In a packed shard, the levels of the messages without a callsite: bit `1 << level` for each. Zero in a plain
+    /// one.
     pub(crate) levels: u8,
     /// Zero.
     pub(crate) reserved: [u8; 2],

@@ -16,8 +16,8 @@ const MS_A_DAY: i64 = 24 * 60 * 60 * 1000;
 /// The years that a name can have.
 const YEARS: std::ops::RangeInclusive<i64> = 0..=9999;
 
-/// The name of the snapshot that was taken `unix_ms` milliseconds after the Unix epoch. Letters of the reason that do not
-/// belong in a file's name become dashes, and a long one is cut.
+/// The name of the snapshot that was taken `unix_ms` milliseconds after the Unix epoch. Letters of the reason that do
+/// not belong in a file's name become dashes, and a long one is cut.
 pub(crate) fn snapshot_file_name(unix_ms: i64, reason: &str) -> String {
     let (year, month, day) = date_of(unix_ms.div_euclid(MS_A_DAY));
     // A wall clock so far off has no better name.

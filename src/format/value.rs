@@ -186,8 +186,8 @@ impl<'a> Values<'a> {
     }
 
     /// The next value, which is of type `field`; `None` if the bytes are not one.
-    // Always inlined: a value that is returned through memory is read there in other pieces than it was written in, which
-    // takes as long as all else.
+    // Always inlined: a value that is returned through memory is read there in other pieces than it was written in,
+    // which takes as long as all else.
     #[inline(always)]
     pub(crate) fn next(&mut self, field: FieldType) -> Option<Decoded<'a>> {
         if field.optional {
@@ -256,8 +256,8 @@ impl<'a> Values<'a> {
         Some(word)
     }
 
-    /// Steps over the next `count` values, which are packed and of types whose plain values take eight bytes. `None` if the
-    /// bytes are not as many.
+    /// Steps over the next `count` values, which are packed and of types whose plain values take eight bytes. `None` if
+    /// the bytes are not as many.
     #[inline(always)]
     pub(crate) fn skip_words(&mut self, count: usize) -> Option<()> {
         let mut at = 0;

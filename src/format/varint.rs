@@ -31,8 +31,8 @@ pub(crate) fn put_varint(buffer: &mut [u8], at: usize, value: u64) -> usize {
     at + set_varint((&mut buffer[at..at + VARINT_BYTES_MAX]).try_into().expect("nine bytes"), value)
 }
 
-/// Writes `value` to the beginning of `room`, in as few bytes as it takes, and returns how many these are. It may change
-/// all nine.
+/// Writes `value` to the beginning of `room`, in as few bytes as it takes, and returns how many these are. It may
+/// change all nine.
 #[inline(always)]
 pub(super) fn set_varint(room: &mut [u8; VARINT_BYTES_MAX], value: u64) -> usize {
     /// The bytes after the first, by the number of the highest bit.
@@ -95,8 +95,8 @@ const fn word_of(value: u64, bytes: usize) -> u64 {
     value << bytes | ((1 << (bytes - 1)) - 1)
 }
 
-/// The varint that `bytes` begins with, and how many bytes it takes; `None` if `bytes` ends before it does. A number may
-/// take more bytes than it needs.
+/// The varint that `bytes` begins with, and how many bytes it takes; `None` if `bytes` ends before it does. A number
+/// may take more bytes than it needs.
 #[inline(always)]
 pub(super) fn split_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let Some(word) = bytes.first_chunk::<8>() else { return split_last_varint(bytes) };

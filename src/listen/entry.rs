@@ -1,5 +1,5 @@
-//! The bytes between the writer and a listener's thread: entries, one after the other, in a buffer that a single process
-//! writes and reads.
+//! The bytes between the writer and a listener's thread: entries, one after the other, in a buffer that a single
+//! process writes and reads.
 //!
 //! A producer's entry stands before its records, so that each buffer can be read alone.
 

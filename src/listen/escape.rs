@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-/// Appends `text`, as `diolog cat` shows it: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder
-/// or break lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
+/// Appends `text`, as `diolog cat` shows it: control characters as `\n`, `\t`, `\x1b`, invisible characters that
+/// reorder or break lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
 pub(super) fn text(text: &[u8], out: &mut Vec<u8>) {
     if text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
         out.extend_from_slice(text);

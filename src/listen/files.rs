@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Frees the name `path`: the file becomes number 1, that one number 2, and so on, so that at most `files_max` are there
-/// once a new one has the name.
+/// Frees the name `path`: the file becomes number 1, that one number 2, and so on, so that at most `files_max` are
+/// there once a new one has the name.
 ///
 /// # Errors
 /// A file cannot be renamed or removed; all are there still, some perhaps with a higher number.

@@ -16,9 +16,9 @@ const ASIDE: &str = "\x1b[2m";
 const CUT: &str = "… (cut)";
 
 impl LiveRecord<'_> {
-    /// Appends the record as one line of text, without a line feed: time in UTC, level, the name of the log's directory if
-    /// the listener has had several logs, producer, and for a record with fields its target, then the message. Control characters are escaped: the text stays one line, and does not
-    /// control a terminal.
+    /// Appends the record as one line of text, without a line feed: time in UTC, level, the name of the log's directory
+    /// if the listener has had several logs, producer, and for a record with fields its target, then the message.
+    /// Control characters are escaped: the text stays one line, and does not control a terminal.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         line(self, false, out);
     }

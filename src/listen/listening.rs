@@ -59,8 +59,8 @@ impl Listening {
         Ok((Listening { queues }, taps))
     }
 
-    /// Waits until the listeners have got all that the writer has passed on, at most until `deadline`: what is left then
-    /// is not given any more. Does not wait on a listener's own thread.
+    /// Waits until the listeners have got all that the writer has passed on, at most until `deadline`: what is left
+    /// then is not given any more. Does not wait on a listener's own thread.
     pub(crate) fn wait_until_given(&self, deadline: Instant) {
         if own_thread::role() == Role::Listener {
             return;

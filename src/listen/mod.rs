@@ -1,12 +1,12 @@
 //! Listeners: code of the program, or of this library, that gets the records of a log while it is written, each on a
 //! thread of its own.
 //!
-//! `listener` is what a listener implements, and `record` what it gets; `list` is the setting. `tap` is the writer's end: it
-//! copies the records of a level as it drains them, and never waits. `outlet` is what the writers of all logs and the
-//! thread of one listener share; `thread` is that thread; `entry` the bytes between them; `listening` the log's handle, for
-//! its figures and its end. `line` makes a line of text of a record, with the time by `when` and without control characters
-//! by `escape`; `terminal` has the listeners for standard error and standard output, and `text_file` the one for text files, which `files`
-//! names.
+//! `listener` is what a listener implements, and `record` what it gets; `list` is the setting. `tap` is the writer's
+//! end: it copies the records of a level as it drains them, and never waits. `outlet` is what the writers of all logs
+//! and the thread of one listener share; `thread` is that thread; `entry` the bytes between them; `listening` the log's
+//! handle, for its figures and its end. `line` makes a line of text of a record, with the time by `when` and without
+//! control characters by `escape`; `terminal` has the listeners for standard error and standard output, and `text_file`
+//! the one for text files, which `files` names.
 //!
 //! Nothing here decides what becomes of a record: if all of this failed, the log would be the same.
 

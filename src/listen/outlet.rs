@@ -1,9 +1,9 @@
-//! What the writers of logs and the thread of one listener share: buffers of entries on their way, and how far the thread
-//! has come.
+//! What the writers of logs and the thread of one listener share: buffers of entries on their way, and how far the
+//! thread has come.
 //!
-//! The lock is held for the exchange of a buffer and no longer. A writer only tries to take it, except once at a log's end:
-//! if the thread holds it, the writer keeps its buffer until its next turn. So a thread that the system stops at the wrong
-//! moment holds no writer.
+//! The lock is held for the exchange of a buffer and no longer. A writer only tries to take it, except once at a log's
+//! end: if the thread holds it, the writer keeps its buffer until its next turn. So a thread that the system stops at
+//! the wrong moment holds no writer.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -166,9 +166,9 @@ impl Outlet {
         lock(&self.inner).has_several
     }
 
-    /// Waits until all that was passed on has been given, at most until `deadline`. Returns whether it has. Does not wait for
-    /// a listener that still hangs in a call for which another log has waited in vain: many logs that are closed one after
-    /// the other would each wait as long.
+    /// Waits until all that was passed on has been given, at most until `deadline`. Returns whether it has. Does not
+    /// wait for a listener that still hangs in a call for which another log has waited in vain: many logs that are
+    /// closed one after the other would each wait as long.
     pub(super) fn wait_until_given(&self, deadline: Instant) -> bool {
         let mut inner = lock(&self.inner);
         let round = inner.begun + u64::from(!inner.waiting.is_empty());

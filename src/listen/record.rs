@@ -8,8 +8,8 @@ use crate::format::{CallsiteInfo, Fields, Layout, RecordFlags, Value};
 use crate::grouped::counted;
 use crate::level::Level;
 
-/// A record as a [`Listener`](crate::Listener) gets it, a moment after its append: it is in the log's way to the disk, and
-/// may not be durable yet.
+/// A record as a [`Listener`](crate::Listener) gets it, a moment after its append: it is in the log's way to the disk,
+/// and may not be durable yet.
 #[derive(Clone, Copy)]
 pub struct LiveRecord<'a> {
     pub(super) level: Level,

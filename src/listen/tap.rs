@@ -36,7 +36,8 @@ struct Tap {
     staged: Vec<u8>,
     /// The producer of the last record in them.
     staged_producer: Option<u32>,
-    /// Bytes of all entries that were passed on, and how many of them the thread had taken when that was last looked up.
+    /// Bytes of all entries that were passed on, and how many of them the thread had taken when that was last looked
+    /// up.
     passed_bytes: u64,
     done_bytes: u64,
     /// Records of the level so far, and those that did not fit.
@@ -103,8 +104,8 @@ impl Tap {
     fn take(&mut self, producer: u32, name: &str, record: Heard<'_>) {
         self.records += 1;
         let bytes = RECORD_ENTRY_BYTES + record.payload.len();
-        // A record that is longer than the queue is passed on alone. After one that did not fit, none is until a turn ends
-        // with half of the queue free: the listener hears of many at once.
+        // A record that is longer than the queue is passed on alone. After one that did not fit, none is until a turn
+        // ends with half of the queue free: the listener hears of many at once.
         if self.missed > 0 || !self.has_room(bytes, self.bytes_max) {
             self.missed += 1;
             self.all_missed += 1;
@@ -118,8 +119,8 @@ impl Tap {
         Entry::Record(RecordEntry { kind, level, flags, sequence, timestamp_ns, payload }).encode(&mut self.staged);
     }
 
-    /// Whether nothing waits, or at most `limit` bytes do with `bytes` more. Looks up what the thread has taken only if that
-    /// decides: its counter changes with each record.
+    /// Whether nothing waits, or at most `limit` bytes do with `bytes` more. Looks up what the thread has taken only if
+    /// that decides: its counter changes with each record.
     fn has_room(&mut self, bytes: usize, limit: usize) -> bool {
         let fits = |tap: &Tap| {
             let waiting = tap.staged.len() + (tap.passed_bytes - tap.done_bytes) as usize;

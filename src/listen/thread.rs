@@ -1,7 +1,7 @@
 //! The thread of one listener: it takes what the writers have passed on, makes records of it, and calls the listener.
 //!
-//! All logs of this process that have the same listener share its thread, which begins with the first of them and ends with
-//! the last.
+//! All logs of this process that have the same listener share its thread, which begins with the first of them and ends
+//! with the last.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -118,8 +118,8 @@ struct Caller {
 }
 
 impl Caller {
-    /// Calls the listener; returns whether it did not panic. After a panic it is left alone for a while, unless somebody
-    /// waits for the end of a log.
+    /// Calls the listener; returns whether it did not panic. After a panic it is left alone for a while, unless
+    /// somebody waits for the end of a log.
     fn call(&self, call: impl FnOnce(&dyn Listener)) -> bool {
         // What the listener leaves behind is its own.
         let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(&*self.outlet.listener))) else { return true };

@@ -206,7 +206,8 @@ impl fmt::Display for Damage {
 }
 
 impl Reader {
-    /// The longest entry that is read, in bytes. The writer's buffers are 64 MiB by default, for all its shards together.
+    /// The longest entry that is read, in bytes. The writer's buffers are 64 MiB by default, for all its shards
+    /// together.
     pub const ENTRY_BYTES_MAX: usize = 64 << 20;
 
     /// Opens a file.
@@ -362,8 +363,8 @@ impl<R: Read + Seek> Reader<R> {
         Ok(if is_there { Block::of(at, header) } else { None })
     }
 
-    /// Begins to read `block`. A wrong capacity must not hide the blocks between it and where it leads to. So if nothing
-    /// confirms the capacity, looks for another block within it.
+    /// Begins to read `block`. A wrong capacity must not hide the blocks between it and where it leads to. So if
+    /// nothing confirms the capacity, looks for another block within it.
     fn begin(&mut self, mut block: Block) -> Result<()> {
         let next = self.block_at(block.next)?;
         let is_as_before = self.last.is_some_and(|last| last.capacity == block.capacity);
@@ -385,8 +386,8 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// The first block that begins on the grid in `from..to`, by its header and its first entries; and whether all bytes
-    /// before it are zeros. Goes through each byte once.
+    /// The first block that begins on the grid in `from..to`, by its header and its first entries; and whether all
+    /// bytes before it are zeros. Goes through each byte once.
     fn search(&mut self, from: u64, to: u64) -> Result<(Option<Block>, bool)> {
         let to = to.min(self.length);
         let mut is_zero = true;

@@ -1,7 +1,7 @@
 //! The callsites that a block defines, found by their ids, and those of earlier blocks, which are not decoded again.
 //!
-//! Every block defines the callsites of its records, so that it can be read alone. Most definitions have been seen before,
-//! byte for byte. The id is part of those bytes, so it does not matter which run they are from.
+//! Every block defines the callsites of its records, so that it can be read alone. Most definitions have been seen
+//! before, byte for byte. The id is part of those bytes, so it does not matter which run they are from.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -43,8 +43,8 @@ pub(super) struct KnownCallsites {
 }
 
 impl KnownCallsites {
-    /// The callsite of a definition, and the memory that it takes, which is 0 if it is shared with others; `None` if the
-    /// bytes are no definition.
+    /// The callsite of a definition, and the memory that it takes, which is 0 if it is shared with others; `None` if
+    /// the bytes are no definition.
     pub(super) fn decode(&mut self, definition: &[u8]) -> Option<(Arc<Callsite>, usize)> {
         if let Some(known) = self.by_definition.get(definition) {
             return Some((Arc::clone(known), 0));

@@ -44,7 +44,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Appends the text and the values as members of a JSON object, if all are numbers of 64 bits; returns whether they are.
+    /// Appends the text and the values as members of a JSON object, if all are numbers of 64 bits; returns whether they
+    /// are.
     #[inline]
     pub(super) fn write_json_members(&self, out: &mut Vec<u8>) -> bool {
         if let Content::Structured { callsite: Some(callsite), values, layout, .. } = *self

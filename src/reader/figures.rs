@@ -1,7 +1,7 @@
 //! The figures that a log's writer leaves in its blocks: the newest of them, for whoever watches a log from outside.
 //!
-//! Headers say which blocks hold figures, so that only those are read. This is apart from the [`Reader`](super::Reader):
-//! nothing is proven, and a block that cannot be read is passed over.
+//! Headers say which blocks hold figures, so that only those are read. This is apart from the
+//! [`Reader`](super::Reader): nothing is proven, and a block that cannot be read is passed over.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -203,8 +203,8 @@ impl FiguresReader {
         Ok(reader)
     }
 
-    /// Reads what was written since the last call. Returns whether there are newer figures. If another log has taken the
-    /// place of this one, it is read from then on.
+    /// Reads what was written since the last call. Returns whether there are newer figures. If another log has taken
+    /// the place of this one, it is read from then on.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -10,8 +10,8 @@ pub(super) const EXACT_MAX: u64 = 1 << 53;
 impl Value<'_> {
     /// If the value is a number, appends it to `out` as JSON, and returns `true`.
     ///
-    /// What has a fraction always has a point, so that it stays one: `100.0`. Integers beyond 2⁵³ are strings, because many
-    /// programs read JSON numbers as doubles, and so are `NaN` and `inf`, for which JSON has no number.
+    /// What has a fraction always has a point, so that it stays one: `100.0`. Integers beyond 2⁵³ are strings, because
+    /// many programs read JSON numbers as doubles, and so are `NaN` and `inf`, for which JSON has no number.
     #[inline]
     pub fn append_json_number(&self, out: &mut Vec<u8>) -> bool {
         number(self, out)

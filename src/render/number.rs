@@ -1,5 +1,5 @@
-//! Numbers as text, with the digits that `std::fmt` gives. What is common takes a few nanoseconds: integers, and numbers
-//! with a fraction of a few digits. The rest goes through `std::fmt`.
+//! Numbers as text, with the digits that `std::fmt` gives. What is common takes a few nanoseconds: integers, and
+//! numbers with a fraction of a few digits. The rest goes through `std::fmt`.
 
 use std::fmt::{self, Write as _};
 
@@ -37,7 +37,8 @@ impl fmt::Write for Digits {
 /// Room for a number of 64 bits that is no more than an integer, or has few digits after its point.
 pub(super) type NumberRoom = [u8; NUMBER_MASK + 1 + 8];
 
-/// Lets the compiler see that an offset is within the room, which is cheaper than a check. The longest number is shorter.
+/// Lets the compiler see that an offset is within the room, which is cheaper than a check. The longest number is
+/// shorter.
 const NUMBER_MASK: usize = 31;
 
 /// Numbers below this have at most eight digits.
@@ -222,8 +223,8 @@ pub(super) enum Fraction {
     Point,
 }
 
-/// Writes the quotient of `integer` by ten to the power of `places`, which is a number that has been stored so. Returns its
-/// length; `None` if that is not quickly done.
+/// Writes the quotient of `integer` by ten to the power of `places`, which is a number that has been stored so. Returns
+/// its length; `None` if that is not quickly done.
 #[inline(always)]
 pub(super) fn put_decimal(room: &mut NumberRoom, integer: i64, places: usize, digits: Fraction) -> Option<usize> {
     let magnitude = integer.unsigned_abs();
@@ -285,8 +286,8 @@ pub(super) fn fixed(value: f64, places: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// `magnitude` times ten to the power of `places`, rounded to the nearest integer, of two the even one; `None` if that is
-/// not quickly done.
+/// `magnitude` times ten to the power of `places`, rounded to the nearest integer, of two the even one; `None` if that
+/// is not quickly done.
 #[inline(never)]
 fn scaled(magnitude: f64, places: u8) -> Option<u64> {
     const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
@@ -316,7 +317,8 @@ fn scaled(magnitude: f64, places: u8) -> Option<u64> {
 /// Digits after the point that fit a word.
 const FEW_PLACES: usize = POWERS.len() - 1;
 
-/// `value`, below 2⁶³, divided by ten to the power of `places`: by a product, which takes a fraction of a division's time.
+/// `value`, below 2⁶³, divided by ten to the power of `places`: by a product, which takes a fraction of a division's
+/// time.
 #[inline(always)]
 fn quotient(value: u64, places: usize) -> u64 {
     /// For each power two to the power of 64 + n, divided by it and rounded up, and n: as much as fits 64 bits.
@@ -337,8 +339,8 @@ fn quotient(value: u64, places: usize) -> u64 {
     ((u128::from(value) * u128::from(inverse)) >> 64) as u64 >> bits
 }
 
-/// Writes an integer below 2⁶³ with a point before its last `places` digits, at most [`FEW_PLACES`], at `at`. Returns the
-/// offset after it.
+/// Writes an integer below 2⁶³ with a point before its last `places` digits, at most [`FEW_PLACES`], at `at`. Returns
+/// the offset after it.
 #[inline(always)]
 fn put_with_point(room: &mut NumberRoom, at: usize, value: u64, places: usize, which: Fraction) -> usize {
     let whole = quotient(value, places);

@@ -1,5 +1,5 @@
-//! How the records of one callsite are written as text: its template and its fields, taken apart once, so that a record is
-//! only a matter of its values.
+//! How the records of one callsite are written as text: its template and its fields, taken apart once, so that a record
+//! is only a matter of its values.
 
 use std::borrow::Cow;
 
@@ -94,9 +94,9 @@ impl Plan {
         Plan { types: fields.iter().map(|(_, of)| *of).collect(), steps: steps.into() }
     }
 
-    /// For a record as members of a JSON object, each after a comma: `message`, and `fields`, an object with the values.
-    /// `None` if a value may be no number of 64 bits, or if the template or a name does not stand in a string of JSON as
-    /// it is.
+    /// For a record as members of a JSON object, each after a comma: `message`, and `fields`, an object with the
+    /// values. `None` if a value may be no number of 64 bits, or if the template or a name does not stand in a string
+    /// of JSON as it is.
     pub(crate) fn of_json<N: AsRef<str>>(template: &str, fields: &[(N, FieldType)]) -> Option<Plan> {
         let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
         let is_number = |of: &FieldType| !of.optional && matches!(of.of, Type::Unsigned | Type::Signed | Type::F64);

@@ -18,8 +18,8 @@ const CUT: &[u8] = "…".as_bytes();
 /// What stands for a value whose bytes are not one.
 const UNREADABLE: &[u8] = b"(unreadable)";
 
-/// Appends the text of a record, in UTF-8. `values` are its values, in this `layout`. Control characters of the template,
-/// names and values are left as they are.
+/// Appends the text of a record, in UTF-8. `values` are its values, in this `layout`. Control characters of the
+/// template, names and values are left as they are.
 #[inline]
 pub(crate) fn record(plan: &Plan, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
     write_all::<0>(plan, Values::new(values, layout), out);
@@ -74,8 +74,8 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
 /// The values of a record.
 struct Taken<'a, 'v> {
     types: &'a [FieldType],
-    /// For each field that can be read: the bits of an integer of 64 bits, the word of a [decimal](Fraction::from_word), or
-    /// else where its value begins, with the highest bit.
+    /// For each field that can be read: the bits of an integer of 64 bits, the word of a
+    /// [decimal](Fraction::from_word), or else where its value begins, with the highest bit.
     bits: &'a [u64],
     all: Values<'v>,
 }
@@ -174,8 +174,8 @@ impl<const FIELDS: usize> Seen<FIELDS> {
     }
 }
 
-/// Writes the first `steps` whose values are numbers, as far as there is room. Returns how many steps these are, and their
-/// bytes. `is_begin`: nothing of the record has been written before.
+/// Writes the first `steps` whose values are numbers, as far as there is room. Returns how many steps these are, and
+/// their bytes. `is_begin`: nothing of the record has been written before.
 #[inline(always)]
 fn put<const AGAIN: usize>(
     steps: &[Step],
@@ -221,8 +221,8 @@ fn put<const AGAIN: usize>(
     (steps.len(), at)
 }
 
-/// Writes a number with a fraction, as it is or with so many digits after the point, and returns its length; `None` if it
-/// is not quickly written.
+/// Writes a number with a fraction, as it is or with so many digits after the point, and returns its length; `None` if
+/// it is not quickly written.
 #[inline(always)]
 fn put_fraction(room: &mut NumberRoom, fraction: Option<Fraction>, places: Option<u8>) -> Option<usize> {
     match (fraction?, places) {

@@ -12,8 +12,8 @@ use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 /// Raised while the producing thread is inside an append. The producing thread alone changes it; `gate` documents when,
 /// and what follows from it for another thread.
 ///
-/// It is an address on that thread's stack, or 0 if it is lowered: so an exiting thread recognises its own append, which
-/// never ends, whichever thread has made the producer.
+/// It is an address on that thread's stack, or 0 if it is lowered: so an exiting thread recognises its own append,
+/// which never ends, whichever thread has made the producer.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct AppendFlag(AtomicU64);

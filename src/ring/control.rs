@@ -55,8 +55,8 @@ struct Written {
     skip_position: AtomicU64,
     /// The same of the reserve.
     reserve_skip_position: AtomicU64,
-    /// [`Attempts::next_sequence`] for others. The producer only stores it: whoever counts reads it here, on a line that
-    /// the writer polls in any case, and leaves the producer's own line alone.
+    /// [`Attempts::next_sequence`] for others. The producer only stores it: whoever counts reads it here, on a line
+    /// that the writer polls in any case, and leaves the producer's own line alone.
     attempted: AtomicU64,
 }
 

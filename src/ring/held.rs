@@ -8,7 +8,7 @@
 //! forgotten, leaves the ring as an undone claim does. A model's memory has no bytes that could be lent: there they are
 //! kept beside it.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "claimed bytes of the ring are lent out as a slice")]
 
 use std::fmt;
 
@@ -54,8 +54,8 @@ impl Payload for InPlace {
 }
 
 impl ProducerEnd {
-    /// Finds room in the window for a record with `payload_bytes` of payload: the next claim of as many has it. A `grave`
-    /// record may also have what is kept. Nothing is written or counted.
+    /// Finds room in the window for a record with `payload_bytes` of payload: the next claim of as many has it. A
+    /// `grave` record may also have what is kept. Nothing is written or counted.
     ///
     /// # Errors
     /// [`Full`], as for [`append`](Self::append).
@@ -130,8 +130,8 @@ impl<'a> Ready<'a> {
         self.end.control().append_flag()
     }
 
-    /// Publishes the record with the next sequence number and the time that `clock` gives, and counts it. Returns `false`,
-    /// and does nothing, if its room is not that of the next record any more.
+    /// Publishes the record with the next sequence number and the time that `clock` gives, and counts it. Returns
+    /// `false`, and does nothing, if its room is not that of the next record any more.
     pub(crate) fn commit(self, tag: u32, clock: impl FnOnce() -> u64) -> bool {
         let Ready { end, position, payload } = self;
         #[cfg(loom)]

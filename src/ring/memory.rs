@@ -1,11 +1,11 @@
 //! The bytes between the two ends: words at offsets, written by the producer and lent out to the consumer.
 //!
-//! A private mapping, or a part of a [`Slot`](super::slot::Slot). It does not know positions: each caller uses only its own
-//! part (invariant 2 of `ring`).
+//! A private mapping, or a part of a [`Slot`](super::slot::Slot). It does not know positions: each caller uses only its
+//! own part (invariant 2 of `ring`).
 //!
 //! 1. Offsets are multiples of 8, and an access ends before the capacity does.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "both ends use the same bytes")]
 
 #[cfg(not(loom))]
 pub(super) use super::slabs::{ReserveMemory, Slabs};
@@ -80,8 +80,8 @@ mod real {
             Some(Memory { words, bytes, owner: Owner::Reserve { slot: Arc::clone(slot) } })
         }
 
-        /// Makes `bytes` bytes from `offset` present, both multiples of a chunk, if they are not so at their first access.
-        /// Returns whether there is memory for them.
+        /// Makes `bytes` bytes from `offset` present, both multiples of a chunk, if they are not so at their first
+        /// access. Returns whether there is memory for them.
         pub(in crate::ring) fn enter(&self, offset: usize, bytes: usize) -> bool {
             match &self.owner {
                 Owner::Reserve { slot } => slot.enter(offset, bytes),

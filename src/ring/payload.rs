@@ -6,7 +6,7 @@
 //! 1. From `at` on, `left` bytes are writable, and they belong to nobody else as long as the
 //!    [`Claimed`] lives.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "payloads are written to claimed bytes of the ring")]
 
 use std::marker::PhantomData;
 

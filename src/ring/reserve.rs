@@ -10,7 +10,7 @@
 //!
 //! Safety rests on invariants 2, 5, 7 and 8 of `ring`.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "both ends use the same bytes")]
 
 use std::sync::Arc;
 
@@ -93,7 +93,8 @@ impl Reserve {
         let offset = position & (capacity - 1);
         let skip = if record_bytes > capacity - offset { capacity - offset } else { 0 };
         let held = position.wrapping_sub(control.reserve_released());
-        // Only in a forked child, within the append that the fork has interrupted: shared control lines are zeros there.
+        // Only in a forked child, within the append that the fork has interrupted: shared control lines are zeros
+        // there.
         if held > capacity {
             return Err(DropCause::Full);
         }

@@ -4,7 +4,7 @@
 //! A mapping for each reserve would exceed the system's limit on mappings (`vm.max_map_count`) from some ten thousand
 //! producers on.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "pages of a reserve that is not used are given back")]
 
 use std::io;
 use std::ops::Deref;

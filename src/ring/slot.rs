@@ -1,9 +1,9 @@
 //! Memory for rings that outlives the process: what `ring` needs of it, and whoever has such memory offers.
 //!
-//! A ring in a slot is the same ring as one in private memory: the control lines lie in the slot too, and the chunks of the
-//! reserve are entered and left through it. Who logs through the ring is passed on, and means nothing here.
+//! A ring in a slot is the same ring as one in private memory: the control lines lie in the slot too, and the chunks of
+//! the reserve are entered and left through it. Who logs through the ring is passed on, and means nothing here.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "whoever offers memory promises that it stays")]
 
 use std::fmt;
 use std::io;
@@ -15,8 +15,8 @@ use super::control::Control;
 
 /// Gives the rings of one log their memory.
 pub(crate) trait Slots: fmt::Debug + Send + Sync {
-    /// A slot for a ring of `window_bytes`, all of them present, and a reserve of `reserve_bytes`, of which none is. It has
-    /// no reserve if that is 0, or if there is no address space for it.
+    /// A slot for a ring of `window_bytes`, all of them present, and a reserve of `reserve_bytes`, of which none is. It
+    /// has no reserve if that is 0, or if there is no address space for it.
     ///
     /// # Errors
     /// There is no memory for the window, or no address space.
@@ -39,9 +39,9 @@ pub(crate) trait Slots: fmt::Debug + Send + Sync {
 ///
 /// # Safety
 /// Implementers promise of the addresses, which never change:
-/// 1. `control` is the beginning of as many bytes as a [`Control`] has, aligned as one; `window` and `reserve` are those of
-///    the bytes that were asked for, aligned to a page. All of them are mapped, readable and writable, and in this process
-///    nobody else uses them.
+/// 1. `control` is the beginning of as many bytes as a [`Control`] has, aligned as one; `window` and `reserve` are
+///    those of the bytes that were asked for, aligned to a page. All of them are mapped, readable and writable, and in
+///    this process nobody else uses them.
 /// 2. Each bit pattern in them is a value. Control and window are present; of the reserve, what was
 ///    [entered](Slot::enter) and not left.
 pub(crate) unsafe trait Slot: fmt::Debug + Send + Sync {
@@ -54,12 +54,12 @@ pub(crate) unsafe trait Slot: fmt::Debug + Send + Sync {
     /// The reserve, if there is one.
     fn reserve(&self) -> Option<NonNull<u8>>;
 
-    /// Makes `bytes` bytes of the reserve from `offset` present, both multiples of a chunk. Returns whether there is memory
-    /// for them.
+    /// Makes `bytes` bytes of the reserve from `offset` present, both multiples of a chunk. Returns whether there is
+    /// memory for them.
     fn enter(&self, offset: usize, bytes: usize) -> bool;
 
-    /// Gives such bytes back to the system: they read as zeros once they are entered again. Returns `false`, and changes
-    /// nothing, if the system refuses.
+    /// Gives such bytes back to the system: they read as zeros once they are entered again. Returns `false`, and
+    /// changes nothing, if the system refuses.
     ///
     /// # Safety
     /// Nobody uses the bytes until they are entered again.

@@ -1,10 +1,10 @@
 //! The segment files in the log's directory, and the removal of those that are not kept.
 //!
 //! Removed are files that an earlier run prepared and never used, and the oldest segments beyond the limits, as
-//! [`retention`] decides. An earlier run's segment is first cut to what it holds (see [`trim`]): one that was killed has
-//! left it at its full size. A file is counted or removed only if it is a segment of this log by name and by content, and
-//! it is inspected again right before its removal. Each removal is durable before the next one, so that even after a
-//! power cut only the log's beginning is missing.
+//! [`retention`] decides. An earlier run's segment is first cut to what it holds (see [`trim`]): one that was killed
+//! has left it at its full size. A file is counted or removed only if it is a segment of this log by name and by
+//! content, and it is inspected again right before its removal. Each removal is durable before the next one, so that
+//! even after a power cut only the log's beginning is missing.
 //!
 //! Used by the thread that prepares segments, under the log's lock. The writer never waits for it.
 //!

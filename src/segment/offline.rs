@@ -28,8 +28,8 @@ pub(crate) struct OfflineSegment<'a> {
 }
 
 impl OfflineSegment<'_> {
-    /// Writes the segment: its header, which has the number `first_number`, then `blocks` with their numbers, which grow.
-    /// When this returns, the segment is durable. A block that could not be made ends it.
+    /// Writes the segment: its header, which has the number `first_number`, then `blocks` with their numbers, which
+    /// grow. When this returns, the segment is durable. A block that could not be made ends it.
     ///
     /// # Errors
     /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is

@@ -22,12 +22,12 @@ impl Timetable {
         self.due_ns = self.times.after(self.clock.unix_ns());
     }
 
-    /// Whether the present segment is to be left. If the clock was set forward over the time, it is. If it was set back, so
-    /// that the time is far away now, the segment ends at the next time of the new clock.
+    /// Whether the present segment is to be left. If the clock was set forward over the time, it is. If it was set
+    /// back, so that the time is far away now, the segment ends at the next time of the new clock.
     pub(super) fn is_due(&mut self) -> bool {
         let now_ns = self.clock.unix_ns();
-        // A step back across the time at which the segment began leaves it as it is, for up to a period more: otherwise a
-        // clock that is corrected by a second would end two segments.
+        // A step back across the time at which the segment began leaves it as it is, for up to a period more: otherwise
+        // a clock that is corrected by a second would end two segments.
         let is_far = self.due_ns != i64::MAX && self.due_ns.saturating_sub(now_ns) > 2 * self.times.longest_ns();
         if is_far {
             self.due_ns = self.times.after(now_ns);

@@ -1,8 +1,8 @@
 //! The figures of a log's producers: a row for each live one, one row for all that have ended, and their sums.
 //!
-//! A row is read from two sides. The producer counts its attempts and its losses beside its ring; the writer counts what
-//! it takes from there, in [`Drained`]. The registry reads both, the writer's first and the attempts last, and in each row
-//! attempts are at least what was written and what was lost.
+//! A row is read from two sides. The producer counts its attempts and its losses beside its ring; the writer counts
+//! what it takes from there, in [`Drained`]. The registry reads both, the writer's first and the attempts last, and in
+//! each row attempts are at least what was written and what was lost.
 
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
@@ -21,8 +21,8 @@ pub struct ProducerStats {
     pub name: String,
     /// Bytes of its ring, without the reserve.
     pub ring_bytes: u64,
-    /// The most bytes that the writer has seen in its ring, the reserve included: records that were not durable yet, and
-    /// were not left out. In a ring that overwrites, those that it had not taken yet.
+    /// The most bytes that the writer has seen in its ring, the reserve included: records that were not durable yet,
+    /// and were not left out. In a ring that overwrites, those that it had not taken yet.
     pub high_water_bytes: u64,
     /// Attempts that passed the level. At least `written + dropped + overwritten`: the rest are in the ring.
     pub attempted: u64,

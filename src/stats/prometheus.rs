@@ -1,7 +1,7 @@
 //! The figures as text that Prometheus scrapes, in its exposition format 0.0.4.
 //!
-//! A family is a name, a kind and a help line, and then samples. Latencies are histograms, so that those of several logs
-//! and machines can be added up. The names are an interface: dashboards and alerts are written with them.
+//! A family is a name, a kind and a help line, and then samples. Latencies are histograms, so that those of several
+//! logs and machines can be added up. The names are an interface: dashboards and alerts are written with them.
 
 use std::fmt::Write as _;
 

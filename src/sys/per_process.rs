@@ -1,9 +1,9 @@
-//! A value of the process: a forked child gets one of its own, since a lock in its parent's may be held by a thread that
-//! the child does not have.
+//! A value of the process: a forked child gets one of its own, since a lock in its parent's may be held by a thread
+//! that the child does not have.
 //!
 //! 1. `current` is null, or the address of a [`Held`] that was leaked: it is valid for ever and never written again.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "threads find the value by a pointer, without a lock")]
 
 use std::ptr;
 use std::sync::atomic::AtomicPtr;

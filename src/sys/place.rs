@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-/// Whether `path` leads to `file`; `None` if it leads to nothing. If the system does not say, it counts as there. As long
-/// as the file is open, no other one has its identity.
+/// Whether `path` leads to `file`; `None` if it leads to nothing. If the system does not say, it counts as there. As
+/// long as the file is open, no other one has its identity.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> Option<bool> {
     use std::io::ErrorKind::{NotADirectory, NotFound};

@@ -106,7 +106,8 @@ fn callsite(bytes: &[u8]) {
     }
 }
 
-/// A template and values. The first bytes are the length of the template and the number of fields, then come their types.
+/// A template and values. The first bytes are the length of the template and the number of fields, then come their
+/// types.
 fn rendered(bytes: &[u8]) {
     let Some(([length, fields], rest)) = bytes.split_first_chunk() else { return };
     let Some((template, rest)) = rest.split_at_checked(usize::from(*length)) else { return };

@@ -1,4 +1,5 @@
-//! The targets of fuzzing for what a dead process has left: a ring, and a whole ring file. Used by [`fuzz`](super::fuzz).
+//! The targets of fuzzing for what a dead process has left: a ring, and a whole ring file. Used by
+//! [`fuzz`](super::fuzz).
 
 use std::fs::File;
 use std::io;

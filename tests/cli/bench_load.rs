@@ -1,5 +1,5 @@
-//! `diolog bench load`: its sums agree, its verdict is that of `verify`, and it removes its files. The figures themselves
-//! are not judged here.
+//! `diolog bench load`: its sums agree, its verdict is that of `verify`, and it removes its files. The figures
+//! themselves are not judged here.
 
 use std::fs;
 use std::path::PathBuf;

@@ -144,8 +144,8 @@ pub(crate) fn is_received(wanted: Signal) -> bool {
     received
 }
 
-/// Whether the program handles signals, as it does soon after its start. SIGQUIT is the last one that it gets a handler for:
-/// one that is caught may not be handled yet, but those before it are.
+/// Whether the program handles signals, as it does soon after its start. SIGQUIT is the last one that it gets a handler
+/// for: one that is caught may not be handled yet, but those before it are.
 #[cfg(target_os = "linux")]
 pub(crate) fn handles_signals(child: &Child) -> bool {
     is_in_mask(&child.id().to_string(), "SigCgt:", Signal::QUIT)

@@ -1,5 +1,5 @@
 //! Linux calls of the tests that have no safe wrapper.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -89,8 +89,8 @@ pub(crate) fn wait_until_asleep(thread: u32) {
     }
 }
 
-/// Waits until a thread of this process has gone to sleep in the kernel so many times from now on. Between two of them it
-/// has done whatever it does when it wakes.
+/// Waits until a thread of this process has gone to sleep in the kernel so many times from now on. Between two of them
+/// it has done whatever it does when it wakes.
 pub(crate) fn wait_for_sleeps(thread: u32, sleeps: u64) {
     let path = format!("/proc/self/task/{thread}/status");
     let count = || {
@@ -469,7 +469,8 @@ pub(crate) fn shared_words<const WORDS: usize>(path: &Path) -> &'static [std::sy
     let file = file.expect("a writable directory");
     file.set_len(bytes as u64).expect("room");
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: no address is demanded. The mapping is never unmapped, has the array's size, and is used as atomics alone.
+    // SAFETY: no address is demanded. The mapping is never unmapped, has the array's size, and is used as atomics
+    // alone.
     unsafe {
         let words = libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, file.as_raw_fd(), 0);
         assert_ne!(words, libc::MAP_FAILED, "{}", io::Error::last_os_error());

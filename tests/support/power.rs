@@ -1,8 +1,8 @@
 //! The disk as a power cut leaves it: a device around the real one records every write, when it was submitted and when
 //! the writer heard that it is durable, and the files are built again as they may be after a cut at any moment.
 //!
-//! The model: a file that blocks go to is durable before, with its name and full of zeros. A write that has completed is
-//! on the disk. Of the others, each 512-byte sector is there or not. A file that was left may have been cut to its
+//! The model: a file that blocks go to is durable before, with its name and full of zeros. A write that has completed
+//! is on the disk. Of the others, each 512-byte sector is there or not. A file that was left may have been cut to its
 //! blocks.
 
 use std::fs::File;

@@ -42,8 +42,8 @@ type Slot = (u64, [u8; BYTES]);
 /// Slots of the ring: 1 MiB of them, as much as a ring of diolog.
 const SLOTS: usize = (1 << 20) / size_of::<Slot>();
 
-/// How often the consumer looks. If it looked all the time, it would take the ring's positions from the producer's cache
-/// at each message.
+/// How often the consumer looks. If it looked all the time, it would take the ring's positions from the producer's
+/// cache at each message.
 const LOOK: Duration = Duration::from_micros(20);
 
 /// A ring of slots, and a thread that takes them out.

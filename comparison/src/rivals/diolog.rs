@@ -1,5 +1,5 @@
-//! diolog with its defaults: by a producer of the thread's own, by its macro, and behind the facade `log`; and with rings
-//! that outlive the process.
+//! diolog with its defaults: by a producer of the thread's own, by its macro, and behind the facade `log`; and with
+//! rings that outlive the process.
 
 use std::path::Path;
 

@@ -39,8 +39,8 @@ impl Rival for SlogAsync {
     }
 }
 
-/// Lost messages, as slog-async says in the log. Version 2.8.0 counts each message twice that is lost after another one,
-/// while the queue is still full.
+/// Lost messages, as slog-async says in the log. Version 2.8.0 counts each message twice that is lost after another
+/// one, while the queue is still full.
 pub fn said_by_slog(place: &Path) -> u64 {
     let said = fs::read_to_string(place.join(FILE)).unwrap_or_default();
     let counts = said.lines().filter(|line| line.contains("logger dropped messages due to channel overflow"));

@@ -1,7 +1,7 @@
 //! Waiting until a descriptor can be read or written.
 //!
-//! Standard input, output and error may be non-blocking: another program that shares them can have set that. Reading and
-//! writing then fail with EAGAIN, and the caller waits here before it tries again.
+//! Standard input, output and error may be non-blocking: another program that shares them can have set that. Reading
+//! and writing then fail with EAGAIN, and the caller waits here before it tries again.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -3,7 +3,7 @@
 //!
 //! A pipe stands for a disk that stalls or takes only a part: the ring writes to it as to a file, and the kernel
 //! takes as many bytes as fit and waits for the reader.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the tests filter system calls")]
 
 use std::fs::File;
 use std::io::{Read, pipe};

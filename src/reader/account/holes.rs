@@ -1,8 +1,8 @@
 //! Where numbers are missing in a producer's sequence, and why, as far as the files say.
 //!
 //! The causes come from gap records, which stand in the block after the hole, from rows, which tell how many records
-//! were in missing blocks, and after the last record from the final counts. `producers` calls it for each shard and each
-//! end, in the order of block numbers.
+//! were in missing blocks, and after the last record from the final counts. `producers` calls it for each shard and
+//! each end, in the order of block numbers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,8 +69,8 @@ impl Placed {
     }
 
     /// Finds the hole before `end`, where a shard or nothing follows, by `records`, the gap records of the same block,
-    /// and `last`, if nothing follows: the final counts, and the losses before the files. Passes on each part of it that
-    /// has a cause of its own, in order.
+    /// and `last`, if nothing follows: the final counts, and the losses before the files. Passes on each part of it
+    /// that has a cause of its own, in order.
     pub(super) fn find(
         &mut self,
         producer: u32,
@@ -130,8 +130,8 @@ impl Placed {
         self.found = Some(Box::new(sums));
     }
 
-    /// The causes of `count` numbers that no gap record explains, each with its part of them. Their order in the hole is
-    /// not known.
+    /// The causes of `count` numbers that no gap record explains, each with its part of them. Their order in the hole
+    /// is not known.
     fn causes_of(&mut self, count: u64, found: &Losses, last: Option<(&ProducerRow, Losses)>) -> Vec<(LossCause, u64)> {
         let damaged = self.damaged.min(count);
         self.damaged -= damaged;

@@ -85,8 +85,8 @@ pub(crate) struct Found {
     pub(crate) header: BlockHeader,
     /// Why only a newer diolog can read the block, if so.
     pub(crate) newer: Option<Newer>,
-    /// The wall-clock anchor that the block begins with, as it stands there: no checksum of it has been looked at. Only if
-    /// the cursor looks at headers alone.
+    /// The wall-clock anchor that the block begins with, as it stands there: no checksum of it has been looked at. Only
+    /// if the cursor looks at headers alone.
     pub(crate) anchor: Option<WallAnchor>,
     pub(crate) debris: Debris,
 }
@@ -132,8 +132,8 @@ pub(crate) struct Cursor {
     ahead: usize,
     /// The kernel was asked to read ahead up to here; `None` if it is not asked.
     asked: Option<u64>,
-    /// Whether it reads no more of a block than its header, and its anchor if it begins with one: most blocks will not be
-    /// read.
+    /// Whether it reads no more of a block than its header, and its anchor if it begins with one: most blocks will not
+    /// be read.
     headers_alone: bool,
 }
 

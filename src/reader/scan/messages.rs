@@ -1,7 +1,7 @@
 //! The records of one shard, one after the other: messages, and records of callsites, whatever their encoding.
 //!
-//! The values of a record are checked here against the types of its callsite, so that whoever reads them later finds them
-//! valid.
+//! The values of a record are checked here against the types of its callsite, so that whoever reads them later finds
+//! them valid.
 
 use super::super::callsites::CallsiteAt;
 use super::block::{Loaded, PassedOver, Shard};
@@ -100,8 +100,8 @@ impl Messages {
         messages
     }
 
-    /// Brings the next record to `next`, and returns whether there is one; `next` stays if there is none. `block` is the
-    /// shard's.
+    /// Brings the next record to `next`, and returns whether there is one; `next` stays if there is none. `block` is
+    /// the shard's.
     #[inline]
     pub(crate) fn next(&mut self, block: &Loaded, next: &mut Message) -> bool {
         if self.layout == Layout::Packed {

@@ -131,8 +131,8 @@ fn hurt(bytes: &mut Vec<u8>, damage: &Damage) {
     }
 }
 
-/// What a report says of the runs, but for blocks: whether damaged copies are called torn or duplicates may depend on the
-/// order in which files are looked at.
+/// What a report says of the runs, but for blocks: whether damaged copies are called torn or duplicates may depend on
+/// the order in which files are looked at.
 fn known(report: &Report) -> Vec<(RunId, bool, u64, &[ProducerReport])> {
     report.runs.iter().map(|run| (run.run, run.clean_end, run.records, &run.producers[..])).collect()
 }

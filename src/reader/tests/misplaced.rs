@@ -1,5 +1,5 @@
-//! Files and blocks of a log in another's place: each block counts once, nothing is given out as this log's that is not,
-//! and the log is never clean.
+//! Files and blocks of a log in another's place: each block counts once, nothing is given out as this log's that is
+//! not, and the log is never clean.
 
 use super::*;
 use crate::reader::test_log::reseal;

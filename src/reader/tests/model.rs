@@ -142,7 +142,8 @@ proptest! {
     }
 }
 
-/// In each run, every number of a producer is that of a record or in a gap, in order; gaps are as many as the report says.
+/// In each run, every number of a producer is that of a record or in a gap, in order; gaps are as many as the report
+/// says.
 fn check_gaps(path: &Path, report: &Report) -> std::result::Result<(), TestCaseError> {
     let mut next = std::collections::HashMap::new();
     let mut damaged = std::collections::HashMap::new();

@@ -174,7 +174,8 @@ impl OpenDirectory {
         self.open_file(name, libc::O_RDWR | libc::O_NONBLOCK)
     }
 
-    /// Opens a file for reading and writing, or creates it. Returns whether it was created. Opening a pipe does not block.
+    /// Opens a file for reading and writing, or creates it. Returns whether it was created. Opening a pipe does not
+    /// block.
     pub(super) fn open_or_create(&self, name: &str) -> io::Result<(File, bool)> {
         let flags = libc::O_RDWR | libc::O_NONBLOCK;
         loop {
@@ -202,8 +203,8 @@ impl OpenDirectory {
         }
     }
 
-    /// Opens the directory `name` in it, which is made if it is missing, with the access of the files made here. A symbolic
-    /// link is not followed.
+    /// Opens the directory `name` in it, which is made if it is missing, with the access of the files made here. A
+    /// symbolic link is not followed.
     pub(crate) fn open_or_make_directory(&self, name: &str) -> io::Result<OpenDirectory> {
         let made = match rustix::fs::mkdirat(&self.file, name, Mode::RWXU) {
             Ok(()) => true,

@@ -1,4 +1,5 @@
-//! Open files: preallocation, positioned reads and writes, and properties of files and file systems; opening for readers.
+//! Open files: preallocation, positioned reads and writes, and properties of files and file systems; opening for
+//! readers.
 //!
 //! No file is opened through a symbolic link, except one that a reader was given by name, and every descriptor is
 //! closed on exec. Nothing is known here of a file's contents. Called by `device`, `segment` and `reader`.
@@ -27,8 +28,8 @@ pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
 /// How many bytes are allocated at a time: a call that a signal interrupts begins anew.
 const ALLOCATED_AT_ONCE: u64 = 1 << 20;
 
-/// Gives `file` room for `bytes` bytes from `offset`, within its size, so that no write to them can fail for want of it.
-/// They keep what they hold, and are zero at first.
+/// Gives `file` room for `bytes` bytes from `offset`, within its size, so that no write to them can fail for want of
+/// it. They keep what they hold, and are zero at first.
 ///
 /// # Errors
 /// There is no room, or the file system cannot promise it. A part may be allocated then.

@@ -9,7 +9,7 @@
 //! The child handler runs in the child alone, on its only thread, maybe inside a signal handler: it takes no lock and
 //! allocates nothing.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "a forked child writes to memory by its address")]
 
 use std::io;
 use std::ptr::{self, NonNull};
@@ -81,8 +81,8 @@ unsafe impl Sync for KeptFromChildren {}
 /// `bytes` bytes from `base`: zeros, which it may write to without any effect on this process. So an append that a fork
 /// in a signal handler interrupts ends in the child without a trace.
 ///
-/// A child that is made by the kernel's call alone, not by the C library, finds nothing there: an access is a SIGSEGV. The
-/// same holds if the child gets no memory.
+/// A child that is made by the kernel's call alone, not by the C library, finds nothing there: an access is a SIGSEGV.
+/// The same holds if the child gets no memory.
 ///
 /// # Errors
 /// The C library has no memory for its list of handlers.
@@ -96,8 +96,8 @@ pub(crate) unsafe fn keep_from_children(base: NonNull<u8>, bytes: usize) -> io::
     place.bytes.store(bytes, Relaxed);
     // Release: _range kept_. Only now: a child that is forked before this has the range as its parent has it.
     place.state.store(USED, Release);
-    // SAFETY: the range is the caller's; this changes no byte. If a sandbox refuses it, a child of the C library replaces
-    // the range all the same, before it runs anything else.
+    // SAFETY: the range is the caller's; this changes no byte. If a sandbox refuses it, a child of the C library
+    // replaces the range all the same, before it runs anything else.
     let _ = unsafe { madvise(base.as_ptr().cast(), bytes, Advice::LinuxDontFork) };
     Ok(KeptFromChildren { place })
 }
@@ -183,7 +183,8 @@ fn replace(base: *mut u8, bytes: usize) {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: (2) in the parent the range was the shared mapping, so nothing else is there in this child: either that
-    // mapping, or no mapping at all. Whoever writes there in this child is told that it holds no record of the parent's.
+    // mapping, or no mapping at all. Whoever writes there in this child is told that it holds no record of the
+    // parent's.
     unsafe {
         if mmap_anonymous(base.cast(), bytes, access, flags).is_err() {
             let _ = munmap(base.cast(), bytes);
@@ -278,7 +279,8 @@ mod tests {
         }
         let kept = Shared::new();
         let _kept = kept.keep();
-        // SAFETY: no other test uses this signal; the handler has the right signature, and lives as long as the program.
+        // SAFETY: no other test uses this signal; the handler has the right signature, and lives as long as the
+        // program.
         unsafe {
             assert_ne!(libc::signal(libc::SIGURG, fork_here as *const () as usize), libc::SIG_ERR);
             kept.word().store(1, SeqCst);

@@ -2,7 +2,7 @@
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. The advice given here changes which pages back the memory, never its contents or whether it is mapped.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
 /// Bytes of a huge page of the smallest kind, on x86-64 and on arm64 with 4 KiB pages.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;

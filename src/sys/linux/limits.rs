@@ -1,5 +1,5 @@
-//! The limits that this process is under: on memory and address space, which `registry` asks for, and on open files, for
-//! messages.
+//! The limits that this process is under: on memory and address space, which `registry` asks for, and on open files,
+//! for messages.
 //!
 //! All are read once, at the call: a limit that changes later is not noticed.
 

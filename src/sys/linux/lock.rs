@@ -1,15 +1,15 @@
 //! A lock on a file, for one process at a time. Called by `segment` for the lock on a log, and by `reader`, which only
 //! asks whether the lock is held.
 //!
-//! It is an `fcntl` lock. One [thread](super::lock_thread) holds all locks of the process. A lock ends with the process,
-//! however that ends, and before that only when it is dropped. A forked child inherits none. If the kernel gives that
-//! thread no table of descriptors (Linux before 5.9 in a sandbox that forbids `unshare`), the lock is in the process's
-//! table, and ends also when the process closes any other descriptor of the file.
+//! It is an `fcntl` lock. One [thread](super::lock_thread) holds all locks of the process. A lock ends with the
+//! process, however that ends, and before that only when it is dropped. A forked child inherits none. If the kernel
+//! gives that thread no table of descriptors (Linux before 5.9 in a sandbox that forbids `unshare`), the lock is in the
+//! process's table, and ends also when the process closes any other descriptor of the file.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. A descriptor is borrowed from an open `File` for the whole call.
 //! 2. A struct given to the kernel is fully initialised and lives on this stack for the whole call.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -42,8 +42,8 @@ impl Held {
 }
 
 /// The locked files of this process. One that is locked in the process's own table of descriptors must not be opened
-/// here: a second lock would succeed, and closing the second descriptor would release the first lock. A forked child has
-/// a table of its own: its parent's may be locked by a thread that the child does not have.
+/// here: a second lock would succeed, and closing the second descriptor would release the first lock. A forked child
+/// has a table of its own: its parent's may be locked by a thread that the child does not have.
 static TABLE: PerProcess<Mutex<Table>> = PerProcess::new();
 
 #[derive(Default)]

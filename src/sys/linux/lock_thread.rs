@@ -2,8 +2,8 @@
 //!
 //! The kernel keeps a record lock (`fcntl`) for a table of descriptors and a file: a close of *any* descriptor of the
 //! file by a thread with that table ends the lock, and a fork copies tables, never record locks. All threads of a
-//! process usually share one table. This one leaves it with the first file and keeps only the descriptors of files that it
-//! locks, so that no close elsewhere in the process ends a lock, no child inherits it, and it ends with the process,
+//! process usually share one table. This one leaves it with the first file and keeps only the descriptors of files that
+//! it locks, so that no close elsewhere in the process ends a lock, no child inherits it, and it ends with the process,
 //! however that ends. Other processes see the process's id as the holder's. The descriptors of later files are copied
 //! from the caller's table.
 //!
@@ -14,7 +14,7 @@
 //! 2. The caller keeps the file open until the thread has answered, so that the number names it when the table is
 //!    copied. Afterwards the copy belongs to the thread alone.
 //! 3. A struct given to the kernel lives on this stack for the whole call.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -160,8 +160,8 @@ fn lock_and_keep(file: OwnedFd, kept: &mut Vec<OwnedFd>) -> Answer {
     }
 }
 
-/// Gets the file of a descriptor that has this `number` in the table of the thread `caller`: the same open file, or where
-/// a sandbox forbids that (or the process's first thread has ended) the file opened once more.
+/// Gets the file of a descriptor that has this `number` in the table of the thread `caller`: the same open file, or
+/// where a sandbox forbids that (or the process's first thread has ended) the file opened once more.
 fn fetch(number: RawFd, caller: Pid) -> io::Result<OwnedFd> {
     let process = pidfd_open(getpid(), PidfdFlags::empty());
     let copy = process.and_then(|process| pidfd_getfd(process, number, PidfdGetfdFlags::empty()));

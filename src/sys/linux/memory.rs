@@ -4,7 +4,7 @@
 //! 1. A [`Mapping`] is one private anonymous mapping of `bytes` bytes at `base`, made by its constructor and unmapped
 //!    only by its drop: in between the range is valid, zeroed at first, and nobody else's.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "mappings, and instructions that have no safe form")]
 
 use std::io;
 use std::mem::ManuallyDrop;

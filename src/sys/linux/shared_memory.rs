@@ -1,9 +1,9 @@
 //! Parts of a file as memory: what is stored there is in the file, and outlives the process. Called by `crash`.
 //!
-//! 1. A [`SharedMapping`] is one shared mapping of `mapped_bytes` bytes at `mapped`, made by its constructor and unmapped only
-//!    by its drop. `base` is within it.
+//! 1. A [`SharedMapping`] is one shared mapping of `mapped_bytes` bytes at `mapped`, made by its constructor and
+//!    unmapped only by its drop. `base` is within it.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "a mapping of a file")]
 
 use std::fs::File;
 use std::io;

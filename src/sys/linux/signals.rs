@@ -1,6 +1,6 @@
 //! What signals do to this process. Called by `ends`.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,6 +1,6 @@
 //! Where a thread's stack is. Called by `ends`.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
 use std::mem::MaybeUninit;
 use std::ops::Range;

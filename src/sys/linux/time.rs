@@ -1,6 +1,6 @@
 //! The CPU's counter, and the clocks that it is compared with. Called by `clock`.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "instructions that have no safe form")]
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 

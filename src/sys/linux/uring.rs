@@ -9,7 +9,7 @@
 //!    write's completion has been taken; a ring with writes in flight is leaked, together with their memory.
 //! 2. Only this thread pushes to the submission queue (`&mut self`), and an entry is complete before it is pushed.
 //! 3. Arguments given to the kernel live on this stack for the whole call.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the kernel reads memory by its address")]
 
 use std::fs::File;
 use std::io;
@@ -43,7 +43,8 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring for `entries` writes at a time and as many `completions`, both rounded up, usable only by the calling thread.
+    /// A ring for `entries` writes at a time and as many `completions`, both rounded up, usable only by the calling
+    /// thread.
     ///
     /// # Errors
     /// EPERM or ENOSYS if io_uring is forbidden; `Unsupported` if the kernel is too old (before 5.11).

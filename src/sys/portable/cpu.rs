@@ -1,4 +1,5 @@
-//! The CPUs that a thread runs on, the thread's id, and the machine's boot and name, as far as every platform offers them.
+//! The CPUs that a thread runs on, the thread's id, and the machine's boot and name, as far as every platform offers
+//! them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

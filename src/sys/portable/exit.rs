@@ -1,9 +1,9 @@
 //! Calling a function when the process exits. Called by `ends`.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C library")]
 
-/// Calls `handler` when the process exits by `exit` or a return from `main`. The handlers that were registered later are
-/// called before it. Returns `false` if the system has no memory for it.
+/// Calls `handler` when the process exits by `exit` or a return from `main`. The handlers that were registered later
+/// are called before it. Returns `false` if the system has no memory for it.
 #[cfg(unix)]
 pub(crate) fn at_exit(handler: extern "C" fn()) -> bool {
     unsafe extern "C" {

@@ -4,7 +4,7 @@
 //! 1. A [`Mapping`] is one allocation of `layout` at `base`, made by its constructor and freed only by its drop: in
 //!    between the range is valid, zeroed at first, and nobody else's.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "zeroed memory comes from the allocator")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
@@ -16,8 +16,8 @@ use crate::sys::WIPED_WORDS;
 
 const PAGE_BYTES_MIN: usize = 4096;
 
-/// The alignment up to which an allocator usually has zeroed memory that nobody has touched; for a larger one, the standard
-/// library writes the zeros itself, and so takes memory for all of it.
+/// The alignment up to which an allocator usually has zeroed memory that nobody has touched; for a larger one, the
+/// standard library writes the zeros itself, and so takes memory for all of it.
 #[cfg(not(loom))]
 const UNTOUCHED_ALIGN: usize = 16;
 

@@ -7,12 +7,12 @@
 //! A third row reads the clock and copies the message and a record header to private memory: it shows the part of the
 //! tail that the machine causes, for any log. After a pause, even that copy finds few of its cache lines cached.
 //!
-//! The row `watched` is the raw append again, while a thread on the writer's CPU asks for the log's figures 10,000 times a
-//! second. It is compared with the raw append too: the same code, in turns.
+//! The row `watched` is the raw append again, while a thread on the writer's CPU asks for the log's figures 10,000
+//! times a second. It is compared with the raw append too: the same code, in turns.
 //!
 //! The row `shared` is the raw append into a ring in a file on tmpfs, which has small pages; `small pages` is one into
-//! private memory on such pages. Both are the same code as the raw append, and `shared` is compared with it. They are left
-//! out where there is no `/dev/shm`.
+//! private memory on such pages. Both are the same code as the raw append, and `shared` is compared with it. They are
+//! left out where there is no `/dev/shm`.
 //!
 //! Two rows are structured records: `num` has two integers and a double, `str` an integer and a text of 12 bytes. `num`
 //! is compared with the raw append of the same run.

@@ -10,8 +10,8 @@
 //! may be in flight, since records stay in the ring until they are durable. Another row shows a log with the defaults.
 //!
 //! The rows `num` are of records with two integers and a price, compared with the 64-byte messages of the same log:
-//! packed, plain, with integers that no encoding makes shorter, and from a thousand callsites in turn, all of which each
-//! block defines.
+//! packed, plain, with integers that no encoding makes shorter, and from a thousand callsites in turn, all of which
+//! each block defines.
 
 use std::fmt;
 use std::hint::black_box;
@@ -34,8 +34,8 @@ const PRODUCERS: [u64; 2] = [1, 4];
 const RATE_FLOOR: f64 = 0.9;
 const CPU_CEILING: f64 = 1.3;
 
-/// The lowest rate, the highest CPU time, and the most bytes that pass for a record of values, the first two relative to
-/// a message.
+/// The lowest rate, the highest CPU time, and the most bytes that pass for a record of values, the first two relative
+/// to a message.
 const NUM_RATE_FLOOR: f64 = 1.5;
 const NUM_CPU_CEILING: f64 = 0.8;
 const NUM_BYTES_CEILING: f64 = 18.0;

@@ -1,5 +1,5 @@
-//! `diolog cat --input asynclogger`: prints the entries of that logger's files, one file after the other, and on standard
-//! error what of each is damaged.
+//! `diolog cat --input asynclogger`: prints the entries of that logger's files, one file after the other, and on
+//! standard error what of each is damaged.
 
 use std::path::Path;
 

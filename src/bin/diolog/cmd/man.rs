@@ -24,8 +24,8 @@ pub(crate) fn run(arguments: &Man) -> Result<Status, Failure> {
     Ok(Status::CLEAN)
 }
 
-/// The command and those below it, with the line of `--help` as the synopsis: the pages' own one would lack the "..." of
-/// what may be repeated, and the "--" before a command to run.
+/// The command and those below it, with the line of `--help` as the synopsis: the pages' own one would lack the "..."
+/// of what may be repeated, and the "--" before a command to run.
 fn with_usage(mut command: Command) -> Command {
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim().to_owned();

@@ -26,8 +26,8 @@ const ENDING: [i32; 4] = [SIGINT, SIGHUP, SIGTERM, SIGQUIT];
 pub(crate) struct Signal(i32);
 
 impl Signal {
-    /// Whether the sender still lets the input end by itself: Ctrl-C and a closed terminal reach the program that writes
-    /// the input too, and its last lines come after the signal.
+    /// Whether the sender still lets the input end by itself: Ctrl-C and a closed terminal reach the program that
+    /// writes the input too, and its last lines come after the signal.
     pub(crate) fn lets_input_end(self) -> bool {
         matches!(self.0, SIGINT | SIGHUP)
     }

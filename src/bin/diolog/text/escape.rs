@@ -52,8 +52,8 @@ type Forms = [u16; WINDOW_BYTES + MORE_BYTES];
 
 /// Shows the beginning of `message` in `room`. Returns how many bytes were shown, and as how many.
 ///
-/// In two passes over the piece: an offset in `room` depends on all that stands before it, and must not wait until the CPU
-/// knows whether some bytes are a character.
+/// In two passes over the piece: an offset in `room` depends on all that stands before it, and must not wait until the
+/// CPU knows whether some bytes are a character.
 fn fill(message: &[u8], room: &mut [u8]) -> (usize, usize) {
     let mut forms = [0; SEEN_BYTES + WINDOW_BYTES];
     let seen = &message[..message.len().min(SEEN_BYTES)];
@@ -100,8 +100,8 @@ fn find_forms(seen: &[u8], forms: &mut [u16]) {
     }
 }
 
-/// Characters of several bytes that are looked at without a branch, which the CPU would foresee wrongly: in random bytes
-/// there are rarely more in a window.
+/// Characters of several bytes that are looked at without a branch, which the CPU would foresee wrongly: in random
+/// bytes there are rarely more in a window.
 const LETTERS_AT_ONCE: usize = 4;
 
 /// Marks the bytes of characters of several bytes.
@@ -181,7 +181,8 @@ fn begins(window: &Window) -> u64 {
 /// Where in the window the byte is that the lowest bit of `left` is for; any place if `left` is zero.
 #[inline(always)]
 fn place(left: u64) -> usize {
-    /// The low half of each byte has bits for the same lane in all rows, the high half for the lane that is eight further.
+    /// The low half of each byte has bits for the same lane in all rows, the high half for the lane that is eight
+    /// further.
     const PLACES: [u8; WINDOW_BYTES + 1] = {
         let mut places = [0; WINDOW_BYTES + 1];
         let mut bit = 0;

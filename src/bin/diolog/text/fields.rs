@@ -53,8 +53,8 @@ pub(crate) fn fields_json(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'}');
 }
 
-/// Appends fields as members of an object, each after a comma, and returns whether a value was cut. Each field is its place
-/// among the `keys` if it is one of them, its name, its value, and whether it was cut.
+/// Appends fields as members of an object, each after a comma, and returns whether a value was cut. Each field is its
+/// place among the `keys` if it is one of them, its name, its value, and whether it was cut.
 pub(crate) fn members_json<'a>(
     keys: &[Piece],
     fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)>,

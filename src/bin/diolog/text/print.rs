@@ -133,8 +133,8 @@ impl Callsite {
     }
 }
 
-/// Where the callsite and its template are in memory. The reader keeps the callsites of a run where they are, unless they
-/// are very many. A file may define a number more than once, differently, but not a program's.
+/// Where the callsite and its template are in memory. The reader keeps the callsites of a run where they are, unless
+/// they are very many. A file may define a number more than once, differently, but not a program's.
 #[inline]
 fn place(callsite: &CallsiteInfo) -> (usize, usize) {
     (std::ptr::from_ref(callsite).addr(), callsite.template().as_ptr().addr())

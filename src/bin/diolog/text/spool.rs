@@ -1,8 +1,8 @@
 //! Lines that are kept to be printed later: the last ones, or all of them in reverse.
 //!
 //! They are in memory up to [`MEMORY_BYTES_MAX`], then in a temporary file without a name. Each stands between two
-//! copies of its length, so that lines can be walked in both directions, and after its asides: lines that do not count, and
-//! are printed beside it, such as a gap before a record.
+//! copies of its length, so that lines can be walked in both directions, and after its asides: lines that do not count,
+//! and are printed beside it, such as a gap before a record.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -55,8 +55,8 @@ impl Spool {
         }
     }
 
-    /// The buffer to append the next line to, its line feed included. Call [`Spool::end_line`] after each; a line that is
-    /// not ended is dropped.
+    /// The buffer to append the next line to, its line feed included. Call [`Spool::end_line`] after each; a line that
+    /// is not ended is dropped.
     pub(crate) fn line(&mut self) -> &mut Vec<u8> {
         self.memory.truncate(self.ended);
         self.memory.extend_from_slice(&[0; FRONT_BYTES]);
@@ -141,8 +141,8 @@ impl Spool {
         })
     }
 
-    /// Calls `print` for the wanted lines and for each of their asides, the newest first if `reverse`, and says whether it
-    /// is an aside.
+    /// Calls `print` for the wanted lines and for each of their asides, the newest first if `reverse`, and says whether
+    /// it is an aside.
     fn each(mut self, reverse: bool, mut print: impl FnMut(&[u8], bool) -> Result<(), Failure>) -> Result<(), Failure> {
         self.memory.truncate(self.ended);
         // Who wants no lines wants nothing beside them.

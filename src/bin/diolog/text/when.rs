@@ -95,7 +95,8 @@ impl When {
     #[cold]
     fn enter_second(&mut self, second: i64) {
         self.second = second;
-        // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range, and have four digits.
+        // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range, and have four
+        // digits.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = self.zone.to_datetime(timestamp);
         let mut text = self.before.clone();

@@ -131,7 +131,8 @@ fn cannot_run(program: &OsString, error: &io::Error) -> Failure {
 
 /// Whether this process belongs to the process group that its terminal sends signals to.
 fn is_in_foreground() -> bool {
-    // After the name, which is in parentheses: state, parent, group, session, terminal, the terminal's foreground group.
+    // After the name, which is in parentheses: state, parent, group, session, terminal, the terminal's foreground
+    // group.
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     fields.len() > 5 && fields[2] == fields[5]

@@ -13,8 +13,8 @@ use super::threads::Tally;
 use super::usage::Usage;
 use crate::text::escape;
 
-/// The columns. `seconds` counts from the first message. Counts and times are those since the row before, of all logs; the
-/// high-water mark is that of the fullest ring since the beginning. What is not known is empty.
+/// The columns. `seconds` counts from the first message. Counts and times are those since the row before, of all logs;
+/// the high-water mark is that of the fullest ring since the beginning. What is not known is empty.
 const COLUMNS: &str = "unix_seconds,seconds,accepted,lost,bytes,append_p50_ns,append_p99_ns,append_p999_ns,append_max_ns,\
                        call_p50_ns,call_p99_ns,call_p999_ns,call_max_ns,write_p50_ns,write_p99_ns,write_max_ns,ring_high_water_bytes,rings_bytes,cpu_percent,\
                        library_cpu_percent,memory_bytes,disk_writes_per_second,disk_bytes_per_second,disk_write_ms,\

@@ -1,8 +1,8 @@
 //! The threads of a load: each logs when its next message is due, whatever became of the one before.
 //!
-//! A message's append is timed twice: from the moment at which it was due, and from the call. If an append takes long, the
-//! messages that become due meanwhile are late, and their times from the first say so. A load that began each message
-//! only after the last one would leave them out.
+//! A message's append is timed twice: from the moment at which it was due, and from the call. If an append takes long,
+//! the messages that become due meanwhile are late, and their times from the first say so. A load that began each
+//! message only after the last one would leave them out.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +24,8 @@ const SLEEP_FROM: Duration = Duration::from_micros(100);
 /// The longest sleep: a thread notices so soon that the load is to end.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 
-/// Messages that were due in time are still begun so long after the end. A thread that is later than this cannot keep its
-/// rate, and the messages that it has not begun are counted.
+/// Messages that were due in time are still begun so long after the end. A thread that is later than this cannot keep
+/// its rate, and the messages that it has not begun are counted.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// When messages are due.
@@ -101,8 +101,8 @@ impl<'a> Threads<'a> {
         Threads { pace, start, time, sizes, noise, tallies, stop: AtomicBool::new(false) }
     }
 
-    /// Starts a thread for each target, which it sends to `ended` at its end: a producer's figures are there as long as it
-    /// lives. When the last one has ended, `ended` is disconnected.
+    /// Starts a thread for each target, which it sends to `ended` at its end: a producer's figures are there as long as
+    /// it lives. When the last one has ended, `ended` is disconnected.
     pub(super) fn spawn<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
