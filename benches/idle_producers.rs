@@ -148,7 +148,7 @@ fn measure_engine(effort: &Effort, path: &Path) -> Result<Option<f64>, Failure> 
     let engine = Engine::start(EngineConfig::new())?;
     let (mut logs, mut producers) = (Vec::new(), Vec::new());
     for number in 0..ENGINE_LOGS {
-        let config = Config::new(path.join(number.to_string())).create_parents(true).first_segment_bytes(512 << 10);
+        let config = Config::new(path.join(number.to_string())).create_parents(true).first_segment_bytes(1 << 20);
         let logger = engine.open(config.ring_bytes(64 << 10))?;
         for _ in 0..PRODUCERS_EACH {
             let producer = logger.producer()?;

@@ -31,7 +31,7 @@ fn write_log(path: &Path, seconds: u64) {
         clock.unix_ns.fetch_add(by, Relaxed);
     };
     advance(SECOND);
-    let logger = Hooks::new().clock(clock).open(support::config(path)).expect("a log");
+    let logger = Hooks::new().clock(clock).open(support::config(path).block_bytes(256 << 10)).expect("a log");
     let producer = logger.producer().expect("a producer");
     for second in 1..=seconds {
         for number in 0..RECORDS {

@@ -25,8 +25,8 @@ const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 /// The ring of a producer, if it is not set.
 const RING_BYTES: usize = 1 << 20;
 
-/// The same for a producer that waits for space: eight blocks of 256 KiB on their way to the disk, and room for as much
-/// again meanwhile. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the rate.
+/// The same for a producer that waits for space: eight blocks of 512 KiB on their way to the disk. Larger ones leave the
+/// L2 cache. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the rate.
 const WAITING_RING_BYTES: usize = 4 << 20;
 
 /// The part of the memory of all rings up to which producers that wait get a large ring.

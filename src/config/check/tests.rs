@@ -20,7 +20,7 @@ fn the_defaults_are_those_of_the_documentation() {
         .reserve_bytes(16 << 20)
         .grave_eighths(1)
         .rings_bytes_max(256 << 20)
-        .block_bytes(256 << 10)
+        .block_bytes(512 << 10)
         .blocks_in_flight(8)
         .flush_interval(Duration::from_millis(100))
         .segment_bytes(256 << 20)
@@ -81,7 +81,7 @@ fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
             "message_bytes_max is 524265: half a ring_bytes of 1048576 holds 524264; use at most that, or a ring_bytes of 2097152",
         ),
         (
-            config().message_bytes_max((224 << 10) - 527),
+            config().block_bytes(256 << 10).message_bytes_max((224 << 10) - 527),
             "message_bytes_max is 228849: a block_bytes of 262144 holds 228848; use at most that, or a block_bytes of 266240",
         ),
         (
@@ -106,7 +106,7 @@ fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         (config().flush_interval(Duration::ZERO), "flush_interval is 0ns: use 1 ms to 1 hour"),
         (
             config().segment_bytes(256 << 10),
-            "segment_bytes is 262144: a segment holds a header of 4096 and a block; use at least 266240",
+            "segment_bytes is 262144: a segment holds a header of 4096 and a block; use at least 528384",
         ),
         (config().segment_bytes((1 << 20) + 1), "segment_bytes is 1048577: use a multiple of 4096, such as 1052672"),
         (config().segment_bytes(u64::MAX), "segment_bytes is 18446744073709551615: use at most 1099511627776 (1 TiB)"),
@@ -170,8 +170,8 @@ fn settings_that_follow_the_remedies_are_accepted() {
         config().message_bytes_max(228_849).block_bytes(266_240),
         config().message_bytes_max(14_679_536).ring_bytes(64 << 20).block_bytes(16 << 20),
         config().message_bytes_max(40_000).thread_ring_bytes(131_072),
-        config().segment_bytes(266_240),
-        config().segment_bytes(266_240).retain_bytes(266_240),
+        config().segment_bytes(528_384),
+        config().segment_bytes(528_384).retain_bytes(528_384),
         config().retain_segments(1).retain_for(Duration::from_secs(1)).rotate_after(Duration::from_secs(1)),
         config().retain_segments(u64::MAX).retain_for(Duration::MAX).rotate_after(Duration::MAX),
     ] {

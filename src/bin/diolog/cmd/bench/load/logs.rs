@@ -15,12 +15,9 @@ use crate::text::escape;
 use crate::text::progress::log_bytes;
 use crate::text::units;
 
-/// The library's defaults, for what follows from them.
+/// The library's default, and its limits of blocks.
 const RING_BYTES: usize = 1 << 20;
-const RINGS_BYTES_MAX: usize = 256 << 20;
-const BLOCK_BYTES: usize = 256 << 10;
 const BLOCK_BYTES_MAX: usize = 16 << 20;
-const SEGMENT_BYTES: u64 = 256 << 20;
 const GRID_BYTES: u64 = 4096;
 
 /// Bytes of a ring beside half of it that a message cannot take.
@@ -175,6 +172,8 @@ impl Proof {
 
 /// The settings of each log.
 fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
+    let defaults = Config::new("");
+    let defaults = defaults.settings();
     let largest = load.bytes.largest();
     let ring_for_message = (2 * (largest + RING_RECORD_BYTES)).next_power_of_two();
     let ring_bytes = load.ring_bytes.unwrap_or_else(|| {
@@ -182,10 +181,8 @@ fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
         let default = if overflow == Overflow::Block { 4 * RING_BYTES } else { RING_BYTES };
         default.max(ring_for_message)
     });
-    let block_bytes = load.block_bytes.unwrap_or_else(|| {
-        let several = (4 * largest).next_power_of_two().min(BLOCK_BYTES_MAX);
-        if largest * 4 > BLOCK_BYTES { several } else { BLOCK_BYTES }
-    });
+    let block_for_messages = (4 * largest).next_power_of_two().min(BLOCK_BYTES_MAX);
+    let block_bytes = load.block_bytes.unwrap_or(defaults.block_bytes().max(block_for_messages));
     let windows = ring_bytes * usize::from(load.threads);
     let mut config = Config::new("")
         .service("diolog bench load")
@@ -193,7 +190,7 @@ fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
         .overflow(overflow)
         .message_bytes_max(largest.max(1))
         .block_bytes(block_bytes)
-        .rings_bytes_max(load.rings_bytes_max.unwrap_or(RINGS_BYTES_MAX.max(2 * windows)))
+        .rings_bytes_max(load.rings_bytes_max.unwrap_or(defaults.rings_bytes_max().max(2 * windows)))
         .device(load.device)
         .close_deadline(CLOSE_DEADLINE);
     // With several logs each thread has a ring in each of them: small ones, unless asked for.
@@ -211,15 +208,15 @@ fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
     if let Some(interval) = load.flush_interval {
         config = config.flush_interval(interval);
     }
-    let (segment_bytes, retain_bytes) = room(load, block_bytes as u64)?;
+    let (segment_bytes, retain_bytes) = room(load, block_bytes as u64, defaults.segment_bytes())?;
     Ok(config.segment_bytes(segment_bytes).retain_bytes(retain_bytes))
 }
 
 /// Sizes of a segment, and of all that a log keeps. Together the logs keep half of the room: a segment that is in use
 /// while the next one is not prepared grows, and needs the rest.
-fn room(load: &Load, block_bytes: u64) -> Result<(u64, u64), Failure> {
+fn room(load: &Load, block_bytes: u64, segment_bytes_max: u64) -> Result<(u64, u64), Failure> {
     let retain_bytes = load.disk_bytes / 2 / u64::from(load.events);
-    let segment_bytes = (retain_bytes / 8).min(SEGMENT_BYTES) / GRID_BYTES * GRID_BYTES;
+    let segment_bytes = (retain_bytes / 8).min(segment_bytes_max) / GRID_BYTES * GRID_BYTES;
     let smallest = GRID_BYTES + block_bytes;
     if segment_bytes < smallest {
         let needed = smallest.next_multiple_of(GRID_BYTES) * 16 * u64::from(load.events);
