@@ -20,7 +20,10 @@ impl Config {
     /// `"100 ms"`, a level is its name in any case. All other names have one spelling, that of the keys: `overflow` is
     /// `"drop_newest"`, `"block"`, `"overwrite_oldest"` or `{ block_for = "5 ms" }`, `device` is `"auto"`, `"direct"`,
     /// `"io_uring"`, `"pwrite"` or `"buffered"`, `rotate_at` is `"hourly"`, `"daily"` or, with the feature `time-zones`,
-    /// `"daily_local"`. [Listeners](Config::listener) have no key. Whether the values are valid and fit each other is checked at open.
+    /// `"daily_local"`, `ring_memory` is `"private"`, `"shared"` for [`RingMemory::shared`](crate::RingMemory::shared), or a
+    /// path with a slash in it. A level may have directives, as `"info,my_service::net=debug"`; permission bits are octal,
+    /// `0o640` or `"0640"`. [Listeners](Config::listener) have no key. Whether the values are valid and fit each other is
+    /// checked at open.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -147,8 +150,19 @@ struct NotUnderstood {
 fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, NotUnderstood> {
     ::toml::from_str(text).map_err(|error: ::toml::de::Error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        NotUnderstood { line: format!("line {line}"), remedy: error.message().to_owned() }
+        NotUnderstood { line: format!("line {line}"), remedy: with_suggestion(error.message()) }
     })
+}
+
+/// The parser's message; for a key that is nearly that of a setting, with this one in place of the list of all settings.
+fn with_suggestion(message: &str) -> String {
+    let suggestion = || {
+        let (key, settings) = message.strip_prefix("unknown field `")?.split_once("`, expected one of ")?;
+        let likeness = |setting: &&str| strsim::jaro_winkler(key, setting);
+        let nearest = settings.split('`').max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+        (likeness(&nearest) > 0.9).then(|| format!("unknown field `{key}`: did you mean `{nearest}`?"))
+    };
+    suggestion().unwrap_or_else(|| message.to_owned())
 }
 
 fn refused(place: &str, remedy: String) -> Error {
@@ -278,7 +292,15 @@ mod tests {
         let read = Config::from_toml(&text).expect("understood");
         assert_eq!(read, Config::new("a").ring_memory(RingMemory::Shared("./private".into())));
         let error = Config::from_toml("ring_memory = true").expect_err("a refusal").to_string();
-        assert!(error.contains("expected \"private\" or the path of a directory"), "{error}");
+        assert!(error.contains("expected \"private\", \"shared\", or the path of a directory"), "{error}");
+    }
+
+    #[test]
+    fn shared_rings_without_a_path_are_in_the_directory_for_this_user() {
+        let read = Config::from_toml("ring_memory = 'shared'").expect("understood");
+        assert_eq!(read, Config::new("").ring_memory(RingMemory::shared()));
+        let error = Config::from_toml("ring_memory = 'Shared'").expect_err("no word, and no path").to_string();
+        assert!(error.contains("the path of a directory with a slash"), "{error}");
     }
 
     /// Settings that are hard to write: each must be read back as it is, valid or not.
@@ -321,7 +343,7 @@ mod tests {
         for line in [
             "path = \"a\"",
             "ring_bytes = 4095",
-            "block_bytes = \"256 KiB\"",
+            "block_bytes = \"512 KiB\"",
             "blocks_in_flight = 8",
             "flush_interval = \"100 ms\"",
             "retain_for = \"30 days\"",
@@ -349,7 +371,8 @@ mod tests {
     #[test]
     fn an_error_names_the_line_and_the_remedy() {
         let cases = [
-            ("path = 'a'\nring_byte = 1", "line 2: unknown field `ring_byte`, expected one of `path`, `ring_bytes`"),
+            ("path = 'a'\nring_byte = 1", "line 2: unknown field `ring_byte`: did you mean `ring_bytes`?"),
+            ("blocksize = 1", "line 1: unknown field `blocksize`, expected one of `path`, `ring_bytes`"),
             (
                 "ring_bytes = -1",
                 "line 1: invalid value: integer `-1`, expected a number of bytes or words such as \"256 KiB\"",
@@ -377,6 +400,10 @@ mod tests {
             ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop_newest\""),
             ("overflow = {}", "line 1: invalid value: map, expected \"drop_newest\""),
             ("writer_core = '3'", "line 1: invalid type: string \"3\", expected usize"),
+            (
+                "file_mode = '0o680'",
+                "line 1: invalid value: string \"0o680\", expected permission bits such as 0o640 or",
+            ),
             ("file_mode = '0680'", "line 1: invalid value: string \"0680\", expected permission bits such as 0o640 or"),
             ("device = 'fast'", "line 1: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`"),
             ("path = 'a'\nlevel", "line 2: "),

@@ -135,8 +135,10 @@ pub(super) mod ring_memory {
     pub(in super::super) fn serialize<S: Serializer>(memory: &RingMemory, to: S) -> Result<S::Ok, S::Error> {
         match memory {
             RingMemory::Private => to.serialize_str(PRIVATE),
-            // Not the word.
-            RingMemory::Shared(path) if path.as_os_str() == PRIVATE => Path::new(".").join(path).serialize(to),
+            // Not a word.
+            RingMemory::Shared(path) if path.components().count() == 1 && path.is_relative() => {
+                Path::new(".").join(path).serialize(to)
+            }
             RingMemory::Shared(path) => path.serialize(to),
         }
     }
@@ -191,6 +193,7 @@ impl Serialize for TimeWords {
 }
 
 const PRIVATE: &str = "private";
+const SHARED: &str = "shared";
 
 struct Place;
 
@@ -198,11 +201,16 @@ impl Visitor<'_> for Place {
     type Value = RingMemory;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"private\" or the path of a directory for shared rings")
+        write!(f, "\"{PRIVATE}\", \"{SHARED}\", or the path of a directory with a slash, such as \"/dev/shm/app\"")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<RingMemory, E> {
-        Ok(if text == PRIVATE { RingMemory::Private } else { RingMemory::Shared(text.into()) })
+        match text {
+            PRIVATE => Ok(RingMemory::Private),
+            SHARED => Ok(RingMemory::shared()),
+            path if path.contains('/') => Ok(RingMemory::Shared(path.into())),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
     }
 }
 
@@ -275,7 +283,8 @@ impl Visitor<'_> for Mode {
     }
 
     fn visit_str<E: de::Error>(self, digits: &str) -> Result<u32, E> {
-        u32::from_str_radix(digits, 8).map_err(|_| E::invalid_value(Unexpected::Str(digits), &self))
+        let octal = digits.strip_prefix("0o").unwrap_or(digits);
+        u32::from_str_radix(octal, 8).map_err(|_| E::invalid_value(Unexpected::Str(digits), &self))
     }
 }
 
