@@ -75,7 +75,7 @@ pub(crate) enum Fault {
     Skip,
     /// A record is longer than the rest of the ring, or than a record may be.
     Length,
-    /// The sequence of a record is not after the one before it.
+    /// The sequence of a record is not after the one before it, or its producer has not come to it.
     Sequence,
     /// The bytes are not there, or cannot be read.
     Unreadable,
@@ -87,7 +87,7 @@ impl fmt::Display for Fault {
             Fault::Positions => "its positions are impossible",
             Fault::Skip => "a skip in it goes on after its last record",
             Fault::Length => "a record in it has an impossible length",
-            Fault::Sequence => "the sequence numbers of its records do not grow",
+            Fault::Sequence => "a record in it has an impossible sequence number",
             Fault::Unreadable => "its bytes cannot be read",
         })
     }
@@ -145,6 +145,7 @@ impl Image {
                 base,
                 capacity,
                 payload_bytes_max,
+                sequence_max: self.counts.attempted,
                 cursor,
                 end,
                 next: None,
@@ -235,6 +236,8 @@ struct Queue {
     base: u64,
     capacity: u64,
     payload_bytes_max: u64,
+    /// The sequence of an attempt that is not counted yet; no record has a higher one.
+    sequence_max: u64,
     /// The position after the record before the next one.
     cursor: u64,
     /// The position after the last record.
@@ -277,8 +280,8 @@ impl Queue {
             {
                 return self.stop(Fault::Length);
             }
-            // None could follow it.
-            if head.sequence == u64::MAX {
+            // None could follow the highest number.
+            if head.sequence > self.sequence_max || head.sequence == u64::MAX {
                 return self.stop(Fault::Sequence);
             }
             self.next = Some(head);
@@ -517,13 +520,14 @@ mod tests {
         (0..10).for_each(|_| _ = append(&producer));
         let left = || Left::of(&producer, 0);
         type Case<'a> = (&'a str, &'a dyn Fn(&mut Left), Fault);
-        let faults: [Case<'_>; 7] = [
+        let faults: [Case<'_>; 8] = [
             ("an odd position", &|left| left.control[offsets::WRITE_POSITION] ^= 1, Fault::Positions),
             ("a far position", &|left| left.control[offsets::READ_POSITION + 7] ^= 1, Fault::Positions),
             ("a long record", &|left| left.bytes[2] = 1, Fault::Length),
             ("a skip", &|left| left.bytes[..8].fill(0xFF), Fault::Skip),
             ("a sequence that is too large", &|left| left.bytes[8..16].fill(0xFF), Fault::Sequence),
-            ("a sequence that goes back", &|left| left.bytes[12] = 1, Fault::Sequence),
+            ("a sequence beyond the attempts", &|left| left.bytes[8] = 11, Fault::Sequence),
+            ("a sequence that goes back", &|left| left.bytes[8] = 5, Fault::Sequence),
             ("a file that ends", &|left| left.bytes.truncate(1000), Fault::Unreadable),
         ];
         for (what, damage, fault) in faults {
