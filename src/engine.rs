@@ -92,13 +92,13 @@ impl Engine {
         self.open_with(config, Hooks::default())
     }
 
-    /// Checks that a log with `config` could be opened, without a look at the disk.
+    /// The settings that a log opened with `config` now would have, without a look at the disk.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`].
-    pub(crate) fn check(&self, config: &Config) -> Result<()> {
+    pub(crate) fn check(&self, config: &Config) -> Result<Config> {
         self.inner.config.check_log(config)?;
-        Opening::new(config.clone(), Hooks::default()).map(drop)
+        Ok(Opening::new(config.clone(), Hooks::default())?.config().clone())
     }
 
     /// Whether the calling process is a fork of the one that has the engine.

@@ -55,6 +55,25 @@ fn the_first_record_of_an_event_opens_its_log() {
 }
 
 #[test]
+fn a_record_below_the_level_opens_no_log() {
+    let directory = support::directory();
+    let base = directory.path().join("events");
+    let events = events(&base);
+    assert_eq!(events.log("payment", Level::Debug, "below the level"), Outcome::Filtered);
+    assert!(events.names().is_empty() && !base.exists());
+    events.open("payment").expect("a log").set_level(Level::Debug);
+    assert_eq!(events.log("payment", Level::Debug, "at its level"), Outcome::Written);
+    assert_eq!(events.close().expect("a clean end").durable, 1);
+
+    let recorder = config().flight_recorder(64 << 10).flight_recorder_level(Level::Debug);
+    let recorded = EventLogs::new(&engine(), directory.path().join("recorded"), recorder).expect("valid settings");
+    assert_eq!(recorded.log("payment", Level::Trace, "below both levels"), Outcome::Filtered);
+    assert!(recorded.names().is_empty());
+    assert_eq!(recorded.log("payment", Level::Debug, "for the recorder"), Outcome::Recorded);
+    recorded.close().expect("a clean end");
+}
+
+#[test]
 fn twenty_events_of_several_threads_are_all_in_their_own_files() {
     const EVENTS: usize = 20;
     const THREADS: usize = 4;

@@ -94,6 +94,8 @@ struct Inner {
     base_directory: PathBuf,
     /// The settings of each log, but for the path.
     config: Config,
+    /// The least severe level at which a record opens a log.
+    first_level: Level,
     events_max: AtomicUsize,
     events: Mutex<Events>,
     refused: AtomicU64,
@@ -130,6 +132,12 @@ impl Event {
     }
 }
 
+/// The least severe level that a log with these settings, or its flight recorder, takes.
+fn most_verbose(config: &Config) -> Level {
+    let recorded = (config.flight_recorder > 0).then_some(config.flight_recorder_level);
+    config.level.level().max(recorded.unwrap_or(Level::Off))
+}
+
 impl EventLogs {
     /// Event logs in `base_directory`, on `engine`, with the settings of `config`, whose path is not used. No log is opened
     /// yet, and nothing is created. Missing directories above a log are made with it.
@@ -142,12 +150,13 @@ impl EventLogs {
         let base_directory = std::path::absolute(base_directory)
             .map_err(|source| Error::io("find the directory", base_directory, source))?;
         let config = config.create_parents(true);
-        engine.check(&at(&config, base_directory.join("event")))?;
+        let checked = engine.check(&at(&config, base_directory.join("event")))?;
         let inner = Inner {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             engine: engine.clone(),
             base_directory,
             config,
+            first_level: most_verbose(&checked),
             events_max: AtomicUsize::new(EVENTS_MAX),
             events: Mutex::default(),
             refused: AtomicU64::new(0),
@@ -181,9 +190,12 @@ impl EventLogs {
         }
     }
 
-    /// Appends a record of an event whose log the thread does not know.
+    /// Appends a record of an event whose log the thread does not know. One that its log would not take does not open it.
     #[cold]
     fn log_first(&self, name: &str, level: Level, message: Message<'_>) -> Outcome {
+        if level > self.inner.first_level && !self.contains(name) {
+            return Outcome::Filtered;
+        }
         match self.find_or_open(name, true) {
             Ok(logger) => {
                 known::remember(self.inner.number, name, logger.shared());
