@@ -28,7 +28,8 @@ pub enum LossCause {
     Unknown = 0,
     /// Dropped: the producer's ring had no room.
     RingFull = 1,
-    /// Dropped: the rings of the log had taken all the memory that they may take.
+    /// Dropped: the rings of the log had taken all the memory that they may take,
+    /// [`rings_bytes_max`](crate::Config::rings_bytes_max), or the file system of [shared](crate::RingMemory) rings was full.
     RingMemory = 2,
     /// Dropped: the producer had waited for room as long as [`Overflow::BlockFor`](crate::Overflow::BlockFor) allows.
     TimedOut = 3,
@@ -64,7 +65,7 @@ impl LossCause {
         match self {
             LossCause::Unknown => "cause unknown",
             LossCause::RingFull => "ring full",
-            LossCause::RingMemory => "rings_bytes_max reached",
+            LossCause::RingMemory => "no memory for rings",
             LossCause::TimedOut => "no room within BlockFor's limit",
             LossCause::DeviceFailed => "the device has failed",
             LossCause::Overwritten => "overwritten by newer records",
