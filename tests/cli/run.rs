@@ -210,7 +210,17 @@ fn a_command_that_is_missing_or_cannot_be_run_is_named() {
     assert_eq!(status(&output), 126, "{}", stderr(&output));
     assert_eq!(status(&run(["verify", log], b"")), 0, "each log was closed");
     assert_eq!(status(&run(["run", log], b"")), 64);
-    assert_eq!(status(&run(["run", log, "echo"], b"")), 64, "the command comes after --");
+}
+
+#[test]
+fn the_command_needs_no_dashes_before_it_and_its_options_are_its_own() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let output = run(["run", log, "--tee", "sh", "-c", "echo $0 $1", "one", "--tee"], b"");
+    assert_eq!((status(&output), &*output.stdout), (0, &b"one --tee\n"[..]), "{}", stderr(&output));
+    expect_records(&place, &[("stdout", "info", "one --tee")]);
+    assert_eq!(status(&run(["run", log, "--tea", "echo"], b"")), 64, "an option of diolog's, and no such one");
 }
 
 #[test]

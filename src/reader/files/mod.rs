@@ -22,6 +22,9 @@ use inspect::Naming;
 pub(crate) use inspect::{Inspected, Segment, misplacement};
 pub(crate) use runs::{Run, Sorted, sort};
 
+/// Entries of a directory without a segment that are looked at, to say what there is instead.
+const LOOKED_AT_MAX: usize = 1000;
+
 /// The numbered files of a log's directory, the snapshots in a folder of them, or a single file.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
@@ -102,8 +105,7 @@ impl LogFiles {
             }
         }
         if files.is_empty() {
-            let what = if entries == 0 { "is empty" } else { "holds no .dlog file" };
-            return Err(not_a_log(&self.root, what.into()));
+            return Err(not_a_log(&self.root, if entries == 0 { "is empty".into() } else { no_segment(&self.root) }));
         }
         files.sort();
         if self.naming == Naming::Times {
@@ -243,6 +245,19 @@ impl LogFiles {
 fn has_snapshots_alone(path: &Path) -> bool {
     let names = || fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
     names().any(|name| parse_snapshot_name(&name).is_some()) && !names().any(|name| segment_number(&name).is_some())
+}
+
+/// How a directory without a segment differs from a log. The base directory of event logs is one.
+fn no_segment(directory: &Path) -> String {
+    let has_segment = |path: &Path| {
+        let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.take(LOOKED_AT_MAX).any(|name| segment_number(&name).is_some())
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    match entries.take(LOOKED_AT_MAX).find(|path| has_segment(path)) {
+        Some(log) => format!("holds no .dlog file, but logs in directories of their own, such as {}", log.display()),
+        None => "holds no .dlog file".into(),
+    }
 }
 
 /// Whether an error concerns one file only and will not pass: the others can be read. It is a missing permission, or a

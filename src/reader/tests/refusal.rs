@@ -31,6 +31,11 @@ fn an_empty_directory_and_foreign_files_are_named() {
     assert_eq!(refused(directory.path()), "is empty");
     std::fs::write(directory.path().join("lock"), "").expect("write");
     assert_eq!(refused(directory.path()), "holds no .dlog file");
+    let event = directory.path().join("payment");
+    std::fs::create_dir(&event).expect("a directory");
+    std::fs::write(event.join("00000001.dlog"), "").expect("write");
+    let logs = refused(directory.path());
+    assert_eq!(logs, format!("holds no .dlog file, but logs in directories of their own, such as {}", event.display()));
     let path = file(&directory, b"");
     assert_eq!(refused(&path), "is empty");
     let path = file(&directory, b"Nov 20 10:00 kernel: \"oops\"\n");

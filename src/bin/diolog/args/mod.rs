@@ -129,7 +129,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) settings: Settings,
     /// The command and its arguments
-    #[arg(value_name = "COMMAND", last = true, required = true, num_args = 1..)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, required = true, num_args = 1..)]
     pub(crate) command: Vec<OsString>,
 }
 
