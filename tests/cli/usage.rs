@@ -1,6 +1,6 @@
 //! Arguments, help, and the exit statuses that scripts rely on.
 
-use crate::process::{run, status, stderr, stdout};
+use crate::process::{diolog, run, status, stderr, stdout};
 
 #[test]
 fn invalid_arguments_exit_with_64_and_name_the_valid_ones() {
@@ -61,5 +61,16 @@ fn help_and_version_exit_with_0() {
     let help = stdout(&run(["--help"], b""));
     for word in ["write", "run", "cat", "tail", "info", "verify", "bench", "Exit status"] {
         assert!(help.contains(word), "{word} in {help}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_that_cannot_be_written_is_an_error() {
+    for arguments in [&["--help"][..], &["--version"], &["cat", "--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+        let output = diolog(arguments).stdout(full).output().expect("a child");
+        assert_eq!(status(&output), 3, "{arguments:?}");
+        assert!(stderr(&output).contains("cannot write standard output: No space left"), "{}", stderr(&output));
     }
 }

@@ -7,6 +7,7 @@ mod input;
 mod ready;
 mod text;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -19,9 +20,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version come this way too. If they cannot be printed, the message could not be either.
-            let _ = error.print();
-            return if error.use_stderr() { Status::Usage } else { Status::CLEAN }.into();
+            return (if error.use_stderr() { invalid(&error) } else { show_help(&error) }).into();
         }
     };
     let done = match arguments.command {
@@ -46,4 +45,23 @@ fn main() -> ExitCode {
         failure.status
     })
     .into()
+}
+
+/// Says what is invalid in the command line.
+fn invalid(error: &clap::Error) -> Status {
+    // If it cannot be printed, the failure could not be either.
+    let _ = error.print();
+    Status::Usage
+}
+
+/// Prints what `--help` and `--version` ask for, which comes as an error.
+fn show_help(help: &clap::Error) -> Status {
+    let printed = help.print().and_then(|()| std::io::stdout().flush());
+    match printed.map_err(text::output::cannot_write) {
+        Err(failure) if !failure.message.is_empty() => {
+            text::output::say(failure.message);
+            failure.status
+        }
+        _ => Status::CLEAN,
+    }
 }

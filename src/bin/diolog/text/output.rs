@@ -62,10 +62,7 @@ impl Output {
             Sink::Pager(pager) => ready::write_all(pager, &self.gathered),
         };
         self.gathered.clear();
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::CLEAN },
-            _ => Failure { message: format!("cannot write standard output: {error}"), status: Status::Unusable },
-        })
+        written.map_err(cannot_write)
     }
 
     /// Writes the gathered lines, and waits until the user has left the pager, if there is one.
@@ -89,6 +86,14 @@ impl Output {
             Sink::Stdout(stdout) => ready::until_closed(stdout, time),
             Sink::Pager(pager) => ready::until_closed(pager, time),
         }
+    }
+}
+
+/// The failure to write standard output: without a message and with a clean status if the reader has closed the pipe.
+pub(crate) fn cannot_write(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::CLEAN },
+        _ => Failure { message: format!("cannot write standard output: {error}"), status: Status::Unusable },
     }
 }
 
