@@ -1,5 +1,5 @@
-//! The writer leaves its figures in the files for whoever watches: at most once a second, only in a block that is written
-//! anyway, and a reader of records sees nothing of them.
+//! The writer leaves its figures in the files for whoever watches: at most once a second and at the end, only in a block
+//! that is written anyway, and a reader of records sees nothing of them.
 
 mod support;
 
@@ -65,7 +65,7 @@ fn figures_come_once_a_second_and_only_in_blocks_that_hold_records() {
     // Whoever comes later finds the same.
     let later = FiguresReader::open(&path).expect("a log");
     assert_eq!(later.in_use(), tells_use(false));
-    assert!(later.newest().expect("figures").written >= last.written);
+    assert_eq!(later.newest().expect("figures").written, stats.written, "those in the clean end are final");
     assert_eq!(later.previous().map(|before| before.run), Some(last.run));
 }
 
@@ -147,6 +147,8 @@ fn a_watch_goes_on_with_the_next_segment_the_next_run_and_another_log() {
     drop(producer);
     logger.close().expect("a clean end");
     assert_eq!(first.segments, 2);
+    assert!(watch.refresh().expect("readable"), "the clean end has the final ones");
+    assert_eq!(watch.previous(), Some(&first));
     for _ in 0..2 {
         let logger = Logger::open(support::config(&path)).expect("a log");
         let producer = logger.producer().expect("a ring");

@@ -86,6 +86,10 @@ impl Block {
         self.flags |= flag;
     }
 
+    pub(crate) fn has_flag(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
     /// Bytes that are left for records.
     pub(crate) fn free_bytes(&self) -> usize {
         self.body.free_bytes()

@@ -145,8 +145,8 @@ pub struct ProducerFigures {
     pub waited_ns: u64,
 }
 
-/// Watches the figures that a log's writer leaves in the files: at most one row a second, and none while nothing is
-/// logged.
+/// Watches the figures that a log's writer leaves in the files: at most one row a second, none while nothing is logged,
+/// and the final one when the log is closed.
 ///
 /// ```no_run
 /// let mut watch = diolog::FiguresReader::open("/var/log/app/orders")?;

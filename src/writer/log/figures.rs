@@ -1,5 +1,5 @@
-//! The log's figures in its own blocks, for whoever watches the files: at most once a second, and only in a block that is
-//! written anyway. A log in which nothing is logged writes none.
+//! The log's figures in its own blocks, for whoever watches the files: at most once a second and in the last block, and
+//! only in a block that is written anyway. A log in which nothing is logged writes none before its end.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ impl FigureRows {
         }
     }
 
-    /// Adds the figures to a block that is being closed, if they are due: they count its records.
+    /// Adds the figures to a block that is being closed, if they are due or it is the log's last: they count its records.
     pub(super) fn end_block(
         &mut self,
         block: &mut Block,
@@ -65,7 +65,7 @@ impl FigureRows {
         sources: &Sources,
         now_ns: u64,
     ) {
-        if self.every.take_due(now_ns) {
+        if self.every.take_due(now_ns) || block.has_flag(BlockFlags::CLEAN_END) {
             self.are_owed = !self.append(block, control, shared, sources, now_ns);
         }
     }

@@ -30,9 +30,24 @@ impl Seen<'_> {
         Duration::from_nanos(u64::try_from(self.now_unix_ns.saturating_sub(figures.unix_ns)).unwrap_or(0))
     }
 
+    /// Whether the figures are those of a log that is written, as far as the system tells: its counts grow.
+    fn grows(&self) -> bool {
+        self.in_use != Some(false)
+    }
+
     /// The growth of a count a second between the last two rows; "-" if there is but one.
     fn rate(&self, count: impl Fn(&Figures) -> u64) -> String {
         self.between(&count).map_or_else(|| "-".to_owned(), |(more, time)| units::rate(more, time))
+    }
+
+    /// A rate before other figures, unless nobody writes the log any more: it would be that of another time.
+    fn now(&self, rate: &str) -> String {
+        if self.grows() { format!("{rate}/s, ") } else { String::new() }
+    }
+
+    /// That there are no figures, and whether some may come.
+    fn without_figures(&self) -> &'static str {
+        if self.grows() { "no figures yet" } else { "left no figures" }
     }
 
     /// The same of bytes.
@@ -63,7 +78,7 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
     let path = escape::path(seen.path);
     // Writing to memory does not fail.
     let Some(figures) = seen.newest else {
-        let _ = writeln!(out, "{path}: {}, no figures yet", seen.writer());
+        let _ = writeln!(out, "{path}: {}, {}", seen.writer(), seen.without_figures());
         return;
     };
     let age = units::duration(seen.age(figures));
@@ -71,16 +86,16 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
     let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<9}{value}"));
     let lost = match figures.lost() {
         0 => "none lost".to_owned(),
-        lost => format!("{} lost{} ({}/s)", units::count(lost), causes(figures), seen.rate(Figures::lost)),
+        lost => format!("{}{} lost{}", seen.now(&seen.rate(Figures::lost)), units::count(lost), causes(figures)),
     };
     let written = units::count(figures.written);
-    line("records", format!("{}/s, {written} written, {lost}", seen.rate(|figures| figures.written)));
+    line("records", format!("{}{written} written, {lost}", seen.now(&seen.rate(|figures| figures.written))));
     let (durable, padding) = (figures.durable_bytes, figures.padding_bytes);
     let padding = padding as f64 * 100.0 / durable.max(1) as f64;
-    let durable_rate = seen.bytes_rate(|figures| figures.durable_bytes);
-    line("disk", format!("{durable_rate}/s, {} durable, {padding:.0} % padding", units::bytes(durable)));
-    line("writes", latency(&figures.writes, &seen.rate(|figures| figures.durable_blocks)));
-    line("flushes", latency(&figures.interval_flushes, &seen.rate(|figures| figures.flushes)));
+    let durable_rate = seen.now(&seen.bytes_rate(|figures| figures.durable_bytes));
+    line("disk", format!("{durable_rate}{} durable, {padding:.0} % padding", units::bytes(durable)));
+    line("writes", latency(&figures.writes, &seen.now(&seen.rate(|figures| figures.durable_blocks))));
+    line("flushes", latency(&figures.interval_flushes, &seen.now(&seen.rate(|figures| figures.flushes))));
     let errors = [
         (figures.write_errors, "failed write"),
         (figures.flush_errors, "failed flush"),
@@ -103,22 +118,28 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
 pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
     let path = escape::path(seen.path);
     let Some(figures) = seen.newest else {
-        let _ = write!(out, "{time} {path}: no figures yet");
+        let _ = write!(out, "{time} {path}: {}, {}", seen.writer(), seen.without_figures());
         return;
     };
+    let age = units::duration(seen.age(figures));
+    if !seen.grows() {
+        let (written, lost) = (units::count(figures.written), units::count(figures.lost()));
+        let state = state(figures.state);
+        let _ = write!(out, "{time} {path}: not in use; {written} written, {lost} lost, {state}, figures {age} old");
+        return;
+    }
     let fullest = figures.fullest.first().map_or_else(String::new, |row| {
         format!(", fullest ring {} %", row.held_bytes.saturating_mul(100) / row.ring_bytes.max(1))
     });
     let _ = write!(
         out,
-        "{time} {path}: {} records/s, {} lost/s, {} lost, {}/s, writes {}{fullest}, {}, {} old",
+        "{time} {path}: {} records/s, {} lost/s, {} lost, {}/s, writes {}{fullest}, {}, {age} old",
         seen.rate(|figures| figures.written),
         seen.rate(Figures::lost),
         units::count(figures.lost()),
         seen.bytes_rate(|figures| figures.durable_bytes),
-        latency(&figures.writes, &seen.rate(|figures| figures.durable_blocks)),
+        latency(&figures.writes, &seen.now(&seen.rate(|figures| figures.durable_blocks))),
         state(figures.state),
-        units::duration(seen.age(figures)),
     );
 }
 
@@ -182,12 +203,7 @@ fn latency(latency: &Latency, rate: &str) -> String {
     let time = |ns| units::duration(Duration::from_nanos(ns));
     match latency.count {
         0 => "none since the row before".to_owned(),
-        _ => format!(
-            "{rate}/s, p50 {}, p99 {}, max {}",
-            time(latency.p50_ns),
-            time(latency.p99_ns),
-            time(latency.max_ns)
-        ),
+        _ => format!("{rate}p50 {}, p99 {}, max {}", time(latency.p50_ns), time(latency.p99_ns), time(latency.max_ns)),
     }
 }
 
@@ -225,7 +241,11 @@ mod tests {
         lines(&seen, 8, &mut out);
         line(&seen, "now", &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
-        assert_eq!(text, "orders: written by process 7, no figures yet\nnow orders: no figures yet");
+        let writer = "written by process 7";
+        assert_eq!(text, format!("orders: {writer}, no figures yet\nnow orders: {writer}, no figures yet"));
         assert_eq!(json(&seen)["figures"], Value::Null);
+        let mut out = Vec::new();
+        line(&Seen { in_use: Some(false), pid: None, ..seen }, "now", &mut out);
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), "now orders: not in use, left no figures");
     }
 }
