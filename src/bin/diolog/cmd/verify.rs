@@ -167,36 +167,51 @@ fn sum<'a>(producers: impl IntoIterator<Item = &'a ProducerReport>, part: fn(&Pr
     producers.into_iter().map(part).fold(0, u64::saturating_add)
 }
 
-/// The equation that must hold, with the run's numbers.
+/// The equation that must hold, with the run's numbers, and whether it does.
 fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
-    let sum = |part| sum(&run.producers, part);
-    let retired = sum(|producer| producer.retired);
-    let retired_losses = sum(|producer| producer.retired_losses);
-    let mut left = format!("attempted {}", count(sum(|producer| producer.attempted)));
-    if retired > 0 {
-        left.push_str(&format!(" - retired {}", count(retired)));
-    }
-    let mut right = format!(
-        "in the files {} + dropped {} + overwritten {} + unwritten {} + damaged {}",
-        count(sum(|producer| producer.records)),
-        count(sum(|producer| producer.dropped)),
-        count(sum(|producer| producer.overwritten)),
-        count(sum(|producer| producer.unwritten)),
-        count(sum(|producer| producer.damaged)),
-    );
-    if retired_losses > 0 {
-        right.push_str(&format!(" - losses retired {}", count(retired_losses)));
-    }
+    let sum = |part: fn(&ProducerReport) -> u64| run.producers.iter().map(part).map(i128::from).sum::<i128>();
+    let left = [("attempted", sum(|row| row.attempted)), (" - retired", sum(|row| row.retired))];
+    let right = [
+        ("in the files", sum(|row| row.records)),
+        (" + dropped", sum(|row| row.dropped)),
+        (" + overwritten", sum(|row| row.overwritten)),
+        (" + unwritten", sum(|row| row.unwritten)),
+        (" + damaged", sum(|row| row.damaged)),
+        (" - losses retired", sum(|row| row.retired_losses)),
+    ];
+    let (equation, is_whole) = equation(&left, &right);
     let broken = run.producers.iter().filter(|producer| !producer.holds).count();
     let open = run.producers.iter().filter(|producer| !producer.ended).count();
     let verdict = match (broken, open) {
-        (0, 0) => "holds for each producer".to_owned(),
+        (0, 0) if is_whole => "holds for each producer".to_owned(),
+        (0, 0) => "does not add up".to_owned(),
         // The counts of producers that are still there are not final, and nothing is wrong with that.
-        (0, _) if run.in_use => "holds for each producer so far".to_owned(),
-        (0, _) => format!("not contradicted; {} left no final count", counted(open as u64, "producer")),
+    let no_final_counts = format!("{} left no final count", counted(open as u64, "producer"));
+        (0, _) if run.in_use && is_whole => "holds for each producer so far".to_owned(),
+        (0, _) if run.in_use => "the counts are not final".to_owned(),
+        (0, _) if is_whole => format!("not contradicted; {no_final_counts}"),
+        (0, _) => no_final_counts,
         _ => format!("does not hold for {}", counted(broken as u64, "producer")),
     };
-    let _ = writeln!(out, "  {left} = {right}: {verdict}");
+    let _ = writeln!(out, "  {equation}: {verdict}");
+}
+
+/// An equation that is true, and whether it needs no term for what is left over. Each term has its sign before its name;
+/// one that is subtracted is left out if it is zero.
+fn equation(left: &[(&str, i128)], right: &[(&str, i128)]) -> (String, bool) {
+    let sign = |name: &str| if name.starts_with(" -") { -1 } else { 1 };
+    let sum = |side: &[(&str, i128)]| side.iter().map(|(name, number)| sign(name) * number).sum::<i128>();
+    let side = |side: &[(&str, i128)]| {
+        let shown = side.iter().filter(|(name, number)| sign(name) > 0 || *number > 0);
+        shown.map(|(name, number)| format!("{name} {}", units::grouped(*number))).collect::<String>()
+    };
+    let rest = sum(left) - sum(right);
+    let over = match rest {
+        0 => String::new(),
+        1.. => format!(" + unaccounted {}", units::grouped(rest)),
+        _ => format!(" - too many {}", units::grouped(-rest)),
+    };
+    (format!("{} = {}{over}", side(left), side(right)), rest == 0)
 }
 
 fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
@@ -295,4 +310,24 @@ fn producer_json(producer: &ProducerReport) -> Value {
         "ended": producer.ended,
         "holds": producer.holds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(attempted: i128, records: i128, retired_losses: i128) -> (String, bool) {
+        equation(&[("attempted", attempted)], &[("in the files", records), (" - losses retired", retired_losses)])
+    }
+
+    #[test]
+    fn an_equation_is_true_whatever_the_numbers_are() {
+        assert_eq!(shown(1_000, 1_000, 0), ("attempted 1,000 = in the files 1,000".into(), true));
+        assert_eq!(shown(9, 10, 1), ("attempted 9 = in the files 10 - losses retired 1".into(), true));
+        assert_eq!(
+            shown(9_000, 10, 1),
+            ("attempted 9,000 = in the files 10 - losses retired 1 + unaccounted 8,991".into(), false)
+        );
+        assert_eq!(shown(9, 10, 0), ("attempted 9 = in the files 10 - too many 1".into(), false));
+    }
 }

@@ -21,7 +21,12 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 /// A count as "1,234,567".
 pub(crate) fn count(count: u64) -> String {
-    let digits = count.to_string();
+    grouped(count)
+}
+
+/// As [`count`], of any integer that is not negative.
+pub(crate) fn grouped(number: impl ToString) -> String {
+    let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
