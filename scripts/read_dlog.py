@@ -36,7 +36,7 @@ def crc32c(data):
 
 
 assert crc32c(b"123456789") == 0xE3069283
-notes = {"missing": 0, "misplaced": 0, "newer": 0}  # decide the exit status
+notes = {"missing": 0, "damaged headers": 0, "misplaced": 0, "newer": 0}  # decide the exit status
 
 
 class Block:
@@ -273,6 +273,9 @@ def lines(run):
     good = {block.number: block for block in found if block.payload is not None}  # one copy of each
     notes["newer"] += sum(block.newer for block in found)
     notes["missing"] += max((block.number for block in found), default=-1) + 1 - min(good, default=0) - len(good)
+    firsts = [segment.blocks[0].number for segment in run]
+    notes["damaged headers"] += sum(  # but for those of failed segments, whose blocks are in a later segment again
+        segment.run is None and all(first > firsts[at] for first in firsts[at + 1:]) for at, segment in enumerate(run))
     rows = []
     for block in good.values():
         of_block = list(records(block))

@@ -383,6 +383,24 @@ fn compare_with_the_command(log: &Path, expected: &[u8]) {
     assert_same(&output.stdout, expected, &String::from_utf8_lossy(&output.stderr));
 }
 
+#[test]
+fn a_damaged_header_costs_no_record_and_is_unconfirmed_to_both_readers() {
+    let directory = support::directory();
+    let log = directory.path().join("log");
+    support::segments::run(small(&log), 3);
+    let (expected, _) = messages(&log);
+    for number in 1..=3 {
+        let path = support::segments::file(&log, number);
+        let intact = fs::read(&path).expect("a segment");
+        fs::write(&path, [&[0xa5; 4096], &intact[4096..]].concat()).expect("ours");
+        assert_eq!(verify(&log).expect("a log").verdict, Verdict::Unconfirmed, "segment {number}");
+        assert_same(&messages(&log).0, &expected, "");
+        compare_with_the_script(&log, &expected, 1);
+        fs::write(&path, intact).expect("ours");
+    }
+    compare_with_the_script(&log, &expected, 0);
+}
+
 /// Compares the script's output and its exit status, if there is Python.
 fn compare_with_the_script(log: &Path, expected: &[u8], status: i32) {
     if let Some(printed) = output_of_the_script(log, status) {

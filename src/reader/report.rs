@@ -28,7 +28,7 @@ pub struct BlockCounts {
     /// Copies of good blocks besides the one that was read, intact or not. After an error the writer writes the blocks
     /// that are not durable once more, into the next segment; the first intact copy is read.
     pub duplicates: u64,
-    /// Damaged segment headers whose blocks were durable.
+    /// Damaged segment headers whose blocks were durable: no record is missing because of them.
     pub headers_lost: u64,
     /// Blocks that are there and that only a newer diolog can read: another format version, unknown flags, or in a file
     /// with unknown features.
@@ -64,7 +64,8 @@ impl BlockCounts {
 pub enum Severity {
     /// Nothing is missing.
     Note,
-    /// Something is missing or cannot be confirmed, and a crash, or retention while the log was read, explains it.
+    /// Something is missing or cannot be confirmed, and a crash, or retention while the log was read, explains it. Or a
+    /// part is damaged that holds no record, such as a segment's header.
     Unconfirmed,
     /// Something is there that only a newer diolog can read.
     Newer,
@@ -398,7 +399,7 @@ pub enum Verdict {
     /// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) overwrote is its purpose, and does not count.
     Dropped,
     /// A run ended without close: its end is torn, or nothing proves that it is complete. Or a missing block was never
-    /// acknowledged.
+    /// acknowledged, or a segment's header is damaged, which holds no record.
     Unconfirmed,
     /// Nothing is proved lost, and parts of the log can only be read by a newer diolog.
     Newer,

@@ -21,6 +21,8 @@ struct HeaderlessSegment {
     first_number: u64,
     /// Whether a later segment begins with that block or an earlier one: this one had failed.
     is_replaced: bool,
+    /// Whether it is known which block comes before it.
+    follows_known: bool,
 }
 
 /// Debris after the last block of a segment of the run.
@@ -80,7 +82,7 @@ impl RunBlocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> RunBlocks {
         let lowest = if run.begins_here { Some(0) } else { run.lowest_from(0) };
-        let expected = lowest.filter(|_| run.first().header.is_some());
+        let expected = lowest.filter(|_| run.begins_here || run.first().header.is_some());
         RunBlocks { expected, baseline_due: true, ..RunBlocks::default() }
     }
 
@@ -157,7 +159,8 @@ impl RunBlocks {
         replaced.for_each(|headerless| headerless.is_replaced = true);
         if segment.header.is_none() {
             let (path, first_number) = (Arc::clone(&segment.path), segment.first_number);
-            self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false });
+            let follows_known = self.expected.is_some() || first_number == 0;
+            self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false, follows_known });
         }
         let removed = self.follows_removed();
         let passed_over = std::mem::take(&mut self.passed_over);
@@ -178,6 +181,7 @@ impl RunBlocks {
                 Before::Nothing => self.miss(gap, &Location::start_of(&segment.path)),
             }
         }
+        self.expected.get_or_insert(lowest);
         // Block 0 has the number of the first block after it.
         if self.announced.as_ref().is_none_or(|(number, _)| *number < segment.first_number) {
             self.announced = Some((segment.first_number, Location::start_of(&segment.path)));
@@ -319,12 +323,12 @@ impl RunBlocks {
             };
             observed.add(fact, self.location(segment, debris.offset));
         }
-        for HeaderlessSegment { path, first_number, is_replaced } in &self.headerless {
+        for HeaderlessSegment { path, first_number, is_replaced, follows_known } in &self.headerless {
             let fact = if *is_replaced {
                 Fact::HeaderReplaced
             } else if self.confirmed_below > *first_number {
                 // The header was written before the first block, so it was durable if that was.
-                Fact::HeaderLost
+                Fact::HeaderLost { first: (!follows_known).then_some(*first_number) }
             } else if self.durable_below() > *first_number {
                 Fact::HeaderRecovered
             } else {

@@ -77,7 +77,10 @@ pub(super) enum Fact {
     HeaderReplaced,
     HeaderRecovered,
     HeaderTorn,
-    HeaderLost,
+    /// `first`: the number of the segment's first block, if blocks before it may be missing.
+    HeaderLost {
+        first: Option<u64>,
+    },
     /// This version cannot read the block.
     NewerBlock(Newer),
     /// These blocks are in a file that this version cannot read.
@@ -132,7 +135,7 @@ impl Fact {
             Fact::StrayBytes(stretches) => (&mut counts.stray, *stretches),
             Fact::OtherSegment(blocks) => (&mut counts.stale, *blocks),
             Fact::HeaderTorn => (&mut counts.torn, 1),
-            Fact::HeaderLost => (&mut counts.headers_lost, 1),
+            Fact::HeaderLost { .. } => (&mut counts.headers_lost, 1),
             Fact::NewerBlock(_) => (&mut counts.newer, 1),
             Fact::InNewerFile(numbers) => (&mut counts.newer, numbers.end - numbers.start),
             _ => return,
@@ -175,7 +178,13 @@ impl Fact {
                 (Note, "the segment's header was never confirmed: a recovery has completed the run without it")
             }
             Fact::HeaderTorn => (Unconfirmed, "the segment's header is torn"),
-            Fact::HeaderLost => (Lost, "the segment's header is damaged"),
+            Fact::HeaderLost { first: Some(number) } => {
+                let what = "the segment's header is damaged: nothing shows whether blocks came before block";
+                return (Unconfirmed, format!("{what} {number}"));
+            }
+            Fact::HeaderLost { first: None } => {
+                (Unconfirmed, "the segment's header is damaged: no record is missing because of that")
+            }
             Fact::NewerBlock(newer) => {
                 return (Severity::Newer, format!("a block written by a newer diolog ({newer})"));
             }
@@ -257,7 +266,8 @@ mod tests {
             Fact::StrayBytes(2),
             Fact::OtherSegment(2),
             Fact::HeaderTorn,
-            Fact::HeaderLost,
+            Fact::HeaderLost { first: None },
+            Fact::HeaderLost { first: Some(3) },
             Fact::NewerBlock(Newer::BlockFlags(0x100)),
             Fact::InNewerFile(numbers()),
         ];
@@ -268,9 +278,9 @@ mod tests {
             assert_eq!(good + duplicates, 0, "{fact:?}");
             let counted = [
                 (Severity::Note, stray),
-                (Severity::Unconfirmed, torn + holes + stale),
+                (Severity::Unconfirmed, torn + holes + stale + headers_lost),
                 (Severity::Newer, newer),
-                (Severity::Lost, lost + headers_lost),
+                (Severity::Lost, lost),
             ];
             for (severity, blocks) in counted {
                 assert_eq!(blocks > 0, severity == fact.describe().0, "{fact:?}");

@@ -229,17 +229,34 @@ fn a_damaged_segment_header_loses_no_record() {
     for byte in [0, 9, 13, 30, 70, 100] {
         let mut run = closed_run();
         run.last().block(0)[byte] ^= 4;
-        let report = check(&run, &[], Verdict::Lost);
+        let report = check(&run, &[], Verdict::Unconfirmed);
         assert_eq!((report.blocks.headers_lost, report.blocks.lost), (1, 0), "byte {byte}");
         assert!(!report.runs[0].run.is_known());
     }
 }
 
 #[test]
+fn a_block_that_is_gone_with_the_header_before_it_is_lost_if_nothing_can_have_come_before() {
+    let mut run = three_segments();
+    let image = &mut run.segments[0];
+    let first = image.offsets[1];
+    image.bytes[..first + 100].fill(0xa5);
+    let report = check(&run, &[0], Verdict::Lost);
+    assert_eq!((report.blocks.headers_lost, report.blocks.lost), (1, 1));
+    // In a later file it may have been the first one that is left.
+    run.segments.remove(0);
+    let image = &mut run.segments[0];
+    let first = image.offsets[1];
+    image.bytes[..first + 100].fill(0xa5);
+    let report = check(&run, &[0, 1, 2], Verdict::Unconfirmed);
+    assert!(report.findings.iter().any(|finding| finding.what.ends_with("blocks came before block 3")), "{report:#?}");
+}
+
+#[test]
 fn a_zeroed_segment_header_is_not_taken_for_a_prepared_file() {
     let mut run = closed_run();
     run.last().block(0).fill(0);
-    let report = check(&run, &[], Verdict::Lost);
+    let report = check(&run, &[], Verdict::Unconfirmed);
     assert_eq!((report.blocks.headers_lost, report.prepared_files), (1, 0));
 }
 
@@ -269,7 +286,7 @@ fn three_segments() -> TestRun {
 fn a_damaged_header_in_the_middle_of_a_run_does_not_split_it() {
     let mut run = three_segments();
     run.segments[1].block(0)[9] ^= 1;
-    let report = check(&run, &[], Verdict::Lost);
+    let report = check(&run, &[], Verdict::Unconfirmed);
     assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.headers_lost), (1, 3, 1));
     assert!(report.runs[0].clean_end && report.runs[0].producers[0].holds);
 }
@@ -278,7 +295,7 @@ fn a_damaged_header_in_the_middle_of_a_run_does_not_split_it() {
 fn a_damaged_header_of_the_last_segment_does_not_split_the_run() {
     let mut run = three_segments();
     run.segments[2].block(0)[9] ^= 1;
-    let report = check(&run, &[], Verdict::Lost);
+    let report = check(&run, &[], Verdict::Unconfirmed);
     assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.headers_lost), (1, 3, 1));
     assert!(report.runs[0].clean_end && report.runs[0].producers[0].holds);
 }

@@ -105,6 +105,9 @@ impl Runs {
                     last.append(run);
                 }
                 last => {
+                    // No file can have been before number 1, so its run begins there, though its header is damaged.
+                    run.begins_here |=
+                        self.files.is_directory && run.first().header.is_none() && run.first().number == 1;
                     let before = last.map_or(0, |last| last.last().index());
                     self.facts.note_run(&mut run, before);
                     self.later.push_back(run);

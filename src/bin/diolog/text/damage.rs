@@ -53,10 +53,13 @@ fn why(report: &Report, verdict: Verdict) -> Vec<String> {
         (damaged, "record", "in damaged or missing blocks"),
         (unwritten, "record", "not written at close"),
     ];
-    let holes = [(report.blocks.holes, "block", "missing that the disk never acknowledged")];
+    let unconfirmed = [
+        (report.blocks.holes, "block", "missing that the disk never acknowledged"),
+        (report.blocks.headers_lost, "segment header", "damaged"),
+    ];
     let counts = match verdict {
         Verdict::Lost => &of_blocks[..],
-        Verdict::Unconfirmed => &holes,
+        Verdict::Unconfirmed => &unconfirmed,
         _ => &[],
     };
     let of_ends = if verdict == Verdict::Unconfirmed { not_closed(report) } else { None };
