@@ -21,7 +21,7 @@ MESSAGE, STRUCTURED, DEFINITION, SEGMENT_HEADER, KINDS, SKIPPABLE = 1, 2, 3, 7, 
 PLAIN, PACKED = 0, 1
 BOOL, CHAR, UNSIGNED, SIGNED, UNSIGNED_128, SIGNED_128, F32, F64, STR, BYTES, DISPLAY, DEBUG, FIELDS = range(1, 14)
 SIZES, OPTIONAL = {BOOL: 1, CHAR: 4, UNSIGNED: 8, SIGNED: 8, UNSIGNED_128: 16, SIGNED_128: 16}, 0x80
-BLOCK_0, CLEAN_END, INCOMPATIBLE = 0x0001, 0x0002, 0xFF00
+BLOCK_0, CLEAN_END, RECOVERED, INCOMPATIBLE = 0x0001, 0x0002, 0x0004, 0xFF00
 
 TABLE = list(range(256))
 for _ in range(8):
@@ -274,7 +274,8 @@ def lines(run):
     notes["newer"] += sum(block.newer for block in found)
     notes["missing"] += max((block.number for block in found), default=-1) + 1 - min(good, default=0) - len(good)
     firsts = [segment.blocks[0].number for segment in run]
-    notes["damaged headers"] += sum(  # but for those of failed segments, whose blocks are in a later segment again
+    # But for those of failed segments, whose blocks are in a later segment again, and of a run that was recovered.
+    notes["damaged headers"] += not any(block.flags & RECOVERED for block in found) and sum(
         segment.run is None and all(first > firsts[at] for first in firsts[at + 1:]) for at, segment in enumerate(run))
     rows = []
     for block in good.values():

@@ -1,5 +1,6 @@
 //! The contents of a log: one row for each segment, from the headers of its blocks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, is_not_found};
@@ -114,8 +115,9 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         info.in_use = files.is_open();
         info.in_use_by = files.in_use_by();
     }
-    let mut segments = Vec::new();
+    let (mut segments, mut prepared, mut numbers) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (number, path, inspected) in files.inspect_all(in_use)? {
+        numbers.insert(number);
         let mut find = |severity, what| {
             info.findings.push(Finding { severity, path: path.clone(), offset: None, what });
         };
@@ -128,9 +130,10 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
             }
             Inspected::Misplaced(segment, displaced) => {
                 find(Severity::Unconfirmed, misplacement(number, &segment));
+                numbers.insert(segment.index());
                 segments.extend([segment].into_iter().chain(displaced));
             }
-            Inspected::Prepared => info.prepared_files.push(path),
+            Inspected::Prepared => prepared.push((number, path)),
             Inspected::Newer(what) => find(Severity::Newer, what),
             Inspected::Unreadable(what) => find(Severity::Unconfirmed, what),
         }
@@ -144,15 +147,34 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         offset: None,
         what: "belongs to another log".into(),
     }));
+    if let Some(log) = log {
+        info.findings.extend(files.misnamed(log, |number| numbers.contains(&number)));
+    }
     let mut last_header = None;
     for run in runs {
+        // The file that was read last, and the number of the block after its last one.
+        let mut before: Option<(u64, u64)> = None;
         for segment in run.segments() {
+            if let Some((file, next)) = before.filter(|(_, next)| *next < segment.first_number) {
+                let what = format!(
+                    "holds no block, and blocks {next} to {} of its run are missing: it was emptied",
+                    segment.first_number - 1
+                );
+                let is_between = |(number, _): &mut (u64, PathBuf)| (file..segment.number).contains(number);
+                info.findings.extend(prepared.extract_if(.., is_between).map(|(_, path)| Finding {
+                    severity: Severity::Unconfirmed,
+                    path,
+                    offset: None,
+                    what: what.clone(),
+                }));
+            }
             last_header.clone_from(&segment.header);
             match look(&files, run.id, segment, in_use) {
                 // Removed by retention since it was listed.
                 Err(error) if is_not_found(&error) && segment.number > 0 => {}
                 looked => {
-                    let (looked, newer) = looked?;
+                    let (looked, newer, next) = looked?;
+                    before = Some((segment.number, next));
                     info.findings.extend(newer.map(|newer| Finding {
                         severity: Severity::Newer,
                         path: looked.path.clone(),
@@ -164,6 +186,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
             }
         }
     }
+    info.prepared_files = prepared.into_iter().map(|(_, path)| path).collect();
     if let Some(last) = info.segments.last_mut() {
         last.in_use = in_use && !last.clean_end && files.is_being_written(last_header.as_deref());
     }
@@ -175,8 +198,9 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
-/// One segment, and the first sign, in the blocks that are read, that only a newer diolog can read parts of it.
-fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<(SegmentInfo, Option<Newer>)> {
+/// One segment; the first sign, in the blocks that are read, that only a newer diolog can read parts of it; and the
+/// number of the block that should come next.
+fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<(SegmentInfo, Option<Newer>, u64)> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let origin = header.map(Origin::of).unwrap_or_default();
@@ -203,7 +227,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         message_bytes_max: header.map_or(0, |header| header.message_bytes_max),
     };
     let mut anchors = Anchors::default();
-    let mut newer = None;
+    let (mut newer, mut next) = (None, segment.first_number);
     let (mut loaded, mut callsites) = (Loaded::default(), KnownCallsites::default());
     if let Some(block_0) = &segment.block_0
         && loaded.read(&file, 0, block_0)?
@@ -217,6 +241,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         let header = &found.header;
         info.blocks += 1;
         info.used_bytes = found.offset + header.stride_bytes();
+        next = next.max(header.sequence.get().saturating_add(1));
         if found.newer.is_some() {
             newer = newer.or(found.newer);
             continue;
@@ -237,7 +262,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
     }
     info.first_unix_ns = info.first_ns.and_then(|ns| anchors.unix_ns_at(ns));
     info.last_unix_ns = info.last_ns.and_then(|ns| anchors.unix_ns_at(ns));
-    Ok((info, newer))
+    Ok((info, newer, next))
 }
 
 fn take_notes(info: &mut SegmentInfo, anchors: &mut Anchors, loaded: &Loaded) {

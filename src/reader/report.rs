@@ -169,6 +169,9 @@ pub struct RunReport {
     pub retired: bool,
     /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
+    /// Whether it goes on in another file: one segment was read by itself, and the next one in its directory begins with
+    /// the block after its last.
+    pub goes_on: bool,
     /// Whether a recovery has written a part of it, after its process had died.
     pub recovered: bool,
     /// Whether a logger is writing it: it is the last run of a log that is in use, and has no end yet.
@@ -209,6 +212,7 @@ impl RunReport {
             segments: 0,
             retired: false,
             clean_end: false,
+            goes_on: false,
             recovered: false,
             in_use: false,
             blocks: BlockCounts::default(),
@@ -363,7 +367,7 @@ impl Report {
             Some(Severity::Newer) => Verdict::Newer,
             Some(Severity::Lost) => Verdict::Lost,
         };
-        let of_ends = if self.runs.iter().all(|run| run.clean_end || run.in_use) {
+        let of_ends = if self.runs.iter().all(|run| run.clean_end || run.in_use || run.goes_on) {
             if self.in_use == Some(true) { Verdict::InUse } else { Verdict::Clean }
         } else {
             Verdict::Unconfirmed

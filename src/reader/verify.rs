@@ -93,6 +93,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
             Err(_) => {}
         }
     }
+    walk.report_misnamed();
     let in_use = walk.in_use();
     let report = walk.account.report;
     // In a directory it is a prepared file. An empty file alone proves nothing, so the verdict is not "clean".

@@ -1,6 +1,7 @@
 //! `diolog verify` and `diolog info`.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -259,4 +260,105 @@ fn info_reports_a_damaged_header() {
     let output = run(["info", place.log().to_str().expect("UTF-8")], b"");
     assert_eq!(status(&output), 1, "{}", stdout(&output));
     assert!(stdout(&output).contains("its header is damaged"), "{}", stdout(&output));
+}
+
+/// A closed log of three segments, with several blocks in each.
+fn three_segments(place: &Place) -> Vec<PathBuf> {
+    crate::support::segments::run(crate::support::segments::small(place.log()), 3);
+    place.segments()
+}
+
+#[test]
+fn a_damaged_header_is_unconfirmed_and_no_record_is_missing() {
+    let place = Place::new();
+    let segments = three_segments(&place);
+    let records = json("verify", &place).1["records"].clone();
+    for segment in &segments {
+        let intact = fs::read(segment).expect("a segment");
+        let mut bytes = intact.clone();
+        bytes[..4096].fill(0xa5);
+        fs::write(segment, bytes).expect("ours");
+        let (status, report) = json("verify", &place);
+        assert_eq!((status, &report["verdict"]), (1, &"unconfirmed".into()), "{report}");
+        assert_eq!((&report["records"], &report["blocks"]["headers_lost"]), (&records, &1.into()), "{report}");
+        let log = place.log();
+        let output = run(["verify".as_ref(), log.as_os_str()], b"");
+        let text = stdout(&output);
+        assert!(text.starts_with(&format!("{}: unconfirmed: 1 segment header damaged\n", log.display())), "{text}");
+        assert!(text.contains("the segment's header is damaged: no record is missing because of that\n"), "{text}");
+        assert_eq!(crate::process::status(&run(["cat".as_ref(), log.as_os_str()], b"")), 1);
+        fs::write(segment, intact).expect("ours");
+    }
+}
+
+#[test]
+fn a_missing_file_is_called_that_once() {
+    let place = Place::new();
+    let segments = three_segments(&place);
+    fs::remove_file(&segments[1]).expect("ours");
+    let (status, report) = json("verify", &place);
+    assert_eq!((status, &report["verdict"]), (2, &"lost".into()), "{report}");
+    let findings: Vec<_> = report["findings"].as_array().expect("findings").iter().collect();
+    assert_eq!(findings.len(), 1, "{report}");
+    let what = findings[0]["what"].as_str().expect("words");
+    assert!(what.starts_with("is missing: blocks ") && findings[0]["offset"].is_null(), "{report}");
+    assert_eq!(findings[0]["path"], segments[1].to_str().expect("UTF-8"));
+}
+
+#[test]
+fn an_emptied_file_between_used_ones_is_not_called_prepared() {
+    let place = Place::new();
+    let segments = three_segments(&place);
+    fs::write(&segments[1], "").expect("ours");
+    let (status, info) = json("info", &place);
+    assert_eq!((status, info["prepared_files"].as_array().map(Vec::len)), (1, Some(0)), "{info}");
+    let what = info["findings"][0]["what"].as_str().expect("words").to_owned();
+    assert!(what.starts_with("holds no block, and blocks ") && what.ends_with(": it was emptied"), "{info}");
+    let text = stdout(&run(["info".as_ref(), place.log().as_os_str()], b""));
+    assert!(text.contains(&what) && !text.contains("prepared file"), "{text}");
+}
+
+#[test]
+fn a_segment_under_another_name_is_named_with_the_name_that_it_should_have() {
+    for name in ["renamed.dlog", "00000002.dlog.bak", "00000002.DLOG"] {
+        let place = Place::new();
+        let segments = three_segments(&place);
+        let renamed = place.log().join(name);
+        fs::rename(&segments[1], &renamed).expect("ours");
+        // Neither a copy of a segment that is there, nor what is no segment, is worth a word.
+        fs::copy(&segments[0], place.log().join("copy")).expect("ours");
+        fs::write(place.log().join("notes.txt"), "no segment").expect("ours");
+        let is_named = |finding: &&Value| finding["path"] == renamed.to_str().expect("UTF-8");
+        for command in ["verify", "info"] {
+            let (_, report) = json(command, &place);
+            let findings = report["findings"].as_array().expect("findings");
+            let found: Vec<_> = findings.iter().filter(is_named).collect();
+            let what = "holds segment 2 of this log: rename it to 00000002.dlog";
+            assert!(found.len() == 1 && found[0]["what"] == what, "{command}: {report}");
+            assert!(!report.to_string().contains("/copy") && !report.to_string().contains("notes.txt"), "{report}");
+        }
+        fs::rename(&renamed, &segments[1]).expect("ours");
+        assert_eq!(json("verify", &place).0, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_segment_alone_is_clean_if_the_next_one_goes_on_where_it_ends() {
+    let place = Place::new();
+    let segments = three_segments(&place);
+    let verify = |segment: &PathBuf| {
+        let output = run(["verify".as_ref(), segment.as_os_str()], b"");
+        (status(&output), stdout(&output))
+    };
+    for segment in &segments[..2] {
+        let (status, text) = verify(segment);
+        assert!(status == 0 && text.starts_with(&format!("{}: clean\n", segment.display())), "{text}");
+        assert!(text.contains("; its run goes on in the next segment, which was not given\n"), "{text}");
+        assert_eq!(crate::process::status(&run(["cat".as_ref(), segment.as_os_str()], b"")), 0);
+    }
+    assert!(verify(&segments[2]).1.contains("; closed cleanly\n"));
+    // Without the next one, nothing shows that this one is whole; nor with one that begins elsewhere.
+    fs::remove_file(&segments[1]).expect("ours");
+    let (status, text) = verify(&segments[0]);
+    assert!(status == 1 && text.contains("not closed: in use, or ended without close"), "{text}");
 }

@@ -103,7 +103,7 @@ impl RunBlocks {
 
     /// The position `offset` in the `segment`th segment, which has begun.
     pub(crate) fn location(&self, segment: usize, offset: u64) -> Location {
-        Location { path: Arc::clone(&self.paths[segment]), offset: Some(offset) }
+        Location::at(&self.paths[segment], offset)
     }
 
     /// The start of the segment that began last.
@@ -290,9 +290,8 @@ impl RunBlocks {
         for (numbers, may_have_come) in [(numbers.start..late, false), (late..numbers.end, true)] {
             if !numbers.is_empty() {
                 let missing = Missing { numbers, location: location.clone(), may_have_come };
-                if let Some((fate, missing)) = self.testimony.miss(missing) {
-                    self.observed.add_missing(fate, missing);
-                }
+                let decided = self.testimony.miss(missing);
+                decided.into_iter().for_each(|(fate, missing)| self.observed.add_missing(fate, missing));
             }
         }
     }
@@ -313,7 +312,7 @@ impl RunBlocks {
         if let Some(Trailing { segment, debris }) = trailing.filter(|trailing| trailing.debris.stale > 0) {
             observed.add(Fact::OtherSegment(debris.stale), self.location(segment, debris.offset));
         }
-        self.testimony.rest().for_each(|(fate, missing)| observed.add_missing(fate, missing.clone()));
+        self.testimony.rest().for_each(|(fate, missing)| observed.add_missing(fate, missing));
         for &Trailing { segment, debris } in self.unexplained.iter().chain(&trailing) {
             let fact = match debris.stretches {
                 0 => continue,

@@ -19,11 +19,17 @@ pub(crate) struct Location {
     pub(crate) path: Arc<Path>,
     /// `None` if it is only known to be in this file or in one before it.
     pub(crate) offset: Option<u64>,
+    /// How many files are missing from this one on; 0 if it is there.
+    pub(crate) files_missing: u64,
 }
 
 impl Location {
+    pub(crate) fn at(path: &Arc<Path>, offset: u64) -> Location {
+        Location { path: Arc::clone(path), offset: Some(offset), files_missing: 0 }
+    }
+
     pub(crate) fn start_of(path: &Arc<Path>) -> Location {
-        Location { path: Arc::clone(path), offset: Some(0) }
+        Location::at(path, 0)
     }
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::format::{Newer, StatusCode};
+use crate::grouped::counted;
 
 use super::files::{Run, Segment, Suspicion};
 use super::record::ProducerIdentity;
@@ -367,10 +368,14 @@ impl Account {
     fn report_fact(&mut self, fact: &Fact, at: &Location) {
         if fact.newer().is_none_or(|newer| self.newer.insert(newer)) {
             let (severity, mut what) = fact.describe();
-            if at.offset.is_none() {
-                what.push_str(", in this file or before it");
+            let offset = at.offset.filter(|_| at.files_missing == 0);
+            match at.files_missing {
+                0 if at.offset.is_none() => what.push_str(", in this file or before it"),
+                0 => {}
+                1 => what = format!("is missing: {what}"),
+                files => what = format!("is missing, and {} after it: {what}", counted(files - 1, "file")),
             }
-            self.report.add_finding(severity, at.path.to_path_buf(), at.offset, what);
+            self.report.add_finding(severity, at.path.to_path_buf(), offset, what);
         }
     }
 }

@@ -57,16 +57,24 @@ impl<P: Clone> Testimony<P> {
         self.last_good
     }
 
-    /// Notes that some numbers are missing. If too many stretches are open, returns the oldest with its fate.
-    pub(super) fn miss(&mut self, missing: Missing<P>) -> Option<(Fate, Missing<P>)> {
+    /// Notes that some numbers are missing. If too many stretches are open, returns the oldest, in parts of one fate.
+    pub(super) fn miss(&mut self, missing: Missing<P>) -> Vec<(Fate, Missing<P>)> {
         self.open.push_back(missing);
-        if self.open.len() <= OPEN_MAX {
-            return None;
-        }
-        self.open.pop_front().map(|missing| (Fate::Hole, missing))
+        let oldest = if self.open.len() > OPEN_MAX { self.open.pop_front() } else { None };
+        oldest.map(|missing| self.parts(&missing, Fate::Hole)).into_iter().flatten().collect()
     }
 
-    /// Takes the testimony of a good block, and passes on the fate of each stretch that it decides.
+    /// The part of a stretch that was durable, and the rest, which has the fate `undecided`.
+    fn parts(&self, missing: &Missing<P>, undecided: Fate) -> impl Iterator<Item = (Fate, Missing<P>)> + use<P> {
+        let Range { start, end } = missing.numbers;
+        let durable_end = self.durable_below.clamp(start, end);
+        let durable = if missing.may_have_come { Fate::Late } else { Fate::Lost };
+        let part = |fate, numbers| (fate, Missing { numbers, ..missing.clone() });
+        let parts = [part(durable, start..durable_end), part(undecided, durable_end..end)];
+        parts.into_iter().filter(|(_, missing)| !missing.numbers.is_empty())
+    }
+
+    /// Takes the testimony of a good block, and passes on the fate of each stretch that it decides as a whole.
     pub(super) fn hear(&mut self, number: u64, in_flight: u16, mut decided: impl FnMut(Fate, Missing<P>)) {
         assert!(self.last_good.is_none_or(|last| number >= last), "blocks are heard in the order of their numbers");
         self.last_good = Some(number);
@@ -74,25 +82,18 @@ impl<P: Clone> Testimony<P> {
             return;
         }
         self.durable_below = self.durable_below.max(number.saturating_sub(u64::from(in_flight)));
-        while let Some(missing) = self.open.front_mut() {
-            if missing.numbers.start >= self.durable_below {
-                break;
-            }
-            let end = missing.numbers.end.min(self.durable_below);
-            let proved = Missing { numbers: missing.numbers.start..end, ..missing.clone() };
-            missing.numbers.start = end;
-            if missing.numbers.is_empty() {
-                self.open.pop_front();
-            }
-            decided(if proved.may_have_come { Fate::Late } else { Fate::Lost }, proved);
+        let is_durable = |missing: &&Missing<P>| missing.numbers.end <= self.durable_below;
+        let durable = self.open.iter().take_while(is_durable).count();
+        for missing in self.open.drain(..durable) {
+            decided(if missing.may_have_come { Fate::Late } else { Fate::Lost }, missing);
         }
     }
 
-    /// The fates of the open stretches if the run ends here.
-    pub(super) fn rest(&self) -> impl Iterator<Item = (Fate, &Missing<P>)> {
-        self.open.iter().map(|missing| {
+    /// The fates of the open stretches if the run ends here, in parts of one fate.
+    pub(super) fn rest(&self) -> impl Iterator<Item = (Fate, Missing<P>)> {
+        self.open.iter().flat_map(|missing| {
             let is_last = self.last_good.is_none_or(|last| missing.numbers.start > last);
-            (if is_last { Fate::Torn } else { Fate::Hole }, missing)
+            self.parts(missing, if is_last { Fate::Torn } else { Fate::Hole })
         })
     }
 }
@@ -111,6 +112,10 @@ mod tests {
         lost
     }
 
+    fn rest(testimony: &Testimony<()>) -> Vec<(Fate, Range<u64>)> {
+        testimony.rest().map(|(fate, missing)| (fate, missing.numbers)).collect()
+    }
+
     fn missing(numbers: Range<u64>) -> Missing<()> {
         Missing { numbers, location: (), may_have_come: false }
     }
@@ -119,12 +124,17 @@ mod tests {
     fn a_missing_block_within_in_flight_is_a_hole_until_a_later_block_testifies() {
         let mut testimony = Testimony::default();
         assert!(hear(&mut testimony, 0, 0).is_empty());
-        assert_eq!(testimony.miss(missing(1..3)), None);
+        assert_eq!(testimony.miss(missing(1..3)), []);
         assert!(hear(&mut testimony, 3, 2).is_empty());
-        assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
-        assert_eq!(hear(&mut testimony, 4, 2), [1], "block 4 knows that block 1 was durable");
-        assert_eq!(hear(&mut testimony, 5, 0), [2]);
-        assert_eq!(testimony.rest().count(), 0);
+        assert_eq!(rest(&testimony), [(Fate::Hole, 1..3)]);
+        assert!(hear(&mut testimony, 4, 2).is_empty());
+        assert_eq!(
+            rest(&testimony),
+            [(Fate::Lost, 1..2), (Fate::Hole, 2..3)],
+            "block 4 knows that block 1 was durable"
+        );
+        assert_eq!(hear(&mut testimony, 5, 0), [1, 2], "the stretch is one finding");
+        assert_eq!(rest(&testimony), []);
     }
 
     #[test]
@@ -132,7 +142,7 @@ mod tests {
         let mut testimony = Testimony::default();
         hear(&mut testimony, 0, 0);
         testimony.miss(missing(1..2));
-        assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Torn]);
+        assert_eq!(rest(&testimony), [(Fate::Torn, 1..2)]);
     }
 
     #[test]
@@ -141,8 +151,9 @@ mod tests {
         testimony.miss(Missing { may_have_come: true, ..missing(1..3) });
         let mut fates = Vec::new();
         testimony.hear(4, 2, |fate, missing| fates.push((fate, missing.numbers)));
-        assert_eq!(fates, [(Fate::Late, 1..2)]);
-        assert_eq!(testimony.rest().map(|(fate, _)| fate).collect::<Vec<_>>(), [Fate::Hole]);
+        assert_eq!(rest(&testimony), [(Fate::Late, 1..2), (Fate::Hole, 2..3)]);
+        testimony.hear(5, 2, |fate, missing| fates.push((fate, missing.numbers)));
+        assert_eq!(fates, [(Fate::Late, 1..3)]);
     }
 
     #[test]
@@ -157,9 +168,9 @@ mod tests {
     fn if_too_many_stretches_are_open_the_oldest_is_a_hole() {
         let mut testimony = Testimony::default();
         for number in 0..OPEN_MAX as u64 {
-            assert_eq!(testimony.miss(missing(2 * number..2 * number + 1)), None);
+            assert_eq!(testimony.miss(missing(2 * number..2 * number + 1)), []);
         }
-        let (fate, gave_way) = testimony.miss(missing(1 << 30..(1 << 30) + 1)).expect("one gives way");
-        assert_eq!((fate, gave_way.numbers), (Fate::Hole, 0..1));
+        let gave_way = testimony.miss(missing(1 << 30..(1 << 30) + 1));
+        assert_eq!(gave_way, [(Fate::Hole, missing(0..1))]);
     }
 }

@@ -136,6 +136,16 @@ impl Facts {
         self.log
     }
 
+    /// Whether there is, or was, a file with this number, or a segment with this index.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.numbers.contains(&number)
+    }
+
+    /// The index and the id of the last segment, if it has a header.
+    pub(crate) fn last_segment(&self) -> Option<(u64, u64)> {
+        self.runs.last().and_then(|run| Some((run.last_index, run.last_id?)))
+    }
+
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
         run.begins_here |= self.begins_in_a_blank_file(run.first(), before);
@@ -177,6 +187,11 @@ impl Facts {
     /// Whether a newer diolog wrote all files with these numbers.
     pub(crate) fn are_newer(&self, numbers: Range<u64>) -> bool {
         self.newer.range(numbers.clone()).count() as u64 == numbers.end - numbers.start
+    }
+
+    /// How many files from the first of these numbers on are missing, one after the other.
+    pub(crate) fn missing_at(&self, numbers: Range<u64>) -> u64 {
+        self.numbers.range(numbers.clone()).next().unwrap_or(&numbers.end) - numbers.start
     }
 
     /// Whether files are prepared, so that [`suspicions`] depends on how runs ended and on whether the log is in use.

@@ -136,6 +136,16 @@ pub(super) fn inspect(
     }
 }
 
+/// Block 0 of the segment that the file at `path` holds, if it is a regular file and block 0 is intact.
+pub(super) fn block_0_of(path: &Path) -> Option<(BlockHeader, SegmentHeader)> {
+    let file =
+        path.symlink_metadata().ok().filter(|metadata| metadata.is_file()).and(SegmentFile::open(path, false).ok())?;
+    match Block0::read(|offset, buffer| file.read_at(offset, buffer)).ok()? {
+        Block0::Segment { block, header } => Some((block, *header)),
+        _ => None,
+    }
+}
+
 /// Searches for blocks of another segment than that of the header `block_0`.
 fn displaced(number: u64, path: &Path, file: &SegmentFile, block_0: &BlockHeader) -> Result<Option<Segment>> {
     let mut cursor = Cursor::new(None, block_0.stride_bytes());

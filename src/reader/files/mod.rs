@@ -11,10 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::{LOCK_FILE, SegmentHeader, parse_snapshot_name, segment_number};
+use crate::format::{LOCK_FILE, LogId, SegmentHeader, parse_snapshot_name, segment_file_name, segment_number};
 use crate::sys::{self, LockHolder, LockState};
 
 use super::callsites::KnownCallsites;
+use super::report::{Finding, Severity};
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
 pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
@@ -184,6 +185,47 @@ impl LogFiles {
         let directory = if self.is_directory { Some(self.root.as_path()) } else { self.root.parent() };
         // The parent of a bare file name is an empty path, to which joining gives the name alone.
         directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE)))
+    }
+
+    /// Whether these files are one segment, the one with `index` and `segment_id`, and the next segment in its directory
+    /// follows it with block `next`.
+    pub(crate) fn go_on_elsewhere(&self, index: u64, segment_id: u64, next: u64) -> bool {
+        if self.naming != Naming::Alone {
+            return false;
+        }
+        let directory = self.root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let numbered = entries.filter_map(|entry| Some((segment_number(&entry.file_name())?, entry.path())));
+        let after = numbered.filter(|(number, _)| *number > index).min();
+        after
+            .and_then(|(_, path)| inspect::block_0_of(&path))
+            .is_some_and(|(block, header)| header.previous_segment_id == segment_id && block.sequence.get() == next)
+    }
+
+    /// Findings about files of the directory that have no segment's name, and hold a segment of `log` whose number no
+    /// file `has`. The first block of each file is read, and no error is given: nothing says that they are the log's.
+    pub(crate) fn misnamed(&self, log: LogId, has: impl Fn(u64) -> bool) -> Vec<Finding> {
+        if !self.is_directory {
+            return Vec::new();
+        }
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let mut others: Vec<_> = entries.filter(|entry| segment_number(&entry.file_name()).is_none()).collect();
+        others.sort_by_key(fs::DirEntry::file_name);
+        let others = others.iter().map(fs::DirEntry::path);
+        let segments = others.filter_map(|path| Some((inspect::block_0_of(&path)?.1, path)));
+        segments
+            .filter(|(header, _)| header.log == log && !has(header.index))
+            .map(|(header, path)| Finding {
+                severity: Severity::Note,
+                path,
+                offset: None,
+                what: format!(
+                    "holds segment {} of this log: rename it to {}",
+                    header.index,
+                    segment_file_name(header.index)
+                ),
+            })
+            .collect()
     }
 
     /// Opens the file at `path`, after making it durable if that was asked for.

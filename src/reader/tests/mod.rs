@@ -10,6 +10,7 @@ mod damaged_files;
 mod every_bit;
 mod gaps;
 mod growth;
+mod headers;
 mod hostile;
 mod losses;
 mod misplaced;
@@ -124,9 +125,17 @@ fn one_file_of_a_log_can_be_read_by_itself() {
     run.block(Block::new().record(1, 10, "a")).segment(2).block(Block::new().record(1, 20, "b"));
     let directory = written(&[run.close()]);
     let (messages, report) = read(directory.path().join("00000001.dlog"));
-    assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Unconfirmed));
+    assert_eq!((messages, report.verdict()), (vec!["a".to_string()], Verdict::Clean), "{report:#?}");
+    assert!(report.runs[0].goes_on && !report.runs[0].clean_end);
     let (messages, report) = read(directory.path().join("00000002.dlog"));
     assert_eq!((messages, report.verdict()), (vec!["b".to_string()], Verdict::Clean), "{report:#?}");
+    std::fs::remove_file(directory.path().join("00000002.dlog")).expect("ours");
+    let (_, report) = read(directory.path().join("00000001.dlog"));
+    assert_eq!(
+        (report.runs[0].goes_on, report.verdict()),
+        (false, Verdict::Unconfirmed),
+        "nothing shows that it is whole"
+    );
 }
 
 #[test]

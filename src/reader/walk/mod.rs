@@ -22,6 +22,7 @@ use super::account::{Account, Before, Location, Trailing};
 use super::callsites::KnownCallsites;
 use super::files::{InUse, Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
+use super::report::Finding;
 use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Decision, Live};
@@ -173,6 +174,11 @@ impl Walk {
         };
         let in_use = self.account.report.in_use == Some(true);
         self.account.report.in_use_by = in_use.then(|| self.runs.files.in_use_by()).flatten();
+        if let (Some((index, id)), Some(next)) = (self.runs.facts.last_segment(), self.account.blocks.expected())
+            && let Some(run) = self.account.report.runs.last_mut()
+        {
+            run.goes_on = !run.clean_end && self.runs.files.go_on_elsewhere(index, id, next);
+        }
         self.report_suspicions();
     }
 
@@ -244,6 +250,15 @@ impl Walk {
         let ends = self.account.report.runs.iter().map(|run| (run.last_segment, run.clean_end));
         let found = suspicions(&self.runs.facts, ends, in_use);
         self.account.suspect(found);
+    }
+
+    /// Reports segments of the log in files with other names.
+    pub(super) fn report_misnamed(&mut self) {
+        let facts = &self.runs.facts;
+        let found = facts.log().map(|log| self.runs.files.misnamed(log, |number| facts.has(number)));
+        for Finding { severity, path, offset, what } in found.into_iter().flatten() {
+            self.account.report.add_finding(severity, path, offset, what);
+        }
     }
 
     fn start_run(&mut self) -> Option<Reading> {
@@ -426,8 +441,11 @@ impl Walk {
                 Some(path) if self.runs.facts.are_newer(previous.number.wrapping_add(1)..info.number) => {
                     Before::InNewerFile(path)
                 }
-                Some(path) => Before::At(Location::start_of(&path)),
-                None => Before::At(Location { path: Arc::clone(&previous.path), offset: Some(reading.ends_at) }),
+                Some(path) => {
+                    let files_missing = self.runs.facts.missing_at(previous.number.wrapping_add(1)..info.number);
+                    Before::At(Location { files_missing, ..Location::start_of(&path) })
+                }
+                None => Before::At(Location::at(&previous.path, reading.ends_at)),
             },
         };
         let is_in_a_segment = |location: &Location| segments.iter().any(|segment| segment.path == location.path);

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     }
     output.finish_report()?;
     Ok(match info.findings.iter().map(|finding| finding.severity).max() {
-        None => Status::CLEAN,
+        None | Some(Severity::Note) => Status::CLEAN,
         Some(Severity::Newer) => Status::NEWER,
         Some(_) => Status::UNCONFIRMED,
     })

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::{ReportFormat, Verify};
 use crate::exit::{Failure, Status};
-use crate::text::damage::{finding_json, newer_parts, run_end, state, with_recovery};
+use crate::text::damage::{GOES_ON, finding_json, newer_parts, run_end, state, with_recovery};
 use crate::text::escape::{self, known};
 use crate::text::output::Output;
 use crate::text::progress::{Progress, log_bytes};
@@ -54,7 +54,10 @@ fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
     }
     for (at, run) in report.runs.iter().enumerate() {
         let _ = writeln!(out);
-        let end = run_end(run.clean_end, report.in_use.map(|_| run.in_use), report.in_use_by);
+        let end = match run.goes_on {
+            true => GOES_ON.into(),
+            false => run_end(run.clean_end, report.in_use.map(|_| run.in_use), report.in_use_by),
+        };
         let end = with_recovery(end, &arguments.path, &run.run, run.recovered, run.in_use);
         run_text(at + 1, report.runs.len(), run, &end, arguments.all, out);
     }
@@ -182,13 +185,14 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let (equation, is_whole) = equation(&left, &right);
     let broken = run.producers.iter().filter(|producer| !producer.holds).count();
     let open = run.producers.iter().filter(|producer| !producer.ended).count();
+    let no_final_counts = format!("{} left no final count", counted(open as u64, "producer"));
     let verdict = match (broken, open) {
         (0, 0) if is_whole => "holds for each producer".to_owned(),
         (0, 0) => "does not add up".to_owned(),
         // The counts of producers that are still there are not final, and nothing is wrong with that.
-    let no_final_counts = format!("{} left no final count", counted(open as u64, "producer"));
         (0, _) if run.in_use && is_whole => "holds for each producer so far".to_owned(),
         (0, _) if run.in_use => "the counts are not final".to_owned(),
+        (0, _) if run.goes_on && is_whole => "holds for each producer up to here".to_owned(),
         (0, _) if is_whole => format!("not contradicted; {no_final_counts}"),
         (0, _) => no_final_counts,
         _ => format!("does not hold for {}", counted(broken as u64, "producer")),
@@ -276,6 +280,7 @@ fn run_json(run: &RunReport) -> Value {
         "segments": run.segments,
         "retired": run.retired,
         "clean_end": run.clean_end,
+        "goes_on": run.goes_on,
         "recovered": run.recovered,
         "in_use": run.in_use,
         "blocks": blocks_json(&run.blocks),

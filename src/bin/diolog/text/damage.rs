@@ -77,7 +77,7 @@ fn why(report: &Report, verdict: Verdict) -> Vec<String> {
 
 /// How many runs were not closed, if some were not, without one that is being written.
 fn not_closed(report: &Report) -> Option<String> {
-    let open = report.runs.iter().filter(|run| !run.clean_end && !run.in_use).count() as u64;
+    let open = report.runs.iter().filter(|run| !run.clean_end && !run.in_use && !run.goes_on).count() as u64;
     let how = match report.in_use {
         Some(_) => "ended without close",
         None => "not closed: in use, or ended without close",
@@ -119,6 +119,9 @@ pub(crate) fn run_end(clean_end: bool, is_written: Option<bool>, by: Option<u32>
         None => "not closed: in use, or ended without close".into(),
     }
 }
+
+/// That a run goes on in a segment which was not given.
+pub(crate) const GOES_ON: &str = "its run goes on in the next segment, which was not given";
 
 /// How a run ended, as [`run_end`] gives it in `words`, and what was recovered of it or is still to be: `rings` says
 /// whether the log at `path` names rings of the run.
