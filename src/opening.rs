@@ -175,6 +175,7 @@ fn snapshot_place(shared: &Shared, directory: &Directory, segments: &Segments) -
         beside: Beside::of(directory),
         origin: Origin {
             log: segments.log,
+            run: segments.run,
             boot: cpu::boot_id(),
             process: Process { id: std::process::id(), host: cpu::host_name() },
             service: config.service.clone(),

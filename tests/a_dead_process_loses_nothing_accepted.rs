@@ -6,9 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Reader, RecoveryOutcome, RingMemory, verify};
+use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RecoveryOutcome, RingMemory, verify};
 
 const PRODUCERS: u64 = 3;
 
@@ -230,4 +230,116 @@ fn a_log_whose_directory_was_replaced_is_recovered_in_the_other_one() {
     let expected: Vec<_> = (0..100).map(|number| format!("last {number}").into_bytes()).collect();
     assert_eq!(last, expected);
     assert_eq!(rings.files(), Vec::<PathBuf>::new());
+}
+
+/// The bytes of a ring file from its first ring on.
+fn bytes_of_rings(rings: &Rings) -> Vec<u8> {
+    const SLOTS_OFFSET: u64 = 64 << 20;
+    let file = File::open(&rings.files()[0]).expect("there");
+    let mut bytes = vec![0; (file.metadata().expect("a file").len() - SLOTS_OFFSET) as usize];
+    file.read_exact_at(&mut bytes, SLOTS_OFFSET).expect("readable");
+    bytes
+}
+
+/// The messages in a snapshot, which verifies.
+fn messages(path: &Path) -> Vec<String> {
+    assert_eq!(verify(path).expect("a snapshot").verdict.exit_code(), 0);
+    let records = Reader::open(path).expect("readable");
+    records.map(|record| String::from_utf8_lossy(record.expect("a record").message()).into_owned()).collect()
+}
+
+fn details(numbers: std::ops::Range<u64>) -> Vec<String> {
+    numbers.map(|number| format!("detail {number} {}", "x".repeat(400))).collect()
+}
+
+/// A child's log with a flight recorder, and a producer of it.
+fn recording() -> (Logger, Producer) {
+    let directory = support::child_directory();
+    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
+    let config = config(&directory.join("log"), Path::new(&rings)).reserve_bytes(0).flight_recorder(1 << 20);
+    let logger = Logger::open(config).expect("a log");
+    let producer = logger.producer_named("orders").expect("a producer");
+    (logger, producer)
+}
+
+fn record(producer: &Producer, details: &[String]) {
+    details.iter().for_each(|detail| assert_eq!(producer.log(Level::Debug, detail), Outcome::Recorded));
+}
+
+#[test]
+fn what_was_copied_for_a_snapshot_is_there_if_the_process_dies_before_it_has_its_name() {
+    if support::role().is_some() {
+        let (logger, producer) = recording();
+        record(&producer, &details(0..1000));
+        // The kernel ends the process amid the snapshot.
+        support::os::set_limit(libc::RLIMIT_FSIZE, 300 << 10);
+        logger.snapshot("cut short").expect_err("a death");
+        return;
+    }
+    let directory = support::directory();
+    let rings = Rings::new();
+    let path = directory.path().join("log");
+    std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
+    let test = "what_was_copied_for_a_snapshot_is_there_if_the_process_dies_before_it_has_its_name";
+    let output = support::run_child(test, "record", directory.path());
+    assert_eq!(output.status.signal(), Some(libc::SIGXFSZ), "{output:?}");
+    let recoveries = diolog::recover(&path, None).expect("a log");
+    let [recovery] = &recoveries[..] else { panic!("{recoveries:?}") };
+    assert_eq!(messages(recovery.snapshot.as_ref().expect("a snapshot")), details(0..1000));
+    assert_eq!(diolog::snapshots(&path).expect("a log").len(), 1);
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "messages to the parent")]
+fn what_a_snapshot_has_is_not_written_again_if_the_process_dies_before_it_is_freed() {
+    if support::role().is_some() {
+        let (logger, producer) = recording();
+        let wait = || std::io::stdin().lines().next().expect("a line").expect("readable");
+        record(&producer, &details(0..100));
+        println!("\nrecorded");
+        wait();
+        logger.snapshot("whole").expect("written");
+        println!("named");
+        wait();
+        record(&producer, &details(100..150));
+        std::process::abort();
+    }
+    for more in [false, true] {
+        let directory = support::directory();
+        let rings = Rings::new();
+        let path = directory.path().join("log");
+        std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
+        let test = "what_a_snapshot_has_is_not_written_again_if_the_process_dies_before_it_is_freed";
+        let mut command: Command = support::child_command(test, "record", directory.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("a child");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut input = child.stdin.take().expect("piped");
+        let mut wait_for = |said: &str| assert!(lines.any(|line| line.is_ok_and(|line| line == said)), "{said}");
+        wait_for("recorded");
+        let before = bytes_of_rings(&rings);
+        writeln!(input).expect("open");
+        wait_for("named");
+        let after = bytes_of_rings(&rings);
+        if more {
+            writeln!(input).expect("open");
+        } else {
+            child.kill().expect("alive");
+        }
+        assert!(!child.wait().expect("ended").success());
+        // What has changed in the rings when the records were freed, and nothing else, is as before.
+        let file = File::options().write(true).open(&rings.files()[0]).expect("there");
+        let changed: Vec<_> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
+        assert!(!changed.is_empty());
+        for at in changed {
+            file.write_all_at(&before[at..=at], (64 << 20) + at as u64).expect("written");
+        }
+        let recoveries = diolog::recover(&path, None).expect("a log");
+        assert_eq!(recoveries.len(), 1, "{recoveries:?}");
+        let listed = diolog::snapshots(&path).expect("a log");
+        let snapshots: Vec<_> = listed.iter().map(|snapshot| messages(&snapshot.path)).collect();
+        let expected = if more { vec![details(0..100), details(100..150)] } else { vec![details(0..100)] };
+        assert!(snapshots == expected, "{listed:#?}");
+        assert_eq!(recoveries[0].snapshot.is_some(), more);
+    }
 }

@@ -422,10 +422,10 @@ config! {
         /// leaves its ring for the next snapshot, as long as such rings take no more than a quarter of that memory, which
         /// bursts do not have meanwhile. The first such record takes locks and allocates: log one before signal handlers
         /// can run, or before a thread has deadlines. With shared rings ([`ring_memory`](Config::ring_memory)), the next
-        /// open of the log writes what the recorder of a dead process held to a snapshot; if the process dies while a
-        /// snapshot is being written, the records of that one are lost. A record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the slow way, so it
-        /// costs more than one that the log takes; all others cost what they cost without a recorder. Too small: the
-        /// records go back a few milliseconds. Too large: memory for each thread.
+        /// open of the log writes what the recorder of a dead process held to a snapshot. A record that the recorder takes
+        /// is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the slow way, so it costs more than one that the log
+        /// takes; all others cost what they cost without a recorder. Too small: the records go back a few milliseconds.
+        /// Too large: memory for each thread.
         ///
         /// ```
         /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

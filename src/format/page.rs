@@ -79,7 +79,7 @@ fn byte_maps_are_those_of_the_code() {
         id: 4 => "id", level: 1 => "level", flags: 1 => "flags", fields: 2 => "fields", line: 4 => "line",
     });
     let segment = fields!(RawSegmentHeader {
-        log: 16 => "log", run: 16 => "run", recovers: 16 => "recovers", boot: 16 => "boot", index: 8 => "index",
+        log: 16 => "log", run: 16 => "run", rings_of: 16 => "rings_of", boot: 16 => "boot", index: 8 => "index",
         previous_segment_id: 8 => "previous_segment_id", block_bytes: 4 => "block_bytes",
         message_bytes_max: 4 => "message_bytes_max", incompatible_features: 4 => "incompatible_features",
         compatible_features: 4 => "compatible_features", service_bytes: 2 => "service_bytes",

@@ -16,8 +16,9 @@ pub(crate) struct SegmentHeader {
     pub(crate) log: LogId,
     /// The run that wrote the segment.
     pub(crate) run: StoredRunId,
-    /// In a segment that a recovery has written from the rings of a run that died: that run, which is `run` itself.
-    pub(crate) recovers: Option<StoredRunId>,
+    /// If the records were taken from rings without the writer's doing: the run whose rings they were. In a segment that a
+    /// recovery has written it is `run` itself, in a snapshot the log's run.
+    pub(crate) rings_of: Option<StoredRunId>,
     /// The kernel's id of the machine's boot; zeros if it has none.
     pub(crate) boot: [u8; 16],
     /// The segment's place in the log, counted from 1 over all runs; the number in the file's name.
@@ -55,7 +56,7 @@ pub(crate) struct Process {
 pub(super) struct RawSegmentHeader {
     pub(super) log: [u8; 16],
     pub(super) run: [u8; 16],
-    pub(super) recovers: [u8; 16],
+    pub(super) rings_of: [u8; 16],
     pub(super) boot: [u8; 16],
     pub(super) index: U64,
     pub(super) previous_segment_id: U64,
@@ -92,7 +93,7 @@ impl SegmentHeader {
         let raw = RawSegmentHeader {
             log: self.log.0,
             run: self.run.0,
-            recovers: self.recovers.map_or([0; 16], |run| run.0),
+            rings_of: self.rings_of.map_or([0; 16], |run| run.0),
             boot: self.boot,
             index: U64::new(self.index),
             previous_segment_id: U64::new(self.previous_segment_id),
@@ -114,6 +115,11 @@ impl SegmentHeader {
         }
     }
 
+    /// Whether a recovery has written the segment.
+    pub(crate) fn is_recovered(&self) -> bool {
+        self.rings_of == Some(self.run)
+    }
+
     /// The features that this version does not know and must not ignore.
     pub(crate) fn newer(&self) -> Option<Newer> {
         (self.incompatible_features != 0).then_some(Newer::Features(self.incompatible_features))
@@ -129,7 +135,7 @@ impl SegmentHeader {
         Some(SegmentHeader {
             log: LogId(raw.log),
             run: StoredRunId(raw.run),
-            recovers: (raw.recovers != [0; 16]).then_some(StoredRunId(raw.recovers)),
+            rings_of: (raw.rings_of != [0; 16]).then_some(StoredRunId(raw.rings_of)),
             boot: raw.boot,
             index: raw.index.get(),
             previous_segment_id: raw.previous_segment_id.get(),
@@ -160,7 +166,7 @@ impl SegmentHeader {
         SegmentHeader {
             log: LogId([1; 16]),
             run: StoredRunId([2; 16]),
-            recovers: None,
+            rings_of: None,
             boot: [3; 16],
             index,
             previous_segment_id: 0,

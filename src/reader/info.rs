@@ -217,7 +217,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         first_unix_ns: None,
         last_unix_ns: None,
         clean_end: false,
-        recovered: header.is_some_and(|header| header.recovers.is_some()),
+        recovered: header.is_some_and(|header| header.is_recovered()),
         in_use: false,
         device: None,
         pid: origin.pid(),

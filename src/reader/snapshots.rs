@@ -1,9 +1,10 @@
 //! The snapshots of a log: when and why each was taken, and how many records it has.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::format::{SNAPSHOTS_FOLDER, parse_snapshot_name};
+use crate::format::{SNAPSHOTS_FOLDER, StoredRunId, parse_snapshot_name};
 
 use super::files::{Inspected, LogFiles};
 
@@ -77,4 +78,35 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
         snapshots.push(SnapshotInfo { unix_ms, reason: reason.to_owned(), records, bytes, fault, path });
     }
     Ok(snapshots)
+}
+
+/// How far the last snapshot that a run has taken itself has the records of its flight recorder, in the log at `path`: for
+/// each producer in it, the number after the last one. The run wrote it while nobody else did, and before it had freed the
+/// records of it, it took no other one.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io).
+pub(crate) fn written_by_last_snapshot(path: &Path, run: StoredRunId) -> Result<HashMap<u32, u64>> {
+    let folder = path.join(SNAPSHOTS_FOLDER);
+    if !folder.is_dir() {
+        return Ok(HashMap::new());
+    }
+    let files = LogFiles::open(&folder, false)?;
+    if !files.are_snapshots() {
+        return Ok(HashMap::new());
+    }
+    let of_the_run = files.inspect_all(false)?.into_iter().filter_map(|(_, _, inspected)| match inspected {
+        Inspected::Segment(segment) => Some(segment),
+        _ => None,
+    });
+    let of_the_run = of_the_run.filter(|segment| segment.header.as_ref().is_some_and(|it| it.rings_of == Some(run)));
+    // By the monotonic time, since the clock of the names may have been set.
+    let last = of_the_run.max_by_key(|segment| segment.block_0.map(|block| block.first_ns.get()));
+    let mut written = HashMap::new();
+    if let Some(last) = last {
+        files.each_block(&last, u64::MAX, false, |block| {
+            written.extend(block.ends.iter().map(|row| (row.id, row.next_sequence)));
+        })?;
+    }
+    Ok(written)
 }

@@ -1,4 +1,7 @@
-//! One producer's ring in the recorder, as a snapshot sees it: what was taken of it, and what is new.
+//! One producer's ring in the recorder, as a snapshot sees it: what was written of it, and what is new.
+//!
+//! A snapshot copies the records, and they stay in the ring until it is durable: if the process dies meanwhile, a recovery
+//! finds them in a ring that is shared, and if the snapshot fails, the next one does.
 
 use std::io;
 
@@ -20,11 +23,25 @@ pub(super) struct RecorderRing {
     consumer: ConsumerEnd,
     /// The other end, once the producer has ended.
     returned: Option<ProducerEnd>,
-    /// Records taken.
-    taken: u64,
-    /// Attempts that were dropped, when records were taken last.
+    /// Records in snapshots.
+    written: u64,
+    /// Those of them that the producer has given up while they were being written.
+    written_and_overwritten: u64,
+    /// Attempts that were dropped before those that no snapshot counts.
     dropped: u64,
-    /// The time of the last record taken: times never go back.
+    /// The time of the last record in a snapshot: times never go back.
+    last_ns: u64,
+    /// The copy that is being written, if one is.
+    copied: Option<Copied>,
+}
+
+/// Records of a ring that were copied, and are not known to be in a snapshot yet.
+#[derive(Clone, Copy)]
+struct Copied {
+    records: u64,
+    /// The ring's counts before it was copied, or after that.
+    overwritten_before: u64,
+    dropped: u64,
     last_ns: u64,
 }
 
@@ -37,7 +54,16 @@ pub(super) struct Room {
 impl RecorderRing {
     /// A new ring.
     pub(super) fn new(producer: Identity, consumer: ConsumerEnd) -> RecorderRing {
-        RecorderRing { producer, consumer, returned: None, taken: 0, dropped: 0, last_ns: 0 }
+        RecorderRing {
+            producer,
+            consumer,
+            returned: None,
+            written: 0,
+            written_and_overwritten: 0,
+            dropped: 0,
+            last_ns: 0,
+            copied: None,
+        }
     }
 
     /// Notes that the producer has ended.
@@ -68,7 +94,7 @@ impl RecorderRing {
     /// # Errors
     /// `OutOfMemory`.
     pub(super) fn make_room(&mut self) -> io::Result<Room> {
-        self.consumer.observe();
+        self.consumer.observe_all();
         let bytes = self.consumer.unread_bytes().min(self.consumer.capacity());
         let mut room = Room { heads: Vec::new(), payloads: Vec::new() };
         let out_of_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
@@ -77,38 +103,72 @@ impl RecorderRing {
         Ok(room)
     }
 
-    /// Takes the records that were observed, as far as `room` has place. No record gets a later time than `now_ns`.
-    pub(super) fn take(&mut self, room: Room, converter: &TickConverter, now_ns: u64) -> ProducerRecords {
+    /// Copies the records that were observed, as far as `room` has place. No record gets a later time than `now_ns`. They
+    /// stay in the ring until [`settle`](Self::settle).
+    pub(super) fn copy(&mut self, room: Room, converter: &TickConverter, now_ns: u64) -> ProducerRecords {
         let Room { mut heads, mut payloads } = room;
-        let last_ns = &mut self.last_ns;
+        let overwritten_before = self.consumer.control().counts().overwritten;
+        let mut last_ns = self.last_ns;
         // The producer waits while this copies, so nothing here allocates.
-        self.consumer.consume_from::<true>(usize::MAX, |head: &Head, payload| {
+        self.consumer.copy(|head: &Head, payload| {
             let is_full = heads.len() == heads.capacity() || payload.len() > payloads.capacity() - payloads.len();
             if is_full {
                 return false;
             }
-            *last_ns = clock::clamp(converter.to_ns(head.ticks), *last_ns, now_ns);
+            last_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now_ns);
             let [kind, level, flags, _] = head.tag.to_le_bytes();
-            let (sequence, timestamp_ns, begin) = (head.sequence, *last_ns, payloads.len());
+            let (sequence, timestamp_ns, begin) = (head.sequence, last_ns, payloads.len());
             heads.push(RecordHead { sequence, timestamp_ns, kind, level, flags, begin, bytes: payload.len() });
             payloads.extend_from_slice(payload);
             true
         });
-        self.taken += heads.len() as u64;
         let dropped = self.consumer.control().counts().dropped;
-        let dropped_since = dropped - std::mem::replace(&mut self.dropped, dropped);
+        let dropped_since = dropped - self.dropped;
+        match heads.len() as u64 {
+            // They are no part of any snapshot.
+            0 => self.dropped = dropped,
+            records => self.copied = Some(Copied { records, overwritten_before, dropped, last_ns }),
+        }
         let Identity { id, tid, name } = self.producer.clone();
         ProducerRecords { id, tid, name, dropped: dropped_since, heads, payloads }
     }
 
-    /// How many records it has got, and how many of them newer ones have replaced.
+    /// Frees the records that were copied as `written`, which are in a snapshot now.
+    pub(super) fn settle(&mut self, written: &ProducerRecords) {
+        let Some(Copied { records, dropped, last_ns, .. }) = self.copied.take() else { return };
+        let first_left = self.consumer.release_copied().unwrap_or(u64::MAX);
+        let given_up = written.heads.partition_point(|head| head.sequence < first_left);
+        self.written += records;
+        self.written_and_overwritten += given_up as u64;
+        (self.dropped, self.last_ns) = (dropped, last_ns);
+    }
+
+    /// Notes that what was copied is not in a snapshot: the next one copies it again.
+    pub(super) fn keep(&mut self) {
+        self.copied = None;
+    }
+
+    /// Whether the ring of a producer that has ended is empty.
+    pub(super) fn is_done(&mut self) -> bool {
+        self.consumer.observe_all();
+        self.consumer.unread_bytes() == 0
+    }
+
+    /// How many records it has got, and how many of them newer ones have replaced before they were in a snapshot. As long
+    /// as a copy is being written, what is replaced meanwhile may be in it, and does not count.
     pub(super) fn counts(&self) -> (u64, u64) {
         let counts = self.consumer.control().counts();
-        (counts.attempted.saturating_sub(counts.dropped), counts.overwritten)
+        let overwritten = self.copied.map_or(counts.overwritten, |copied| copied.overwritten_before);
+        (counts.attempted.saturating_sub(counts.dropped), overwritten.saturating_sub(self.written_and_overwritten))
+    }
+
+    /// How many records are in the copy that is being written.
+    pub(super) fn copied(&self) -> u64 {
+        self.copied.map_or(0, |copied| copied.records)
     }
 
     /// How many of so many records it holds.
     pub(super) fn held(&self, recorded: u64, overwritten: u64) -> u64 {
-        recorded.saturating_sub(overwritten + self.taken)
+        recorded.saturating_sub(overwritten + self.written)
     }
 }

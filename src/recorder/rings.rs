@@ -65,6 +65,8 @@ struct Rings {
     /// Over rings that are gone.
     recorded_before: u64,
     overwritten_before: u64,
+    /// Records of such rings that are in the copy that is being written.
+    copied_and_given_up: u64,
 }
 
 impl RecorderRings {
@@ -76,14 +78,9 @@ impl RecorderRings {
             converter: TickConverter::new(clock),
             recorded_before: 0,
             overwritten_before: 0,
+            copied_and_given_up: 0,
         };
         RecorderRings { rules, clock, maker, budget, rings: Mutex::new(rings), unrecorded: AtomicU64::new(0) }
-    }
-
-    /// How many bytes of records may be kept that could not be written: of each producer, and of all.
-    pub(super) fn kept_bytes(&self) -> (usize, usize) {
-        let of_all = self.budget.limit() / PART_FOR_ENDED;
-        (self.rules.ring_bytes, usize::try_from(of_all).unwrap_or(usize::MAX))
     }
 
     /// Whether it keeps records of `level` that the log does not take.
@@ -155,11 +152,12 @@ impl RecorderRings {
         self.budget.give_back(self.rules.ring_bytes as u64);
     }
 
-    /// Takes the records of all rings, by producer, without those that were taken before.
+    /// Copies the records of all rings, by producer, without those that are in snapshots. They stay in the rings until
+    /// [`settle`](Self::settle), which the caller calls before the next copy.
     ///
     /// # Errors
-    /// `OutOfMemory` for the copy. Nothing was taken then.
-    pub(crate) fn take(&self) -> io::Result<Vec<ProducerRecords>> {
+    /// `OutOfMemory` for the copy.
+    pub(super) fn copy(&self) -> io::Result<Vec<ProducerRecords>> {
         let _inside = Inside::enter(&INSIDE);
         let mut rings = lock(&self.rings);
         let rings = &mut *rings;
@@ -168,12 +166,33 @@ impl RecorderRings {
         rings.converter.refresh_if_due();
         // After the rings were observed: no record's time is in the future.
         let now_ns = self.clock.monotonic_ns();
-        let taken = rings.all.values_mut().zip(rooms).map(|(ring, room)| ring.take(room, &rings.converter, now_ns));
-        let taken: Vec<_> = taken.filter(|producer| !producer.is_empty()).collect();
+        let copied = rings.all.values_mut().zip(rooms).map(|(ring, room)| ring.copy(room, &rings.converter, now_ns));
+        Ok(copied.filter(|producer| !producer.is_empty()).collect())
+    }
+
+    /// Frees the records that were `copied`, if they are in a snapshot now, and the rings of ended producers that are
+    /// empty then. Otherwise the records stay for the next snapshot.
+    pub(super) fn settle(&self, copied: &[ProducerRecords], are_written: bool) {
+        let _inside = Inside::enter(&INSIDE);
+        let mut rings = lock(&self.rings);
+        let rings = &mut *rings;
+        let given_up = std::mem::take(&mut rings.copied_and_given_up);
+        if !are_written {
+            rings.overwritten_before += given_up;
+            return rings.all.values_mut().for_each(RecorderRing::keep);
+        }
+        for producer in copied {
+            if let Some(ring) = rings.all.get_mut(&producer.id) {
+                ring.settle(producer);
+            }
+        }
+        let done = |id: &u32| rings.all.get_mut(id).is_some_and(RecorderRing::is_done);
+        let (done, left) = std::mem::take(&mut rings.ended).into_iter().partition::<VecDeque<_>, _>(done);
+        rings.ended = done;
         while let Some(ring) = rings.remove_first_ended() {
             self.free(&ring);
         }
-        Ok(taken)
+        rings.ended = left;
     }
 
     /// The figures now.
@@ -181,7 +200,7 @@ impl RecorderRings {
         let mut stats = RecorderStats::default();
         let _inside = Inside::enter(&INSIDE);
         let rings = lock(&self.rings);
-        stats.rings = rings.all.len() as u64;
+        (stats.rings, stats.held) = (rings.all.len() as u64, rings.copied_and_given_up);
         (stats.recorded, stats.overwritten) = (rings.recorded_before, rings.overwritten_before);
         for ring in rings.all.values() {
             let (recorded, overwritten) = ring.counts();
@@ -200,7 +219,8 @@ impl Rings {
         let ring = self.all.remove(&self.ended.pop_front()?)?;
         let (recorded, overwritten) = ring.counts();
         self.recorded_before += recorded;
-        self.overwritten_before += overwritten + ring.held(recorded, overwritten);
+        self.overwritten_before += (overwritten + ring.held(recorded, overwritten)).saturating_sub(ring.copied());
+        self.copied_and_given_up += ring.copied();
         Some(ring)
     }
 }

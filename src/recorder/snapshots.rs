@@ -1,9 +1,9 @@
 //! A recorder: its rings, and the snapshots that are taken of them.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::rings::RecorderRings;
@@ -15,7 +15,6 @@ use crate::level::Level;
 use crate::segment::Beside;
 use crate::snapshot::{self, Now, Origin, ProducerRecords};
 use crate::stats::RecorderStats;
-use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
 
 /// Where a recorder's snapshots go.
@@ -33,9 +32,6 @@ pub(crate) struct SnapshotPlace {
 pub(crate) struct Recorder {
     pub(crate) rings: RecorderRings,
     triggers: Triggers,
-    /// What could not be written, for the next snapshot: of each producer as much as its ring holds, and of all as much as
-    /// rings of ended threads may take.
-    unwritten: Mutex<Vec<ProducerRecords>>,
     /// Set once the log is open.
     place: OnceLock<SnapshotPlace>,
     written: AtomicU64,
@@ -45,8 +41,8 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// A recorder of these rings.
     pub(crate) fn new(rings: RecorderRings, triggers: TriggerRules) -> Recorder {
-        let (unwritten, place, written, failed) = Default::default();
-        Recorder { rings, triggers: Triggers::new(triggers), unwritten, place, written, failed }
+        let (place, written, failed) = Default::default();
+        Recorder { rings, triggers: Triggers::new(triggers), place, written, failed }
     }
 
     /// Says where snapshots go. Called once.
@@ -127,42 +123,35 @@ impl Recorder {
         reason: &str,
         needs_records: bool,
     ) -> Result<Option<PathBuf>> {
-        let producers = self.rings.take().map_err(|source| Error::io("copy the records of", directory.path(), source));
-        let written = producers.and_then(|producers| self.write(directory, place, reason, producers, needs_records));
+        // Under the log's lock, as all of this: two snapshots do not meet here.
+        let copied = self.rings.copy().map_err(|source| Error::io("copy the records of", directory.path(), source));
+        let written = copied.and_then(|producers| {
+            let is_wanted = !producers.is_empty() || !needs_records;
+            let written = is_wanted.then(|| write(directory, place, reason, &producers)).transpose();
+            self.rings.settle(&producers, written.is_ok());
+            written
+        });
         match &written {
-            Ok(Some(_)) => drop(self.written.fetch_add(1, Relaxed)),
+            Ok(Some(path)) => {
+                self.written.fetch_add(1, Relaxed);
+                snapshot::retire(directory, place.max, path);
+            }
             Ok(None) => {}
             Err(_) => drop(self.failed.fetch_add(1, Relaxed)),
         }
         written
     }
+}
 
-    fn write(
-        &self,
-        directory: &OpenDirectory,
-        place: &SnapshotPlace,
-        reason: &str,
-        taken: Vec<ProducerRecords>,
-        needs_records: bool,
-    ) -> Result<Option<PathBuf>> {
-        let SnapshotPlace { origin, clock, lookup, max, .. } = place;
-        // Under the log's lock, as all of this: two snapshots do not meet here.
-        let producers = ProducerRecords::joined(std::mem::take(&mut *lock(&self.unwritten)), taken);
-        if producers.is_empty() && needs_records {
-            return Ok(None);
-        }
-        let now = Now { monotonic_ns: clock.monotonic_ns(), unix_ns: clock.unix_ns() };
-        let mut callsites = Callsites::new(false, origin.block_bytes, *lookup);
-        match snapshot::write(directory, origin, reason, now, &producers, &mut callsites) {
-            Ok(path) => {
-                snapshot::retire(directory, *max, &path);
-                Ok(Some(path))
-            }
-            Err(error) => {
-                let (of_each, of_all) = self.rings.kept_bytes();
-                *lock(&self.unwritten) = ProducerRecords::newest(producers, of_each, of_all);
-                Err(error)
-            }
-        }
-    }
+/// Writes the records of `producers` as a snapshot.
+fn write(
+    directory: &OpenDirectory,
+    place: &SnapshotPlace,
+    reason: &str,
+    producers: &[ProducerRecords],
+) -> Result<PathBuf> {
+    let SnapshotPlace { origin, clock, lookup, .. } = place;
+    let now = Now { monotonic_ns: clock.monotonic_ns(), unix_ns: clock.unix_ns() };
+    let mut callsites = Callsites::new(false, origin.block_bytes, *lookup);
+    snapshot::write(directory, origin, reason, now, producers, &mut callsites)
 }

@@ -191,8 +191,7 @@ fn write_missing(
     let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
     let origin = origin(&segment, entry);
     let Left { producers, damage: of_recorder } = snapshot::read(file, &recorded.slots, &origin, now);
-    let snapshot = snapshot::write(&opened, link.run, &origin, &producers, &definitions.callsites, now);
-    drop(producers);
+    let snapshot = snapshot::write(&opened, link.run, &origin, producers, &definitions.callsites, now);
     let mut damages = vec![damage, recorded.damage, of_recorder, definitions.damage];
     if account.is_ended {
         note_damage(recovery, damages);
@@ -261,6 +260,7 @@ fn block_bytes(entry: &LogEntry) -> usize {
 fn origin(segment: &SegmentHeader, entry: &LogEntry) -> Origin {
     Origin {
         log: segment.log,
+        run: segment.run,
         boot: segment.boot,
         process: segment.process.clone().unwrap_or(Process { id: 0, host: String::new() }),
         service: segment.service.clone(),
@@ -281,7 +281,7 @@ fn segment_header(
     let header = last.cloned().unwrap_or_else(|| SegmentHeader {
         log: entry.log,
         run: link.run,
-        recovers: None,
+        rings_of: None,
         boot: link.boot,
         index: 0,
         previous_segment_id,
@@ -294,7 +294,7 @@ fn segment_header(
         process: Some(Process { id: file.process(), host: cpu::host_name() }),
     });
     let block_bytes = if has_holes { BLOCK_BYTES_MAX as u32 } else { header.block_bytes };
-    SegmentHeader { recovers: Some(link.run), previous_segment_id, block_bytes, unused_before: 0, ..header }
+    SegmentHeader { rings_of: Some(link.run), previous_segment_id, block_bytes, unused_before: 0, ..header }
 }
 
 /// Waits until no write of the dead process is under way. The kernel holds the locks on its segments as long.

@@ -8,6 +8,7 @@ use crate::block::Callsites;
 use crate::clock::{self, TickConverter};
 use crate::error::{Error, Result};
 use crate::format::{CallsiteInfo, Kind, RecordFlags, SNAPSHOTS_FOLDER, StoredRunId};
+use crate::reader::written_by_last_snapshot;
 use crate::snapshot::{self, Now, Origin, ProducerRecords, RecordHead};
 use crate::sys::directory::OpenDirectory;
 
@@ -31,7 +32,8 @@ pub(super) fn read(file: &RingFile, slots: &[Slot], origin: &Origin, now: Now) -
     left
 }
 
-/// Writes these records, unless there are none or a snapshot of this run's has been written. Returns its path.
+/// Writes these records, but those that the run itself has written to a snapshot, unless there are none or this has been
+/// done. Returns the file's path.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -39,7 +41,7 @@ pub(super) fn write(
     directory: &OpenDirectory,
     run: StoredRunId,
     origin: &Origin,
-    producers: &[ProducerRecords],
+    mut producers: Vec<ProducerRecords>,
     callsites: &HashMap<u32, CallsiteInfo>,
     now: Now,
 ) -> Result<Option<PathBuf>> {
@@ -48,9 +50,19 @@ pub(super) fn write(
     if producers.is_empty() || is_written(directory, &reason)? {
         return Ok(None);
     }
+    // It may have died between a snapshot's name and the release of its records.
+    let written = written_by_last_snapshot(directory.path(), run)?;
+    for ProducerRecords { id, heads, .. } in &mut producers {
+        let first = written.get(id).copied().unwrap_or(0);
+        heads.retain(|head| head.sequence >= first);
+    }
+    producers.retain(|producer| !producer.is_empty());
+    if producers.is_empty() {
+        return Ok(None);
+    }
     let mut known = Callsites::new(true, origin.block_bytes, |_, _| None);
     callsites.values().for_each(|info| known.add(info));
-    snapshot::write(directory, origin, &reason, now, producers, &mut known).map(Some)
+    snapshot::write(directory, origin, &reason, now, &producers, &mut known).map(Some)
 }
 
 /// Whether the log has a snapshot for this reason.
@@ -86,7 +98,8 @@ fn records(
     let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
     while let Some((head, payload)) = left.next(read) {
         let [kind, level, flags, _] = head.tag.to_le_bytes();
-        if (kind == Kind::Message as u8 || kind == Kind::Structured as u8) && (1..=5).contains(&level) {
+        let is_record = kind == Kind::Message as u8 || kind == Kind::Structured as u8;
+        if is_record && (1..=5).contains(&level) {
             last_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now.monotonic_ns);
             let (begin, bytes, flags) = (records.payloads.len(), payload.len(), flags & RecordFlags::TRUNCATED);
             let sequence = head.sequence;

@@ -1,7 +1,8 @@
 //! The consuming end: observe the producer's position, take records, release their space.
 //!
 //! Taking and releasing are two steps, because an ordinary ring keeps its records until they are durable. In an
-//! overwriting ring the space is free once the records are copied.
+//! overwriting ring the space is free once the records are copied, or if they are kept meanwhile, once their copy is
+//! durable.
 //!
 //! A window and a reserve are two queues of one producer, each in the order of the sequence. The consumer merges them;
 //! as long as the reserve holds nothing, it takes from the window alone.
@@ -189,13 +190,9 @@ impl ConsumerEnd {
         let mut left = piece_bytes;
         let mut records = 0;
         while left > 0 {
-            // From here to the reading's drop only this thread moves `oldest` (3).
-            let oldest = self.control().begin_reading();
-            // The producer may have given up records after the cursor, even after `observed`.
-            self.window.cursor = oldest;
-            let reading = Reading { consumer: self };
+            let reading = Reading::begin(self, false);
             let queue = &mut reading.consumer.window;
-            if !is_after(queue.observed, oldest) {
+            if !is_after(queue.observed, queue.cursor) {
                 break;
             }
             let taken = queue.take::<false>(queue.observed, left.min(READING_BYTES_MAX), u64::MAX, sink);
@@ -207,6 +204,43 @@ impl ConsumerEnd {
             }
         }
         records
+    }
+
+    /// As [`observe`](Self::observe), of an overwriting ring, for [`copy`](Self::copy): what was copied and not
+    /// [released](Self::release_copied) is copied again.
+    pub(crate) fn observe_all(&mut self) {
+        drop(Reading::begin(self, false));
+        self.observe();
+    }
+
+    /// Hands the records of an overwriting ring that were observed to `sink`, oldest first, until it returns `false`, and
+    /// leaves them in the ring: the producer may give them up as any others. It waits meanwhile, as for
+    /// [`consume_from`](Self::consume_from).
+    pub(crate) fn copy(&mut self, mut sink: impl FnMut(&Head, &[u8]) -> bool) {
+        assert!(self.overwrite, "records of an ordinary ring are taken");
+        loop {
+            let reading = Reading::begin(self, true);
+            let queue = &mut reading.consumer.window;
+            if !is_after(queue.observed, queue.cursor)
+                || !queue.take::<false>(queue.observed, READING_BYTES_MAX, u64::MAX, &mut sink).more
+            {
+                break;
+            }
+        }
+    }
+
+    /// Frees the records that were [copied](Self::copy) last. Returns the sequence of the first of them that the producer
+    /// had not given up by then; `None` if it had given up all.
+    pub(crate) fn release_copied(&mut self) -> Option<u64> {
+        let end = self.window.cursor;
+        let reading = Reading::begin(self, false);
+        let queue = &mut reading.consumer.window;
+        if !is_after(end, queue.cursor) {
+            return None;
+        }
+        let first = queue.next_sequence(end);
+        queue.cursor = end;
+        first
     }
 
     /// The end of the records taken.
@@ -471,14 +505,30 @@ impl Taken {
     }
 }
 
-/// A part of an overwriting ring from which the producer gives up nothing. Its drop ends that, also if the sink panics
+/// A time in which the producer of an overwriting ring gives up no record. Its drop ends that, also if the sink panics
 /// (whose records are still in the ring then).
 struct Reading<'a> {
     consumer: &'a mut ConsumerEnd,
+    /// The oldest record, if those that are read stay in the ring.
+    kept_from: Option<u64>,
+}
+
+impl Reading<'_> {
+    /// Begins at the oldest record; if it `keeps` what it reads, at the cursor, unless the producer has given up records
+    /// after that.
+    fn begin(consumer: &mut ConsumerEnd, keeps: bool) -> Reading<'_> {
+        // From here to the drop only this thread moves `oldest` (3).
+        let oldest = consumer.control().begin_reading();
+        // The producer may have given up records after the cursor, even after `observed`.
+        if !keeps || is_after(oldest, consumer.window.cursor) {
+            consumer.window.cursor = oldest;
+        }
+        Reading { consumer, kept_from: keeps.then_some(oldest) }
+    }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        self.consumer.control().end_reading(self.consumer.window.cursor);
+        self.consumer.control().end_reading(self.kept_from.unwrap_or(self.consumer.window.cursor));
     }
 }

@@ -45,7 +45,8 @@
 //! # Invariants
 //!
 //! 1. `read_position ≤ cursor ≤ observed ≤ write_position ≤ read_position + capacity`. In an overwriting ring `oldest`
-//!    takes the place of `read_position`, and `cursor` may be before it until the next reading begins.
+//!    takes the place of `read_position`, and `cursor` may be before it until the next reading begins, or after it by
+//!    records that were copied and are kept.
 //! 2. Only the producer writes the bytes from `write_position` to `read_position + capacity`. From `read_position` to
 //!    `write_position` there are whole records and skips, which nobody writes. The producer alone moves
 //!    `write_position`, the consumer alone `read_position`.

@@ -30,6 +30,8 @@ pub(crate) use records::{ProducerRecords, RecordHead};
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) log: LogId,
+    /// The run that logged them.
+    pub(crate) run: StoredRunId,
     /// The kernel's id of the boot in which they were logged, and the process that did.
     pub(crate) boot: [u8; 16],
     pub(crate) process: Process,
@@ -66,7 +68,7 @@ pub(crate) fn write(
     let segment = SegmentHeader {
         log: origin.log,
         run: StoredRunId(random_bytes(folder.path())?),
-        recovers: None,
+        rings_of: Some(origin.run),
         boot: origin.boot,
         index: 1,
         previous_segment_id: 0,
@@ -143,6 +145,7 @@ mod tests {
         let opened = OpenDirectory::open(directory.path()).expect("a directory");
         let origin = Origin {
             log: LogId([1; 16]),
+            run: StoredRunId([3; 16]),
             boot: [2; 16],
             process: Process { id: 7, host: "host".to_owned() },
             service: "shop".to_owned(),

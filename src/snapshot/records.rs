@@ -1,8 +1,6 @@
 //! The records that a snapshot is made of, by producer.
 
-use std::cmp::Reverse;
-
-use crate::format::{DroppedBy, LossCause, PRODUCERS_MAX, ProducerRow};
+use crate::format::{DroppedBy, LossCause, ProducerRow};
 
 /// A record without its payload.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +14,6 @@ pub(crate) struct RecordHead {
     /// Where its payload is, in those of its producer.
     pub(crate) begin: usize,
     pub(crate) bytes: usize,
-}
-
-impl RecordHead {
-    /// The memory that the record takes.
-    fn memory_bytes(&self) -> usize {
-        size_of::<RecordHead>() + self.bytes
-    }
 }
 
 /// The records of one producer that a snapshot holds.
@@ -43,60 +34,6 @@ impl ProducerRecords {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.heads.is_empty()
-    }
-
-    /// The records of `earlier` and of `later`, by producer, where those of `later` follow.
-    pub(crate) fn joined(earlier: Vec<ProducerRecords>, later: Vec<ProducerRecords>) -> Vec<ProducerRecords> {
-        let mut all = earlier;
-        for mut producer in later {
-            match all.iter_mut().find(|before| before.id == producer.id) {
-                Some(before) => {
-                    let offset = before.payloads.len();
-                    before.payloads.append(&mut producer.payloads);
-                    before
-                        .heads
-                        .extend(producer.heads.iter().map(|head| RecordHead { begin: head.begin + offset, ..*head }));
-                    before.dropped += producer.dropped;
-                }
-                None => all.push(producer),
-            }
-        }
-        all
-    }
-
-    /// The newest of these records, at most `bytes_each` bytes of each producer, and `bytes` of all. If there are too many
-    /// producers, those are left out whose last record is the oldest.
-    pub(crate) fn newest(all: Vec<ProducerRecords>, bytes_each: usize, bytes: usize) -> Vec<ProducerRecords> {
-        let kept = all.into_iter().map(|producer| producer.cut_to(bytes_each));
-        let mut kept: Vec<_> = kept.filter(|producer| !producer.is_empty()).collect();
-        kept.sort_by_key(|producer| Reverse(producer.heads.last().map(|head| head.timestamp_ns)));
-        kept.truncate(PRODUCERS_MAX);
-        let mut left = bytes;
-        kept.retain(|producer| {
-            let fits = left.checked_sub(producer.heads.iter().map(RecordHead::memory_bytes).sum());
-            left = fits.unwrap_or(0);
-            fits.is_some()
-        });
-        kept
-    }
-
-    /// Its newest records, of at most `bytes`.
-    fn cut_to(mut self, bytes: usize) -> ProducerRecords {
-        let mut left = bytes;
-        let fits = |head: &&RecordHead| {
-            let fits = left.checked_sub(head.memory_bytes());
-            left = fits.unwrap_or(0);
-            fits.is_some()
-        };
-        let kept = self.heads.iter().rev().take_while(fits).count();
-        let first = self.heads.len() - kept;
-        let begin = self.heads.get(first).map_or(self.payloads.len(), |head| head.begin);
-        self.heads.drain(..first);
-        self.payloads.drain(..begin);
-        self.heads.iter_mut().for_each(|head| head.begin -= begin);
-        self.heads.shrink_to_fit();
-        self.payloads.shrink_to_fit();
-        self
     }
 
     /// The payload of a record.
@@ -155,37 +92,6 @@ mod tests {
             producer.payloads.extend_from_slice(payload.as_bytes());
         }
         producer
-    }
-
-    fn texts(producer: &ProducerRecords) -> Vec<String> {
-        producer.heads.iter().map(|head| String::from_utf8_lossy(producer.payload(head)).into_owned()).collect()
-    }
-
-    #[test]
-    fn what_could_not_be_written_comes_before_what_follows() {
-        let joined = ProducerRecords::joined(vec![producer(1, 3..5)], vec![producer(2, 0..1), producer(1, 7..9)]);
-        assert_eq!(joined.iter().map(|producer| producer.id).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(texts(&joined[0]), ["record 3", "record 4", "record 7", "record 8"]);
-        assert_eq!((joined[0].dropped, texts(&joined[1])), (2, vec!["record 0".to_owned()]));
-    }
-
-    #[test]
-    fn only_the_newest_are_kept() {
-        let each = size_of::<RecordHead>() + "record 0".len();
-        let cut = |bytes| texts(&producer(1, 0..5).cut_to(bytes));
-        assert_eq!(cut(5 * each).len(), 5);
-        assert_eq!(cut(3 * each - 1), ["record 3", "record 4"]);
-        assert_eq!(cut(2 * each), ["record 3", "record 4"]);
-        assert_eq!(cut(each), ["record 4"]);
-        assert_eq!(cut(each - 1), Vec::<String>::new());
-        // Of several producers those go whose last record is the oldest, as a whole.
-        let of_all = |bytes| {
-            let all = vec![producer(1, 0..5), producer(2, 7..9), producer(3, 2..3), producer(4, 0..0)];
-            ProducerRecords::newest(all, 3 * each, bytes).iter().map(|left| left.id).collect::<Vec<_>>()
-        };
-        assert_eq!(of_all(6 * each), [2, 1, 3]);
-        assert_eq!(of_all(6 * each - 1), [2, 1]);
-        assert_eq!(of_all(2 * each), [2]);
     }
 
     #[test]

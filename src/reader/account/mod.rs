@@ -124,7 +124,7 @@ impl Account {
         report.last_segment = report.last_segment.max(segment.index());
         if let Some(header) = &segment.header {
             report.service.clone_from(&header.service);
-            report.recovered |= header.recovers.is_some();
+            report.recovered |= header.is_recovered();
         }
         let follows_removed = self.blocks.follows_removed();
         let has_baseline = self.blocks.start_segment(segment, lowest, before);

@@ -240,19 +240,34 @@ impl LogFiles {
     /// How many records of producers are in a segment's intact blocks with numbers below `below`; none if the segment
     /// has been removed.
     pub(crate) fn records_in(&self, segment: &Segment, below: u64, in_use: bool) -> Result<u64> {
+        let mut records = 0;
+        let count = |block: &Loaded| records += block.shards.iter().map(Shard::readable_records).sum::<u64>();
+        self.each_block(segment, below, in_use, count)?;
+        Ok(records)
+    }
+
+    /// Calls `take` with each of a segment's intact blocks with numbers below `below`; not at all if the segment has been
+    /// removed.
+    pub(crate) fn each_block(
+        &self,
+        segment: &Segment,
+        below: u64,
+        in_use: bool,
+        mut take: impl FnMut(&Loaded),
+    ) -> Result<()> {
         let file = match SegmentFile::open(&segment.path, self.naming == Naming::Alone) {
-            Err(error) if is_not_found(&error) => return Ok(0),
+            Err(error) if is_not_found(&error) => return Ok(()),
             file => file?,
         };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-        let (mut block, mut callsites, mut records) = (Loaded::default(), KnownCallsites::default(), 0);
+        let (mut block, mut callsites) = (Loaded::default(), KnownCallsites::default());
         while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, segment.horizon(in_use))? {
             if newer.is_none() && header.sequence.get() < below && block.read(&file, offset, &header)? {
                 block.take_apart(&header, &mut callsites);
-                records += block.shards.iter().map(Shard::readable_records).sum::<u64>();
+                take(&block);
             }
         }
-        Ok(records)
+        Ok(())
     }
 
     /// The kinds of all files that are not known yet, by number. A file that retention has removed since it was listed

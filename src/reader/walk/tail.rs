@@ -206,7 +206,7 @@ fn take_run(runs: &mut Runs, id: RunId) -> Option<Run> {
 /// The number below which all blocks were durable, as the blocks of a segment say.
 fn durable_by(runs: &Runs, segment: &Segment) -> Result<u64> {
     let is_recovered = |flags: BlockFlags| flags.has(BlockFlags::RECOVERED);
-    if segment.header.as_ref().is_some_and(|header| header.recovers.is_some()) {
+    if segment.header.as_ref().is_some_and(|header| header.is_recovered()) {
         return Ok(0);
     }
     let mut durable_below = segment.block_0.map_or(0, |block| block.durable_below());

@@ -151,7 +151,7 @@ impl ControlRecords {
         let segment = SegmentHeader {
             log: segments.log,
             run: segments.run,
-            recovers: None,
+            rings_of: None,
             boot: self.origin.boot,
             index: segments.index(),
             previous_segment_id: segments.previous_id,
