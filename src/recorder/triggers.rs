@@ -28,7 +28,8 @@ pub(crate) struct TriggerRules {
 pub(crate) enum Reason {
     /// A record of this level.
     Level(Level),
-    Panic,
+    /// All panics that had asked for one up to this number.
+    Panic(u64),
     Time,
 }
 
@@ -37,7 +38,7 @@ impl Reason {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Reason::Level(level) => level.as_str(),
-            Reason::Panic => "panic",
+            Reason::Panic(_) => "panic",
             Reason::Time => "periodic",
         }
     }
@@ -48,14 +49,16 @@ pub(super) struct Triggers {
     rules: TriggerRules,
     /// The number of the level of the record that has asked; 0 if none has.
     level_asked: AtomicU8,
-    panic_asked: AtomicBool,
+    /// How often a panic has asked for one, and up to which of them one was ordered. The writer alone changes the latter.
+    panics_asked: AtomicU64,
+    panics_taken: AtomicU64,
     /// A snapshot was ordered, and is not done.
     under_way: AtomicBool,
     /// The monotonic times at which the next one is due, at the earliest, after a grave record and by time alone. The
     /// writer alone uses them.
     level_due_ns: AtomicU64,
     time_due_ns: AtomicU64,
-    /// How many snapshots that panics have asked for are done.
+    /// Up to which of the panics that have asked for one it is done.
     panics_done: Mutex<u64>,
     panic_done: Condvar,
 }
@@ -65,7 +68,8 @@ impl Triggers {
         Triggers {
             rules,
             level_asked: AtomicU8::new(0),
-            panic_asked: AtomicBool::new(false),
+            panics_asked: AtomicU64::new(0),
+            panics_taken: AtomicU64::new(0),
             under_way: AtomicBool::new(false),
             level_due_ns: AtomicU64::new(0),
             time_due_ns: AtomicU64::new(0),
@@ -85,25 +89,27 @@ impl Triggers {
         self.level_asked.swap(level as u8, AcqRel);
     }
 
-    /// Asks for a snapshot at a panic, if the log takes one then. Returns how many such were done before.
+    /// Asks for a snapshot at a panic, if the log takes one then. Returns the number of this request.
     pub(super) fn ask_for_panic(&self) -> Option<u64> {
-        let done = self.rules.on_panic.then(|| *lock(&self.panics_done))?;
-        self.panic_asked.swap(true, AcqRel);
-        Some(done)
+        // Acquire and release: _snapshot asked_.
+        self.rules.on_panic.then(|| self.panics_asked.fetch_add(1, AcqRel) + 1)
     }
 
-    /// Waits until more than `done` snapshots of panics are done, at most for `limit`.
-    pub(super) fn wait_for_panic(&self, done: u64, limit: Duration) {
+    /// Waits until the snapshot of this request is done, which was begun after it, at most for `limit`. Returns whether it
+    /// is.
+    pub(super) fn wait_for_panic(&self, asked: u64, limit: Duration) -> bool {
         let guard = lock(&self.panics_done);
-        let waited = self.panic_done.wait_timeout_while(guard, limit, |now| *now <= done);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let waited = self.panic_done.wait_timeout_while(guard, limit, |done| *done < asked);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 >= asked
     }
 
     /// The reason of the snapshot that is due now, if one is: it is then under way until [`note_done`](Self::note_done).
     /// Called by the writer, once a turn; `ending` if it is the last one.
     pub(super) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
         let is_level_due = self.level_asked.load(Relaxed) != 0 && (ending || now_ns >= self.level_due_ns.load(Relaxed));
-        let is_panic_due = self.panic_asked.load(Relaxed);
+        // Acquire: _snapshot asked_.
+        let panics_asked = self.panics_asked.load(Acquire);
+        let is_panic_due = panics_asked > self.panics_taken.load(Relaxed);
         let is_time_due = self.is_time_due(now_ns) && !ending;
         // The last one is taken after the one under way, by the same thread.
         if !(is_level_due || is_panic_due || is_time_due) || (!ending && self.under_way.load(Acquire)) {
@@ -119,8 +125,9 @@ impl Triggers {
             // Acquire: _snapshot asked_.
             reason = Level::from_u8(self.level_asked.swap(0, AcqRel)).map_or(reason, Reason::Level);
         }
-        if is_panic_due && self.panic_asked.swap(false, AcqRel) {
-            reason = Reason::Panic;
+        if is_panic_due {
+            self.panics_taken.store(panics_asked, Relaxed);
+            reason = Reason::Panic(panics_asked);
         }
         Some(reason)
     }
@@ -137,8 +144,8 @@ impl Triggers {
 
     /// Notes that the snapshot under way was taken, or could not be.
     pub(super) fn note_done(&self, reason: Reason) {
-        if reason == Reason::Panic {
-            *lock(&self.panics_done) += 1;
+        if let Reason::Panic(asked) = reason {
+            *lock(&self.panics_done) = asked;
             self.panic_done.notify_all();
         }
         // Release, by the exchange: the writer orders the next one after this.
@@ -215,13 +222,21 @@ mod tests {
     fn a_panic_waits_for_its_own_snapshot() {
         assert_eq!(triggers(TriggerRules::default()).ask_for_panic(), None);
         let triggers = triggers(TriggerRules { on_panic: true, ..TriggerRules::default() });
-        let done = triggers.ask_for_panic().expect("a snapshot");
-        triggers.wait_for_panic(done, Duration::ZERO);
-        assert_eq!(triggers.take_due(1, false), Some(Reason::Panic));
+        let is_done = |asked| triggers.wait_for_panic(asked, Duration::ZERO);
+        let first = triggers.ask_for_panic().expect("a snapshot");
+        assert!(!is_done(first));
+        let of_first = triggers.take_due(1, false).expect("due");
+        // While the first one's snapshot is written, two more ask: theirs begins after that, and is one.
+        let [second, third] = [(); 2].map(|()| triggers.ask_for_panic().expect("a snapshot"));
+        assert_eq!(triggers.take_due(1, false), None, "one is under way");
+        triggers.note_done(of_first);
+        assert!(is_done(first) && !is_done(second));
+        let of_others = triggers.take_due(1, false).expect("due");
         std::thread::scope(|scope| {
-            scope.spawn(|| triggers.note_done(Reason::Panic));
-            triggers.wait_for_panic(done, Duration::MAX);
+            scope.spawn(|| triggers.note_done(of_others));
+            assert!(triggers.wait_for_panic(second, Duration::MAX));
         });
-        assert_eq!(triggers.ask_for_panic(), Some(done + 1));
+        assert!(is_done(third));
+        assert_eq!(triggers.take_due(1, false), None);
     }
 }
