@@ -1,9 +1,9 @@
-//! The ring of threads that have none of their own: the budget is reached, there are too many producers, or the thread
-//! is ending and its list of producers is gone.
+//! The common ring, of threads that have none of their own: the budget is reached, there are too many producers, or the
+//! thread is ending and its list of producers is gone.
 //!
 //! It is one ring for each log, behind a lock: the one exception from the rule that an append takes none. It is made
-//! when the first such thread logs, of the size of a thread's ring, beyond the budget. A thread never waits for space
-//! while it holds the lock. `thread_local` calls this when it finds no ring.
+//! when the first such thread logs, of the size of a thread's ring, beyond the budget; so is the one in the log's flight
+//! recorder. A thread never waits for space while it holds the lock. `thread_local` calls this when it finds no ring.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -16,13 +16,14 @@ use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
-use crate::producer::{UNHEARD, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
+use crate::producer::{self, UNHEARD, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
+use crate::recorder::{Identity, Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
-use crate::shared::Shared;
+use crate::shared::{CommonProducer, Shared};
 use crate::sync::{Inside, lock};
 
 /// The name of the ring's producer.
-const NAME: &str = "(shared)";
+const NAME: &str = "(common)";
 
 /// How long a thread sleeps for space before it tries again. Several may wait, so the writer wakes none.
 const SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
@@ -36,11 +37,7 @@ thread_local! {
 #[cold]
 pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable) -> Outcome {
     if let Some(recorder) = shared.recorder_of(level, record) {
-        // If there is no memory for a ring, there is none for one of the recorder.
-        if recorder.rings.keeps(level) && !shared.gate.is_shut() {
-            recorder.rings.count_unrecorded();
-        }
-        return refuse(shared, shared.gate.refusal());
+        return append_to_recorder(shared, recorder, level, record);
     }
     // The time of the call, not of the moment when there is room.
     let ticks = shared.clock.ticks();
@@ -75,6 +72,41 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
     outcome
 }
 
+/// Appends a record that the log does not take, if its recorder wants it.
+fn append_to_recorder(shared: &Shared, recorder: &Recorder, level: Level, record: &mut dyn Appendable) -> Outcome {
+    let ticks = shared.clock.ticks();
+    let outcome = with_producer(shared, |CommonProducer { id, recorder_end, .. }| {
+        let identity = || Identity { id: *id, tid: 0, name: NAME.to_owned() };
+        producer::append_to_recorder(shared, recorder, recorder_end, identity, level, record, || ticks)
+    });
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(Refusal::NoRing) => {
+            recorder.rings.count_unrecorded();
+            Outcome::Filtered
+        }
+        Err(refusal) => refuse(shared, refusal),
+    }
+}
+
+/// Calls `work` with the producer of the common ring, which the first call makes, under its lock.
+///
+/// # Errors
+/// Why there is none for this thread now.
+fn with_producer<R>(shared: &Shared, work: impl FnOnce(&CommonProducer) -> R) -> Result<R, Refusal> {
+    // In a forked child the lock may be held by a thread that does not exist there.
+    if shared.gate.is_forked() {
+        return Err(Refusal::Forked);
+    }
+    let _inside = Inside::enter(&INSIDE).ok_or(Refusal::Reentrant)?;
+    let mut locked = lock(&shared.common);
+    let producer = match &*locked {
+        Some(producer) => producer,
+        None => locked.insert(make(shared)?),
+    };
+    Ok(work(producer))
+}
+
 /// Appends, drops or refuses the record, under the lock. `None` if the caller is to wait for space; it names a cause to
 /// `give_up` for once it has waited long enough. `waits_since` is when it began to wait, if it does.
 fn append_once(
@@ -85,19 +117,21 @@ fn append_once(
     give_up: Option<DropCause>,
     waits_since: &mut Option<Instant>,
 ) -> Option<Outcome> {
-    // In a forked child the lock may be held by a thread that does not exist there.
-    if shared.gate.is_forked() {
-        return Some(refuse(shared, Refusal::Forked));
-    }
-    let Some(_inside) = Inside::enter(&INSIDE) else { return Some(refuse(shared, Refusal::Reentrant)) };
-    let mut locked = lock(&shared.common_end);
-    let end = match &*locked {
-        Some(end) => end,
-        None => match make(shared) {
-            Ok(end) => locked.insert(end),
-            Err(refusal) => return Some(refuse(shared, refusal)),
-        },
-    };
+    let append =
+        |producer: &CommonProducer| append_to(&producer.end, shared, level, record, ticks, give_up, waits_since);
+    with_producer(shared, append).unwrap_or_else(|refusal| Some(refuse(shared, refusal)))
+}
+
+/// [`append_once`] to the ring with this `end`.
+fn append_to(
+    end: &ProducerEnd,
+    shared: &Shared,
+    level: Level,
+    record: &mut dyn Appendable,
+    ticks: u64,
+    give_up: Option<DropCause>,
+    waits_since: &mut Option<Instant>,
+) -> Option<Outcome> {
     let _entered = match enter(&shared.gate, end, level, record) {
         Ok(entered) => entered,
         Err(refusal) => return Some(refuse(shared, refusal)),
@@ -129,11 +163,13 @@ fn append_once(
 }
 
 /// Makes the ring, and hands its other end to the writer.
-fn make(shared: &Shared) -> Result<ProducerEnd, Refusal> {
-    shared.registry.register_common(shared.settings.thread_ring_bytes, NAME).map_err(|error| match error {
+fn make(shared: &Shared) -> Result<CommonProducer, Refusal> {
+    let registered = shared.registry.register_common(shared.settings.thread_ring_bytes, NAME);
+    let (id, end) = registered.map_err(|error| match error {
         Error::Closed => Refusal::Closed,
         _ => Refusal::NoRing,
-    })
+    })?;
+    Ok(CommonProducer { id, end, recorder_end: RecorderEnd::of_common_ring() })
 }
 
 #[cfg(test)]

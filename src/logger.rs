@@ -216,8 +216,8 @@ impl Logger {
     /// log should log once before they can run.
     ///
     /// A thread that gets no ring, because [`rings_bytes_max`](Config::rings_bytes_max) is reached, there are 40,000
-    /// producers, or the thread is ending, logs through one more ring that all such threads share behind a lock. Its
-    /// producer is named "(shared)". That is slower, and less is lost than without: nothing, if the ring holds it.
+    /// producers, or the thread is ending, logs through the common ring, one for all such threads, behind a lock. Its
+    /// producer is named "(common)". That is slower, and less is lost than without: nothing, if the ring holds it.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();

@@ -363,22 +363,11 @@ impl Producer {
         record: &mut (impl Appendable + ?Sized),
     ) -> Outcome {
         let Producer { shared, id, .. } = self;
-        if !recorder.rings.keeps(level) {
-            return refuse(shared, shared.gate.refusal());
-        }
         let identity = || {
             let (tid, name) = shared.registry.identity(*id).unwrap_or_default();
             Identity { id: *id, tid, name }
         };
-        let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
-        let ticks = || self.clock.ticks();
-        match self.recorder_end.append(&recorder.rings, &shared.gate, identity, record, tag, ticks) {
-            Ok(outcome) => {
-                recorder.note_level(level);
-                outcome
-            }
-            Err(refusal) => refuse(shared, refusal),
-        }
+        append_to_recorder(shared, recorder, &self.recorder_end, identity, level, record, || self.clock.ticks())
     }
 
     /// Appends to what takes the place of a ring.
@@ -546,6 +535,29 @@ pub(crate) fn enter<'a>(
 ) -> Result<Entered<'a>, Refusal> {
     let flag = end.control().append_flag();
     if record.has_target() { gate.enter_open(flag) } else { gate.enter(flag, level as u8) }
+}
+
+/// Appends a record that the log does not take to the ring of `producer` in its recorder, if that wants it.
+pub(crate) fn append_to_recorder(
+    shared: &Shared,
+    recorder: &Recorder,
+    end: &RecorderEnd,
+    producer: impl FnOnce() -> Identity,
+    level: Level,
+    record: &mut (impl Appendable + ?Sized),
+    ticks: impl FnOnce() -> u64,
+) -> Outcome {
+    if !recorder.rings.keeps(level) {
+        return refuse(shared, shared.gate.refusal());
+    }
+    let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
+    match end.append(&recorder.rings, &shared.gate, producer, record, tag, ticks) {
+        Ok(outcome) => {
+            recorder.note_level(level);
+            outcome
+        }
+        Err(refusal) => refuse(shared, refusal),
+    }
 }
 
 /// Gives up a record that finds no room, and counts it by the cause.

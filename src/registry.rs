@@ -190,7 +190,7 @@ impl Registry {
     /// # Errors
     /// [`Error::Closed`]; [`Error::TooManyProducers`] after as many as a run may have; [`Error::Io`] if memory is
     /// refused.
-    pub(crate) fn register_common(&self, capacity_bytes: usize, name: &str) -> Result<ProducerEnd> {
+    pub(crate) fn register_common(&self, capacity_bytes: usize, name: &str) -> Result<(u32, ProducerEnd)> {
         lock(&self.inner).next_id(usize::MAX)?;
         self.budget.take_beyond(capacity_bytes as u64);
         let (producer, consumer) = self.make_ring(capacity_bytes)?;
@@ -199,7 +199,7 @@ impl Registry {
         inner.has_common = true;
         let arrival = Arrival { id, tid: 0, name: name.to_owned(), is_heard: true, consumer, drained: Arc::default() };
         self.admit(&mut inner, arrival, &producer);
-        Ok(producer)
+        Ok((id, producer))
     }
 
     /// Lists a new producer, and leaves its ring for the writer.

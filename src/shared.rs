@@ -21,7 +21,7 @@ use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 use crate::listen::Listening;
 use crate::own_thread::{self, Role, WriterId};
-use crate::recorder::{Recorder, RecorderRings, RecorderRules, TriggerRules};
+use crate::recorder::{Recorder, RecorderEnd, RecorderRings, RecorderRules, TriggerRules};
 use crate::recovery::Recovery;
 use crate::registry::{Registry, RingRules};
 use crate::ring::{Budget, ProducerEnd, RingMaker, Slots};
@@ -48,8 +48,8 @@ pub(crate) struct Shared {
     pub(crate) listening: Listening,
     /// What opening the log has recovered of runs that died.
     pub(crate) recovered: Vec<Recovery>,
-    /// The ring of threads that have none of their own, once there is one. `common_ring` alone uses it.
-    pub(crate) common_end: Mutex<Option<ProducerEnd>>,
+    /// The producer of the common ring, once there is one. `common_ring` alone uses it.
+    pub(crate) common: Mutex<Option<CommonProducer>>,
     /// Whether writes fail for another reason than a full disk. The writer alone changes it.
     device_failed: AtomicBool,
     /// A caller wants the present segment left for the next. The writer clears it.
@@ -61,6 +61,13 @@ pub(crate) struct Shared {
     hidden: AtomicU64,
     /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
     writer: OnceLock<(Thread, WriterId)>,
+}
+
+/// The producer that threads without a ring of their own have in common.
+pub(crate) struct CommonProducer {
+    pub(crate) id: u32,
+    pub(crate) end: ProducerEnd,
+    pub(crate) recorder_end: RecorderEnd,
 }
 
 /// What the rings of a log are a part of.
@@ -129,7 +136,7 @@ impl Shared {
             elsewhere: None,
             listening: Listening::default(),
             recovered: Vec::new(),
-            common_end: Mutex::new(None),
+            common: Mutex::new(None),
             device_failed: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
             flush_asked: AtomicBool::new(false),

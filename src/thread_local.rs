@@ -1,7 +1,7 @@
 //! The producers of threads that log through the [`Logger`](crate::Logger) itself.
 //!
 //! Each thread keeps a short list of its producers, one for each open log that it has used. A thread that is ending or
-//! cannot get a ring appends through the `common_ring`.
+//! cannot get a ring appends through the common ring (`common_ring`).
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -141,7 +141,7 @@ pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scrat
     fields::with_scratch(shared.settings.message_bytes_max, take, put, work)
 }
 
-/// Appends a record of a thread that has no producer, through the ring that such threads share, or refuses it.
+/// Appends a record of a thread that has no producer, through the common ring, or refuses it.
 #[cold]
 pub(crate) fn append_without(shared: &Shared, refusal: Refusal, level: Level, record: &mut dyn Appendable) -> Outcome {
     if refusal != Refusal::NoRing || shared.elsewhere.is_some() {

@@ -446,7 +446,7 @@ fn what_a_listener_logs_through_the_ring_that_threads_share_is_not_given_to_it()
         std::thread::yield_now();
     }
     logger.flush().expect("durable");
-    assert!(logger.stats().producers.iter().any(|producer| producer.name == "(shared)" && producer.attempted > 0));
+    assert!(logger.stats().producers.iter().any(|producer| producer.name == "(common)" && producer.attempted > 0));
     logger.close().expect("closed");
     assert_eq!(logs.keeps.messages(), vec!["message"; 20]);
 }

@@ -74,17 +74,28 @@ fn a_producer_gets_the_memory_that_an_ended_thread_has_left_to_the_recorder() {
 }
 
 #[test]
-fn a_thread_without_a_ring_records_nothing_and_logs_all_the_same() {
+fn threads_without_a_ring_record_through_one_that_they_have_in_common() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(config(&path, 2)).expect("a log");
     let producers: Vec<_> = (0..2).map(|_| logger.producer().expect("a ring")).collect();
-    // Through the ring that such threads share.
-    assert_eq!(logger.log(Level::Debug, "let go"), Outcome::Filtered);
-    assert_eq!(diolog::debug!(logger, "let go"), Outcome::Filtered);
-    assert_eq!(logger.log(Level::Info, "to the log"), Outcome::Written);
-    assert_eq!(recorder(&logger).unrecorded, 2);
+    let log = |name: &str| {
+        assert_eq!(logger.log(Level::Debug, name), Outcome::Recorded);
+        assert_eq!(diolog::debug!(logger, "of {name}", name), Outcome::Recorded);
+        assert_eq!(logger.log(Level::Info, "to the log"), Outcome::Written);
+    };
+    log("one");
+    thread::scope(|scope| drop(scope.spawn(|| log("two"))));
+    let stats = recorder(&logger);
+    assert_eq!((stats.rings, stats.held, stats.recorded, stats.unrecorded), (1, 4, 4, 0));
+    // Beyond what the two producers have taken: this ring and the common one of the log.
+    assert_eq!(logger.stats().ring_memory.used_bytes, 4 * RING_BYTES as u64);
+    let snapshot = logger.snapshot("common").expect("written");
+    let of_common = Reader::open(&snapshot).expect("readable").map(|record| record.expect("a record"));
+    assert!(of_common.into_iter().all(|record| record.producer_name() == "(common)"));
+    assert_eq!(messages(&snapshot), ["one", "of one", "two", "of two"]);
+    assert_eq!(verify(&snapshot).expect("readable").verdict.exit_code(), 0);
     drop(producers);
     logger.close().expect("a clean end");
-    assert_eq!(messages(&path), ["to the log"]);
+    assert_eq!(messages(&path), ["to the log"; 2]);
 }

@@ -46,10 +46,10 @@ fn every_record_of_more_threads_than_there_are_rings_is_in_the_files() {
             });
         }
     });
-    let shared: Vec<_> = logger.stats().producers.into_iter().filter(|producer| producer.name == "(shared)").collect();
-    assert_eq!(shared.len(), 1);
+    let common: Vec<_> = logger.stats().producers.into_iter().filter(|producer| producer.name == "(common)").collect();
+    assert_eq!(common.len(), 1);
     // A thread gets a ring of its own once another one has ended.
-    assert!(shared[0].attempted >= (THREADS - 2) as u64, "{shared:?}");
+    assert!(common[0].attempted >= (THREADS - 2) as u64, "{common:?}");
     let report = logger.close().expect("a clean end");
     assert_eq!((report.durable, report.lost()), ((THREADS * RECORDS) as u64, 0));
     let mut found = messages(&path);

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 /// | | bytes |
 /// |---|---|
 /// | rings | [`rings_bytes_max`](EngineConfig::rings_bytes_max), and twice that if all windows are single ones of 1 MiB |
-/// | the ring of threads that get none of their own | *n* × [`thread_ring_bytes`](Config::thread_ring_bytes) of those logs that have such threads |
+/// | the common ring, of threads that get none of their own | [`thread_ring_bytes`](Config::thread_ring_bytes) and [`flight_recorder`](Config::flight_recorder) of each log that has such threads |
 /// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max) |
 /// | everything else | 8 MiB + *n* × 512 KiB |
 ///

@@ -418,7 +418,8 @@ config! {
         ///
         /// A producer gets this ring with its first such record; the ring counts in
         /// [`rings_bytes_max`](Config::rings_bytes_max), and a full one gives up its oldest records. If there is no memory
-        /// for it, the records are let go, and counted in [`Stats::recorder`](crate::Stats::recorder). A thread that ends
+        /// for it, the records are let go, and counted in [`Stats::recorder`](crate::Stats::recorder). Threads that log
+        /// through the common ring ([`Logger::log`](crate::Logger::log)) have one such ring in common. A thread that ends
         /// leaves its ring for the next snapshot, as long as such rings take no more than a quarter of that memory, which
         /// bursts do not have meanwhile. The first such record takes locks and allocates: log one before signal handlers
         /// can run, or before a thread has deadlines. With shared rings ([`ring_memory`](Config::ring_memory)), the next

@@ -19,9 +19,16 @@ pub(crate) struct RecorderEnd {
     end: OnceCell<Box<ProducerEnd>>,
     /// How many records are let go before the next try to make a ring.
     let_go: Cell<u32>,
+    /// Whether many threads have it in common.
+    is_common: bool,
 }
 
 impl RecorderEnd {
+    /// The end of the producer of the common ring.
+    pub(crate) fn of_common_ring() -> RecorderEnd {
+        RecorderEnd { is_common: true, ..RecorderEnd::default() }
+    }
+
     /// Appends a record that the log does not take and the recorder keeps. The first one makes the ring of `producer`.
     /// `tag` gives the record's tag once it is cut.
     ///
@@ -62,7 +69,7 @@ impl RecorderEnd {
                 self.let_go.set(left);
                 return None;
             }
-            match recorder.ring_for(producer) {
+            match recorder.ring_for(producer, self.is_common) {
                 // A signal handler does not get here meanwhile: it finds the rings locked.
                 Some(end) => drop(self.end.set(Box::new(end))),
                 None => self.let_go.set(LET_GO),

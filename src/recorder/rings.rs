@@ -93,12 +93,16 @@ impl RecorderRings {
         self.unrecorded.fetch_add(1, Relaxed);
     }
 
-    /// Makes a producer's ring, or uses one again. `None` if there is no memory for it, or a signal handler calls
-    /// this on a thread that has the rings locked.
-    pub(super) fn ring_for(&self, producer: impl FnOnce() -> Identity) -> Option<ProducerEnd> {
+    /// Makes a producer's ring, or uses one again. That of the common ring's producer may go beyond the budget. `None` if
+    /// there is no memory for it, or a signal handler calls this on a thread that has the rings locked.
+    pub(super) fn ring_for(&self, producer: impl FnOnce() -> Identity, is_common: bool) -> Option<ProducerEnd> {
         let _inside = Inside::enter(&INSIDE)?;
         let producer = producer();
-        let (end, consumer) = match self.take_ended_or_memory()? {
+        let found = self.take_ended_or_memory().or_else(|| {
+            is_common.then(|| self.budget.take_beyond(self.rules.ring_bytes as u64))?;
+            Some(Found::Memory)
+        });
+        let (end, consumer) = match found? {
             Found::Ring(end, consumer) => (end, consumer),
             Found::Memory => {
                 let capacity_bytes = self.rules.ring_bytes;

@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "outcome",
             "own_thread",
             "producer",
+            "recorder",
             "ring",
             "shared",
             "sync",
