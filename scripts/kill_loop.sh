@@ -1,14 +1,15 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # Kills a process that logs, at random moments, as often as is asked for, and compares its log with what it had been told:
-# tests/a_kill_at_any_moment_loses_nothing.rs, which makes 300 kills with private rings and 300 with shared ones, with
-# optimised code and more of them.
+# tests/a_kill_at_any_moment_loses_nothing.rs, which makes 300 kills with private rings, 300 with shared ones and 300 with
+# shared ones and a flight recorder, with optimised code and more of them.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly USAGE='KILLS [SEED]
-Prints a table for private rings, and one for shared ones: kills, records read, records lost, twice and torn, seconds.
-With private rings a record is lost if it was durable, with shared ones if it was accepted. The first kills are those of
+Prints a table for private rings, one for shared ones, and one for shared ones with a flight recorder: kills, records
+read, records lost, twice and torn, seconds. With private rings a record is lost if it was durable, with shared ones if
+it was accepted, or if it is one of the last 100 that the flight recorder took of a thread. The first kills are those of
 SEED (0 by default). Exit status: 0 if nothing was lost, doubled or torn; otherwise the seed and the place of the log
 are shown.'
 

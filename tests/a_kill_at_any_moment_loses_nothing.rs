@@ -1,7 +1,8 @@
 //! A process with four producers is killed at a random moment, again and again: while it opens its log, logs, rotates.
 //! Afterwards the log has what the process was told: each record that was durable exactly once, whole, and none that was
 //! not logged; with rings in shared memory, each record that was accepted, once the log was recovered. The next process
-//! recovers it, which may be killed while it does so.
+//! recovers it, which may be killed while it does so. If it has a flight recorder too, its snapshots have what that took,
+//! the newest of it without a gap, and each record once.
 //!
 //! `scripts/kill_loop.sh` makes more kills than the test does, and shows them in a table.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
@@ -26,6 +27,26 @@ const KILLS_OF_A_LOG: u64 = 10;
 enum Rings<'a> {
     Private,
     Shared(&'a Path),
+    /// Shared, and there is a flight recorder.
+    Recorded(&'a Path),
+}
+
+impl<'a> Rings<'a> {
+    /// The directory of shared ones.
+    fn place(self) -> Option<&'a Path> {
+        match self {
+            Rings::Private => None,
+            Rings::Shared(path) | Rings::Recorded(path) => Some(path),
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Rings::Private => "private",
+            Rings::Shared(_) => "shared",
+            Rings::Recorded(_) => "recorded",
+        }
+    }
 }
 
 /// What a child is to do: its role is this, in words.
@@ -37,21 +58,18 @@ struct Task<'a> {
 
 impl Task<'_> {
     fn role(&self) -> String {
-        let rings = match self.rings {
-            Rings::Private => "",
-            Rings::Shared(path) => path.to_str().expect("in ASCII"),
-        };
-        format!("{} {} {rings}", self.life, self.delay.as_micros())
+        let place = self.rings.place().map_or("", |path| path.to_str().expect("in ASCII"));
+        format!("{} {} {} {place}", self.life, self.delay.as_micros(), self.rings.kind())
     }
 
     fn of(role: &str) -> Task<'_> {
-        let mut parts = role.splitn(3, ' ');
+        let mut parts = role.splitn(4, ' ');
         let mut number = || parts.next().and_then(|number| number.parse().ok()).expect("a number");
         let (life, delay) = (number(), Duration::from_micros(number()));
-        let rings = match parts.next().expect("a path, or nothing") {
-            "" => Rings::Private,
-            path => Rings::Shared(Path::new(path)),
-        };
+        let kind = parts.next().expect("a kind");
+        let place = Path::new(parts.next().expect("a path, or nothing"));
+        let rings = [Rings::Private, Rings::Shared(place), Rings::Recorded(place)];
+        let rings = rings.into_iter().find(|rings| rings.kind() == kind).expect("a kind of rings");
         Task { life, delay, rings }
     }
 }
@@ -67,10 +85,9 @@ fn config(log: &Path, life: u64, rings: Rings<'_>) -> Config {
         .flush_interval(Duration::from_millis(5))
         .ring_bytes(32 << 10)
         .thread_ring_bytes(32 << 10)
-        .ring_memory(match rings {
-            Rings::Private => RingMemory::Private,
-            Rings::Shared(path) => RingMemory::Shared(path.to_owned()),
-        })
+        .ring_memory(rings.place().map_or(RingMemory::Private, |path| RingMemory::Shared(path.to_owned())))
+        .flight_recorder(if matches!(rings, Rings::Recorded(_)) { 32 << 10 } else { 0 })
+        .snapshots_max(u64::MAX)
 }
 
 /// A life: logs until it is killed.
@@ -86,16 +103,19 @@ fn live_until_killed(directory: &Path, task: &Task<'_>) -> ! {
 fn compare(directory: &Path, lives: u64, rings: Rings<'_>) -> Found {
     let told: Vec<_> = (0..lives).map(|life| Told::of(directory, life)).collect();
     let accepted: Vec<_> = told.iter().map(Told::accepted).collect();
-    let kept = match rings {
-        Rings::Shared(_) => accepted.clone(),
-        Rings::Private => told.iter().map(Told::durable).collect(),
+    let kept = match rings.place() {
+        Some(_) => accepted.clone(),
+        None => told.iter().map(Told::durable).collect(),
     };
-    lives::compare(&directory.join("log"), &accepted, &kept, None)
+    let log = directory.join("log");
+    let mut found = lives::compare(&log, &accepted, &kept, None);
+    found.add(lives::compare_snapshots(&log, &told.iter().map(Told::recorded).collect::<Vec<_>>()));
+    found
 }
 
 /// Brings into the log what the dead processes have left.
 fn recover(log: &Path, rings: Rings<'_>) {
-    if let Rings::Shared(place) = rings
+    if let Some(place) = rings.place()
         && log.exists()
     {
         let recovered = diolog::recover(log, None).expect("nobody has it open");
@@ -132,7 +152,7 @@ fn lives_of_a_log(seed: u64, test: &str, rings: Rings<'_>) -> Found {
 }
 
 /// Makes as many kills as are asked for, and shows what was found.
-fn kill_again_and_again(test: &str, is_shared: bool) {
+fn kill_again_and_again(test: &str, rings: fn(&Path) -> Rings<'_>) {
     if let Some(role) = support::role() {
         live_until_killed(&support::child_directory(), &Task::of(&role));
     }
@@ -141,13 +161,12 @@ fn kill_again_and_again(test: &str, is_shared: bool) {
     let begun = Instant::now();
     let (mut logs, mut records) = (0, 0);
     for seed in seeds(first..first + kills.div_ceil(KILLS_OF_A_LOG)) {
-        let tmpfs = is_shared.then(support::rings::on_tmpfs);
-        let rings = tmpfs.as_ref().map_or(Rings::Private, |tmpfs| Rings::Shared(tmpfs.path()));
-        records += lives_of_a_log(seed, test, rings).records;
+        let tmpfs = support::rings::on_tmpfs();
+        records += lives_of_a_log(seed, test, rings(tmpfs.path())).records;
         logs += 1;
     }
     let (kills, seconds) = (logs * KILLS_OF_A_LOG, begun.elapsed().as_secs_f64());
-    let kind = if is_shared { "shared" } else { "private" };
+    let kind = rings(Path::new("")).kind();
     let head = "| rings | kills | records | lost | twice | torn | seconds |\n|---|---|---|---|---|---|---|";
     writeln!(std::io::stderr(), "{head}\n| {kind} | {kills} | {records} | 0 | 0 | 0 | {seconds:.0} |").expect("open");
     assert!(records > kills, "{records} records: most were killed too early");
@@ -155,10 +174,17 @@ fn kill_again_and_again(test: &str, is_shared: bool) {
 
 #[test]
 fn a_kill_at_any_moment_loses_nothing_durable() {
-    kill_again_and_again("a_kill_at_any_moment_loses_nothing_durable", false);
+    kill_again_and_again("a_kill_at_any_moment_loses_nothing_durable", |_| Rings::Private);
 }
 
 #[test]
 fn a_kill_at_any_moment_loses_nothing_accepted_with_shared_rings() {
-    kill_again_and_again("a_kill_at_any_moment_loses_nothing_accepted_with_shared_rings", true);
+    let test = "a_kill_at_any_moment_loses_nothing_accepted_with_shared_rings";
+    kill_again_and_again(test, |path| Rings::Shared(path));
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_what_the_flight_recorder_kept_in_one_snapshot() {
+    let test = "a_kill_at_any_moment_leaves_what_the_flight_recorder_kept_in_one_snapshot";
+    kill_again_and_again(test, |path| Rings::Recorded(path));
 }
