@@ -7,7 +7,6 @@
 mod support;
 
 use std::fs;
-use std::io::BufRead as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,6 +50,8 @@ fn a_script_written_from_the_page_prints_the_same_messages() {
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
 #[test]
 fn a_recovered_run_is_a_run_to_the_script() {
+    use std::io::BufRead as _;
+
     let rings = PathBuf::from(format!("/dev/shm/diolog-test-page-{}", std::process::id()));
     if support::role().is_some() {
         log_and_abort(&support::child_directory());

@@ -71,11 +71,10 @@ fn stack_address() -> u64 {
     ptr::from_ref(&here).addr() as u64
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
 mod tests {
     use super::*;
 
-    #[cfg(all(target_os = "linux", not(diolog_portable)))]
     #[test]
     fn a_raised_flag_says_on_which_threads_stack() {
         let flag = AppendFlag::default();
