@@ -83,7 +83,7 @@ fn byte_maps_are_those_of_the_code() {
         previous_segment_id: 8 => "previous_segment_id", block_bytes: 4 => "block_bytes",
         message_bytes_max: 4 => "message_bytes_max", incompatible_features: 4 => "incompatible_features",
         compatible_features: 4 => "compatible_features", service_bytes: 2 => "service_bytes",
-        unused_before: 4 => "unused_before", reserved: 2 => "",
+        unused_before: 4 => "unused_before", left_before: 2 => "left_before",
     });
     let gap = fields!(RawGap {
         producer: 4 => "producer", cause: 1 => "cause", reserved: 3 => "", first_sequence: 8 => "first_sequence",

@@ -36,6 +36,9 @@ pub(crate) struct SegmentHeader {
     /// If `previous_segment_id` is 0: how many files right before this one hold no block; they may be removed. 0
     /// otherwise.
     pub(crate) unused_before: u32,
+    /// How many of these, the first ones, earlier runs have left: each such run ended before its first write, unless the
+    /// file was prepared by a run that did not end cleanly. 0 before revision 7.
+    pub(crate) left_before: u16,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,
     /// The process that writes the segment. `None` in a header of revision 1, which does not tell.
@@ -66,7 +69,7 @@ pub(super) struct RawSegmentHeader {
     pub(super) compatible_features: U32,
     pub(super) service_bytes: U16,
     pub(super) unused_before: U32,
-    pub(super) reserved: [u8; 2],
+    pub(super) left_before: U16,
 }
 
 /// What follows the service's name since revision 2, before the host's name.
@@ -103,7 +106,7 @@ impl SegmentHeader {
             compatible_features: U32::new(self.compatible_features),
             service_bytes: U16::new(self.service.len() as u16),
             unused_before: U32::new(self.unused_before),
-            reserved: [0; 2],
+            left_before: U16::new(self.left_before),
         };
         out.extend_from_slice(raw.as_bytes());
         out.extend_from_slice(self.service.as_bytes());
@@ -144,6 +147,7 @@ impl SegmentHeader {
             incompatible_features: raw.incompatible_features.get(),
             compatible_features: raw.compatible_features.get(),
             unused_before: raw.unused_before.get(),
+            left_before: raw.left_before.get(),
             service: String::from_utf8_lossy(service).into_owned(),
             process: Process::decode(rest),
         })
@@ -175,6 +179,7 @@ impl SegmentHeader {
             incompatible_features: 0,
             compatible_features: 0,
             unused_before: 0,
+            left_before: 0,
             service: "shop".to_owned(),
             process: Some(Process { id: 4711, host: "host".to_owned() }),
         }
@@ -191,6 +196,7 @@ mod tests {
             previous_segment_id: 6,
             compatible_features: 1,
             unused_before: 7,
+            left_before: 2,
             service: "ads".into(),
             ..SegmentHeader::example(5)
         };
@@ -200,7 +206,7 @@ mod tests {
         let mut golden = [[1_u8; 16], [2; 16], [0; 16], [3; 16]].concat();
         golden.extend_from_slice(&[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
         golden.extend_from_slice(&[0, 16, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
-        golden.extend_from_slice(&[3, 0, 7, 0, 0, 0, 0, 0, b'a', b'd', b's']);
+        golden.extend_from_slice(&[3, 0, 7, 0, 0, 0, 2, 0, b'a', b'd', b's']);
         let revision_1 = golden.len();
         golden.extend_from_slice(&[0x67, 0x12, 0, 0, 4, 0, b'h', b'o', b's', b't']);
         assert_eq!(bytes, golden);

@@ -7,7 +7,7 @@ use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId, Newer, StatusCode};
 
 use super::callsites::KnownCallsites;
-use super::files::{InUse, Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, sort};
+use super::files::{InUse, Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, rings_without_run, sort};
 use super::record::{Anchors, Origin, RunId};
 use super::report::{Finding, Severity};
 use super::scan::{Cursor, Loaded, Scanned, newer_in};
@@ -115,6 +115,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         info.in_use = files.is_open();
         info.in_use_by = files.in_use_by();
     }
+    let rings = files.runs_with_rings();
     let (mut segments, mut prepared, mut numbers) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (number, path, inspected) in files.inspect_all(in_use)? {
         numbers.insert(number);
@@ -150,6 +151,14 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     if let Some(log) = log {
         info.findings.extend(files.misnamed(log, |number| numbers.contains(&number)));
     }
+    let in_use_now = if in_use { InUse::Yes } else { InUse::No };
+    let unknown = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), in_use_now);
+    info.findings.extend(unknown.map(|unknown| Finding {
+        severity: Severity::Unconfirmed,
+        path: unknown.path.to_path_buf(),
+        offset: None,
+        what: unknown.what,
+    }));
     let mut last_header = None;
     for run in runs {
         // The file that was read last, and the number of the block after its last one.

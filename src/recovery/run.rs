@@ -290,11 +290,19 @@ fn segment_header(
         incompatible_features: 0,
         compatible_features: 0,
         unused_before: 0,
+        left_before: 0,
         service: String::new(),
         process: Some(Process { id: file.process(), host: cpu::host_name() }),
     });
     let block_bytes = if has_holes { BLOCK_BYTES_MAX as u32 } else { header.block_bytes };
-    SegmentHeader { rings_of: Some(link.run), previous_segment_id, block_bytes, unused_before: 0, ..header }
+    SegmentHeader {
+        rings_of: Some(link.run),
+        previous_segment_id,
+        block_bytes,
+        unused_before: 0,
+        left_before: 0,
+        ..header
+    }
 }
 
 /// Waits until no write of the dead process is under way. The kernel holds the locks on its segments as long.

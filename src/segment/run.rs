@@ -87,6 +87,8 @@ pub(crate) struct Segments {
     pub(crate) previous_id: u64,
     /// The number from which on no file held a block when the run began.
     unused_from: u64,
+    /// How many files without a block earlier runs have left before the run's first one.
+    pub(crate) left_before: u16,
     next: NextSegment,
     /// Why the present segment is to be left, apart from its size.
     leave: Option<LeaveReason>,
@@ -150,6 +152,7 @@ impl Segments {
             current: OpenSegment::new(id, prepared),
             previous_id: 0,
             unused_from: directory.unused_from,
+            left_before: u16::try_from(index - directory.unused_from).unwrap_or(u16::MAX),
             next: NextSegment::new(index + 1),
             leave: None,
             timetable: rules.rotate_at.map(|at| Timetable::new(at, clock)),

@@ -77,6 +77,7 @@ pub(crate) fn write(
         incompatible_features: 0,
         compatible_features: 0,
         unused_before: 0,
+        left_before: 0,
         service: origin.service.clone(),
         // A kernel's limit for the host's name is 64 bytes. One that is too long is left out.
         process: Some(origin.process.clone()).filter(|process| process.host.len() <= NAME_BYTES_MAX),

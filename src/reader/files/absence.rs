@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     newer: BTreeSet<u64>,
     /// The runs, in order.
     runs: Vec<RunFacts>,
+    /// The runs whose rings are named here, with the file that names them, the newest last.
+    rings: Vec<(RunId, Arc<Path>)>,
     /// What is not this log's, and was not read.
     foreign: Vec<Foreign>,
     /// The log to which the directory belongs, once a segment was seen.
@@ -119,6 +121,12 @@ impl Facts {
                 _ => self.foreign.push(Foreign { run, segments: 1, path: Arc::clone(&segment.path) }),
             }
         }
+    }
+
+    /// Notes the runs whose rings are named, as they were before the files were listed: a run has a segment before its
+    /// rings are named.
+    pub(crate) fn note_rings(&mut self, rings: Vec<(RunId, Arc<Path>)>) {
+        self.rings = rings;
     }
 
     /// Forgets which files are prepared: each look notes anew those that still are.
@@ -286,17 +294,50 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
         let what = format!("{what}, and nothing says that retention was set");
         found.push(Suspicion { path: Arc::clone(path), what });
     }
-    found.extend(suspicious_prepared(facts, ends, in_use));
+    let closed: BTreeMap<u64, bool> = ends.into_iter().collect();
+    found.extend(facts.runs.iter().filter_map(|run| ended_before_a_write(facts, run, &closed)));
+    found.extend(suspicious_prepared(facts, &closed, in_use));
+    found.extend(rings_without_run(&facts.rings, |id| facts.runs.iter().any(|run| run.id == *id), in_use));
     found
+}
+
+/// Rings that are named, the newest last, though their run has no segment. A run that has one speaks for itself: it has no
+/// end. In a log in use the newest may be those of a run that has not written yet.
+pub(crate) fn rings_without_run<'a>(
+    rings: &'a [(RunId, Arc<Path>)],
+    is_known: impl Fn(&RunId) -> bool + 'a,
+    in_use: InUse,
+) -> impl Iterator<Item = Suspicion> + 'a {
+    let ended = rings.len().saturating_sub(usize::from(in_use == InUse::Yes));
+    rings[..ended].iter().filter(move |(id, _)| !is_known(id)).map(|(_, path)| Suspicion {
+        path: Arc::clone(path),
+        what: "names the rings of a run that has no segment here, and is not recovered: run `diolog recover`".into(),
+    })
+}
+
+/// Runs right before `run` that ended before their first write, as its header says. One that was not closed may have
+/// prepared one of the files that they are known by, and so may one that is gone.
+fn ended_before_a_write(facts: &Facts, run: &RunFacts, closed: &BTreeMap<u64, bool>) -> Option<Suspicion> {
+    let header = run.first.header.as_ref()?;
+    let before = run.first.index().saturating_sub(u64::from(header.unused_before)).saturating_sub(1);
+    let may_have_prepared = before > 0 && closed.get(&before) != Some(&true);
+    let left = header.left_before.saturating_sub(u16::from(may_have_prepared));
+    let runs = match left {
+        0 => return None,
+        1 => "one run right before it ended before its first write".into(),
+        _ => format!("{left} runs right before it ended before their first write"),
+    };
+    let what = format!("{runs}: what was accepted then is in no file, unless it was recovered later");
+    let is_skipped = facts.beginning_skipped && !closed.contains_key(&run.last_index);
+    (!is_skipped).then(|| Suspicion { path: Arc::clone(&run.first.path), what })
 }
 
 /// Files that hold no block without a reason that the other files know: a run before them that was not closed, or a
 /// segment that failed at once. A logger that is at work has its own reasons.
-fn suspicious_prepared(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Option<Suspicion> {
+fn suspicious_prepared(facts: &Facts, closed: &BTreeMap<u64, bool>, in_use: InUse) -> Option<Suspicion> {
     if in_use == InUse::Yes || !facts.has_prepared() {
         return None;
     }
-    let closed: BTreeMap<u64, bool> = ends.into_iter().collect();
     let is_suspicious = |number: u64| {
         let follows_closed = closed.range(..number).next_back().map_or(!facts.beginning_skipped, |(_, closed)| *closed);
         follows_closed && !facts.runs.iter().any(|run| facts.may_have_failed_at_once(run).contains(&number))
@@ -325,8 +366,8 @@ mod tests {
     /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
     /// `?` for an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was
     /// set, `*` that the segment is another log's, `!` that its header is damaged, `~` that it names another segment
-    /// before it, digits that the run begins with this block, and each `^` that one more file before it held no block. A
-    /// run's later segments begin with block 10.
+    /// before it, digits that the run begins with this block, and each `^` that one more file before it held no block, each `'` that an
+    /// earlier run had left it. A run's later segments begin with block 10.
     fn facts(files: &str) -> Facts {
         let mut facts = Facts::default();
         let mut segments: Vec<Segment> = Vec::new();
@@ -350,7 +391,8 @@ mod tests {
                             _ => 0,
                         },
                         compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
-                        unused_before: what.matches('^').count() as u32,
+                        unused_before: what.matches(['^', '\'']).count() as u32,
+                        left_before: what.matches('\'').count() as u16,
                         ..SegmentHeader::example(number)
                     };
                     let segment = Segment {
@@ -395,10 +437,14 @@ mod tests {
         const TWO_MISSING: &str = "2 of the log's files before it are missing: \
             whole runs may be gone, and nothing says that retention was set";
         const THREE_PREPARED: &str = "holds no block, nor do 2 other files: the process ended before its first write to it, or it was emptied since";
+        const ONE_ENDED: &str = "one run right before it ended before its first write: \
+            what was accepted then is in no file, unless it was recovered later";
+        const TWO_ENDED: &str = "2 runs right before it ended before their first write: \
+            what was accepted then is in no file, unless it was recovered later";
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
-        let cases: [Case; 46] = [
+        let cases: [Case; 54] = [
             ("1a 2a 3b", "", No, &[], "a whole log"),
             ("1a", "a", Yes, &[], "one that is in use"),
             // Files that are gone.
@@ -458,6 +504,15 @@ mod tests {
             ("1a 2- 3a", "", No, &[], "inside a run, its segment failed at once"),
             ("1a 2- 3b 4-", "a", No, &[(4, PREPARED)], "each file by the run before it"),
             ("1-", "", No, &[(1, PREPARED)], "a log without a segment"),
+            // Runs that ended before their first write, as the next one says.
+            ("2b'", "", No, &[(2, ONE_ENDED)], "the log's first run"),
+            ("1a 3b'", "", No, &[(3, ONE_ENDED)], "one after a run that was closed"),
+            ("1a 2- 3b'", "", Yes, &[(3, ONE_ENDED)], "as soon as the next one says so, in use or not"),
+            ("1a 4b''", "", No, &[(4, TWO_ENDED)], "or two"),
+            ("1a 4b'^", "", No, &[(4, ONE_ENDED)], "but not this run's own segment that failed at once"),
+            ("1a 3b'", "a", No, &[], "a killed run may have prepared the file"),
+            ("1a 4b''", "a", No, &[(4, ONE_ENDED)], "but not two"),
+            ("3b'+", "", No, &[], "nor is it known of a run that is gone"),
         ];
         for (files, unclosed, in_use, expected, claim) in cases {
             let facts = facts(files);
@@ -469,6 +524,23 @@ mod tests {
                 expected.iter().map(|&(number, what)| Suspicion { path: path(number), what: what.into() }).collect();
             assert_eq!(found, expected, "{claim}: {files}, {in_use:?}");
         }
+    }
+
+    #[test]
+    fn rings_of_a_run_without_a_segment_are_suspicious() {
+        let mut facts = facts("1a 2b");
+        let rings = |run: u8| (format::StoredRunId([run; 16]).into(), Path::new(&format!("{run}.rings")).into());
+        facts.note_rings(vec![rings(b'a'), rings(7)]);
+        let found = |facts: &Facts, in_use| {
+            let found = suspicions(facts, [(1, false), (2, true)], in_use);
+            found.iter().map(|suspicion| suspicion.path.to_path_buf()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&facts, InUse::No), [Path::new("7.rings")]);
+        assert!(found(&facts, InUse::Yes).is_empty(), "they may be those of the logger at work");
+        facts.note_rings(vec![rings(7), rings(8)]);
+        assert_eq!(found(&facts, InUse::Yes), [Path::new("7.rings")], "only the newest");
+        facts.note_rings(Vec::new());
+        assert!(found(&facts, InUse::No).is_empty());
     }
 
     #[test]

@@ -9,16 +9,20 @@ mod runs;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result, is_not_found};
-use crate::format::{LOCK_FILE, LogId, SegmentHeader, parse_snapshot_name, segment_file_name, segment_number};
+use crate::format::{
+    LOCK_FILE, LogId, SegmentHeader, parse_snapshot_name, run_of_rings_file, segment_file_name, segment_number,
+};
 use crate::sys::{self, LockHolder, LockState};
 
 use super::callsites::KnownCallsites;
+use super::record::RunId;
 use super::report::{Finding, Severity};
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
 
-pub(crate) use absence::{Facts, InUse, Suspicion, suspicions};
+pub(crate) use absence::{Facts, InUse, Suspicion, rings_without_run, suspicions};
 use inspect::Naming;
 pub(crate) use inspect::{Inspected, Segment, misplacement};
 pub(crate) use runs::{Run, Sorted, sort};
@@ -113,6 +117,21 @@ impl LogFiles {
             (1..).zip(&mut files).for_each(|(place, (number, _))| *number = place);
         }
         Ok(files)
+    }
+
+    /// The runs whose rings a file in the directory names, with that file, the newest last. None if the directory cannot
+    /// be listed.
+    pub(crate) fn runs_with_rings(&self) -> Vec<(RunId, Arc<Path>)> {
+        if !self.is_directory {
+            return Vec::new();
+        }
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let named = |entry: fs::DirEntry| Some((run_of_rings_file(&entry.file_name())?, entry.path(), entry));
+        let mut runs: Vec<_> = entries.filter_map(named).collect();
+        runs.sort_by_cached_key(|(_, path, entry)| {
+            (entry.metadata().and_then(|metadata| metadata.modified()).ok(), path.clone())
+        });
+        runs.into_iter().map(|(run, path, _)| (run.into(), path.into())).collect()
     }
 
     /// Whether the directory or file at the log's path is still the one that was opened.

@@ -41,6 +41,7 @@ impl Runs {
         may_grow: bool,
         report: &mut Report,
     ) -> Result<()> {
+        let rings = self.files.runs_with_rings();
         let inspected = self.files.inspect_all(may_grow)?;
         if !self.files.is_at_its_path() {
             // They may be another log's.
@@ -49,6 +50,7 @@ impl Runs {
         let mut segments = Vec::new();
         let mut misplaced = Vec::new();
         let mut refused = None;
+        self.facts.note_rings(rings);
         self.facts.forget_prepared();
         report.prepared_files = 0;
         for (number, path, inspected) in inspected {

@@ -160,6 +160,7 @@ impl ControlRecords {
             incompatible_features: 0,
             compatible_features: if segments.rules.keep.keeps_all() { 0 } else { SegmentHeader::RETENTION },
             unused_before: segments.unused_before(),
+            left_before: if segments.previous_id == 0 { segments.left_before } else { 0 },
             service: shared.settings.config.service.clone(),
             process: Some(self.origin.process.clone()),
         };

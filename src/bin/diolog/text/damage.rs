@@ -126,13 +126,28 @@ pub(crate) const GOES_ON: &str = "its run goes on in the next segment, which was
 /// How a run ended, as [`run_end`] gives it in `words`, and what was recovered of it or is still to be: `rings` says
 /// whether the log at `path` names rings of the run.
 pub(crate) fn with_recovery(words: String, path: &Path, run: &RunId, recovered: bool, is_written: bool) -> String {
-    let is_left = !is_written && path.join(format!("{run}.rings")).exists();
+    let is_left = !is_written && has_rings(path, run);
     match (recovered, is_left) {
         (_, true) => format!("{words}; what its rings hold is not in the files yet: run `diolog recover`"),
         (true, false) if words == CLOSED => "recovered after its process had died".into(),
         (true, false) => format!("{words}; recovered in part after its process had died"),
         (false, false) => words,
     }
+}
+
+/// Whether the log at `path` names rings of the run.
+fn has_rings(path: &Path, run: &RunId) -> bool {
+    path.join(format!("{run}.rings")).exists()
+}
+
+/// How many runs of the log at `path` are still to be recovered, if some are.
+fn not_recovered(path: &Path, report: &Report) -> Option<String> {
+    let left = report.runs.iter().filter(|run| !run.in_use && has_rings(path, &run.run)).count() as u64;
+    let is = if left == 1 { "is" } else { "are" };
+    (left > 0).then(|| {
+        let runs = counted(left, "run");
+        format!("{runs} {is} not recovered: what the rings hold is not in the files yet: run `diolog recover`")
+    })
 }
 
 /// Prints the most serious findings of the log at `path` and a summary of the report. Returns the exit status for it;
@@ -149,6 +164,7 @@ pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) ->
     if more > 0 {
         say_of_log(format!("{} more: see `diolog verify`", counted(more, "finding")));
     }
+    not_recovered(path, report).into_iter().for_each(say_of_log);
     newer_parts(report).into_iter().for_each(say_of_log);
     let removed = [report.removed_segments, report.removed_blocks, report.removed_records];
     removed_unread(removed).into_iter().for_each(say_of_log);
