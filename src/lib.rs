@@ -178,7 +178,7 @@ pub use reader::{
     ProducerFigures, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport, SegmentInfo,
     Severity, SnapshotInfo, Verdict, Verification, info, snapshots, verify,
 };
-pub use recovery::{Recovery, RecoveryOutcome, recover, recover_watched};
+pub use recovery::{Recovery, RecoveryOutcome, forget, recover, recover_watched};
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
     CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RecorderStats,

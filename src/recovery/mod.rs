@@ -36,6 +36,7 @@ pub(crate) use sweep::sweep;
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::{segment_file_name, segment_number};
+use crate::reader::RunId;
 use crate::segment::{Directory, Making};
 use crate::sys::Access;
 use crate::sys::directory::OpenDirectory;
@@ -65,15 +66,39 @@ pub fn recover_watched(
     rings: Option<&Path>,
     mut watch: impl FnMut(u64, u64),
 ) -> Result<Vec<Recovery>> {
-    let path = path.as_ref();
+    let Some(mut directory) = open_if_due(path.as_ref())? else { return Ok(Vec::new()) };
+    recover_runs(&mut directory, rings, &mut watch)
+}
+
+/// As [`recover`], and gives up the runs whose rings cannot be recovered now, for instance because they were on a file
+/// system that is gone: the next open does not look for them any more. What they held is lost, and their runs stay in the
+/// log without an end.
+///
+/// # Errors
+/// As [`recover`], and [`Error::Io`] if the file that names the rings cannot be removed.
+pub fn forget(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recovery>> {
+    let Some(mut directory) = open_if_due(path.as_ref())? else { return Ok(Vec::new()) };
+    let opened = directory.opened();
+    let before = Link::list(&opened)?;
+    let mut recovered = recover_runs(&mut directory, rings, &mut |_, _| {})?;
+    for recovery in recovered.iter_mut().filter(|recovery| recovery.outcome == RecoveryOutcome::Left) {
+        for run in before.iter().filter(|run| recovery.run == RunId::from(**run)) {
+            Link::remove(&opened, *run)?;
+        }
+        recovery.outcome = RecoveryOutcome::Forgotten;
+    }
+    Ok(recovered)
+}
+
+/// Opens the log at `path` for writing, if it names rings.
+fn open_if_due(path: &Path) -> Result<Option<Directory>> {
     let opened = OpenDirectory::open(path).map_err(|source| Error::io("open the directory", path, source))?;
     if Link::list(&opened)?.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let Access { mode: file_mode, group } =
         access_of_newest(&opened).map_err(|source| Error::io("look at the segments in", path, source))?;
-    let mut directory = Directory::open(path, Making { file_mode, group, create_parents: false })?;
-    recover_runs(&mut directory, rings, &mut watch)
+    Directory::open(path, Making { file_mode, group, create_parents: false }).map(Some)
 }
 
 /// Who may use the newest segment of a log.

@@ -55,6 +55,9 @@ pub enum RecoveryOutcome {
     Damaged,
     /// Nothing was done, and everything is where it was: the next recovery tries again.
     Left,
+    /// Nothing was recovered, and the log names the rings no more: [`forget`](crate::forget) has given them up. The run
+    /// stays without an end.
+    Forgotten,
 }
 
 impl Recovery {
@@ -88,6 +91,7 @@ impl fmt::Display for Recovery {
             RecoveryOutcome::Gone => f.write_str("its rings are gone")?,
             RecoveryOutcome::Damaged => f.write_str("recovered in part")?,
             RecoveryOutcome::Left => f.write_str("not recovered yet")?,
+            RecoveryOutcome::Forgotten => f.write_str("given up")?,
         }
         match segment {
             Some(segment) => {

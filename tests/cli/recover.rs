@@ -70,3 +70,83 @@ fn rings_that_are_gone_give_the_status_of_what_is_unconfirmed() {
     assert!(stdout(&output).contains("its rings are gone"), "{}", stdout(&output));
     assert_eq!(status(&run(["recover", "no/such/log"], b"")), 3);
 }
+
+/// A log whose writer was killed before its first block, and its rings, beside it.
+fn killed_before_a_block() -> Place {
+    let place = Place::new();
+    let log = place.log();
+    let settings = place.join("settings.toml");
+    std::fs::write(&settings, format!("ring_memory = {:?}\n", place.join("rings"))).expect("written");
+    let mut command = diolog(["write", "--flush-interval", "1 h", "--config"]);
+    let mut child = command.arg(&settings).arg(&log).stdin(Stdio::piped()).spawn().expect("a child");
+    child.stdin.as_mut().expect("piped").write_all(b"one\n").expect("written");
+    while !log.exists() || rings_named_in(&log) == 0 {
+        std::thread::yield_now();
+    }
+    child.kill().expect("killed");
+    child.wait().expect("its end");
+    place
+}
+
+/// How many runs' rings the log names.
+fn rings_named_in(log: &std::path::Path) -> usize {
+    let names = std::fs::read_dir(log).expect("there").map(|entry| entry.expect("an entry").path());
+    names.filter(|name| name.extension().is_some_and(|extension| extension == "rings")).count()
+}
+
+#[test]
+fn rings_of_a_run_without_a_block_are_named_by_every_reader() {
+    let place = killed_before_a_block();
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    for command in ["verify", "info", "cat"] {
+        let output = run([command, log], b"");
+        let said = stdout(&output) + &stderr(&output);
+        assert!(said.contains("run `diolog recover`"), "{command}: {said}");
+        assert!(command == "info" || status(&output) == 1, "{command}: {said}");
+    }
+}
+
+#[test]
+fn rings_that_are_given_up_leave_the_log_unconfirmed() {
+    let place = killed_before_a_block();
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    std::fs::remove_dir_all(place.join("rings")).expect("removed");
+    let verified = || {
+        let output = run(["verify", log], b"");
+        (status(&output), stdout(&output))
+    };
+    assert_eq!(status(&run(["write", log], b"two\n")), 0);
+    let (code, text) = verified();
+    assert!(code == 1 && text.contains("run `diolog recover`"), "{text}");
+    let left = run(["recover", log], b"");
+    assert!(status(&left) == 1 && stdout(&left).contains("diolog recover --forget"), "{}", stdout(&left));
+    let given_up = run(["recover", "--forget", log], b"");
+    assert!(status(&given_up) == 1 && stdout(&given_up).contains("given up: there is no"), "{}", stdout(&given_up));
+    assert_eq!(stdout(&run(["recover", log], b"")), format!("{log}: nothing to recover\n"));
+    for _ in 0..2 {
+        let (code, text) = verified();
+        assert!(
+            code == 1 && text.contains("ended before its first write") && !text.contains("diolog recover"),
+            "{text}"
+        );
+        assert_eq!(status(&run(["write", log], b"three\n")), 0);
+    }
+}
+
+#[test]
+fn rings_of_a_run_that_has_no_segment_are_a_finding() {
+    let place = Place::with_log(b"one\n");
+    std::fs::write(place.log().join("00112233445566778899aabbccddeeff.rings"), "").expect("written");
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    for command in ["verify", "info", "cat"] {
+        let output = run([command, log], b"");
+        let said = stdout(&output) + &stderr(&output);
+        assert!(
+            status(&output) == 1 && said.contains("has no segment here, and is not recovered"),
+            "{command}: {said}"
+        );
+    }
+}

@@ -145,6 +145,7 @@ Exit status:
 pub(super) const RECOVER: &str = "Examples:
   diolog recover DIR
   diolog recover --rings /var/run/my-service DIR
+  diolog recover --forget DIR    the rings will never be there again
   diolog recover --format json DIR | jq '.runs[].records'
 
 A program whose rings are in shared memory (ring_memory) leaves there what it had logged and not yet written when it \
@@ -153,8 +154,8 @@ without such a program. It can be ended at any moment and run again.
 
 Exit status:
   0    all that was left is in the log now, or nothing was left
-  1    the rings of a run are gone, or a run could not be recovered yet: the
-       report says why
+  1    the rings of a run are gone or given up, or a run could not be
+       recovered yet: the report says why
   2    a part of the ring file was damaged; the rest of it is in the log, and
        the file is kept under another name
   3    the log cannot be read or written, or is in use

@@ -250,6 +250,9 @@ pub(crate) struct Recover {
     /// The directory with the ring files [default: where the process had them]
     #[arg(long, value_name = "DIR")]
     pub(crate) rings: Option<PathBuf>,
+    /// Give up rings that cannot be recovered now: what they held is lost, and `verify` goes on saying so
+    #[arg(long)]
+    pub(crate) forget: bool,
     /// Format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,

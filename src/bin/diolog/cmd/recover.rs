@@ -18,7 +18,8 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     let begun = Instant::now();
     let mut progress = Progress::new("recovering", 0);
     let watch = |done, all| progress.show(|| format!("recovering: {} of {}", count(done), counted(all, "ring")));
-    let runs = diolog::recover_watched(&arguments.directory, arguments.rings.as_deref(), watch)?;
+    let (log, rings) = (&arguments.directory, arguments.rings.as_deref());
+    let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) }?;
     let elapsed = begun.elapsed();
     drop(progress);
     let mut output = Output::paged(false);
@@ -51,6 +52,9 @@ fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec
     for run in runs {
         let _ = writeln!(out, "  {}", escape::name(&run.to_string()));
     }
+    if runs.iter().any(|run| run.outcome == RecoveryOutcome::Left) {
+        let _ = writeln!(out, "  if the rings will never be there again: run `diolog recover --forget`");
+    }
 }
 
 fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
@@ -72,6 +76,7 @@ fn run_json(run: &Recovery) -> Value {
             RecoveryOutcome::Complete => "complete",
             RecoveryOutcome::Gone => "gone",
             RecoveryOutcome::Damaged => "damaged",
+            RecoveryOutcome::Forgotten => "forgotten",
             _ => "left",
         },
         "reason": run.reason,
