@@ -151,7 +151,7 @@ fn completions_name_every_command_and_manual_pages_are_written_for_each() {
     }
     for (page, usage) in [
         ("diolog-cat", "\\fBdiolog cat\\fR [OPTIONS] <DIR|FILE>...\n"),
-        ("diolog-run", "\\fBdiolog run\\fR [OPTIONS] <DIR> \\-\\- <COMMAND>...\n"),
+        ("diolog-run", "\\fBdiolog run\\fR [OPTIONS] <DIR> <COMMAND>...\n"),
     ] {
         if cfg!(not(target_os = "linux")) && page == "diolog-run" {
             continue;

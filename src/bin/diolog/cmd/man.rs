@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Man) -> Result<Status, Failure> {
 }
 
 /// The command and those below it, with the line of `--help` as the synopsis: the pages' own one would lack the "..."
-/// of what may be repeated, and the "--" before a command to run.
+/// of what may be repeated.
 fn with_usage(mut command: Command) -> Command {
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim().to_owned();
