@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use diolog::{LogBridge, Logger, Overflow, Reader, Value};
+use diolog::{Filter, LogBridge, Logger, Overflow, ReadOptions, Reader, Value};
 use log::{Log, Record};
 
 const EVENTS: u64 = 1_000_000;
@@ -56,4 +56,11 @@ fn a_million_events_of_ever_new_targets_keep_their_places_and_few_callsites() {
     }
     assert_eq!(number, EVENTS);
     assert!((PLACES_MAX / 2..=PLACES_MAX + 1).contains(&callsites.len()), "{} callsites", callsites.len());
+
+    // Of the last one, which has no callsite of its own, each record is found by its target all the same.
+    let last = format!("connection-{}", TARGETS - 1);
+    let reader = ReadOptions::new().filter(Filter::new().target(last)).open(&path).expect("a log");
+    let found: Vec<_> = reader.map(|record| record.expect("readable")).collect();
+    assert_eq!(found.len() as u64, EVENTS / TARGETS);
+    assert!(found.iter().all(|record| record.callsite().is_some_and(|callsite| callsite.target().is_empty())));
 }

@@ -51,6 +51,9 @@ pub struct Filter {
     message: Option<MessageTest>,
 }
 
+/// The field that names a record's target, if its callsite does not.
+const TARGET: &str = "target";
+
 type FieldTest = Arc<dyn Fn(&Value<'_>) -> bool + Send + Sync>;
 type MessageTest = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
@@ -85,6 +88,9 @@ impl Filter {
 
     /// Only structured records whose target begins with `prefix`. If this is called more than once, one of the prefixes
     /// must fit. Messages, which have no target, are not taken.
+    ///
+    /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: events of a
+    /// bridge from ever new places share a callsite, and name their places so.
     pub fn target(mut self, prefix: impl Into<String>) -> Filter {
         self.targets.push(prefix.into());
         self
@@ -158,11 +164,28 @@ impl Filter {
 
     /// Whether records of the callsite may be taken, by all that it says of them.
     fn takes_callsite(&self, callsite: &CallsiteInfo) -> bool {
-        let target = callsite.target();
-        let is_target = self.targets.is_empty() || self.targets.iter().any(|prefix| target.starts_with(&**prefix));
         // What fields with names of their own a record has, only the record says.
         let has_field = |name: &str| callsite.field_names().any(|field| field == name) || callsite.has_named_fields();
-        is_target && self.takes_level(callsite.level()) && self.fields.iter().all(|(name, _)| has_field(name))
+        let may_be_target = match callsite.target() {
+            "" if !self.targets.is_empty() => has_field(TARGET) || self.takes_target(""),
+            target => self.takes_target(target),
+        };
+        may_be_target && self.takes_level(callsite.level()) && self.fields.iter().all(|(name, _)| has_field(name))
+    }
+
+    fn takes_target(&self, target: &str) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|prefix| target.starts_with(&**prefix))
+    }
+
+    /// Whether the target is taken that the record itself says, if its callsite has none.
+    fn takes_target_of(&self, record: &RecordRef<'_>, callsite: &CallsiteInfo) -> bool {
+        if self.targets.is_empty() || !callsite.target().is_empty() {
+            return true;
+        }
+        // An event may have a field of that name itself, before those that the bridge adds.
+        let target = record.fields().filter(|field| field.name == TARGET).last();
+        let target = target.and_then(|field| if let Value::Str(target) = field.value { Some(target) } else { None });
+        self.takes_target(target.unwrap_or_default())
     }
 
     /// Whether the record is taken, by all that its callsite does not say.
@@ -218,7 +241,9 @@ impl Selection {
     #[inline]
     pub(super) fn takes(&mut self, record: &RecordRef<'_>) -> bool {
         let by_callsite = match (record.callsite_id(), record.callsite()) {
-            (Some(id), Some(callsite)) => self.takes_callsite(record.run(), id, callsite),
+            (Some(id), Some(callsite)) => {
+                self.takes_callsite(record.run(), id, callsite) && self.filter.takes_target_of(record, callsite)
+            }
             (Some(_), None) => self.filter.takes_undefined(),
             (None, _) => self.filter.takes_messages() && self.filter.takes_level(record.level()),
         };

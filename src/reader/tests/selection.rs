@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::test_values::put_value;
-use crate::format::{FieldType, LossCause, Type, Value};
+use crate::format::{CallsiteParts, FieldType, Kind, LossCause, Type, Value};
 use crate::{EntryRef, Filter, Level};
 
 const UNSIGNED: FieldType = FieldType::new(Type::Unsigned);
@@ -96,6 +96,40 @@ fn fields_with_names_of_their_own_are_found() {
         |name: &str| selected(directory.path(), Filter::new().field(name, |value| *value == Value::Unsigned(5))).0;
     assert_eq!(given("k"), ["x k=5"]);
     assert_eq!(given("l"), [""; 0]);
+}
+
+#[test]
+fn a_record_whose_callsite_has_no_target_names_it_in_a_field() {
+    let fields = FieldType::new(Type::Fields);
+    // A length, a name, a type, and a text with its length.
+    let text = |name: &str, value: &str| {
+        let type_of_str = FieldType::new(Type::Str).code();
+        let length = ((value.len() as u32) << 1).to_le_bytes();
+        [&[name.len() as u8], name.as_bytes(), &[type_of_str], &length, value.as_bytes()].concat()
+    };
+    let plain = |content: &[u8]| [&((content.len() as u32) << 1).to_le_bytes(), content].concat();
+    let mut definition = Vec::new();
+    CallsiteParts { id: 7, level: 3, line: 0, target: "", file: "", template: "x", fields: &[("more", fields)] }
+        .encode(4096, &mut definition);
+    let mut run = TestRun::with_segment(1);
+    run.block(
+        Block::new()
+            .packed(1, 10, 7, &[fields], &plain(&text("target", "shop::a")))
+            .packed(1, 20, 7, &[fields], &plain(&text("target", "bank")))
+            // A field of the event, and after it the place.
+            .packed(1, 30, 7, &[fields], &plain(&[text("target", "bank"), text("target", "shop::b")].concat()))
+            .packed(1, 40, 7, &[fields], &plain(&text("other", "shop")))
+            .packed(1, 50, 8, &[], b"")
+            .note(Kind::Callsite as u8, &definition)
+            .define(8, "of a callsite with a target", &[]),
+    );
+    let directory = written(&[run.close()]);
+    let given = |filter: Filter| selected(directory.path(), filter).0;
+    let expected = ["x target=shop::a", "x target=bank target=shop::b", "of a callsite with a target"];
+    assert_eq!(given(Filter::new().target("shop::")), expected);
+    assert_eq!(given(Filter::new().target("bank")), ["x target=bank"]);
+    assert_eq!(given(Filter::new().target("shop::").level(Level::Warn)), [""; 0]);
+    assert_eq!(given(Filter::new().target("")).len(), 5, "the empty prefix is that of each target");
 }
 
 const SECOND: u64 = 1_000_000_000;
