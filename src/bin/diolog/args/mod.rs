@@ -263,15 +263,8 @@ pub(crate) struct Info {
     /// The log's directory, or one of its segment files
     #[arg(value_name = "DIR|FILE")]
     pub(crate) path: PathBuf,
-    /// Format of the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub(crate) format: ReportFormat,
-    /// Print times in UTC; on a terminal, text has local times otherwise
-    #[arg(long)]
-    pub(crate) utc: bool,
-    /// Print without a pager
-    #[arg(long)]
-    pub(crate) no_pager: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
 }
 
 #[derive(Debug, Args)]
@@ -279,7 +272,14 @@ pub(crate) struct Snapshots {
     /// The log's directory, the folder of its snapshots, or one of them
     #[arg(value_name = "DIR|FILE")]
     pub(crate) path: PathBuf,
-    /// Format of the list
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// How a report with times is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Print times in UTC; on a terminal, text has local times otherwise

@@ -7,11 +7,11 @@ use std::time::Duration;
 use diolog::{LogInfo, SegmentInfo, Severity};
 use serde_json::{Value, json};
 
-use crate::args::{Info, ReportFormat};
+use super::report;
+use crate::args::Info;
 use crate::exit::{Failure, Status};
 use crate::text::damage::{finding_json, in_use, run_end, with_recovery};
 use crate::text::escape::{self, known};
-use crate::text::output::{Output, stdout_is_terminal};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 use crate::text::when::When;
@@ -19,15 +19,9 @@ use crate::text::when::When;
 /// Prints the runs and segments. The exit status says whether there are findings.
 pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     let info = diolog::info(&arguments.path)?;
-    let mut output = Output::paged(!arguments.no_pager);
-    match arguments.format {
-        ReportFormat::Text => {
-            let mut when = if stdout_is_terminal() && !arguments.utc { When::local() } else { When::utc() };
-            text(&arguments.path, &info, &mut when, output.line());
-        }
-        ReportFormat::Json => json(&arguments.path, &info, output.line()),
-    }
-    output.finish_report()?;
+    let (path, how) = (&arguments.path, &arguments.report);
+    let text = |out: &mut Vec<u8>| text(path, &info, &mut report::when(how), out);
+    report::print(how.format, !how.no_pager, text, |out| json(path, &info, out))?;
     Ok(match info.findings.iter().map(|finding| finding.severity).max() {
         None | Some(Severity::Note) => Status::CLEAN,
         Some(Severity::Newer) => Status::NEWER,

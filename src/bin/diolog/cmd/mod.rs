@@ -8,6 +8,7 @@ pub(crate) mod info;
 mod logs;
 pub(crate) mod man;
 pub(crate) mod recover;
+mod report;
 #[cfg(target_os = "linux")]
 pub(crate) mod run;
 pub(crate) mod snapshots;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use diolog::{Recovery, RecoveryOutcome};
 use serde_json::{Value, json};
 
-use crate::args::{Recover, ReportFormat};
+use super::report;
+use crate::args::Recover;
 use crate::exit::{Failure, Status};
 use crate::text::escape;
-use crate::text::output::Output;
 use crate::text::progress::Progress;
 use crate::text::units::{count, counted};
 
@@ -22,12 +22,8 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) }?;
     let elapsed = begun.elapsed();
     drop(progress);
-    let mut output = Output::paged(false);
-    match arguments.format {
-        ReportFormat::Text => text(arguments, &runs, elapsed, output.line()),
-        ReportFormat::Json => json_text(arguments, &runs, elapsed, output.line()),
-    }
-    output.finish_report()?;
+    let text = |out: &mut Vec<u8>| text(arguments, &runs, elapsed, out);
+    report::print(arguments.format, false, text, |out| json_text(arguments, &runs, elapsed, out))?;
     Ok(status(&runs))
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use diolog::SnapshotInfo;
 use serde_json::{Value, json};
 
-use crate::args::{ReportFormat, Snapshots};
+use super::report;
+use crate::args::Snapshots;
 use crate::exit::{Failure, Status};
 use crate::text::escape;
-use crate::text::output::{Output, stdout_is_terminal};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 use crate::text::when::When;
@@ -17,15 +17,9 @@ use crate::text::when::When;
 /// Prints the snapshots. The exit status says whether one cannot be read.
 pub(crate) fn run(arguments: &Snapshots) -> Result<Status, Failure> {
     let snapshots = diolog::snapshots(&arguments.path)?;
-    let mut output = Output::paged(!arguments.no_pager);
-    match arguments.format {
-        ReportFormat::Text => {
-            let mut when = if stdout_is_terminal() && !arguments.utc { When::local() } else { When::utc() };
-            text(&arguments.path, &snapshots, &mut when, output.line());
-        }
-        ReportFormat::Json => json(&arguments.path, &snapshots, output.line()),
-    }
-    output.finish_report()?;
+    let (path, how) = (&arguments.path, &arguments.report);
+    let text = |out: &mut Vec<u8>| text(path, &snapshots, &mut report::when(how), out);
+    report::print(how.format, !how.no_pager, text, |out| json(path, &snapshots, out))?;
     let is_whole = snapshots.iter().all(|snapshot| snapshot.fault.is_none());
     Ok(if is_whole { Status::CLEAN } else { Status::UNCONFIRMED })
 }

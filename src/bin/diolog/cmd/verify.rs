@@ -6,11 +6,11 @@ use std::path::Path;
 use diolog::{BlockCounts, DroppedBy, ProducerReport, ReadOptions, Report, RunReport, Verdict, Verification};
 use serde_json::{Value, json};
 
-use crate::args::{ReportFormat, Verify};
+use super::report;
+use crate::args::Verify;
 use crate::exit::{Failure, Status};
 use crate::text::damage::{GOES_ON, finding_json, newer_parts, run_end, state, with_recovery};
 use crate::text::escape::{self, known};
-use crate::text::output::Output;
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
@@ -25,12 +25,9 @@ pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     let options = ReadOptions::new().durable(arguments.durable);
     let Verification { verdict, report, .. } = options.verify_watched(&arguments.path, watch)?;
     drop(progress);
-    let mut output = Output::paged(!arguments.no_pager);
-    match arguments.format {
-        ReportFormat::Text => text(arguments, &report, output.line()),
-        ReportFormat::Json => json_text(&arguments.path, &report, output.line()),
-    }
-    output.finish_report()?;
+    let text = |out: &mut Vec<u8>| text(arguments, &report, out);
+    let json = |out: &mut Vec<u8>| json_text(&arguments.path, &report, out);
+    report::print(arguments.format, !arguments.no_pager, text, json)?;
     Ok(Status::of(verdict, arguments.allow_drops))
 }
 
