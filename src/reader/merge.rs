@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use super::account::{Hole, out_of_bounds, times_go_back};
 use super::callsites::Callsites;
-use super::content::{Content, Text};
-use super::record::ProducerIdentity;
+use super::content::Text;
+use super::record::{ProducerIdentity, RecordRef, RunContext};
 use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
-use crate::format::MESSAGE_CODE;
 
 /// The order of streams: the time of the next record, then the producer.
 type Key = (u64, u32);
@@ -233,24 +232,11 @@ impl Merge {
         self.given = false;
     }
 
-    /// The content, the frame and the producer of the record that [`next`](Self::next) gave last. `text` takes its text.
-    #[inline]
-    pub(super) fn resolve<'a>(
-        &'a self,
-        ready: &Ready,
-        text: &'a Text,
-    ) -> (Content<'a>, &'a Message, &'a Arc<ProducerIdentity>) {
+    /// The record that [`next`](Self::next) gave last, of this run. `text` takes its text.
+    #[inline(always)]
+    pub(super) fn record<'a>(&'a self, ready: &Ready, text: &'a Text, run: &'a RunContext) -> RecordRef<'a> {
         let Stream { slot, head, producer, .. } = &self.streams[ready.stream];
-        let block = &self.slots[*slot].block;
-        let bytes = &block.payload()[head.start..head.start + head.length];
-        let content = match head.callsite {
-            MESSAGE_CODE => Content::Message(bytes),
-            id => {
-                let callsite = block.callsites.at(head.callsite_at);
-                Content::Structured { id, callsite, values: bytes, layout: head.layout, text }
-            }
-        };
-        (content, head, producer)
+        RecordRef::of(head, &self.slots[*slot].block, producer, text, run)
     }
 
     /// The next hole that comes before the record that [`next`](Self::next) gave last, and its time; if that was none,

@@ -27,6 +27,7 @@ mod record;
 mod report;
 mod scan;
 mod snapshots;
+mod taken;
 mod verify;
 mod walk;
 #[cfg(feature = "serde")]
@@ -58,8 +59,7 @@ pub use verify::{Verification, verify};
 use content::Text;
 use filter::Selection;
 use merge::{Merge, Ready};
-use record::RunContext;
-use scan::Message;
+use taken::Taken;
 pub(crate) use walk::{RunTail, TailItem};
 use walk::{Step, Walk};
 
@@ -109,6 +109,10 @@ impl ReadOptions {
 
     /// Begins with the segment that holds the first of the last `records`, or with the one before it: more records may
     /// be read, and fewer only if the log has no more. Earlier segments are neither read nor reported.
+    ///
+    /// With a [`filter`](Self::filter), these are the last ones that it takes; which they are is found out from the log's
+    /// end backwards. If it asks for times, the reader begins with the log: of blocks of other times it reads the headers
+    /// alone.
     pub fn last(mut self, records: u64) -> ReadOptions {
         self.last = Some(records);
         self
@@ -124,8 +128,6 @@ impl ReadOptions {
 
     /// Gives only the records that `filter` takes. Gaps are given by their time and their producer alone: what their
     /// records were, nobody knows. Not for [`verify`](Self::verify).
-    ///
-    /// [`last`](Self::last) does not ask the filter: it chooses the segments to read by all of their records.
     pub fn filter(mut self, filter: Filter) -> ReadOptions {
         self.filter = Some(filter);
         self
@@ -138,8 +140,14 @@ impl ReadOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
         let mut walk = Walk::open(path.as_ref(), self.durable, true)?;
         walk.account.folds_producers = self.fold_producers;
-        if let Some(records) = self.last {
-            walk.skip_to_last(records)?;
+        match (self.last, &self.filter) {
+            (None, _) => {}
+            (Some(1..), Some(filter)) if filter.times().is_some() => {}
+            (Some(records @ 1..), Some(filter)) => {
+                let mut taken = Taken::by(filter.clone());
+                walk.skip_to_last(records, |run, block| taken.count(run, block))?;
+            }
+            (Some(records), _) => walk.skip_to_last(records, |_, block| block.readable_records())?,
         }
         walk.account.wants_holes = true;
         walk.times = self.filter.as_ref().and_then(Filter::times);
@@ -390,14 +398,14 @@ impl Reader {
         if self.selection.is_none() {
             self.text.clear();
         }
-        let record = record_of(&self.merge, &ready, &self.text, &self.walk.context);
+        let record = self.merge.record(&ready, &self.text, &self.walk.context);
         self.walk.account.report.truncated += u64::from(record.is_truncated());
         record
     }
 
     #[inline]
     fn record(&self, ready: &Ready) -> RecordRef<'_> {
-        record_of(&self.merge, ready, &self.text, &self.walk.context)
+        self.merge.record(ready, &self.text, &self.walk.context)
     }
 
     /// Notes whether the caller takes gaps. If not, none are kept.
@@ -559,14 +567,6 @@ impl Reader {
             self.walk.account.report_contradiction_before_here(fault);
         }
     }
-}
-
-/// The record that is ready, of this run. `text` takes its text.
-#[inline(always)]
-fn record_of<'a>(merge: &'a Merge, ready: &Ready, text: &'a Text, run: &'a RunContext) -> RecordRef<'a> {
-    let (content, frame, producer) = merge.resolve(ready, text);
-    let &Message { timestamp_ns, sequence, level, flags, .. } = frame;
-    RecordRef { content, timestamp_ns, sequence, level, flags, producer, run }
 }
 
 impl Iterator for Reader {

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::content::{Content, OwnedContent};
-use crate::format::{self, CallsiteInfo, Fields, RecordFlags, Value, WallAnchor};
+use super::content::{Content, OwnedContent, Text};
+use super::scan::{Loaded, Message};
+use crate::format::{self, CallsiteInfo, Fields, MESSAGE_CODE, ProducerRow, RecordFlags, Value, WallAnchor};
 use crate::level::Level;
 
 /// The identity of one open of a log: a random number drawn when it was opened.
@@ -70,6 +71,12 @@ pub(super) struct ProducerIdentity {
     pub(super) id: u32,
     pub(super) tid: u32,
     pub(super) name: Box<str>,
+}
+
+impl ProducerIdentity {
+    pub(super) fn of(row: &ProducerRow) -> ProducerIdentity {
+        ProducerIdentity { id: row.id, tid: row.tid, name: row.name.as_str().into() }
+    }
 }
 
 /// The wall-clock anchors of a run, in the order of their monotonic time.
@@ -192,6 +199,27 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
+    /// The record that `message` is in `block`. `text` takes its text.
+    #[inline(always)]
+    pub(super) fn of(
+        message: &Message,
+        block: &'a Loaded,
+        producer: &'a Arc<ProducerIdentity>,
+        text: &'a Text,
+        run: &'a RunContext,
+    ) -> RecordRef<'a> {
+        let bytes = &block.payload()[message.start..message.start + message.length];
+        let content = match message.callsite {
+            MESSAGE_CODE => Content::Message(bytes),
+            id => {
+                let callsite = block.callsites.at(message.callsite_at);
+                Content::Structured { id, callsite, values: bytes, layout: message.layout, text }
+            }
+        };
+        let &Message { timestamp_ns, sequence, level, flags, .. } = message;
+        RecordRef { content, timestamp_ns, sequence, level, flags, producer, run }
+    }
+
     /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated).
     ///
     /// For a record with fields it is a text: the callsite's template with the values in their places, and then the

@@ -69,7 +69,9 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
         let Some((unix_ms, reason)) = path.file_name().and_then(parse_snapshot_name) else { continue };
         let (records, fault) = match inspected {
             Inspected::Segment(segment) | Inspected::Misplaced(segment, _) => {
-                (files.records_in(&segment, u64::MAX, false)?, None)
+                let mut records = 0;
+                files.each_block(&segment, u64::MAX, false, |block| records += block.readable_records())?;
+                (records, None)
             }
             Inspected::Prepared => (0, Some("holds no block".to_owned())),
             Inspected::Newer(what) | Inspected::Unreadable(what) => (0, Some(what)),

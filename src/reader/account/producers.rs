@@ -125,7 +125,7 @@ impl Producers {
         let Some(at) = self.index_of(row.id, run) else { return };
         let known = &mut self.states[at].producer;
         if known.tid != row.tid || *known.name != *row.name {
-            *known = Arc::new(ProducerIdentity { id: row.id, tid: row.tid, name: row.name.as_str().into() });
+            *known = Arc::new(ProducerIdentity::of(row));
             let report = &mut run.producers[at];
             (report.tid, report.name) = (row.tid, row.name.clone());
         }

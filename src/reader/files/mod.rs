@@ -20,7 +20,7 @@ use crate::sys::{self, LockHolder, LockState};
 use super::callsites::KnownCallsites;
 use super::record::RunId;
 use super::report::{Finding, Severity};
-use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile, Shard};
+use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile};
 
 pub(crate) use absence::{Facts, InUse, Suspicion, rings_without_run, suspicions};
 use inspect::Naming;
@@ -254,15 +254,6 @@ impl LogFiles {
             file.sync()?;
         }
         Ok(file)
-    }
-
-    /// How many records of producers are in a segment's intact blocks with numbers below `below`; none if the segment
-    /// has been removed.
-    pub(crate) fn records_in(&self, segment: &Segment, below: u64, in_use: bool) -> Result<u64> {
-        let mut records = 0;
-        let count = |block: &Loaded| records += block.shards.iter().map(Shard::readable_records).sum::<u64>();
-        self.each_block(segment, below, in_use, count)?;
-        Ok(records)
     }
 
     /// Calls `take` with each of a segment's intact blocks with numbers below `below`; not at all if the segment has been

@@ -35,8 +35,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// How many of its records this version can read, unless some are of unknown kinds.
-    pub(crate) fn readable_records(&self) -> u64 {
+    fn readable_records(&self) -> u64 {
         if let Encoding::Newer(_) = self.encoding { 0 } else { self.records.into() }
     }
 }
@@ -136,6 +135,11 @@ impl Loaded {
     /// Bytes of memory that it holds, without its list of shards.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.callsites.memory_bytes()
+    }
+
+    /// How many records of producers this version can read, unless some are of unknown kinds.
+    pub(crate) fn readable_records(&self) -> u64 {
+        self.shards.iter().map(Shard::readable_records).sum()
     }
 
     /// Reads the block with `header` at `offset`, and returns whether it is intact.

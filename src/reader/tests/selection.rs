@@ -221,6 +221,62 @@ fn an_anchor_that_is_not_at_the_start_or_damaged_is_read_with_its_block() {
     assert_eq!((report.unread_blocks, report.blocks.lost), (1, 1), "{report:#?}");
 }
 
+/// Bytes that this thread has asked files for; `None` if the system does not say.
+fn read_bytes() -> Option<u64> {
+    let io = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok())
+}
+
+#[test]
+fn the_last_records_that_a_filter_takes_are_looked_for_from_the_end() {
+    let mut run = TestRun::new(1);
+    let (mut wanted, mut ns) = (0, 0);
+    for index in 1..=20 {
+        run.segment(index);
+        for _ in 0..10 {
+            let mut block = Block::new();
+            for _ in 0..50 {
+                ns += 1;
+                let is_wanted = ns % 100 == 0;
+                wanted += u64::from(is_wanted);
+                let text = if is_wanted { format!("wanted {wanted}") } else { "another".repeat(100) };
+                block = block.record(1 + (ns % 3) as u32, ns, text);
+            }
+            run.block(block);
+        }
+    }
+    let directory = written(&[run.close()]);
+    let all: u64 = run.segments.iter().map(|image| image.bytes.len() as u64).sum();
+    // Five are in a segment, and the reader begins with one before that of the first.
+    for (last, segments) in [(1, 2), (5, 2), (6, 3), (18, 5), (99, 20), (1000, 20)] {
+        let before = read_bytes();
+        let filter = Filter::new().message(|text| text.starts_with(b"wanted"));
+        let mut reader = ReadOptions::new().last(last).filter(filter).open(directory.path()).expect("open");
+        let given: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
+        let expected: Vec<_> = (1..=wanted).map(|number| format!("wanted {number}")).collect();
+        assert!(given.len() as u64 >= last.min(wanted), "{last}: {given:?}");
+        assert!(given == expected[expected.len() - given.len()..], "{last}: {given:?}");
+        let report = reader.report();
+        assert_eq!((report.verdict(), report.runs[0].segments), (Verdict::Clean, segments), "{last}: {report:#?}");
+        // These segments are read twice, with 4 KiB at the head of a block once more; of the others the beginning is.
+        let most = all * segments / 20 * 5 / 2 + 20 * (16 << 10);
+        if let (Some(before), Some(after)) = (before, read_bytes()) {
+            assert!(after - before <= most, "{last}: {} bytes, at most {most} of {all}", after - before);
+        }
+    }
+}
+
+#[test]
+fn a_filter_that_asks_for_times_looks_at_all_headers_for_the_last_records() {
+    let mut run = TestRun::with_segment(1);
+    hundred_seconds(&mut run).segment(2);
+    let directory = written(&[run.close()]);
+    let mut reader = ReadOptions::new().last(1).filter(between(10_050, 10_053)).open(directory.path()).expect("open");
+    let given: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
+    assert_eq!(given, ["150", "151", "152"]);
+    assert!(reader.report().unread_blocks > 90);
+}
+
 #[test]
 fn gaps_are_given_by_their_time_and_their_producer() {
     let mut run = TestRun::with_segment(1);

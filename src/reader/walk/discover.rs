@@ -10,8 +10,9 @@ use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, BlockHeader, LogId};
 
 use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, Segment, Sorted, misplacement, not_a_log, sort};
+use super::super::record::RunId;
 use super::super::report::{Report, Severity};
-use super::super::scan::{Cursor, Scanned};
+use super::super::scan::{Cursor, Loaded, Scanned};
 
 /// Blocks of a segment without a header that are compared with those of the run before it, to find out whether it
 /// belongs to that run.
@@ -119,11 +120,17 @@ impl Runs {
         Ok(())
     }
 
-    /// Drops the log's beginning, down to the segments that hold the last `records`.
+    /// Drops the log's beginning, down to the segments that hold the last `records`. `count` gives the number of those in
+    /// a block of a run.
     ///
     /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment
     /// more is kept.
-    pub(super) fn skip_to_last(&mut self, records: u64, in_use: InUse) -> Result<()> {
+    pub(super) fn skip_to_last(
+        &mut self,
+        records: u64,
+        in_use: InUse,
+        mut count: impl FnMut(RunId, &Loaded) -> u64,
+    ) -> Result<()> {
         // A caller that wants none wants the records that come next: they are in the segment of the last one.
         let records = records.max(1);
         let (mut counted, mut kept_runs) = (0_u64, 0);
@@ -137,8 +144,10 @@ impl Runs {
                 // Blocks that stand in a later segment too were counted there.
                 let below = run.lowest_from(first).unwrap_or(u64::MAX);
                 first -= 1;
-                let here = self.files.records_in(&run.segments()[first], below, in_use == InUse::Yes)?;
-                counted = counted.saturating_add(here);
+                let segment = &run.segments()[first];
+                self.files.each_block(segment, below, in_use == InUse::Yes, |block| {
+                    counted = counted.saturating_add(count(run.id, block));
+                })?;
             }
             let skipped = run.begin_of(run.begin_of(first).saturating_sub(1));
             if skipped > 0 {

@@ -106,8 +106,8 @@ impl Walk {
     }
 
     /// Passes over the log's beginning, down to the segments that hold the last `records`: see [`Runs::skip_to_last`].
-    pub(super) fn skip_to_last(&mut self, records: u64) -> Result<()> {
-        self.runs.skip_to_last(records, self.in_use())
+    pub(super) fn skip_to_last(&mut self, records: u64, count: impl FnMut(RunId, &Loaded) -> u64) -> Result<()> {
+        self.runs.skip_to_last(records, self.in_use(), count)
     }
 
     /// The smallest timestamp in the blocks that are planned.

@@ -60,9 +60,9 @@ the same name, \"fields\" has both, one after the other.
 
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
-Exit status: it speaks only of what was read: with -n of the end of the log; with --since and --until of the blocks \
-that may hold records of these times; with other filters, of all blocks, but of single records only in the parts that \
-may hold a wanted one. With a filter, -n looks from the beginning of the log, not only at its end.
+Exit status: it speaks only of what was read: all of the log; with -n its end, as far back as the wanted records go; with \
+--since or --until the blocks that may hold records of these times, with -n too. Of blocks that hold no record that the \
+other filters could take, single records are not checked.
   0    clean, or in use with nothing lost so far
   4    intact, and the overflow policy dropped records (0 with --allow-drops)
   1    a run ended without close, unacknowledged blocks are missing, or a part
@@ -78,9 +78,9 @@ pub(super) const TAIL: &str = "Examples:
   diolog tail -f --format json orders payments
   diolog tail -f --level warn --target my_service::net DIR
 
-Exit status: it speaks only of what was read: the end of the log and what followed; with --since and --until the \
-blocks that may hold records of these times; with other filters, of all blocks, but of single records only in the \
-parts that may hold a wanted one. With a filter, tail looks from the beginning of the log, not only at its end.
+Exit status: it speaks only of what was read: the end of the log, as far back as the wanted records go, and what followed; \
+with --since or --until the blocks that may hold records of these times. Of blocks that hold no record that the other \
+filters could take, single records are not checked.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
   4        intact, and the overflow policy dropped records (0 with --allow-drops)
   1        a run ended without close, unacknowledged blocks are missing, or a

@@ -30,18 +30,12 @@ pub(super) fn form(format: RecordFormat, look: &Look) -> Form {
     }
 }
 
-/// How to read: everything, or what `select` takes. Also the number of last records to read, if `last` are wanted: it is
-/// not known how many there are among them that the filter takes, unless none are.
-pub(super) fn selected(
-    options: ReadOptions,
-    select: &Select,
-    look: &Look,
-    last: Option<u64>,
-) -> Result<(ReadOptions, Option<u64>), Failure> {
+/// How to read: everything, or what `select` takes.
+pub(super) fn selected(options: ReadOptions, select: &Select, look: &Look) -> Result<ReadOptions, Failure> {
     let filter = select.filter(look.utc).map_err(|message| Failure { message, status: Status::Usage })?;
     Ok(match filter {
-        Some(filter) => (options.filter(filter), last.filter(|last| *last == 0)),
-        None => (options, last),
+        Some(filter) => options.filter(filter),
+        None => options,
     })
 }
 
@@ -51,13 +45,13 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
         return cat_asynclogger::run(arguments);
     }
     let options = ReadOptions::new().durable(arguments.durable);
-    let (options, last) = selected(options, &arguments.select, &arguments.look, arguments.last)?;
+    let options = selected(options, &arguments.select, &arguments.look)?;
     let form = || form(arguments.format, &arguments.look);
     // Records on the terminal show the progress, unless they come at the end.
     let is_kept = arguments.last.is_some() || arguments.reverse;
     let says_gaps = arguments.format == RecordFormat::Message;
     let gaps = Gaps::of(&arguments.look, says_gaps && !is_kept);
-    let mut logs = Logs::open(&arguments.paths, &options, last, false, gaps, form)?;
+    let mut logs = Logs::open(&arguments.paths, &options, arguments.last, false, gaps, form)?;
     let bytes = arguments.paths.iter().map(|path| log_bytes(path)).sum();
     let mut progress = (is_kept || !stdout_is_terminal()).then(|| Progress::new("reading", bytes));
     let mut read = 0_u64;

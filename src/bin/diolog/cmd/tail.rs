@@ -21,13 +21,13 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let follows = arguments.follow || arguments.follow_path;
     let options = ReadOptions::new().durable(arguments.durable).fold_producers(follows);
-    let (options, first) = selected(options, &arguments.select, &arguments.look, Some(arguments.last))?;
+    let options = selected(options, &arguments.select, &arguments.look)?;
     let form = || form(arguments.format, &arguments.look);
     // A filter may pass over many records before the first line: until then a signal ends the command from its thread.
     let has_begun = Arc::new(AtomicBool::new(false));
     let asked = if follows { listen(Arc::clone(&has_begun))? } else { Asked::default() };
     let gaps = Gaps::of(&arguments.look, false);
-    let mut logs = Logs::open(&arguments.paths, &options, first, arguments.follow_path, gaps, form)?;
+    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.last), arguments.follow_path, gaps, form)?;
     let mut last = Spool::new(Some(arguments.last));
     while let Some(entry) = logs.next(last.line())? {
         match entry {
