@@ -476,10 +476,10 @@ impl Reader {
     /// # Errors
     /// As [`follow`](Self::follow).
     pub fn pass_over_missing(&mut self, timeout: Duration) -> Result<bool> {
-        if self.phase != Phase::End || !self.walk.is_awaiting() {
+        if self.phase != Phase::End || !self.walk.has_stopped() {
             return Ok(false);
         }
-        if !self.follow(timeout)? && self.walk.give_up_awaited() {
+        if !self.follow(timeout)? && self.walk.give_up_awaited()? {
             self.begin_reading();
         }
         Ok(true)

@@ -87,7 +87,10 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
                 std::thread::sleep(LOOK_INTERVAL);
                 walk.look_again();
             }
-            Ok(Step::Awaited) => drop(walk.give_up_awaited()),
+            Ok(Step::Awaited) => {
+                let given_up = walk.give_up_awaited();
+                given_up.err().into_iter().for_each(|error| walk.account.report_unread(&error));
+            }
             Ok(Step::End) => break,
             // It is a finding already.
             Err(_) => {}

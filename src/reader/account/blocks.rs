@@ -82,7 +82,8 @@ impl RunBlocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> RunBlocks {
         let lowest = if run.begins_here { Some(0) } else { run.lowest_from(0) };
-        let expected = lowest.filter(|_| run.begins_here || run.first().header.is_some());
+        // Without a header it is unknown whether segments before it were removed, unless it begins with the first block.
+        let expected = lowest.filter(|&lowest| lowest == 0 || run.first().header.is_some());
         RunBlocks { expected, baseline_due: true, ..RunBlocks::default() }
     }
 

@@ -156,7 +156,9 @@ impl Facts {
 
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
-        run.begins_here |= self.begins_in_a_blank_file(run.first(), before);
+        // A run that directly follows the one before it has lost no segment at its beginning.
+        let follows = run.id.is_known() && run.first().index() == before.wrapping_add(1);
+        run.begins_here |= follows || self.begins_in_a_blank_file(run.first(), before);
         let first = run.first();
         self.runs.push(RunFacts {
             id: run.id,
@@ -217,6 +219,14 @@ impl Facts {
     /// The lowest number from which on all files before number `first` hold no block.
     pub(crate) fn lowest_blank_before(&self, first: u64) -> u64 {
         (0..first).rev().take_while(|&number| self.blank(number).is_some()).last().unwrap_or(first)
+    }
+
+    /// Whether a segment between the two may have been removed: `next` names another one before it than `previous`, and not
+    /// all files between them are there, without a block.
+    pub(crate) fn may_be_removed_between(&self, previous: &Segment, next: &Segment) -> bool {
+        let named = next.header.as_ref().map(|header| header.previous_segment_id);
+        named.is_some_and(|named| named != previous.segment_id)
+            && self.lowest_blank_before(next.number) > previous.number.wrapping_add(1)
     }
 
     /// Whether a newer diolog wrote the file before `run`, files without a block left aside.

@@ -31,6 +31,10 @@ impl Run {
         &self.segments
     }
 
+    pub(crate) fn into_segments(self) -> Vec<Segment> {
+        self.segments
+    }
+
     /// Adds a segment after all others.
     fn push(&mut self, segment: Segment) {
         // Each number is lowered once for each segment that begins with a lower one, of which there are few.

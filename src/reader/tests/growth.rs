@@ -1,15 +1,6 @@
 //! Reading a log while it is written: after `None`, a reader can follow.
 
 use super::*;
-use crate::format::LOCK_FILE;
-use crate::sys::directory::OpenDirectory;
-use crate::sys::lock::FileLock;
-
-/// The lock of a log, as a logger holds it.
-fn locked(directory: &tempfile::TempDir) -> FileLock {
-    let directory = OpenDirectory::open(directory.path()).expect("a directory");
-    FileLock::take(&directory, LOCK_FILE).unwrap_or_else(|refusal| panic!("{refusal:?}"))
-}
 
 #[test]
 fn a_log_that_grows_is_read_on() {

@@ -27,6 +27,9 @@ mod sparse;
 
 use super::test_log::{Block, TestRun, directory};
 use super::*;
+use crate::format::LOCK_FILE;
+use crate::sys::directory::OpenDirectory;
+use crate::sys::lock::FileLock;
 
 /// A record: message, ns, producer, sequence.
 type Row = (String, u64, u32, u64);
@@ -62,6 +65,12 @@ fn read(path: impl AsRef<Path>) -> (Vec<String>, Report) {
     assert_eq!(verification.report.blocks, reader.report().blocks, "{:#?}", verification.report.findings);
     assert_eq!(verification.report.runs, reader.report().runs);
     (messages, verification.report)
+}
+
+/// The lock of a log, as a logger holds it.
+fn locked(directory: &tempfile::TempDir) -> FileLock {
+    let directory = OpenDirectory::open(directory.path()).expect("a directory");
+    FileLock::take(&directory, LOCK_FILE).unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
 
 /// All messages that a reader of a finished log gives.

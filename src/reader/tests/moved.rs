@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Filter;
 use crate::format::BlockFlags;
 
 /// What becomes of a write.
@@ -162,6 +163,13 @@ impl Writer {
         self.waiting.is_empty()
     }
 
+    /// The messages in the blocks that a file holds whole.
+    fn messages(&self) -> Vec<String> {
+        let good = (0..self.shape.blocks).filter(|number| self.good.contains(number));
+        let messages = good.flat_map(|n| [Some(n.to_string()), (n % 3 == 1).then(|| format!("{n}b"))]);
+        messages.flatten().collect()
+    }
+
     /// Checks what the reader and `verify` find.
     fn check(&self) {
         let directory = written(&[&self.run]);
@@ -170,11 +178,7 @@ impl Writer {
             return;
         }
         let (messages, report) = read(directory.path());
-        let expected: Vec<_> = (0..self.shape.blocks)
-            .filter(|number| self.good.contains(number))
-            .flat_map(|n| [Some(n.to_string()), (n % 3 == 1).then(|| format!("{n}b"))])
-            .flatten()
-            .collect();
+        let expected = self.messages();
         assert_eq!(messages, expected, "{report:#?}");
         let (lost, headers_lost) = (report.blocks.lost, report.blocks.headers_lost);
         assert_eq!((lost, headers_lost), (0, 0), "nothing that was acknowledged is gone: {report:#?}");
@@ -201,8 +205,48 @@ impl Writer {
                 ends.is_some_and(|ends| ends.iter().zip(&expected[wanted..]).all(is_wanted)),
                 "{count}: {last:?}, of {expected:?}"
             );
+            // Of one producer, each of the wanted records comes, and they are the last of it.
+            let expected: Vec<_> = expected.iter().filter(|message| message.ends_with('b')).collect();
+            let options = ReadOptions::new().last(count).filter(Filter::new().producer("worker-2"));
+            let last = all_messages(&mut options.open(directory.path()).expect("open"));
+            let wanted = expected.len().min(count as usize);
+            assert!(last.len() >= wanted, "{count}: {last:?}, of {expected:?}");
+            assert!(
+                last.iter().eq(expected[expected.len() - last.len()..].iter().copied()),
+                "{last:?}, of {expected:?}"
+            );
         }
     }
+}
+
+/// Follows a log while it is written: every record that a file holds comes, and comes once.
+fn follow(shape: Shape, fates: Vec<Fate>, turns: usize) {
+    let directory = directory();
+    let logger = locked(&directory);
+    let mut writer = Writer::new(1, 1, shape);
+    let (mut reader, mut given, mut fates) = (None, Vec::new(), fates.into_iter());
+    for _ in 0..turns {
+        if writer.is_done() {
+            break;
+        }
+        writer.write(|| fates.next().unwrap_or(Accepted));
+        writer.run.write(directory.path());
+        if reader.is_none() {
+            reader = Reader::open(directory.path()).ok();
+        }
+        if let Some(reader) = &mut reader {
+            given.extend(more(reader));
+        }
+    }
+    drop(logger);
+    let Some(mut reader) = reader else { return };
+    given.extend(more(&mut reader));
+    while reader.pass_over_missing(Duration::ZERO).expect("read") {
+        given.extend(rows(&mut reader));
+    }
+    given.sort_by_key(|row| row.1);
+    let given: Vec<_> = given.into_iter().map(|row| row.0).collect();
+    assert_eq!(given, writer.messages(), "{:#?}", reader.report());
 }
 
 /// Calls `check` with every sequence of `length` fates.
@@ -249,6 +293,33 @@ fn a_header_that_names_blocks_it_does_not_hold_tells_whose_the_first_segment_is(
     let fates = [&[Absent, Accepted, Accepted][..], &[Absent], &[Accepted; 3], &[Absent; 2], &[Accepted; 3]].concat();
     let fates = [&fates[..], &[Absent, Accepted, Accepted, Absent]].concat();
     Writer::write_all(1, 1, Shape { blocks: 3, segment_blocks: 2, in_flight: 6 }, fates, 3).check();
+}
+
+#[test]
+fn who_follows_a_log_waits_for_the_header_that_says_whose_the_segments_before_it_are() {
+    follow(Shape { blocks: 1, segment_blocks: 1, in_flight: 2 }, vec![Absent, Accepted, Absent, Accepted], 3);
+}
+
+#[test]
+fn who_follows_a_log_waits_for_blocks_that_move_behind_a_later_segment() {
+    let fates = [&[Absent, Accepted, Accepted, Accepted, Absent, Accepted, Absent][..], &[Accepted; 10]].concat();
+    let fates = [&fates[..], &[Absent, Absent, Headless, Accepted]].concat();
+    follow(Shape { blocks: 5, segment_blocks: 1, in_flight: 3 }, fates, 8);
+}
+
+#[test]
+fn who_follows_a_log_waits_for_its_first_block_though_no_header_is_before_it() {
+    let fates = vec![Absent, Absent, Accepted, Accepted, Accepted, Accepted, Headless];
+    follow(Shape { blocks: 3, segment_blocks: 4, in_flight: 5 }, fates, 3);
+    follow(Shape { blocks: 2, segment_blocks: 1, in_flight: 3 }, vec![Headless, Absent, Accepted], 2);
+    let fates = vec![Headless, Absent, Headless, Accepted, Whole];
+    follow(Shape { blocks: 4, segment_blocks: 3, in_flight: 7 }, fates, 2);
+}
+
+#[test]
+fn who_follows_a_log_finds_blocks_behind_a_bad_header_once_the_logger_has_gone() {
+    let fates = [&[Accepted; 3][..], &[Absent], &[Accepted; 4], &[Headless]].concat();
+    follow(Shape { blocks: 6, segment_blocks: 3, in_flight: 4 }, fates, 3);
 }
 
 #[test]

@@ -26,29 +26,32 @@ pub(super) struct Runs {
     pub(super) facts: Facts,
     /// Those that have not been begun, in order.
     pub(super) later: VecDeque<Run>,
+    /// Segments at the end of a log in use that no header assigns to a run: the next one may. Until then they are not read,
+    /// since their blocks may stand in other segments of their run too.
+    undecided: Vec<Segment>,
 }
 
 impl Runs {
     /// Names the log at `path`. With `sync`, files are made durable before they are read.
     pub(super) fn of(path: &Path, sync: bool) -> Result<Runs> {
-        Ok(Runs { files: LogFiles::open(path, sync)?, facts: Facts::default(), later: VecDeque::new() })
+        Ok(Runs {
+            files: LogFiles::open(path, sync)?,
+            facts: Facts::default(),
+            later: VecDeque::new(),
+            undecided: Vec::new(),
+        })
     }
 
     /// Looks for files that are new, or have come into use, and adds their segments to `current`, the run that is being
     /// read, or to later runs. `may_grow`: the newest file may be in preparation.
-    pub(super) fn discover(
-        &mut self,
-        mut current: Option<&mut Run>,
-        may_grow: bool,
-        report: &mut Report,
-    ) -> Result<()> {
+    pub(super) fn discover(&mut self, current: Option<&mut Run>, may_grow: bool, report: &mut Report) -> Result<()> {
         let rings = self.files.runs_with_rings();
         let inspected = self.files.inspect_all(may_grow)?;
         if !self.files.is_at_its_path() {
             // They may be another log's.
             return Ok(());
         }
-        let mut segments = Vec::new();
+        let mut segments = std::mem::take(&mut self.undecided);
         let mut misplaced = Vec::new();
         let mut refused = None;
         self.facts.note_rings(rings);
@@ -98,16 +101,46 @@ impl Runs {
                 report.add_finding(Severity::Unconfirmed, segment.path.to_path_buf(), None, what);
             }
         }
+        self.assign(segments, current, may_grow)
+    }
+
+    /// Whether segments are not read yet because it is not known to which run they belong.
+    pub(super) fn holds_back(&self) -> bool {
+        !self.undecided.is_empty()
+    }
+
+    /// Takes the segments that were held back as runs of their own, if nothing says that they are not.
+    pub(super) fn decide(&mut self, current: Option<&mut Run>) -> Result<()> {
+        let segments = std::mem::take(&mut self.undecided);
+        self.assign(segments, current, false)
+    }
+
+    /// Adds segments to `current` or to later runs. If the log `may_grow`, and a logger has it open, those at the end may
+    /// be held back.
+    fn assign(&mut self, segments: Vec<Segment>, mut current: Option<&mut Run>, may_grow: bool) -> Result<()> {
         let log = self.facts.log().filter(|_| self.files.is_directory);
         let Sorted { runs, foreign } = sort(segments, log);
         self.facts.note_foreign(&foreign);
-        for mut run in join(&self.files, runs)? {
+        let mut runs = join(&self.files, runs)?;
+        while let Some(mut run) = runs.pop_front() {
+            let known = self.later.iter_mut().rev().find(|known| known.id == run.id);
+            if let Some(known) = known.or(current.as_deref_mut().filter(|current| current.id == run.id)) {
+                self.facts.note_segments(known.id, run.segments());
+                known.append(run);
+                continue;
+            }
             match self.later.back_mut().or(current.as_deref_mut()) {
-                Some(last) if last.id == run.id || continues(&self.files, &self.facts, last, &run)? => {
+                Some(last) if continues(&self.files, &self.facts, last, &run)? => {
                     self.facts.note_segments(last.id, run.segments());
                     last.append(run);
                 }
                 last => {
+                    let are_unknown = !run.id.is_known() && runs.iter().all(|later| !later.id.is_known());
+                    if may_grow && are_unknown && self.files.in_use() == InUse::Yes {
+                        runs.push_front(run);
+                        self.undecided = runs.into_iter().flat_map(Run::into_segments).collect();
+                        break;
+                    }
                     // No file can have been before number 1, so its run begins there, though its header is damaged.
                     run.begins_here |=
                         self.files.is_directory && run.first().header.is_none() && run.first().number == 1;

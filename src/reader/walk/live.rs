@@ -101,10 +101,10 @@ impl Live {
         self.awaited = None;
     }
 
-    /// Notes that the caller came back for more.
-    pub(super) fn note_return(&mut self, in_use: InUse) {
+    /// Notes that the caller came back for more; `left_some`: segments that are there have been left unread.
+    pub(super) fn note_return(&mut self, in_use: InUse, left_some: bool) {
         // Before a missing block, the end has not been reached.
-        self.came_back |= self.awaited.is_none();
+        self.came_back |= self.awaited.is_none() && !left_some;
         (self.in_use, self.looked_after_logger) = (in_use, false);
     }
 
@@ -161,10 +161,10 @@ mod tests {
     fn who_comes_back_from_before_a_missing_block_has_not_read_to_the_end() {
         let mut live = Live::new(InUse::Unknown);
         live.decide(5, 5, || InUse::Unknown);
-        live.note_return(InUse::Unknown);
+        live.note_return(InUse::Unknown, false);
         assert!(!live.is_written(), "what follows is searched to the file's end");
         live.note_look(5);
-        live.note_return(InUse::No);
+        live.note_return(InUse::No, false);
         assert!(live.is_written() && live.may_come_late());
     }
 }

@@ -130,14 +130,19 @@ impl Walk {
         self.live.as_ref().is_some_and(|live| live.awaited.is_some())
     }
 
+    /// Whether the walk has stopped before something that is there: it awaits a block, or the header of a segment that says
+    /// to which run the ones before it belong.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.is_awaiting() || self.runs.holds_back()
+    }
+
     /// Goes on to the next good block, and leaves it in `loaded`.
     ///
     /// After an error the block that could not be read has been passed over.
     pub(super) fn next(&mut self, loaded: &mut Loaded) -> Result<Step> {
         loop {
             let Some(mut reading) = self.reading.take().or_else(|| self.start_run()) else {
-                self.report_end();
-                return Ok(Step::End);
+                return Ok(self.end());
             };
             let step = self.step(&mut reading, loaded);
             if !matches!(step, Ok(Some(Step::RunEnd))) {
@@ -147,14 +152,21 @@ impl Walk {
             match step {
                 None => {}
                 Some(Step::End) if self.logger_has_gone() => self.look_for_more()?,
+                Some(Step::End) => return Ok(self.end()),
                 Some(step) => {
-                    if matches!(step, Step::Awaited | Step::End) {
+                    if matches!(step, Step::Awaited) {
                         self.report_end();
                     }
                     return Ok(step);
                 }
             }
         }
+    }
+
+    /// Ends the walk for now, after all that can be read.
+    fn end(&mut self) -> Step {
+        self.report_end();
+        if self.runs.holds_back() { Step::Awaited } else { Step::End }
     }
 
     /// Whether the last run has no end, and the logger that had the log open when that was asked last is gone: it may
@@ -215,7 +227,7 @@ impl Walk {
     /// Looks for blocks and files that were written since [`Step::End`] or [`Step::Awaited`].
     pub(super) fn look_for_more(&mut self) -> Result<()> {
         if let Some(live) = &mut self.live {
-            live.note_return(self.runs.files.in_use());
+            live.note_return(self.runs.files.in_use(), self.runs.holds_back());
         }
         if self.runs.files.sync
             && let Some(reading) = &self.reading
@@ -227,14 +239,21 @@ impl Walk {
         self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
-    /// Gives up the block before which the walk has stopped, so that the next step goes on without it. Returns whether
-    /// there is one.
-    pub(super) fn give_up_awaited(&mut self) -> bool {
-        let gave_up = self.live.as_mut().is_some_and(Live::give_up_awaited);
+    /// Gives up what the walk has stopped for, a block or a header, so that the next step goes on without it. Returns
+    /// whether there is such a thing.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn give_up_awaited(&mut self) -> Result<bool> {
+        let mut gave_up = self.live.as_mut().is_some_and(Live::give_up_awaited);
+        if !gave_up && self.runs.holds_back() {
+            self.runs.decide(self.reading.as_mut().map(|reading| &mut reading.run))?;
+            gave_up = true;
+        }
         if gave_up {
             self.account.reopen();
         }
-        gave_up
+        Ok(gave_up)
     }
 
     /// Reports suspicious files, until more is known.
@@ -501,11 +520,16 @@ impl Walk {
         let segments = reading.run.segments();
         let previous = next.checked_sub(1).and_then(|previous| segments.get(previous));
         let lowest = reading.run.lowest_from(next);
-        match (previous, segments.get(next), self.account.blocks.expected()) {
-            (Some(previous), Some(info), Some(expected))
+        let Some(info) = segments.get(next) else { return Decision::Gone };
+        let may_be_removed = match previous {
+            Some(previous) => self.runs.facts.may_be_removed_between(previous, info),
+            None => !reading.run.begins_here,
+        };
+        match self.account.blocks.expected() {
+            Some(expected)
                 if lowest.is_some_and(|lowest| expected < lowest)
                     && next >= self.account.blocks.segments_begun()
-                    && file_between(previous, info).is_none()
+                    && !may_be_removed
                     && self.growing().is_some_and(|live| live.may_come_late()) =>
             {
                 self.decide_about_missing(reading, expected, None)
