@@ -14,13 +14,14 @@ fn figures(log: &str) -> Value {
 /// Elsewhere nothing tells who has a log in use.
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
 mod in_use {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::process::{ChildStdin, Stdio};
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::process::{ChildStdin, Command, Stdio};
 
     use serde_json::Value;
 
     use super::figures;
     use crate::process::{Place, diolog, run, status, stderr, stdout};
+    use crate::support;
 
     /// Logs lines until the log has figures.
     fn log_until_there_are_figures(stdin: &mut ChildStdin, log: &str) -> Value {
@@ -82,6 +83,60 @@ mod in_use {
         BufReader::new(top.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         assert!(line.contains(&format!("Z {log}: not in use; ")) && !line.contains("/s"), "{line}");
         assert_eq!(status(&top.wait_with_output().expect("its end")), 0, "its reader has gone");
+    }
+
+    /// Reads until `text` has come.
+    fn read_until(shown: &mut String, text: &str, output: &mut impl std::io::Read) {
+        let mut bytes = [0; 4096];
+        while !shown.contains(text) {
+            let read = output.read(&mut bytes).expect("readable");
+            assert!(read > 0, "ended before {text:?}: {shown}");
+            shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    }
+
+    #[test]
+    fn on_a_terminal_the_figures_are_shown_in_place_and_ctrl_c_leaves_it_as_it_was() {
+        const CLEAR: &str = "\x1b[H\x1b[2J";
+        let place = Place::new();
+        let log = place.log();
+        let log = log.to_str().expect("UTF-8");
+        let mut writer =
+            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+        let mut lines = writer.stdin.take().expect("piped");
+        log_until_there_are_figures(&mut lines, log);
+
+        // `script` provides the terminal, and passes on what is typed.
+        let program = env!("CARGO_BIN_EXE_diolog");
+        let line = format!("trap : INT; stty -g; {program} top '{log}'; echo \"status $?\"; stty -g");
+        let mut script = Command::new("script");
+        script.args(["-q", "-c", &line, "/dev/null"]).env("TERM", "xterm").env_remove("DIOLOG_LEVEL");
+        let spawned = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut terminal = match spawned {
+            Ok(terminal) => terminal,
+            Err(error) => return support::not_shown("top on a terminal", format!("script: {error}")),
+        };
+        let mut typed = terminal.stdin.take().expect("piped");
+        let mut output = terminal.stdout.take().expect("piped");
+        let mut shown = String::new();
+        read_until(&mut shown, &format!("written by process {}", writer.id()), &mut output);
+        drop(lines);
+        assert!(writer.wait().expect("its end").success());
+        read_until(&mut shown, "not in use", &mut output);
+        typed.write_all(b"\x03").expect("typed");
+        output.read_to_string(&mut shown).expect("readable");
+        terminal.wait().expect("its end");
+
+        let screens: Vec<_> = shown.split(CLEAR).collect();
+        assert!(screens.len() > 2, "{shown:?}");
+        for screen in &screens[1..] {
+            assert_eq!(screen.matches(&format!("{log}: ")).count(), 1, "one on each screen: {shown:?}");
+        }
+        let (_, ended) = screens[screens.len() - 1].split_once("^C").expect("Ctrl-C is echoed");
+        assert!(!ended.contains('\x1b'), "{shown:?}");
+        let before = screens[0].trim();
+        let ended: Vec<_> = ended.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(ended, ["status 0", before], "the terminal's settings are those before: {shown:?}");
     }
 }
 

@@ -52,6 +52,20 @@ fn each_command_has_the_exit_statuses_that_it_gives() {
 }
 
 #[test]
+fn the_heading_of_the_options_that_select_records_is_above_those_alone() {
+    for command in ["cat", "tail"] {
+        let help = stdout(&run([command, "--help"], b""));
+        let (before, after) = help.split_once("Which records:").expect("a heading");
+        let is_option = |line: &&str| line.trim_start().starts_with('-');
+        let selecting: Vec<_> =
+            after.lines().filter(is_option).filter_map(|line| line.split_whitespace().next()).collect();
+        let all = ["--level", "--since", "--until", "--target", "--producer", "--field", "--grep"];
+        assert_eq!(selecting, all, "{help}");
+        assert!(before.contains("--durable") && before.contains("--no-gaps"), "{help}");
+    }
+}
+
+#[test]
 fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["--version"], &["write", "--help"], &["help", "cat"]] {
         let output = run(arguments, b"");

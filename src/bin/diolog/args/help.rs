@@ -9,7 +9,8 @@ pub(super) const DIOLOG: &str = "Exit status (`diolog COMMAND --help` has that o
   2        records are lost
   3        cannot be read or written, or parts of it only by a newer diolog
   64       invalid command line or settings
-  128 + N  ended by signal N: 130 after Ctrl-C (tail -f: 0, 2, 3 or 4 as above)";
+  128 + N  ended by signal N: 130 after Ctrl-C (tail -f: 0, 2, 3 or 4 as above)
+Of several, the one further down counts.";
 
 pub(super) const WRITE: &str = "Examples:
   my-service 2>&1 | diolog write /var/log/my-service
@@ -19,8 +20,8 @@ Signals: after SIGINT (Ctrl-C) and SIGHUP the input is read on to its end, or un
 SIGTERM and SIGQUIT as far as the pipe holds it. All of it is then made durable. A second signal ends at once.
 
 Exit status:
-  0        every line is in the log, whole and durable, but for those that
-           DIOLOG_LEVEL excludes
+  0        every line is in the log, whole and durable, but for those that the
+           environment variable DIOLOG_LEVEL excludes
   2        lines were cut, are not in the log, or are not known to be durable
   3        the log cannot be opened, or standard input cannot be read
   64       invalid command line or settings

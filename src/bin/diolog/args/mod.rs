@@ -139,7 +139,7 @@ pub(crate) struct Cat {
     #[arg(value_name = "DIR|FILE", required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// What the files are: diolog, or asynclogger, files of that Go logger, which have neither times nor levels
-    #[arg(long, value_enum, hide_possible_values = true, default_value_t = InputFormat::Diolog)]
+    #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true, default_value_t = InputFormat::Diolog)]
     pub(crate) input: InputFormat,
     /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and a
     /// line feed
@@ -153,8 +153,6 @@ pub(crate) struct Cat {
     #[arg(short, long)]
     pub(crate) reverse: bool,
     #[command(flatten)]
-    pub(crate) select: Select,
-    #[command(flatten)]
     pub(crate) look: Look,
     /// Print without a pager
     #[arg(long)]
@@ -165,6 +163,9 @@ pub(crate) struct Cat {
     /// Exit with 0 instead of 4 if records were dropped by policy
     #[arg(long)]
     pub(crate) allow_drops: bool,
+    // The last: its heading stands above all options that follow.
+    #[command(flatten)]
+    pub(crate) select: Select,
 }
 
 #[derive(Debug, Args)]
@@ -187,8 +188,6 @@ pub(crate) struct Tail {
     #[arg(short = 'F', long)]
     pub(crate) follow_path: bool,
     #[command(flatten)]
-    pub(crate) select: Select,
-    #[command(flatten)]
     pub(crate) look: Look,
     /// Sync the files first, so that a power cut cannot lose what is printed
     #[arg(long)]
@@ -196,6 +195,9 @@ pub(crate) struct Tail {
     /// Exit with 0 instead of 4 if records were dropped by policy
     #[arg(long)]
     pub(crate) allow_drops: bool,
+    // The last: its heading stands above all options that follow.
+    #[command(flatten)]
+    pub(crate) select: Select,
 }
 
 /// How text looks.
@@ -228,7 +230,7 @@ pub(crate) struct Verify {
     /// Format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
-    /// Show the rows of all producers, also of many without losses
+    /// Show a row for every producer; otherwise, if a run has more than 20, those without a loss are summed up
     #[arg(long)]
     pub(crate) all: bool,
     /// Sync the files first, so that a power cut cannot lose what is verified
