@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::test_rings::{Dead, config, logger, rings};
-use super::tests::{Parts, change, messages, recover_one, recovered, verifies};
+use super::tests::{Parts, change, lose_blocks_but, messages, recover_one, recovered, verifies};
 use super::{RecoveryOutcome, recover, sweep};
 use crate::clock::Clock;
 use crate::config::RingMemory;
@@ -178,6 +178,28 @@ fn a_run_whose_segments_were_removed_meanwhile_gets_no_losses_that_it_did_not_ha
     assert_eq!((recovery.records, recovery.unwritten), (15, 0), "{recovery}");
     assert_eq!(losses(&dead.log), 0);
     assert_eq!(messages(&dead.log).iter().filter(|(name, ..)| name != "later").count(), 15);
+}
+
+#[test]
+fn a_run_of_which_a_later_segment_is_left_gets_no_losses_that_it_did_not_have() {
+    let parent = directory();
+    let path = parent.path().join("log");
+    let logger = logger(&path);
+    let producer = logger.producer_named("orders").expect("a producer");
+    while logger.stats().segments <= 1 {
+        producer.log(Level::Info, "durable");
+        logger.rotate().expect("open");
+        logger.flush().expect("durable");
+    }
+    (0..10).for_each(|_| _ = producer.log(Level::Info, "in the ring"));
+    let dead = Dead::of(&path, rings(&logger));
+    // No block says that those in the first segment were durable.
+    lose_blocks_but(&dead.log, |_| true);
+    fs::remove_file(dead.log.join(segment_file_name(1))).expect("there");
+    let recovery = recover_one(&dead);
+    assert_eq!(recovery.outcome, RecoveryOutcome::Complete, "{recovery}");
+    assert_eq!((recovery.records, recovery.unwritten), (10, 0), "{recovery}");
+    assert_eq!(losses(&dead.log), 0);
 }
 
 #[test]

@@ -107,17 +107,24 @@ impl Parts {
     }
 }
 
-/// Signs the blocks of the log's segments as if none before them had been known to be durable, and wipes out those whose
-/// numbers are not in `landed`: a bit for each.
+/// [`lose_blocks_but`] for those whose numbers are not in `landed`: a bit for each.
 fn lose_blocks(log: &Path, landed: u32) {
+    lose_blocks_but(log, |block| landed >> block & 1 == 1);
+}
+
+/// Signs the blocks of the log's segments as if none before them had been known to be durable, and wipes out those that
+/// have not `landed`.
+pub(super) fn lose_blocks_but(log: &Path, landed: impl Fn(u64) -> bool) {
     for number in 1.. {
         let path = log.join(segment_file_name(number));
         let Ok(mut bytes) = fs::read(&path) else { break };
         let mut at = 0;
-        while let Some(header) = bytes.get(at..).and_then(|rest| BlockHeader::decode(rest, at as u64).ok()) {
+        while let Some(header) =
+            bytes.get(at..).filter(|rest| !rest.is_empty()).and_then(|rest| BlockHeader::decode(rest, at as u64).ok())
+        {
             let end = at + header.stride_bytes() as usize;
             let block = header.sequence.get();
-            if at > 0 && landed & (1 << block) == 0 {
+            if at > 0 && !landed(block) {
                 bytes[at..end].fill(0);
             } else {
                 let (segment_id, in_flight) = (header.segment_id.get(), block as u16);

@@ -25,7 +25,7 @@ pub(crate) struct RunTail {
     chunk: Chunk,
     loaded: Loaded,
     callsites: KnownCallsites,
-    /// All blocks below this number were durable, and their records are in no ring.
+    /// All blocks below this number were durable: their records are in no ring, or in segments that are gone.
     pub(crate) durable_below: u64,
     /// The highest number with which a segment begins: blocks below it were submitted.
     pub(crate) announced: u64,
@@ -106,6 +106,10 @@ impl RunTail {
             if run.lowest_from(first).is_some_and(|lowest| lowest <= durable_below) {
                 break;
             }
+        }
+        // If a header says that there were blocks before it, and no segment has them, they were removed as old ones.
+        if run.segments()[0].block_0.is_some() {
+            durable_below = durable_below.max(run.lowest_from(0).unwrap_or(0));
         }
         let skipped = run.begin_of(first);
         if skipped > 0 {
