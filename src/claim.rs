@@ -17,8 +17,8 @@ use crate::shared::Shared;
 
 /// Room for one record, to be filled in place and then [committed](Claim::commit): see [`Producer::claim`].
 ///
-/// It is a slice of bytes, all zero at first. To drop it, or to forget it, gives it up: no record is made, none is
-/// counted, and the producer and [`close`](crate::Logger::close) go on as if there had been no claim.
+/// It is a slice of bytes, all zero at first. Dropping or forgetting it gives it up: it makes no record and counts
+/// nothing, and the producer and [`close`](crate::Logger::close) go on as if there had been no claim.
 #[must_use = "a claim that is not committed is no record"]
 pub struct Claim<'a> {
     level: Level,
@@ -45,9 +45,8 @@ enum Place {
 }
 
 impl Producer {
-    /// Claims room for a record of `bytes` bytes, to be composed in place: for encoders that would otherwise write into a
-    /// buffer of their own first. Nobody sees the record before [`Claim::commit`], which also gives it its time and its
-    /// sequence number.
+    /// Claims room for a record of `bytes` bytes, to be composed in place. It saves an encoder a buffer and a copy.
+    /// Nobody sees the record before [`Claim::commit`], which also gives it its time and its sequence number.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("diolog-claim-doc-{}", std::process::id()));
@@ -68,16 +67,16 @@ impl Producer {
     /// # Ok::<(), diolog::Error>(())
     /// ```
     ///
-    /// The room is in the ring's window. If that has none, and there is a reserve behind it, the claim is a buffer of the
-    /// producer's, from which the commit appends as [`log`](Producer::log) does: then it is the commit that waits or drops.
-    /// The buffer is allocated when it is first needed, and grows to [`message_bytes_max`](Producer::message_bytes_max) at
-    /// most. The producer of a logger without a log claims in that buffer too.
+    /// The room is in the ring's window. If the window is full and there is a reserve behind it, the claim is a buffer
+    /// of the producer's. The commit then appends from this buffer as [`log`](Producer::log) does, and may wait or
+    /// drop. The buffer is allocated when it is first needed, and grows to at most
+    /// [`message_bytes_max`](Producer::message_bytes_max). The producer of a logger without a log uses this buffer too.
     ///
     /// # Errors
-    /// The outcome of an append that makes no record: [`Outcome::Dropped`], and counted, if there is no room, or if `bytes`
-    /// is more than [`message_bytes_max`](Producer::message_bytes_max), to which no claim is cut;
-    /// [`Overflow::Block`](crate::Overflow::Block) waits for room. [`Outcome::Filtered`], [`Outcome::Closed`] and
-    /// [`Outcome::Forked`] as for [`log`](Producer::log).
+    /// - [`Outcome::Dropped`], which is counted, if there is no room, or if `bytes` is more than
+    ///   [`message_bytes_max`](Producer::message_bytes_max): a claim is never cut. With
+    ///   [`Overflow::Block`](crate::Overflow::Block) it waits for room.
+    /// - [`Outcome::Filtered`], [`Outcome::Closed`] and [`Outcome::Forked`], as for [`log`](Producer::log).
     pub fn claim(&mut self, level: Level, bytes: usize) -> Result<Claim<'_>, Outcome> {
         if !self.is_enabled(level) {
             return Err(self.refuse());
@@ -133,8 +132,8 @@ impl Producer {
 }
 
 impl Claim<'_> {
-    /// Shortens the record to its first `bytes` bytes, if it is longer: for encoders that know only at the end how many
-    /// they need.
+    /// Shortens the record to its first `bytes` bytes, if it is longer. An encoder that knows its length only at the
+    /// end claims the most that it may need, and then shortens.
     pub fn truncate(&mut self, bytes: usize) {
         match &mut self.room {
             Room::Ring { held, .. } => held.truncate(bytes),
@@ -144,9 +143,9 @@ impl Claim<'_> {
 
     /// Appends the record as it is filled now, with the time of this call.
     ///
-    /// Returns [`Outcome::Written`] if it is in the ring; [`Outcome::Closed`], [`Outcome::Forked`] or
-    /// [`Outcome::Filtered`] if the log has been closed since the claim, and so on. A claim that found the window full may
-    /// also be [`Outcome::Dropped`]: see [`Producer::claim`].
+    /// Returns [`Outcome::Written`] if the record is in the ring. If the log was closed or forked, or its level
+    /// changed, since the claim, it returns [`Outcome::Closed`], [`Outcome::Forked`] or [`Outcome::Filtered`]. If the
+    /// claim found the window full, it may also return [`Outcome::Dropped`]: see [`Producer::claim`].
     pub fn commit(self) -> Outcome {
         let Claim { level, room } = self;
         match room {

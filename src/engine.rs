@@ -25,13 +25,11 @@ use crate::writer::Writer;
 /// One writer thread that serves any number of logs, each with its own directory, policy, retention and level. Clones
 /// are handles to the same engine.
 ///
-/// A log of an engine is a [`Logger`] like any other. What happens to one does not stop the others: a disk that is slow
-/// or full, a close, even a bug that ends one of them. Their callbacks share the writer thread, so that one that takes
-/// long holds all of them up.
+/// A log of an engine is a [`Logger`] like any other. One log does not stop the others, whether its disk is slow or
+/// full, it closes, or a bug ends it. But all callbacks run on the writer thread, so a slow one holds all logs up.
 ///
-/// Dropping the last handle closes no log. The thread ends once no handle is left and the last log has ended.
-/// [`close`](Engine::close) closes all logs. At the end of the process they are drained together, as
-/// [`Logger`] says.
+/// Dropping the last handle closes no log. The thread ends when no handle is left and the last log has ended.
+/// [`close`](Engine::close) closes all logs. An exit of the process drains them together: see [`Logger`].
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -65,8 +63,8 @@ struct Inner {
 }
 
 impl Engine {
-    /// Starts the writer thread, pinned if [`writer_core`](EngineConfig::writer_core) is set. It sleeps until there is a
-    /// log.
+    /// Starts the writer thread, pinned if [`writer_core`](EngineConfig::writer_core) is set. It sleeps until there is
+    /// a log.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::Io`] if no thread can be
@@ -86,8 +84,8 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`Logger::open`]; [`Error::InvalidConfig`] for a [`writer_core`](Config::writer_core) other than the
-    /// engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback on the
-    /// engine's writer thread, which would wait for itself.
+    /// engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback on
+    /// the engine's writer thread, because the open would wait for itself.
     pub fn open(&self, config: Config) -> Result<Logger> {
         self.open_with(config, Hooks::default())
     }
@@ -131,11 +129,11 @@ impl Engine {
         Ok(logger)
     }
 
-    /// Closes all logs of the engine that are open, as [`Logger::close`] does, and ends the engine: it opens no more logs.
+    /// Closes all open logs of the engine, as [`Logger::close`] does, and ends the engine: it opens no more logs.
     ///
-    /// All are asked to end before the first is waited for, so that together they take as long as the slowest: at most the
-    /// longest [`close_deadline`](Config::close_deadline), or half a second more. The report is the sum over these logs;
-    /// what became of each one its own [`Logger::close`] returns. Later calls find no open logs.
+    /// It first asks all logs to end, and then waits. So together they take as long as the slowest: at most the longest
+    /// [`close_deadline`](Config::close_deadline), or half a second more. The report is the sum over these logs;
+    /// [`Logger::close`] of each log returns its own report. Later calls find no open logs.
     ///
     /// # Errors
     /// [`Error::CloseIncomplete`] with the sums, and with the path of each log that has not ended cleanly, and why;

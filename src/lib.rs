@@ -2,7 +2,7 @@
 //!
 //! A thread appends a record to its own ring in about the time it takes to read the clock. One writer thread packs the
 //! records of all rings into 4 KiB-aligned blocks and writes them with direct I/O, past the page cache. Every record is
-//! in the files or counted as lost, and [`verify`] proves from the files alone which.
+//! in the files or counted as lost. [`verify`] proves from the files alone how many are there and how many are lost.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,60 +30,66 @@
 //!
 //! # Start here
 //!
-//! - To log: [`Logger`] opens a log; a [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]);
-//!   [`info!`](macro@info) and its siblings log typed fields; [`Outcome`] is the result of one append. [`Config`] has
+//! - To log: [`Logger`] opens a log. A [`Producer`] appends for one thread, or lends room in its ring ([`Claim`]).
+//!   [`info!`](macro@info) and its siblings log typed fields. [`Outcome`] is the result of one append. [`Config`] has
 //!   every setting, with its bounds and the cost of either extreme.
-//! - To test code that logs, or to log nothing: [`Logger::in_memory`], [`Logger::disabled`].
-//! - To read: [`Reader`] returns the records in order of time, and [`RecordRef::fields`] the typed values of one;
-//!   [`verify`] returns the proof, [`info()`] a list of the files.
-//! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
-//! - Many logs: an [`Engine`] serves them all by one writer thread; [`EventLogs`] opens one for each kind of event.
-//! - To see what led to an error, without logging it all: [`Config::flight_recorder`], [`Logger::snapshot`],
+//! - To read: [`Reader`] returns the records in order of time, and [`RecordRef::fields`] the typed values of one.
+//!   [`verify`] returns the proof, and [`info()`] a list of the files.
+//! - Many logs: an [`Engine`] serves them all with one writer thread. [`EventLogs`] opens a log for each kind of event.
+//! - To see what led to an error without logging everything: [`Config::flight_recorder`], [`Logger::snapshot`],
 //!   [`snapshots()`].
-//! - To watch: [`Logger::stats`], with all figures, and [`Stats::to_prometheus`]; [`Logger::on_state_change`] and
-//!   [`Logger::on_loss`]. A [`Listener`] gets the records of a level while they are logged: [`StderrListener`] shows them
-//!   on a terminal, [`TextFileListener`] writes text files. From another process, [`FiguresReader`] gives the figures.
+//! - To watch: [`Logger::stats`] has all figures, and [`Stats::to_prometheus`] writes them. [`Logger::on_state_change`]
+//!   and [`Logger::on_loss`] call back. [`FiguresReader`] reads the figures in another process.
+//! - To show records while they are logged: a [`Listener`] gets the records of a level. [`StderrListener`] shows them
+//!   on a terminal, and [`TextFileListener`] writes text files.
+//! - To test code that logs: [`Logger::in_memory`]. To log nothing: [`Logger::disabled`].
+//! - After a crash with [shared rings](RingMemory): [`Logger::recovery`] and [`recover`].
+//! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
 //! - [`ending`] says what each end of a process keeps, and how a program should end.
 //! - [`operations`] is for those who run such a program: sizes, troubleshooting, alerts, containers, limits.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
 //!
 //! # How safe a record is
 //!
-//! A record is **accepted** once `log` has returned [`Outcome::Written`]: it is in the ring, and while the disk keeps
-//! up the writer writes it within [`flush_interval`](Config::flush_interval). If the process is killed before that, the
-//! record is gone; if it exits, open logs are drained first (see [`ending`]).
+//! A record is **accepted** when `log` has returned [`Outcome::Written`]: it is in the ring. While the disk keeps up,
+//! the writer writes it within [`flush_interval`](Config::flush_interval). If the process exits before that, open logs
+//! are drained first. If it is killed before that, the record is gone, unless its ring is [shared](RingMemory): then
+//! the next open of the log recovers it. See [`ending`].
 //!
-//! It is **durable** once the device has acknowledged its block and all blocks before it: it survives a power cut.
-//! [`Logger::flush`] waits until everything accepted before the call is durable, [`Logger::close`] until everything is.
+//! It is **durable** when the device has acknowledged its block and all blocks before it: it survives a power cut.
+//! [`Logger::flush`] waits until everything accepted before the call is durable. [`Logger::close`] waits until
+//! everything is.
 //!
 //! If a ring is full, the [`Overflow`] policy decides: drop the new record (the default), make the caller wait, or
-//! overwrite the oldest records. Every attempt takes a sequence number, so the log itself shows how many records of
+//! overwrite the oldest records. Every attempt takes a sequence number. So the log itself shows how many records of
 //! which producer are missing, and why.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `serde`: `Config` from TOML and back, and in any other format that serde knows. Reports, figures and [`info()`] are
-//!   `Serialize`: fields and names as in the code, in snake case; nanoseconds and sequence numbers as texts, since they
-//!   may be larger than the numbers that many readers of JSON know.
+//! - `serde`: reads and writes `Config` as TOML, or in any other format that serde knows. Reports, figures and
+//!   [`info()`] are `Serialize`, with the names that they have in the code, in snake case. Nanoseconds and sequence
+//!   numbers are texts, because many readers of JSON would round such large numbers.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process; and
 //!   [`rotate_on_hangup`](Config::rotate_on_hangup).
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
 //! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
 //! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
-//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `snapshots`, `verify`, `recover`, `top`, `bench`.
-//! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and the
-//!   same with `release_` before them: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
+//! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `snapshots`, `verify`, `recover`, `top`,
+//!   `bench`.
+//! - `max_level_off`, `max_level_error`, `max_level_warn`, `max_level_info`, `max_level_debug`, `max_level_trace`, and
+//!   the same with `release_` in front: the most verbose level that is compiled in. See [`STATIC_MAX_LEVEL`].
 //! - `unstable`: internals for this package's own tests and benches, without any promise.
 //!
 //! # Limits
 //!
-//! It does not format text on the hot path unless asked to (`%`, `?`, `log_args`), compress, encrypt, send over a
-//! network, or copy records elsewhere, except to [`Listener`]s in the same process. One process at a time writes a log;
-//! any number may read it meanwhile. On systems other than Linux it writes the same blocks through the page cache, and
-//! does not pin threads.
+//! - It does not compress, encrypt, or send records over a network. It gives them only to [`Listener`]s in the same
+//!   process.
+//! - It formats no text on the hot path unless you ask for it (`%`, `?`, `log_args`).
+//! - One process at a time writes a log; any number may read it meanwhile.
+//! - On systems other than Linux it writes the same blocks through the page cache, and does not pin threads.
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod macros;

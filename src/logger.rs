@@ -35,13 +35,13 @@ use crate::writer::Writer;
 
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
 ///
-/// If the process exits before that, by a return from `main` or by [`std::process::exit`], the log is drained and closed
-/// then, wherever its handles are: in a static, in a thread-local, leaked. That takes at most the longest
-/// [`close_deadline`](Config::close_deadline) of the logs that are open, which are closed at the same time. Nobody is
-/// told if a disk does not take all records in time: call [`close`](Logger::close) to know. On systems other than Unix,
-/// call it in any case. [`ending`](crate::ending) has the other ends of a process.
+/// If the process exits first, by a return from `main` or by [`std::process::exit`], the exit drains and closes the
+/// log, even if its handles are in a static, in a thread-local, or leaked. All open logs are closed at the same time;
+/// this takes at most the longest [`close_deadline`](Config::close_deadline) of them. An exit does not report records
+/// that a disk did not take in time: call [`close`](Logger::close) to know. On systems other than Unix, always call it.
+/// [`ending`](crate::ending) describes the other ends of a process.
 ///
-/// One producer for each thread that logs, and a `close` that says what could not be written:
+/// This program has one producer for each thread that logs, and a `close` that says what could not be written:
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -83,9 +83,8 @@ pub(crate) struct OwnThreads {
 }
 
 impl Logger {
-    /// Opens the log in the directory that `config` names, and creates the directory if its parent exists (or all of them
-    /// if [`create_parents`](Config::create_parents) is set). Each open is
-    /// a run of its own, in new segments.
+    /// Opens the log in the directory that `config` names. If the directory is missing, it is created; its parent must
+    /// exist, unless [`create_parents`](Config::create_parents) is set. Each open is a run of its own, in new segments.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -114,10 +113,10 @@ impl Logger {
     /// A logger that logs nothing: no directory, no thread, no rings. For libraries and tests that need a logger and no
     /// log.
     ///
-    /// Every record vanishes as [`Outcome::Filtered`], and [`is_enabled`](Logger::is_enabled) is false for each level, so
-    /// that callers can save the work of composing a message; [`set_level`](Logger::set_level) changes neither.
-    /// Producers can be made, and `flush`, `rotate` and `close` succeed. After `close` appends return
-    /// [`Outcome::Closed`], as those of every logger.
+    /// Every append returns [`Outcome::Filtered`]. [`is_enabled`](Logger::is_enabled) is false for each level, so
+    /// callers need not compose a message. [`set_level`](Logger::set_level) changes neither. You can make producers,
+    /// and `flush`, `rotate` and `close` succeed. After `close`, appends return [`Outcome::Closed`], as with every
+    /// logger.
     ///
     /// ```
     /// use diolog::{Level, Logger, Outcome};
@@ -136,10 +135,12 @@ impl Logger {
     /// A logger into memory, for tests of code that logs: no directory and no thread. The [`MemoryLog`] shows what was
     /// logged, in order.
     ///
-    /// It admits every level; [`set_level`](Logger::set_level) admits fewer. Messages are cut at 64 KiB, and nothing is
-    /// ever dropped: the records stay in memory until they are [taken](MemoryLog::take). An append takes a lock and
-    /// allocates: its speed says nothing of a log on disk, and a signal handler must not make it. Nothing ever is durable; `flush`, `rotate` and `close`
-    /// succeed, and of [`stats`](Logger::stats) only `attempted` and `refused` count.
+    /// It admits every level; [`set_level`](Logger::set_level) can restrict that. Messages are cut at 64 KiB. Nothing
+    /// is ever dropped: the records stay in memory until they are [taken](MemoryLog::take).
+    ///
+    /// An append takes a lock and allocates. So its speed says nothing about a log on disk, and a signal handler must
+    /// not log to it. Nothing is ever durable, but `flush`, `rotate` and `close` succeed. Of [`stats`](Logger::stats)
+    /// only `attempted` and `refused` count.
     ///
     /// ```
     /// use diolog::{Level, Logger, Outcome};
@@ -209,15 +210,15 @@ impl Logger {
         ProducerBuilder::new(self.shared())
     }
 
-    /// Appends a record through the calling thread's own producer. The first call makes it, with a ring of
-    /// `thread_ring_bytes`; later ones are slower than [`Producer::log`] only by looking it up.
+    /// Appends a record through the calling thread's own producer. The thread's first call makes this producer, with a
+    /// ring of `thread_ring_bytes`. Later calls look it up, and are slower than [`Producer::log`] only by that.
     ///
-    /// The first call takes a lock and allocates, which a signal handler must not do: a thread whose signal handlers
-    /// log should log once before they can run.
+    /// The first call takes a lock and allocates, which a signal handler must not do. If a thread's signal handlers
+    /// log, the thread should log once before they can run.
     ///
-    /// A thread that gets no ring, because [`rings_bytes_max`](Config::rings_bytes_max) is reached, there are 40,000
-    /// producers, or the thread is ending, logs through the common ring, one for all such threads, behind a lock. Its
-    /// producer is named "(common)". That is slower, and less is lost than without: nothing, if the ring holds it.
+    /// A thread gets no ring of its own if [`rings_bytes_max`](Config::rings_bytes_max) is reached, if there are 40,000
+    /// producers, or if the thread is ending. All such threads log through the common ring, behind a lock. Its producer is
+    /// named "(common)". This is slower, but drops nothing as long as that ring has room.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();
@@ -251,8 +252,9 @@ impl Logger {
         level.is_compiled_in() && self.shared().gate.admits(level as u8)
     }
 
-    /// Whether a record of `level` and `target` would pass now, or be kept by the flight recorder. Where targets have thresholds of their own, this takes a
-    /// lock and compares names; the macros remember the answer for each place that logs.
+    /// Whether a record of `level` and `target` would pass now, or be kept by the flight recorder. If targets have
+    /// thresholds of their own, this takes a lock and compares names. The macros remember the answer for each place
+    /// that logs.
     pub fn is_enabled_for(&self, level: Level, target: &str) -> bool {
         let Shared { gate, admission, .. } = &**self.shared();
         level.is_compiled_in() && admission.admits_target(gate, level, target)
@@ -268,8 +270,8 @@ impl Logger {
         self.shared().admission.levels(&self.shared().gate)
     }
 
-    /// Changes the threshold for all producers, from their next append on; targets keep those of their own. With
-    /// [`Level::Off`] only the records of such targets are logged until the next change; the log stays open.
+    /// Changes the threshold for all producers, from their next append on. Targets with a threshold of their own keep
+    /// it. With [`Level::Off`] only the records of such targets are logged until the next change. The log stays open.
     pub fn set_level(&self, level: Level) {
         let Ok(()) = self.change_levels(|levels| {
             levels.set_all(level);
@@ -277,9 +279,9 @@ impl Logger {
         });
     }
 
-    /// Changes all thresholds by directives such as `"info,my_service::net=debug,hyper=off"`, in place of those of before,
-    /// for all producers from their next append on. [`Levels`] describes directives. If all name targets, the threshold
-    /// for all records stays.
+    /// Replaces all thresholds by directives such as `"info,my_service::net=debug,hyper=off"`, for all producers from
+    /// their next append on. [`Levels`] describes directives. If all of them name targets, the threshold for all other
+    /// records stays.
     ///
     /// ```
     /// use diolog::{Level, Logger};
@@ -310,8 +312,8 @@ impl Logger {
         Ok(())
     }
 
-    /// Changes the threshold of the records of one target and of those below it, for all producers from their next append
-    /// on. It may be more verbose than the one for all records, or less.
+    /// Changes the threshold of the records of one target and of those below it, for all producers from their next
+    /// append on. It may be more verbose than the one for all records, or less.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for a target that no directive could name: an empty one, or one with spaces, commas or
@@ -332,17 +334,17 @@ impl Logger {
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
     ///
-    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. A
-    /// flush in the callback, of this log or another one of the same [`Engine`](crate::Engine), would wait for itself,
-    /// and returns an error; a `close` does not wait. A `Logger` that the callback holds keeps the log open until
-    /// somebody closes it.
+    /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. In
+    /// the callback, a flush of this log, or of another log of the same [`Engine`](crate::Engine), would wait for
+    /// itself, so it returns an error. A `close` there does not wait. A `Logger` that the callback holds keeps the log
+    /// open until somebody closes it.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         self.shared().published.on_state_change(callback);
     }
 
-    /// Calls `callback` with what was lost since its last call, at most once a second, and once more at close; never if
-    /// nothing was lost. It takes the place of an earlier callback. Its first call includes all that producers still
-    /// alive had lost before.
+    /// Calls `callback` with what was lost since its last call: at most once a second, and once more at close. It is
+    /// not called if nothing was lost. It replaces an earlier callback. Its first call includes what live producers had
+    /// lost before.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -360,8 +362,8 @@ impl Logger {
     /// # }
     /// ```
     ///
-    /// It costs an append nothing: the writer compares the producers' counts. It runs on the writer thread, with the
-    /// same rules as the callback of [`on_state_change`](Logger::on_state_change).
+    /// It costs an append nothing, because the writer compares the producers' counts. It runs on the writer thread,
+    /// under the rules of [`on_state_change`](Logger::on_state_change).
     pub fn on_loss(&self, callback: impl Fn(&Losses) + Send + Sync + 'static) {
         self.shared().published.on_loss(callback);
     }
@@ -369,7 +371,7 @@ impl Logger {
     /// Waits until everything accepted before this call, from any thread, is durable.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Forked`], or [`Error::Io`] while the device fails: the records are kept, and the
+    /// [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`] while the device fails. The records are kept then, and the
     /// writer goes on trying.
     pub fn flush(&self) -> Result<()> {
         self.flush_in(None)
@@ -417,17 +419,16 @@ impl Logger {
         self.shared().flushes.flush(limit, || self.shared().wake_writer())
     }
 
-    /// Asks the writer to begin a new segment, so that the present one becomes a finished file that can be copied away.
+    /// Asks the writer to begin a new segment, so that the present one becomes a finished file that you can copy away.
     ///
-    /// Returns at once. The writer first prepares the next file, which takes a moment (16 MiB to
-    /// [`segment_bytes`](Config::segment_bytes) of zeros are written), and meanwhile goes on in the present one. Then
-    /// the next block becomes the new segment's first: while nothing is logged, the present segment stays. A segment
-    /// that holds no block yet is not left. Several calls before the change count as one. [`Stats::segments`] grows
-    /// with the change.
+    /// It returns at once. Preparing the next file takes a moment (16 MiB to [`segment_bytes`](Config::segment_bytes)
+    /// of zeros are written); the writer goes on in the present segment meanwhile. Then the next block begins the new
+    /// segment. So while nothing is logged, the present segment stays. The writer does not leave a segment that holds
+    /// no block. Several calls before the change count as one. [`Stats::segments`] grows with the change.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Forked`]. If the next file cannot be prepared, that is not an error here: the writer
-    /// notes it in the log, goes on in the present segment, and tries again.
+    /// [`Error::Closed`]; [`Error::Forked`]. It is no error if the next file cannot be prepared: the writer notes that
+    /// in the log, goes on in the present segment, and tries again.
     pub fn rotate(&self) -> Result<()> {
         let shared = self.shared();
         if shared.elsewhere.is_none() && shared.gate.is_forked() {
@@ -440,20 +441,20 @@ impl Logger {
         Ok(())
     }
 
-    /// Writes the records that the [flight recorder](Config::flight_recorder) of the log has kept, of all threads, into a
-    /// file of their own, and returns its path.
+    /// Writes the records that the log's [flight recorder](Config::flight_recorder) has kept of all threads to a file,
+    /// and returns its path. The file is durable then.
     ///
-    /// The file is in the folder `snapshots` of the log's directory. Its name has the time and the reason, such as
-    /// `20261126T153415.123Z-no-price.dlog`: letters that do not suit a name become dashes, and a long reason is cut. It is
-    /// durable when this returns, and [`Reader`](crate::Reader), [`verify`](crate::verify()) and the command line read it
-    /// like a log; `diolog cat LOG LOG/snapshots` merges both by time. What one snapshot has, later ones do not. If
-    /// there was nothing new, the file holds no record.
+    /// It is in the folder `snapshots` of the log's directory. Its name has the time and the reason, such as
+    /// `20261126T153415.123Z-no-price.dlog`. Characters that do not suit a name become dashes, and a long reason is
+    /// cut. [`Reader`](crate::Reader), [`verify`](crate::verify()) and the command line read the file like a log;
+    /// `diolog cat LOG LOG/snapshots` merges both by time. Each record is in one snapshot at most. If there was nothing
+    /// new, the file holds no record.
     ///
-    /// It runs on the calling thread, which waits for the disk, and takes up to three times the memory of the rings for as
-    /// long as it writes. Threads that log do not wait, except one that logs its first such record, or ends, while the
-    /// rings are being copied; a record that comes while its ring is being copied may be missing, which the snapshot says.
-    /// Until the file is durable no new segment is prepared, and `close` waits. Neither a signal handler nor a callback
-    /// of the log must call it.
+    /// It runs on the calling thread, which waits for the disk. While it writes, it takes up to three times the memory
+    /// of the rings. Threads that log do not wait, with one exception: a thread that logs its first such record, or
+    /// ends, while the rings are being copied. A record that comes while its ring is being copied may be missing, and
+    /// the snapshot says so. Until the file is durable, no new segment is prepared, and `close` waits. Do not call it
+    /// in a signal handler, nor in a callback of the log.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if the log has no flight recorder; [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`].
@@ -473,8 +474,7 @@ impl Logger {
         recorder.snapshot(reason)
     }
 
-    /// What opening the log has recovered: one entry for each run that ended without closing the log, and whose rings were
-    /// in shared memory. Empty if there was none.
+    /// What opening the log has recovered: one entry for each run with shared rings that ended without closing the log.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -519,9 +519,9 @@ impl Logger {
     /// Refuses further appends, writes what was accepted, and ends the log cleanly.
     ///
     /// It takes at most `close_deadline`, or half a second more if the kernel holds the writer thread in a system call.
-    /// Every call returns the same answer, but for one in a callback on the log's writer thread: that does not wait, and
-    /// says so in an error. It counts what was lost as well, which is no error: whoever wants to know
-    /// looks at [`CloseReport::lost`], or prints the report.
+    /// Every call returns the same answer. The exception is a call in a callback on the log's writer thread: it does
+    /// not wait, and returns an error that says so. Dropped, overwritten and refused records are no error: look at
+    /// [`CloseReport::lost`], or print the report.
     ///
     /// # Errors
     /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable;
@@ -555,8 +555,8 @@ impl Handle {
         // The first call's deadline counts: dropping the log after a `close` must not wait as long again.
         let deadline = ends::begin_close(shared, Instant::now());
         let summary = ends::wait_until_closed(shared, deadline);
-        // The summary is published. If writes are still in flight, the kernel may hold the threads until they are done; so
-        // only a clean end is joined.
+        // The summary is published. If writes are still in flight, the kernel may hold the threads until they are done;
+        // so only a clean end is joined.
         let threads = lock(&self.threads).take().filter(|_| summary.reason.is_none());
         if let Some(OwnThreads { writer, segments }) = threads {
             let _ = writer.join();

@@ -7,7 +7,7 @@
 #[cfg(doctest)]
 mod refused;
 
-/// Logs a record of level [`Info`](crate::Level::Info): a text with typed fields, which whoever reads the log formats.
+/// Logs a record of level [`Info`](crate::Level::Info): a text with typed fields. The reader of the log formats it.
 ///
 /// ```
 /// # let (logger, log) = diolog::Logger::in_memory();
@@ -20,8 +20,8 @@ mod refused;
 ///
 /// The arguments, in this order:
 ///
-/// - the [`Producer`](crate::Producer) or [`Logger`](crate::Logger), by itself or behind a pointer such as an `Arc` or a
-///   `LazyLock`;
+/// - the [`Producer`](crate::Producer) or [`Logger`](crate::Logger), by itself or behind a pointer such as an `Arc` or
+///   a `LazyLock`;
 /// - options: `target: "net"` in place of the module's path, and `limit: 10/s`;
 /// - the template, a string literal: `{name}` stands for a field, with the formats of `std::fmt` after a colon, and
 ///   `{{` is a brace. It may be left out;
@@ -36,26 +36,27 @@ mod refused;
 ///
 /// # What it costs
 ///
-/// The values are copied into the ring as they are, in about the time that [`Producer::log`](crate::Producer::log) takes
-/// for a short message, and nothing is formatted. `%` and `?` format when the record is logged, into a buffer that the
-/// producer has; nothing is allocated. Of such a text longer than the producer's
-/// [`message_bytes_max`](crate::Producer::message_bytes_max), the beginning is kept, and flagged; longer records are
-/// cut to that, the last texts first. Numbers are never cut.
+/// The values are copied into the ring as they are, and nothing is formatted. This takes about as long as
+/// [`Producer::log`](crate::Producer::log) takes for a short message.
 ///
-/// Formatting happens before the append begins. So a formatter may log itself, and its record comes first; what it
-/// formats itself is cut to 1 KiB. If it panics, nothing is logged. [`close`](crate::Logger::close) does not wait for
-/// it, and its record is [`Closed`](crate::Outcome::Closed) then.
+/// `%` and `?` format when the record is logged, into a buffer of the producer's; nothing is allocated. Such a text is
+/// cut to the producer's [`message_bytes_max`](crate::Producer::message_bytes_max), and flagged. A record that is
+/// longer than this in all is cut too, the last texts first. Numbers are never cut.
+///
+/// Formatting happens before the append begins. So a formatter may itself log; its record comes first, and the text
+/// that it formats is cut to 1 KiB. If a formatter panics, nothing is logged. [`close`](crate::Logger::close) does not
+/// wait for a formatter; the record is [`Closed`](crate::Outcome::Closed) then.
 ///
 /// The first record of a place in a program takes a lock and allocates, to register the place. A signal handler must
-/// not do so: a program whose handlers log should log there once before.
+/// not do that: if its handlers log, a program should run such a place once before.
 ///
 /// # A limit
 ///
-/// With `limit: 10/s` (or `/min`, `/h`), the place logs at most ten records in a second, which begins with its first
-/// record after the last one; the rest are [`Hidden`](crate::Outcome::Hidden), and their fields not evaluated. The next
-/// record is preceded by one that says how many: it is of the same level, target and line, and has the field `hidden`.
-/// [`Stats::hidden`](crate::Stats::hidden) counts them for the log; they are not losses. A limit costs one more look at
-/// the clock.
+/// With `limit: 10/s` (or `/min`, `/h`), the place logs at most ten records in a second. The second begins with the
+/// first record after the end of the last one. Further records are [`Hidden`](crate::Outcome::Hidden), and their fields
+/// are not evaluated. Before the place's next record stands one that says how many: it has the same level, target and
+/// line, and the field `hidden`. [`Stats::hidden`](crate::Stats::hidden) counts them for the log; they are not losses.
+/// A limit costs one more look at the clock.
 ///
 /// ```
 /// # let (logger, log) = diolog::Logger::in_memory();

@@ -48,11 +48,11 @@ pub enum Outcome {
     /// Less severe than the log's level. This is not an attempt.
     Filtered,
     /// Less severe than the log's level, and kept by the log's [flight recorder](crate::Config::flight_recorder), maybe
-    /// cut: a snapshot writes it, unless newer records have replaced it by then. It is not on its way to the log's files,
-    /// so no flush waits for it.
+    /// cut. A snapshot writes it, unless newer records have replaced it by then. It never comes into the log's own
+    /// files, so no flush waits for it.
     Recorded,
-    /// Its callsite has a limit, and has logged as many records in this period. This is not an attempt. The callsite's
-    /// next record is preceded by one that says how many were hidden.
+    /// Its callsite has a limit, and has logged that many records in this period. This is not an attempt. Before the
+    /// callsite's next record stands one that says how many were hidden.
     Hidden,
     /// There was no room, and the overflow policy gave the record up. It took a sequence number and is counted as lost,
     /// by cause: see [`LossCause`](crate::LossCause).
@@ -65,11 +65,11 @@ pub enum Outcome {
     /// A signal handler interrupted an append of this producer and logged through it. Refused and counted like
     /// `Closed`.
     Reentrant,
-    /// The thread has no ring, and the system refuses the memory for the one that such threads share. Refused and
+    /// The thread has no ring, and the system refuses the memory for the ring that such threads share. Refused and
     /// counted like `Closed`.
     NoRing,
-    /// The log of the event is not open, and could not be opened: [`EventLogs::open`](crate::EventLogs::open) returns the
-    /// reason. Refused: no sequence number; counted in
+    /// The log of the event is not open, and could not be opened: [`EventLogs::open`](crate::EventLogs::open) returns
+    /// the reason. Refused: no sequence number; counted in
     /// [`EventStats::refused_without_log`](crate::EventStats::refused_without_log).
     NoLog,
 }
@@ -85,8 +85,8 @@ impl Outcome {
         self.is_accepted() || matches!(self, Outcome::Recorded)
     }
 
-    /// Whether the caller's record is lost: dropped or refused. One that was filtered, recorded or hidden is not, since
-    /// the log did not want it.
+    /// Whether the caller's record is lost: dropped or refused. A filtered, recorded or hidden record is not lost,
+    /// because the log did not want it.
     pub const fn is_lost(self) -> bool {
         !matches!(self, Outcome::Written | Outcome::Truncated | Outcome::Filtered | Outcome::Recorded | Outcome::Hidden)
     }

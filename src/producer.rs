@@ -143,15 +143,15 @@ impl Producer {
         level.is_compiled_in() && self.threshold.admits(level as u8)
     }
 
-    /// Appends a record. This takes about the time of reading the clock, and does not wait for the disk; but if the
-    /// ring is full, [`Overflow::Block`] waits for space, for hours if the disk is full.
+    /// Appends a record. This takes about as long as reading the clock, and does not wait for the disk. But with
+    /// [`Overflow::Block`] it waits while the ring is full: for hours if the disk is full.
     ///
-    /// Returns [`Outcome::Written`] if the record is in the ring, [`Outcome::Truncated`] if it is but was longer than
-    /// [`message_bytes_max`](Self::message_bytes_max) and is cut to that, and [`Outcome::Dropped`] if it is lost and
-    /// counted. No attempt is made, and no sequence number taken, for [`Outcome::Filtered`], [`Outcome::Closed`],
-    /// [`Outcome::Forked`], and [`Outcome::Reentrant`]: the last is that of a signal handler that has interrupted an
-    /// append of this very producer. Otherwise a handler may log, but for a producer's first record for the flight
-    /// recorder.
+    /// It returns [`Outcome::Written`] if the record is in the ring; [`Outcome::Truncated`] if the record is in the
+    /// ring, cut to [`message_bytes_max`](Self::message_bytes_max); and [`Outcome::Dropped`] if it is lost, and
+    /// counted. [`Outcome`] has the others, which take no sequence number.
+    ///
+    /// A signal handler may log, with two exceptions. If it interrupts an append of this very producer, it gets
+    /// [`Outcome::Reentrant`]. And it must not log a producer's first record for the flight recorder.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         if !level.is_compiled_in() {
@@ -161,13 +161,13 @@ impl Producer {
         self.append_message(level, Message::new(message.as_ref()))
     }
 
-    /// Appends the text of `arguments`, as `format_args!` makes them, as a message without fields. It is formatted into
-    /// a buffer that the producer has, before the append begins, so nothing is allocated; and not at all if `level` is
-    /// not admitted.
+    /// Appends the text of `arguments`, which `format_args!` makes, as a message without fields. The text is formatted
+    /// before the append begins, into a buffer of the producer's, so nothing is allocated. If `level` is not admitted,
+    /// nothing is formatted.
     ///
-    /// Returns what [`log`](Self::log) does. A text longer than [`message_bytes_max`](Self::message_bytes_max) is cut.
-    /// If a formatter of the arguments logs through this producer, its record comes first, and what it formats itself is
-    /// cut to 1 KiB.
+    /// Returns what [`log`](Self::log) returns. A text longer than [`message_bytes_max`](Self::message_bytes_max) is
+    /// cut. If a formatter of the arguments logs through this producer, its record comes first, and the text that it
+    /// formats is cut to 1 KiB.
     ///
     /// ```
     /// # let (logger, log) = diolog::Logger::in_memory();

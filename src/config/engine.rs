@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 /// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max) |
 /// | everything else | 8 MiB + *n* × 512 KiB |
 ///
-/// The limits are reached only if they are needed: an idle log has no block, and each of its rings only its window.
+/// An idle log takes less: it has no block, and each of its rings has only its window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a configuration does nothing until an engine is started with it"]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
@@ -79,9 +79,9 @@ impl EngineConfig {
 
     /// Bytes of memory of all rings of all logs together: at least 4096; 256 MiB by default.
     ///
-    /// It counts as [`Config::rings_bytes_max`] does, which bounds each single log besides. In a control group with a
-    /// memory limit it is no more than a quarter of that. Too small: threads that share a ring, and bursts that are
-    /// dropped. Too large: many busy logs take much memory at once.
+    /// It counts as [`Config::rings_bytes_max`] does, which still bounds each single log. In a control group with a
+    /// memory limit it is at most a quarter of that limit. Too small: threads share a ring, and bursts are dropped. Too
+    /// large: many busy logs take much memory at once.
     pub fn rings_bytes_max(mut self, bytes: usize) -> EngineConfig {
         self.rings_bytes_max = bytes;
         self
@@ -90,10 +90,10 @@ impl EngineConfig {
     /// Bytes of memory of the blocks of all logs together, those on their way to the disk included: at least two blocks
     /// for each log that is open, and 8192; 128 MiB by default.
     ///
-    /// Each log is sure of two blocks, and takes up to [`blocks_in_flight`](Config::blocks_in_flight) + 2 while there is
-    /// room. An open that would leave some log without its two is refused. What was taken once is kept for the next
-    /// blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: no more throughput than
-    /// the disk has, and memory that a burst leaves behind.
+    /// Each log always has two blocks, and takes up to [`blocks_in_flight`](Config::blocks_in_flight) + 2 while there
+    /// is room. An open is refused if it would leave a log without its two. Memory that was taken once is kept for the
+    /// next blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: a burst leaves
+    /// memory behind, without more throughput than the disk has.
     pub fn blocks_bytes_max(mut self, bytes: usize) -> EngineConfig {
         self.blocks_bytes_max = bytes;
         self
@@ -101,8 +101,8 @@ impl EngineConfig {
 
     /// Where the rings of all logs are: in memory of the process by default.
     ///
-    /// [`Config::ring_memory`] says what to choose. Shared rings of all logs are in one file, which exists as long as one
-    /// of them is open. A log's own setting must be left out, or be the same.
+    /// [`Config::ring_memory`] says when to choose which. Shared rings of all logs are in one file, which exists while
+    /// any of the logs is open. A log's own setting must be left out, or be the same.
     pub fn ring_memory(mut self, memory: RingMemory) -> EngineConfig {
         self.ring_memory = memory;
         self

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How a producer handles a full ring.
 ///
-/// Every record lost is counted, for each producer and by cause, in the stats and in the log itself.
+/// Each lost record is counted, by producer and cause, in the stats and in the log itself.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -30,8 +30,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The new record is lost; the caller goes on at once. The default: it never makes the service wait. Bursts are
-    /// taken by the ring's reserve: see [`reserve_bytes`](crate::Config::reserve_bytes).
+    /// The new record is lost, and the caller goes on at once. The default: the service never waits. The ring's reserve
+    /// takes bursts: see [`reserve_bytes`](crate::Config::reserve_bytes).
     #[default]
     DropNewest,
     /// The caller waits for space. Nothing is lost while the device works; if the device stalls, so does the caller.
@@ -44,7 +44,7 @@ pub enum Overflow {
     BlockFor(Duration),
     /// The oldest records that the writer has not copied yet are lost: for logs whose last records matter most.
     ///
-    /// Rings have no reserve, and keep no room for grave records. Not crash-safe: the space of a record is free once it
-    /// is copied, before it is durable.
+    /// Rings have no reserve, and keep no room for grave records. A crash can lose accepted records even with
+    /// [shared rings](crate::RingMemory), because a record's space is free when it is copied, before it is durable.
     OverwriteOldest,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::sys;
 
-/// Where a log's rings are, and with them the records that are accepted and not durable yet.
+/// Where a log's rings are. They hold the records that are accepted and not durable yet.
 ///
 /// ```no_run
 /// use diolog::{Config, Level, Logger, RingMemory};
@@ -20,19 +20,19 @@ use crate::sys;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RingMemory {
-    /// In memory of the process. The default. What is accepted and not durable ends with the process.
+    /// In memory of the process. The default. The end of the process loses what is accepted and not durable.
     #[default]
     Private,
-    /// In a file in this directory, mapped. What is accepted stays there, whatever ends the process, if the machine
-    /// goes on, and the next open of the log puts it into the log. See
+    /// In a mapped file in this directory. As long as the machine runs, accepted records stay there, whatever ends the
+    /// process. The next open of the log writes them to the log. See
     /// [`Config::ring_memory`](crate::Config::ring_memory).
     Shared(PathBuf),
 }
 
 impl RingMemory {
-    /// [`Shared`](RingMemory::Shared), in the directory for this user: `diolog` in `$XDG_RUNTIME_DIR`, or
-    /// `/dev/shm/diolog-UID` if that is not set, both on tmpfs. A login session's runtime directory ends with the user's
-    /// last session: name another one for a program that outlives it.
+    /// [`Shared`](RingMemory::Shared), in this user's directory: `diolog` in `$XDG_RUNTIME_DIR`, or
+    /// `/dev/shm/diolog-UID` if that is not set. Both are on tmpfs. The runtime directory goes with the user's last
+    /// login session: name another directory for a program that outlives it.
     pub fn shared() -> RingMemory {
         let of_session = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         RingMemory::Shared(match of_session {

@@ -17,8 +17,8 @@ use crate::rotate_at::RotateAt;
 
 /// Makes [`Config`] from its settings, each written as `setter(argument: type) -> type that is kept = default;`.
 ///
-/// `read by "words::…"` names the module that reads and writes the value in TOML, if it is given in words; `got as type`
-/// is the type that the getter returns, if that is not the kept one, copied.
+/// `read by "words::…"` names the module that reads and writes the value in TOML, if it is given in words; `got as
+/// type` is the type that the getter returns, if that is not the kept one, copied.
 macro_rules! config {
     ($(#[$about:meta])* { $(
         $(#[$doc:meta])*
@@ -100,11 +100,11 @@ impl Config {
         Config::without_path().path(path)
     }
 
-    /// Adds a [`Listener`], which gets each record of `level` and of more severe ones while the log is written; none with
-    /// [`Level::Off`]. What the log does not admit, it does not get.
+    /// Adds a [`Listener`]. While the log is written, it gets each record of `level` or a more severe one that the log
+    /// admits; with [`Level::Off`] it gets none.
     ///
-    /// Several may be added. One that is given to several logs gets the records of all of them, on one thread. A text that
-    /// the configuration is written to does not have them.
+    /// You may add several. A listener that is given to several logs gets the records of all of them, on one thread.
+    /// Listeners are not part of a configuration that is written to TOML.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -169,16 +169,18 @@ config! {
         /// default, or 4 MiB under [`Overflow::Block`].
         ///
         /// This is the ring's *window*, in which the producer stays while the writer keeps up. It holds what a thread
-        /// appends while the writer sleeps, up to 8 ms after it has found little: 1 MiB holds some 12,000 records of
-        /// 64 bytes. Longer bursts go on in the reserve, at some ten nanoseconds more for each record: see
-        /// [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and touched when the producer is made;
-        /// from 1 MiB up it consists of huge pages, of which two windows of 1 MiB share one. Too small: bursts leave
-        /// the window soon (or make callers wait), and blocks are sealed early, since each is sealed when it holds a
-        /// quarter of it. Larger than the L2 cache: appends get slower at the tail.
+        /// appends while the writer sleeps, for up to 8 ms: 1 MiB holds some 12,000 records of 64 bytes. Longer bursts
+        /// go on in the reserve, at some ten nanoseconds more for each record: see
+        /// [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and touched when the producer is made.
+        /// From 1 MiB up it consists of huge pages; two windows of 1 MiB share one.
         ///
-        /// A producer that waits for space must not wait for each block's way to the disk, and has no reserve: so under
-        /// [`Overflow::Block`] the default is more than may be in flight. It is 1 MiB there too once all rings together
-        /// take a quarter of [`rings_bytes_max`](Config::rings_bytes_max).
+        /// Too small: bursts soon leave the window (or make callers wait), and blocks are sealed early, because a block
+        /// is sealed when it holds a quarter of the window. Larger than the L2 cache: the tail latency of appends
+        /// grows.
+        ///
+        /// Under [`Overflow::Block`] there is no reserve, and a producer should not wait for each block's way to the
+        /// disk. So the default there is more than may be in flight. Once all rings together take a quarter of
+        /// [`rings_bytes_max`](Config::rings_bytes_max), it is 1 MiB there too.
         // Half of a usual L2 cache: a ring larger than that costs 100 ns and more at p99.
         ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
@@ -186,45 +188,52 @@ config! {
         /// 1 GiB.
         ///
         /// By default 64 KiB, or enough for an explicit [`message_bytes_max`](Config::message_bytes_max) if that is
-        /// more. Smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log occasionally.
-        /// Too small: bursts soon go on in the reserve, or make callers wait. Too large: memory for each live thread that
-        /// has ever logged.
+        /// more. It is smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log now and
+        /// then. Too small: bursts soon go on in the reserve, or make callers wait. Too large: each live thread that
+        /// has ever logged takes this memory.
         thread_ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
-        /// Bytes of the reserve behind each ring's window: a power of two from 64 KiB to 1 GiB, or 0 for none; 16 MiB by
-        /// default.
+        /// Bytes of the reserve behind each ring's window: a power of two from 64 KiB to 1 GiB, or 0 for none; 16 MiB
+        /// by default.
         ///
         /// The reserve is the part of a ring that a producer enters while its window is full: in a burst, or while the
-        /// disk stalls. 16 MiB hold some 190,000 records of 64 bytes. It is address space: memory is taken for it in
-        /// chunks of 64 KiB when records come into it, counts in [`rings_bytes_max`](Config::rings_bytes_max), and is
-        /// given back once the reserve has been empty for a quarter of a second. Only the policies that drop the newest
-        /// record use it ([`DropNewest`](Overflow::DropNewest) and [`BlockFor`](Overflow::BlockFor)). If the system
-        /// refuses address space, rings have none, and
-        /// [`RingMemoryStats::without_reserve`](crate::RingMemoryStats::without_reserve) says why; under a limit on this
-        /// process's address space, reserves take at most an eighth of it. Too small: bursts drop records. Too large: a
-        /// disk that stalls for long costs memory before records are dropped.
+        /// disk stalls. 16 MiB hold some 190,000 records of 64 bytes. Only the policies that drop the newest record use
+        /// it: [`DropNewest`](Overflow::DropNewest) and [`BlockFor`](Overflow::BlockFor).
+        ///
+        /// It is address space. It takes memory in chunks of 64 KiB when records come into it, and gives it back once
+        /// it has been empty for a quarter of a second. The memory counts in
+        /// [`rings_bytes_max`](Config::rings_bytes_max). If the system refuses address space, rings have no reserve,
+        /// and [`RingMemoryStats::without_reserve`](crate::RingMemoryStats::without_reserve) says why. Under a limit on
+        /// this process's address space, reserves take at most an eighth of it.
+        ///
+        /// Too small: bursts drop records. Too large: a long stall of the disk costs memory before records are dropped.
         reserve_bytes(bytes: usize) -> usize = 16 << 20, read by "words::bytes";
 
         /// Eighths of each ring's room that only records of level Warn and above may take: 0 to 4; 1 by default.
         ///
-        /// A ring that is full of ordinary records can then still take the few that say why. It is the end of the
-        /// reserve and of [`rings_bytes_max`](Config::rings_bytes_max), or that of the window if there is no reserve,
-        /// or no memory left for it.
-        /// An empty ring takes any record. The policies [`Block`](Overflow::Block) and
-        /// [`OverwriteOldest`](Overflow::OverwriteOldest) keep none. 0: the last records before a ring is full are as
-        /// likely the ordinary ones. Too many: ordinary records are dropped early.
+        /// A ring that is full of ordinary records can then still take the few that say why. The kept room is the end
+        /// of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there is no reserve, or no memory
+        /// left for it, it is the end of the window. An empty ring takes any record. The policies
+        /// [`Block`](Overflow::Block) and [`OverwriteOldest`](Overflow::OverwriteOldest) keep no room. 0: a full ring
+        /// drops warnings and errors like any other record. Too many: ordinary records are dropped early.
         grave_eighths(eighths: u32) -> u32 = 1;
 
         /// Bytes of memory of all rings of the log together: at least one ring; 256 MiB by default.
         ///
-        /// Windows count in full, reserves only as far as records have come. A producer whose window would exceed it is
-        /// refused; a thread that logs through the [`Logger`](crate::Logger) shares one more ring, of
-        /// [`thread_ring_bytes`](Config::thread_ring_bytes), with all others that have none. A record for which a reserve would exceed it is dropped, and counted as
-        /// [`RingMemory`](crate::LossCause::RingMemory). In a control group with a memory limit, the rings take no more
-        /// than a quarter of that, so that a burst does not end the process:
-        /// [`Stats::ring_memory`](crate::Stats::ring_memory) shows the limit that holds. As two windows of 1 MiB share a
-        /// huge page, a single one occupies twice its size. Too small: threads that share a ring, and bursts that are
-        /// dropped. Too large: a service that keeps starting threads keeps taking memory.
+        /// Windows count in full, reserves only as far as records have come. Beyond the limit:
+        ///
+        /// - A producer is refused if its window would exceed it.
+        /// - A thread that logs through the [`Logger`](crate::Logger) shares one more ring, of
+        ///   [`thread_ring_bytes`](Config::thread_ring_bytes), with all other threads that have none.
+        /// - A record that needs a new chunk of a reserve is dropped, and counted as
+        ///   [`RingMemory`](crate::LossCause::RingMemory).
+        ///
+        /// In a control group with a memory limit, the rings take at most a quarter of it, so that a burst does not end
+        /// the process. [`Stats::ring_memory`](crate::Stats::ring_memory) shows the limit that holds. Two windows of 1
+        /// MiB share a huge page, so a single one occupies twice its size.
+        ///
+        /// Too small: threads share a ring, and bursts are dropped. Too large: a service that keeps starting threads
+        /// keeps taking memory.
         rings_bytes_max(bytes: usize) -> usize = 256 << 20, read by "words::bytes";
 
         /// Where the rings are: in [memory of the process](RingMemory::Private) by default, or in a
@@ -266,11 +275,10 @@ config! {
 
         /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.
         ///
-        /// Longer messages are cut to it and flagged as truncated; of a structured record the texts are, the last ones
-        /// first. By default it is the longest that fits the
-        /// producer's ring and a block, at most 64 KiB: in a thread's 64 KiB ring that is a little less than 32 KiB. An
-        /// explicit value holds in every ring, and may exceed 64 KiB. Too small: messages are cut. Too large: rings and
-        /// blocks must be large too.
+        /// Longer messages are cut to it and flagged as truncated. Of a structured record, the texts are cut, the last
+        /// ones first. By default it is the longest that fits the producer's ring and a block, at most 64 KiB; in a
+        /// thread's 64 KiB ring that is a little less than 32 KiB. An explicit value holds in every ring, and may
+        /// exceed 64 KiB. Too small: messages are cut. Too large: rings and blocks must be large too.
         message_bytes_max(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
         /// Bytes of a block, the largest write: a multiple of 4096 from 4 KiB to 16 MiB; 512 KiB by default.
@@ -284,11 +292,12 @@ config! {
 
         /// Whether records with fields, which the macros log, are packed in blocks: they are by default.
         ///
-        /// Packed, an integer takes as few bytes as it needs, a time is the difference from the one before, and level and
-        /// types stand in the callsite's definition alone: two integers and a price come to some 14 bytes instead of 48.
-        /// The writer thread packs, in some 3 ns a record more; an append costs the same either way. Messages are written
-        /// as they are, except for those right after a packed record of the same producer. Readers read both. Off: values
-        /// take as many bytes as in memory, and each record 16 more and the padding to 8.
+        /// In a packed record, an integer takes as few bytes as it needs, and a time is the difference from the one
+        /// before. Level and types stand only in the callsite's definition. Two integers and a price take some 14 bytes
+        /// instead of
+        /// 48. The writer thread packs, which costs it some 3 ns more for a record; an append costs the same either
+        ///     way. Messages are not packed, except those right after a packed record of the same producer. Readers
+        ///     read both. Off: values take as many bytes as in memory, and each record 16 more, and the padding to 8.
         packing(pack: bool) -> bool = true;
 
         /// Blocks that may be on their way to the disk at once: 1 to 64; 8 by default.
@@ -301,81 +310,80 @@ config! {
 
         /// The longest that a record waits in memory for its block to fill: 1 ms to 1 hour; 100 ms by default.
         ///
-        /// Too short: a slow log writes at least 4 KiB for each interval with a record in it. Too long: a power cut
-        /// loses more, a crash of the process too unless rings are [shared](Config::ring_memory), and readers of a live log
-        /// see records later. [`flush`](crate::Logger::flush) does not wait for it.
+        /// Too short: a log with a low rate writes at least 4 KiB for each interval that has a record. Too long: a
+        /// power cut loses more, and so does a crash of the process unless rings are [shared](Config::ring_memory);
+        /// readers of a live log see records later. [`flush`](crate::Logger::flush) does not wait for it.
         flush_interval(interval: Duration) -> Duration = Duration::from_millis(100), read by "words::time";
 
         /// The level from which a record asks for a flush: it and more severe ones. None by default.
         ///
-        /// Such a record is on its way to the disk about a millisecond after its append, however long
-        /// [`flush_interval`](Config::flush_interval) is, with everything accepted before it. The append does not wait,
-        /// and makes no system call; it costs some nanoseconds more, and those of less severe records cost the same.
-        /// Records that come while one flush is under way share the next. The price is an idle writer that wakes a
-        /// thousand times a second instead of 125: 1.4 instead of 0.2 % of a core in a virtual machine. Too verbose a
-        /// level: small blocks, as many as the disk takes. [`flush`](crate::Logger::flush) says when records are durable.
+        /// Such a record is on its way to the disk about a millisecond after its append, together with everything
+        /// accepted before it, however long [`flush_interval`](Config::flush_interval) is. The append does not wait,
+        /// and makes no system call. It costs some nanoseconds more; appends of less severe records cost the same.
+        /// Records that come during one such flush share the next. The price: an idle writer wakes a thousand times a
+        /// second instead of 125, 1.4 instead of 0.2 % of a core in a virtual machine. Too verbose a level: small
+        /// blocks, as many as the disk takes. Only [`flush`](crate::Logger::flush) says when records are durable.
         flush_on(level: Level) -> Option<Level> = None;
 
         /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by
         /// default.
         ///
-        /// Segments start smaller and grow to this size. While the next one is not prepared (its zeros are still being
-        /// written, or the disk refuses it), the writer goes on in the present one, which then becomes larger than
-        /// this. Too small: many files, and the work of preparing each. Too large: disk space is reserved long before
-        /// its use, and retention removes old records in larger steps.
+        /// Segments start smaller and grow to this size. If the next one is not prepared yet (its zeros are still being
+        /// written, or the disk refuses it), the writer goes on in the present one, which then grows beyond this size.
+        /// Too small: many files, and the work of preparing each. Too large: disk space is reserved long before its
+        /// use, and retention removes old records in larger steps.
         segment_bytes(bytes: u64) -> u64 = 256 << 20, read by "words::bytes";
 
         /// Bytes of a run's first segment file, with the bounds of [`segment_bytes`](Config::segment_bytes), and never
         /// more than that; by default 16 MiB, or enough for a block if that is more.
         ///
-        /// Each further segment is twice the size of the one before, if that was filled and not left early, up to
-        /// `segment_bytes`; none takes more than an eighth of the free space. Too small: a busy start prepares several
-        /// small files. Too large: [`open`](crate::Logger::open) waits up to 100 ms for it to be filled with zeros, and
-        /// a short run holds that much disk until it ends.
+        /// If a segment was filled, and not left early, the next one has twice its size, up to `segment_bytes`. No
+        /// segment takes more than an eighth of the free space. Too small: a busy start prepares several small files.
+        /// Too large: [`open`](crate::Logger::open) waits up to 100 ms for it to be filled with zeros, and a short run
+        /// holds that much disk until it ends.
         first_segment_bytes(bytes: u64) -> Option<u64> = None, read by "words::some_bytes";
 
         /// The age, counted from its first block, at which the log leaves a segment for the next: at least 1 s; by
         /// default age does not matter.
         ///
-        /// A segment without a block does not age, and an old one ends only when the next block comes: while nothing is
+        /// A segment without a block does not age. An old one ends only when the next block comes, so while nothing is
         /// logged, no segments are begun. See [`rotate`](crate::Logger::rotate) for the moment of the change, and
         /// [`segment_bytes`](Config::segment_bytes) for the size at which a segment ends in any case. Too short: many
-        /// files, and the work of preparing each. Too long: nothing is lost, but [`retain_for`](Config::retain_for)
-        /// works in larger steps.
+        /// files, and the work of preparing each. Too long: [`retain_for`](Config::retain_for) works in larger steps.
         rotate_after(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
-        /// The times of the wall clock at which the log leaves a segment for the next, such as [`RotateAt::Daily`]: never by
-        /// default. Beside [`rotate_after`](Config::rotate_after) and [`segment_bytes`](Config::segment_bytes): whichever
-        /// comes first ends a segment.
+        /// The times of the wall clock at which the log leaves a segment for the next, such as [`RotateAt::Daily`]:
+        /// never by default. [`rotate_after`](Config::rotate_after) and [`segment_bytes`](Config::segment_bytes) hold
+        /// too: whichever comes first ends a segment.
         ///
-        /// The next block after the time that finds the next file prepared, which takes a moment, becomes the new segment's
-        /// first: a segment may begin with records from right before the time, and end with some from right after it.
-        /// While nothing is logged, no segments are begun. If the clock is set forward over several times, one segment
-        /// ends. If it is set back, the segment ends at the next time, or, after a small correction, at the time that it
-        /// would have ended at.
+        /// At the time, the next file is prepared, which takes a moment. The next block after that is the new segment's
+        /// first. So a segment may begin with records from right before the time, and end with some from right after
+        /// it. While nothing is logged, no segments are begun. If the clock is set forward over several times, one
+        /// segment ends. If it is set back, the segment ends at the next time. After a small correction it ends at the
+        /// time at which it would have ended.
         rotate_at(at: RotateAt) -> Option<RotateAt> = None, read by "words::some_rotate_at";
 
-        /// Whether SIGHUP makes the log leave its segment for the next, as [`rotate`](crate::Logger::rotate) does: it does
-        /// not by default.
+        /// Whether SIGHUP makes the log leave its segment for the next, as [`rotate`](crate::Logger::rotate) does: it
+        /// does not by default.
         ///
-        /// Once a log is opened with it, SIGHUP no longer ends the process, also if no such log is open any more, and with
-        /// `drain_on_signals`. If the program handles SIGHUP itself, or ignores it (as `nohup` does), open leaves that as
-        /// it is. In a forked child the signal has its default effect. It needs the feature `signals`, and Linux; without
-        /// them open refuses it.
+        /// Once a log was opened with it, SIGHUP never ends the process again: not after that log is closed, and not
+        /// with `drain_on_signals` either. If the program handles SIGHUP itself, or ignores it (as `nohup` does), open
+        /// changes nothing. In a forked child the signal has its default effect. It needs the feature `signals`, and
+        /// Linux; without them open refuses it.
         rotate_on_hangup(rotate: bool) -> bool = false;
 
         /// Bytes that the log's segment files may take together, those of earlier runs included: at least
         /// [`segment_bytes`](Config::segment_bytes); no limit by default.
         ///
-        /// The files' sizes on disk count, so the present segment and the prepared one count in full, used or not. The
+        /// The files' sizes on disk count. So the present segment and the prepared one count in full, used or not. The
         /// oldest segments are removed first: before the next file is prepared, and whenever the log leaves a segment.
         /// The present and the prepared segment are never removed, so a limit below these two is exceeded. Too small:
         /// the reserved space takes a large part of the limit from the history; use four times `segment_bytes` or more.
         ///
-        /// All limits of retention apply together: a segment that exceeds one of them is removed. Only files that are
-        /// segments of this log, by name and by content, are ever counted or removed, and a segment is removed only
-        /// after all older ones. Limits are also applied at open, once the run's first block is durable, and when the
-        /// disk is full.
+        /// All limits of retention apply together: a segment that exceeds one of them is removed. Retention counts and
+        /// removes only files that are segments of this log, by name and by content, and removes a segment only after
+        /// all older ones. It also applies the limits at open, when the run's first block is durable, and when the disk
+        /// is full.
         retain_bytes(bytes: u64) -> Option<u64> = None, read by "words::some_bytes";
 
         /// How many segments are kept, the present one and those of earlier runs included: at least 1; all by default.
@@ -386,47 +394,56 @@ config! {
 
         /// How long a segment is kept after the last write to it: at least 1 s; for ever by default.
         ///
-        /// The last write is the file's modification time, by the wall clock: a copy made without its times starts
-        /// anew, and a clock set back lengthens the time. A clock that is ahead empties no log: a pause before open
-        /// that is longer than this setting, and longer than a day, does not count, and a note in the log says so;
-        /// nor does a step of the clock by more than a day while the log is open. So a log that rested for long keeps its segments for up
-        /// to this time more. Checked once a minute, and when the log leaves a segment. The present segment stays
-        /// however old it is: limit its age by [`rotate_after`](Config::rotate_after).
-        /// [`retain_bytes`](Config::retain_bytes) says which segments are removed.
+        /// The last write is the file's modification time, by the wall clock. A copy made without its times starts
+        /// again, and a clock that is set back lengthens the time.
+        ///
+        /// A clock that is ahead does not empty the log. A pause before open that is longer than this setting and
+        /// longer than a day does not count, and a note in the log says so. A step of the clock by more than a day
+        /// while the log is open does not count either. So a log that rested for long keeps its segments for up to this
+        /// time more.
+        ///
+        /// The age is checked once a minute, and when the log leaves a segment. The present segment stays however old
+        /// it is: limit its age by [`rotate_after`](Config::rotate_after). [`retain_bytes`](Config::retain_bytes) says
+        /// which segments are removed.
         retain_for(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
         /// The least severe level that is logged, and those of single targets: `Info` by default. `DIOLOG_LEVEL` in the
         /// environment overrides it.
         ///
-        /// A [`Level`], or directives as a text, such as `"info,my_service::net=debug,hyper=off"`: [`Levels`] describes
-        /// them. `DIOLOG_LEVEL` and TOML take both too. If the variable names targets alone, the threshold for all is the
-        /// one set here.
+        /// It is a [`Level`], or directives as a text, such as `"info,my_service::net=debug,hyper=off"`: see
+        /// [`Levels`]. `DIOLOG_LEVEL` and TOML take both too. If the variable names only targets, the threshold for all
+        /// other records is the one set here.
         ///
-        /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) says otherwise.
-        /// Records below it cost one relaxed load and are not counted as attempts. Where targets have thresholds, records
-        /// of the macros cost two or three loads more.
+        /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) changes that. Records
+        /// that are less severe than the level cost one relaxed load, and are not counted as attempts. If targets have
+        /// thresholds, records of the macros cost two or three loads more.
         level(level: impl Into<Levels>) -> Levels = Levels::from(Level::Info), got as Levels;
 
-        /// Bytes of memory in which each thread keeps its most recent records that [`level`](Config::level) does not admit:
-        /// a power of two from 4 KiB to 1 GiB, or 0 for no flight recorder; 0 by default.
+        /// Bytes of memory in which each thread keeps its most recent records that [`level`](Config::level) does not
+        /// admit: a power of two from 4 KiB to 1 GiB, or 0 for no flight recorder; 0 by default.
         ///
-        /// Such records go to no file until a *snapshot* is taken, which writes what all threads have kept then:
-        /// [`Logger::snapshot`](crate::Logger::snapshot) takes one, and so do [`snapshot_on`](Config::snapshot_on) a grave
-        /// record, [`snapshot_on_panic`](Config::snapshot_on_panic) and [`snapshot_every`](Config::snapshot_every). So a service can log at
-        /// `Info`, and still see the `Debug` and `Trace` records that led to an error. 64 KiB hold some 700 records of 64
-        /// bytes.
+        /// Such records go to no file until a *snapshot* is taken. A snapshot writes what all threads have kept then.
+        /// [`Logger::snapshot`](crate::Logger::snapshot) takes one, and so do a grave record with
+        /// [`snapshot_on`](Config::snapshot_on), a panic with [`snapshot_on_panic`](Config::snapshot_on_panic), and
+        /// time with [`snapshot_every`](Config::snapshot_every). So a service can log at `Info`, and still see the
+        /// `Debug` and `Trace` records that led to an error. 64 KiB hold some 700 records of 64 bytes.
         ///
-        /// A producer gets this ring with its first such record; the ring counts in
-        /// [`rings_bytes_max`](Config::rings_bytes_max), and a full one gives up its oldest records. If there is no memory
-        /// for it, the records are let go, and counted in [`Stats::recorder`](crate::Stats::recorder). Threads that log
-        /// through the common ring ([`Logger::log`](crate::Logger::log)) have one such ring in common. A thread that ends
-        /// leaves its ring for the next snapshot, as long as such rings take no more than a quarter of that memory, which
-        /// bursts do not have meanwhile. The first such record takes locks and allocates: log one before signal handlers
-        /// can run, or before a thread has deadlines. With shared rings ([`ring_memory`](Config::ring_memory)), the next
-        /// open of the log writes what the recorder of a dead process held to a snapshot. A record that the recorder takes
-        /// is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the slow way, so it costs more than one that the log
-        /// takes; all others cost what they cost without a recorder. Too small: the records go back a few milliseconds.
-        /// Too large: memory for each thread.
+        /// **Memory.** A producer gets this ring with its first such record. The ring counts in
+        /// [`rings_bytes_max`](Config::rings_bytes_max), and overwrites its oldest records when it is full. If there is
+        /// no memory for it, its records are not kept, and counted in [`Stats::recorder`](crate::Stats::recorder). Threads
+        /// that log through the common ring ([`Logger::log`](crate::Logger::log)) have one such ring in common. A thread
+        /// that ends leaves its ring for the next snapshot, as long as such rings take no more than a quarter of
+        /// `rings_bytes_max`; bursts do not have that memory meanwhile.
+        ///
+        /// **Cost.** A record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the
+        /// slow path, so it costs more than one that the log takes. All other records cost the same as without a
+        /// recorder. A producer's first recorded record takes locks and allocates: log one before signal handlers can
+        /// run, or before the thread has deadlines.
+        ///
+        /// **Crash.** With shared rings ([`ring_memory`](Config::ring_memory)), the next open of the log writes the
+        /// recorder's records of a dead process to a snapshot.
+        ///
+        /// Too small: the records go back a few milliseconds. Too large: memory for each thread.
         ///
         /// ```
         /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -449,40 +466,41 @@ config! {
 
         /// The least severe level that the flight recorder keeps, whatever the target is: `Trace` by default.
         ///
-        /// What the log's levels admit goes to the log, and not to the recorder. Too verbose: the records go back less far.
+        /// Records that the log's levels admit go to the log, and not to the recorder. Too verbose: the records go back
+        /// less far.
         flight_recorder_level(level: Level) -> Level = Level::Trace;
 
-        /// The level of records after which a snapshot is taken: of this level or a graver one. None by default.
+        /// The level from which a record asks for a snapshot: it and more severe ones. None by default.
         ///
-        /// The append only sets a flag: within some ten milliseconds the thread `diolog-segments` takes the snapshot, whose
-        /// name has the level as its reason. So it also has what came right after the record. At most one a second is
-        /// taken; a record that comes sooner has its own after that, or at close. None is taken if the recorder holds
-        /// nothing new. Records of these levels cost some nanoseconds more. It needs a
-        /// [`flight_recorder`](Config::flight_recorder). Too verbose: a snapshot a second, and with
-        /// [`snapshots_max`](Config::snapshots_max) of 100 the first ones of a crisis are gone after two minutes.
+        /// The append only sets a flag. Within some ten milliseconds the thread `diolog-segments` takes the snapshot,
+        /// whose name has the level as its reason. So it also holds what came right after the record. At most one a
+        /// second is taken; a record that comes sooner gets its snapshot after that, or at close. None is taken if the
+        /// recorder holds nothing new. Records of these levels cost some nanoseconds more. It needs a
+        /// [`flight_recorder`](Config::flight_recorder). Too verbose: a snapshot a second, and with the default
+        /// [`snapshots_max`](Config::snapshots_max) the first ones of a crisis are gone after two minutes.
         snapshot_on(level: Level) -> Option<Level> = None;
 
         /// Whether a panic of any thread of the process takes a snapshot: it does not by default.
         ///
-        /// A log that is opened with it installs a panic hook, which first calls the one that was there. The thread that
-        /// panics then waits for the snapshots of all such logs, at most as long as
-        /// [`flush_on_panic_within`](crate::flush_on_panic_within) says, or 100 ms. Panics less than a second after one that
-        /// has done so take none. It needs a [`flight_recorder`](Config::flight_recorder).
+        /// Opening such a log installs a panic hook, which first calls the hook that was there. The thread that panics
+        /// then waits for the snapshots of all such logs, for at most 100 ms, or the limit given to
+        /// [`flush_on_panic_within`](crate::flush_on_panic_within). A panic less than a second after one that waited
+        /// takes none. It needs a [`flight_recorder`](Config::flight_recorder).
         snapshot_on_panic(take: bool) -> bool = false;
 
-        /// How often a snapshot is taken, counted from the last one that [`Logger::snapshot`](crate::Logger::snapshot) did
-        /// not take: at least 1 s; by default time alone takes none.
+        /// How often a snapshot is taken: at least 1 s; by default never. The time is counted from the last snapshot
+        /// that [`Logger::snapshot`](crate::Logger::snapshot) did not take.
         ///
         /// None is taken if the recorder holds nothing new, nor when the log is closed. It needs a
-        /// [`flight_recorder`](Config::flight_recorder). Too often: files that nobody reads; a lower
-        /// [`level`](Config::level) may be what is wanted. Too rarely: what threads overwrite in between is gone.
+        /// [`flight_recorder`](Config::flight_recorder). Too often: files that nobody reads; a more verbose
+        /// [`level`](Config::level) may serve better. Too rarely: threads overwrite records in between.
         snapshot_every(interval: Duration) -> Option<Duration> = None, read by "words::some_time";
 
         /// How many snapshots are kept, the newest ones: at least 1; 100 by default.
         ///
-        /// Each takes about [`flight_recorder`](Config::flight_recorder) bytes for each thread, those that have ended since
-        /// the last one included, and after a failed write up to twice that. Too few: the one that matters may be gone
-        /// before somebody looks. Too many: disk space.
+        /// Each takes about [`flight_recorder`](Config::flight_recorder) bytes for each thread, including threads that
+        /// have ended since the last snapshot. After a failed write it takes up to twice that. Too few: the one that
+        /// matters may be gone before somebody looks. Too many: disk space.
         snapshots_max(snapshots: u64) -> u64 = 100;
 
         /// How a producer handles a full ring: [`Overflow::DropNewest`] by default.
@@ -490,44 +508,47 @@ config! {
 
         /// The CPU, by the kernel's number, to which the writer thread is pinned: not pinned by default.
         ///
-        /// If the CPU does not exist or the kernel refuses it, open fails and lists the possible ones. A CPU shared
-        /// with a producer: appends get slower at the tail. The CPU that serves the disk's interrupts works well, since
-        /// the writer yields while writes are in flight.
+        /// If the CPU does not exist or the kernel refuses it, open fails and lists the possible ones. On a CPU that it
+        /// shares with a producer, the writer adds to the tail latency of appends. The CPU that serves the disk's
+        /// interrupts works well, because the writer yields while writes are in flight.
         writer_core(cpu: usize) -> Option<usize> = None;
 
         /// How long closing waits for the disk: 0 to 1 day; 5 s by default.
         ///
-        /// Records that are not durable by then are counted, reported, and given up. Too short: records are lost that a
-        /// slow disk would have taken. Too long: a service hangs at its end when the disk does.
+        /// Records that are not durable by then are given up, counted and reported. Too short: a close loses records
+        /// that a slow disk would have taken. Too long: a service hangs at its end when the disk does.
         close_deadline(deadline: Duration) -> Duration = Duration::from_secs(5), read by "words::time";
 
-        /// Bytes of the queue between the writer and each [listener](Config::listener): 64 KiB to 1 GiB; 1 MiB by default.
+        /// Bytes of the queue between the writer and each [listener](Config::listener): 64 KiB to 1 GiB; 1 MiB by
+        /// default.
         ///
-        /// It holds what a listener has not got yet; its memory is taken only as records come, and about twice as much at
-        /// the worst. Records that do not fit are in the log, but the listener does not get them. A longer record is
-        /// passed on alone. Too small: bursts are not shown. Too large: memory, and a listener that is far behind.
+        /// It holds the records that a listener has not got yet. It takes memory only as records come, at most about
+        /// twice this size. Records that do not fit are in the log, but the listener does not get them. A record that
+        /// is longer than the queue is passed on alone. Too small: bursts are not shown. Too large: memory, and a
+        /// listener that is far behind.
         listener_queue_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
 
         /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
         service(name: impl Into<String>) -> String = String::new(), got as str;
 
-        /// Whether missing parents of the log's directory are created too: not by default, so that a wrong path is an error.
+        /// Whether missing parents of the log's directory are created too: not by default, so that a wrong path is an
+        /// error.
         create_parents(create: bool) -> bool = false;
 
         /// The permission bits of the log's files, such as `0o640`: reading and writing alone, and both for the owner;
         /// `0o600` by default.
         ///
         /// Those who may read the files may also search the directories that the log creates: `0o640` makes a directory
-        /// `0o750`. The umask changes nothing. A file has them before it gets its name, or at least never more than
-        /// these; files and directories that exist keep theirs. Too few: whoever watches the log cannot read it. Too
-        /// many: everybody can read what the service logs.
+        /// `0o750`. The umask changes nothing. A file never has more bits than these. Existing files and directories
+        /// keep theirs. Too few: a log collector cannot read the log. Too many: everybody can read what the service
+        /// logs.
         file_mode(mode: u32) -> u32 = 0o600, read by "words::mode";
 
-        /// The group, by its number, of the files and directories that the log creates: by default the one that the system
-        /// gives.
+        /// The group, by its number, of the files and directories that the log creates: by default the one that the
+        /// system gives.
         ///
-        /// With a [`file_mode`](Config::file_mode) such as `0o640` its members can read the log. This process must belong
-        /// to it, or have the right to change owners; otherwise open fails.
+        /// With a [`file_mode`](Config::file_mode) such as `0o640` its members can read the log. This process must
+        /// belong to it, or have the right to change owners; otherwise open fails.
         group(id: u32) -> Option<u32> = None;
 
         /// How blocks are written: by default, the best device that works in the log's directory.

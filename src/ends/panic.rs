@@ -17,8 +17,8 @@ use crate::sys;
 /// How long a panic waits for the disk, if the program does not say.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// Panics that follow sooner after one that has saved the logs do not: a server that survives panics must not wait for the disk at
-/// each.
+/// Panics that follow sooner after one that has saved the logs do not: a server that survives panics must not wait for
+/// the disk at each.
 const ONCE_IN_NS: u64 = 1_000_000_000;
 
 /// How often the hook tries to look at a registry that another thread has locked, for a moment.
@@ -37,15 +37,15 @@ pub fn flush_on_panic() {
     flush_on_panic_within(LIMIT);
 }
 
-/// Makes every panic of the process flush its open logs, waiting for at most `limit` in all, before the stack is unwound
-/// or the process aborts.
+/// Makes every panic of the process flush its open logs, waiting for at most `limit` in all, before the stack is
+/// unwound or the process aborts.
 ///
-/// It installs a panic hook that first calls the hook installed before, so that what that one prints or logs is not held
-/// up, and is flushed too. Panics less than a second after a flush do not flush again. The hook does nothing on a thread
-/// of the library, in a forked child, or on a thread that may be inside an append to a producer that it has made. Records
-/// that are not durable after `limit` stay accepted, and are written as usual if the process lives on.
+/// It installs a panic hook that first calls the hook installed before. So what that hook prints is not delayed, and
+/// what it logs is flushed too. A panic less than a second after a flush does not flush again. The hook does nothing on
+/// a thread of the library, in a forked child, or on a thread that may be inside an append to a producer that it has
+/// made. Records that are not durable after `limit` stay accepted, and are written as usual if the process goes on.
 ///
-/// Later calls only change the limit. A call from a thread that is panicking does nothing else either.
+/// Later calls only change the limit. So does a call from a thread that is panicking.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -86,8 +86,8 @@ fn install() {
     }));
 }
 
-/// Flushes all open logs together, if that is asked for, and takes snapshots of those that want one, waiting for at most
-/// `limit` in all, unless this thread must not wait or another panic has just done so.
+/// Flushes all open logs together, if that is asked for, and takes snapshots of those that want one, waiting for at
+/// most `limit` in all, unless this thread must not wait or another panic has just done so.
 fn save_all(limit: Duration) {
     // The order matters: before the lock of the list, that this is not a forked child.
     let Some(open_logs) = OpenLogs::of_this_process() else { return };

@@ -1,8 +1,8 @@
-//! A signal that ends the process: the logs are drained first. And SIGHUP, which makes logs begin a new segment instead, if
-//! one of them asks for that.
+//! A signal that ends the process: the logs are drained first. And SIGHUP, which makes logs begin a new segment
+//! instead, if one of them asks for that.
 //!
-//! The handlers only tell a thread of the library. It asks for the new segments; or it closes the logs, and then lets the
-//! signal have its default effect. Nothing here touches a signal that somebody else handles, or that is ignored.
+//! The handlers only tell a thread of the library. It asks for the new segments; or it closes the logs, and then lets
+//! the signal have its default effect. Nothing here touches a signal that somebody else handles, or that is ignored.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,8 +55,8 @@ struct Orders {
 }
 
 impl State {
-    /// The thread, which is started now if there is none. It waits for no signal yet: none must be received by a handler
-    /// that has nobody to tell.
+    /// The thread, which is started now if there is none. It waits for no signal yet: none must be received by a
+    /// handler that has nobody to tell.
     fn watcher(&mut self) -> io::Result<&mut Watcher> {
         let watcher = match self.watcher.take() {
             Some(watcher) => watcher,
@@ -87,19 +87,21 @@ impl Watcher {
 
 /// Makes SIGTERM, SIGINT and SIGHUP drain all open logs before they end the process.
 ///
-/// A signal is left alone if it is ignored now (as `nohup` does for SIGHUP), or if the program handles it: call this
-/// after such handlers are installed. At the first of the other signals a thread closes every open log, which takes as
-/// long as the slowest, at most its [`close_deadline`](crate::Config::close_deadline); the other threads run meanwhile,
-/// and their appends return [`Outcome::Closed`](crate::Outcome::Closed). Then the signal has its default effect: the
-/// process ends with its status, without destructors and exit handlers. (The first process of a container, which no
-/// signal ends by default, exits with 128 and the signal's number, as shells show it.) A second signal that comes a second later or
-/// after that ends the process at once.
+/// It leaves a signal alone if the signal is ignored now (as `nohup` does with SIGHUP), or if the program handles it.
+/// So install your own handlers before you call this.
 ///
-/// SIGHUP does not end the process once a log was opened with
-/// [`rotate_on_hangup`](crate::Config::rotate_on_hangup), be that before this call or after it.
+/// At the first of the other signals a thread closes every open log. This takes as long as the slowest log, at most its
+/// [`close_deadline`](crate::Config::close_deadline). The other threads run meanwhile, and their appends return
+/// [`Outcome::Closed`](crate::Outcome::Closed). Then the signal has its default effect: the process ends with the
+/// signal's status, without destructors and exit handlers. (No signal ends the first process of a container by default.
+/// It exits with 128 and the signal's number, as shells show it.) A second signal, at least a second later, ends the
+/// process at once.
+///
+/// If a log was opened with [`rotate_on_hangup`](crate::Config::rotate_on_hangup), before or after this call, SIGHUP
+/// does not end the process.
 ///
 /// Later calls do nothing. In a forked child the signals have their default effect at once. A program that waits for
-/// signals itself, as with tokio's `signal`, needs none of this: it returns from `main`, which drains the logs too.
+/// signals itself, as with tokio's `signal`, does not need this: it returns from `main`, which drains the logs too.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -114,8 +116,8 @@ impl Watcher {
 ///
 /// # Errors
 /// The system refuses a thread, a pipe or a handler; [`Unsupported`](io::ErrorKind::Unsupported) on systems other than
-/// Linux. Nothing has changed then, unless handlers of some of the signals were installed before another one was refused:
-/// those signals no longer end the process.
+/// Linux. Nothing has changed then, as a rule. But if handlers of some signals were installed before another one was
+/// refused, these signals no longer end the process.
 pub fn drain_on_signals() -> io::Result<()> {
     let mut state = lock(STATE.get_or_make());
     if state.drains {

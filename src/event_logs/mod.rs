@@ -48,15 +48,15 @@ std::thread_local! {
 /// The number of the next set of event logs.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A log for each kind of event, all on one [`Engine`]: `base_directory/payment` holds the records of "payment". A log is
-/// opened when the first record of its event comes, by whatever thread. Clones are handles to the same logs; dropping the
-/// last one closes them.
+/// A log for each kind of event, all on one [`Engine`]: `base_directory/payment` holds the records of "payment". The
+/// first record of an event opens its log, on any thread. Clones are handles to the same logs; dropping the last one
+/// closes them.
 ///
 /// After a thread's first record of an event, [`log`](EventLogs::log) takes no lock and allocates nothing. Each thread
 /// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs.
 ///
-/// The directory has the event's name. Separators, control characters, white space and `*?"<>|:` become `_` there. A name
-/// that is empty, `.`, `..` or longer than 255 bytes is refused, and so is one whose directory another event has: two
+/// The directory has the event's name. In it, separators, control characters, white space and `*?"<>|:` become `_`. A
+/// name is refused if it is empty, `.`, `..` or longer than 255 bytes, or if another event has the same directory: two
 /// events never share a log.
 ///
 /// ```
@@ -139,8 +139,8 @@ fn most_verbose(config: &Config) -> Level {
 }
 
 impl EventLogs {
-    /// Event logs in `base_directory`, on `engine`, with the settings of `config`, whose path is not used. No log is opened
-    /// yet, and nothing is created. Missing directories above a log are made with it.
+    /// Event logs in `base_directory`, on `engine`, with the settings of `config`; its path is not used. This opens no
+    /// log and creates nothing. Missing directories above a log are made with the log.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy.
@@ -165,7 +165,7 @@ impl EventLogs {
     }
 
     /// Sets how many logs may be open at once: 1,000 by default. A record of one more event is refused as
-    /// [`Outcome::NoLog`]: names that come from outside cannot fill the disk with directories.
+    /// [`Outcome::NoLog`], so that names that come from outside cannot fill the disk with directories.
     #[must_use = "for a chain of calls; the limit holds for all handles"]
     pub fn events_max(self, events: usize) -> EventLogs {
         self.inner.events_max.store(events, Ordering::Relaxed);
@@ -174,10 +174,10 @@ impl EventLogs {
 
     /// Appends a record to the log of event `name`, through the calling thread's own producer, as [`Logger::log`] does.
     ///
-    /// The first record of an event opens its log, which takes some milliseconds, and the first on a thread makes a ring.
-    /// If the log cannot be opened, the record is refused as [`Outcome::NoLog`], and counted; [`open`](EventLogs::open)
-    /// returns the reason. For a second after that, records of the event are refused without another try. A record that
-    /// comes after [`close_event`](EventLogs::close_event) opens the log again.
+    /// The first record of an event opens its log, which takes some milliseconds. The first record of a thread makes
+    /// its ring. If the log cannot be opened, the record is refused as [`Outcome::NoLog`] and counted;
+    /// [`open`](EventLogs::open) returns the reason. For a second after that, records of the event are refused without
+    /// another try. A record after [`close_event`](EventLogs::close_event) opens the log again.
     #[inline]
     pub fn log(&self, name: &str, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = Message::new(message.as_ref());
@@ -213,8 +213,8 @@ impl EventLogs {
         }
     }
 
-    /// The logger of event `name`, whose log is opened now if it is not open: for the macros, for producers, for `flush`
-    /// and `rotate`. It does not keep the log open after [`close`](EventLogs::close) or
+    /// The logger of event `name`, for the macros, for producers, and for `flush` and `rotate`. If the log is not open,
+    /// this opens it. The logger does not keep the log open after [`close`](EventLogs::close) or
     /// [`close_event`](EventLogs::close_event).
     ///
     /// # Errors
@@ -256,8 +256,8 @@ impl EventLogs {
         })
     }
 
-    /// The figures of all logs, also after [`close`](EventLogs::close). No sum is lower than in an earlier call. It waits
-    /// while another thread looks for an event, and takes some microseconds for each open log.
+    /// The figures of all logs, also after [`close`](EventLogs::close). No sum is lower than in an earlier call. It
+    /// waits while another thread looks for an event, and takes some microseconds for each open log.
     pub fn stats(&self) -> EventStats {
         let mut stats = self.when_here(|events| {
             let mut stats = EventStats { sum: events.past, ..EventStats::default() };
@@ -274,7 +274,7 @@ impl EventLogs {
         stats
     }
 
-    /// Closes all logs, at the same time, and opens none any more: later records are refused as [`Outcome::Closed`], and
+    /// Closes all logs at the same time, and opens none again. Later records are refused as [`Outcome::Closed`], and
     /// counted. The engine goes on. The report is the sum over these logs. Later calls find no open logs.
     ///
     /// # Errors
@@ -470,7 +470,8 @@ impl Events {
         Ok(Begun::Opening)
     }
 
-    /// Takes the logger of a log that was opened, or notes that it could not be. Returns whether all are closed meanwhile.
+    /// Takes the logger of a log that was opened, or notes that it could not be. Returns whether all are closed
+    /// meanwhile.
     fn finish_opening(&mut self, name: &str, opened: Option<&Logger>) -> bool {
         if let Some(event) = self.by_name.get_mut(name) {
             event.was_opened |= opened.is_some();

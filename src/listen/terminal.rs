@@ -1,7 +1,7 @@
 //! Listeners that show records as lines on standard error and standard output.
 //!
-//! A terminal, or a program at the other end of a pipe, that does not read holds the listener's thread in its write, and
-//! nothing else.
+//! A terminal, or a program at the other end of a pipe, that does not read holds the listener's thread in its write,
+//! and nothing else.
 
 use std::env;
 use std::fmt;
@@ -31,11 +31,11 @@ macro_rules! stream_listener {
     ($(#[$about:meta])* $name:ident, $stream:ty, $open:path) => {
         $(#[$about])*
         ///
-        /// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. Each is one write.
-        /// On a terminal levels have colours, unless `NO_COLOR` is set and not empty, or `TERM` is `dumb`. At most 1,000
-        /// lines a second are shown; of the others only their number.
+        /// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. Each line is
+        /// one write. On a terminal levels have colours, unless `NO_COLOR` is set and not empty, or `TERM` is `dumb`.
+        /// At most 1,000 lines a second are shown; of further ones only the number.
         ///
-        /// A terminal that does not read, or a full pipe, costs lines, which are counted, and nothing else.
+        /// A terminal that does not read, or a full pipe, costs only lines. They are counted.
         pub struct $name {
             shown: Shown<$stream>,
         }

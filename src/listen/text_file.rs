@@ -32,14 +32,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Writes records as lines to a text file, and begins a new file when that is full.
 ///
-/// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. It is in the file as soon
-/// as no record waits, and not made durable: a power cut may take it. When the file is full, `orders.log` becomes
-/// `orders.log.1`, that becomes `orders.log.2`, and so on; the last one is removed. A new file gets the permission bits of
-/// the one before; the first one may be read by its owner alone. If another program renames or removes the file, as
-/// logrotate does, a new one is begun within a second of the next record.
+/// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. It is in the file as
+/// soon as no record waits. It is not made durable: a power cut may take it.
 ///
-/// If the disk is full or fails, lines are [lost](TextFileListener::lost); once lines can be written again, one says how
-/// many. The log itself is not concerned, unless it is on the same disk.
+/// When the file is full, `orders.log` becomes `orders.log.1`, that becomes `orders.log.2`, and so on; the last one is
+/// removed. A new file gets the permission bits of the one before; only the owner may read the first one. If another
+/// program renames or removes the file, as logrotate does, a new one is begun within a second of the next record.
+///
+/// If the disk is full or fails, lines are [lost](TextFileListener::lost). When lines can be written again, a line says
+/// how many. This does not affect the log itself, unless it is on the same disk.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,8 +85,8 @@ struct Open {
 }
 
 impl TextFileListener {
-    /// Opens the file at `path`, and creates it if it does not exist. Lines are appended to what it holds. A full file has
-    /// 64 MiB, and five files are kept.
+    /// Opens the file at `path`, and creates it if it does not exist. Lines are appended to what it holds. A full file
+    /// has 64 MiB, and five files are kept.
     ///
     /// # Errors
     /// The file cannot be opened for reading and writing.

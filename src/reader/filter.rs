@@ -14,12 +14,13 @@ use super::record::{ProducerIdentity, RecordRef, RunId};
 use super::scan::Shard;
 use super::walk::Times;
 
-/// Which records a reader gives; all that is asked must hold.
+/// Which records a reader returns. A record must meet all conditions.
 ///
-/// Records that the filter does not take are passed over. What the reader reports of the log, such as the records that
-/// are lost, depends on the filter in two things alone. [`since`](Self::since) and [`until`](Self::until) leave blocks
-/// unread: those are not verified, and the report says nothing of them. And shards that hold no wanted record are not
-/// decoded: that records in them are invalid is not noticed.
+/// A filter changes what the reader reports of the log, such as lost records, in two ways only:
+///
+/// - [`since`](Self::since) and [`until`](Self::until) leave blocks unread. They are not verified, and the report says
+///   nothing about them.
+/// - Shards that hold no wanted record are not decoded. The reader does not notice invalid records in them.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -63,18 +64,18 @@ impl Filter {
         Filter::default()
     }
 
-    /// Only records of this level, or of a more severe one. A record of a level that this version does not know is taken,
-    /// but not one whose callsite nothing defines.
+    /// Only records of this level, or of a more severe one. Records of a level that this version does not know pass.
+    /// Records of a callsite that nothing defines do not.
     pub fn level(mut self, level: Level) -> Filter {
         self.level = Some(level);
         self
     }
 
-    /// Only records from this time on, in nanoseconds since the Unix epoch, by [`RecordRef::unix_ns`]. A record whose
-    /// wall time is not known is taken.
+    /// Only records from this time on, in nanoseconds since the Unix epoch, by [`RecordRef::unix_ns`]. Records whose
+    /// wall time is not known pass.
     ///
-    /// Blocks that hold earlier records only are not read: by their headers, and by the wall-clock anchors of their run.
-    /// If the wall clock was set meanwhile, a block is read if either of its readings may fit.
+    /// Blocks that hold only earlier records are not read. Their headers, and the wall-clock anchors of their run, tell
+    /// which these are. If the wall clock was set meanwhile, a block is read if its times may fit by either reading.
     pub fn since(mut self, unix_ns: i64) -> Filter {
         self.since = Some(unix_ns);
         self
@@ -96,15 +97,15 @@ impl Filter {
         self
     }
 
-    /// Only records of the producer with this name, or with this number after `#`, as in `#3`. If this is called more
+    /// Only records of the producer with this name, or with this number after `#`, as in `#3`. If you call this more
     /// than once, one of them must fit.
     pub fn producer(mut self, name: impl Into<String>) -> Filter {
         self.producers.push(name.into());
         self
     }
 
-    /// Only structured records with a field of this name whose value passes `test`. If this is called more than once, all
-    /// must fit.
+    /// Only structured records with a field of this name whose value passes `test`. If you call this more than once,
+    /// all must fit.
     pub fn field(
         mut self,
         name: impl Into<String>,
@@ -114,8 +115,8 @@ impl Filter {
         self
     }
 
-    /// Only records whose message passes `test`; for a structured record that is its text, with the values in their
-    /// places. The last call counts.
+    /// Only records whose message passes `test`. The message of a structured record is its text, with the values in
+    /// their places. If you call this more than once, the last call counts.
     pub fn message(mut self, test: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Filter {
         self.message = Some(Arc::new(test));
         self

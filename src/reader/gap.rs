@@ -42,8 +42,9 @@ impl EntryRef<'_> {
 
 /// Consecutive records of one producer that are not in the files, and why.
 ///
-/// It comes right before the producer's next record, or after its last one. If several causes share one place and the
-/// files say only how many records were lost by each, there is a gap for each cause, in an order that means nothing.
+/// It comes right before the producer's next record, or after its last one. If records were lost at one place for
+/// several causes, and the files say only how many for each, there is a gap for each cause. Their order then means
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     run: RunId,
@@ -115,8 +116,8 @@ impl Gap {
         self.cause
     }
 
-    /// The time by which they were lost, in `CLOCK_MONOTONIC` nanoseconds of the machine that wrote the log: that of the
-    /// producer's next record, or, after its last one, that of the block with its final counts.
+    /// The time by which they were lost, in `CLOCK_MONOTONIC` nanoseconds of the machine that wrote the log: that of
+    /// the producer's next record, or, after its last one, that of the block with its final counts.
     pub fn timestamp_ns(&self) -> u64 {
         self.timestamp_ns
     }

@@ -3,9 +3,10 @@
 //! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file,
 //! and reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account`
 //! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time,
-//! `content` is what each says, and `callsites` has what many have in common.
-//! [`Reader`] gives out records, and the gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments.
-//! `figures` finds the figures that a writer leaves for whoever watches, and `asynclogger` reads the files of another logger, and shares nothing with the rest.
+//! `content` is what each says, and `callsites` has what many have in common. [`Reader`] gives out records, and the
+//! gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments. `figures` finds the
+//! figures that a writer leaves for whoever watches, and `asynclogger` reads the files of another logger, and shares
+//! nothing with the rest.
 //!
 //! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
 //! reader trusts no length before its checksum, and has its own limits for what it allocates.
@@ -107,27 +108,27 @@ impl ReadOptions {
         self
     }
 
-    /// Begins with the segment that holds the first of the last `records`, or with the one before it: more records may
-    /// be read, and fewer only if the log has no more. Earlier segments are neither read nor reported.
+    /// Reads at least the last `records` of the log, or all if it has fewer. It begins with the segment that holds the
+    /// first of them, or with the one before, so more records may be read. Earlier segments are neither read nor
+    /// reported.
     ///
-    /// With a [`filter`](Self::filter), these are the last ones that it takes; which they are is found out from the log's
-    /// end backwards. If it asks for times, the reader begins with the log: of blocks of other times it reads the headers
-    /// alone.
+    /// With a [`filter`](Self::filter), these are the last ones that it takes; they are looked for from the log's end. If it
+    /// asks for times, the reader begins with the log: of blocks of other times it reads only the headers.
     pub fn last(mut self, records: u64) -> ReadOptions {
         self.last = Some(records);
         self
     }
 
-    /// Keeps no row in the report for a producer that ended without a loss: it counts in
-    /// [`RunReport::folded_producers`] instead. For a reader that follows a log in which many producers come and go, so
-    /// that its memory does not grow with each.
+    /// Keeps no row in the report for a producer that ended without a loss, and counts it in
+    /// [`RunReport::folded_producers`] instead. A reader that follows a log in which many producers come and go needs
+    /// this, so that its memory does not grow with each.
     pub fn fold_producers(mut self, fold: bool) -> ReadOptions {
         self.fold_producers = fold;
         self
     }
 
-    /// Gives only the records that `filter` takes. Gaps are given by their time and their producer alone: what their
-    /// records were, nobody knows. Not for [`verify`](Self::verify).
+    /// Returns only the records that pass `filter`. Gaps are filtered only by time and producer, because nothing is
+    /// known of the missing records. [`verify`](Self::verify) ignores it.
     pub fn filter(mut self, filter: Filter) -> ReadOptions {
         self.filter = Some(filter);
         self
@@ -200,9 +201,10 @@ enum Phase {
 
 /// Reads a log: its records run by run, each run in the order of time.
 ///
-/// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory; a record
-/// that does not fit comes late, and is counted. The reader steps over damage and counts it: see [`Reader::report`]. An
-/// error means that part of a file could not be read; it is a finding too, and the next call goes on after that part.
+/// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory. A record
+/// that stands too far from its place for that comes late, and is counted. The reader steps over damage and counts it:
+/// see [`Reader::report`]. An error means that part of a file could not be read. It is a finding too, and the next call
+/// goes on after that part.
 ///
 /// # A finished log
 ///
@@ -218,9 +220,9 @@ enum Phase {
 ///
 /// # A log that is being written
 ///
-/// [`next_record`](Self::next_record) never waits. It returns `None` at the end, and before a block that is missing and
-/// may still be in flight: what follows that block is not confirmed yet. [`follow`](Self::follow) waits until there is
-/// more. The reader then goes on; it misses no record, and gives none twice. A follower:
+/// [`next_record`](Self::next_record) never waits. It returns `None` at the end, and before a missing block that may
+/// still be in flight, because what follows that block is not confirmed yet. [`follow`](Self::follow) waits until there
+/// is more. The reader then goes on. It misses no record, and returns none twice. A follower:
 ///
 /// ```
 /// # use std::time::Duration;
@@ -242,7 +244,7 @@ enum Phase {
 /// # Ok::<(), diolog::Error>(())
 /// ```
 ///
-/// This one ends after a tenth of a second without a record; one that never ends ignores what `follow` returns. If
+/// This one ends after a tenth of a second without a record. To follow for ever, ignore what `follow` returns. If
 /// retention removes a segment that the reader has begun, the reader still reads it to its end. If retention removes it
 /// earlier, the report names it, and the reader goes on after it.
 #[derive(Debug)]
@@ -300,9 +302,9 @@ impl Reader {
         }
     }
 
-    /// As [`next_record`](Self::next_record), with the gaps where records are missing: each gap comes right before the
-    /// producer's next record, or after its last one. Calls of the two are not to be mixed: `next_record` drops the gaps
-    /// in the blocks that it reads.
+    /// As [`next_record`](Self::next_record), with the gaps where records are missing. A gap comes right before the
+    /// producer's next record, or after its last one. Do not mix calls of the two: `next_record` drops the gaps in the
+    /// blocks that it reads.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record).
@@ -421,13 +423,13 @@ impl Reader {
     /// Waits until there is a record to read, or a gap if the caller takes gaps, for at most `timeout`, and returns
     /// whether there is one.
     ///
-    /// It looks at the files at once, so that a `timeout` of zero is a single look, and then every 1 to 50 ms. It
-    /// follows the log into later segments and later runs, also if no logger has the log open.
+    /// It looks at the files at once, and then every 1 to 50 ms. So with a `timeout` of zero it looks once. It follows
+    /// the log into later segments and later runs, even if no logger has the log open.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record), and [`Error::Io`](crate::Error::Io) if the directory cannot be listed.
-    /// [`Error::NotALog`](crate::Error::NotALog) if the log was removed, or another one is at its path now, and all that
-    /// could still be read has been.
+    /// [`Error::NotALog`](crate::Error::NotALog) if the log was removed, or another log is at its path now. This comes
+    /// after everything that could still be read.
     pub fn follow(&mut self, timeout: Duration) -> Result<bool> {
         let begun = Instant::now();
         let mut interval = AWAIT_INTERVAL;
@@ -469,9 +471,9 @@ impl Reader {
     /// If the reader has stopped before a missing block that may be in flight, waits for that block for at most
     /// `timeout`, and goes on without it if it does not come. Returns whether the reader had stopped before one.
     ///
-    /// This is for a reader that wants all that is there now, as `diolog cat` does. A crash can leave a gap that is
-    /// never filled, and until the next logger writes its first block, such a gap looks like a block in flight. If a
-    /// block comes after the reader has passed over it, its records are missed; [`BlockCounts::holes`] counts it.
+    /// Use it to read everything that is there now, as `diolog cat` does. A crash can leave a gap that is never filled,
+    /// and such a gap looks like a block in flight until the next logger writes its first block. If a block comes after
+    /// the reader has passed over it, the reader misses its records; [`BlockCounts::holes`] counts it.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
@@ -485,8 +487,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// What was found so far. After `None`, it covers all that is there now; what it says of the log's end is taken
-    /// back if more comes.
+    /// What was found so far. After `None`, it covers everything that is there now. If more comes, the reader takes
+    /// back what the report says about the log's end.
     pub fn report(&self) -> &Report {
         &self.walk.account.report
     }

@@ -25,15 +25,15 @@ pub struct BlockCounts {
     pub lost: u64,
     /// Blocks of another segment, left from an earlier use of the file.
     pub stale: u64,
-    /// Copies of good blocks besides the one that was read, intact or not. After an error the writer writes the blocks
-    /// that are not durable once more, into the next segment; the first intact copy is read.
+    /// Further copies of good blocks, intact or not. After an error the writer writes the blocks that are not durable
+    /// again, into another segment. The reader reads the first intact copy.
     pub duplicates: u64,
     /// Damaged segment headers whose blocks were durable: no record is missing because of them.
     pub headers_lost: u64,
     /// Blocks that are there and that only a newer diolog can read: another format version, unknown flags, or in a file
     /// with unknown features.
     pub newer: u64,
-    /// Stretches of bytes that are not a block and that no missing block explains: nothing is lost by them.
+    /// Stretches of bytes that are not a block and that no missing block explains. They cost no record.
     pub stray: u64,
 }
 
@@ -187,7 +187,7 @@ pub struct RunReport {
     pub refused_closed: u64,
     /// Appends that were refused because a signal handler had interrupted another one of the same thread.
     pub refused_reentrant: u64,
-    /// Appends that were refused because no ring was to be had: these records are lost too, by no producer.
+    /// Appends that were refused because there was no ring. These records are lost too, but belong to no producer.
     pub refused_no_ring: u64,
     /// The writer's other notes, such as errors and that writing went on: the first 64.
     pub notes: Vec<String>,
@@ -260,7 +260,7 @@ pub struct Report {
     pub blocks: BlockCounts,
     /// Bytes of good blocks, headers and padding included.
     pub bytes: u64,
-    /// Blocks that were left unread, because a filter wants no record of their times: nothing else is said of them.
+    /// Blocks that were left unread, because a filter wants no record of their times. They are in no other count.
     pub unread_blocks: u64,
     /// Records handed out (by a reader) or checked (by `verify`).
     pub records: u64,
@@ -398,9 +398,9 @@ pub enum Verdict {
     Clean,
     /// A logger has the log open, and nothing has been lost so far.
     InUse,
-    /// The files are intact, and records were dropped by the overflow policy since the oldest segment began, or refused
-    /// because no ring was to be had. What
-    /// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) overwrote is its purpose, and does not count.
+    /// The files are intact. But since the oldest segment began, the overflow policy dropped records, or records were
+    /// refused because there was no ring. Records that [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest)
+    /// overwrote do not count, because that is its purpose.
     Dropped,
     /// A run ended without close: its end is torn, or nothing proves that it is complete. Or a missing block was never
     /// acknowledged, or a segment's header is damaged, which holds no record.

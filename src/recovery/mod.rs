@@ -5,8 +5,8 @@
 //! writes what no block has into a segment of that run (`compose`). What a flight recorder has left becomes a `snapshot`.
 //! Ring files that no log needs are removed (`sweep`). Of all the library, this alone uses the reader.
 //!
-//! It trusts no byte of a ring file, and can be killed at any moment: a segment appears whole or not at all, and what is
-//! in a block is not written again. The ring file goes only after that.
+//! It trusts no byte of a ring file, and can be killed at any moment: a segment appears whole or not at all, and what
+//! is in a block is not written again. The ring file goes only after that.
 
 mod report;
 mod ring_file;
@@ -41,8 +41,8 @@ use crate::segment::{Directory, Making};
 use crate::sys::Access;
 use crate::sys::directory::OpenDirectory;
 
-/// Recovers what processes that died have left in their rings of the log in the directory at `path`, as opening the log
-/// for writing does. `rings` is the directory with their ring files; `None` if those are where they were made.
+/// Recovers the records that dead processes left in their [shared rings](crate::RingMemory), and writes them to the log
+/// in the directory at `path`. Opening the log for writing does the same.
 ///
 /// A run that died leaves records in its rings only if they were in shared memory. After a
 /// [`Complete`](RecoveryOutcome::Complete) recovery they are in a segment of that run, each of them once. Without such a
@@ -50,17 +50,16 @@ use crate::sys::directory::OpenDirectory;
 /// this user alone.
 ///
 /// # Errors
-/// [`Error::InUse`] while a logger has the log open, [`Error::Io`] if the directory cannot be read. What concerns one
-/// run alone is in its [`Recovery`].
+/// [`Error::InUse`] while a logger has the log open; [`Error::Io`] if the directory cannot be read. Errors of a single
+/// run are in its [`Recovery`].
 pub fn recover(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recovery>> {
     recover_watched(path, rings, |_, _| {})
 }
 
-/// As [`recover`]; `watch` is called after each ring, with the number of rings that were read and of all rings of the
-/// run.
+/// As [`recover`]. It calls `watch` after each ring, with the number of rings read so far and of all rings of the run.
 ///
 /// # Errors
-/// As there.
+/// As [`recover`].
 pub fn recover_watched(
     path: impl AsRef<Path>,
     rings: Option<&Path>,

@@ -21,13 +21,13 @@ pub struct Recovery {
     pub rings: PathBuf,
     /// What became of them.
     pub outcome: RecoveryOutcome,
-    /// Why something was not recovered, or a file could not be removed; `None` if all went well.
+    /// Why something was not recovered, or a file could not be removed. `None` if everything succeeded.
     pub reason: Option<String>,
     /// The number of the segment that was written; `None` if nothing was missing in the files.
     pub segment: Option<u64>,
-    /// The snapshot of what the run's flight recorder had kept, if it has left something.
+    /// The snapshot with the records of the run's flight recorder, if it left any.
     pub snapshot: Option<PathBuf>,
-    /// Records that were in the rings and in no segment, and are in that segment now.
+    /// Records that were only in the rings, and are in that segment now.
     pub records: u64,
     /// The bytes of their payloads.
     pub bytes: u64,
@@ -35,8 +35,8 @@ pub struct Recovery {
     pub blocks: u64,
     /// Producers whose final counts were written.
     pub producers: u64,
-    /// Records of theirs that are lost: rings that overwrite the oldest records do not keep those that the writer has
-    /// taken and that are not durable yet.
+    /// Records of these producers that are lost. Rings that overwrite the oldest records do not keep the records that
+    /// the writer has taken and not yet made durable.
     pub unwritten: u64,
 }
 

@@ -46,7 +46,7 @@ pub struct CloseReport {
 }
 
 impl CloseReport {
-    /// How many records callers handed over that are not in the files: dropped, overwritten and refused ones.
+    /// Records that callers logged and that are not in the files: dropped, overwritten and refused ones.
     pub fn lost(&self) -> u64 {
         self.dropped + self.overwritten + self.refused
     }

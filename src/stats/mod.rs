@@ -1,8 +1,8 @@
 //! A log's figures at one moment, as [`Logger::stats`](crate::Logger::stats) returns them.
 //!
-//! This file holds the figures of a log. Those that the writer publishes while it runs are in `published`, latencies and
-//! sizes in `distribution`; the rows of `producers` lie beside their rings, and the registry sums them up. `prometheus` and
-//! `metrics` hand the figures to monitoring systems, by the names in `families`.
+//! This file holds the figures of a log. Those that the writer publishes while it runs are in `published`, latencies
+//! and sizes in `distribution`; the rows of `producers` lie beside their rings, and the registry sums them up.
+//! `prometheus` and `metrics` hand the figures to monitoring systems, by the names in `families`.
 
 mod close_report;
 mod distribution;
@@ -32,12 +32,18 @@ pub use recorder::RecorderStats;
 
 /// A log's figures at one moment.
 ///
-/// They are read one after the other while the log goes on, in an order that keeps them consistent: in each row of
-/// producers, and in the sums, attempts are at least what was written and what was lost; sums are those of the rows; what
-/// is durable was written; and no count is lower than in an earlier call. Records that the level filters are in none.
+/// They are read one after the other while the log goes on, in an order that keeps them consistent:
 ///
-/// A call takes some microseconds, and a little more for each live producer. It stores to no cache line of a producer, and
-/// neither an append nor a write waits for it: for a moment it holds a lock that is taken when producers come and go.
+/// - in each row of producers, and in the sums, attempts are at least the records written and lost;
+/// - sums are those of the rows;
+/// - durable records are at most the written ones;
+/// - no count is lower than in an earlier call.
+///
+/// Records that the level filters out are in none of them.
+///
+/// A call takes some microseconds, and a little more for each live producer. It stores to no cache line of a producer,
+/// and neither an append nor a write waits for it. For a moment it holds a lock that is taken when producers come and
+/// go.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -50,7 +56,7 @@ pub struct Stats {
     pub attempted: u64,
     /// Records that the writer has taken from rings into blocks, durable or not.
     pub written: u64,
-    /// Those of them that were longer than allowed, and were cut.
+    /// Of these: records that were longer than allowed, and were cut.
     pub truncated: u64,
     /// Bytes of those records as they came: messages, and values of structured records with 4 bytes for the callsite.
     pub payload_bytes: u64,
@@ -73,15 +79,15 @@ pub struct Stats {
     pub waited_ns: u64,
     /// Records that are durable, and all records before them too.
     pub durable_records: u64,
-    /// Blocks that are durable, and all blocks before them too, without segment headers: those that `verify` counts as
-    /// good.
+    /// Blocks that are durable, and all blocks before them too. Segment headers do not count, as in `verify`'s count of
+    /// good blocks.
     pub durable_blocks: u64,
     /// Bytes of those blocks and of the segment headers between them, padding included.
     pub durable_bytes: u64,
-    /// Those of them that are padding: each block takes a multiple of 4096 bytes.
+    /// Of these: padding. Each block takes a multiple of 4096 bytes.
     pub padding_bytes: u64,
-    /// Bytes of all writes that have succeeded. Beside the durable ones: blocks that wait for one before them, and those
-    /// that were written again after an error.
+    /// Bytes of all writes that have succeeded. Besides the durable bytes, these are blocks that wait for one before
+    /// them, and blocks that were written again after an error.
     pub device_bytes: u64,
     /// Flushes that callers asked for, and that have succeeded.
     pub flushes: u64,
@@ -89,7 +95,7 @@ pub struct Stats {
     pub flush_errors: u64,
     /// Writes that failed.
     pub write_errors: u64,
-    /// Those of them that failed for want of room: a full disk, a quota, the process's limit on file size.
+    /// Of these: writes that failed for want of room, by a full disk, a quota, or the process's limit on file sizes.
     pub no_room_errors: u64,
     /// Segments that were deleted, renamed or replaced while they were written.
     pub lost_segments: u64,
@@ -98,15 +104,16 @@ pub struct Stats {
     pub preparation_errors: u64,
     /// Segments begun by this run.
     pub segments: u64,
-    /// Those after the first whose file was ready when the one before had to be left.
+    /// Of these, without the first: segments whose file was ready when the segment before had to be left.
     pub segments_in_time: u64,
-    /// Those after the first whose file was not: the writer went on in the one before, past its size, or blocks waited.
+    /// Of these, without the first: segments whose file was not ready. The writer went on in the segment before, past
+    /// its size, or blocks waited.
     pub segments_late: u64,
     /// The memory of the rings.
     pub ring_memory: RingMemoryStats,
-    /// From handing a block to the device until the device has completed it, in nanoseconds.
+    /// How long the device takes to complete a block, in nanoseconds.
     pub write_latency_ns: Distribution,
-    /// From a caller's flush until the writer has answered that all is durable, in nanoseconds.
+    /// How long a caller's flush takes until everything is durable, in nanoseconds.
     pub flush_latency_ns: Distribution,
     /// Sizes of written blocks, in bytes.
     pub block_bytes: Distribution,
