@@ -4,8 +4,8 @@
 //! overwriting ring the space is free once the records are copied, or if they are kept meanwhile, once their copy is
 //! durable.
 //!
-//! A window and a reserve are two queues of one producer, each in the order of the sequence. The consumer merges them;
-//! as long as the reserve holds nothing, it takes from the window alone.
+//! A window and a reserve are two queues of one producer, each in the order of the sequence. The consumer merges them.
+//! While the reserve holds nothing, it takes from the window alone.
 //!
 //! Safety rests on invariants 1 to 4, 8 and 9 of `ring`.
 
@@ -133,8 +133,8 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_merged`](Self::consume_merged) if the ring `MERGES`, else [`consume_from`](Self::consume_from). Both must
-    /// equal what the ring says.
+    /// [`consume_merged`](Self::consume_merged) if the ring `MERGES`, else [`consume_from`](Self::consume_from). Both
+    /// must equal what the ring says.
     #[inline(always)]
     pub(crate) fn consume_as<const OVERWRITES: bool, const MERGES: bool>(
         &mut self,
@@ -184,8 +184,8 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_from`](Self::consume_from) an overwriting ring, one reading after the other. The producer gives up no record
-    /// while one is open.
+    /// [`consume_from`](Self::consume_from) an overwriting ring, one reading after the other. The producer gives up no
+    /// record while one is open.
     fn consume_in_readings(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let mut left = piece_bytes;
         let mut records = 0;
@@ -302,8 +302,8 @@ impl ConsumerEnd {
         used
     }
 
-    /// Lets the reserve begin at its beginning again, if it is empty and the producer is not inside: the next stay then
-    /// uses the chunks that are entered.
+    /// Moves the positions of the reserve back to its beginning, if it is empty and the producer is not inside. The
+    /// next burst then uses the chunks that are entered.
     fn begin_reserve_anew(&mut self) {
         self.with_empty_reserve(Queue::begin_anew);
     }

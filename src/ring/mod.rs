@@ -1,17 +1,17 @@
-//! The ring between one producing thread and the writer: a single-producer single-consumer queue of bytes, the *window*,
-//! and behind it a second one, the *reserve*, for the time that the writer is behind.
+//! The ring between one producing thread and the writer. It is a single-producer single-consumer queue of bytes, the
+//! *window*, and behind it a second such queue, the *reserve*, which is used while the writer is behind.
 //!
 //! It carries heads and payloads. It knows nothing of levels, files and threads, and has no policy for a full ring: the
-//! producer above it waits or drops, the writer above it polls. [`RingMaker`] makes rings; `producer` and `consumer`
-//! are the two ends, `control` holds the atomics that they share, `memory` and `slabs` the bytes, and `budget` how many of
-//! them there may be. The memory of a ring, its control lines included, is private, or lies in a `slot`, which outlives the
-//! process.
+//! producer above it waits or drops, and the writer above it polls. [`RingMaker`] makes rings. `producer` and
+//! `consumer` are the two ends, `control` holds the atomics that they share, `memory` and `slabs` hold the bytes, and
+//! `budget` limits them. The memory of a ring, with its control lines, is private, or lies in a `slot`, which outlives
+//! the process.
 //!
 //! # Layout
 //!
-//! Positions are `u64` that only grow (they wrap at 2^64, and so does all arithmetic on them), multiples of 8; the
-//! offset in memory is the position modulo the capacity, a power of two. A record is its head, three words, and its
-//! payload, padded to 8 bytes with the bytes that were there before:
+//! Positions are `u64`, multiples of 8, and only grow. (They wrap at 2^64, and so does all arithmetic on them.) The
+//! offset in memory is the position modulo the capacity, a power of two. A record is a head of three words and a
+//! payload. The payload is padded to 8 bytes; the padding keeps the bytes that were there before:
 //!
 //! | word | holds |
 //! |---|---|
@@ -20,27 +20,27 @@
 //! | 2 | ticks |
 //! | 3… | payload |
 //!
-//! Window and reserve are laid out alike, each in memory of its own. A record is contiguous. If one does not fit before
-//! the end of the memory, a skip is written there (one word, all bits set) and the record begins at offset 0. A record
-//! takes at most half of the capacity, so that it fits an empty ring, skip included, at any position. The producer notes
-//! where its last skip begins, so that the consumer does not count the unused bytes as held: between what is released
-//! and what is observed there is one skip at most.
+//! Window and reserve have the same layout, each in memory of its own. A record is contiguous. If it does not fit
+//! before the end of the memory, the producer writes a skip there (one word, all bits set), and the record begins at
+//! offset 0. A record takes at most half of the capacity, so it fits an empty ring at any position, even with a skip.
+//! The producer notes where its last skip begins, so that the consumer does not count the unused bytes as held. Between
+//! the released and the observed position there is at most one skip.
 //!
 //! # Window and reserve
 //!
-//! The window is small, and present in memory. The reserve is address space: its first `entered_bytes` count as memory,
-//! which grows in chunks as records come to them, and shrinks when the writer gives chunks back. Every append tries the
-//! window first; if that has no room, it goes to the reserve on the slow path. So the producer is back in the window as
-//! soon as that has room, and the fast path knows of no reserve. The two queues have positions of their own, so each of
-//! them can always be filled to its end, wherever the other one stands. In both of them sequences grow, and by them the
-//! consumer puts the records in order again (9).
+//! The window is small, and present in memory. The reserve is address space. Its first `entered_bytes` count as memory;
+//! they grow in chunks as records come to them, and shrink when the writer gives chunks back. Every append tries the
+//! window first. If the window has no room, the append goes to the reserve, on the slow path. So the producer is back
+//! in the window as soon as it has room, and the fast path knows of no reserve. Each queue has positions of its own, so
+//! it can always be filled to its end, wherever the other one stands. Sequences grow in both queues, and the consumer
+//! orders the records by them (9).
 //!
 //! # Steps of an append
 //!
-//! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. A
-//! claim that is dropped before its commit leaves no trace: no number is taken and the consumer sees nothing. Two
-//! things stay, both harmless: a skip that was already written, which the next commit publishes, and in an overwriting
-//! ring the records that were given up for the claim, which are counted. [`Held`] is a claim that the caller fills in place.
+//! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. If
+//! a claim is dropped before its commit, no number is taken and the consumer sees nothing. Two harmless things may
+//! stay: a skip that was already written, which the next commit publishes; and, in an overwriting ring, the loss of the
+//! records that were given up for the claim, which are counted. [`Held`] is a claim that the caller fills in place.
 //!
 //! # Invariants
 //!
@@ -59,12 +59,12 @@
 //! 8. `entered_bytes`, and both positions of an empty reserve, belong to the end that has `reserve_state` (open: the
 //!    producer; returning: the consumer). The producer commits to the reserve only while it is open. So a consumer that
 //!    has the word and finds the reserve empty may discard any of its bytes: no record is in them, and none comes.
-//! 9. Records are taken in the order of their sequence. The consumer reads the window's position *w*, then the reserve's
-//!    *r*, then, if there are records before *r*, the window's once more, *w'*. A record of the reserve that precedes
-//!    one before *w* was committed before it, so it is before *r*. A record of the window that precedes one before *r*
-//!    is, for the same reason, before *w'*. So the smaller of the next sequences before *w'* and before *r* is the next
-//!    record, as long as there is one before *r*. After that the window is taken up to *w* only: what lies between *w*
-//!    and *w'* may follow records of the reserve that were committed after *r* was read.
+//! 9. Records are taken in the order of their sequence. The consumer reads the window's position *w*, then the
+//!    reserve's *r*, then, if there are records before *r*, the window's once more, *w'*. A record of the reserve that
+//!    precedes one before *w* was committed before it, so it is before *r*. A record of the window that precedes one
+//!    before *r* is, for the same reason, before *w'*. So the smaller of the next sequences before *w'* and before *r*
+//!    is the next record, as long as there is one before *r*. After that the window is taken up to *w* only: what lies
+//!    between *w* and *w'* may follow records of the reserve that were committed after *r* was read.
 //!
 //! # Orderings
 //!
@@ -189,8 +189,8 @@ pub(crate) fn reserves_bytes_max() -> u64 {
 }
 
 impl RingMaker {
-    /// For rings in private memory whose reserves have `reserve_bytes` each, a power of two or 0, and whose chunks count
-    /// in `budget`.
+    /// For rings in private memory whose reserves have `reserve_bytes` each, a power of two or 0, and whose chunks
+    /// count in `budget`.
     pub(crate) fn new(reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
         RingMaker { memory: Source::Private(Private::new(reserve_bytes)), reserve_bytes, budget }
     }

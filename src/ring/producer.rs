@@ -1,5 +1,5 @@
-//! The producing end: claim, fill, commit. It is the hot path of the whole crate, so the fast path is straight-line
-//! code and everything rare is out of line.
+//! The producing end: claim, fill, commit. This is the hot path of the whole crate. So the fast path is straight-line
+//! code, and everything rare is in functions that are not inlined.
 //!
 //! Safety rests on invariants 1 to 5 of `ring`.
 
@@ -38,9 +38,9 @@ pub(crate) struct ProducerEnd {
     words: Words,
     /// Capacity less one.
     mask: u64,
-    /// The end of the records and skips written: `write_position`, or after it by a skip that no commit has published
-    /// yet. The published position is on a line that the writer polls: to store there costs nothing, because the store
-    /// waits in the store buffer, but a load would wait for the line to come back.
+    /// The end of the records and skips written: `write_position`, plus a skip that no commit has published yet. The
+    /// published position is on a cache line that the writer polls. A store to it costs nothing, because it waits in
+    /// the store buffer; a load would wait for the line to come back.
     position: Cell<u64>,
     /// The end of the contiguous space that is known to be free: not after the end of the memory. May be
     /// stale, but is never too large.
@@ -49,8 +49,8 @@ pub(crate) struct ProducerEnd {
     /// By class of record: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none
     /// does.
     fast_path_ends: [u8; CLASSES],
-    /// That of the ring. After all other addresses: whether an `Option` holds an end is seen by this one, which the fast
-    /// path needs in any case.
+    /// That of the ring. It comes after all other addresses: the compiler sees by it whether an `Option` holds an end,
+    /// and the fast path needs it in any case.
     control: ControlAddress,
 }
 
@@ -157,7 +157,8 @@ impl ProducerEnd {
         Ok(Claim { end: self, position, payload_bytes })
     }
 
-    /// The claim that was made at `position` and is still the last one, for a payload that is not longer than it was then.
+    /// The claim that was made at `position` and is still the last one, for a payload that is not longer than it was
+    /// then.
     pub(super) fn claim_at(&self, position: u64, payload_bytes: usize) -> Option<Claim<'_>> {
         let left = self.limit.get().wrapping_sub(position);
         (position == self.position.get() && record_bytes(payload_bytes) <= left).then_some(Claim {
@@ -229,9 +230,9 @@ impl ProducerEnd {
             } else {
                 self.control().released()
             };
-            // Invariant 1, and that the consumer never goes back. It does so in a forked child alone, within the append that
-            // the fork has interrupted: control lines that processes share are zeros there. (A full overwriting ring comes
-            // here for each record.)
+            // Invariant 1, and that the consumer never goes back. It does so in a forked child alone, within the append
+            // that the fork has interrupted: control lines that processes share are zeros there. (A full overwriting
+            // ring comes here for each record.)
             if position.wrapping_sub(read_position) > capacity || is_after(cached, read_position) {
                 return Err(Full);
             }
@@ -318,8 +319,9 @@ impl ProducerEnd {
 
     /// Counts an attempt that is dropped for `cause`: it takes the next sequence number.
     pub(crate) fn drop_attempt(&self, cause: DropCause) {
-        // The attempt first: if the thread ends in between, by an exit in a signal handler, there is one attempt without
-        // an outcome, which counts as unwritten. The other way round there would be an outcome without an attempt.
+        // The attempt first: if the thread ends in between, by an exit in a signal handler, there is one attempt
+        // without an outcome, which counts as unwritten. The other way round there would be an outcome without an
+        // attempt.
         self.control().count_attempt(self.next_sequence());
         self.control().count_dropped(cause);
     }

@@ -17,8 +17,8 @@ pub(super) struct Resources {
     pub(super) pool: Option<Pool>,
 }
 
-/// Makes buffers and device on the writer thread, which alone uses them. If that fails, the files that `open` has made
-/// for the run are removed.
+/// Makes buffers and device on the writer thread, because only this thread uses them. On failure, it removes the files
+/// that `open` has made for the run.
 pub(super) fn begin_log(begin: Begin, resources: &Resources) -> Result<LogWriter> {
     let (device, buffers) = match make_device(&begin.shared, &begin.device, begin.directory.file_system(), resources) {
         Ok(made) => made,

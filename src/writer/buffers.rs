@@ -1,13 +1,13 @@
 //! The buffers that blocks are filled in and written from: a log's own, or its share of the pool of an engine.
 //!
-//! A log alone on its writer gets all of its buffers when it begins, so that none is made on the way. The logs of an
-//! engine take theirs from a pool, as they need them, and give them back when a block is durable:
+//! A log alone on its writer gets all of its buffers when it begins. The logs of an engine take buffers from a pool
+//! when they need them, and give them back when a block is durable:
 //!
-//! - A log has at most its cap: the blocks that it may have in flight, one that is filled and one that waits. So a log whose
-//!   disk is full or has failed keeps no more than that.
-//! - Of those, [`GUARANTEED`] are kept free for it. So no other log can keep it from going on.
-//! - All together take no more than `blocks_bytes_max`. A buffer counts from its making until its memory is freed, whoever
-//!   has it: also while the kernel still reads the block of a log that has ended.
+//! - A log has at most its cap: the blocks that it may have in flight, one that is being filled, and one that waits. So
+//!   a log whose disk is full or has failed keeps no more than that.
+//! - [`GUARANTEED`] of these are reserved for it, so that no other log can stop it.
+//! - All buffers together take at most `blocks_bytes_max`. A buffer counts from its allocation until its memory is
+//!   freed, also while the kernel still reads the block of a log that has ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -123,10 +123,10 @@ struct Inner {
     bytes_max: usize,
     /// Of all buffers that exist, wherever they are.
     used: ByteCount,
-    /// Kept for the buffers that logs are guaranteed and have not taken. With those in use never more than `bytes_max`,
-    /// but for the moment between a give-back and the freeing of spare ones.
+    /// Reserved for the guaranteed buffers that logs have not taken. Together with the buffers in use this is at most
+    /// `bytes_max`, except between a give-back and the freeing of spare buffers.
     reserved_bytes: usize,
-    /// Those that no log has, by their size.
+    /// Spare buffers, which no log has, by their size.
     spare: BTreeMap<usize, Vec<AlignedBuffer>>,
     /// Where new ones are registered.
     devices: DeviceSet,

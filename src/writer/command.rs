@@ -11,8 +11,8 @@ use crate::segment::{Directory, Segments};
 use crate::shared::Shared;
 use crate::stats::Publisher;
 
-/// The parts that the writer needs to begin a log. `open` makes them once the thread has started, and is pinned if it is
-/// to be.
+/// The parts that the writer needs to begin a log. `open` makes them after the thread has started, and has been pinned
+/// if `writer_core` is set.
 pub(crate) struct Begin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) publisher: Publisher,

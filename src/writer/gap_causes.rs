@@ -1,8 +1,8 @@
 //! Why records of one producer are missing: the producer's counts compared with the gaps in its sequence.
 //!
-//! The producer counts its losses by cause, and a gap shows how many there were before a record. A gap gets a cause only
-//! if no other can have had a part in it. The others are "cause unknown" to a reader, who still finds the totals by
-//! cause in the producer's row.
+//! The producer counts its losses by cause, and a gap shows how many records were lost before a record. A gap gets a
+//! cause only if no other cause can have contributed. A reader shows the other gaps as "cause unknown"; the producer's
+//! row still has the totals by cause.
 
 use crate::format::{DroppedBy, LossCause};
 
@@ -24,9 +24,9 @@ pub(super) struct GapCauses {
 impl GapCauses {
     /// Accounts for gaps of `missing` records in all, and returns their cause.
     ///
-    /// The counts are read after the record that follows the gaps was seen, so they hold what was lost before it, and
-    /// maybe later losses. `overwritten` is `None` if the ring never overwrites. It may lag behind, since a producer
-    /// counts after it has given records up.
+    /// The counts are read after the record that follows the gaps was seen. So they include the losses before that
+    /// record, and maybe later ones. `overwritten` is `None` if the ring never overwrites. It may lag behind, because a
+    /// producer counts after it has given records up.
     pub(super) fn explain(&mut self, missing: u64, dropped_by: DroppedBy, overwritten: Option<u64>) -> LossCause {
         let DroppedBy { ring_full, ring_memory, timed_out, device_failed } = dropped_by;
         let lost = [ring_full, ring_memory, timed_out, device_failed, overwritten.unwrap_or(0)];

@@ -1,9 +1,9 @@
 //! The writer: one thread that serves a list of logs, and never waits for the disk while rings fill.
 //!
-//! `thread` is its handle, and `command` what it is asked for; `serve` is its loop. `log` serves one log, which `begin`
-//! makes; `source` is one of its rings, and `buffers` what its blocks are filled in; `pipeline` brings its blocks to the disk; `schedule` decides which rings come
-//! next and when the thread sleeps. `engine` and `logger` start the thread, which pins itself to `writer_core` if that is
-//! set, and then hand it logs.
+//! `thread` is its handle, `command` its requests, and `serve` its loop. `begin` makes a log, and `log` serves it.
+//! `source` is one ring of a log, `buffers` has the memory of its blocks, and `pipeline` brings the blocks to the disk.
+//! `schedule` decides which rings come next, and when the thread sleeps. `engine` and `logger` start the thread and
+//! then give it logs. The thread pins itself to `writer_core` if that is set.
 
 mod thread;
 mod command;

@@ -1,7 +1,8 @@
-//! The way of a closed block to the disk: its number, its place, its write, and its settling once it is durable.
+//! A closed block on its way to the disk: it gets a number and a place, is written, and is settled when it is durable.
 //!
-//! Blocks are numbered, submitted and made durable in the same order; the device may complete them in any. Durable is
-//! the contiguous completed prefix. A write that fails stops the prefix until it has succeeded: see [`health`].
+//! Blocks are numbered, submitted and made durable in the same order. The device may complete them in any order; the
+//! contiguous prefix of completed blocks is durable. A write that fails stops this prefix until it has succeeded: see
+//! [`health`].
 
 mod health;
 
@@ -95,7 +96,7 @@ pub(crate) struct Pipeline {
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
-    /// That durable records are in a file that readers do not find, until a caller is told.
+    /// The error that durable records are in a file that readers do not find, until a caller gets it.
     loss: Option<FlushFault>,
 }
 
@@ -235,7 +236,7 @@ impl Pipeline {
     fn place(&mut self, block: &mut [u8], length: usize, number: u64) -> WriteTarget {
         assert!(number >= self.durable_number, "block {number} is durable already");
         let earlier = number - self.durable_number;
-        // A reader takes the blocks before these for durable, and for lost if they are missing.
+        // A reader takes all blocks before these as durable, and calls them lost if they are missing.
         let submitted = self.in_flight.iter().filter(|block| block.number.is_some()).count();
         assert!(earlier >= submitted as u64, "{submitted} blocks are in flight, not {earlier}");
         let target = self.segments.place(length);
@@ -428,8 +429,8 @@ impl Pipeline {
         }
     }
 
-    /// Publishes the device's report if it has stepped down without a block of this log. One with blocks in flight is seen
-    /// with their completions.
+    /// Publishes the device's report if it has stepped down without a block of this log. One with blocks in flight is
+    /// seen with their completions.
     pub(crate) fn follow_device(&mut self) {
         if self.outstanding == 0 {
             // Nothing can come back, but the device looks at its state.

@@ -1,7 +1,7 @@
 //! The writer thread's loop: one turn for each log, and a rest when there is nothing to do.
 //!
-//! A panic while one log is served is a bug of ours. It ends that log, and no other one: each log is begun, served and
-//! finished under `catch_unwind`, and shares nothing that a turn changes with the others.
+//! A panic while a log is served is a bug of ours. It ends only that log: each log is begun, served and finished under
+//! `catch_unwind`, and no turn changes anything that the logs share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -145,8 +145,8 @@ impl Served {
     }
 }
 
-/// Answers the callers that wait for a log whose writer has panicked: a bug of ours must not hang the host. `None` once it
-/// has been withdrawn.
+/// Answers the callers that wait for a log whose writer has panicked: a bug of ours must not hang the host. `None` once
+/// it has been withdrawn.
 struct LastWord(Option<Arc<Shared>>);
 
 impl LastWord {

@@ -1,5 +1,5 @@
-//! One ring as the writer sees it: the records drained from it, the account that the blocks give of its producer, and
-//! the space to release.
+//! One ring as the writer sees it: the records drained from it, its producer's account in the blocks, and the space to
+//! release.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) struct Source {
     next_sequence: u64,
     /// Records drained.
     records: u64,
-    /// Those of them that were cut.
+    /// Of these: records that were cut.
     truncated: u64,
     /// The bytes of their payloads.
     payload_bytes: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Source {
     closed_bytes: u64,
     /// Whether the reserve is known to have memory.
     pub(crate) has_entered_reserve: bool,
-    /// The other end, once the producer is gone.
+    /// The producer's end, after the producer is gone.
     pub(crate) returned: Option<ProducerEnd>,
     /// Whether the end record is in a block.
     pub(crate) end_written: bool,
@@ -152,8 +152,8 @@ impl Source {
         }
     }
 
-    /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns whether the block is full:
-    /// the next record does not fit. If not, all that was due is taken, or as much as one look drains.
+    /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns whether the block is
+    /// full: the next record does not fit. If not, all that was due is taken, or as much as one look drains.
     pub(crate) fn drain(&mut self, mut target: Target<'_>, blocks_begun: u64) -> bool {
         let expected = self.accounted();
         let is_full = self.move_due(&mut target);
@@ -170,8 +170,9 @@ impl Source {
 
     /// The loops of [`drain`](Self::drain). Returns whether they ended because the block is full.
     ///
-    /// Messages alone are plain, so that their loop is as short as it can be. A record of a callsite ends that loop, and
-    /// begins the one for packed records; that ends with a message after a gap, or with a record that cannot be packed.
+    /// Shards of messages alone are plain, so that their loop is as short as possible. A record of a callsite ends that
+    /// loop and begins the one for packed records. A message after a gap, or a record that cannot be packed, ends the
+    /// second.
     fn move_due(&mut self, target: &mut Target<'_>) -> bool {
         let mut piece_bytes = DRAIN_BYTES.min(self.due_bytes);
         let mut packs = target.block.is_packing(self.id);
@@ -195,7 +196,8 @@ impl Source {
         }
     }
 
-    /// The loop for the ring's kind. Whether records are `HEARD` by listeners is asked before the loop, and not for each.
+    /// The loop for the ring's kind. `HEARD`: listeners get its records. This is decided before the loop, not for each
+    /// record.
     fn move_records_as<const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
@@ -381,8 +383,8 @@ impl Source {
 
     /// Whether so much of the ring lies in the block being filled that the block should be closed early.
     ///
-    /// Not while the reserve is used: its producer has not stopped, and large blocks empty it sooner. Its producer wants
-    /// space, so a block is closed for it in any case once the device is free.
+    /// It should not while the reserve is used: the producer has not stopped, and large blocks empty the reserve
+    /// sooner. The producer asks for space then, so its block is closed in any case when the device is free.
     pub(crate) fn is_too_open(&self) -> bool {
         !self.consumer.uses_reserve() && self.patience.is_too_open(self.open_bytes())
     }

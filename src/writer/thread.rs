@@ -18,8 +18,8 @@ use crate::sync::lock;
 use crate::sys::MadeIn;
 use crate::sys::cpu::{self, Affinity};
 
-/// A writer thread, which serves the logs that it is given. It ends with its last log once this handle has been
-/// [closed](Writer::close) or dropped.
+/// A writer thread, which serves the logs that it is given. After this handle was [closed](Writer::close) or dropped,
+/// the thread ends with its last log.
 pub(crate) struct Writer {
     id: WriterId,
     made_in: MadeIn,
@@ -30,8 +30,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread for many logs, whose blocks may together take `blocks_bytes_max`, or for one, which has its own.
-    /// Pins it to `core` if one is given. A refused thread is an error of `path`.
+    /// Starts the thread, and pins it to `core` if one is given. With `blocks_bytes_max` it serves many logs, whose
+    /// blocks may take so much together; without, it serves one log with buffers of its own. If the system refuses a
+    /// thread, the error names `path`.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be

@@ -1,5 +1,5 @@
-//! The blocks of a log, from records in its rings to the pipeline: rings that arrive are taken in, and blocks are
-//! begun, filled in the order of the schedule, closed, and settled.
+//! The blocks of a log, from the records in its rings to the pipeline. It takes in new rings; it begins blocks, fills
+//! them in the order of the schedule, closes them, and settles them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -116,8 +116,8 @@ impl Blocks {
         }
     }
 
-    /// Moves records into blocks from the rings whose turn it is: `all` of them, or all but the newest. Returns whether
-    /// there were any to take; if not, it has looked at all rings, or no block was free.
+    /// Moves records into blocks from the rings whose turn it is: `all` records, or all but the newest. Returns whether
+    /// there were any to take. If not, it has looked at all rings, or no block was free.
     pub(super) fn drain(&mut self, schedule: &mut Schedule, now_ns: u64, all: bool) -> bool {
         let Schedule { poll_order, allowance, interval, .. } = schedule;
         // If one ring's records are overdue, those of all rings are taken: the block that is closed then holds them.

@@ -22,8 +22,8 @@ enum Phase {
     Settling,
     /// The clean end is submitted.
     Ending,
-    /// The deadline has cut draining short, and the rest stays in rings that outlive the process, for a recovery: so there
-    /// are neither final counts nor a clean end. Waiting until what was taken is durable.
+    /// The deadline has cut draining short, and the rings outlive the process: a recovery takes the rest. So there are
+    /// neither final counts nor a clean end. Waiting until what was taken is durable.
     Leaving,
     /// The log has ended.
     Ended,
@@ -55,8 +55,8 @@ impl Ending {
         self.phase == Phase::Ended
     }
 
-    /// Goes on with close, if it is asked for. Returns whether it has reached another phase. `keeps_rings`: they outlive
-    /// the process.
+    /// Goes on with close, if it is asked for. Returns whether it has reached another phase. `keeps_rings`: they
+    /// outlive the process.
     pub(super) fn advance(
         &mut self,
         shared: &Shared,

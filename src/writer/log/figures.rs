@@ -26,7 +26,7 @@ const PRODUCERS_PART: usize = 8;
 /// When the next figures are due, and what the last ones said.
 pub(super) struct FigureRows {
     every: Every,
-    /// Whether they were due when a block was closed that had no room for them: the next one begins with them.
+    /// Whether a block had no room for them when they were due: the next block begins with them.
     are_owed: bool,
     last_ns: u64,
     write_latency_ns: Distribution,

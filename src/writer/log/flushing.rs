@@ -1,4 +1,4 @@
-//! Flushes under way: from tickets, over rings drained so far and a block closed, to the answer.
+//! Flushes under way, in three steps: drain the rings up to the targets, close the block, answer when it is durable.
 
 use std::sync::Arc;
 
@@ -73,8 +73,8 @@ impl Flushes {
         self.under_way.iter().any(|flush| flush.tickets.is_empty())
     }
 
-    /// Begins a flush for `tickets`, or for records if there are none, of all that the rings hold now. The rings of producers registered before
-    /// the tickets were left must be in `blocks`.
+    /// Begins a flush of everything that the rings hold now: for `tickets`, or, if there are none, for records that
+    /// have asked. `blocks` must have the rings of all producers that were registered before the tickets were left.
     pub(super) fn begin(&mut self, tickets: Vec<Arc<Ticket>>, blocks: &mut Blocks) {
         self.asked += tickets.len() as u64;
         let target = |(slot, source): (usize, &mut Source)| Target {

@@ -33,8 +33,8 @@ pub(crate) struct LogWriter {
     pub(super) shared: Arc<Shared>,
     /// Kept for its lock, which must outlast the last write.
     directory: Directory,
-    /// The log's place in a ring file, and the clock's anchor that was published there; `None` if its rings are in memory of
-    /// the process.
+    /// The log's place in a ring file, and the clock's anchor that was published there; `None` if its rings are in
+    /// memory of the process.
     rings: Option<(LogRings, ClockAnchor)>,
     schedule: Schedule,
     blocks: Blocks,
@@ -155,15 +155,15 @@ impl LogWriter {
         self.blocks.pipeline.device.wait(timeout);
     }
 
-    /// Gives the log up after a panic in one of its turns, without waiting for anything. Blocks that the device has stay
-    /// in memory until it is done with them.
+    /// Gives the log up after a panic in one of its turns, without waiting for anything. Blocks that the device has
+    /// stay in memory until it is done with them.
     pub(crate) fn give_up(self) {
         self.blocks.pipeline.give_up();
         drop(self.directory);
     }
 
-    /// Releases everything, and only then publishes how the log ended: the directory can be opened again at once. The
-    /// thread that prepares segments does the last of that, after all that it has to do for the log.
+    /// Releases everything, and then publishes how the log ended, so that the directory can be opened again at once.
+    /// The thread that prepares segments does the last part, after its other work for the log.
     pub(crate) fn finish(mut self) {
         self.blocks.losses.report(&self.shared, &mut self.blocks.sources);
         self.blocks.snapshot_if_due(self.shared.clock.monotonic_ns(), true);

@@ -98,7 +98,7 @@ impl Health {
         }
         self.fault.get_or_insert_with(|| FlushFault::io("write", path, error));
         self.refused = None;
-        // A file size limit is no want of room here: at the same place there will never be any.
+        // A file size limit does not count as want of room here: the same place will never have room.
         let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
         self.trouble = match self.trouble {
             // A failed segment stays failed: it is never waited for.

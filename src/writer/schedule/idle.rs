@@ -14,8 +14,8 @@ const SLEEP_MIN: Duration = Duration::from_micros(50);
 /// less than 1 %.
 const SLEEP_MAX: Duration = Duration::from_millis(8);
 
-/// The longest sleep if a record may ask for a flush: an append wakes nobody, so the writer has to look. A thousand
-/// wake-ups a second, most of the time for nothing.
+/// The longest sleep if a record may ask for a flush. An append wakes nobody, so the writer has to look: a thousand
+/// times a second, mostly for nothing.
 const RECORD_FLUSH_SLEEP_MAX: Duration = Duration::from_millis(1);
 
 /// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a
@@ -26,8 +26,8 @@ const QUIET_PART: u32 = 128;
 /// A record may wait a quarter of the flush interval until the writer sees it.
 const INTERVAL_PART: u32 = 4;
 
-/// How long the writer waits for the device if it can take no record before a block has completed. Work that is due at
-/// a time can be late by as much: a close's deadline, another try after an error, a check for a deleted file.
+/// How long the writer waits for the device if it can take no record before a block has completed. Other work can be
+/// late by this time: a close's deadline, another try after an error, a check for a deleted file.
 const DEVICE_WAIT: Duration = Duration::from_millis(2);
 
 /// Looks after a few records, with 1, 2, 4 and 8 pauses before them: about a microsecond. A flush may follow them.
@@ -56,8 +56,8 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// From now on the logs' records may wait in memory for `flush_interval` at most, unless one asks for a flush, if it
-    /// may.
+    /// From now on the logs' records may wait in memory for `flush_interval` at most, unless one asks for a flush, if
+    /// it may.
     pub(crate) fn set_limits(&mut self, flush_interval: Duration, records_may_ask: bool) {
         let longest = if records_may_ask { RECORD_FLUSH_SLEEP_MAX } else { SLEEP_MAX };
         self.sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);

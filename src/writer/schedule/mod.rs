@@ -1,8 +1,8 @@
 //! The schedule: which rings the writer looks at, how long their records may wait, when it sleeps, and for how long.
 //!
 //! [`Schedule`] is one log's; each of its rings has a [`Patience`]; the thread has one [`Idle`] for all of its logs.
-//! They decide, and neither read a ring nor fill a block. The tuned constants of the writer are in this folder, each
-//! with its reason, but for `flush::CALLER_YIELDS`, which the flushing caller goes by as well.
+//! They decide; they neither read a ring nor fill a block. The tuned constants of the writer are in this folder, each
+//! with its reason. The exception is `flush::CALLER_YIELDS`, which the flushing caller uses too.
 
 mod allowance;
 mod idle;

@@ -7,17 +7,17 @@ use crate::format::MERGE_BYTES_MAX;
 /// The bytes of one ring that are drained before the next is looked at: some ten microseconds of copying.
 pub(crate) const DRAIN_BYTES: usize = 32 << 10;
 
-/// The newest bytes of a ring, which are left alone as long as they may wait. A CPU that reads up to the position where
-/// another one writes prefetches beyond it, some 4 KiB: cache lines that the producer has just fetched in order to
-/// write to them, and has to fetch again while an append waits. (Half of it was slower, twice no faster.)
+/// The newest bytes of a ring, which are left alone as long as they may wait. A CPU that reads up to another CPU's
+/// write position prefetches some 4 KiB beyond it. The producer has just fetched these cache lines to write to them,
+/// and has to fetch them again while an append waits. (Half of these bytes was slower, twice as many were not faster.)
 const FRESH_BYTES: usize = 8 << 10;
 
 /// No more than these parts of a ring and of a block are left alone.
 const FRESH_PART_OF_A_RING: usize = 16;
 const FRESH_PART_OF_A_BLOCK: usize = 4;
 
-/// After this many bytes of blocks, the bytes that were in a ring before them are taken too: well below what a reader
-/// holds in order to merge records by time.
+/// After this many bytes of blocks, the writer also takes the bytes that were in a ring before them. This is well below
+/// what a reader holds in memory to merge records by time.
 const LEFT_BYTES_MAX: usize = MERGE_BYTES_MAX / 4;
 
 /// If a quarter of a ring lies in the block being filled, the block is closed early, so that neither small rings nor
