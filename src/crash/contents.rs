@@ -1,8 +1,8 @@
 //! What is in a ring file besides the rings: its header, the table of logs, and where slots are.
 //!
-//! It is written by `pwrite` into the same pages that the rings are mapped from, so that a file system without room gives
-//! an error. A process that dies leaves each of these writes whole or undone: none crosses a page but a definition, which
-//! counts only once the end of the definitions is behind it.
+//! It is written by `pwrite` into the same pages that the rings are mapped from, so that a file system without room
+//! returns an error. If the process dies, each of these writes is whole or undone, because none crosses a page. The
+//! exception is a definition: it counts only when the end of the definitions has moved past it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -42,7 +42,7 @@ pub(super) struct Contents {
 #[derive(Debug)]
 struct Tables {
     slots_end: u64,
-    /// Offsets of slots that nobody has, by their sizes. None has memory but for its first page.
+    /// Offsets of free slots, by their sizes. Only their first pages have memory.
     free: HashMap<Sizes, Vec<u64>>,
     /// Slots that rings lie in, or were left in with records that are not known to be durable, by their offsets.
     taken: HashMap<u64, Taken>,
@@ -78,7 +78,8 @@ pub(super) struct LogState {
     pub(super) index: u32,
     /// The address space of its reserves.
     pub(super) reserves_bytes: AtomicU64,
-    /// Set under the lock on the tables: it gets no slots any more, since its place in the table may be another log's.
+    /// Whether it has ended. It then gets no slots, because another log may have its place in the table. Set under the
+    /// lock on the tables.
     pub(super) has_ended: AtomicBool,
 }
 
@@ -175,7 +176,7 @@ impl Contents {
         let version = self.anchor_version.fetch_add(2, Ordering::Relaxed) + 2;
         // In one write: it is never found half done.
         let words = [version, anchor.ticks, anchor.ns].map(U64::new);
-        // The header is there; if it can no longer be written to, the anchor of before stands.
+        // The header is allocated. If the write fails all the same, the last anchor stays.
         let _ = self.write(offset_of!(RawHeader, anchor_version) as u64, words.as_bytes());
     }
 
@@ -218,7 +219,7 @@ impl Contents {
         Ok(Some(state))
     }
 
-    /// Says that the log is open, whose link is durable: from now on there may be records to recover.
+    /// Marks the log as open, after its link is durable. From now on there may be records to recover.
     ///
     /// # Errors
     /// The file can no longer be written to.
@@ -236,11 +237,11 @@ impl Contents {
         }
     }
 
-    /// Strikes a log off that has no record in a ring any more that is not durable. Its slots are free.
+    /// Marks a log as ended when all of its records are durable. Its slots are free then.
     pub(super) fn end_log(&self, log: &Arc<LogState>) {
         let mut tables = lock(&self.tables);
         log.has_ended.store(true, Ordering::Relaxed);
-        // Refused only if the file can no longer be written to at all: then recovery finds a log that is complete.
+        // This fails only if the file cannot be written at all. Then a recovery finds that the log is complete.
         let _ = self.write_log_state(log.index, LOG_ENDED);
         let Tables { taken, free, logs, .. } = &mut *tables;
         taken.retain(|offset, slot| {
@@ -248,7 +249,7 @@ impl Contents {
                 return true;
             }
             self.write_slot_state(*offset, SLOT_FREE);
-            // One whose ring still lives comes back when that is dropped.
+            // A slot whose ring still lives comes back when the ring is dropped.
             if slot.is_left {
                 self.empty(Extent { offset: *offset, sizes: slot.sizes });
                 free.entry(slot.sizes).or_default().push(*offset);
@@ -258,7 +259,7 @@ impl Contents {
         logs[log.index as usize] = None;
     }
 
-    /// Whether a log is listed that has not ended.
+    /// Whether a listed log has not ended.
     pub(super) fn has_open_logs(&self) -> bool {
         lock(&self.tables).logs.iter().any(Option::is_some)
     }
@@ -316,8 +317,8 @@ impl Contents {
         Ok(offset)
     }
 
-    /// Takes a part of the file back whose ring is gone. If the ring may hold records that are not durable
-    /// (not `is_vacant`), it is left alone until its log has ended.
+    /// Takes back the part of the file of a ring that is gone. If the ring may hold records that are not durable (not
+    /// `is_vacant`), the part stays as it is until its log has ended.
     pub(super) fn give_back(&self, extent: Extent, is_vacant: bool) {
         if !self.is_own() {
             return;
@@ -338,7 +339,7 @@ impl Contents {
         tables.free.entry(extent.sizes).or_default().push(extent.offset);
     }
 
-    /// Gives the memory of a slot back to the system, but for its first page.
+    /// Gives the memory of a slot, except its first page, back to the system.
     fn empty(&self, extent: Extent) {
         let Sizes { window_bytes, reserve_bytes } = extent.sizes;
         // If it is refused, the memory stays until the next ring uses it.

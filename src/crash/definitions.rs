@@ -1,4 +1,4 @@
-//! The definitions of callsites in a ring file: recovery knows no other ones.
+//! The definitions of callsites in a ring file. A recovery has no others.
 
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;

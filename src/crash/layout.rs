@@ -1,9 +1,9 @@
-//! The bytes of a ring file: where everything is in the memory that rings share with whoever recovers them.
+//! The bytes of a ring file: where everything is in it.
 //!
-//! Plain data, written through the mapping by `ring_file`, and read from the file by `recovery`, which trusts none of it.
-//! All numbers are little-endian. Nothing here is durable: the file is for a process that dies while its machine goes on,
-//! and is worth nothing to another boot. The layout may change with any release; [`VERSION`] says which one it is, and a
-//! file of another version is refused.
+//! It is plain data. This process writes it, and `recovery` reads it from the file and trusts none of it. All numbers
+//! are little-endian. Nothing here is durable: the file serves a process that dies while its machine goes on, and is
+//! worth nothing after a restart of the machine. The layout may change with any release. [`VERSION`] names it, and a
+//! recovery refuses a file of another version.
 //!
 //! ```text
 //! 0                header: identity, anchor of the clock, ends of the two areas
@@ -22,7 +22,7 @@
 //!   state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both moments.
 //! - A ring's control lines and bytes are the ring's own affair.
 //!
-//! A process may die between any two of these stores, and every state in between means the same as the one before.
+//! A process may die between any two of these stores. Every state in between means the same as the one before.
 
 use std::mem::offset_of;
 
@@ -104,8 +104,8 @@ pub(crate) struct RawHeader {
     // From here on it changes.
     /// Odd while the anchor is being written.
     pub(crate) anchor_version: U64,
-    /// The clock's ticks and the monotonic time in nanoseconds at one moment, less than some seconds ago as long as the
-    /// writer lives.
+    /// The clock's ticks and the monotonic time in nanoseconds at one moment, at most some seconds ago while the writer
+    /// lives.
     pub(crate) anchor_ticks: U64,
     pub(crate) anchor_ns: U64,
     /// The offset after the last definition.
@@ -149,7 +149,7 @@ pub(crate) struct RawSlot {
     pub(crate) window_bytes: U64,
     /// Bytes of the reserve behind it, a power of two, or 0.
     pub(crate) reserve_bytes: U64,
-    /// CRC-32C of the two sizes: without it, where the next slot begins is not known.
+    /// CRC-32C of the two sizes, which say where the next slot begins.
     pub(crate) sizes_crc: U32,
     /// [`SLOT_FREE`] or [`SLOT_USED`].
     pub(crate) state: U32,

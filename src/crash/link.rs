@@ -1,8 +1,8 @@
 //! The small file in a log's directory that leads to the rings of a run: which run, which boot, which ring file.
 //!
-//! It is durable before the run's first record can be logged, and removed after a clean end. So one that is there when
-//! the log is opened belongs to a run that died, whose rings may hold records that no block has. It gets its name only
-//! once it is complete: a crash leaves all of it or none.
+//! It is durable before the run's first record can be logged, and removed after a clean end. So a link that exists when
+//! the log is opened belongs to a run that died, and the run's rings may hold records that no block has. The link gets
+//! its name when it is complete: a crash leaves all of it or nothing.
 
 use std::ffi::OsStr;
 use std::io;
@@ -25,7 +25,7 @@ const BYTES_MAX: usize = 8192;
 pub(crate) struct Link {
     /// The run.
     pub(crate) run: StoredRunId,
-    /// The boot during which it ran, as the segment header says it; the rings are lost with it.
+    /// The boot during which it ran, as in the segment header. The rings are lost with it.
     pub(crate) boot: [u8; 16],
     /// The ring file.
     pub(crate) path: PathBuf,
@@ -62,8 +62,8 @@ impl Link {
         file.sync_all().map_err(|source| Error::io("sync", path, source))
     }
 
-    /// Removes the link of `run` from the log's `directory`; there may be none. After a power cut it may be there again,
-    /// which says nothing then: it is of another boot.
+    /// Removes the link of `run` from the log's `directory`, if there is one. A power cut may bring it back, but it is
+    /// of another boot then, and ignored.
     ///
     /// # Errors
     /// [`Error::Io`].

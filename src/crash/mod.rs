@@ -1,8 +1,8 @@
-//! Rings that outlive their process: the file that they share with whoever recovers them.
+//! Rings that outlive their process, in a file that a recovery reads.
 //!
-//! A log whose [`Config::ring_memory`](crate::Config::ring_memory) is shared has its rings in a file that is mapped: what
-//! was committed there is in the file, whatever ends the process. [`RingFiles`] is what `opening` and `engine` see of it,
-//! and [`LogRings`] what the writer does; `ring` gets slots for its memory.
+//! If a log's [`Config::ring_memory`](crate::Config::ring_memory) is shared, its rings are in a mapped file. Records
+//! that were committed are in that file, whatever ends the process. `opening` and `engine` use [`RingFiles`], the
+//! writer uses [`LogRings`], and `ring` gets slots for its memory.
 
 pub(crate) mod layout;
 pub(crate) mod link;

@@ -1,4 +1,4 @@
-//! The ring file of one writer thread: made with its first log, gone with its last.
+//! The ring file of one writer thread: made with its first log, removed with its last.
 //!
 //! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a dead
 //! process. If a log has not ended cleanly, the file stays for whoever recovers it. One that no log needs, and nobody has
@@ -36,8 +36,8 @@ pub(crate) fn is_ring_file_of_this_process(name: &str) -> bool {
     OWN.get().is_some_and(|own| lock(own).iter().any(|known| known == name))
 }
 
-/// Makes ring files in one directory, as many as the logs of one writer thread need: one, or more if there are more than a
-/// thousand logs.
+/// Makes ring files in one directory, as many as the logs of one writer thread need: one, or more if there are more
+/// than a thousand logs.
 #[derive(Debug)]
 pub(crate) struct RingFiles {
     directory: PathBuf,
@@ -108,7 +108,7 @@ struct RingFile {
     contents: Arc<Contents>,
     directory: OpenDirectory,
     name: String,
-    /// Lives as long as it is to be told of new definitions.
+    /// Dropped when the file need not get new definitions any more.
     _definitions: Arc<Definitions>,
     lock: FileLock,
 }
@@ -178,8 +178,8 @@ impl std::fmt::Debug for RingFile {
     }
 }
 
-/// The place that one log has in a ring file. If it is dropped without an [end](Self::end), the log is left for whoever
-/// recovers it.
+/// The place that one log has in a ring file. If it is dropped without an [end](Self::end), the log is left for a
+/// recovery.
 #[derive(Debug)]
 pub(crate) struct LogRings {
     run: StoredRunId,
@@ -198,7 +198,8 @@ impl LogRings {
         Arc::new(LogSlots::new(Arc::clone(&self.file.contents), Arc::clone(&self.log), FOR_RECORDER))
     }
 
-    /// Publishes the clock's ticks and the monotonic time of one moment, for whoever converts the records' ticks.
+    /// Publishes the clock's ticks and the monotonic time of one moment. A recovery converts the records' ticks by
+    /// them.
     pub(crate) fn publish_anchor(&self, anchor: ClockAnchor) {
         self.file.contents.publish_anchor(anchor);
     }

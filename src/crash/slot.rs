@@ -1,7 +1,8 @@
 //! The memory of one ring in a ring file.
 //!
-//! 1. A slot's mapping is of its own part of the file, which nobody else is given as long as the slot lives. Its first page
-//!    and its window are allocated before it is made, and stay so; a part of its reserve is from `enter` to `leave`.
+//! 1. A slot maps its own part of the file, and nobody else gets that part while the slot lives. Its first page and its
+//!    window are allocated before it is made, and stay allocated. A part of its reserve is allocated from `enter` to
+//!    `leave`.
 
 #![allow(unsafe_code)]
 
@@ -81,7 +82,7 @@ impl Slots for LogSlots {
         let sizes = Sizes { window_bytes: window_bytes as u64, reserve_bytes: reserve_bytes as u64 };
         let extent = self.contents.take(&self.log, sizes)?;
         let (mapping, reserve_bytes) = self.map(extent).inspect_err(|_| self.contents.give_back(extent, true))?;
-        // From here on a child that is forked has memory of its own in the place of the mapping.
+        // From here on, a forked child has memory of its own in place of the mapping.
         if !self.contents.is_own() {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -115,7 +116,7 @@ struct FileSlot {
     log: Arc<LogState>,
     purpose: u32,
     extent: Extent,
-    /// Of the reserve that is mapped; 0 if none is.
+    /// Bytes of the mapped reserve; 0 if none is mapped.
     reserve_bytes: u64,
     overwrites: bool,
     /// Whether it holds no records that matter.
@@ -128,8 +129,8 @@ impl FileSlot {
     }
 }
 
-// SAFETY: (1), and the contract's 1 and 2 follow: all addresses are within the one mapping of the slot's own part, at offsets
-// that are multiples of a page, or of the control lines' alignment in the first page.
+// SAFETY: (1), and the contract's 1 and 2 follow: all addresses are within the one mapping of the slot's own part, at
+// offsets that are multiples of a page, or of the control lines' alignment in the first page.
 unsafe impl Slot for FileSlot {
     fn control(&self) -> NonNull<Control> {
         self.mapping.at(CONTROL_OFFSET as usize).cast()

@@ -1,9 +1,9 @@
-//! What the blocks of a dead run account for: its producers, the numbers of blocks that are missing, and the records that
-//! were in those.
+//! What the blocks of a dead run account for: its producers, the numbers of missing blocks, and the records that were
+//! in those.
 //!
-//! It knows nothing of rings. A block that did not land between others that did leaves its number free, a *hole*. Which
-//! records were in it follows from the rows: the next block that names a producer says how far the producer was accounted
-//! for before it.
+//! It knows nothing of rings. If a block did not reach the disk and later ones did, its number is a *hole*. The rows
+//! say which records were in it: the next block that names a producer says how far the producer was accounted for
+//! before.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(super) struct Account {
     pub(super) next_number: u64,
     /// Whether a block ends the run.
     pub(super) is_ended: bool,
-    /// Whether it is known how the blocks before these account for the producers.
+    /// Whether the account before these blocks is known.
     pub(super) has_baseline: bool,
     /// The producers as the blocks before the first hole account for them; `None` without a hole.
     pub(super) before_holes: Option<Vec<ProducerRow>>,
@@ -116,8 +116,7 @@ impl Account {
         Ok(account)
     }
 
-    /// The rows of producers without final counts, as the blocks before the first one that is to be written account for
-    /// them.
+    /// The rows of producers without final counts, as they were before the first block that the recovery writes.
     pub(super) fn baseline(&self) -> Vec<ProducerRow> {
         self.before_holes.clone().unwrap_or_else(|| self.rows())
     }
@@ -127,7 +126,7 @@ impl Account {
         alive.map(|(_, known)| known.row.clone()).collect()
     }
 
-    /// Notes that the blocks below `number` that did not come are missing.
+    /// Notes the missing blocks below `number`.
     fn miss_below(&mut self, number: u64) {
         let missing = self.next_number..number;
         if missing.is_empty() {
@@ -173,7 +172,7 @@ impl Account {
 
     /// Takes the final counts of a producer.
     fn take_end(&mut self, number: u64, row: &ProducerRow) {
-        // Attempts after its last record have no part: nothing is in the rings of them.
+        // Attempts after its last record do not matter: the rings hold nothing of them.
         if self.producers.get(&row.id).is_none_or(|known| row.records > known.row.records) {
             self.take_row(number, row);
         }

@@ -1,7 +1,7 @@
-//! The blocks of a recovered segment, composed from rings one after the other: first those for the holes, then those after
-//! the run's last block, then the producers' final counts and the run's end.
+//! The blocks of a recovered segment, composed from one ring after the other: first the blocks for the holes, then
+//! those after the run's last block, then the producers' final counts and the run's end.
 //!
-//! A record that a block already has is passed over, by its number. Each ring is read once, in pieces.
+//! A record that a block already has, by its number, is skipped. Each ring is read once, in pieces.
 
 use std::collections::HashMap;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) struct Plan<'a> {
     pub(super) may_end: bool,
     /// The moment of the recovery.
     pub(super) anchor: WallAnchor,
-    /// Gets how many rings were read, and of how many.
+    /// Called with the number of rings read, and of all rings.
     pub(super) watch: &'a mut dyn FnMut(u64, u64),
     /// A sentence for the log itself.
     pub(super) note: String,
@@ -70,7 +70,7 @@ pub(super) struct Composer<'a> {
     next_number: u64,
     /// The first source whose records after the last block are not all taken.
     source: usize,
-    /// Final counts, once they are known, those to come last first.
+    /// Final counts, when they are known, in reverse order.
     ends: Option<Vec<ProducerRow>>,
     callsites: Callsites,
     infos: HashMap<u32, CallsiteInfo>,
@@ -141,7 +141,7 @@ impl Source {
         let dropped = dropped_by.total();
         let accounted = self.row.records.saturating_add(dropped).saturating_add(overwritten);
         let attempted = match self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted) {
-            // The process died inside of an attempt, of whose outcome nobody has been told: that was none.
+            // The process died inside an attempt and nobody was told its outcome, so it does not count.
             attempted if attempted.checked_sub(1) == Some(accounted) && !self.slot.overwrites => accounted,
             attempted => attempted,
         };
@@ -241,7 +241,7 @@ impl<'a> Composer<'a> {
         let (hole, number) = (self.hole, self.holes[self.hole]);
         self.hole += 1;
         let mut block = self.begin_block(BLOCK_BYTES_MAX)?;
-        // Those who have further holes for their records come last.
+        // Sources whose records fit later holes too come last.
         for is_last in [true, false] {
             for at in 0..self.sources.len() {
                 let part = self.sources[at]
@@ -299,7 +299,7 @@ impl<'a> Composer<'a> {
                 if self.composed.records > before {
                     return Ok(Some(self.number(block)));
                 }
-                // It fits no block: no producer has made it.
+                // It fits no block, so no producer has made it.
                 self.pass_over(at);
                 continue;
             }
@@ -327,7 +327,7 @@ impl<'a> Composer<'a> {
         Ok(Some(self.number(block)))
     }
 
-    /// The block that ends the run, once; `None` if not all is known that it would confirm, or if there is nothing to end.
+    /// The block that ends the run, once. `None` if it would confirm what is not known, or if there is nothing to end.
     fn clean_end(&mut self) -> io::Result<Option<(u64, Block)>> {
         let is_something = self.has_segments || self.composed.blocks > 0;
         if self.composed.is_ended || !is_something || !self.may_end || self.orphans || self.damage().is_some() {
@@ -344,7 +344,7 @@ impl<'a> Composer<'a> {
         Ok(Some(self.number(block)))
     }
 
-    /// The final counts of all producers that have none, in the end those of the first one.
+    /// The final counts of all producers that have none; those of the first one come last.
     fn final_rows(&self) -> Vec<ProducerRow> {
         let is_due = |source: &&Source| {
             let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
@@ -466,7 +466,7 @@ impl<'a> Recovered<'a> {
             Kind::Structured => {
                 let (id, values) = payload.split_first_chunk::<4>()?;
                 let id = u32::from_le_bytes(*id);
-                // A callsite that nobody knows says nothing about its values.
+                // Without its callsite, the values cannot be checked.
                 id > 0 && infos.get(&id).is_none_or(|info| check_values(info, values, Layout::Plain).is_ok())
             }
             _ => false,

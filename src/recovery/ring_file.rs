@@ -1,5 +1,5 @@
-//! A ring file whose process is dead: opened with care, locked, and read by position. It is never mapped, and no field of it
-//! is trusted.
+//! A ring file whose process is dead. It is opened with care, locked, and read by position. It is never mapped, and no
+//! field of it is trusted.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -28,11 +28,11 @@ use crate::sys::{self, LockHolder, LockRefusal, LockState, cpu};
 #[cfg(not(loom))]
 const _: () = assert!(crate::crash::layout::CONTROL_BYTES as usize >= crate::ring::image::CONTROL_BYTES);
 
-/// The most slots that are looked at: more than all producers that a process can have, so that a file that claims to be
-/// very long is soon done with.
+/// The most slots that are read: more than all producers that a process can have. This bounds the work on a file that
+/// claims to be very long.
 const SLOTS_MAX: usize = 1 << 18;
 
-/// The highest id of a callsite. They are given from 1 on, and whoever looks them up has a table of all of them.
+/// The highest id of a callsite. Ids are given from 1 on, and a reader keeps a table of all of them.
 const CALLSITES_MAX: u32 = 1 << 20;
 
 /// How long a recovery waits for the lock, which another log's recovery may have at that moment. It does not wait for
@@ -451,7 +451,7 @@ fn lock(directory: &OpenDirectory, name: &str, path: &Path, patience: Duration) 
     }
 }
 
-/// The length of a file that this user's processes alone have written; the reason if it is another one.
+/// The length of the file, if only this user's processes can have written it. Otherwise, the reason why not.
 fn check(file: &File) -> io::Result<Result<u64, String>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {

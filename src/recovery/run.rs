@@ -1,8 +1,13 @@
-//! The recovery of one run after the other: what is to be done, in which order, and what is reported.
+//! The recovery of one run after the other: the steps, their order, and the report.
 //!
-//! The order is what makes it safe to be killed: the segment is durable and has its name; then the log's entry in the
-//! ring file says that it was recovered; then the ring file goes, if no other log needs it; then the link. Whoever comes
-//! after finds the run's end, or the entry, or no ring file, and goes on from there.
+//! The order makes it safe to be killed:
+//!
+//! 1. The segment is durable and gets its name.
+//! 2. The log's entry in the ring file says that it was recovered.
+//! 3. The ring file is removed, if no other log needs it.
+//! 4. The link is removed.
+//!
+//! The next recovery finds the run's end, or the entry, or no ring file, and goes on from there.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,16 +33,15 @@ use crate::snapshot::{Now, Origin};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{self, cpu};
 
-/// How long a write of the dead process is waited for that the disk still works on.
+/// How long to wait for a write of the dead process that is still on its way to the disk.
 const WRITES_PATIENCE: Duration = Duration::from_secs(5);
 const WRITES_STEP: Duration = Duration::from_millis(5);
 
-/// How many of the newest files the dead process can have been writing to.
+/// The dead process can have been writing only to this many of the newest files.
 const WRITTEN_MAX: usize = 16;
 
 /// Recovers all runs of a log that have left rings. The caller has opened the log's `directory` for writing, and writes
-/// nothing yet.
-/// `watch` gets how many rings of a run were read, and of how many.
+/// nothing yet. `watch` is called with the number of rings of a run that were read, and of all of its rings.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory cannot be listed.
@@ -159,7 +163,7 @@ fn missing(directory: &Directory, link: &Link, recovery: &Recovery) -> std::resu
     if ends { Ok(()) } else { Err(Stop::Gone(format!("{} is missing", recovery.rings.display()))) }
 }
 
-/// Writes what no block of the run has.
+/// Writes the records that no block of the run has.
 fn write_missing(
     directory: &mut Directory,
     link: &Link,
@@ -305,7 +309,7 @@ fn segment_header(
     }
 }
 
-/// Waits until no write of the dead process is under way. The kernel holds the locks on its segments as long.
+/// Waits until no write of the dead process is under way. Until then the kernel holds the locks on its segments.
 fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
     let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();

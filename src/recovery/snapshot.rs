@@ -1,4 +1,4 @@
-//! What the flight recorder of a dead run has left in its rings, as a snapshot of its log.
+//! Writes the records that a dead run's flight recorder left in its rings to a snapshot of its log.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -14,8 +14,8 @@ use crate::format::{
     SHARD_HEADER_BYTES, WallAnchor, padded,
 };
 
-/// Bytes of one producer's records that stand together, at most, if there are others: readers merge records that are not
-/// far from each other.
+/// The most bytes of one producer's records in a row, if there are other producers: readers merge only records that are
+/// close to each other.
 const TURN_BYTES: usize = 16 << 10;
 
 /// Makes the blocks.
@@ -36,7 +36,7 @@ pub(super) struct Blocks<'a> {
 /// What comes next.
 enum Stage {
     Records,
-    /// The final counts, from those of the producer at this place on, then the clean end.
+    /// The final counts, beginning with the producer at this place; then the clean end.
     Ends(usize),
     Nothing,
 }
@@ -83,7 +83,7 @@ impl<'a> Blocks<'a> {
         self.anchor.monotonic_ns.get()
     }
 
-    /// The next block of records, of `block_bytes`; one without records if there are none left, or the next one does not
+    /// The next block of records, of `block_bytes`. It is empty if no records are left, or if the next one does not
     /// fit.
     fn records(&mut self, block_bytes: usize) -> io::Result<Block> {
         let mut block = Block::new(AlignedBuffer::new(block_bytes, 0)?);
@@ -156,8 +156,8 @@ impl<'a> Blocks<'a> {
         false
     }
 
-    /// The block with the final counts of the producers from the one at `at` on. Returns the place of the first whose
-    /// counts do not fit.
+    /// The block with the final counts of the producers, beginning with the one at `at`. Returns the place of the first
+    /// producer whose counts do not fit.
     fn ends(&mut self, at: usize) -> io::Result<(Block, usize)> {
         let mut block = Block::new(AlignedBuffer::new(self.block_bytes, 0)?);
         let mut next = at;
@@ -203,7 +203,7 @@ impl<'a> Blocks<'a> {
         Ok(None)
     }
 
-    /// Leaves the next record out, which fits no block: its number is missing.
+    /// Leaves out the next record, because it fits no block. Its number is missing then.
     fn pass_over(&mut self) {
         let Some(Reverse((_, at))) = self.next.pop() else { return };
         let progress = &mut self.producers[at];

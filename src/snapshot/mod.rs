@@ -1,9 +1,9 @@
-//! A snapshot: records of producers that no writer has taken, in a file of their own that every reader reads.
+//! A snapshot: records that no writer has taken, in a file of their own that every reader can read.
 //!
-//! It is a whole run in one segment, with an identity of its own and the log's: rows, records, final counts and a clean
-//! end. It stands in the log's folder `snapshots`, under its time and reason, and the log itself takes no notice of it.
-//! [`write()`] makes one, of the records that its caller has: those of a flight recorder, or of rings that a dead process
-//! has left. A file that has its name is complete and durable.
+//! It is a whole run in one segment: rows, records, final counts and a clean end. It has the log's identity, and a
+//! run's identity of its own. It is in the log's folder `snapshots`, under its time and reason, and the log itself
+//! ignores it. [`write()`] makes one of the records that its caller has: those of a flight recorder, or of rings that a
+//! dead process left. A file that has its name is complete and durable.
 
 mod blocks;
 mod records;
@@ -32,7 +32,7 @@ pub(crate) struct Origin {
     pub(crate) log: LogId,
     /// The run that logged them.
     pub(crate) run: StoredRunId,
-    /// The kernel's id of the boot in which they were logged, and the process that did.
+    /// The kernel's id of the boot in which they were logged, and the process that logged them.
     pub(crate) boot: [u8; 16],
     pub(crate) process: Process,
     pub(crate) service: String,
@@ -48,8 +48,9 @@ pub(crate) struct Now {
     pub(crate) unix_ns: i64,
 }
 
-/// Writes the records of `producers`, each of which has some, as a snapshot of the log in `directory`, whose lock the
-/// caller holds. No record is later than `now`. `callsites` has the definitions. Returns the file's path.
+/// Writes the records of `producers` to a snapshot of the log in `directory`, and returns the file's path. The caller
+/// holds the log's lock. Each producer has at least one record, and none is later than `now`. `callsites` has the
+/// definitions.
 ///
 /// # Errors
 /// [`Error::Io`]. Nothing of the snapshot is left then.
@@ -93,7 +94,8 @@ pub(crate) fn write(
     Ok(folder.path_of(&name))
 }
 
-/// A name for a snapshot of this time, or a little later: no other one has the same time, so that their names order them.
+/// A name for a snapshot of this time, or of a little later. No two snapshots have the same time, so their names order
+/// them.
 fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
     let names = folder.names().unwrap_or_default();
     let taken: BTreeSet<i64> = names.iter().filter_map(|name| Some(parse_snapshot_name(name)?.0)).collect();
@@ -102,8 +104,8 @@ fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
     snapshot_file_name(free.unwrap_or(unix_ms), reason)
 }
 
-/// Removes the oldest snapshots of the log in `directory` but for the newest `max` with the one just `written`,
-/// as far as that is possible: the wall clock may have gone back since the others.
+/// Removes the oldest snapshots of the log in `directory`, and keeps the newest `max`, as far as it can. It always
+/// keeps the one just `written`, because the wall clock may have gone back since the others.
 pub(crate) fn retire(directory: &OpenDirectory, max: u64, written: &Path) {
     let Ok(folder) = directory.open_or_make_directory(SNAPSHOTS_FOLDER) else { return };
     let is_snapshot = |name: &String| {

@@ -23,7 +23,7 @@ pub(crate) struct ProducerRecords {
     pub(crate) id: u32,
     pub(crate) tid: u32,
     pub(crate) name: String,
-    /// How many attempts among the records may have been dropped: other numbers that are missing were overwritten.
+    /// How many of the missing numbers may be dropped attempts. The other missing numbers were overwritten.
     pub(crate) dropped: u64,
     /// In the order of their sequences, which grow.
     pub(crate) heads: Vec<RecordHead>,
@@ -46,8 +46,8 @@ impl ProducerRecords {
         self.heads.first().map_or(0, |head| head.sequence)
     }
 
-    /// The producer's row after `records` of its records, the next of which would have number `next_sequence`. What came
-    /// before the first one is not this snapshot's affair, and counts as kept elsewhere.
+    /// The producer's row after `records` of its records; the next one would have number `next_sequence`. Attempts
+    /// before the first record count as kept elsewhere: they do not concern this snapshot.
     pub(super) fn row(&self, records: u64, next_sequence: u64) -> ProducerRow {
         let missing = (next_sequence - self.first()).saturating_sub(records);
         let dropped = missing.min(self.dropped);
