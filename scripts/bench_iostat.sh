@@ -1,14 +1,14 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # How many writes, flushes and bytes does a log at a steady rate cause on the disk?
 #
-# The script runs a load at a steady rate and `iostat -x` once a second, and writes a folder with the figures of both,
-# plots of them, and a page that describes the measurement. The steady part is the time between the load's first and
-# last whole second; the idle disk's figures are subtracted. Checked, for blocks up to 256 KiB: one data write and at
-# most one flush for each block, and hardly more bytes than the blocks have.
+# The script runs a load at a steady rate, and `iostat -x` once a second. It writes a folder with the figures of both, plots
+# of them, and a page that describes the measurement. It looks at the time between the load's first and last whole second,
+# and subtracts the idle disk's figures. For blocks up to 256 KiB it checks that each block causes one data write and at most
+# one flush, and that hardly more bytes are written than the blocks have.
 #
-# Not every write that the kernel counts is a data write. If the disk has a cache, the kernel counts an empty write for
-# the flush of each block, even if it merges several flushes; and the file system writes the inode now and then, for the
-# file's time: the bytes beyond those of the blocks were written in pages of 4 KiB.
+# Not every write that the kernel counts is a data write. If the disk has a cache, the kernel counts an empty write for the
+# flush of each block, even if it merges several flushes. And the file system writes the inode now and then, for the file's
+# time. So the script takes the bytes beyond those of the blocks as pages of 4 KiB.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -25,7 +25,7 @@ readonly USAGE='[--seconds NUMBER] [--megabytes-per-second NUMBER] [--block-byte
        [--report FOLDER] [DIR]
 Loads the disk of DIR (default: target) with a log for some seconds (default: 15) at a steady rate (default: 80 MB/s),
 and writes a report to FOLDER (default: target/reports/iostat-TIME).
-Exit status: 0 within the limits, 1 more writes than that, 3 not measured, 64 invalid command line.'
+Exit status: 0 within the limits, 1 beyond them, 3 not measured, 64 invalid command line.'
 
 seconds=15
 megabytes=80

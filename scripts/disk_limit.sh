@@ -1,19 +1,18 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # Does diolog write as fast as the disk can? fio measures the disk.
 #
-# Both take turns on the same file system, with the same block size and number of writes in flight, O_DIRECT with
-# O_DSYNC, and files that were written before. Messages have 4 KiB, so that the disk limits and not the rings. The
-# verdict is about the median of the rounds' ratios; the spread beside it is fio's own, and says how far the ratio can
-# be trusted.
+# Both take turns on the same file system, with the same block size and number of writes in flight, O_DIRECT with O_DSYNC,
+# and files that were written before. Messages have 4 KiB, so that the disk is the limit, and not the rings. The verdict is
+# about the median of the rounds' ratios. The spread beside it is that of fio alone, and says how far to trust the ratio.
 #
-# diolog's writer thread and fio are pinned to the same CPU, because the CPU matters: a write that completes on one CPU
-# wakes a thread on another one 20 to 30 µs later. Unpinned, the scheduler moves both between CPUs.
+# diolog's writer thread and fio are pinned to the same CPU, because a write that completes on one CPU wakes a thread on
+# another CPU 20 to 30 µs later. If they are not pinned, the scheduler moves both between CPUs.
 #
-# The device `pwrite` writes one block after the other on one thread, however many blocks are in flight, as fio's psync
-# engine does. That thread is not the writer thread and not pinned to its CPU: the scheduler places it, so that fio has
-# the better place.
+# The device `pwrite` writes one block after the other on one thread, however many blocks are in flight. fio's psync engine
+# does the same. diolog's thread for this is not the writer thread, and not pinned: the scheduler places it, and fio has the
+# better place.
 #
-# Last, the time of an append with its flush, beside fio's durable writes of 4 KiB.
+# At the end the script measures an append with its flush, beside fio's durable writes of 4 KiB.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -28,7 +27,7 @@ readonly BUSY_ENOUGH=0.95
 readonly USAGE='[--full] [--rounds NUMBER] [--core CPU|any] [DIR]
 Compares diolog with fio on the disk of DIR (default: target) in about three minutes; --full measures each cell longer.
 Both write from one CPU (default: the last allowed one), or, with "any", from the CPUs that the scheduler chooses.
-Exit status: 0 within the limits, 1 slower than that, 3 not measured, 64 invalid command line.'
+Exit status: 0 within the limits, 1 slower, 3 not measured, 64 invalid command line.'
 
 rounds=5
 full=false

@@ -1,13 +1,13 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# Fuzzes what reads bytes from outside, target by target. The compiler's instrumentation needs no nightly toolchain:
+# Fuzzes the code that reads bytes from outside, one target after the other. The compiler's instrumentation needs no nightly toolchain:
 # RUSTC_BOOTSTRAP makes the stable one accept the unstable flag. (`cargo fuzz run TARGET` in fuzz/ works too.)
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly USAGE='SECONDS [TARGET...]
-Fuzzes each target (all by default) for so many seconds, beginning with tests/corpus. What is found is kept in
-fuzz/artifacts/TARGET, and new inputs in fuzz/corpus/TARGET. Exit status: 0, or 1 if something was found.'
+Fuzzes each target (all by default) for so many seconds, beginning with tests/corpus. Inputs that fail are kept in
+fuzz/artifacts/TARGET, and new inputs in fuzz/corpus/TARGET. Exit status: 0, or 1 if an input failed.'
 
 [ $# -ge 1 ] && [[ $1 =~ ^[1-9][0-9]*$ ]] || usage "$USAGE"
 seconds=$1

@@ -1,15 +1,14 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# What does diolog make of the load that the reference system was tested with, beside that system's own figures?
+# How does diolog bear the load that the reference system was tested with, beside that system's own figures?
 #
 # The load: 100 threads, together 1,000 messages a second of 300 KiB each, 307 MB/s, into one log with retention. The
-# reference system is the Go logger that diolog descends from. Its authors published the figures in the second column;
-# those in the third were measured with their program on a virtual machine with two cores, counting what was in its
-# file. With --capacity the script measures instead what this machine takes of such messages, and runs the load at 10, 50
-# and 90 % of that.
+# reference system is the Go logger that diolog descends from. Its authors published the figures in the second column. The
+# figures in the third column were measured with their program on a virtual machine with two cores, by counting the messages
+# in its file. With --capacity the script instead measures how many such messages this machine takes, and runs the load at
+# 10, 50 and 90 % of that rate.
 #
-# Every message is due at its time, whatever became of the one before; `diolog bench load` checks at the end that the
-# messages that were accepted are those in the files and those that retention removed. A message that is dropped, or
-# missing, fails the script.
+# Every message is due at its time, even if the one before was late. At the end `diolog bench load` checks that the accepted
+# messages are in the files, or were removed by retention. A dropped or missing message fails the script.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -1,8 +1,8 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
 # The tests under a sanitizer. RUSTC_BOOTSTRAP makes the stable compiler accept the unstable flag.
 #
-# ThreadSanitizer checks the threaded tests of the ring and of the gate, which order their accesses with their own
-# atomics; it cannot see all synchronisation inside the standard library, which is not instrumented. AddressSanitizer
+# ThreadSanitizer checks the threaded tests of the ring and of the gate, which order their accesses with their own atomics.
+# The standard library is not instrumented, so ThreadSanitizer does not see all of its synchronisation. AddressSanitizer
 # checks all of the library's tests, and with them all `unsafe` code.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh

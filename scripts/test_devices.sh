@@ -1,6 +1,6 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# The test suite on the other kinds of device: on pwrite, with io_uring forbidden by a seccomp filter, and buffered, on
-# a file system in memory, without direct I/O. (`cargo test` by itself uses the best kind that works.)
+# Runs the test suite on the other kinds of device: `pwrite`, with io_uring forbidden by a seccomp filter; and buffered
+# writes, on a file system in memory, which has no direct I/O. (`cargo test` alone uses the best kind that works.)
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

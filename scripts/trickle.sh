@@ -1,9 +1,9 @@
 #!/usr/bin/env -S bash -u -e -o pipefail
-# How large does a log become that is rarely written to, and how soon can its records be read?
+# How large does a log with few records become, and how soon can its records be read?
 #
-# The script writes 120 short lines in 12 seconds to `diolog write`, one by one, while `diolog tail --follow` reads the
-# log. Each line contains its time. At the end the log may have 1 MiB at most, each line must have been readable soon
-# after its flush interval, and `diolog cat` must print all of them.
+# The script writes 120 short lines in 12 seconds to `diolog write`, one by one, while `diolog tail --follow` reads the log.
+# Each line contains its time. At the end the log may have at most 1 MiB, each line must have been readable soon after its
+# flush interval, and `diolog cat` must print all of them.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

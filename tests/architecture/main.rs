@@ -425,16 +425,35 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 #[test]
 fn every_fault_names_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
-    let (_, table) = page.split_once("### Every fault, and its test").expect("a section");
-    let table = table.split_once("\n## ").map_or(table, |(table, _)| table);
-    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    let rows = rows_after("ARCHITECTURE.md", "### Every fault, and its test");
     assert!(rows.len() >= 20, "{rows:#?}");
     for row in rows {
-        let tests = row.rsplit("| ").next().expect("a last column");
-        let mut files = tests.split('`').skip(1).step_by(2).peekable();
-        assert!(files.peek().is_some(), "no test: {row}");
-        files.for_each(|file| assert!(root.join(file).is_file(), "{file} does not exist: {row}"));
+        assert_names_files(&row, |file| PathBuf::from(file));
     }
+}
+
+#[test]
+fn every_promise_of_the_readme_names_tests_that_exist() {
+    let rows = rows_after("README.md", "## What is promised");
+    assert!(rows.len() >= 10, "{rows:#?}");
+    for row in rows {
+        assert_names_files(&row, |test| Path::new("tests").join(test).with_extension("rs"));
+    }
+}
+
+/// The rows of the tables of a page's section, without their heads.
+fn rows_after(page: &str, heading: &str) -> Vec<String> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("a page");
+    let (_, section) = page.split_once(heading).expect("a section");
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    section.lines().filter(|line| line.starts_with("| ")).skip(1).map(str::to_owned).collect()
+}
+
+/// Checks that the row's last cell names at least one file in the package, and only files that exist.
+fn assert_names_files(row: &str, path_of: impl Fn(&str) -> PathBuf) {
+    let tests = row.rsplit("| ").next().expect("a last column");
+    let mut names = tests.split('`').skip(1).step_by(2).peekable();
+    assert!(names.peek().is_some(), "no test: {row}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    names.for_each(|name| assert!(root.join(path_of(name)).is_file(), "{name} does not exist: {row}"));
 }
