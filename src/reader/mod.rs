@@ -1,12 +1,10 @@
-//! Reading a log: every record that the files still hold, in order, and an account of those that they do not.
+//! Reading a log: every record that the files still hold, in order, and an account of the missing ones.
 //!
-//! In the order of the work: `files` lists the files, and sorts them into runs. `scan` finds the blocks of one file,
-//! and reads one into memory. `walk` gives every good block once, planned ahead, and steps over damage. `account`
-//! counts the blocks and records that are there, and those that are missing. `merge` puts records in the order of time,
-//! `content` is what each says, and `callsites` has what many have in common. [`Reader`] gives out records, and the
-//! gaps between them; [`verify()`] checks that the account adds up, [`info()`] lists the segments. `figures` finds the
-//! figures that a writer leaves for whoever watches, and `asynclogger` reads the files of another logger, and shares
-//! nothing with the rest.
+//! In the order of the work: `files` lists the files and sorts them into runs. `scan` finds the blocks of one file. `walk`
+//! returns every good block once, and steps over damage. `account` counts the blocks and records that are there and those
+//! that are missing. `merge` orders records by time, `content` decodes one, and `callsites` has their definitions.
+//! [`Reader`] returns records and the gaps between them. [`verify()`] checks the account, [`info()`] lists the segments.
+//! `figures` finds the newest figures of a writer. `asynclogger` reads files of another logger, and shares nothing here.
 //!
 //! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
 //! reader trusts no length before its checksum, and has its own limits for what it allocates.
@@ -201,10 +199,9 @@ enum Phase {
 
 /// Reads a log: its records run by run, each run in the order of time.
 ///
-/// Within a run records are ordered by time, then producer, then sequence. They are merged in bounded memory. A record
-/// that stands too far from its place for that comes late, and is counted. The reader steps over damage and counts it:
-/// see [`Reader::report`]. An error means that part of a file could not be read. It is a finding too, and the next call
-/// goes on after that part.
+/// Within a run records are ordered by time, then producer, then sequence, and merged in bounded memory. A record that
+/// stands too far from its place comes late, and is counted. The reader steps over damage and counts it: see
+/// [`Reader::report`]. An error means that part of a file could not be read; the next call goes on after it.
 ///
 /// # A finished log
 ///
@@ -471,9 +468,9 @@ impl Reader {
     /// If the reader has stopped before a missing block that may be in flight, waits for that block for at most
     /// `timeout`, and goes on without it if it does not come. Returns whether the reader had stopped before one.
     ///
-    /// Use it to read everything that is there now, as `diolog cat` does. A crash can leave a gap that is never filled,
-    /// and such a gap looks like a block in flight until the next logger writes its first block. If a block comes after
-    /// the reader has passed over it, the reader misses its records; [`BlockCounts::holes`] counts it.
+    /// Use it to read everything that is there now, as `diolog cat` does: a gap that a crash left looks like a block in
+    /// flight until the next logger writes. If a passed-over block comes later, its records are missed:
+    /// [`BlockCounts::holes`] counts it.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
