@@ -1,10 +1,11 @@
 //! Reading a log: every record that the files still hold, in order, and an account of the missing ones.
 //!
-//! In the order of the work: `files` lists the files and sorts them into runs. `scan` finds the blocks of one file. `walk`
-//! returns every good block once, and steps over damage. `account` counts the blocks and records that are there and those
-//! that are missing. `merge` orders records by time, `content` decodes one, and `callsites` has their definitions.
-//! [`Reader`] returns records and the gaps between them. [`verify()`] checks the account, [`info()`] lists the segments.
-//! `figures` finds the newest figures of a writer. `asynclogger` reads files of another logger, and shares nothing here.
+//! In the order of the work: `files` lists the files and sorts them into runs. `scan` finds the blocks of one file.
+//! `walk` returns every good block once, and steps over damage. `account` counts the blocks and records that are there
+//! and those that are missing. `merge` orders records by time, `content` decodes one, and `callsites` has their
+//! definitions. [`Reader`] returns records and the gaps between them. [`verify()`] checks the account, [`info()`] lists
+//! the segments. `figures` finds the newest figures of a writer. `asynclogger` reads files of another logger, and
+//! shares nothing here.
 //!
 //! Below are only `format`, `error`, `level` and `sys`: the reader and the writer share nothing but the bytes. The
 //! reader trusts no length before its checksum, and has its own limits for what it allocates.
