@@ -293,11 +293,10 @@ config! {
         /// Whether records with fields, which the macros log, are packed in blocks: they are by default.
         ///
         /// In a packed record, an integer takes as few bytes as it needs, and a time is the difference from the one
-        /// before. Level and types stand only in the callsite's definition. Two integers and a price take some 14 bytes
-        /// instead of
-        /// 48. The writer thread packs, which costs it some 3 ns more for a record; an append costs the same either
-        ///     way. Messages are not packed, except those right after a packed record of the same producer. Readers
-        ///     read both. Off: values take as many bytes as in memory, and each record 16 more, and the padding to 8.
+        /// before. Level and types stand only in the callsite's definition. So two integers and a price take some 14
+        /// bytes, not 48. The writer thread packs, which costs it some 3 ns more for a record; an append costs the same
+        /// either way. Messages are not packed, except those right after a packed record of the same producer. Readers
+        /// read both. Off: values take as many bytes as in memory, and each record 16 more, and the padding to 8.
         packing(pack: bool) -> bool = true;
 
         /// Blocks that may be on their way to the disk at once: 1 to 64; 8 by default.

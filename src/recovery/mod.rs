@@ -44,10 +44,10 @@ use crate::sys::directory::OpenDirectory;
 /// Recovers the records that dead processes left in their [shared rings](crate::RingMemory), and writes them to the log
 /// in the directory at `path`. Opening the log for writing does the same.
 ///
-/// A run that died leaves records in its rings only if they were in shared memory. After a
-/// [`Complete`](RecoveryOutcome::Complete) recovery they are in a segment of that run, each of them once. Without such a
-/// run, nothing happens. New files get the mode and the group of the log's newest segment; if there is none, they are for
-/// this user alone.
+/// `rings` is the directory with the ring files; `None` if they are where they were made. After a
+/// [`Complete`](RecoveryOutcome::Complete) recovery, the records are in a segment of the run that died, each of them
+/// once. If no run has left records, nothing happens. New files get the mode and the group of the log's newest segment;
+/// if there is none, they are for this user alone.
 ///
 /// # Errors
 /// [`Error::InUse`] while a logger has the log open; [`Error::Io`] if the directory cannot be read. Errors of a single
