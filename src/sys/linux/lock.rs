@@ -122,13 +122,13 @@ impl FileLock {
             let thread = table.thread()?;
             let opened = directory.open_or_create(name);
             let (file, made) = opened.map_err(|source| refused("open the lock file", source))?;
-            match FileLock::keep(&mut table, thread, file, made) {
+            match FileLock::keep(&mut table, thread, file) {
                 // Somebody may have removed the file after it was opened and before it was locked; then nobody else
-                // would see this lock.
-                Ok(lock) => match directory.id_of(name) {
-                    Ok(id) if id == lock.held.file => {
-                        table.held.push(lock.held);
-                        return Ok(lock);
+                // would see this lock. It ends with its keeper: the drop of a `FileLock` would wait for the table.
+                Ok((held, keeper)) => match directory.id_of(name) {
+                    Ok(id) if id == held.file => {
+                        table.held.push(held);
+                        return Ok(FileLock { held, made, keeper: Some(keeper) });
                     }
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -146,7 +146,7 @@ impl FileLock {
     }
 
     /// Locks `file`, by `thread` if that is possible.
-    fn keep(table: &mut Table, thread: Arc<LockThread>, file: File, made: bool) -> Result<FileLock, LockRefusal> {
+    fn keep(table: &mut Table, thread: Arc<LockThread>, file: File) -> Result<(Held, Keeper), LockRefusal> {
         let metadata = file.metadata().map_err(|source| refused("look at the lock file", source))?;
         if !metadata.is_file() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: remove it");
@@ -169,8 +169,7 @@ impl FileLock {
                 Keeper::File(file)
             }
         };
-        let held = Held::of(FileId { device: metadata.dev(), inode: metadata.ino() });
-        Ok(FileLock { held, made, keeper: Some(keeper) })
+        Ok((Held::of(FileId { device: metadata.dev(), inode: metadata.ino() }), keeper))
     }
 
     /// Whether the file `name` in `directory` is the locked one.
