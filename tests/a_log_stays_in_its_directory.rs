@@ -6,6 +6,8 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
 
 use diolog::{Level, Logger, Outcome, Reader, State, Verdict, verify};
 use support::os::{change_root, is_root};
@@ -128,4 +130,22 @@ fn a_deleted_directory_is_made_anew() {
     logger.close().expect("a clean end");
     let mut records = Reader::open(&path).expect("a log");
     assert_eq!(records.next_record().expect("readable").expect("a record").message(), b"after it was deleted");
+}
+
+#[test]
+fn a_lock_file_that_is_removed_while_it_is_locked_hangs_nobody() {
+    let directory = support::directory();
+    for round in 0..50 {
+        let path = directory.path().join(format!("log{round}"));
+        fs::create_dir(&path).expect("a directory");
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                while fs::remove_file(path.join("lock")).is_err() {}
+            });
+            start.wait();
+            Logger::open(small(&path)).expect("a log").close().expect("a clean end");
+        });
+    }
 }
