@@ -114,7 +114,11 @@ mod in_use {
         let spawned = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut terminal = match spawned {
             Ok(terminal) => terminal,
-            Err(error) => return support::not_shown("top on a terminal", format!("script: {error}")),
+            Err(error) => {
+                drop(lines);
+                writer.wait().expect("its end");
+                return support::not_shown("top on a terminal", format!("script: {error}"));
+            }
         };
         let mut typed = terminal.stdin.take().expect("piped");
         let mut output = terminal.stdout.take().expect("piped");
