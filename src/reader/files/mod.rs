@@ -96,6 +96,11 @@ impl LogFiles {
         Ok(numbered)
     }
 
+    /// The newest file, if it is not known yet.
+    pub(crate) fn newest(&self) -> Option<PathBuf> {
+        self.list().ok()?.pop().map(|(_, path)| path)
+    }
+
     /// All numbered files of the directory, by number. Snapshots are numbered by their names, from 1 on.
     fn numbered(&self) -> Result<Vec<(u64, PathBuf)>> {
         let failed = |source| Error::io("list", &self.root, source);

@@ -4,7 +4,8 @@
 //! The walk takes the runs one after the other, and asks for new files when it has read all.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, BlockHeader, LogId};
@@ -29,7 +30,13 @@ pub(super) struct Runs {
     /// Segments at the end of a log in use that no header assigns to a run: the next one may. Until then they are not read,
     /// since their blocks may stand in other segments of their run too.
     undecided: Vec<Segment>,
+    /// The newest file, as it was when it was searched to its end and held nothing, though no logger had the log open: it
+    /// is not searched again until it is written.
+    found_blank: Option<Stamp>,
 }
+
+/// A file, its size, and when it was written last.
+type Stamp = (PathBuf, u64, SystemTime);
 
 impl Runs {
     /// Names the log at `path`. With `sync`, files are made durable before they are read.
@@ -39,6 +46,7 @@ impl Runs {
             facts: Facts::default(),
             later: VecDeque::new(),
             undecided: Vec::new(),
+            found_blank: None,
         })
     }
 
@@ -46,7 +54,17 @@ impl Runs {
     /// read, or to later runs. `may_grow`: the newest file may be in preparation.
     pub(super) fn discover(&mut self, current: Option<&mut Run>, may_grow: bool, report: &mut Report) -> Result<()> {
         let rings = self.files.runs_with_rings();
-        let inspected = self.files.inspect_all(may_grow)?;
+        // The caller may be back after the logger has gone: then no file is in preparation.
+        let newest = if self.files.in_use() == InUse::No { self.files.newest().and_then(stamp) } else { None };
+        let is_searched = newest.is_some() && newest != self.found_blank;
+        let mut inspected = self.files.inspect_all(may_grow && !is_searched)?;
+        if is_searched && self.files.in_use() == InUse::No {
+            let is_blank = matches!(inspected.last(), Some((_, _, Inspected::Prepared)));
+            self.found_blank = newest.filter(|_| is_blank);
+        } else if is_searched && may_grow {
+            // Another logger has come, and may have been writing the newest file.
+            inspected = self.files.inspect_all(true)?;
+        }
         if !self.files.is_at_its_path() {
             // They may be another log's.
             return Ok(());
@@ -193,6 +211,13 @@ impl Runs {
         self.facts.beginning_skipped |= skipped > 0;
         Ok(())
     }
+}
+
+/// What tells whether the file at `path` is written; `None` if it cannot be examined.
+fn stamp(path: PathBuf) -> Option<Stamp> {
+    let metadata = path.symlink_metadata().ok()?;
+    let written = metadata.modified().ok()?;
+    Some((path, metadata.len(), written))
 }
 
 /// Finds the runs of segments that no header assigns to one, by their place and by their blocks: such a segment stands
