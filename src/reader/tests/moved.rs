@@ -323,6 +323,12 @@ fn who_follows_a_log_finds_blocks_behind_a_bad_header_once_the_logger_has_gone()
 }
 
 #[test]
+fn who_follows_a_log_gets_a_block_once_though_the_headers_of_its_segment_and_the_next_are_bad() {
+    let fates = vec![Headless, Accepted, Absent, Accepted, Accepted];
+    follow(Shape { blocks: 2, segment_blocks: 1, in_flight: 5 }, fates, 2);
+}
+
+#[test]
 fn good_copies_after_a_torn_block_are_read_though_the_first_copies_are_torn() {
     let fates = vec![Accepted, Absent, Torn, Torn, Torn, Accepted, Torn];
     Writer::write_all(1, 1, Shape { blocks: 3, segment_blocks: 4, in_flight: 5 }, fates, 2).check();

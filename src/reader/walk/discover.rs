@@ -30,8 +30,8 @@ pub(super) struct Runs {
     /// Segments at the end of a log in use that no header assigns to a run: the next one may. Until then they are not read,
     /// since their blocks may stand in other segments of their run too.
     undecided: Vec<Segment>,
-    /// The newest file, as it was when it was searched to its end and held nothing, though no logger had the log open: it
-    /// is not searched again until it is written.
+    /// The newest file, as it was when it was searched to its end and held nothing, though no logger had the log open:
+    /// it is not searched again until it is written.
     found_blank: Option<Stamp>,
 }
 
@@ -273,18 +273,28 @@ fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
 
 /// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because none
 /// of its blocks says that those were durable with which a segment of the run begins, by its header or its first block,
-/// and which come before them. One without a block is, if it `is_next` to the run.
+/// and which come before them. One that `is_next` to the run is too if it has no block, or if the run goes on after its
+/// last block and its blocks were in flight with the run's first one: these may come again.
 fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
     let lowest = run.lowest_from(0).unwrap_or(0);
     Ok(match compare(files, segment, run.segments(), false)? {
         Some(Likeness::Copies) => true,
         Some(Likeness::NoBlock) => is_next,
-        Some(Likeness::Apart) if segment.first_number >= lowest => {
-            let mut durable_below = 0;
-            each_block(files, segment, |header| {
+        Some(Likeness::Apart) => {
+            let (mut durable_below, mut last, mut ends) = (0, 0, false);
+            let all_there = each_block(files, segment, |header| {
                 durable_below = durable_below.max(header.durable_below());
+                last = last.max(header.sequence.get());
+                ends |= header.block_flags().has(BlockFlags::CLEAN_END);
                 true
-            })? && durable_below <= lowest
+            })?;
+            let was_in_flight = |header: BlockHeader| header.durable_below() <= segment.first_number;
+            if segment.first_number >= lowest {
+                all_there && durable_below <= lowest
+            } else {
+                let is_adjacent = all_there && is_next && !ends && last.checked_add(1) == Some(lowest);
+                is_adjacent && first_block(files, run.first())?.is_some_and(was_in_flight)
+            }
         }
         _ => false,
     })
@@ -367,6 +377,16 @@ fn each_block(files: &LogFiles, segment: &Segment, mut act: impl FnMut(&BlockHea
         }
     }
     Ok(true)
+}
+
+/// The header of the first block of a segment, if there is one.
+fn first_block(files: &LogFiles, segment: &Segment) -> Result<Option<BlockHeader>> {
+    let mut first = None;
+    each_block(files, segment, |header| {
+        first = Some(*header);
+        false
+    })?;
+    Ok(first)
 }
 
 /// Whether two blocks of the same number have the same contents, by their headers.
