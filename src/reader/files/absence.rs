@@ -156,8 +156,11 @@ impl Facts {
 
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
-        // A run that directly follows the one before it has lost no segment at its beginning.
-        let follows = run.id.is_known() && run.first().index() == before.wrapping_add(1);
+        // A run that directly follows the one before it, but for files without a block, has lost no segment at its
+        // beginning.
+        let index = run.first().index();
+        let begins_at = if run.first().header.is_none() { self.lowest_blank_before(index) } else { index };
+        let follows = run.id.is_known() && begins_at == before.wrapping_add(1);
         run.begins_here |= follows || self.begins_in_a_blank_file(run.first(), before);
         let first = run.first();
         self.runs.push(RunFacts {

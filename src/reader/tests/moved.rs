@@ -314,6 +314,8 @@ fn who_follows_a_log_waits_for_its_first_block_though_no_header_is_before_it() {
     follow(Shape { blocks: 2, segment_blocks: 1, in_flight: 3 }, vec![Headless, Absent, Accepted], 2);
     let fates = vec![Headless, Absent, Headless, Accepted, Whole];
     follow(Shape { blocks: 4, segment_blocks: 3, in_flight: 7 }, fates, 2);
+    let fates = vec![Absent, Headless, Absent, Accepted, Accepted];
+    follow(Shape { blocks: 2, segment_blocks: 1, in_flight: 5 }, fates, 2);
 }
 
 #[test]
