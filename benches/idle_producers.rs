@@ -4,7 +4,8 @@
 //!
 //! An idle producer is a thread that has logged one record through the logger itself, and sleeps. The busy one appends
 //! 64-byte records as fast as it can, waiting if its ring is full, until all of them are durable, into a segment that
-//! was prepared before. The rows take turns. Then an engine with a hundred logs of eight idle producers each is measured.
+//! was prepared before. The rows take turns. Then an engine with a hundred logs of eight idle producers each is
+//! measured.
 
 use std::fmt;
 use std::path::Path;

@@ -2,8 +2,9 @@
 //! thread is ending and its list of producers is gone.
 //!
 //! It is one ring for each log, behind a lock: the one exception from the rule that an append takes none. It is made
-//! when the first such thread logs, of the size of a thread's ring, beyond the budget; so is the one in the log's flight
-//! recorder. A thread never waits for space while it holds the lock. `thread_local` calls this when it finds no ring.
+//! when the first such thread logs, of the size of a thread's ring, beyond the budget; so is the one in the log's
+//! flight recorder. A thread never waits for space while it holds the lock. `thread_local` calls this when it finds no
+//! ring.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

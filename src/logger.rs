@@ -217,8 +217,8 @@ impl Logger {
     /// log, the thread should log once before they can run.
     ///
     /// A thread gets no ring of its own if [`rings_bytes_max`](Config::rings_bytes_max) is reached, if there are 40,000
-    /// producers, or if the thread is ending. All such threads log through the common ring, behind a lock. Its producer is
-    /// named "(common)". This is slower, but drops nothing as long as that ring has room.
+    /// producers, or if the thread is ending. All such threads log through the common ring, behind a lock. Its producer
+    /// is named "(common)". This is slower, but drops nothing as long as that ring has room.
     #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<[u8]>) -> Outcome {
         let message = message.as_ref();

@@ -67,7 +67,8 @@ struct Inner {
     closed: bool,
     last_id: u32,
     arrivals: Vec<Arrival>,
-    /// Ends of producers that have ended, by producer id. (No `HashMap`: std panics if the system refuses random numbers.)
+    /// Ends of producers that have ended, by producer id. (No `HashMap`: std panics if the system refuses random
+    /// numbers.)
     returned: BTreeMap<u32, ProducerEnd>,
     /// Empty rings for the next producers.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
@@ -135,8 +136,8 @@ impl Live {
 }
 
 impl Registry {
-    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. They lie in `slots`, or else in
-    /// private memory; either is also part of `shared`.
+    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. They lie in `slots`, or else
+    /// in private memory; either is also part of `shared`.
     pub(crate) fn new(
         path: PathBuf,
         rings: RingRules,
@@ -343,8 +344,8 @@ impl Registry {
         &self.budget
     }
 
-    /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is locked,
-    /// perhaps by that very thread.
+    /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is
+    /// locked, perhaps by that very thread.
     pub(crate) fn is_inside_append(&self, tid: u32) -> Option<bool> {
         let inner = match self.inner.try_lock() {
             Ok(inner) => inner,

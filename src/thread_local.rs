@@ -87,8 +87,8 @@ pub(crate) fn append_at(at: &Cell<usize>, shared: &Arc<Shared>, level: Level, me
     appended.ok().flatten().unwrap_or_else(|| append(shared, level, message))
 }
 
-/// Appends by `append`, with the thread's producer for the log, which the first call makes, or with the reason why there
-/// is none. It must not run code of the user.
+/// Appends by `append`, with the thread's producer for the log, which the first call makes, or with the reason why
+/// there is none. It must not run code of the user.
 #[inline]
 pub(crate) fn with_producer(
     shared: &Arc<Shared>,
@@ -114,8 +114,8 @@ pub(crate) fn with_producer(
     done.ok().flatten().or_else(|| call(Err(Refusal::NoRing))).unwrap_or(Outcome::NoRing)
 }
 
-/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes. Meanwhile the list is
-/// free: `work` may log.
+/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes. Meanwhile the list
+/// is free: `work` may log.
 pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
     let take = || {
         let taken = PRODUCERS.try_with(|producers| {

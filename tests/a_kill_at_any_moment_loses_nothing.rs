@@ -1,8 +1,8 @@
 //! A process with four producers is killed at a random moment, again and again: while it opens its log, logs, rotates.
-//! Afterwards the log has what the process was told: each record that was durable exactly once, whole, and none that was
-//! not logged; with rings in shared memory, each record that was accepted, once the log was recovered. The next process
-//! recovers it, which may be killed while it does so. If it has a flight recorder too, its snapshots have what that took,
-//! the newest of it without a gap, and each record once.
+//! Afterwards the log has what the process was told: each record that was durable exactly once, whole, and none that
+//! was not logged; with rings in shared memory, each record that was accepted, once the log was recovered. The next
+//! process recovers it, which may be killed while it does so. If it has a flight recorder too, its snapshots have what
+//! that took, the newest of it without a gap, and each record once.
 //!
 //! `scripts/kill_loop.sh` makes more kills than the test does, and shows them in a table.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]

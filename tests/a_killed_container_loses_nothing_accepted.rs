@@ -1,9 +1,9 @@
-//! A container that is killed, by SIGKILL or because of its memory limit, with its log and its shared rings on volumes: the
-//! next container with the same volumes opens the log, which then has each record exactly once that the killed one had
-//! accepted.
+//! A container that is killed, by SIGKILL or because of its memory limit, with its log and its shared rings on volumes:
+//! the next container with the same volumes opens the log, which then has each record exactly once that the killed one
+//! had accepted.
 //!
-//! A container is a process in namespaces of its own, made by `unshare`: it is process 1 there, sees no other process, and
-//! has file systems of its own besides the volumes.
+//! A container is a process in namespaces of its own, made by `unshare`: it is process 1 there, sees no other process,
+//! and has file systems of its own besides the volumes.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

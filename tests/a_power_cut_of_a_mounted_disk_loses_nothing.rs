@@ -1,11 +1,11 @@
-//! The power is cut while a log is written to a journaled ext4: the disk, built again from a recording of its writes and
-//! flushes as it may be then, is mounted, and the log on it holds everything that a separate process had been told to be
-//! durable, nothing twice and nothing that was not logged. `verify` never calls it lost, and the log goes on.
+//! The power is cut while a log is written to a journaled ext4: the disk, built again from a recording of its writes
+//! and flushes as it may be then, is mounted, and the log on it holds everything that a separate process had been told
+//! to be durable, nothing twice and nothing that was not logged. `verify` never calls it lost, and the log goes on.
 //!
-//! A cut comes each time that the process was told something, when no write since the last flush of the device is there;
-//! after each flush; and between two of them, where any of the writes since the last one may be missing, and one be torn.
-//! The disk writes sectors of 4096 bytes. `tests/a_power_cut_loses_nothing_durable.rs` cuts the writes of the log alone,
-//! everywhere and in smaller sectors; this has the file system below them: names, sizes and the journal.
+//! A cut comes each time that the process was told something, when no write since the last flush of the device is
+//! there; after each flush; and between two of them, where any of the writes since the last one may be missing, and one
+//! be torn. The disk writes sectors of 4096 bytes. `tests/a_power_cut_loses_nothing_durable.rs` cuts the writes of the
+//! log alone, everywhere and in smaller sectors; this has the file system below them: names, sizes and the journal.
 //!
 //! `scripts/power_cut.sh` runs it.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
@@ -72,8 +72,8 @@ struct Mark {
     is_closed: bool,
 }
 
-/// Lets a process log until it was told of enough flushes, kills it or lets it close the log, and marks in the recording
-/// what it had been told.
+/// Lets a process log until it was told of enough flushes, kills it or lets it close the log, and marks in the
+/// recording what it had been told.
 fn watch(disk: &RecordedDisk, directory: &Path, life: u64, marks: &mut Vec<Mark>) {
     const TEST: &str = "a_cut_loses_nothing_that_a_process_was_told_to_be_durable";
     let mut command = support::child_command(TEST, &life.to_string(), directory);
@@ -169,8 +169,8 @@ impl Place {
 }
 
 impl Run {
-    /// Cuts the power each time that the process which watches was told something, after each flush of the device, and at
-    /// some writes between.
+    /// Cuts the power each time that the process which watches was told something, after each flush of the device, and
+    /// at some writes between.
     fn cut_everywhere(&self) -> Tried {
         let directory = support::directory();
         let place = Place::new(directory.path());

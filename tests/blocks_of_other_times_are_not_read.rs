@@ -50,8 +50,8 @@ fn read_bytes() -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok())
 }
 
-/// Reads the records of the last `seconds` of `all`, and compares them. Returns the report, and the bytes that were read
-/// by the system's count.
+/// Reads the records of the last `seconds` of `all`, and compares them. Returns the report, and the bytes that were
+/// read by the system's count.
 fn read_last(path: &Path, seconds: u64, all: u64) -> (Report, Option<u64>) {
     let before = read_bytes();
     let since = BEGIN + (all - seconds + 1) as i64 * SECOND;

@@ -1,5 +1,5 @@
-//! The writer leaves its figures in the files for whoever watches: at most once a second and at the end, only in a block
-//! that is written anyway, and a reader of records sees nothing of them.
+//! The writer leaves its figures in the files for whoever watches: at most once a second and at the end, only in a
+//! block that is written anyway, and a reader of records sees nothing of them.
 
 mod support;
 

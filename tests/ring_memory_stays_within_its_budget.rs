@@ -74,8 +74,9 @@ fn a_reserve_is_neither_locked_nor_populated_in_a_process_that_locks_its_memory(
     assert!(memory.used_bytes > 2 * 100_000 * 88, "{memory:?}");
 }
 
-/// The mappings of this process of at least `bytes` that the kernel may not put on huge pages, all together: their bytes in
-/// all, those that are resident, and those on huge pages nevertheless. (Threads' stacks are smaller mappings of that kind.)
+/// The mappings of this process of at least `bytes` that the kernel may not put on huge pages, all together: their
+/// bytes in all, those that are resident, and those on huge pages nevertheless. (Threads' stacks are smaller mappings
+/// of that kind.)
 fn on_small_pages(bytes: u64) -> [u64; 3] {
     let maps = std::fs::read_to_string("/proc/self/smaps").expect("procfs");
     let (mut sums, mut mapping) = ([0; 3], [0; 3]);

@@ -161,7 +161,8 @@ fn the_script_finds_the_same_fields_and_values() {
     }
 }
 
-/// Compares a record of `cat --format json`, which is made for people's tools, with the one that the script has printed.
+/// Compares a record of `cat --format json`, which is made for people's tools, with the one that the script has
+/// printed.
 #[track_caller]
 fn compare_with_cat(by_cat: &Json, printed: &Json) {
     if printed.is_string() {

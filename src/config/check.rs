@@ -25,8 +25,8 @@ const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 /// The ring of a producer, if it is not set.
 const RING_BYTES: usize = 1 << 20;
 
-/// The same for a producer that waits for space: eight blocks of 512 KiB on their way to the disk. Larger ones leave the
-/// L2 cache. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the rate.
+/// The same for a producer that waits for space: eight blocks of 512 KiB on their way to the disk. Larger ones leave
+/// the L2 cache. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the rate.
 const WAITING_RING_BYTES: usize = 4 << 20;
 
 /// The part of the memory of all rings up to which producers that wait get a large ring.
@@ -267,8 +267,8 @@ fn ring_bytes_for(message_bytes: usize) -> usize {
     (2 * (RING_RECORD_HEAD_BYTES + padded(message_bytes))).next_power_of_two().max(RING_BYTES_MIN)
 }
 
-/// Bytes of a block that a message cannot take, but for the eighth of a callsite's definition: the headers of the block,
-/// of three shards and of the message, and the producer's row.
+/// Bytes of a block that a message cannot take, but for the eighth of a callsite's definition: the headers of the
+/// block, of three shards and of the message, and the producer's row.
 const BYTES_BESIDE_MESSAGE: usize = BLOCK_HEADER_BYTES
     + 3 * SHARD_HEADER_BYTES
     + RECORD_HEADER_BYTES

@@ -240,36 +240,39 @@ config! {
         /// [file that outlives it](RingMemory::Shared).
         ///
         /// Choose [`RingMemory::shared`] for a process that may be killed, crash or abort, and whose last records must
-        /// survive that: they tell why. Each accepted record then survives the process, and the next open of the log, or
-        /// `diolog recover`, writes those to the log that are not in it yet. So a longer
-        /// [`flush_interval`](Config::flush_interval) costs nothing at a crash of the process. When the machine crashes or
-        /// loses power, the rings are lost with it, and what is not durable: [`flush`](crate::Logger::flush) is for that.
+        /// survive that: they tell why. Each accepted record then survives the process, and the next open of the log,
+        /// or `diolog recover`, writes those to the log that are not in it yet. So a longer
+        /// [`flush_interval`](Config::flush_interval) costs nothing at a crash of the process. When the machine crashes
+        /// or loses power, the rings are lost with it, and what is not durable: [`flush`](crate::Logger::flush) is for
+        /// that.
         ///
-        /// Records in a ring have no checksum of their own, since an append would have to compute it. A process that writes
-        /// through a stray pointer before it dies can change the bytes of a record that recovery then brings into the log.
-        /// Positions, lengths and sequence numbers that are impossible are found, and reported as damage.
+        /// Records in a ring have no checksum of their own, since an append would have to compute it. A process that
+        /// writes through a stray pointer before it dies can change the bytes of a record that recovery then brings
+        /// into the log. Positions, lengths and sequence numbers that are impossible are found, and reported as damage.
         ///
-        /// The directory is made for this user alone if it is missing; its parent must exist. One that belongs to somebody
-        /// else, that others may change, or that is a symbolic link, is refused. The file in it exists while the log is
-        /// open, and is gone after a clean end; so is the file `….rings` in the log's directory, which names it. After an
-        /// end that is not clean both stay until the log is recovered. In a container, only a volume keeps them. A file in
-        /// the directory that no log needs any more is removed by the next open there, after a restart of the machine too.
+        /// The directory is made for this user alone if it is missing; its parent must exist. One that belongs to
+        /// somebody else, that others may change, or that is a symbolic link, is refused. The file in it exists while
+        /// the log is open, and is gone after a clean end; so is the file `….rings` in the log's directory, which names
+        /// it. After an end that is not clean both stay until the log is recovered. In a container, only a volume keeps
+        /// them. A file in the directory that no log needs any more is removed by the next open there, after a restart
+        /// of the machine too.
         ///
-        /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that its disk still works
-        /// on: the kernel keeps the locks on its segments as long. A forked child that has not closed them keeps them too,
-        /// and the two cannot be told apart: until it ends, each open waits that long, and leaves the rings as they are. They
-        /// wait up to 2 s for the ring file while another log's rings are recovered from it. If the engine that made the file
-        /// lives on with other logs, nobody waits: the rings are recovered once it has ended.
+        /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that its disk still
+        /// works on: the kernel keeps the locks on its segments as long. A forked child that has not closed them keeps
+        /// them too, and the two cannot be told apart: until it ends, each open waits that long, and leaves the rings
+        /// as they are. They wait up to 2 s for the ring file while another log's rings are recovered from it. If the
+        /// engine that made the file lives on with other logs, nobody waits: the rings are recovered once it has ended.
         ///
-        /// Appends take as long as in memory of the process, if the directory is on tmpfs. Elsewhere the system writes the
-        /// file to its disk from time to time, and an append may wait for that:
-        /// [`Stats::ring_memory`](crate::Stats::ring_memory) says where it is. All memory of a ring is allocated before it
-        /// is used, so that a full tmpfs refuses producers, and drops the records that need a reserve; both are counted.
-        /// An append that enters the reserve makes one system call for each 64 KiB. Rings take small pages there, and each has
-        /// a mapping of its own: raise `vm.max_map_count` for more than some ten thousand producers. It needs Linux.
+        /// Appends take as long as in memory of the process, if the directory is on tmpfs. Elsewhere the system writes
+        /// the file to its disk from time to time, and an append may wait for that:
+        /// [`Stats::ring_memory`](crate::Stats::ring_memory) says where it is. All memory of a ring is allocated before
+        /// it is used, so that a full tmpfs refuses producers, and drops the records that need a reserve; both are
+        /// counted. An append that enters the reserve makes one system call for each 64 KiB. Rings take small pages
+        /// there, and each has a mapping of its own: raise `vm.max_map_count` for more than some ten thousand
+        /// producers. It needs Linux.
         ///
-        /// systemd removes what an ordinary user has in `/dev/shm` once that user has logged out, unless `RemoveIPC=no` is
-        /// set: [`RingMemoryStats::place`](crate::RingMemoryStats::place) says if somebody has deleted the file.
+        /// systemd removes what an ordinary user has in `/dev/shm` once that user has logged out, unless `RemoveIPC=no`
+        /// is set: [`RingMemoryStats::place`](crate::RingMemoryStats::place) says if somebody has deleted the file.
         ring_memory(memory: RingMemory) -> RingMemory = RingMemory::Private, read by "words::ring_memory",
             got as RingMemory;
 
@@ -429,10 +432,10 @@ config! {
         ///
         /// **Memory.** A producer gets this ring with its first such record. The ring counts in
         /// [`rings_bytes_max`](Config::rings_bytes_max), and overwrites its oldest records when it is full. If there is
-        /// no memory for it, its records are not kept, and counted in [`Stats::recorder`](crate::Stats::recorder). Threads
-        /// that log through the common ring ([`Logger::log`](crate::Logger::log)) have one such ring in common. A thread
-        /// that ends leaves its ring for the next snapshot, as long as such rings take no more than a quarter of
-        /// `rings_bytes_max`; bursts do not have that memory meanwhile.
+        /// no memory for it, its records are not kept, and counted in [`Stats::recorder`](crate::Stats::recorder).
+        /// Threads that log through the common ring ([`Logger::log`](crate::Logger::log)) have one such ring in common.
+        /// A thread that ends leaves its ring for the next snapshot, as long as such rings take no more than a quarter
+        /// of `rings_bytes_max`; bursts do not have that memory meanwhile.
         ///
         /// **Cost.** A record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the
         /// slow path, so it costs more than one that the log takes. All other records cost the same as without a

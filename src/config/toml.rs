@@ -19,11 +19,11 @@ impl Config {
     /// Keys are the setters' names. A size is a number of bytes or a text such as `"256 KiB"`, a time is a text such as
     /// `"100 ms"`, a level is its name in any case. All other names have one spelling, that of the keys: `overflow` is
     /// `"drop_newest"`, `"block"`, `"overwrite_oldest"` or `{ block_for = "5 ms" }`, `device` is `"auto"`, `"direct"`,
-    /// `"io_uring"`, `"pwrite"` or `"buffered"`, `rotate_at` is `"hourly"`, `"daily"` or, with the feature `time-zones`,
-    /// `"daily_local"`, `ring_memory` is `"private"`, `"shared"` for [`RingMemory::shared`](crate::RingMemory::shared), or a
-    /// path with a slash in it. A level may have directives, as `"info,my_service::net=debug"`; permission bits are octal,
-    /// `0o640` or `"0640"`. [Listeners](Config::listener) have no key. Whether the values are valid and fit each other is
-    /// checked at open.
+    /// `"io_uring"`, `"pwrite"` or `"buffered"`, `rotate_at` is `"hourly"`, `"daily"` or, with the feature
+    /// `time-zones`, `"daily_local"`, `ring_memory` is `"private"`, `"shared"` for
+    /// [`RingMemory::shared`](crate::RingMemory::shared), or a path with a slash in it. A level may have directives, as
+    /// `"info,my_service::net=debug"`; permission bits are octal, `0o640` or `"0640"`. [Listeners](Config::listener)
+    /// have no key. Whether the values are valid and fit each other is checked at open.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -115,7 +115,8 @@ impl EngineConfig {
         from_file(path.as_ref())
     }
 
-    /// Writes all settings as TOML that [`from_toml`](EngineConfig::from_toml) reads back, one that was left out excepted.
+    /// Writes all settings as TOML that [`from_toml`](EngineConfig::from_toml) reads back, one that was left out
+    /// excepted.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if a number is larger than TOML's.
@@ -154,7 +155,8 @@ fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, NotUnderstoo
     })
 }
 
-/// The parser's message; for a key that is nearly that of a setting, with this one in place of the list of all settings.
+/// The parser's message; for a key that is nearly that of a setting, with this one in place of the list of all
+/// settings.
 fn with_suggestion(message: &str) -> String {
     let suggestion = || {
         let (key, settings) = message.strip_prefix("unknown field `")?.split_once("`, expected one of ")?;

@@ -1,8 +1,8 @@
 //! The ring file of one writer thread: made with its first log, removed with its last.
 //!
-//! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a dead
-//! process. If a log has not ended cleanly, the file stays for whoever recovers it. One that no log needs, and nobody has
-//! locked, is removed by the next open with rings in its directory.
+//! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a
+//! dead process. If a log has not ended cleanly, the file stays for whoever recovers it. One that no log needs, and
+//! nobody has locked, is removed by the next open with rings in its directory.
 
 use std::fs::File;
 use std::io;
@@ -208,8 +208,8 @@ impl LogRings {
         Link { run: self.run, boot: cpu::boot_id(), path: self.file.contents.path().to_owned() }
     }
 
-    /// Writes the link into the log's directory if it is not there: another directory may have taken the place of the one
-    /// that had it.
+    /// Writes the link into the log's directory if it is not there: another directory may have taken the place of the
+    /// one that had it.
     pub(crate) fn write_link_if_missing(&self) -> impl Fn(&OpenDirectory) -> Result<()> + Send + Sync + use<> {
         let (link, log) = (self.link(), Arc::clone(&self.log));
         move |directory| {

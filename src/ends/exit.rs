@@ -1,9 +1,9 @@
 //! The exit of the process: every log that is still open is drained.
 //!
 //! One handler of `atexit` for the whole process, registered when the first log is opened. All logs are asked to close
-//! first, and then waited for, so that together they take as long as the slowest: each ends by its own `close_deadline`,
-//! counted from the exit. It takes nothing for granted: it may run in a forked child, on a thread of the library, or on
-//! a thread that is inside an append and never comes back to it.
+//! first, and then waited for, so that together they take as long as the slowest: each ends by its own
+//! `close_deadline`, counted from the exit. It takes nothing for granted: it may run in a forked child, on a thread of
+//! the library, or on a thread that is inside an append and never comes back to it.
 
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::own_thread::{self, Role};
 use crate::shared::Shared;
 use crate::sys;
 
-/// How long the writer waits at exit for an append of another thread that is under way. It ends within microseconds, once
-/// its thread gets a CPU: a container that has used up its share of CPU may have to wait for 100 ms. It never ends if that
-/// thread wants to exit too, from a signal handler. For an append of the exiting thread itself the writer does not wait,
-/// if the system says where that thread's stack is.
+/// How long the writer waits at exit for an append of another thread that is under way. It ends within microseconds,
+/// once its thread gets a CPU: a container that has used up its share of CPU may have to wait for 100 ms. It never ends
+/// if that thread wants to exit too, from a signal handler. For an append of the exiting thread itself the writer does
+/// not wait, if the system says where that thread's stack is.
 const APPENDS_END_WITHIN: Duration = Duration::from_millis(250);
 
 /// Whether a handler is registered that has not run yet. A forked child inherits both.

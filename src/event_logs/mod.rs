@@ -190,7 +190,8 @@ impl EventLogs {
         }
     }
 
-    /// Appends a record of an event whose log the thread does not know. One that its log would not take does not open it.
+    /// Appends a record of an event whose log the thread does not know. One that its log would not take does not open
+    /// it.
     #[cold]
     fn log_first(&self, name: &str, level: Level, message: Message<'_>) -> Outcome {
         if level > self.inner.first_level && !self.contains(name) {

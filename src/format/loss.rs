@@ -29,7 +29,8 @@ pub enum LossCause {
     /// Dropped: the producer's ring had no room.
     RingFull = 1,
     /// Dropped: the rings of the log had taken all the memory that they may take,
-    /// [`rings_bytes_max`](crate::Config::rings_bytes_max), or the file system of [shared](crate::RingMemory) rings was full.
+    /// [`rings_bytes_max`](crate::Config::rings_bytes_max), or the file system of [shared](crate::RingMemory) rings was
+    /// full.
     RingMemory = 2,
     /// Dropped: the producer had waited for room as long as [`Overflow::BlockFor`](crate::Overflow::BlockFor) allows.
     TimedOut = 3,

@@ -90,8 +90,8 @@ impl Filter {
     /// Only structured records whose target begins with `prefix`. If this is called more than once, one of the prefixes
     /// must fit. Messages, which have no target, are not taken.
     ///
-    /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: events of a
-    /// bridge from ever new places share a callsite, and name their places so.
+    /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: events of
+    /// a bridge from ever new places share a callsite, and name their places so.
     pub fn target(mut self, prefix: impl Into<String>) -> Filter {
         self.targets.push(prefix.into());
         self

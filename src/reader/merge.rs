@@ -2,8 +2,8 @@
 //!
 //! Each producer's records are a stream that is sorted already; the streams are merged by (ns, producer), and inside
 //! a stream the sequence decides. A stream that is not sorted, or leaves the bounds of its block, contradicts itself:
-//! this is noticed without work for each record. The stream in hand is outside the heap, so that while one producer's records
-//! follow one another the heap is not touched.
+//! this is noticed without work for each record. The stream in hand is outside the heap, so that while one producer's
+//! records follow one another the heap is not touched.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};

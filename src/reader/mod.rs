@@ -111,8 +111,8 @@ impl ReadOptions {
     /// first of them, or with the one before, so more records may be read. Earlier segments are neither read nor
     /// reported.
     ///
-    /// With a [`filter`](Self::filter), these are the last ones that it takes; they are looked for from the log's end. If it
-    /// asks for times, the reader begins with the log: of blocks of other times it reads only the headers.
+    /// With a [`filter`](Self::filter), these are the last ones that it takes; they are looked for from the log's end.
+    /// If it asks for times, the reader begins with the log: of blocks of other times it reads only the headers.
     pub fn last(mut self, records: u64) -> ReadOptions {
         self.last = Some(records);
         self

@@ -260,9 +260,9 @@ impl<'a> RecordRef<'a> {
         self.content.fields()
     }
 
-    /// If all values are numbers of 64 bits, and template and names stand in a JSON string as they are, appends the record
-    /// to `out` as members of a JSON object, each after a comma, and returns `true`: the `message`, and the object
-    /// `fields`. For those who print millions of such records. The numbers of fields are those of
+    /// If all values are numbers of 64 bits, and template and names stand in a JSON string as they are, appends the
+    /// record to `out` as members of a JSON object, each after a comma, and returns `true`: the `message`, and the
+    /// object `fields`. For those who print millions of such records. The numbers of fields are those of
     /// [`Value::append_json_number`].
     #[inline]
     pub fn write_json_members(&self, out: &mut Vec<u8>) -> bool {

@@ -28,7 +28,8 @@ pub struct SnapshotInfo {
     pub fault: Option<String>,
 }
 
-/// Lists the snapshots of the log at `path`, the oldest first. It may also be the folder of the snapshots, or one of them.
+/// Lists the snapshots of the log at `path`, the oldest first. It may also be the folder of the snapshots, or one of
+/// them.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -46,8 +47,8 @@ pub struct SnapshotInfo {
 /// ```
 ///
 /// # Errors
-/// [`Error::NotALog`](crate::Error::NotALog) if there is neither a log nor a snapshot; [`Error::Io`](crate::Error::Io) if
-/// it cannot be listed.
+/// [`Error::NotALog`](crate::Error::NotALog) if there is neither a log nor a snapshot; [`Error::Io`](crate::Error::Io)
+/// if it cannot be listed.
 pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     let path = path.as_ref();
     let folder = path.join(SNAPSHOTS_FOLDER);
@@ -82,9 +83,9 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     Ok(snapshots)
 }
 
-/// How far the last snapshot that a run has taken itself has the records of its flight recorder, in the log at `path`: for
-/// each producer in it, the number after the last one. The run wrote it while nobody else did, and before it had freed the
-/// records of it, it took no other one.
+/// How far the last snapshot that a run has taken itself has the records of its flight recorder, in the log at `path`:
+/// for each producer in it, the number after the last one. The run wrote it while nobody else did, and before it had
+/// freed the records of it, it took no other one.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io).

@@ -9,8 +9,8 @@ use super::filter::{Filter, Selection};
 use super::record::{ProducerIdentity, RecordRef, RunContext, RunId};
 use super::scan::{Loaded, Message, Messages};
 
-/// Counts the records that a filter takes, which must not ask for times: the blocks come from the end backwards, and what
-/// the wall clock showed is not known.
+/// Counts the records that a filter takes, which must not ask for times: the blocks come from the end backwards, and
+/// what the wall clock showed is not known.
 pub(super) struct Taken {
     selection: Selection,
     context: RunContext,

@@ -1,7 +1,7 @@
 //! One producer's ring in the recorder, as a snapshot sees it: what was written of it, and what is new.
 //!
-//! A snapshot copies the records, and they stay in the ring until it is durable: if the process dies meanwhile, a recovery
-//! finds them in a ring that is shared, and if the snapshot fails, the next one does.
+//! A snapshot copies the records, and they stay in the ring until it is durable: if the process dies meanwhile, a
+//! recovery finds them in a ring that is shared, and if the snapshot fails, the next one does.
 
 use std::io;
 
@@ -103,8 +103,8 @@ impl RecorderRing {
         Ok(room)
     }
 
-    /// Copies the records that were observed, as far as `room` has place. No record gets a later time than `now_ns`. They
-    /// stay in the ring until [`settle`](Self::settle).
+    /// Copies the records that were observed, as far as `room` has place. No record gets a later time than `now_ns`.
+    /// They stay in the ring until [`settle`](Self::settle).
     pub(super) fn copy(&mut self, room: Room, converter: &TickConverter, now_ns: u64) -> ProducerRecords {
         let Room { mut heads, mut payloads } = room;
         let overwritten_before = self.consumer.control().counts().overwritten;
@@ -154,8 +154,8 @@ impl RecorderRing {
         self.consumer.unread_bytes() == 0
     }
 
-    /// How many records it has got, and how many of them newer ones have replaced before they were in a snapshot. As long
-    /// as a copy is being written, what is replaced meanwhile may be in it, and does not count.
+    /// How many records it has got, and how many of them newer ones have replaced before they were in a snapshot. As
+    /// long as a copy is being written, what is replaced meanwhile may be in it, and does not count.
     pub(super) fn counts(&self) -> (u64, u64) {
         let counts = self.consumer.control().counts();
         let overwritten = self.copied.map_or(counts.overwritten, |copied| copied.overwritten_before);

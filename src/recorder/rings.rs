@@ -93,8 +93,8 @@ impl RecorderRings {
         self.unrecorded.fetch_add(1, Relaxed);
     }
 
-    /// Makes a producer's ring, or uses one again. That of the common ring's producer may go beyond the budget. `None` if
-    /// there is no memory for it, or a signal handler calls this on a thread that has the rings locked.
+    /// Makes a producer's ring, or uses one again. That of the common ring's producer may go beyond the budget. `None`
+    /// if there is no memory for it, or a signal handler calls this on a thread that has the rings locked.
     pub(super) fn ring_for(&self, producer: impl FnOnce() -> Identity, is_common: bool) -> Option<ProducerEnd> {
         let _inside = Inside::enter(&INSIDE)?;
         let producer = producer();
@@ -141,8 +141,8 @@ impl RecorderRings {
         }
     }
 
-    /// Frees the ring of the producer that ended first, with its records: another ring needs the memory. Returns whether
-    /// there was one.
+    /// Frees the ring of the producer that ended first, with its records: another ring needs the memory. Returns
+    /// whether there was one.
     pub(crate) fn give_up_ended(&self) -> bool {
         let Some(_inside) = Inside::enter(&INSIDE) else { return false };
         let first = lock(&self.rings).remove_first_ended();

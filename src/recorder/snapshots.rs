@@ -87,8 +87,8 @@ impl Recorder {
         self.triggers.take_due(now_ns, ending)
     }
 
-    /// Takes the snapshot that was due, if there are records, in the log's directory, whose lock the caller holds, unless
-    /// that is gone. Returns a note for the log if it fails.
+    /// Takes the snapshot that was due, if there are records, in the log's directory, whose lock the caller holds,
+    /// unless that is gone. Returns a note for the log if it fails.
     pub(crate) fn take_for(&self, reason: Reason, directory: Result<&OpenDirectory>) -> Option<String> {
         let place = self.place.get()?;
         let text = reason.as_str();

@@ -49,7 +49,8 @@ pub(super) struct Triggers {
     rules: TriggerRules,
     /// The number of the level of the record that has asked; 0 if none has.
     level_asked: AtomicU8,
-    /// How often a panic has asked for one, and up to which of them one was ordered. The writer alone changes the latter.
+    /// How often a panic has asked for one, and up to which of them one was ordered. The writer alone changes the
+    /// latter.
     panics_asked: AtomicU64,
     panics_taken: AtomicU64,
     /// A snapshot was ordered, and is not done.
@@ -95,16 +96,16 @@ impl Triggers {
         self.rules.on_panic.then(|| self.panics_asked.fetch_add(1, AcqRel) + 1)
     }
 
-    /// Waits until the snapshot of this request is done, which was begun after it, at most for `limit`. Returns whether it
-    /// is.
+    /// Waits until the snapshot of this request is done, which was begun after it, at most for `limit`. Returns whether
+    /// it is.
     pub(super) fn wait_for_panic(&self, asked: u64, limit: Duration) -> bool {
         let guard = lock(&self.panics_done);
         let waited = self.panic_done.wait_timeout_while(guard, limit, |done| *done < asked);
         *waited.unwrap_or_else(PoisonError::into_inner).0 >= asked
     }
 
-    /// The reason of the snapshot that is due now, if one is: it is then under way until [`note_done`](Self::note_done).
-    /// Called by the writer, once a turn; `ending` if it is the last one.
+    /// The reason of the snapshot that is due now, if one is: it is then under way until
+    /// [`note_done`](Self::note_done). Called by the writer, once a turn; `ending` if it is the last one.
     pub(super) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
         let is_level_due = self.level_asked.load(Relaxed) != 0 && (ending || now_ns >= self.level_due_ns.load(Relaxed));
         // Acquire: _snapshot asked_.

@@ -1,9 +1,9 @@
 //! Writes the records that a dead process left in its rings to its log: when the log is opened again, or on request.
 //!
-//! A run with rings in shared memory has a [link](crate::crash::link) in the log's directory. For each link, `run` finds
-//! the ring file (`ring_file`), compares it with the run's blocks (`account`; `without_segments` if none is left), and
-//! writes what no block has into a segment of that run (`compose`). What a flight recorder has left becomes a `snapshot`.
-//! Ring files that no log needs are removed (`sweep`). Of all the library, this alone uses the reader.
+//! A run with rings in shared memory has a [link](crate::crash::link) in the log's directory. For each link, `run`
+//! finds the ring file (`ring_file`), compares it with the run's blocks (`account`; `without_segments` if none is
+//! left), and writes what no block has into a segment of that run (`compose`). What a flight recorder has left becomes
+//! a `snapshot`. Ring files that no log needs are removed (`sweep`). Of all the library, this alone uses the reader.
 //!
 //! It trusts no byte of a ring file, and can be killed at any moment. A segment appears whole or not at all, and a
 //! record that is in a block is not written again. The ring file is removed after that.
@@ -70,8 +70,8 @@ pub fn recover_watched(
 }
 
 /// As [`recover`], and gives up the runs whose rings cannot be recovered now, for instance because they were on a file
-/// system that is gone: the next open does not look for them any more. What they held is lost, and their runs stay in the
-/// log without an end.
+/// system that is gone: the next open does not look for them any more. What they held is lost, and their runs stay in
+/// the log without an end.
 ///
 /// # Errors
 /// As [`recover`], and [`Error::Io`] if the file that names the rings cannot be removed.

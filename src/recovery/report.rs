@@ -49,9 +49,9 @@ pub enum RecoveryOutcome {
     Complete,
     /// The rings are gone, with the machine's memory or because somebody has removed them: nothing can be recovered.
     Gone,
-    /// A part of the ring file was damaged: a ring of the log or of its flight recorder, or the definition of a callsite,
-    /// without which records of it are kept and not shown as text. The rest is in the log. The ring file is kept under
-    /// another name, once no other log's rings in it are to be recovered.
+    /// A part of the ring file was damaged: a ring of the log or of its flight recorder, or the definition of a
+    /// callsite, without which records of it are kept and not shown as text. The rest is in the log. The ring file is
+    /// kept under another name, once no other log's rings in it are to be recovered.
     Damaged,
     /// Nothing was done, and everything is where it was: the next recovery tries again.
     Left,

@@ -344,8 +344,8 @@ impl RingFile {
         TickConverter::of_this_boot(clock.get() == TICKS_OF_COUNTER, anchor)
     }
 
-    /// Removes the file, unless another log needs it. If a log's part of it was damaged, it only gets another name, which
-    /// is returned.
+    /// Removes the file, unless another log needs it. If a log's part of it was damaged, it only gets another name,
+    /// which is returned.
     ///
     /// # Errors
     /// The operating system's.

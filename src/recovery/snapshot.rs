@@ -32,8 +32,8 @@ pub(super) fn read(file: &RingFile, slots: &[Slot], origin: &Origin, now: Now) -
     left
 }
 
-/// Writes these records, but those that the run itself has written to a snapshot, unless there are none or this has been
-/// done. Returns the file's path.
+/// Writes these records, but those that the run itself has written to a snapshot, unless there are none or this has
+/// been done. Returns the file's path.
 ///
 /// # Errors
 /// [`Error::Io`].

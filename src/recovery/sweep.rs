@@ -8,8 +8,8 @@ use super::ring_file::{NotOpened, RingFile};
 use crate::crash::layout::process_of_ring_file;
 use crate::sys::directory::OpenDirectory;
 
-/// Removes such files from `directory`, unless others may change that. A file that somebody has locked, or that is not to
-/// be trusted, stays.
+/// Removes such files from `directory`, unless others may change that. A file that somebody has locked, or that is not
+/// to be trusted, stays.
 pub(crate) fn sweep(directory: &Path) {
     let names = OpenDirectory::open_owned(directory).ok().and_then(|opened| opened.names().ok());
     for name in names.unwrap_or_default() {

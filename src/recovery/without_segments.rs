@@ -1,8 +1,8 @@
-//! The account of a run of which the log has no segment: retention has removed them before the run could be recovered, or
-//! none has landed.
+//! The account of a run of which the log has no segment: retention has removed them before the run could be recovered,
+//! or none has landed.
 //!
-//! Then the rings alone say what there was. A ring keeps a record until it is durable: so what is no longer in it, and was
-//! not lost, was in segments that are gone.
+//! Then the rings alone say what there was. A ring keeps a record until it is durable: so what is no longer in it, and
+//! was not lost, was in segments that are gone.
 
 use super::account::{Account, Known};
 use super::ring_file::{RingFile, Slot};
@@ -16,8 +16,8 @@ pub(super) fn account(file: &RingFile, slots: &[Slot], payload_bytes_max: u64) -
     Account { producers: rows.map(|row| (row.id, Known::from_row(row))).collect(), has_baseline, ..Account::default() }
 }
 
-/// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage hides
-/// what there was.
+/// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage
+/// hides what there was.
 fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<ProducerRow> {
     let counts = slot.image.counts();
     let mut left = slot.image.records(payload_bytes_max);

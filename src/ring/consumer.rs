@@ -213,8 +213,8 @@ impl ConsumerEnd {
         self.observe();
     }
 
-    /// Hands the records of an overwriting ring that were observed to `sink`, oldest first, until it returns `false`, and
-    /// leaves them in the ring: the producer may give them up as any others. It waits meanwhile, as for
+    /// Hands the records of an overwriting ring that were observed to `sink`, oldest first, until it returns `false`,
+    /// and leaves them in the ring: the producer may give them up as any others. It waits meanwhile, as for
     /// [`consume_from`](Self::consume_from).
     pub(crate) fn copy(&mut self, mut sink: impl FnMut(&Head, &[u8]) -> bool) {
         assert!(self.overwrite, "records of an ordinary ring are taken");
@@ -229,8 +229,8 @@ impl ConsumerEnd {
         }
     }
 
-    /// Frees the records that were [copied](Self::copy) last. Returns the sequence of the first of them that the producer
-    /// had not given up by then; `None` if it had given up all.
+    /// Frees the records that were [copied](Self::copy) last. Returns the sequence of the first of them that the
+    /// producer had not given up by then; `None` if it had given up all.
     pub(crate) fn release_copied(&mut self) -> Option<u64> {
         let end = self.window.cursor;
         let reading = Reading::begin(self, false);
@@ -514,8 +514,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Begins at the oldest record; if it `keeps` what it reads, at the cursor, unless the producer has given up records
-    /// after that.
+    /// Begins at the oldest record; if it `keeps` what it reads, at the cursor, unless the producer has given up
+    /// records after that.
     fn begin(consumer: &mut ConsumerEnd, keeps: bool) -> Reading<'_> {
         // From here to the drop only this thread moves `oldest` (3).
         let oldest = consumer.control().begin_reading();

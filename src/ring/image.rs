@@ -1,8 +1,8 @@
 //! A ring as a dead process has left it: the records that are in it, from its control lines and bytes in a file.
 //!
 //! Neither end is alive, and nobody vouches for the bytes: every position, length and sequence is checked before it is
-//! used. No bytes lead to a panic, to a record that is outside the ring, or to more memory than one record and a piece of
-//! the ring take. What cannot be right ends the queue that it is in; the records before it are given.
+//! used. No bytes lead to a panic, to a record that is outside the ring, or to more memory than one record and a piece
+//! of the ring take. What cannot be right ends the queue that it is in; the records before it are given.
 //!
 //! An end may have died between any two of its stores. So a record that was committed may not be counted as an attempt
 //! yet, an attempt that was counted may have no outcome, and a reserve that the consumer was moving may have one new
@@ -184,8 +184,8 @@ pub(crate) trait ReadRing: FnMut(u64, &mut [u8]) -> io::Result<usize> {}
 impl<F: FnMut(u64, &mut [u8]) -> io::Result<usize>> ReadRing for F {}
 
 impl LeftRecords {
-    /// The next record, until it is [taken](Self::take). `None` if there is none that can be read: [`fault`](Self::fault)
-    /// says whether that is the end.
+    /// The next record, until it is [taken](Self::take). `None` if there is none that can be read:
+    /// [`fault`](Self::fault) says whether that is the end.
     pub(crate) fn next(&mut self, mut read: impl ReadRing) -> Option<(Head, &[u8])> {
         let (at, head) = loop {
             self.queues.iter_mut().for_each(|queue| queue.find_next(&mut read));

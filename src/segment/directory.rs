@@ -102,8 +102,8 @@ impl Directory {
         self.location.directory()
     }
 
-    /// What this writes is in the directory as long as the log is open, also in one that takes its place: it is called with
-    /// the log's lock, and writes what is missing.
+    /// What this writes is in the directory as long as the log is open, also in one that takes its place: it is called
+    /// with the log's lock, and writes what is missing.
     pub(crate) fn complete_by(&self, complete: Complete) {
         self.location.complete_by(complete);
     }
@@ -113,8 +113,8 @@ impl Directory {
         self.opened().id_of(".").ok().map(|id| id.device)
     }
 
-    /// Removes the files after the last one that holds a byte, which earlier runs have prepared and not used. Returns the
-    /// number of the next segment, which follows that one.
+    /// Removes the files after the last one that holds a byte, which earlier runs have prepared and not used. Returns
+    /// the number of the next segment, which follows that one.
     ///
     /// # Errors
     /// [`Error::Io`]. Those that are left are the first ones.

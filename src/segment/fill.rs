@@ -1,5 +1,5 @@
-//! Makes a segment's file: reserved, filled with zeros, synced, named. Done by [`work`](super::work), step by step, which
-//! says when there are enough zeros.
+//! Makes a segment's file: reserved, filled with zeros, synced, named. Done by [`work`](super::work), step by step,
+//! which says when there are enough zeros.
 //!
 //! A durable write into a block that was written before costs half of one into fresh space.
 
@@ -144,8 +144,8 @@ impl Filling {
     /// Syncs the file, and gives it the name of segment `index`, durably.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be opened or named; then nothing of it stays. A file that is not zero-written in full is
-    /// no error: see [`Prepared::shortfall`].
+    /// [`Error::Io`] if it cannot be opened or named; then nothing of it stays. A file that is not zero-written in full
+    /// is no error: see [`Prepared::shortfall`].
     pub(super) fn finish(mut self, index: u64) -> Result<Prepared> {
         if let Err(error) = self.file.sync_all() {
             // Some of the zeros may be lost, but each block is written durably all the same.

@@ -67,8 +67,8 @@ impl Location {
         self.complete.get().map_or(Ok(()), |complete| complete(&self.directory()))
     }
 
-    /// If the directory was deleted, opens the one that is at its path now. If there is none, that is an error, until it
-    /// has been missing for some seconds; then this makes one.
+    /// If the directory was deleted, opens the one that is at its path now. If there is none, that is an error, until
+    /// it has been missing for some seconds; then this makes one.
     ///
     /// # Errors
     /// [`Error::Io`] if there is none, none can be made, or the path leads elsewhere since a `chroot`.

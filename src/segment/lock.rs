@@ -39,12 +39,12 @@ impl LogLock {
         self.0.has_made_file()
     }
 
-    /// Locks the log anew if its directory was deleted since, or the lock file alone, and writes what else is missing beside
-    /// the segments.
+    /// Locks the log anew if its directory was deleted since, or the lock file alone, and writes what else is missing
+    /// beside the segments.
     ///
     /// # Errors
-    /// As [`LogLock::take`], [`Location::restore`], and [`Location::complete`]. Without the new lock, the earlier one is
-    /// kept.
+    /// As [`LogLock::take`], [`Location::restore`], and [`Location::complete`]. Without the new lock, the earlier one
+    /// is kept.
     pub(super) fn renew(&mut self, location: &Location) -> Result<()> {
         location.restore()?;
         let directory = location.directory();

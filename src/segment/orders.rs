@@ -105,7 +105,8 @@ impl Signals {
         self.newest.load(Ordering::Relaxed)
     }
 
-    /// Notes the last segment that holds something durable, and that retention is asked for. Returns whether it was not.
+    /// Notes the last segment that holds something durable, and that retention is asked for. Returns whether it was
+    /// not.
     pub(super) fn ask_to_retain(&self, newest: u64) -> bool {
         self.newest.store(newest, Ordering::Relaxed);
         // Release: _retain asked_.

@@ -193,8 +193,8 @@ impl Segments {
         self.current.used_bytes == 0
     }
 
-    /// Why the name of the present segment's file does not lead to it any more, if so: nobody finds its blocks. A clause
-    /// that follows the file's name.
+    /// Why the name of the present segment's file does not lead to it any more, if so: nobody finds its blocks. A
+    /// clause that follows the file's name.
     pub(crate) fn why_lost(&self) -> Option<&'static str> {
         self.current.file.why_lost()
     }

@@ -52,8 +52,8 @@ impl Threads {
         Ok(thread)
     }
 
-    /// Waits for the threads whose last log has ended, which end at once. Not for one that the kernel may hold, and not on
-    /// one of them.
+    /// Waits for the threads whose last log has ended, which end at once. Not for one that the kernel may hold, and not
+    /// on one of them.
     pub(crate) fn join_ended(&self) {
         let all = std::mem::take(&mut *lock(&self.0));
         for listed in all {
@@ -223,8 +223,8 @@ impl Server {
         self.logs.iter_mut().find(|(own, _)| *own == number).map(|(_, work)| &mut **work)
     }
 
-    /// Does the next step of the log at this place in the list. A panic, which is a bug of ours, ends the service of this
-    /// log alone.
+    /// Does the next step of the log at this place in the list. A panic, which is a bug of ours, ends the service of
+    /// this log alone.
     fn step(&mut self, at: usize) {
         self.ordered += 1;
         let (ordered, waiting) = (self.ordered, Arc::clone(&self.waiting));

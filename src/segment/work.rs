@@ -239,8 +239,8 @@ impl Work {
         }
     }
 
-    /// Removes the segments that are not kept, and files that an earlier run prepared and never used. Returns whether it
-    /// was not stopped.
+    /// Removes the segments that are not kept, and files that an earlier run prepared and never used. Returns whether
+    /// it was not stopped.
     fn retain(&mut self, log_lock: &mut LogLock, others_wait: &dyn Fn() -> bool) -> bool {
         let Parts { signals, archive, location, .. } = &mut self.parts;
         signals.begin_to_retain();

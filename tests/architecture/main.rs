@@ -11,8 +11,8 @@ use graph::Graph;
 /// Every arrow that may be drawn between modules at the library's root: who, and whom it may use.
 ///
 /// A new arrow is a decision: it belongs here, with its reason in ARCHITECTURE.md, before it belongs in the code. No
-/// module but `recovery` uses `reader`, which is for users alone (`unstable` measures it). It shares the format, the errors and the
-/// levels with the writer, and the system below both.
+/// module but `recovery` uses `reader`, which is for users alone (`unstable` measures it). It shares the format, the
+/// errors and the levels with the writer, and the system below both.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("admission", &["callsite", "gate", "level", "levels", "sync"]),
     ("appendable", &["callsite", "format", "ring"]),

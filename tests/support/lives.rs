@@ -1,5 +1,5 @@
-//! The lives of a log, whose ends may come at any moment: four producers log numbered records, and what they are told is
-//! in memory that the end of their process does not reach. If the log has a flight recorder, they log for that too.
+//! The lives of a log, whose ends may come at any moment: four producers log numbered records, and what they are told
+//! is in memory that the end of their process does not reach. If the log has a flight recorder, they log for that too.
 //! Afterwards the log and its snapshots are compared with it.
 
 use std::collections::HashMap;
@@ -17,8 +17,8 @@ pub(crate) const PRODUCERS: usize = 4;
 /// Records that a ring of the flight recorder of 32 KiB holds in any case.
 const KEPT: u64 = 100;
 
-/// What a life has been told: for each producer the number of records that were accepted, of these the durable ones, and
-/// those that the flight recorder took.
+/// What a life has been told: for each producer the number of records that were accepted, of these the durable ones,
+/// and those that the flight recorder took.
 pub(crate) struct Told(&'static [AtomicU64; 3 * PRODUCERS]);
 
 /// A number of records of each producer.
@@ -68,8 +68,8 @@ fn log(own: &Producer, level: Level, life: u64, producer: usize, number: u64) ->
     }
 }
 
-/// A life: logs, flushes, rotates, and if there is a flight recorder takes snapshots, until `goes_on`, which is called after each flush, says that it does not, and closes
-/// the log.
+/// A life: logs, flushes, rotates, and if there is a flight recorder takes snapshots, until `goes_on`, which is called
+/// after each flush, says that it does not, and closes the log.
 pub(crate) fn live(logger: Logger, life: u64, told: &Told, mut goes_on: impl FnMut() -> bool) {
     let has_recorder = logger.stats().recorder.is_some();
     let ends = &AtomicBool::new(false);
@@ -222,8 +222,8 @@ impl Seen {
         found.twice += u64::from(std::mem::replace(&mut seen[number as usize], true));
     }
 
-    /// Compares it with the records that were accepted, and the number of those that were kept, of which the newest must be
-    /// there.
+    /// Compares it with the records that were accepted, and the number of those that were kept, of which the newest
+    /// must be there.
     fn compare(&self, accepted: &[Counts], kept: &[Counts], newest: u64, found: &mut Found) {
         for ((seen, accepted), kept) in self.0.iter().zip(accepted).zip(kept) {
             for ((seen, accepted), kept) in seen.iter().zip(accepted).zip(kept) {

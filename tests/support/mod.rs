@@ -42,8 +42,8 @@ pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(root).expect("a writable directory for tests")
 }
 
-/// The default configuration for a log at `path`, with the device that `DIOLOG_TEST_DEVICE` names, and with shared rings in
-/// the directory that `DIOLOG_TEST_RINGS` names, if it does.
+/// The default configuration for a log at `path`, with the device that `DIOLOG_TEST_DEVICE` names, and with shared
+/// rings in the directory that `DIOLOG_TEST_RINGS` names, if it does.
 pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     let preference = match std::env::var("DIOLOG_TEST_DEVICE").as_deref() {
         Err(_) | Ok("auto") => DevicePreference::Auto,

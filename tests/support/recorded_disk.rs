@@ -1,6 +1,6 @@
-//! An ext4 file system, with its journal, on a device that records each write and flush in its order: qemu-storage-daemon
-//! exports it by FUSE, and a loop device makes a block device of that. The recording rebuilds the device as it was at
-//! any moment.
+//! An ext4 file system, with its journal, on a device that records each write and flush in its order:
+//! qemu-storage-daemon exports it by FUSE, and a loop device makes a block device of that. The recording rebuilds the
+//! device as it was at any moment.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

@@ -47,8 +47,8 @@ pub(crate) enum Before {
 #[derive(Debug, Default)]
 pub(crate) struct RunBlocks {
     testimony: Testimony<Location>,
-    /// As [`durable_below`](Self::durable_below), by the blocks alone that the run itself has written: a recovery after its
-    /// end vouches for the blocks that it has found, and for no header.
+    /// As [`durable_below`](Self::durable_below), by the blocks alone that the run itself has written: a recovery after
+    /// its end vouches for the blocks that it has found, and for no header.
     confirmed_below: u64,
     /// The number of the next block, once known.
     expected: Option<u64>,
@@ -82,7 +82,8 @@ impl RunBlocks {
     /// The account of `run`, none of whose blocks has been read.
     pub(super) fn of(run: &Run) -> RunBlocks {
         let lowest = if run.begins_here { Some(0) } else { run.lowest_from(0) };
-        // Without a header it is unknown whether segments before it were removed, unless it begins with the first block.
+        // Without a header it is unknown whether segments before it were removed, unless it begins with the first
+        // block.
         let expected = lowest.filter(|&lowest| lowest == 0 || run.first().header.is_some());
         RunBlocks { expected, baseline_due: true, ..RunBlocks::default() }
     }

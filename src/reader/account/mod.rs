@@ -3,8 +3,8 @@
 //! The walk feeds it the segments and blocks of one run after the other, in the order of block numbers; it fills the
 //! [`Report`]. It reads nothing, and looks at no record: rows and shard headers are enough for the identity.
 //!
-//! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `holes` finds where
-//! a producer's numbers are missing; `findings` has the severity and the words of each fact.
+//! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `holes` finds
+//! where a producer's numbers are missing; `findings` has the severity and the words of each fact.
 
 mod blocks;
 mod findings;

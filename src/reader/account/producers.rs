@@ -63,7 +63,8 @@ pub(super) struct Producers {
     pub(super) rows_incomplete: bool,
     /// Whether holes are wanted, with their causes.
     pub(super) wants_holes: bool,
-    /// The holes of the block that was taken last, in the order of its shards; then those after a producer's last record.
+    /// The holes of the block that was taken last, in the order of its shards; then those after a producer's last
+    /// record.
     pub(super) holes: Vec<Hole>,
     /// How the files contradict themselves, as sentences that have not been reported.
     pub(super) faults: Vec<String>,
@@ -245,8 +246,8 @@ impl Producers {
         fault
     }
 
-    /// Takes in the shard with this index in `loaded`, block `number`, whose rows have been taken. If there are too many
-    /// producers, only counts it.
+    /// Takes in the shard with this index in `loaded`, block `number`, whose rows have been taken. If there are too
+    /// many producers, only counts it.
     pub(super) fn take_shard(&mut self, index: usize, loaded: &Loaded, number: u64, run: &mut RunReport) {
         let (shard, rows_complete) = (&loaded.shards[index], !loaded.rows_incomplete);
         let Some(at) = self.index_of(shard.producer, run) else {

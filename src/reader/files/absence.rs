@@ -224,8 +224,8 @@ impl Facts {
         (0..first).rev().take_while(|&number| self.blank(number).is_some()).last().unwrap_or(first)
     }
 
-    /// Whether a segment between the two may have been removed: `next` names another one before it than `previous`, and not
-    /// all files between them are there, without a block.
+    /// Whether a segment between the two may have been removed: `next` names another one before it than `previous`, and
+    /// not all files between them are there, without a block.
     pub(crate) fn may_be_removed_between(&self, previous: &Segment, next: &Segment) -> bool {
         let named = next.header.as_ref().map(|header| header.previous_segment_id);
         named.is_some_and(|named| named != previous.segment_id)
@@ -314,8 +314,8 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
     found
 }
 
-/// Rings that are named, the newest last, though their run has no segment. A run that has one speaks for itself: it has no
-/// end. In a log in use the newest may be those of a run that has not written yet.
+/// Rings that are named, the newest last, though their run has no segment. A run that has one speaks for itself: it has
+/// no end. In a log in use the newest may be those of a run that has not written yet.
 pub(crate) fn rings_without_run<'a>(
     rings: &'a [(RunId, Arc<Path>)],
     is_known: impl Fn(&RunId) -> bool + 'a,
@@ -379,8 +379,8 @@ mod tests {
     /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
     /// `?` for an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was
     /// set, `*` that the segment is another log's, `!` that its header is damaged, `~` that it names another segment
-    /// before it, digits that the run begins with this block, and each `^` that one more file before it held no block, each `'` that an
-    /// earlier run had left it. A run's later segments begin with block 10.
+    /// before it, digits that the run begins with this block, and each `^` that one more file before it held no block,
+    /// each `'` that an earlier run had left it. A run's later segments begin with block 10.
     fn facts(files: &str) -> Facts {
         let mut facts = Facts::default();
         let mut segments: Vec<Segment> = Vec::new();

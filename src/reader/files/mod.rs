@@ -124,8 +124,8 @@ impl LogFiles {
         Ok(files)
     }
 
-    /// The runs whose rings a file in the directory names, with that file, the newest last. None if the directory cannot
-    /// be listed.
+    /// The runs whose rings a file in the directory names, with that file, the newest last. None if the directory
+    /// cannot be listed.
     pub(crate) fn runs_with_rings(&self) -> Vec<(RunId, Arc<Path>)> {
         if !self.is_directory {
             return Vec::new();
@@ -188,8 +188,8 @@ impl LogFiles {
     }
 
     /// Whether a logger that has the log open is writing the run of `last`, the log's last segment, if that run has no
-    /// end: it is not if the process that wrote it is gone, and another one has the log open and has not written a block
-    /// yet. Of one file nothing is said: the log may go on in another.
+    /// end: it is not if the process that wrote it is gone, and another one has the log open and has not written a
+    /// block yet. Of one file nothing is said: the log may go on in another.
     pub(crate) fn is_being_written(&self, last: Option<&SegmentHeader>) -> bool {
         let was_left = || {
             let writer = last.and_then(|header| header.process.as_ref())?;
@@ -211,8 +211,8 @@ impl LogFiles {
         directory.map(|directory| sys::lock::state(&directory.join(LOCK_FILE)))
     }
 
-    /// Whether these files are one segment, the one with `index` and `segment_id`, and the next segment in its directory
-    /// follows it with block `next`.
+    /// Whether these files are one segment, the one with `index` and `segment_id`, and the next segment in its
+    /// directory follows it with block `next`.
     pub(crate) fn go_on_elsewhere(&self, index: u64, segment_id: u64, next: u64) -> bool {
         if self.naming != Naming::Alone {
             return false;
@@ -261,8 +261,8 @@ impl LogFiles {
         Ok(file)
     }
 
-    /// Calls `take` with each of a segment's intact blocks with numbers below `below`; not at all if the segment has been
-    /// removed.
+    /// Calls `take` with each of a segment's intact blocks with numbers below `below`; not at all if the segment has
+    /// been removed.
     pub(crate) fn each_block(
         &self,
         segment: &Segment,

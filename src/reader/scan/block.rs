@@ -164,8 +164,8 @@ impl Loaded {
         self.read(file, *offset, header)
     }
 
-    /// As [`read`](Self::read), from memory and at offset 0, after its magic, lengths and checksums are put right. `None` if
-    /// these bytes are no block for another reason.
+    /// As [`read`](Self::read), from memory and at offset 0, after its magic, lengths and checksums are put right.
+    /// `None` if these bytes are no block for another reason.
     #[cfg(feature = "unstable")]
     pub(crate) fn read_resealed(&mut self, bytes: &[u8]) -> Option<BlockHeader> {
         let (head, payload) = bytes.split_at_checked(BLOCK_HEADER_BYTES)?;

@@ -1,7 +1,7 @@
 //! Logs that the tests make, and what the reader gives and reports of them.
 
-// Off Linux nothing tells that no logger has the log open: a reader that is told to pass over a block calls it late, where
-// `verify`, which looks once more, may call it lost. So the two that compare them run on Linux.
+// Off Linux nothing tells that no logger has the log open: a reader that is told to pass over a block calls it late,
+// where `verify`, which looks once more, may call it lost. So the two that compare them run on Linux.
 #[cfg(not(diolog_portable))]
 mod agreement;
 mod damage;

@@ -27,8 +27,8 @@ pub(super) struct Runs {
     pub(super) facts: Facts,
     /// Those that have not been begun, in order.
     pub(super) later: VecDeque<Run>,
-    /// Segments at the end of a log in use that no header assigns to a run: the next one may. Until then they are not read,
-    /// since their blocks may stand in other segments of their run too.
+    /// Segments at the end of a log in use that no header assigns to a run: the next one may. Until then they are not
+    /// read, since their blocks may stand in other segments of their run too.
     undecided: Vec<Segment>,
     /// The newest file, as it was when it was searched to its end and held nothing, though no logger had the log open:
     /// it is not searched again until it is written.
@@ -133,8 +133,8 @@ impl Runs {
         self.assign(segments, current, false)
     }
 
-    /// Adds segments to `current` or to later runs. If the log `may_grow`, and a logger has it open, those at the end may
-    /// be held back.
+    /// Adds segments to `current` or to later runs. If the log `may_grow`, and a logger has it open, those at the end
+    /// may be held back.
     fn assign(&mut self, segments: Vec<Segment>, mut current: Option<&mut Run>, may_grow: bool) -> Result<()> {
         let log = self.facts.log().filter(|_| self.files.is_directory);
         let Sorted { runs, foreign } = sort(segments, log);
@@ -171,8 +171,8 @@ impl Runs {
         Ok(())
     }
 
-    /// Drops the log's beginning, down to the segments that hold the last `records`. `count` gives the number of those in
-    /// a block of a run.
+    /// Drops the log's beginning, down to the segments that hold the last `records`. `count` gives the number of those
+    /// in a block of a run.
     ///
     /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment
     /// more is kept.
@@ -221,7 +221,8 @@ fn stamp(path: PathBuf) -> Option<Stamp> {
 }
 
 /// Finds the runs of segments that no header assigns to one, by their place and by their blocks: such a segment stands
-/// between two of its run, or before a run in which blocks of it stand again, or blocks that were in flight with its own.
+/// between two of its run, or before a run in which blocks of it stand again, or blocks that were in flight with its
+/// own.
 fn join(files: &LogFiles, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
     let mut joined: VecDeque<Run> = VecDeque::new();
     for mut run in fill_gaps(files, runs)? {
@@ -271,10 +272,10 @@ fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
     Ok(compare(files, segment, run.segments(), false)?.is_some_and(|likeness| likeness != Likeness::Differs))
 }
 
-/// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because none
-/// of its blocks says that those were durable with which a segment of the run begins, by its header or its first block,
-/// and which come before them. One that `is_next` to the run is too if it has no block, or if the run goes on after its
-/// last block and its blocks were in flight with the run's first one: these may come again.
+/// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because
+/// none of its blocks says that those were durable with which a segment of the run begins, by its header or its first
+/// block, and which come before them. One that `is_next` to the run is too if it has no block, or if the run goes on
+/// after its last block and its blocks were in flight with the run's first one: these may come again.
 fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
     let lowest = run.lowest_from(0).unwrap_or(0);
     Ok(match compare(files, segment, run.segments(), false)? {
@@ -304,7 +305,8 @@ fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Re
 /// files without a block, the run did not end before it, no block of the run has the number of one of its first blocks
 /// and other contents, and, unless some are copies, none says that they were durable.
 ///
-/// If blocks were refused, they stand in a later segment again, which may begin with a lower number than all of the run.
+/// If blocks were refused, they stand in a later segment again, which may begin with a lower number than all of the
+/// run.
 fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<bool> {
     let (last, first) = (run.last(), next.first());
     if next.id.is_known() || facts.lowest_blank_before(first.index()) != last.index().wrapping_add(1) {

@@ -130,8 +130,8 @@ impl Walk {
         self.live.as_ref().is_some_and(|live| live.awaited.is_some())
     }
 
-    /// Whether the walk has stopped before something that is there: it awaits a block, or the header of a segment that says
-    /// to which run the ones before it belong.
+    /// Whether the walk has stopped before something that is there: it awaits a block, or the header of a segment that
+    /// says to which run the ones before it belong.
     pub(super) fn has_stopped(&self) -> bool {
         self.is_awaiting() || self.runs.holds_back()
     }

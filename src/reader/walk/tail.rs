@@ -1,8 +1,9 @@
 //! The last blocks of one run, for its recovery: from the first one on that was not known to be durable when the run
 //! died.
 //!
-//! The rings keep a record until it is durable, and give its space back before a block says that it is. So a record that is
-//! still in a ring is in one of these blocks, or in none. Blocks that an earlier recovery has written say nothing of that.
+//! The rings keep a record until it is durable, and give its space back before a block says that it is. So a record
+//! that is still in a ring is in one of these blocks, or in none. Blocks that an earlier recovery has written say
+//! nothing of that.
 
 use std::path::Path;
 
@@ -166,8 +167,8 @@ impl RunTail {
         }
     }
 
-    /// Loads a good copy of the block. Returns whether there is only one that a newer diolog can read; `None` if there is
-    /// none at all.
+    /// Loads a good copy of the block. Returns whether there is only one that a newer diolog can read; `None` if there
+    /// is none at all.
     fn load(&mut self, block: &Planned) -> Result<Option<bool>> {
         let mut newer = None;
         for location in block.all() {
@@ -194,8 +195,8 @@ impl RunTail {
     }
 }
 
-/// Takes a run out of those of the log. If no header names it, it has the segments without a header at the log's end: the
-/// first header may have been in flight when the run died, and no other run has written since.
+/// Takes a run out of those of the log. If no header names it, it has the segments without a header at the log's end:
+/// the first header may have been in flight when the run died, and no other run has written since.
 fn take_run(runs: &mut Runs, id: RunId) -> Option<Run> {
     if let Some(at) = runs.later.iter().position(|run| run.id == id) {
         return runs.later.remove(at);

@@ -88,8 +88,8 @@ impl ControlRecords {
         &mut self.sequence
     }
 
-    /// Adds the first records of a block: a wall-clock anchor and the counts of refused appends if they are due, and the
-    /// notes that wait.
+    /// Adds the first records of a block: a wall-clock anchor and the counts of refused appends if they are due, and
+    /// the notes that wait.
     pub(super) fn begin_block(&mut self, block: &mut Block, refused_by: RefusedBy, now_ns: u64) {
         if self.wall_anchor.take_due(now_ns) {
             self.append_wall_anchor(block, now_ns);

@@ -56,7 +56,8 @@ impl FigureRows {
         }
     }
 
-    /// Adds the figures to a block that is being closed, if they are due or it is the log's last: they count its records.
+    /// Adds the figures to a block that is being closed, if they are due or it is the log's last: they count its
+    /// records.
     pub(super) fn end_block(
         &mut self,
         block: &mut Block,

@@ -119,8 +119,8 @@ pub(crate) struct Run {
     /// Level of the lines of standard error
     #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = record_level)]
     pub(crate) stderr_level: Level,
-    /// Log lines as they are: by default the syslog or systemd prefix of a line, such as "<3>", is its level, and is not
-    /// logged
+    /// Log lines as they are: by default the syslog or systemd prefix of a line, such as "<3>", is its level, and is
+    /// not logged
     #[arg(long)]
     pub(crate) no_prefixes: bool,
     /// Pass both streams on, to standard output and standard error
@@ -141,8 +141,8 @@ pub(crate) struct Cat {
     /// What the files are: diolog, or asynclogger, files of that Go logger, which have neither times nor levels
     #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true, default_value_t = InputFormat::Diolog)]
     pub(crate) input: InputFormat,
-    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and a
-    /// line feed
+    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
+    /// a line feed
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
     /// Print only the last records, of all logs together
@@ -173,8 +173,8 @@ pub(crate) struct Tail {
     /// The directories of logs, or single segment files
     #[arg(value_name = "DIR|FILE", required = true)]
     pub(crate) paths: Vec<PathBuf>,
-    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and a
-    /// line feed
+    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
+    /// a line feed
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
     /// Number of records to begin with, the last ones of all logs together

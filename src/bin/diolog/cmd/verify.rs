@@ -197,8 +197,8 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let _ = writeln!(out, "  {equation}: {verdict}");
 }
 
-/// An equation that is true, and whether it needs no term for what is left over. Each term has its sign before its name;
-/// one that is subtracted is left out if it is zero.
+/// An equation that is true, and whether it needs no term for what is left over. Each term has its sign before its
+/// name; one that is subtracted is left out if it is zero.
 fn equation(left: &[(&str, i128)], right: &[(&str, i128)]) -> (String, bool) {
     let sign = |name: &str| if name.starts_with(" -") { -1 } else { 1 };
     let sum = |side: &[(&str, i128)]| side.iter().map(|(name, number)| sign(name) * number).sum::<i128>();

@@ -85,8 +85,8 @@ fn not_closed(report: &Report) -> Option<String> {
     (open > 0).then(|| format!("{} {how}", counted(open, "run")))
 }
 
-/// The causes of drops in brackets, as " (ring full)", " (3,000 ring full, 374 the device has failed)"; empty if they are
-/// unknown.
+/// The causes of drops in brackets, as " (ring full)", " (3,000 ring full, 374 the device has failed)"; empty if they
+/// are unknown.
 fn causes(dropped_by: &DroppedBy, dropped: u64) -> String {
     let causes: Vec<_> = dropped_by.causes().collect();
     match causes[..] {
