@@ -131,7 +131,7 @@ fn take_number(word: &AtomicU32) -> Option<u32> {
 }
 
 /// The id of a place that no static stands for. Equal ones have the same id. `None` as for [`Callsite::register`].
-#[cfg(any(test, feature = "log", feature = "tracing"))]
+#[cfg(any(all(test, not(loom)), feature = "log", feature = "tracing"))]
 pub(crate) fn register_place(place: Place<'_>, fields: &[(&str, FieldType)]) -> Option<u32> {
     let (names, types): (Vec<_>, Vec<_>) = fields.iter().copied().unzip();
     register(place, &names, &types, hash_of(&types))

@@ -296,6 +296,7 @@ fn a_header_that_names_blocks_it_does_not_hold_tells_whose_the_first_segment_is(
 }
 
 #[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn who_follows_a_log_waits_for_the_header_that_says_whose_the_segments_before_it_are() {
     follow(Shape { blocks: 1, segment_blocks: 1, in_flight: 2 }, vec![Absent, Accepted, Absent, Accepted], 3);
 }
@@ -308,6 +309,7 @@ fn who_follows_a_log_waits_for_blocks_that_move_behind_a_later_segment() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn who_follows_a_log_waits_for_its_first_block_though_no_header_is_before_it() {
     let fates = vec![Absent, Absent, Accepted, Accepted, Accepted, Accepted, Headless];
     follow(Shape { blocks: 3, segment_blocks: 4, in_flight: 5 }, fates, 3);
@@ -319,6 +321,7 @@ fn who_follows_a_log_waits_for_its_first_block_though_no_header_is_before_it() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn who_follows_a_log_finds_blocks_behind_a_bad_header_once_the_logger_has_gone() {
     let fates = [&[Accepted; 3][..], &[Absent], &[Accepted; 4], &[Headless]].concat();
     follow(Shape { blocks: 6, segment_blocks: 3, in_flight: 4 }, fates, 3);
