@@ -95,13 +95,16 @@ pub(crate) fn write(
 }
 
 /// A name for a snapshot of this time, or of a little later. No two snapshots have the same time, so their names order
-/// them.
+/// them. Two readings of the wall clock may be some milliseconds apart in the wrong order: a snapshot less than a second
+/// ahead was taken before.
 fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
     let names = folder.names().unwrap_or_default();
     let taken: BTreeSet<i64> = names.iter().filter_map(|name| Some(parse_snapshot_name(name)?.0)).collect();
+    let before = taken.range(unix_ms..unix_ms.saturating_add(1000)).next_back();
+    let first = before.map_or(unix_ms, |before| before.saturating_add(1));
     // If all of them are taken, and the name is too, the write is refused.
-    let free = (0..1000).map(|later| unix_ms.saturating_add(later)).find(|unix_ms| !taken.contains(unix_ms));
-    snapshot_file_name(free.unwrap_or(unix_ms), reason)
+    let free = (0..1000).map(|later| first.saturating_add(later)).find(|unix_ms| !taken.contains(unix_ms));
+    snapshot_file_name(free.unwrap_or(first), reason)
 }
 
 /// Removes the oldest snapshots of the log in `directory`, and keeps the newest `max`, as far as it can. It always
@@ -127,6 +130,18 @@ mod tests {
     use crate::format::Kind;
     use crate::reader::{Reader, verify};
     use crate::sys::test_directory::directory;
+
+    #[test]
+    fn a_snapshots_name_comes_after_those_of_the_same_second_and_keeps_its_time_after_a_step_of_the_clock() {
+        let directory = directory();
+        let folder = OpenDirectory::open(directory.path()).expect("a directory");
+        for unix_ms in [5_000, 5_004, 20_000] {
+            std::fs::write(directory.path().join(snapshot_file_name(unix_ms, "why")), "").expect("written");
+        }
+        for (now, named) in [(4_000, 4_000), (4_900, 5_005), (5_000, 5_005), (5_003, 5_005), (5_010, 5_010)] {
+            assert_eq!(free_name(&folder, now, "why"), snapshot_file_name(named, "why"), "{now}");
+        }
+    }
 
     /// A producer with a message of each length, at the times from `first_ns` on.
     fn producer(id: u32, first_ns: u64, lengths: &[usize]) -> ProducerRecords {
