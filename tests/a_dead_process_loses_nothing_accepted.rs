@@ -25,10 +25,13 @@ const PRODUCERS: u64 = 3;
 struct Rings(PathBuf);
 
 impl Rings {
-    fn new() -> Rings {
+    /// Those of a child with this directory, which [`child_config`] finds there.
+    fn of_child(directory: &Path) -> Rings {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Rings(format!("/dev/shm/diolog-test-{}-{number}", std::process::id()).into())
+        let rings = format!("/dev/shm/diolog-test-{}-{number}", std::process::id());
+        std::fs::write(directory.join("rings"), &rings).expect("written");
+        Rings(rings.into())
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -52,12 +55,17 @@ fn config(path: &Path, rings: &Path) -> Config {
         .segment_bytes(256 << 10)
 }
 
+/// The child's settings, with the rings that its parent has chosen.
+fn child_config(directory: &Path) -> Config {
+    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
+    config(&directory.join("log"), Path::new(&rings))
+}
+
 /// The child: logs from several threads, and notes in a file how much of it was accepted, until it dies.
 #[allow(clippy::print_stdout, reason = "a message to the parent")]
 fn log_until_dead(way: &str) {
     let directory = support::child_directory();
-    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
-    let logger = Logger::open(config(&directory.join("log"), Path::new(&rings))).expect("a log");
+    let logger = Logger::open(child_config(&directory)).expect("a log");
     let accepted = File::options().write(true).open(directory.join("accepted")).expect("made by the parent");
     // Each of them has logged before one ends the process.
     let (accepted, all_log) = (&accepted, &Barrier::new(PRODUCERS as usize));
@@ -102,9 +110,8 @@ fn what_was_accepted_is_there_once_whatever_ends_the_process() {
     }
     for way in ["kill", "segv", "abort", "exec"] {
         let directory = support::directory();
-        let rings = Rings::new();
+        let rings = Rings::of_child(directory.path());
         let path = directory.path().join("log");
-        std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
         std::fs::write(directory.path().join("accepted"), [0; 8 * PRODUCERS as usize]).expect("written");
         let test = "what_was_accepted_is_there_once_whatever_ends_the_process";
         let mut command: Command = support::child_command(test, way, directory.path());
@@ -150,9 +157,7 @@ fn what_was_accepted_is_there_once_whatever_ends_the_process() {
 /// The child: leaves records of two levels in its rings, and dies.
 fn record_and_die() {
     let directory = support::child_directory();
-    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
-    let logger = Logger::open(config(&directory.join("log"), Path::new(&rings)).flight_recorder(64 << 10));
-    let logger = logger.expect("a log");
+    let logger = Logger::open(child_config(&directory).flight_recorder(64 << 10)).expect("a log");
     let producer = logger.producer_named("orders").expect("a producer");
     for number in 0..100 {
         producer.log(Level::Debug, format!("detail {number}"));
@@ -167,9 +172,8 @@ fn what_the_flight_recorder_had_kept_becomes_a_snapshot() {
         return record_and_die();
     }
     let directory = support::directory();
-    let rings = Rings::new();
+    let rings = Rings::of_child(directory.path());
     let path = directory.path().join("log");
-    std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
     let test = "what_the_flight_recorder_had_kept_becomes_a_snapshot";
     assert!(!support::run_child(test, "record", directory.path()).status.success());
     let recoveries = diolog::recover(&path, None).expect("a log");
@@ -192,9 +196,8 @@ fn what_the_flight_recorder_had_kept_becomes_a_snapshot() {
 /// The child: its log's directory is replaced, and it dies with records in its rings.
 fn replace_the_directory_and_die() {
     let directory = support::child_directory();
-    let (path, rings) = (directory.join("log"), std::fs::read_to_string(directory.join("rings")));
-    let config = config(&path, Path::new(&rings.expect("written by the parent")));
-    let logger = Logger::open(config.flush_interval(Duration::from_secs(3600))).expect("a log");
+    let path = directory.join("log");
+    let logger = Logger::open(child_config(&directory).flush_interval(Duration::from_secs(3600))).expect("a log");
     let producer = logger.producer_named("orders").expect("a producer");
     producer.log(Level::Info, "in the directory that is removed");
     logger.flush().expect("durable");
@@ -219,9 +222,8 @@ fn a_log_whose_directory_was_replaced_is_recovered_in_the_other_one() {
         return replace_the_directory_and_die();
     }
     let directory = support::directory();
-    let rings = Rings::new();
+    let rings = Rings::of_child(directory.path());
     let path = directory.path().join("log");
-    std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
     let test = "a_log_whose_directory_was_replaced_is_recovered_in_the_other_one";
     let output = support::run_child(test, "replace", directory.path());
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
@@ -259,8 +261,7 @@ fn details(numbers: std::ops::Range<u64>) -> Vec<String> {
 /// A child's log with a flight recorder, and a producer of it.
 fn recording() -> (Logger, Producer) {
     let directory = support::child_directory();
-    let rings = std::fs::read_to_string(directory.join("rings")).expect("written by the parent");
-    let config = config(&directory.join("log"), Path::new(&rings)).reserve_bytes(0).flight_recorder(1 << 20);
+    let config = child_config(&directory).reserve_bytes(0).flight_recorder(1 << 20);
     let logger = Logger::open(config).expect("a log");
     let producer = logger.producer_named("orders").expect("a producer");
     (logger, producer)
@@ -282,9 +283,8 @@ fn what_was_copied_for_a_snapshot_is_there_if_the_process_dies_before_it_has_its
         return;
     }
     let directory = support::directory();
-    let rings = Rings::new();
+    let _rings = Rings::of_child(directory.path());
     let path = directory.path().join("log");
-    std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
     let test = "what_was_copied_for_a_snapshot_is_there_if_the_process_dies_before_it_has_its_name";
     let output = support::run_child(test, "record", directory.path());
     assert_eq!(output.status.signal(), Some(libc::SIGXFSZ), "{output:?}");
@@ -311,9 +311,8 @@ fn what_a_snapshot_has_is_not_written_again_if_the_process_dies_before_it_is_fre
     }
     for more in [false, true] {
         let directory = support::directory();
-        let rings = Rings::new();
+        let rings = Rings::of_child(directory.path());
         let path = directory.path().join("log");
-        std::fs::write(directory.path().join("rings"), rings.0.to_str().expect("text")).expect("written");
         let test = "what_a_snapshot_has_is_not_written_again_if_the_process_dies_before_it_is_freed";
         let mut command: Command = support::child_command(test, "record", directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
