@@ -20,7 +20,9 @@
 use std::fmt;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -160,10 +162,23 @@ struct Watcher {
     /// Whether it is to end.
     ends: AtomicBool,
     calls: AtomicU64,
+    /// The thread that asks.
+    thread: OnceLock<Thread>,
 }
 
 impl Watcher {
-    /// Asks, on the writer's CPU, until it is to end.
+    /// Has it ask, or stop.
+    fn ask(&self, asks: bool) {
+        self.asks.store(asks, Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.thread.get().inspect(|thread| thread.unpark());
+    }
+
+    /// Asks, on the writer's CPU, until it is to end. While it is not to ask, it is parked: a thread that wakes now and
+    /// then on that CPU would lengthen the tail of the other rows.
     fn run(&self, logger: &Logger, cores: Cores) {
         cores.pin_beside_writer();
         cpu::minimal_timer_slack();
@@ -173,10 +188,11 @@ impl Watcher {
                 black_box(logger.stats());
                 self.calls.fetch_add(1, Relaxed);
                 next += WATCH_INTERVAL;
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
             } else {
-                next = Instant::now() + PAUSE;
+                std::thread::park();
+                next = Instant::now();
             }
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     }
 }
@@ -216,7 +232,8 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     // On a thread of its own, since a thread stays pinned.
     let watcher = Watcher::default();
     let measured = std::thread::scope(|scope| {
-        scope.spawn(|| watcher.run(&logger, cores));
+        let watching = scope.spawn(|| watcher.run(&logger, cores));
+        watcher.thread.get_or_init(|| watching.thread().clone());
         let measuring = scope.spawn(|| -> crate::Result<_> {
             cores.pin_producer();
             let append = logger.producer_named("bench")?;
@@ -233,6 +250,7 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
         });
         let measured = measuring.join();
         watcher.ends.store(true, Relaxed);
+        watcher.wake();
         measured
     });
     let (rows, appended, watched) = measured.map_err(|_| "the measuring thread panicked")??;
@@ -383,9 +401,9 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
             turn(count, pause, &mut nothing, &mut ticks[1], &mut copy);
             turn(count, pause, &mut nothing, &mut ticks[2], &mut append);
             let begun = Instant::now();
-            watcher.asks.store(true, Relaxed);
+            watcher.ask(true);
             turn(count, pause, &mut nothing, &mut ticks[3], &mut append);
-            watcher.asks.store(false, Relaxed);
+            watcher.ask(false);
             watched_for += begun.elapsed();
             turn(count, pause, &mut nothing, &mut ticks[4], &mut num);
             turn(count, pause, &mut nothing, &mut ticks[5], &mut str);
