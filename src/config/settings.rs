@@ -169,7 +169,7 @@ config! {
         /// default, or 4 MiB under [`Overflow::Block`].
         ///
         /// This is the ring's *window*, in which the producer stays while the writer keeps up. It holds what a thread
-        /// appends while the writer sleeps, for up to 8 ms: 1 MiB holds some 12,000 records of 64 bytes. Longer bursts
+        /// appends while the writer sleeps, for up to 10 ms: 1 MiB holds some 12,000 records of 64 bytes. Longer bursts
         /// go on in the reserve, at some ten nanoseconds more for each record: see
         /// [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and touched when the producer is made.
         /// From 1 MiB up it consists of huge pages; two windows of 1 MiB share one.

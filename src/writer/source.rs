@@ -115,7 +115,9 @@ impl Source {
         let seen = self.consumer.unread_bytes();
         self.consumer.observe();
         let unread = Unread { seen, bytes: self.consumer.unread_bytes(), open: self.open_bytes() };
-        let all = all || self.returned.is_some() || self.consumer.control().wants_space();
+        // Of an empty ring nothing is due in any case, and its line of space is left alone.
+        let wants_all = || self.returned.is_some() || self.consumer.control().wants_space();
+        let all = all || unread.bytes > 0 && wants_all();
         let look = self.patience.look(now_ns, blocks_begun, unread, all);
         self.due_bytes = look.due_bytes;
         // A flush may have observed the ring before.
