@@ -8,11 +8,12 @@
 //! tail that the machine causes, for any log. After a pause, even that copy finds few of its cache lines cached.
 //!
 //! The row `watched` is the raw append again, while a thread on the writer's CPU asks for the log's figures 10,000
-//! times a second. It is compared with the raw append too: the same code, in turns.
+//! times a second. In the row `woken` that thread wakes as often, and asks for nothing: what that costs is the
+//! machine's. The two are compared.
 //!
 //! The row `shared` is the raw append into a ring in a file on tmpfs, which has small pages; `small pages` is one into
-//! private memory on such pages. Both are the same code as the raw append, and `shared` is compared with it. They are
-//! left out where there is no `/dev/shm`.
+//! private memory on such pages. All are the same code, and `shared` is compared with the raw append and with `small
+//! pages`. They are left out where there is no `/dev/shm`.
 //!
 //! Two rows are structured records: `num` has two integers and a double, `str` an integer and a text of 12 bytes. `num`
 //! is compared with the raw append of the same run.
@@ -36,7 +37,7 @@ use crate::sys::huge_pages::WithoutHugePages;
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, RingMemory, Value};
 
 /// How many rows take turns.
-pub const ROWS: u32 = 8;
+pub const ROWS: u32 = 9;
 
 /// Calls timed together.
 const BURST: u32 = 20;
@@ -68,10 +69,10 @@ const QUANTILES: [(&str, f64, Option<f64>); 5] = [
 /// The quantiles' highest ratios of `num` to the raw append that pass.
 const NUM_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.2), Some(1.5), Some(1.5), None, None];
 
-/// The quantiles' highest ratios of `watched` to the raw append that pass.
+/// The quantiles' highest ratios of `watched` to `woken` that pass.
 const WATCHED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
 
-/// The quantiles' highest ratios of `shared` to the raw append that pass.
+/// The quantiles' highest ratios of `shared` to each of the two that pass.
 const SHARED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
 
 /// Where shared rings are: tmpfs.
@@ -132,6 +133,7 @@ struct Rows {
     clock_only: Row,
     copy: Row,
     append: Row,
+    woken: Row,
     watched: Row,
     /// Without values where there is no tmpfs.
     shared: Row,
@@ -142,8 +144,9 @@ struct Rows {
 
 impl Rows {
     fn all(&self) -> impl Iterator<Item = &Row> {
-        let Rows { clock_only, copy, append, watched, shared, small_pages, num, str } = self;
-        [clock_only, copy, append, watched, shared, small_pages, num, str].into_iter().filter(|row| row.is_measured())
+        let Rows { clock_only, copy, append, woken, watched, shared, small_pages, num, str } = self;
+        let rows = [clock_only, copy, append, woken, watched, shared, small_pages, num, str];
+        rows.into_iter().filter(|row| row.is_measured())
     }
 }
 
@@ -154,39 +157,46 @@ struct Producers {
     others: Option<[Producer; 2]>,
 }
 
-/// Asks for a log's figures 10,000 times a second, while it is to.
+/// A thread that wakes 10,000 times a second, and may ask for a log's figures each time.
 #[derive(Debug, Default)]
 struct Watcher {
-    /// Whether it is to ask.
+    wakes: AtomicBool,
     asks: AtomicBool,
     /// Whether it is to end.
     ends: AtomicBool,
     calls: AtomicU64,
-    /// The thread that asks.
     thread: OnceLock<Thread>,
 }
 
 impl Watcher {
-    /// Has it ask, or stop.
-    fn ask(&self, asks: bool) {
+    /// Has it wake, and ask, from now on.
+    fn set(&self, wakes: bool, asks: bool) {
         self.asks.store(asks, Relaxed);
-        self.wake();
+        self.wakes.store(wakes, Relaxed);
+        self.unpark();
     }
 
-    fn wake(&self) {
+    fn end(&self) {
+        self.ends.store(true, Relaxed);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
         self.thread.get().inspect(|thread| thread.unpark());
     }
 
-    /// Asks, on the writer's CPU, until it is to end. While it is not to ask, it is parked: a thread that wakes now and
-    /// then on that CPU would lengthen the tail of the other rows.
+    /// Wakes, on the writer's CPU, until it is to end. Meanwhile it is parked if it is not to wake: a thread that runs
+    /// now and then on that CPU would lengthen the tail of the other rows.
     fn run(&self, logger: &Logger, cores: Cores) {
         cores.pin_beside_writer();
         cpu::minimal_timer_slack();
         let mut next = Instant::now();
         while !self.ends.load(Relaxed) {
-            if self.asks.load(Relaxed) {
-                black_box(logger.stats());
-                self.calls.fetch_add(1, Relaxed);
+            if self.wakes.load(Relaxed) {
+                if self.asks.load(Relaxed) {
+                    black_box(logger.stats());
+                    self.calls.fetch_add(1, Relaxed);
+                }
                 next += WATCH_INTERVAL;
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
             } else {
@@ -249,8 +259,7 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
             Ok((rows, producers.append.next_sequence() + others, watched))
         });
         let measured = measuring.join();
-        watcher.ends.store(true, Relaxed);
-        watcher.wake();
+        watcher.end();
         measured
     });
     let (rows, appended, watched) = measured.map_err(|_| "the measuring thread panicked")??;
@@ -375,6 +384,7 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
         clock_only: Row::new("clock only"),
         copy: Row::new("clock and copy"),
         append: Row::new("append, 64 B"),
+        woken: Row::new("woken"),
         watched: Row::new("watched"),
         shared: Row::new("shared"),
         small_pages: Row::new("small pages"),
@@ -400,19 +410,22 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
             turn(count, pause, &mut nothing, &mut ticks[0], &mut read_clock);
             turn(count, pause, &mut nothing, &mut ticks[1], &mut copy);
             turn(count, pause, &mut nothing, &mut ticks[2], &mut append);
-            let begun = Instant::now();
-            watcher.ask(true);
+            watcher.set(true, false);
             turn(count, pause, &mut nothing, &mut ticks[3], &mut append);
-            watcher.ask(false);
+            let begun = Instant::now();
+            watcher.set(true, true);
+            turn(count, pause, &mut nothing, &mut ticks[4], &mut append);
+            watcher.set(false, false);
             watched_for += begun.elapsed();
-            turn(count, pause, &mut nothing, &mut ticks[4], &mut num);
-            turn(count, pause, &mut nothing, &mut ticks[5], &mut str);
-            for (other, ticks) in others.iter_mut().flatten().zip(&mut ticks[6..]) {
+            turn(count, pause, &mut nothing, &mut ticks[5], &mut num);
+            turn(count, pause, &mut nothing, &mut ticks[6], &mut str);
+            for (other, ticks) in others.iter_mut().flatten().zip(&mut ticks[7..]) {
                 turn(count, pause, &mut nothing, ticks, other);
             }
         }
-        let Rows { clock_only, copy, append, watched, shared, small_pages, num, str } = &mut rows;
-        for (row, ticks) in [clock_only, copy, append, watched, num, str, shared, small_pages].into_iter().zip(&ticks) {
+        let Rows { clock_only, copy, append, woken, watched, shared, small_pages, num, str } = &mut rows;
+        let in_turn = [clock_only, copy, append, woken, watched, num, str, shared, small_pages];
+        for (row, ticks) in in_turn.into_iter().zip(&ticks) {
             if !ticks.is_empty() {
                 row.add(ticks, rate);
             }
@@ -459,15 +472,16 @@ impl Report {
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
-        let Rows { clock_only, append, watched, shared, num, .. } = &self.rows;
+        let Rows { clock_only, append, woken, watched, shared, small_pages, num, .. } = &self.rows;
         let limits = QUANTILES.map(|(_, _, limit)| limit);
         let mut comparisons = vec![
             Comparison::of("append to clock", append, clock_only, limits),
             Comparison::of("num to append", num, append, NUM_LIMITS),
-            Comparison::of("watched to append", watched, append, WATCHED_LIMITS),
+            Comparison::of("watched to woken", watched, woken, WATCHED_LIMITS),
         ];
         if shared.is_measured() {
             comparisons.push(Comparison::of("shared to append", shared, append, SHARED_LIMITS));
+            comparisons.push(Comparison::of("shared to small", shared, small_pages, SHARED_LIMITS));
         }
         comparisons
     }
