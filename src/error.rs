@@ -23,10 +23,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// match Logger::open(Config::new("no/such/parent/log")) {
 ///     Err(Error::InUse { holder, .. }) => println!("wait for {holder}"),
 ///     Err(Error::Io { operation, source, .. }) => println!("{operation}: {:?}", source.kind()),
-///     Err(error @ Error::NotALog { .. }) => assert_eq!(
+///     Err(error @ Error::NoParent { .. }) => assert_eq!(
 ///         error.to_string(),
-///         "no/such/parent/log cannot be created, because its parent directory does not exist: create that first, \
-///          or set create_parents",
+///         "no/such/parent/log cannot be created, because the directory no/such/parent does not exist: create that \
+///          first, or set create_parents",
 ///     ),
 ///     other => panic!("{other:?}"),
 /// }
@@ -71,6 +71,18 @@ pub enum Error {
         path: PathBuf,
         /// The rest of the sentence: how the path differs from a log.
         what: String,
+    },
+    /// The directory that a new log's directory is to be made in does not exist.
+    #[error(
+        "{} cannot be created, because the directory {} does not exist: create that first, or set create_parents",
+        path.display(),
+        parent.display()
+    )]
+    NoParent {
+        /// The log's directory.
+        path: PathBuf,
+        /// The directory above it.
+        parent: PathBuf,
     },
     /// The logger has been closed.
     #[error("the logger is closed: open it again to log or flush")]

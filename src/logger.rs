@@ -104,8 +104,8 @@ impl Logger {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another
-    /// logger has the log open; [`Error::NotALog`] and [`Error::Io`] if the path cannot be used. An open that fails
-    /// leaves nothing behind.
+    /// logger has the log open; [`Error::NoParent`], [`Error::NotALog`] and [`Error::Io`] if the path cannot be used. An
+    /// open that fails leaves nothing behind.
     pub fn open(config: Config) -> Result<Logger> {
         Logger::open_with(config, Hooks::default())
     }

@@ -132,7 +132,7 @@ fn a_failed_open_leaves_the_engines_logs_alone() {
     let engine = engine();
     let logger = engine.open(config(&path)).expect("a log");
     let missing = directory.path().join("no/such/parent");
-    assert!(matches!(engine.open(config(&missing)), Err(Error::NotALog { .. })));
+    assert!(matches!(engine.open(config(&missing)), Err(Error::NoParent { .. })));
     log(&logger, "kept");
     engine.close().expect("a clean end");
     expect_kept(&path, &["kept"]);

@@ -63,9 +63,12 @@ fn a_log_without_numbers_for_further_segments_is_refused() {
 #[test]
 fn a_missing_parent_must_be_created_first() {
     let directory = support::directory();
-    let error = refusal(directory.path(), &directory.path().join("missing").join("log"));
-    assert!(matches!(&error, Error::NotALog { .. }), "{error}");
-    assert!(error.to_string().contains("parent directory does not exist: create that first"), "{error}");
+    let missing = directory.path().join("missing");
+    let error = refusal(directory.path(), &missing.join("log"));
+    let Error::NoParent { parent, .. } = &error else { panic!("{error}") };
+    assert_eq!(parent, &missing);
+    let message = format!("because the directory {} does not exist: create that first", missing.display());
+    assert!(error.to_string().contains(&message), "{error}");
 }
 
 #[test]

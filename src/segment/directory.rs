@@ -68,7 +68,7 @@ impl Directory {
     /// Opens `path` for writing, and makes it as `making` says if it does not exist.
     ///
     /// # Errors
-    /// [`Error::NotALog`] if `path` is something else; [`Error::InUse`]; [`Error::Io`].
+    /// [`Error::NotALog`] if `path` is something else; [`Error::NoParent`]; [`Error::InUse`]; [`Error::Io`].
     pub(crate) fn open(path: &Path, making: Making) -> Result<Directory> {
         let mut made = Vec::new();
         let opened = make_directory(path, making, &mut made).and_then(|()| {
@@ -249,12 +249,10 @@ fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Resul
         }
         // Another opener was faster; the lock decides between the two.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotALog {
-            path: path.to_owned(),
-            what: "cannot be created, because its parent directory does not exist: create that first, or set \
-                   create_parents"
-                .into(),
-        }),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Err(Error::NoParent { path: path.to_owned(), parent: parent.to_owned() })
+        }
         Err(source) => Err(Error::io("create the directory", path, source)),
     }
 }
