@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::grouped::{Grouped, counted};
+use crate::grouped::{Grouped, Size, counted};
 use crate::sys::limits::refused_open_files;
 
 /// A result whose error is diolog's.
@@ -122,7 +122,11 @@ pub enum Error {
         remedy: &'static str,
     },
     /// All rings together would exceed `rings_bytes_max`.
-    #[error("a ring of {ring_bytes} bytes would exceed rings_bytes_max of {limit_bytes} bytes for all: {remedy}")]
+    #[error(
+        "a ring of {} would exceed rings_bytes_max of {} for all: {remedy}",
+        Size(*ring_bytes as u64),
+        Size(*limit_bytes as u64)
+    )]
     RingMemory {
         /// The ring asked for, in bytes.
         ring_bytes: usize,

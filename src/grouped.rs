@@ -1,4 +1,4 @@
-//! Counts in sentences for people: digits in groups of three, and nouns in the plural.
+//! Counts and sizes in sentences for people: digits in groups of three, nouns in the plural, and units.
 
 use std::fmt;
 
@@ -24,9 +24,46 @@ pub(crate) fn counted(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", Grouped(count), if count == 1 { "" } else { "s" })
 }
 
+/// A number of bytes as "1 MiB", or as "5,000 bytes" if it is no multiple of a unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match in_units(self.0) {
+            Some((number, unit)) => write!(f, "{number} {unit}"),
+            None => f.write_str(&counted(self.0, "byte")),
+        }
+    }
+}
+
+/// The largest unit of which `bytes` is a multiple, after how many of it they are; `None` if there is no such unit.
+pub(crate) fn in_units(bytes: u64) -> Option<(u64, &'static str)> {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let powers = bytes.trailing_zeros() / 10;
+    let unit = UNITS.get((powers as usize).checked_sub(1)?).filter(|_| bytes > 0)?;
+    Some((bytes >> (10 * powers), unit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_the_largest_unit_of_which_they_are_a_multiple() {
+        for (size, shown) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (5_000, "5,000 bytes"),
+            (4096, "4 KiB"),
+            (266_240, "260 KiB"),
+            (1 << 20, "1 MiB"),
+            (3 << 60, "3 EiB"),
+            (u64::MAX, "18,446,744,073,709,551,615 bytes"),
+        ] {
+            assert_eq!(Size(size).to_string(), shown);
+        }
+    }
 
     #[test]
     fn digits_stand_in_groups_of_three() {

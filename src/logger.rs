@@ -468,8 +468,8 @@ impl Logger {
         }
         let recorder = shared.recorder.as_ref().ok_or_else(|| Error::InvalidConfig {
             setting: "flight_recorder",
-            value: "0".to_owned(),
-            remedy: "a snapshot needs a log that was opened with one, such as 65536".to_owned(),
+            value: "0 bytes".to_owned(),
+            remedy: "a snapshot needs a log that was opened with one, such as 64 KiB".to_owned(),
         })?;
         recorder.snapshot(reason)
     }

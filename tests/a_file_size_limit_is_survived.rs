@@ -50,7 +50,7 @@ fn a_limit_below_a_block_is_refused_at_open() {
     let path = support::child_directory().join("log");
     let error = Logger::open(support::config(&path)).expect_err("a block has 256 KiB");
     assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
-    assert!(error.to_string().contains("65536"), "the limit is named: {error}");
+    assert!(error.to_string().contains("64 KiB"), "the limit is named: {error}");
     assert!(!path.exists());
 }
 

@@ -51,7 +51,7 @@ fn a_size_that_does_not_fit_is_refused_with_a_remedy() {
     let refused = refusal(5000).to_string();
     assert_eq!(
         refused,
-        "the producer's ring_bytes is 5000: use a power of two from 4096 to 1073741824 (1 GiB), such as 8192"
+        "the producer's ring_bytes is 5,000 bytes: use a power of two from 4 KiB to 1 GiB, such as 8 KiB"
     );
     let refused = refusal(8192).to_string();
     assert!(refused.contains("message_bytes_max must fit half of it; use 16384"), "{refused}");

@@ -217,7 +217,7 @@ fn a_file_size_limit_refuses_the_log_or_its_producers_without_a_signal() {
     // SIGXFSZ is not ignored: it would end the process.
     os::set_limit(libc::RLIMIT_FSIZE, 1 << 20);
     let error = Logger::open(config(&path, tmpfs.path())).expect_err("a ring file is longer");
-    assert!(error.to_string().ends_with("and this process may write 1048576 (ulimit -f)"), "{error}");
+    assert!(error.to_string().ends_with("and this process may write 1 MiB (ulimit -f)"), "{error}");
     assert!(!path.exists() && rings::in_directory(tmpfs.path()).is_empty(), "{error}");
 
     os::set_limit(libc::RLIMIT_FSIZE, 96 << 20);
@@ -225,7 +225,7 @@ fn a_file_size_limit_refuses_the_log_or_its_producers_without_a_signal() {
     let (producers, error) = all_producers(&logger);
     // A window of 1 MiB and a reserve of 16 MiB each, behind 64 MiB.
     assert_eq!(producers.len(), 1);
-    assert!(error.to_string().contains("and this process may write 100663296 (ulimit -f)"), "{error}");
+    assert!(error.to_string().contains("and this process may write 96 MiB (ulimit -f)"), "{error}");
     assert_eq!(producers[0].log(Level::Info, MESSAGE), Outcome::Written);
     logger.close().expect("a clean end");
 }

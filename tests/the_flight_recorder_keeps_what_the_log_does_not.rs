@@ -227,7 +227,7 @@ fn without_a_recorder_there_is_no_snapshot_and_no_folder() {
     let logger = Logger::open(support::config(&path)).expect("a log");
     assert_eq!(logger.log(Level::Debug, "filtered"), Outcome::Filtered);
     let refusal = logger.snapshot("none").expect_err("no recorder").to_string();
-    assert_eq!(refusal, "flight_recorder is 0: a snapshot needs a log that was opened with one, such as 65536");
+    assert_eq!(refusal, "flight_recorder is 0 bytes: a snapshot needs a log that was opened with one, such as 64 KiB");
     assert_eq!(logger.stats().recorder, None);
     logger.close().expect("a clean end");
     assert!(!path.join("snapshots").exists());

@@ -13,6 +13,7 @@ use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, GRID_BYTES, NAME_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
     SHARD_HEADER_BYTES, definition_bytes_max, padded,
 };
+use crate::grouped::{Size, counted};
 use crate::level::Level;
 use crate::levels::Levels;
 use crate::ring::{
@@ -116,13 +117,10 @@ impl Config {
         }
         let thread_ring_bytes = self.resolve_thread_ring()?;
         let largest_ring = crowded_ring_bytes.max(thread_ring_bytes);
-        let remedy = format!("one ring takes {largest_ring}; use at least that, for all rings together");
-        require(self.rings_bytes_max >= largest_ring, "rings_bytes_max", self.rings_bytes_max, remedy)?;
+        let remedy = format!("one ring takes {}; use at least that, for all rings together", size(largest_ring));
+        require(self.rings_bytes_max >= largest_ring, "rings_bytes_max", size(self.rings_bytes_max), remedy)?;
         self.check_writer()?;
-        let mode = self.file_mode;
-        let remedy =
-            "use 0o600, 0o640, 0o644, 0o660 or another one of reading and writing, both for the owner; in octal";
-        require(mode & 0o600 == 0o600 && mode & !0o666 == 0, "file_mode", format_args!("{mode:#o}"), remedy)?;
+        check_file_mode(self.file_mode)?;
         self.check_segments()?;
         self.check_retention()?;
         self.check_overflow()?;
@@ -176,12 +174,12 @@ impl Config {
         let is_valid = (FLUSH_INTERVAL_MIN..=HOUR).contains(&interval);
         require(is_valid, "flush_interval", format_args!("{interval:?}"), "use 1 ms to 1 hour")?;
         let queue = self.listener_queue_bytes;
-        let remedy = "use 65536 (64 KiB) to 1073741824 (1 GiB)";
-        require((64 << 10..=1 << 30).contains(&queue), "listener_queue_bytes", queue, remedy)?;
+        let is_valid = (64 << 10..=1 << 30).contains(&queue);
+        require(is_valid, "listener_queue_bytes", size(queue), "use 64 KiB to 1 GiB")?;
         let deadline = self.close_deadline;
         require(deadline <= DAY, "close_deadline", format_args!("{deadline:?}"), "use at most 1 day")?;
         let (length, remedy) = (self.service.len(), format!("use a name of at most {NAME_BYTES_MAX} bytes"));
-        require(length <= NAME_BYTES_MAX, "service", format_args!("{length} bytes long"), remedy)
+        require(length <= NAME_BYTES_MAX, "service", format_args!("{} long", counted(length as u64, "byte")), remedy)
     }
 
     fn check_overflow(&self) -> Result<()> {
@@ -192,16 +190,13 @@ impl Config {
 
     fn check_recorder(&self, largest_ring: usize) -> Result<()> {
         let bytes = self.flight_recorder;
-        let next = bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-        let remedy = format!(
-            "use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}, or 0 for none"
-        );
-        require(bytes == 0 || bytes == next, "flight_recorder", bytes, remedy)?;
         if bytes > 0 {
+            check_power_of_two("flight_recorder", bytes, RING_BYTES_MIN, ", or 0 for none")?;
             check_carries("flight_recorder", bytes, self.message_bytes_max)?;
             let left = self.rings_bytes_max - largest_ring;
-            let remedy = format!("rings_bytes_max leaves {left} beside one ring; use at most that, or raise it");
-            require(bytes <= left, "flight_recorder", bytes, remedy)?;
+            let remedy =
+                format!("rings_bytes_max leaves {} beside one ring; use at most that, or raise it", size(left));
+            require(bytes <= left, "flight_recorder", size(bytes), remedy)?;
         }
         let level = self.flight_recorder_level;
         let remedy = "use a level that records have, or leave flight_recorder out for no recorder";
@@ -215,7 +210,7 @@ impl Config {
             ("snapshot_every", self.snapshot_every.is_some()),
         ];
         let remedy =
-            "there is no flight recorder to take one of; set flight_recorder too, such as 65536, or leave it out";
+            "there is no flight recorder to take one of; set flight_recorder too, such as 64 KiB, or leave it out";
         asked.into_iter().try_for_each(|(setting, is_set)| require(bytes > 0 || !is_set, setting, "set", remedy))
     }
 
@@ -225,12 +220,13 @@ impl Config {
     }
 
     fn check_segment(&self, setting: &'static str, bytes: u64) -> Result<()> {
-        let smallest = self.smallest_segment();
-        let remedy = format!("a segment holds a header of {GRID_BYTES} and a block; use at least {smallest}");
-        require(bytes >= smallest, setting, bytes, remedy)?;
-        require(bytes <= SEGMENT_BYTES_MAX, setting, bytes, format!("use at most {SEGMENT_BYTES_MAX} (1 TiB)"))?;
+        let (smallest, grid) = (self.smallest_segment(), size(GRID_BYTES));
+        let remedy = format!("a segment holds a header of {grid} and a block; use at least {}", Size(smallest));
+        require(bytes >= smallest, setting, Size(bytes), remedy)?;
+        let remedy = format!("use at most {}", Size(SEGMENT_BYTES_MAX));
+        require(bytes <= SEGMENT_BYTES_MAX, setting, Size(bytes), remedy)?;
         let next = bytes.next_multiple_of(GRID_BYTES as u64);
-        require(bytes == next, setting, bytes, format!("use a multiple of 4096, such as {next}"))
+        require(bytes == next, setting, Size(bytes), format!("use a multiple of {grid}, such as {}", Size(next)))
     }
 
     fn smallest_segment(&self) -> u64 {
@@ -247,9 +243,11 @@ impl Config {
         let remedy = "it needs diolog's feature signals, and Linux; leave it out";
         require(is_possible || !self.rotate_on_hangup, "rotate_on_hangup", self.rotate_on_hangup, remedy)?;
         let (segment, bytes) = (self.segment_bytes, self.retain_bytes.unwrap_or(u64::MAX));
-        let remedy =
-            format!("a segment takes up to segment_bytes, {segment}; use at least that, or smaller segment_bytes");
-        require(bytes >= segment, "retain_bytes", bytes, remedy)?;
+        let remedy = format!(
+            "a segment takes up to segment_bytes, {}; use at least that, or smaller segment_bytes",
+            Size(segment)
+        );
+        require(bytes >= segment, "retain_bytes", Size(bytes), remedy)?;
         let remedy = "use at least 1, the present segment, or leave it out to keep all";
         require(self.retain_segments != Some(0), "retain_segments", 0, remedy)
     }
@@ -296,25 +294,30 @@ const _: () = assert!(message_bytes_in_ring(RING_BYTES_MIN).is_multiple_of(8));
 const _: () = assert!(message_bytes_in_block(GRID_BYTES).is_multiple_of(8));
 
 fn check_ring(setting: &'static str, bytes: usize) -> Result<()> {
-    let next = bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-    let remedy = format!("use a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}");
-    require(bytes == next, setting, bytes, remedy)
+    check_power_of_two(setting, bytes, RING_BYTES_MIN, "")
+}
+
+/// Whether a ring may have so many bytes, at least `min`. `or` ends the remedy.
+fn check_power_of_two(setting: &'static str, bytes: usize, min: usize, or: &str) -> Result<()> {
+    let next = bytes.clamp(min, RING_BYTES_MAX).next_power_of_two();
+    let [min, max, such_as] = [min, RING_BYTES_MAX, next].map(size);
+    let remedy = format!("use a power of two from {min} to {max}, such as {such_as}{or}");
+    require(bytes == next, setting, size(bytes), remedy)
 }
 
 /// Whether a ring carries an explicit longest message.
 fn check_carries(setting: &'static str, ring_bytes: usize, message_bytes_max: Option<usize>) -> Result<()> {
     let needed = message_bytes_max.map_or(0, ring_bytes_for);
     let remedy =
-        format!("a message of message_bytes_max must fit half of it; use {needed}, or lower message_bytes_max");
-    require(ring_bytes >= needed, setting, ring_bytes, remedy)
+        format!("a message of message_bytes_max must fit half of it; use {}, or lower message_bytes_max", size(needed));
+    require(ring_bytes >= needed, setting, size(ring_bytes), remedy)
 }
 
 fn check_reserve(bytes: usize) -> Result<()> {
-    let next = bytes.clamp(RESERVE_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-    let remedy = format!(
-        "use a power of two from {RESERVE_BYTES_MIN} to {RING_BYTES_MAX} (1 GiB), such as {next}, or 0 for none"
-    );
-    require(bytes == 0 || bytes == next, "reserve_bytes", bytes, remedy)
+    match bytes {
+        0 => Ok(()),
+        _ => check_power_of_two("reserve_bytes", bytes, RESERVE_BYTES_MIN, ", or 0 for none"),
+    }
 }
 
 /// Whether rings can be where they are to be, as far as that is known without a look at the file system.
@@ -327,8 +330,9 @@ pub(super) fn check_ring_memory(memory: &RingMemory) -> Result<()> {
 
 fn check_block(bytes: usize) -> Result<()> {
     let next = bytes.clamp(GRID_BYTES, BLOCK_BYTES_MAX).next_multiple_of(GRID_BYTES);
-    let remedy = format!("use a multiple of 4096 from 4096 to {BLOCK_BYTES_MAX} (16 MiB), such as {next}");
-    require(bytes == next, "block_bytes", bytes, remedy)
+    let [grid, max, such_as] = [GRID_BYTES, BLOCK_BYTES_MAX, next].map(size);
+    let remedy = format!("use a multiple of {grid} from {grid} to {max}, such as {such_as}");
+    require(bytes == next, "block_bytes", size(bytes), remedy)
 }
 
 /// Whether the ring and the block can carry an explicit longest message.
@@ -339,17 +343,31 @@ fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<
     let remedy = if bytes == 0 {
         "use at least 1".to_owned()
     } else if bytes > largest_ring.min(largest_block) {
-        format!("use at most {}: a record never spans blocks", largest_ring.min(largest_block))
+        format!("use at most {}: a record never spans blocks", size(largest_ring.min(largest_block)))
     } else if bytes > in_ring {
-        let ring = ring_bytes_for(bytes);
-        format!("half a ring_bytes of {ring_bytes} holds {in_ring}; use at most that, or a ring_bytes of {ring}")
+        let [has, holds, needed] = [ring_bytes, in_ring, ring_bytes_for(bytes)].map(size);
+        format!("half a ring_bytes of {has} holds {holds}; use at most that, or a ring_bytes of {needed}")
     } else if bytes > in_block {
-        let block = block_bytes_for(bytes);
-        format!("a block_bytes of {block_bytes} holds {in_block}; use at most that, or a block_bytes of {block}")
+        let [has, holds, needed] = [block_bytes, in_block, block_bytes_for(bytes)].map(size);
+        format!("a block_bytes of {has} holds {holds}; use at most that, or a block_bytes of {needed}")
     } else {
         return Ok(());
     };
-    Err(invalid("message_bytes_max", bytes, remedy))
+    Err(invalid("message_bytes_max", size(bytes), remedy))
+}
+
+/// Whether files may have this mode. One whose digits in decimal are a valid mode in octal was meant as such.
+fn check_file_mode(mode: u32) -> Result<()> {
+    let is_valid = |mode: u32| mode & 0o600 == 0o600 && mode & !0o666 == 0;
+    let meant = u32::from_str_radix(&mode.to_string(), 8).ok().filter(|&meant| is_valid(meant));
+    let (value, remedy) = match meant {
+        Some(meant) => (format!("{mode}, which is {mode:#o} in octal"), format!("did you mean {meant:#o}?")),
+        None => {
+            let remedy = "use 0o600, 0o640, 0o644, 0o660 or another one of reading and writing, both for the owner";
+            (format!("{mode:#o}"), remedy.to_owned())
+        }
+    };
+    require(is_valid(mode), "file_mode", value, remedy)
 }
 
 /// The configured levels, or those in `DIOLOG_LEVEL` if that is set and not empty.
@@ -364,6 +382,10 @@ fn resolve_levels(configured: Levels, variable: Option<&OsStr>) -> Result<Levels
         Ok(levels) => Ok(levels.over(&configured)),
         Err(error) => Err(invalid(LEVEL_VARIABLE, format_args!("{text:?}"), format!("{error}; or unset it"))),
     }
+}
+
+fn size(bytes: usize) -> Size {
+    Size(bytes as u64)
 }
 
 /// Refuses the `setting` unless `holds`.

@@ -6,6 +6,7 @@ use super::settings::Config;
 #[cfg(feature = "serde")]
 use super::words;
 use crate::error::{Error, Result};
+use crate::grouped::Size;
 
 /// The settings that an [`Engine`](crate::Engine) is started with. All have a default.
 ///
@@ -120,8 +121,8 @@ impl EngineConfig {
             if bytes < min {
                 return Err(Error::InvalidConfig {
                     setting,
-                    value: bytes.to_string(),
-                    remedy: format!("use at least {min} bytes, for all logs of the engine together"),
+                    value: Size(bytes as u64).to_string(),
+                    remedy: format!("use at least {}, for all logs of the engine together", Size(min as u64)),
                 });
             }
         }

@@ -152,7 +152,7 @@ config! {
     /// let refusal = Logger::open(Config::new(&directory).ring_bytes(5000)).expect_err("not a power of two");
     /// assert_eq!(
     ///     refusal.to_string(),
-    ///     "ring_bytes is 5000: use a power of two from 4096 to 1073741824 (1 GiB), such as 8192",
+    ///     "ring_bytes is 5,000 bytes: use a power of two from 4 KiB to 1 GiB, such as 8 KiB",
     /// );
     /// # std::fs::remove_dir_all(&directory).expect("removable");
     /// # Ok(())

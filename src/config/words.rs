@@ -13,6 +13,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::overflow::Overflow;
 use super::ring_memory::RingMemory;
+use crate::grouped::in_units;
 use crate::rotate_at::RotateAt;
 
 /// A number of bytes: plain, or with a unit.
@@ -153,16 +154,12 @@ struct ByteWords(u64);
 
 impl Serialize for ByteWords {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-        let bytes = self.0;
-        let unit = (bytes.trailing_zeros() / 10) as usize;
-        let of_unit = bytes.checked_shr(10 * unit as u32).unwrap_or(0);
         // Units are read by way of floating point, which is exact up to here; so are numbers in JSON.
-        let is_exact = of_unit < 1 << 53;
-        match unit.checked_sub(1).filter(|_| is_exact && bytes > 0) {
-            Some(at) => to.collect_str(&format_args!("{of_unit} {}", UNITS[at])),
-            None if bytes < 1 << 53 => to.serialize_u64(bytes),
-            None => to.collect_str(&bytes),
+        let is_exact = |number: u64| number < 1 << 53;
+        match in_units(self.0) {
+            Some((number, unit)) if is_exact(number) => to.collect_str(&format_args!("{number} {unit}")),
+            _ if is_exact(self.0) => to.serialize_u64(self.0),
+            _ => to.collect_str(&self.0),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::layout::{
     slot_bytes,
 };
 use crate::clock::{Clock, ClockAnchor};
+use crate::grouped::Size;
 use crate::sync::lock;
 use crate::sys::MadeIn;
 use crate::sys::file::{allocate, deallocate, file_size_limit, is_deleted};
@@ -373,7 +374,8 @@ impl Extent {
 fn check_limit(bytes: u64) -> io::Result<()> {
     match file_size_limit() {
         Some(limit) if bytes > limit => {
-            let message = format!("it would be {bytes} bytes long, and this process may write {limit} (ulimit -f)");
+            let (bytes, limit) = (Size(bytes), Size(limit));
+            let message = format!("it would take {bytes}, and this process may write {limit} (ulimit -f)");
             Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
         }
         _ => Ok(()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, PRODUCERS_MAX, ProducerRow, record_bytes};
+use crate::grouped::Size;
 use crate::rotate_at::RotateAt;
 use crate::sys::file::file_size_limit;
 
@@ -64,10 +65,12 @@ impl Sizes {
         match file_bytes_max {
             Some(limit) if limit < needed => Err(Error::InvalidConfig {
                 setting: "block_bytes",
-                value: self.block.to_string(),
+                value: Size(self.block as u64).to_string(),
                 remedy: format!(
-                    "the process may write files of {limit} bytes at most (ulimit -f), and a segment needs {needed}; use \
-                     smaller blocks, or raise the limit"
+                    "the process may write files of at most {} (ulimit -f), and a segment needs {}; use smaller blocks, \
+                     or raise the limit",
+                    Size(limit),
+                    Size(needed)
                 ),
             }),
             _ => Ok(()),

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use crate::buffer::{AlignedBuffer, ByteCount};
 use crate::device::DeviceSet;
 use crate::error::{Error, Result};
+use crate::grouped::Size;
 
 /// The buffers of each log that no other log can take: one is written while the other is filled.
 const GUARANTEED: usize = 2;
@@ -151,10 +152,11 @@ impl Pool {
             inner.reserved_bytes -= GUARANTEED * block_bytes;
             return Err(Error::InvalidConfig {
                 setting: "blocks_bytes_max",
-                value: inner.bytes_max.to_string(),
+                value: Size(inner.bytes_max as u64).to_string(),
                 remedy: format!(
-                    "the engine's other logs leave no room for {GUARANTEED} blocks of {block_bytes} bytes, which each log \
-                     needs: raise it, use smaller block_bytes, or close some logs"
+                    "the engine's other logs leave no room for {GUARANTEED} blocks of {}, which each log needs: raise it, \
+                     use smaller block_bytes, or close some logs",
+                    Size(block_bytes as u64)
                 ),
             });
         }

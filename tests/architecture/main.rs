@@ -55,8 +55,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
-    ("config", &["device", "error", "format", "level", "levels", "listen", "ring", "rotate_at", "sys"]),
-    ("crash", &["callsite", "clock", "error", "format", "ring", "sync", "sys"]),
+    ("config", &["device", "error", "format", "grouped", "level", "levels", "listen", "ring", "rotate_at", "sys"]),
+    ("crash", &["callsite", "clock", "error", "format", "grouped", "ring", "sync", "sys"]),
     ("delays", &[]),
     ("device", &["buffer", "error", "own_thread", "sys"]),
     ("elsewhere", &["appendable", "callsite", "format", "level", "render", "ring", "sync"]),
@@ -228,7 +228,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("render", &["format", "template"]),
     ("ring", &["sync", "sys"]),
     ("rotate_at", &[]),
-    ("segment", &["block", "buffer", "clock", "delays", "error", "format", "own_thread", "rotate_at", "sync", "sys"]),
+    (
+        "segment",
+        &["block", "buffer", "clock", "delays", "error", "format", "grouped", "own_thread", "rotate_at", "sync", "sys"],
+    ),
     (
         "shared",
         &[
@@ -288,6 +291,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "flush",
             "format",
             "gate",
+            "grouped",
             "listen",
             "own_thread",
             "registry",

@@ -159,14 +159,16 @@ fn what_cannot_be_run_is_an_error_that_names_the_value_and_a_remedy() {
     for (options, at, says) in [
         (&["--rate", "-1"][..], 64, &["'-1'", "50%"][..]),
         (&["--bytes", "9..1"], 64, &["9..1", "turn them round"]),
-        (&["--bytes", "20 MiB"], 64, &["20971520", "use at most"]),
+        (&["--bytes", "20 MiB"], 64, &["--bytes is 20 MiB: use at most"]),
         (&["--disk-bytes", "9 GiB"], 64, &["9 GiB", "use at most 8 GiB"]),
-        (&["--disk-bytes", "1 MiB"], 64, &["1048576", "use at least"]),
+        (&["--disk-bytes", "1 MiB"], 64, &["--disk-bytes of 1.0 MiB", "use at least \"8256 KiB\""]),
         (&["--events", "1000", "--disk-bytes", "1 GiB"], 64, &["1,000 logs", "fewer --events"]),
         (&["--threads", "0"], 64, &["'0'", "1..=4096"]),
         (&["--time", "0 s"], 64, &["'0 s'", "at most 1 day"]),
         (&["--overflow", "drop"], 64, &["'drop'", "drop_newest"]),
-        (&["--writer-core", "9999"], 64, &["9999"]),
+        (&["--writer-core", "9999"], 64, &["--writer-core is 9999"]),
+        (&["--ring-bytes", "5000"], 64, &["--ring-bytes is 5,000 bytes: use a power of two"]),
+        (&["--overflow", "block_for=2h"], 64, &["at most 1 hour"]),
     ] {
         let output = run(["bench", "load", directory_name].iter().chain(options), b"");
         let message = stderr(&output);

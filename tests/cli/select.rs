@@ -113,7 +113,7 @@ fn options_that_make_no_sense_are_refused_with_the_remedy() {
         ("--field", "price<high", "is not a number"),
         ("--field", "price~(", "unclosed group"),
         ("--grep", "[", "unclosed character class"),
-        ("--grep", "(((x{99}){99}){99}){99}", "bytes once it is compiled"),
+        ("--grep", "(((x{99}){99}){99}){99}", "4.0 MiB once it is compiled"),
     ] {
         let output = cat(&place, &[option, value]);
         assert_eq!((status(&output), stdout(&output)), (64, String::new()), "{option} {value}");

@@ -109,11 +109,16 @@ fn invalid_settings_exit_with_64_and_create_nothing() {
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
     for (arguments, named) in [
-        (&["--ring-bytes", "5000"][..], "ring_bytes is 5000"),
-        (&["--block-bytes", "100"], "block_bytes is 100"),
-        (&["--segment-bytes", "4096"], "segment_bytes is 4096"),
-        (&["--writer-core", "100000"], "100000"),
-        (&["--message-bytes-max", "1 TiB"], "message_bytes_max"),
+        (&["--ring-bytes", "5000"][..], "--ring-bytes is 5,000 bytes: use"),
+        (&["--block-bytes", "100"], "--block-bytes is 100 bytes: use"),
+        (&["--segment-bytes", "4096"], "--segment-bytes is 4 KiB: a segment holds"),
+        (&["--writer-core", "100000"], "--writer-core is 100000: "),
+        (&["--message-bytes-max", "1 TiB"], "--message-bytes-max is 1 TiB: use"),
+        (&["--retain-bytes", "1 MiB"], "a segment takes up to --segment-bytes, 256 MiB; use at least that, or smaller"),
+        (
+            &["--message-bytes-max", "1 MiB", "--ring-bytes", "1 MiB"],
+            "--message-bytes-max is 1 MiB: half a --ring-bytes of 1 MiB holds 524,264 bytes; use at most that, or a",
+        ),
     ] {
         let output = run([&["write", log], arguments].concat(), b"line\n");
         assert_eq!(status(&output), 64, "{arguments:?}: {}", stderr(&output));
@@ -140,7 +145,10 @@ fn parents_of_the_log_are_created_if_asked_for() {
     let log = place.join("a/b/log");
     let log = log.to_str().expect("UTF-8");
     let refused = run(["write", log], b"line\n");
-    assert!(stderr(&refused).contains("create_parents"), "{}", stderr(&refused));
+    assert_eq!(status(&refused), 3);
+    let said = format!("because the directory {} does not exist", place.join("a/b").display());
+    assert!(stderr(&refused).contains(&said), "{}", stderr(&refused));
+    assert!(stderr(&refused).ends_with("or set --create-parents\n"), "{}", stderr(&refused));
     let output = run(["write", "--create-parents", log], b"line\n");
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     assert_eq!(run(["cat", "--format", "message", log], b"").stdout, b"line\n");
@@ -165,6 +173,26 @@ fn settings_come_from_a_file_and_options_override_it() {
     }
     let verified = run(["verify", "--format", "json", log], b"");
     assert!(String::from_utf8_lossy(&verified.stdout).contains("\"service\":\"orders\""));
+}
+
+#[test]
+fn an_invalid_setting_is_named_as_the_file_or_the_option_names_it() {
+    let place = Place::new();
+    let (log, file) = (place.log(), place.join("log.toml"));
+    let [log, file] = [&log, &file].map(|path| path.to_str().expect("UTF-8"));
+    let refusal = |settings: &str, options: &[&str]| {
+        fs::write(file, settings).expect("written");
+        let output = run([&["write", "--config", file, log], options].concat(), b"line\n");
+        assert_eq!(status(&output), 64, "{}", stderr(&output));
+        stderr(&output)
+    };
+    let said = refusal("ring_bytes = 5000\npath = 'x'", &[]);
+    assert!(said.starts_with("diolog: ring_bytes is 5,000 bytes: use"), "{said}");
+    let said = refusal("segment_bytes = '1 MiB'\npath = 'x'", &["--retain-bytes", "4096"]);
+    assert!(said.contains("--retain-bytes is 4 KiB: a segment takes up to segment_bytes, 1 MiB;"), "{said}");
+    let said = refusal("file_mode = 640\npath = 'x'", &[]);
+    assert!(said.contains("file_mode is 640, which is 0o1200 in octal: did you mean 0o640?"), "{said}");
+    assert!(!place.log().exists());
 }
 
 #[test]
@@ -235,6 +263,6 @@ fn old_segments_are_removed_as_the_options_say() {
     }
     assert_eq!(messages(&place), b"third\n");
     let output = run(["write", log, "--retain-segments", "0"], b"fourth\n");
-    assert!(stderr(&output).contains("retain_segments is 0: use at least 1"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--retain-segments is 0: use at least 1"), "{}", stderr(&output));
     assert_eq!(messages(&place), b"third\n");
 }

@@ -59,6 +59,34 @@ pub(crate) struct Failure {
     pub(crate) status: Status,
 }
 
+impl Failure {
+    /// The failure that `error` is, for a command that sets the library's settings by options: `option` has the option
+    /// of a setting, if there is one, and the message names that.
+    pub(crate) fn of(error: diolog::Error, option: impl Fn(&str) -> Option<String>) -> Failure {
+        use diolog::Error::{InvalidConfig, NoParent, RingMemory};
+        let message = match &error {
+            InvalidConfig { setting, value, remedy } => {
+                let setting = option(setting).unwrap_or_else(|| (*setting).to_owned());
+                format!("{setting} is {value}: {}", in_options(remedy, option))
+            }
+            NoParent { .. } | RingMemory { .. } => in_options(&escape::name(&error.to_string()), option),
+            _ => return error.into(),
+        };
+        Failure { message, ..error.into() }
+    }
+}
+
+/// A sentence with options in place of settings. A setting's name is a word of its own, and has an underscore in it:
+/// that tells it from plain words.
+fn in_options(sentence: &str, option: impl Fn(&str) -> Option<String>) -> String {
+    let named = |word: &str| {
+        let name = word.trim_end_matches([',', ';', ':']);
+        let option = option(name).filter(|_| name.contains('_'));
+        option.map_or_else(|| word.to_owned(), |option| word.replacen(name, &option, 1))
+    };
+    sentence.split(' ').map(named).collect::<Vec<_>>().join(" ")
+}
+
 impl From<diolog::Error> for Failure {
     fn from(error: diolog::Error) -> Failure {
         let status = match error {
@@ -85,5 +113,30 @@ mod tests {
         let failure = Failure::from(error);
         assert_eq!(failure.status, Status::Usage);
         assert!(failure.message.contains("256 KiB"), "{}", failure.message);
+    }
+
+    #[test]
+    fn settings_are_named_as_the_options_that_set_them() {
+        let option = |setting: &str| {
+            let is_option = ["ring_bytes", "message_bytes_max", "create_parents", "device"].contains(&setting);
+            is_option.then(|| format!("--{}", setting.replace('_', "-")))
+        };
+        let refused = diolog::Config::new("a").message_bytes_max(1 << 20).ring_bytes(1 << 20);
+        let failure = Failure::of(diolog::Logger::open(refused).expect_err("too long"), option);
+        assert_eq!(failure.status, Status::Usage);
+        assert_eq!(
+            failure.message,
+            "--message-bytes-max is 1 MiB: half a --ring-bytes of 1 MiB holds 524,264 bytes; use at most that, or a \
+             --ring-bytes of 4 MiB"
+        );
+        let no_parent = diolog::Logger::open(diolog::Config::new("no/such/ring_bytes/log")).expect_err("no parent");
+        let failure = Failure::of(no_parent, option);
+        assert_eq!(failure.status, Status::Unusable);
+        let message = &failure.message;
+        assert!(
+            message.starts_with("no/such/ring_bytes/log ") && message.ends_with("or set --create-parents"),
+            "{message}"
+        );
+        assert_eq!(in_options("the device wants ring_bytes, too", option), "the device wants --ring-bytes, too");
     }
 }

@@ -45,82 +45,79 @@ fn the_defaults_are_those_of_the_documentation() {
 #[test]
 fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
     let ms = Duration::from_millis;
-    let cases: [(Config, &str); 49] = [
+    let cases: [(Config, &str); 50] = [
         (Config::new(""), "path is empty: name the log's directory"),
-        (config().ring_bytes(0), "ring_bytes is 0: use a power of two from 4096 to 1073741824 (1 GiB), such as 4096"),
-        (
-            config().ring_bytes(5000),
-            "ring_bytes is 5000: use a power of two from 4096 to 1073741824 (1 GiB), such as 8192",
-        ),
-        (config().ring_bytes(2048), "ring_bytes is 2048: use a power of two from 4096"),
-        (
-            config().ring_bytes(1 << 31),
-            "ring_bytes is 2147483648: use a power of two from 4096 to 1073741824 (1 GiB), such as 1073741824",
-        ),
-        (config().ring_bytes(usize::MAX), "ring_bytes is 18446744073709551615: use a power of two"),
-        (config().thread_ring_bytes(0), "thread_ring_bytes is 0: use a power of two"),
+        (config().ring_bytes(0), "ring_bytes is 0 bytes: use a power of two from 4 KiB to 1 GiB, such as 4 KiB"),
+        (config().ring_bytes(5000), "ring_bytes is 5,000 bytes: use a power of two from 4 KiB to 1 GiB, such as 8 KiB"),
+        (config().ring_bytes(2048), "ring_bytes is 2 KiB: use a power of two from 4 KiB"),
+        (config().ring_bytes(1 << 31), "ring_bytes is 2 GiB: use a power of two from 4 KiB to 1 GiB, such as 1 GiB"),
+        (config().ring_bytes(usize::MAX), "ring_bytes is 18,446,744,073,709,551,615 bytes: use a power of two"),
+        (config().thread_ring_bytes(0), "thread_ring_bytes is 0 bytes: use a power of two"),
         (
             config().thread_ring_bytes(65_535),
-            "thread_ring_bytes is 65535: use a power of two from 4096 to 1073741824 (1 GiB), such as 65536",
+            "thread_ring_bytes is 65,535 bytes: use a power of two from 4 KiB to 1 GiB, such as 64 KiB",
         ),
         (
             config().thread_ring_bytes(65_536).message_bytes_max(40_000),
-            "thread_ring_bytes is 65536: a message of message_bytes_max must fit half of it; use 131072, or lower message_bytes_max",
+            "thread_ring_bytes is 64 KiB: a message of message_bytes_max must fit half of it; use 128 KiB, or lower message_bytes_max",
         ),
-        (config().rings_bytes_max(0), "rings_bytes_max is 0: one ring takes 1048576; use at least that"),
-        (config().ring_bytes(4096).rings_bytes_max(4096), "rings_bytes_max is 4096: one ring takes 65536"),
+        (config().rings_bytes_max(0), "rings_bytes_max is 0 bytes: one ring takes 1 MiB; use at least that"),
+        (config().ring_bytes(4096).rings_bytes_max(4096), "rings_bytes_max is 4 KiB: one ring takes 64 KiB"),
         (
             config().reserve_bytes(100_000),
-            "reserve_bytes is 100000: use a power of two from 65536 to 1073741824 (1 GiB), such as 131072, or 0 for none",
+            "reserve_bytes is 100,000 bytes: use a power of two from 64 KiB to 1 GiB, such as 128 KiB, or 0 for none",
         ),
-        (config().reserve_bytes(4096), "reserve_bytes is 4096: use a power of two from 65536"),
+        (config().reserve_bytes(4096), "reserve_bytes is 4 KiB: use a power of two from 64 KiB"),
         (config().grave_eighths(5), "grave_eighths is 5: use 0 to 4 eighths"),
-        (config().message_bytes_max(0), "message_bytes_max is 0: use at least 1"),
+        (config().message_bytes_max(0), "message_bytes_max is 0 bytes: use at least 1"),
         (
             config().message_bytes_max((512 << 10) - 23),
-            "message_bytes_max is 524265: half a ring_bytes of 1048576 holds 524264; use at most that, or a ring_bytes of 2097152",
+            "message_bytes_max is 524,265 bytes: half a ring_bytes of 1 MiB holds 524,264 bytes; use at most that, or a ring_bytes of 2 MiB",
         ),
         (
             config().block_bytes(256 << 10).message_bytes_max((224 << 10) - 527),
-            "message_bytes_max is 228849: a block_bytes of 262144 holds 228848; use at most that, or a block_bytes of 266240",
+            "message_bytes_max is 228,849 bytes: a block_bytes of 256 KiB holds 228,848 bytes; use at most that, or a block_bytes of 260 KiB",
         ),
         (
             config().message_bytes_max(16 << 20),
-            "message_bytes_max is 16777216: use at most 14679536: a record never spans blocks",
+            "message_bytes_max is 16 MiB: use at most 14,679,536 bytes: a record never spans blocks",
         ),
-        (config().message_bytes_max(usize::MAX), "message_bytes_max is 18446744073709551615: use at most"),
+        (config().message_bytes_max(usize::MAX), "message_bytes_max is 18,446,744,073,709,551,615 bytes: use at most"),
         (
             config().block_bytes(0),
-            "block_bytes is 0: use a multiple of 4096 from 4096 to 16777216 (16 MiB), such as 4096",
+            "block_bytes is 0 bytes: use a multiple of 4 KiB from 4 KiB to 16 MiB, such as 4 KiB",
         ),
         (
             config().block_bytes(10_000),
-            "block_bytes is 10000: use a multiple of 4096 from 4096 to 16777216 (16 MiB), such as 12288",
+            "block_bytes is 10,000 bytes: use a multiple of 4 KiB from 4 KiB to 16 MiB, such as 12 KiB",
         ),
         (
             config().block_bytes(32 << 20),
-            "block_bytes is 33554432: use a multiple of 4096 from 4096 to 16777216 (16 MiB), such as 16777216",
+            "block_bytes is 32 MiB: use a multiple of 4 KiB from 4 KiB to 16 MiB, such as 16 MiB",
         ),
         (config().blocks_in_flight(0), "blocks_in_flight is 0: use 1 to 64 blocks"),
         (config().blocks_in_flight(65), "blocks_in_flight is 65: use 1 to 64 blocks"),
         (config().flush_interval(Duration::ZERO), "flush_interval is 0ns: use 1 ms to 1 hour"),
         (
             config().segment_bytes(256 << 10),
-            "segment_bytes is 262144: a segment holds a header of 4096 and a block; use at least 528384",
+            "segment_bytes is 256 KiB: a segment holds a header of 4 KiB and a block; use at least 516 KiB",
         ),
-        (config().segment_bytes((1 << 20) + 1), "segment_bytes is 1048577: use a multiple of 4096, such as 1052672"),
-        (config().segment_bytes(u64::MAX), "segment_bytes is 18446744073709551615: use at most 1099511627776 (1 TiB)"),
+        (
+            config().segment_bytes((1 << 20) + 1),
+            "segment_bytes is 1,048,577 bytes: use a multiple of 4 KiB, such as 1028 KiB",
+        ),
+        (config().segment_bytes(u64::MAX), "segment_bytes is 18,446,744,073,709,551,615 bytes: use at most 1 TiB"),
         (config().rotate_after(Duration::ZERO), "rotate_after is 0ns: use at least 1 s, or leave it out"),
         (config().rotate_after(ms(999)), "rotate_after is 999ms: use at least 1 s, or leave it out"),
         (config().retain_for(Duration::ZERO), "retain_for is 0ns: use at least 1 s, or leave it out"),
         (config().retain_segments(0), "retain_segments is 0: use at least 1, the present segment, or leave it out"),
         (
             config().retain_bytes(255 << 20),
-            "retain_bytes is 267386880: a segment takes up to segment_bytes, 268435456; use at least that, or smaller",
+            "retain_bytes is 255 MiB: a segment takes up to segment_bytes, 256 MiB; use at least that, or smaller",
         ),
         (
             config().segment_bytes(2 << 20).first_segment_bytes(1 << 20).retain_bytes(1 << 20),
-            "retain_bytes is 1048576: a segment takes up to segment_bytes, 2097152; use at least that",
+            "retain_bytes is 1 MiB: a segment takes up to segment_bytes, 2 MiB; use at least that",
         ),
         (
             config().overflow(Overflow::BlockFor(ms(0))),
@@ -128,16 +125,16 @@ fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         ),
         (
             config().flight_recorder(100_000),
-            "flight_recorder is 100000: use a power of two from 4096 to 1073741824 (1 GiB), such as 131072, or 0 for none",
+            "flight_recorder is 100,000 bytes: use a power of two from 4 KiB to 1 GiB, such as 128 KiB, or 0 for none",
         ),
-        (config().flight_recorder(1), "flight_recorder is 1: use a power of two from 4096"),
+        (config().flight_recorder(1), "flight_recorder is 1 byte: use a power of two from 4 KiB"),
         (
             config().flight_recorder(64 << 10).message_bytes_max(40_000),
-            "flight_recorder is 65536: a message of message_bytes_max must fit half of it; use 131072, or lower",
+            "flight_recorder is 64 KiB: a message of message_bytes_max must fit half of it; use 128 KiB, or lower",
         ),
         (
             config().flight_recorder(256 << 20),
-            "flight_recorder is 268435456: rings_bytes_max leaves 267386880 beside one ring; use at most that, or raise",
+            "flight_recorder is 256 MiB: rings_bytes_max leaves 255 MiB beside one ring; use at most that, or raise",
         ),
         (config().flight_recorder_level(Level::Off), "flight_recorder_level is off: use a level that records have"),
         (config().snapshots_max(0), "snapshots_max is 0: use at least 1"),
@@ -150,7 +147,8 @@ fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
         (config().snapshot_every(ms(1000)), "snapshot_every is set: there is no flight recorder"),
         (config().file_mode(0o400), "file_mode is 0o400: use 0o600, 0o640, 0o644, 0o660 or another one"),
         (config().file_mode(0o750), "file_mode is 0o750: use 0o600, 0o640, 0o644"),
-        (config().file_mode(640), "file_mode is 0o1200: use 0o600"),
+        (config().file_mode(640), "file_mode is 640, which is 0o1200 in octal: did you mean 0o640?"),
+        (config().file_mode(777), "file_mode is 0o1411: use 0o600"),
         (config().service("x".repeat(256)), "service is 256 bytes long: use a name of at most 255 bytes"),
     ];
     for (config, message) in cases {

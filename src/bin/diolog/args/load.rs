@@ -8,10 +8,15 @@ use std::time::Duration;
 use clap::Args;
 use diolog::{DevicePreference, Overflow};
 
+use super::settings::option_of;
 use super::values::{ReportFormat, device, size};
+use crate::exit::Failure;
 
 /// The most bytes that the logs may take on disk.
 pub(crate) const DISK_BYTES_MAX: u64 = 8 << 30;
+
+/// The library's limit of a wait for room.
+const BLOCK_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug, Args)]
 pub(crate) struct Load {
@@ -82,6 +87,27 @@ pub(crate) struct Load {
     /// Leave the files of the last rate, and say where they are
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+impl Load {
+    /// The failure to run the load, with its options in place of the settings that they make.
+    pub(crate) fn refused(error: diolog::Error) -> Failure {
+        const SAME: [&str; 8] = [
+            "ring_bytes",
+            "reserve_bytes",
+            "rings_bytes_max",
+            "block_bytes",
+            "blocks_in_flight",
+            "flush_interval",
+            "device",
+            "writer_core",
+        ];
+        Failure::of(error, |setting| match setting {
+            "message_bytes_max" => Some("--bytes".to_owned()),
+            "thread_ring_bytes" => Some("--ring-bytes".to_owned()),
+            setting => SAME.contains(&setting).then(|| option_of(setting)),
+        })
+    }
 }
 
 /// How many messages a second are due.
@@ -184,8 +210,11 @@ fn overflow(word: &str) -> Result<Overflow, String> {
         "block" => Ok(Overflow::Block),
         _ => {
             let time = word.strip_prefix("block_for=").and_then(|time| humantime::parse_duration(time.trim()).ok());
-            time.map(Overflow::BlockFor)
-                .ok_or_else(|| "use drop_newest, overwrite_oldest, block, or block_for=TIME".to_owned())
+            let time = time.ok_or("use drop_newest, overwrite_oldest, block, or block_for=TIME")?;
+            match time.is_zero() || time > BLOCK_TIME_MAX {
+                true => Err("wait more than zero and at most 1 hour, or use drop_newest or block".to_owned()),
+                false => Ok(Overflow::BlockFor(time)),
+            }
         }
     }
 }
@@ -249,6 +278,10 @@ mod tests {
         assert_eq!(overflow("block_for=5 ms"), Ok(Overflow::BlockFor(Duration::from_millis(5))));
         assert_eq!(overflow("overwrite_oldest"), Ok(Overflow::OverwriteOldest));
         assert!(overflow("block_for=").is_err() && overflow("drop").is_err());
+        for time in ["0s", "2h"] {
+            let error = overflow(&format!("block_for={time}")).expect_err(time);
+            assert!(error.contains("at most 1 hour"), "{error}");
+        }
     }
 
     #[test]

@@ -18,9 +18,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
+use crate::exit::Failure;
 pub(crate) use load::{Load, Rate, Sizes};
 pub(crate) use select::Select;
 pub(crate) use settings::Settings;
+use settings::option_of;
 pub(crate) use values::ReportFormat;
 use values::{device, number_of_records, record_level, size};
 
@@ -379,6 +381,17 @@ pub(crate) struct Disk {
     /// Format of the figures
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
+}
+
+impl Disk {
+    /// The failure to measure, with options in place of the settings that they make.
+    pub(crate) fn refused(error: diolog::Error) -> Failure {
+        Failure::of(error, |setting| match setting {
+            "message_bytes_max" => Some("--message-bytes".to_owned()),
+            "ring_bytes" | "block_bytes" | "blocks_in_flight" | "device" | "writer_core" => Some(option_of(setting)),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,8 @@
 
 use regex::bytes::Regex;
 
+use crate::text::units;
+
 /// The most memory that a regular expression may take once it is compiled, in bytes.
 const PATTERN_BYTES_MAX: usize = 4 << 20;
 
@@ -10,7 +12,9 @@ pub(super) fn pattern(pattern: &str) -> Result<Regex, String> {
     let mut builder = regex::bytes::RegexBuilder::new(pattern);
     builder.size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
     builder.build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(bytes) => format!("the pattern takes more than {bytes} bytes once it is compiled"),
+        regex::Error::CompiledTooBig(bytes) => {
+            format!("the pattern takes more than {} once it is compiled", units::bytes(bytes as u64))
+        }
         // Its message shows the pattern again, with a mark below; its last line says what is wrong.
         error => {
             let message = error.to_string();

@@ -2,12 +2,14 @@
 //!
 //! The list below is the command line's only one: it declares the options, and `apply` passes them to [`Config`].
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use diolog::{Config, DevicePreference, RotateAt};
 
 use super::values::{device, size};
+use crate::exit::Failure;
 
 /// Declares an option for each setting, named as its setter in [`Config`].
 macro_rules! settings {
@@ -18,6 +20,13 @@ macro_rules! settings {
         }
 
         impl Settings {
+            /// The option of the setting `name`, if it has one and was given, or `always`.
+            fn option(&self, name: &str, always: bool) -> Option<String> {
+                let is_set = [$((stringify!($name), self.$name.is_some()),)*];
+                let known = is_set.into_iter().find(|(setting, is_given)| *setting == name && (*is_given || always));
+                known.map(|(setting, _)| option_of(setting))
+            }
+
             /// `config` with the settings that were given.
             pub(crate) fn apply(&self, mut config: Config) -> Config {
                 $(if let Some(value) = self.$name.clone() { config = config.$name(value); })*
@@ -25,6 +34,22 @@ macro_rules! settings {
             }
         }
     };
+}
+
+/// The option that is named as the setting is.
+pub(super) fn option_of(setting: &str) -> String {
+    format!("--{}", setting.replace('_', "-"))
+}
+
+impl Settings {
+    /// The failure to open a log with these settings, which are named as options. If there is a `file` of settings,
+    /// those that no option set are named as they are there.
+    pub(crate) fn refused(&self, error: diolog::Error, file: Option<&Path>) -> Failure {
+        Failure::of(error, |setting| match setting {
+            "path" => Some("DIR".to_owned()),
+            _ => self.option(setting, file.is_none()),
+        })
+    }
 }
 
 settings! {

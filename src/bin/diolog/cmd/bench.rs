@@ -48,7 +48,7 @@ fn measured<R: Display>(
     arguments: &Measure,
     measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
 ) -> Result<Status, Failure> {
-    let report = in_scratch(&arguments.directory, |scratch| {
+    let report = in_scratch(&arguments.directory, Failure::from, |scratch| {
         say(format_args!("measuring in {}, about {} s", arguments.directory.display(), arguments.seconds));
         measure(scratch)
     })?;

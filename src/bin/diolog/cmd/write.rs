@@ -60,7 +60,8 @@ struct Tally {
 /// Logs standard input until it ends, or until a signal.
 pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
     let config = line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?;
-    let logger = Logger::open(config.level(arguments.level))?;
+    let refused = |error| arguments.settings.refused(error, arguments.config.as_deref());
+    let logger = Logger::open(config.level(arguments.level)).map_err(refused)?;
     let witness = logger.clone();
     let mut input = Input::start(move || last_words(&witness)).map_err(cannot_start)?;
     let watch = Watch::start(&logger, input.asked()).map_err(cannot_start)?;

@@ -21,7 +21,7 @@ use crate::text::units;
 
 /// Measures, and prints the figures.
 pub(crate) fn run(arguments: &Disk) -> Result<Status, Failure> {
-    let figures = in_scratch(&arguments.directory, |scratch| {
+    let figures = in_scratch(&arguments.directory, Disk::refused, |scratch| {
         let mut samples = arguments.samples.as_deref().map(Samples::create).transpose()?;
         disk::run(&plan(arguments), &scratch.path("log"), &mut |begin, now, latencies| match &mut samples {
             Some(samples) => samples.write(begin, now, latencies),

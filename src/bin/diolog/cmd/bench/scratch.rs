@@ -11,11 +11,16 @@ use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Signal};
 use crate::text::escape;
 
-/// Runs `measure` with a new directory within `directory`.
+/// Runs `measure` with a new directory within `directory`. `refused` is the failure for an error of the library.
 pub(super) fn in_scratch<R>(
     directory: &Path,
+    refused: impl Fn(diolog::Error) -> Failure,
     measure: impl FnOnce(&Scratch) -> Result<R, measure::Failure>,
 ) -> Result<R, Failure> {
+    let failed = |error: measure::Failure| match error.downcast::<diolog::Error>() {
+        Ok(error) => refused(*error),
+        Err(error) => Failure { message: error.to_string(), status: Status::Unusable },
+    };
     let scratch = Scratch::new(directory)
         .map_err(|error| failed(format!("cannot make a directory in {}: {error}", escape::path(directory)).into()))?;
     let files = scratch.path("");
@@ -27,12 +32,4 @@ pub(super) fn in_scratch<R>(
     let start = |signal| drop(thread::Builder::new().spawn(move || clean_up(signal)));
     signals::listen(start, || None).map_err(|error| failed(error.into()))?;
     measure(&scratch).map_err(failed)
-}
-
-/// The exit status and message of a measurement that failed.
-fn failed(error: measure::Failure) -> Failure {
-    match error.downcast::<diolog::Error>() {
-        Ok(error) => Failure::from(*error),
-        Err(error) => Failure { message: error.to_string(), status: Status::Unusable },
-    }
 }

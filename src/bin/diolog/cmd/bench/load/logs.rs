@@ -74,14 +74,16 @@ impl Logs {
         if load.events == 1 {
             let path = directory.join("log");
             let config = load.writer_core.map_or(config.clone(), |core| config.writer_core(core));
-            return Ok(Logs { loggers: vec![Logger::open(config.path(&path))?], paths: vec![path], events: None });
+            let logger = Logger::open(config.path(&path)).map_err(Load::refused)?;
+            return Ok(Logs { loggers: vec![logger], paths: vec![path], events: None });
         }
         let engine = load.writer_core.map_or(EngineConfig::new(), |core| EngineConfig::new().writer_core(core));
-        let logs = EventLogs::new(&Engine::start(engine)?, directory, config)?;
+        let engine = Engine::start(engine).map_err(Load::refused)?;
+        let logs = EventLogs::new(&engine, directory, config).map_err(Load::refused)?;
         let names: Vec<_> = (0..load.events).map(|event| format!("event-{event}")).collect();
         let paths = names.iter().map(|name| directory.join(name)).collect();
         // As a service whose events have all occurred once.
-        let loggers = names.iter().map(|name| logs.open(name)).collect::<Result<_, _>>()?;
+        let loggers = names.iter().map(|name| logs.open(name)).collect::<Result<_, _>>().map_err(Load::refused)?;
         Ok(Logs { loggers, paths, events: Some(Events { logs, names }) })
     }
 
@@ -94,7 +96,7 @@ impl Logs {
             (Some(events), _) => Ok(Target::Events(events)),
             (None, []) => Err(diolog::Error::Closed),
         };
-        Ok((0..threads).map(target).collect::<Result<_, _>>()?)
+        (0..threads).map(target).collect::<Result<_, _>>().map_err(Load::refused)
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -219,14 +221,14 @@ fn room(load: &Load, block_bytes: u64, segment_bytes_max: u64) -> Result<(u64, u
     let segment_bytes = (retain_bytes / 8).min(segment_bytes_max) / GRID_BYTES * GRID_BYTES;
     let smallest = GRID_BYTES + block_bytes;
     if segment_bytes < smallest {
-        let needed = smallest.next_multiple_of(GRID_BYTES) * 16 * u64::from(load.events);
+        let needed_kib = smallest.next_multiple_of(GRID_BYTES) * 16 * u64::from(load.events) / 1024;
         return Err(Failure {
             message: format!(
-                "--disk-bytes of {} is too little for {} with blocks of {}: use at least {needed}, or fewer --events, or \
-                 smaller --block-bytes",
-                load.disk_bytes,
+                "--disk-bytes of {} is too little for {} with blocks of {}: use at least \"{needed_kib} KiB\", or fewer \
+                 --events, or smaller --block-bytes",
+                units::bytes(load.disk_bytes),
                 units::counted(load.events.into(), "log"),
-                block_bytes,
+                units::bytes(block_bytes),
             ),
             status: Status::Usage,
         });
