@@ -102,8 +102,8 @@ impl Levels {
     }
 }
 
-/// Whether `target` is `of`, or one below it.
-fn is_within(target: &str, of: &str) -> bool {
+/// Whether `target` is `of`, or one below it: "a::b" is within "a", and "ab" is not.
+pub(crate) fn is_within(target: &str, of: &str) -> bool {
     target.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::format::{CallsiteInfo, Encoding, Value};
 use crate::level::Level;
+use crate::levels::is_within;
 
 use super::callsites::Callsites;
 use super::gap::Gap;
@@ -87,13 +88,14 @@ impl Filter {
         self
     }
 
-    /// Only structured records whose target begins with `prefix`. If this is called more than once, one of the prefixes
-    /// must fit. Messages, which have no target, are not taken.
+    /// Only structured records of `target` and of the targets below it, as a directive of [`Levels`](crate::Levels) has
+    /// them: `shop` takes `shop` and `shop::orders`, not `shop_2`. If this is called more than once, one of them must
+    /// fit. Messages, which have no target, are not taken.
     ///
     /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: events of
     /// a bridge from ever new places share a callsite, and name their places so.
-    pub fn target(mut self, prefix: impl Into<String>) -> Filter {
-        self.targets.push(prefix.into());
+    pub fn target(mut self, target: impl Into<String>) -> Filter {
+        self.targets.push(target.into());
         self
     }
 
@@ -175,7 +177,7 @@ impl Filter {
     }
 
     fn takes_target(&self, target: &str) -> bool {
-        self.targets.is_empty() || self.targets.iter().any(|prefix| target.starts_with(&**prefix))
+        self.targets.is_empty() || self.targets.iter().any(|wanted| is_within(target, wanted))
     }
 
     /// Whether the target is taken that the record itself says, if its callsite has none.

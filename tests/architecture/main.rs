@@ -197,7 +197,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("producer_builder", &["error", "producer", "shared", "thread_local"]),
-    ("reader", &["error", "format", "grouped", "level", "render", "sys"]),
+    ("reader", &["error", "format", "grouped", "level", "levels", "render", "sys"]),
     (
         "recorder",
         &[

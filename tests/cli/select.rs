@@ -79,7 +79,8 @@ fn records_are_selected() {
     for (options, expected) in [
         (&["--level", "warn"][..], &[1, 3][..]),
         (&["--target", "shop::orders"], &[0, 2]),
-        (&["--target", "shop::stock", "--target", "nobody"], &[1]),
+        (&["--target", "shop"], &[0, 1, 2]),
+        (&["--target", "shop::stock", "--target", "shop::orders"], &[0, 1, 2]),
         (&["--producer", "orders"], &[0, 1, 2, 3]),
         (&["--producer", "nobody"], &[]),
         (&["--field", "id=42"], &[0]),

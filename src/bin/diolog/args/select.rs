@@ -23,9 +23,9 @@ pub(crate) struct Select {
     /// Only records before this time
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
     pub(crate) until: Option<Moment>,
-    /// Only records whose target begins with this, such as my_service::net; messages without a target are left out. May
-    /// be given more than once: then one of them must fit
-    #[arg(long, value_name = "PREFIX")]
+    /// Only records of this target and of those below it: my_service has my_service::net, but not my_service_2.
+    /// Messages without a target are left out. May be given more than once: then one of them must fit
+    #[arg(long, value_name = "TARGET")]
     pub(crate) target: Vec<String>,
     /// Only records of the producer with this name, or with this number, as in "#3". May be given more than once
     #[arg(long, value_name = "NAME")]
