@@ -37,7 +37,7 @@ use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::{segment_file_name, segment_number};
 use crate::reader::RunId;
-use crate::segment::{Directory, Making};
+use crate::segment::{Directory, LogLock, Making};
 use crate::sys::Access;
 use crate::sys::directory::OpenDirectory;
 
@@ -90,10 +90,13 @@ pub fn forget(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recove
 }
 
 /// Opens the log at `path` for writing, if it names rings.
+///
+/// # Errors
+/// [`Error::InUse`] while a logger has the log open, also if it names none.
 fn open_if_due(path: &Path) -> Result<Option<Directory>> {
     let opened = OpenDirectory::open(path).map_err(|source| Error::io("open the directory", path, source))?;
     if Link::list(&opened)?.is_empty() {
-        return Ok(None);
+        return LogLock::check_free(path).map(|()| None);
     }
     let Access { mode: file_mode, group } =
         access_of_newest(&opened).map_err(|source| Error::io("look at the segments in", path, source))?;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::format::LOCK_FILE;
 use crate::sys::directory::OpenDirectory;
-use crate::sys::lock::FileLock;
-use crate::sys::{LockHolder, LockRefusal};
+use crate::sys::lock::{self, FileLock};
+use crate::sys::{LockHolder, LockRefusal, LockState};
 
 use super::location::Location;
 
@@ -19,7 +19,7 @@ use super::location::Location;
 pub(super) type SharedLock = Arc<Mutex<Option<LogLock>>>;
 
 /// The right to write the log in a directory.
-pub(super) struct LogLock(FileLock);
+pub(crate) struct LogLock(FileLock);
 
 impl LogLock {
     /// Locks the log in `directory`, which error messages call `path`.
@@ -32,6 +32,17 @@ impl LogLock {
             LockRefusal::Held(holder) => Error::InUse { path: path.to_owned(), holder: name(holder) },
             LockRefusal::Io { operation, source } => Error::io(operation, &path.join(LOCK_FILE), source),
         })
+    }
+
+    /// Checks that no logger has the log in the directory at `path` open, as far as the system tells. Takes no lock.
+    ///
+    /// # Errors
+    /// [`Error::InUse`].
+    pub(crate) fn check_free(path: &Path) -> Result<()> {
+        match lock::state(&path.join(LOCK_FILE)) {
+            LockState::Held(holder) => Err(Error::InUse { path: path.to_owned(), holder: name(holder) }),
+            LockState::Free | LockState::Unknown => Ok(()),
+        }
     }
 
     /// Whether [`LogLock::take`] created the lock file.

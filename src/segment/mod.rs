@@ -31,6 +31,7 @@ mod trim;
 pub(crate) use beside::Beside;
 pub(crate) use directory::{Directory, Making};
 pub(crate) use header::Header;
+pub(crate) use lock::LogLock;
 pub(crate) use offline::OfflineSegment;
 pub(crate) use random::{random_bytes, random_id};
 pub(crate) use retention::Limits;

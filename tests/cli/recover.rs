@@ -150,3 +150,29 @@ fn rings_of_a_run_that_has_no_segment_are_a_finding() {
         );
     }
 }
+
+#[test]
+fn a_log_in_use_is_refused_with_the_process_that_has_it_whatever_rings_it_has() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    let settings = place.join("settings.toml");
+    for memory in ["private".into(), place.join("rings")] {
+        std::fs::write(&settings, format!("ring_memory = {memory:?}\n")).expect("written");
+        let mut command = diolog(["write", "--flush-interval", "1 ms", "--config"]);
+        let mut child = command.arg(&settings).arg(log).stdin(Stdio::piped()).spawn().expect("a child");
+        child.stdin.as_mut().expect("piped").write_all(b"one\n").expect("written");
+        while !stdout(&run(["info", log], b"")).contains(&format!("in use by process {}", child.id())) {}
+        for options in [&["recover"][..], &["recover", "--forget"]] {
+            let output = run([options, &[log]].concat(), b"");
+            let said = stderr(&output);
+            assert_eq!((status(&output), stdout(&output).as_str()), (3, ""), "{said}");
+            let expected =
+                format!("diolog: {log} is in use by process {}, which writes what its rings hold", child.id());
+            assert!(said.starts_with(&expected), "{said}");
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().expect("its end").success());
+        assert_eq!(status(&run(["recover", log], b"")), 0, "{memory:?}");
+    }
+}

@@ -19,12 +19,24 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     let mut progress = Progress::new("recovering", 0);
     let watch = |done, all| progress.show(|| format!("recovering: {} of {}", count(done), counted(all, "ring")));
     let (log, rings) = (&arguments.directory, arguments.rings.as_deref());
-    let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) }?;
+    let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) };
+    let runs = runs.map_err(refused)?;
     let elapsed = begun.elapsed();
     drop(progress);
     let text = |out: &mut Vec<u8>| text(arguments, &runs, elapsed, out);
     report::print(arguments.format, false, text, |out| json_text(arguments, &runs, elapsed, out))?;
     Ok(status(&runs))
+}
+
+/// The failure to recover. The rings of a log in use are those of a process that still writes what they hold.
+fn refused(error: diolog::Error) -> Failure {
+    let diolog::Error::InUse { path, holder } = error else { return error.into() };
+    let path = escape::path(&path);
+    let message = format!(
+        "{path} is in use by {holder}, which writes what its rings hold by itself: there is nothing to recover before \
+         it has ended"
+    );
+    Failure { message, status: Status::Unusable }
 }
 
 fn status(runs: &[Recovery]) -> Status {
