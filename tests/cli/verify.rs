@@ -362,3 +362,27 @@ fn a_segment_alone_is_clean_if_the_next_one_goes_on_where_it_ends() {
     let (status, text) = verify(&segments[0]);
     assert!(status == 1 && text.contains("not closed: in use, or ended without close"), "{text}");
 }
+
+#[test]
+fn several_logs_have_a_report_each_and_the_status_of_the_gravest() {
+    let (first, second) = (Place::with_log(b"one\n"), Place::with_killed_log(b"two\nthree\n"));
+    let nothing = first.join("nothing");
+    let [first, second] = [first.log(), second.log()];
+    let [first, second, nothing] = [&first, &second, &nothing].map(|path| path.to_str().expect("UTF-8"));
+    for (command, statuses) in [("verify", [0, 1, 3]), ("info", [0, 0, 3])] {
+        let alone = |path: &str| stdout(&run([command, path], b""));
+        let output = run([command, first, second], b"");
+        assert_eq!((status(&output), stderr(&output).as_str()), (statuses[1], ""));
+        assert_eq!(stdout(&output), format!("{}\n{}", alone(first), alone(second)));
+        assert_eq!(status(&run([command, first, first], b"")), statuses[0]);
+        // One that cannot be read does not hide the others.
+        let output = run([command, "--format", "json", first, nothing, second], b"");
+        assert_eq!(status(&output), statuses[2]);
+        assert!(stderr(&output).contains(nothing), "{}", stderr(&output));
+        let objects: Vec<Value> =
+            stdout(&output).lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+        assert_eq!(objects.iter().map(|object| &object["path"]).collect::<Vec<_>>(), [first, second]);
+        let output = run([command], b"");
+        assert_eq!(status(&output), 64);
+    }
+}

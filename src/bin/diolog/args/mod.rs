@@ -226,10 +226,10 @@ pub(crate) enum Color {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The log's directory, or one of its segment files
-    #[arg(value_name = "DIR|FILE")]
-    pub(crate) path: PathBuf,
-    /// Format of the report
+    /// The directories of logs, or single segment files; each has a report of its own
+    #[arg(value_name = "DIR|FILE", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Format of the report; json is one object for each log, on a line of its own
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Show a row for every producer; otherwise, if a run has more than 20, those without a loss are summed up
@@ -264,9 +264,9 @@ pub(crate) struct Recover {
 
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// The log's directory, or one of its segment files
-    #[arg(value_name = "DIR|FILE")]
-    pub(crate) path: PathBuf,
+    /// The directories of logs, or single segment files; each has a report of its own
+    #[arg(value_name = "DIR|FILE", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) report: Report,
 }

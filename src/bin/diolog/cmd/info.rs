@@ -16,17 +16,26 @@ use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 use crate::text::when::When;
 
-/// Prints the runs and segments. The exit status says whether there are findings.
+/// Prints the runs and segments of each log. The exit status says whether there are findings.
 pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
-    let info = diolog::info(&arguments.path)?;
-    let (path, how) = (&arguments.path, &arguments.report);
-    let text = |out: &mut Vec<u8>| text(path, &info, &mut report::when(how), out);
-    report::print(how.format, !how.no_pager, text, |out| json(path, &info, out))?;
-    Ok(match info.findings.iter().map(|finding| finding.severity).max() {
+    let (infos, status) = report::of_each(&arguments.paths, |path| {
+        let info = diolog::info(path)?;
+        let status = status(&info);
+        Ok((info, status))
+    });
+    let (how, mut when) = (&arguments.report, report::when(&arguments.report));
+    let text = |out: &mut Vec<u8>| report::join(&infos, out, |path, info, out| text(path, info, &mut when, out));
+    let json = |out: &mut Vec<u8>| infos.iter().for_each(|(path, info)| json(path, info, out));
+    report::print(how.format, !how.no_pager && !infos.is_empty(), text, json)?;
+    Ok(status)
+}
+
+fn status(info: &LogInfo) -> Status {
+    match info.findings.iter().map(|finding| finding.severity).max() {
         None | Some(Severity::Note) => Status::CLEAN,
         Some(Severity::Newer) => Status::NEWER,
         Some(_) => Status::UNCONFIRMED,
-    })
+    }
 }
 
 /// The segments of each run, which are consecutive.
@@ -72,7 +81,9 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
         };
         run_text(at + 1, segments, end, when, out);
     }
-    let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
+    if !runs.is_empty() {
+        let _ = writeln!(out, "\n* including the writer's own records: names, times, notes");
+    }
     if !info.prepared_files.is_empty() {
         let _ = writeln!(out, "\n{}", counted(info.prepared_files.len() as u64, "prepared file"));
     }

@@ -1,10 +1,44 @@
 //! What `info`, `snapshots`, `verify` and `recover` have in common: a report as text or as JSON, whose reader may leave
 //! early.
 
+use std::path::{Path, PathBuf};
+
 use crate::args::{Report, ReportFormat};
-use crate::exit::Failure;
-use crate::text::output::{Output, stdout_is_terminal};
+use crate::exit::{Failure, Status};
+use crate::text::output::{Output, say, stdout_is_terminal};
 use crate::text::when::When;
+
+/// The reports of several logs, with the status of the gravest. A log that cannot be read is named on standard error.
+pub(super) fn of_each<'a, R>(
+    paths: &'a [PathBuf],
+    mut report: impl FnMut(&'a Path) -> Result<(R, Status), Failure>,
+) -> (Vec<(&'a Path, R)>, Status) {
+    let (mut reports, mut gravest) = (Vec::new(), Status::CLEAN);
+    for path in paths {
+        let status = match report(path) {
+            Ok((report, status)) => {
+                reports.push((path.as_path(), report));
+                status
+            }
+            Err(failure) => {
+                say(failure.message);
+                failure.status
+            }
+        };
+        gravest = gravest.max(status);
+    }
+    (reports, gravest)
+}
+
+/// Appends the reports as text, with an empty line between two of them.
+pub(super) fn join<R>(reports: &[(&Path, R)], out: &mut Vec<u8>, mut text: impl FnMut(&Path, &R, &mut Vec<u8>)) {
+    for (at, (path, report)) in reports.iter().enumerate() {
+        if at > 0 {
+            out.push(b'\n');
+        }
+        text(path, report, out);
+    }
+}
 
 /// Prints a report in this format, and through a pager if it may be `paged`.
 ///

@@ -18,22 +18,24 @@ use crate::text::units::{self, count, counted};
 /// Rows of producers that are printed in any case. If a run has more, those of producers without losses are summed up.
 const ROWS_MAX: usize = 20;
 
-/// Verifies the log and prints the report. The exit status is the verdict.
+/// Verifies the logs and prints the reports. The exit status is the gravest verdict.
 pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
-    let mut progress = Progress::new("verifying", log_bytes(&arguments.path));
-    let watch = |report: &Report| progress.update(report.bytes);
-    let options = ReadOptions::new().durable(arguments.durable);
-    let Verification { verdict, report, .. } = options.verify_watched(&arguments.path, watch)?;
-    drop(progress);
-    let text = |out: &mut Vec<u8>| text(arguments, &report, out);
-    let json = |out: &mut Vec<u8>| json_text(&arguments.path, &report, out);
-    report::print(arguments.format, !arguments.no_pager, text, json)?;
-    Ok(Status::of(verdict, arguments.allow_drops))
+    let (reports, status) = report::of_each(&arguments.paths, |path| {
+        let mut progress = Progress::new("verifying", log_bytes(path));
+        let watch = |report: &Report| progress.update(report.bytes);
+        let options = ReadOptions::new().durable(arguments.durable);
+        let Verification { verdict, report, .. } = options.verify_watched(path, watch)?;
+        Ok((report, Status::of(verdict, arguments.allow_drops)))
+    });
+    let text = |out: &mut Vec<u8>| report::join(&reports, out, |path, report, out| text(arguments, path, report, out));
+    let json = |out: &mut Vec<u8>| reports.iter().for_each(|(path, report)| json_text(path, report, out));
+    report::print(arguments.format, !arguments.no_pager && !reports.is_empty(), text, json)?;
+    Ok(status)
 }
 
-fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
+fn text(arguments: &Verify, path: &Path, report: &Report, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
-    let _ = writeln!(out, "{}: {}", escape::path(&arguments.path), state(report));
+    let _ = writeln!(out, "{}: {}", escape::path(path), state(report));
     let _ = writeln!(
         out,
         "  {} in {} ({}), {}",
@@ -55,7 +57,7 @@ fn text(arguments: &Verify, report: &Report, out: &mut Vec<u8>) {
             true => GOES_ON.into(),
             false => run_end(run.clean_end, report.in_use.map(|_| run.in_use), report.in_use_by),
         };
-        let end = with_recovery(end, &arguments.path, &run.run, run.recovered, run.in_use);
+        let end = with_recovery(end, path, &run.run, run.recovered, run.in_use);
         run_text(at + 1, report.runs.len(), run, &end, arguments.all, out);
     }
     if !report.findings.is_empty() {
