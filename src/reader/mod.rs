@@ -39,7 +39,7 @@ mod test_log;
 mod tests;
 
 use std::cell::OnceCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -491,6 +491,11 @@ impl Reader {
         &self.walk.account.report
     }
 
+    /// The targets of the callsites in the blocks read so far, each once; of very many callsites, of the latest alone.
+    pub fn targets(&self) -> BTreeSet<&str> {
+        self.walk.callsites.targets()
+    }
+
     /// Reads blocks until a record can be given out.
     fn load_ready(&mut self) -> Result<Option<Ready>> {
         loop {
@@ -574,10 +579,7 @@ impl Iterator for Reader {
 
     /// The next record, owned. After `None`, none comes until [`follow`](Self::follow) finds more.
     fn next(&mut self) -> Option<Result<Record>> {
-        match self.next_record() {
-            Ok(record) => record.map(|record| Ok(record.to_record())),
-            Err(error) => Some(Err(error)),
-        }
+        self.next_record().transpose().map(|record| Ok(record?.to_record()))
     }
 }
 
@@ -592,9 +594,6 @@ impl Iterator for Entries<'_> {
 
     /// The next entry. After `None`, none comes until [`Reader::follow`] finds more.
     fn next(&mut self) -> Option<Result<Entry>> {
-        match self.reader.next_entry() {
-            Ok(entry) => entry.map(|entry| Ok(entry.to_entry())),
-            Err(error) => Some(Err(error)),
-        }
+        self.reader.next_entry().transpose().map(|entry| Ok(entry?.to_entry()))
     }
 }

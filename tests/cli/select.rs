@@ -82,7 +82,6 @@ fn records_are_selected() {
         (&["--target", "shop"], &[0, 1, 2]),
         (&["--target", "shop::stock", "--target", "shop::orders"], &[0, 1, 2]),
         (&["--producer", "orders"], &[0, 1, 2, 3]),
-        (&["--producer", "nobody"], &[]),
         (&["--field", "id=42"], &[0]),
         (&["--field", "price<1"], &[2]),
         (&["--field", "price>=0.5", "--field", "symbol~^A"], &[0]),
@@ -101,6 +100,38 @@ fn records_are_selected() {
     let log = place.log();
     let tail = run(["tail", "-n", "1", "--format", "message", "--level", "warn", log.to_str().expect("UTF-8")], b"");
     assert_eq!((status(&tail), stdout(&tail)), (0, "a message\n".into()));
+}
+
+#[test]
+fn a_name_that_nothing_has_is_noted_with_the_names_that_there_are() {
+    let place = log();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    let noted = |command: &str, options: &[&str]| {
+        let output = run([&[command, "--format", "message"], options, &[log]].concat(), b"");
+        assert_eq!(status(&output), 0, "{options:?}: {}", stderr(&output));
+        (stdout(&output).lines().count(), stderr(&output))
+    };
+    let no_producer = "diolog: --producer \"order\" fits no producer: there is orders\n";
+    let no_target = "diolog: --target \"shop::order\" fits no target: there are shop::orders, shop::stock\n";
+    for command in ["cat", "tail"] {
+        assert_eq!(noted(command, &["--producer", "order"]), (0, no_producer.into()));
+        assert_eq!(noted(command, &["--target", "shop::order"]), (0, no_target.into()));
+        assert_eq!(noted(command, &["-n", "1", "--target", "shop::order", "--level", "error"]), (0, no_target.into()));
+        // They are there, and other conditions leave them out.
+        assert_eq!(noted(command, &["--producer", "#1", "--target", "shop", "--level", "error"]), (0, String::new()));
+        // Where only the end is read, nobody knows what stands before.
+        assert_eq!(noted(command, &["-n", "1", "--target", "shop", "--target", "other"]), (1, String::new()));
+        assert_eq!(noted(command, &["-n", "0", "--producer", "order"]), (0, String::new()));
+    }
+    assert_eq!(noted("cat", &["--producer", "orders", "--producer", "order"]), (4, no_producer.into()));
+    let (_, note) = noted("cat", &["--since", "2200-01-01", "--producer", "order"]);
+    assert!(note.contains("fits no producer at these times: there is"), "{note}");
+    let logger = Logger::open(support::config(log)).expect("a log");
+    let (_, note) = noted("cat", &["--target", "shop::order"]);
+    let tells_use = cfg!(all(target_os = "linux", not(diolog_portable)));
+    assert!(!tells_use || note.contains("fits no target so far: there are"), "{note}");
+    logger.close().expect("a clean end");
 }
 
 #[test]

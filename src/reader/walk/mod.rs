@@ -70,7 +70,7 @@ pub(super) struct Walk {
     live: Option<Live>,
     chunk: Chunk,
     /// The callsites of the blocks so far.
-    callsites: KnownCallsites,
+    pub(super) callsites: KnownCallsites,
     /// Bytes of blocks to plan ahead.
     lookahead: u64,
     /// The wall times that are wanted: other blocks are passed over by their headers.

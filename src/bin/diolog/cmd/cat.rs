@@ -4,6 +4,7 @@ use diolog::ReadOptions;
 
 use super::cat_asynclogger;
 use super::logs::{Gaps, Logs, Printed};
+use super::unmatched::say_unmatched;
 use crate::args::{Cat, Color, InputFormat, Look, RecordFormat, Select};
 use crate::exit::{Failure, Status};
 use crate::text::line::Form;
@@ -85,5 +86,8 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
         output
     };
     output.finish()?;
+    if logs.are_read_whole(arguments.last) {
+        say_unmatched(&arguments.select, &logs.readers());
+    }
     Ok(logs.print_findings(arguments.allow_drops))
 }

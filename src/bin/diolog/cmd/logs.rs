@@ -145,6 +145,16 @@ impl Logs {
         self.logs.iter().filter_map(|log| Some(log.reader.as_ref()?.report()))
     }
 
+    /// The readers of the logs that are there.
+    pub(super) fn readers(&self) -> Vec<&Reader> {
+        self.logs.iter().filter_map(|log| log.reader.as_ref()).collect()
+    }
+
+    /// Whether all was read, and not only as far back as the `last` records go: if there is none, that is all.
+    pub(super) fn are_read_whole(&self, last: Option<u64>) -> bool {
+        last.is_none_or(|last| last > 0 && self.reports().all(|report| report.records == 0))
+    }
+
     /// Prints what was found, for logs that were read to their end. Returns the exit status for it; with
     /// `allow_drops`, records that were dropped by policy do not count.
     pub(crate) fn print_findings(&self, allow_drops: bool) -> Status {

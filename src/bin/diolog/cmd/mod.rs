@@ -14,5 +14,6 @@ pub(crate) mod run;
 pub(crate) mod snapshots;
 pub(crate) mod tail;
 pub(crate) mod top;
+mod unmatched;
 pub(crate) mod verify;
 pub(crate) mod write;

@@ -8,6 +8,7 @@ use diolog::ReadOptions;
 
 use super::cat::{form, selected};
 use super::logs::{Gaps, Logs, Printed};
+use super::unmatched::say_unmatched;
 use crate::args::{RecordFormat, Tail};
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Asked};
@@ -44,6 +45,9 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let says_gaps = arguments.format == RecordFormat::Message;
     last.print(false, says_gaps, &mut output)?;
     output.flush()?;
+    if logs.are_read_whole(Some(arguments.last)) {
+        say_unmatched(&arguments.select, &logs.readers());
+    }
     if !follows {
         return Ok(logs.print_findings(arguments.allow_drops));
     }

@@ -1,0 +1,76 @@
+//! The names of `--producer` and `--target` that nothing in the logs has, for `cat` and `tail`: a note, with the names
+//! that there are. A misspelt name would otherwise look like a log without such records.
+
+use std::collections::BTreeSet;
+
+use diolog::{ProducerReport, Reader};
+
+use crate::args::Select;
+use crate::text::output::say;
+
+/// The most names in a note.
+const LISTED_MAX: usize = 10;
+
+/// Says which names of `select` nothing has that the readers have read: all of their logs, as far as it asks for times.
+pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
+    if readers.is_empty() {
+        return;
+    }
+    let reports = || readers.iter().map(|reader| reader.report());
+    let at = match (reports().any(|report| report.unread_blocks > 0), reports().any(|it| it.in_use == Some(true))) {
+        (true, _) => " at these times",
+        (false, true) => " so far",
+        (false, false) => "",
+    };
+    let rows: Vec<_> = reports().flat_map(|report| &report.runs).flat_map(|run| &run.producers).collect();
+    // Of those that are folded, nobody knows the names.
+    let are_all_known = reports().flat_map(|report| &report.runs).all(|run| run.folded_producers == 0);
+    for wanted in select.producer.iter().filter(|_| are_all_known) {
+        if !rows.iter().any(|row| is_called(row, wanted)) {
+            let there = rows.iter().map(|row| shown(row)).collect();
+            say(format_args!("--producer {wanted:?} fits no producer{at}: there {}", list(&there)));
+        }
+    }
+    let targets: BTreeSet<_> = readers.iter().flat_map(|reader| reader.targets()).map(str::to_owned).collect();
+    // Records of a callsite without a target may name theirs in a field.
+    for wanted in select.target.iter().filter(|_| !targets.contains("")) {
+        if !targets.iter().any(|target| is_within(target, wanted)) {
+            say(format_args!("--target {wanted:?} fits no target{at}: there {}", list(&targets)));
+        }
+    }
+}
+
+fn is_called(row: &ProducerReport, wanted: &str) -> bool {
+    row.name == wanted || wanted.strip_prefix('#').is_some_and(|number| number.parse() == Ok(row.id))
+}
+
+fn shown(row: &ProducerReport) -> String {
+    if row.name.is_empty() { format!("#{}", row.id) } else { row.name.clone() }
+}
+
+fn is_within(target: &str, wanted: &str) -> bool {
+    target.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// "is none", "is stdin", "are orders, stdin", "are a, b, c and 12 more".
+fn list(names: &BTreeSet<String>) -> String {
+    let listed: Vec<_> = names.iter().take(LISTED_MAX).map(String::as_str).collect();
+    let is = if names.len() > 1 { "are" } else { "is" };
+    match names.len() - listed.len() {
+        _ if names.is_empty() => "is none".to_owned(),
+        0 => format!("{is} {}", listed.join(", ")),
+        more => format!("{is} {} and {more} more", listed.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_listed_up_to_a_limit() {
+        let listed = |count: usize| list(&(0..count).map(|number| format!("n{number}")).collect());
+        assert_eq!([0, 1, 2].map(listed), ["is none", "is n0", "are n0, n1"]);
+        assert_eq!(listed(12), "are n0, n1, n10, n11, n2, n3, n4, n5, n6, n7 and 2 more");
+    }
+}
