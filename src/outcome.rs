@@ -15,7 +15,8 @@ use std::fmt;
 /// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |
 /// | `NoLog` | was refused: its [event's log](crate::EventLogs) could not be opened | no: [`EventStats::refused_without_log`](crate::EventStats::refused_without_log) counts it | yes |
 ///
-/// A record that is in a ring is on its way: [`Logger::flush`](crate::Logger::flush) waits until it is durable. With
+/// `Written` and `Truncated` mean that the record is *accepted*: it is written to a ring, and not to the disk yet.
+/// [`Logger::flush`](crate::Logger::flush) waits until it is durable. With
 /// [`Overflow::OverwriteOldest`](crate::Overflow::OverwriteOldest) a newer record may still replace it.
 ///
 /// ```

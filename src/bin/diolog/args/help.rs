@@ -1,13 +1,21 @@
 //! What follows the options in `--help`: examples, notes, and the exit statuses of the command.
 
 /// Of all commands together.
-pub(super) const DIOLOG: &str = "Exit status (`diolog COMMAND --help` has that of one command):
+pub(super) const DIOLOG: &str = "Examples:
+  my-service 2>&1 | diolog write /var/log/my-service
+  diolog tail -f /var/log/my-service
+  diolog cat --level warn --since '2h ago' /var/log/my-service
+  diolog verify /var/log/my-service
+
+Exit status (`diolog COMMAND --help` has that of one command):
   0        clean, or in use with nothing lost so far
-  4        intact, and the overflow policy dropped records (0 with --allow-drops)
-  1        a run ended without close, unacknowledged blocks are missing, or a
-           part could not be read
+  4        intact, and records were dropped by the overflow policy or found no
+           ring (0 with --allow-drops)
+  1        unconfirmed: a run ended without close, unacknowledged blocks are
+           missing, a segment's header is damaged, or a part could not be read
+  3        a part can be read only by a newer diolog
   2        records are lost
-  3        cannot be read or written, or parts of it only by a newer diolog
+  3        cannot be read or written, or is in use by another process
   64       invalid command line or settings
   128 + N  ended by signal N: 130 after Ctrl-C (tail -f: 0, 2, 3 or 4 as above)
 Of several, the one further down counts.";
@@ -23,7 +31,8 @@ Exit status:
   0        every line is in the log, whole and durable, but for those that the
            environment variable DIOLOG_LEVEL excludes
   2        lines were cut, are not in the log, or are not known to be durable
-  3        the log cannot be opened, or standard input cannot be read
+  3        the log cannot be opened, or is in use by another process, or standard
+           input cannot be read
   64       invalid command line or settings
   128 + N  signal N asked for the end, and nothing is lost: 130 after Ctrl-C";
 
@@ -65,9 +74,10 @@ Exit status: it speaks only of what was read: all of the log; with -n its end, a
 --since or --until the blocks that may hold records of these times, with -n too. Of blocks that hold no record that the \
 other filters could take, single records are not checked.
   0    clean, or in use with nothing lost so far
-  4    intact, and the overflow policy dropped records (0 with --allow-drops)
-  1    a run ended without close, unacknowledged blocks are missing, or a part
-       could not be read
+  4    intact, and records were dropped by the overflow policy or found no ring
+       (0 with --allow-drops)
+  1    unconfirmed: a run ended without close, unacknowledged blocks are
+       missing, a segment's header is damaged, or a part could not be read
   2    records are lost
   3    cannot be read, or parts of it only by a newer diolog
   64   invalid command line";
@@ -83,9 +93,11 @@ Exit status: it speaks only of what was read: the end of the log, as far back as
 with --since or --until the blocks that may hold records of these times. Of blocks that hold no record that the other \
 filters could take, single records are not checked.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
-  4        intact, and the overflow policy dropped records (0 with --allow-drops)
-  1        a run ended without close, unacknowledged blocks are missing, or a
-           part could not be read; with -f only the last of these
+  4        intact, and records were dropped by the overflow policy or found no
+           ring (0 with --allow-drops)
+  1        unconfirmed: a run ended without close, unacknowledged blocks are
+           missing, a segment's header is damaged, or a part could not be read;
+           with -f only the last of these
   2        records are lost
   3        cannot be read, or parts of it only by a newer diolog;
            with -f also if it was removed
@@ -95,9 +107,10 @@ filters could take, single records are not checked.
 
 pub(super) const INFO: &str = "Examples:
   diolog info DIR
+  diolog info orders payments           one report after the other
   diolog info --format json DIR | jq '.segments[].path'
 
-Exit status: it speaks of files and headers only; `diolog verify` says more.
+Exit status: it speaks of files and headers only; `diolog verify` says more. Of several logs, that of the gravest.
   0    every file is what its name says
   1    a header is damaged, or a file unreadable or in another's place
   3    cannot be read, or parts of it only by a newer diolog
@@ -122,7 +135,9 @@ pub(super) const TOP: &str = "Examples:
   diolog top --json DIR | jq .figures.written
 
 A writer leaves its figures in blocks that it writes anyway, at most once a second: while nothing is logged, they do \
-not change, and their age says so. Rates and latencies are those between the last two rows of figures.
+not change, and their age says so. Rates and latencies are those between the last two rows of figures. Of a log that was \
+closed, the figures are final, and there are no rates. Losses are shown, and do not change the exit status: `diolog \
+verify` judges a log.
 
 Exit status:
   0    all figures that there are were shown; also after Ctrl-C
@@ -131,14 +146,16 @@ Exit status:
 
 pub(super) const VERIFY: &str = "Examples:
   diolog verify DIR
+  diolog verify orders payments         one report after the other
   diolog verify --format json DIR | jq .verdict
   diolog verify DIR > /dev/null || echo \"status $?\"
 
-Exit status:
+Exit status: of several logs, that of the gravest.
   0    clean, or in use with nothing lost so far
-  4    intact, and the overflow policy dropped records (0 with --allow-drops)
-  1    a run ended without close, unacknowledged blocks are missing, or a part
-       could not be read
+  4    intact, and records were dropped by the overflow policy or found no ring
+       (0 with --allow-drops)
+  1    unconfirmed: a run ended without close, unacknowledged blocks are
+       missing, a segment's header is damaged, or a part could not be read
   2    records are lost
   3    cannot be read, or parts of it only by a newer diolog
   64   invalid command line";
@@ -151,7 +168,8 @@ pub(super) const RECOVER: &str = "Examples:
 
 A program whose rings are in shared memory (ring_memory) leaves there what it had logged and not yet written when it \
 died. The next program that opens the log brings that into the log before it logs itself; this command does the same \
-without such a program. It can be ended at any moment and run again.
+without such a program. It can be ended at any moment and run again. With --forget, rings that cannot be recovered now \
+are given up: what they held is lost, and the run stays unconfirmed.
 
 Exit status:
   0    all that was left is in the log now, or nothing was left
@@ -159,7 +177,8 @@ Exit status:
        recovered yet: the report says why
   2    a part of the ring file was damaged; the rest of it is in the log, and
        the file is kept under another name
-  3    the log cannot be read or written, or is in use
+  3    the log cannot be read or written, or is in use: its rings are those of
+       the process that writes it
   64   invalid command line";
 
 pub(super) const BENCH: &str = "Examples:
@@ -196,7 +215,7 @@ Exit status: what `diolog verify` says of the logs, or 2 if the messages that we
 and those that retention removed.
   0    clean
   4    intact, and messages were dropped (0 with --allow-drops)
-  1    the log has no clean end
+  1    unconfirmed: the log has no clean end
   2    records are lost
   3    the load could not be run
   64   invalid command line";

@@ -418,6 +418,52 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The help below the options of each command and its subcommands, with its name.
+    fn helps(command: &clap::Command) -> Vec<(String, String)> {
+        let name = command.get_name().to_owned();
+        let help = command.get_after_help().map(|help| (name, help.to_string()));
+        help.into_iter().chain(command.get_subcommands().flat_map(helps)).collect()
+    }
+
+    /// The words of the first command in a line of a shell, up to a comment, a pipe or a redirection.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
+        let mut letters = line.chars().peekable();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '\'' => is_quoted = !is_quoted,
+                ' ' if !is_quoted => {
+                    words.push(std::mem::take(&mut word));
+                    if letters.peek() == Some(&' ') {
+                        return words;
+                    }
+                }
+                '|' | '>' | '<' | '&' if !is_quoted => return words,
+                letter => word.push(letter),
+            }
+        }
+        words.push(word);
+        words
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_is_valid() {
+        for (name, help) in helps(&Arguments::command()) {
+            let examples = help.split("\n\n").next().and_then(|first| first.strip_prefix("Examples:"));
+            let lines = examples.unwrap_or_else(|| panic!("{name} has no examples")).lines();
+            let commands: Vec<_> = lines.filter_map(|line| Some(&line[line.find("diolog ")?..])).collect();
+            assert!(!commands.is_empty(), "{name}");
+            for command in commands {
+                let parsed = Arguments::try_parse_from(words(command));
+                assert!(parsed.is_ok(), "{command}: {}", parsed.map(drop).unwrap_err());
+            }
+        }
+        let has_help = |command: &clap::Command| command.get_after_help().is_some();
+        let command = Arguments::command();
+        let bench = command.find_subcommand("bench").expect("a command");
+        assert!(command.get_subcommands().chain(bench.get_subcommands()).all(has_help));
+    }
+
     #[test]
     fn sizes_and_times_have_units() {
         let line =
