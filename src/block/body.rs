@@ -1,7 +1,7 @@
-//! The bytes of a block being filled: the place of the next record, and its shard.
+//! The bytes of a block while it is filled: where the next record goes, and its shard.
 //!
 //! A shard is a run of one producer's records with consecutive sequences. Its header is written when the shard ends,
-//! since it holds the shard's length. The writer's own records are added here; `plain` and `packed` add those of
+//! because it holds the shard's length. This file adds the writer's own records; `plain` and `packed` add those of
 //! producers, and `mod` opens and seals the block.
 
 use zerocopy::little_endian::U32;
@@ -10,7 +10,7 @@ use super::record::{RecordMeta, push};
 use crate::buffer::AlignedBuffer;
 use crate::format::{BLOCK_HEADER_BYTES, GRID_BYTES, SHARD_HEADER_BYTES, ShardHeader, WRITER_PRODUCER, record_bytes};
 
-/// The first and the last of some timestamps, in nanoseconds.
+/// The first and the last of a set of timestamps, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeSpan {
     pub(super) first_ns: u64,
@@ -33,23 +33,23 @@ impl TimeSpan {
 pub(super) enum ShardLayout {
     /// As headers and payloads.
     Plain,
-    /// As differences and numbers of as few bytes as they take.
+    /// As time differences and variable-length numbers.
     Packed {
         /// The time of the first record.
         base_ns: u64,
-        /// One bit for each level of a message in it.
+        /// One bit for each level that a message in the shard has.
         message_levels: u8,
     },
 }
 
-/// The shard that records are being added to.
+/// The shard to which records are being added.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenShard {
     /// The offset of its header in the buffer.
     at: usize,
     pub(super) producer: u32,
     first_sequence: u64,
-    /// The sequence that continues it.
+    /// The sequence of the next record of the shard.
     pub(super) next_sequence: u64,
     pub(super) layout: ShardLayout,
 }
@@ -72,18 +72,19 @@ impl ShardLayout {
 }
 
 impl OpenShard {
-    /// Whether records of `producer` go on in it if they are laid out in `packed` form, or plain.
+    /// Whether a record of `producer` can join the shard: it must be the same producer and the same form, packed or
+    /// plain.
     pub(super) fn takes(&self, producer: u32, packed: bool) -> bool {
         self.producer == producer && packed == (self.layout != ShardLayout::Plain)
     }
 }
 
-/// Shards and records of a block, without its header.
+/// The shards and records of a block, without the block header.
 pub(super) struct Body {
     pub(super) buffer: AlignedBuffer,
-    /// Bytes used, the block header's included; at most `limit`.
+    /// Bytes used, including the block header; at most `limit`.
     pub(super) used: usize,
-    /// Where records end: at the buffer's end, less what is kept for records at the end of the block.
+    /// Records must end here: at the buffer's end, less the bytes that are kept for the definitions at the block's end.
     pub(super) limit: usize,
     pub(super) shard: Option<OpenShard>,
     /// Shards that have ended.
@@ -104,7 +105,7 @@ impl Body {
         self.limit - self.used
     }
 
-    /// The bytes that records may take, those used included.
+    /// All bytes that records may use, including those already used.
     #[inline(always)]
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.limit]

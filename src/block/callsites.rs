@@ -1,8 +1,8 @@
-//! The callsites whose records a log has: for each its definition and its types, found by its id without a search.
+//! The callsites of a log: each one's definition and types, found by its id without a search.
 //!
-//! The table belongs to the log, and grows as callsites are first used. What a block has defined belongs to the block:
-//! an entry only remembers the last block that did. So a record costs one look at one cache line here, and a definition
-//! is encoded once for each log, and copied into each block that uses it.
+//! The table belongs to the log, and grows as callsites are first used. Which definitions a block holds belongs to the
+//! block; an entry only remembers the last block that defined its callsite. So a record costs one look at one cache
+//! line here. A definition is encoded once for each log, and copied into each block that uses it.
 
 use std::fmt;
 
@@ -15,17 +15,17 @@ use crate::format::{
 // The smallest block has room for the types of any callsite.
 const _: () = assert!(definition_bytes_max(GRID_BYTES) - RECORD_HEADER_BYTES >= CallsiteParts::BYTES_MIN);
 
-/// A callsite as a log's blocks define it.
+/// A callsite's definition, as a log's blocks store it.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
-    /// The payload of its record.
+    /// The payload of the definition record.
     pub(crate) payload: Box<[u8]>,
     /// The types of its values.
     pub(crate) types: Box<[FieldType]>,
 }
 
 impl Definition {
-    /// The definition of a callsite, in `bytes_max` bytes at most.
+    /// Encodes the definition of a callsite, in at most `bytes_max` bytes.
     pub(crate) fn of(info: &CallsiteInfo, bytes_max: usize) -> Definition {
         let mut payload = Vec::new();
         info.encode(bytes_max, &mut payload);
@@ -33,7 +33,7 @@ impl Definition {
     }
 }
 
-/// Finds a callsite by its id, and encodes its definition in as many bytes as the second argument says, at most.
+/// Finds a callsite by its id, and encodes its definition in at most as many bytes as the second argument says.
 pub(crate) type Lookup = fn(u32, usize) -> Option<Definition>;
 
 /// The callsites of one log.
@@ -43,20 +43,20 @@ pub(crate) struct Callsites {
     lookup: Lookup,
     /// The most bytes of a definition's payload.
     payload_bytes_max: usize,
-    /// By id; an id is a small number, since callsites are numbered from 1 on.
+    /// By id. An id is a small number: callsites are numbered from 1.
     entries: Vec<Entry>,
     /// By id.
     definitions: Vec<Option<Definition>>,
 }
 
-/// What a record needs to know of its callsite.
+/// What adding a record needs to know about its callsite.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(super) struct Entry {
-    /// The last block that has a definition of it.
+    /// The last block that has the callsite's definition.
     defined_in: BlockMark,
     pub(super) code: PackedCode,
-    /// Bytes of the plain values, if all of them are words.
+    /// Bytes of the plain values, if all of them are words; otherwise [`NO_WORDS`](Entry::NO_WORDS).
     words_bytes: u32,
     words: [Word; WORDS_MAX],
 }
@@ -64,7 +64,7 @@ pub(super) struct Entry {
 const _: () = assert!(size_of::<Entry>() == 64);
 
 impl Entry {
-    /// No record is so long.
+    /// Larger than any record.
     const NO_WORDS: u32 = u32::MAX;
 
     fn new(id: u32, types: &[FieldType]) -> Entry {
@@ -75,7 +75,7 @@ impl Entry {
         Entry { defined_in: BlockMark::NONE, code: PackedCode::new(id), words_bytes, words }
     }
 
-    /// The types of the values, and the values, if all of them are words and `plain` holds as many.
+    /// The types of the values and the values, if all of them are words and `plain` has the right length.
     #[inline(always)]
     pub(super) fn words<'a>(&self, plain: &'a [u8]) -> Option<(&[Word; WORDS_MAX], &'a [[u8; 8]])> {
         (plain.len() == self.words_bytes as usize).then_some((&self.words, plain.as_chunks().0))
@@ -95,18 +95,18 @@ impl Callsites {
         self.packs
     }
 
-    /// Callsite `id`, if `block` has its definition.
+    /// Callsite `id`, if `block` has its definition already.
     #[inline(always)]
     pub(super) fn entry_in(&self, id: u32, block: BlockMark) -> Option<&Entry> {
         self.entries.get(id as usize).filter(|entry| entry.defined_in == block)
     }
 
-    /// The definition of callsite `id`, if it has been found.
+    /// The definition of callsite `id`, if it was looked up before.
     pub(super) fn definition(&self, id: u32) -> Option<&Definition> {
         self.definitions.get(id as usize)?.as_ref()
     }
 
-    /// The definition of callsite `id`; `None` if no callsite has it.
+    /// The definition of callsite `id`, looked up if needed; `None` if no callsite has this id.
     pub(super) fn find(&mut self, id: u32) -> Option<&Definition> {
         if self.definition(id).is_none() {
             let found = (self.lookup)(id, self.payload_bytes_max)?;
@@ -115,7 +115,7 @@ impl Callsites {
         self.definition(id)
     }
 
-    /// Adds a callsite that the lookup does not find.
+    /// Adds a callsite that the lookup does not know.
     pub(crate) fn add(&mut self, info: &CallsiteInfo) {
         self.insert(info.id, Definition::of(info, self.payload_bytes_max));
     }

@@ -1,11 +1,11 @@
-//! The definitions in one block: the producers whose row it holds, and the callsites that it is to define.
+//! The definitions in one block: the producers whose row the block holds, and the callsites that it will define.
 //!
-//! Every block decodes alone, so the writer asks before it adds a producer's records whether the block holds that
-//! producer's row, and before it adds a record of a callsite whether the block defines that. The answers belong to the
-//! block and end with it: a new block has defined nothing.
+//! Every block can be decoded alone. So before the writer adds a producer's records, it asks whether the block holds
+//! that producer's row; and before it adds a record of a callsite, whether the block defines that callsite. The answers
+//! belong to the block: a new block has defined nothing.
 //!
-//! A row stands before its producer's records. The definitions of callsites stand together at the end of the block, so
-//! that they interrupt no shard; until then the block keeps their bytes free.
+//! A row comes before its producer's records. The definitions of callsites come together at the end of the block, so
+//! that they do not interrupt a shard. Until then the block keeps their bytes free.
 
 use super::body::Body;
 use super::callsites::Callsites;
@@ -15,11 +15,11 @@ use crate::format::{SHARD_HEADER_BYTES, record_bytes};
 /// The definitions in a block.
 #[derive(Debug)]
 pub(crate) struct Definitions {
-    /// One bit for each of the writer's slots, which are small numbers: they count from 0 and are reused.
+    /// One bit for each of the writer's slots. Slots are small numbers, because they are reused.
     producers: Vec<u64>,
-    /// The block, as [`Callsites`] remembers it.
+    /// The mark by which [`Callsites`] remembers this block.
     pub(super) mark: BlockMark,
-    /// The callsites whose definitions come at the block's end, in the order of their first records.
+    /// The callsites to define at the block's end, in the order of their first records.
     callsites: Vec<u32>,
 }
 
@@ -44,13 +44,13 @@ impl Definitions {
         self.producers[slot / 64] |= 1 << (slot % 64);
     }
 
-    /// Bytes that the definition of a callsite with this `payload` takes at the end of the block, with the header of
-    /// its shard if it is the first.
+    /// Bytes that the definition of a callsite with this `payload` takes at the end of the block, including the header
+    /// of the shard if it is the first definition.
     pub(super) fn bytes_for(&self, payload: &[u8]) -> usize {
         record_bytes(payload.len()) + if self.callsites.is_empty() { SHARD_HEADER_BYTES } else { 0 }
     }
 
-    /// Keeps `bytes` of `body` for the definition of callsite `id`. They are free.
+    /// Keeps `bytes` of `body` for the definition of callsite `id`. The caller has checked that they are free.
     pub(super) fn keep_for(&mut self, id: u32, bytes: usize, body: &mut Body, callsites: &mut Callsites) {
         debug_assert!(bytes <= body.free_bytes());
         body.limit -= bytes;
@@ -58,8 +58,8 @@ impl Definitions {
         callsites.note_defined(id, self.mark);
     }
 
-    /// Keeps the bytes of `body` for the definition of callsite `id`, unless it has done so or nobody knows the
-    /// callsite. Returns `false` if they are not free.
+    /// Keeps the bytes of `body` for the definition of callsite `id`, unless they are kept already or the callsite is
+    /// unknown. Returns `false` if there is not enough room.
     pub(super) fn define(&mut self, id: u32, body: &mut Body, callsites: &mut Callsites) -> bool {
         if callsites.entry_in(id, self.mark).is_some() {
             return true;
@@ -73,7 +73,7 @@ impl Definitions {
         fits
     }
 
-    /// Takes the callsites that the block defines, and gives `body` the bytes that were kept for them.
+    /// Takes the list of callsites to define, and gives `body` the bytes that were kept for them.
     pub(super) fn take_callsites(&mut self, body: &mut Body) -> Vec<u32> {
         body.limit = body.buffer.len();
         std::mem::take(&mut self.callsites)

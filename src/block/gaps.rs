@@ -1,13 +1,13 @@
 //! Gap records: where a producer's sequence numbers are missing in a block, and why.
 //!
-//! The record is written when the gap is met, since it belongs before the shard after it. The cause is not known then:
-//! the writer names it once it has read the producer's counts, and the byte is set in place.
+//! The record is written when the writer meets the gap, because it must come before the shard that follows. The cause
+//! is not known at that moment. The writer sets its byte later, after it has read the producer's counts.
 
 use super::body::{Body, ShardLayout, TimeSpan};
 use super::record::RecordMeta;
 use crate::format::{GAPS_MAX, GapRecord, Kind, LossCause, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, record_bytes};
 
-/// The part of a block that gap records may take: one of so many bytes.
+/// Gap records may take one part in this many of a block.
 const BLOCK_PART: usize = 8;
 
 /// A record that opens a shard.
@@ -15,7 +15,7 @@ const BLOCK_PART: usize = 8;
 pub(super) struct First {
     pub(super) producer: u32,
     pub(super) sequence: u64,
-    /// Bytes that it takes in the shard, and all that has to be kept for it elsewhere in the block.
+    /// Bytes that the record takes in the shard, and bytes to keep for it elsewhere in the block.
     pub(super) bytes: usize,
     pub(super) timestamp_ns: u64,
     pub(super) layout: ShardLayout,
@@ -24,9 +24,9 @@ pub(super) struct First {
 /// The gap records of one block.
 #[derive(Debug)]
 pub(super) struct Gaps {
-    /// How many more the block takes.
+    /// How many more gap records the block takes.
     left: usize,
-    /// Where the causes are to be set.
+    /// The offsets of the causes that are not set yet.
     without_cause: Vec<usize>,
 }
 
@@ -34,13 +34,13 @@ impl Gaps {
     /// Bytes of a gap record in a shard of its own.
     pub(super) const BYTES: usize = SHARD_HEADER_BYTES + record_bytes(GapRecord::BYTES);
 
-    /// For a block of `block_bytes`.
+    /// No gap records yet, for a block of `block_bytes`.
     pub(super) fn new(block_bytes: usize) -> Gaps {
         Gaps { left: GAPS_MAX.min(block_bytes / (BLOCK_PART * Gaps::BYTES)), without_cause: Vec::new() }
     }
 
-    /// Adds a gap record for the numbers from `expected` up to the record `first`, without a cause, unless the block
-    /// has as many as it takes. There is room for it. Returns whether it was added.
+    /// Adds a gap record, without a cause, for the numbers from `expected` up to the record `first`, unless the block
+    /// has its maximum of gap records. The caller has checked that there is room. Returns whether it was added.
     fn append(&mut self, body: &mut Body, expected: u64, first: First, own_sequence: u64) -> bool {
         if self.left == 0 {
             return false;
@@ -51,13 +51,13 @@ impl Gaps {
             body.append_control(own_sequence, RecordMeta::control(Kind::Gap, first.timestamp_ns), &record.to_bytes());
         if added {
             self.left -= 1;
-            // The payload is at the end: it has no padding.
+            // The payload has no padding, so it ends where the record ends.
             self.without_cause.push(body.used - GapRecord::BYTES + GapRecord::CAUSE_AT);
         }
         added
     }
 
-    /// Names the cause of the gaps met since the last call.
+    /// Sets the cause of the gaps that were met since the last call.
     pub(super) fn explain(&mut self, body: &mut Body, cause: LossCause) {
         for at in self.without_cause.drain(..) {
             body.buffer[at] = cause as u8;
@@ -65,10 +65,10 @@ impl Gaps {
     }
 }
 
-/// Starts a shard for the record `first`, after the records that have been added. `next_sequence` is that of
-/// [`Records`](super::Records). If the producer's numbers before the record are missing, a gap record comes before the
+/// Starts a shard for the record `first`, after all records added so far. `next_sequence` is the field of
+/// [`Records`](super::Records). If the producer's numbers before the record are missing, adds a gap record before the
 /// shard, as the writer's own record number `own_sequence`. Returns the offset of the shard's first record; `None` if
-/// that does not fit.
+/// there is not enough room.
 #[cold]
 #[inline(never)]
 pub(super) fn open_shard_at(
@@ -89,7 +89,7 @@ pub(super) fn open_shard_at(
         if Gaps::BYTES + SHARD_HEADER_BYTES + first.bytes <= body.free_bytes() {
             *own_sequence += u64::from(gaps.append(body, expected, first, *own_sequence));
         } else if holds_records {
-            // The next block explains the gap. A record that takes a whole block goes without.
+            // The next block gets the gap record. A record that needs a whole block gets none.
             return None;
         }
     }

@@ -1,13 +1,12 @@
-//! A block, as those remember it who have done something for it once: no two blocks of a process have the same mark.
+//! An identity for blocks, by which others remember a block: no two blocks of a process have the same mark.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The mark of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockMark(u64);
 
 impl BlockMark {
-    /// That of no block.
+    /// The mark of no block.
     pub(super) const NONE: BlockMark = BlockMark(0);
 
     pub(super) fn new() -> BlockMark {

@@ -1,9 +1,9 @@
 //! One block: the writer adds records, seals the block, and places it in a segment.
 //!
 //! A block knows the format. It knows neither the device that writes it nor the rings that its records come from.
-//! Sealing numbers the block and computes the payload's checksum, which takes long, while the disk still works on the
-//! block before. Placing gives it segment and offset and signs the header, once the device has room. A block can be
-//! placed again, after its segment has failed: number and records stay.
+//! Sealing numbers the block and computes the payload's checksum. That takes long, so the writer does it while the disk
+//! still works on the block before. Placing sets segment and offset and signs the header, once the device has room. If
+//! the segment fails, the block can be placed again; its number and records stay.
 
 mod body;
 mod mark;
@@ -27,10 +27,10 @@ pub(crate) use packed::{Added, Last, PackedRecords};
 pub(crate) use plain::Records;
 pub(crate) use record::RecordMeta;
 
-// Direct I/O can write every block of the format's grid.
+// Every block on the format's grid is aligned for direct I/O.
 const _: () = assert!(GRID_BYTES.is_multiple_of(ALIGNMENT_BYTES));
 
-/// The place of a block, as its header gives it.
+/// Where a block is written, as its header says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) segment_id: u64,
@@ -39,10 +39,10 @@ pub(crate) struct Place {
     pub(crate) in_flight: u16,
 }
 
-/// Bytes of a sealed block that are no padding: its header and its shards.
+/// Bytes of a sealed block without its padding: its header and its shards.
 ///
 /// # Panics
-/// If `bytes` are no block.
+/// If `bytes` do not begin with a sealed block.
 pub(crate) fn used_bytes(bytes: &[u8]) -> usize {
     let header = BlockHeader::ref_from_prefix(bytes).ok().map(|(header, _)| header);
     let header = header.filter(|header| header.magic == BLOCK_MAGIC).expect("only sealed blocks have a length");
@@ -53,16 +53,16 @@ pub(crate) fn used_bytes(bytes: &[u8]) -> usize {
 pub(crate) struct Block {
     body: Body,
     gaps: Gaps,
-    /// The producers that the block has defined so far, and the callsites that it is to define.
+    /// The producers whose rows the block holds, and the callsites that it will define.
     pub(crate) definitions: Definitions,
-    /// Bits of [`BlockFlags`](crate::format::BlockFlags).
+    /// The set [`BlockFlags`](crate::format::BlockFlags).
     flags: u16,
-    /// The times of the writer's own records, which the header gives only if there are no others.
+    /// The times of the writer's own records. The header has them only if the block holds no others.
     control_times: TimeSpan,
 }
 
 impl Block {
-    /// An empty block in `buffer`. Old bytes of the buffer never reach the disk.
+    /// An empty block in `buffer`. Old bytes in the buffer never reach the disk.
     ///
     /// # Panics
     /// If the buffer's length is zero or not a multiple of [`GRID_BYTES`].
@@ -95,14 +95,15 @@ impl Block {
         self.body.free_bytes()
     }
 
-    /// Begins to add records of `producer`, whose last record came before `sequence`. If numbers are missing, gap
-    /// records are added too: with numbers of the writer's own from `own_sequence` on, which is counted up.
+    /// Begins to add records of `producer`, whose last record has the sequence before `sequence`. If numbers are
+    /// missing, gap records are added too. They take the writer's own numbers from `own_sequence` on, which is
+    /// advanced.
     #[inline]
     pub(crate) fn records_of<'a>(&'a mut self, producer: u32, sequence: u64, own_sequence: &'a mut u64) -> Records<'a> {
         Records::new(&mut self.body, &mut self.gaps, &mut self.definitions, producer, sequence, own_sequence)
     }
 
-    /// As [`records_of`](Self::records_of), for records that are packed, of the producer of the record `last`.
+    /// Like [`records_of`](Self::records_of), but packs the records. `last` is the producer's last record.
     #[inline]
     pub(crate) fn packed_records_of<'a>(
         &'a mut self,
@@ -120,8 +121,8 @@ impl Block {
         self.body.shard.is_some_and(|shard| shard.takes(producer, true))
     }
 
-    /// Adds the definitions of the callsites whose records the block has, as the writer's own records from number
-    /// `own_sequence` on, which is counted up. Nothing is added after them.
+    /// Adds the definitions of the callsites whose records the block has. They are the writer's own records from number
+    /// `own_sequence` on, which is advanced. Nothing may be added after them.
     pub(crate) fn append_definitions(&mut self, callsites: &Callsites, own_sequence: &mut u64, now_ns: u64) {
         for id in self.definitions.take_callsites(&mut self.body) {
             let meta = RecordMeta::control(Kind::Callsite, now_ns);
@@ -133,7 +134,7 @@ impl Block {
         }
     }
 
-    /// Names the cause of the gaps in the records that were added since the last call.
+    /// Sets the cause of the gaps in the records that were added since the last call.
     pub(crate) fn explain_gaps(&mut self, cause: LossCause) {
         self.gaps.explain(&mut self.body, cause);
     }
@@ -147,9 +148,9 @@ impl Block {
         added
     }
 
-    /// Finishes the block as the run's block `number`: ends the last shard, zeroes the bytes up to the grid,
-    /// computes the payload's checksum. The header is complete after [`place`]. Returns the buffer, and how many of its
-    /// bytes to write.
+    /// Finishes the block as the run's block `number`: ends the last shard, zeroes the bytes up to the grid, and
+    /// computes the payload's checksum. Returns the buffer, and how many of its bytes to write. [`place`] then
+    /// completes the header.
     pub(crate) fn seal(mut self, number: u64) -> (AlignedBuffer, usize) {
         self.body.close_shard();
         let Body { mut buffer, used, shards, records, times, .. } = self.body;
@@ -178,10 +179,11 @@ impl Block {
     }
 }
 
-/// Signs a sealed block for its place, or for another one than before. It takes nanoseconds.
+/// Completes and signs the header of a sealed block for `place`. A block can be placed again elsewhere. It takes
+/// nanoseconds.
 ///
 /// # Panics
-/// If `bytes` does not begin with a sealed block.
+/// If `bytes` do not begin with a sealed block.
 pub(crate) fn place(bytes: &mut [u8], place: Place) {
     let header = BlockHeader::mut_from_prefix(bytes).ok().map(|(header, _)| header);
     let header = header.filter(|header| header.magic == BLOCK_MAGIC).expect("only sealed blocks are placed");

@@ -1,8 +1,8 @@
-//! Records of producers in packed shards: [`PackedRecords`] is the writer's hot loop for records of callsites, as
-//! [`Records`](super::Records) is for messages alone.
+//! Packed shards: [`PackedRecords`] is the writer's hot loop for records of callsites, as [`Records`](super::Records)
+//! is the one for messages alone.
 //!
-//! A packed shard begins with a record of a callsite. Messages that follow are packed too, so that a producer of both
-//! does not begin a shard with each change.
+//! A packed shard begins with a record of a callsite. Messages that follow it are packed too, so that a producer of
+//! both kinds does not begin a new shard at each change.
 
 use super::body::{Body, ShardLayout, TimeSpan};
 use super::callsites::{Callsites, Definition};
@@ -11,29 +11,28 @@ use super::gaps::{First, Gaps, open_shard_at};
 use super::record::RecordMeta;
 use crate::format::{FieldType, Layout, RecordFlags, Values, pack_message, pack_record, pack_words, packed_room};
 
-/// What became of a record.
+/// The result of adding a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Added {
     Yes,
-    /// Nothing was added: it does not fit.
+    /// Nothing was added: there is not enough room.
     Full,
-    /// Nothing was added: it has to be plain. It begins a shard and is a message, or its callsite is unknown, or its
-    /// values are not those of its callsite, or it takes a block alone.
+    /// Nothing was added: the record must be plain. Either it is a message and would begin a shard, or its callsite is
+    /// unknown, or its values do not match its callsite, or it needs a block alone.
     NotPacked,
 }
 
 /// Adds records of one producer to a block, packed.
 ///
-/// As in [`Records`](super::Records), the fields that change with each record are copied back only by
-/// [`PackedRecords::end`].
+/// As in [`Records`](super::Records), only [`PackedRecords::end`] copies back the fields that change with each record.
 #[must_use = "the block does not count the added records until `end`"]
 pub(crate) struct PackedRecords<'a> {
     body: &'a mut Body,
     producer: u32,
-    /// The body's `used`, ahead of it.
+    /// Like the body's `used`, but current.
     used: usize,
-    /// The sequence that continues the producer's open packed shard. If there is none: that of the producer's last
-    /// record.
+    /// The sequence of the next record of the producer's open packed shard. If there is none: the sequence of the
+    /// producer's last record.
     next_sequence: u64,
     /// The time of the shard's last record.
     last_ns: u64,
@@ -47,7 +46,7 @@ pub(crate) struct PackedRecords<'a> {
 }
 
 impl<'a> PackedRecords<'a> {
-    /// Begins to add records of `producer`, whose last record was at `last_ns` and came before `sequence`.
+    /// Begins to add records of `producer`, whose last record was at `last_ns` and has the sequence before `sequence`.
     #[inline]
     pub(super) fn new(
         body: &'a mut Body,
@@ -60,7 +59,7 @@ impl<'a> PackedRecords<'a> {
         let Last { producer, sequence, last_ns } = last;
         let (next_sequence, message_levels) = match body.shard {
             Some(shard) if shard.takes(producer, true) => (shard.next_sequence, shard.layout.message_levels()),
-            // None of the records has this sequence, so the first one opens a shard.
+            // No record to come has this sequence, so the first one opens a shard.
             _ => (sequence.wrapping_sub(1), 0),
         };
         let used = body.used;
@@ -84,7 +83,7 @@ impl<'a> PackedRecords<'a> {
         self.last_ns
     }
 
-    /// Adds a record of a callsite, whose `payload` is the callsite's id and plain values.
+    /// Adds a record of a callsite. `payload` is the callsite's id and the plain values.
     #[inline(always)]
     pub(crate) fn append(&mut self, sequence: u64, timestamp_ns: u64, payload: &[u8]) -> Added {
         let Some((id, values)) = payload.split_first_chunk::<4>() else { return Added::NotPacked };
@@ -144,13 +143,13 @@ impl<'a> PackedRecords<'a> {
         Added::Yes
     }
 
-    /// Counts the added records: `records` of them, at least one. Returns the sequence that follows the last.
+    /// Counts the added records: `records` of them, at least one. Returns the sequence after the last.
     #[inline]
     pub(crate) fn end(self, records: u32) -> u64 {
         let body = self.body;
         body.used = self.used;
         body.records += records;
-        // The first time was included when the shard was opened.
+        // The shard's first time was included when the shard was opened.
         body.times.include(self.last_ns, self.last_ns);
         let shard = body.shard.as_mut().expect("the first record opened a shard, or continued one");
         shard.next_sequence = self.next_sequence;
@@ -159,7 +158,7 @@ impl<'a> PackedRecords<'a> {
     }
 }
 
-/// Packs a record of any callsite into `room` at `at`. Returns the offset after it.
+/// Packs a record of any callsite into `room` at offset `at`. Returns the offset after it.
 #[inline(never)]
 fn pack_any(
     room: &mut [u8],
@@ -175,23 +174,23 @@ fn pack_any(
     pack_record(room, at, id, delta_ns, &callsite.types, values).ok_or(Added::NotPacked)
 }
 
-/// The producer whose records are added, and its last record.
+/// The producer of the records to add, and its last record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Last {
     pub(crate) producer: u32,
-    /// The sequence after it.
+    /// The sequence after the last record.
     pub(crate) sequence: u64,
     pub(crate) last_ns: u64,
 }
 
-/// The state of [`PackedRecords`] before a record.
+/// The state of [`PackedRecords`] before a record is added.
 struct Open {
     used: usize,
     next_sequence: u64,
     message_levels: u8,
 }
 
-/// A record that opens a shard, or is the first one of its callsite in the block.
+/// A record that opens a shard, or is the first of its callsite in the block.
 struct New<'a> {
     producer: u32,
     sequence: u64,
@@ -201,7 +200,7 @@ struct New<'a> {
 }
 
 /// Opens a shard if the record needs one, and keeps bytes for its callsite's definition if the block has none. Returns
-/// the offset of the record, for which there is room.
+/// the offset of the record, for which there is enough room.
 #[cold]
 #[inline(never)]
 fn admit(
@@ -216,7 +215,7 @@ fn admit(
     let New { producer, sequence, timestamp_ns, id, values } = record;
     let is_defined = callsites.entry_in(id, definitions.mark).is_some();
     let Some(definition) = callsites.find(id) else { return Err(Added::NotPacked) };
-    // Looked at before a shard is opened, which must not stay empty.
+    // Checked before a shard is opened, because a shard must not stay empty.
     if !is_of(values, &definition.types) {
         return Err(Added::NotPacked);
     }
@@ -234,7 +233,7 @@ fn admit(
     } else {
         (bytes <= body.free_bytes()).then_some(open.used)
     };
-    // A record for which an empty block has no room has some if it is plain, which takes fewer bytes at worst.
+    // If the record does not fit an empty block, it must be plain: the worst case of the plain form is smaller.
     let Some(at) = at else { return Err(if is_first { Added::NotPacked } else { Added::Full }) };
     body.times.include(timestamp_ns, timestamp_ns);
     if !is_defined {

@@ -1,5 +1,4 @@
-//! Records of producers: [`Records`] is the writer's hot loop, which adds a producer's records to a block one after the
-//! other.
+//! Plain shards: [`Records`] is the writer's hot loop, which adds a producer's records to a block one after the other.
 
 use zerocopy::FromBytes;
 
@@ -12,17 +11,18 @@ use crate::format::{RecordHeader, record_bytes};
 
 /// Adds records of one producer to a block.
 ///
-/// The fields that change with each record are copied back to the block only by [`Records::end`], so that the loop
-/// around [`Records::append`] keeps them in registers.
+/// Only [`Records::end`] copies the fields that change with each record back to the block, so that the loop around
+/// [`Records::append`] keeps them in registers.
 #[must_use = "the block does not count the added records until `end`"]
 pub(crate) struct Records<'a> {
     body: &'a mut Body,
     producer: u32,
-    /// The offset of the first record, or the one that it will get.
+    /// The offset of the first added record, or where it will go.
     first_at: usize,
-    /// The body's `used`, ahead of it.
+    /// Like the body's `used`, but current.
     used: usize,
-    /// The sequence that continues the producer's open shard. If there is none: that of the producer's last record.
+    /// The sequence of the next record of the producer's open shard. If there is none: the sequence of the producer's
+    /// last record.
     next_sequence: u64,
     gaps: &'a mut Gaps,
     definitions: &'a mut Definitions,
@@ -31,7 +31,7 @@ pub(crate) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Begins to add records of `producer`, whose last record came before `sequence`.
+    /// Begins to add records of `producer`, whose last record has the sequence before `sequence`.
     #[inline]
     pub(super) fn new(
         body: &'a mut Body,
@@ -43,7 +43,7 @@ impl<'a> Records<'a> {
     ) -> Records<'a> {
         let next_sequence = match body.shard {
             Some(shard) if shard.takes(producer, false) => shard.next_sequence,
-            // None of the records has this sequence, so the first one opens a shard.
+            // No record to come has this sequence, so the first one opens a shard.
             _ => sequence.wrapping_sub(1),
         };
         Records { producer, first_at: body.used, used: body.used, next_sequence, gaps, definitions, own_sequence, body }
@@ -71,17 +71,17 @@ impl<'a> Records<'a> {
         true
     }
 
-    /// Prepares to [`append`](Self::append) a record of a callsite, whose `payload` is the callsite's id and plain
-    /// values: keeps bytes for the callsite's definition, unless the block has them. A callsite that nobody knows has
-    /// none. Returns `false` if the definition does not fit.
+    /// Prepares to [`append`](Self::append) a record of a callsite: keeps bytes for the callsite's definition, unless
+    /// the block has done so. `payload` is the callsite's id and the plain values. An unknown callsite has no
+    /// definition. Returns `false` if there is not enough room.
     pub(crate) fn define(&mut self, callsites: &mut Callsites, payload: &[u8]) -> bool {
         let Some(id) = payload.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return true };
         self.body.used = self.used;
         self.definitions.define(id, self.body, callsites)
     }
 
-    /// Counts the added records: `records` of them, at least one. Their times do not go back, and end with `last_ns`.
-    /// Returns the sequence that follows the last.
+    /// Counts the added records: `records` of them, at least one. Their times never go back, and the last is `last_ns`.
+    /// Returns the sequence after the last.
     #[inline]
     pub(crate) fn end(self, records: u32, last_ns: u64) -> u64 {
         let body = self.body;

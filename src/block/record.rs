@@ -1,11 +1,11 @@
-//! One record's bytes in the plain encoding: a header of 16 bytes and the payload, padded to 8.
+//! One record's bytes in the plain encoding: a header of 16 bytes, and the payload padded to a multiple of 8.
 
 use zerocopy::little_endian::{U32, U64};
 
 use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, padded};
 use crate::level::Level;
 
-/// A record without its payload.
+/// A record's header fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordMeta {
     pub(crate) kind: u8,
@@ -21,7 +21,7 @@ impl RecordMeta {
     }
 }
 
-/// Writes a record into `buffer` at `at`. Returns its end; `None`, and writes nothing, if it does not fit.
+/// Writes a record into `buffer` at offset `at`. Returns its end; `None`, without a write, if it does not fit.
 #[inline(always)]
 pub(super) fn push(buffer: &mut [u8], at: usize, meta: RecordMeta, payload: &[u8]) -> Option<usize> {
     let length = payload.len();
@@ -36,7 +36,7 @@ pub(super) fn push(buffer: &mut [u8], at: usize, meta: RecordMeta, payload: &[u8
         timestamp_ns: U64::new(meta.timestamp_ns),
     };
     head.copy_from_slice(&header.to_words());
-    // Zeroing the whole last word before the copy is cheaper than zeroing the padding by its length after it.
+    // To zero the whole last word before the copy is cheaper than to zero just the padding after it.
     if let Some(last_word) = body.last_chunk_mut::<8>() {
         *last_word = [0; 8];
     }
@@ -44,8 +44,8 @@ pub(super) fn push(buffer: &mut [u8], at: usize, meta: RecordMeta, payload: &[u8
     Some(end)
 }
 
-/// Copies `from` to `to`, of the same length. The lengths of most messages are copied without a call, as two chunks
-/// that may overlap.
+/// Copies `from` to `to`, which has the same length. For the lengths of most messages this makes no call: it copies two
+/// chunks that may overlap.
 #[inline(always)]
 fn copy(from: &[u8], to: &mut [u8]) {
     match from.len() {

@@ -1,4 +1,4 @@
-//! The settings checked as a whole, and the values that follow from them. Called once, by open.
+//! Checks the settings as a whole, and computes the values that depend on them. Called once, at open.
 
 use std::env;
 use std::ffi::OsStr;
@@ -23,32 +23,34 @@ use crate::ring::{
 /// The smallest reserve.
 const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 
-/// The ring of a producer, if it is not set.
+/// The ring of a producer by default.
 const RING_BYTES: usize = 1 << 20;
 
-/// The same for a producer that waits for space: eight blocks of 512 KiB on their way to the disk. Larger ones leave
-/// the L2 cache. With 1 MiB such a producer is woken for each block or two, and reaches two thirds of the rate.
+/// The ring of a producer that waits for space, by default. It holds eight blocks of 512 KiB that are on their way to
+/// the disk. A larger ring would exceed the L2 cache. With 1 MiB, such a producer is woken for each block or two, and
+/// reaches two thirds of the rate.
 const WAITING_RING_BYTES: usize = 4 << 20;
 
-/// The part of the memory of all rings up to which producers that wait get a large ring.
+/// Producers that wait get a large ring until all rings use one part in this many of their memory.
 pub(crate) const PART_FOR_LARGE_RINGS: usize = 4;
 
-/// The ring of a thread that logs through [`Logger::log`](crate::Logger::log), if it is not set.
+/// The ring of a thread that logs through [`Logger::log`](crate::Logger::log), by default.
 const THREAD_RING_BYTES: usize = 64 << 10;
 
-/// The longest message, if it is not set: a stray dump must not push thousands of records out of a ring.
+/// The longest message by default. One stray dump must not fill a ring that thousands of records need.
 const MESSAGE_BYTES_DEFAULT_MAX: usize = 64 << 10;
 
-/// The first segment's size, if it is not set: a short run reserves little, and doubling soon reaches the full size.
+/// The size of the first segment by default. A short run reserves little, and after a few doublings segments have their
+/// full size.
 const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
 
-/// The largest segment. File systems allow more, but preparing it would take too long.
+/// The largest segment. File systems allow larger ones, but preparing one would take too long.
 const SEGMENT_BYTES_MAX: u64 = 1 << 40;
 
-/// An idle writer sleeps for up to a quarter of the interval: shorter ones would keep it awake.
+/// An idle writer sleeps for up to a quarter of the interval, so a shorter interval would keep it awake.
 const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
-/// The least age that ends or removes a segment: each one costs the preparation of a file.
+/// The lowest age at which a segment ends or is removed: each new segment costs the preparation of a file.
 const AGE_MIN: Duration = Duration::from_secs(1);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -57,22 +59,22 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The environment variable that overrides the level.
 const LEVEL_VARIABLE: &str = "DIOLOG_LEVEL";
 
-/// Settings that are valid and fit each other, and the values that follow from them.
+/// Valid settings that fit each other, and the values that depend on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Validated {
-    /// The settings, with the level that `DIOLOG_LEVEL` asks for.
+    /// The settings, with the level from `DIOLOG_LEVEL`.
     pub(crate) config: Config,
     pub(crate) ring_bytes: usize,
-    /// The same once all rings together take much of their memory.
+    /// The ring of a producer when all rings together use much of their memory.
     pub(crate) crowded_ring_bytes: usize,
     pub(crate) thread_ring_bytes: usize,
-    /// The longest message in any ring: [`Validated::message_bytes_max_in`] of the larger one.
+    /// The longest message in any ring. See [`Validated::message_bytes_max_in`].
     pub(crate) message_bytes_max: usize,
     pub(crate) first_segment_bytes: u64,
 }
 
 impl Validated {
-    /// The longest message of a producer whose ring has `ring_bytes`: longer ones are cut to it.
+    /// The longest message of a producer with a ring of `ring_bytes`. Longer ones are cut.
     pub(crate) fn message_bytes_max_in(&self, ring_bytes: usize) -> usize {
         self.message_bytes_max.min(message_bytes_in_ring(ring_bytes))
     }
@@ -80,7 +82,7 @@ impl Validated {
     /// Checks the size of one producer's own ring.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] if it is invalid, or too small for an explicit longest message.
+    /// [`Error::InvalidConfig`] if it is invalid, or too small for a `message_bytes_max` that was set.
     pub(crate) fn check_producer_ring(&self, bytes: usize) -> Result<usize> {
         check_ring("the producer's ring_bytes", bytes)?;
         check_carries("the producer's ring_bytes", bytes, self.config.message_bytes_max)?;
@@ -89,14 +91,14 @@ impl Validated {
 }
 
 impl Validated {
-    /// The default settings, for a logger that writes no log; `path` is shown instead of one.
+    /// The default settings, for a logger without a log. `path` is shown in place of a path.
     pub(crate) fn without_log(path: &str) -> Validated {
         Config::new(path).validate_with(None).expect("the defaults are valid")
     }
 }
 
 impl Config {
-    /// Checks all settings together, and resolves those that were left out.
+    /// Checks all settings together, and fills in those that were left out.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for the first setting that is invalid or does not fit another.
@@ -137,14 +139,14 @@ impl Config {
         })
     }
 
-    /// The size of a producer's ring: as set, else by the policy.
+    /// The size of a producer's ring: as set, or by the overflow policy.
     fn resolve_ring(&self) -> usize {
         let waits = matches!(self.overflow, Overflow::Block);
         let default = if waits { WAITING_RING_BYTES } else { RING_BYTES };
         self.ring_bytes.unwrap_or(default)
     }
 
-    /// The size of a thread's ring: as set, if an explicit message fits it; else large enough for that message.
+    /// The size of a thread's ring: as set, or large enough for a `message_bytes_max` that was set.
     fn resolve_thread_ring(&self) -> Result<usize> {
         let Some(bytes) = self.thread_ring_bytes else {
             return Ok(THREAD_RING_BYTES.max(self.message_bytes_max.map_or(0, ring_bytes_for)));
@@ -154,14 +156,13 @@ impl Config {
         Ok(bytes)
     }
 
-    /// The longest message: as set, else the longest that fits the largest ring and a block, within the default's
-    /// limit.
+    /// The longest message: as set, or the longest that fits the largest ring and a block, up to the default maximum.
     fn resolve_message(&self, largest_ring: usize) -> usize {
         let fits = message_bytes_in_ring(largest_ring).min(message_bytes_in_block(self.block_bytes));
         self.message_bytes_max.unwrap_or(fits.min(MESSAGE_BYTES_DEFAULT_MAX))
     }
 
-    /// The first segment's size: as set, else the default or the room for a block; never more than a segment.
+    /// The size of the first segment: as set, or the default, or enough for a block; at most that of a segment.
     fn resolve_first_segment(&self) -> u64 {
         let default = FIRST_SEGMENT_BYTES.max(self.smallest_segment());
         self.first_segment_bytes.unwrap_or(default).min(self.segment_bytes)
@@ -233,7 +234,7 @@ impl Config {
         (GRID_BYTES + self.block_bytes) as u64
     }
 
-    /// When segments end and when they are removed: a log always keeps a segment.
+    /// Checks when segments end and when they are removed. At least one segment is always kept.
     fn check_retention(&self) -> Result<()> {
         for (setting, age) in [("rotate_after", self.rotate_after), ("retain_for", self.retain_for)] {
             let age = age.unwrap_or(AGE_MIN);
@@ -253,10 +254,10 @@ impl Config {
     }
 }
 
-/// The longest message that a ring of `ring_bytes` carries: with its head it takes at most half the ring, so that a
-/// record always fits at any position, and the writer can copy one while the next is appended.
+/// The longest message that a ring of `ring_bytes` carries. With its head it takes at most half the ring. So it fits at
+/// any position, and the writer can copy one while the next is appended.
 pub(crate) const fn message_bytes_in_ring(ring_bytes: usize) -> usize {
-    // Half a ring and the head are multiples of 8, so the rest needs no rounding for the padding.
+    // Half a ring and the head are multiples of 8, so the padding needs no rounding.
     (ring_bytes / 2).saturating_sub(RING_RECORD_HEAD_BYTES)
 }
 
@@ -265,7 +266,7 @@ fn ring_bytes_for(message_bytes: usize) -> usize {
     (2 * (RING_RECORD_HEAD_BYTES + padded(message_bytes))).next_power_of_two().max(RING_BYTES_MIN)
 }
 
-/// Bytes of a block that a message cannot take, but for the eighth of a callsite's definition: the headers of the
+/// Bytes of a block that a message cannot use, besides the eighth for a callsite's definition: the headers of the
 /// block, of three shards and of the message, and the producer's row.
 const BYTES_BESIDE_MESSAGE: usize = BLOCK_HEADER_BYTES
     + 3 * SHARD_HEADER_BYTES
@@ -273,10 +274,10 @@ const BYTES_BESIDE_MESSAGE: usize = BLOCK_HEADER_BYTES
     + padded(ProducerRow::BYTES_MAX)
     + RECORD_HEADER_BYTES;
 
-/// The longest message that a block of `block_bytes` carries: a record never spans blocks, and every block decodes
-/// alone, so that beside the only record of a block stand its producer's row and its callsite's definition.
+/// The longest message that a block of `block_bytes` carries. A record never spans blocks, and every block can be
+/// decoded alone. So a block with a single record also holds its producer's row and its callsite's definition.
 pub(crate) const fn message_bytes_in_block(block_bytes: usize) -> usize {
-    // All of these are multiples of 8, so the rest needs no rounding for the padding.
+    // All of these are multiples of 8, so the padding needs no rounding.
     block_bytes.saturating_sub(BYTES_BESIDE_MESSAGE + definition_bytes_max(block_bytes))
 }
 
@@ -305,7 +306,7 @@ fn check_power_of_two(setting: &'static str, bytes: usize, min: usize, or: &str)
     require(bytes == next, setting, size(bytes), remedy)
 }
 
-/// Whether a ring carries an explicit longest message.
+/// Checks that a ring carries a `message_bytes_max` that was set.
 fn check_carries(setting: &'static str, ring_bytes: usize, message_bytes_max: Option<usize>) -> Result<()> {
     let needed = message_bytes_max.map_or(0, ring_bytes_for);
     let remedy =
@@ -320,7 +321,7 @@ fn check_reserve(bytes: usize) -> Result<()> {
     }
 }
 
-/// Whether rings can be where they are to be, as far as that is known without a look at the file system.
+/// Checks that rings can be there, without a look at the file system.
 pub(super) fn check_ring_memory(memory: &RingMemory) -> Result<()> {
     let RingMemory::Shared(path) = memory else { return Ok(()) };
     let is_possible = cfg!(all(target_os = "linux", not(any(diolog_portable, loom))));
@@ -335,7 +336,7 @@ fn check_block(bytes: usize) -> Result<()> {
     require(bytes == next, "block_bytes", size(bytes), remedy)
 }
 
-/// Whether the ring and the block can carry an explicit longest message.
+/// Checks that the ring and the block carry a `message_bytes_max` that was set.
 fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<()> {
     let (in_ring, in_block) = (message_bytes_in_ring(ring_bytes), message_bytes_in_block(block_bytes));
     let (largest_ring, largest_block) =
@@ -370,13 +371,13 @@ fn check_file_mode(mode: u32) -> Result<()> {
     require(is_valid(mode), "file_mode", value, remedy)
 }
 
-/// The configured levels, or those in `DIOLOG_LEVEL` if that is set and not empty.
+/// The configured levels, or those in `DIOLOG_LEVEL` if it is set and not empty.
 fn resolve_levels(configured: Levels, variable: Option<&OsStr>) -> Result<Levels> {
     if let Some((text, error)) = configured.fault() {
         return Err(invalid("level", format_args!("{text:?}"), error.to_string()));
     }
     let Some(text) = variable.filter(|text| !text.is_empty()) else { return Ok(configured) };
-    // What is not Unicode is no level either, and is named as such.
+    // Text that is not Unicode is not a level, and is refused as such.
     let levels: std::result::Result<Levels, _> = text.to_string_lossy().parse();
     match levels {
         Ok(levels) => Ok(levels.over(&configured)),
@@ -388,7 +389,7 @@ fn size(bytes: usize) -> Size {
     Size(bytes as u64)
 }
 
-/// Refuses the `setting` unless `holds`.
+/// Refuses `setting` unless `holds`.
 fn require(holds: bool, setting: &'static str, value: impl Display, remedy: impl Into<String>) -> Result<()> {
     if holds { Ok(()) } else { Err(invalid(setting, value, remedy)) }
 }

@@ -1,4 +1,4 @@
-//! The settings of an engine: what its logs share.
+//! The settings of an engine, which all of its logs share.
 
 use super::check::check_ring_memory;
 use super::ring_memory::RingMemory;
@@ -8,9 +8,9 @@ use super::words;
 use crate::error::{Error, Result};
 use crate::grouped::Size;
 
-/// The settings that an [`Engine`](crate::Engine) is started with. All have a default.
+/// The settings with which an [`Engine`](crate::Engine) is started. All have a default.
 ///
-/// Each setter takes the value and returns it, so that calls chain, as those of [`Config`] do.
+/// Each setter takes the value and returns it, so that calls can be chained, as with [`Config`].
 ///
 /// ```
 /// use diolog::{Engine, EngineConfig};
@@ -57,53 +57,53 @@ impl Default for EngineConfig {
     }
 }
 
-/// The smallest ring, of which an engine needs one.
+/// The size of the smallest ring. An engine needs at least one.
 const RINGS_BYTES_MAX_MIN: usize = 4096;
 
-/// Two of the smallest blocks, which each log needs.
+/// Two blocks of the smallest size. Each log needs two.
 const BLOCKS_BYTES_MAX_MIN: usize = 2 * 4096;
 
 impl EngineConfig {
-    /// The defaults.
+    /// The default settings.
     pub fn new() -> EngineConfig {
         EngineConfig::default()
     }
 
     /// The CPU, by the kernel's number, to which the engine's writer thread is pinned: not pinned by default.
     ///
-    /// If the CPU does not exist or the kernel refuses it, starting fails and lists the possible ones.
-    /// [`Config::writer_core`] of a log that is opened on the engine must be left out, or name the same CPU.
+    /// If the CPU does not exist or the kernel refuses it, `start` fails and lists the possible ones.
+    /// [`Config::writer_core`] of a log on the engine must be left out, or name the same CPU.
     pub fn writer_core(mut self, cpu: usize) -> EngineConfig {
         self.writer_core = Some(cpu);
         self
     }
 
-    /// Bytes of memory of all rings of all logs together: at least 4096; 256 MiB by default.
+    /// Bytes of memory for all rings of all logs together: at least 4096; 256 MiB by default.
     ///
-    /// It counts as [`Config::rings_bytes_max`] does, which still bounds each single log. In a control group with a
-    /// memory limit it is at most a quarter of that limit. Too small: threads share a ring, and bursts are dropped. Too
-    /// large: many busy logs take much memory at once.
+    /// Memory is counted as for [`Config::rings_bytes_max`], which still limits each single log. In a control group
+    /// with a memory limit, the limit is at most a quarter of that. Too small: threads share a ring, and bursts are
+    /// dropped. Too large: many busy logs take much memory at once.
     pub fn rings_bytes_max(mut self, bytes: usize) -> EngineConfig {
         self.rings_bytes_max = bytes;
         self
     }
 
-    /// Bytes of memory of the blocks of all logs together, those on their way to the disk included: at least two blocks
-    /// for each log that is open, and 8192; 128 MiB by default.
+    /// Bytes of memory for the blocks of all logs together, including blocks on their way to the disk: at least two
+    /// blocks for each open log, and at least 8192; 128 MiB by default.
     ///
     /// Each log always has two blocks, and takes up to [`blocks_in_flight`](Config::blocks_in_flight) + 2 while there
-    /// is room. An open is refused if it would leave a log without its two. Memory that was taken once is kept for the
-    /// next blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: a burst leaves
-    /// memory behind, without more throughput than the disk has.
+    /// is room. Opening a log is refused if a log would not get its two. Memory that was allocated once is kept for
+    /// later blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: a burst
+    /// allocates memory that stays allocated, although the disk is no faster.
     pub fn blocks_bytes_max(mut self, bytes: usize) -> EngineConfig {
         self.blocks_bytes_max = bytes;
         self
     }
 
-    /// Where the rings of all logs are: in memory of the process by default.
+    /// Where the rings of all logs are: in private memory of the process by default.
     ///
-    /// [`Config::ring_memory`] says when to choose which. Shared rings of all logs are in one file, which exists while
-    /// any of the logs is open. A log's own setting must be left out, or be the same.
+    /// [`Config::ring_memory`] says when to choose which. The shared rings of all logs are in one file, which exists
+    /// while any of the logs is open. A log's own setting must be left out, or be the same.
     pub fn ring_memory(mut self, memory: RingMemory) -> EngineConfig {
         self.ring_memory = memory;
         self
@@ -129,7 +129,7 @@ impl EngineConfig {
         check_ring_memory(&self.ring_memory)
     }
 
-    /// Checks that a log with `config` can be one of the engine's.
+    /// Checks that a log with `config` can be opened on the engine.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for a setting of the log that contradicts the engine's.

@@ -1,8 +1,8 @@
 //! The settings of a log: one plain value, set by chained calls or read from TOML, checked as a whole at open.
 //!
-//! A setting is one entry in `settings` (name, documentation, default, setter, getter and TOML key at once) and one
-//! check in `check`. Nothing here asks the machine: [`Logger::open`](crate::Logger::open) finds out whether a CPU
-//! exists or a directory can be created. A running log keeps the settings that it was opened with.
+//! A setting is one entry in `settings` (name, documentation, default, setter, getter and TOML key in one place) and
+//! one check in `check`. Nothing here depends on the machine: [`Logger::open`](crate::Logger::open) finds out whether a
+//! CPU exists or a directory can be created. A running log keeps the settings with which it was opened.
 
 mod settings;
 mod engine;

@@ -30,8 +30,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The new record is lost, and the caller goes on at once. The default: the service never waits. The ring's reserve
-    /// takes bursts: see [`reserve_bytes`](crate::Config::reserve_bytes).
+    /// The new record is lost, and the caller continues at once. This is the default: the service never waits. The
+    /// ring's reserve takes bursts: see [`reserve_bytes`](crate::Config::reserve_bytes).
     #[default]
     DropNewest,
     /// The caller waits for space. Nothing is lost while the device works; if the device stalls, so does the caller.
@@ -40,7 +40,8 @@ pub enum Overflow {
     /// While the log's [`State`](crate::State) is `Failed`, the record is dropped instead, and counted. If the logger
     /// is closed meanwhile, the append returns [`Outcome::Closed`](crate::Outcome::Closed).
     Block,
-    /// The caller waits for space, at most this long; then the new record is lost. More than zero, at most an hour.
+    /// The caller waits for space, at most this long. After that the new record is lost. More than zero, at most an
+    /// hour.
     BlockFor(Duration),
     /// The oldest records that the writer has not copied yet are lost: for logs whose last records matter most.
     ///

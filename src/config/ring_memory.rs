@@ -1,11 +1,11 @@
-//! Where the rings are: in memory of the process alone, or in a file that outlives it.
+//! Where the rings are: in private memory of the process, or in a file that outlives it.
 
 use std::env;
 use std::path::PathBuf;
 
 use crate::sys;
 
-/// Where a log's rings are. They hold the records that are accepted and not durable yet.
+/// Where a log's rings are. The rings hold the records that are accepted and not durable yet.
 ///
 /// ```no_run
 /// use diolog::{Config, Level, Logger, RingMemory};
@@ -20,19 +20,20 @@ use crate::sys;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RingMemory {
-    /// In memory of the process. The default. The end of the process loses what is accepted and not durable.
+    /// In private memory of the process. This is the default. When the process ends, records that are accepted and not
+    /// durable are lost.
     #[default]
     Private,
-    /// In a mapped file in this directory. As long as the machine runs, accepted records stay there, whatever ends the
-    /// process. The next open of the log writes them to the log. See
+    /// In a mapped file in this directory. Whatever ends the process, accepted records stay there as long as the
+    /// machine runs. The next open of the log writes them to the log. See
     /// [`Config::ring_memory`](crate::Config::ring_memory).
     Shared(PathBuf),
 }
 
 impl RingMemory {
     /// [`Shared`](RingMemory::Shared), in this user's directory: `diolog` in `$XDG_RUNTIME_DIR`, or
-    /// `/dev/shm/diolog-UID` if that is not set. Both are on tmpfs. The runtime directory goes with the user's last
-    /// login session: name another directory for a program that outlives it.
+    /// `/dev/shm/diolog-UID` if that is not set. Both are on tmpfs. The runtime directory is removed when the user's
+    /// last login session ends: for a program that runs longer, name another directory.
     pub fn shared() -> RingMemory {
         let of_session = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         RingMemory::Shared(match of_session {

@@ -1,5 +1,5 @@
-//! Every setting in one table: its name, documentation, type and default. The setters, the getters and the TOML keys
-//! come from it.
+//! Every setting in one table: name, documentation, type and default. It generates the setters, the getters and the
+//! TOML keys.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::levels::Levels;
 use crate::listen::{Listener, Listeners};
 use crate::rotate_at::RotateAt;
 
-/// Makes [`Config`] from its settings, each written as `setter(argument: type) -> type that is kept = default;`.
+/// Defines [`Config`] by its settings. Each is written as `setter(argument: type) -> stored type = default;`.
 ///
-/// `read by "words::…"` names the module that reads and writes the value in TOML, if it is given in words; `got as
-/// type` is the type that the getter returns, if that is not the kept one, copied.
+/// `read by "words::…"` names the module that reads and writes the value in TOML, if it has a special form. `got as
+/// type` makes the getter return a reference to that type; otherwise it returns a copy of the stored value.
 macro_rules! config {
     ($(#[$about:meta])* { $(
         $(#[$doc:meta])*
@@ -39,7 +39,7 @@ macro_rules! config {
         }
 
         impl Config {
-            /// The defaults. The path, which has none, is empty.
+            /// The default settings. The path has no default and is empty.
             fn without_path() -> Config {
                 Config { $($name: $default,)* listeners: Listeners::default() }
             }
@@ -95,7 +95,8 @@ impl<'a> Settings<'a> {
 }
 
 impl Config {
-    /// The defaults, for a log in the directory `path`. Open creates it if it does not exist; its parent must exist.
+    /// The default settings, for a log in the directory `path`. Open creates the directory if it does not exist; its
+    /// parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Config {
         Config::without_path().path(path)
     }
@@ -118,17 +119,17 @@ impl Config {
         self
     }
 
-    /// The settings' values. The setters have the same names, so these are called on a view.
+    /// A view of the settings' values. The getters have the same names as the setters, so they are methods of the view.
     pub fn settings(&self) -> Settings<'_> {
         Settings { config: self }
     }
 }
 
 config! {
-    /// The settings that a log is opened with. All but the path have a default.
+    /// The settings with which a log is opened. All except the path have a default.
     ///
-    /// Each setter takes the value and returns it, so that calls chain. [`Logger::open`](crate::Logger::open) checks
-    /// all settings together: if one is invalid, or does not fit another, it creates nothing and returns
+    /// Each setter takes the value and returns it, so that calls can be chained. [`Logger::open`](crate::Logger::open)
+    /// checks all settings together: if one is invalid, or does not fit another, it creates nothing and returns
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the value and a remedy. The environment variable
     /// `DIOLOG_LEVEL`, if it is set and not empty, overrides [`level`](Config::level).
     ///
@@ -162,65 +163,64 @@ config! {
     /// With the feature `serde` a configuration can also be read from TOML and written: see `Config::from_toml` and
     /// `Config::to_toml`.
     {
-        /// The log's directory, in place of the one given to [`new`](Config::new) or in TOML.
+        /// The log's directory. Replaces the one given to [`new`](Config::new) or in TOML.
         path(path: impl Into<PathBuf>) -> PathBuf = PathBuf::new(), got as Path;
 
         /// Bytes of the ring of each [`Producer`](crate::Producer): a power of two from 4 KiB to 1 GiB; 1 MiB by
         /// default, or 4 MiB under [`Overflow::Block`].
         ///
-        /// This is the ring's *window*, in which the producer stays while the writer keeps up. It holds what a thread
-        /// appends while the writer sleeps, for up to 10 ms: 1 MiB holds some 12,000 records of 64 bytes. Longer bursts
-        /// go on in the reserve, at some ten nanoseconds more for each record: see
-        /// [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and touched when the producer is made.
+        /// This is the ring's *window*, which the producer uses while the writer keeps up. It holds the records that a
+        /// thread appends while the writer sleeps, for up to 10 ms: 1 MiB holds some 12,000 records of 64 bytes. Longer
+        /// bursts continue in the reserve, at some ten nanoseconds more for each record: see
+        /// [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and faulted in when the producer is made.
         /// From 1 MiB up it consists of huge pages; two windows of 1 MiB share one.
         ///
         /// Too small: bursts soon leave the window (or make callers wait), and blocks are sealed early, because a block
         /// is sealed when it holds a quarter of the window. Larger than the L2 cache: the tail latency of appends
         /// grows.
         ///
-        /// Under [`Overflow::Block`] there is no reserve, and a producer should not wait for each block's way to the
-        /// disk. So the default there is more than may be in flight. Once all rings together take a quarter of
-        /// [`rings_bytes_max`](Config::rings_bytes_max), it is 1 MiB there too.
+        /// Under [`Overflow::Block`] there is no reserve, and a producer should not have to wait for each block to
+        /// reach the disk. So the default is larger than all blocks in flight. When all rings together take a quarter
+        /// of [`rings_bytes_max`](Config::rings_bytes_max), the default is 1 MiB there too.
         // Half of a usual L2 cache: a ring larger than that costs 100 ns and more at p99.
         ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
         /// Bytes of the ring that [`Logger::log`](crate::Logger::log) makes for a thread: a power of two from 4 KiB to
         /// 1 GiB.
         ///
-        /// By default 64 KiB, or enough for an explicit [`message_bytes_max`](Config::message_bytes_max) if that is
+        /// By default 64 KiB, or enough for a [`message_bytes_max`](Config::message_bytes_max) that was set if that is
         /// more. It is smaller than [`ring_bytes`](Config::ring_bytes), because any number of threads may log now and
-        /// then. Too small: bursts soon go on in the reserve, or make callers wait. Too large: each live thread that
+        /// then. Too small: bursts soon continue in the reserve, or make callers wait. Too large: each live thread that
         /// has ever logged takes this memory.
         thread_ring_bytes(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
-        /// Bytes of the reserve behind each ring's window: a power of two from 64 KiB to 1 GiB, or 0 for none; 16 MiB
-        /// by default.
+        /// Bytes of each ring's reserve: a power of two from 64 KiB to 1 GiB, or 0 for none; 16 MiB by default.
         ///
-        /// The reserve is the part of a ring that a producer enters while its window is full: in a burst, or while the
+        /// The reserve is the part of a ring that a producer uses while its window is full: in a burst, or while the
         /// disk stalls. 16 MiB hold some 190,000 records of 64 bytes. Only the policies that drop the newest record use
         /// it: [`DropNewest`](Overflow::DropNewest) and [`BlockFor`](Overflow::BlockFor).
         ///
-        /// It is address space. It takes memory in chunks of 64 KiB when records come into it, and gives it back once
-        /// it has been empty for a quarter of a second. The memory counts in
+        /// It begins as address space only. It takes memory in chunks of 64 KiB when records enter it, and gives the
+        /// memory back after it has been empty for a quarter of a second. The memory counts in
         /// [`rings_bytes_max`](Config::rings_bytes_max). If the system refuses address space, rings have no reserve,
-        /// and [`RingMemoryStats::without_reserve`](crate::RingMemoryStats::without_reserve) says why. Under a limit on
-        /// this process's address space, reserves take at most an eighth of it.
+        /// and [`RingMemoryStats::without_reserve`](crate::RingMemoryStats::without_reserve) says why. If this
+        /// process's address space is limited, reserves take at most an eighth of it.
         ///
         /// Too small: bursts drop records. Too large: a long stall of the disk costs memory before records are dropped.
         reserve_bytes(bytes: usize) -> usize = 16 << 20, read by "words::bytes";
 
         /// Eighths of each ring's room that only records of level Warn and above may take: 0 to 4; 1 by default.
         ///
-        /// A ring that is full of ordinary records can then still take the few that say why. The kept room is the end
-        /// of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there is no reserve, or no memory
-        /// left for it, it is the end of the window. An empty ring takes any record. The policies
+        /// So a ring that is full of ordinary records can still take the few records that explain why. The kept room is
+        /// the end of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there is no reserve, or no
+        /// memory left for it, it is the end of the window. An empty ring takes any record. The policies
         /// [`Block`](Overflow::Block) and [`OverwriteOldest`](Overflow::OverwriteOldest) keep no room. 0: a full ring
         /// drops warnings and errors like any other record. Too many: ordinary records are dropped early.
         grave_eighths(eighths: u32) -> u32 = 1;
 
-        /// Bytes of memory of all rings of the log together: at least one ring; 256 MiB by default.
+        /// Bytes of memory for all rings of the log together: at least one ring; 256 MiB by default.
         ///
-        /// Windows count in full, reserves only as far as records have come. Beyond the limit:
+        /// Windows count in full, reserves only as far as records have reached. Beyond the limit:
         ///
         /// - A producer is refused if its window would exceed it.
         /// - A thread that logs through the [`Logger`](crate::Logger) shares one more ring, of
@@ -228,9 +228,9 @@ config! {
         /// - A record that needs a new chunk of a reserve is dropped, and counted as
         ///   [`RingMemory`](crate::LossCause::RingMemory).
         ///
-        /// In a control group with a memory limit, the rings take at most a quarter of it, so that a burst does not end
-        /// the process. [`Stats::ring_memory`](crate::Stats::ring_memory) shows the limit that holds. Two windows of 1
-        /// MiB share a huge page, so a single one occupies twice its size.
+        /// In a control group with a memory limit, the rings take at most a quarter of it, so that the kernel does not
+        /// kill the process in a burst. [`Stats::ring_memory`](crate::Stats::ring_memory) shows the limit in effect.
+        /// Two windows of 1 MiB share a huge page, so a single one occupies twice its size.
         ///
         /// Too small: threads share a ring, and bursts are dropped. Too large: a service that keeps starting threads
         /// keeps taking memory.
@@ -240,47 +240,48 @@ config! {
         /// [file that outlives it](RingMemory::Shared).
         ///
         /// Choose [`RingMemory::shared`] for a process that may be killed, crash or abort, and whose last records must
-        /// survive that: they tell why. Each accepted record then survives the process, and the next open of the log,
-        /// or `diolog recover`, writes those to the log that are not in it yet. So a longer
-        /// [`flush_interval`](Config::flush_interval) costs nothing at a crash of the process. When the machine crashes
-        /// or loses power, the rings are lost with it, and what is not durable: [`flush`](crate::Logger::flush) is for
-        /// that.
+        /// survive because they explain why. Each accepted record then survives the process, and the next open of the
+        /// log, or `diolog recover`, writes the records that are not in the log yet. So with a longer
+        /// [`flush_interval`](Config::flush_interval), a crash of the process does not lose more. When the machine
+        /// crashes or loses power, the rings are lost, and with them all records that are not durable: use
+        /// [`flush`](crate::Logger::flush) against that.
         ///
-        /// Records in a ring have no checksum of their own, since an append would have to compute it. A process that
-        /// writes through a stray pointer before it dies can change the bytes of a record that recovery then brings
-        /// into the log. Positions, lengths and sequence numbers that are impossible are found, and reported as damage.
+        /// Records in a ring have no checksum, because an append would have to compute it. If a process writes through
+        /// a stray pointer before it dies, it can change the bytes of a record, and recovery writes them to the log.
+        /// Impossible positions, lengths and sequence numbers are detected, and reported as damage.
         ///
-        /// The directory is made for this user alone if it is missing; its parent must exist. One that belongs to
-        /// somebody else, that others may change, or that is a symbolic link, is refused. The file in it exists while
-        /// the log is open, and is gone after a clean end; so is the file `….rings` in the log's directory, which names
-        /// it. After an end that is not clean both stay until the log is recovered. In a container, only a volume keeps
-        /// them. A file in the directory that no log needs any more is removed by the next open there, after a restart
-        /// of the machine too.
+        /// If the directory is missing, it is created for this user alone; its parent must exist. A directory that
+        /// belongs to somebody else, that others may change, or that is a symbolic link, is refused. The file in it
+        /// exists while the log is open, and is removed at a clean end; so is the file `….rings` in the log's
+        /// directory, which names it. After an end that is not clean, both stay until the log is recovered. In a
+        /// container, only a volume keeps them. The next open with this directory removes files that no log needs any
+        /// more, also after a restart of the machine.
         ///
-        /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that its disk still
-        /// works on: the kernel keeps the locks on its segments as long. A forked child that has not closed them keeps
-        /// them too, and the two cannot be told apart: until it ends, each open waits that long, and leaves the rings
-        /// as they are. They wait up to 2 s for the ring file while another log's rings are recovered from it. If the
-        /// engine that made the file lives on with other logs, nobody waits: the rings are recovered once it has ended.
+        /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that is still in
+        /// progress: the kernel keeps the locks on its segments that long. A forked child that has not closed the
+        /// segments keeps the locks too, and the two cases look the same: until the child ends, each open waits 5 s,
+        /// and leaves the rings as they are. They wait up to 2 s for the ring file while another log's rings are
+        /// recovered from it. If the engine that made the file still runs with other logs, nobody waits: the rings are
+        /// recovered after it has ended.
         ///
-        /// Appends take as long as in memory of the process, if the directory is on tmpfs. Elsewhere the system writes
-        /// the file to its disk from time to time, and an append may wait for that:
+        /// If the directory is on tmpfs, appends take as long as in private memory. On another file system, the system
+        /// writes the file to the disk from time to time, and an append may wait for that:
         /// [`Stats::ring_memory`](crate::Stats::ring_memory) says where it is. All memory of a ring is allocated before
-        /// it is used, so that a full tmpfs refuses producers, and drops the records that need a reserve; both are
-        /// counted. An append that enters the reserve makes one system call for each 64 KiB. Rings take small pages
-        /// there, and each has a mapping of its own: raise `vm.max_map_count` for more than some ten thousand
-        /// producers. It needs Linux.
+        /// it is used. So if the tmpfs is full, producers are refused and records that need a reserve are dropped; both
+        /// are counted. An append that enters the reserve makes one system call for each 64 KiB. The rings use small
+        /// pages, and each has its own mapping: raise `vm.max_map_count` for more than some ten thousand producers.
+        /// Shared rings need Linux.
         ///
-        /// systemd removes what an ordinary user has in `/dev/shm` once that user has logged out, unless `RemoveIPC=no`
+        /// systemd removes the files of an ordinary user in `/dev/shm` when that user logs out, unless `RemoveIPC=no`
         /// is set: [`RingMemoryStats::place`](crate::RingMemoryStats::place) says if somebody has deleted the file.
         ring_memory(memory: RingMemory) -> RingMemory = RingMemory::Private, read by "words::ring_memory",
             got as RingMemory;
 
         /// Bytes of the longest message: at least 1, and it must fit half a ring and a block.
         ///
-        /// Longer messages are cut to it and flagged as truncated. Of a structured record, the texts are cut, the last
-        /// ones first. By default it is the longest that fits the producer's ring and a block, at most 64 KiB; in a
-        /// thread's 64 KiB ring that is a little less than 32 KiB. An explicit value holds in every ring, and may
+        /// Longer messages are cut and flagged as truncated. In a structured record, the texts are cut, the last ones
+        /// first. By default it is the longest message that fits the producer's ring and a block, at most 64 KiB; in a
+        /// thread's 64 KiB ring that is a little less than 32 KiB. A value that is set applies to every ring, and may
         /// exceed 64 KiB. Too small: messages are cut. Too large: rings and blocks must be large too.
         message_bytes_max(bytes: usize) -> Option<usize> = None, read by "words::some_bytes";
 
@@ -293,94 +294,97 @@ config! {
         // flight 512 KiB reach 0.96 of that rate, 256 KiB 0.77. Larger ones add latency first.
         block_bytes(bytes: usize) -> usize = 512 << 10, read by "words::bytes";
 
-        /// Whether records with fields, which the macros log, are packed in blocks: they are by default.
+        /// Whether records with fields, which the macros log, are packed in blocks: yes by default.
         ///
-        /// In a packed record, an integer takes as few bytes as it needs, and a time is the difference from the one
-        /// before. Level and types stand only in the callsite's definition. So two integers and a price take some 14
-        /// bytes, not 48. The writer thread packs, which costs it some 3 ns more for a record; an append costs the same
-        /// either way. Messages are not packed, except those right after a packed record of the same producer. Readers
-        /// read both. Off: values take as many bytes as in memory, and each record 16 more, and the padding to 8.
+        /// In a packed record, an integer takes as few bytes as it needs, and a time is stored as the difference from
+        /// the one before. Level and types are stored only in the callsite's definition. So two integers and a price
+        /// take some 14 bytes instead of 48. The writer thread packs, which costs it some 3 ns more for each record; an
+        /// append costs the same either way. Messages are not packed, except those right after a packed record of the
+        /// same producer. Readers read both forms. Off: values take as many bytes as in memory, and each record 16
+        /// more, and the padding to a multiple of 8.
         packing(pack: bool) -> bool = true;
 
         /// Blocks that may be on their way to the disk at once: 1 to 64; 8 by default.
         ///
         /// Each takes [`block_bytes`](Config::block_bytes) of memory. 1: the disk idles until the next block is
-        /// submitted (without io_uring, 1 is taken as 2). Too many: no more throughput, longer waits for a flush, and a
-        /// longer window of unconfirmed blocks to examine after a crash.
+        /// submitted (without io_uring, 1 counts as 2). Too many: no more throughput, longer waits for a flush, and
+        /// more unconfirmed blocks after a crash.
         // Measured as for `block_bytes`: 4 reach 0.87 of that rate.
         blocks_in_flight(blocks: usize) -> usize = 8;
 
-        /// The longest that a record waits in memory for its block to fill: 1 ms to 1 hour; 100 ms by default.
+        /// The longest time that a record waits in memory for its block to fill: 1 ms to 1 hour; 100 ms by default.
         ///
         /// Too short: a log with a low rate writes at least 4 KiB for each interval that has a record. Too long: a
         /// power cut loses more, and so does a crash of the process unless rings are [shared](Config::ring_memory);
         /// readers of a live log see records later. [`flush`](crate::Logger::flush) does not wait for it.
         flush_interval(interval: Duration) -> Duration = Duration::from_millis(100), read by "words::time";
 
-        /// The level from which a record asks for a flush: it and more severe ones. None by default.
+        /// Records of this level, and of more severe ones, ask for a flush. None by default.
         ///
         /// Such a record is on its way to the disk about a millisecond after its append, together with everything
         /// accepted before it, however long [`flush_interval`](Config::flush_interval) is. The append does not wait,
         /// and makes no system call. It costs some nanoseconds more; appends of less severe records cost the same.
         /// Records that come during one such flush share the next. The price: an idle writer wakes a thousand times a
-        /// second instead of 125, 1.4 instead of 0.2 % of a core in a virtual machine. Too verbose a level: small
-        /// blocks, as many as the disk takes. Only [`flush`](crate::Logger::flush) says when records are durable.
+        /// second instead of 125, and takes 1.4 instead of 0.2 % of a core in a virtual machine. Too verbose a level:
+        /// small blocks, as many as the disk can write. Only [`flush`](crate::Logger::flush) tells when records are
+        /// durable.
         flush_on(level: Level) -> Option<Level> = None;
 
         /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by
         /// default.
         ///
-        /// Segments start smaller and grow to this size. If the next one is not prepared yet (its zeros are still being
-        /// written, or the disk refuses it), the writer goes on in the present one, which then grows beyond this size.
-        /// Too small: many files, and the work of preparing each. Too large: disk space is reserved long before its
-        /// use, and retention removes old records in larger steps.
+        /// The first segments are smaller and grow to this size. If the next one is not prepared yet (its zeros are
+        /// still being written, or the disk refuses it), the writer continues in the present one, which then exceeds
+        /// this size. Too small: many files, and the work of preparing each. Too large: disk space is reserved long
+        /// before its use, and retention removes old records in larger steps.
         segment_bytes(bytes: u64) -> u64 = 256 << 20, read by "words::bytes";
 
         /// Bytes of a run's first segment file, with the bounds of [`segment_bytes`](Config::segment_bytes), and never
         /// more than that; by default 16 MiB, or enough for a block if that is more.
         ///
-        /// If a segment was filled, and not left early, the next one has twice its size, up to `segment_bytes`. No
+        /// If a segment was filled, and did not end early, the next one has twice its size, up to `segment_bytes`. No
         /// segment takes more than an eighth of the free space. Too small: a busy start prepares several small files.
         /// Too large: [`open`](crate::Logger::open) waits up to 100 ms for it to be filled with zeros, and a short run
-        /// holds that much disk until it ends.
+        /// occupies that much of the disk until it ends.
         first_segment_bytes(bytes: u64) -> Option<u64> = None, read by "words::some_bytes";
 
-        /// The age, counted from its first block, at which the log leaves a segment for the next: at least 1 s; by
-        /// default age does not matter.
+        /// The age, counted from its first block, at which a segment ends and the next begins: at least 1 s; without
+        /// limit by default.
         ///
         /// A segment without a block does not age. An old one ends only when the next block comes, so while nothing is
-        /// logged, no segments are begun. See [`rotate`](crate::Logger::rotate) for the moment of the change, and
+        /// logged, no segments begin. See [`rotate`](crate::Logger::rotate) for the moment of the change, and
         /// [`segment_bytes`](Config::segment_bytes) for the size at which a segment ends in any case. Too short: many
         /// files, and the work of preparing each. Too long: [`retain_for`](Config::retain_for) works in larger steps.
         rotate_after(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
-        /// The times of the wall clock at which the log leaves a segment for the next, such as [`RotateAt::Daily`]:
-        /// never by default. [`rotate_after`](Config::rotate_after) and [`segment_bytes`](Config::segment_bytes) hold
-        /// too: whichever comes first ends a segment.
+        /// The times of the wall clock at which a segment ends and the next begins, such as [`RotateAt::Daily`]: never
+        /// by default. [`rotate_after`](Config::rotate_after) and [`segment_bytes`](Config::segment_bytes) apply too:
+        /// whichever comes first ends a segment.
         ///
-        /// At the time, the next file is prepared, which takes a moment. The next block after that is the new segment's
-        /// first. So a segment may begin with records from right before the time, and end with some from right after
-        /// it. While nothing is logged, no segments are begun. If the clock is set forward over several times, one
-        /// segment ends. If it is set back, the segment ends at the next time. After a small correction it ends at the
-        /// time at which it would have ended.
+        /// At such a time, the next file is prepared, which takes a moment. The next block after that is the new
+        /// segment's first. So a segment may begin with records from right before the time, and end with some from
+        /// right after it. While nothing is logged, no segments begin. If the clock is set forward past several times,
+        /// one segment ends. If it is set back, the segment ends at the next time by the new clock. After a small
+        /// correction it ends at its original time.
         rotate_at(at: RotateAt) -> Option<RotateAt> = None, read by "words::some_rotate_at";
 
-        /// Whether SIGHUP makes the log leave its segment for the next, as [`rotate`](crate::Logger::rotate) does: it
-        /// does not by default.
+        /// Whether SIGHUP makes the log begin the next segment, as [`rotate`](crate::Logger::rotate) does: no by
+        /// default.
         ///
-        /// Once a log was opened with it, SIGHUP never ends the process again: not after that log is closed, and not
-        /// with `drain_on_signals` either. If the program handles SIGHUP itself, or ignores it (as `nohup` does), open
-        /// changes nothing. In a forked child the signal has its default effect. It needs the feature `signals`, and
-        /// Linux; without them open refuses it.
+        /// After a log was opened with it, SIGHUP never ends the process again, not even after that log is closed, nor
+        /// with `drain_on_signals`. If the program handles SIGHUP itself, or ignores it (as `nohup` does), open changes
+        /// nothing. In a forked child the signal has its default effect. This needs the feature `signals` and Linux;
+        /// without them open refuses it.
         rotate_on_hangup(rotate: bool) -> bool = false;
 
-        /// Bytes that the log's segment files may take together, those of earlier runs included: at least
+        /// Bytes that the log's segment files may take together, including those of earlier runs: at least
         /// [`segment_bytes`](Config::segment_bytes); no limit by default.
         ///
-        /// The files' sizes on disk count. So the present segment and the prepared one count in full, used or not. The
-        /// oldest segments are removed first: before the next file is prepared, and whenever the log leaves a segment.
-        /// The present and the prepared segment are never removed, so a limit below these two is exceeded. Too small:
-        /// the reserved space takes a large part of the limit from the history; use four times `segment_bytes` or more.
+        /// The sizes of the files count. So the present segment and the prepared one count in full, used or not. The
+        /// oldest segments are removed first: before the next file is prepared, and whenever a segment ends. The
+        /// present and the prepared segment are never removed, so a limit below these two is exceeded. Too small: the
+        /// reserved space takes a large part of the limit, and leaves little for older records; use four times
+        /// `segment_bytes` or more.
         ///
         /// All limits of retention apply together: a segment that exceeds one of them is removed. Retention counts and
         /// removes only files that are segments of this log, by name and by content, and removes a segment only after
@@ -388,54 +392,54 @@ config! {
         /// is full.
         retain_bytes(bytes: u64) -> Option<u64> = None, read by "words::some_bytes";
 
-        /// How many segments are kept, the present one and those of earlier runs included: at least 1; all by default.
+        /// How many segments are kept, including the present one and those of earlier runs: at least 1; all by default.
         ///
-        /// The prepared segment does not count, since it holds nothing yet. With 1 only the present segment stays.
+        /// The prepared segment does not count, because it holds nothing yet. With 1, only the present segment is kept.
         /// [`retain_bytes`](Config::retain_bytes) says which ones are removed, and when.
         retain_segments(segments: u64) -> Option<u64> = None;
 
         /// How long a segment is kept after the last write to it: at least 1 s; for ever by default.
         ///
-        /// The last write is the file's modification time, by the wall clock. A copy made without its times starts
-        /// again, and a clock that is set back lengthens the time.
+        /// The time of the last write is the file's modification time, by the wall clock. For a copy without its
+        /// original times, the time starts again; and a clock that is set back lengthens the time.
         ///
         /// A clock that is ahead does not empty the log. A pause before open that is longer than this setting and
         /// longer than a day does not count, and a note in the log says so. A step of the clock by more than a day
-        /// while the log is open does not count either. So a log that rested for long keeps its segments for up to this
-        /// time more.
+        /// while the log is open does not count either. So a log that was closed for long keeps its segments for up to
+        /// this time more.
         ///
-        /// The age is checked once a minute, and when the log leaves a segment. The present segment stays however old
-        /// it is: limit its age by [`rotate_after`](Config::rotate_after). [`retain_bytes`](Config::retain_bytes) says
-        /// which segments are removed.
+        /// The age is checked once a minute, and when a segment ends. The present segment is kept however old it is:
+        /// limit its age by [`rotate_after`](Config::rotate_after). [`retain_bytes`](Config::retain_bytes) says which
+        /// segments are removed.
         retain_for(age: Duration) -> Option<Duration> = None, read by "words::some_time";
 
-        /// The least severe level that is logged, and those of single targets: `Info` by default. `DIOLOG_LEVEL` in the
-        /// environment overrides it.
+        /// The least severe level that is logged, in general and for single targets: `Info` by default. `DIOLOG_LEVEL`
+        /// in the environment overrides it.
         ///
-        /// It is a [`Level`], or directives as a text, such as `"info,my_service::net=debug,hyper=off"`: see
-        /// [`Levels`]. `DIOLOG_LEVEL` and TOML take both too. If the variable names only targets, the threshold for all
-        /// other records is the one set here.
+        /// It is a [`Level`], or directives as text, such as `"info,my_service::net=debug,hyper=off"`: see [`Levels`].
+        /// `DIOLOG_LEVEL` and TOML take both too. If the variable names only targets, the threshold for all other
+        /// records is the one set here.
         ///
-        /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) changes that. Records
-        /// that are less severe than the level cost one relaxed load, and are not counted as attempts. If targets have
+        /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) changes that. A record
+        /// that is less severe than the level costs one relaxed load, and does not count as an attempt. If targets have
         /// thresholds, records of the macros cost two or three loads more.
         level(level: impl Into<Levels>) -> Levels = Levels::from(Level::Info), got as Levels;
 
         /// Bytes of memory in which each thread keeps its most recent records that [`level`](Config::level) does not
         /// admit: a power of two from 4 KiB to 1 GiB, or 0 for no flight recorder; 0 by default.
         ///
-        /// Such records go to no file until a *snapshot* is taken. A snapshot writes what all threads have kept then.
-        /// [`Logger::snapshot`](crate::Logger::snapshot) takes one, and so do a grave record with
-        /// [`snapshot_on`](Config::snapshot_on), a panic with [`snapshot_on_panic`](Config::snapshot_on_panic), and
-        /// time with [`snapshot_every`](Config::snapshot_every). So a service can log at `Info`, and still see the
-        /// `Debug` and `Trace` records that led to an error. 64 KiB hold some 700 records of 64 bytes.
+        /// Such records go to no file until a *snapshot* is taken. A snapshot writes the records that all threads have
+        /// kept. [`Logger::snapshot`](crate::Logger::snapshot) takes one. One is also taken after a grave record with
+        /// [`snapshot_on`](Config::snapshot_on), at a panic with [`snapshot_on_panic`](Config::snapshot_on_panic), and
+        /// at intervals with [`snapshot_every`](Config::snapshot_every). So a service can log at `Info`, and still see
+        /// the `Debug` and `Trace` records that led to an error. 64 KiB hold some 700 records of 64 bytes.
         ///
         /// **Memory.** A producer gets this ring with its first such record. The ring counts in
         /// [`rings_bytes_max`](Config::rings_bytes_max), and overwrites its oldest records when it is full. If there is
-        /// no memory for it, its records are not kept, and counted in [`Stats::recorder`](crate::Stats::recorder).
-        /// Threads that log through the common ring ([`Logger::log`](crate::Logger::log)) have one such ring in common.
-        /// A thread that ends leaves its ring for the next snapshot, as long as such rings take no more than a quarter
-        /// of `rings_bytes_max`; bursts do not have that memory meanwhile.
+        /// no memory for it, its records are not kept, but counted in [`Stats::recorder`](crate::Stats::recorder).
+        /// Threads that log through the common ring ([`Logger::log`](crate::Logger::log)) share one such ring. When a
+        /// thread ends, its ring stays for the next snapshot, as long as such rings take no more than a quarter of
+        /// `rings_bytes_max`. Until then, bursts cannot use that memory.
         ///
         /// **Cost.** A record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the
         /// slow path, so it costs more than one that the log takes. All other records cost the same as without a
@@ -445,7 +449,7 @@ config! {
         /// **Crash.** With shared rings ([`ring_memory`](Config::ring_memory)), the next open of the log writes the
         /// recorder's records of a dead process to a snapshot.
         ///
-        /// Too small: the records go back a few milliseconds. Too large: memory for each thread.
+        /// Too small: a snapshot goes back only a few milliseconds. Too large: memory for each thread.
         ///
         /// ```
         /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -468,41 +472,41 @@ config! {
 
         /// The least severe level that the flight recorder keeps, whatever the target is: `Trace` by default.
         ///
-        /// Records that the log's levels admit go to the log, and not to the recorder. Too verbose: the records go back
-        /// less far.
+        /// Records that the log's levels admit go to the log, and not to the recorder. Too verbose: a snapshot goes
+        /// back less far.
         flight_recorder_level(level: Level) -> Level = Level::Trace;
 
-        /// The level from which a record asks for a snapshot: it and more severe ones. None by default.
+        /// Records of this level, and of more severe ones, ask for a snapshot. None by default.
         ///
         /// The append only sets a flag. Within some ten milliseconds the thread `diolog-segments` takes the snapshot,
-        /// whose name has the level as its reason. So it also holds what came right after the record. At most one a
-        /// second is taken; a record that comes sooner gets its snapshot after that, or at close. None is taken if the
-        /// recorder holds nothing new. Records of these levels cost some nanoseconds more. It needs a
-        /// [`flight_recorder`](Config::flight_recorder). Too verbose: a snapshot a second, and with the default
-        /// [`snapshots_max`](Config::snapshots_max) the first ones of a crisis are gone after two minutes.
+        /// whose name has the level as its reason. So it also holds the records right after this one. At most one a
+        /// second is taken; a record that comes sooner gets its snapshot later, or at close. None is taken if the
+        /// recorder holds nothing new. Records of these levels cost some nanoseconds more. This needs a
+        /// [`flight_recorder`](Config::flight_recorder). Too verbose: a snapshot each second, and with the default
+        /// [`snapshots_max`](Config::snapshots_max) the first ones of a crisis are removed after two minutes.
         snapshot_on(level: Level) -> Option<Level> = None;
 
-        /// Whether a panic of any thread of the process takes a snapshot: it does not by default.
+        /// Whether a panic of any thread of the process takes a snapshot: no by default.
         ///
-        /// Opening such a log installs a panic hook, which first calls the hook that was there. The thread that panics
-        /// then waits for the snapshots of all such logs, for at most 100 ms, or the limit given to
+        /// Opening such a log installs a panic hook, which first calls the previous hook. The thread that panics then
+        /// waits for the snapshots of all such logs, for at most 100 ms, or the limit given to
         /// [`flush_on_panic_within`](crate::flush_on_panic_within). A panic less than a second after one that waited
-        /// takes none. It needs a [`flight_recorder`](Config::flight_recorder).
+        /// takes none. This needs a [`flight_recorder`](Config::flight_recorder).
         snapshot_on_panic(take: bool) -> bool = false;
 
-        /// How often a snapshot is taken: at least 1 s; by default never. The time is counted from the last snapshot
-        /// that [`Logger::snapshot`](crate::Logger::snapshot) did not take.
+        /// The interval of periodic snapshots: at least 1 s; none by default. It begins with each snapshot, except
+        /// those of [`Logger::snapshot`](crate::Logger::snapshot).
         ///
-        /// None is taken if the recorder holds nothing new, nor when the log is closed. It needs a
-        /// [`flight_recorder`](Config::flight_recorder). Too often: files that nobody reads; a more verbose
-        /// [`level`](Config::level) may serve better. Too rarely: threads overwrite records in between.
+        /// None is taken if the recorder holds nothing new, nor when the log is closed. This needs a
+        /// [`flight_recorder`](Config::flight_recorder). Too short: files that nobody reads; a more verbose
+        /// [`level`](Config::level) may be better. Too long: threads overwrite records in between.
         snapshot_every(interval: Duration) -> Option<Duration> = None, read by "words::some_time";
 
         /// How many snapshots are kept, the newest ones: at least 1; 100 by default.
         ///
         /// Each takes about [`flight_recorder`](Config::flight_recorder) bytes for each thread, including threads that
         /// have ended since the last snapshot. After a failed write it takes up to twice that. Too few: the one that
-        /// matters may be gone before somebody looks. Too many: disk space.
+        /// matters may be removed before somebody looks. Too many: disk space.
         snapshots_max(snapshots: u64) -> u64 = 100;
 
         /// How a producer handles a full ring: [`Overflow::DropNewest`] by default.
@@ -515,9 +519,9 @@ config! {
         /// interrupts works well, because the writer yields while writes are in flight.
         writer_core(cpu: usize) -> Option<usize> = None;
 
-        /// How long closing waits for the disk: 0 to 1 day; 5 s by default.
+        /// How long `close` waits for the disk: 0 to 1 day; 5 s by default.
         ///
-        /// Records that are not durable by then are given up, counted and reported. Too short: a close loses records
+        /// Records that are not durable by then are given up, counted and reported. Too short: `close` loses records
         /// that a slow disk would have taken. Too long: a service hangs at its end when the disk does.
         close_deadline(deadline: Duration) -> Duration = Duration::from_secs(5), read by "words::time";
 
@@ -526,36 +530,35 @@ config! {
         ///
         /// It holds the records that a listener has not got yet. It takes memory only as records come, at most about
         /// twice this size. Records that do not fit are in the log, but the listener does not get them. A record that
-        /// is longer than the queue is passed on alone. Too small: bursts are not shown. Too large: memory, and a
+        /// is longer than the queue is passed on alone. Too small: the listener misses bursts. Too large: memory, and a
         /// listener that is far behind.
         listener_queue_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
 
-        /// The name of the service that logs, kept in every segment: at most 255 bytes; empty by default.
+        /// The name of the service that logs, stored in every segment: at most 255 bytes; empty by default.
         service(name: impl Into<String>) -> String = String::new(), got as str;
 
-        /// Whether missing parents of the log's directory are created too: not by default, so that a wrong path is an
+        /// Whether missing parents of the log's directory are created too: no by default, so that a wrong path is an
         /// error.
         create_parents(create: bool) -> bool = false;
 
-        /// The permission bits of the log's files, such as `0o640`: reading and writing alone, and both for the owner;
-        /// `0o600` by default.
+        /// The permission bits of the log's files, such as `0o640`: only bits for reading and writing, and both for the
+        /// owner; `0o600` by default.
         ///
-        /// Those who may read the files may also search the directories that the log creates: `0o640` makes a directory
-        /// `0o750`. The umask changes nothing. A file never has more bits than these. Existing files and directories
+        /// Those who may read the files may also search the directories that the log creates: with `0o640`, a directory
+        /// gets `0o750`. The umask has no effect. A file never has more bits than these. Existing files and directories
         /// keep theirs. Too few: a log collector cannot read the log. Too many: everybody can read what the service
         /// logs.
         file_mode(mode: u32) -> u32 = 0o600, read by "words::mode";
 
-        /// The group, by its number, of the files and directories that the log creates: by default the one that the
-        /// system gives.
+        /// The group, by its number, of the files and directories that the log creates: by default the system's choice.
         ///
-        /// With a [`file_mode`](Config::file_mode) such as `0o640` its members can read the log. This process must
-        /// belong to it, or have the right to change owners; otherwise open fails.
+        /// With a [`file_mode`](Config::file_mode) such as `0o640`, its members can read the log. This process must
+        /// belong to the group, or have permission to change owners; otherwise open fails.
         group(id: u32) -> Option<u32> = None;
 
-        /// How blocks are written: by default, the best device that works in the log's directory.
+        /// How blocks are written: by default, by the best device that works in the log's directory.
         ///
-        /// If the device asked for does not work there, open fails instead of taking a slower one.
+        /// If the chosen device does not work there, open fails; it does not take a slower one.
         device(preference: DevicePreference) -> DevicePreference = DevicePreference::Auto;
     }
 }

@@ -1,7 +1,7 @@
-//! A [`Config`] or an [`EngineConfig`] from TOML and back: the setters' names as keys.
+//! Reads a [`Config`] or an [`EngineConfig`] from TOML, and writes it: keys are the setters' names.
 //!
-//! The keys and their types are those of [`Config`]; `words` reads sizes, times and policies. This file adds the
-//! position and the file's path to a refusal.
+//! [`Config`] defines the keys and their types; `words` reads sizes, times and policies. This file adds the position
+//! and the file's path to an error.
 
 use std::fs;
 use std::path::Path;
@@ -67,7 +67,7 @@ impl Config {
 }
 
 impl Config {
-    /// Writes all settings as TOML that [`from_toml`](Config::from_toml) reads back, those that were left out excepted.
+    /// Writes all settings as TOML, except those that were left out. [`from_toml`](Config::from_toml) reads it back.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -82,7 +82,7 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] if the path is not UTF-8, which no text can hold, or a number is larger than TOML's.
+    /// [`Error::InvalidConfig`] if the path is not UTF-8, or a number is too large for TOML.
     pub fn to_toml(&self) -> Result<String> {
         to_text(self)
     }
@@ -115,11 +115,10 @@ impl EngineConfig {
         from_file(path.as_ref())
     }
 
-    /// Writes all settings as TOML that [`from_toml`](EngineConfig::from_toml) reads back, one that was left out
-    /// excepted.
+    /// Writes all settings as TOML, except one that was left out. [`from_toml`](EngineConfig::from_toml) reads it back.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] if a number is larger than TOML's.
+    /// [`Error::InvalidConfig`] if a number is too large for TOML.
     pub fn to_toml(&self) -> Result<String> {
         to_text(self)
     }
@@ -142,7 +141,7 @@ fn to_text(config: &impl Serialize) -> Result<String> {
     })
 }
 
-/// The line of a text that is not understood, and how to correct it.
+/// The line of a text that is not understood, and a remedy.
 struct NotUnderstood {
     line: String,
     remedy: String,
@@ -155,7 +154,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, NotUnderstoo
     })
 }
 
-/// The parser's message; for a key that is nearly that of a setting, with this one in place of the list of all
+/// The parser's message. If the unknown key is similar to a setting, the message names that one instead of listing all
 /// settings.
 fn with_suggestion(message: &str) -> String {
     let suggestion = || {

@@ -1,7 +1,7 @@
-//! Values as people write them in a configuration file: "256 KiB", "100 ms", "drop_newest".
+//! The forms of values in a configuration file: "256 KiB", "100 ms", "drop_newest".
 //!
-//! Each module reads and writes one kind of value; `settings` names it beside the setting. Names are spelled as the
-//! settings are: in lower case, with underscores. A value that is left out is nothing in TOML, and null in JSON.
+//! Each module reads and writes one kind of value; `settings` names the module beside the setting. Names are spelled as
+//! the settings are: in lower case, with underscores. A value that is left out is absent in TOML, and null in JSON.
 
 use std::fmt;
 use std::path::Path;
@@ -28,12 +28,12 @@ pub(super) mod bytes {
         bytes: &T,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        // A `usize` fits.
+        // A `usize` always fits a `u64`.
         ByteWords((*bytes).try_into().unwrap_or(u64::MAX)).serialize(to)
     }
 }
 
-/// [`bytes`], of a setting that may be left out.
+/// [`bytes`], for a setting that may be left out.
 pub(super) mod some_bytes {
     use super::*;
 
@@ -64,7 +64,7 @@ pub(super) mod time {
     }
 }
 
-/// [`time`], of a setting that may be left out.
+/// [`time`], for a setting that may be left out.
 pub(super) mod some_time {
     use super::*;
 
@@ -77,7 +77,7 @@ pub(super) mod some_time {
     }
 }
 
-/// Times of the wall clock by their name, of a setting that may be left out.
+/// Times of the wall clock by name, for a setting that may be left out.
 pub(super) mod some_rotate_at {
     use super::*;
 
@@ -125,7 +125,7 @@ pub(super) mod overflow {
     }
 }
 
-/// Where rings are: a word, or a path.
+/// Where rings are: a keyword, or a path.
 pub(super) mod ring_memory {
     use super::*;
 
@@ -136,7 +136,7 @@ pub(super) mod ring_memory {
     pub(in super::super) fn serialize<S: Serializer>(memory: &RingMemory, to: S) -> Result<S::Ok, S::Error> {
         match memory {
             RingMemory::Private => to.serialize_str(PRIVATE),
-            // Not a word.
+            // A path of one component could be mistaken for a keyword.
             RingMemory::Shared(path) if path.components().count() == 1 && path.is_relative() => {
                 Path::new(".").join(path).serialize(to)
             }
@@ -154,7 +154,7 @@ struct ByteWords(u64);
 
 impl Serialize for ByteWords {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // Units are read by way of floating point, which is exact up to here; so are numbers in JSON.
+        // Sizes with a unit are parsed as floating point, which is exact up to here. So are numbers in JSON.
         let is_exact = |number: u64| number < 1 << 53;
         match in_units(self.0) {
             Some((number, unit)) if is_exact(number) => to.collect_str(&format_args!("{number} {unit}")),
@@ -285,7 +285,7 @@ impl Visitor<'_> for Mode {
     }
 }
 
-/// What the inner visitor reads, or null.
+/// Reads what the inner visitor reads, or null.
 struct LeftOut<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for LeftOut<V> {

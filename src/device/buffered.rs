@@ -1,5 +1,5 @@
-//! [`DeviceKind::Buffered`](super::DeviceKind): writes through the page cache, and one `fdatasync` for all blocks of a
-//! file that were queued. They are durable, and complete, when it returns.
+//! [`DeviceKind::Buffered`](super::DeviceKind): writes blocks through the page cache, then calls `fdatasync` once for
+//! all queued blocks of a file. The blocks are durable, and complete, when `fdatasync` returns.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,7 +17,7 @@ use super::{BlockWrite, Completion};
 #[derive(Default)]
 pub(super) struct Buffered {
     failed: FailedFiles,
-    /// The batch's writes that await their sync; empty between batches.
+    /// The blocks of the current batch that wait for the sync. Empty between batches.
     written: Vec<BlockWrite>,
 }
 
@@ -28,7 +28,7 @@ impl Operation for Buffered {
         for write in batch.drain(..) {
             let result = match self.failed.error_of(&write.file) {
                 Some(error) => Err(error),
-                // The page cache takes any length.
+                // The page cache takes writes of any length.
                 None => write_whole(&write.file, write.bytes(), write.offset, 1),
             };
             match result {
@@ -50,8 +50,8 @@ impl Operation for Buffered {
 }
 
 impl Buffered {
-    /// Syncs `file`, which makes the blocks written to it durable, unless a write to it has failed, in this batch or
-    /// before.
+    /// Syncs `file`. That makes the blocks written to it durable. Fails without a sync if a write to the file has
+    /// failed, in this batch or in an earlier one.
     fn sync(&mut self, file: &Arc<File>) -> io::Result<()> {
         if let Some(error) = self.failed.error_of(file) {
             return Err(error);
@@ -62,7 +62,8 @@ impl Buffered {
                 result => break result,
             }
         };
-        // Every failure is final here, even for want of room: the pages may be gone, so nothing can be tried again.
+        // Every failure is final here, even a full disk: the kernel may have dropped the pages, so a second sync proves
+        // nothing.
         result.map_err(|error| {
             let error = if is_want_of_room(&error) {
                 io::Error::other(format!("the written blocks could not be synced: {error}"))

@@ -17,14 +17,14 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// One that does not write to the files that have failed already.
+    /// A device that never writes to the files in `failed`.
     pub(super) fn after(failed: FailedFiles) -> Direct {
         Direct { failed }
     }
 }
 
 impl Operation for Direct {
-    /// Each write is durable by itself, so there is nothing to gain from a batch.
+    /// Each write is durable when it returns, so a batch would gain nothing.
     const TAKES_A_FILES_BLOCKS: bool = false;
 
     fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>) {

@@ -1,7 +1,7 @@
-//! The files on which a write or a sync has failed: they are never written or synced again.
+//! The files on which a write or a sync has failed. A device never writes or syncs them again.
 //!
-//! The kernel reports a failed sync once; then it takes the lost pages for clean, and the next sync succeeds. So each
-//! device asks here before each write, and the first error stays for as long as the file is open.
+//! After a failed sync the kernel reports the error once and marks the lost pages as clean, so the next sync succeeds.
+//! So each device asks here before each write. A file keeps its first error as long as it is open.
 
 use std::fs::File;
 use std::io;
@@ -12,13 +12,13 @@ use crate::error::SavedIoError;
 /// Failed files, each with its first error.
 #[derive(Clone, Default)]
 pub(super) struct FailedFiles {
-    /// Few: a failed segment is replaced within a second, and its entry is removed once it is closed.
+    /// Few entries: a failed segment is replaced within a second, and its entry is removed after its file was closed.
     entries: Vec<Failed>,
 }
 
 #[derive(Clone)]
 struct Failed {
-    /// Keeps the allocation, so that no other file can have its address.
+    /// A weak reference keeps the allocation, so no other file can get its address.
     file: Weak<File>,
     error: SavedIoError,
 }

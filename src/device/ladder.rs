@@ -1,10 +1,10 @@
 //! Chooses the kind of device for a log, from the setting and from tests of the file system and the kernel, and gives
 //! the reasons.
 //!
-//! The probe uses a file in the log's directory, removed before it is used, so that nothing stays behind. tmpfs, btrfs
-//! and overlays on them accept `O_DIRECT` and ignore it. `STATX_DIOALIGN` shows it, if the kernel (6.1) and the file
-//! system support that. Otherwise a trial does: an aligned write must work and a misaligned one must be refused. A file
-//! system that takes both of them uses the page cache.
+//! The probe uses a file in the log's directory. It removes the file's name before it writes, so that no file is left.
+//! tmpfs, btrfs and overlays on them accept `O_DIRECT` and ignore it. `STATX_DIOALIGN` shows this if the kernel (6.1 or
+//! later) and the file system support it. Otherwise the probe tries: an aligned write must work, and a misaligned one
+//! must be refused. A file system that takes both uses the page cache.
 
 use std::fmt;
 use std::fs::File;
@@ -29,11 +29,11 @@ pub enum DevicePreference {
     /// The best kind that works here.
     #[default]
     Auto,
-    /// Direct I/O, by io_uring or by `pwrite`; opening fails if there is none.
+    /// Direct I/O, by io_uring or by `pwrite`. Opening fails if neither works.
     Direct,
-    /// io_uring; opening fails if it does not work.
+    /// io_uring. Opening fails if it does not work.
     IoUring,
-    /// Direct I/O by `pwrite`, without io_uring; opening fails if there is no direct I/O.
+    /// Direct I/O by `pwrite`, without io_uring. Opening fails if direct I/O does not work.
     Pwrite,
     /// The page cache and `fdatasync`.
     Buffered,
@@ -57,7 +57,7 @@ impl fmt::Display for DevicePreference {
 /// [`Error::Io`] if no file can be created there (a read-only file system, no permission), or the trial write fails;
 /// [`Error::InvalidConfig`] if the kind that `preference` demands does not work.
 pub(crate) fn probe(directory: &OpenDirectory, preference: DevicePreference) -> Result<DeviceReport> {
-    // Even if nothing depends on the file: `open` must fail on a directory that cannot be written.
+    // Made for every kind of device: `open` must fail if the directory cannot be written.
     let file = create_probe_file(directory, false)?;
     if preference == DevicePreference::Buffered {
         return Ok(DeviceReport {
@@ -102,11 +102,11 @@ fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
     }
 }
 
-/// A file in `directory` whose name is removed already.
+/// Creates a file in `directory`, and removes its name.
 fn create_probe_file(directory: &OpenDirectory, direct: bool) -> Result<File> {
     let name = sys::temporary_name();
     let file = directory.create_to_write(&name, direct);
-    // A failed open can leave the file too: O_DIRECT is refused after the file was created.
+    // A failed open can leave the file: the kernel refuses O_DIRECT after it has created the file.
     let removed = directory.remove(&name);
     let file = file.map_err(|source| Error::io("create a file in", directory.path(), source))?;
     removed.map_err(|source| Error::io("remove", &directory.path_of(&name), source))?;
@@ -115,13 +115,14 @@ fn create_probe_file(directory: &OpenDirectory, direct: bool) -> Result<File> {
 
 /// The result of direct I/O on a trial file.
 enum DirectTrial {
-    /// The file, which has no name, has taken a direct write.
+    /// Direct I/O works. The file, which has no name any more, was written with it.
     Works(File),
     /// Why direct I/O does not work here.
     Refused(String),
 }
 
-/// Tries direct I/O on a new file in `directory`. `file` is one of the same file system, opened without it.
+/// Tries direct I/O on a new file in `directory`. `file` is another file of the same file system, opened without direct
+/// I/O.
 fn try_direct(directory: &OpenDirectory, file: &File) -> Result<DirectTrial> {
     let refused = |what: &str| {
         Ok(DirectTrial::Refused(format!("the file system ({}) {what}", sys::file::file_system_name(file))))
@@ -145,14 +146,14 @@ fn try_direct(directory: &OpenDirectory, file: &File) -> Result<DirectTrial> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return refused(&format!("refuses direct writes of {ALIGNMENT_BYTES} bytes"));
         }
-        // A full disk does not show whether direct writes work, and the log will wait for room. So the file system's
-        // own report decides.
+        // On a full disk the trial shows nothing about direct I/O, and the log can wait for room. So believe what the
+        // file system reports.
         Err(error) if is_want_of_room(&error) && sys::file::direct_alignment(&file).is_some() => {
             return Ok(DirectTrial::Works(file));
         }
         Err(error) => return Err(io_error(error)),
     }
-    // Misaligned by a byte, in memory and in length: no device takes that without a copy.
+    // Misaligned by one byte, in memory and in length: a device with direct I/O refuses that.
     match write_whole(&file, &buffer[1..ALIGNMENT_BYTES], 0, 1) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(DirectTrial::Works(file)),
         Ok(()) => refused("ignores O_DIRECT"),
@@ -160,7 +161,7 @@ fn try_direct(directory: &OpenDirectory, file: &File) -> Result<DirectTrial> {
     }
 }
 
-/// Why io_uring cannot write `file`, which takes direct writes; `None` if it can.
+/// Why io_uring cannot write `file`, which was opened for direct I/O; `None` if it can.
 fn why_not_uring(file: File) -> Option<String> {
     let buffer = match AlignedBuffer::new(ALIGNMENT_BYTES, 0) {
         Ok(buffer) => buffer,
@@ -170,7 +171,7 @@ fn why_not_uring(file: File) -> Option<String> {
         Ok(uring) => uring,
         Err(error) => return Some(explain(&error)),
     };
-    // Refused, it only makes writes slower.
+    // An error here only makes writes slower.
     let _ = uring.register(std::slice::from_ref(&buffer));
     uring.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: ALIGNMENT_BYTES, buffer });
     let mut completions = Vec::new();
@@ -182,11 +183,11 @@ fn why_not_uring(file: File) -> Option<String> {
         return Some(explain(&error));
     }
     let refused = completions.pop().and_then(|completion| completion.result.err());
-    // Want of room comes from the disk, so io_uring works.
+    // A full disk is no fault of io_uring, so io_uring works.
     refused.filter(|error| !is_want_of_room(error)).map(|error| explain(&error))
 }
 
-/// Whether an open was refused because of `O_DIRECT`, not for want of permission or space.
+/// Whether an open failed because of `O_DIRECT`, not for lack of permission or space.
 fn is_refusal_of_direct(error: &Error) -> bool {
     use io::ErrorKind::{InvalidInput, Unsupported};
     error.io_error().is_some_and(|error| matches!(error.kind(), InvalidInput | Unsupported))

@@ -1,16 +1,16 @@
 //! The device: whole blocks from aligned memory onto the disk, several in flight, durable when completed.
 //!
 //! A device does not know the meaning of its writes: it gets a file, an offset and bytes. It lives on the writer
-//! thread, which alone submits and reaps. Each log has one, a view of the [`DeviceSet`] that all logs of the thread
-//! share. There are three kinds, best first ([`DeviceKind`]). [`probe`] chooses one at open; a device of the best kind
-//! that stops working steps down to the next by itself and says so in its [`DeviceReport`].
+//! thread; only that thread submits and reaps. Each log has one device, a view of the [`DeviceSet`] that all logs of
+//! the thread share. There are three kinds ([`DeviceKind`]). [`probe`] chooses one at open. If a device of the best
+//! kind stops working, it steps down to the next kind by itself and says so in its [`DeviceReport`].
 //!
 //! Every kind promises:
 //! - A block that completes without an error is durable. Blocks complete in any order.
 //! - The device retries after EINTR and short writes. Every other error comes back with the buffer.
 //! - After a failed write or sync the device neither writes to that file again nor syncs it: the next sync would report
-//!   blocks as durable that the kernel has dropped. Every later write to it gets the first error. A write refused for
-//!   want of room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
+//!   blocks as durable that the kernel has dropped. Every later write to that file gets the first error. A write that
+//!   is refused for lack of room (ENOSPC, EDQUOT, EFBIG) has lost nothing, and can be tried again.
 #![cfg_attr(
     not(feature = "unstable"),
     expect(unreachable_pub, reason = "public as diolog::unstable, with the feature unstable")
@@ -71,14 +71,14 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-/// The kind of device at work, and why not a better one.
+/// The kind of device in use, and why it is not a better one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DeviceReport {
     /// The kind.
     pub kind: DeviceKind,
-    /// Why each better kind is not used, and why this one works less well than it could.
+    /// Why each better kind is not used, and why the kind in use is slower than it could be.
     pub reasons: Vec<String>,
 }
 
@@ -94,11 +94,12 @@ impl fmt::Display for DeviceReport {
 pub struct BlockWrite {
     /// The writer's number for the write, repeated in its [`Completion`].
     pub token: u64,
-    /// The segment, opened as the kind of device needs it: `O_DIRECT | O_DSYNC`, or neither.
+    /// The segment's file. A direct kind of device needs it opened with `O_DIRECT | O_DSYNC`, the buffered kind with
+    /// neither.
     pub file: Arc<File>,
     /// The position in the file, in bytes: a multiple of 4096.
     pub offset: u64,
-    /// How many bytes of the buffer: a positive multiple of 4096.
+    /// How many bytes of the buffer to write: a positive multiple of 4096.
     pub length: usize,
     /// The block's bytes, from the buffer's start. The device owns the buffer until the write completes.
     pub buffer: AlignedBuffer,
@@ -108,7 +109,8 @@ impl BlockWrite {
     /// Asserts that the write is a whole block at an aligned offset from aligned memory (invariant 5).
     ///
     /// # Panics
-    /// If it is not, which is a bug of the caller: the kernel would refuse it, or even write it through the page cache.
+    /// If it is not. That is a bug of the caller: the kernel would refuse the write, or even do it through the page
+    /// cache.
     pub(crate) fn assert_aligned(&self) {
         assert!(self.offset.is_multiple_of(ALIGNMENT_BYTES as u64), "a block at offset {}, off the grid", self.offset);
         assert!(
@@ -130,7 +132,7 @@ impl BlockWrite {
         &self.buffer[..self.length]
     }
 
-    /// Ends the write: durable, or failed for the reason given.
+    /// Ends the write: the block is durable if `result` is `Ok`.
     pub(crate) fn complete(self, result: io::Result<()>) -> Completion {
         Completion { token: self.token, buffer: self.buffer, result }
     }
@@ -147,32 +149,32 @@ pub struct Completion {
     pub result: io::Result<()>,
 }
 
-/// Writes blocks of one log. Used only by the writer thread, on which it was made.
+/// Writes the blocks of one log. Used only on the writer thread, which made it.
 pub trait Device {
-    /// Takes a block to be written, without waiting for the disk. At most [`Device::in_flight_max`] blocks may be
-    /// submitted and not yet reaped.
+    /// Takes a block to write, and does not wait for the disk. At most [`Device::in_flight_max`] blocks may be
+    /// submitted and not reaped.
     ///
     /// # Panics
     /// If offset, length or memory are not multiples of 4096, or the length exceeds the buffer.
     fn submit(&mut self, write: BlockWrite);
 
-    /// Appends the writes that have completed, in any order, without waiting.
+    /// Appends the writes that have completed, in any order. Does not wait.
     fn reap(&mut self, completions: &mut Vec<Completion>);
 
-    /// Blocks until a block has completed, the calling thread is unparked, or `timeout` has passed; may return earlier
-    /// for no reason. A device that waits in the kernel notices an unpark only when a block in flight completes.
+    /// Blocks until a block has completed, the calling thread is unparked, or `timeout` has passed. May return earlier
+    /// without a reason. A device that waits in the kernel notices an unpark only when a block in flight completes.
     fn wait(&mut self, timeout: Duration);
 
     /// How many blocks may be in flight, at least 1.
     fn in_flight_max(&self) -> usize;
 
-    /// The kind of device at work now, and why not a better one.
+    /// The kind of device in use now, and why it is not a better one.
     fn report(&self) -> &DeviceReport;
 
-    /// Drops the device without waiting, with blocks in flight. Memory that the kernel or a helper thread still uses is
-    /// leaked, not freed. Blocks whose write has not begun are not written.
+    /// Drops the device with blocks in flight, and does not wait for them. Memory that the kernel or a helper thread
+    /// still uses is leaked, not freed. Blocks whose write has not begun are not written.
     ///
-    /// A device that is dropped instead must have nothing in flight.
+    /// A device that is simply dropped must have no blocks in flight.
     fn abandon(self: Box<Self>);
 }
 
@@ -182,7 +184,7 @@ impl fmt::Debug for dyn Device {
     }
 }
 
-/// The error, with the likely reason if the kernel does not say it.
+/// The error as text, with the likely reason if the kernel does not give one.
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "operation not permitted (seccomp, or kernel.io_uring_disabled?)".into(),
@@ -191,7 +193,8 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-/// Called first by a helper thread, to leave the writer's CPU: the thread starts pinned to it, as the writer was.
+/// A helper thread calls this first, to leave the writer's CPU: a new thread inherits the CPU to which the writer is
+/// pinned.
 type HelperStart = Arc<dyn Fn() + Send + Sync>;
 
 #[cfg(test)]

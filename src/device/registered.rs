@@ -1,8 +1,9 @@
-//! The buffers that are registered with a ring: the kernel has pinned their memory, and a write names one by its index.
+//! The buffers that are registered with a ring of io_uring. The kernel has pinned their memory, and a write names a
+//! buffer by its index.
 //!
-//! A ring of one log registers all of its buffers at once. A ring of many logs has a table of places, filled as buffers
-//! are made. A buffer is known by its identity, never by its address: once it is freed, the kernel still has its old
-//! pages.
+//! A ring for one log registers all buffers at once. A ring for many logs has a table of places, which are filled as
+//! buffers are made. The key of a buffer is its identity, not its address: after a buffer was freed, another one can
+//! have its address, but the kernel still has the old pages.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,31 +14,31 @@ use crate::sys::uring::Ring;
 
 /// The registered buffers of one ring.
 pub(super) struct RegisteredBuffers {
-    /// The places of the table; 0 if all buffers are registered at once.
+    /// The number of places in the table; 0 if all buffers are registered at once.
     places: u32,
     /// Whether the kernel has the table.
     has_table: bool,
-    /// By identity.
+    /// The registered buffers, by identity.
     indexes: BTreeMap<u64, Registered>,
-    /// Places that no buffer has.
+    /// Places without a buffer.
     empty: Vec<u16>,
-    /// The kernel has refused one: it is not asked again.
+    /// The kernel has refused a registration. No other is tried.
     refused: bool,
 }
 
 struct Registered {
     index: u16,
-    /// Dead once the buffer is freed; `None` for one that stays registered.
+    /// Dead after the buffer was freed; `None` for a buffer that stays registered.
     life: Option<Weak<Counted>>,
 }
 
 impl RegisteredBuffers {
-    /// None yet, of `places` at most; 0 for one registration of any number.
+    /// No buffers yet, and at most `places` of them; with 0 `places`, one registration of any number.
     pub(super) fn new(places: u32) -> RegisteredBuffers {
         RegisteredBuffers { places, has_table: false, indexes: BTreeMap::new(), empty: Vec::new(), refused: false }
     }
 
-    /// Registers `buffers` with `ring`. Beyond the places of the table they are left out.
+    /// Registers `buffers` with `ring`. Buffers for which the table has no place are left out.
     ///
     /// # Errors
     /// The kernel's: ENOMEM beyond the limit on locked memory.
@@ -79,12 +80,12 @@ impl RegisteredBuffers {
         Ok(())
     }
 
-    /// Empties the places of buffers that were freed, so that the kernel lets go of their pages.
+    /// Empties the places of buffers that were freed, so that the kernel releases their pages.
     pub(super) fn forget_freed(&mut self, ring: &mut Ring) {
         let empty = &mut self.empty;
         self.indexes.retain(|_, registered| {
             let is_freed = registered.life.as_ref().is_some_and(|life| life.strong_count() == 0);
-            // If the kernel refuses, the place stays with the old pages, and no write names it.
+            // If the kernel refuses, the place keeps the old pages, and no write uses it again.
             if is_freed && ring.set_place(registered.index, None).is_ok() {
                 empty.push(registered.index);
             }
@@ -98,7 +99,7 @@ impl RegisteredBuffers {
     }
 }
 
-/// Address and length.
+/// The buffer's address and length.
 fn memory_of(buffer: &AlignedBuffer) -> (usize, usize) {
     (buffer.as_ptr().addr(), buffer.len())
 }

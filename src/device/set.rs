@@ -1,12 +1,12 @@
-//! The devices of one writer thread, for all of its logs: one io_uring, and below that one helper thread for each file
-//! system and kind.
+//! The devices of one writer thread, for all of its logs: one io_uring, and one helper thread for each file system and
+//! kind below it.
 //!
-//! Each log has a [`View`], which is its [`Device`]: with its own tokens, its own completions and its own report. The
-//! set lives on the writer thread and is used only there. A log on a file system that hangs keeps its own blocks from
-//! completing, and its own helper busy; the others' go on.
+//! Each log has a [`View`], which is its [`Device`]: with its own tokens, completions and report. The set lives on the
+//! writer thread and is used only there. If a file system hangs, its logs wait for their blocks and their helper
+//! thread; logs on other file systems go on.
 //!
-//! If the ring is lost, every view on it moves one rung down, and so does every later one. A view that is abandoned
-//! leaves its blocks with the set until the kernel or the helper thread is done with them; then they are freed.
+//! If the ring is lost, every view on it steps down, and later views do not use a ring. A view that is abandoned leaves
+//! its blocks with the set until the kernel or the helper thread has ended them; then they are freed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,16 +25,17 @@ use super::threaded::Helper;
 use super::uring::{Uring, UringSize};
 use super::{BlockWrite, Completion, Device, DeviceKind, DeviceReport, HelperStart, explain};
 
-/// The longest wait while both the ring and a helper thread have blocks: neither wakes a thread that waits for the
-/// other.
+/// The longest wait while both the ring and a helper thread have blocks: a completion of one does not wake a thread
+/// that waits for the other.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// The low bits of a token within the set, which hold the view's own token; the others are the view's number. A log
-/// that writes 100,000 blocks a second uses them up in four months, and then begins anew: it has a few in flight.
+/// The low bits of a token in the set hold the view's own token; the high bits hold the view's number. A log that
+/// writes 100,000 blocks a second uses all tokens in four months and then begins at 0 again. That is safe, because only
+/// a few blocks are in flight.
 const TOKEN_BITS: u32 = 40;
 const TOKEN_MASK: u64 = (1 << TOKEN_BITS) - 1;
 
-/// The devices of one writer thread. Clones are handles to the same ones.
+/// The devices of one writer thread. Clones are handles to the same devices.
 #[derive(Clone)]
 pub(crate) struct DeviceSet {
     inner: Rc<RefCell<Inner>>,
@@ -43,24 +44,24 @@ pub(crate) struct DeviceSet {
 /// How many logs the devices of a set are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logs {
-    /// One: a ring of its size, with its buffers registered once.
+    /// One log: the ring has its size, and its buffers are registered once.
     One,
-    /// Any number.
+    /// Any number of logs.
     Many,
 }
 
 struct Inner {
     logs: Logs,
-    /// Made for the first log that uses it, and ended with the last.
+    /// Made for the first log that uses it, and dropped with the last.
     uring: Option<Uring>,
-    /// Why there will be no ring any more, once one has been lost.
+    /// Why no ring is made any more, after one has been lost.
     lost: Option<String>,
-    /// Nobody has been told of the loss yet.
+    /// The loss has not been reported yet.
     is_loss_new: bool,
-    /// By file system, and whether it does direct I/O. (The writer makes no `HashMap`: std panics if the system refuses
-    /// the random numbers for one.)
+    /// Helper threads by file system, and by whether they do direct I/O. (Not a `HashMap`: std panics if the system
+    /// refuses the random numbers for one.)
     helpers: BTreeMap<HelperKey, Helper>,
-    /// By number.
+    /// Views by number.
     views: Vec<Option<Viewed>>,
     helper_start: HelperStart,
     /// Empty between calls.
@@ -74,17 +75,17 @@ type HelperKey = (Option<u64>, bool);
 struct Viewed {
     file_system: Option<u64>,
     report: DeviceReport,
-    /// Blocks that the ring or a helper has.
+    /// Blocks with the ring or a helper.
     in_flight: usize,
-    /// Blocks that have ended and were not reaped yet.
+    /// Blocks that have ended and were not reaped.
     finished: Vec<Completion>,
-    /// Nobody reaps its blocks any more.
+    /// Nobody will reap its blocks.
     abandoned: bool,
 }
 
 impl DeviceSet {
-    /// A set for the calling thread, without any device yet. Helper threads call `helper_start` first: they start
-    /// pinned to the writer's CPU, and must leave it.
+    /// A set for the calling thread, without any device yet. Helper threads call `helper_start` first, to leave the CPU
+    /// to which they start pinned.
     pub(crate) fn new(logs: Logs, helper_start: impl Fn() + Send + Sync + 'static) -> DeviceSet {
         DeviceSet {
             inner: Rc::new(RefCell::new(Inner {
@@ -100,14 +101,14 @@ impl DeviceSet {
         }
     }
 
-    /// A log's device of the kind that the probe chose, or of the next one if the kernel refuses it now. Called on the
-    /// writer thread after it was pinned.
+    /// Makes a log's device of the kind that the probe chose, or of the next kind if the kernel refuses that one now.
+    /// Called on the writer thread after it was pinned.
     ///
-    /// `buffers` are those that the log's blocks will be written from; io_uring also writes others, but slower.
-    /// `file_system` is the number of the one that the log is on, if that is known.
+    /// `buffers` are the memory of the log's blocks; io_uring also writes from other memory, but slower. `file_system`
+    /// is the number of the log's file system, if it is known.
     ///
     /// # Errors
-    /// The operating system's, if it has no thread to give.
+    /// The operating system's, if it cannot start a thread.
     pub(crate) fn view(
         &self,
         report: &DeviceReport,
@@ -128,8 +129,8 @@ impl DeviceSet {
             DeviceKind::None => unreachable!("a probe finds a device or fails"),
             DeviceKind::Pwrite | DeviceKind::Buffered => {
                 inner.helper((file_system, report.kind.is_direct()))?;
-                // The block being written and one more: otherwise the disk would idle while the writer reaps a
-                // completion and submits the next block.
+                // At least two: one being written and one queued. Otherwise the disk would idle while the writer reaps
+                // a completion and submits the next block.
                 in_flight_max.max(2)
             }
         };
@@ -140,7 +141,7 @@ impl DeviceSet {
         Ok(Box::new(View { set: self.clone(), number, in_flight_max, report }))
     }
 
-    /// Registers buffers that blocks of any view will be written from, if there is a ring. Without that, writes from
+    /// Registers buffers from which blocks of any view will be written, if there is a ring. If that fails, writes from
     /// them are slower.
     pub(crate) fn register(&self, buffers: &[AlignedBuffer]) {
         let mut inner = self.inner.borrow_mut();
@@ -151,15 +152,15 @@ impl DeviceSet {
         }
     }
 
-    /// Forgets the registered buffers that were freed.
+    /// Removes the registration of buffers that were freed.
     pub(crate) fn forget_freed(&self) {
         if let Some(uring) = &mut self.inner.borrow_mut().uring {
             uring.forget_freed();
         }
     }
 
-    /// Blocks until a block of any view has completed, the calling thread is unparked, or `timeout` has passed; may
-    /// return earlier for no reason. While the kernel has blocks, an unpark may go unnoticed until one completes.
+    /// Blocks until a block of any view has completed, the calling thread is unparked, or `timeout` has passed. May
+    /// return earlier without a reason. While the kernel has blocks, an unpark may go unnoticed until one completes.
     pub(crate) fn wait(&self, timeout: Duration) {
         let mut inner = self.inner.borrow_mut();
         if inner.has_finished() {
@@ -178,12 +179,12 @@ impl DeviceSet {
         }
     }
 
-    /// Whether the ring has been lost since the last call: the reports of all views on it have changed.
+    /// Whether the ring has been lost since the last call. Then the reports of all views on it have changed.
     pub(crate) fn take_loss(&self) -> bool {
         mem::take(&mut self.inner.borrow_mut().is_loss_new)
     }
 
-    /// Frees the blocks of abandoned views that have completed meanwhile.
+    /// Frees the blocks of abandoned views that have completed.
     pub(crate) fn free_abandoned(&self) {
         let mut inner = self.inner.borrow_mut();
         if inner.views.iter().flatten().any(|view| view.abandoned) {
@@ -193,10 +194,11 @@ impl DeviceSet {
 }
 
 impl Inner {
-    /// Makes sure that there is a ring, and registers `buffers` with it. If they cannot be, that is added to `report`.
+    /// Makes a ring if there is none, and registers `buffers` with it. If they cannot be registered, the reason is
+    /// added to `report`.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no ring.
     fn make_ring(
         &mut self,
         in_flight_max: usize,
@@ -222,7 +224,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The helper thread of that kind, started now if there is none.
+    /// The helper thread for `key`, started now if there is none.
     fn helper(&mut self, key: HelperKey) -> io::Result<&mut Helper> {
         let Inner { helpers, helper_start, uring, .. } = self;
         Ok(match helpers.entry(key) {
@@ -231,7 +233,7 @@ impl Inner {
                 let start = Arc::clone(helper_start);
                 entry.insert(match key.1 {
                     true => {
-                        // Files that have failed on the ring are not written again below it.
+                        // The helper does not write to files that have failed on the ring.
                         let failed = uring.as_ref().map(Uring::failed_files).unwrap_or_default();
                         Helper::start(Direct::after(failed), start)?
                     }
@@ -254,10 +256,10 @@ impl Inner {
         }
     }
 
-    /// The view of that number.
+    /// View `number`.
     ///
     /// # Panics
-    /// If there is none: a view has a number until it is dropped and nothing of it is in flight.
+    /// If there is none. A view keeps its number until it was dropped and has no blocks in flight.
     fn viewed(&mut self, number: usize) -> &mut Viewed {
         self.views[number].as_mut().expect("a view in use")
     }
@@ -294,14 +296,14 @@ impl Inner {
         let failed = self.uring.as_ref().and_then(|uring| uring.error_of(&write.file));
         let error = match (failed, self.helper(key)) {
             (None, Ok(helper)) => return helper.submit(write),
-            // No thread now: the block fails, and the next one tries again.
+            // No thread can be started now: this block fails, and the next one tries again.
             (Some(error), _) | (None, Err(error)) => error,
         };
         self.finish(write.complete(Err(error)));
     }
 
-    /// After the ring was entered: if it was lost, moves every view on it one rung down, with the blocks that the
-    /// kernel does not have.
+    /// Called after each entry into the ring. If the ring was lost, every view on it steps down, and the helpers get
+    /// the blocks that the kernel does not have.
     fn follow_ring(&mut self) {
         let Some(uring) = &mut self.uring else { return };
         let displaced = uring.take_displaced();
@@ -326,7 +328,7 @@ impl Inner {
         if let Some(uring) = &mut self.uring {
             uring.reap(&mut completions);
             if self.lost.is_some() && !uring.is_busy() && completions.is_empty() {
-                // The last of its blocks has ended.
+                // The last block on the lost ring has ended.
                 self.uring = None;
             }
         }
@@ -336,7 +338,7 @@ impl Inner {
         self.follow_ring();
     }
 
-    /// Gives a block that has ended to its view, or frees it if that is gone.
+    /// Gives a block that has ended to its view, or frees it if the view was abandoned.
     fn finish(&mut self, mut completion: Completion) {
         let number = (completion.token >> TOKEN_BITS) as usize;
         completion.token &= TOKEN_MASK;
@@ -352,7 +354,7 @@ impl Inner {
         }
     }
 
-    /// Ends the view: nobody reaps its blocks any more. Those that nobody writes yet are never written.
+    /// Ends the view: nobody will reap its blocks. Those whose write has not begun are never written.
     fn leave(&mut self, number: usize) {
         let viewed = self.viewed(number);
         viewed.finished.clear();
@@ -366,14 +368,14 @@ impl Inner {
         }
     }
 
-    /// Removes a view of which nothing is in flight, and the devices that no other one uses. Their threads are idle, so
-    /// that this waits for nothing.
+    /// Removes a view without blocks in flight, and the devices that no other view uses. The threads of these are idle,
+    /// so this does not wait.
     fn remove(&mut self, number: usize) {
         self.views[number] = None;
         let Inner { views, helpers, uring, .. } = self;
         let is_used = |(file_system, direct): &HelperKey| {
             views.iter().flatten().any(|view| {
-                // A view on the ring has a helper if it has come down from there.
+                // A view that stepped down from the ring uses the helper for direct I/O.
                 view.file_system == *file_system && view.report.kind.is_direct() == *direct
             })
         };
@@ -384,14 +386,14 @@ impl Inner {
     }
 }
 
-/// Why writes are slower than they could be, not wrong: the kernel pins the memory for each.
+/// The reason for slower writes: the kernel pins the memory anew for each write.
 fn not_registered(error: &io::Error) -> String {
     format!("io_uring: buffers not registered: {error} (raise the limit on locked memory)")
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A helper that the kernel holds keeps the block that it is writing, and frees it after the write has returned.
+        // A helper thread that hangs in the kernel keeps its current block, and frees it after the write has returned.
         mem::take(&mut self.helpers)
             .into_iter()
             .for_each(|(_, helper)| if helper.is_busy() { helper.abandon() } else { drop(helper) });
@@ -403,7 +405,7 @@ struct View {
     set: DeviceSet,
     number: usize,
     in_flight_max: usize,
-    /// As of the last call.
+    /// The report as of the last call.
     report: DeviceReport,
 }
 
@@ -447,7 +449,7 @@ impl Device for View {
     }
 
     fn abandon(self: Box<Self>) {
-        // The drop leaves the blocks with the set.
+        // `drop` leaves the blocks with the set.
     }
 }
 

@@ -1,10 +1,10 @@
-//! A helper thread that writes the submitted blocks of all logs on one file system, so that the writer goes on draining
+//! A helper thread that writes the submitted blocks of all logs on one file system, so that the writer can drain rings
 //! while the disk works. The kinds [`Pwrite`](super::DeviceKind) and [`Buffered`](super::DeviceKind) differ only in
 //! their [`Operation`].
 //!
-//! The two sides share a queue and a list of completions under one mutex, which neither holds while it works. There are
-//! at most some ten thousand blocks a second, so the mutex costs nothing. Only the writer's polling, which is far more
-//! frequent, must not take it, and looks at `completed` first.
+//! The two sides share a queue and a list of completions under one mutex, which neither holds while it works. At most
+//! about ten thousand blocks a second pass, so the mutex costs nothing. The writer polls far more often than that, so
+//! it looks at `completed` first and takes the mutex only if that is set.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,10 +17,10 @@ use crate::own_thread::{self, Role};
 
 /// How the helper thread writes.
 pub(super) trait Operation: Send + 'static {
-    /// Whether one call takes all queued blocks of a file, or a single one.
+    /// Whether one call takes all queued blocks of a file, or only one block.
     const TAKES_A_FILES_BLOCKS: bool;
 
-    /// Writes every block of `batch`, which are of one file, makes it durable, and appends it to `completions`.
+    /// Writes every block of `batch`, makes it durable, and appends it to `completions`. All blocks are of one file.
     fn write(&mut self, batch: &mut VecDeque<BlockWrite>, completions: &mut Vec<Completion>);
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Helper {
     shared: Arc<Shared>,
     /// `None` after [`abandon`](Helper::abandon).
     thread: Option<JoinHandle<()>>,
-    /// Blocks submitted and not reaped.
+    /// Blocks that were submitted and not reaped.
     in_flight: usize,
 }
 
@@ -38,7 +38,8 @@ struct Shared {
     state: Mutex<HelperState>,
     /// Signalled when `queue` has a block, or `closing` is set.
     work: Condvar,
-    /// Whether `state.completions` may have entries. Set under the lock; cleared by the writer before it looks.
+    /// Whether `state.completions` may have entries. The helper sets it under the lock; the writer clears it before it
+    /// looks.
     completed: AtomicBool,
     /// The writer thread, unparked after each completion.
     writer: Thread,
@@ -53,8 +54,8 @@ struct HelperState {
 }
 
 impl HelperState {
-    /// Moves the next blocks that are written together from the queue to `batch`: the first, and with `all_of_file` the
-    /// others of its file.
+    /// Moves the blocks to write next from the queue to `batch`: the first, and with `all_of_file` all others of its
+    /// file.
     fn take_batch(&mut self, batch: &mut VecDeque<BlockWrite>, all_of_file: bool) {
         let Some(first) = self.queue.pop_front() else { return };
         let file = Arc::clone(&first.file);
@@ -70,7 +71,7 @@ impl HelperState {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HelperState> {
-        // No change under the lock can be interrupted half done.
+        // A panic cannot leave the state half changed, so a poisoned lock is used.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,7 +80,7 @@ impl Helper {
     /// Starts the helper thread, which first calls `helper_start`.
     ///
     /// # Errors
-    /// The operating system's, if it has no thread to give.
+    /// The operating system's, if it cannot start a thread.
     pub(super) fn start<O: Operation>(operation: O, helper_start: HelperStart) -> io::Result<Helper> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -98,7 +99,7 @@ impl Helper {
         Ok(Helper { shared, thread: Some(thread), in_flight: 0 })
     }
 
-    /// Takes a block to be written, without waiting for the disk.
+    /// Takes a block to write, and does not wait for the disk.
     pub(super) fn submit(&mut self, write: BlockWrite) {
         self.in_flight += 1;
         self.shared.lock().queue.push_back(write);
@@ -125,7 +126,7 @@ impl Helper {
         }
     }
 
-    /// Frees the blocks whose token `is_unwanted` and whose write has not begun. Returns how many there were.
+    /// Frees the blocks whose token `is_unwanted` and whose write has not begun. Returns how many it freed.
     pub(super) fn withdraw(&mut self, is_unwanted: impl Fn(u64) -> bool) -> usize {
         let unwanted: Vec<_> = {
             let queue = &mut self.shared.lock().queue;
@@ -134,13 +135,13 @@ impl Helper {
             *queue = others.into();
             unwanted
         };
-        // They are freed here, without the lock.
+        // The blocks are freed here, after the lock was released.
         self.in_flight -= unwanted.len();
         unwanted.len()
     }
 
-    /// Lets the thread end without waiting for it. It keeps the block that it is writing, and frees it after the write
-    /// has returned; blocks whose write has not begun are not written.
+    /// Ends the thread without waiting for it. The thread keeps the block that it is writing, and frees it after the
+    /// write has returned. Blocks whose write has not begun are not written.
     pub(super) fn abandon(mut self) {
         self.withdraw(|_| true);
         self.shared.lock().closing = true;
@@ -168,7 +169,8 @@ fn run<O: Operation>(mut operation: O, shared: &Shared) {
         {
             let mut state = shared.lock();
             state.completions.append(&mut completions);
-            // Release: _completed_. (The lock orders the completions too; the flag only says that it is worth taking.)
+            // Release: _completed_. (The lock orders the completions too; the flag only says that the lock is worth
+            // taking.)
             shared.completed.store(true, Ordering::Release);
         }
         shared.writer.unpark();
@@ -180,7 +182,7 @@ impl Drop for Helper {
         if let Some(thread) = self.thread.take() {
             self.shared.lock().closing = true;
             self.shared.work.notify_one();
-            // A panic there would be a bug; the writer must end all the same.
+            // A panic of the helper is a bug, but the writer must end anyway.
             let _ = thread.join();
         }
     }

@@ -1,15 +1,15 @@
 //! [`DeviceKind::IoUring`](super::DeviceKind): io_uring on an `O_DIRECT | O_DSYNC` descriptor. The kernel takes several
 //! blocks at a time and needs no thread of ours. A block is durable when its write completes.
 //!
-//! It is made on the writer thread and used only there: the ring has a single issuer. [`DeviceSet`](super::set) shares
-//! it among the logs. If the kernel refuses submissions while it runs, it is lost: the blocks that the kernel has not
-//! taken are [displaced](Uring::take_displaced), to be written by `pwrite`. The blocks that the kernel has taken are
-//! still awaited here.
+//! The ring has a single issuer: the writer thread makes it, and only that thread uses it. [`DeviceSet`](super::set)
+//! shares it among the logs. If the kernel begins to refuse submissions, the ring is lost: the blocks that the kernel
+//! has not taken are [displaced](Uring::take_displaced), to be written by `pwrite`. The blocks that the kernel has
+//! taken still complete here.
 //!
-//! Files are not registered with the ring, which would save the kernel one look-up of a descriptor for each block: over
-//! 7 rounds of 200 000 writes to `/dev/null` in turns, medians of 548 ns without and 475 ns with (fastest rounds: 306
-//! and 395), within the noise, while a durable block takes 85 µs or more. And the kernel would keep registered files
-//! open.
+//! Files are not registered with the ring. That would save the kernel one look-up of a descriptor for each block, but
+//! the gain is within the noise: over 7 rounds of 200 000 writes to `/dev/null` in turns, the medians were 548 ns
+//! without and 475 ns with registration (fastest rounds: 306 and 395), while a durable block takes 85 µs or more. And
+//! the kernel would keep registered files open.
 //!
 //! Invariants that the unsafe code rests on:
 //! 1. A block that the kernel may still read is in `in_flight`, owned and untouched, until its completion has been
@@ -33,10 +33,10 @@ use super::failed::FailedFiles;
 use super::registered::RegisteredBuffers;
 use super::{BlockWrite, Completion};
 
-/// How often in a row the write of one block may end with EINTR or EAGAIN before that counts as its error.
+/// How often in a row the write of one block may end with EINTR or EAGAIN before the block fails with that error.
 const RETRIES_MAX: u8 = 100;
 
-/// How long the kernel may refuse submissions for want of memory before the ring is given up.
+/// How long the kernel may refuse submissions for lack of memory before the ring is given up.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
 
 /// The longest wait while the kernel has no memory for a block.
@@ -45,36 +45,38 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// How large a ring is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UringSize {
-    /// Writes that are submitted at once.
+    /// How many writes can be queued for one entry into the kernel.
     entries: u32,
-    /// Completions that the writer has not taken yet. The kernel keeps further ones by itself, slower.
+    /// How many completions the ring holds until the writer takes them. The kernel stores more than that by a slower
+    /// path.
     completions: u32,
-    /// Buffers that can be registered one by one; 0 for one registration of all.
+    /// How many buffers can be registered one by one; 0 if all are registered at once.
     buffers: u32,
-    /// Kernel threads that may wait for a disk at the same time; 0 for as many as the kernel chooses.
+    /// How many kernel threads may wait for a disk at the same time; 0 for the kernel's own number.
     waiting: u32,
 }
 
 impl UringSize {
-    /// For as many logs as one thread can serve. They share the kernel's threads too: a file system that hangs holds
-    /// one for each file that is written to it, and must leave some for the other logs (the kernel's choice is four for
-    /// each CPU).
+    /// For all logs that one thread can serve. They also share the kernel's threads. A file system that hangs holds one
+    /// thread for each file that is written to it, and must leave some for the other logs. The kernel's own number is
+    /// four for each CPU.
     pub(super) const OF_MANY_LOGS: UringSize =
         UringSize { entries: 256, completions: 4096, buffers: 4096, waiting: 1024 };
 
-    /// For one log with so many blocks in flight.
+    /// For one log with at most `in_flight_max` blocks in flight.
     pub(super) fn of_one_log(in_flight_max: usize) -> UringSize {
         let entries = in_flight_max.max(1) as u32;
         UringSize { entries, completions: 2 * entries, buffers: 0, waiting: 0 }
     }
 }
 
-/// Writes that are done by the kernel.
+/// Blocks that the kernel writes by io_uring.
 pub(super) struct Uring {
-    /// `None` once the kernel cannot be entered any more.
+    /// `None` after an entry into the kernel has failed for good.
     ring: Option<Ring>,
     registered: RegisteredBuffers,
-    /// The blocks that the kernel has or is about to get. The index of a block, its slot, is its number for the kernel.
+    /// The blocks that the kernel has or is about to get. The index of a block is its slot, and its number for the
+    /// kernel.
     in_flight: Vec<Option<InFlight>>,
     empty_slots: Vec<usize>,
     /// The slots of the blocks that the kernel has not taken from the ring's queue, oldest first.
@@ -86,18 +88,18 @@ pub(super) struct Uring {
     failed: FailedFiles,
     /// Since when the kernel has refused all submissions.
     refused_since: Option<Instant>,
-    /// Why the ring gets no more blocks, once it has been lost.
+    /// Why the ring takes no more blocks, after it was lost.
     lost: Option<SavedIoError>,
-    /// Blocks that are to be written by another device.
+    /// Blocks that another device is to write.
     displaced: Vec<BlockWrite>,
 }
 
 /// A block that the kernel has or is about to get.
 struct InFlight {
     write: BlockWrite,
-    /// Bytes that are durable.
+    /// Bytes that are durable already.
     done: usize,
-    /// How often the write has ended with EINTR or EAGAIN since it last made progress.
+    /// How often the write has ended with EINTR or EAGAIN since it last wrote something.
     retries: u8,
 }
 
@@ -109,7 +111,7 @@ impl Uring {
     pub(super) fn new(size: UringSize) -> io::Result<Uring> {
         let mut ring = Ring::new(size.entries, size.completions)?;
         if size.waiting > 0 {
-            // Before Linux 5.15 the kernel's own number stays.
+            // Linux before 5.15 keeps its own number.
             let _ = ring.set_waiting_threads(size.waiting);
         }
         Ok(Uring {
@@ -138,14 +140,14 @@ impl Uring {
         }
     }
 
-    /// Lets the kernel forget the registered buffers that were freed.
+    /// Removes the kernel's registration of buffers that were freed.
     pub(super) fn forget_freed(&mut self) {
         if let Some(ring) = &mut self.ring {
             self.registered.forget_freed(ring);
         }
     }
 
-    /// Whether the kernel has blocks, or gets some when it is next entered.
+    /// Whether the kernel has blocks, or gets some at the next entry.
     pub(super) fn is_busy(&self) -> bool {
         self.ring.is_some() && self.in_flight.len() > self.empty_slots.len()
     }
@@ -160,7 +162,7 @@ impl Uring {
         self.lost.as_ref().map(SavedIoError::to_io_error)
     }
 
-    /// Takes the blocks that the ring was given and will not write.
+    /// Takes the blocks that were submitted and that the ring will not write.
     pub(super) fn take_displaced(&mut self) -> Vec<BlockWrite> {
         mem::take(&mut self.displaced)
     }
@@ -175,7 +177,7 @@ impl Uring {
         self.failed.clone()
     }
 
-    /// Takes a block to be written.
+    /// Takes a block to write.
     pub(super) fn submit(&mut self, write: BlockWrite) {
         if let Some(error) = self.failed.error_of(&write.file) {
             return self.finished.push(write.complete(Err(error)));
@@ -200,7 +202,7 @@ impl Uring {
     pub(super) fn reap(&mut self, completions: &mut Vec<Completion>) {
         if self.is_busy() {
             self.take_completions();
-            // Completions that the kernel has put off, and blocks that it refused before, need an entry.
+            // The kernel posts deferred completions, and takes blocks that it refused before, only when it is entered.
             let refused = !self.pushed.is_empty() || !self.unpushed.is_empty();
             if refused || self.ring.as_mut().is_some_and(Ring::poll_completions) {
                 self.enter(None);
@@ -210,7 +212,7 @@ impl Uring {
         completions.append(&mut self.finished);
     }
 
-    /// Waits at most for `timeout` until a block has ended.
+    /// Waits until a block has ended, at most for `timeout`.
     pub(super) fn wait(&mut self, timeout: Duration) {
         if self.finished.is_empty() {
             self.enter(Some(timeout));
@@ -237,22 +239,22 @@ impl Uring {
         if queued { self.pushed.push_back(slot) } else { self.unpushed.push_back(slot) }
     }
 
-    /// Queues the blocks for which there was no room.
+    /// Queues the blocks for which the queue had no room.
     fn push_waiting(&mut self) {
         for _ in 0..self.unpushed.len() {
             let Some(slot) = self.unpushed.pop_front() else { return };
             let before = self.pushed.len();
             self.push(slot);
             if self.pushed.len() == before {
-                // Still full. The others stay behind it, in their order.
+                // Still full. The other blocks stay after this one, in their order.
                 self.unpushed.rotate_right(1);
                 return;
             }
         }
     }
 
-    /// Enters the kernel: submits the queued blocks, and the kernel posts the completions of finished writes. With
-    /// `wait`, it waits at most that long for one.
+    /// Enters the kernel. It takes the queued blocks, and posts the completions of finished writes. With `wait`, waits
+    /// at most that long for a completion.
     fn enter(&mut self, wait: Option<Duration>) {
         self.push_waiting();
         let Some(ring) = &mut self.ring else { return };
@@ -268,7 +270,7 @@ impl Uring {
         };
         match error.kind() {
             io::ErrorKind::Interrupted => return,
-            // No memory for a request, or too many completions not taken: most likely this passes.
+            // No memory for a request, or too many completions not taken: this usually passes.
             io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy => {
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() < REFUSAL_MAX {
@@ -284,8 +286,8 @@ impl Uring {
         if self.lost.is_some() { self.strand(&error) } else { self.give_up(&error) }
     }
 
-    /// Gives the kernel no more blocks. Those that it has not taken are displaced; those that it has taken are still
-    /// awaited.
+    /// Stops submitting. The blocks that the kernel has not taken are displaced. Those that it has taken still complete
+    /// here.
     fn give_up(&mut self, error: &io::Error) {
         self.lost = Some(error.into());
         if let Some(ring) = &mut self.ring {
@@ -302,7 +304,7 @@ impl Uring {
         self.displaced.push(block.write);
     }
 
-    /// Fails all blocks in flight: the kernel cannot be entered any more, so their completions may never be seen. The
+    /// Fails all blocks in flight, after the kernel could not be entered: their completions may never be seen. The
     /// writer gets a copy of each block, with the error. The blocks themselves are leaked, with the ring.
     fn strand(&mut self, error: &io::Error) {
         let saved = SavedIoError::from(error);
@@ -356,10 +358,10 @@ impl Uring {
         self.finished.push(block.write.complete(result));
     }
 
-    /// Removes the block in `slot`, which the kernel does not have, or no longer has.
+    /// Removes the block in `slot`, which the kernel does not have.
     ///
     /// # Panics
-    /// If the slot is empty, which is a bug: the block would never complete.
+    /// If the slot is empty. That is a bug: the block would never complete.
     fn take(&mut self, slot: usize) -> InFlight {
         self.empty_slots.push(slot);
         self.in_flight[slot].take().expect("the slot holds a block in flight")
@@ -375,7 +377,7 @@ impl Uring {
 impl Drop for Uring {
     fn drop(&mut self) {
         if self.is_busy() {
-            // Invariant 1: the kernel may still read these blocks. The ring stays open too: closing it would not end
+            // Invariant 1: the kernel may still read these blocks. The ring stays open too: to close it would not end
             // their writes.
             mem::forget(mem::take(&mut self.in_flight));
             mem::forget(self.ring.take());

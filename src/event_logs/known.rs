@@ -1,4 +1,4 @@
-//! The logs that a thread has used, by event: found without a lock. Used by [`EventLogs`](super::EventLogs).
+//! The logs that a thread has used, by event, found without a lock. Used by [`EventLogs`](super::EventLogs).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,20 +13,20 @@ use crate::thread_local;
 /// A log that the thread has used.
 struct Known {
     shared: Arc<Shared>,
-    /// The place of the thread's producer for it among its producers, as it was last.
+    /// The index of the thread's producer for this log among the thread's producers, when it was last found.
     at: Cell<usize>,
 }
 
-/// The logs of a set of event logs, by the events' names.
+/// The known logs of one set of event logs, by event name.
 type Logs = BTreeMap<Box<str>, Known>;
 
 thread_local! {
-    /// By the number of the set.
+    /// The known logs, by the number of the set.
     static KNOWN: RefCell<BTreeMap<u64, Logs>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Appends to the log of event `name` of set `number`. `None` if the thread does not know it, or it is not open any
-/// more.
+/// Appends to the log of event `name` in set `number`. `None` if the thread does not know the log, or it is not open
+/// any more.
 #[inline]
 pub(super) fn append(number: u64, name: &str, level: Level, message: Message<'_>) -> Option<Outcome> {
     let appended = KNOWN.try_with(|known| {
@@ -37,10 +37,10 @@ pub(super) fn append(number: u64, name: &str, level: Level, message: Message<'_>
     appended.ok().flatten()
 }
 
-/// Remembers the log of event `name` of set `number`, and forgets those that are closed.
+/// Remembers the log of event `name` in set `number`, and forgets those that are closed.
 #[cold]
 pub(super) fn remember(number: u64, name: &str, shared: &Arc<Shared>) {
-    // A thread that is ending, or whose signal handler is here, does without.
+    // If the thread is ending, or this is a signal handler that interrupted it here, nothing is remembered.
     let _ = KNOWN.try_with(|known| {
         let Ok(mut known) = known.try_borrow_mut() else { return };
         known.values_mut().for_each(|logs| logs.retain(|_, known| !known.shared.gate.is_shut()));

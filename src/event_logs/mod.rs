@@ -1,7 +1,8 @@
-//! Event logs: a log for each kind of event, opened when the first record of its kind comes.
+//! Event logs: one log for each kind of event, opened by the first record of that kind.
 //!
-//! Users call it. It opens logs on an [`Engine`], and closes them; what is logged goes through `thread_local`, as for a
-//! [`Logger`]. A thread finds a log that it has used without a lock (`known`); otherwise it looks among all (`Events`).
+//! Users call it. It opens logs on an [`Engine`], and closes them. Records go through `thread_local`, as for a
+//! [`Logger`]. A thread finds a log that it has used before without a lock (`known`); otherwise it looks among all
+//! events (`Events`).
 
 mod known;
 mod name;
@@ -31,17 +32,18 @@ use crate::thread_local;
 use name::directory_of;
 pub use stats::{EventStats, EventSums};
 
-/// How many logs may be open at once, unless [`EventLogs::events_max`] says another number.
+/// How many logs may be open at once, unless [`EventLogs::events_max`] sets another number.
 const EVENTS_MAX: usize = 1_000;
 
-/// How long after a failure to open a log the next record does not try again: a try may write to the disk.
+/// After a log could not be opened, records do not try again for this long, because a try may write to the disk.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How many events are remembered whose logs could never be opened.
+/// How many events are remembered although their logs could never be opened.
 const UNOPENED_MAX: usize = 1_000;
 
 std::thread_local! {
-    /// Whether this thread looks among all events, or opens a log: a signal handler on it must do neither.
+    /// Whether this thread holds the lock on the events, or opens a log. A signal handler on this thread must do
+    /// neither then.
     static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
@@ -86,47 +88,47 @@ pub struct EventLogs {
     inner: Arc<Inner>,
 }
 
-/// What all handles share.
+/// The state that all handles share.
 struct Inner {
-    /// Which set this is, among all of the process.
+    /// The set's number in this process.
     number: u64,
     engine: Engine,
     base_directory: PathBuf,
-    /// The settings of each log, but for the path.
+    /// The settings of each log, except for the path.
     config: Config,
-    /// The least severe level at which a record opens a log.
+    /// Only records of this level or a more severe one open a log.
     first_level: Level,
     events_max: AtomicUsize,
     events: Mutex<Events>,
     refused: AtomicU64,
 }
 
-/// All events that there are or were.
+/// All events that have or had a log.
 #[derive(Default)]
 struct Events {
     by_name: BTreeMap<String, Event>,
-    /// The name of the event that has a directory.
+    /// The event that uses a directory, by the directory's name.
     by_directory: BTreeMap<String, String>,
     /// How many logs are open or being opened.
     open: usize,
-    /// The figures of logs that have been closed.
+    /// The figures of closed logs.
     past: EventSums,
     is_closed: bool,
 }
 
 struct Event {
     directory: String,
-    /// Held while its log is opened or closed.
+    /// Held while the event's log is opened or closed.
     turn: Arc<Mutex<()>>,
     logger: Option<Logger>,
-    /// Whether its log has ever been open.
+    /// Whether the event's log has ever been open.
     was_opened: bool,
-    /// The last try to open it failed: when to try again.
+    /// When to try again, if the last try to open the log failed.
     again_at: Option<Instant>,
 }
 
 impl Event {
-    /// The log, if it is open.
+    /// The logger, if the log is open.
     fn open_logger(&self) -> Option<&Logger> {
         self.logger.as_ref().filter(|logger| !logger.shared().gate.is_shut())
     }
@@ -139,14 +141,14 @@ fn most_verbose(config: &Config) -> Level {
 }
 
 impl EventLogs {
-    /// Event logs in `base_directory`, on `engine`, with the settings of `config`; its path is not used. This opens no
-    /// log and creates nothing. Missing directories above a log are made with the log.
+    /// Event logs in `base_directory`, on `engine`, with the settings of `config`, whose path is not used. This opens
+    /// no log and creates nothing. Missing parents of a log's directory are created with the log.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy.
     pub fn new(engine: &Engine, base_directory: impl AsRef<Path>, config: Config) -> Result<EventLogs> {
         let base_directory = base_directory.as_ref();
-        // A later change of the working directory changes nothing.
+        // Absolute, so that a later change of the working directory has no effect.
         let base_directory = std::path::absolute(base_directory)
             .map_err(|source| Error::io("find the directory", base_directory, source))?;
         let config = config.create_parents(true);
@@ -165,7 +167,7 @@ impl EventLogs {
     }
 
     /// Sets how many logs may be open at once: 1,000 by default. A record of one more event is refused as
-    /// [`Outcome::NoLog`], so that names that come from outside cannot fill the disk with directories.
+    /// [`Outcome::NoLog`]. So event names that come from outside the program cannot fill the disk with directories.
     #[must_use = "for a chain of calls; the limit holds for all handles"]
     pub fn events_max(self, events: usize) -> EventLogs {
         self.inner.events_max.store(events, Ordering::Relaxed);
@@ -190,8 +192,8 @@ impl EventLogs {
         }
     }
 
-    /// Appends a record of an event whose log the thread does not know. One that its log would not take does not open
-    /// it.
+    /// Appends a record of an event whose log the thread does not know. Opens the log, unless the log would not take
+    /// the record.
     #[cold]
     fn log_first(&self, name: &str, level: Level, message: Message<'_>) -> Outcome {
         if level > self.inner.first_level && !self.contains(name) {
@@ -258,7 +260,7 @@ impl EventLogs {
     }
 
     /// The figures of all logs, also after [`close`](EventLogs::close). No sum is lower than in an earlier call. It
-    /// waits while another thread looks for an event, and takes some microseconds for each open log.
+    /// takes some microseconds for each open log, and may wait for another thread that looks for an event.
     pub fn stats(&self) -> EventStats {
         let mut stats = self.when_here(|events| {
             let mut stats = EventStats { sum: events.past, ..EventStats::default() };
@@ -285,7 +287,8 @@ impl EventLogs {
         self.inner.close()
     }
 
-    /// What `look` sees among the events; nothing in a forked child.
+    /// Calls `look` with the events. Returns the default in a forked child, and in a signal handler that interrupted a
+    /// thread inside.
     fn when_here<R: Default>(&self, look: impl FnOnce(&Events) -> R) -> R {
         if self.inner.engine.is_forked() {
             return R::default();
@@ -294,7 +297,8 @@ impl EventLogs {
         look(&lock(&self.inner.events))
     }
 
-    /// Marks the thread as inside, unless it is: it may hold the locks already, or be the one that others wait for.
+    /// Marks the thread as inside. Fails if it is inside already, because it may hold the locks, or if it is a writer
+    /// thread, for which others wait.
     fn enter(&self) -> Result<Inside> {
         if self.inner.engine.is_forked() {
             return Err(Error::Forked);
@@ -308,7 +312,7 @@ impl EventLogs {
         })
     }
 
-    /// The logger of event `name`. If `rarely`, no other try is made soon after one that failed.
+    /// The logger of event `name`. With `rarely`, does not try again soon after a failure.
     fn find_or_open(&self, name: &str, rarely: bool) -> Result<Logger> {
         let _inside = self.enter()?;
         let inner = &*self.inner;
@@ -325,7 +329,7 @@ impl EventLogs {
                 Begun::Opening => None,
             };
             if let Some(left) = left {
-                // Somebody else has closed it: its end is waited for.
+                // Somebody else has closed the log. Wait for its end.
                 let _ = left.close();
                 lock(&inner.events).end(name);
                 continue;
@@ -374,27 +378,27 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Nobody is left to take the error: a caller who wants it calls `close` first.
+        // Nobody gets the error here: a caller who wants it calls `close` first.
         let _ = self.close();
     }
 }
 
-/// Where the log of an event is.
+/// The result of looking for an event.
 enum Found {
     Open(Logger),
-    /// Not open: the lock of its turn, and its directory.
+    /// The log is not open. The lock of the event's turn, and the event's directory.
     Unopened(Arc<Mutex<()>>, String),
 }
 
-/// What whoever has the turn finds.
+/// The event's state for the thread that has its turn.
 enum Begun {
-    /// Another thread was faster.
+    /// Another thread has opened it first.
     Open(Logger),
-    /// A log that was closed by its own logger, or with the engine.
+    /// The log was closed by its own logger, or with the engine.
     Left(Logger),
-    /// The event is not known any more.
+    /// The event was removed.
     Forgotten,
-    /// It is to be opened now, and counts as open.
+    /// The log is to be opened now. It counts as open.
     Opening,
 }
 
@@ -450,7 +454,7 @@ impl Events {
         })
     }
 
-    /// Looks at the event again, once the caller has its turn.
+    /// Looks at the event again, after the caller has got its turn.
     fn begin_opening(&mut self, name: &str, events_max: usize, rarely: bool) -> Result<Begun> {
         if self.is_closed {
             return Err(Error::Closed);
@@ -471,8 +475,8 @@ impl Events {
         Ok(Begun::Opening)
     }
 
-    /// Takes the logger of a log that was opened, or notes that it could not be. Returns whether all are closed
-    /// meanwhile.
+    /// Stores the logger of a log that was opened, or notes that it could not be. Returns whether all logs have been
+    /// closed meanwhile.
     fn finish_opening(&mut self, name: &str, opened: Option<&Logger>) -> bool {
         if let Some(event) = self.by_name.get_mut(name) {
             event.was_opened |= opened.is_some();
@@ -483,7 +487,7 @@ impl Events {
         self.is_closed
     }
 
-    /// Counts the figures of a log that has ended, unless that was done.
+    /// Adds the figures of a log that has ended to the sums, unless that was done.
     fn end(&mut self, name: &str) {
         if let Some(logger) = self.by_name.get_mut(name).and_then(|event| event.logger.take()) {
             self.past.add(&logger.stats());
@@ -493,7 +497,7 @@ impl Events {
     }
 }
 
-/// The settings `config` for a log in `path`.
+/// `config` for a log in `path`.
 fn at(config: &Config, path: PathBuf) -> Config {
     let mut config = config.clone();
     config.path = path;

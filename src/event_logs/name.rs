@@ -1,19 +1,18 @@
-//! An event's name as the name of a directory. Used by [`EventLogs`](super::EventLogs).
+//! The name of an event's directory. Used by [`EventLogs`](super::EventLogs).
 
 use crate::error::{Error, Result};
 
-/// The longest name of a file that common file systems take, in bytes.
+/// The longest file name that common file systems accept, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// The name of the directory for the event `name`: characters that a file system or a shell treats in a way of its own
-/// become `_`.
+/// The name of the directory for the event `name`. Characters that are special for a file system or a shell become `_`.
 ///
 /// # Errors
 /// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.
 pub(super) fn directory_of(name: &str) -> Result<String> {
     let refused =
         |value, remedy: &str| Error::InvalidConfig { setting: "event name", value, remedy: remedy.to_owned() };
-    // Each character that is replaced takes at least the byte of its `_`.
+    // A replaced character has at least one byte, as `_` has, so the name does not grow.
     let directory: String = name.chars().map(|letter| if is_unsafe(letter) { '_' } else { letter }).collect();
     match directory.as_str() {
         "" => Err(refused("empty".to_owned(), "name the event, its log is a directory of that name")),

@@ -1,4 +1,4 @@
-//! The figures of event logs, each and in sum.
+//! The figures of event logs: of each one, and their sums.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use crate::stats::Stats;
 pub struct EventStats {
     /// The logs that are open, by the names of their events.
     pub events: BTreeMap<String, Stats>,
-    /// The sums over those, and over the logs that have been closed.
+    /// The sums over the open logs and the closed ones.
     pub sum: EventSums,
-    /// Records that were refused before they came to a log: after [`close`](crate::EventLogs::close), or because the
+    /// Records that were refused before they reached a log: after [`close`](crate::EventLogs::close), or because the
     /// log could not be opened.
     pub refused_without_log: u64,
 }
 
-/// Sums over event logs. Each is that of the field of [`Stats`] with the same name, and never goes back.
+/// Sums over event logs. Each is the sum of the field of [`Stats`] with the same name, and never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EventSums {
-    /// How many logs have been closed, and are in the sums: one for each time that it was open.
+    /// How many logs have been closed. An event's log counts once for each time that it was closed.
     pub closed_logs: u64,
     /// [`Stats::attempted`].
     pub attempted: u64,

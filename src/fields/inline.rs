@@ -1,8 +1,8 @@
-//! Values that bring their names with them, as a bridge gets them: no callsite knows them in advance.
+//! Values with their names, for a bridge: no callsite knows these fields in advance.
 //!
 //! A bridge's record has up to three values: the names of the spans around it, its text, and a value of type
-//! [`Fields`](Type::Fields) with all others. They are written to the scratch in this order. In the last one each field
-//! is its name (a length in a byte, and the bytes), its type, and its plain value.
+//! [`Fields`](Type::Fields) with all other fields. They are written to the scratch in this order. In the last value
+//! each field is its name (a byte with the length, then the bytes), its type, and its plain value.
 
 use std::fmt::{self, Write};
 
@@ -11,7 +11,7 @@ use super::scratch::Scratch;
 use crate::format::{FIELD_NAME_BYTES_MAX, FieldType, Layout, Type, Values, cut_at};
 use crate::ring::Claimed;
 
-/// Fields, one after the other, at the end of a scratch.
+/// A sequence of fields at the end of a scratch.
 pub(crate) struct InlineFields<'s, 'b> {
     scratch: &'s mut Scratch<'b>,
     begin: usize,
@@ -19,13 +19,13 @@ pub(crate) struct InlineFields<'s, 'b> {
 }
 
 impl<'s, 'b> InlineFields<'s, 'b> {
-    /// No fields yet. They come after what the scratch holds.
+    /// No fields yet. They will come after what the scratch already holds.
     pub(crate) fn new(scratch: &'s mut Scratch<'b>) -> InlineFields<'s, 'b> {
         let begin = scratch.bytes().len();
         InlineFields { scratch, begin, cut: false }
     }
 
-    /// Adds a field with the bytes of its plain value. The name is in parts.
+    /// Adds a field with the bytes of its plain value. The name is given in parts.
     pub(crate) fn value(&mut self, name: &[&str], of: FieldType, plain: &[u8]) {
         let begin = self.scratch.bytes().len();
         if !(self.head(name, of) && self.scratch.put(plain)) {
@@ -33,17 +33,18 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         }
     }
 
-    /// Adds a field with a text: one of type [`Type::Str`], [`Type::Display`] or [`Type::Debug`]. Runs the formatter.
+    /// Adds a field with a formatted text, of type [`Type::Str`], [`Type::Display`] or [`Type::Debug`]. Runs the
+    /// formatter.
     pub(crate) fn text(&mut self, name: &[&str], of: Type, text: fmt::Arguments<'_>) {
         self.long(name, of, |scratch| scratch.format(text).is_cut());
     }
 
-    /// Adds a text as it is.
+    /// Adds a text field without formatting.
     pub(crate) fn str(&mut self, name: &[&str], text: &str) {
         self.long(name, Type::Str, |scratch| scratch.write_str(text).is_err());
     }
 
-    /// Adds a value with a length; `write` says whether it was cut.
+    /// Adds a field whose value begins with its length. `write` writes the value, and returns whether it was cut.
     fn long(&mut self, name: &[&str], of: Type, write: impl FnOnce(&mut Scratch<'b>) -> bool) {
         let begin = self.scratch.bytes().len();
         if !(self.head(name, FieldType::new(of)) && self.scratch.put(&[0; LENGTH_BYTES])) {
@@ -76,7 +77,7 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         fits && self.scratch.put(&[of.code()])
     }
 
-    /// Takes back the field that began at `begin`.
+    /// Removes the field that began at `begin`.
     fn leave_out(&mut self, begin: usize) {
         self.scratch.truncate(begin);
         self.cut = true;
@@ -87,10 +88,10 @@ impl<'s, 'b> InlineFields<'s, 'b> {
     }
 }
 
-/// What `tracing` has, and `log` has not.
+/// Used by the bridge from `tracing`, not by that from `log`.
 #[cfg(feature = "tracing")]
 impl InlineFields<'_, '_> {
-    /// Whether a field was cut, or left out.
+    /// Whether a field was cut or left out.
     pub(crate) fn is_cut(&self) -> bool {
         self.cut
     }
@@ -104,7 +105,7 @@ impl InlineFields<'_, '_> {
         });
     }
 
-    /// Adds fields that were written elsewhere, as far as they fit.
+    /// Adds fields that are encoded already, as many as fit.
     pub(crate) fn copy(&mut self, content: &[u8], cut: bool) {
         let fits = whole_fields(content, self.scratch.left());
         self.scratch.put(&content[..fits]);
@@ -112,7 +113,7 @@ impl InlineFields<'_, '_> {
     }
 }
 
-/// A bridge's record while its values are written.
+/// A bridge's record while its values are being written.
 pub(crate) struct Inline<'s, 'b> {
     spans: Option<Formatted>,
     message: Option<Formatted>,
@@ -122,12 +123,12 @@ pub(crate) struct Inline<'s, 'b> {
 impl<'s, 'b> Inline<'s, 'b> {
     /// No values yet.
     pub(crate) fn new(scratch: &'s mut Scratch<'b>) -> Inline<'s, 'b> {
-        // The callsite's id, and the lengths of the three values: the record is not longer than its producer's limit.
+        // The callsite's id and the lengths of the three values also take room in the record.
         scratch.keep_back(4 * LENGTH_BYTES);
         Inline { spans: None, message: None, fields: InlineFields::new(scratch) }
     }
 
-    /// Sets the names of the spans, once and before anything else.
+    /// Sets the names of the spans. Called at most once, and before anything else.
     #[cfg(feature = "tracing")]
     pub(crate) fn spans(&mut self, names: &str, cut: bool) {
         let room = self.fields.scratch.left() / 4;
@@ -137,13 +138,13 @@ impl<'s, 'b> Inline<'s, 'b> {
         self.spans = Some(spans);
     }
 
-    /// Sets the text, once; the fields may come before it. If there `are_fields`, a quarter of the room is kept for
-    /// them.
+    /// Sets the text, once. Fields may already have been added. With `are_fields`, a quarter of the room is kept for
+    /// fields.
     pub(crate) fn message(&mut self, are_fields: bool, text: fmt::Arguments<'_>) {
         let InlineFields { scratch, begin, .. } = &mut self.fields;
         let room = scratch.left() - if are_fields { scratch.left() / 4 } else { 0 };
         let mut message = scratch.format_within(room, text);
-        // The fields come last.
+        // Move the text before the fields.
         scratch.bytes_mut()[*begin..].rotate_right(message.length);
         message.begin = *begin;
         *begin += message.length;
@@ -156,18 +157,18 @@ impl<'s, 'b> Inline<'s, 'b> {
         self.message.is_some()
     }
 
-    /// The fields, to add some.
+    /// The fields, for adding more.
     pub(crate) fn fields(&mut self) -> &mut InlineFields<'s, 'b> {
         &mut self.fields
     }
 
-    /// All values.
+    /// The values, ready to be appended.
     pub(crate) fn keep(&self) -> KeptInline {
         KeptInline { spans: self.spans, message: self.message, fields: self.fields.end() }
     }
 }
 
-/// The values of a bridge's record.
+/// The values of a bridge's record, ready to be appended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeptInline {
     spans: Option<Formatted>,
@@ -184,7 +185,7 @@ impl KeptInline {
         self.message.is_some()
     }
 
-    /// All values, in their order. Fields have a length before them as a text has.
+    /// All values, in their order. The fields begin with a length, as a text does.
     fn values(&self) -> impl Iterator<Item = Formatted> {
         self.spans.into_iter().chain(self.message).chain([self.fields])
     }
@@ -221,7 +222,7 @@ impl Kept for KeptInline {
     }
 }
 
-/// The bytes of the fields at the beginning of `content` that fit into `bytes_max`.
+/// How many bytes at the beginning of `content` are whole fields that fit into `bytes_max`.
 fn whole_fields(content: &[u8], bytes_max: usize) -> usize {
     if content.len() <= bytes_max {
         return content.len();
@@ -236,7 +237,7 @@ fn whole_fields(content: &[u8], bytes_max: usize) -> usize {
     whole
 }
 
-/// The fields in `content`, each with all its bytes.
+/// The fields in `content`, each as all of its bytes.
 fn fields_in(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = content;
     std::iter::from_fn(move || {
@@ -246,7 +247,7 @@ fn fields_in(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The bytes of the field that `content` begins with.
+/// How many bytes the first field in `content` has.
 fn field_bytes(content: &[u8]) -> Option<usize> {
     let value = 1 + usize::from(*content.first()?) + 1;
     let of = FieldType::from_code(*content.get(value - 1)?).ok()?;
@@ -255,15 +256,15 @@ fn field_bytes(content: &[u8]) -> Option<usize> {
     Some(content.len() - values.rest().len())
 }
 
-/// The name of a field with its length, as it begins the field's bytes.
+/// A field's name with its length byte: the beginning of the field's bytes.
 #[cfg(feature = "tracing")]
 fn name_of(field: &[u8]) -> &[u8] {
     let length = field.first().map_or(0, |length| 1 + usize::from(*length));
     field.get(..length).unwrap_or(field)
 }
 
-/// Adds the fields in `new` to those in `kept`, in place of those with the same names, as far as they fit into
-/// `bytes_max`. Returns whether they do.
+/// Adds the fields in `new` to those in `kept`, as far as they fit into `bytes_max`. A new field replaces one with the
+/// same name. Returns whether all fit.
 #[cfg(feature = "tracing")]
 pub(crate) fn merge_fields(kept: &mut Vec<u8>, new: &[u8], bytes_max: usize) -> bool {
     let mut fits = true;

@@ -1,34 +1,34 @@
-//! Values on their way into a ring: how many bytes each takes, and how it is written.
+//! Kept values: how many bytes each takes in a ring, and how it is written there.
 
 use crate::format::cut_at;
 use crate::ring::Claimed;
 
-/// A value, or several, that no user code is needed for any more.
+/// One value, or several, that can be written without running user code.
 pub(crate) trait Kept: Copy {
     /// Bytes of the plain encoding.
     fn bytes(&self) -> usize;
 
-    /// Writes the plain encoding. What was formatted is in `scratch`.
+    /// Writes the plain encoding. Formatted text is in `scratch`.
     fn write(&self, scratch: &[u8], claimed: &mut Claimed<'_>);
 
-    /// Bytes that [`cut`](Self::cut) can take away.
+    /// How many bytes [`cut`](Self::cut) can remove.
     #[inline(always)]
     fn flexible_bytes(&self) -> usize {
         0
     }
 
-    /// Shortens texts and bytes to what is left of `room`, which is less by what they take then.
+    /// Shortens texts and bytes to at most `room` bytes, and subtracts their new length from `room`.
     #[inline(always)]
     fn cut(&mut self, _scratch: &[u8], _room: &mut usize) {}
 
-    /// Whether a part is not whole.
+    /// Whether any part was cut.
     #[inline(always)]
     fn is_cut(&self) -> bool {
         false
     }
 }
 
-/// Numbers are written as they are in memory.
+/// Numbers, which are written as their little-endian bytes.
 macro_rules! kept_as_bytes {
     ($($number:ty),*) => {
         $(impl Kept for $number {
@@ -82,17 +82,17 @@ impl<K: Kept> Kept for Option<K> {
     }
 }
 
-/// Bytes of the length of a text.
+/// Bytes of the length before a text.
 pub(super) const LENGTH_BYTES: usize = 4;
 
-/// The bytes of a text's length, and of whether it is cut.
+/// The bytes of a text's length, and of the bit that says whether the text is cut.
 #[inline(always)]
 pub(super) fn length_word(length: usize, cut: bool) -> [u8; LENGTH_BYTES] {
     // A length that fits a ring has far fewer than 31 bits.
     ((length as u32) << 1 | u32::from(cut)).to_le_bytes()
 }
 
-/// A text, which is cut between characters alone.
+/// A text. It is cut only between characters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<'a> {
     pub(super) text: &'a str,
@@ -130,7 +130,7 @@ impl Kept for Text<'_> {
     }
 }
 
-/// Bytes, which are cut anywhere.
+/// Bytes. They can be cut anywhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes<'a> {
     pub(super) bytes: &'a [u8],
@@ -168,7 +168,7 @@ impl Kept for Bytes<'_> {
     }
 }
 
-/// What a formatter has written, as a part of the scratch buffer.
+/// Text that a formatter has written: a part of the scratch buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Formatted {
     pub(super) begin: usize,
@@ -177,7 +177,7 @@ pub(crate) struct Formatted {
 }
 
 impl Formatted {
-    /// Whether it is not whole.
+    /// Whether the text was cut.
     pub(crate) fn is_cut(self) -> bool {
         self.cut
     }
@@ -206,7 +206,7 @@ impl Kept for Formatted {
 
     fn cut(&mut self, scratch: &[u8], room: &mut usize) {
         if self.length > *room {
-            // Always text: whatever it is cut to, all characters before that are whole.
+            // The bytes are whole characters of UTF-8, so this does not fail.
             let text = std::str::from_utf8(self.of(scratch)).unwrap_or_default();
             self.length = cut_at(text, *room).len();
             self.cut = true;
@@ -231,7 +231,7 @@ impl Kept for () {
     fn write(&self, _scratch: &[u8], _claimed: &mut Claimed<'_>) {}
 }
 
-/// The values before one, and that one.
+/// A list of values, and one more.
 impl<A: Kept, B: Kept> Kept for (A, B) {
     #[inline(always)]
     fn bytes(&self) -> usize {

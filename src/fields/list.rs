@@ -1,4 +1,4 @@
-//! The fields of one record, put together: a list of values, and of their types.
+//! The fields of one record as a list: their values, and their types.
 
 use super::kept::Kept;
 use super::scratch::Scratch;
@@ -6,20 +6,20 @@ use super::value::Value;
 use crate::callsite::hash_of;
 use crate::format::{FieldType, Type};
 
-/// The most fields of a macro's record.
+/// The most fields in one record of a macro.
 pub(crate) const MACRO_FIELDS_MAX: usize = 32;
 
-/// The fields of one record: `()`, or those before one and that one, as in `(((), first), second)`. Macros make them,
-/// of references.
+/// The fields of one record as nested pairs: `()` for none, `(((), first), second)` for two. The macros build it, from
+/// references.
 #[allow(private_bounds, reason = "nobody else implements it")]
 pub trait Fields: List {}
 
 impl<L: List> Fields for L {}
 
-/// Fails to compile if a record has too many fields.
+/// Makes a record with too many fields fail to compile.
 ///
 /// # Panics
-/// If so. It is called in constants only, so that the compiler says it.
+/// If there are too many. It is called only in constants, so that the compiler reports the panic.
 pub const fn assert_few(names: &[&str]) {
     assert!(names.len() <= MACRO_FIELDS_MAX, "a record has at most 32 fields");
 }
@@ -45,7 +45,7 @@ impl Types {
     }
 }
 
-/// What [`Fields`] are for `event`.
+/// [`Fields`], with what only `event` may use.
 pub(crate) trait List {
     const TYPES: Types;
 
@@ -53,7 +53,7 @@ pub(crate) trait List {
 
     const HASH: u32 = hash_of(Self::SLICE);
 
-    /// Whether keeping them runs a formatter.
+    /// Whether keeping the values runs a formatter.
     const FORMATS: bool;
 
     type Kept<'a>: Kept

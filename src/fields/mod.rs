@@ -1,13 +1,13 @@
 //! The fields of a structured record: from the values of a macro to the bytes in a ring.
 //!
-//! A record is made in two phases. First every value is *kept*: a number is copied, a text is borrowed, and what `%` or
-//! `?` names is formatted into a scratch buffer. User code runs in this phase alone, so it may log, panic, or take its
-//! time: no append has begun. Then the append asks the kept values for their bytes, and they write themselves into the
-//! ring, each by a store of its own size.
+//! A record is made in two phases. First every value is *kept*: a number is copied, a text is borrowed, and a value
+//! with `%` or `?` is formatted into a scratch buffer. User code runs only in this phase, before the append begins, so
+//! it may log, panic, or take long. Then the append asks the kept values how many bytes they need, and they write
+//! themselves into the ring, each by a store of its own size.
 //!
-//! `value` says which types can be fields, `kept` how they are encoded (plain values, see `format/value.rs`), `scratch`
-//! formats, `list` puts the fields of a record together, and `record` makes a ring's payload of them. `event` calls all
-//! this for the macros. `inline` has the values of a bridge, which bring their names with them.
+//! `value` defines which types can be fields, `kept` how they are encoded (as plain values, see `format/value.rs`).
+//! `scratch` formats, `list` combines the fields of a record, and `record` makes them the payload of a ring. `event`
+//! uses all this for the macros. `inline` has the values of a bridge, which carry their names.
 
 mod kept;
 mod scratch;

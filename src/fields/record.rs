@@ -1,4 +1,4 @@
-//! A structured record as a ring's payload: the callsite's id, and the values.
+//! A structured record as the payload of a ring: the callsite's id, and the values.
 
 use super::kept::Kept;
 use crate::appendable::{Appendable, Destination};
@@ -13,9 +13,9 @@ const ID_BYTES: usize = 4;
 pub(crate) struct Structured<'a, K> {
     pub(crate) callsite: u32,
     pub(crate) values: K,
-    /// What the values' formatters have written.
+    /// The text that the values' formatters have written.
     pub(crate) scratch: &'a [u8],
-    /// Who takes it: asked on the slow path alone.
+    /// Who takes the record. Only the slow path asks.
     pub(crate) destination: Destination<'a>,
 }
 
@@ -52,8 +52,8 @@ impl<K: Kept> Appendable for Structured<'_, K> {
         let bytes = self.bytes();
         if bytes > bytes_max {
             let flexible = self.values.flexible_bytes();
-            // Numbers are never cut, so that the record may be longer than that by some hundred bytes: a ring and a
-            // block have room for them.
+            // Numbers are never cut, so the record may exceed the limit by some hundred bytes. A ring and a block have
+            // room for them.
             let mut room = bytes_max.saturating_sub(bytes - flexible);
             self.values.cut(self.scratch, &mut room);
         }

@@ -1,8 +1,8 @@
-//! Where formatters write before a record is appended: a buffer that each producer has, made with it, so that no record
-//! allocates.
+//! The scratch: a buffer into which values are formatted before a record is appended. Each producer has one, made with
+//! the producer, so that no record allocates.
 //!
-//! A formatter may log itself, and so may a signal handler that interrupts it. They find the buffer taken, and format
-//! into a smaller one on the stack.
+//! A formatter may log too, and so may a signal handler that interrupts it. They find the buffer taken, and use a
+//! smaller one on the stack.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -12,33 +12,33 @@ use std::sync::atomic::compiler_fence;
 use super::kept::Formatted;
 use crate::format::cut_at;
 
-/// Bytes of the buffer on the stack.
+/// Bytes of the smaller buffer, on the stack.
 const SMALL_BYTES: usize = 1024;
 
-/// A producer's buffer, while nobody formats into it.
+/// A producer's buffer while it is not in use.
 #[derive(Debug, Default)]
 pub(crate) struct ScratchCell(RefCell<Vec<u8>>);
 
 impl ScratchCell {
-    /// A buffer of `bytes`; none if there is no memory for it.
+    /// A buffer of `bytes`, or no buffer if there is no memory for it.
     pub(crate) fn new(bytes: usize) -> ScratchCell {
         let mut buffer = Vec::new();
         let _ = buffer.try_reserve_exact(bytes);
         ScratchCell(RefCell::new(buffer))
     }
 
-    /// Takes the buffer out. `None` if somebody has it.
+    /// Takes the buffer out; `None` if it is in use.
     pub(crate) fn take(&self) -> Option<Vec<u8>> {
         let mut held = self.0.try_borrow_mut().ok()?;
-        // A signal handler that interrupts the exchange finds the cell borrowed: the compiler must not move the
-        // exchange out of that.
+        // A signal handler that interrupts this exchange must find the cell borrowed. The fences keep the compiler from
+        // moving the exchange out of the borrow.
         compiler_fence(SeqCst);
         let taken = std::mem::take(&mut *held);
         compiler_fence(SeqCst);
         (taken.capacity() > 0).then_some(taken)
     }
 
-    /// Puts it back.
+    /// Puts the buffer back.
     pub(crate) fn put(&self, buffer: Vec<u8>) {
         if let Ok(mut held) = self.0.try_borrow_mut() {
             compiler_fence(SeqCst);
@@ -48,8 +48,8 @@ impl ScratchCell {
     }
 }
 
-/// Calls `work` with a scratch of `bytes_max`: the buffer that `take` gives, which `put` gets back even if `work`
-/// panics, or one on the stack.
+/// Calls `work` with a scratch of at most `bytes_max`. The scratch is the buffer that `take` returns, or else one on
+/// the stack. `put` gets the buffer back, even if `work` panics.
 pub(crate) fn with_scratch<R>(
     bytes_max: usize,
     take: impl FnOnce() -> Option<Vec<u8>>,
@@ -70,7 +70,7 @@ pub(crate) fn with_scratch<R>(
     }
 }
 
-/// A producer's buffer in use; its drop gives it back.
+/// A producer's buffer in use. Its drop returns it.
 struct Taken<P: FnOnce(Vec<u8>)> {
     buffer: Vec<u8>,
     put: Option<P>,
@@ -89,7 +89,7 @@ struct Small {
     length: usize,
 }
 
-/// Room for what formatters write, up to a bound. What does not fit is left out.
+/// A buffer for formatted text, with a limit. Text that does not fit is left out.
 pub(crate) struct Scratch<'a> {
     room: Room<'a>,
     bytes_max: usize,
@@ -102,13 +102,13 @@ enum Room<'a> {
 }
 
 impl Scratch<'_> {
-    /// No room, for fields that need none.
+    /// A scratch without room, for fields that are not formatted.
     #[inline(always)]
     pub(crate) fn none() -> Self {
         Scratch { room: Room::None, bytes_max: 0 }
     }
 
-    /// All that was written.
+    /// All bytes that were written.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.room {
             Room::None => &[],
@@ -122,11 +122,11 @@ impl Scratch<'_> {
         self.bytes_max - self.bytes().len()
     }
 
-    /// Writes bytes that fit.
+    /// Writes bytes. The caller has checked that they fit.
     fn push(&mut self, bytes: &[u8]) {
         match &mut self.room {
             Room::None => {}
-            // Within its capacity, unless it may grow.
+            // The vector does not grow beyond its capacity, unless it is a [`growing`](Scratch::growing) one.
             Room::Taken(buffer) => buffer.extend_from_slice(bytes),
             Room::Small(small) => {
                 small.bytes[small.length..small.length + bytes.len()].copy_from_slice(bytes);
@@ -135,8 +135,8 @@ impl Scratch<'_> {
         }
     }
 
-    /// Formats `value`. If it fails, or writes more than there is room for, what it wrote before that is kept, and
-    /// counts as cut. A panic of its goes through.
+    /// Formats `value`. If the formatter fails, or writes more than fits, the text before that is kept and counts as
+    /// cut. A panic of the formatter passes through.
     pub(crate) fn format(&mut self, value: fmt::Arguments<'_>) -> Formatted {
         let begin = self.bytes().len();
         let cut = self.write_fmt(value).is_err();
@@ -144,10 +144,10 @@ impl Scratch<'_> {
     }
 }
 
-/// For fields that bring their names with them.
+/// Used for fields that carry their names.
 #[cfg(any(feature = "log", feature = "tracing"))]
 impl Scratch<'_> {
-    /// Room in a vector that grows, up to `bytes_max`.
+    /// A scratch in a vector that grows, up to `bytes_max`.
     #[cfg(any(test, feature = "tracing"))]
     pub(crate) fn growing(buffer: &mut Vec<u8>, bytes_max: usize) -> Scratch<'_> {
         Scratch { room: Room::Taken(buffer), bytes_max }
@@ -162,7 +162,7 @@ impl Scratch<'_> {
         fits
     }
 
-    /// Leaves room for `bytes` that are written elsewhere.
+    /// Reserves `bytes` of the limit for data that is not written to the scratch.
     pub(super) fn keep_back(&mut self, bytes: usize) {
         self.bytes_max = self.bytes_max.saturating_sub(bytes).max(self.bytes().len());
     }
@@ -176,7 +176,7 @@ impl Scratch<'_> {
         formatted
     }
 
-    /// Forgets what was written after the first `length` bytes.
+    /// Removes all but the first `length` bytes.
     pub(super) fn truncate(&mut self, length: usize) {
         match &mut self.room {
             Room::None => {}
@@ -185,7 +185,7 @@ impl Scratch<'_> {
         }
     }
 
-    /// All that was written, to change it.
+    /// All bytes that were written, to be changed.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.room {
             Room::None => &mut [],
@@ -199,7 +199,7 @@ impl Write for Scratch<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let fits = cut_at(text, self.left());
         self.push(fits.as_bytes());
-        // An error ends the formatting: a value may be of any length.
+        // The error stops the formatter, which might write without end.
         if fits.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }

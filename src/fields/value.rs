@@ -9,10 +9,10 @@ use super::kept::{Bytes, Formatted, Kept, Text};
 use super::scratch::Scratch;
 use crate::format::{FieldType, Type};
 
-/// A value that a field can have: integers, floats, `bool`, `char`, text, bytes, and an `Option` of these, also behind
-/// a reference, a `Box`, an `Rc` or an `Arc`.
+/// A type that a field can have: integers, floats, `bool`, `char`, text, bytes, and an `Option` of these; also behind a
+/// reference, a `Box`, an `Rc` or an `Arc`.
 ///
-/// Nobody else implements it. Of any other type a field can be the text: `name = %value` takes its `Display`,
+/// No other type can implement it. A value of any other type is logged as text: `name = %value` uses its `Display`,
 /// `name = ?value` its `Debug`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a field",
@@ -23,12 +23,12 @@ pub trait FieldValue: Value {}
 
 impl<V: Value + ?Sized> FieldValue for V {}
 
-/// What [`FieldValue`] is for the macros.
+/// [`FieldValue`], with what only the macros may use.
 pub(crate) trait Value {
-    /// What the files call its type.
+    /// The field's type in the files.
     const TYPE: FieldType;
 
-    /// Whether keeping it runs a formatter.
+    /// Whether keeping the value runs a formatter.
     const FORMATS: bool = false;
 
     type Kept<'a>: Kept
@@ -38,10 +38,10 @@ pub(crate) trait Value {
     fn keep(&self, scratch: &mut Scratch<'_>) -> Self::Kept<'_>;
 }
 
-/// A value that is always there.
+/// A value that is not an `Option`.
 pub(crate) trait Present: Value {}
 
-/// What is kept of a value of another type, by a conversion.
+/// Types whose kept value is made by a conversion.
 macro_rules! values {
     ($($type:ty, $field:ident, $kept:ty, $value:ident => $convert:expr;)*) => {
         $(
@@ -110,7 +110,7 @@ impl<const BYTES: usize> Value for [u8; BYTES] {
 
 impl<const BYTES: usize> Present for [u8; BYTES] {}
 
-/// A pointer has what it points to.
+/// A pointer is kept as the value that it points to.
 macro_rules! pointers {
     ($($pointer:ty),*) => {
         $(

@@ -1,16 +1,15 @@
-//! The bytes between the writer and a listener's thread: entries, one after the other, in a buffer that a single
-//! process writes and reads.
+//! The entries that the writer passes to a listener's thread, as bytes in a buffer. One process writes and reads them.
 //!
-//! A producer's entry stands before its records, so that each buffer can be read alone.
+//! A producer's entry comes before its records, so that each buffer can be read alone.
 
-/// What is passed on.
+/// An entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Entry<'a> {
-    /// The records that follow are of this producer.
+    /// The records that follow are from this producer.
     Producer { id: u32, name: &'a str },
     /// A record of the last producer.
     Record(RecordEntry<'a>),
-    /// So many records did not fit.
+    /// This many records did not fit.
     Missed(u64),
     /// The log has ended.
     End,
@@ -58,14 +57,14 @@ impl Entry<'_> {
     }
 }
 
-/// Appends bytes after their number.
+/// Appends the length of `bytes`, and the bytes.
 fn put(bytes: &[u8], out: &mut Vec<u8>) {
     // A record in a ring is shorter than 2^32 bytes.
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
 }
 
-/// Takes entries off a buffer. Ends where there is none.
+/// Reads entries from a buffer. Ends at the first one that is not whole.
 pub(super) struct Entries<'a>(pub(super) &'a [u8]);
 
 impl<'a> Entries<'a> {

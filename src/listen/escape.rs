@@ -1,9 +1,10 @@
-//! Control characters in a line of text: a record stays one line, and its bytes do not control the terminal.
+//! Escapes control characters in a line of text, so that a record stays one line and its bytes do not control the
+//! terminal.
 
 use std::io::Write as _;
 
-/// Appends `text`, as `diolog cat` shows it: control characters as `\n`, `\t`, `\x1b`, invisible characters that
-/// reorder or break lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
+/// Appends `text` as `diolog cat` shows it: control characters as `\n`, `\t`, `\x1b`; invisible characters that reorder
+/// or break lines as `\u{202e}`; bytes that are not UTF-8 as `\xff`.
 pub(super) fn text(text: &[u8], out: &mut Vec<u8>) {
     if text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
         out.extend_from_slice(text);
@@ -27,7 +28,8 @@ pub(super) fn text(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether it is a control character, a line separator of Unicode, or a mark that changes the direction of the text.
+/// Whether the character is a control character, a line separator of Unicode, or a mark that changes the direction of
+/// text.
 fn is_unsafe_to_show(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')

@@ -1,21 +1,21 @@
-//! The names of text files: the present one, and numbered ones for those before it.
+//! The names of text files: the present one, and numbered ones for the files before it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Frees the name `path`: the file becomes number 1, that one number 2, and so on, so that at most `files_max` are
-/// there once a new one has the name.
+/// Frees the name `path`: the file becomes number 1, number 1 becomes number 2, and so on. At most `files_max` files
+/// exist after a new one has been created.
 ///
 /// # Errors
-/// A file cannot be renamed or removed; all are there still, some perhaps with a higher number.
+/// A file cannot be renamed or removed. None is lost, but some may already have a higher number.
 pub(super) fn make_room(path: &Path, files_max: u32) -> io::Result<()> {
     let kept = files_max.saturating_sub(1);
     if kept == 0 {
         return unless_missing(fs::remove_file(path));
     }
-    // Up to the first number that is free: a gap ends the row.
+    // Rename only up to the first free number: files after a gap stay.
     let first_free = (1..kept).find(|number| !numbered(path, *number).exists()).unwrap_or(kept);
     for number in (1..first_free).rev() {
         unless_missing(fs::rename(numbered(path, number), numbered(path, number + 1)))?;
@@ -27,14 +27,14 @@ fn unless_missing(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// The path with a number after a dot.
+/// The path with a dot and a number.
 fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(format!(".{number}"));
     name.into()
 }
 
-/// Whether `path` leads to `file`. Off Unix it is taken to.
+/// Whether `path` leads to `file`. Without Unix, always true.
 pub(super) fn is_named(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -6,19 +6,19 @@ use super::record::LiveRecord;
 use super::{escape, when};
 use crate::level::Level;
 
-/// Ends a colour.
+/// The escape sequence that ends a colour.
 const PLAIN: &str = "\x1b[0m";
 
-/// Times and names are dimmed, so that the message stands out.
+/// The style of times and names: dimmed, so that the message stands out.
 const ASIDE: &str = "\x1b[2m";
 
-/// Stands after a message that was cut.
+/// Shown after a message that was cut.
 const CUT: &str = "… (cut)";
 
 impl LiveRecord<'_> {
     /// Appends the record as one line of text, without a line feed: time in UTC, level, the name of the log's directory
-    /// if the listener has had several logs, producer, and for a record with fields its target, then the message.
-    /// Control characters are escaped: the text stays one line, and does not control a terminal.
+    /// (if the listener has had several logs), producer, target (if the record has fields), and message. Control
+    /// characters are escaped, so the text stays one line and does not control a terminal.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         line(self, false, out);
     }
@@ -54,12 +54,12 @@ pub(super) fn line(record: &LiveRecord<'_>, colours: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a sentence of the listener's own, without a line feed.
+/// Appends a line of the listener itself, without a line feed.
 pub(super) fn note(text: &str, colours: bool, out: &mut Vec<u8>) {
     styled(colours, ASIDE, out, |out| escape::text(text.as_bytes(), out));
 }
 
-/// Calls `write`, between the escape sequences of a colour if there are to be `colours`.
+/// Calls `write`. With `colours`, between the escape sequences of `colour`.
 fn styled(colours: bool, colour: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     if colours {
         out.extend_from_slice(colour.as_bytes());
@@ -70,7 +70,7 @@ fn styled(colours: bool, colour: &str, out: &mut Vec<u8>, write: impl FnOnce(&mu
     }
 }
 
-/// The level's name, padded to five letters, and its colour: red and bold, yellow, green, blue, dimmed.
+/// The level's name, padded to five letters, and its colour: bold red, yellow, green, blue, or dimmed.
 fn level(level: Level) -> (&'static str, &'static str) {
     match level {
         Level::Error => ("ERROR", "\x1b[1m\x1b[31m"),

@@ -1,4 +1,4 @@
-//! The listeners of a log, as its configuration has them.
+//! The listeners of a log, as configured.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::listener::Listener;
 use crate::level::Level;
 
-/// Listeners, each with the least severe level that it gets. Two lists are equal if they have the same ones.
+/// Listeners, each with the least severe level that it gets. Two lists are equal if they contain the same listeners.
 #[derive(Clone, Default)]
 pub(crate) struct Listeners(Vec<(Level, Arc<dyn Listener>)>);
 
@@ -31,9 +31,9 @@ impl PartialEq for Listeners {
 
 impl Eq for Listeners {}
 
-/// Whether both are the same listener, and not only two of a kind.
+/// Whether both are the same object.
 pub(super) fn is_same(one: &Arc<dyn Listener>, other: &Arc<dyn Listener>) -> bool {
-    // Not `Arc::ptr_eq`, which also compares the addresses of tables that the compiler may make twice.
+    // Not `Arc::ptr_eq`: it also compares the addresses of vtables, and the compiler may make several of one.
     std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 

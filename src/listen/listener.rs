@@ -1,8 +1,9 @@
-//! What a listener implements.
+//! The trait that a listener implements.
 
 use super::record::{LiveRecord, Missed};
 
-/// Gets the records of a log while it is written: to show them elsewhere too, to count them, to raise an alarm.
+/// Gets the records of a log while it is written, for example to show them elsewhere, to count them, or to raise an
+/// alarm.
 ///
 /// [`Config::listener`](crate::Config::listener) adds a listener to a log, with the least severe level that it gets.
 /// One thread, `diolog-listener`, calls all its methods, even if it listens to several logs. It gets each record of its
@@ -12,7 +13,7 @@ use super::record::{LiveRecord, Missed};
 /// **It cannot harm the log.** Between the writer and a listener is a queue of
 /// [`listener_queue_bytes`](crate::Config::listener_queue_bytes). If the listener is slower than the log, it misses the
 /// records that do not fit. [`Stats::listeners`](crate::Stats::listeners) counts them, and [`missed`](Listener::missed)
-/// tells the listener how many. If the listener panics, it has missed the record too, and gets the next one after a
+/// tells the listener how many. If the listener panics, that record counts as missed, and it gets the next one after a
 /// second; if the log is being closed, it gets no more.
 ///
 /// **It may log**, even to the log that it listens to. No listener gets the records of producers that were made on a
@@ -21,8 +22,8 @@ use super::record::{LiveRecord, Missed};
 /// holds keeps the log open until somebody closes it.
 ///
 /// **At the end**, `close` and the exit of the process wait, within [`close_deadline`](crate::Config::close_deadline),
-/// until the listener has got all records. It misses what is left then. If a listener calls `close`, this waits for the
-/// log, and not for the listener.
+/// until the listener has got all records. It misses those that are left after that. If a listener calls `close`, this
+/// waits for the log, and not for the listener.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -58,16 +59,17 @@ pub trait Listener: Send + Sync {
     /// Gets a record.
     fn record(&self, record: &LiveRecord<'_>);
 
-    /// Gets the number of records that it has missed since the last one. Does nothing by default.
+    /// Gets the number of records that it has missed since the last record. Does nothing by default.
     fn missed(&self, missed: &Missed<'_>) {
         let _ = missed;
     }
 
-    /// No record waits now: a listener that collects its output should write it. Called after the last of the records
-    /// that came together, once more after a second without a record, and before `close` returns. Does nothing by
-    /// default.
+    /// No more records are waiting: a listener that collects output should write it now. Called after the last of
+    /// several records that came together, again after a second without a record, and before `close` returns. Does
+    /// nothing by default.
     fn flush(&self) {}
 
-    /// A log has ended, and its last record was given. [`flush`](Listener::flush) follows. Does nothing by default.
+    /// A log has ended, and the listener has got its last record. [`flush`](Listener::flush) follows. Does nothing by
+    /// default.
     fn log_ended(&self) {}
 }

@@ -1,4 +1,4 @@
-//! A log's handle on its listeners: they begin at open, and end at close.
+//! A log's handle to its listeners, which begin at open and end at close.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Begins to listen, with a queue of `bytes_max` for each listener. The second part is the writer's; its drop ends
+    /// Begins to listen, with a queue of `bytes_max` for each listener. The writer gets the second value; its drop ends
     /// the listening.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Listening {
                     is_abandoned: AtomicBool::new(false),
                 })),
                 Err(source) => {
-                    // Those that have begun end.
+                    // End the listeners that have begun.
                     drop(Taps::new(&queues, bytes_max));
                     return Err(Error::io("start the thread of a listener of", log, source));
                 }
@@ -59,8 +59,8 @@ impl Listening {
         Ok((Listening { queues }, taps))
     }
 
-    /// Waits until the listeners have got all that the writer has passed on, at most until `deadline`: what is left
-    /// then is not given any more. Does not wait on a listener's own thread.
+    /// Waits until the listeners have got everything that the writer has passed on, at most until `deadline`. They do
+    /// not get what is left then. Does not wait on a listener's own thread.
     pub(crate) fn wait_until_given(&self, deadline: Instant) {
         if own_thread::role() == Role::Listener {
             return;

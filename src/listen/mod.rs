@@ -1,14 +1,14 @@
-//! Listeners: code of the program, or of this library, that gets the records of a log while it is written, each on a
-//! thread of its own.
+//! Listeners: code of the program, or of this library, that gets the records of a log while it is written. Each
+//! listener has its own thread.
 //!
-//! `listener` is what a listener implements, and `record` what it gets; `list` is the setting. `tap` is the writer's
-//! end: it copies the records of a level as it drains them, and never waits. `outlet` is what the writers of all logs
-//! and the thread of one listener share; `thread` is that thread; `entry` the bytes between them; `listening` the log's
-//! handle, for its figures and its end. `line` makes a line of text of a record, with the time by `when` and without
-//! control characters by `escape`; `terminal` has the listeners for standard error and standard output, and `text_file`
-//! the one for text files, which `files` names.
+//! `listener` has the trait that a listener implements, and `record` the value that it gets; `list` is the setting.
+//! `tap` is the writer's end: it copies the records of a level while the writer drains them, and never waits. `outlet`
+//! is the state that the writers of all logs share with the thread of one listener; `thread` is that thread; `entry`
+//! encodes what passes between them. `listening` is the log's handle, for its figures and its end. `line` makes a
+//! record a line of text, with `when` for the time and `escape` for control characters. `terminal` has the listeners
+//! for standard error and standard output; `text_file` has the one for text files, and `files` names these.
 //!
-//! Nothing here decides what becomes of a record: if all of this failed, the log would be the same.
+//! Nothing here affects the log: if all listeners failed, the log would be the same.
 
 mod record;
 mod listener;

@@ -1,9 +1,9 @@
-//! What the writers of logs and the thread of one listener share: buffers of entries on their way, and how far the
-//! thread has come.
+//! The state that the writers of logs share with the thread of one listener: buffers of entries, and how far the thread
+//! has come.
 //!
-//! The lock is held for the exchange of a buffer and no longer. A writer only tries to take it, except once at a log's
-//! end: if the thread holds it, the writer keeps its buffer until its next turn. So a thread that the system stops at
-//! the wrong moment holds no writer.
+//! The lock is held only to exchange a buffer. A writer does not wait for the lock, except once at a log's end: if the
+//! thread has it, the writer keeps its buffer until its next turn. So a thread that the system suspends at the wrong
+//! moment does not delay a writer.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,36 +19,36 @@ use crate::clock::Clock;
 use crate::level::Level;
 use crate::sync::lock;
 
-/// A listener that does not return for so long at a log's end hangs, to the logs that end after it.
+/// If a listener does not return for this long at a log's end, logs that end after that treat it as hung.
 const HUNG_AFTER: Duration = Duration::from_secs(1);
 
-/// One log at one listener.
+/// One log's queue to one listener.
 pub(super) struct Queue {
     pub(super) level: Level,
     pub(super) clock: Clock,
     pub(super) log: PathBuf,
     pub(super) service: String,
     pub(super) outlet: Arc<Outlet>,
-    // On cache lines of their own: the writer must not wait for one that the thread writes for each record.
+    // Each on its own cache line: the writer must not wait for a line that the thread writes for each record.
     pub(super) seen: CachePadded<Seen>,
     pub(super) done: CachePadded<Done>,
-    /// The deadline of `close` has passed: what waits is not given any more.
+    /// The deadline of `close` has passed: the listener does not get what is left.
     pub(super) is_abandoned: AtomicBool,
 }
 
-/// What the writer counts, once a turn.
+/// Counts that the writer publishes once a turn.
 #[derive(Default)]
 pub(super) struct Seen {
     /// Records of the level.
     pub(super) records: AtomicU64,
-    /// Those that did not fit.
+    /// Records that did not fit.
     pub(super) missed: AtomicU64,
 }
 
-/// What the thread counts.
+/// Counts of the listener's thread.
 #[derive(Default)]
 pub(super) struct Done {
-    /// Bytes of entries taken.
+    /// Bytes of entries that it has taken.
     pub(super) bytes: AtomicU64,
     pub(super) given: AtomicU64,
     /// Records whose call panicked, or that were left at the deadline of `close`.
@@ -61,7 +61,7 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
 }
 
-/// A listener, and what is on its way to it.
+/// A listener, and the entries on their way to it.
 pub(super) struct Outlet {
     pub(super) listener: Arc<dyn Listener>,
     inner: Mutex<Inner>,
@@ -75,20 +75,20 @@ struct Inner {
     waiting: Vec<Batch>,
     /// Logs that have not ended.
     logs: usize,
-    /// Rounds that the thread has begun: each takes all that waits.
+    /// Rounds that the thread has begun. Each takes all waiting batches.
     begun: u64,
-    /// Rounds that it has ended.
+    /// Rounds that the thread has ended.
     done: u64,
     /// How many threads wait for the end of a round.
     waiters: usize,
-    /// The round that somebody has waited for long enough to call the listener hung.
+    /// The round in which the listener was found to hang.
     hung_in: Option<u64>,
-    /// Whether more than one log has listened.
+    /// Whether more than one log has had this listener.
     has_several: bool,
 }
 
 impl Outlet {
-    /// For a listener of one log. Its thread is to be started.
+    /// For a listener of one log. The caller starts its thread.
     pub(super) fn new(listener: Arc<dyn Listener>) -> Outlet {
         let inner = Mutex::new(Inner { logs: 1, ..Inner::default() });
         Outlet { listener, inner, round_done: Condvar::new(), thread: OnceLock::new() }
@@ -98,25 +98,25 @@ impl Outlet {
         let _ = self.thread.set(thread);
     }
 
-    /// One more log listens.
+    /// Adds a log.
     pub(super) fn add_log(&self) {
         let mut inner = lock(&self.inner);
         inner.logs += 1;
         inner.has_several = true;
     }
 
-    /// One less. Called by the thread, after the log's last entry.
+    /// Removes a log. The thread calls this after the log's last entry.
     pub(super) fn remove_log(&self) {
         lock(&self.inner).logs -= 1;
     }
 
-    /// Whether no log listens any more and nothing waits, so that the thread may end.
+    /// Whether all logs have ended and nothing waits, so that the thread may end.
     pub(super) fn is_unused(&self) -> bool {
         let inner = lock(&self.inner);
         inner.logs == 0 && inner.waiting.is_empty()
     }
 
-    /// Passes a batch on, if nobody holds the lock.
+    /// Passes a batch on, if the lock is free.
     ///
     /// # Errors
     /// The batch, to be passed on later.
@@ -139,13 +139,13 @@ impl Outlet {
         let may_sleep = inner.waiting.is_empty();
         inner.waiting.push(batch);
         drop(inner);
-        // Otherwise the batch that waits already has woken it.
+        // Otherwise the batch that waits already has woken the thread.
         if may_sleep {
             self.wake();
         }
     }
 
-    /// Takes all that waits, for a round. `None` if nothing does.
+    /// Begins a round: takes all waiting batches. `None` if there are none.
     pub(super) fn begin_round(&self) -> Option<Vec<Batch>> {
         let mut inner = lock(&self.inner);
         if inner.waiting.is_empty() {
@@ -161,14 +161,14 @@ impl Outlet {
         self.round_done.notify_all();
     }
 
-    /// Whether more than one log has listened so far.
+    /// Whether more than one log has had this listener so far.
     pub(super) fn has_several(&self) -> bool {
         lock(&self.inner).has_several
     }
 
-    /// Waits until all that was passed on has been given, at most until `deadline`. Returns whether it has. Does not
-    /// wait for a listener that still hangs in a call for which another log has waited in vain: many logs that are
-    /// closed one after the other would each wait as long.
+    /// Waits until the listener has got everything that was passed on, at most until `deadline`. Returns whether it
+    /// has. Does not wait if another log has already waited in vain for the call in which the listener still is.
+    /// Otherwise, of many logs that are closed one after the other, each would wait that long.
     pub(super) fn wait_until_given(&self, deadline: Instant) -> bool {
         let mut inner = lock(&self.inner);
         let round = inner.begun + u64::from(!inner.waiting.is_empty());
@@ -176,7 +176,7 @@ impl Outlet {
             return false;
         }
         inner.waiters += 1;
-        // It may be pausing.
+        // The thread may be pausing after a panic.
         self.wake();
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.round_done.wait_timeout_while(inner, left, |inner| inner.done < round);
@@ -188,7 +188,7 @@ impl Outlet {
         inner.done >= round
     }
 
-    /// Whether somebody waits until all has been given.
+    /// Whether a log waits for the listener.
     pub(super) fn is_awaited(&self) -> bool {
         lock(&self.inner).waiters > 0
     }
@@ -203,7 +203,7 @@ impl Outlet {
 impl Queue {
     /// Records given, missed, and waiting.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
-        // The thread's first: it has done nothing that the writer had not seen before.
+        // Load the thread's counts first: it has handled nothing that the writer has not counted before.
         let (given, left) = (self.done.given.load(Relaxed), self.done.missed.load(Relaxed));
         let missed = self.seen.missed.load(Relaxed) + left;
         (given, missed, self.seen.records.load(Relaxed).saturating_sub(given + missed))

@@ -1,4 +1,4 @@
-//! What a listener gets: a record while its log is written, and the number of those that it did not get.
+//! What a listener gets: a record while its log is written, and the number of records that it has missed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +8,8 @@ use crate::format::{CallsiteInfo, Fields, Layout, RecordFlags, Value};
 use crate::grouped::counted;
 use crate::level::Level;
 
-/// A record as a [`Listener`](crate::Listener) gets it, a moment after its append: it is in the log's way to the disk,
-/// and may not be durable yet.
+/// A record as a [`Listener`](crate::Listener) gets it, a moment after its append. It is on its way to the disk, and
+/// may not be durable yet.
 #[derive(Clone, Copy)]
 pub struct LiveRecord<'a> {
     pub(super) level: Level,
@@ -21,12 +21,12 @@ pub struct LiveRecord<'a> {
     pub(super) flags: u8,
     /// `None` for a message.
     pub(super) callsite: Option<&'static CallsiteInfo>,
-    /// The message; of a structured record its text.
+    /// The message; for a structured record, its text.
     pub(super) message: &'a [u8],
     /// The values of a structured record, in the plain encoding.
     pub(super) values: &'a [u8],
     pub(super) log: &'a Path,
-    /// The last part of it, if the listener has several logs.
+    /// The name of the log's directory, if the listener has several logs.
     pub(super) log_name: Option<&'a str>,
     pub(super) service: &'a str,
 }
@@ -37,8 +37,8 @@ impl<'a> LiveRecord<'a> {
         self.level
     }
 
-    /// When the record was appended, in nanoseconds since the Unix epoch, by the wall clock at the time of this call of
-    /// the listener: a step of the clock between the append and the call moves it.
+    /// When the record was appended, in nanoseconds since the Unix epoch. It is computed with the wall clock at the
+    /// time of this call of the listener, so a step of the clock between the append and the call moves it.
     pub fn unix_ns(&self) -> i64 {
         self.unix_ns
     }
@@ -63,14 +63,14 @@ impl<'a> LiveRecord<'a> {
         self.sequence
     }
 
-    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated); of a structured record its
-    /// text: the template with the values in their places, and then the fields without a place.
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated). For a structured record, its
+    /// text: the template with the values in their places, followed by the fields without a place.
     pub fn message(&self) -> &'a [u8] {
         self.message
     }
 
-    /// The message as text; bytes that are no UTF-8 are replaced. Control characters are as they were logged: do not
-    /// print it to a terminal, but what [`write_line`](Self::write_line) makes of it.
+    /// The message as text. Bytes that are not UTF-8 are replaced. Control characters are as they were logged, so do
+    /// not print it to a terminal: print the line that [`write_line`](Self::write_line) makes.
     pub fn text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.message)
     }
@@ -81,7 +81,7 @@ impl<'a> LiveRecord<'a> {
         self.callsite
     }
 
-    /// The fields of a structured record, in the order of the program's text; none for a message.
+    /// The fields of a structured record, in the order in which the program gives them; none for a message.
     pub fn fields(&self) -> Fields<'a> {
         self.callsite.map_or_else(Fields::none, |callsite| Fields::new(callsite, self.values, Layout::Plain))
     }
@@ -97,7 +97,7 @@ impl<'a> LiveRecord<'a> {
         self.flags & RecordFlags::TRUNCATED != 0
     }
 
-    /// The directory of the log that the record is of, as it was opened.
+    /// The directory of the record's log, as it was opened.
     pub fn log(&self) -> &'a Path {
         self.log
     }
@@ -120,7 +120,7 @@ impl fmt::Debug for LiveRecord<'_> {
     }
 }
 
-/// Records of a log that a listener did not get: it was too slow for them. The log has them.
+/// Records of a log that a listener did not get, because it was too slow. The log has them.
 ///
 /// Shown as "1,234 records were not shown", or, if the listener has several logs, "1,234 records of payment were not
 /// shown", with the name of the log's directory.
@@ -128,12 +128,12 @@ impl fmt::Debug for LiveRecord<'_> {
 pub struct Missed<'a> {
     pub(super) records: u64,
     pub(super) log: &'a Path,
-    /// The last part of it, if the listener has several logs.
+    /// The name of the log's directory, if the listener has several logs.
     pub(super) log_name: Option<&'a str>,
 }
 
 impl<'a> Missed<'a> {
-    /// How many. They stood between the last record that the listener got of this log and the next one.
+    /// How many records. They come between the last record of this log that the listener got and the next one.
     pub fn records(&self) -> u64 {
         self.records
     }

@@ -1,6 +1,7 @@
 //! The writer's end of a log's listeners: it copies the records of their levels while it drains the rings.
 //!
-//! The copies of a turn are collected, and passed on at its end. Nothing here waits: what does not fit is counted.
+//! The copies of a turn are collected, and passed on at its end. Nothing here waits: records that do not fit are
+//! counted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,11 +9,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::entry::{Entry, RECORD_ENTRY_BYTES, RecordEntry};
 use super::outlet::{Batch, Queue};
 
-/// A record as the writer has it.
+/// A record that the writer drains.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard<'a> {
     pub(crate) kind: u8,
-    /// As its number: more severe levels have smaller ones.
+    /// The level as a number. More severe levels have smaller numbers.
     pub(crate) level: u8,
     pub(crate) flags: u8,
     pub(crate) sequence: u64,
@@ -20,36 +21,35 @@ pub(crate) struct Heard<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// The ends of all listeners of one log.
+/// The writer's ends of all listeners of one log.
 #[derive(Default)]
 pub(crate) struct Taps {
     taps: Vec<Tap>,
-    /// The level of the most verbose one, as its number; 0 if there is none.
+    /// The level of the most verbose listener, as a number; 0 without listeners.
     level: u8,
 }
 
-/// The end of one listener.
+/// The writer's end of one listener.
 struct Tap {
     queue: Arc<Queue>,
     bytes_max: usize,
-    /// Entries that are not passed on yet.
+    /// Entries that were not passed on yet.
     staged: Vec<u8>,
-    /// The producer of the last record in them.
+    /// The producer of the last record in `staged`.
     staged_producer: Option<u32>,
-    /// Bytes of all entries that were passed on, and how many of them the thread had taken when that was last looked
-    /// up.
+    /// Bytes of all entries passed on, and how many of them the thread had taken at the last look.
     passed_bytes: u64,
     done_bytes: u64,
-    /// Records of the level so far, and those that did not fit.
+    /// Records of the level so far, and how many of them did not fit.
     records: u64,
     all_missed: u64,
-    /// Those of which the listener has not heard.
+    /// How many of the latter the listener has not been told of.
     missed: u64,
     has_ended: bool,
 }
 
 impl Taps {
-    /// Those of `queues`, each of `bytes_max`.
+    /// The ends of `queues`, each of `bytes_max`.
     pub(super) fn new(queues: &[Arc<Queue>], bytes_max: usize) -> Taps {
         let level = queues.iter().map(|queue| queue.level as u8).max().unwrap_or(0);
         let tap = |queue: &Arc<Queue>| Tap {
@@ -67,13 +67,13 @@ impl Taps {
         Taps { taps: queues.iter().map(tap).collect(), level }
     }
 
-    /// Whether there are any.
+    /// Whether there are listeners.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         self.level > 0
     }
 
-    /// Whether one of them listens to records of `level`, given as its number.
+    /// Whether a listener gets records of `level`, given as a number.
     #[inline(always)]
     pub(crate) fn hears(&self, level: u8) -> bool {
         level <= self.level
@@ -88,13 +88,13 @@ impl Taps {
         }
     }
 
-    /// Passes on what was copied. Returns whether something is left, because a listener's thread was in the way.
+    /// Passes on the collected copies. Returns whether some are left, because a listener's thread had the lock.
     #[inline]
     pub(crate) fn pass_on(&mut self) -> bool {
         self.any() && self.taps.iter_mut().fold(false, |any, tap| tap.pass_on() | any)
     }
 
-    /// Passes on the rest, and that the log has ended.
+    /// Passes on the rest, and the end of the log.
     pub(crate) fn end(&mut self) {
         self.taps.iter_mut().for_each(Tap::end);
     }
@@ -104,8 +104,8 @@ impl Tap {
     fn take(&mut self, producer: u32, name: &str, record: Heard<'_>) {
         self.records += 1;
         let bytes = RECORD_ENTRY_BYTES + record.payload.len();
-        // A record that is longer than the queue is passed on alone. After one that did not fit, none is until a turn
-        // ends with half of the queue free: the listener hears of many at once.
+        // A record that is longer than the queue is passed on alone. After a record that did not fit, none is passed on
+        // until a turn ends with half of the queue free. So the listener is told of many missed records at once.
         if self.missed > 0 || !self.has_room(bytes, self.bytes_max) {
             self.missed += 1;
             self.all_missed += 1;
@@ -119,8 +119,8 @@ impl Tap {
         Entry::Record(RecordEntry { kind, level, flags, sequence, timestamp_ns, payload }).encode(&mut self.staged);
     }
 
-    /// Whether nothing waits, or at most `limit` bytes do with `bytes` more. Looks up what the thread has taken only if
-    /// that decides: its counter changes with each record.
+    /// Whether the queue is empty, or has at most `limit` bytes with `bytes` more. Reads how much the thread has taken
+    /// only if that decides, because the thread writes its counter for each record.
     fn has_room(&mut self, bytes: usize, limit: usize) -> bool {
         let fits = |tap: &Tap| {
             let waiting = tap.staged.len() + (tap.passed_bytes - tap.done_bytes) as usize;
@@ -133,7 +133,7 @@ impl Tap {
         fits(self)
     }
 
-    /// Adds the number of the records that did not fit, if there are any.
+    /// Adds an entry with the number of records that did not fit, if there are any.
     fn stage_missed(&mut self) {
         if self.missed > 0 {
             Entry::Missed(std::mem::take(&mut self.missed)).encode(&mut self.staged);
@@ -163,7 +163,7 @@ impl Tap {
         }
     }
 
-    /// Shows the counts to others.
+    /// Publishes the counts.
     fn publish(&self) {
         self.queue.seen.records.store(self.records, Relaxed);
         self.queue.seen.missed.store(self.all_missed, Relaxed);
@@ -185,7 +185,7 @@ impl Tap {
     }
 }
 
-/// The log ends, or its writer panicked, or open failed.
+/// The log has ended, or its writer panicked, or open failed.
 impl Drop for Tap {
     fn drop(&mut self) {
         self.end();

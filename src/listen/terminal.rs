@@ -1,7 +1,6 @@
 //! Listeners that show records as lines on standard error and standard output.
 //!
-//! A terminal, or a program at the other end of a pipe, that does not read holds the listener's thread in its write,
-//! and nothing else.
+//! If a terminal, or the program at the other end of a pipe, does not read, only the listener's thread waits.
 
 use std::env;
 use std::fmt;
@@ -19,12 +18,12 @@ use crate::delays::Delays;
 use crate::grouped::counted;
 use crate::sync::lock;
 
-/// Lines that a person can still follow as they pass, and a terminal takes.
+/// As many lines as a person can follow and a terminal can take.
 const LINES_A_SECOND: u32 = 1_000;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long a write waits that a non-blocking stream does not take.
+/// How long a write waits when a non-blocking stream is full.
 const WAITS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
 
 macro_rules! stream_listener {
@@ -33,7 +32,7 @@ macro_rules! stream_listener {
         ///
         /// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. Each line is
         /// one write. On a terminal levels have colours, unless `NO_COLOR` is set and not empty, or `TERM` is `dumb`.
-        /// At most 1,000 lines a second are shown; of further ones only the number.
+        /// At most 1,000 lines a second are shown; of the others, only their number.
         ///
         /// A terminal that does not read, or a full pipe, costs only lines. They are counted.
         pub struct $name {
@@ -41,19 +40,19 @@ macro_rules! stream_listener {
         }
 
         impl $name {
-            /// With colours on a terminal, and 1,000 lines a second.
+            /// With colours on a terminal, and at most 1,000 lines a second.
             pub fn new() -> $name {
                 $name { shown: Shown::new($open()) }
             }
 
-            /// With colours, or without, whatever the stream is.
+            /// Sets whether levels have colours, whatever the stream is.
             #[must_use]
             pub fn colours(mut self, colours: bool) -> $name {
                 self.shown.colours = colours;
                 self
             }
 
-            /// How many lines are shown in a second: at least 1.
+            /// Sets how many lines are shown in a second: at least 1.
             #[must_use]
             pub fn lines_per_second(mut self, lines: u32) -> $name {
                 self.shown.lines_a_second = lines.max(1);
@@ -108,21 +107,21 @@ stream_listener! {
 }
 
 stream_listener! {
-    /// Shows records as lines on standard output, for programs that are to log there, as containers are.
+    /// Shows records as lines on standard output, for programs that are expected to log there, as in containers.
     StdoutListener, Stdout, stdout
 }
 
-/// A stream, and how much is shown on it.
+/// A stream, and the rules for showing lines on it.
 struct Shown<S> {
     stream: S,
     colours: bool,
     lines_a_second: u32,
-    /// Lines hidden, or not written. Not behind the lock, which a write that hangs keeps.
+    /// Lines hidden or not written. Outside the lock, which a hanging write holds.
     hidden: AtomicU64,
     limit: Mutex<Limit>,
 }
 
-/// How many lines were shown in this second.
+/// The lines of the present second.
 struct Limit {
     /// When the second began.
     begun: Instant,
@@ -160,12 +159,12 @@ where
         self.write(&mut limit, |out| line::line(record, self.colours, out));
     }
 
-    /// A line that no limit hides.
+    /// Shows a line without regard to the limit.
     fn note(&self, text: &str) {
         self.write(&mut lock(&self.limit), |out| line::note(text, self.colours, out));
     }
 
-    /// Says how many lines were hidden, once their second has passed, or now.
+    /// Shows how many lines were hidden, if their second has passed or `now` is set.
     fn note_hidden(&self, now: bool) {
         let mut limit = lock(&self.limit);
         if now || limit.begun.elapsed() >= SECOND {
@@ -186,7 +185,7 @@ where
         make(&mut limit.line);
         limit.line.push(b'\n');
         if write_whole(&mut &self.stream, &limit.line).is_err() {
-            // There is nobody to tell: the stream is closed.
+            // The stream is closed, so nobody can be told.
             self.hidden.fetch_add(1, Relaxed);
         }
     }
@@ -196,7 +195,7 @@ where
 fn write_whole(stream: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     let mut wait = WAITS.first;
     loop {
-        // Standard output keeps what a short write has left over.
+        // Standard output keeps the rest after a short write.
         let written = if line.is_empty() { stream.flush().map(|()| 0) } else { stream.write(line) };
         match written {
             Ok(_) if line.is_empty() => return Ok(()),
@@ -206,7 +205,7 @@ fn write_whole(stream: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
                 wait = WAITS.first;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Somebody has made it non-blocking, perhaps another process that shares it.
+            // The stream is non-blocking. Perhaps another process that shares it has set that.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 thread::sleep(wait);
                 wait = WAITS.after(wait);

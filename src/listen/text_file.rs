@@ -1,6 +1,6 @@
 //! A listener that writes records as lines of text to files, for tools that read only text.
 //!
-//! `files` changes the names of full files. What cannot be written is counted, and the log has it.
+//! `files` renames full files. Records that cannot be written are counted; the log has them.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -18,29 +18,30 @@ use super::record::{LiveRecord, Missed};
 use crate::grouped::counted;
 use crate::sync::lock;
 
-/// The size of a full file, if it is not set.
+/// The size of a full file by default.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// How many files are kept, if that is not set.
+/// How many files are kept by default.
 const FILES_MAX: u32 = 5;
 
 /// Lines are collected up to this many bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How often the file's name is looked at: another program may have renamed or removed the file.
+/// How often to check the file's name: another program may have renamed or removed the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Writes records as lines to a text file, and begins a new file when that is full.
+/// Writes records as lines to a text file, and begins a new file when that one is full.
 ///
-/// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. It is in the file as
-/// soon as no record waits. It is not made durable: a power cut may take it.
+/// A line looks as `diolog cat` prints it, with the time in UTC: see [`LiveRecord::write_line`]. Lines are written when
+/// no more records wait. They are not made durable: they may be lost in a power cut.
 ///
-/// When the file is full, `orders.log` becomes `orders.log.1`, that becomes `orders.log.2`, and so on; the last one is
-/// removed. A new file gets the permission bits of the one before; only the owner may read the first one. If another
-/// program renames or removes the file, as logrotate does, a new one is begun within a second of the next record.
+/// When the file is full, `orders.log` is renamed to `orders.log.1`, the former `orders.log.1` to `orders.log.2`, and
+/// so on; the last one is removed. A new file gets the permission bits of the one before; only the owner may read the
+/// first one. If another program renames or removes the file, as logrotate does, a new one is begun within a second of
+/// the next record.
 ///
 /// If the disk is full or fails, lines are [lost](TextFileListener::lost). When lines can be written again, a line says
-/// how many. This does not affect the log itself, unless it is on the same disk.
+/// how many were lost. This does not affect the log itself, unless it is on the same disk.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -68,24 +69,24 @@ pub struct TextFileListener {
     open: Mutex<Open>,
 }
 
-/// The present file, and what is to be written to it.
+/// The present file, and the lines for it.
 struct Open {
     file: File,
     bytes: u64,
-    /// At this size the next file is begun.
+    /// The next file begins at this size.
     full_at: u64,
-    /// Whether the file ends in the middle of a line.
+    /// Whether the file ends within a line.
     is_amid_line: bool,
     buffer: Vec<u8>,
-    /// Records whose lines are in the buffer.
+    /// Records in the buffer.
     buffered: u64,
-    /// Records lost since a line was last written.
+    /// Records that were lost since a line was last written.
     lost: u64,
     looked_at: Instant,
 }
 
 impl TextFileListener {
-    /// Opens the file at `path`, and creates it if it does not exist. Lines are appended to what it holds. A full file
+    /// Opens the file at `path`, and creates it if it does not exist. Lines are appended to it. By default a full file
     /// has 64 MiB, and five files are kept.
     ///
     /// # Errors
@@ -97,7 +98,7 @@ impl TextFileListener {
         Ok(TextFileListener { path, file_bytes_max, files_max, lost: AtomicU64::new(0), open: Mutex::new(open) })
     }
 
-    /// The bytes from which on a file is full, at least 4096; a longer line is alone in its file.
+    /// Sets the size at which a file is full, at least 4096 bytes. A longer line gets a file of its own.
     #[must_use]
     pub fn file_bytes_max(mut self, bytes: u64) -> TextFileListener {
         self.file_bytes_max = bytes.max(4096);
@@ -105,7 +106,7 @@ impl TextFileListener {
         self
     }
 
-    /// How many files are kept, the present one included: at least 1. With 1 a full file is removed.
+    /// Sets how many files are kept, including the present one: at least 1. With 1, a full file is removed.
     #[must_use]
     pub fn files_max(mut self, files: u32) -> TextFileListener {
         self.files_max = files.max(1);
@@ -117,7 +118,7 @@ impl TextFileListener {
         self.lost.load(Relaxed)
     }
 
-    /// Adds a line of `records`, and writes what was collected if that is much.
+    /// Adds a line, which stands for `records` records. Writes the buffer if it is large enough.
     fn add(&self, records: u64, make: impl FnOnce(&mut Vec<u8>)) {
         let mut open = lock(&self.open);
         let start = open.buffer.len();
@@ -137,7 +138,7 @@ impl TextFileListener {
         }
     }
 
-    /// Writes what was collected, or gives it up.
+    /// Writes the buffer. If that fails, its records are lost.
     fn write(&self, open: &mut Open) {
         if !open.buffer.is_empty() && open.write().is_err() {
             self.lost.fetch_add(open.buffered, Relaxed);
@@ -147,7 +148,7 @@ impl TextFileListener {
         open.buffered = 0;
     }
 
-    /// Goes on in a new file, or in the present one for as long again if that cannot be.
+    /// Begins a new file. If that fails, the present one is used for as many bytes again.
     fn begin_file(&self, open: &mut Open) {
         let next = files::make_room(&self.path, self.files_max).and_then(|()| self.reopen(open));
         if next.is_err() {
@@ -155,11 +156,11 @@ impl TextFileListener {
         }
     }
 
-    /// Opens the file that the name leads to, with the permissions of the present one if it is new.
+    /// Opens the file at the path. A new one gets the permissions of the present one.
     fn reopen(&self, open: &mut Open) -> io::Result<()> {
         let file = self::open(&self.path)?;
         if file.metadata()?.len() == 0 {
-            // Those who may not read it cannot read the old one either.
+            // If this fails, only the owner may read the new file.
             let _ = open.file.metadata().and_then(|old| file.set_permissions(old.permissions()));
         }
         let lost = open.lost;
@@ -190,7 +191,7 @@ impl Open {
         Ok(Open { file, bytes, full_at, is_amid_line, buffer: Vec::new(), buffered: 0, lost: 0, looked_at })
     }
 
-    /// Writes the buffer, after the end of an earlier line and the number of lost ones.
+    /// Writes the buffer. Before it, ends a line that was cut short, and says how many lines were lost.
     fn write(&mut self) -> io::Result<()> {
         let mut before = Vec::new();
         if self.is_amid_line {
@@ -208,7 +209,7 @@ impl Open {
         written
     }
 
-    /// As the file's, and knows where a write has ended that was cut short.
+    /// Like `write_all` of the file, but keeps track of the file's end if a write is cut short.
     fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.file.write(bytes) {
@@ -241,7 +242,7 @@ impl Listener for TextFileListener {
             open.looked_at = Instant::now();
             if !files::is_named(&open.file, &self.path) {
                 let (buffer, buffered) = (std::mem::take(&mut open.buffer), open.buffered);
-                // If it cannot be opened, lines go on to the file that has no name.
+                // If it cannot be opened, lines go to the old file, which has no name.
                 let _ = self.reopen(&mut open);
                 (open.buffer, open.buffered) = (buffer, buffered);
             }

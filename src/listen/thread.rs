@@ -1,7 +1,8 @@
-//! The thread of one listener: it takes what the writers have passed on, makes records of it, and calls the listener.
+//! The thread of one listener: it takes the entries that the writers have passed on, makes records of them, and calls
+//! the listener.
 //!
-//! All logs of this process that have the same listener share its thread, which begins with the first of them and ends
-//! with the last.
+//! All logs of this process with the same listener share its thread, which begins with the first of them and ends with
+//! the last.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -26,19 +27,20 @@ use crate::render::{self, Plan};
 use crate::sync::lock;
 use crate::sys::PerProcess;
 
-/// How long a listener is left alone after a panic.
+/// How long a listener is not called after a panic.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
-/// How long after the last record a listener is asked once more to flush.
+/// How long after the last record a listener is asked to flush again.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The listeners of this process that have a thread. A forked child has none of its parent's threads.
+/// The outlets of all listeners of this process. A forked child has no threads of its parent, so it begins without
+/// outlets.
 static OUTLETS: PerProcess<Mutex<Vec<Arc<Outlet>>>> = PerProcess::new();
 
-/// The outlet of `listener`, for one more log. Starts its thread unless another log has.
+/// The outlet of `listener`, for one more log. Starts its thread unless it runs already.
 ///
 /// # Errors
-/// The system starts no thread.
+/// The system cannot start a thread.
 pub(super) fn attach(listener: &Arc<dyn Listener>) -> io::Result<Arc<Outlet>> {
     let mut outlets = lock(OUTLETS.get_or_make());
     if let Some(outlet) = outlets.iter().find(|outlet| is_same(&outlet.listener, listener)) {
@@ -56,10 +58,10 @@ pub(super) fn attach(listener: &Arc<dyn Listener>) -> io::Result<Arc<Outlet>> {
     Ok(outlet)
 }
 
-/// Takes the outlet off the list if no log needs it any more.
+/// Removes the outlet from the list if no log needs it. Returns whether it did.
 fn detach(outlet: &Arc<Outlet>) -> bool {
     let mut outlets = lock(OUTLETS.get_or_make());
-    // Under the lock of the list: no log can be attached meanwhile.
+    // The list is locked, so no log can be attached now.
     if !outlet.is_unused() {
         return false;
     }
@@ -67,10 +69,10 @@ fn detach(outlet: &Arc<Outlet>) -> bool {
     true
 }
 
-/// Calls the listener until no log needs it any more.
+/// Calls the listener until no log needs it.
 fn serve(outlet: Arc<Outlet>) {
     let mut caller = Caller { outlet: Arc::clone(&outlet), plans: BTreeMap::new(), text: Vec::new() };
-    // Whether the listener has flushed after a second without a record.
+    // Whether the listener has been asked to flush after a second without a record.
     let mut is_quiet = true;
     loop {
         if let Some(batches) = outlet.begin_round() {
@@ -97,8 +99,8 @@ fn serve(outlet: Arc<Outlet>) {
     }
 }
 
-/// From the monotonic to the wall clock, in nanoseconds: the tightest of a few readings, since the thread may be
-/// interrupted between two clocks.
+/// The difference between the wall clock and the monotonic clock, in nanoseconds. It is the most exact of a few
+/// readings, because the thread may be interrupted between the two clocks.
 fn wall_offset_ns(clock: Clock) -> i64 {
     let reading = |_| {
         let before = clock.monotonic_ns();
@@ -108,22 +110,22 @@ fn wall_offset_ns(clock: Clock) -> i64 {
     (0..3).map(reading).min().map_or(0, |(_, offset)| offset)
 }
 
-/// What calls one listener.
+/// Calls one listener.
 struct Caller {
     outlet: Arc<Outlet>,
-    /// How the records of callsites are shown.
+    /// How the records of each callsite are rendered.
     plans: BTreeMap<u32, Plan>,
-    /// The text of a structured record.
+    /// The text of the present structured record.
     text: Vec<u8>,
 }
 
 impl Caller {
-    /// Calls the listener; returns whether it did not panic. After a panic it is left alone for a while, unless
-    /// somebody waits for the end of a log.
+    /// Calls the listener. Returns `false` if it panicked. After a panic, waits for a while before it returns, unless a
+    /// log waits for its end.
     fn call(&self, call: impl FnOnce(&dyn Listener)) -> bool {
-        // What the listener leaves behind is its own.
+        // A listener that panics is responsible for its own state.
         let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(&*self.outlet.listener))) else { return true };
-        // Its drop is the program's code too, and might panic.
+        // The payload's drop is code of the program, and might panic too.
         std::mem::forget(payload);
         let resume_at = Instant::now() + AFTER_PANIC;
         while !self.outlet.is_awaited() {
@@ -136,10 +138,10 @@ impl Caller {
         false
     }
 
-    /// Gives the entries of a batch. Returns whether the log has ended.
+    /// Gives the listener the entries of a batch. Returns whether the log has ended.
     fn give_all(&mut self, batch: &Batch) -> bool {
         let Batch { queue, bytes } = batch;
-        // Read for each batch, so that steps of the wall clock are seen.
+        // Read for each batch, to follow steps of the wall clock.
         let wall_offset = wall_offset_ns(queue.clock);
         let log_name = if self.outlet.has_several() { queue.log.file_name().and_then(OsStr::to_str) } else { None };
         let (mut producer_id, mut producer_name) = (0, "");
@@ -172,7 +174,7 @@ impl Caller {
         has_ended
     }
 
-    /// Gives a record. Returns whether the listener took it without a panic.
+    /// Gives the listener a record. Returns `false` if it panicked.
     fn give(
         &mut self,
         queue: &Queue,
@@ -205,7 +207,7 @@ impl Caller {
         };
         let is_given = self.call(|listener| listener.record(&record));
         if !is_given && self.outlet.is_awaited() {
-            // A close is not held by one panic after the other.
+            // Further panics must not delay a close.
             queue.is_abandoned.store(true, Relaxed);
         }
         is_given

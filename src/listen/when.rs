@@ -1,4 +1,4 @@
-//! Times as text, in UTC: RFC 3339 with microseconds, as "2023-11-14T22:13:20.000000Z".
+//! Times as text in UTC: RFC 3339 with microseconds, such as "2023-11-14T22:13:20.000000Z".
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use crate::format::date_of;
 
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
-/// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
+/// Appends the time at `unix_ns` nanoseconds after the Unix epoch.
 pub(super) fn write_utc(unix_ns: i64, out: &mut Vec<u8>) {
     let (second, ns) = (unix_ns.div_euclid(1_000_000_000), unix_ns.rem_euclid(1_000_000_000));
     let (year, month, day) = date_of(second.div_euclid(SECONDS_A_DAY));

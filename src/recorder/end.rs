@@ -1,4 +1,4 @@
-//! A producer's side of its ring in the recorder.
+//! A producer's end of its ring in the flight recorder.
 
 use std::cell::{Cell, OnceCell};
 
@@ -9,31 +9,31 @@ use crate::gate::{Gate, Refusal};
 use crate::outcome::Outcome;
 use crate::ring::{DropCause, Full, ProducerEnd};
 
-/// After a ring was refused, so many records are let go before the next try.
+/// After no ring could be made, this many records pass before the next try.
 const LET_GO: u32 = 1024;
 
-/// A producer's end of its ring in the recorder, which its first record makes.
+/// A producer's end of its ring in the recorder. The producer's first record for the recorder makes it.
 #[derive(Default)]
 pub(crate) struct RecorderEnd {
-    /// Boxed, as most producers have none.
+    /// In a box, because most producers have no such ring.
     end: OnceCell<Box<ProducerEnd>>,
-    /// How many records are let go before the next try to make a ring.
+    /// How many more records pass before the next try to make a ring.
     let_go: Cell<u32>,
-    /// Whether many threads have it in common.
+    /// Whether it belongs to the common ring, which many threads use.
     is_common: bool,
 }
 
 impl RecorderEnd {
-    /// The end of the producer of the common ring.
+    /// The end for the producer of the common ring.
     pub(crate) fn of_common_ring() -> RecorderEnd {
         RecorderEnd { is_common: true, ..RecorderEnd::default() }
     }
 
-    /// Appends a record that the log does not take and the recorder keeps. The first one makes the ring of `producer`.
-    /// `tag` gives the record's tag once it is cut.
+    /// Appends a record that the log does not take and the recorder keeps. The first call makes the ring, for
+    /// `producer`. `tag` gives the record's tag after the record was cut.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// Why the record is refused.
     pub(crate) fn append<R: Appendable + ?Sized>(
         &self,
         recorder: &RecorderRings,
@@ -54,7 +54,7 @@ impl RecorderEnd {
         record.cut_to(recorder.rules.message_bytes_max);
         match end.append(tag(record), record, ticks) {
             Ok(()) => Ok(Outcome::Recorded),
-            // A snapshot copies the ring at this moment. The attempt is counted, so that the snapshot shows the gap.
+            // A snapshot is copying the ring. The attempt is counted, so that the snapshot shows the gap.
             Err(Full) => {
                 end.drop_attempt(DropCause::Full);
                 Ok(Outcome::Filtered)
@@ -62,7 +62,7 @@ impl RecorderEnd {
         }
     }
 
-    /// The end, made by the first call; `None` if there is no ring to be had.
+    /// The end, made by the first call; `None` if no ring can be made.
     fn end(&self, recorder: &RecorderRings, producer: impl FnOnce() -> Identity) -> Option<&ProducerEnd> {
         if self.end.get().is_none() {
             if let Some(left) = self.let_go.get().checked_sub(1) {
@@ -70,7 +70,8 @@ impl RecorderEnd {
                 return None;
             }
             match recorder.ring_for(producer, self.is_common) {
-                // A signal handler does not get here meanwhile: it finds the rings locked.
+                // `set` cannot fail: a signal handler that interrupts this thread cannot make the ring, because it
+                // finds the rings locked.
                 Some(end) => drop(self.end.set(Box::new(end))),
                 None => self.let_go.set(LET_GO),
             }

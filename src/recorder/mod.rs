@@ -1,12 +1,13 @@
-//! The flight recorder of a log: the most recent records that the log's level does not admit, kept in memory until
-//! somebody wants them written.
+//! The flight recorder of a log: it keeps the most recent records that the log's level does not admit in memory, until
+//! a snapshot writes them.
 //!
-//! Each producer that such a record comes to gets a second ring, which overwrites its oldest records: [`RecorderEnd`]
-//! is the producer's side of it, and `rings` has the other ends, behind a lock that no append takes once its ring is
-//! made. The log's writer never looks at these rings: a snapshot takes what is in them.
+//! Each producer that logs such a record gets a second ring, which overwrites its oldest records. [`RecorderEnd`] is
+//! the producer's end of it. `rings` has the other ends, behind a lock; an append takes the lock only to make its ring.
+//! The log's writer never looks at these rings: a snapshot reads them.
 //!
-//! A producer that ends leaves its ring here. It is freed once its records were taken, or used again if all such rings
-//! together exceed their share of the log's ring memory, or that memory is needed otherwise.
+//! When a producer ends, its ring stays here until a snapshot has taken its records. If the rings of ended producers
+//! exceed their share of the log's ring memory, or that memory is needed for another ring, the oldest is freed or used
+//! again earlier.
 
 mod ring;
 mod rings;

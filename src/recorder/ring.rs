@@ -1,7 +1,8 @@
-//! One producer's ring in the recorder, as a snapshot sees it: what was written of it, and what is new.
+//! One producer's ring in the recorder, as a snapshot sees it: which records are in a snapshot already, and which are
+//! new.
 //!
-//! A snapshot copies the records, and they stay in the ring until it is durable: if the process dies meanwhile, a
-//! recovery finds them in a ring that is shared, and if the snapshot fails, the next one does.
+//! A snapshot copies the records, and they stay in the ring until the snapshot is durable. If the process dies before
+//! that, recovery finds them in the ring, if it is shared. If the snapshot fails, the next one copies them again.
 
 use std::io;
 
@@ -9,7 +10,7 @@ use crate::clock::{self, TickConverter};
 use crate::ring::{ConsumerEnd, HEAD_BYTES, Head, ProducerEnd};
 use crate::snapshot::{ProducerRecords, RecordHead};
 
-/// Who logs the records of a ring.
+/// The producer of the records in a ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) id: u32,
@@ -21,38 +22,37 @@ pub(crate) struct Identity {
 pub(super) struct RecorderRing {
     producer: Identity,
     consumer: ConsumerEnd,
-    /// The other end, once the producer has ended.
+    /// The producer's end, after the producer has ended.
     returned: Option<ProducerEnd>,
-    /// Records in snapshots.
+    /// Records that are in snapshots.
     written: u64,
-    /// Those of them that the producer has given up while they were being written.
+    /// Those of them that the producer had overwritten while the snapshot was being written.
     written_and_overwritten: u64,
-    /// Attempts that were dropped before those that no snapshot counts.
+    /// The ring's count of dropped attempts at the last copy that counts. The next snapshot counts only later ones.
     dropped: u64,
-    /// The time of the last record in a snapshot: times never go back.
+    /// The time of the last record in a snapshot. Later records get no earlier time.
     last_ns: u64,
-    /// The copy that is being written, if one is.
+    /// The copy that is being written to a snapshot.
     copied: Option<Copied>,
 }
 
-/// Records of a ring that were copied, and are not known to be in a snapshot yet.
+/// Records that were copied from a ring, and are not known to be in a snapshot yet.
 #[derive(Clone, Copy)]
 struct Copied {
     records: u64,
-    /// The ring's counts before it was copied, or after that.
+    /// The count of overwritten records before the copy; the others are as of the end of the copy.
     overwritten_before: u64,
     dropped: u64,
     last_ns: u64,
 }
 
-/// Memory for the records that a ring holds at most.
+/// Memory for all records that a ring may hold.
 pub(super) struct Room {
     heads: Vec<RecordHead>,
     payloads: Vec<u8>,
 }
 
 impl RecorderRing {
-    /// A new ring.
     pub(super) fn new(producer: Identity, consumer: ConsumerEnd) -> RecorderRing {
         RecorderRing {
             producer,
@@ -71,14 +71,15 @@ impl RecorderRing {
         self.returned = Some(end);
     }
 
-    /// Notes that what the ring holds does not matter any more.
+    /// Notes that the ring's records are not needed any more, if its memory outlives the process.
     pub(super) fn vacate(&self) {
         if let Some(producer) = &self.returned {
             producer.ring().vacate();
         }
     }
 
-    /// Both ends of the ring, empty and with all counts 0, for another producer; `None` if its producer has not ended.
+    /// Both ends of the ring, emptied and with all counts 0, for another producer; `None` if its producer has not
+    /// ended.
     pub(super) fn into_empty(self) -> Option<(ProducerEnd, ConsumerEnd)> {
         let RecorderRing { mut consumer, returned, .. } = self;
         let producer = returned?;
@@ -89,7 +90,7 @@ impl RecorderRing {
         Some((producer, consumer))
     }
 
-    /// Observes the ring, and gets the memory for what it holds.
+    /// Observes the ring, and allocates memory for its records.
     ///
     /// # Errors
     /// `OutOfMemory`.
@@ -103,13 +104,13 @@ impl RecorderRing {
         Ok(room)
     }
 
-    /// Copies the records that were observed, as far as `room` has place. No record gets a later time than `now_ns`.
-    /// They stay in the ring until [`settle`](Self::settle).
+    /// Copies the observed records, as far as `room` has space. No record gets a later time than `now_ns`. The records
+    /// stay in the ring until [`settle`](Self::settle).
     pub(super) fn copy(&mut self, room: Room, converter: &TickConverter, now_ns: u64) -> ProducerRecords {
         let Room { mut heads, mut payloads } = room;
         let overwritten_before = self.consumer.control().counts().overwritten;
         let mut last_ns = self.last_ns;
-        // The producer waits while this copies, so nothing here allocates.
+        // The producer's appends fail during the copy, so it must be short: nothing here allocates.
         self.consumer.copy(|head: &Head, payload| {
             let is_full = heads.len() == heads.capacity() || payload.len() > payloads.capacity() - payloads.len();
             if is_full {
@@ -125,7 +126,7 @@ impl RecorderRing {
         let dropped = self.consumer.control().counts().dropped;
         let dropped_since = dropped - self.dropped;
         match heads.len() as u64 {
-            // They are no part of any snapshot.
+            // Dropped attempts without a record: no snapshot shows them.
             0 => self.dropped = dropped,
             records => self.copied = Some(Copied { records, overwritten_before, dropped, last_ns }),
         }
@@ -133,7 +134,7 @@ impl RecorderRing {
         ProducerRecords { id, tid, name, dropped: dropped_since, heads, payloads }
     }
 
-    /// Frees the records that were copied as `written`, which are in a snapshot now.
+    /// Frees the records that were copied as `written`, which are now in a snapshot.
     pub(super) fn settle(&mut self, written: &ProducerRecords) {
         let Some(Copied { records, dropped, last_ns, .. }) = self.copied.take() else { return };
         let first_left = self.consumer.release_copied().unwrap_or(u64::MAX);
@@ -143,7 +144,7 @@ impl RecorderRing {
         (self.dropped, self.last_ns) = (dropped, last_ns);
     }
 
-    /// Notes that what was copied is not in a snapshot: the next one copies it again.
+    /// Notes that the copied records are not in a snapshot. The next snapshot copies them again.
     pub(super) fn keep(&mut self) {
         self.copied = None;
     }
@@ -154,8 +155,8 @@ impl RecorderRing {
         self.consumer.unread_bytes() == 0
     }
 
-    /// How many records it has got, and how many of them newer ones have replaced before they were in a snapshot. As
-    /// long as a copy is being written, what is replaced meanwhile may be in it, and does not count.
+    /// How many records the ring has taken, and how many of them were overwritten before a snapshot had them. While a
+    /// copy is being written, records that are overwritten meanwhile do not count, because the copy may have them.
     pub(super) fn counts(&self) -> (u64, u64) {
         let counts = self.consumer.control().counts();
         let overwritten = self.copied.map_or(counts.overwritten, |copied| copied.overwritten_before);
@@ -167,7 +168,7 @@ impl RecorderRing {
         self.copied.map_or(0, |copied| copied.records)
     }
 
-    /// How many of so many records it holds.
+    /// How many records the ring holds, given its [`counts`](Self::counts).
     pub(super) fn held(&self, recorded: u64, overwritten: u64) -> u64 {
         recorded.saturating_sub(overwritten + self.written)
     }

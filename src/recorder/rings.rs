@@ -1,4 +1,4 @@
-//! All rings of a recorder, and the memory that they take.
+//! All rings of a flight recorder, and the memory that they take.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,23 +15,23 @@ use crate::snapshot::ProducerRecords;
 use crate::stats::RecorderStats;
 use crate::sync::{Inside, lock};
 
-/// The part of the log's ring memory that rings of ended producers may take.
+/// The rings of ended producers may take one part in this many of the log's ring memory.
 const PART_FOR_ENDED: u64 = 4;
 
 thread_local! {
-    /// Whether this thread holds the lock on some recorder's rings, or waits for it: a signal handler on it must do
-    /// neither.
+    /// Whether this thread holds the lock on some recorder's rings, or waits for it. A signal handler on this thread
+    /// must not take it then.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a recorder keeps.
+/// Which records a recorder keeps, and where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecorderRules {
-    /// The least severe level that it keeps.
+    /// The least severe level that the recorder keeps.
     pub(crate) level: Level,
     /// Bytes of each producer's ring.
     pub(crate) ring_bytes: usize,
-    /// The longest message: longer ones are cut to it.
+    /// The longest message. Longer ones are cut.
     pub(crate) message_bytes_max: usize,
 }
 
@@ -43,34 +43,34 @@ pub(crate) struct RecorderRings {
     /// The log's ring memory.
     budget: Arc<Budget>,
     rings: Mutex<Rings>,
-    /// Records that got no ring.
+    /// Records for which there was no ring.
     unrecorded: AtomicU64,
 }
 
-/// What a new ring is made of.
+/// What a new ring is made from.
 enum Found {
-    /// An empty one.
+    /// An old ring, emptied.
     Ring(ProducerEnd, ConsumerEnd),
-    /// Memory that was taken of the budget.
+    /// Memory, taken from the budget.
     Memory,
 }
 
-/// The rings, and what is common to them.
+/// The rings, and their common state.
 struct Rings {
     /// By producer id.
     all: BTreeMap<u32, RecorderRing>,
-    /// Those of producers that have ended, in the order in which they did.
+    /// The ids of ended producers, in the order in which they ended.
     ended: VecDeque<u32>,
     converter: TickConverter,
-    /// Over rings that are gone.
+    /// Counts of rings that are gone.
     recorded_before: u64,
     overwritten_before: u64,
-    /// Records of such rings that are in the copy that is being written.
+    /// Records of rings that are gone, while a copy of them is being written.
     copied_and_given_up: u64,
 }
 
 impl RecorderRings {
-    /// No rings yet. `maker` makes them, without reserves, and their memory is part of `budget`.
+    /// No rings yet. `maker` makes them, without reserves. `budget` counts their memory.
     pub(crate) fn new(rules: RecorderRules, clock: Clock, maker: RingMaker, budget: Arc<Budget>) -> RecorderRings {
         let rings = Rings {
             all: BTreeMap::new(),
@@ -83,7 +83,7 @@ impl RecorderRings {
         RecorderRings { rules, clock, maker, budget, rings: Mutex::new(rings), unrecorded: AtomicU64::new(0) }
     }
 
-    /// Whether it keeps records of `level` that the log does not take.
+    /// Whether the recorder keeps records of `level` that the log does not take.
     pub(crate) fn keeps(&self, level: Level) -> bool {
         level <= self.rules.level
     }
@@ -93,8 +93,8 @@ impl RecorderRings {
         self.unrecorded.fetch_add(1, Relaxed);
     }
 
-    /// Makes a producer's ring, or uses one again. That of the common ring's producer may go beyond the budget. `None`
-    /// if there is no memory for it, or a signal handler calls this on a thread that has the rings locked.
+    /// Makes a producer's ring, or uses an old one again. The ring for the producer of the common ring may exceed the
+    /// budget. `None` if there is no memory, or if a signal handler calls this on a thread that has locked the rings.
     pub(super) fn ring_for(&self, producer: impl FnOnce() -> Identity, is_common: bool) -> Option<ProducerEnd> {
         let _inside = Inside::enter(&INSIDE)?;
         let producer = producer();
@@ -117,8 +117,8 @@ impl RecorderRings {
         Some(end)
     }
 
-    /// Takes the ring of the producer that ended first, emptied, if such rings take too much or there is no memory;
-    /// otherwise reserves memory for a new one. `None` if neither is possible.
+    /// Empties the ring of the producer that ended first, if the rings of ended producers take too much or the budget
+    /// has no memory. Otherwise takes memory for a new ring. `None` if neither is possible.
     fn take_ended_or_memory(&self) -> Option<Found> {
         let bytes = self.rules.ring_bytes as u64;
         let mut rings = lock(&self.rings);
@@ -132,7 +132,7 @@ impl RecorderRings {
         }
     }
 
-    /// Takes the end of a producer that ends. Its records stay.
+    /// Takes the end of a producer that ends. The records stay in the ring.
     pub(crate) fn hand_back(&self, id: u32, end: ProducerEnd) {
         let _inside = Inside::enter(&INSIDE);
         let mut rings = lock(&self.rings);
@@ -141,12 +141,12 @@ impl RecorderRings {
         }
     }
 
-    /// Frees the ring of the producer that ended first, with its records: another ring needs the memory. Returns
-    /// whether there was one.
+    /// Frees the ring of the producer that ended first, with its records, because another ring needs the memory.
+    /// Returns whether there was one.
     pub(crate) fn give_up_ended(&self) -> bool {
         let Some(_inside) = Inside::enter(&INSIDE) else { return false };
         let first = lock(&self.rings).remove_first_ended();
-        // Dropped after the lock is released.
+        // The ring is dropped after the lock was released.
         first.inspect(|ring| self.free(ring)).is_some()
     }
 
@@ -156,7 +156,7 @@ impl RecorderRings {
         self.budget.give_back(self.rules.ring_bytes as u64);
     }
 
-    /// Copies the records of all rings, by producer, without those that are in snapshots. They stay in the rings until
+    /// Copies the records of all rings that are not in a snapshot yet. They stay in the rings until
     /// [`settle`](Self::settle), which the caller calls before the next copy.
     ///
     /// # Errors
@@ -168,14 +168,14 @@ impl RecorderRings {
         let rooms: io::Result<Vec<_>> = rings.all.values_mut().map(RecorderRing::make_room).collect();
         let rooms = rooms?;
         rings.converter.refresh_if_due();
-        // After the rings were observed: no record's time is in the future.
+        // Read after the rings were observed, so that no record's time is in the future.
         let now_ns = self.clock.monotonic_ns();
         let copied = rings.all.values_mut().zip(rooms).map(|(ring, room)| ring.copy(room, &rings.converter, now_ns));
         Ok(copied.filter(|producer| !producer.is_empty()).collect())
     }
 
-    /// Frees the records that were `copied`, if they are in a snapshot now, and the rings of ended producers that are
-    /// empty then. Otherwise the records stay for the next snapshot.
+    /// Ends a copy. If the records are in a snapshot now, frees them, and the rings of ended producers that are empty
+    /// then. Otherwise the records stay for the next snapshot.
     pub(super) fn settle(&self, copied: &[ProducerRecords], are_written: bool) {
         let _inside = Inside::enter(&INSIDE);
         let mut rings = lock(&self.rings);

@@ -1,4 +1,4 @@
-//! A recorder: its rings, and the snapshots that are taken of them.
+//! A log's flight recorder: its rings, and their snapshots.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ use crate::snapshot::{self, Now, Origin, ProducerRecords};
 use crate::stats::RecorderStats;
 use crate::sys::directory::OpenDirectory;
 
-/// Where a recorder's snapshots go.
+/// Where a recorder's snapshots are written.
 pub(crate) struct SnapshotPlace {
     pub(crate) beside: Beside,
     pub(crate) origin: Origin,
@@ -39,13 +39,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder of these rings.
     pub(crate) fn new(rings: RecorderRings, triggers: TriggerRules) -> Recorder {
         let (place, written, failed) = Default::default();
         Recorder { rings, triggers: Triggers::new(triggers), place, written, failed }
     }
 
-    /// Says where snapshots go. Called once.
+    /// Sets where snapshots are written. Called once.
     pub(crate) fn set_place(&self, place: SnapshotPlace) {
         let first = self.place.set(place).is_ok();
         debug_assert!(first, "a log is opened once");
@@ -63,15 +62,15 @@ impl Recorder {
         self.triggers.is_asked_by(level)
     }
 
-    /// Asks for a snapshot, if a record of `level` does that. Makes no system call.
+    /// Asks for a snapshot if a record of `level` is to do that. Makes no system call.
     pub(crate) fn note_level(&self, level: Level) {
         if self.triggers.is_asked_by(level) {
             self.triggers.ask_for_level(level);
         }
     }
 
-    /// Asks for a snapshot at a panic, if the log takes one then. The writer is to be woken, and the number is for
-    /// [`wait_for_panic`](Self::wait_for_panic).
+    /// Asks for a snapshot at a panic, if the log's rules say so. The caller wakes the writer, and gives the returned
+    /// number to [`wait_for_panic`](Self::wait_for_panic).
     pub(crate) fn ask_for_panic(&self) -> Option<u64> {
         self.triggers.ask_for_panic()
     }
@@ -81,14 +80,14 @@ impl Recorder {
         self.triggers.wait_for_panic(asked, limit);
     }
 
-    /// The snapshot that is due now, if one is, to be [taken](Self::take_for). Called by the writer, once a turn;
-    /// `ending` if it is the log's last.
+    /// The reason of the snapshot that is due now, if one is; [`take_for`](Self::take_for) then takes it. The writer
+    /// calls this once a turn, with `ending` in the log's last turn.
     pub(crate) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
         self.triggers.take_due(now_ns, ending)
     }
 
-    /// Takes the snapshot that was due, if there are records, in the log's directory, whose lock the caller holds,
-    /// unless that is gone. Returns a note for the log if it fails.
+    /// Takes the snapshot that was due, if there are records. `directory` is the log's directory, whose lock the caller
+    /// holds, or an error if it is gone. Returns a note for the log if the snapshot fails.
     pub(crate) fn take_for(&self, reason: Reason, directory: Result<&OpenDirectory>) -> Option<String> {
         let place = self.place.get()?;
         let text = reason.as_str();
@@ -106,7 +105,7 @@ impl Recorder {
     /// Writes what the rings hold, and returns the path of the file.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::Io`] if it cannot be written: the records are in the next snapshot then.
+    /// [`Error::Closed`]; [`Error::Io`] if the file cannot be written. The next snapshot then has the records.
     pub(crate) fn snapshot(&self, reason: &str) -> Result<PathBuf> {
         let place = self.place.get().ok_or(Error::Closed)?;
         place.beside.with(|directory| {
@@ -115,7 +114,7 @@ impl Recorder {
         })
     }
 
-    /// Writes a snapshot, unless there are no records and it is needed only for these.
+    /// Writes a snapshot. With `needs_records`, only if there are records.
     fn write_in(
         &self,
         directory: &OpenDirectory,
@@ -123,7 +122,7 @@ impl Recorder {
         reason: &str,
         needs_records: bool,
     ) -> Result<Option<PathBuf>> {
-        // Under the log's lock, as all of this: two snapshots do not meet here.
+        // The caller holds the log's lock, so two snapshots are never taken at the same time.
         let copied = self.rings.copy().map_err(|source| Error::io("copy the records of", directory.path(), source));
         let written = copied.and_then(|producers| {
             let is_wanted = !producers.is_empty() || !needs_records;

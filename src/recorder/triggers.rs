@@ -1,7 +1,7 @@
-//! When snapshots are taken without a call: after a grave record, at a panic, from time to time.
+//! When snapshots are taken without a call: after a grave record, at a panic, or at intervals.
 //!
-//! An append only sets a flag. The writer looks at it once a turn, and has the thread that prepares segments take the
-//! snapshot, so that neither waits for it.
+//! An append only sets a flag. The writer looks at the flag once a turn, and the thread that prepares segments takes
+//! the snapshot. So neither the producer nor the writer waits for it.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
@@ -11,13 +11,13 @@ use std::time::Duration;
 use crate::level::Level;
 use crate::sync::lock;
 
-/// Grave records ask for at most one snapshot in this time.
+/// Grave records cause at most one snapshot in this time.
 const ONCE_IN_NS: u64 = 1_000_000_000;
 
 /// When snapshots are taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TriggerRules {
-    /// After a record of this level or a graver one.
+    /// After a record of this level, or of a more severe one.
     pub(crate) on: Option<Level>,
     pub(crate) on_panic: bool,
     pub(crate) every: Option<Duration>,
@@ -26,15 +26,15 @@ pub(crate) struct TriggerRules {
 /// Why a snapshot is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A record of this level.
+    /// After a record of this level.
     Level(Level),
-    /// All panics that had asked for one up to this number.
+    /// After the panics that asked, up to this number.
     Panic(u64),
     Time,
 }
 
 impl Reason {
-    /// As the snapshot's name has it.
+    /// The word in the snapshot's name.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Reason::Level(level) => level.as_str(),
@@ -44,22 +44,21 @@ impl Reason {
     }
 }
 
-/// What asks for snapshots of one log.
+/// The requests for snapshots of one log.
 pub(super) struct Triggers {
     rules: TriggerRules,
-    /// The number of the level of the record that has asked; 0 if none has.
+    /// The level of the record that asked, as a number; 0 if none did.
     level_asked: AtomicU8,
-    /// How often a panic has asked for one, and up to which of them one was ordered. The writer alone changes the
-    /// latter.
+    /// How many panics have asked, and how many of these requests have been taken. Only the writer changes the second.
     panics_asked: AtomicU64,
     panics_taken: AtomicU64,
-    /// A snapshot was ordered, and is not done.
+    /// A snapshot was ordered and is not done.
     under_way: AtomicBool,
-    /// The monotonic times at which the next one is due, at the earliest, after a grave record and by time alone. The
-    /// writer alone uses them.
+    /// The earliest monotonic times of the next snapshot after a grave record, and of the next one by interval. Only
+    /// the writer uses them.
     level_due_ns: AtomicU64,
     time_due_ns: AtomicU64,
-    /// Up to which of the panics that have asked for one it is done.
+    /// For how many of the panics' requests the snapshot is done.
     panics_done: Mutex<u64>,
     panic_done: Condvar,
 }
@@ -90,29 +89,29 @@ impl Triggers {
         self.level_asked.swap(level as u8, AcqRel);
     }
 
-    /// Asks for a snapshot at a panic, if the log takes one then. Returns the number of this request.
+    /// Asks for a snapshot at a panic, if the rules say so. Returns the number of this request.
     pub(super) fn ask_for_panic(&self) -> Option<u64> {
         // Acquire and release: _snapshot asked_.
         self.rules.on_panic.then(|| self.panics_asked.fetch_add(1, AcqRel) + 1)
     }
 
-    /// Waits until the snapshot of this request is done, which was begun after it, at most for `limit`. Returns whether
-    /// it is.
+    /// Waits until a snapshot that began after request `asked` is done, at most for `limit`. Returns whether it is
+    /// done.
     pub(super) fn wait_for_panic(&self, asked: u64, limit: Duration) -> bool {
         let guard = lock(&self.panics_done);
         let waited = self.panic_done.wait_timeout_while(guard, limit, |done| *done < asked);
         *waited.unwrap_or_else(PoisonError::into_inner).0 >= asked
     }
 
-    /// The reason of the snapshot that is due now, if one is: it is then under way until
-    /// [`note_done`](Self::note_done). Called by the writer, once a turn; `ending` if it is the last one.
+    /// The reason of the snapshot that is due now, if one is. It is then under way until
+    /// [`note_done`](Self::note_done). The writer calls this once a turn, with `ending` in the last turn.
     pub(super) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
         let is_level_due = self.level_asked.load(Relaxed) != 0 && (ending || now_ns >= self.level_due_ns.load(Relaxed));
         // Acquire: _snapshot asked_.
         let panics_asked = self.panics_asked.load(Acquire);
         let is_panic_due = panics_asked > self.panics_taken.load(Relaxed);
         let is_time_due = self.is_time_due(now_ns) && !ending;
-        // The last one is taken after the one under way, by the same thread.
+        // In the last turn a snapshot may be under way: the same thread takes the next one after it.
         if !(is_level_due || is_panic_due || is_time_due) || (!ending && self.under_way.load(Acquire)) {
             return None;
         }
@@ -137,19 +136,19 @@ impl Triggers {
         let Some(every) = self.rules.every else { return false };
         let due_ns = self.time_due_ns.load(Relaxed);
         if due_ns == 0 {
-            // The writer's first turn.
+            // The writer's first turn: the interval begins.
             self.time_due_ns.store(now_ns.saturating_add(ns_of(every)), Relaxed);
         }
         due_ns != 0 && now_ns >= due_ns
     }
 
-    /// Notes that the snapshot under way was taken, or could not be.
+    /// Notes that the snapshot under way was taken, or failed.
     pub(super) fn note_done(&self, reason: Reason) {
         if let Reason::Panic(asked) = reason {
             *lock(&self.panics_done) = asked;
             self.panic_done.notify_all();
         }
-        // Release, by the exchange: the writer orders the next one after this.
+        // The exchange releases: the writer orders the next snapshot after this one.
         self.under_way.swap(false, AcqRel);
     }
 }

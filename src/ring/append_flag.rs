@@ -1,7 +1,7 @@
-//! The flag of a producing thread that is inside an append.
+//! The flag that shows that a producing thread is inside an append.
 //!
-//! It lies in the ring's [control lines](super::control). The gate raises and lowers it, and documents when; the writer
-//! reads it when the log is closed.
+//! It is part of the ring's [control lines](super::control). The gate raises and lowers it, and documents when. The
+//! writer reads it when the log is closed.
 
 use std::ops::Range;
 use std::ptr;
@@ -9,29 +9,29 @@ use std::ptr;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 
-/// Raised while the producing thread is inside an append. The producing thread alone changes it; `gate` documents when,
-/// and what follows from it for another thread.
+/// Raised while the producing thread is inside an append. Only the producing thread changes it. `gate` documents when,
+/// and what another thread may conclude from it.
 ///
-/// It is an address on that thread's stack, or 0 if it is lowered: so an exiting thread recognises its own append,
-/// which never ends, whichever thread has made the producer.
+/// Its value is an address on that thread's stack, or 0 if it is lowered. So an exiting thread can recognise its own
+/// append, which will never end, whichever thread made the producer.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct AppendFlag(AtomicU64);
 
 impl AppendFlag {
-    /// Whether it is raised, for the producing thread itself.
+    /// Whether it is raised. Only for the producing thread.
     #[inline(always)]
     pub(crate) fn is_raised(&self) -> bool {
         self.0.load(Relaxed) != 0
     }
 
-    /// Raises it, without ordering later accesses.
+    /// Raises the flag, without ordering later accesses.
     #[inline(always)]
     pub(crate) fn raise(&self) {
         self.0.store(stack_address(), Relaxed);
     }
 
-    /// Raises it before anything that follows, in the order of all sequentially consistent accesses.
+    /// Raises the flag before all later accesses, in the single order of sequentially consistent accesses.
     pub(crate) fn raise_in_order(&self) {
         // An exchange, not a store and a fence: ThreadSanitizer does not understand fences.
         #[cfg(not(loom))]
@@ -44,27 +44,27 @@ impl AppendFlag {
         }
     }
 
-    /// Lowers it after anything that precedes.
+    /// Lowers the flag after all earlier accesses.
     #[inline(always)]
     pub(crate) fn lower(&self) {
         // Release: _append done_.
         self.0.store(0, Release);
     }
 
-    /// Whether it is lowered, for another thread: all that the append has stored is visible then.
+    /// Whether it is lowered. For other threads: if so, they see all stores of the append.
     pub(crate) fn is_lowered(&self) -> bool {
         // Acquire: _append done_. SeqCst: the order of `raise_in_order`.
         self.0.load(SeqCst) == 0
     }
 
-    /// Whether the thread whose stack has these addresses has raised it, for another thread.
+    /// Whether the thread whose stack is at these addresses has raised it. For other threads.
     pub(crate) fn is_raised_on(&self, stack: &Range<u64>) -> bool {
-        // Relaxed: it carries nothing but itself.
+        // Relaxed: the value is all that is needed.
         stack.contains(&self.0.load(Relaxed))
     }
 }
 
-/// An address on the stack of the calling thread, which is never 0.
+/// An address on the calling thread's stack. Never 0.
 #[inline(always)]
 fn stack_address() -> u64 {
     let here = 0_u8;

@@ -1,8 +1,9 @@
-//! The memory that the rings of one log take together, and may take; and those of all logs of an engine.
+//! How much memory the rings of one log use together and may use; and the same for all logs of an engine.
 //!
-//! What a log takes of its own budget it takes of the engine's too, or not at all.
+//! A log takes memory from its own budget and from the engine's, or from neither.
 //!
-//! A window counts from its making, a reserve by the chunks of it that were entered. Address space never counts.
+//! A window counts from the moment it is made. Of a reserve, only the chunks count that were entered. Address space
+//! does not count.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use crate::sync::AtomicU64;
 use crate::sync::Ordering::Relaxed;
 use crate::sys;
 
-/// The part of a control group's memory limit that the rings of one log may take: the rest is the service's, and what
-/// exceeds the limit ends the process.
+/// The rings of one log may take one part in this many of a control group's memory limit. The program needs the rest,
+/// and the kernel kills a process that exceeds the limit.
 const PART_OF_A_GROUP: u64 = 4;
 
 /// An account of ring memory: one log's, or an engine's.
@@ -19,28 +20,28 @@ const PART_OF_A_GROUP: u64 = 4;
 pub(crate) struct Budget {
     used: AtomicU64,
     limit: u64,
-    /// The memory limit of the process's control group, if `limit` follows from it.
+    /// The memory limit of the process's control group, if `limit` was lowered because of it.
     group_bytes: Option<u64>,
-    /// The last eighths of the limit, which only windows and grave records' chunks may take.
+    /// How many eighths of the limit, at its end, are kept for windows and for the chunks of grave records.
     kept_eighths: u32,
     /// The budget of the engine.
     shared: Option<Arc<Budget>>,
 }
 
 impl Budget {
-    /// Nothing is used of `limit` bytes, of which the last `kept_eighths` are kept for grave records.
+    /// An unused budget of `limit` bytes, of which the last `kept_eighths` are kept for grave records.
     pub(crate) fn new(limit: u64, kept_eighths: u32) -> Budget {
         Budget { used: AtomicU64::new(0), limit, group_bytes: None, kept_eighths, shared: None }
     }
 
-    /// The budget of one log, all of which is also taken of `shared`.
+    /// Makes this the budget of one log, which takes everything from `shared` too.
     pub(crate) fn part_of(mut self, shared: Option<Arc<Budget>>) -> Budget {
         self.shared = shared;
         self
     }
 
-    /// As [`new`](Self::new), but no more than a part of what the process's control group allows; in any case
-    /// `at_least` bytes.
+    /// Like [`new`](Self::new), but with at most a part of the memory limit of the process's control group. The budget
+    /// is never less than `at_least` bytes.
     pub(crate) fn within_group(limit: u64, at_least: u64, kept_eighths: u32) -> Budget {
         Budget::within(sys::limits::group_memory_bytes(), limit, at_least, kept_eighths)
     }
@@ -53,12 +54,12 @@ impl Budget {
         budget
     }
 
-    /// Takes `bytes`, if the limits allow that. Returns whether they do.
+    /// Takes `bytes`, if the limits allow it. Returns whether they do.
     pub(crate) fn take(&self, bytes: u64) -> bool {
         self.take_leaving(bytes, 0)
     }
 
-    /// Takes `bytes`, whatever the limits: for the one ring that must not be refused.
+    /// Takes `bytes` even beyond the limits: for the one ring that must not be refused.
     pub(crate) fn take_beyond(&self, bytes: u64) {
         self.used.fetch_add(bytes, Relaxed);
         if let Some(shared) = &self.shared {
@@ -66,7 +67,7 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes` of a reserve for a record that is `grave` or is not.
+    /// Takes `bytes` of a reserve for a record, which is `grave` or not. Returns whether the limits allow it.
     pub(super) fn take_chunks(&self, bytes: u64, grave: bool) -> bool {
         self.take_leaving(bytes, if grave { 0 } else { self.kept_eighths })
     }
@@ -76,17 +77,17 @@ impl Budget {
         self.has_room_leaving(bytes, self.kept_eighths)
     }
 
-    /// Whether [`take`](Self::take) would take `bytes` now, with no more than `bytes_max` in use.
+    /// Whether [`take`](Self::take) would take `bytes` now, and leave at most `bytes_max` in use.
     pub(crate) fn has_room_within(&self, bytes: u64, bytes_max: u64) -> bool {
         self.used().saturating_add(bytes) <= bytes_max && self.has_room_leaving(bytes, 0)
     }
 
-    /// Whether so much of the engine's budget is taken that no log should keep rings that it does not need.
+    /// Whether the engine's budget is so far used that no log should keep rings that it does not need.
     pub(crate) fn is_crowded(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.used() > shared.limit / 2)
     }
 
-    /// The budget that would refuse `bytes`: the engine's, if this one would not.
+    /// The budget that would refuse `bytes`: the engine's if this one would not.
     pub(crate) fn refusing(&self, bytes: u64) -> &Budget {
         match &self.shared {
             Some(shared) if self.used().saturating_add(bytes) <= self.limit => shared,
@@ -100,7 +101,7 @@ impl Budget {
     }
 
     fn take_leaving(&self, bytes: u64, kept_eighths: u32) -> bool {
-        // Relaxed: the count carries nothing but itself.
+        // Relaxed: the count is all that is needed.
         let before = self.used.fetch_add(bytes, Relaxed);
         let is_within = before.saturating_add(bytes) <= self.limit_leaving(kept_eighths)
             && self.shared.as_ref().is_none_or(|shared| shared.take_leaving(bytes, kept_eighths));
@@ -110,12 +111,12 @@ impl Budget {
         is_within
     }
 
-    /// The limit, without its last `kept_eighths`.
+    /// The limit without its last `kept_eighths`.
     fn limit_leaving(&self, kept_eighths: u32) -> u64 {
         self.limit - self.limit / 8 * u64::from(kept_eighths)
     }
 
-    /// Gives `bytes` back that were taken.
+    /// Gives back `bytes` that were taken.
     pub(crate) fn give_back(&self, bytes: u64) {
         let before = self.used.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "{bytes} bytes of ring memory are given back, {before} were taken");
@@ -124,7 +125,7 @@ impl Budget {
         }
     }
 
-    /// Bytes taken. While a take is refused, for a moment those too.
+    /// Bytes taken. They include, for a moment, those of a take that is being refused.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Relaxed)
     }
@@ -134,14 +135,14 @@ impl Budget {
         self.limit
     }
 
-    /// The memory limit of the process's control group, if [`limit`](Self::limit) follows from it.
+    /// The memory limit of the process's control group, if [`limit`](Self::limit) was lowered because of it.
     pub(crate) fn group_bytes(&self) -> Option<u64> {
         self.group_bytes
     }
 }
 
 impl Drop for Budget {
-    /// The last ring is gone, and what the log had of the engine's budget with it.
+    /// The last ring is gone. Give back what the log took from the engine's budget.
     fn drop(&mut self) {
         if let Some(shared) = &self.shared {
             shared.give_back(self.used());

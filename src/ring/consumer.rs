@@ -1,11 +1,11 @@
 //! The consuming end: observe the producer's position, take records, release their space.
 //!
-//! Taking and releasing are two steps, because an ordinary ring keeps its records until they are durable. In an
-//! overwriting ring the space is free once the records are copied, or if they are kept meanwhile, once their copy is
-//! durable.
+//! To take and to release are two steps, because an ordinary ring keeps its records until they are durable. An
+//! overwriting ring frees the space after the records were taken. If they are only copied, it keeps them until the copy
+//! is durable.
 //!
 //! A window and a reserve are two queues of one producer, each in the order of the sequence. The consumer merges them.
-//! While the reserve holds nothing, it takes from the window alone.
+//! While the reserve is empty, it takes from the window only.
 //!
 //! Safety rests on invariants 1 to 4, 8 and 9 of `ring`.
 
@@ -19,37 +19,37 @@ use super::memory::{READ_AHEAD_BYTES, Words};
 use super::reserve::CHUNK_BYTES;
 use super::shared::{ControlAddress, Ring};
 
-/// Bytes copied from an overwriting ring at a time: some 100 to 500 ns, for which a producer that needs space
-/// waits.
+/// How many bytes are copied from an overwriting ring at a time. It takes some 100 to 500 ns, and a producer that needs
+/// space waits for it.
 const READING_BYTES_MAX: u64 = 4096;
 
 /// The writer's end.
 #[derive(Debug)]
 pub(crate) struct ConsumerEnd {
     window: Queue,
-    /// The window's `write_position` when read again, after the reserve's was found to be ahead of its cursor: the
-    /// window's records up to there are taken as far as a later record of the reserve has been seen (9).
+    /// The window's `write_position`, read once more after records were found in the reserve. The window's records up
+    /// to here are taken as long as a later record of the reserve has been seen (9).
     seen_again: u64,
     /// `None` if the ring has no reserve.
     reserve: Option<Queue>,
-    /// Bytes of all records taken, without skips.
+    /// Bytes of all records taken so far, without skips.
     taken_bytes: u64,
     overwrite: bool,
-    /// That of `ring`.
+    /// The control lines of `ring`.
     control: ControlAddress,
     ring: Arc<Ring>,
 }
 
-/// One of the ring's queues as the consumer sees it.
+/// The consumer's view of one of the ring's queues.
 #[derive(Debug)]
 struct Queue {
-    /// The words of its memory.
+    /// The words of the queue's memory.
     words: Words,
-    /// Capacity less one.
+    /// The capacity minus one.
     mask: u64,
-    /// The end of the records taken: between the released position and `observed`.
+    /// The end of the records taken. It is between the released position and `observed`.
     cursor: u64,
-    /// `write_position` when last observed. May be stale, but is never after the real one.
+    /// `write_position` as last observed. May be stale, but is never beyond the real one.
     observed: u64,
 }
 
@@ -63,10 +63,10 @@ impl ConsumerEnd {
         ConsumerEnd { window, seen_again: start, reserve, taken_bytes: 0, overwrite, control, ring }
     }
 
-    /// Reads the producer's positions, up to which [`consume_from`](Self::consume_from) and
-    /// [`consume_merged`](Self::consume_merged) take records.
+    /// Reads the producer's positions. [`consume_from`](Self::consume_from) and
+    /// [`consume_merged`](Self::consume_merged) take records up to them.
     pub(crate) fn observe(&mut self) -> Position {
-        // In this order (9).
+        // The order of these three matters (9).
         self.observe_window();
         if self.reserve.is_some() {
             self.observe_reserve();
@@ -102,20 +102,20 @@ impl ConsumerEnd {
         self.seen_again = self.control().committed();
     }
 
-    /// Whether records of the reserve were observed and not taken: then [`consume_merged`](Self::consume_merged) takes
-    /// the next ones.
+    /// Whether the reserve has records that were observed and not taken. Then [`consume_merged`](Self::consume_merged)
+    /// must take the next ones.
     #[inline]
     pub(crate) fn merges(&self) -> bool {
         self.reserve.as_ref().is_some_and(|reserve| reserve.cursor != reserve.observed)
     }
 
-    /// Hands records of the window to `sink`, oldest first, until it returns `false` (that record is not taken), all
-    /// that was observed is taken, or `piece_bytes` or a little more have been taken. Returns how many records were
-    /// taken. Not while the ring [merges](Self::merges).
+    /// Passes records of the window to `sink`, oldest first. Stops when `sink` returns `false` (that record is not
+    /// taken), when all observed records are taken, or when at least `piece_bytes` have been taken. Returns how many
+    /// records were taken. Must not be called while the ring [merges](Self::merges).
     ///
-    /// `OVERWRITES` must equal [`overwrites`](Self::overwrites): the caller branches, so that each loop is compiled
+    /// `OVERWRITES` must equal [`overwrites`](Self::overwrites). The caller branches, so that each loop is compiled
     /// together with `sink`, whose variables stay in registers. In an overwriting ring `sink` should be quick: the
-    /// producer waits for it, and drops if it takes long.
+    /// producer waits for it, and drops records if it takes long.
     #[inline(always)]
     pub(crate) fn consume_from<const OVERWRITES: bool>(
         &mut self,
@@ -133,8 +133,8 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_merged`](Self::consume_merged) if the ring `MERGES`, else [`consume_from`](Self::consume_from). Both
-    /// must equal what the ring says.
+    /// [`consume_merged`](Self::consume_merged) if the ring `MERGES`, otherwise [`consume_from`](Self::consume_from).
+    /// Both parameters must equal the state of the ring.
     #[inline(always)]
     pub(crate) fn consume_as<const OVERWRITES: bool, const MERGES: bool>(
         &mut self,
@@ -144,15 +144,16 @@ impl ConsumerEnd {
         if MERGES { self.consume_merged(piece_bytes, sink) } else { self.consume_from::<OVERWRITES>(piece_bytes, sink) }
     }
 
-    /// As [`consume_from`](Self::consume_from), while the ring [merges](Self::merges): records of window and reserve in
-    /// the order of their sequence. Once no record of the reserve is left, those of the window follow.
+    /// Like [`consume_from`](Self::consume_from), for a ring that [merges](Self::merges): takes records of window and
+    /// reserve in the order of their sequence. When the reserve has none left, those of the window follow.
     pub(crate) fn consume_merged(&mut self, piece_bytes: usize, mut sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let Some(reserve) = &mut self.reserve else { return 0 };
         let mut all = Taken { more: true, ..Taken::default() };
         let mut left = piece_bytes as u64;
         while left > 0 && all.more {
             let Some(next) = reserve.next_sequence(reserve.observed) else {
-                // A later record of the reserve may precede those of the window that were seen only again (9).
+                // The window's records between `observed` and `seen_again` stay: the reserve may have earlier ones by
+                // now (9).
                 if is_after(self.window.observed, self.window.cursor) {
                     all.add(self.window.take::<false>(self.window.observed, left, u64::MAX, &mut sink), &mut left);
                 }
@@ -171,8 +172,8 @@ impl ConsumerEnd {
         all.records
     }
 
-    /// [`consume_from`](Self::consume_from) or [`consume_merged`](Self::consume_merged), for callers to whom speed does
-    /// not matter.
+    /// [`consume_from`](Self::consume_from) or [`consume_merged`](Self::consume_merged), for callers that need not be
+    /// fast.
     #[cfg(test)]
     pub(crate) fn consume(&mut self, piece_bytes: usize, sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
         if self.overwrite {
@@ -184,8 +185,8 @@ impl ConsumerEnd {
         }
     }
 
-    /// [`consume_from`](Self::consume_from) an overwriting ring, one reading after the other. The producer gives up no
-    /// record while one is open.
+    /// [`consume_from`](Self::consume_from) for an overwriting ring, as a series of readings. The producer gives up no
+    /// record while a reading is open.
     fn consume_in_readings(&mut self, piece_bytes: u64, sink: &mut impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let mut left = piece_bytes;
         let mut records = 0;
@@ -206,16 +207,16 @@ impl ConsumerEnd {
         records
     }
 
-    /// As [`observe`](Self::observe), of an overwriting ring, for [`copy`](Self::copy): what was copied and not
-    /// [released](Self::release_copied) is copied again.
+    /// Like [`observe`](Self::observe), for an overwriting ring before [`copy`](Self::copy). Records that were copied
+    /// and not [released](Self::release_copied) will be copied again.
     pub(crate) fn observe_all(&mut self) {
         drop(Reading::begin(self, false));
         self.observe();
     }
 
-    /// Hands the records of an overwriting ring that were observed to `sink`, oldest first, until it returns `false`,
-    /// and leaves them in the ring: the producer may give them up as any others. It waits meanwhile, as for
-    /// [`consume_from`](Self::consume_from).
+    /// Passes the observed records of an overwriting ring to `sink`, oldest first, until it returns `false`. The
+    /// records stay in the ring, and the producer may give them up later like any others. It waits during the copy, as
+    /// for [`consume_from`](Self::consume_from).
     pub(crate) fn copy(&mut self, mut sink: impl FnMut(&Head, &[u8]) -> bool) {
         assert!(self.overwrite, "records of an ordinary ring are taken");
         loop {
@@ -229,8 +230,8 @@ impl ConsumerEnd {
         }
     }
 
-    /// Frees the records that were [copied](Self::copy) last. Returns the sequence of the first of them that the
-    /// producer had not given up by then; `None` if it had given up all.
+    /// Frees the records of the last [copy](Self::copy). Returns the sequence of the first of them that the producer
+    /// has not given up; `None` if it has given up all.
     pub(crate) fn release_copied(&mut self) -> Option<u64> {
         let end = self.window.cursor;
         let reading = Reading::begin(self, false);
@@ -254,7 +255,7 @@ impl ConsumerEnd {
     }
 
     /// Gives the space before `position`, a former [`cursor`](Self::cursor), back to the producer. Does nothing in an
-    /// overwriting ring, which releases a record as it is taken.
+    /// overwriting ring, which releases records when they are taken.
     pub(crate) fn release(&mut self, position: Position) {
         if self.overwrite {
             return;
@@ -267,7 +268,7 @@ impl ConsumerEnd {
         );
         self.control().release(position.window);
         if let Some(reserve) = &self.reserve
-            // The reserve may have begun anew since.
+            // The reserve may have begun again at offset 0 since.
             && is_after(position.reserve, self.control().own_reserve_released())
         {
             assert!(!is_after(position.reserve, reserve.cursor), "released to {position:?}, before it was taken");
@@ -276,7 +277,7 @@ impl ConsumerEnd {
         }
     }
 
-    /// Whether records are in the reserve, as far as they were observed and not released.
+    /// Whether the reserve has records that were observed and not released.
     pub(crate) fn uses_reserve(&self) -> bool {
         let released = || self.control().own_reserve_released();
         self.reserve.as_ref().is_some_and(|reserve| reserve.observed != released())
@@ -287,33 +288,33 @@ impl ConsumerEnd {
         self.reserve.is_some() && self.control().entered_bytes() > 0
     }
 
-    /// Takes the word of an empty reserve, and hands its queue to `use_it`. Returns `None` if the producer is inside,
-    /// or the reserve is not empty.
+    /// Takes an empty reserve for the consumer, and calls `use_it` with its queue. Returns `None` if the producer has
+    /// it, or it is not empty.
     fn with_empty_reserve<R>(&mut self, use_it: impl FnOnce(&mut Queue, &Ring) -> R) -> Option<R> {
         let control = self.control;
         let queue = self.reserve.as_mut()?;
         if queue.cursor != control.own_reserve_released() || !control.begin_return() {
             return None;
         }
-        // The word shows all that the producer has committed to the reserve (8).
+        // Taking it has made all commits of the producer visible (8).
         let is_empty = control.own_reserve_position() == queue.cursor;
         let used = is_empty.then(|| use_it(queue, &self.ring));
         control.close_reserve();
         used
     }
 
-    /// Moves the positions of the reserve back to its beginning, if it is empty and the producer is not inside. The
-    /// next burst then uses the chunks that are entered.
+    /// Moves the positions of the reserve back to the beginning of its memory, if it is empty and the producer does not
+    /// have it. The next burst then uses the chunks that were entered already.
     fn begin_reserve_anew(&mut self) {
         self.with_empty_reserve(Queue::begin_anew);
     }
 
-    /// Gives one chunk of an empty reserve back. Returns whether it was, and there are more.
+    /// Gives back one chunk of an empty reserve. Returns `true` if it did and there are more.
     pub(crate) fn give_back_chunk(&mut self) -> bool {
         self.give_back(CHUNK_BYTES)
     }
 
-    /// Gives all chunks of the reserve back. The caller holds both ends of the empty ring.
+    /// Gives back all chunks of the reserve. The caller holds both ends of the empty ring.
     pub(crate) fn give_back_all(&mut self) {
         self.give_back(u64::MAX);
     }
@@ -329,8 +330,8 @@ impl ConsumerEnd {
         self.with_empty_reserve(give_back).unwrap_or(false)
     }
 
-    /// Bytes observed and not taken, without skips. In an overwriting ring the producer may have given up some of them
-    /// since.
+    /// Bytes that were observed and not taken, without skips. In an overwriting ring the producer may have given up
+    /// some of them since.
     #[inline]
     pub(crate) fn unread_bytes(&self) -> usize {
         let Queue { cursor, observed, .. } = self.window;
@@ -350,8 +351,8 @@ impl ConsumerEnd {
         self.window_bytes_between(self.control().own_released(), self.window.observed) as usize
     }
 
-    /// Bytes that were observed and not released, in the window and in the reserve, skips included; in an overwriting
-    /// ring, those that were observed and not taken.
+    /// Bytes that were observed and not released, in window and reserve, including skips. In an overwriting ring: bytes
+    /// that were observed and not taken.
     pub(crate) fn held_bytes(&self) -> u64 {
         let Queue { cursor, observed, mask, .. } = self.window;
         if self.overwrite {
@@ -374,7 +375,7 @@ impl ConsumerEnd {
         self.overwrite
     }
 
-    /// Bytes of the window in all.
+    /// The size of the window in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.window.mask as usize + 1
     }
@@ -391,19 +392,19 @@ impl Queue {
         Queue { words, mask: capacity - 1, cursor: start, observed: start }
     }
 
-    /// Whether a producer at `position` is ahead of the cursor by no more than the capacity.
+    /// Whether a producer at `position` is ahead of the cursor by at most the capacity.
     fn holds(&self, position: u64) -> bool {
         position.wrapping_sub(self.cursor) <= self.mask + 1
     }
 
-    /// The bytes of the records between two positions of which `from` is released or after that, and `to` observed:
-    /// without the skip that may lie between them. There is one at most, `last_skip`, since the producer writes none
-    /// before the end of the skip before it is released. (In an overwriting ring, where `from` may be before the oldest
-    /// record, earlier skips are counted.)
+    /// The bytes of the records between two positions, without the skip that may be between them. `from` must be at or
+    /// after the released position, and `to` observed. There is at most one skip between them, at `last_skip`: the
+    /// producer writes a new skip only after the end of the one before was released. (In an overwriting ring `from` may
+    /// be before the oldest record; then earlier skips are counted as records.)
     #[inline]
     fn record_bytes_between(&self, from: u64, to: u64, last_skip: impl FnOnce() -> u64) -> u64 {
         let bytes = to.wrapping_sub(from);
-        // The usual case, which reads nothing of the producer's.
+        // The usual case reads nothing that the producer writes.
         if (from ^ to) & !self.mask == 0 {
             return bytes;
         }
@@ -411,11 +412,11 @@ impl Queue {
         if skip.wrapping_sub(from) < bytes { bytes - (self.mask + 1 - (skip & self.mask)) } else { bytes }
     }
 
-    /// The sequence of the next record before `end`, after a skip if there is one.
+    /// The sequence of the next record before `end`. Moves the cursor past a skip.
     fn next_sequence(&mut self, end: u64) -> Option<u64> {
         while self.cursor != end {
             let offset = (self.cursor & self.mask) as usize;
-            // SAFETY: from the cursor to `end` there are whole records and skips which nobody writes (2).
+            // SAFETY: from the cursor to `end` there are whole records and skips, which nobody writes (2).
             if unsafe { self.words.read(offset) } != SKIP {
                 // SAFETY: as above; a head has three words.
                 return Some(unsafe { self.words.read(offset + 8) });
@@ -425,8 +426,8 @@ impl Queue {
         None
     }
 
-    /// Hands records before the position `end` to `sink`, until it refuses one, or `piece_bytes` of records or a little
-    /// more have been taken; if `BOUNDED`, also no record of the sequence `before` or a later one.
+    /// Passes records before the position `end` to `sink`, until it refuses one or at least `piece_bytes` of records
+    /// have been taken. If `BOUNDED`, also stops at a record whose sequence is `before` or later.
     #[inline(always)]
     fn take<const BOUNDED: bool>(
         &mut self,
@@ -436,13 +437,13 @@ impl Queue {
         sink: &mut impl FnMut(&Head, &[u8]) -> bool,
     ) -> Taken {
         let mut cursor = self.cursor;
-        // Moves on by each skip, so that skips are not counted.
+        // Advances by each skip too, so that skips are not counted.
         let mut begin = cursor;
         let mut taken = Taken { more: true, ..Taken::default() };
         while cursor != end && cursor.wrapping_sub(begin) < piece_bytes {
             debug_assert!(!is_after(cursor, end), "a record ends after the end");
             let offset = (cursor & self.mask) as usize;
-            // SAFETY: from the cursor to `end` there are whole records and skips which nobody writes (2, 3).
+            // SAFETY: from the cursor to `end` there are whole records and skips, which nobody writes (2, 3).
             let first = unsafe { self.words.read(offset) };
             if first == SKIP {
                 let skip = self.mask + 1 - offset as u64;
@@ -455,7 +456,7 @@ impl Queue {
             if BOUNDED && sequence >= before {
                 break;
             }
-            // Not after `end`: the producer has prefetched those lines to write to them.
+            // Not beyond `end`: the producer has prefetched those lines for its writes.
             if end.wrapping_sub(cursor) >= READ_AHEAD_BYTES as u64 {
                 self.words.prefetch(offset);
             }
@@ -475,7 +476,7 @@ impl Queue {
         taken
     }
 
-    /// Moves an empty reserve's positions to the beginning of its memory. The caller has the word.
+    /// Moves an empty reserve's positions to the beginning of its memory. The caller has the reserve.
     fn begin_anew(&mut self, ring: &Ring) {
         let position = self.cursor.wrapping_add(self.mask) & !self.mask;
         if position != self.cursor {
@@ -485,18 +486,18 @@ impl Queue {
     }
 }
 
-/// What was taken.
+/// The result of taking records from a queue.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     records: usize,
-    /// Without skips.
+    /// Bytes of the records, without skips.
     bytes: u64,
-    /// Whether the sink would take more.
+    /// Whether the sink takes more.
     more: bool,
 }
 
 impl Taken {
-    /// Adds what was taken then, of a piece of which `left` bytes are left.
+    /// Adds the result of a later take, and subtracts its bytes from `left`.
     fn add(&mut self, then: Taken, left: &mut u64) {
         self.records += then.records;
         self.bytes += then.bytes;
@@ -505,21 +506,21 @@ impl Taken {
     }
 }
 
-/// A time in which the producer of an overwriting ring gives up no record. Its drop ends that, also if the sink panics
-/// (whose records are still in the ring then).
+/// While it exists, the producer of an overwriting ring gives up no record. Its drop ends that, even if the sink
+/// panics. (The records are then still in the ring.)
 struct Reading<'a> {
     consumer: &'a mut ConsumerEnd,
-    /// The oldest record, if those that are read stay in the ring.
+    /// The position of the oldest record, if the records that are read stay in the ring.
     kept_from: Option<u64>,
 }
 
 impl Reading<'_> {
-    /// Begins at the oldest record; if it `keeps` what it reads, at the cursor, unless the producer has given up
-    /// records after that.
+    /// Begins a reading at the oldest record. If it `keeps` the records, it begins at the cursor, or at the oldest
+    /// record if the producer has given up records after the cursor.
     fn begin(consumer: &mut ConsumerEnd, keeps: bool) -> Reading<'_> {
-        // From here to the drop only this thread moves `oldest` (3).
+        // Until the drop, only this thread moves `oldest` (3).
         let oldest = consumer.control().begin_reading();
-        // The producer may have given up records after the cursor, even after `observed`.
+        // The producer may have given up records after the cursor, and even after `observed`.
         if !keeps || is_after(oldest, consumer.window.cursor) {
             consumer.window.cursor = oldest;
         }

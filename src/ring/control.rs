@@ -1,8 +1,8 @@
 //! The positions, counts and flags that the two ends of a ring share. Every atomic of a ring is here, behind a method.
 //!
-//! [`Control`] holds no pointer and its layout is fixed, so it can lie in memory that outlives the process. It knows
-//! neither the bytes between the ends nor the rules by which they move: those are the ends' (`producer`, `consumer`),
-//! and for the append flag the gate's. The registry and the writer read counts here, and the futex of a waiting
+//! [`Control`] holds no pointer and its layout is fixed, so it can be in memory that outlives the process. It does not
+//! know the bytes between the ends, nor the rules by which the positions move: these belong to the ends (`producer`,
+//! `consumer`), and for the append flag to the gate. The registry and the writer read counts here, and wake a waiting
 //! producer.
 
 use std::time::Duration;
@@ -17,61 +17,62 @@ use crate::sys;
 
 pub(super) mod offsets;
 
-/// The bit of `oldest` that says that the consumer is copying. Positions are multiples of 8, so the bit is free.
+/// This bit of `oldest` means that the consumer is copying. Positions are multiples of 8, so the bit is free.
 pub(super) const READING: u64 = 1;
 
-/// The state that both ends share, grouped by who else touches it.
+/// The state that both ends share, grouped by who uses it.
 ///
-/// Each group has a pair of cache lines of its own (CPUs prefetch lines in pairs). A line that another CPU has read
-/// must be fetched back before a store to it can leave the store buffer, and a burst of appends stalls once that is
-/// full.
+/// Each group has its own pair of cache lines (CPUs prefetch lines in pairs). If another CPU has read a line, the line
+/// must be fetched back before a store to it can leave the store buffer. When the store buffer is full, a burst of
+/// appends stalls.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Control {
-    /// The producer stores to it at each append, the writer polls it.
+    /// The producer stores to it at each append; the writer polls it.
     written: CachePadded<Written>,
-    /// Written by the producer at each append, and loaded too: read by others hardly ever.
+    /// The producer loads and stores it at each append. Others hardly ever read it.
     attempts: CachePadded<Attempts>,
-    /// Written by the producer when it loses a record or waits, read by whoever counts.
+    /// The producer writes it when it loses a record or waits. Code that reads the counts loads it.
     losses: CachePadded<Losses>,
-    /// Written by both, when space is released or wanted.
+    /// Both write it, when space is released or wanted.
     space: CachePadded<Space>,
-    /// In an overwriting ring: the first record that was not given up, and [`READING`].
+    /// In an overwriting ring: the position of the oldest record that was not given up, and the bit [`READING`].
     oldest: CachePadded<AtomicU64>,
 }
 
-/// How far the producer has come.
+/// How far the producer has written.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Written {
     write_position: AtomicU64,
-    /// The same of the reserve. The consumer moves it too, while the reserve is returning and empty.
+    /// The `write_position` of the reserve. The consumer also moves it, while it has the reserve and the reserve is
+    /// empty.
     reserve_position: AtomicU64,
-    /// The bytes of the reserve, from its beginning, that count as memory. Belongs to whoever has `reserve_state`.
+    /// How many bytes of the reserve, from its beginning, count as memory. Belongs to the end that has the reserve.
     entered_bytes: AtomicU64,
-    /// [`CLOSED`], [`OPEN`] or [`RETURNING`].
+    /// Which end has the reserve: [`CLOSED`], [`OPEN`] or [`RETURNING`].
     reserve_state: AtomicU32,
-    /// Where the last skip of the window begins; before the first position as long as there was none.
+    /// Where the last skip of the window begins. Before the first position if there was none.
     skip_position: AtomicU64,
-    /// The same of the reserve.
+    /// Where the last skip of the reserve begins.
     reserve_skip_position: AtomicU64,
-    /// [`Attempts::next_sequence`] for others. The producer only stores it: whoever counts reads it here, on a line
-    /// that the writer polls in any case, and leaves the producer's own line alone.
+    /// A copy of [`Attempts::next_sequence`] for others. The producer only stores it. Code that reads the counts loads
+    /// it from this line, which the writer polls anyway, and so leaves the producer's own line alone.
     attempted: AtomicU64,
 }
 
-/// Nobody has the reserve.
+/// Neither end has the reserve.
 const CLOSED: u32 = 0;
-/// The producer appends to the reserve.
+/// The producer has the reserve, and appends to it.
 const OPEN: u32 = 1;
-/// The consumer gives chunks of the reserve back, or moves its positions.
+/// The consumer has the reserve, and gives chunks back or moves its positions.
 pub(super) const RETURNING: u32 = 2;
 
-/// How often a producer looks again while the reserve is returning, before it gives up: at 10 to 50 ns a pause, longer
-/// than a chunk takes to give back. (Only a writer that is suspended in between takes longer.)
+/// How often a producer retries while the consumer has the reserve, before it gives up. One retry takes 10 to 50 ns, so
+/// this is longer than it takes to give a chunk back. (Only a writer that is suspended meanwhile takes longer.)
 const RETURNING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 1000 };
 
-/// What the producer loads at each append.
+/// The fields that the producer loads at each append.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Attempts {
@@ -80,7 +81,7 @@ struct Attempts {
     append_flag: AppendFlag,
 }
 
-/// The producer's account of its losses and waits. Each count only grows.
+/// Counts of the producer's losses and waits. They only grow.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Losses {
@@ -88,15 +89,15 @@ struct Losses {
     dropped_full: AtomicU64,
     /// Records that were committed, and given up for newer ones before the consumer took them.
     overwritten: AtomicU64,
-    /// Attempts that took a number and were not committed for another cause.
+    /// Attempts that took a number and were dropped for another cause.
     dropped_by: DroppedByCause,
     /// Waits for space that have begun.
     waits: AtomicU64,
-    /// How long those that have ended took.
+    /// How long the ended waits took.
     waited_ns: AtomicU64,
 }
 
-/// Dropped attempts that have another cause than a full ring.
+/// Dropped attempts with another cause than a full ring.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct DroppedByCause {
@@ -105,17 +106,17 @@ struct DroppedByCause {
     device_failed: AtomicU64,
 }
 
-/// The released space, and the flags of a producer that wants some.
+/// The released positions, and the flags of a producer that wants space.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Space {
-    /// In an ordinary ring: the consumer has released the bytes before it.
+    /// In an ordinary ring: the consumer has released the bytes before this position.
     read_position: AtomicU64,
-    /// The same of the reserve.
+    /// The `read_position` of the reserve.
     reserve_read_position: AtomicU64,
-    /// 1 while the producing thread sleeps until space is released, or is about to.
+    /// 1 while the producing thread sleeps until space is released, or is about to sleep.
     awaits_space: AtomicU32,
-    /// A claim found no room. The writer takes everything then, clears this, and closes its block early.
+    /// A claim found no room. The writer then takes everything, clears this, and closes its block early.
     wants_space: AtomicBool,
 }
 
@@ -142,7 +143,7 @@ const _: () = {
     assert!(offset_of!(Space, awaits_space) == 16 && offset_of!(Space, wants_space) == 20);
 };
 
-/// A producer's counts. They are read one after the other, `attempted` last: it counts all that the others do.
+/// A producer's counts. `attempted` is read last, so it includes all attempts in the other counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) attempted: u64,
@@ -152,7 +153,7 @@ pub(crate) struct Counts {
     pub(crate) overwritten: u64,
     /// Waits for space that have begun.
     pub(crate) waits: u64,
-    /// How long those that have ended took.
+    /// How long the ended waits took.
     pub(crate) waited_ns: u64,
 }
 
@@ -163,14 +164,14 @@ pub(crate) struct DroppedBy {
     pub(crate) full: u64,
     /// The rings of the log have taken all the memory that they may take.
     pub(crate) memory: u64,
-    /// The producer has waited for room as long as it may.
+    /// The producer has waited for room for the longest allowed time.
     pub(crate) timed_out: u64,
     /// The device had failed while the producer waited for room.
     pub(crate) device_failed: u64,
 }
 
 impl Control {
-    /// All counts 0, the window's positions at `start`, those of the reserve at `reserve_start`.
+    /// All counts are 0. The window's positions are `start`, those of the reserve `reserve_start`.
     pub(super) fn new(start: u64, reserve_start: u64) -> Control {
         Control {
             written: CachePadded::new(Written {
@@ -192,9 +193,9 @@ impl Control {
     }
 
     /// Clears the counts of an empty ring for its next producer. The caller holds both ends, and orders this before
-    /// that producer.
+    /// that producer's first access.
     pub(crate) fn reset(&self) {
-        // A thread that ended inside an append, in a signal handler, has left it raised, and the reserve open.
+        // If a thread ended inside an append, in a signal handler, it has left the flag raised and the reserve open.
         self.attempts.append_flag.lower();
         self.written.reserve_state.store(CLOSED, Relaxed);
         self.attempts.next_sequence.store(0, Relaxed);
@@ -224,7 +225,7 @@ impl Control {
         }
     }
 
-    /// The producer's flag, which the gate raises and lowers.
+    /// The producer's append flag, which the gate raises and lowers.
     #[inline(always)]
     pub(crate) fn append_flag(&self) -> &AppendFlag {
         &self.attempts.append_flag
@@ -245,14 +246,14 @@ impl Control {
         self.written.attempted.store(sequence + 1, Relaxed);
     }
 
-    /// Sets the number that the next attempt takes.
+    /// Sets the sequence number of the next attempt.
     #[cfg(all(test, loom))]
     pub(super) fn set_next_sequence(&self, sequence: u64) {
         self.attempts.next_sequence.store(sequence, Relaxed);
         self.written.attempted.store(sequence, Relaxed);
     }
 
-    /// Counts an attempt that was not committed, after [`count_attempt`](Self::count_attempt).
+    /// Counts a dropped attempt, after [`count_attempt`](Self::count_attempt).
     #[inline(always)]
     pub(super) fn count_dropped(&self, cause: DropCause) {
         let DroppedByCause { memory, timed_out, device_failed } = &self.losses.dropped_by;
@@ -275,7 +276,7 @@ impl Control {
         add(&self.losses.waited_ns, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Counts records given up for newer ones.
+    /// Counts records that were given up for newer ones.
     pub(super) fn count_overwritten(&self, records: u64) {
         add_loss(&self.losses.overwritten, records);
     }
@@ -295,14 +296,14 @@ impl Control {
         self.written.write_position.load(Acquire)
     }
 
-    /// Notes that a skip of the window begins at `position`. The commit that publishes the skip publishes this.
+    /// Notes that a skip of the window begins at `position`. The commit that publishes the skip publishes this too.
     pub(super) fn note_skip(&self, position: u64) {
         self.written.skip_position.store(position, Relaxed);
     }
 
     /// Where the last skip of the window begins.
     pub(super) fn last_skip(&self) -> u64 {
-        // Relaxed: a skip that the consumer has observed came with the commit.
+        // Relaxed: if the consumer has observed a skip, the commit that published it also published this.
         self.written.skip_position.load(Relaxed)
     }
 
@@ -312,18 +313,18 @@ impl Control {
         self.space.read_position.store(position, Release);
     }
 
-    /// The position before which the consumer has released an ordinary ring, for the producer.
+    /// Up to which position the consumer has released an ordinary ring. For the producer.
     pub(super) fn released(&self) -> u64 {
         // Acquire: _space_.
         self.space.read_position.load(Acquire)
     }
 
-    /// The consumer's own reading of the position that it alone stores.
+    /// The same for the consumer, which alone stores it.
     pub(super) fn own_released(&self) -> u64 {
         self.space.read_position.load(Relaxed)
     }
 
-    /// The oldest record of an overwriting ring, for the producer.
+    /// The oldest record of an overwriting ring. For the producer.
     pub(super) fn oldest(&self) -> Oldest {
         // Acquire: _reading_.
         Oldest(self.oldest.load(Acquire))
@@ -332,24 +333,24 @@ impl Control {
     /// Gives up the records of an overwriting ring from `seen` to `position`.
     ///
     /// # Errors
-    /// The consumer has changed the value since: it is this now, and nothing was given up.
+    /// The new value, if the consumer has changed it since. Then nothing was given up.
     pub(super) fn give_up(&self, seen: Oldest, position: u64) -> Result<(), Oldest> {
         debug_assert!(!seen.is_being_read(), "while the consumer copies, the producer must not move `oldest`");
-        // Acquire: _reading_. Nothing is released: the consumer learns of records from commits alone.
+        // Acquire: _reading_. No release: the consumer learns of records only from commits.
         self.oldest.compare_exchange(seen.0, position, Acquire, Acquire).map_or_else(|now| Err(Oldest(now)), |_| Ok(()))
     }
 
-    /// Keeps the producer from giving up records until [`end_reading`](Self::end_reading). The position of the oldest
-    /// one.
+    /// Keeps the producer from giving up records until [`end_reading`](Self::end_reading). Returns the position of the
+    /// oldest record.
     pub(super) fn begin_reading(&self) -> u64 {
-        // No ordering is needed: the records before `observed` came with that load, and the producer gives none of them
-        // up before it has acquired the end of the reading.
+        // No ordering is needed. The consumer has acquired the records before `observed` already, and the producer
+        // gives none of them up before it has acquired the end of the reading.
         let oldest = Oldest(self.oldest.fetch_add(READING, Relaxed));
         assert!(!oldest.is_being_read(), "a reading begins within another");
         oldest.position()
     }
 
-    /// Gives the bytes of an overwriting ring before `position` back to the producer, which may then give up others
+    /// Gives the bytes of an overwriting ring before `position` back to the producer, and lets it give up records
     /// again.
     pub(super) fn end_reading(&self, position: u64) {
         // Release: _reading_. The store clears READING.
@@ -364,8 +365,7 @@ impl Control {
         self.written.reserve_state.load(Relaxed)
     }
 
-    /// Takes the reserve for an append. Returns `false` if the consumer has it, and had it for as long as the producer
-    /// may wait.
+    /// Takes the reserve for an append. Returns `false` if the consumer has it for longer than the producer may wait.
     pub(super) fn open_reserve(&self) -> bool {
         // Acquire: _reserve_.
         let open = || self.written.reserve_state.compare_exchange(CLOSED, OPEN, Acquire, Relaxed).is_ok();
@@ -378,13 +378,14 @@ impl Control {
         open()
     }
 
-    /// Takes the reserve for giving chunks back, or for moving its positions. Returns `false` if the producer has it.
+    /// Takes the reserve for the consumer, to give chunks back or to move its positions. Returns `false` if the
+    /// producer has it.
     pub(super) fn begin_return(&self) -> bool {
         // Acquire: _reserve_.
         self.written.reserve_state.compare_exchange(CLOSED, RETURNING, Acquire, Relaxed).is_ok()
     }
 
-    /// Ends what `open_reserve` or `begin_return` began.
+    /// Ends what `open_reserve` or `begin_return` began: neither end has the reserve.
     pub(super) fn close_reserve(&self) {
         // Release: _reserve_.
         self.written.reserve_state.store(CLOSED, Release);
@@ -402,35 +403,36 @@ impl Control {
         self.written.reserve_position.load(Acquire)
     }
 
-    /// The same, for whoever has the reserve.
+    /// The same for the end that has the reserve.
     pub(super) fn own_reserve_position(&self) -> u64 {
         self.written.reserve_position.load(Relaxed)
     }
 
-    /// The bytes of the reserve that count as memory, for whoever has the reserve. For others it may be stale.
+    /// How many bytes of the reserve count as memory. Exact for the end that has the reserve; for others it may be
+    /// stale.
     pub(super) fn entered_bytes(&self) -> u64 {
         self.written.entered_bytes.load(Relaxed)
     }
 
-    /// Sets that, by whoever has the reserve.
+    /// Sets how many bytes of the reserve count as memory. For the end that has the reserve.
     pub(super) fn set_entered_bytes(&self, bytes: u64) {
         self.written.entered_bytes.store(bytes, Relaxed);
     }
 
-    /// Moves both positions of an empty reserve, by the consumer, which has it.
+    /// Moves both positions of an empty reserve. For the consumer, while it has the reserve.
     pub(super) fn move_reserve(&self, position: u64) {
-        // `close_reserve` publishes them. In this order: if the process dies in between, the reserve ends before it
-        // begins, and its image is empty. The other way round there would be old bytes in it.
+        // `close_reserve` publishes both. The order matters if the process dies in between: this way the reserve ends
+        // before it begins, and its image is empty. The other way round it would seem to hold old bytes.
         self.space.reserve_read_position.store(position, Relaxed);
         self.written.reserve_position.store(position, Release);
     }
 
-    /// As [`note_skip`](Self::note_skip), for the reserve.
+    /// Like [`note_skip`](Self::note_skip), for the reserve.
     pub(super) fn note_reserve_skip(&self, position: u64) {
         self.written.reserve_skip_position.store(position, Relaxed);
     }
 
-    /// As [`last_skip`](Self::last_skip), for the reserve.
+    /// Like [`last_skip`](Self::last_skip), for the reserve.
     pub(super) fn last_reserve_skip(&self) -> u64 {
         self.written.reserve_skip_position.load(Relaxed)
     }
@@ -441,13 +443,13 @@ impl Control {
         self.space.reserve_read_position.store(position, Release);
     }
 
-    /// The position before which the consumer has released the reserve, for the producer.
+    /// Up to which position the consumer has released the reserve. For the producer.
     pub(super) fn reserve_released(&self) -> u64 {
         // Acquire: _space_.
         self.space.reserve_read_position.load(Acquire)
     }
 
-    /// The consumer's own reading of the position that it alone stores.
+    /// The same for the consumer, which alone stores it.
     pub(super) fn own_reserve_released(&self) -> u64 {
         self.space.reserve_read_position.load(Relaxed)
     }
@@ -456,7 +458,7 @@ impl Control {
 
     /// Notes that a claim found no room.
     pub(crate) fn mark_wants_space(&self) {
-        // A load first: a producer that drops in a loop must not take the cache line from the writer each time.
+        // Load first: a producer that drops records in a loop must not take the cache line from the writer each time.
         if !self.wants_space() {
             self.space.wants_space.store(true, Relaxed);
         }
@@ -464,7 +466,7 @@ impl Control {
 
     /// Whether a claim found no room since the last [`take_wants_space`](Self::take_wants_space).
     pub(crate) fn wants_space(&self) -> bool {
-        // Relaxed: a hint; missing it once costs a turn of the writer.
+        // Relaxed: it is a hint. To miss it once costs one turn of the writer.
         self.space.wants_space.load(Relaxed)
     }
 
@@ -474,25 +476,25 @@ impl Control {
     }
 
     /// Announces that the producing thread is about to sleep until space is released. It must look for space once more
-    /// before it does.
+    /// before it sleeps.
     pub(crate) fn announce_wait(&self) {
-        // Acquire and release: _space wanted_. Of this exchange and `wake_producer`'s, the later one sees the other
-        // side's earlier stores: the released space, or the announcement.
+        // Acquire and release: _space wanted_. The later one of this exchange and the one in `wake_producer` sees the
+        // other side's earlier stores: the released space, or the announcement.
         self.space.awaits_space.swap(1, AcqRel);
     }
 
     /// Sleeps after [`announce_wait`](Self::announce_wait) until [`wake_producer`](Self::wake_producer), for at most
-    /// `limit`; may return earlier for no reason.
+    /// `limit`. May return earlier without a reason.
     pub(crate) fn sleep(&self, limit: Duration) {
         sys::futex::wait_while(&self.space.awaits_space, 1, limit);
     }
 
-    /// Takes the announcement back: the producer has found space.
+    /// Withdraws the announcement, after the producer has found space.
     pub(crate) fn end_wait(&self) {
         self.space.awaits_space.store(0, Relaxed);
     }
 
-    /// Wakes the producing thread if it sleeps for space. The caller has released some before.
+    /// Wakes the producing thread if it sleeps for space. The caller has released some space before.
     pub(crate) fn wake_producer(&self) {
         // Acquire and release: _space wanted_, see `announce_wait`.
         if self.space.awaits_space.swap(0, AcqRel) != 0 {
@@ -501,30 +503,30 @@ impl Control {
     }
 }
 
-/// Adds to a count that one thread alone changes.
+/// Adds to a count that only one thread changes.
 #[inline(always)]
 fn add(count: &AtomicU64, more: u64) {
     count.store(count.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
-/// Adds to a count of losses that one thread alone changes.
+/// Adds to a count of losses that only one thread changes.
 #[inline(always)]
 fn add_loss(count: &AtomicU64, more: u64) {
-    // Release: _loss counted_. Whoever sees the loss sees the attempt too, which was counted before.
+    // Release: _loss counted_. A thread that sees the loss also sees its attempt, which was counted before.
     count.store(count.load(Relaxed).wrapping_add(more), Release);
 }
 
-/// A value of `oldest` as the producer saw it.
+/// A value of `oldest` that the producer has loaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Oldest(u64);
 
 impl Oldest {
-    /// The position of the first record that was not given up.
+    /// The position of the oldest record that was not given up.
     pub(super) fn position(self) -> u64 {
         self.0 & !READING
     }
 
-    /// Whether the consumer is copying from there on.
+    /// Whether the consumer is copying from that position.
     pub(super) fn is_being_read(self) -> bool {
         self.0 & READING != 0
     }

@@ -1,7 +1,7 @@
-//! Copying a payload into the ring, without a call of `memcpy`.
+//! Copies a payload into the ring without a call of `memcpy`.
 //!
-//! Every length is copied in whole chunks. The last chunk ends with the bytes and overlaps the one before it, which is
-//! cheaper than a tail in pieces. Padding is left as it is.
+//! It copies whole chunks, for every length. The last chunk ends where the bytes end, and overlaps the one before it.
+//! That is cheaper than to copy the rest in smaller pieces. Padding is not written.
 
 #![allow(unsafe_code, reason = "payloads are copied by words, without memcpy")]
 
@@ -15,7 +15,7 @@ pub(super) const FAST_PATH_BYTES_MAX: usize = 128;
 /// Copies `bytes` to `to`.
 ///
 /// # Safety
-/// As many bytes at `to` are writable, belong to nobody else, and are not part of `bytes`.
+/// At `to`, `bytes.len()` bytes are writable, are used by nobody else, and do not overlap `bytes`.
 #[inline]
 pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
     let length = bytes.len();
@@ -29,7 +29,7 @@ pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
         let mut at = 0;
         while at < length - 64 {
             copy_nonoverlapping(from.add(at), to.add(at), 64);
-            // Emits no instruction, but keeps the compiler from replacing the loop by a call of memcpy, which costs
+            // Emits no instruction. It keeps the compiler from replacing the loop by a call of memcpy, which would cost
             // more than the copy at the length of a message.
             compiler_fence(SeqCst);
             at += 64;
@@ -41,7 +41,7 @@ pub(super) unsafe fn copy_any(bytes: &[u8], to: *mut u8) {
 /// Copies `bytes`, at most [`FAST_PATH_BYTES_MAX`] of them, to `to`.
 ///
 /// # Safety
-/// As for [`copy_any`]. (Of more bytes, the middle is not copied.)
+/// As for [`copy_any`]. (If there are more bytes, the middle is not copied.)
 #[inline(always)]
 pub(super) unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
     let length = bytes.len();

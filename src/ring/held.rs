@@ -1,12 +1,12 @@
-//! Room for a record that its owner fills in place, for as long as it likes, before it is committed or given up.
+//! A claimed record that the caller fills in place, for as long as it likes, before it commits or drops it.
 //!
-//! 1. While a [`Held`] lives, its bytes are free (2 and 5 of `ring`), contiguous, initialised, and nobody else's. It
-//!    borrows the end exclusively, so no other claim is made. The consumer reads nothing after `write_position`, which
-//!    does not move meanwhile.
+//! 1. While a [`Held`] exists, its bytes are free (2 and 5 of `ring`), contiguous, initialised, and used by nobody
+//!    else. It borrows the end exclusively, so no other claim is made. The consumer reads nothing after
+//!    `write_position`, which does not move during that time.
 //!
-//! Nothing is published before the commit, and nothing has to be undone without one: a `Held` that is dropped, or
-//! forgotten, leaves the ring as an undone claim does. A model's memory has no bytes that could be lent: there they are
-//! kept beside it.
+//! Nothing is published before the commit, and without a commit nothing has to be undone: a `Held` that is dropped, or
+//! forgotten, leaves the ring like any dropped claim. The memory of a loom model has no bytes that can be lent, so the
+//! model keeps the payload in a vector.
 
 #![allow(unsafe_code, reason = "claimed bytes of the ring are lent out as a slice")]
 
@@ -19,7 +19,7 @@ use super::payload::Claimed;
 use super::payload::Payload;
 use super::producer::ProducerEnd;
 
-/// Room for the payload of one record. All of it is zero at first.
+/// Room for the payload of one record. It begins as zeros.
 pub(crate) struct Held<'a> {
     end: &'a mut ProducerEnd,
     position: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Held<'a> {
     kept: Vec<u8>,
 }
 
-/// A payload that is filled, and not published yet. Nobody can write to it any more.
+/// A payload that is filled and not published. Nobody can write to it any more.
 pub(crate) struct Ready<'a> {
     end: &'a ProducerEnd,
     position: u64,
@@ -54,8 +54,8 @@ impl Payload for InPlace {
 }
 
 impl ProducerEnd {
-    /// Finds room in the window for a record with `payload_bytes` of payload: the next claim of as many has it. A
-    /// `grave` record may also have what is kept. Nothing is written or counted.
+    /// Finds room in the window for a record with `payload_bytes` of payload, so that the next claim of that size
+    /// succeeds. A `grave` record may use the room that is kept for such records. Nothing is written or counted.
     ///
     /// # Errors
     /// [`Full`], as for [`append`](Self::append).
@@ -66,7 +66,8 @@ impl ProducerEnd {
         }
     }
 
-    /// Claims room for a record in the window, and sets its payload to zero. Gives the end back if there is none.
+    /// Claims room for a record in the window, and sets its payload to zeros. Returns the end as the error if there is
+    /// no room.
     pub(crate) fn hold(&mut self, payload_bytes: usize) -> Result<Held<'_>, &mut ProducerEnd> {
         let Ok(position) = self.claim(payload_bytes).map(|claim| claim.position()) else { return Err(self) };
         #[cfg(not(loom))]
@@ -120,18 +121,18 @@ impl<'a> Held<'a> {
 }
 
 impl<'a> Ready<'a> {
-    /// The end, for its counts.
+    /// The producer's end, for its counts.
     pub(crate) fn end(&self) -> &'a ProducerEnd {
         self.end
     }
 
-    /// The flag of the end's appends, of which the commit is one.
+    /// The producer's append flag. The commit is an append.
     pub(crate) fn flag(&self) -> &'a AppendFlag {
         self.end.control().append_flag()
     }
 
     /// Publishes the record with the next sequence number and the time that `clock` gives, and counts it. Returns
-    /// `false`, and does nothing, if its room is not that of the next record any more.
+    /// `false`, and does nothing, if another record has used the room.
     pub(crate) fn commit(self, tag: u32, clock: impl FnOnce() -> u64) -> bool {
         let Ready { end, position, payload } = self;
         #[cfg(loom)]

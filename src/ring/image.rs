@@ -1,12 +1,11 @@
-//! A ring as a dead process has left it: the records that are in it, from its control lines and bytes in a file.
+//! A ring that a dead process has left: reads the records in it from the control lines and bytes in a file.
 //!
-//! Neither end is alive, and nobody vouches for the bytes: every position, length and sequence is checked before it is
-//! used. No bytes lead to a panic, to a record that is outside the ring, or to more memory than one record and a piece
-//! of the ring take. What cannot be right ends the queue that it is in; the records before it are given.
+//! Neither end is alive, and the bytes may be damaged. So every position, length and sequence is checked before it is
+//! used. No bytes can lead to a panic, to a record outside the ring, or to the use of more memory than one record and a
+//! piece of the ring. An impossible value ends the queue that it is in; the records before it are read.
 //!
-//! An end may have died between any two of its stores. So a record that was committed may not be counted as an attempt
-//! yet, an attempt that was counted may have no outcome, and a reserve that the consumer was moving may have one new
-//! position and one old one.
+//! A process may have died between any two stores. So a committed record may not be counted as an attempt, a counted
+//! attempt may have no outcome, and a reserve whose positions were being moved may have one new and one old position.
 
 #![allow(clippy::host_endian_bytes, reason = "the words are as a process of this machine has stored them")]
 
@@ -21,13 +20,13 @@ use super::layout::{CAPACITY_MAX, CAPACITY_MIN, HEAD_BYTES, Head, SKIP, record_b
 /// How much of a queue is read at once.
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// The sizes and the kind of a ring.
+/// The sizes and the policy of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) window_bytes: u64,
-    /// 0 if it has no reserve.
+    /// 0 if the ring has no reserve.
     pub(crate) reserve_bytes: u64,
-    /// Whether it gives up its oldest records.
+    /// Whether the ring gives up its oldest records.
     pub(crate) overwrites: bool,
 }
 
@@ -40,17 +39,16 @@ impl Shape {
     }
 }
 
-/// The counts of a ring's producer. Whatever they are, they do not go with the records in the ring: whoever uses them
-/// compares the two.
+/// The counts of a ring's producer. They may contradict the records in the ring; code that uses both compares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftCounts {
-    /// Attempts; one less if the last one was committed and not counted yet.
+    /// Attempts. One too few if the last record was committed and not counted.
     pub(crate) attempted: u64,
     pub(crate) dropped_by: DroppedBy,
     pub(crate) overwritten: u64,
 }
 
-/// The part of a ring that the records in it are read by.
+/// The counts of a ring, and the positions of its records.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     shape: Shape,
@@ -59,25 +57,25 @@ pub(crate) struct Image {
     reserve: Result<Stretch, Fault>,
 }
 
-/// Positions between which records and skips are.
+/// Two positions with only records and skips between them.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
     begin: u64,
     end: u64,
 }
 
-/// What cannot be right about a ring.
+/// An impossible value in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The positions are off the grid, or further apart than the ring is long.
+    /// The positions are off the grid, or further apart than the size of the ring.
     Positions,
-    /// A skip goes on after the last record.
+    /// A skip ends after the last record.
     Skip,
-    /// A record is longer than the rest of the ring, or than a record may be.
+    /// A record is longer than the rest of the ring, or than any record may be.
     Length,
-    /// The sequence of a record is not after the one before it, or its producer has not come to it.
+    /// The sequence of a record is not after that of the one before, or is higher than the producer's count.
     Sequence,
-    /// The bytes are not there, or cannot be read.
+    /// The bytes are missing or cannot be read.
     Unreadable,
 }
 
@@ -94,7 +92,7 @@ impl fmt::Display for Fault {
 }
 
 impl Image {
-    /// The image of a ring of a [possible](Shape::is_possible) `shape` with these control lines.
+    /// The image of a ring with this `shape`, which must be [possible](Shape::is_possible), and these control lines.
     pub(crate) fn new(shape: Shape, control: &[u8; CONTROL_BYTES]) -> Image {
         let word = |at: usize| u64::from_ne_bytes(*control[at..].first_chunk().expect("the lines hold every word"));
         let dropped_by = DroppedBy {
@@ -105,7 +103,7 @@ impl Image {
         };
         let attempted = word(offsets::NEXT_SEQUENCE).max(word(offsets::ATTEMPTED));
         let begin = match shape.overwrites {
-            // An end that copies has set a bit of it.
+            // A consumer that was copying has set a bit of it.
             true => word(offsets::OLDEST) & !READING,
             false => word(offsets::READ_POSITION),
         };
@@ -114,7 +112,7 @@ impl Image {
             u32::from_ne_bytes(*control[offsets::RESERVE_STATE..].first_chunk().expect("the lines hold every word"));
         let (begin, end) = (word(offsets::RESERVE_READ_POSITION), word(offsets::RESERVE_POSITION));
         let reserve = match Stretch::new(begin, end, shape.reserve_bytes) {
-            // The consumer had moved the one position of the empty reserve, and not yet the other.
+            // The consumer has moved one position of the empty reserve, and not the other.
             Err(_) if state == RETURNING && begin.wrapping_sub(end) <= shape.reserve_bytes => {
                 Ok(Stretch { begin, end: begin })
             }
@@ -130,7 +128,7 @@ impl Image {
         self.counts
     }
 
-    /// Whether no record is in it.
+    /// Whether the ring has no record.
     #[cfg(all(test, not(loom)))]
     fn is_empty(&self) -> bool {
         [self.window, self.reserve].iter().all(|stretch| stretch.is_ok_and(|stretch| stretch.begin == stretch.end))
@@ -169,7 +167,7 @@ impl Stretch {
     }
 }
 
-/// The records of an image, one after the other.
+/// The records of an image, read one after the other.
 #[derive(Debug)]
 pub(crate) struct LeftRecords {
     /// The window and the reserve.
@@ -178,14 +176,14 @@ pub(crate) struct LeftRecords {
     next_sequence: u64,
 }
 
-/// Reads bytes of a ring, from this offset in the window; the reserve follows the window. Returns how many there are.
+/// Reads bytes of a ring from an offset in its memory, where the reserve follows the window. Returns how many it read.
 pub(crate) trait ReadRing: FnMut(u64, &mut [u8]) -> io::Result<usize> {}
 
 impl<F: FnMut(u64, &mut [u8]) -> io::Result<usize>> ReadRing for F {}
 
 impl LeftRecords {
-    /// The next record, until it is [taken](Self::take). `None` if there is none that can be read:
-    /// [`fault`](Self::fault) says whether that is the end.
+    /// The next record. It is the same until it is [taken](Self::take). `None` at the end, or if no further record can
+    /// be read: see [`fault`](Self::fault).
     pub(crate) fn next(&mut self, mut read: impl ReadRing) -> Option<(Head, &[u8])> {
         let (at, head) = loop {
             self.queues.iter_mut().for_each(|queue| queue.find_next(&mut read));
@@ -201,7 +199,7 @@ impl LeftRecords {
         Some((head, self.queues[at].payload(&head)))
     }
 
-    /// Takes the record that [`next`](Self::next) gave.
+    /// Takes the record that [`next`](Self::next) returned.
     pub(crate) fn take(&mut self) {
         if let Some(at) = self.first()
             && let Some(head) = self.queues[at].next.take()
@@ -212,46 +210,47 @@ impl LeftRecords {
         }
     }
 
-    /// The queue with the lowest sequence.
+    /// The queue whose next record has the lower sequence.
     fn first(&self) -> Option<usize> {
         let next = (0..self.queues.len()).filter_map(|at| Some((self.queues[at].next?.sequence, at)));
         next.min().map(|(_, at)| at)
     }
 
-    /// Frees the bytes that were read ahead.
+    /// Frees the buffers.
     pub(crate) fn rest(&mut self) {
         self.queues.iter_mut().for_each(|queue| queue.piece = Vec::new());
     }
 
-    /// What cannot be right about the ring, as far as its records have been taken.
+    /// The first impossible value that was met, if any.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.queues.iter().find_map(|queue| queue.fault)
     }
 }
 
-/// One of the ring's queues.
+/// One of the ring's queues, while it is read.
 #[derive(Debug)]
 struct Queue {
-    /// The offset of its memory.
+    /// The offset of the queue's memory in the ring's.
     base: u64,
     capacity: u64,
     payload_bytes_max: u64,
-    /// The sequence of an attempt that is not counted yet; no record has a higher one.
+    /// The number of counted attempts. One record may have this sequence, if its attempt was not counted; none has a
+    /// higher one.
     sequence_max: u64,
-    /// The position after the record before the next one.
+    /// The position after the last taken record.
     cursor: u64,
-    /// The position after the last record.
+    /// The position after the queue's last record.
     end: u64,
-    /// The head of the record at `cursor`.
+    /// The head of the record at `cursor`, if it was read.
     next: Option<Head>,
     fault: Option<Fault>,
-    /// The bytes from position `piece_at` on.
+    /// Bytes of the queue from position `piece_at` on.
     piece: Vec<u8>,
     piece_at: u64,
 }
 
 impl Queue {
-    /// Finds the next record, unless it has.
+    /// Reads the head of the next record, unless it was read already.
     fn find_next(&mut self, read: &mut impl ReadRing) {
         while self.next.is_none() && self.cursor != self.end {
             let to_end = self.capacity - (self.cursor & (self.capacity - 1));
@@ -280,7 +279,7 @@ impl Queue {
             {
                 return self.stop(Fault::Length);
             }
-            // None could follow the highest number.
+            // No record could follow the highest number.
             if head.sequence > self.sequence_max || head.sequence == u64::MAX {
                 return self.stop(Fault::Sequence);
             }
@@ -288,8 +287,8 @@ impl Queue {
         }
     }
 
-    /// Reads `bytes` bytes from the cursor on, and maybe more; there are as many before the queue's end and before the
-    /// memory's. Returns whether it could.
+    /// Reads at least `bytes` bytes from the cursor on, unless they are loaded. The queue and its memory have that
+    /// many. Returns whether it could.
     fn load(&mut self, bytes: u64, read: &mut impl ReadRing) -> bool {
         let at = self.cursor.wrapping_sub(self.piece_at);
         if at <= self.piece.len() as u64 && bytes <= self.piece.len() as u64 - at {
@@ -308,19 +307,19 @@ impl Queue {
         is_there
     }
 
-    /// The word this many bytes after the cursor, which is loaded.
+    /// The loaded word that begins this many bytes after the cursor.
     fn word(&self, after: usize) -> u64 {
         let at = self.cursor.wrapping_sub(self.piece_at) as usize + after;
         self.piece.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_ne_bytes(*word))
     }
 
-    /// The payload of the record at the cursor, which is loaded.
+    /// The loaded payload of the record at the cursor.
     fn payload(&self, head: &Head) -> &[u8] {
         let at = self.cursor.wrapping_sub(self.piece_at) as usize + HEAD_BYTES;
         self.piece.get(at..at + head.length as usize).unwrap_or_default()
     }
 
-    /// Ends the queue before the record at the cursor.
+    /// Ends the queue before the record at the cursor, because of `fault`.
     fn stop(&mut self, fault: Fault) {
         self.fault.get_or_insert(fault);
         self.next = None;
@@ -328,7 +327,7 @@ impl Queue {
     }
 }
 
-/// Moves the position before which a window was released.
+/// Changes the position up to which a window was released.
 #[cfg(all(test, not(any(diolog_portable, loom))))]
 pub(crate) fn set_read_position(control: &mut [u8; CONTROL_BYTES], position: u64) {
     control[offsets::READ_POSITION..][..8].copy_from_slice(&position.to_ne_bytes());

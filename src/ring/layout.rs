@@ -1,31 +1,31 @@
-//! Positions, sizes and the head of a record, as both ends and the memory count them. No state.
+//! Positions, sizes and the head of a record, as both ends and the memory use them. No state.
 
 /// Bytes of a record's head in the ring.
 pub(crate) const HEAD_BYTES: usize = 24;
 
-/// The first word of a skip: the rest of the memory holds no record. It is no head, because no length has all bits set
-/// (see [`CAPACITY_MAX`]).
+/// The first word of a skip: the rest of the memory holds no record. It differs from every head, because no length has
+/// all bits set (see [`CAPACITY_MAX`]).
 pub(super) const SKIP: u64 = u64::MAX;
 
-/// Bounds of a ring's size: a smaller ring would waste a part of its page, and a longer record's length would not fit
-/// 32 bits. (A loom model needs a ring of a few records.)
+/// Bounds of a ring's size. A smaller ring would waste a part of its page; in a larger one, the length of a record
+/// would not fit 32 bits. (A loom model needs a ring for just a few records.)
 pub(crate) const CAPACITY_MIN: usize = if cfg!(loom) { 64 } else { 4096 };
 pub(crate) const CAPACITY_MAX: usize = 1 << 30;
 
 const _: () = assert!(CAPACITY_MIN.is_power_of_two() && CAPACITY_MAX.is_power_of_two());
 // A length never has all bits set, so a head is never a skip.
 const _: () = assert!(record_bytes_max(CAPACITY_MAX) < u32::MAX as usize);
-// The smallest ring takes a record, and one word is room for a skip.
+// The smallest ring has room for a record, and one word has room for a skip.
 const _: () = assert!(HEAD_BYTES.is_multiple_of(8) && record_bytes_max(CAPACITY_MIN) > HEAD_BYTES);
 
-/// The part of a record that precedes its payload.
+/// The part of a record before its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     /// Bytes of payload, without padding.
     pub(crate) length: u32,
-    /// Chosen by the producer (kind, level and flags); the ring passes it on.
+    /// Set by the producer (kind, level and flags). The ring does not use it.
     pub(crate) tag: u32,
-    /// The record's number among those of its producer.
+    /// The record's sequence number.
     pub(crate) sequence: u64,
     /// The time of the record, by the producer's clock.
     pub(crate) ticks: u64,
@@ -39,13 +39,13 @@ impl Head {
     }
 }
 
-/// A head as the ring holds it. The payload's length fits 32 bits, because the record fits the ring.
+/// A head as words of the ring. The payload's length fits 32 bits, because the record fits the ring.
 #[inline(always)]
 pub(super) const fn head_words(payload_bytes: usize, tag: u32, sequence: u64, ticks: u64) -> [u64; 3] {
     [payload_bytes as u64 | (tag as u64) << 32, sequence, ticks]
 }
 
-/// A position in each of a ring's two queues.
+/// A pair of positions, one for each of a ring's two queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) window: u64,
@@ -53,13 +53,13 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Whether neither part is after that of `other`.
+    /// Whether `other` is at or after this position in both queues.
     pub(crate) fn is_reached_by(self, other: Position) -> bool {
         !is_after(self.window, other.window) && !is_after(self.reserve, other.reserve)
     }
 }
 
-/// The ring has no room for the record now.
+/// The ring has no room for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -68,11 +68,11 @@ pub(crate) struct Full;
 pub(crate) enum DropCause {
     /// The ring has no room.
     Full,
-    /// There is room, but the memory for it would exceed what all rings together may take.
+    /// The ring has room, but the memory for it would exceed the budget of all rings.
     Memory,
     /// There was no room for as long as the producer may wait.
     TimedOut,
-    /// There was no room, and none is to come: the device has failed.
+    /// There was no room, and there will be none: the device has failed.
     DeviceFailed,
 }
 
@@ -82,13 +82,13 @@ pub(super) const fn record_bytes(payload_bytes: usize) -> u64 {
     ((HEAD_BYTES + payload_bytes + 7) & !7) as u64
 }
 
-/// The longest record of a ring of `capacity` bytes, its head included. Two of them fit, so a record fits an empty ring
-/// at any position, the skip included.
+/// The longest record in a ring of `capacity` bytes, including its head. Two of them fit, so one fits an empty ring at
+/// any position, even after a skip.
 pub(super) const fn record_bytes_max(capacity: usize) -> usize {
     capacity / 2
 }
 
-/// Whether position `a` is after `b`. Positions that are compared are never half of 2^64 apart.
+/// Whether position `a` is after `b`. The two must be less than 2^63 apart.
 #[inline(always)]
 pub(super) const fn is_after(a: u64, b: u64) -> bool {
     (a.wrapping_sub(b) as i64) > 0

@@ -1,7 +1,7 @@
 //! The bytes between the two ends: words at offsets, written by the producer and lent out to the consumer.
 //!
-//! A private mapping, or a part of a [`Slot`](super::slot::Slot). It does not know positions: each caller uses only its
-//! own part (invariant 2 of `ring`).
+//! The memory is a private mapping, or a part of a [`Slot`](super::slot::Slot). It does not know positions: each end
+//! uses only its own part (invariant 2 of `ring`).
 //!
 //! 1. Offsets are multiples of 8, and an access ends before the capacity does.
 
@@ -14,8 +14,8 @@ pub(super) use modelled::{Memory, MemoryPool, ReserveMemory, Slabs, Words};
 #[cfg(not(loom))]
 pub(super) use real::{Memory, MemoryPool, Words};
 
-/// How far ahead of the record being read cache lines are prefetched. Each of them comes from the producer's CPU. (Half
-/// and twice as far were no faster.)
+/// Cache lines are prefetched this far ahead of the record that is being read, since each must come from the producer's
+/// CPU. (Half and twice the distance were no faster.)
 pub(super) const READ_AHEAD_BYTES: usize = 1152;
 
 #[cfg(not(loom))]
@@ -31,7 +31,7 @@ mod real {
     use crate::sys::huge_pages::HUGE_PAGE_BYTES;
     use crate::sys::memory::{Mapping, fetch_for_read, fetch_for_write};
 
-    /// A ring's memory: a mapping, or a part of one, or of a slot.
+    /// A ring's memory: a mapping, a part of a mapping, or a part of a slot.
     #[derive(Debug)]
     pub(in crate::ring) struct Memory {
         words: Words,
@@ -39,7 +39,7 @@ mod real {
         owner: Owner,
     }
 
-    /// What keeps the memory.
+    /// The owner of the memory.
     #[derive(Debug)]
     enum Owner {
         /// The memory begins at this offset of the mapping, in bytes.
@@ -63,25 +63,25 @@ mod real {
 
         /// The `bytes` bytes of `mapping` from `offset`.
         pub(in crate::ring) fn part(mapping: Arc<Mapping>, offset: usize, bytes: usize) -> Memory {
-            // Within the mapping.
+            // The offset is within the mapping.
             let words = Words { base: mapping.base().as_ptr().wrapping_add(offset) };
             Memory { words, bytes, owner: Owner::Mapping { mapping, offset } }
         }
 
-        /// The window of `slot`, which has `bytes` bytes.
+        /// The window of `slot`, of `bytes` bytes.
         pub(in crate::ring) fn window_of(slot: &Arc<dyn Slot>, bytes: usize) -> Memory {
             let words = Words { base: slot.window().as_ptr() };
             Memory { words, bytes, owner: Owner::Window { _slot: Arc::clone(slot) } }
         }
 
-        /// The reserve of `slot`, which has `bytes` bytes; `None` if it has none.
+        /// The reserve of `slot`, of `bytes` bytes; `None` if the slot has none.
         pub(in crate::ring) fn reserve_of(slot: &Arc<dyn Slot>, bytes: usize) -> Option<Memory> {
             let words = Words { base: slot.reserve()?.as_ptr() };
             Some(Memory { words, bytes, owner: Owner::Reserve { slot: Arc::clone(slot) } })
         }
 
-        /// Makes `bytes` bytes from `offset` present, both multiples of a chunk, if they are not so at their first
-        /// access. Returns whether there is memory for them.
+        /// Makes `bytes` bytes from `offset` present, unless the first access does that. Both are multiples of a chunk.
+        /// Returns whether there is memory for them.
         pub(in crate::ring) fn enter(&self, offset: usize, bytes: usize) -> bool {
             match &self.owner {
                 Owner::Reserve { slot } => slot.enter(offset, bytes),
@@ -89,16 +89,16 @@ mod real {
             }
         }
 
-        /// Bytes in all.
+        /// The size in bytes.
         pub(in crate::ring) fn bytes(&self) -> usize {
             self.bytes
         }
 
-        /// Gives the pages of `bytes` bytes from `offset` back to the system, both multiples of a page: they read as
-        /// zeros afterwards. Returns `false`, and changes nothing, if the system refuses.
+        /// Gives the pages of `bytes` bytes from `offset` back to the system. Both are multiples of a page. The bytes
+        /// read as zeros afterwards. Returns `false`, and changes nothing, if the system refuses.
         ///
         /// # Safety
-        /// The bytes are within the memory, and nobody uses them now.
+        /// The bytes are within the memory, and nobody uses them during the call.
         pub(in crate::ring) unsafe fn discard(&self, offset: usize, bytes: usize) -> bool {
             match &self.owner {
                 // SAFETY: within the mapping; the rest is the caller's promise.
@@ -109,7 +109,7 @@ mod real {
             }
         }
 
-        /// Direct access to the words, without a borrow of `self`, which must outlive it.
+        /// The words, without a borrow of `self`. `self` must outlive them.
         pub(in crate::ring) fn words(&self) -> Words {
             self.words
         }
@@ -117,26 +117,26 @@ mod real {
 
     const HALF_BYTES: usize = HUGE_PAGE_BYTES / 2;
 
-    /// Makes memory for rings. Two rings of half a huge page (1 MiB, the default of `ring_bytes`) share one: alone on a
-    /// huge page, each would occupy 2 MiB. On small pages it would have 256 of them, more than the 64 to 96 entries of
-    /// a usual first-level TLB, and an append after a pause would take a TLB miss.
+    /// Makes memory for rings. Two rings of half a huge page (1 MiB, the default of `ring_bytes`) share a huge page:
+    /// alone, each would occupy 2 MiB. In small pages it would take 256, more than the 64 to 96 entries of a usual
+    /// first-level TLB, and an append after a pause would miss the TLB.
     #[derive(Debug, Default)]
     pub(in crate::ring) struct MemoryPool {
-        /// The half of a huge page that no ring has yet. Locked while a huge page is touched, so that rings that are
-        /// made at the same time share it too.
+        /// The other half of the last huge page, if no ring has it yet. The lock is held while a huge page is faulted
+        /// in, so that rings that are made at the same time share it too.
         spare: Mutex<Option<Memory>>,
     }
 
     impl MemoryPool {
-        /// Memory of this process alone, all of it present. From half a huge page on it is on huge pages: with small
-        /// pages a thread that rarely logs takes TLB misses.
+        /// Private memory with all pages present. From half a huge page on it is in huge pages: in small pages a thread
+        /// that rarely logs would miss the TLB.
         pub(in crate::ring) fn private(&self, bytes: usize) -> io::Result<Memory> {
             if bytes >= HALF_BYTES
                 && let Ok(memory) = self.in_huge_pages(bytes)
             {
                 return Ok(memory);
             }
-            // A small ring; or there is no room for huge pages, which take more.
+            // A small ring, or there is no memory for huge pages, which take more.
             Mapping::faulted_in(bytes).map(|mapping| Memory::whole(mapping, bytes))
         }
 
@@ -156,28 +156,29 @@ mod real {
 
     const LINE_BYTES: usize = 64;
 
-    /// How far ahead of the record being written cache lines are prefetched for writing. The consumer has read them in
-    /// the round before, so each must be fetched back from its CPU, which takes 100 ns and more. At this distance that
-    /// is done when the line is needed, even in a burst of 40 messages. (Half of it was slower, twice no faster.)
+    /// Cache lines are prefetched for writing this far ahead of the record that is being written. The consumer has read
+    /// them in the previous round, so each must be fetched back from its CPU, which takes 100 ns and more. At this
+    /// distance the line arrives before it is needed, even in a burst of 40 messages. (Half the distance was slower,
+    /// twice no faster.)
     const WRITE_AHEAD_BYTES: usize = 4096;
 
-    /// How far ahead lines are prefetched once more, some records before they are needed: during a pause, another user
-    /// of the CPU's caches can have evicted them. (Twice as far was no better.)
+    /// Cache lines are prefetched once more this far ahead, a few records before they are needed: during a pause, other
+    /// programs may have evicted them from the CPU's caches. (Twice the distance was no better.)
     const WRITE_AGAIN_BYTES: usize = 256;
 
-    /// The words of a [`Memory`]: only an address.
+    /// The address of a [`Memory`]'s words.
     #[derive(Clone, Copy, Debug)]
     pub(in crate::ring) struct Words {
         base: *mut u8,
     }
 
-    // SAFETY: only an address, into memory that belongs to no thread; each dereference has its own argument.
+    // SAFETY: it is only an address, of memory that belongs to no thread. Each dereference has its own argument.
     unsafe impl Send for Words {}
     // SAFETY: likewise.
     unsafe impl Sync for Words {}
 
     impl Words {
-        /// The address of `offset`.
+        /// The address at `offset`.
         pub(in crate::ring) fn address(&self, offset: usize) -> *mut u8 {
             self.base.wrapping_add(offset)
         }
@@ -185,28 +186,28 @@ mod real {
         /// Reads the word at `offset`.
         ///
         /// # Safety
-        /// (1), the memory is alive, and nobody writes this word now.
+        /// (1), the memory exists, and nobody writes this word during the call.
         #[inline(always)]
         pub(in crate::ring) unsafe fn read(&self, offset: usize) -> u64 {
-            // SAFETY: in bounds and aligned by (1), initialised by the mapping's zeros.
+            // SAFETY: in bounds and aligned by (1); initialised, because a mapping begins as zeros.
             unsafe { self.base.add(offset).cast::<u64>().read() }
         }
 
         /// Writes the word at `offset`.
         ///
         /// # Safety
-        /// (1), the memory is alive, and nobody else uses this word now.
+        /// (1), the memory exists, and nobody else uses this word during the call.
         #[inline(always)]
         pub(in crate::ring) unsafe fn write(&self, offset: usize, word: u64) {
             // SAFETY: in bounds and aligned by (1).
             unsafe { self.base.add(offset).cast::<u64>().write(word) }
         }
 
-        /// Writes a record at `offset`: three words of head, then the `bytes` bytes of `payload`. `SHORT`: without a
-        /// loop, for at most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) of them.
+        /// Writes a record at `offset`: three words of head, then the `bytes` bytes of `payload`. `SHORT` writes
+        /// without a loop; it takes at most [`FAST_PATH_BYTES_MAX`](crate::ring::copy::FAST_PATH_BYTES_MAX) bytes.
         ///
         /// # Safety
-        /// (1) for head and padded payload, the memory is alive, and nobody else uses these words now.
+        /// (1) for head and padded payload, the memory exists, and nobody else uses these words during the call.
         #[inline(always)]
         pub(in crate::ring) unsafe fn write_record<const SHORT: bool>(
             &self,
@@ -215,7 +216,7 @@ mod real {
             payload: &(impl Payload + ?Sized),
             bytes: usize,
         ) {
-            // SAFETY: in bounds and aligned by (1); the bytes belong to nobody else, so they are no part of `payload`.
+            // SAFETY: in bounds and aligned by (1). Nobody else uses the bytes, so they do not overlap `payload`.
             let (to, mut claimed) = unsafe {
                 let to = self.base.add(offset);
                 to.cast::<[u64; 3]>().write(head);
@@ -235,7 +236,7 @@ mod real {
             }
         }
 
-        /// Prefetches the two cache lines that end [`READ_AHEAD_BYTES`] after `offset`.
+        /// Prefetches two cache lines, which end [`READ_AHEAD_BYTES`] after `offset`.
         #[inline(always)]
         pub(in crate::ring) fn prefetch(&self, offset: usize) {
             let at = self.base.wrapping_add(offset);
@@ -243,10 +244,10 @@ mod real {
             fetch_for_read::<{ READ_AHEAD_BYTES - LINE_BYTES }>(at);
         }
 
-        /// Lends the `length` bytes at `offset` to `use_bytes`.
+        /// Calls `use_bytes` with the `length` bytes at `offset`.
         ///
         /// # Safety
-        /// (1), the memory is alive, and nobody writes these bytes until `use_bytes` returns.
+        /// (1), the memory exists, and nobody writes these bytes until `use_bytes` returns.
         #[inline(always)]
         pub(in crate::ring) unsafe fn lend<R>(
             &self,
@@ -260,7 +261,7 @@ mod real {
     }
 }
 
-/// The same words under loom, which reports any two accesses that no ordering separates.
+/// The same words under loom, which reports any two accesses to one word without an ordering between them.
 #[cfg(loom)]
 mod modelled {
     use std::io;
@@ -297,7 +298,7 @@ mod modelled {
         }
     }
 
-    /// Nothing is shared, as for the pool.
+    /// Nothing is shared, as in the pool.
     #[derive(Debug)]
     pub(in crate::ring) struct Slabs(usize);
 
@@ -317,7 +318,7 @@ mod modelled {
 
     pub(in crate::ring) type ReserveMemory = Memory;
 
-    /// Nothing is shared: each ring has memory of its own.
+    /// Nothing is shared: each ring has its own memory.
     #[derive(Debug, Default)]
     pub(in crate::ring) struct MemoryPool;
 

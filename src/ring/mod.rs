@@ -1,11 +1,11 @@
 //! The ring between one producing thread and the writer. It is a single-producer single-consumer queue of bytes, the
-//! *window*, and behind it a second such queue, the *reserve*, which is used while the writer is behind.
+//! *window*, and a second such queue, the *reserve*, which is used when the window is full.
 //!
 //! It carries heads and payloads. It knows nothing of levels, files and threads, and has no policy for a full ring: the
 //! producer above it waits or drops, and the writer above it polls. [`RingMaker`] makes rings. `producer` and
 //! `consumer` are the two ends, `control` holds the atomics that they share, `memory` and `slabs` hold the bytes, and
-//! `budget` limits them. The memory of a ring, with its control lines, is private, or lies in a `slot`, which outlives
-//! the process.
+//! `budget` limits them. The memory of a ring, including its control lines, is either private or in a `slot`, which
+//! outlives the process.
 //!
 //! # Layout
 //!
@@ -28,19 +28,19 @@
 //!
 //! # Window and reserve
 //!
-//! The window is small, and present in memory. The reserve is address space. Its first `entered_bytes` count as memory;
-//! they grow in chunks as records come to them, and shrink when the writer gives chunks back. Every append tries the
-//! window first. If the window has no room, the append goes to the reserve, on the slow path. So the producer is back
-//! in the window as soon as it has room, and the fast path knows of no reserve. Each queue has positions of its own, so
-//! it can always be filled to its end, wherever the other one stands. Sequences grow in both queues, and the consumer
-//! orders the records by them (9).
+//! The window is small, and always present in memory. The reserve is address space. Its first `entered_bytes` count as
+//! memory; they grow in chunks as records reach them, and shrink when the writer gives chunks back. Every append tries
+//! the window first. If the window has no room, the append goes to the reserve, on the slow path. So the producer
+//! returns to the window as soon as that has room, and the fast path does not know the reserve. Each queue has its own
+//! positions, so it can always be filled completely, wherever the other one stands. Sequences grow in both queues, and
+//! the consumer orders the records by them (9).
 //!
 //! # Steps of an append
 //!
 //! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. If
-//! a claim is dropped before its commit, no number is taken and the consumer sees nothing. Two harmless things may
-//! stay: a skip that was already written, which the next commit publishes; and, in an overwriting ring, the loss of the
-//! records that were given up for the claim, which are counted. [`Held`] is a claim that the caller fills in place.
+//! a claim is dropped before its commit, no number is taken and the consumer sees nothing. Two harmless effects may
+//! remain: a skip that was already written, which the next commit publishes; and, in an overwriting ring, the loss of
+//! the records that were given up for the claim, which are counted. [`Held`] is a claim that the caller fills in place.
 //!
 //! # Invariants
 //!
@@ -51,14 +51,15 @@
 //!    `write_position` there are whole records and skips, which nobody writes. The producer alone moves
 //!    `write_position`, the consumer alone `read_position`.
 //! 3. In an overwriting ring either end may move `oldest`; while the bit READING is set in it, only the consumer.
-//! 4. The first word of a record holds the length that its payload was written with.
+//! 4. The first word of a record holds the length of the payload that was written.
 //! 5. A producer has at most one claim at a time. The append flag keeps a signal handler from making a second one.
-//! 6. 1, 2 and 4 hold for the reserve with its own positions, except while it is returning and empty: then the consumer
-//!    moves both positions, by whole rounds of the memory, to its beginning.
+//! 6. 1, 2 and 4 hold for the reserve with its own positions. The exception: while the consumer has the empty reserve
+//!    (returning), it moves both positions forward to the next beginning of the memory.
 //! 7. The bytes of the reserve from `entered_bytes` on are never written.
-//! 8. `entered_bytes`, and both positions of an empty reserve, belong to the end that has `reserve_state` (open: the
-//!    producer; returning: the consumer). The producer commits to the reserve only while it is open. So a consumer that
-//!    has the word and finds the reserve empty may discard any of its bytes: no record is in them, and none comes.
+//! 8. `entered_bytes`, and both positions of an empty reserve, belong to the end that has the reserve, as
+//!    `reserve_state` says (open: the producer; returning: the consumer). The producer commits to the reserve only
+//!    while it is open. So a consumer that has the reserve and finds it empty may discard any of its bytes: they hold
+//!    no record, and none is written to them.
 //! 9. Records are taken in the order of their sequence. The consumer reads the window's position *w*, then the
 //!    reserve's *r*, then, if there are records before *r*, the window's once more, *w'*. A record of the reserve that
 //!    precedes one before *w* was committed before it, so it is before *r*. A record of the window that precedes one
@@ -82,7 +83,7 @@ mod layout;
 mod append_flag;
 mod control;
 mod budget;
-// A model's memory copies word by word.
+// The memory of a loom model is copied word by word.
 #[cfg_attr(loom, allow(dead_code))]
 mod copy;
 mod payload;
@@ -90,7 +91,7 @@ mod memory;
 #[cfg(not(loom))]
 mod slabs;
 mod reserve;
-// A model's memory is on the heap.
+// The memory of a loom model is on the heap.
 #[cfg_attr(loom, allow(dead_code))]
 mod slot;
 mod shared;
@@ -103,7 +104,7 @@ pub(crate) mod image;
 
 #[cfg(all(test, loom))]
 mod models;
-// Off Linux no pages are given back, which these tests count.
+// These tests count pages that are given back, which happens only on Linux.
 #[cfg(all(test, not(loom), not(diolog_portable)))]
 mod reserve_tests;
 #[cfg(all(test, not(loom)))]
@@ -131,11 +132,11 @@ use reserve::Reserve;
 
 use crate::sys;
 
-/// The part of the limit on a process's address space that the reserves of one log may take.
+/// The reserves of one log may take one part in this many of the limit on the process's address space.
 const PART_OF_ADDRESS_SPACE: u64 = 8;
 
-/// Makes the rings of one log. Windows may share huge pages, reserves share mappings. A log has a maker of its own: a
-/// lock of the whole process could be held by a thread that a forked child does not have.
+/// Makes the rings of one log. Windows may share huge pages; reserves share mappings. Each log has its own maker: in a
+/// forked child, a lock of the whole process could be held by a thread that does not exist there.
 #[derive(Debug)]
 pub(crate) struct RingMaker {
     memory: Source,
@@ -151,13 +152,13 @@ enum Source {
     Slots(Arc<dyn Slots>),
 }
 
-/// Memory of this process alone.
+/// Private memory of this process.
 #[derive(Debug)]
 struct Private {
     pool: MemoryPool,
-    /// `None` if no ring has a reserve.
+    /// `None` if rings have no reserve.
     slabs: Option<Arc<Slabs>>,
-    /// Why no ring has one, if rings were to have one.
+    /// Why rings have no reserve, if they should have one.
     refusal: Option<&'static str>,
 }
 
@@ -183,28 +184,28 @@ impl Private {
     }
 }
 
-/// The address space, in bytes, that the reserves of one log may take.
+/// How much address space the reserves of one log may take, in bytes.
 pub(crate) fn reserves_bytes_max() -> u64 {
     sys::limits::address_space_bytes().map_or(u64::MAX, |bytes| bytes / PART_OF_ADDRESS_SPACE)
 }
 
 impl RingMaker {
-    /// For rings in private memory whose reserves have `reserve_bytes` each, a power of two or 0, and whose chunks
-    /// count in `budget`.
+    /// A maker of rings in private memory. Each reserve has `reserve_bytes`, a power of two or 0; entered chunks count
+    /// in `budget`.
     pub(crate) fn new(reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
         RingMaker { memory: Source::Private(Private::new(reserve_bytes)), reserve_bytes, budget }
     }
 
-    /// The same for rings in `slots`.
+    /// A maker of rings in `slots`.
     #[cfg(not(loom))]
     pub(crate) fn in_slots(slots: Arc<dyn Slots>, reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
         RingMaker { memory: Source::Slots(slots), reserve_bytes, budget }
     }
 
-    /// A ring whose window is present. If there is no address space for its reserve, it has none.
+    /// Makes a ring. If there is no address space for its reserve, it has none.
     ///
     /// # Errors
-    /// A capacity that is not a power of two or is out of range, or no memory.
+    /// The capacity is not a power of two or out of range, or there is no memory.
     pub(crate) fn make(&self, options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
         let has_reserve = self.reserve_bytes > 0 && options.enters_reserve && !options.overwrite;
         let ring = match &self.memory {
@@ -226,7 +227,7 @@ impl RingMaker {
         Ok(Ring::in_slot(options, slot, reserve))
     }
 
-    /// Why the last ring has no reserve, if it was to have one.
+    /// Why the last ring has no reserve, if it should have one.
     pub(crate) fn reserve_refusal(&self) -> Option<String> {
         match &self.memory {
             Source::Private(private) => private.reserve_refusal(),
@@ -235,7 +236,7 @@ impl RingMaker {
         }
     }
 
-    /// The slots that rings lie in; `None` if they are in private memory.
+    /// The slots in which the rings are; `None` for private memory.
     pub(crate) fn slots(&self) -> Option<&Arc<dyn Slots>> {
         match &self.memory {
             Source::Private(_) => None,
@@ -245,7 +246,7 @@ impl RingMaker {
     }
 }
 
-/// A ring that shares its memory with no other, and whose reserve, if it has one, has `reserve_bytes`.
+/// Makes a ring that shares memory with no other. Its reserve has `reserve_bytes`, or it has none if that is 0.
 ///
 /// # Errors
 /// As [`RingMaker::make`].
@@ -258,7 +259,7 @@ pub(crate) fn ring_with_reserve(
     RingMaker::new(reserve_bytes, budget).make(options)
 }
 
-/// A window without a reserve.
+/// Makes a ring without a reserve.
 ///
 /// # Errors
 /// As [`RingMaker::make`].

@@ -1,10 +1,9 @@
-//! What a record carries, and the room in the ring that it is written to.
+//! The payload of a record, and the claimed bytes of the ring to which it is written.
 //!
 //! A message is bytes that are copied. A structured record is written value by value: each store has the size of its
-//! value, known at compile time, and goes straight to the ring.
+//! value, which is known at compile time, and goes directly to the ring.
 //!
-//! 1. From `at` on, `left` bytes are writable, and they belong to nobody else as long as the
-//!    [`Claimed`] lives.
+//! 1. From `at` on, `left` bytes are writable, and nobody else uses them while the [`Claimed`] exists.
 
 #![allow(unsafe_code, reason = "payloads are written to claimed bytes of the ring")]
 
@@ -12,12 +11,12 @@ use std::marker::PhantomData;
 
 use super::copy::{copy_any, copy_short};
 
-/// What a record carries.
+/// The payload of a record.
 pub(crate) trait Payload {
-    /// How many bytes it takes: the same at each call, and as many as [`write`](Self::write) writes.
+    /// How many bytes [`write`](Self::write) writes. The same at each call.
     fn bytes(&self) -> usize;
 
-    /// Writes them, from first to last.
+    /// Writes the bytes, from first to last.
     fn write(&self, claimed: &mut Claimed<'_>);
 }
 
@@ -45,21 +44,22 @@ impl<const BYTES: usize> Payload for [u8; BYTES] {
     }
 }
 
-/// The bytes that were claimed for a payload, written from the first one on. What does not fit is left out.
+/// The bytes that were claimed for a payload. They are written from the first one on. A part that does not fit is left
+/// out.
 #[derive(Debug)]
 pub(crate) struct Claimed<'a> {
     at: *mut u8,
     left: usize,
-    /// There is room for at most [`FAST_PATH_BYTES_MAX`](super::copy::FAST_PATH_BYTES_MAX) bytes. Known at
-    /// compile time where it is made, and so no branch.
+    /// Whether there is room for at most [`FAST_PATH_BYTES_MAX`](super::copy::FAST_PATH_BYTES_MAX) bytes. Known at
+    /// compile time where it is made, so it costs no branch.
     is_short: bool,
     _room: PhantomData<&'a mut [u8]>,
 }
 
 impl<'a> Claimed<'a> {
-    /// Those of a slice.
+    /// Claims the bytes of a slice.
     pub(crate) fn over(bytes: &'a mut [u8]) -> Claimed<'a> {
-        // SAFETY: borrowed for as long as it lives.
+        // SAFETY: the slice is borrowed for the same lifetime.
         unsafe { Claimed::new(bytes.as_mut_ptr(), bytes.len(), false) }
     }
 
@@ -72,7 +72,7 @@ impl<'a> Claimed<'a> {
         Claimed { at, left: bytes, is_short, _room: PhantomData }
     }
 
-    /// Writes `bytes`, if there is room for all of them.
+    /// Writes `bytes` if all of them fit.
     #[inline(always)]
     pub(crate) fn put<const BYTES: usize>(&mut self, bytes: [u8; BYTES]) {
         if BYTES <= self.left {
@@ -82,17 +82,17 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    /// Writes `bytes`, if there is room for all of them.
+    /// Writes `bytes` if all of them fit.
     #[inline(always)]
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
         if bytes.len() <= self.left {
-            // SAFETY: (1); the claimed's bytes belong to nobody else, so they are no part of `bytes`.
+            // SAFETY: (1). Nobody else uses the claimed bytes, so they do not overlap `bytes`.
             unsafe { if self.is_short { copy_short(bytes, self.at) } else { copy_any(bytes, self.at) } };
             self.advance(bytes.len());
         }
     }
 
-    /// Leaves `bytes` as they are, if there is room for all of them: they were written before, after they were claimed.
+    /// Skips `bytes`, if there is room for all of them: the caller has written them in place before.
     #[cfg_attr(loom, expect(dead_code, reason = "no model writes in place"))]
     pub(super) fn leave(&mut self, bytes: usize) {
         if bytes <= self.left {
@@ -100,13 +100,13 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    /// Checks that all was written.
+    /// Checks that everything was written.
     #[inline(always)]
     pub(super) fn end(self) {
         debug_assert!(self.left == 0, "{} bytes were claimed and not written", self.left);
     }
 
-    /// Goes on after `bytes` more, at most `left`.
+    /// Advances by `bytes`, at most `left`.
     #[inline(always)]
     fn advance(&mut self, bytes: usize) {
         self.at = self.at.wrapping_add(bytes);
@@ -114,7 +114,7 @@ impl<'a> Claimed<'a> {
     }
 }
 
-/// A payload's bytes in memory of their own.
+/// A payload's bytes, copied to a vector.
 pub(crate) fn to_vec(payload: &(impl Payload + ?Sized)) -> Vec<u8> {
     let mut bytes = vec![0; payload.bytes()];
     let mut claimed = Claimed::over(&mut bytes);

@@ -1,5 +1,5 @@
 //! The producing end: claim, fill, commit. This is the hot path of the whole crate. So the fast path is straight-line
-//! code, and everything rare is in functions that are not inlined.
+//! code, and rare cases are in functions that are not inlined.
 //!
 //! Safety rests on invariants 1 to 5 of `ring`.
 
@@ -18,47 +18,47 @@ use super::payload::Payload;
 use super::shared::{ControlAddress, Ring};
 use crate::sync::spin_loop;
 
-/// How often a producer looks again while the consumer copies, before it gives up: at 10 to 50 ns a pause, about a
-/// microsecond.
+/// How often a producer retries while the consumer copies, before it gives up. One retry takes 10 to 50 ns, so this is
+/// about a microsecond.
 const READING_SPINS_MAX: usize = if cfg!(loom) { 1 } else { 32 };
 
-/// How many classes of records a producer may tell apart: those of one class may be kept from the fast path. What a
-/// class means is the caller's business.
+/// How many classes of records a producer can distinguish. Each class can be kept from the fast path. The caller
+/// decides what a class means.
 pub(crate) const CLASSES: usize = 8;
 
 const _: () = assert!(FAST_PATH_BYTES_MAX < u8::MAX as usize);
 
-/// The producing thread's end. It may move to another thread, but not be used by two at once.
+/// The producing thread's end. It may move to another thread, but two threads must not use it at once.
 ///
-/// The fields of the fast path come first, so that they are on one cache line if the end begins at one.
+/// The fields of the fast path come first, so that they share a cache line if the end begins at one.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ProducerEnd {
     /// The words of `ring.memory`.
     words: Words,
-    /// Capacity less one.
+    /// The capacity minus one.
     mask: u64,
-    /// The end of the records and skips written: `write_position`, plus a skip that no commit has published yet. The
-    /// published position is on a cache line that the writer polls. A store to it costs nothing, because it waits in
-    /// the store buffer; a load would wait for the line to come back.
+    /// The end of the records and skips that were written: `write_position`, plus a skip that no commit has published
+    /// yet. It is a copy, because the published position is on a cache line that the writer polls. A store to that line
+    /// costs nothing, since it waits in the store buffer; a load would wait for the line to come back.
     position: Cell<u64>,
-    /// The end of the contiguous space that is known to be free: not after the end of the memory. May be
-    /// stale, but is never too large.
+    /// The end of the contiguous space that is known to be free, at most the end of the memory. May be stale, but is
+    /// never too large.
     limit: Cell<u64>,
     slow_path: Box<SlowPath>,
-    /// By class of record: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if none
-    /// does.
+    /// For each class of records: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if
+    /// none of the class does.
     fast_path_ends: [u8; CLASSES],
-    /// That of the ring. It comes after all other addresses: the compiler sees by it whether an `Option` holds an end,
-    /// and the fast path needs it in any case.
+    /// The ring's control lines. This field comes after all other addresses: the compiler uses it to tell whether an
+    /// `Option` holds an end, and the fast path loads it anyway.
     control: ControlAddress,
 }
 
-/// What only the slow path needs.
+/// The fields that only the slow path needs.
 #[derive(Debug)]
 struct SlowPath {
     ring: Arc<Ring>,
-    /// The consumer's position when last read. May be stale, but is never after the real one.
+    /// The consumer's position as last read. May be stale, but is never beyond the real one.
     cached_read_position: Cell<u64>,
 }
 
@@ -75,24 +75,24 @@ impl ProducerEnd {
         }
     }
 
-    /// Keeps payloads of more than `bytes` of their class from the fast path; `None` keeps the whole class from it.
+    /// Keeps payloads of more than `bytes(class)` from the fast path; with `None`, all of that class.
     pub(crate) fn limit_fast_path(&mut self, bytes: impl Fn(usize) -> Option<usize>) {
         self.fast_path_ends =
             std::array::from_fn(|class| bytes(class).map_or(0, |bytes| bytes.min(FAST_PATH_BYTES_MAX) as u8 + 1));
     }
 
-    /// Whether [`append_fast`](Self::append_fast) takes a payload of `payload_bytes`, of a record of `class`, which is
-    /// below [`CLASSES`]. (If the class is a constant, it costs nothing.)
+    /// Whether [`append_fast`](Self::append_fast) takes a payload of `payload_bytes` in a record of `class`, which must
+    /// be below [`CLASSES`]. (If the class is a constant, the check of its bound costs nothing.)
     #[inline(always)]
     pub(crate) fn fits_fast_path(&self, class: usize, payload_bytes: usize) -> bool {
         payload_bytes < usize::from(self.fast_path_ends[class % CLASSES])
     }
 
-    /// Appends a record. Once there is room, the record takes the next sequence number and the time that `clock` gives,
+    /// Appends a record. If there is room, the record takes the next sequence number and the time that `clock` gives,
     /// and is counted. (`clock` must not append.)
     ///
     /// # Errors
-    /// [`Full`]: nothing was written or counted. A record of more than half the capacity never fits.
+    /// [`Full`]: nothing was written or counted. A record larger than half the capacity never fits.
     #[inline(always)]
     pub(crate) fn append(
         &self,
@@ -107,7 +107,7 @@ impl ProducerEnd {
     /// [`append`](Self::append) on the fast path, for a payload that [fits it](Self::fits_fast_path).
     ///
     /// # Errors
-    /// [`Full`], as there.
+    /// [`Full`], as for [`append`](Self::append).
     #[inline(always)]
     pub(crate) fn append_fast(
         &self,
@@ -119,11 +119,11 @@ impl ProducerEnd {
         Ok(())
     }
 
-    /// Appends a record that found no room in the window: to the reserve, or to the room that the window keeps for
-    /// `grave` records.
+    /// Appends a record that found no room in the window: to the reserve, or, if it is `grave`, to the room that the
+    /// window keeps for such records.
     ///
     /// # Errors
-    /// Why there is no room there either: nothing was written or counted.
+    /// Why there is no room there. Nothing was written or counted.
     #[cold]
     #[inline(never)]
     pub(crate) fn append_beyond(
@@ -145,7 +145,7 @@ impl ProducerEnd {
         Ok(())
     }
 
-    /// Claims room for a grave record that found none, in what the window keeps for such.
+    /// Claims room for a grave record in the part of the window that is kept for such records.
     ///
     /// # Errors
     /// [`Full`].
@@ -157,8 +157,8 @@ impl ProducerEnd {
         Ok(Claim { end: self, position, payload_bytes })
     }
 
-    /// The claim that was made at `position` and is still the last one, for a payload that is not longer than it was
-    /// then.
+    /// Returns the claim that was made at `position`, if it is still the last one. `payload_bytes` must be at most
+    /// those of the claim.
     pub(super) fn claim_at(&self, position: u64, payload_bytes: usize) -> Option<Claim<'_>> {
         let left = self.limit.get().wrapping_sub(position);
         (position == self.position.get() && record_bytes(payload_bytes) <= left).then_some(Claim {
@@ -174,7 +174,7 @@ impl ProducerEnd {
         self.words.address((position & self.mask) as usize + HEAD_BYTES)
     }
 
-    /// Whether there is a reserve behind the window.
+    /// Whether the ring has a reserve.
     pub(crate) fn has_reserve(&self) -> bool {
         self.ring().reserve.is_some()
     }
@@ -195,15 +195,15 @@ impl ProducerEnd {
         Ok(Claim { end: self, position, payload_bytes })
     }
 
-    /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or by reading the
-    /// consumer's position. Returns the record's position; `limit` is after the record then.
+    /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or after reading the
+    /// consumer's position. Returns the record's position. `limit` is then at or after the record's end.
     #[cold]
     fn claim_slow(&self, position: u64, record_bytes: u64) -> Result<u64, Full> {
         self.claim_beyond_limit(position, record_bytes, false)
     }
 
-    /// [`claim_slow`](Self::claim_slow); a `grave` record may take the room that is kept. `limit` leaves that free in
-    /// any case, for the records after this one.
+    /// Like [`claim_slow`](Self::claim_slow), but a `grave` record may take the room that is kept. `limit` always
+    /// excludes the kept room, for the records after this one.
     fn claim_beyond_limit(&self, position: u64, record_bytes: u64, grave: bool) -> Result<u64, Full> {
         let capacity = self.mask + 1;
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
@@ -216,7 +216,7 @@ impl ProducerEnd {
         // At most the capacity: a skip is shorter than its record, and a record takes at most half.
         let needed = skip + record_bytes;
         let free = |read_position| capacity - position.wrapping_sub(read_position);
-        // An empty ring takes a record of any level: skip and record may take all of it.
+        // An empty ring takes a record of any level, because a skip and a record may take all of it.
         let room = |read_position, kept| match free(read_position) {
             free if free == capacity => free,
             free => free.saturating_sub(kept),
@@ -230,9 +230,9 @@ impl ProducerEnd {
             } else {
                 self.control().released()
             };
-            // Invariant 1, and that the consumer never goes back. It does so in a forked child alone, within the append
-            // that the fork has interrupted: control lines that processes share are zeros there. (A full overwriting
-            // ring comes here for each record.)
+            // Invariant 1, and the consumer never goes back. Both fail only in a forked child, within an append that
+            // the fork has interrupted: there, control lines that processes share are zeros. (A full overwriting ring
+            // gets here for each record.)
             if position.wrapping_sub(read_position) > capacity || is_after(cached, read_position) {
                 return Err(Full);
             }
@@ -248,7 +248,7 @@ impl ProducerEnd {
             self.control().note_skip(position);
         }
         let start = position.wrapping_add(skip);
-        // The skip stays even if the claim is dropped: `limit` must not be compared with a position before it.
+        // The skip remains even if the claim is dropped: `limit` must not be compared with a position before it.
         self.position.set(start);
         let unkept = (free(read_position) - skip).saturating_sub(kept_after);
         let contiguous = (capacity - (start & self.mask)).min(unkept).max(record_bytes);
@@ -256,11 +256,11 @@ impl ProducerEnd {
         Ok(start)
     }
 
-    /// Gives up the oldest records of an overwriting ring until `oldest` is at `target` or after it, and counts them.
+    /// Gives up the oldest records of an overwriting ring until `oldest` is at or after `target`, and counts them.
     /// Returns `oldest`.
     ///
     /// # Errors
-    /// [`Full`]: the consumer is copying, and was for as long as the producer may wait.
+    /// [`Full`]: the consumer has been copying for longer than the producer may wait.
     fn give_up_oldest(&self, target: u64) -> Result<u64, Full> {
         let mut spins = 0;
         let mut seen = self.control().oldest();
@@ -269,7 +269,7 @@ impl ProducerEnd {
             if !is_after(target, oldest) {
                 return Ok(oldest);
             }
-            // As in `claim_beyond_limit`.
+            // A forked child, as in `claim_beyond_limit`.
             if self.position.get().wrapping_sub(oldest) > self.mask + 1 {
                 return Err(Full);
             }
@@ -298,7 +298,7 @@ impl ProducerEnd {
         let mut records = 0;
         while is_after(target, position) {
             let offset = position & self.mask;
-            // SAFETY: from `oldest` to `position` there are whole records and skips (2), written by this very thread.
+            // SAFETY: from `oldest` to `position` there are whole records and skips (2), which this thread has written.
             let first = unsafe { self.words.read(offset as usize) };
             if first == SKIP {
                 position = position.wrapping_add(self.mask + 1 - offset);
@@ -317,34 +317,33 @@ impl ProducerEnd {
         self.control().next_sequence()
     }
 
-    /// Counts an attempt that is dropped for `cause`: it takes the next sequence number.
     pub(crate) fn drop_attempt(&self, cause: DropCause) {
-        // The attempt first: if the thread ends in between, by an exit in a signal handler, there is one attempt
+        // Count the attempt first: if the thread ends in between, by an exit in a signal handler, there is an attempt
         // without an outcome, which counts as unwritten. The other way round there would be an outcome without an
         // attempt.
         self.control().count_attempt(self.next_sequence());
         self.control().count_dropped(cause);
     }
 
-    /// The counts, the append flag, and the producer's wait for space.
+    /// The control lines: counts, append flag, and the wait for space.
     #[inline(always)]
     pub(crate) fn control(&self) -> &Control {
         &self.control
     }
 
-    /// The part that both ends hold, for readers of the counts.
+    /// The ring that both ends share.
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.slow_path.ring
     }
 
-    /// Bytes in all.
+    /// The size of the window in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.mask as usize + 1
     }
 }
 
-/// Room for one record, not written yet. To drop it undoes the claim: the consumer sees nothing and no sequence number
-/// is taken.
+/// Claimed room for one record. Dropping it undoes the claim: the consumer sees nothing, and no sequence number is
+/// taken.
 #[derive(Debug)]
 #[must_use = "a claim that is dropped is undone"]
 pub(super) struct Claim<'a> {
@@ -354,13 +353,13 @@ pub(super) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Where the record is to begin.
+    /// Where the record will begin.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Writes the record, with the next sequence number and the time that `clock` gives. `SHORT`: there is room for at
-    /// most [`FAST_PATH_BYTES_MAX`] bytes of payload.
+    /// Writes the record, with the next sequence number and the time that `clock` gives. `SHORT` takes at most
+    /// [`FAST_PATH_BYTES_MAX`] bytes of payload.
     #[inline(always)]
     pub(super) fn fill<const SHORT: bool>(
         self,
@@ -372,7 +371,7 @@ impl<'a> Claim<'a> {
         let claimed = record_bytes(payload_bytes);
         debug_assert!(!SHORT || payload_bytes <= FAST_PATH_BYTES_MAX);
         debug_assert!(claimed <= end.limit.get().wrapping_sub(position), "the claim is after `limit`");
-        // After the claim, so that no register lives across its slow path.
+        // Loaded after the claim, so that no register must be saved across its slow path.
         let sequence = end.next_sequence();
         let head = head_words(payload_bytes, tag, sequence, clock());
         // SAFETY: the words of the claim are free (2, 5) and contiguous, as `limit` says.
@@ -381,7 +380,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// A record that is written and not published yet. To drop it undoes the claim, as before.
+/// A record that is written and not published. Dropping it undoes the claim.
 #[derive(Debug)]
 #[must_use = "a record that is not committed is undone"]
 pub(super) struct Filled<'a> {

@@ -1,12 +1,12 @@
-//! The reserve of a ring: a second queue of bytes behind the window, for the time that the writer is behind.
+//! The reserve of a ring: a second queue of bytes, for the records that find no room in the window.
 //!
-//! It is address space at first. Its memory is entered chunk by chunk from the beginning, as far as records reach, and
-//! given back by the writer once it has been empty for a while. An empty reserve begins at its beginning again, so that
-//! short stays use the same few chunks.
+//! It begins as address space only. Memory is entered chunk by chunk from the beginning, as far as records reach. The
+//! writer gives it back after the reserve has been empty for a while. An empty reserve starts again at its beginning,
+//! so that short bursts use the same few chunks.
 //!
-//! One word says who may do so: closed, open (the producer appends), returning (the consumer gives chunks back, or lets
-//! the reserve begin anew). Whoever takes the word has the number of entered bytes and, if the reserve is empty, its
-//! positions for itself.
+//! One word, `reserve_state`, says which end has the reserve: none (closed), the producer (open: it appends), or the
+//! consumer (returning: it gives chunks back, or moves the positions to the beginning). Only the end that has the
+//! reserve uses the number of entered bytes and, if the reserve is empty, its positions.
 //!
 //! Safety rests on invariants 2, 5, 7 and 8 of `ring`.
 
@@ -20,11 +20,11 @@ use super::layout::{DropCause, SKIP, head_words, record_bytes, record_bytes_max}
 use super::memory::{ReserveMemory, Words};
 use super::payload::Payload;
 
-/// The step in which a reserve enters memory and gives it back: of 16 pages, so that an append seldom enters one, and
-/// the writer gives one back within some microseconds.
+/// The step in which a reserve enters memory and gives it back: 16 pages, so that an append rarely enters one, and the
+/// writer gives one back within a few microseconds.
 pub(crate) const CHUNK_BYTES: u64 = if cfg!(loom) { 64 } else { 64 << 10 };
 
-/// The part of a reserve that both ends hold.
+/// The part of a reserve that both ends share.
 #[derive(Debug)]
 pub(super) struct Reserve {
     memory: ReserveMemory,
@@ -34,7 +34,7 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// A reserve that has entered nothing.
+    /// A reserve without entered memory.
     pub(super) fn new(memory: ReserveMemory, budget: Arc<Budget>, kept_eighths: u32) -> Reserve {
         let kept_bytes = memory.bytes() as u64 / 8 * u64::from(kept_eighths);
         Reserve { memory, budget, kept_bytes }
@@ -45,16 +45,16 @@ impl Reserve {
         self.memory.bytes() as u64
     }
 
-    /// Its words.
+    /// The words of its memory.
     pub(super) fn words(&self) -> Words {
         self.memory.words()
     }
 
     /// Appends a record with the next sequence number and the time that `clock` gives, and counts it. Called by the
-    /// producer, with no claim.
+    /// producer, while it has no claim.
     ///
     /// # Errors
-    /// Why there is no room for it: nothing was written or counted.
+    /// Why there is no room for it. Nothing was written or counted.
     pub(super) fn append(
         &self,
         control: &Control,
@@ -83,7 +83,7 @@ impl Reserve {
         Ok(())
     }
 
-    /// Finds room for a record, and enters the chunks that it reaches. The caller has opened the reserve.
+    /// Finds room for a record, and enters the chunks that it reaches. The producer has the reserve.
     fn room_for(&self, control: &Control, grave: bool, record_bytes: u64) -> Result<Room, DropCause> {
         let capacity = self.capacity();
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
@@ -93,12 +93,12 @@ impl Reserve {
         let offset = position & (capacity - 1);
         let skip = if record_bytes > capacity - offset { capacity - offset } else { 0 };
         let held = position.wrapping_sub(control.reserve_released());
-        // Only in a forked child, within the append that the fork has interrupted: shared control lines are zeros
-        // there.
+        // Only in a forked child, within an append that the fork has interrupted: there, shared control lines are
+        // zeros.
         if held > capacity {
             return Err(DropCause::Full);
         }
-        // An empty reserve takes a record of any level: skip and record may take all of it.
+        // An empty reserve takes a record of any level, because a skip and a record may take all of it.
         let kept = if grave || held == 0 { 0 } else { self.kept_bytes };
         if skip + record_bytes + kept > capacity - held {
             return Err(DropCause::Full);
@@ -120,15 +120,15 @@ impl Reserve {
         Ok(Room { position, skip })
     }
 
-    /// Whether the memory of all rings allows another chunk for ordinary records.
+    /// Whether the budget allows another chunk for ordinary records.
     pub(super) fn may_grow(&self) -> bool {
         self.budget.has_room_for_chunks(CHUNK_BYTES)
     }
 
-    /// Gives the last `bytes` of the `entered` ones back to the system and to the budget. The caller has taken the word
-    /// for returning, and the reserve is empty. Returns `false`, and does nothing, if the system refuses.
+    /// Gives the last `bytes` of the `entered` bytes back to the system and to the budget. The consumer has the
+    /// reserve, and it is empty. Returns `false`, and does nothing, if the system refuses.
     pub(super) fn give_back(&self, control: &Control, entered: u64, bytes: u64) -> bool {
-        // SAFETY: within the memory; the reserve is empty, so nobody uses these bytes (8).
+        // SAFETY: within the memory. The reserve is empty, so nobody uses these bytes (8).
         let given_back = unsafe { self.memory.discard((entered - bytes) as usize, bytes as usize) };
         if given_back {
             control.set_entered_bytes(entered - bytes);
@@ -137,25 +137,25 @@ impl Reserve {
         given_back
     }
 
-    /// Gives the account of `entered` bytes back with the memory, which goes as a whole.
+    /// Gives `entered` bytes back to the budget, when the whole memory is freed.
     pub(super) fn end(&self, entered: u64) {
         self.budget.give_back(entered);
     }
 }
 
-/// Where a record has room: its skip begins at `position`.
+/// Room for a record, or for a skip and a record, at `position`.
 struct Room {
     position: u64,
     skip: u64,
 }
 
-/// The producer's hold on the word. Its drop gives it up, also if the clock panics.
+/// While it exists, the producer has the reserve. Its drop gives the reserve up, even if the clock panics.
 struct Opened<'a>(&'a Control);
 
 impl<'a> Opened<'a> {
-    /// Takes the word. `None` if the consumer has it, and had it for as long as the producer may wait.
+    /// Takes the reserve; `None` if the consumer has it for longer than the producer may wait.
     fn enter(control: &'a Control) -> Option<Opened<'a>> {
-        // Not `then_some`: a value made in vain would give up the consumer's hold.
+        // Not `then_some`: that would make the value in any case, and its drop would end the consumer's hold.
         control.open_reserve().then(|| Opened(control))
     }
 }

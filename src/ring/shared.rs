@@ -1,4 +1,4 @@
-//! One ring as both of its ends share it: the control lines, the window's memory and the reserve.
+//! The part of a ring that both ends share: the control lines, the window's memory and the reserve.
 //!
 //! 1. The control lines are made with the ring, and stay where they are until it is dropped.
 
@@ -20,42 +20,42 @@ use super::slot::Slot;
 pub(crate) struct RingOptions {
     /// A power of two, from 4096 to 2^30.
     pub(crate) capacity_bytes: usize,
-    /// Whether a full ring gives up its oldest records rather than refuse the newest.
+    /// Whether a full ring gives up its oldest records instead of refusing the newest.
     pub(crate) overwrite: bool,
-    /// Whether records that find no room in the window go into the reserve, if there is one.
+    /// Whether records that find no room in the window go to the reserve, if there is one.
     pub(crate) enters_reserve: bool,
-    /// The last eighths of the ring's room, 0 to 4, that are kept for grave records.
+    /// How many eighths of the ring, 0 to 4, are kept for grave records.
     pub(crate) kept_eighths: u32,
-    /// The first position, a multiple of 8. 0, except if a test starts near the wrap.
+    /// The first position, a multiple of 8. It is 0 except in tests that start near the wrap.
     pub(crate) start: u64,
 }
 
 impl RingOptions {
-    /// A window alone, from position 0, that drops the newest and keeps no room.
+    /// A ring without a reserve, from position 0, that drops the newest records and keeps no room.
     pub(crate) const fn window(capacity_bytes: usize) -> RingOptions {
         RingOptions { capacity_bytes, overwrite: false, enters_reserve: false, kept_eighths: 0, start: 0 }
     }
 }
 
-/// The part of a ring that both ends hold, and readers of the counts.
+/// The part of a ring that both ends share, also with code that reads the counts.
 #[derive(Debug)]
 pub(crate) struct Ring {
     control: ControlAddress,
     pub(super) memory: Memory,
     /// Whether the producer gives up the oldest records of a full ring.
     pub(super) overwrite: bool,
-    /// The room of the window that is kept for grave records, as long as no reserve keeps some instead.
+    /// The bytes of the window that are kept for grave records, unless the reserve keeps some instead.
     pub(super) kept_bytes: u64,
     pub(super) reserve: Option<Reserve>,
-    /// The slot that all of it lies in; `None` if it is private memory, and the control lines are on the heap.
+    /// The slot that holds all of it; `None` if the memory is private and the control lines are on the heap.
     slot: Option<Arc<dyn Slot>>,
 }
 
-/// Where the control lines of a ring are. Whoever has it has the ring too, or gets it from somebody who does.
+/// The address of a ring's control lines. Its holder also has the ring, or borrows from a value that has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ControlAddress(NonNull<Control>);
 
-// SAFETY: the address of atomics that every thread may use.
+// SAFETY: it is the address of atomics, which every thread may use.
 unsafe impl Send for ControlAddress {}
 // SAFETY: likewise.
 unsafe impl Sync for ControlAddress {}
@@ -65,16 +65,16 @@ impl Deref for ControlAddress {
 
     #[inline(always)]
     fn deref(&self) -> &Control {
-        // SAFETY: (1), and the ring lives.
+        // SAFETY: (1), and the ring exists.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl Ring {
-    /// An empty ring in private memory: a window from `pool`, and a `reserve`.
+    /// Makes an empty ring in private memory: a window from `pool`, and a `reserve`.
     ///
     /// # Errors
-    /// A capacity that is not a power of two or is out of range, or no memory.
+    /// The capacity is not a power of two or out of range, or there is no memory.
     pub(super) fn private(options: RingOptions, pool: &MemoryPool, reserve: Option<Reserve>) -> io::Result<Arc<Ring>> {
         check(options)?;
         let memory = pool.private(options.capacity_bytes)?;
@@ -82,11 +82,11 @@ impl Ring {
         Ok(Ring::of(options, ControlAddress(control), memory, reserve, None))
     }
 
-    /// An empty ring in a `slot`, made for its sizes.
+    /// Makes an empty ring in a `slot` of the right sizes.
     #[cfg(not(loom))]
     pub(super) fn in_slot(options: RingOptions, slot: Arc<dyn Slot>, reserve: Option<Reserve>) -> Arc<Ring> {
         let control = slot.control();
-        // SAFETY: the slot has aligned room for it that nobody else uses (1 of `Slot`).
+        // SAFETY: the slot has aligned room for the lines, which nobody else uses (1 of `Slot`).
         unsafe { control.write(first_control(options, reserve.as_ref())) };
         let memory = Memory::window_of(&slot, options.capacity_bytes);
         Ring::of(options, ControlAddress(control), memory, reserve, Some(slot))
@@ -109,26 +109,26 @@ impl Ring {
         &self.control
     }
 
-    /// Where they are, for the ends, which hold the ring.
+    /// The address of the control lines, for the ends, which hold the ring.
     pub(super) fn control_address(&self) -> ControlAddress {
         self.control
     }
 
-    /// Notes whose records the ring holds from now on, if its memory outlives the process. It is empty.
+    /// Notes the producer whose records the empty ring will hold, if its memory outlives the process.
     pub(crate) fn assign(&self, producer: u32, tid: u32, name: &str) {
         if let Some(slot) = &self.slot {
             slot.assign(producer, tid, name);
         }
     }
 
-    /// Notes that all records that it held are durable, and its producer has ended.
+    /// Notes that all records of the ring are durable and its producer has ended, if its memory outlives the process.
     pub(crate) fn vacate(&self) {
         if let Some(slot) = &self.slot {
             slot.vacate();
         }
     }
 
-    /// The room of the window that ordinary records must leave free now: none if they may go on in the reserve.
+    /// How many bytes of the window ordinary records must leave free now: none if they may use the reserve.
     pub(super) fn kept_bytes_now(&self) -> u64 {
         if self.reserve.as_ref().is_some_and(Reserve::may_grow) { 0 } else { self.kept_bytes }
     }
@@ -137,7 +137,7 @@ impl Ring {
 /// Checks the sizes of a ring.
 ///
 /// # Errors
-/// A capacity that is not a power of two or is out of range.
+/// The capacity is not a power of two or out of range.
 pub(super) fn check(options: RingOptions) -> io::Result<()> {
     let capacity_bytes = options.capacity_bytes;
     if !capacity_bytes.is_power_of_two() || !(CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity_bytes) {
@@ -159,8 +159,8 @@ fn first_control(options: RingOptions, reserve: Option<&Reserve>) -> Control {
 
 #[cfg(all(test, not(loom)))]
 impl Ring {
-    /// Copies of the control lines, and of the bytes of the window and the reserve, as they would be in a file. Nobody
-    /// uses an end meanwhile.
+    /// Copies of the control lines, and of the bytes of the window and the reserve, as a file would hold them. Neither
+    /// end is used meanwhile.
     #[allow(clippy::host_endian_bytes, reason = "as they are in memory")]
     pub(crate) fn bytes(&self) -> ([u8; super::image::CONTROL_BYTES], Vec<u8>) {
         use super::control::offsets;
@@ -200,7 +200,7 @@ impl Drop for Ring {
             reserve.end(self.control.entered_bytes());
         }
         if self.slot.is_none() {
-            // SAFETY: (1): leaked when the ring was made, and nobody has the ring any more.
+            // SAFETY: (1): it was leaked when the ring was made, and nobody has the ring any more.
             drop(unsafe { Box::from_raw(self.control.0.as_ptr()) });
         }
     }

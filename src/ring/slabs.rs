@@ -1,8 +1,8 @@
-//! The address space of the reserves of one log: mapped in slabs of several reserves, handed out one by one, and taken
-//! back.
+//! The address space of the reserves of one log. It is mapped in slabs of several reserves, which are handed out one by
+//! one and taken back.
 //!
-//! A mapping for each reserve would exceed the system's limit on mappings (`vm.max_map_count`) from some ten thousand
-//! producers on.
+//! One mapping for each reserve would exceed the system's limit on mappings (`vm.max_map_count`) with more than about
+//! ten thousand producers.
 
 #![allow(unsafe_code, reason = "pages of a reserve that is not used are given back")]
 
@@ -15,36 +15,36 @@ use super::slot::Slot;
 use crate::sync::lock;
 use crate::sys::memory::Mapping;
 
-/// The most reserves of a slab. Slabs begin with one and double.
+/// The most reserves in a slab. The first slab has one, and each next one twice as many.
 const SLAB_RESERVES_MAX: usize = 64;
 
-/// Makes the reserves of one log, all of one size.
+/// Makes the reserves of one log, all of the same size.
 #[derive(Debug)]
 pub(super) struct Slabs {
     reserve_bytes: usize,
-    /// The address space that all slabs together may take.
+    /// How much address space all slabs together may take.
     bytes_max: u64,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    /// Reserves that no ring has. None of their pages is present.
+    /// Reserves without a ring. None of their pages is present.
     free: Vec<Memory>,
     next_slab_reserves: usize,
     mapped_bytes: u64,
-    /// Why there was no address space for a reserve, the last time that there was none.
+    /// Why the last reserve got no address space, if it got none.
     refusal: Option<String>,
 }
 
 impl Slabs {
-    /// For reserves of `reserve_bytes` each, at most `bytes_max` together.
+    /// Makes reserves of `reserve_bytes` each, at most `bytes_max` together.
     pub(super) fn new(reserve_bytes: usize, bytes_max: u64) -> Slabs {
         let inner = Inner { free: Vec::new(), next_slab_reserves: 1, mapped_bytes: 0, refusal: None };
         Slabs { reserve_bytes, bytes_max, inner: Mutex::new(inner) }
     }
 
-    /// A reserve without pages. `None` if there is no address space.
+    /// Hands out a reserve without pages; `None` if there is no address space.
     pub(super) fn take(slabs: &Arc<Slabs>) -> Option<ReserveMemory> {
         let mut inner = lock(&slabs.inner);
         let mapped = if inner.free.is_empty() { slabs.map(&mut inner) } else { Ok(()) };
@@ -53,7 +53,7 @@ impl Slabs {
         Some(ReserveMemory { memory: Some(memory), slabs: Some(Arc::clone(slabs)) })
     }
 
-    /// Maps the next slab, or a slab of one reserve if there is no room for a large one.
+    /// Maps the next slab, or one for a single reserve if there is no room for a larger one.
     fn map(&self, inner: &mut Inner) -> io::Result<()> {
         let left = self.bytes_max.saturating_sub(inner.mapped_bytes) / self.reserve_bytes as u64;
         let reserves = inner.next_slab_reserves.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -74,7 +74,7 @@ impl Slabs {
         Ok(())
     }
 
-    /// Why there was no address space for a reserve, the last time that there was none.
+    /// Why the last reserve got no address space, if it got none.
     pub(super) fn refusal(&self) -> Option<String> {
         lock(&self.inner).refusal.clone()
     }
@@ -83,14 +83,14 @@ impl Slabs {
 /// A reserve's memory. Its drop gives the pages back to the system, and the address space back to the slabs.
 #[derive(Debug)]
 pub(super) struct ReserveMemory {
-    /// `None` only within drop.
+    /// `None` only during the drop.
     memory: Option<Memory>,
-    /// `None` for memory of a slot, which goes with that.
+    /// `None` if the memory belongs to a slot.
     slabs: Option<Arc<Slabs>>,
 }
 
 impl ReserveMemory {
-    /// The reserve of `slot`, which has `bytes` bytes; `None` if it has none.
+    /// The reserve of `slot`, of `bytes` bytes; `None` if the slot has none.
     pub(super) fn of_slot(slot: &Arc<dyn Slot>, bytes: usize) -> Option<ReserveMemory> {
         Some(ReserveMemory { memory: Some(Memory::reserve_of(slot, bytes)?), slabs: None })
     }
@@ -107,8 +107,8 @@ impl Deref for ReserveMemory {
 impl Drop for ReserveMemory {
     fn drop(&mut self) {
         let (Some(memory), Some(slabs)) = (self.memory.take(), &self.slabs) else { return };
-        // SAFETY: the whole of it, and nobody else has it.
-        // If the system refuses, the pages stay until the next ring uses them.
+        // SAFETY: the whole memory, which nobody else has. If the system refuses, the pages stay until the next ring
+        // uses them.
         let _ = unsafe { memory.discard(0, memory.bytes()) };
         lock(&slabs.inner).free.push(memory);
     }

@@ -1,25 +1,26 @@
-//! How old segments are, by clocks that may be wrong. No files: [`archive`](super::archive) has their times.
+//! The age of segments, by clocks that may be wrong. Pure arithmetic: [`archive`](super::archive) gets the times of the
+//! files.
 //!
-//! The age of a segment is the time since its last write, by the wall clock's time of both. A machine may boot with a
-//! clock that is days or years ahead, and a limit on age must not empty the log for that. So a pause between two runs
-//! counts only if it is plausible, and so does a change of the clock while the log is open.
+//! The age of a segment is the time since its last write, both read from the wall clock. A machine may boot with a
+//! clock that is days or years ahead, and a limit on age must not empty the log because of that. So a pause between two
+//! runs counts only if it is plausible, and so does a change of the clock while the log is open.
 
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The ages at the time `opened` of the segments of earlier runs, which were last `written` at these times, the oldest
-/// segment first. All times are since 1970.
+/// The ages, at the time `opened`, of the segments of earlier runs. `written` are the times of the last writes, the
+/// oldest segment first. All times are since 1970.
 ///
-/// The pause before `opened` does not count if it is longer than `limit`, and longer than a day: it would empty the
-/// log, and the clock may be wrong. A gap between two earlier segments does not count if it is longer than twice that:
-/// the clock was wrong when the later one was written, or the log rests for that long again and again.
+/// The pause before `opened` does not count if it is longer than both `limit` and a day: it would empty the log, and
+/// the clock may be wrong. A gap between two earlier segments does not count if it is longer than twice that: then
+/// either the clock was wrong when the later one was written, or the log is often idle for that long.
 pub(super) fn ages(written: &[Duration], opened: Duration, limit: Duration) -> Vec<Duration> {
     let mut ages = vec![Duration::ZERO; written.len()];
     let plausible = limit.max(DAY);
     let (mut later, mut gap_max, mut ignored) = (opened, plausible, Duration::ZERO);
     for (age, &time) in ages.iter_mut().zip(written).rev() {
-        // One in the future is not old, and says nothing about those before it.
+        // A time in the future does not make its segment old, and says nothing about earlier segments.
         if let Some(gap) = later.checked_sub(time) {
             if gap > gap_max {
                 ignored += gap;
@@ -31,8 +32,8 @@ pub(super) fn ages(written: &[Duration], opened: Duration, limit: Duration) -> V
     ages
 }
 
-/// How long a run has lasted that began at the wall time `opened`, by the wall clock's time `now` if that is plausible,
-/// else by the `monotonic` clock: it stands still while the machine sleeps, but it is never set.
+/// How long the run that began at the wall time `opened` has lasted. Uses the wall clock's time `now` if it is
+/// plausible, otherwise the `monotonic` clock, which stops while the machine sleeps but is never set.
 pub(super) fn time_between(opened: Duration, now: Duration, monotonic: Duration) -> Duration {
     let wall = now.saturating_sub(opened);
     if wall <= monotonic.saturating_add(DAY) { wall.max(monotonic) } else { monotonic }

@@ -1,10 +1,10 @@
 //! The segment files in the log's directory, and the removal of those that are not kept.
 //!
-//! Removed are files that an earlier run prepared and never used, and the oldest segments beyond the limits, as
-//! [`retention`] decides. An earlier run's segment is first cut to what it holds (see [`trim`]): one that was killed
-//! has left it at its full size. A file is counted or removed only if it is a segment of this log by name and by
-//! content, and it is inspected again right before its removal. Each removal is durable before the next one, so that
-//! even after a power cut only the log's beginning is missing.
+//! It removes two kinds of files: those that an earlier run prepared and never used, and the oldest segments beyond the
+//! limits, as [`retention`] decides. It also cuts the segments of earlier runs to the bytes that they hold (see
+//! [`trim`]): a killed run leaves its last segment at full size. A file is counted or removed only if both its name and
+//! its content make it a segment of this log, and the content is read again right before the removal. Each removal is
+//! durable before the next one, so that after a power cut only the log's beginning is missing.
 //!
 //! Used by the thread that prepares segments, under the log's lock. The writer never waits for it.
 //!
@@ -28,12 +28,12 @@ use super::location::Location;
 use super::retention::{Held, Limits, surplus};
 use super::trim::{Cut, cut_zeros};
 
-/// How far one call of [`Archive::retire`] or [`Archive::sweep`] has come.
+/// What one call of [`Archive::retire`] or [`Archive::sweep`] has done so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
-    /// The segments that it has removed.
+    /// Segments that it has removed.
     pub(super) removed: usize,
-    /// The bytes that it has read from ends of segments.
+    /// Bytes that it has read from the ends of segments.
     pub(super) read_bytes: u64,
 }
 
@@ -45,28 +45,28 @@ pub(super) struct Archive {
     clock: Clock,
     /// The wall time when the run began, since 1970.
     opened: Duration,
-    /// The monotonic time then.
+    /// The monotonic time when the run began.
     opened_ns: u64,
-    /// Whether the pause before the run does not count, and that was noted.
+    /// Whether a note has said that the pause before the run does not count.
     pause_noted: bool,
-    /// The highest number when the run began: files up to it are earlier runs'.
+    /// The highest number when the run began. Files up to it are those of earlier runs.
     inherited: u64,
-    /// Inherited files that may never have been used, and are still to be checked; `None` before the search for them.
+    /// Inherited files that may never have been used and must still be checked; `None` before the search for them.
     unused: Option<Vec<u64>>,
     /// The segments of this log.
     ours: BTreeSet<u64>,
-    /// Those of earlier runs that could not be cut, because writes to them may be under way.
+    /// Segments of earlier runs that could not be cut, because writes to them may be in progress.
     busy: Vec<u64>,
     /// Files with a segment's name that are not this log's, or cannot be read.
     strangers: BTreeSet<u64>,
-    /// Whether the last removal failed; there is a note on it then.
+    /// Whether the last removal failed. There is a note about it.
     stuck: bool,
-    /// Notes for the log itself: on errors, and on files left alone.
+    /// Notes for the log: about errors, and about files that are left alone.
     pub(super) notes: Vec<String>,
 }
 
 impl Archive {
-    /// The files of `log` at `location`; those up to number `inherited` are earlier runs'.
+    /// The files of `log` at `location`. Those up to number `inherited` are of earlier runs.
     pub(super) fn new(location: Arc<Location>, log: LogId, inherited: u64, limits: Limits, clock: Clock) -> Archive {
         Archive {
             location,
@@ -91,11 +91,12 @@ impl Archive {
         self.ours.insert(number);
     }
 
-    /// Removes files that earlier runs prepared and never used, as a crash leaves them, and cuts their segments to what
-    /// they hold. Returns whether it finished before `stop` returned true.
+    /// Removes files that earlier runs prepared and never used, as a crash leaves them, and cuts the segments of
+    /// earlier runs to the bytes that they hold. Returns whether it finished before `stop` returned true.
     ///
-    /// `newest` is the last segment with a durable block. If that is an earlier run's, no file is removed yet: only the
-    /// header of a segment of this run says that those numbers held no block, and the process may end before it.
+    /// `newest` is the last segment with a durable block. As long as that is an earlier run's, no file is removed: only
+    /// a segment header of this run tells readers that those numbers held no block, and the process may die before the
+    /// header is durable.
     pub(super) fn sweep(&mut self, newest: u64, stop: impl Fn() -> bool) -> bool {
         let mut progress = Progress::default();
         let mut busy = std::mem::take(&mut self.busy);
@@ -138,7 +139,7 @@ impl Archive {
                 }
             }
         }
-        // Once for all of them: there may be thousands, and their order means nothing.
+        // Synced once for all: there may be thousands of files, and their order does not matter.
         let _ = directory.sync();
         self.unused = Some(unused);
         !stopped
@@ -169,7 +170,7 @@ impl Archive {
                 continue;
             }
             if let Err(error) = self.remove_file(segment.number) {
-                // Going on would leave a gap in the log.
+                // To continue would leave a gap in the log.
                 self.note_stuck(error);
                 return true;
             }
@@ -201,7 +202,7 @@ impl Archive {
     }
 
     /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after
-    /// `newest` count only if this run has made them. Each file is inspected once: its kind does not change.
+    /// `newest` count only if this run has made them. Each file is inspected once, because its kind does not change.
     fn held(
         &mut self,
         newest: u64,
@@ -220,7 +221,7 @@ impl Archive {
                 }
             }
         }
-        // Their sizes now, when all are cut.
+        // List them again: cutting has changed their sizes.
         let mut ours: Vec<_> = self.files()?.into_iter().filter(|(number, _)| self.ours.contains(number)).collect();
         ours.sort_by_key(|(number, _)| *number);
         let ages = self.ages(&ours);
@@ -228,7 +229,7 @@ impl Archive {
         Ok(Some(ours.into_iter().zip(ages).map(held).collect()))
     }
 
-    /// The ages of these segments, which are in order. Notes once that a pause before the run does not count.
+    /// The ages of these segments, which are in order. Adds a note, once, if the pause before the run does not count.
     fn ages(&mut self, ours: &[(u64, Entry)]) -> Vec<Duration> {
         let limit = self.limits.age.unwrap_or(Duration::MAX);
         let inherited = ours.partition_point(|(number, _)| *number <= self.inherited);
@@ -251,8 +252,8 @@ impl Archive {
         earlier.chain(own).collect()
     }
 
-    /// Cuts the zeros off that a killed run may have left at the end of segment `number`. Returns whether it was not
-    /// stopped; if it was, the segment is inspected and cut again.
+    /// Cuts off the zeros that a killed run may have left at the end of segment `number`. Returns `false` if it was
+    /// stopped; then the segment is inspected and cut again later.
     fn cut(&mut self, number: u64, progress: &mut Progress, stop: &impl Fn(Progress) -> bool) -> bool {
         if number > self.inherited {
             return true;
@@ -267,7 +268,7 @@ impl Archive {
                 return false;
             }
             Ok(Cut::Busy) => self.busy.push(number),
-            // A file that may not be changed keeps its zeros.
+            // A file that this process may not change keeps its zeros.
             Ok(Cut::Done) | Err(_) => {}
         }
         true
@@ -282,7 +283,8 @@ impl Archive {
         Ok(numbers.filter_map(entry).filter(|(_, entry)| entry.is_file).collect())
     }
 
-    /// Inspects file `number` and notes whether it is a segment of this log. Returns its kind, if the file is of use.
+    /// Inspects file `number`, and notes whether it is a segment of this log. Returns its content if it is a segment of
+    /// this log or an unused file.
     fn classify(&mut self, number: u64) -> Option<Content> {
         let directory = self.location.directory();
         let what = match inspect(&directory, number) {
@@ -309,7 +311,7 @@ impl Archive {
 
     /// Inspects file `number` again, right before its removal. Returns whether it is still a segment of this log.
     fn inspect_again(&mut self, number: u64) -> bool {
-        // If it is missing, somebody else has removed it.
+        // If it is missing, somebody else has removed it already.
         self.location.directory().entry(&segment_file_name(number)).is_ok_and(|entry| entry.is_file)
             && matches!(self.classify(number), Some(Content::Segment(_)))
     }
@@ -321,7 +323,7 @@ impl Archive {
         directory.sync().map_err(|source| Error::io("sync the directory", directory.path(), source))
     }
 
-    /// Notes that files stay that are to be removed: once, until a removal succeeds again.
+    /// Adds a note that old files are kept because of `error`: once, until a removal succeeds again.
     fn note_stuck(&mut self, error: Error) {
         if !std::mem::replace(&mut self.stuck, true) {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
@@ -329,7 +331,7 @@ impl Archive {
     }
 }
 
-/// Removes the file of segment `number`, if it is there.
+/// Removes the file of segment `number`, if it exists.
 fn remove(directory: &OpenDirectory, number: u64) -> Result<()> {
     let name = segment_file_name(number);
     match directory.remove(&name) {
@@ -340,7 +342,7 @@ fn remove(directory: &OpenDirectory, number: u64) -> Result<()> {
     }
 }
 
-/// Wall time, since 1970.
+/// The wall clock's time since 1970.
 fn unix_time(clock: Clock) -> Duration {
     Duration::from_nanos(u64::try_from(clock.unix_ns()).unwrap_or(0))
 }

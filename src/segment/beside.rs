@@ -1,5 +1,5 @@
-//! Files beside the segments, in the log's directory: made by others than the thread that prepares segments, and under
-//! the same rules.
+//! Access to the log's directory for code that writes other files there than segments. It follows the same rules as the
+//! thread that prepares segments.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::location::Location;
 use super::lock::SharedLock;
 
-/// The way to a log's directory for whoever writes other files there.
+/// Access to a log's directory, for files beside the segments.
 #[derive(Clone)]
 pub(crate) struct Beside {
     location: Arc<Location>,
@@ -19,17 +19,16 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// The way to this directory, for as long as the log is open.
+    /// Access to this directory, for as long as the log is open.
     pub(crate) fn of(directory: &Directory) -> Beside {
         Beside { location: Arc::clone(&directory.location), lock: Arc::clone(&directory.lock) }
     }
 
-    /// Calls `work` with the directory, under the log's lock. It waits for a step of the thread that prepares segments,
-    /// which takes milliseconds unless the disk holds it.
+    /// Calls `work` with the directory, under the log's lock. That may wait for a step of the thread that prepares
+    /// segments, which takes milliseconds unless the disk hangs.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the log is closed; those of finding the directory again if it was deleted; and those of
-    /// `work`.
+    /// [`Error::Closed`] after the log was closed; the errors of restoring a deleted directory; and those of `work`.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&OpenDirectory) -> Result<R>) -> Result<R> {
         let mut held = lock(&self.lock);
         held.as_mut().ok_or(Error::Closed)?.renew(&self.location)?;

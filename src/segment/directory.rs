@@ -1,6 +1,6 @@
 //! A log's directory, opened for writing: created if missing, locked, and searched for its last segment.
 //!
-//! Opened by `Logger::open`, and kept until the log is closed. It reads no blocks but the first of each segment.
+//! `Logger::open` opens it and keeps it until the log is closed. Of each segment it reads only the first block.
 
 use std::fs;
 use std::io;
@@ -19,23 +19,23 @@ use super::inspect::{Content, Search, inspect, search_for_bytes};
 use super::location::{Complete, Location, make};
 use super::lock::{LogLock, SharedLock};
 
-/// The highest number of a segment after which a run may begin: no run uses up the numbers that are left.
+/// A run may begin only after a segment number up to this one. The numbers that are left are more than any run uses.
 const LAST_INDEX_MAX: u64 = u64::MAX / 2;
 
-/// A log's directory and the lock on it. Dropping it releases the lock; if the thread that prepares segments is held in
-/// the middle of a change, as soon as that is done.
+/// A log's directory and the lock on it. Dropping it releases the lock. If the thread that prepares segments is just
+/// changing the directory, the lock is released when the change is done.
 pub(crate) struct Directory {
-    /// The path that it was opened by, which means something only until `open` returns.
+    /// The path by which it was opened. A relative path may lead elsewhere after `open` has returned.
     path: PathBuf,
     /// Shared with the writer and the thread that makes and removes segments.
     pub(super) location: Arc<Location>,
-    /// The directories that [`Directory::open`] made, the outermost first, so that a failed open can remove them.
+    /// The directories that [`Directory::open`] made, the outermost first. A failed open removes them.
     made: Vec<PathBuf>,
     /// Shared with the thread that makes and removes segments.
     pub(super) lock: SharedLock,
     /// The highest segment number in use, 0 in a new log.
     pub(super) last_index: u64,
-    /// The number from which on no file holds a block: an earlier run prepared them and never used them.
+    /// From this number on, no file holds a block: an earlier run prepared them and never used them.
     pub(super) unused_from: u64,
     /// The newest segment of the log that can be read, and the log's identity.
     pub(super) newest: Option<(u64, LogId)>,
@@ -44,9 +44,9 @@ pub(crate) struct Directory {
 /// How the files and directories of a log are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Making {
-    /// The mode of files; directories can also be searched by those who may read files.
+    /// The mode of files. Directories get the same mode, and may be searched by everybody who may read files.
     pub(crate) file_mode: u32,
-    /// The group of both; `None` leaves the one that the system gives.
+    /// The group of files and directories; `None` for the system's choice.
     pub(crate) group: Option<u32>,
     /// Whether missing parents of the log's directory are made.
     pub(crate) create_parents: bool,
@@ -65,7 +65,7 @@ impl Making {
 }
 
 impl Directory {
-    /// Opens `path` for writing, and makes it as `making` says if it does not exist.
+    /// Opens `path` for writing. If it does not exist, makes it as `making` says.
     ///
     /// # Errors
     /// [`Error::NotALog`] if `path` is something else; [`Error::NoParent`]; [`Error::InUse`]; [`Error::Io`].
@@ -102,22 +102,22 @@ impl Directory {
         self.location.directory()
     }
 
-    /// What this writes is in the directory as long as the log is open, also in one that takes its place: it is called
-    /// with the log's lock, and writes what is missing.
+    /// Sets the function that writes the files which must be beside the segments while the log is open. It is called
+    /// under the log's lock, also for a directory that replaces a deleted one, and writes the files that are missing.
     pub(crate) fn complete_by(&self, complete: Complete) {
         self.location.complete_by(complete);
     }
 
-    /// The number of the file system that it is on, if that can be told.
+    /// The number of the directory's file system, if the system tells it.
     pub(crate) fn file_system(&self) -> Option<u64> {
         self.opened().id_of(".").ok().map(|id| id.device)
     }
 
-    /// Removes the files after the last one that holds a byte, which earlier runs have prepared and not used. Returns
-    /// the number of the next segment, which follows that one.
+    /// Removes the files after the last one that holds any byte other than zero: earlier runs prepared them and did not
+    /// use them. Returns the number of the next segment.
     ///
     /// # Errors
-    /// [`Error::Io`]. Those that are left are the first ones.
+    /// [`Error::Io`]. It removes the last file first, so those before the failure are still there.
     pub(crate) fn remove_blank_end(&mut self) -> Result<u64> {
         let directory = self.opened();
         while self.last_index >= self.unused_from {
@@ -133,7 +133,7 @@ impl Directory {
         Ok(self.last_index + 1)
     }
 
-    /// Looks anew at the segments: one has been added.
+    /// Searches the segments again, after one was added.
     ///
     /// # Errors
     /// As [`Directory::open`].
@@ -146,17 +146,17 @@ impl Directory {
         self.newest.map(|(_, log)| log)
     }
 
-    /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has the lock
-    /// meanwhile, everything stays.
+    /// Removes what [`Directory::open`] created, after a later step of opening failed. If another logger has taken the
+    /// lock, nothing is removed.
     pub(crate) fn undo(self) {
-        // Only under the lock: the removed file must not be one that another logger has locked.
+        // Only under the lock: the file to remove must not be one that another logger has locked.
         if lock(&self.lock).as_ref().is_some_and(LogLock::has_made_file) {
             let _ = self.opened().remove(LOCK_FILE);
         }
         remove_directories(&self.made);
     }
 
-    /// Finds the segments, and removes temporary files of an earlier run, which the lock allows.
+    /// Finds the segments. Removes temporary files of an earlier run, which the lock allows.
     fn find_last_segment(&mut self) -> Result<()> {
         let failed = |source| Error::io("list", &self.path, source);
         let mut segments = Vec::new();
@@ -180,7 +180,7 @@ impl Directory {
         Ok(())
     }
 
-    /// The number from which on the first block of each file is zero, and no number is missing.
+    /// The first number from which on the first block of every file is zero and no number is missing.
     fn first_unused(&self, numbers: &[u64]) -> u64 {
         let directory = self.opened();
         let is_unused = |number: u64| matches!(inspect(&directory, number), Ok(Content::Unwritten));
@@ -190,7 +190,7 @@ impl Directory {
         self.last_index + 1 - unused as u64
     }
 
-    /// The newest segment of the log that the directory holds, and the log's identity.
+    /// The log that the directory holds, and its newest segment.
     fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
         let directory = self.opened();
         let log_of = |number: &u64| match inspect(&directory, *number) {
@@ -209,24 +209,25 @@ impl Drop for Directory {
         match self.lock.try_lock() {
             Ok(mut held) => *held = None,
             Err(TryLockError::Poisoned(error)) => *PoisonError::into_inner(error) = None,
-            // The preparing thread has the other reference, and drops the lock with it.
+            // The thread that prepares segments has the other reference, and drops the lock with it.
             Err(TryLockError::WouldBlock) => {}
         }
     }
 }
 
-/// Whether a file of this name exists only while the lock's holder works on it: a segment or a rings file that is being
-/// made, or the trial file of the device's probe.
+/// Whether a file of this name is temporary: one that the lock's holder is making (a segment or a file of rings), or
+/// the trial file of the device's probe.
 fn is_temporary(name: &str) -> bool {
     [SPARE_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE].contains(&name) || is_temporary_name(name)
 }
 
-/// Removes directories, the innermost first. Fails silently, as it should, if anything is left in one.
+/// Removes directories, the innermost first. One that is not empty stays, without an error.
 fn remove_directories(made: &[PathBuf]) {
     made.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
 }
 
-/// Makes `path` if it is missing, and its missing parents if they are wanted. Adds those that it made to `made`.
+/// Makes `path` if it is missing, and its missing parents if `making` says so. Adds the directories that it made to
+/// `made`.
 fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
@@ -247,7 +248,7 @@ fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Resul
             made.push(path.to_owned());
             Ok(())
         }
-        // Another opener was faster; the lock decides between the two.
+        // Another opener made it first. The lock decides between the two.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(source) if source.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

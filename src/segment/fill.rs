@@ -1,7 +1,7 @@
-//! Makes a segment's file: reserved, filled with zeros, synced, named. Done by [`work`](super::work), step by step,
-//! which says when there are enough zeros.
+//! Makes a segment's file: reserves its space, fills it with zeros, syncs it, and names it. [`work`](super::work) calls
+//! it step by step, and decides when there are enough zeros.
 //!
-//! A durable write into a block that was written before costs half of one into fresh space.
+//! Zeros pay off: a durable write into a block that was written before costs half as much as one into fresh space.
 
 use std::fs::File;
 use std::io;
@@ -18,26 +18,27 @@ use crate::sys::write::{grain, write_whole};
 
 use super::publish::publish;
 
-/// How many zeros are written in one step: a tenth of a millisecond of a fast disk, some milliseconds
-/// of a slow one. A larger buffer fills no faster, and shows in the memory of the process.
+/// How many zeros are written in one step. It takes a tenth of a millisecond on a fast disk, and some milliseconds on a
+/// slow one. A larger buffer is no faster, and takes memory.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// One segment takes at most the free space divided by this.
+/// One segment may take one part in this many of the free space.
 const FREE_SPACE_SHARE: u64 = 8;
 
 /// A segment's open file, and its name.
 pub(super) struct NamedFile {
     pub(super) file: Arc<File>,
-    /// It keeps the directory open in which the file was made.
+    /// Keeps the directory in which the file was made open.
     pub(super) directory: Arc<OpenDirectory>,
     pub(super) name: String,
     id: Option<FileId>,
 }
 
 impl NamedFile {
-    /// `file`, which `directory` has by that name.
+    /// Pairs `file` with its name in `directory`.
     fn new(file: File, directory: Arc<OpenDirectory>, name: String) -> NamedFile {
-        // A file system whose numbers are not the same by name and by descriptor shows nothing by them.
+        // Some file systems give different numbers by name and by descriptor. On these the numbers show nothing, and
+        // are not used.
         let id = sys::file::id(&file).ok().filter(|id| directory.id_of(&name).is_ok_and(|named| named == *id));
         NamedFile { file: Arc::new(file), directory, name, id }
     }
@@ -47,8 +48,8 @@ impl NamedFile {
         self.directory.path_of(&self.name)
     }
 
-    /// Why its name does not lead to it any more, if so: nobody finds what is written to it. A clause that follows the
-    /// file's name.
+    /// Why the file's name does not lead to it any more, as a clause that follows the name; `None` if it does. Nobody
+    /// would find what is written to a lost file.
     pub(super) fn why_lost(&self) -> Option<&'static str> {
         let deleted = || sys::file::is_deleted(&self.file).then_some("was deleted while in use");
         let Some(id) = self.id else { return deleted() };
@@ -56,39 +57,39 @@ impl NamedFile {
             Ok(named) if named == id => None,
             Ok(_) => Some("was replaced by another file while in use"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => deleted().or(Some("was renamed while in use")),
-            // Without the right to look at names, only this can be known.
+            // Without permission to look up names, nothing else can be known.
             Err(_) => deleted(),
         }
     }
 
-    /// Removes it, unless its name is another file's.
+    /// Removes the file, unless its name belongs to another file now.
     pub(super) fn remove(&self) {
         if self.why_lost().is_none() {
-            // An unused file that stays is removed at the next open.
+            // If this fails, the next open removes the unused file.
             let _ = self.directory.remove(&self.name);
         }
     }
 }
 
-/// A file ready for blocks. The maker does not touch it any more.
+/// A file that is ready for blocks. Its maker does not touch it any more.
 pub(super) struct Prepared {
     pub(super) file: NamedFile,
     pub(super) index: u64,
-    /// Its size, a multiple of 4096: as many of the wanted bytes as the file system gave.
+    /// Its size, a multiple of 4096: the wanted bytes, or fewer if the file system had no room for more.
     pub(super) bytes: u64,
-    /// Why it was not prepared as it should be, if so.
+    /// Why its preparation is not complete, if it is not.
     pub(super) shortfall: Option<String>,
 }
 
-/// A file that the writer has left, all its writes durable.
+/// A file to which the writer writes no more. All its writes are durable.
 pub(super) struct Left {
     pub(super) file: Arc<File>,
     pub(super) used_bytes: u64,
 }
 
 impl Left {
-    /// Cuts the file after its last block. If it cannot be cut, it keeps its zeros, which readers skip: that costs
-    /// space, and no record.
+    /// Cuts the file after its last block. If that fails, the file keeps its zeros. That costs space but no record,
+    /// because readers skip zeros.
     pub(super) fn cut(&self) {
         let _ = self.file.set_len(self.used_bytes);
     }
@@ -98,26 +99,27 @@ impl Left {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) bytes: u64,
-    /// The least, however little space there is.
+    /// The minimum, used even if there is less space than that.
     pub(super) bytes_min: u64,
 }
 
-/// A file that is being made. It has its name only when it is finished.
+/// A file that is being made. It gets its name when it is finished.
 pub(super) struct Filling {
     directory: Arc<OpenDirectory>,
     file: File,
     bytes: u64,
     direct: bool,
-    /// How many zeros have been written.
+    /// How many bytes of zeros have been written.
     filled_bytes: u64,
     shortfall: Option<String>,
 }
 
 impl Filling {
-    /// Creates and reserves a file in `directory`; `direct` says whether blocks are written to it with direct I/O.
+    /// Creates a file in `directory` and reserves its space. `direct` says whether blocks will be written to it with
+    /// direct I/O.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be created. A file that is not reserved in full is no error: see
+    /// [`Error::Io`] if it cannot be created. If its space cannot all be reserved, that is no error: see
     /// [`Prepared::shortfall`].
     pub(super) fn begin(directory: Arc<OpenDirectory>, wanted: Wanted, direct: bool) -> Result<Filling> {
         let _ = directory.remove(SPARE_FILE);
@@ -128,7 +130,7 @@ impl Filling {
         Ok(Filling { directory, file, bytes, direct, filled_bytes: 0, shortfall })
     }
 
-    /// Writes the next zeros. Returns whether that succeeded, and there are more to write.
+    /// Writes the next zeros. Returns `true` if that succeeded and there are more to write.
     pub(super) fn write_zeros(&mut self, zeros: &mut Zeros) -> bool {
         let length = (self.bytes - self.filled_bytes).min(CHUNK_BYTES as u64) as usize;
         let written =
@@ -141,21 +143,22 @@ impl Filling {
         self.filled_bytes < self.bytes
     }
 
-    /// Syncs the file, and gives it the name of segment `index`, durably.
+    /// Syncs the file, and names it as segment `index`, durably.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be opened or named; then nothing of it stays. A file that is not zero-written in full
-    /// is no error: see [`Prepared::shortfall`].
+    /// [`Error::Io`] if it cannot be opened or named; then the file is removed. Missing zeros are no error: see
+    /// [`Prepared::shortfall`].
     pub(super) fn finish(mut self, index: u64) -> Result<Prepared> {
         if let Err(error) = self.file.sync_all() {
-            // Some of the zeros may be lost, but each block is written durably all the same.
+            // Some of the zeros may be lost. Each block will still be written durably.
             self.shortfall = Some(format!("cannot sync a prepared segment: {error}"));
         }
         let Filling { directory, file, bytes, direct, shortfall, .. } = self;
         drop(file);
         let failed = |source| Error::io("open", &directory.path_of(SPARE_FILE), source);
         let named = directory.open_to_write(SPARE_FILE, direct).map_err(failed).and_then(|file| {
-            // Held until the last write to it is over, even if this process dies first: the next run cuts it only then.
+            // The kernel holds this lock until the last write to the file has ended, even if this process dies first.
+            // The next run cuts the file only after that.
             let _ = sys::try_lock(&file);
             Ok((file, publish(SPARE_FILE, &directory, index)?))
         });
@@ -169,7 +172,7 @@ impl Filling {
     }
 }
 
-/// The zeros that files are filled with: memory that is there while one is being filled.
+/// The zeros with which files are filled. The memory exists only while a file is being filled.
 #[derive(Default)]
 pub(super) struct Zeros(Option<AlignedBuffer>);
 
@@ -183,13 +186,13 @@ impl Zeros {
     }
 }
 
-/// Reserves the wanted bytes, or fewer if the file system gives no more. Returns how many, and why they are fewer. If
-/// none can be reserved, the file grows as it is written.
+/// Reserves the wanted bytes, or fewer if the file system has no room for more. Returns how many, and why they are
+/// fewer. If nothing can be reserved, the file grows as it is written.
 fn reserve(file: &File, directory: &OpenDirectory, wanted: Wanted) -> (u64, Option<String>) {
     let mut bytes = affordable(directory, wanted);
     let mut shortfall = None;
     while let Err(error) = sys::file::preallocate(file, bytes) {
-        // A failed call may have reserved some of it: free that before asking for less.
+        // A failed call may have reserved a part. Free it before asking for less.
         let _ = file.set_len(0);
         shortfall = Some(format!("cannot reserve {bytes} bytes for a segment: {error}"));
         if !is_want_of_room(&error) || bytes / 2 < wanted.bytes_min {

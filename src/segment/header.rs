@@ -1,8 +1,7 @@
-//! A segment's block 0, composed: identities, a wall-clock anchor, the device, and the baseline of the producers.
+//! Composes a segment's block 0: identities, a wall-clock anchor, the device, and the baseline of the producers.
 //!
-//! It turns plain data into a block, and uses neither files nor a clock. Called by the writer at the start of each
-//! segment, and by whoever writes a segment [`offline`](super::offline). `format` has the parts' bytes, and reads them
-//! back.
+//! It turns plain data into a block, and uses neither files nor a clock. The writer calls it at the start of each
+//! segment, and so does code that writes a segment [`offline`](super::offline). `format` encodes and decodes the parts.
 
 use std::io;
 
@@ -19,29 +18,29 @@ use crate::format::{
 pub(crate) struct Header<'a> {
     pub(crate) segment: &'a SegmentHeader,
     pub(crate) anchor: WallAnchor,
-    /// How the segment is written, if the header names it.
+    /// How the segment is written, if the header is to say it.
     pub(crate) device: Option<&'a str>,
-    /// The producers that may have records in the segment, as the blocks before it account for them.
+    /// The producers that may have records in the segment, with their accounts up to its beginning.
     pub(crate) producers: &'a [ProducerRow],
-    /// The monotonic time of all its records.
+    /// The monotonic time of all records in the header.
     pub(crate) now_ns: u64,
-    /// The number of its first record among the writer's own.
+    /// The sequence of its first record among the writer's own records.
     pub(crate) control_sequence: u64,
 }
 
 impl Header<'_> {
-    /// How many records it has.
+    /// How many records the header has.
     pub(crate) fn records(&self) -> u64 {
         2 + u64::from(self.device.is_some()) + self.producers.len() as u64
     }
 
-    /// The block, in a buffer of its own with this index; to be sealed with the number of the block after it.
+    /// Makes the block, in a new buffer with this index. It must be sealed with the number of the block after it.
     ///
     /// # Errors
     /// `OutOfMemory`.
     ///
     /// # Panics
-    /// If the block would be larger than a reader accepts, which takes more producers than the registry lets in.
+    /// If the block would be larger than a reader accepts. That needs more producers than the registry admits.
     pub(crate) fn compose(&self, buffer_index: u16) -> io::Result<Block> {
         let mut records = vec![(Kind::Segment, encoded(|out| self.segment.encode(out)))];
         records.push((Kind::WallAnchor, self.anchor.as_bytes().to_vec()));

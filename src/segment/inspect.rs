@@ -1,7 +1,7 @@
-//! The content of a numbered file, as far as the writer must know it: a segment and its log, nothing yet, or something
+//! What a numbered file contains, as far as the writer needs to know: a segment and its log, nothing yet, or something
 //! else.
 //!
-//! Called before a file is counted or removed, so only an intact block 0 makes a segment. It reads no records.
+//! Called before a file is counted or removed, so only an intact block 0 makes a file a segment. It reads no records.
 
 use std::io;
 
@@ -9,24 +9,24 @@ use crate::format::{Block0, LogId, is_zero, segment_file_name};
 use crate::sys;
 use crate::sys::directory::OpenDirectory;
 
-/// How much of a file is read between two calls of `stop`: some milliseconds of a slow disk.
+/// How much of a file is read between two calls of `stop`. It takes some milliseconds on a slow disk.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// The content of a numbered file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// A segment of this log: block 0 is intact, and names the number in the file's name.
+    /// A segment of this log: block 0 is intact, and has the same number as the file's name.
     Segment(LogId),
     /// Its first block is zero throughout.
     Unwritten,
-    /// Something else, or unreadable by this version: a clause that follows the file's name.
+    /// Something else, or a file that this version cannot read: a clause that follows the file's name.
     Other(&'static str),
 }
 
 /// Reads the content of the file of segment `number`.
 ///
 /// # Errors
-/// The operating system's. A symbolic link is one: it is not followed.
+/// The operating system's. A symbolic link is an error: it is not followed.
 pub(super) fn inspect(directory: &OpenDirectory, number: u64) -> io::Result<Content> {
     let file = directory.open_to_read(&segment_file_name(number))?;
     if !file.metadata()?.is_file() {
@@ -45,9 +45,9 @@ pub(super) fn inspect(directory: &OpenDirectory, number: u64) -> io::Result<Cont
 /// The outcome of a search for bytes in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// It holds only zeros, as a prepared file, or nothing, as one that was prepared on a full disk.
+    /// The file holds only zeros, as a prepared file does, or nothing, as a file does that was prepared on a full disk.
     Blank,
-    /// It holds another byte, or is not a regular file.
+    /// The file holds another byte, or is not a regular file.
     HoldsBytes,
     /// The search was stopped before the file's end.
     Stopped,

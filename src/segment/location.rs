@@ -1,8 +1,9 @@
-//! The place of a log's files: the directory that was opened, and the one that takes its place if it was deleted.
+//! Where a log's files are: the directory that was opened, or its replacement if it was deleted.
 //!
-//! Files are reached through the open directory, so that they are found after a rename of it, a `chdir` and a `chroot`.
-//! Only a deleted directory is looked for by its path, and made anew. Shared by [`Directory`](super::Directory), the
-//! writer and the thread that prepares segments, which alone restores it.
+//! Files are reached through the open directory, so they are found even after the directory was renamed, or after a
+//! `chdir` or `chroot`. Only a deleted directory is looked up by its path, and made again.
+//! [`Directory`](super::Directory), the writer and the thread that prepares segments share this; only that thread
+//! restores the directory.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -15,31 +16,32 @@ use crate::sync::lock;
 use crate::sys::directory::{OpenDirectory, root_id};
 use crate::sys::{Access, FileId};
 
-/// How long a deleted directory may be missing before it is made: whoever replaces it by another one has this long.
+/// How long a deleted directory may be missing before it is made again. Somebody who replaces it has this much time.
 const MISSING_MAX: Duration = Duration::from_secs(5);
 
 /// The place of a log's files.
 pub(super) struct Location {
     current: Mutex<Current>,
     access: Access,
-    /// Writes what is in the directory beside the segments and is missing.
+    /// Writes the files that are missing beside the segments.
     complete: OnceLock<Complete>,
-    /// The process's root directory at open, from which the absolute path leads to the log's.
+    /// The process's root directory when the log was opened. The absolute path of the log's directory is valid only
+    /// from there.
     root: Option<FileId>,
 }
 
-/// Writes what is to be in the log's directory beside the segments, if it is not there.
+/// Writes the files that must be in the log's directory beside the segments, if they are missing.
 pub(crate) type Complete = Box<dyn Fn(&OpenDirectory) -> Result<()> + Send + Sync>;
 
 struct Current {
     /// The directory that was opened last.
     directory: Arc<OpenDirectory>,
-    /// Since when it is known to be deleted, with no other one at its path.
+    /// Since when it is known that the directory was deleted and that no other is at its path.
     missing_since: Option<Instant>,
 }
 
 impl Location {
-    /// The directory at `path`, which must exist.
+    /// Opens the directory at `path`, which must exist.
     ///
     /// # Errors
     /// The operating system's.
@@ -54,12 +56,12 @@ impl Location {
         Arc::clone(&lock(&self.current).directory)
     }
 
-    /// From now on the directory is [completed](Self::complete) by this.
+    /// Sets the function that [completes](Self::complete) the directory.
     pub(super) fn complete_by(&self, complete: Complete) {
         assert!(self.complete.set(complete).is_ok(), "a log is opened once");
     }
 
-    /// Writes what is missing in the directory beside the segments. Only whoever has the log's lock may.
+    /// Writes the files that are missing beside the segments. The caller holds the log's lock.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -67,11 +69,11 @@ impl Location {
         self.complete.get().map_or(Ok(()), |complete| complete(&self.directory()))
     }
 
-    /// If the directory was deleted, opens the one that is at its path now. If there is none, that is an error, until
-    /// it has been missing for some seconds; then this makes one.
+    /// If the directory was deleted, opens the one that is at its path now. If there is none, that is an error; but
+    /// after it has been missing for some seconds, this makes it.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is none, none can be made, or the path leads elsewhere since a `chroot`.
+    /// [`Error::Io`] if there is none, none can be made, or a `chroot` has changed where the path leads.
     pub(super) fn restore(&self) -> Result<()> {
         let mut current = lock(&self.current);
         let Current { directory, missing_since } = &mut *current;
@@ -99,7 +101,7 @@ impl Location {
     }
 }
 
-/// Makes a directory, first for its owner alone.
+/// Makes a directory. Only its owner may use it until its final mode is set.
 pub(super) fn make(path: &Path, access: Access) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The lock on a log: one logger writes it at a time. It is a lock on the file `lock` in the log's directory.
+//! The lock on a log: only one logger at a time writes it. It is a lock on the file `lock` in the log's directory.
 //!
 //! [`Directory`](super::Directory) takes it, and shares it with the thread that prepares segments. Readers take no
 //! lock.
@@ -14,18 +14,18 @@ use crate::sys::{LockHolder, LockRefusal, LockState};
 
 use super::location::Location;
 
-/// The lock on a log, until the log is closed (`None`). Whoever changes the directory does so under the mutex, and only
-/// while the lock is there.
+/// The lock on a log; `None` after the log was closed. Code that changes the directory must hold the mutex, and find
+/// the lock in it.
 pub(super) type SharedLock = Arc<Mutex<Option<LogLock>>>;
 
 /// The right to write the log in a directory.
 pub(crate) struct LogLock(FileLock);
 
 impl LogLock {
-    /// Locks the log in `directory`, which error messages call `path`.
+    /// Locks the log in `directory`. Error messages call it `path`.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another logger, of this process or another one, has it; [`Error::Io`] if the lock file
+    /// [`Error::InUse`] if another logger, in this process or another one, has the lock; [`Error::Io`] if the lock file
     /// cannot be created or locked.
     pub(super) fn take(directory: &OpenDirectory, path: &Path) -> Result<LogLock> {
         FileLock::take(directory, LOCK_FILE).map(LogLock).map_err(|refusal| match refusal {
@@ -50,12 +50,12 @@ impl LogLock {
         self.0.has_made_file()
     }
 
-    /// Locks the log anew if its directory was deleted since, or the lock file alone, and writes what else is missing
+    /// Locks the log again if its directory or its lock file was deleted. Then writes the other files that are missing
     /// beside the segments.
     ///
     /// # Errors
-    /// As [`LogLock::take`], [`Location::restore`], and [`Location::complete`]. Without the new lock, the earlier one
-    /// is kept.
+    /// As [`LogLock::take`], [`Location::restore`], and [`Location::complete`]. Without a new lock, the old one is
+    /// kept.
     pub(super) fn renew(&mut self, location: &Location) -> Result<()> {
         location.restore()?;
         let directory = location.directory();
@@ -66,7 +66,7 @@ impl LogLock {
     }
 }
 
-/// The holder, as error messages name it.
+/// The holder, in the words of an error message.
 fn name(holder: LockHolder) -> String {
     match holder {
         LockHolder::ThisProcess => "this process".to_owned(),

@@ -1,8 +1,8 @@
-//! A log's segments: the numbered files that its blocks go to.
+//! A log's segments: the numbered files that its blocks are written to.
 //!
-//! The writer holds a run's [`Segments`], which decide where the next block goes and when a segment is left for the
-//! next. A thread of its own creates, cuts and removes the files. Nothing here knows the device: a segment's header is
-//! composed here, and goes through the device as every block does. Only [`offline`] writes blocks itself.
+//! The writer holds a run's [`Segments`], which decide where the next block goes and when the next segment begins. A
+//! separate thread creates, cuts and removes the files. Nothing here knows the device: a segment's header is composed
+//! here, and goes through the device as every block does. Only [`offline`] writes blocks itself.
 
 mod random;
 mod rules;

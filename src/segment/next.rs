@@ -1,6 +1,6 @@
-//! The segment after the present one: asked for, ready, or refused and asked for again later.
+//! The segment after the present one: not asked for, asked for, ready, or refused and to be asked for again later.
 //!
-//! Used by [`Segments`](super::Segments); the file itself is made by the [`prepare`](super::prepare) thread.
+//! Used by [`Segments`](super::Segments). The [`prepare`](super::prepare) thread makes the file.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,23 +11,23 @@ use crate::error::Error;
 use super::fill::{NamedFile, Prepared};
 use super::prepare::Preparer;
 
-/// The waits after a segment could not be made.
+/// How long to wait after a segment could not be made.
 const RETRY_DELAYS: Delays = Delays { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
-/// How long a segment that was prepared may wait for a log that writes nothing, in nanoseconds. Then it is given back.
+/// How long a prepared segment may stay unused while its log writes nothing, in nanoseconds. Then it is given back.
 const UNUSED_MAX_NS: u64 = 10_000_000_000;
 
-/// The time since a log placed a block, or was asked to rotate.
+/// Measures how long a log has placed no block and was not asked to rotate.
 #[derive(Default)]
 pub(super) struct Quiet {
-    /// When it was looked at first.
+    /// When it was first asked.
     since_ns: Option<u64>,
-    /// The next segment was given back meanwhile.
+    /// The next segment has been given back.
     pub(super) given_back: bool,
 }
 
 impl Quiet {
-    /// Whether it is so long that the next segment is to be given back.
+    /// Whether the log has been quiet long enough to give the next segment back.
     pub(super) fn is_long(&mut self, now_ns: u64) -> bool {
         let since_ns = *self.since_ns.get_or_insert(now_ns);
         now_ns.saturating_sub(since_ns) >= UNUSED_MAX_NS
@@ -36,12 +36,12 @@ impl Quiet {
 
 /// The segment after the present one.
 pub(super) struct NextSegment {
-    /// Its number: after those of all files known to be there.
+    /// Its number, higher than those of all files known to exist.
     index: u64,
     state: RequestState,
-    /// The last refusal that was noted, until a file could be made.
+    /// The last refusal for which there was a note, until a file could be made.
     noted: Option<String>,
-    /// How many tries failed, or made a file that is not as it should be, since the last [`take_failures`].
+    /// How many tries failed or prepared a file incompletely since the last [`take_failures`].
     ///
     /// [`take_failures`]: NextSegment::take_failures
     failures: u64,
@@ -49,12 +49,12 @@ pub(super) struct NextSegment {
 
 enum RequestState {
     NotAsked,
-    /// If it cannot be made, the next try comes after `retry_delay`.
+    /// If the file cannot be made, the next try comes after `retry_delay`.
     Asked {
         retry_delay: Duration,
     },
     Ready(Prepared),
-    /// It could not be made.
+    /// The file could not be made.
     Refused {
         error: Error,
         again_at: Instant,
@@ -64,14 +64,14 @@ enum RequestState {
 }
 
 impl NextSegment {
-    /// Number `index`, not asked for yet.
+    /// Segment `index`, not asked for yet.
     pub(super) fn new(index: u64) -> NextSegment {
         NextSegment { index, state: RequestState::NotAsked, noted: None, failures: 0 }
     }
 
-    /// Asks for the file, with `bytes` and at least `bytes_min`, unless that was done; then takes the answer, if there
-    /// is one. After a refusal it asks again when the wait is over. Adds to `notes` why a file could not be made, or
-    /// not as it should be.
+    /// Asks for the file, with `bytes` and at least `bytes_min`, unless it was asked for already. If there is an
+    /// answer, takes it. After a refusal, asks again when the wait is over. Adds a note to `notes` if a file could not
+    /// be made, or its preparation is incomplete.
     pub(super) fn request(&mut self, preparer: &Preparer, bytes: u64, bytes_min: u64, notes: &mut Vec<String>) {
         let retry_delay = match &self.state {
             RequestState::Ready(_) => return,
@@ -112,7 +112,7 @@ impl NextSegment {
         };
     }
 
-    /// The file, if it is ready; then another one can be asked for.
+    /// Takes the file, if it is ready. Another one can be asked for then.
     pub(super) fn take(&mut self) -> Option<Prepared> {
         match std::mem::replace(&mut self.state, RequestState::NotAsked) {
             RequestState::Ready(prepared) => Some(prepared),
@@ -123,19 +123,19 @@ impl NextSegment {
         }
     }
 
-    /// The file, if it is ready, from somebody who does not use it: its number is used again.
+    /// Takes the file, if it is ready, from a log that does not use it. Its number will be used again.
     pub(super) fn give_back(&mut self) -> Option<NamedFile> {
         let unused = self.take()?;
         self.index = unused.index;
         Some(unused.file)
     }
 
-    /// How many tries failed since the last call.
+    /// How many tries failed since the last call, or prepared a file incompletely.
     pub(super) fn take_failures(&mut self) -> u64 {
         std::mem::take(&mut self.failures)
     }
 
-    /// Why the last try failed, while there is no file.
+    /// Why the last try failed, if there is no file.
     pub(super) fn refusal(&self) -> Option<&Error> {
         match &self.state {
             RequestState::Refused { error, .. } => Some(error),

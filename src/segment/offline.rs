@@ -1,8 +1,8 @@
-//! A segment written in one go, without a writer thread and without a device: for rings that a dead process has left,
+//! A segment written at once, without a writer thread and without a device: for the rings that a dead process has left,
 //! and for snapshots.
 //!
-//! The blocks go to a temporary file, which gets its number once all of them are durable. So a segment that exists is
-//! complete. An incomplete one that a crash has left is removed by the next open for writing.
+//! The blocks go to a temporary file, which gets its final name after all of them are durable. So a segment that exists
+//! is complete. If a crash leaves the temporary file, the next open for writing removes it.
 
 use std::io;
 
@@ -19,21 +19,20 @@ use super::publish::publish_as;
 pub(crate) struct OfflineSegment<'a> {
     /// The log's directory, whose lock the caller holds.
     pub(crate) directory: &'a OpenDirectory,
-    /// Its block 0, which has the segment's number. No file may have that number.
+    /// Its block 0, with the segment's number. No file may have that number.
     pub(crate) header: Header<'a>,
-    /// A random number for each segment, not 0.
+    /// A random number, not 0, different for each segment.
     pub(crate) segment_id: u64,
-    /// Whether to write with direct I/O, past the page cache.
+    /// Whether to write with direct I/O.
     pub(crate) direct: bool,
 }
 
 impl OfflineSegment<'_> {
-    /// Writes the segment: its header, which has the number `first_number`, then `blocks` with their numbers, which
-    /// grow. When this returns, the segment is durable. A block that could not be made ends it.
+    /// Writes the segment: its header, with the number `first_number`, then `blocks`, with their own increasing
+    /// numbers. When this returns, the segment is durable. A block that is an error stops it.
     ///
     /// # Errors
-    /// [`Error::Io`], with `AlreadyExists` if there is a file of that number. After an error nothing of the segment is
-    /// left.
+    /// [`Error::Io`], with `AlreadyExists` if a file has that number. After an error nothing of the segment is left.
     pub(crate) fn write(
         &self,
         first_number: u64,
@@ -42,10 +41,10 @@ impl OfflineSegment<'_> {
         self.write_file(&segment_file_name(self.header.segment.index), first_number, blocks)
     }
 
-    /// As [`write`](Self::write), as the file `name`, with consecutive numbers from `first_number` on.
+    /// Like [`write`](Self::write), but as the file `name`, with consecutive numbers from `first_number` on.
     ///
     /// # Errors
-    /// As there.
+    /// As [`write`](Self::write).
     pub(crate) fn write_as(
         &self,
         name: &str,
@@ -62,7 +61,7 @@ impl OfflineSegment<'_> {
         first_number: u64,
         blocks: impl IntoIterator<Item = io::Result<(u64, Block)>>,
     ) -> Result<()> {
-        // Of a write that a crash has cut short.
+        // A crash may have left it.
         let _ = self.directory.remove(OFFLINE_FILE);
         let written =
             self.write_blocks(first_number, blocks).and_then(|()| publish_as(OFFLINE_FILE, self.directory, name));
@@ -83,13 +82,13 @@ impl OfflineSegment<'_> {
         let header = self.header.compose(0).map_err(|source| failed("compose the header of", source))?;
         let created = self.directory.create_to_fill(OFFLINE_FILE, self.direct);
         let file = created.map_err(|source| failed("create", source))?;
-        // A header takes no number of its own: it has that of the block after it.
+        // The header has no number of its own: it shares that of the block after it.
         let numbered = std::iter::once(Ok((first_number, header))).chain(blocks);
         let mut offset = 0;
         for numbered in numbered {
             let (number, block) = numbered.map_err(|source| failed("make a block of", source))?;
             let (mut buffer, length) = block.seal(number);
-            // Nobody sees a block of this file before all of them are durable.
+            // `in_flight` is 0, because nobody sees a block of this file before all of them are durable.
             block::place(&mut buffer, Place { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
             write_whole(&file, &buffer[..length], offset, grain(self.direct)).map_err(|source| Error::Io {
                 operation: "write",

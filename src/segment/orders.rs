@@ -1,6 +1,6 @@
-//! What a log asks of the thread that prepares its segments, and the signals between the two. No I/O.
+//! The orders of a log to the thread that prepares its segments, and the signals between the two. No I/O.
 //!
-//! [`prepare`](super::prepare) sends the orders, [`work`](super::work) follows them.
+//! [`prepare`](super::prepare) sends the orders, [`work`](super::work) carries them out.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
@@ -15,34 +15,34 @@ use crate::sys::directory::OpenDirectory;
 use super::archive::Progress;
 use super::fill::{Left, NamedFile, Prepared, Wanted};
 
-/// The most segments removed while a log ends: the next open removes the rest.
+/// How many segments are removed at most while a log ends. The next open removes the rest.
 const REMOVED_AT_END_MAX: usize = 32;
 
-/// The most bytes of zeros that are read from ends of segments while a log ends.
+/// How many bytes of zeros are read at most from the ends of segments while a log ends.
 const READ_AT_END_MAX: u64 = 256 << 20;
 
-/// The same two while other logs wait: a fraction of a second.
+/// The same limits while other logs wait, for a fraction of a second.
 const REMOVED_IN_TURN_MAX: usize = 8;
 const READ_IN_TURN_MAX: u64 = 16 << 20;
 
-/// What a log asks for, one after the other.
+/// An order. A log's orders are carried out one after the other.
 pub(super) enum Order {
     Make {
         index: u64,
         wanted: Wanted,
     },
     Cut(Left),
-    /// Removes a file that was prepared and not used.
+    /// Remove a file that was prepared and not used.
     Remove(NamedFile),
     Retain,
-    /// Does something else in the log's directory, before all other orders.
+    /// Do something else in the log's directory, before all other orders.
     DoBeside(Job),
 }
 
-/// What is done in the log's directory, if that is there. It may return a note for the log.
+/// Work to do in the log's directory. It gets an error if the directory is gone. It may return a note for the log.
 pub(super) type Job = Box<dyn FnOnce(Result<&OpenDirectory>) -> Option<String> + Send>;
 
-/// The end of a run, after its orders.
+/// The end of a run. It comes after all orders.
 pub(super) struct End {
     /// The present segment, if it is to be cut.
     pub(super) present: Option<Left>,
@@ -50,38 +50,38 @@ pub(super) struct End {
     pub(super) unused: Option<NamedFile>,
     /// May hold a file that was made and not taken.
     pub(super) made: Receiver<Result<Prepared>>,
-    /// What comes after that: the log can be opened again.
+    /// Called last, when the log can be opened again.
     pub(super) then: Box<dyn FnOnce() + Send>,
 }
 
-/// How much time the thread may take, by the writer's need. Each case allows less than the one before.
+/// How long the thread may take for its work. Each case allows less than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pace {
-    /// The writer does not wait for anything.
+    /// The writer waits for nothing.
     Unhurried,
-    /// The writer needs the file that is being made, with or without zeros.
+    /// The writer needs the file that is being made, even with zeros missing.
     Hurried,
     /// The run ends: no more orders come.
     Ending,
-    /// The run has ended without waiting. Nothing may be changed any more: another logger may have the lock.
+    /// The run has ended and did not wait. Nothing may be changed any more: another logger may have the lock.
     Abandoned,
 }
 
-/// Signals from the writer to the thread while that is at work. All are Relaxed but _retain asked_: hints, read again
-/// and again.
+/// Signals from the writer to the thread while it works. All except _retain asked_ are Relaxed: they are hints, and are
+/// read repeatedly.
 pub(super) struct Signals {
     /// A [`Pace`].
     pace: AtomicU8,
-    /// An order for a file has not been begun yet, so that removing can wait.
+    /// An order for a file waits, so removals are interrupted.
     pub(super) make_waits: AtomicBool,
-    /// An [`Order::Retain`] has been sent and not begun: one is enough.
+    /// An [`Order::Retain`] has been sent and has not begun. A second one is not needed.
     retain_asked: AtomicBool,
-    /// The last segment that holds something durable. It only grows, and an earlier value keeps more.
+    /// The last segment with durable data. It only grows; an outdated value keeps more.
     newest: AtomicU64,
 }
 
 impl Signals {
-    /// Those of a log whose newest segment is `newest`.
+    /// The signals of a log whose newest segment is `newest`.
     pub(super) fn new(newest: u64) -> Signals {
         Signals {
             pace: AtomicU8::new(Pace::Unhurried as u8),
@@ -100,13 +100,13 @@ impl Signals {
         PACES[usize::from(self.pace.load(Ordering::Relaxed))]
     }
 
-    /// The last segment that holds something durable.
+    /// The last segment with durable data.
     pub(super) fn newest(&self) -> u64 {
         self.newest.load(Ordering::Relaxed)
     }
 
-    /// Notes the last segment that holds something durable, and that retention is asked for. Returns whether it was
-    /// not.
+    /// Notes the last segment with durable data, and that retention is asked for. Returns `true` if it was not asked
+    /// for already.
     pub(super) fn ask_to_retain(&self, newest: u64) -> bool {
         self.newest.store(newest, Ordering::Relaxed);
         // Release: _retain asked_.
@@ -119,13 +119,12 @@ impl Signals {
         self.retain_asked.swap(false, Ordering::AcqRel);
     }
 
-    /// Whether to stop filling a file with zeros, or making room for one.
+    /// Whether to stop filling a file with zeros, or removing segments to make room for one.
     pub(super) fn stops_making(&self) -> bool {
         self.pace() >= Pace::Hurried
     }
 
-    /// Whether to stop removing segments that are not kept. `others_wait` if the thread has something else to do for
-    /// another log.
+    /// Whether to stop removing segments that are not kept. `others_wait` if the thread has work for another log.
     pub(super) fn stops_removing(&self, progress: Progress, others_wait: bool) -> bool {
         let is_beyond = |removed, bytes| progress.removed >= removed || progress.read_bytes > bytes;
         match self.pace() {
@@ -138,7 +137,7 @@ impl Signals {
         }
     }
 
-    /// Whether to stop searching for files that were never used, which takes long and can be done at the next open.
+    /// Whether to stop searching for unused files. The search takes long, and the next open can do it.
     pub(super) fn stops_sweeping(&self, others_wait: bool) -> bool {
         others_wait || self.pace() >= Pace::Ending || self.stops_removing(Progress::default(), false)
     }

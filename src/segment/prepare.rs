@@ -1,5 +1,5 @@
 //! A log's handle to the thread that makes, cuts and removes its segment files, so that the writer does not wait for
-//! that.
+//! these.
 //!
 //! Used by [`Segments`](super::Segments) and [`next`](super::next). Nothing here touches a file.
 
@@ -18,21 +18,21 @@ use super::orders::{End, Job, Order, Pace, Signals};
 use super::threads::{Thread, Threads};
 use super::work::{Parts, Work, thread_is_gone};
 
-/// The writer's side of the thread.
+/// A log's handle to the thread that prepares its segments.
 pub(super) struct Preparer {
     /// The directory's absolute path at open, for messages.
     pub(super) path: PathBuf,
     thread: Arc<Thread>,
-    /// The log's number there.
+    /// The log's number at the thread.
     number: u64,
-    /// `None` once the run has ended.
+    /// `None` after the run has ended.
     made: Option<Receiver<Result<Prepared>>>,
     notes: Receiver<String>,
     signals: Arc<Signals>,
 }
 
 impl Preparer {
-    /// Has one of `threads` serve the log in `directory`, whose newest segment is `newest` (0 if there is none).
+    /// Makes one of `threads` serve the log in `directory`, whose newest segment is `newest` (0 if there is none).
     ///
     /// # Errors
     /// [`Error::Io`] if no thread can be started.
@@ -63,19 +63,19 @@ impl Preparer {
         Ok(Preparer { path, thread, number, made: Some(made), notes, signals })
     }
 
-    /// Asks for the file of segment `index` with `bytes`, and no fewer than `bytes_min` however little space there is.
+    /// Asks for the file of segment `index` with `bytes`. However little space there is, it gets at least `bytes_min`.
     pub(super) fn ask(&self, index: u64, bytes: u64, bytes_min: u64) {
         self.signals.set_pace(Pace::Unhurried);
         self.signals.make_waits.store(true, Ordering::Relaxed);
         self.order(Order::Make { index, wanted: Wanted { bytes, bytes_min } });
     }
 
-    /// Asks for the file as it is: the thread stops after the zeros it is writing.
+    /// Asks for the file as soon as possible: the thread finishes its current write of zeros and stops there.
     pub(super) fn hurry(&self) {
         self.signals.set_pace(Pace::Hurried);
     }
 
-    /// The file asked for, or why there is none; `None` until that is known.
+    /// The file that was asked for, or why it could not be made; `None` until either is known.
     pub(super) fn poll(&self) -> Option<Result<Prepared>> {
         match self.made.as_ref()?.try_recv() {
             Ok(made) => Some(made),
@@ -84,10 +84,10 @@ impl Preparer {
         }
     }
 
-    /// Waits for the file asked for. After `patience` it is taken as it is.
+    /// Waits for the file that was asked for. After `patience`, takes it without more zeros.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of making the file.
     pub(super) fn wait(&self, patience: Duration) -> Result<Prepared> {
         let gone = || thread_is_gone(&self.path);
         let made = self.made.as_ref().ok_or_else(gone)?;
@@ -108,30 +108,30 @@ impl Preparer {
         self.order(Order::Remove(unused));
     }
 
-    /// Orders the removal of all segments that the limits do not keep. Segment `newest` and those after it stay.
+    /// Orders the removal of all segments that the limits do not keep. Segment `newest` and later ones stay.
     pub(super) fn retain(&self, newest: u64) {
         if self.signals.ask_to_retain(newest) {
             self.order(Order::Retain);
         }
     }
 
-    /// As [`Preparer::retain`], with the `newest` of the last call.
+    /// Like [`Preparer::retain`], with the `newest` of the last call.
     pub(super) fn retain_again(&self) {
         self.retain(self.signals.newest());
     }
 
-    /// Takes the notes on removing since the last call.
+    /// Takes the notes about removals since the last call.
     pub(super) fn take_notes(&self) -> impl Iterator<Item = String> {
         self.notes.try_iter()
     }
 
-    /// Orders what is to be done in the log's directory before all other orders.
+    /// Orders work in the log's directory, before all other orders.
     pub(super) fn do_beside(&self, job: Job) {
         self.order(Order::DoBeside(job));
     }
 
-    /// Ends the run once all orders are done: cuts the `present` segment, removes the `unused` one and a file that was
-    /// made and not taken, and does `then`. All that happens on the thread, and nothing here waits for it.
+    /// Ends the run after all orders are done: cuts the `present` segment, removes the `unused` one and a file that was
+    /// made and not taken, and calls `then`. All this happens on the thread; this call does not wait for it.
     pub(super) fn end(
         mut self,
         present: Option<Left>,
@@ -144,7 +144,7 @@ impl Preparer {
         }
     }
 
-    /// As [`Preparer::end`] for a run that holds nothing, and waits for it.
+    /// Ends a run that holds nothing, and waits for that.
     pub(super) fn undo(self) {
         let (sender, done) = channel();
         self.end(None, None, move || {
@@ -159,7 +159,7 @@ impl Preparer {
 }
 
 impl Drop for Preparer {
-    /// Abandons the log, if its run has not ended, without waiting: the kernel may hold the thread in a write.
+    /// Abandons the log, if its run has not ended. Does not wait, because the thread may hang in a write.
     fn drop(&mut self) {
         if self.made.is_some() {
             self.signals.set_pace(Pace::Abandoned);

@@ -1,4 +1,4 @@
-//! Gives a complete file its number, durably. Used for prepared segments and for those written offline.
+//! Gives a complete file its name, durably. Used for prepared segments and for those written offline.
 
 use std::io;
 
@@ -19,11 +19,11 @@ pub(super) fn publish(temporary: &str, directory: &OpenDirectory, number: u64) -
 
 /// Renames the file `temporary` to `name`, and syncs the directory.
 ///
-/// The caller holds the log's lock, so that nobody else makes a file of that name meanwhile.
+/// The caller holds the log's lock, so nobody else can make a file of that name at the same time.
 ///
 /// # Errors
-/// [`Error::Io`], with `AlreadyExists` if there is anything of that name: a rename would replace it. After an error
-/// nothing of that name was added; `temporary` may still be there.
+/// [`Error::Io`], with `AlreadyExists` if the name is taken, because a rename would replace that file. After an error,
+/// `name` was not added; `temporary` may still be there.
 pub(super) fn publish_as(temporary: &str, directory: &OpenDirectory, name: &str) -> Result<()> {
     let failed = |operation, source| Error::io(operation, &directory.path_of(name), source);
     if directory.entry(name).is_ok() {
@@ -31,7 +31,7 @@ pub(super) fn publish_as(temporary: &str, directory: &OpenDirectory, name: &str)
     }
     directory.rename(temporary, name).map_err(|source| failed("name", source))?;
     if let Err(source) = directory.sync() {
-        // A power cut could take the name away from a file with durable blocks.
+        // A power cut could remove the name of a file with durable blocks.
         let _ = directory.remove(name);
         return Err(Error::io("sync the directory", directory.path(), source));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The id of a new segment; 0 means "none".
+/// The id of a new segment, never 0, which means "none".
 pub(crate) fn random_id(path: &Path) -> Result<u64> {
     Ok(u64::from_le_bytes(random_bytes(path)?).max(1))
 }

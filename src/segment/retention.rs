@@ -1,15 +1,15 @@
-//! Which segments are kept: the limits, and the decision by them. No files: [`archive`] lists and removes them.
+//! Decides which segments are kept, within the limits. No files: [`archive`] lists and removes them.
 //!
 //! [`archive`]: super::archive
 
 use std::time::Duration;
 
-/// How much of a log is kept; `None` is no limit.
+/// How much of a log is kept. `None` means no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     /// Bytes of all segment files together.
     pub(crate) bytes: Option<u64>,
-    /// How many segments.
+    /// Number of segments.
     pub(crate) segments: Option<u64>,
     /// Time since the last write to a segment.
     pub(crate) age: Option<Duration>,
@@ -32,11 +32,11 @@ pub(super) struct Held {
     pub(super) age: Duration,
 }
 
-/// How many of `held`, the log's segments in order, must be removed for the limits to hold with `incoming_bytes` more.
-/// The oldest go first: a gap in a log means that something was lost.
+/// How many of `held`, the log's segments in order, must be removed so that the limits hold with `incoming_bytes` more.
+/// The oldest are removed first: a gap in a log would mean that something was lost.
 ///
-/// `newest` is the last segment with a block that is known durable. It stays, whatever the limits are, and so do those
-/// after it, which are being written or prepared: they count as bytes, but not as segments.
+/// `newest` is the last segment with a block that is known durable. It is always kept, and so are those after it, which
+/// are being written or prepared. These count for the limit of bytes, but not for the number of segments.
 ///
 /// # Panics
 /// If `held` is not in the order of the numbers.

@@ -1,5 +1,5 @@
-//! How large segments are, when they are left, and how long they are kept: figures and their consequences. No
-//! files. Used by [`Segments`](super::Segments).
+//! The rules for segments: how large they are, when the next one begins, and how long they are kept. No files. Used by
+//! [`Segments`](super::Segments).
 
 use std::time::Duration;
 
@@ -11,19 +11,20 @@ use crate::sys::file::file_size_limit;
 
 use super::retention::Limits;
 
-/// How long `open` waits for the first segment's zeros, except in tests; then the segment is used as it is.
+/// How long `open` waits for the first segment's zeros, except in tests. After that the segment is used without more
+/// zeros.
 pub(crate) const FIRST_FILL_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The grid, as a part of a file's size.
+/// The grid, as a file size.
 const GRID: u64 = GRID_BYTES as u64;
 
-/// Room for a segment's header, unless it has hundreds of producers.
+/// Enough room for a segment's header, unless it has hundreds of producers.
 const HEADER_BYTES: u64 = 16 * GRID;
 
 /// The sizes of segment files, in bytes, all multiples of 4096.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// The run's first segment, at most `max`. Each further one is up to twice as large as the one before.
+    /// The run's first segment; at most `max`. Each later one is up to twice as large as the one before.
     pub(crate) first: u64,
     /// The largest segment.
     pub(crate) max: u64,
@@ -31,22 +32,22 @@ pub(crate) struct Sizes {
     pub(crate) block: usize,
 }
 
-/// The sizes of segments, when they are left, and how long they are kept.
+/// How large segments are, when the next one begins, and how long they are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) sizes: Sizes,
     /// [`FIRST_FILL_PATIENCE`], except in tests.
     pub(crate) first_fill_patience: Duration,
-    /// A segment is left when its first block is this old.
+    /// The next segment begins when the first block of the present one is this old.
     pub(crate) rotate_after: Option<Duration>,
-    /// A segment is left at these times of the wall clock.
+    /// The next segment begins at these times of the wall clock.
     pub(crate) rotate_at: Option<RotateAt>,
     pub(crate) keep: Limits,
 }
 
 impl Rules {
-    /// Checks that this process may write files large enough, before anything is created: a write beyond the limit
-    /// would kill it by a signal.
+    /// Checks, before anything is created, that this process may write large enough files. A write beyond the limit
+    /// would kill the process by a signal.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`].
@@ -59,7 +60,7 @@ impl Sizes {
     /// Checks that a file within the process's file size limit has room for a header and a block.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] if it has not: a block would wait for a segment that can never be made.
+    /// [`Error::InvalidConfig`] if it has not: a block would wait for a segment that cannot be made.
     pub(super) fn check_limit(&self, file_bytes_max: Option<u64>) -> Result<()> {
         let needed = (self.block as u64 + HEADER_BYTES).min(self.max);
         match file_bytes_max {
@@ -77,14 +78,14 @@ impl Sizes {
         }
     }
 
-    /// The smallest segment, made even on a full disk: room for a header and two blocks.
+    /// The smallest segment, which is made even on a full disk: it has room for a header and two blocks.
     pub(super) fn min(&self) -> u64 {
         (2 * self.block as u64 + HEADER_BYTES).min(self.max)
     }
 
-    /// The size of the segment after one of `bytes`, of which `used` are used so far: twice as large, unless the
-    /// present one is left early (for its age). Then no larger than that one needed, since every byte is written with
-    /// zeros.
+    /// The size of the segment after one of `bytes`, of which `used` are used so far. It is twice as large, unless the
+    /// present one ends early because of its age. Then it is no larger than that one needed to be, because every byte
+    /// is written with zeros.
     pub(super) fn after(&self, bytes: u64, used: u64) -> u64 {
         let wanted = match used {
             used if used >= bytes / 2 => bytes.saturating_mul(2),
@@ -94,13 +95,13 @@ impl Sizes {
         wanted.clamp(self.min(), self.max)
     }
 
-    /// How many producers may be alive at once: a segment's header has a row for each, and a file must have room for
-    /// that and a block.
+    /// How many producers may be alive at once. A segment's header has a row for each, and a file must have room for
+    /// the header and a block.
     pub(super) fn producers_max(&self, file_bytes_max: Option<u64>) -> usize {
-        // The rest of a header takes less than one unit of the grid; rounding takes up to another.
+        // The rest of a header takes less than one unit of the grid. Rounding up takes less than another.
         let rest = self.block as u64 + 2 * GRID;
         let fit = |limit: u64| limit.saturating_sub(rest) / record_bytes(ProducerRow::BYTES_MAX) as u64;
-        // One more row is that of threads without a ring of their own.
+        // One more row is for threads without a ring of their own.
         let fit = |limit| fit(limit).saturating_sub(1);
         file_bytes_max.map_or(PRODUCERS_MAX, |limit| fit(limit).min(PRODUCERS_MAX as u64) as usize)
     }

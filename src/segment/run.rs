@@ -1,8 +1,7 @@
-//! The segments of one run: the place of the next block, when a segment is left for the next, and when a segment that
-//! was left is cut.
+//! The segments of one run: where the next block goes, when the next segment begins, and when the one before it is cut.
 //!
-//! Called by the writer. It chooses names, sizes and identities, and neither reads nor writes blocks. Files are made
-//! and removed by the [`prepare`](super::prepare) thread.
+//! Called by the writer. It chooses names, sizes and identities, and neither reads nor writes blocks. The
+//! [`prepare`](super::prepare) thread makes and removes the files.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,7 +25,7 @@ use super::rules::Rules;
 use super::threads::Threads;
 use super::timetable::Timetable;
 
-/// The file and the offset that a block is to be written to.
+/// The file and offset at which a block is to be written.
 #[derive(Clone)]
 pub(crate) struct WriteTarget {
     pub(crate) file: Arc<File>,
@@ -34,44 +33,45 @@ pub(crate) struct WriteTarget {
     pub(crate) offset: u64,
 }
 
-/// The file that blocks go to.
+/// The file to which blocks go now.
 struct OpenSegment {
     file: NamedFile,
-    /// For messages.
+    /// The file's path, for messages.
     path: PathBuf,
     id: u64,
     index: u64,
-    /// The size it was prepared with.
+    /// The size with which it was prepared.
     bytes: u64,
-    /// The offset of the next block; the file is cut here when it is left.
+    /// The offset of the next block. The file is cut here at its end.
     used_bytes: u64,
     /// Whether it holds a block beside its header.
     has_block: bool,
-    /// How full it is when the next segment is asked for in time.
+    /// The next segment is asked for when this many bytes are used.
     next_asked_at: u64,
     /// The monotonic time of its first block.
     begun_ns: Option<u64>,
 }
 
-/// Why the present segment is left for the next one, the most urgent reason last.
+/// Why the next segment is to begin, the most urgent reason last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum LeaveReason {
-    /// It is too old, or somebody asked. It has room, so the next one's zeros are waited for.
+    /// The present segment is too old, or a rotation was asked for. It has room, so it is used until the next one's
+    /// zeros are complete.
     Due,
-    /// The next block does not fit. The next segment is taken as soon as there is one, zero-written or not.
+    /// The next block does not fit. The next segment is used as soon as its file exists, complete or not.
     Full,
-    /// It has failed. As [`LeaveReason::Full`], even if nothing was placed in it.
+    /// The present segment has failed. As [`LeaveReason::Full`], even if it holds no block.
     Failed,
 }
 
-/// A segment that was left, to be cut when all its blocks are durable.
+/// A segment that was left. It is cut when all its blocks are durable.
 struct LeftSegment {
-    /// The number of the first block after it.
+    /// The number of the first block after its blocks.
     end_block: u64,
     file: Left,
 }
 
-/// A segment none of whose blocks is known durable.
+/// A segment without a block that is known durable.
 struct Unconfirmed {
     first_block: u64,
     index: u64,
@@ -83,24 +83,24 @@ pub(crate) struct Segments {
     pub(crate) run: StoredRunId,
     pub(crate) rules: Rules,
     current: OpenSegment,
-    /// The id of the segment before the present one, 0 for the run's first.
+    /// The id of the segment before the present one; 0 for the run's first.
     pub(crate) previous_id: u64,
-    /// The number from which on no file held a block when the run began.
+    /// From this number on, no file held a block when the run began.
     unused_from: u64,
-    /// How many files without a block earlier runs have left before the run's first one.
+    /// How many files without a block earlier runs have left right before the run's first segment.
     pub(crate) left_before: u16,
     next: NextSegment,
-    /// Why the present segment is to be left, apart from its size.
+    /// Why the present segment is to be left, except for its size.
     leave: Option<LeaveReason>,
-    /// When it is to be left by the wall clock, if so.
+    /// When the present segment ends by the wall clock, if the rules say so.
     timetable: Option<Timetable>,
-    /// Whether the next segment was not ready when the present one had to be left.
+    /// Whether the next segment was not ready when the present one should have been left.
     waited: bool,
-    /// Whether the present segment was ready when the one before it had to be left; `None` for the run's first.
+    /// Whether the present segment was ready when it was needed; `None` for the run's first.
     in_time: Option<bool>,
     quiet: Quiet,
-    /// In the order in which they were left. One that failed may end with an earlier block than the one before it, if
-    /// blocks of both had to move to the next.
+    /// Segments in the order in which they were left. If one failed, its blocks and those of the one before may have
+    /// moved to the next. Then it may end with an earlier block than the one before.
     left: VecDeque<LeftSegment>,
     unconfirmed: VecDeque<Unconfirmed>,
     preparer: Preparer,
@@ -111,10 +111,10 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Begins a run in the segment after the last one of the directory. One of `threads` makes its files.
+    /// Begins a run, in the segment after the last one in the directory. One of `threads` makes the run's files.
     ///
     /// # Errors
-    /// [`Error::Io`] if no file can be made; [`Error::InvalidConfig`] if the process may not write files large enough.
+    /// [`Error::Io`] if no file can be made; [`Error::InvalidConfig`] if the process may not write large enough files.
     pub(crate) fn begin(
         directory: &Directory,
         direct: bool,
@@ -177,7 +177,7 @@ impl Segments {
     }
 
     /// How many files right before the present segment hold no block: files that earlier runs prepared, and segments of
-    /// this run that failed at once. 0 after a segment that holds blocks.
+    /// this run that failed at once. 0 after the run has left a segment with blocks.
     pub(crate) fn unused_before(&self) -> u32 {
         let unused = if self.previous_id == 0 { self.current.index - self.unused_from } else { 0 };
         u32::try_from(unused).unwrap_or(u32::MAX)
@@ -188,13 +188,13 @@ impl Segments {
         &self.current.path
     }
 
-    /// Whether the present segment's header is due before the next block.
+    /// Whether the present segment needs its header before the next block.
     pub(crate) fn is_header_due(&self) -> bool {
         self.current.used_bytes == 0
     }
 
-    /// Why the name of the present segment's file does not lead to it any more, if so: nobody finds its blocks. A
-    /// clause that follows the file's name.
+    /// Why the name of the present segment's file does not lead to it any more, as a clause that follows the name;
+    /// `None` if it does. Nobody would find its blocks.
     pub(crate) fn why_lost(&self) -> Option<&'static str> {
         self.current.file.why_lost()
     }
@@ -204,30 +204,30 @@ impl Segments {
         self.unconfirmed.iter().all(|segment| segment.index != self.current.index)
     }
 
-    /// Failures to make or remove segments since the last call, as notes for the log.
+    /// Takes the failures to make or remove segments since the last call, as notes for the log.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         self.notes.extend(self.preparer.take_notes());
         std::mem::take(&mut self.notes)
     }
 
-    /// Takes the answer of the preparing thread, if there is one that no block has asked for: none comes any more.
+    /// Takes the answer to the last request, if it has come. Called at the end, when no block asks for the next
+    /// segment.
     pub(crate) fn take_last_answer(&mut self) {
         self.next.take_answer(&self.preparer, &mut self.notes);
     }
 
-    /// How many segments could not be prepared, or not as they should be, since the last call.
+    /// How many segments could not be prepared, or not completely, since the last call.
     pub(crate) fn take_preparation_failures(&mut self) -> u64 {
         self.next.take_failures()
     }
 
-    /// Marks the present segment as failed, to be left for the next as soon as there is one.
+    /// Marks the present segment as failed. The next one is used as soon as its file exists.
     pub(crate) fn leave_soon(&mut self) {
         self.leave = Some(LeaveReason::Failed);
     }
 
-    /// Marks the present segment as to be left if that was `asked`, if it is too old at `now_ns`, or if the wall
-    /// clock says so. One without a block
-    /// is not left: the next block is its first.
+    /// Marks the present segment as due if a rotation was `asked` for, if it is too old at `now_ns`, or at the wall
+    /// clock's times. A segment without a block is never due: the next block is its first.
     pub(crate) fn leave_if_due(&mut self, now_ns: u64, asked: bool) {
         if self.is_header_due() {
             return;
@@ -251,8 +251,8 @@ impl Segments {
         }
     }
 
-    /// Removes the next segment's file if it has been there for a while and nothing was placed: a quiet log holds no
-    /// space and no descriptor that it does not need. The next block asks for another one if it needs it.
+    /// Gives back the next segment's file if the log has placed nothing for a while: a quiet log keeps no space and no
+    /// descriptor that it does not need. If a later block needs the next segment, it is asked for again.
     pub(crate) fn give_back_if_quiet(&mut self, now_ns: u64) {
         if !self.quiet.is_long(now_ns) {
             return;
@@ -261,18 +261,18 @@ impl Segments {
         let Some(unused) = self.next.give_back() else { return };
         self.preparer.remove(unused);
         self.quiet.given_back = true;
-        // Not at the next block already: a log that writes now and then would have a file made for each.
+        // Do not ask again at the next block: otherwise a log that writes rarely would have a file made for each block.
         let OpenSegment { used_bytes, bytes, next_asked_at, .. } = &mut self.current;
         *next_asked_at = *used_bytes + bytes.saturating_sub(*used_bytes) / 2;
     }
 
-    /// Asks for the removal of the segments that the limits do not keep: the disk is full.
+    /// Asks for the removal of the segments that the limits do not keep, because the disk is full.
     pub(crate) fn retain_now(&self) {
         self.preparer.retain_again();
     }
 
-    /// Whether `block_bytes` more in the present segment stay within the process's file size limit, beyond which the
-    /// kernel would kill the process by a signal.
+    /// Whether the present segment stays within the process's file size limit with `block_bytes` more. Beyond the limit
+    /// the kernel would kill the process by a signal.
     pub(crate) fn may_grow_by(&self, block_bytes: usize) -> bool {
         self.file_bytes_max.is_none_or(|limit| self.current.used_bytes + block_bytes as u64 <= limit)
     }
@@ -282,18 +282,18 @@ impl Segments {
         self.rules.sizes.producers_max(self.file_bytes_max)
     }
 
-    /// Whether the present segment was ready when the one before it had to be left; `None` for the run's first.
+    /// Whether the present segment was ready when it was needed; `None` for the run's first.
     pub(crate) fn is_in_time(&self) -> Option<bool> {
         self.in_time
     }
 
-    /// Why the last try at the next segment failed, while there is none.
+    /// Why the last try to make the next segment failed, if there is none.
     pub(crate) fn refusal(&self) -> Option<&Error> {
         self.next.refusal()
     }
 
-    /// Gives a block of `block_bytes` its place in the present segment, even beyond the segment's size: the next one
-    /// may not be ready.
+    /// Gives a block of `block_bytes` its place in the present segment. The block may exceed the segment's size,
+    /// because the next segment may not be ready.
     ///
     /// # Panics
     /// If `block_bytes` is not a positive multiple of 4096.
@@ -310,8 +310,8 @@ impl Segments {
         WriteTarget { file: Arc::clone(&file.file), segment_id: *id, offset }
     }
 
-    /// Moves to the next segment if block `number`, of `block_bytes`, should go there and it is ready; asks
-    /// for the next one in time. Returns whether it moved.
+    /// Begins the next segment if block `number`, of `block_bytes`, should go there and the file is ready. Asks for the
+    /// file early enough. Returns whether the next segment began.
     pub(crate) fn advance(&mut self, block_bytes: usize, number: u64) -> bool {
         let reason = self.leave_reason(block_bytes);
         if reason.is_some() || self.current.used_bytes >= self.current.next_asked_at {
@@ -332,7 +332,7 @@ impl Segments {
 
     /// Why a block of `block_bytes` should not go to the present segment.
     fn leave_reason(&self, block_bytes: usize) -> Option<LeaveReason> {
-        // Each segment gets one block, however small it is beside its header.
+        // Each segment gets at least one block beside its header, however small the segment is.
         let OpenSegment { has_block, used_bytes, bytes, .. } = self.current;
         let is_full = has_block && used_bytes + block_bytes as u64 > bytes;
         let reason = self.leave.max(is_full.then_some(LeaveReason::Full));
@@ -343,7 +343,7 @@ impl Segments {
         reason
     }
 
-    /// Makes `prepared` the present segment, with block `number` as its first. Returns whether that could be done.
+    /// Makes `prepared` the present segment, with block `number` as its first. Returns `false` if it cannot be used.
     fn enter(&mut self, prepared: Prepared, number: u64) -> bool {
         let path = prepared.file.path();
         if let Some(why) = prepared.file.why_lost() {
@@ -363,13 +363,13 @@ impl Segments {
         self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
         let was_ready = !std::mem::take(&mut self.waited);
-        // One that failed without a header was no segment.
+        // A segment that failed before its header was written does not count.
         self.in_time = Some(was_ready).filter(|_| left.used_bytes > 0).or(self.in_time.map(|it| it && was_ready));
         self.leave_behind(left, number);
         true
     }
 
-    /// Keeps a segment that was left for cutting, or removes its file if it holds nothing.
+    /// Keeps a segment that was left, to be cut later; if it is empty, removes its file.
     fn leave_behind(&mut self, left: OpenSegment, end_block: u64) {
         if let Some(why) = left.file.why_lost() {
             self.notes.push(format!("{} {why}, with all that was in it", left.path.display()));
@@ -389,8 +389,9 @@ impl Segments {
         self.next.request(&self.preparer, bytes, sizes.min(), &mut self.notes);
     }
 
-    /// Cuts the segments that were left and whose blocks are all durable; `durable_number` is the first block that is
-    /// not. Once a segment holds a durable block, those before it may be removed: a log is never without one.
+    /// Cuts the segments that were left and whose blocks are all durable. `durable_number` is the first block that is
+    /// not durable. When a segment holds a durable block, those before it may be removed: a log is never without a
+    /// segment.
     pub(crate) fn settle(&mut self, durable_number: u64) {
         let done = self.left.iter().take_while(|left| left.end_block <= durable_number).count();
         self.left.drain(..done).for_each(|left| self.preparer.cut(left.file));
@@ -400,8 +401,8 @@ impl Segments {
         }
     }
 
-    /// Ends the run: cuts the present segment if all is durable, and does `then` once the preparing thread has done all
-    /// that was ordered. Nothing here waits for it.
+    /// Ends the run: cuts the present segment if everything is `durable`, and calls `then` after the preparing thread
+    /// has carried out all orders. Does not wait for that.
     pub(crate) fn end(mut self, durable: bool, then: impl FnOnce() + Send + 'static) {
         if durable {
             self.settle(u64::MAX);
@@ -411,7 +412,7 @@ impl Segments {
         self.preparer.end(present, self.next.take().map(|unused| unused.file), then);
     }
 
-    /// Has `job` done in the log's directory by the thread that prepares segments, before it goes on with these. It may
+    /// Makes the thread that prepares segments do `job` in the log's directory, before its other orders. The job may
     /// return a note for the log.
     pub(crate) fn do_beside(&self, job: impl FnOnce(Result<&OpenDirectory>) -> Option<String> + Send + 'static) {
         self.preparer.do_beside(Box::new(job));
@@ -423,7 +424,7 @@ impl Segments {
         self.preparer.undo();
     }
 
-    /// Ends the run without waiting for anything: the kernel may hold the preparing thread too.
+    /// Ends the run without waiting: the preparing thread may hang.
     pub(crate) fn abandon(self) {
         drop(self.preparer);
     }

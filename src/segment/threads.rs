@@ -1,9 +1,9 @@
 //! The threads that prepare segments, one for each file system, and how each serves its logs.
 //!
-//! A logger that is opened by itself makes a set of its own; the logs of an engine share one. A file system that does
-//! not answer holds only the thread of its own logs. [`prepare`](super::prepare) is a log's handle to its thread,
-//! [`work`](super::work) what the thread does for one log. Between two steps for one log, which take milliseconds, the
-//! thread looks whether another one needs it more.
+//! A logger that is opened by itself makes its own set; the logs of an engine share one. A file system that hangs holds
+//! only the thread of its own logs. [`prepare`](super::prepare) is a log's handle to its thread, and
+//! [`work`](super::work) does the work for one log, in steps of milliseconds. After each step the thread chooses the
+//! log that needs it most.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,11 +20,11 @@ use super::fill::Zeros;
 use super::orders::{End, Order};
 use super::work::{Step, Work};
 
-/// The threads that prepare segments for some logs: one for each file system. Clones are handles to the same threads.
+/// The threads that prepare segments, one for each file system. Clones are handles to the same threads.
 #[derive(Clone, Default)]
 pub(crate) struct Threads(Arc<Mutex<Vec<Listed>>>);
 
-/// A thread that has logs, or had them lately.
+/// A thread that serves logs, or did until recently.
 struct Listed {
     /// The file system's number.
     file_system: Option<u64>,
@@ -34,7 +34,7 @@ struct Listed {
 }
 
 impl Threads {
-    /// The thread for logs on `file_system`, started if there is none. If the number is not known, it is a new one.
+    /// The thread for logs on `file_system`, started if there is none. If the file system is not known, a new one.
     ///
     /// # Errors
     /// The operating system's, if no thread can be started.
@@ -52,8 +52,8 @@ impl Threads {
         Ok(thread)
     }
 
-    /// Waits for the threads whose last log has ended, which end at once. Not for one that the kernel may hold, and not
-    /// on one of them.
+    /// Waits for the threads whose last log has ended; they end at once. Does not wait for a thread that may hang in
+    /// the kernel, nor for the calling thread.
     pub(crate) fn join_ended(&self) {
         let all = std::mem::take(&mut *lock(&self.0));
         for listed in all {
@@ -67,23 +67,23 @@ impl Threads {
     }
 }
 
-/// What a log sends to its thread.
+/// A message from a log to its thread.
 enum Message {
     Begin(u64, Box<Work>),
     Order(u64, Order),
     End(u64, End),
-    /// The log is not served any more, from now on.
+    /// The log is abandoned: nothing more is done for it.
     Leave(u64),
 }
 
-/// A log's way to a thread. The thread ends when the last of these is dropped and all is done.
+/// A log's handle to a thread. The thread ends after the last handle was dropped and all work is done.
 pub(super) struct Thread {
     messages: Sender<Message>,
-    /// How many messages have been sent and not been taken in.
+    /// How many messages have been sent and not received.
     waiting: Arc<AtomicUsize>,
     /// The number of the next log.
     next: AtomicU64,
-    /// A log was abandoned: the kernel may hold the thread, so that it gets no more logs.
+    /// A log was abandoned. The thread may hang in the kernel, so it gets no more logs.
     held: Arc<AtomicBool>,
 }
 
@@ -110,32 +110,32 @@ impl Thread {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Begins to serve a log. Returns its number.
+    /// Begins to serve a log. Returns the log's number.
     pub(super) fn begin(&self, work: Work) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.send(Message::Begin(number, Box::new(work)));
         number
     }
 
-    /// Gives an order of log `number`. If the thread is gone, the log's channel for results says so.
+    /// Sends an order of log `number`. If the thread is gone, the log's channel for results is closed.
     pub(super) fn order(&self, number: u64, order: Order) {
         self.send(Message::Order(number, order));
     }
 
-    /// Ends the run of log `number` after its orders, and does then what comes after that, in any case.
+    /// Ends the run of log `number` after its orders. `end.then` is called in any case.
     pub(super) fn end(&self, number: u64, end: End) {
         if let Some(Message::End(_, end)) = self.send(Message::End(number, end)) {
             (end.then)();
         }
     }
 
-    /// Abandons log `number` without waiting for anything.
+    /// Abandons log `number`. Does not wait.
     pub(super) fn abandon(&self, number: u64) {
         self.held.store(true, Ordering::Relaxed);
         self.send(Message::Leave(number));
     }
 
-    /// Sends a message, and returns it if the thread is gone.
+    /// Sends a message. Returns the message if the thread is gone.
     fn send(&self, message: Message) -> Option<Message> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.messages.send(message).err().map(|unsent| unsent.0)
@@ -146,24 +146,24 @@ impl Thread {
 struct Server {
     messages: Receiver<Message>,
     waiting: Arc<AtomicUsize>,
-    /// By their numbers.
+    /// By number.
     logs: Vec<(u64, Box<Work>)>,
     zeros: Zeros,
-    /// Grows with each message and step: the time, as far as order matters.
+    /// A logical clock: it advances with each message and step.
     ordered: u64,
-    /// No more messages can come.
+    /// No more messages will come.
     is_left: bool,
 }
 
 impl Server {
-    /// Serves logs until all are done and no more can come.
+    /// Serves logs until all have ended and no message will come.
     fn run(mut self) {
         loop {
             self.take_in_all();
             let next = self.logs.iter().enumerate().filter_map(|(at, (_, work))| Some((work.urgency()?, at))).min();
             match next {
                 Some((_, at)) => self.step(at),
-                // Whoever abandons a log sends a message too, and every other log has ended.
+                // No log is left without a step: an ended one has been removed, and so has one that was abandoned.
                 None if self.is_left => return,
                 None => self.wait(),
             }
@@ -212,7 +212,7 @@ impl Server {
             }
             Message::End(number, end) => match self.log(number) {
                 Some(work) => work.end_with(end),
-                // It was given up.
+                // The thread has given this log up.
                 None => conclude(end),
             },
             Message::Leave(number) => self.logs.retain(|(own, _)| *own != number),
@@ -223,8 +223,8 @@ impl Server {
         self.logs.iter_mut().find(|(own, _)| *own == number).map(|(_, work)| &mut **work)
     }
 
-    /// Does the next step of the log at this place in the list. A panic, which is a bug of ours, ends the service of
-    /// this log alone.
+    /// Does the next step of the log at this index. A panic, which is a bug in diolog, ends only the service of this
+    /// log.
     fn step(&mut self, at: usize) {
         self.ordered += 1;
         let (ordered, waiting) = (self.ordered, Arc::clone(&self.waiting));
@@ -237,7 +237,7 @@ impl Server {
         }
         let (_, mut work) = self.logs.swap_remove(at);
         let end = work.take_end();
-        // First all that belongs to the log, its descriptors too.
+        // First drop all that belongs to the log, with its descriptors.
         drop(work);
         if let Some(end) = end {
             conclude(end);
@@ -245,7 +245,7 @@ impl Server {
     }
 }
 
-/// Does what comes after the end of a run. A panic there, which is a bug of ours, does not end the thread.
+/// Calls what comes after the end of a run. A panic there, which is a bug in diolog, does not end the thread.
 fn conclude(end: End) {
     let End { then, .. } = end;
     let _ = catch_unwind(AssertUnwindSafe(then));

@@ -1,10 +1,10 @@
-//! When the present segment is to be left by the wall clock, which may be set at any time. Used by
+//! When the present segment ends by the wall clock, which may be set at any time. Used by
 //! [`Segments`](super::Segments).
 
 use crate::clock::Clock;
 use crate::rotate_at::{RotateAt, Times};
 
-/// The time of the wall clock at which the present segment ends.
+/// The wall-clock time at which the present segment ends.
 pub(super) struct Timetable {
     clock: Clock,
     times: Times,
@@ -17,17 +17,17 @@ impl Timetable {
         Timetable { clock, times: Times::of(at), due_ns: i64::MAX }
     }
 
-    /// A segment has begun: it ends at the next time.
+    /// Notes that a segment has begun: it ends at the next time of the timetable.
     pub(super) fn begin(&mut self) {
         self.due_ns = self.times.after(self.clock.unix_ns());
     }
 
-    /// Whether the present segment is to be left. If the clock was set forward over the time, it is. If it was set
-    /// back, so that the time is far away now, the segment ends at the next time of the new clock.
+    /// Whether the present segment is due. If the clock was set forward past its time, it is. If the clock was set
+    /// back, so that the time is far away now, the segment ends at the next time by the new clock.
     pub(super) fn is_due(&mut self) -> bool {
         let now_ns = self.clock.unix_ns();
-        // A step back across the time at which the segment began leaves it as it is, for up to a period more: otherwise
-        // a clock that is corrected by a second would end two segments.
+        // A small step back, to before the segment began, changes nothing for up to one more period. Otherwise a clock
+        // that is corrected by a second would end two segments.
         let is_far = self.due_ns != i64::MAX && self.due_ns.saturating_sub(now_ns) > 2 * self.times.longest_ns();
         if is_far {
             self.due_ns = self.times.after(now_ns);

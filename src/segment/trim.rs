@@ -1,9 +1,9 @@
-//! Cuts off the zeros at the end of a segment that a killed run has left: a file gets its size before its blocks, and
-//! only a run that goes on gives back what it did not use.
+//! Cuts off the zeros at the end of a segment that a killed run has left. A file gets its full size before its blocks,
+//! and only the run itself returns what it did not use.
 //!
-//! Everything else stays: the file is cut after its last 4 KiB that are not zero, and after every block whose header is
-//! intact, so that torn blocks are what they were. Its times stay too, since the age of a segment is that of its last
-//! write. Used by [`archive`](super::archive), under the log's lock.
+//! Nothing else changes: the file is cut after its last 4 KiB that are not zero, and never within a block whose header
+//! is intact, so that torn blocks stay as they are. The file's times stay too, because the age of a segment is the time
+//! since its last write. Used by [`archive`](super::archive), under the log's lock.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use crate::format::{
 use crate::sys;
 use crate::sys::directory::OpenDirectory;
 
-/// How much of a file is read between two calls of `stop`: some milliseconds of a slow disk.
+/// How much of a file is read between two calls of `stop`. It takes some milliseconds on a slow disk.
 const CHUNK_BYTES: u64 = 1 << 20;
 
 const GRID: u64 = GRID_BYTES as u64;
@@ -22,19 +22,19 @@ const GRID: u64 = GRID_BYTES as u64;
 /// The outcome of [`cut_zeros`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// There are no zeros at its end that could be cut off, now.
+    /// The file is cut, or there was nothing to cut.
     Done,
-    /// A write to it is under way, or may be: the dead process's, or a child of it has the file open.
+    /// A write to the file may be in progress: one of the dead process, or of its child that still has the file open.
     Busy,
     /// It was stopped before the file was cut.
     Stopped,
 }
 
-/// Cuts off the zeros at the end of segment `number`, until `stop` returns true, which is called with the bytes read
+/// Cuts off the zeros at the end of segment `number`, until `stop` returns true. `stop` is called with the bytes read
 /// since the last call.
 ///
 /// # Errors
-/// The operating system's. The file is as it was then, or cut with new times.
+/// The operating system's. The file is unchanged then, or cut but with new times.
 pub(super) fn cut_zeros(directory: &OpenDirectory, number: u64, mut stop: impl FnMut(u64) -> bool) -> io::Result<Cut> {
     let file = directory.open_to_change(&segment_file_name(number))?;
     let metadata = file.metadata()?;
@@ -42,7 +42,7 @@ pub(super) fn cut_zeros(directory: &OpenDirectory, number: u64, mut stop: impl F
     if !metadata.is_file() || !ends_with_zeros(&file, bytes)? {
         return Ok(Cut::Done);
     }
-    // The writer holds it from the file's beginning on, and the kernel for as long as a write is under way.
+    // The writer locks the file when it is made, and the kernel keeps the lock while a write is in progress.
     if !sys::try_lock(&file)? {
         return Ok(Cut::Busy);
     }
@@ -55,7 +55,7 @@ pub(super) fn cut_zeros(directory: &OpenDirectory, number: u64, mut stop: impl F
     Ok(Cut::Done)
 }
 
-/// Whether the last position of the grid is zero.
+/// Whether the last unit of the grid is zero.
 fn ends_with_zeros(file: &File, bytes: u64) -> io::Result<bool> {
     let mut last = [0; GRID_BYTES];
     let start = bytes.saturating_sub(1) / GRID * GRID;
@@ -63,7 +63,7 @@ fn ends_with_zeros(file: &File, bytes: u64) -> io::Result<bool> {
     Ok(filled > 0 && is_zero(&last[..filled]))
 }
 
-/// The end of the last position of the grid that is not zero; `None` if `stop` returned true.
+/// The end of the last unit of the grid that is not zero; `None` if `stop` returned true.
 fn end_of_bytes(file: &File, bytes: u64, stop: &mut impl FnMut(u64) -> bool) -> io::Result<Option<u64>> {
     let mut chunk = vec![0; CHUNK_BYTES as usize];
     let mut end = bytes;
@@ -81,8 +81,8 @@ fn end_of_bytes(file: &File, bytes: u64, stop: &mut impl FnMut(u64) -> bool) -> 
     Ok(Some(0))
 }
 
-/// The end of the last block that begins before `used`, at least `used`; `None` if `stop` returned true. The end of a
-/// message, and so of a block, may be zeros.
+/// The end of the last block that begins before `used`, but at least `used`; `None` if `stop` returned true. A message,
+/// and so a block, may end with zeros.
 fn end_of_blocks(file: &File, used: u64, stop: &mut impl FnMut(u64) -> bool) -> io::Result<Option<u64>> {
     let mut end = used;
     let mut chunk = vec![0; CHUNK_BYTES as usize];

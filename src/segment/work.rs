@@ -1,8 +1,8 @@
-//! What the thread that prepares segments does for one log, in short steps.
+//! The work of the thread that prepares segments for one log, in short steps.
 //!
-//! [`threads`](super::threads) chooses whose step comes next. The thread alone creates, fills, names and syncs a file
-//! (see [`fill`](super::fill)). It hands the file over after its last write has returned, and afterwards only cuts it,
-//! once the writer has left it. It also removes the segments that are not kept (see [`Archive`]). It changes the
+//! [`threads`](super::threads) chooses whose step comes next. Only this thread creates, fills, names and syncs a file
+//! (see [`fill`](super::fill)). It hands the file over after its own last write has returned; later it only cuts it,
+//! after the writer has left it. It also removes the segments that are not kept (see [`Archive`]). It changes the
 //! directory only under the log's lock.
 
 use std::collections::VecDeque;
@@ -20,55 +20,55 @@ use super::location::Location;
 use super::lock::{LogLock, SharedLock};
 use super::orders::{End, Job, Order, Pace, Signals};
 
-/// How often segments are checked that become too old by time alone.
+/// How often to look for segments that have become too old.
 const AGING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How urgent a log's next step is, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
-    /// The writer waits for it, or `close` does.
+    /// The writer or `close` waits for it.
     Waited,
-    /// It takes a moment.
+    /// It takes only a moment.
     Short,
     /// `open` waits for the run's first file.
     First,
-    /// Zeros in advance, and the rest of a removal that was interrupted.
+    /// Zeros in advance, or the rest of an interrupted removal.
     Long,
 }
 
 /// Whether the log has more to do.
 pub(super) enum Step {
     GoesOn,
-    /// The run has ended, or the log is not ours any more.
+    /// The run has ended, or this process has lost the log.
     Ended,
 }
 
-/// A log as the thread knows it.
+/// One log, as the thread serves it.
 pub(super) struct Work {
     parts: Parts,
-    /// What is to be done, with the time of each order as a number that grows.
+    /// Orders to carry out, each with its logical time.
     orders: VecDeque<(u64, Order)>,
-    /// What is to be done first, with such times.
+    /// Jobs to do before the orders, each with its logical time.
     jobs: VecDeque<(u64, Job)>,
     /// The file that is being made.
     making: Option<Making>,
-    /// Whether no file has been made in this run.
+    /// Whether the run's first file is not made yet.
     is_first: bool,
-    /// Whether something else came before the end of a removal, and when.
+    /// The logical time of a removal that was interrupted.
     removal_interrupted: Option<u64>,
-    /// When to look for segments that have become too old.
+    /// When to look for segments that have become too old; `None` without a limit on age.
     aging_due: Option<Instant>,
     end: Option<End>,
 }
 
-/// A file on its way.
+/// A file that is being made, with the logical time of its order.
 struct Making {
     ordered: u64,
     index: u64,
     filling: Filling,
 }
 
-/// What [`Work`] is made of.
+/// The parts of [`Work`] that its log gives it.
 pub(super) struct Parts {
     /// Whether blocks are written with direct I/O.
     pub(super) direct: bool,
@@ -83,7 +83,7 @@ pub(super) struct Parts {
 impl Work {
     /// A log without orders.
     pub(super) fn new(parts: Parts) -> Work {
-        // Without a limit on age, no segment becomes too old by time alone.
+        // Without a limit on age, no segment becomes too old.
         let aging_due = parts.archive.limits.age.map(|_| Instant::now() + AGING_INTERVAL);
         Work {
             parts,
@@ -97,7 +97,7 @@ impl Work {
         }
     }
 
-    /// Takes in an order.
+    /// Adds an order.
     pub(super) fn add(&mut self, ordered: u64, order: Order) {
         match order {
             Order::DoBeside(job) => self.jobs.push_back((ordered, job)),
@@ -105,22 +105,22 @@ impl Work {
         }
     }
 
-    /// Takes in that the run ends after the orders that have come.
+    /// Notes that the run ends after the orders so far.
     pub(super) fn end_with(&mut self, end: End) {
         self.end = Some(end);
     }
 
-    /// What comes after the end, if that has been ordered.
+    /// Takes the end of the run, if it was ordered.
     pub(super) fn take_end(&mut self) -> Option<End> {
         self.end.take()
     }
 
-    /// When there will be something to do without an order.
+    /// When there will be work without an order.
     pub(super) fn aging_due(&self) -> Option<Instant> {
         self.aging_due
     }
 
-    /// Notes that segments may have become too old, if it is time.
+    /// Orders the removal of segments that have become too old, if it is time to look for them.
     pub(super) fn age(&mut self, now: Instant, ordered: u64) {
         if self.aging_due.is_some_and(|due| due <= now) {
             self.aging_due = Some(now + AGING_INTERVAL);
@@ -128,12 +128,12 @@ impl Work {
         }
     }
 
-    /// Whether there is more to do than the rest of a removal.
+    /// Whether there is work other than the rest of a removal.
     pub(super) fn is_waiting(&self) -> bool {
         self.making.is_some() || !self.jobs.is_empty() || !self.orders.is_empty() || self.end.is_some()
     }
 
-    /// How urgent the next step is, and when it was ordered; `None` if there is nothing to do.
+    /// How urgent the next step is, and its logical time; `None` if there is nothing to do.
     pub(super) fn urgency(&self) -> Option<(Urgency, u64)> {
         if let Some((ordered, _)) = self.jobs.front() {
             return Some((Urgency::Short, *ordered));
@@ -153,11 +153,10 @@ impl Work {
         Some((urgency, ordered))
     }
 
-    /// Does the next step. `others_wait` says whether another log has something to do; `ordered` is the time now, as a
-    /// number.
+    /// Does the next step. `others_wait` returns whether another log has work; `ordered` is the logical time now.
     pub(super) fn step(&mut self, zeros: &mut Zeros, ordered: u64, others_wait: &dyn Fn() -> bool) -> Step {
         let shared_lock = Arc::clone(&self.parts.lock);
-        // While this is held, no other logger writes the log; without it, one may.
+        // No other logger can write the log while this is held.
         let mut log_lock = lock(&shared_lock);
         let Some(log_lock) = log_lock.as_mut().filter(|_| self.parts.signals.pace() < Pace::Abandoned) else {
             return Step::Ended;
@@ -173,7 +172,7 @@ impl Work {
         } else if let Some((ordered, order)) = self.orders.pop_front() {
             self.follow(ordered, order, log_lock, others_wait);
         } else if self.end.is_some() {
-            // A file that nobody waits for any more may have interrupted the removal.
+            // Making a file may have interrupted the removal, and nobody waits for that file now.
             if self.removal_interrupted.take().is_some() {
                 self.retain(log_lock, others_wait);
             }
@@ -208,10 +207,10 @@ impl Work {
         }
     }
 
-    /// Begins a file, and first makes room for it within the limits.
+    /// Begins a file. First removes segments to make room for it within the limits.
     fn begin_making(&mut self, wanted: Wanted) -> Result<Filling> {
         let Parts { direct, location, signals, archive, .. } = &mut self.parts;
-        // `open` waits for the run's first file, so segments beyond the limits are removed right after it.
+        // `open` waits for the run's first file, so segments beyond the limits are removed after it.
         if !self.is_first {
             archive.retire(signals.newest(), wanted.bytes, |_| signals.stops_making());
         }
@@ -230,7 +229,7 @@ impl Work {
     }
 
     fn answer(&mut self, made: Result<Prepared>) {
-        // `open` waits for the first answer, and for no other.
+        // `open` waits only for the first answer.
         self.is_first = false;
         if let Err(unsent) = self.parts.results.send(made)
             && let Ok(unused) = unsent.0
@@ -239,13 +238,13 @@ impl Work {
         }
     }
 
-    /// Removes the segments that are not kept, and files that an earlier run prepared and never used. Returns whether
-    /// it was not stopped.
+    /// Removes the segments that are not kept, and the files that an earlier run prepared and never used. Returns
+    /// `false` if it was stopped.
     fn retain(&mut self, log_lock: &mut LogLock, others_wait: &dyn Fn() -> bool) -> bool {
         let Parts { signals, archive, location, .. } = &mut self.parts;
         signals.begin_to_retain();
         let newest = signals.newest();
-        // If the directory is gone, or another logger's, nothing in it is ours to remove.
+        // If the directory is gone, or another logger has it, there is nothing to remove.
         log_lock.renew(location).is_err()
             || (archive.retire(newest, 0, |progress| signals.stops_removing(progress, others_wait()))
                 && archive.sweep(newest, || signals.stops_sweeping(others_wait())))
@@ -260,7 +259,7 @@ impl Work {
     }
 }
 
-/// The error of a log that the thread does not serve any more: after a panic there.
+/// The error for a log that the thread does not serve any more, after a panic.
 pub(super) fn thread_is_gone(path: &std::path::Path) -> Error {
     let source = std::io::Error::other(
         "the thread that prepares segments has ended or given the log up: please report this as a bug in diolog",

@@ -1,4 +1,4 @@
-//! Which settings are refused, and with which words.
+//! Which settings are refused, and the text of each error.
 
 use super::*;
 use crate::device::DevicePreference;

@@ -1,10 +1,10 @@
-//! Where the control lines have what an [image](crate::ring::image) of a ring needs, in bytes.
+//! The offsets of those fields of the control lines that an [image](crate::ring::image) of a ring needs, in bytes.
 
 use std::mem::offset_of;
 
 use super::{Attempts, Control, DroppedByCause, Losses, Space, Written};
 
-/// Bytes of the control lines.
+/// Size of the control lines.
 pub(crate) const CONTROL_BYTES: usize = size_of::<Control>();
 
 const WRITTEN: usize = offset_of!(Control, written);
@@ -29,7 +29,7 @@ pub(in crate::ring) const RESERVE_READ_POSITION: usize = SPACE + offset_of!(Spac
 
 pub(in crate::ring) const OLDEST: usize = offset_of!(Control, oldest);
 
-/// The offsets of all of them that take eight bytes.
+/// The offsets of all fields of eight bytes.
 #[cfg(all(test, not(loom)))]
 pub(in crate::ring) const WORDS: [usize; 12] = [
     WRITE_POSITION,
