@@ -37,14 +37,14 @@ thread_local! {
 /// The levels of one log.
 pub(crate) struct Admission {
     levels: Mutex<Levels>,
-    /// That of the log's recorder, if it has one.
+    /// The level of the log's recorder, if it has one.
     recorded: Option<Level>,
     /// Decisions by callsite number.
     chunks: [OnceLock<Box<[AtomicU8]>>; CHUNKS],
 }
 
 impl Admission {
-    /// The levels that a log is opened with, and that of its recorder. Sets the words of its gate.
+    /// Takes the levels with which a log is opened, and the level of its recorder. Sets the words of the gate.
     pub(crate) fn new(gate: &Gate, levels: Levels, recorded: Option<Level>) -> Admission {
         set_words(gate, &levels, recorded);
         Admission { levels: Mutex::new(levels), recorded, chunks: [const { OnceLock::new() }; CHUNKS] }
@@ -55,14 +55,15 @@ impl Admission {
         self.recorded.is_some_and(|recorded| level <= recorded)
     }
 
-    /// The least severe level that some record may have to pass, to the log or to its recorder.
+    /// The least severe level of all records that may pass, to the log or to its recorder.
     #[cfg(any(feature = "log", feature = "tracing"))]
     pub(crate) fn most_verbose(&self, gate: &Gate) -> Level {
         let most_verbose = self.levels(gate).most_verbose();
         self.recorded.map_or(most_verbose, |recorded| most_verbose.max(recorded))
     }
 
-    /// The levels now; those of the default in a forked child, where a thread that does not exist may hold the lock.
+    /// The present levels. In a forked child the default ones, because a thread that does not exist there may hold the
+    /// lock.
     pub(crate) fn levels(&self, gate: &Gate) -> Levels {
         if gate.is_forked() {
             return Levels::default();
@@ -70,8 +71,8 @@ impl Admission {
         self.locked(|levels| levels.clone()).unwrap_or_default()
     }
 
-    /// Changes the levels, and the words of the gate with them. Does nothing to a gate that is closed or in a forked
-    /// child, or if a signal handler calls it on a thread that is inside of this very function.
+    /// Changes the levels, and with them the words of the gate. Does nothing if the gate is closed, in a forked child,
+    /// or in a signal handler that interrupted this function.
     ///
     /// # Errors
     /// Those of `change`, which must have changed nothing then.
@@ -81,7 +82,7 @@ impl Admission {
         }
         self.locked(|levels| {
             change(levels)?;
-            // Before the words: once a target has a threshold, no decision of before is there.
+            // Before the words: once a target has a threshold, no old decision is left.
             let decisions = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
             decisions.for_each(|decision| decision.store(UNDECIDED, Relaxed));
             set_words(gate, levels, self.recorded);
@@ -90,8 +91,7 @@ impl Admission {
         .unwrap_or(Ok(()))
     }
 
-    /// Whether a record at `level` of `target` would pass, by all thresholds, or be recorded. It takes the lock if
-    /// targets have some.
+    /// Whether a record at `level` of `target` would pass, or be recorded. Takes the lock if targets have thresholds.
     pub(crate) fn admits_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
         match gate.threshold().by_target(level as u8) {
             ByTarget::Admitted => true,
@@ -100,18 +100,18 @@ impl Admission {
         }
     }
 
-    /// Whether a record at `level` of `target` passes. It takes the lock.
+    /// Whether a record at `level` of `target` passes. Takes the lock.
     pub(crate) fn passes_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
         // As in `decide`.
         gate.is_forked() || self.locked(|levels| level <= levels.level_of(target)).unwrap_or(true)
     }
 
-    /// Whether a record of the callsite `number` passes the threshold of its target, if its level passes that of any
-    /// target. `site` gives the callsite's level and target; it is asked once, and again after each change.
+    /// Whether a record of callsite `number` passes the threshold of its target, given that its level passes that of
+    /// some target. `site` gives the callsite's level and target. It is called once, and again after each change.
     #[inline]
     pub(crate) fn passes<'a>(&self, gate: &Gate, number: u32, site: impl FnOnce() -> (Level, &'a str)) -> bool {
         let InTable { chunk, at } = place_of(number);
-        // Relaxed: a decision carries nothing but itself.
+        // Relaxed: the value is all that is needed.
         match self.chunks[chunk].get().map_or(UNDECIDED, |chunk| chunk[at].load(Relaxed)) {
             UNDECIDED => self.decide(gate, number, site()),
             decision => decision == ADMITTED,
@@ -121,7 +121,7 @@ impl Admission {
     #[cold]
     #[inline(never)]
     fn decide(&self, gate: &Gate, number: u32, (level, target): (Level, &str)) -> bool {
-        // In a forked child a thread that does not exist there may hold the lock. The gate refuses the append.
+        // In a forked child, a thread that does not exist there may hold the lock. The gate refuses the append.
         if gate.is_forked() {
             return true;
         }
@@ -136,7 +136,7 @@ impl Admission {
         .unwrap_or(true)
     }
 
-    /// Calls `look` with the levels locked; `None` if this thread has them locked already.
+    /// Calls `look` with the levels locked. `None` if this thread has locked them already.
     fn locked<T>(&self, look: impl FnOnce(&mut Levels) -> T) -> Option<T> {
         let _inside = Inside::enter(&INSIDE)?;
         Some(look(&mut lock(&self.levels)))

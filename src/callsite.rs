@@ -34,9 +34,9 @@ use crate::level::Level;
 use crate::sync::{Inside, lock};
 use crate::sys::PerProcess;
 
-/// One place in a program that logs: what its macro says, and the id of its records.
+/// One place in a program that logs: the data that its macro gives, and the id of its records.
 ///
-/// A macro's own; nothing else makes one.
+/// Only macros make it.
 #[derive(Debug)]
 pub struct Callsite {
     /// The id in the low 32 bits, the hash of its values' types in the high ones. 0: not registered. The hash of a list
@@ -44,11 +44,11 @@ pub struct Callsite {
     word: AtomicU64,
     place: Place<'static>,
     names: &'static [&'static str],
-    /// Its [`number`](Self::number); 0: it has none yet.
+    /// The callsite's [`number`](Self::number); 0 if it has none yet.
     number: AtomicU32,
 }
 
-/// What does not depend on the fields.
+/// The part of a callsite that does not depend on the types of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place<'a> {
     pub(crate) level: Level,
@@ -72,9 +72,8 @@ impl Callsite {
         Callsite { word: AtomicU64::new(0), place, names, number: AtomicU32::new(0) }
     }
 
-    /// Its number among the callsites of which a log has asked whether their target admits them, from 1. It has nothing
-    /// to do with the ids in records, which a callsite without records does not have. `None` if there are no more
-    /// numbers.
+    /// The callsite's number among those of which a log has asked whether their target is admitted, from 1. It differs
+    /// from the ids in records: a callsite without records has no id. `None` if there are no more numbers.
     #[inline]
     pub(crate) fn number(&self) -> Option<u32> {
         number_in(&self.number)
@@ -105,17 +104,17 @@ impl Callsite {
         }
         let id = register(self.place, self.names, types, hash)?;
         if word == 0 {
-            // Release: _callsite known_. Of several threads with several lists of types one remains: any will do.
+            // Release: _callsite known_. If several threads register several lists of types, any one may remain here.
             self.word.store(u64::from(hash) << 32 | u64::from(id), Release);
         }
         Some(id)
     }
 }
 
-/// The [`number`](Callsite::number) in `word`, which gets one now if it has none; `None` if there are no more.
+/// Returns the [`number`](Callsite::number) in `word`, and gives it one if it has none. `None` if there are no more.
 #[inline]
 pub(crate) fn number_in(word: &AtomicU32) -> Option<u32> {
-    // Relaxed: a number carries nothing but itself.
+    // Relaxed: the value is all that is needed.
     match word.load(Relaxed) {
         0 => take_number(word),
         number => Some(number),
@@ -126,11 +125,11 @@ pub(crate) fn number_in(word: &AtomicU32) -> Option<u32> {
 fn take_number(word: &AtomicU32) -> Option<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_update(Relaxed, Relaxed, |next| next.checked_add(1)).ok()?;
-    // Of several threads the first one's number stays; those of the others are not used.
+    // If several threads give a number, the first one's stays, and the others are not used.
     Some(word.compare_exchange(0, number, Relaxed, Relaxed).map_or_else(|first| first, |_| number))
 }
 
-/// The id of a place that no static stands for. Equal ones have the same id. `None` as for [`Callsite::register`].
+/// The id of a place that is not a static. Equal places have the same id. `None` as for [`Callsite::register`].
 #[cfg(any(all(test, not(loom)), feature = "log", feature = "tracing"))]
 pub(crate) fn register_place(place: Place<'_>, fields: &[(&str, FieldType)]) -> Option<u32> {
     let (names, types): (Vec<_>, Vec<_>) = fields.iter().copied().unzip();
@@ -142,7 +141,7 @@ pub(crate) fn definition(id: u32) -> Option<&'static CallsiteInfo> {
     defined(id).map(|definition| &definition.info)
 }
 
-/// The name of a field as it is written in a macro: without the mark of a raw identifier.
+/// The name of a field without the mark of a raw identifier, which a macro's caller may write.
 pub const fn name(written: &'static str) -> &'static str {
     match written.as_bytes() {
         [b'r', b'#', ..] => written.split_at(2).1,
@@ -163,23 +162,23 @@ pub(crate) const fn hash_of(types: &[FieldType]) -> u32 {
     if folded == 0 { 1 } else { folded }
 }
 
-/// A definition, at the place of its id for ever.
+/// A definition. It stays at the place of its id for ever.
 #[derive(Debug)]
 struct Definition {
     info: CallsiteInfo,
     hash: u32,
-    /// The next definition that differs in types alone. The last one names the first.
+    /// The id of the next definition that differs only in its types. The last one points to the first.
     next: AtomicU32,
 }
 
-/// The definition with the types of `hash` among those that differ from `first` in types alone.
+/// Finds the definition with the types of `hash` among `first` and those that differ from it only in types.
 fn find_from(first: &'static Definition, hash: u32) -> Option<u32> {
     let mut at = first;
     loop {
         if at.hash == hash {
             return Some(at.info.id);
         }
-        // Acquire: _definition linked_. In a forked child there may be a link to a definition that nobody completes.
+        // Acquire: _definition linked_. In a forked child, a link may lead to a definition that nobody completes.
         at = defined(at.next.load(Acquire))?;
         if std::ptr::eq(at, first) {
             return None;
@@ -187,15 +186,15 @@ fn find_from(first: &'static Definition, hash: u32) -> Option<u32> {
     }
 }
 
-/// Who wants to know all definitions.
+/// Gets all definitions.
 pub(crate) trait Sink: Send + Sync {
-    /// Takes a definition. Called under the lock of the ids: it must not log.
+    /// Gets a definition. Called under the lock of the ids, so it must not log.
     fn define(&self, info: &CallsiteInfo);
 }
 
-/// Gives `sink` all definitions that there are, and each new one, as long as it lives, before a record can name it.
+/// Gives `sink` all definitions that exist, and, as long as `sink` lives, each new one before a record can name it.
 pub(crate) fn add_sink(sink: &Arc<impl Sink + 'static>) {
-    // A signal handler on this thread that logs from a new place meanwhile is refused.
+    // If a signal handler on this thread logs from a new place during this call, it is refused.
     let _inside = Inside::enter(&INSIDE);
     let mut index = lock(INDEX.get_or_make());
     (1..=LAST_ID.load(Relaxed)).filter_map(definition).for_each(|info| sink.define(info));
@@ -203,10 +202,10 @@ pub(crate) fn add_sink(sink: &Arc<impl Sink + 'static>) {
     index.sinks.push(Arc::downgrade(sink) as Weak<dyn Sink>);
 }
 
-/// All ids of this process by what they stand for.
+/// All ids of this process, by content.
 static INDEX: PerProcess<Mutex<Index>> = PerProcess::new();
 
-/// Gives an id, or finds the one that an equal callsite has.
+/// Gives an id, or finds that of an equal callsite.
 fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) -> Option<u32> {
     let _inside = Inside::enter(&INSIDE)?;
     let mut index = lock(INDEX.get_or_make());
@@ -242,7 +241,7 @@ fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) ->
     Some(id)
 }
 
-/// What equal callsites have in common, whatever the types of their values are.
+/// The data that equal callsites have in common, whatever the types of their values are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Content<'a> {
     place: Place<'a>,
@@ -257,7 +256,7 @@ impl Content<'_> {
     }
 }
 
-/// The names of fields: as a callsite has them, or as a definition does.
+/// The names of fields, borrowed from a callsite or a definition.
 #[derive(Clone, Copy)]
 enum Names<'a> {
     Of(&'a [&'a str]),
@@ -294,12 +293,12 @@ impl Hash for Names<'_> {
     }
 }
 
-/// What gives ids. A process has one, and a forked child makes its own.
+/// Gives ids. Each process has one; a forked child makes its own.
 struct Index {
     next_id: u32,
-    /// One id of each ring of definitions. With fixed keys: std panics if the system refuses random ones.
+    /// One id of each ring of definitions. The hash has fixed keys: std panics if the system refuses random ones.
     by_content: HashMap<Content<'static>, u32, BuildHasherDefault<DefaultHasher>>,
-    /// A forked child has none: they are its parent's.
+    /// Empty in a forked child, because the sinks are its parent's.
     sinks: Vec<Weak<dyn Sink>>,
 }
 
@@ -316,23 +315,23 @@ impl Default for Index {
         };
         let mut by_content = HashMap::default();
         for Definition { info, .. } in (1..=last).filter_map(defined) {
-            // The first one is in its ring. The last one may not be, if the parent was about to link it.
+            // The first definition is in its ring. The last one may not be, if the parent was about to link it.
             by_content.entry(Content::of(info)).or_insert(info.id);
         }
         Index { next_id, by_content, sinks: Vec::new() }
     }
 }
 
-/// Definitions by id, in chunks of which each is twice as long as the one before: none is ever moved.
+/// Definitions by id, in chunks. Each chunk is twice as long as the one before, and none is ever moved.
 static TABLE: [OnceLock<Box<[OnceLock<Definition>]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
 
 /// The largest id that was given, or that is being given.
 static LAST_ID: AtomicU32 = AtomicU32::new(0);
 
-/// So many definitions are in the first chunk.
+/// How many definitions are in the first chunk.
 pub(crate) const FIRST_CHUNK: u64 = 64;
 
-/// Enough for all ids.
+/// Enough chunks for all ids.
 pub(crate) const CHUNKS: usize = 33 - FIRST_CHUNK.ilog2() as usize;
 
 const _: () = assert!(place_of(u32::MAX).chunk == CHUNKS - 1);
@@ -351,7 +350,7 @@ pub(crate) const fn place_of(id: u32) -> InTable {
     InTable { chunk: chunk as usize, at: (number - (FIRST_CHUNK << chunk)) as usize }
 }
 
-/// The first id of a chunk; no chunk has the last one.
+/// The first id of a chunk. The last id is in no chunk.
 const fn first_of_chunk(chunk: usize) -> u32 {
     let first = (FIRST_CHUNK << chunk) - FIRST_CHUNK + 1;
     if first > u32::MAX as u64 { u32::MAX } else { first as u32 }
@@ -362,9 +361,9 @@ fn defined(id: u32) -> Option<&'static Definition> {
     TABLE[chunk].get()?.get(at)?.get().filter(|_| id > 0)
 }
 
-/// Puts a definition at the place of its id, which is the next one. Under the lock.
+/// Stores a definition at the place of its id, which is the next id. Called under the lock.
 fn define(id: u32, definition: Definition) -> Option<&'static Definition> {
-    // Release: what a forked child reads, whatever thread forks.
+    // Release: a forked child reads it, whichever thread forks.
     LAST_ID.store(id, Release);
     let InTable { chunk, at } = place_of(id);
     let chunk = TABLE[chunk].get_or_init(|| (0..FIRST_CHUNK << chunk).map(|_| OnceLock::new()).collect());
@@ -374,7 +373,7 @@ fn define(id: u32, definition: Definition) -> Option<&'static Definition> {
 }
 
 thread_local! {
-    /// Whether this thread holds the lock, or waits for it: a signal handler on it must do neither.
+    /// Whether this thread holds the lock, or waits for it. A signal handler on this thread must not take it then.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 

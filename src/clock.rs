@@ -20,7 +20,7 @@ const CALIBRATION: Duration = Duration::from_millis(1);
 const REFRESH_FIRST_NS: u64 = 10_000_000;
 const REFRESH_MAX_NS: u64 = 1_000_000_000;
 
-/// Readings for an anchor, so that at least one is not interrupted.
+/// How many readings an anchor takes, so that at least one is not interrupted.
 const ANCHOR_READINGS: usize = 8;
 
 /// Two slopes that differ by less than one part in this many count as equal. Crystals are a thousand times better; a
@@ -77,7 +77,7 @@ impl Clock {
         sys::counter()
     }
 
-    /// The other sources, out of line.
+    /// Reads the other sources, out of line.
     #[cold]
     #[inline(never)]
     fn slower_ticks(self) -> u64 {
@@ -147,7 +147,7 @@ pub(crate) struct ClockAnchor {
 }
 
 impl ClockAnchor {
-    /// The tightest of several readings, each of the counter between two of the monotonic clock.
+    /// The most exact of several readings, each of the counter between two of the monotonic clock.
     fn read(clock: Clock) -> ClockAnchor {
         let mut best = ClockAnchor { ticks: 0, ns: 0 };
         let mut best_width = u64::MAX;
@@ -176,7 +176,7 @@ impl ClockAnchor {
     }
 }
 
-/// Whether two slopes can be those of the same counter.
+/// Whether two slopes may be those of the same counter.
 fn agree(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= a.min(b) / SLOPE_TOLERANCE
 }
@@ -189,7 +189,7 @@ pub(crate) struct TickConverter {
     anchor: ClockAnchor,
     /// Nanoseconds per tick, times 2^32. 0 while no rate is known.
     slope: u64,
-    /// Ticks before and after the anchor that [`TickConverter::to_ns`] converts with 64 bits: those of two seconds.
+    /// How many ticks before and after the anchor [`TickConverter::to_ns`] converts with 64 bits: those of two seconds.
     near_ticks: u64,
     /// The slope of the last interval if it did not agree with `slope`. If the next one agrees with it, the counter's
     /// rate has changed.
@@ -219,8 +219,8 @@ impl TickConverter {
         TickConverter::starting(clock, slope)
     }
 
-    /// A converter for the ticks of a process that has ended during this boot: of the counter or not, and, if it is
-    /// known, with its last anchor, which is better for its records than one of now.
+    /// A converter for the ticks of a process that has ended during this boot. `counts`: the ticks are those of the
+    /// counter. `anchor` is the process's last one, if it is known; it is better for its records than a new one.
     pub(crate) fn of_this_boot(counts: bool, anchor: Option<(u64, u64)>) -> TickConverter {
         let mut converter = TickConverter::new(Clock(if counts { Source::Counter } else { Source::Monotonic }));
         if let Some((ticks, ns)) = anchor {
@@ -262,7 +262,7 @@ impl TickConverter {
                 self.slope = slope;
                 self.doubtful_slope = None;
             } else {
-                // After one odd interval the counter is taken to have jumped, and to go on at its old rate.
+                // After one odd interval, assume that the counter has jumped and continues at its old rate.
                 self.doubtful_slope = Some(slope);
             }
         }

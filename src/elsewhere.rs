@@ -1,7 +1,7 @@
-//! Where the records of a logger go that writes no log: nowhere, or into this process's memory, for tests.
+//! The records of a logger without a log: they go nowhere, or into this process's memory, for tests.
 //!
 //! `Logger::disabled` and `Logger::in_memory` put it into the log's shared state. A producer of such a logger has no
-//! ring, so that every append that passes the gate comes here on the slow path. The fast path knows nothing of it.
+//! ring, so every append that passes the gate comes here on the slow path. The fast path does not know it.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -16,19 +16,19 @@ use crate::render::{self, Plan};
 use crate::ring::to_vec;
 use crate::sync::{Inside, lock};
 
-/// What takes the place of a log's files.
+/// Takes the place of a log's files.
 pub(crate) enum Elsewhere {
     /// The gate admits no level, so nothing comes here.
     Nowhere,
     Memory(MemoryLog),
 }
 
-/// An append within another one, or within a look at the records, of the same thread: a signal handler's.
+/// A signal handler appended within an append of the same thread, or within a look at the records.
 #[derive(Debug)]
 pub(crate) struct Reentrant;
 
 thread_local! {
-    /// Whether this thread has a memory log locked: a signal handler on it must not wait for the lock.
+    /// Whether this thread has a memory log locked. A signal handler on this thread must not wait for the lock then.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -58,7 +58,7 @@ impl MemoryLog {
         self.locked(|inner| inner.records.clone()).unwrap_or_default()
     }
 
-    /// The messages of [`records`](MemoryLog::records) as text; bytes that are no UTF-8 are replaced.
+    /// The messages of [`records`](MemoryLog::records) as text. Bytes that are not UTF-8 are replaced.
     pub fn messages(&self) -> Vec<String> {
         let texts = |inner: &mut Inner| inner.records.iter().map(|record| record.text().into_owned()).collect();
         self.locked(texts).unwrap_or_default()
@@ -81,7 +81,7 @@ impl MemoryLog {
         self.locked(|inner| inner.producer(producer).map_or(0, |producer| producer.next_sequence)).unwrap_or(0)
     }
 
-    /// Appends a record, if `admits` still says so once no other append is under way. Returns whether it did.
+    /// Appends a record, if `admits` still returns true when no other append is under way. Returns whether it did.
     ///
     /// # Errors
     /// [`Reentrant`]; the record is not kept.
@@ -118,7 +118,7 @@ impl MemoryLog {
         .ok_or(Reentrant)
     }
 
-    /// How many records were appended, those that were taken included.
+    /// How many records were appended, including those that were taken.
     pub(crate) fn appended(&self) -> u64 {
         self.locked(|inner| inner.appended).unwrap_or(0)
     }
@@ -136,7 +136,7 @@ impl Inner {
     }
 }
 
-/// The callsite of a structured record, and its values; or a message.
+/// The callsite of a structured record, and its values; for a message, no callsite and its bytes.
 fn parts(record: &(impl Appendable + ?Sized)) -> (Option<&'static CallsiteInfo>, Box<[u8]>) {
     let mut bytes = to_vec(record);
     let callsite = match (record.kind(), bytes.first_chunk()) {
@@ -185,13 +185,13 @@ impl MemoryRecord {
         self.level
     }
 
-    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated); of a structured record its
+    /// The message, as the logger got it, unless it [`is_truncated`](Self::is_truncated). For a structured record, its
     /// text.
     pub fn message(&self) -> &[u8] {
         if self.callsite.is_some() { &self.text } else { &self.bytes }
     }
 
-    /// The message as text; bytes that are no UTF-8 are replaced.
+    /// The message as text. Bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.message())
     }
@@ -201,7 +201,7 @@ impl MemoryRecord {
         self.callsite
     }
 
-    /// The fields of a structured record, in the order of the program's text.
+    /// The fields of a structured record, in the order in which the program gives them.
     pub fn fields(&self) -> Fields<'_> {
         self.callsite.map_or_else(Fields::none, |callsite| Fields::new(callsite, &self.bytes, Layout::Plain))
     }

@@ -51,14 +51,14 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
-/// What all handles share.
+/// The state that all handles share.
 struct Inner {
     config: EngineConfig,
     writer: Writer,
     threads: Threads,
     /// The memory of all logs' rings.
     rings: Arc<Budget>,
-    /// Where they are; `None` if in memory of the process.
+    /// The files of their rings; `None` for private memory.
     ring_files: Option<Arc<RingFiles>>,
 }
 
@@ -121,7 +121,7 @@ impl Engine {
         let rings = EngineRings { budget: Arc::clone(rings), files: ring_files.clone() };
         let shared = Opening::new(config, hooks)?.on(writer, threads, Some(rings))?;
         let logger = Logger::of(shared, None);
-        // The log is listed now: either this sees that the engine was closed, or its close finds the log.
+        // The log is in the list now. Either this sees that the engine was closed, or the engine's close finds the log.
         if writer.is_closed() {
             let _ = logger.close();
             return Err(Error::Closed);
@@ -146,7 +146,7 @@ impl Engine {
         let thread = writer.close();
         let logs: Vec<_> = ends::open_logs().into_iter().filter(|log| log.is_served_by(writer.id())).collect();
         let result = close_all(&logs).into_result();
-        // As for a single log: only after a clean end, and not by a callback on that very thread.
+        // As for a single log: only after a clean end, and not in a callback on that thread.
         if let Some(thread) = thread.filter(|_| result.is_ok() && own_thread::role() != Role::Writer(writer.id())) {
             let _ = thread.join();
             self.inner.threads.join_ended();
@@ -161,7 +161,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Closes all `logs`, whose deadlines run at the same time. Returns how they ended together.
+/// Closes all `logs`, whose deadlines run at the same time. Returns the sums of how they ended.
 pub(crate) fn close_all(logs: &[Arc<Shared>]) -> CloseSummary {
     let begun = Instant::now();
     let asked: Vec<_> = logs.iter().map(|log| (log, ends::begin_close(log, begun))).collect();

@@ -1,4 +1,4 @@
-//! Flush tickets: a caller leaves one and waits; the writer answers once all records accepted before are durable.
+//! Flush tickets: a caller leaves one and waits; the writer answers it when all records accepted before are durable.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,13 +36,14 @@ impl FlushFault {
     }
 }
 
-/// How long a caller yields its CPU and looks for its answer before it sleeps: twice as long as a fast disk takes, so
-/// that a wake-up is paid only if it costs little beside the write. (Asleep on an idle CPU, the caller would come back
-/// some 30 µs late, and find the writer asleep too at its next flush.) The writer stays awake for as long.
+/// How long a caller yields its CPU and looks for its answer before it sleeps. It is twice as long as a fast disk
+/// takes, so that a wake-up is paid only if it costs little beside the write. (A caller that sleeps on an idle CPU
+/// would come back some 30 µs late, and would find the writer asleep too at its next flush.) The writer stays awake for
+/// as long.
 pub(crate) const CALLER_YIELDS: Duration = Duration::from_micros(200);
 
-/// A yield that takes longer shows that other threads want the CPU: a woken thread gets it sooner than one that yields.
-/// The kernel's own work on a completed write takes some 20 µs.
+/// If a yield takes longer, other threads want the CPU. A woken thread then gets it sooner than one that yields. The
+/// kernel's own work on a completed write takes some 20 µs.
 const YIELD_MAX: Duration = Duration::from_micros(100);
 
 /// One caller's wait.
@@ -74,7 +75,7 @@ impl Ticket {
         self.asked.elapsed()
     }
 
-    /// Gives the caller its answer, and wakes it if it sleeps. The first answer stands.
+    /// Gives the caller its answer, and wakes it if it sleeps. Only the first answer counts.
     pub(crate) fn answer(&self, answer: Answer) {
         let asleep = {
             let mut wait = lock(&self.wait);
@@ -130,7 +131,7 @@ impl Ticket {
 #[derive(Default)]
 pub(crate) struct FlushQueue {
     inner: Mutex<Queue>,
-    /// Whether there are any: callers store it with Release, the writer swaps it with AcqRel (_flush asked_).
+    /// Whether there are tickets: callers store it with Release, the writer swaps it with AcqRel (_flush asked_).
     asked: AtomicBool,
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct Gate {
 /// larger than every threshold; as the threshold it becomes -1, smaller than every level and not 0.
 const OFF: u8 = 7;
 
-/// The word for the threshold `level`: [`OFF`] becomes -1, so that it admits nothing and is not taken for closed.
+/// The word for the threshold `level`. [`OFF`] becomes -1, so that it admits nothing and differs from a closed log.
 const fn word_of(level: u8) -> u32 {
     if level == OFF { (-1_i32).cast_unsigned() } else { level as u32 }
 }
@@ -87,7 +87,7 @@ const fn admits(word: u32, level: u8) -> bool {
 /// The second word in the opening process. A forked child reads 0.
 const HERE: u32 = 1;
 
-/// The places of the words.
+/// The indexes of the words.
 const ALL: usize = 0;
 const PROCESS: usize = 1;
 const TARGETS: usize = 2;
@@ -97,27 +97,27 @@ const EVERY_TARGET: usize = 4;
 /// The most verbose level.
 const ANY: u8 = 5;
 
-/// The thresholds of a log and of its recorder, as the gate knows them: numbers of levels, [`OFF`] for none.
+/// The thresholds of a log and of its recorder, as numbers of levels; [`OFF`] admits none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thresholds {
-    /// That for all records.
+    /// The threshold for all records.
     pub(crate) all: u8,
-    /// The most and the least verbose of all, those of targets included.
+    /// The most and the least verbose threshold, including those of targets.
     pub(crate) most_verbose: u8,
     pub(crate) least_verbose: u8,
     /// Whether targets have thresholds of their own.
     pub(crate) has_targets: bool,
-    /// The recorder's; `None` without one.
+    /// The recorder's threshold; `None` without a recorder.
     pub(crate) recorded: Option<u8>,
 }
 
 impl Thresholds {
-    /// One for all records, without a recorder.
+    /// One threshold for all records, without a recorder.
     pub(crate) const fn of(level: u8) -> Thresholds {
         Thresholds { all: level, most_verbose: level, least_verbose: level, has_targets: false, recorded: None }
     }
 
-    /// The words, each at its place.
+    /// The words, each with its index.
     fn words(self) -> [(usize, u32); 4] {
         let Thresholds { all, most_verbose, least_verbose, has_targets, recorded } = self;
         let or_recorded = |level: u8| match (level, recorded) {
@@ -137,7 +137,8 @@ impl Thresholds {
     }
 }
 
-/// Added to the word for targets if some have thresholds of their own, so that the admitted level alone is not enough.
+/// Added to the word for targets if some have their own thresholds, because then the admitted level alone does not
+/// decide.
 const MARK: i32 = 16;
 
 /// What the word for targets says of a record.
@@ -190,7 +191,7 @@ impl Gate {
         &self.threshold
     }
 
-    /// Whether an append at `level` has a chance to pass: the log or its recorder wants it.
+    /// Whether an append at `level` may pass: the log or its recorder takes it.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
         self.threshold.admits(level)
@@ -242,7 +243,7 @@ impl Gate {
             .ok_or_else(|| self.refusal())
     }
 
-    /// As [`enter`](Self::enter) if the gate is open, whatever its threshold is: for a record that its target admits.
+    /// Like [`enter`](Self::enter), but only asks whether the gate is open: for a record that its target admits.
     ///
     /// # Errors
     /// Why the append is refused.
@@ -291,9 +292,9 @@ impl Gate {
         self.threshold.words.words()[PROCESS].load(Relaxed) != HERE || std::process::id() != self.process
     }
 
-    /// Closes: an append that begins after this is refused. One that was under way may still commit; once its producer
-    /// [is outside](Self::is_outside), every record that was or will be reported as `Written` is in its ring. Close the
-    /// gate before looking for producers: one that registers later finds it closed.
+    /// Closes the gate: an append that begins after this is refused. An append that was under way may still commit.
+    /// When its producer [is outside](Self::is_outside), every record that was or will be reported as `Written` is in
+    /// its ring. Close the gate before looking for producers: one that registers later finds it closed.
     pub(crate) fn close(&self) {
         // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
         for word in [ALL, FIRST, TARGETS, EVERY_TARGET] {
@@ -302,7 +303,7 @@ impl Gate {
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
         if self.barrier_at_close && !barrier_all_threads() {
-            // The barrier was registered, and is refused now: a sandbox was set up in between. A store leaves the store
+            // The barrier was registered and is now refused: a sandbox was set up in between. A store leaves the store
             // buffer within microseconds, at the latest when threads are switched, so waiting this long is as good.
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -330,7 +331,7 @@ impl Threshold {
         &self.words.words()[ALL]
     }
 
-    /// Whether an append at `level` has a chance to pass: the log or its recorder wants it.
+    /// Whether an append at `level` may pass: the log or its recorder takes it.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
         admits(self.words.words()[FIRST].load(Relaxed), level)
@@ -370,8 +371,8 @@ impl Threshold {
         self.takes(level).then_some(entered)
     }
 
-    /// As [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look: whatever its
-    /// level is, unless the recorder may be the one that wants it.
+    /// Like [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look: asks only
+    /// whether the gate is open, unless the record may be for the recorder alone.
     #[inline(always)]
     pub(crate) fn enter_admitted_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
         let entered = Entered::fast(flag)?;
@@ -396,7 +397,7 @@ impl<'a> Entered<'a> {
         }
         flag.raise();
         let entered = Entered { flag };
-        // Keeps the compiler from moving anything over this line. At run time close's barrier keeps the CPU from it.
+        // Keeps the compiler from moving accesses across this line. At run time, close's barrier keeps the CPU from it.
         compiler_fence(SeqCst);
         Some(entered)
     }

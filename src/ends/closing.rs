@@ -1,15 +1,14 @@
-//! Closing one log, in two steps: ask for it, and wait. Several logs that are all asked first share the time.
+//! Closes one log, in two steps: ask for it, and wait. Several logs that are all asked first share the time.
 
 use std::time::{Duration, Instant};
 
 use crate::shared::{CloseSummary, Shared};
 
-/// How long a close waits for the writer beyond the deadline before it gives the thread up: the writer ends by itself
-/// at the deadline, unless the kernel holds it in a system call.
+/// How long a close waits for the writer beyond the deadline before it gives the thread up. The writer ends by itself
+/// at the deadline, unless it hangs in a system call.
 const WRITER_GRACE: Duration = Duration::from_millis(500);
 
-/// Refuses further appends, and asks the writer to drain and to end. Returns the time by which it must: that of the
-/// first call, if there was one.
+/// Refuses further appends, and asks the writer to drain and to end. Returns the deadline: that of the first call.
 pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
     // The check of the settings allows a day at most.
     let deadline = begun + shared.settings.config.close_deadline;
@@ -21,10 +20,10 @@ pub(crate) fn begin_close(shared: &Shared, begun: Instant) -> Instant {
     deadline
 }
 
-/// Waits for the end of a log that was asked to close by `deadline`, a little longer for its writer, and not longer for
-/// its listeners. Returns how the log ended.
+/// Waits for the end of a log that was asked to close by `deadline`: a little longer for its writer, but not for its
+/// listeners. Returns how the log ended.
 ///
-/// On the log's own writer, in a callback, it does not wait: the log ends after that.
+/// In a callback on the log's own writer it does not wait: the log ends after the callback.
 pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSummary {
     if shared.is_on_own_writer() {
         let reason = "close was called on the writer thread, in a callback, which does not wait for itself";

@@ -29,7 +29,7 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn drain_at_exit(shared: &Arc<Shared>) {
     OpenLogs::add(shared);
     if !REGISTERED.swap(true, Ordering::Relaxed) {
-        // Refused for want of memory: the log then ends as at a kill, and a reader calls it unconfirmed. The next open
+        // The system has no memory: the log then ends as if killed, and a reader calls it unconfirmed. The next open
         // tries again.
         if !sys::exit::at_exit(handler) {
             REGISTERED.store(false, Ordering::Relaxed);
@@ -38,9 +38,9 @@ pub(crate) fn drain_at_exit(shared: &Arc<Shared>) {
 }
 
 extern "C" fn handler() {
-    // A later handler may open a log once more. (The C library calls handlers that are registered meanwhile.)
+    // A later handler may open a log again. (The C library also calls handlers that are registered during the exit.)
     REGISTERED.store(false, Ordering::Relaxed);
-    // A panic must not leave a function that C calls.
+    // C calls this function, so a panic must not leave it.
     let _ = catch_unwind(|| {
         if let Some(open_logs) = OpenLogs::of_this_process() {
             close_all(&open_logs.all());

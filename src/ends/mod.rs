@@ -1,10 +1,10 @@
-//! The ends of a process: what becomes of the logs that are still open.
+//! The ends of a process, and what happens to the logs that are still open.
 //!
-//! `open_logs` is the list of them; `closing` closes one; `exit` closes all when the process exits; `panic` flushes
-//! them when a thread panics; `signals`, with the feature of that name, closes all when a signal ends the
-//! process, and rotates them at SIGHUP. `logger`
-//! lists each log at open and closes it; `exit` and `panic` run on whichever thread of the program exits or panics.
-//! Nothing here takes a lock in a forked child, where its holder may not exist.
+//! `open_logs` is the list of open logs; `closing` closes one; `exit` closes all when the process exits; `panic`
+//! flushes them when a thread panics; `signals`, with the feature of that name, closes all when a signal ends the
+//! process, and rotates them at SIGHUP. `logger` lists each log at open and closes it; `exit` and `panic` run on
+//! whichever thread of the program exits or panics. Nothing here takes a lock in a forked child, where its holder may
+//! not exist.
 
 mod closing;
 mod exit;

@@ -9,11 +9,11 @@ use crate::sys::PerProcess;
 /// The list of one process.
 #[derive(Default)]
 pub(super) struct OpenLogs {
-    /// Weak: what keeps a log open is its handles.
+    /// Weak references: only its handles keep a log open.
     logs: Mutex<Vec<Weak<Shared>>>,
 }
 
-/// A forked child has a list of its own: the logs in its parent's are not its own, and the lock may be held.
+/// A forked child has its own list: the logs in its parent's list are not its own, and that lock may be held.
 static OPEN_LOGS: PerProcess<OpenLogs> = PerProcess::new();
 
 impl OpenLogs {

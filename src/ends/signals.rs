@@ -28,7 +28,7 @@ const ENDING: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 /// A signal that follows so soon counts as the same request: `timeout` and other parents send two.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// What this process does with signals.
+/// The signal handling of this process.
 static STATE: PerProcess<Mutex<State>> = PerProcess::new();
 
 #[derive(Default)]
@@ -46,7 +46,7 @@ struct Watcher {
     watched: Vec<i32>,
 }
 
-/// What the thread does.
+/// What the thread does at a signal.
 #[derive(Default)]
 struct Orders {
     hangup_rotates: AtomicBool,
@@ -55,8 +55,8 @@ struct Orders {
 }
 
 impl State {
-    /// The thread, which is started now if there is none. It waits for no signal yet: none must be received by a
-    /// handler that has nobody to tell.
+    /// The thread, started now if there is none. It does not wait for any signal yet: a handler must not receive one
+    /// while no thread can be told.
     fn watcher(&mut self) -> io::Result<&mut Watcher> {
         let watcher = match self.watcher.take() {
             Some(watcher) => watcher,
@@ -196,7 +196,7 @@ fn end(signal: i32, second_ends: &AtomicBool) {
     if is_process_1() {
         exit(exit_status(signal));
     }
-    // All three are known to the crate.
+    // The crate knows all three signals, so this does not fail.
     let _ = emulate_default_handler(signal);
 }
 

@@ -203,7 +203,7 @@ impl<'a> Blocks<'a> {
         Ok(None)
     }
 
-    /// Leaves out the next record, because it fits no block. Its number is missing then.
+    /// Leaves out the next record, because it fits no block. Its number is then missing.
     fn pass_over(&mut self) {
         let Some(Reverse((_, at))) = self.next.pop() else { return };
         let progress = &mut self.producers[at];

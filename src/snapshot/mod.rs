@@ -1,9 +1,9 @@
 //! A snapshot: records that no writer has taken, in a file of their own that every reader can read.
 //!
-//! It is a whole run in one segment: rows, records, final counts and a clean end. It has the log's identity, and a
-//! run's identity of its own. It is in the log's folder `snapshots`, under its time and reason, and the log itself
-//! ignores it. [`write()`] makes one of the records that its caller has: those of a flight recorder, or of rings that a
-//! dead process left. A file that has its name is complete and durable.
+//! It is a whole run in one segment: rows, records, final counts and a clean end. It has the log's identity, and its
+//! own identity as a run. The file is in the log's folder `snapshots`, and its name has the time and the reason. The
+//! log itself ignores it. [`write()`] makes a snapshot of the caller's records: those of a flight recorder, or of rings
+//! that a dead process left. A file with a snapshot's name is complete and durable.
 
 mod blocks;
 mod records;
@@ -94,21 +94,21 @@ pub(crate) fn write(
     Ok(folder.path_of(&name))
 }
 
-/// A name for a snapshot of this time, or of a little later. No two snapshots have the same time, so their names order
-/// them. Two readings of the wall clock may be some milliseconds apart in the wrong order: a snapshot less than a second
-/// ahead was taken before.
+/// A free name for a snapshot of this time, or of a little later. No two snapshots have the same time, so their names
+/// order them. Two readings of the wall clock may be in the wrong order by some milliseconds: a snapshot less than a
+/// second ahead was taken before this one.
 fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
     let names = folder.names().unwrap_or_default();
     let taken: BTreeSet<i64> = names.iter().filter_map(|name| Some(parse_snapshot_name(name)?.0)).collect();
     let before = taken.range(unix_ms..unix_ms.saturating_add(1000)).next_back();
     let first = before.map_or(unix_ms, |before| before.saturating_add(1));
-    // If all of them are taken, and the name is too, the write is refused.
+    // If all of these times are taken, the write is refused.
     let free = (0..1000).map(|later| first.saturating_add(later)).find(|unix_ms| !taken.contains(unix_ms));
     snapshot_file_name(free.unwrap_or(first), reason)
 }
 
-/// Removes the oldest snapshots of the log in `directory`, and keeps the newest `max`, as far as it can. It always
-/// keeps the one just `written`, because the wall clock may have gone back since the others.
+/// Removes the oldest snapshots of the log in `directory`, and keeps the newest `max`. Errors are ignored. It always
+/// keeps the one just `written`, even if the wall clock has gone back since the others.
 pub(crate) fn retire(directory: &OpenDirectory, max: u64, written: &Path) {
     let Ok(folder) = directory.open_or_make_directory(SNAPSHOTS_FOLDER) else { return };
     let is_snapshot = |name: &String| {

@@ -11,7 +11,7 @@ pub(crate) struct RecordHead {
     pub(crate) kind: u8,
     pub(crate) level: u8,
     pub(crate) flags: u8,
-    /// Where its payload is, in those of its producer.
+    /// The offset of its payload among those of its producer.
     pub(crate) begin: usize,
     pub(crate) bytes: usize,
 }

@@ -1,12 +1,12 @@
 //! Distributions of latencies and sizes: recorded by one thread without a lock, and read by any other.
 //!
-//! A reader that held a lock, or a library's histogram behind one, would now and then make the writer wait. Here the
-//! writer adds to the count of a bucket, and a reader loads those counts. Buckets are those of HdrHistogram with two
-//! digits: values below 128 have one each, and each doubling above has 128.
+//! A lock would make the writer wait for a reader now and then. So the writer adds to the count of a bucket, and a
+//! reader loads these counts, without a lock. The buckets are those of HdrHistogram with two digits: values below 128
+//! have one each, and each doubling above has 128.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-/// The buckets of a doubling, as a power of two: a bucket is narrower than 1 % of its values.
+/// The number of buckets of a doubling, as a power of two. The width of a bucket is less than 1 % of its values.
 const DOUBLING_BITS: u32 = 7;
 
 /// A distribution in a few numbers, and in buckets from which those of several logs can be added up.
@@ -77,8 +77,8 @@ impl Distribution {
         *self = Distribution::of(buckets, sum, max);
     }
 
-    /// The values that were recorded after `earlier`, which is of the same log. If the largest value of all is older,
-    /// `max` is less than 1 % below the largest of these.
+    /// The values that were recorded after `earlier`, a distribution of the same log. If the largest value of all is
+    /// older, `max` is up to 1 % below the largest of these.
     #[must_use]
     pub fn since(&self, earlier: &Distribution) -> Distribution {
         let mut before = earlier.buckets.iter().copied().peekable();
@@ -109,7 +109,7 @@ impl Distribution {
 #[derive(Debug)]
 pub(super) struct Recorded {
     buckets: Box<[AtomicU64]>,
-    /// The lowest bucket that holds a value, and the one after the highest, so that readers pass over the others.
+    /// The lowest bucket that holds a value, and the one after the highest. Readers skip the others.
     lowest: AtomicUsize,
     end: AtomicUsize,
     sum: AtomicU64,
@@ -117,14 +117,14 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Nothing yet. Values above `value_max` are in the bucket of that.
+    /// No values yet. Values above `value_max` are counted in its bucket.
     pub(super) fn new(value_max: u64) -> Recorded {
         let buckets: Box<[AtomicU64]> = (0..=bucket_of(value_max)).map(|_| AtomicU64::new(0)).collect();
         let (end, sum, max) = Default::default();
         Recorded { lowest: AtomicUsize::new(buckets.len()), buckets, end, sum, max }
     }
 
-    /// Adds a value. One thread alone calls this.
+    /// Adds a value. Only one thread calls this.
     pub(super) fn record(&self, value: u64) {
         let bucket = bucket_of(value).min(self.buckets.len() - 1);
         if bucket < self.lowest.load(Relaxed) {
@@ -137,7 +137,8 @@ impl Recorded {
         if value > self.max.load(Relaxed) {
             self.max.store(value, Relaxed);
         }
-        // Release: _value recorded_. Whoever sees the count sees a maximum that is no lower.
+        // Release: _value recorded_. A thread that sees the count sees a maximum that is at least as large as the
+        // value.
         self.buckets[bucket].store(self.buckets[bucket].load(Relaxed) + 1, Release);
     }
 

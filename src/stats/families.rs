@@ -1,7 +1,7 @@
-//! The names under which figures are known to monitoring systems, each with its kind and its help line.
+//! The names of figures for monitoring systems, each with its kind and its help line.
 //!
-//! `prometheus` writes them as text, and `metrics` publishes them through that facade, so that a figure has the same
-//! name whichever way it takes.
+//! `prometheus` writes them as text, and `metrics` publishes them through that facade. So a figure has the same name in
+//! both.
 
 use super::{ProducerStats, Stats};
 

@@ -2,7 +2,7 @@
 
 use crate::level::Level;
 
-/// One [listener](crate::Config::listener)'s counters, of the records of its level in this log.
+/// One [listener](crate::Config::listener)'s counters, for the records of its level in this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -11,7 +11,7 @@ pub struct ListenerStats {
     pub level: Level,
     /// Records that it got.
     pub given: u64,
-    /// Records that it did not get: it was too slow, it panicked, or the log was closed before.
+    /// Records that it did not get: because it was too slow, because it panicked, or because the log was closed first.
     pub missed: u64,
     /// Records that wait for it.
     pub waiting: u64,

@@ -5,7 +5,7 @@ use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 use super::families::{COUNTS, Family, GAUGES, Kind};
 use super::{Distribution, State, Stats};
 
-/// The latencies: the name, the help line, and where each stands.
+/// A latency: the name, the help line, and the field.
 type Latency = (&'static str, &'static str, fn(&Stats) -> &Distribution);
 
 const LATENCIES: [Latency; 2] = [

@@ -1,8 +1,8 @@
 //! A log's figures at one moment, as [`Logger::stats`](crate::Logger::stats) returns them.
 //!
-//! This file holds the figures of a log. Those that the writer publishes while it runs are in `published`, latencies
-//! and sizes in `distribution`; the rows of `producers` lie beside their rings, and the registry sums them up.
-//! `prometheus` and `metrics` hand the figures to monitoring systems, by the names in `families`.
+//! This file has the figures of a log. `published` has those that the writer publishes while it runs, and
+//! `distribution` latencies and sizes. The rows of `producers` are beside their rings, and the registry sums them up.
+//! `prometheus` and `metrics` give the figures to monitoring systems, by the names in `families`.
 
 mod close_report;
 mod distribution;
@@ -52,7 +52,7 @@ pub struct Stats {
     pub state: State,
     /// How blocks are written, and why no faster way is used.
     pub device: DeviceReport,
-    /// Attempts that passed the level, of all producers, ended ones included. Each took a sequence number.
+    /// Attempts that passed the level, of all producers, including ended ones. Each took a sequence number.
     pub attempted: u64,
     /// Records that the writer has taken from rings into blocks, durable or not.
     pub written: u64,
@@ -82,7 +82,7 @@ pub struct Stats {
     /// Blocks that are durable, and all blocks before them too. Segment headers do not count, as in `verify`'s count of
     /// good blocks.
     pub durable_blocks: u64,
-    /// Bytes of those blocks and of the segment headers between them, padding included.
+    /// Bytes of those blocks and of the segment headers between them, including padding.
     pub durable_bytes: u64,
     /// Of these: padding. Each block takes a multiple of 4096 bytes.
     pub padding_bytes: u64,
@@ -95,19 +95,19 @@ pub struct Stats {
     pub flush_errors: u64,
     /// Writes that failed.
     pub write_errors: u64,
-    /// Of these: writes that failed for want of room, by a full disk, a quota, or the process's limit on file sizes.
+    /// Of these: writes that failed for lack of room: a full disk, a quota, or the process's limit on file sizes.
     pub no_room_errors: u64,
     /// Segments that were deleted, renamed or replaced while they were written.
     pub lost_segments: u64,
-    /// Tries to prepare a segment that failed, or made a smaller one than asked for. The writer goes on in the present
-    /// segment, and the log has a note.
+    /// Failed tries to prepare a segment, and tries that made a smaller one than asked for. The writer continues in the
+    /// present segment, and the log has a note.
     pub preparation_errors: u64,
     /// Segments begun by this run.
     pub segments: u64,
-    /// Of these, without the first: segments whose file was ready when the segment before had to be left.
+    /// Of these, without the first: segments whose file was ready when it was needed.
     pub segments_in_time: u64,
-    /// Of these, without the first: segments whose file was not ready. The writer went on in the segment before, past
-    /// its size, or blocks waited.
+    /// Of these, without the first: segments whose file was not ready. The writer continued in the segment before,
+    /// beyond its size, or blocks waited.
     pub segments_late: u64,
     /// The memory of the rings.
     pub ring_memory: RingMemoryStats,
@@ -130,7 +130,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Records that entered a ring: attempts less those dropped.
+    /// Records that entered a ring: attempts minus those dropped.
     pub fn accepted(&self) -> u64 {
         self.attempted.saturating_sub(self.dropped)
     }

@@ -21,8 +21,8 @@ pub struct ProducerStats {
     pub name: String,
     /// Bytes of its ring, without the reserve.
     pub ring_bytes: u64,
-    /// The most bytes that the writer has seen in its ring, the reserve included: records that were not durable yet,
-    /// and were not left out. In a ring that overwrites, those that it had not taken yet.
+    /// The most bytes that the writer has seen in its ring, including the reserve: of records that were not durable
+    /// yet. In a ring that overwrites: of records that it had not taken yet.
     pub high_water_bytes: u64,
     /// Attempts that passed the level. At least `written + dropped + overwritten`: the rest are in the ring.
     pub attempted: u64,
@@ -113,17 +113,17 @@ pub struct RingMemoryStats {
     /// Where rings are: "private memory", or the ring file and the kind of file system that it is on, with a warning if
     /// that may make an append wait for a disk, or if somebody has deleted the file.
     pub place: String,
-    /// How many callsites have no definition in the ring file, for want of room: after a crash of the process, their
+    /// How many callsites have no definition in the ring file, for lack of room. After a crash of the process, their
     /// records are not recovered.
     pub definitions_lost: u64,
     /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
     pub used_bytes: u64,
     /// Bytes that may be taken: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control group.
     pub limit_bytes: u64,
-    /// The memory limit of the process's control group when the log was opened, if
-    /// [`limit_bytes`](Self::limit_bytes) follows from it: a quarter of it, but at least one ring.
+    /// The memory limit of the process's control group when the log was opened, if [`limit_bytes`](Self::limit_bytes)
+    /// was lowered because of it: to a quarter of it, but at least one ring.
     pub group_bytes: Option<u64>,
-    /// Why rings have no reserve, if they were to have one: the system refused address space for it.
+    /// Why rings have no reserve, if they should have one: the system refused address space for it.
     pub without_reserve: Option<String>,
 }
 
@@ -133,15 +133,16 @@ pub(crate) struct Producers {
     pub(crate) live: Vec<ProducerStats>,
     /// How many have ended.
     pub(crate) ended_producers: u64,
-    /// Over those that have ended.
+    /// The sums over those that have ended.
     pub(crate) ended: ProducerCounts,
-    /// Over all, those that have ended included.
+    /// The sums over all, including those that have ended.
     pub(crate) totals: ProducerCounts,
-    /// The memory of all rings, idle ones included.
+    /// The memory of all rings, including idle ones.
     pub(crate) ring_memory: RingMemoryStats,
 }
 
-/// What the writer has taken from one ring. The writer alone changes it; the counts only grow.
+/// The writer's counts of the records that it has taken from one ring. Only the writer changes them, and they only
+/// grow.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
     written: AtomicU64,
@@ -164,7 +165,7 @@ impl Drained {
     pub(crate) fn publish(&self, written: u64, truncated: u64, payload_bytes: u64) {
         self.payload_bytes.store(payload_bytes, Relaxed);
         self.written.store(written, Release);
-        // Release: _records cut_. Whoever sees a record that was cut sees it among those written.
+        // Release: _records cut_. A thread that sees a cut record sees it among those written.
         self.truncated.store(truncated, Release);
     }
 

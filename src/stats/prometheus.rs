@@ -94,7 +94,7 @@ impl Stats {
     }
 }
 
-/// A family of latencies: its name, its help line, and where it stands.
+/// A family of latencies: its name, its help line, and the field.
 type Latency = (&'static str, &'static str, fn(&Stats) -> &Distribution);
 
 const LATENCIES: [Latency; 2] = [
@@ -125,7 +125,7 @@ fn histogram(name: &str, labels: &str, distribution: &Distribution, out: &mut St
     let mut buckets = distribution.buckets().peekable();
     let mut below = 0;
     for bound in BOUNDS_NS {
-        // A bucket is narrower than 1 %: it counts where its lowest value does.
+        // A bucket is narrower than 1 %, so all of its values count as its lowest one.
         while let Some((_, count)) = buckets.next_if(|(lowest, _)| *lowest <= bound) {
             below += count;
         }

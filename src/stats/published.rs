@@ -1,6 +1,6 @@
 //! The figures that a log's writer publishes.
 //!
-//! [`Published::new`] makes two ends: the writer alone owns the [`Publisher`], which only writes; everybody else shares
+//! [`Published::new`] makes two ends. Only the writer has the [`Publisher`], which only writes; everybody else shares
 //! the [`Published`], which only reads. So the writer cannot base a decision on a figure that it has published.
 
 use std::io;
@@ -129,8 +129,8 @@ impl Stats {
         refused_by: RefusedBy,
         hidden: u64,
     ) -> Stats {
-        // What follows from something else is read before that: the parts before the wholes, the durable records before
-        // those that were written. Within each line Rust evaluates in order.
+        // A figure that follows from another is read before it: the parts before the wholes, the durable records before
+        // the written ones. Within each line Rust evaluates in order.
         let durable_records = published.durable_records();
         let [padding_bytes, durable_bytes] = [&published.padding_bytes, &published.durable_bytes].map(get);
         let device_bytes = get(&published.device_bytes);
@@ -186,32 +186,32 @@ fn get(count: &AtomicU64) -> u64 {
     count.load(Acquire)
 }
 
-/// Adds to a count, which the writer alone changes.
+/// Adds to a count, which only the writer changes.
 fn add(count: &AtomicU64, more: u64) {
-    // Release: whoever sees this count sees those that were added to before.
+    // Release: a thread that sees this count sees those that were added to before.
     count.store(count.load(Relaxed) + more, Release);
 }
 
 impl Publisher {
-    /// A block of `bytes` was written, which took `elapsed`.
+    /// Notes that a block of `bytes` was written, which took `elapsed`.
     pub(crate) fn note_written(&self, bytes: usize, elapsed: Duration) {
         add(&self.0.device_bytes, bytes as u64);
         self.0.write_latency_ns.record(nanoseconds(elapsed));
         self.0.block_bytes.record(bytes as u64);
     }
 
-    /// A write failed.
+    /// Notes that a write failed.
     pub(crate) fn note_write_error(&self, error: &io::Error) {
         add(&self.0.write_errors, 1);
         add(&self.0.no_room_errors, u64::from(is_want_of_room(error)));
     }
 
-    /// The segment that is written does not stand at its name any more.
+    /// Notes that the present segment's file is not at its name any more.
     pub(crate) fn note_lost_segment(&self) {
         add(&self.0.lost_segments, 1);
     }
 
-    /// A caller's flush was answered `elapsed` after it was asked for.
+    /// Notes that a caller's flush was answered `elapsed` after it was asked for.
     pub(crate) fn note_flush(&self, succeeded: bool, elapsed: Duration) {
         if succeeded {
             add(&self.0.flushes, 1);
@@ -221,23 +221,24 @@ impl Publisher {
         }
     }
 
-    /// So many segments could not be prepared as they should be.
+    /// Notes that `count` segments could not be prepared, or not completely.
     pub(crate) fn note_preparation_errors(&self, count: u64) {
         if count > 0 {
             add(&self.0.preparation_errors, count);
         }
     }
 
-    /// The next block, of `records` and `bytes` with `padding`, is durable. A segment's header is none of the `blocks`.
+    /// Notes that the next block, of `records` and `bytes` with `padding`, is durable. `blocks` is 0 for a segment's
+    /// header.
     pub(crate) fn note_durable(&self, records: u64, blocks: u64, bytes: usize, padding: usize) {
         add(&self.0.durable_bytes, bytes as u64);
         add(&self.0.padding_bytes, padding as u64);
         add(&self.0.durable_blocks, blocks);
-        // Release: _records durable_. Whoever sees that a record is durable sees that it was written.
+        // Release: _records durable_. A thread that sees that a record is durable sees that it was written.
         add(&self.0.durable_records, records);
     }
 
-    /// A segment was begun, whose file was ready `in_time` or not; `None` for the run's first.
+    /// Notes that a segment was begun. Its file was ready `in_time` or not; `None` for the run's first.
     pub(crate) fn note_segment(&self, in_time: Option<bool>) {
         add(&self.0.segments, 1);
         match in_time {
@@ -247,12 +248,12 @@ impl Publisher {
         }
     }
 
-    /// The device is this one from now on.
+    /// Publishes the device in use.
     pub(crate) fn set_device(&self, report: &DeviceReport) {
         lock(&self.0.device).clone_from(report);
     }
 
-    /// The device's state is `state`. Calls the callback if that is a change.
+    /// Publishes the device's state. Calls the callback if it has changed.
     pub(crate) fn set_state(&self, state: State) {
         if self.0.state.swap(state as u8, Relaxed) == state as u8 {
             return;
@@ -272,7 +273,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // A writer that panics writes nothing more. That is a bug of ours.
+        // A writer that panics, which is a bug in diolog, writes nothing more.
         if thread::panicking() {
             self.set_state(State::Failed);
         }

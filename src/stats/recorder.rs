@@ -1,6 +1,6 @@
 //! The figures of a log's flight recorder.
 
-/// What the [flight recorder](crate::Config::flight_recorder) of a log holds, and what became of the rest.
+/// What the [flight recorder](crate::Config::flight_recorder) of a log holds, and what happened to the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -9,9 +9,9 @@ pub struct RecorderStats {
     pub held: u64,
     /// Records that it has got since the log was opened.
     pub recorded: u64,
-    /// Those of them that newer ones replaced, or that were given up with the ring of a thread that had ended.
+    /// Those of them that newer ones replaced, or that were freed with the ring of a thread that had ended.
     pub overwritten: u64,
-    /// Records that got no ring, for want of memory.
+    /// Records that got no ring, for lack of memory.
     pub unrecorded: u64,
     /// Rings, each of [`flight_recorder`](crate::Config::flight_recorder) bytes.
     pub rings: u64,

@@ -43,7 +43,7 @@ fn make_device(
     resources: &Resources,
 ) -> Result<(Box<dyn Device>, Buffers)> {
     let config = &shared.settings.config;
-    // One block is being filled and one waits while all others are in flight.
+    // One block is being filled and one waits, while all others are in flight.
     let count = config.blocks_in_flight + 2;
     let buffers = match &resources.pool {
         Some(pool) => pool.share(count, config.block_bytes)?,

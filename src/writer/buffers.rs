@@ -1,10 +1,11 @@
-//! The buffers that blocks are filled in and written from: a log's own, or its share of the pool of an engine.
+//! The buffers in which blocks are filled and from which they are written: a log's own, or its share of an engine's
+//! pool.
 //!
 //! A log alone on its writer gets all of its buffers when it begins. The logs of an engine take buffers from a pool
 //! when they need them, and give them back when a block is durable:
 //!
 //! - A log has at most its cap: the blocks that it may have in flight, one that is being filled, and one that waits. So
-//!   a log whose disk is full or has failed keeps no more than that.
+//!   a log whose disk is full or has failed takes no more than that.
 //! - [`GUARANTEED`] of these are reserved for it, so that no other log can stop it.
 //! - All buffers together take at most `blocks_bytes_max`. A buffer counts from its allocation until its memory is
 //!   freed, also while the kernel still reads the block of a log that has ended.
@@ -19,7 +20,7 @@ use crate::device::DeviceSet;
 use crate::error::{Error, Result};
 use crate::grouped::Size;
 
-/// The buffers of each log that no other log can take: one is written while the other is filled.
+/// How many buffers each log has that no other log can take: one is written while the other is filled.
 const GUARANTEED: usize = 2;
 
 /// The buffers of one log.
@@ -105,7 +106,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // Those that the log still has are freed elsewhere, and count until then.
+        // The log's other buffers are freed elsewhere, and count until then.
         let mut inner = self.pool.inner.borrow_mut();
         inner.reserved_bytes -= GUARANTEED.saturating_sub(self.taken) * self.block_bytes;
         if self.taken > 0 {
@@ -122,14 +123,14 @@ pub(super) struct Pool {
 
 struct Inner {
     bytes_max: usize,
-    /// Of all buffers that exist, wherever they are.
+    /// Bytes of all buffers that exist, wherever they are.
     used: ByteCount,
     /// Reserved for the guaranteed buffers that logs have not taken. Together with the buffers in use this is at most
     /// `bytes_max`, except between a give-back and the freeing of spare buffers.
     reserved_bytes: usize,
     /// Spare buffers, which no log has, by their size.
     spare: BTreeMap<usize, Vec<AlignedBuffer>>,
-    /// Where new ones are registered.
+    /// Where new buffers are registered.
     devices: DeviceSet,
 }
 
@@ -204,7 +205,7 @@ impl Inner {
         if is_guaranteed {
             self.reserved_bytes += block_bytes;
         }
-        // A copy that was made for a block which the kernel will never give back is not one of the pool's.
+        // A copy of a block that the kernel will never give back is not one of the pool's buffers.
         if buffer.is_counted() {
             self.spare.entry(block_bytes).or_default().push(buffer);
         }

@@ -1,4 +1,4 @@
-//! The contents of one block, as the writer accounts for them: it settles them when the block is durable.
+//! The contents of one block, as the writer accounts for them. The writer settles them when the block is durable.
 
 use crate::ring::Position;
 

@@ -1,7 +1,7 @@
 //! A closed block on its way to the disk: it gets a number and a place, is written, and is settled when it is durable.
 //!
 //! Blocks are numbered, submitted and made durable in the same order. The device may complete them in any order; the
-//! contiguous prefix of completed blocks is durable. A write that fails stops this prefix until it has succeeded: see
+//! contiguous prefix of completed blocks is durable. A failed write stops this prefix until it has succeeded: see
 //! [`health`].
 
 mod health;
@@ -24,7 +24,8 @@ use crate::writer::contents::Contents;
 use health::Health;
 pub(crate) use health::Note;
 
-/// The [`AlignedBuffer::index`] of a buffer made for one segment header. It is not of the pool, and freed after use.
+/// The [`AlignedBuffer::index`] of a buffer that is made for one segment header. It does not belong to the pool, and is
+/// freed after use.
 pub(crate) const HEADER_BUFFER: u16 = u16::MAX;
 
 /// A sealed block, before the device has it.
@@ -32,7 +33,7 @@ struct Sealed {
     buffer: AlignedBuffer,
     /// The block's bytes in the buffer.
     length: usize,
-    /// The bytes after its shards that are zero.
+    /// Zero bytes after its shards.
     padding: usize,
     number: u64,
     contents: Contents,
@@ -47,7 +48,7 @@ impl Sealed {
     }
 }
 
-/// A block that was submitted, and whose prefix is not durable yet.
+/// A submitted block, before all blocks up to it are durable.
 struct InFlight {
     token: u64,
     target: WriteTarget,
@@ -64,8 +65,8 @@ struct InFlight {
 enum Write {
     /// The device has it.
     Submitted,
-    /// It is on the disk. The buffer is kept until all earlier blocks are too: if the segment fails, it is written
-    /// again.
+    /// It is on the disk. The buffer is kept until all earlier blocks are durable: if the segment fails, the block is
+    /// written again.
     Done(AlignedBuffer),
     /// The device refused it.
     Refused(AlignedBuffer),
@@ -76,7 +77,7 @@ pub(crate) struct Pipeline {
     shared: Arc<Shared>,
     publisher: Publisher,
     pub(super) device: Box<dyn Device>,
-    /// The kind last published.
+    /// The kind that was last published.
     device_kind: DeviceKind,
     pub(super) segments: Segments,
     /// Buffers for the next blocks.
@@ -87,7 +88,7 @@ pub(crate) struct Pipeline {
     /// Writes submitted and not reaped.
     outstanding: usize,
     completions: Vec<Completion>,
-    /// The number of the next write, segment headers and repetitions included.
+    /// The number of the next write. Segment headers and repeated writes count too.
     next_token: u64,
     /// The number that the next closed block gets.
     next_number: u64,
@@ -96,7 +97,7 @@ pub(crate) struct Pipeline {
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
-    /// The error that durable records are in a file that readers do not find, until a caller gets it.
+    /// The error that durable records are in a file that readers do not find, until a caller was told.
     loss: Option<FlushFault>,
 }
 
@@ -173,7 +174,7 @@ impl Pipeline {
         self.health.fault.as_ref()
     }
 
-    /// Notes of this run's troubles since the last call, for the log itself.
+    /// Takes the notes about this run's failures since the last call, for the log.
     pub(crate) fn take_notes(&mut self) -> Vec<Note> {
         self.publisher.note_preparation_errors(self.segments.take_preparation_failures());
         let mut notes = std::mem::take(&mut self.health.notes);
@@ -203,7 +204,7 @@ impl Pipeline {
         let Some(next) = self.waiting.front() else { return false };
         self.segments.advance(next.length, next.number);
         let fits = self.segments.may_grow_by(next.length);
-        // With writes in flight, their completions report the device's state.
+        // If writes are in flight, their completions report the device's state.
         if !fits
             && self.in_flight.is_empty()
             && let Some(error) = self.segments.refusal()
@@ -216,7 +217,7 @@ impl Pipeline {
 
     /// Submits the header of the present segment.
     pub(crate) fn submit_header(&mut self, header: Block) {
-        // A header has no number: it names the block after it.
+        // A header has no number of its own: it has that of the block after it.
         let number = self.waiting.front().map_or(self.next_number, |next| next.number);
         self.publisher.note_segment(self.segments.is_in_time());
         self.submit(Sealed::new(header, number, Contents::default()), None);
@@ -236,7 +237,7 @@ impl Pipeline {
     fn place(&mut self, block: &mut [u8], length: usize, number: u64) -> WriteTarget {
         assert!(number >= self.durable_number, "block {number} is durable already");
         let earlier = number - self.durable_number;
-        // A reader takes all blocks before these as durable, and calls them lost if they are missing.
+        // A reader takes all blocks before `earlier` as durable, and calls them lost if they are missing.
         let submitted = self.in_flight.iter().filter(|block| block.number.is_some()).count();
         assert!(earlier >= submitted as u64, "{submitted} blocks are in flight, not {earlier}");
         let target = self.segments.place(length);
@@ -309,7 +310,7 @@ impl Pipeline {
         }
     }
 
-    /// Moves the durable prefix on over completed writes.
+    /// Extends the durable prefix over completed writes.
     fn settle_prefix(&mut self, mut settle: impl FnMut(Contents)) {
         while let Some(block) = self.in_flight.pop_front() {
             let Write::Done(buffer) = block.write else {
@@ -337,14 +338,14 @@ impl Pipeline {
         self.segments.settle(self.durable_number);
     }
 
-    /// Goes on after an error as far as that can be done now. Returns whether anything was submitted.
+    /// Continues after an error, as far as that is possible now. Returns whether anything was submitted.
     pub(crate) fn heal(&mut self) -> bool {
         if self.health.start_due_try() {
             return self.write_refused_again();
         }
         if self.health.needs_new_segment() && self.outstanding == 0 {
             self.segments.leave_soon();
-            // The present segment is left for its fault, not for its size, so the block's length does not matter.
+            // The present segment is left because it has failed, so the block's length does not matter.
             if self.segments.advance(0, self.durable_number) {
                 self.take_back();
                 self.health.moved();
@@ -353,7 +354,7 @@ impl Pipeline {
         false
     }
 
-    /// Submits the refused writes again: same place, same bytes.
+    /// Submits the refused writes again, at the same places.
     fn write_refused_again(&mut self) -> bool {
         let mut any = false;
         let mut in_flight = std::mem::take(&mut self.in_flight);
@@ -387,8 +388,8 @@ impl Pipeline {
         }
     }
 
-    /// Marks the present segment as failed if its name does not lead to its file any more: nobody finds the records
-    /// written to it. Returns whether that has just been found.
+    /// Marks the present segment as failed if its name does not lead to its file any more, because nobody would find
+    /// the records in it. Returns whether it has just been found lost.
     pub(crate) fn fail_lost_segment(&mut self) -> bool {
         if !self.health.is_good() {
             return false;
@@ -403,7 +404,7 @@ impl Pipeline {
         true
     }
 
-    /// Takes the error that durable records are in a file that readers do not find, to tell a caller: once.
+    /// Takes the error that durable records are in a file that readers do not find. It is reported once.
     pub(crate) fn take_loss(&mut self) -> Option<FlushFault> {
         self.loss.take()
     }
@@ -421,7 +422,7 @@ impl Pipeline {
 
     /// Publishes the state. If the disk is full, asks for the removal of the segments that the limits do not keep.
     fn follow_health(&self) {
-        // Before the publication: a caller that sees that writes succeed again may wait for space.
+        // Before the state is published: a caller that sees writes succeed again may wait for space.
         self.shared.set_device_failed(self.health.state == State::Failed);
         self.publisher.set_state(self.health.state);
         if self.health.state == State::Full {
@@ -429,11 +430,11 @@ impl Pipeline {
         }
     }
 
-    /// Publishes the device's report if it has stepped down without a block of this log. One with blocks in flight is
-    /// seen with their completions.
+    /// Publishes the device's report if it has stepped down while no block of this log was in flight. Otherwise the
+    /// completions show it.
     pub(crate) fn follow_device(&mut self) {
         if self.outstanding == 0 {
-            // Nothing can come back, but the device looks at its state.
+            // No block comes back, but the call makes the device update its report.
             self.device.reap(&mut self.completions);
             self.publish_device();
         }
@@ -449,8 +450,8 @@ impl Pipeline {
         }
     }
 
-    /// Ends the run: cuts the segments if all blocks are durable; leaks the buffers that the device still uses. Does
-    /// `then` once the segments are left, on another thread if that takes time.
+    /// Ends the run: cuts the segments if all blocks are durable, and leaks the buffers that the device still uses.
+    /// Calls `then` after the segments are left, on another thread if that takes time.
     pub(crate) fn end(self, then: impl FnOnce() + Send + 'static) {
         if self.outstanding == 0 {
             let durable = self.is_durable();

@@ -1,7 +1,7 @@
 //! The writer thread's loop: one turn for each log, and a rest when there is nothing to do.
 //!
-//! A panic while a log is served is a bug of ours. It ends only that log: each log is begun, served and finished under
-//! `catch_unwind`, and no turn changes anything that the logs share.
+//! A panic while a log is served is a bug in diolog. It ends only that log: each log is begun, served and finished
+//! under `catch_unwind`, and no turn changes anything that the logs share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::shared::Shared;
 
-/// Serves the logs that `commands` bring, with `resources`, until no more can come and the last has ended.
+/// Serves the logs that come by `commands`, with `resources`, until no more can come and the last has ended.
 pub(super) fn serve(commands: &Receiver<Command>, resources: Resources) {
     let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources };
     let mut more_may_come = true;
@@ -136,7 +136,7 @@ impl Served {
     /// Finishes a log that `has_ended`, or gives up one whose turn has panicked.
     fn end(self, has_ended: bool) {
         let Served { log, last_word } = self;
-        // A second panic is no worse than the first: what it drops leaves the kernel's memory alone.
+        // A second panic does no more harm than the first: no drop frees memory that the kernel uses.
         let done = catch_unwind(AssertUnwindSafe(|| if has_ended { log.finish() } else { log.give_up() }));
         if has_ended && done.is_ok() {
             // The thread that prepares segments says how the log has ended.
@@ -145,8 +145,8 @@ impl Served {
     }
 }
 
-/// Answers the callers that wait for a log whose writer has panicked: a bug of ours must not hang the host. `None` once
-/// it has been withdrawn.
+/// Answers the callers that wait for a log whose writer has panicked: a bug in diolog must not hang the program. `None`
+/// after it was withdrawn.
 struct LastWord(Option<Arc<Shared>>);
 
 impl LastWord {

@@ -16,7 +16,7 @@ use crate::writer::contents::Accounted;
 use crate::writer::gap_causes::GapCauses;
 use crate::writer::schedule::{DRAIN_BYTES, Look, Patience, Unread};
 
-/// One producer's ring and its accounts.
+/// One producer's ring, and the accounts of it.
 pub(crate) struct Source {
     pub(crate) id: u32,
     tid: u32,
@@ -39,7 +39,7 @@ pub(crate) struct Source {
     payload_bytes: u64,
     /// The most bytes that the ring has held.
     high_water_bytes: u64,
-    /// Where these four are published.
+    /// Where the four counts above are published.
     drained: Arc<Drained>,
     gap_causes: GapCauses,
     /// The losses taken with [`take_losses`](Self::take_losses).
@@ -56,10 +56,10 @@ pub(crate) struct Source {
 
 /// Where records are moved to.
 pub(crate) struct Target<'a> {
-    /// It has the producer's row.
+    /// The block, which has the producer's row.
     pub(crate) block: &'a mut Block,
     pub(crate) callsites: &'a mut Callsites,
-    /// Gap records get numbers from it on.
+    /// The sequence of the writer's next own record, for gap records.
     pub(crate) own_sequence: &'a mut u64,
     /// The log's listeners.
     pub(crate) taps: &'a mut Taps,
@@ -71,13 +71,13 @@ pub(crate) struct Target<'a> {
 /// Why a loop over records ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// All that was due is taken, or as much as one look drains.
+    /// All due records are taken, or as many as one look drains.
     Taken,
     /// The next record does not fit into the block.
     Full,
-    /// The next record is to be packed.
+    /// The next record must be packed.
     BeforePacked,
-    /// The next record, of this number, is to be plain.
+    /// The next record, of this sequence, must be plain.
     BeforePlain(u64),
 }
 
@@ -120,7 +120,7 @@ impl Source {
         let all = all || unread.bytes > 0 && wants_all();
         let look = self.patience.look(now_ns, blocks_begun, unread, all);
         self.due_bytes = look.due_bytes;
-        // A flush may have observed the ring before.
+        // A flush may have observed the ring before this look.
         if look.new_bytes > 0 || look.due_bytes > 0 {
             self.note_held();
         }
@@ -142,8 +142,8 @@ impl Source {
         self.consumer.observe() != self.consumer.cursor()
     }
 
-    /// Whether no append is under way that is `awaited`. Once the gate has closed, that stays true. A producer that is
-    /// gone appends no more, even if it went inside an append: a thread that exits there destroys its producers.
+    /// Whether no append is under way that is `awaited`. After the gate was closed, this stays true. A producer that is
+    /// gone appends no more, even if its flag is raised: a thread that exits inside an append destroys its producers.
     pub(crate) fn is_quiet(&self, awaited: &AwaitedAppends) -> bool {
         let flag = self.consumer.control().append_flag();
         match awaited {
@@ -154,8 +154,8 @@ impl Source {
         }
     }
 
-    /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns whether the block is
-    /// full: the next record does not fit. If not, all that was due is taken, or as much as one look drains.
+    /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns `true` if the block is
+    /// full, because the next record does not fit; otherwise all due records are taken, or as many as one look drains.
     pub(crate) fn drain(&mut self, mut target: Target<'_>, blocks_begun: u64) -> bool {
         let expected = self.accounted();
         let is_full = self.move_due(&mut target);
@@ -198,8 +198,8 @@ impl Source {
         }
     }
 
-    /// The loop for the ring's kind. `HEARD`: listeners get its records. This is decided before the loop, not for each
-    /// record.
+    /// Chooses the loop for the kind of ring. `HEARD`: listeners get its records. This is decided before the loop, not
+    /// for each record.
     fn move_records_as<const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
@@ -231,7 +231,7 @@ impl Source {
         }
     }
 
-    /// Moves records as they are, up to one that is to be packed. Number `kept_plain` is not.
+    /// Moves records in plain form, up to one that must be packed. Record `kept_plain` must not be.
     fn move_plain<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
@@ -282,7 +282,7 @@ impl Source {
         ended
     }
 
-    /// Moves records packed, up to one that is to be plain.
+    /// Moves records in packed form, up to one that must be plain.
     fn move_packed<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut Target<'_>,
@@ -329,10 +329,11 @@ impl Source {
         ended
     }
 
-    /// Names the cause of the gaps among the records just moved into `block`, from which `missing` ones are missing.
+    /// Sets the cause of the gaps among the records that were just moved into `block`. `missing` records are missing
+    /// there.
     #[cold]
     fn explain_gaps(&mut self, block: &mut Block, missing: u64) {
-        // The ring was observed before: what was lost before a record that is in the block is counted by now.
+        // The ring was observed before, so the losses before each record in the block are counted by now.
         let counts = self.consumer.control().counts();
         let dropped_by = registry::dropped_by(counts);
         let overwritten = self.consumer.overwrites().then_some(counts.overwritten);
@@ -375,7 +376,7 @@ impl Source {
         }
     }
 
-    /// The producer's final account, once it makes no more attempts. Records still in the ring are `unwritten`.
+    /// The producer's final account, after its last attempt. Records still in the ring are `unwritten`.
     pub(crate) fn final_row(&self) -> ProducerRow {
         let attempted = self.consumer.control().counts().attempted.max(self.next_sequence);
         let row = self.row_of(self.accounted());
@@ -385,8 +386,8 @@ impl Source {
 
     /// Whether so much of the ring lies in the block being filled that the block should be closed early.
     ///
-    /// It should not while the reserve is used: the producer has not stopped, and large blocks empty the reserve
-    /// sooner. The producer asks for space then, so its block is closed in any case when the device is free.
+    /// Not while the reserve is used: the producer has not stopped, and large blocks empty the reserve sooner. The
+    /// producer then asks for space, so its block is closed anyway when the device is free.
     pub(crate) fn is_too_open(&self) -> bool {
         !self.consumer.uses_reserve() && self.patience.is_too_open(self.open_bytes())
     }
@@ -396,7 +397,7 @@ impl Source {
         (self.consumer.taken_bytes() - self.closed_bytes) as usize
     }
 
-    /// The account that all blocks so far give, the one being filled included.
+    /// The account in all blocks so far, including the one being filled.
     pub(crate) fn accounted(&self) -> Accounted {
         Accounted { next_sequence: self.next_sequence, records: self.records }
     }
@@ -407,8 +408,8 @@ impl Source {
         self.consumer.cursor()
     }
 
-    /// Wakes the producer if it sleeps until there is space. A wake-up costs each side several microseconds: while more
-    /// space is `to_come`, the producer is woken only once half of the ring is free.
+    /// Wakes the producer if it sleeps until there is space. A wake-up costs each side several microseconds, so while
+    /// more space is `to_come`, the producer is woken only when half of the ring is free.
     pub(crate) fn wake_producer(&self, to_come: bool) {
         if to_come && self.consumer.used_bytes() > self.consumer.capacity() / 2 {
             return;
@@ -416,8 +417,8 @@ impl Source {
         self.consumer.control().wake_producer();
     }
 
-    /// Takes the producer's request for space once all records seen in the ring have been taken. Returns whether
-    /// there was one.
+    /// Takes the producer's request for space, if all records seen in the ring have been taken. Returns whether there
+    /// was one.
     pub(crate) fn take_wants_space(&self) -> bool {
         self.patience.left_since_ns.is_none() && self.consumer.control().take_wants_space()
     }

@@ -24,14 +24,14 @@ pub(crate) struct Writer {
     id: WriterId,
     made_in: MadeIn,
     thread: Thread,
-    /// `None` once the thread is to take no more logs.
+    /// `None` after the thread was told to take no more logs.
     commands: Mutex<Option<Sender<Command>>>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the thread, and pins it to `core` if one is given. With `blocks_bytes_max` it serves many logs, whose
-    /// blocks may take so much together; without, it serves one log with buffers of its own. If the system refuses a
+    /// blocks together may take that much; without, it serves one log with its own buffers. If the system refuses a
     /// thread, the error names `path`.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Writer {
         lock(&self.commands).is_none()
     }
 
-    /// Lets the thread end with its last log. Returns its handle, unless that was taken before.
+    /// Makes the thread end with its last log. Returns its handle, unless that was taken before.
     pub(crate) fn close(&self) -> Option<JoinHandle<()>> {
         *lock(&self.commands) = None;
         // A thread that sleeps with logs looks for commands when it wakes; one without logs waits for them.
@@ -114,7 +114,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.is_forked() {
-            // The other end is in the parent, with locks that its threads may have held. There is no thread to detach.
+            // The other end is in the parent, with locks that its threads may have held. The child has no thread to
+            // detach.
             mem::forget(self.commands.get_mut().unwrap_or_else(PoisonError::into_inner).take());
             mem::forget(self.handle.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         } else {
@@ -127,7 +128,7 @@ fn start_failed(path: &Path, source: io::Error) -> Error {
     Error::io("start the writer thread for", path, source)
 }
 
-/// A panic on the thread, which is a bug of ours.
+/// The error after a panic on the thread, which is a bug in diolog.
 fn thread_ended() -> io::Error {
     io::Error::other("the thread has ended")
 }

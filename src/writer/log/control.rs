@@ -21,14 +21,14 @@ use crate::writer::schedule::Every;
 /// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
 const WALL_ANCHOR_NS: u64 = 1_000_000_000;
 
-/// How often a block carries the counts of refused appends, in nanoseconds, if they have changed. The counts may change
-/// between any two blocks; a record for which there is no room after them finds the next block without.
+/// How often a block carries the counts of refused appends, in nanoseconds, if they have changed. If the counts change
+/// between two blocks and a record does not fit after them, the next block does not carry them again.
 const REFUSALS_NS: u64 = 1_000_000_000;
 
 /// The most notes that wait for a block.
 const NOTES_MAX: usize = 32;
 
-/// The longest note, in characters: the smallest block holds it, whatever they are.
+/// The longest note, in characters. The smallest block holds it, whatever the characters are.
 const NOTE_CHARS_MAX: usize = 512;
 
 /// Where the records come from, as each segment header says.
@@ -41,7 +41,7 @@ struct Origin {
 impl Origin {
     /// This process, on this machine.
     fn here() -> Origin {
-        // A kernel's limit for it is 64 bytes. A name that is too long is left out.
+        // The kernel limits it to 64 bytes. A name that is too long is left out.
         let host = Some(cpu::host_name()).filter(|host| host.len() <= NAME_BYTES_MAX).unwrap_or_default();
         Origin { boot: cpu::boot_id(), process: Process { id: std::process::id(), host } }
     }
@@ -51,7 +51,7 @@ impl Origin {
 pub(super) struct ControlRecords {
     clock: Clock,
     origin: Origin,
-    /// The sequence of the next one.
+    /// The sequence of the next record.
     sequence: u64,
     wall_anchor: Every,
     refusals: Every,
@@ -83,7 +83,7 @@ impl ControlRecords {
         added
     }
 
-    /// The number of the next one, to be counted up by whoever adds some.
+    /// The sequence of the next record. A caller that adds records advances it.
     pub(super) fn sequence(&mut self) -> &mut u64 {
         &mut self.sequence
     }
@@ -97,7 +97,7 @@ impl ControlRecords {
         if self.refused_by != refused_by && self.refusals.take_due(now_ns) {
             self.append_refusals(block, refused_by, now_ns);
         }
-        // If no record fits after them, the block goes out with the notes alone.
+        // If nothing else fits after them, the block is written with the notes alone.
         while let Some(note) = self.notes.first() {
             let mut payload = Vec::new();
             Status::encode(note.code, &cut(&note.text), &mut payload);
@@ -164,7 +164,7 @@ impl ControlRecords {
             service: shared.settings.config.service.clone(),
             process: Some(self.origin.process.clone()),
         };
-        // Each file names the device: retention may have removed the run's first one, which has it in a note.
+        // Each segment names the device, because retention may have removed the run's first one, where a note does.
         let device = (segments.previous_id != 0).then(|| cut(&pipeline.device.report().to_string()));
         let header = Header {
             segment: &segment,

@@ -44,7 +44,7 @@ impl Ending {
         self.phase == Phase::Open
     }
 
-    /// Whether records are still taken from rings. Once the final counts are written, those that lie there count as
+    /// Whether records are still taken from rings. After the final counts are written, the records in rings count as
     /// unwritten.
     pub(super) fn drains(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Draining)
@@ -55,7 +55,7 @@ impl Ending {
         self.phase == Phase::Ended
     }
 
-    /// Goes on with close, if it is asked for. Returns whether it has reached another phase. `keeps_rings`: they
+    /// Advances the close, if one is asked for. Returns whether it has reached another phase. `keeps_rings`: the rings
     /// outlive the process.
     pub(super) fn advance(
         &mut self,

@@ -18,7 +18,7 @@ pub(super) struct Flushes {
 
 /// Callers that wait for the records accepted before they asked.
 struct Flush {
-    /// None if records have asked.
+    /// Empty if records have asked.
     tickets: Vec<Arc<Ticket>>,
     stage: FlushStage,
 }
@@ -27,7 +27,7 @@ impl Flush {
     /// Answers all callers, and counts them. The first answer stands.
     fn answer(&self, answer: &Answer, pipeline: &Pipeline) {
         for ticket in &self.tickets {
-            // Counted first: a caller that has its answer finds it in the figures.
+            // Count first: a caller that has its answer then finds it in the figures.
             pipeline.note_flush(answer.is_ok(), ticket.age());
             ticket.answer(answer.clone());
         }

@@ -31,7 +31,7 @@ use flushing::Flushes;
 /// A log being written.
 pub(crate) struct LogWriter {
     pub(super) shared: Arc<Shared>,
-    /// Kept for its lock, which must outlast the last write.
+    /// Kept for its lock, which must be held until after the last write.
     directory: Directory,
     /// The log's place in a ring file, and the clock's anchor that was published there; `None` if its rings are in
     /// memory of the process.
@@ -65,7 +65,7 @@ impl LogWriter {
         }
     }
 
-    /// Does all work that there is now, without waiting.
+    /// Does all work that is due now. Does not wait.
     pub(crate) fn turn(&mut self) -> Turn {
         let LogWriter { shared, rings, schedule, blocks, flushes, ending, .. } = self;
         let now_ns = blocks.converter.refresh_if_due();
@@ -104,7 +104,8 @@ impl LogWriter {
         if ending.drains() {
             let all = !ending.is_open() || flushes.any_draining();
             took_any = blocks.drain(schedule, now_ns, all);
-            // Once draining has ended, rings may be gone with records in them: the log's end answers the flushes.
+            // After draining has ended, rings may be gone although they hold records. Then the log's end answers the
+            // flushes.
             flushes.advance(blocks, now_ns);
         }
         blocks.close_due(now_ns, &schedule.interval, !ending.is_open());
@@ -120,7 +121,7 @@ impl LogWriter {
         schedule.allowance.end_turn(worked, took_any)
     }
 
-    /// Whether the log has ended, and is to be [finished](Self::finish).
+    /// Whether the log has ended and can be [finished](Self::finish).
     pub(crate) fn has_ended(&self) -> bool {
         self.ending.has_ended()
     }
@@ -155,8 +156,8 @@ impl LogWriter {
         self.blocks.pipeline.device.wait(timeout);
     }
 
-    /// Gives the log up after a panic in one of its turns, without waiting for anything. Blocks that the device has
-    /// stay in memory until it is done with them.
+    /// Gives the log up after a panic in one of its turns. Does not wait. Blocks with the device stay in memory until
+    /// the device is done with them.
     pub(crate) fn give_up(self) {
         self.blocks.pipeline.give_up();
         drop(self.directory);
@@ -167,7 +168,7 @@ impl LogWriter {
     pub(crate) fn finish(mut self) {
         self.blocks.losses.report(&self.shared, &mut self.blocks.sources);
         self.blocks.snapshot_if_due(self.shared.clock.monotonic_ns(), true);
-        // Before the end is known: whoever waits for it waits for the listeners then.
+        // Before the end is published: a caller that waits for the end waits for the listeners after that.
         self.blocks.taps.end();
         let pipeline = self.blocks.pipeline;
         let mut summary = self.shared.close_summary(pipeline.durable_records(), self.ending.reason);

@@ -9,21 +9,21 @@ use crate::writer::source::Source;
 /// The rings of a log by slot.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// A slot is empty once its source has ended.
+    /// Empty where a source has ended.
     slots: Vec<Option<Source>>,
     empty_slots: Vec<usize>,
     /// Slots of the sources whose producers are gone, and whose end record is not written.
     pub(super) ending: Vec<usize>,
     /// The sources whose reserves have memory.
     entered: Vec<Entered>,
-    /// Slots of the sources that got space back, and whose producers may sleep until they do.
+    /// Slots of the sources that got space back, whose producers may be sleeping for it.
     released: Vec<usize>,
 }
 
 /// A source whose reserve has memory.
 struct Entered {
     slot: usize,
-    /// Since when its reserve is empty.
+    /// Since when the reserve is empty.
     calm_since_ns: Option<u64>,
 }
 

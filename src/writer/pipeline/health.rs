@@ -18,10 +18,10 @@ use crate::flush::FlushFault;
 use crate::format::StatusCode;
 use crate::stats::State;
 
-/// While there is no room.
+/// The waits while there is no room.
 const FULL_DELAYS: Delays = Delays { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
 
-/// While one new segment after the other fails. The first is tried at once.
+/// The waits while new segments fail, one after the other. The first new segment is tried at once.
 const MOVE_DELAYS: Delays = Delays { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 /// A sentence that the log itself should hold.
@@ -37,13 +37,13 @@ pub(super) struct Health {
     trouble: Trouble,
     /// The state to publish: not `Ok` from the first refusal until a block is durable again.
     pub(super) state: State,
-    /// Why nothing more becomes durable, for as long.
+    /// Why nothing more becomes durable, while that is so.
     pub(super) fault: Option<FlushFault>,
-    /// The kind of that error, if it came from preparing a segment.
+    /// The kind of the error, if it came from preparing a segment.
     refused: Option<io::ErrorKind>,
-    /// The wait before the next new segment, if that fails too; zero until one has failed.
+    /// The wait after the next new segment fails too; zero before any has failed.
     move_delay: Duration,
-    /// For the log itself, which the pipeline takes.
+    /// Notes for the log. The pipeline takes them.
     pub(super) notes: Vec<Note>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Health {
 enum Trouble {
     #[default]
     None,
-    /// Refused for want of room: tried again at `again_at`, and `delay` after that.
+    /// Refused for lack of room: tried again at `again_at`, and after that in steps of `delay`.
     Full { again_at: Instant, delay: Duration },
     /// The refused writes have been submitted again.
     Trying { delay: Duration },
@@ -70,7 +70,7 @@ impl Health {
         self.notes.push(Note { code, text });
     }
 
-    /// Starts the next try to write the refused blocks where they were, if it is due. Returns whether it is.
+    /// Begins the next try to write the refused blocks where they were, if it is due. Returns whether it is.
     pub(super) fn start_due_try(&mut self) -> bool {
         match self.trouble {
             Trouble::Full { again_at, delay } if Instant::now() >= again_at => {
@@ -86,7 +86,7 @@ impl Health {
         matches!(self.trouble, Trouble::Failed { again_at } if Instant::now() >= again_at)
     }
 
-    /// A new segment is in use; the next block shows whether it works. Until then the fault stands.
+    /// Notes that a new segment is in use. The next block shows whether it works; until then the fault remains.
     pub(super) fn moved(&mut self) {
         self.trouble = Trouble::None;
     }
@@ -98,10 +98,10 @@ impl Health {
         }
         self.fault.get_or_insert_with(|| FlushFault::io("write", path, error));
         self.refused = None;
-        // A file size limit does not count as want of room here: the same place will never have room.
+        // A file size limit does not count as lack of room here: the same place will never have room.
         let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
         self.trouble = match self.trouble {
-            // A failed segment stays failed: it is never waited for.
+            // A failed segment stays failed: the log never waits for room in it.
             Trouble::Failed { again_at } => Trouble::Failed { again_at },
             _ if !full => {
                 let again_at = Instant::now() + self.move_delay;
@@ -121,8 +121,8 @@ impl Health {
         self.state = if matches!(self.trouble, Trouble::Failed { .. }) { State::Failed } else { State::Full };
     }
 
-    /// The present segment may not grow, and `error` refuses the next one in `directory`. That is tried again by
-    /// itself. Returns whether the reason is a new one.
+    /// Notes that the present segment may not grow, and that `error` refuses the next one in `directory`. The next
+    /// segment is asked for again without help from here. Returns whether the reason is new.
     pub(super) fn segment_refused(&mut self, error: &Error, directory: &Path) -> bool {
         let (operation, path, source) = match error {
             Error::Io { operation, path, source, .. } => (*operation, path.as_path(), source),
@@ -138,14 +138,14 @@ impl Health {
         true
     }
 
-    /// A segment's header has become durable. Whether its blocks will is still open, but they may be tried.
+    /// Notes that a segment's header is durable. Its blocks may be tried now; they may still fail.
     pub(super) fn header_succeeded(&mut self) {
         if matches!(self.trouble, Trouble::Trying { .. }) {
             self.trouble = Trouble::None;
         }
     }
 
-    /// A block has become durable. Returns whether that ends some trouble.
+    /// Notes that a block is durable. Returns whether that ends a failure.
     pub(super) fn write_succeeded(&mut self) -> bool {
         if self.fault.is_none() || matches!(self.trouble, Trouble::Failed { .. } | Trouble::Full { .. }) {
             return false;

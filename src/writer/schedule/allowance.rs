@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A sixteenth of a ring, found in one look, counts as heavy load.
 const HEAVY_PART_OF_A_RING: usize = 16;
 
-/// The writer sleeps no longer than a 32nd of a ring takes to fill at the present rate: records may suddenly come 32
+/// The writer sleeps no longer than it takes to fill a 32nd of a ring at the present rate: records may suddenly come 32
 /// times as fast.
 const SLEEP_PART_OF_A_RING: u64 = 32;
 
@@ -45,7 +45,7 @@ impl Turn {
 pub(crate) struct SleepAllowance {
     /// How long the smallest ring may be left alone, whatever was found in it. Set as soon as there is one.
     longest: Duration,
-    /// How long this turn's rings may be left alone: the shortest that the look at one of them allowed.
+    /// How long the rings may be left alone after this turn: the shortest time that any of them allows.
     allowed: Duration,
     /// Whether this turn found new records in a ring.
     saw_new: bool,

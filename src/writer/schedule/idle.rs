@@ -1,4 +1,4 @@
-//! How long the writer thread rests: it spins a little, yields, then sleeps longer and longer.
+//! How long the writer thread rests: it spins a little, yields, then sleeps for longer and longer times.
 
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,12 @@ const QUIET_PART: u32 = 128;
 /// A record may wait a quarter of the flush interval until the writer sees it.
 const INTERVAL_PART: u32 = 4;
 
-/// How long the writer waits for the device if it can take no record before a block has completed. Other work can be
-/// late by this time: a close's deadline, another try after an error, a check for a deleted file.
+/// How long the writer waits for the device if it can take no record before a block has completed. Other work may be
+/// late by this time: a close's deadline, a retry after an error, a check for a deleted file.
 const DEVICE_WAIT: Duration = Duration::from_millis(2);
 
-/// Looks after a few records, with 1, 2, 4 and 8 pauses before them: about a microsecond. A flush may follow them.
+/// How often the writer looks again after it found a few records, with 1, 2, 4 and 8 pauses in between: about a
+/// microsecond in all. A flush may follow the records.
 const LOOKS_AFTER_FEW: u32 = 4;
 
 /// How long the writer looks for the next flush after it has answered one. A caller that flushes each record comes back
@@ -41,7 +42,7 @@ const AFTER_FLUSH: Duration = Duration::from_micros(20);
 #[derive(Default)]
 pub(crate) struct Idle {
     backoff: Backoff,
-    /// Looks left before the first sleep, if there was little work.
+    /// Looks left before the first sleep, after a turn with little work.
     looks_left: Option<u32>,
     /// All sleeps since the last work, added up.
     quiet: Duration,
@@ -51,13 +52,13 @@ pub(crate) struct Idle {
     /// Whether somebody waits for a flush, and how many flushes have been asked for.
     flushing: bool,
     asked: u64,
-    /// Until this time the writer looks for a flush, or for the next one, instead of sleeping.
+    /// Until this time the writer looks for a flush instead of sleeping.
     attentive_until: Option<Instant>,
 }
 
 impl Idle {
-    /// From now on the logs' records may wait in memory for `flush_interval` at most, unless one asks for a flush, if
-    /// it may.
+    /// Sets the limits for all logs: their records may wait in memory for `flush_interval` at most, and may ask for a
+    /// flush if `records_may_ask`.
     pub(crate) fn set_limits(&mut self, flush_interval: Duration, records_may_ask: bool) {
         let longest = if records_may_ask { RECORD_FLUSH_SLEEP_MAX } else { SLEEP_MAX };
         self.sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
@@ -82,8 +83,8 @@ impl Idle {
         match turn {
             // More work will come any moment.
             Turn::Worked => self.reset(None, Duration::ZERO),
-            // Looking for the next records at once would take them one by one, at the price of a wake-up each; and each
-            // look takes a cache line from the appending thread, whose next few appends are slower.
+            // To look for more records at once would take them one by one, with a wake-up for each. And each look takes
+            // a cache line from the appending thread, whose next few appends are slower.
             Turn::FoundFew(allowed) => self.reset(Some(LOOKS_AFTER_FEW), allowed),
             Turn::Idle => {
                 let sleep = self.snooze()?;
@@ -93,7 +94,7 @@ impl Idle {
         None
     }
 
-    /// Work was found: the quiet time begins anew.
+    /// Work was found: the quiet time starts again.
     fn reset(&mut self, looks_left: Option<u32>, allowed: Duration) {
         self.backoff.reset();
         self.quiet = Duration::ZERO;

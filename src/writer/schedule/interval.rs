@@ -1,4 +1,4 @@
-//! Times that come round: the flush interval of the records, and things that are done once a period.
+//! Periodic times: the flush interval of the records, and tasks that are done once a period.
 
 use std::time::Duration;
 
@@ -24,8 +24,9 @@ impl FlushInterval {
         self.left_since_ns = Some(self.left_since_ns.map_or(since_ns, |earlier| earlier.min(since_ns)));
     }
 
-    /// Finds out whether records left in a ring have waited for the interval. Only then `oldest_left` is called: what
-    /// was left may have been taken since, and it returns since when the oldest has been there that is still left.
+    /// Returns whether records left in a ring have waited for the interval. Calls `oldest_left` only if the lower bound
+    /// says so, because the oldest record may have been taken since; it returns since when the oldest record that is
+    /// still left has waited.
     pub(crate) fn find_overdue(&mut self, now_ns: u64, oldest_left: impl FnOnce() -> Option<u64>) -> bool {
         if self.left_is_overdue(now_ns) {
             self.left_since_ns = oldest_left();
@@ -38,7 +39,7 @@ impl FlushInterval {
     }
 }
 
-/// Something that is done once a period.
+/// A task that is done once a period.
 pub(crate) struct Every {
     period_ns: u64,
     /// When it was last done, on the monotonic clock.
@@ -55,7 +56,7 @@ impl Every {
         Every { period_ns, last_ns: now_ns }
     }
 
-    /// Takes the present time as that of the next one, if it is due. Returns whether it is.
+    /// If the task is due, notes the present time as its last. Returns whether it is due.
     pub(crate) fn take_due(&mut self, now_ns: u64) -> bool {
         let is_due = now_ns.saturating_sub(self.last_ns) >= self.period_ns;
         if is_due {

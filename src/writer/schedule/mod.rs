@@ -1,8 +1,8 @@
-//! The schedule: which rings the writer looks at, how long their records may wait, when it sleeps, and for how long.
+//! The schedule: which rings the writer looks at, how long their records may wait, and when and how long it sleeps.
 //!
-//! [`Schedule`] is one log's; each of its rings has a [`Patience`]; the thread has one [`Idle`] for all of its logs.
-//! They decide; they neither read a ring nor fill a block. The tuned constants of the writer are in this folder, each
-//! with its reason. The exception is `flush::CALLER_YIELDS`, which the flushing caller uses too.
+//! Each log has a [`Schedule`], each of its rings a [`Patience`], and the thread one [`Idle`] for all of its logs. They
+//! decide; they neither read a ring nor fill a block. The tuned constants of the writer are in this folder, each with
+//! its reason. The exception is `flush::CALLER_YIELDS`, which the flushing caller uses too.
 
 mod allowance;
 mod idle;
@@ -21,18 +21,18 @@ use std::time::Duration;
 use allowance::SleepAllowance;
 use poll_order::PollOrder;
 
-/// How often the writer checks that its segment still has a name, in nanoseconds: the longest time that it writes to a
-/// deleted file.
+/// How often the writer checks that its segment still has a name, in nanoseconds. It writes to a deleted file for at
+/// most this long.
 const SEGMENT_CHECK_NS: u64 = 1_000_000_000;
 
 /// How long a reserve must have been empty before its memory is given back, in nanoseconds: bursts that come more often
 /// than this find their pages present.
 pub(crate) const RESERVE_CALM_NS: u64 = 250_000_000;
 
-/// Chunks of one reserve that are given back in a turn: some hundred microseconds of the writer.
+/// How many chunks of one reserve are given back in a turn. It takes the writer some hundred microseconds.
 pub(crate) const CHUNKS_GIVEN_BACK: usize = 16;
 
-/// Everything that one log is scheduled by.
+/// The schedule of one log.
 pub(crate) struct Schedule {
     /// Which rings are looked at.
     pub(crate) poll_order: PollOrder,

@@ -1,18 +1,19 @@
-//! The patience with one ring: which of its records are taken now, and which may still wait.
+//! How patient the writer is with one ring: which records it takes now, and which may still wait.
 //!
-//! It works with byte counts alone; the source reads the ring.
+//! It uses only byte counts; the source reads the ring.
 
 use crate::format::MERGE_BYTES_MAX;
 
-/// The bytes of one ring that are drained before the next is looked at: some ten microseconds of copying.
+/// How many bytes of one ring are drained before the next ring is looked at: some ten microseconds of copying.
 pub(crate) const DRAIN_BYTES: usize = 32 << 10;
 
-/// The newest bytes of a ring, which are left alone as long as they may wait. A CPU that reads up to another CPU's
-/// write position prefetches some 4 KiB beyond it. The producer has just fetched these cache lines to write to them,
-/// and has to fetch them again while an append waits. (Half of these bytes was slower, twice as many were not faster.)
+/// The newest bytes of a ring, which are left alone while they may wait. A CPU that reads up to another CPU's write
+/// position prefetches some 4 KiB beyond it. The producer has just fetched these cache lines to write to them, and
+/// would have to fetch them again while an append waits. (Half of these bytes was slower, twice as many were not
+/// faster.)
 const FRESH_BYTES: usize = 8 << 10;
 
-/// No more than these parts of a ring and of a block are left alone.
+/// At most these parts of a ring and of a block are left alone.
 const FRESH_PART_OF_A_RING: usize = 16;
 const FRESH_PART_OF_A_BLOCK: usize = 4;
 
@@ -26,11 +27,11 @@ const OPEN_PART_OF_A_RING: usize = 4;
 
 /// How long the records of one ring may wait, and since when some do.
 pub(crate) struct Patience {
-    /// The newest bytes that are left alone as long as they may wait.
+    /// How many of the newest bytes are left alone while they may wait.
     fresh_bytes: usize,
     /// The bytes of the ring that may lie in the block being filled.
     open_bytes_max: usize,
-    /// The blocks that may be begun after the ring was last empty before all of its records are taken.
+    /// How many blocks may begin after the ring was last empty before all of its records are taken.
     left_blocks_max: u64,
     /// The number of blocks begun when the ring was last seen empty.
     emptied_at_block: u64,
@@ -38,12 +39,12 @@ pub(crate) struct Patience {
     pub(in crate::writer) left_since_ns: Option<u64>,
 }
 
-/// The bytes of a ring that a look is about.
+/// Byte counts of a ring, for a look at it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unread {
-    /// Bytes not taken that an earlier look has seen.
+    /// Bytes that were not taken and that an earlier look has seen.
     pub(crate) seen: usize,
-    /// Bytes not taken, those included.
+    /// All bytes that were not taken, including those.
     pub(crate) bytes: usize,
     /// Bytes that lie in the block being filled.
     pub(crate) open: usize,

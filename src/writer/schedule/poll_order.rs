@@ -1,14 +1,14 @@
-//! The poll order: which rings the writer looks at in a turn. Those that had records lately in every turn, the others
-//! now and then.
+//! The poll order: which rings the writer looks at in a turn. It looks at rings that had records lately in every turn,
+//! and at the others now and then.
 //!
-//! A look at a ring touches a cache line or two of the writer's and one that the producer writes. A thousand idle rings
-//! would take longer to look at than a busy one takes to drain.
+//! A look at a ring touches one or two cache lines of the writer and one that the producer writes. A look at a thousand
+//! idle rings would take longer than it takes to drain a busy one.
 
-/// Quiet rings that are looked at in a turn which found records elsewhere: of a thousand, each comes up within 32
-/// turns, of some microseconds each.
+/// How many quiet rings are looked at in a turn that found records elsewhere. Of a thousand, each is looked at once in
+/// 32 turns of some microseconds each.
 const QUIET_LOOKS: usize = 32;
 
-/// Turns in a row in which a ring has had no records, before it counts as quiet.
+/// A ring counts as quiet after this many turns in a row without records.
 const EMPTY_LOOKS_MAX: u32 = 64;
 
 /// The outcome of looking at one ring.
@@ -59,7 +59,7 @@ impl PollOrder {
     /// ring, unless it ends early: then the next one begins with quiet rings.
     pub(crate) fn turn(&mut self, every: bool, mut look: impl FnMut(usize) -> Looked) -> bool {
         let mut any = false;
-        // If turn after turn ends early because of the busy rings, the quiet ones would never come up.
+        // If every turn ended early because of the busy rings, the quiet ones would never be looked at.
         let quiet_first = std::mem::take(&mut self.cut_short);
         let whole = (!quiet_first || self.look_at_quiet(QUIET_LOOKS, &mut any, &mut look))
             && self.look_at_busy(&mut any, &mut look)
@@ -107,7 +107,7 @@ impl PollOrder {
                 self.next_quiet += 1;
                 continue;
             }
-            // If the blocks ran out in this ring, it is busy too, and not first the next time.
+            // If the blocks ran out in this ring, it is busy, and should not be first the next time.
             self.quiet.swap_remove(self.next_quiet);
             self.busy.push(Busy { slot, empty_looks: 0 });
             if looked == Looked::NoBlock {
