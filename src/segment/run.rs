@@ -4,53 +4,25 @@
 //! [`prepare`](super::prepare) thread makes and removes the files.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::format::{GRID_BYTES, LogId, StoredRunId};
+use crate::format::{LogId, StoredRunId};
 use crate::sys;
 use crate::sys::directory::OpenDirectory;
 
 use super::archive::Archive;
 use super::directory::Directory;
-use super::fill::{Left, NamedFile, Prepared};
+use super::fill::{Left, Prepared};
 use super::next::{NextSegment, Quiet};
 use super::prepare::Preparer;
+use super::present::{PresentSegment, WriteTarget};
 use super::random::{random_bytes, random_id};
 use super::rules::Rules;
 use super::threads::Threads;
 use super::timetable::Timetable;
-
-/// The file and offset at which a block is to be written.
-#[derive(Clone)]
-pub(crate) struct WriteTarget {
-    pub(crate) file: Arc<File>,
-    pub(crate) segment_id: u64,
-    pub(crate) offset: u64,
-}
-
-/// The file to which blocks go now.
-struct OpenSegment {
-    file: NamedFile,
-    /// The file's path, for messages.
-    path: PathBuf,
-    id: u64,
-    index: u64,
-    /// The size with which it was prepared.
-    bytes: u64,
-    /// The offset of the next block. The file is cut here at its end.
-    used_bytes: u64,
-    /// Whether it holds a block beside its header.
-    has_block: bool,
-    /// The next segment is asked for when this many bytes are used.
-    next_asked_at: u64,
-    /// The monotonic time of its first block.
-    begun_ns: Option<u64>,
-}
 
 /// Why the next segment is to begin, the most urgent reason last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +54,7 @@ pub(crate) struct Segments {
     pub(crate) log: LogId,
     pub(crate) run: StoredRunId,
     pub(crate) rules: Rules,
-    current: OpenSegment,
+    current: PresentSegment,
     /// The id of the segment before the present one; 0 for the run's first.
     pub(crate) previous_id: u64,
     /// From this number on, no file held a block when the run began.
@@ -149,7 +121,7 @@ impl Segments {
             run,
             rules,
             notes: prepared.shortfall.iter().cloned().collect(),
-            current: OpenSegment::new(id, prepared),
+            current: PresentSegment::new(id, prepared),
             previous_id: 0,
             unused_from: directory.unused_from,
             left_before: u16::try_from(index - directory.unused_from).unwrap_or(u16::MAX),
@@ -232,14 +204,13 @@ impl Segments {
         if self.is_header_due() {
             return;
         }
-        if self.current.begun_ns.is_none()
+        let age = self.current.age(now_ns);
+        if age.is_none()
             && let Some(timetable) = &mut self.timetable
         {
             timetable.begin();
         }
-        let begun_ns = *self.current.begun_ns.get_or_insert(now_ns);
-        let age = Duration::from_nanos(now_ns.saturating_sub(begun_ns));
-        let is_too_old = self.rules.rotate_after.is_some_and(|limit| age >= limit);
+        let is_too_old = self.rules.rotate_after.is_some_and(|limit| age.unwrap_or_default() >= limit);
         if asked || is_too_old || self.timetable.as_mut().is_some_and(Timetable::is_due) {
             self.leave = self.leave.max(Some(LeaveReason::Due));
         }
@@ -262,8 +233,7 @@ impl Segments {
         self.preparer.remove(unused);
         self.quiet.given_back = true;
         // Do not ask again at the next block: otherwise a log that writes rarely would have a file made for each block.
-        let OpenSegment { used_bytes, bytes, next_asked_at, .. } = &mut self.current;
-        *next_asked_at = *used_bytes + bytes.saturating_sub(*used_bytes) / 2;
+        self.current.put_off_next();
     }
 
     /// Asks for the removal of the segments that the limits do not keep, because the disk is full.
@@ -298,23 +268,15 @@ impl Segments {
     /// # Panics
     /// If `block_bytes` is not a positive multiple of 4096.
     pub(crate) fn place(&mut self, block_bytes: usize) -> WriteTarget {
-        assert!(
-            block_bytes > 0 && block_bytes.is_multiple_of(GRID_BYTES),
-            "a block of {block_bytes} bytes, off the grid"
-        );
         self.quiet = Quiet::default();
-        let OpenSegment { file, id, used_bytes, has_block, .. } = &mut self.current;
-        let offset = *used_bytes;
-        *has_block = offset > 0;
-        *used_bytes += block_bytes as u64;
-        WriteTarget { file: Arc::clone(&file.file), segment_id: *id, offset }
+        self.current.place(block_bytes)
     }
 
     /// Begins the next segment if block `number`, of `block_bytes`, should go there and the file is ready. Asks for the
     /// file early enough. Returns whether the next segment began.
     pub(crate) fn advance(&mut self, block_bytes: usize, number: u64) -> bool {
         let reason = self.leave_reason(block_bytes);
-        if reason.is_some() || self.current.used_bytes >= self.current.next_asked_at {
+        if reason.is_some() || self.current.wants_next() {
             self.request_next();
         }
         let Some(reason) = reason else { return false };
@@ -332,9 +294,7 @@ impl Segments {
 
     /// Why a block of `block_bytes` should not go to the present segment.
     fn leave_reason(&self, block_bytes: usize) -> Option<LeaveReason> {
-        // Each segment gets at least one block beside its header, however small the segment is.
-        let OpenSegment { has_block, used_bytes, bytes, .. } = self.current;
-        let is_full = has_block && used_bytes + block_bytes as u64 > bytes;
+        let is_full = self.current.is_full_for(block_bytes);
         let reason = self.leave.max(is_full.then_some(LeaveReason::Full));
         debug_assert!(
             !self.is_header_due() || reason.is_none_or(|reason| reason == LeaveReason::Failed),
@@ -359,7 +319,7 @@ impl Segments {
             }
         };
         assert!(prepared.index > self.current.index, "segment {} after {}", prepared.index, self.current.index);
-        let left = std::mem::replace(&mut self.current, OpenSegment::new(id, prepared));
+        let left = std::mem::replace(&mut self.current, PresentSegment::new(id, prepared));
         self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
         let was_ready = !std::mem::take(&mut self.waited);
@@ -370,7 +330,7 @@ impl Segments {
     }
 
     /// Keeps a segment that was left, to be cut later; if it is empty, removes its file.
-    fn leave_behind(&mut self, left: OpenSegment, end_block: u64) {
+    fn leave_behind(&mut self, left: PresentSegment, end_block: u64) {
         if let Some(why) = left.file.why_lost() {
             self.notes.push(format!("{} {why}, with all that was in it", left.path.display()));
         }
@@ -407,7 +367,7 @@ impl Segments {
         if durable {
             self.settle(u64::MAX);
         }
-        let OpenSegment { file, used_bytes, .. } = self.current;
+        let PresentSegment { file, used_bytes, .. } = self.current;
         let present = durable.then_some(Left { file: file.file, used_bytes });
         self.preparer.end(present, self.next.take().map(|unused| unused.file), then);
     }
@@ -430,28 +390,10 @@ impl Segments {
     }
 }
 
-impl OpenSegment {
-    fn new(id: u64, prepared: Prepared) -> OpenSegment {
-        let Prepared { file, index, bytes, .. } = prepared;
-        let path = file.path();
-        assert!(bytes.is_multiple_of(GRID_BYTES as u64), "a segment of {bytes} bytes, off the grid");
-        OpenSegment {
-            file,
-            path,
-            id,
-            index,
-            bytes,
-            used_bytes: 0,
-            has_block: false,
-            next_asked_at: bytes / 2,
-            begun_ns: None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::time::Duration;
 
     use super::*;
     use crate::segment::{FIRST_FILL_PATIENCE, Limits, Making, Sizes};
