@@ -1,24 +1,26 @@
 //! Records that are composed in the ring itself: claimed, filled in place, and committed.
 //!
-//! Between claim and commit no append is under way: the append flag is lowered, so close waits for nobody, and a claim
-//! that is dropped or forgotten leaves nothing to be undone. The commit passes the gate, like any append.
+//! Between claim and commit no append is under way: the append flag is lowered, so close does not wait, and a claim
+//! that is dropped or forgotten needs no clean-up. The commit passes the gate, like any append.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::appendable::Message;
+use crate::attempt::{drop_newest, is_grave, refuse, tag};
 use crate::clock::Clock;
 use crate::format::Kind;
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::producer::{Producer, drop_newest, is_grave, refuse, tag};
+use crate::producer::Producer;
 use crate::ring::{DropCause, Held};
 use crate::shared::Shared;
+use crate::waiting::wait_or_drop;
 
 /// Room for one record, to be filled in place and then [committed](Claim::commit): see [`Producer::claim`].
 ///
-/// It is a slice of bytes, all zero at first. Dropping or forgetting it gives it up: it makes no record and counts
-/// nothing, and the producer and [`close`](crate::Logger::close) go on as if there had been no claim.
+/// It is a slice of bytes, all zero at first. If it is dropped or forgotten, it is given up: there is no record and no
+/// count, and the producer and [`close`](crate::Logger::close) continue as if there had been no claim.
 #[must_use = "a claim that is not committed is no record"]
 pub struct Claim<'a> {
     level: Level,
@@ -31,7 +33,7 @@ enum Room<'a> {
         shared: &'a Shared,
         clock: Clock,
     },
-    /// The first bytes of a buffer of the producer's.
+    /// The first bytes of the producer's buffer.
     Buffer {
         producer: &'a mut Producer,
         bytes: usize,
@@ -103,7 +105,8 @@ impl Producer {
         Ok(Claim { level, room })
     }
 
-    /// Finds out where there is room, and waits for it if the policy says so. An append that is over when this returns.
+    /// Finds where there is room, and waits for it if the policy says so. This is an append, which has ended when it
+    /// returns.
     fn place_for(&self, level: Level, bytes: usize) -> Result<Place, Outcome> {
         let is_too_long = bytes > self.message_bytes_max();
         if self.shared().recorder_of(level, &Message::new(&[])).is_some() {
@@ -126,7 +129,7 @@ impl Producer {
         if end.make_room(bytes, grave).is_ok() {
             return Ok(Place::Ring);
         }
-        let waited = self.wait_or_drop(end, DropCause::Full, |_| end.make_room(bytes, grave).is_ok());
+        let waited = wait_or_drop(self.shared(), end, DropCause::Full, |_| end.make_room(bytes, grave).is_ok());
         waited.map_or(Ok(Place::Ring), Err)
     }
 }
@@ -151,7 +154,7 @@ impl Claim<'_> {
         match room {
             Room::Ring { held, shared, clock } => commit(held, shared, clock, level),
             Room::Buffer { producer, bytes } => {
-                // Out of the producer while that is used. Nothing in between is the user's code.
+                // Taken out of the producer while the producer is used. No code of the user runs in between.
                 let buffer = std::mem::take(producer.claim_buffer());
                 let outcome = producer.append_message(level, Message::new(&buffer[..bytes]));
                 *producer.claim_buffer() = buffer;

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::appendable::Appendable;
+use crate::attempt::{self, UNHEARD, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
 use crate::config::Overflow;
 use crate::delays::Delays;
 use crate::error::Error;
@@ -17,7 +18,6 @@ use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
-use crate::producer::{self, UNHEARD, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
 use crate::recorder::{Identity, Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::{CommonProducer, Shared};
@@ -78,7 +78,7 @@ fn append_to_recorder(shared: &Shared, recorder: &Recorder, level: Level, record
     let ticks = shared.clock.ticks();
     let outcome = with_producer(shared, |CommonProducer { id, recorder_end, .. }| {
         let identity = || Identity { id: *id, tid: 0, name: NAME.to_owned() };
-        producer::append_to_recorder(shared, recorder, recorder_end, identity, level, record, || ticks)
+        attempt::append_to_recorder(shared, recorder, recorder_end, identity, level, record, || ticks)
     });
     match outcome {
         Ok(outcome) => outcome,

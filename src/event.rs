@@ -1,10 +1,11 @@
-//! What a macro calls: whether its record is wanted, and the append of its fields.
+//! The functions that a macro's expansion calls: they ask whether its record is wanted, and append its fields.
 //!
-//! The expansion of a macro is in the user's crate, and so are all functions here, compiled for the values of its
-//! fields. What does not depend on these is not generic: the rare cases of all callsites share one function in
-//! [`Producer`].
+//! The expansion of a macro is compiled in the user's crate, and so are the functions here, for the types of its
+//! fields. Code that does not depend on these types is not generic: the rare cases of all callsites share one function
+//! in [`Producer`].
 
 use crate::appendable::{Appendable, Destination};
+use crate::attempt;
 use crate::callsite::Callsite;
 use crate::fields::{Fields, Kept, Scratch, Structured};
 use crate::format::FieldType;
@@ -13,7 +14,7 @@ use crate::level::Level;
 use crate::limit::Limit;
 use crate::logger::Logger;
 use crate::outcome::Outcome;
-use crate::producer::{self, Producer};
+use crate::producer::Producer;
 use crate::shared::Shared;
 use crate::thread_local;
 
@@ -36,7 +37,7 @@ impl Log for Producer {}
 impl Log for Logger {}
 impl<L: Log + ?Sized> Log for &L {}
 
-/// What the expansion of a macro knows of a [`Log`].
+/// [`Log`], with what only the expansion of a macro uses.
 #[allow(private_bounds, reason = "nobody else implements it")]
 pub trait Target: Appends {
     /// The log itself: a macro's first argument may also be a pointer to one, of any kind, or a static made at its
@@ -50,12 +51,12 @@ pub trait Target: Appends {
 
 impl<A: Appends + ?Sized> Target for A {}
 
-/// What is appended to.
+/// The appends of a producer or a logger.
 trait Appends {
     /// Whether a record of the callsite, of this level, is wanted.
     fn admits(&self, level: Level, callsite: &Callsite) -> bool;
 
-    /// The outcome of one that is not.
+    /// The outcome of a record that is not wanted.
     fn refuse(&self) -> Outcome;
 
     fn shared(&self) -> &Shared;
@@ -216,7 +217,7 @@ pub fn append<F: Fields>(target: &(impl Target + ?Sized), level: Level, callsite
     append_kept::<F>(target, level, callsite, fields.keep(&mut Scratch::none()), &[])
 }
 
-/// The same, for fields that run formatters: user code, so before the append begins.
+/// The same, for fields that run formatters. These are user code, so they run before the append begins.
 #[inline(never)]
 fn append_formatted<F: Fields>(
     target: &(impl Target + ?Sized),
@@ -238,8 +239,8 @@ fn append_kept<F: Fields>(
     values: F::Kept<'_>,
     scratch: &[u8],
 ) -> Outcome {
-    // A record is made anew for each call out of line: what such a call takes is in memory, and the values of the fast
-    // path are not to be.
+    // Make the record anew for each call out of line: the arguments of such a call are in memory, and the values of the
+    // fast path should stay in registers.
     let destination = Destination::OfCallsite(callsite);
     match callsite.id(F::HASH) {
         Some(id) => target.append_structured(level, Structured { callsite: id, values, scratch, destination }),
@@ -260,16 +261,16 @@ fn append_first<K: Kept>(
     (types, hash): (&'static [FieldType], u32),
     mut record: Structured<'_, K>,
 ) -> Outcome {
-    // Before the registry: a forked child of a logger into memory passes the gate.
+    // Before the registry, because a forked child of a logger into memory passes the gate.
     if target.shared().gate.is_forked() {
-        return producer::refuse(target.shared(), Refusal::Forked);
+        return attempt::refuse(target.shared(), Refusal::Forked);
     }
     match callsite.register(types, hash) {
         Some(id) => {
             record.callsite = id;
             target.append_any(level, &mut record)
         }
-        None => producer::refuse(target.shared(), Refusal::Reentrant),
+        None => attempt::refuse(target.shared(), Refusal::Reentrant),
     }
 }
 
@@ -279,10 +280,10 @@ pub(crate) fn append_record(logger: &Logger, level: Level, record: &mut dyn Appe
     logger.append_any(level, record);
 }
 
-/// The callsite of a level, of the five that a macro makes whose level is known at run time alone.
+/// The callsite of a level, out of the five of a macro whose level is known only at run time.
 #[inline]
 pub fn of_level<T>(callsites: &'static [T; 5], level: Level) -> &'static T {
-    // No record has `Level::Off`, so any will do.
+    // No record has `Level::Off`, so any callsite will do.
     callsites.get(level as usize - 1).unwrap_or(&callsites[0])
 }
 

@@ -116,6 +116,8 @@ mod common_ring;
 mod producer_builder;
 mod producer;
 mod claim;
+mod waiting;
+mod attempt;
 mod appendable;
 mod fields;
 mod callsite;

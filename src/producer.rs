@@ -1,33 +1,24 @@
-//! One thread's handle on a log: check the level, claim, stamp, copy, commit; and the policy if the ring is full.
+//! One thread's handle to a log: check the level, claim, stamp, copy, commit. `attempt` has the steps that other paths
+//! of an append share, and `waiting` the wait for space.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::appendable::{Appendable, Message};
+use crate::attempt::{self, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
 use crate::clock::Clock;
 use crate::config::Overflow;
-use crate::delays::Delays;
 use crate::elsewhere::{Elsewhere, Reentrant};
 use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
-use crate::format::{Kind, RecordFlags};
-use crate::gate::{ByTarget, Entered, Gate, Refusal, Threshold};
+use crate::gate::{ByTarget, Entered, Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::recorder::{Identity, Recorder, RecorderEnd};
-use crate::ring::{CLASSES, DropCause, Full, ProducerEnd};
+use crate::ring::{CLASSES, Full, ProducerEnd};
 use crate::shared::Shared;
+use crate::waiting::wait_or_drop;
 
-/// How long a producer sleeps for space before it checks the other ends of its wait: close, or a device that has
-/// failed. The writer wakes it once half of the ring is free, or no more space is to come. The longer it has waited,
-/// the less often it checks: a disk may be full for hours.
-const BLOCKED_SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
-
-/// Looks at a full ring before sleeping, each after twice as many pauses as the last: some microseconds. A block takes
-/// the disk a hundred and more, so spinning longer would seldom save the sleep.
-const BLOCKED_SPINS: u32 = 5;
-
-/// One thread's handle on a log, with a ring of its own.
+/// One thread's handle to a log, with its own ring.
 ///
 /// `Send` but not `Sync`: move it into the thread that logs. When it is dropped, the records in its ring are still
 /// written. It does not keep the log open: after the last [`Logger`](crate::Logger) is dropped, appends return
@@ -59,23 +50,23 @@ const BLOCKED_SPINS: u32 = 5;
 pub struct Producer {
     /// `None` if the logger writes no log, and after `drop` has taken it.
     end: Option<ProducerEnd>,
-    /// Copied here, as are the next ones, so that an append touches fewer cache lines: they are cold for a thread that
-    /// rarely logs.
+    /// A copy, like the next three, so that an append touches fewer cache lines. They are cold for a thread that rarely
+    /// logs.
     threshold: Threshold,
     clock: Clock,
     message_bytes_max: usize,
     overflow: Overflow,
     id: u32,
     shared: Arc<Shared>,
-    /// Where formatters write before a record is appended.
+    /// The buffer for formatters, which run before a record is appended.
     scratch: ScratchCell,
-    /// Where records are composed that find no room in the window, once there was one.
+    /// The buffer for claims that find no room in the window. Empty until there was one.
     claim_buffer: Vec<u8>,
-    /// Its ring in the log's flight recorder.
+    /// The producer's end of its ring in the log's flight recorder.
     recorder_end: RecorderEnd,
 }
 
-// The fast path reads one cache line of this: the end, and the threshold's address.
+// The fast path reads one cache line of this struct: it holds the end, and the threshold's address.
 #[cfg(all(target_pointer_width = "64", not(loom)))]
 const _: () = assert!(std::mem::offset_of!(Producer, threshold) + size_of::<usize>() <= 64);
 
@@ -84,36 +75,30 @@ impl Producer {
         let message_bytes_max = shared.settings.message_bytes_max_in(end.capacity());
         // The fast path reads the CPU's counter, and passes the gate without a barrier.
         let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
-        // A record that asks for a flush takes the slow path, which asks: the others need not compare their level.
+        // A record that asks the writer for something takes the slow path. So the fast path need not compare the level.
         let levels = Level::ALL.iter().filter(|level| !shared.asks_the_writer(**level));
         let fast = levels.fold(0_u32, |fast, level| fast | 1 << class(*level));
         end.limit_fast_path(|class| (has_fast_path && fast >> class & 1 != 0).then_some(message_bytes_max));
-        Producer {
-            threshold: shared.gate.threshold().clone(),
-            clock: shared.clock,
-            message_bytes_max,
-            overflow: shared.settings.config.overflow,
-            claim_buffer: Vec::new(),
-            recorder_end: RecorderEnd::default(),
-            end: Some(end),
-            shared,
-            id,
-            scratch: ScratchCell::new(message_bytes_max),
-        }
+        Producer::of(shared, id, Some(end), message_bytes_max)
     }
 
     /// A producer of a logger whose records go elsewhere.
     pub(crate) fn without_ring(shared: Arc<Shared>, id: u32) -> Producer {
+        let message_bytes_max = shared.settings.message_bytes_max;
+        Producer::of(shared, id, None, message_bytes_max)
+    }
+
+    fn of(shared: Arc<Shared>, id: u32, end: Option<ProducerEnd>, message_bytes_max: usize) -> Producer {
         Producer {
-            claim_buffer: Vec::new(),
-            recorder_end: RecorderEnd::default(),
-            end: None,
+            end,
             threshold: shared.gate.threshold().clone(),
             clock: shared.clock,
-            message_bytes_max: shared.settings.message_bytes_max,
+            message_bytes_max,
             overflow: shared.settings.config.overflow,
             id,
-            scratch: ScratchCell::new(shared.settings.message_bytes_max),
+            scratch: ScratchCell::new(message_bytes_max),
+            claim_buffer: Vec::new(),
+            recorder_end: RecorderEnd::default(),
             shared,
         }
     }
@@ -203,7 +188,7 @@ impl Producer {
         !self.shared.gate.is_shut()
     }
 
-    /// What the gate says of a record at `level` that has a target.
+    /// What the gate's word for targets says of a record at `level`.
     #[inline(always)]
     pub(crate) fn by_target(&self, level: Level) -> ByTarget {
         self.threshold.by_target(level as u8)
@@ -214,17 +199,17 @@ impl Producer {
         &self.shared
     }
 
-    /// Its end of the ring; `None` if the logger writes no log.
+    /// The producer's end of its ring; `None` if the logger writes no log.
     pub(crate) fn end(&self) -> Option<&ProducerEnd> {
         self.end.as_ref()
     }
 
-    /// The parts that a commit needs, of which the end is for it alone.
+    /// The parts that a commit needs. It borrows the end exclusively.
     pub(crate) fn parts(&mut self) -> (Option<&mut ProducerEnd>, &Shared, Clock) {
         (self.end.as_mut(), &self.shared, self.clock)
     }
 
-    /// The buffer of claims, which nobody else uses.
+    /// The buffer for claims, which nothing else uses.
     pub(crate) fn claim_buffer(&mut self) -> &mut Vec<u8> {
         &mut self.claim_buffer
     }
@@ -234,7 +219,7 @@ impl Producer {
         &self.claim_buffer
     }
 
-    /// Where formatters write.
+    /// The buffer for formatters.
     pub(crate) fn scratch(&self) -> &ScratchCell {
         &self.scratch
     }
@@ -267,7 +252,7 @@ impl Producer {
         self.append_admitted(level, message, Producer::append_slow)
     }
 
-    /// Appends a record whose level was admitted a moment ago, by `slow` in rare cases.
+    /// Appends a record whose level was admitted a moment ago. Calls `slow` in rare cases.
     #[inline(always)]
     fn append_admitted<A: Appendable + Copy>(
         &self,
@@ -292,7 +277,7 @@ impl Producer {
         slow(self, level, record)
     }
 
-    /// As [`enter`], on the fast path.
+    /// [`enter`] on the fast path.
     #[inline(always)]
     fn enter_fast<'a>(&self, end: &'a ProducerEnd, level: Level, record: &impl Appendable) -> Option<Entered<'a>> {
         let flag = end.control().append_flag();
@@ -303,7 +288,7 @@ impl Producer {
         }
     }
 
-    /// [`append_message`](Self::append_message) in every case.
+    /// [`append_message`](Self::append_message) on the slow path, for all cases.
     #[inline(never)]
     fn append_slow(&self, level: Level, mut message: Message<'_>) -> Outcome {
         self.append_in_every_case(level, &mut message)
@@ -315,14 +300,14 @@ impl Producer {
         self.append_admitted(level, record, Producer::append_structured_slow)
     }
 
-    /// The same in every case.
+    /// [`append_structured`](Self::append_structured) on the slow path, for all cases.
     #[cold]
     #[inline(never)]
     fn append_structured_slow<K: Kept>(&self, level: Level, mut record: Structured<'_, K>) -> Outcome {
         self.append_any(level, &mut record)
     }
 
-    /// The same, whatever its values are: a program has one function for all its callsites.
+    /// The same for values of any type, so that a program has one such function for all callsites.
     #[inline(never)]
     pub(crate) fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
         self.append_in_every_case(level, record)
@@ -341,7 +326,7 @@ impl Producer {
         record.cut_to(self.message_bytes_max);
         let accepted = accepted(record);
         let tag = tag(record.kind(), level, flags(record));
-        // The clock is read only once there is room.
+        // The clock is read after there is room.
         let outcome = match end.append(tag, record, || self.clock.ticks()) {
             Ok(()) => accepted,
             Err(Full) => self.overflow(end, level, tag, record, accepted),
@@ -353,7 +338,7 @@ impl Producer {
         outcome
     }
 
-    /// Appends a record that the log does not take, if its recorder wants it.
+    /// Appends a record that the log does not take, if its recorder takes it.
     #[cold]
     #[inline(never)]
     fn append_to_recorder(
@@ -367,10 +352,12 @@ impl Producer {
             let (tid, name) = shared.registry.identity(*id).unwrap_or_default();
             Identity { id: *id, tid, name }
         };
-        append_to_recorder(shared, recorder, &self.recorder_end, identity, level, record, || self.clock.ticks())
+        attempt::append_to_recorder(shared, recorder, &self.recorder_end, identity, level, record, || {
+            self.clock.ticks()
+        })
     }
 
-    /// Appends to what takes the place of a ring.
+    /// Appends a record of a logger without a log.
     #[cold]
     fn append_elsewhere(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
         let gate = &self.shared.gate;
@@ -390,7 +377,7 @@ impl Producer {
         }
     }
 
-    /// Appends a record of the fast path beyond the ring's window, or drops it.
+    /// Appends a record of the fast path outside the window, or drops it.
     #[cold]
     #[inline(never)]
     fn append_beyond<A: Appendable>(&self, end: &ProducerEnd, level: Level, record: A) -> Outcome {
@@ -400,7 +387,8 @@ impl Producer {
         }
     }
 
-    /// The window is full: goes beyond it, and if there is no room either, waits or gives up, as the policy says.
+    /// Appends a record for which the window has no room: outside the window, or else it waits or drops it, as the
+    /// policy says.
     #[cold]
     #[inline(never)]
     fn overflow(
@@ -413,7 +401,7 @@ impl Producer {
     ) -> Outcome {
         let grave = is_grave(level);
         if let Err(cause) = end.append_beyond(grave, tag, record, || self.clock.ticks()) {
-            self.wait_or_drop(end, cause, |ticks| {
+            wait_or_drop(&self.shared, end, cause, |ticks| {
                 end.append(tag, record, || ticks).is_ok() || end.append_beyond(grave, tag, record, || ticks).is_ok()
             })
             .unwrap_or(accepted)
@@ -422,65 +410,7 @@ impl Producer {
         }
     }
 
-    /// There is no room for a record, for `cause`: waits until `append` succeeds, or gives up, as the policy says.
-    /// Returns the outcome unless it was accepted.
-    pub(crate) fn wait_or_drop(
-        &self,
-        end: &ProducerEnd,
-        cause: DropCause,
-        append: impl Fn(u64) -> bool,
-    ) -> Option<Outcome> {
-        let give_up_at = match self.overflow {
-            Overflow::Block => None,
-            // A limit too large for an `Instant` is none.
-            Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
-            Overflow::DropNewest | Overflow::OverwriteOldest => return Some(drop_newest(end, cause)),
-        };
-        let begun = Instant::now();
-        end.control().count_wait();
-        let outcome = self.wait(end, give_up_at, append);
-        end.control().count_waited(begun.elapsed());
-        outcome
-    }
-
-    /// The wait of [`wait_or_drop`](Self::wait_or_drop), until `give_up_at` if that is given.
-    fn wait(&self, end: &ProducerEnd, give_up_at: Option<Instant>, append: impl Fn(u64) -> bool) -> Option<Outcome> {
-        // The time of the call, not of the moment when there is room.
-        let ticks = self.clock.ticks();
-        let control = end.control();
-        self.shared.wake_writer();
-        let mut look = 0_u32;
-        let mut sleep = BLOCKED_SLEEPS.first;
-        loop {
-            if !self.is_open() {
-                // No sequence number was taken yet, so a refusal leaves no hole.
-                return Some(refuse(&self.shared, self.shared.gate.refusal()));
-            }
-            if look >= BLOCKED_SPINS {
-                control.announce_wait();
-            }
-            if append(ticks) {
-                control.end_wait();
-                return None;
-            }
-            let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.shared.has_device_failed() {
-                return Some(drop_newest(end, DropCause::DeviceFailed));
-            }
-            if left.is_some_and(|left| left.is_zero()) {
-                return Some(drop_newest(end, DropCause::TimedOut));
-            }
-            if look < BLOCKED_SPINS {
-                (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
-            } else {
-                control.sleep(left.map_or(sleep, |left| left.min(sleep)));
-                sleep = BLOCKED_SLEEPS.after(sleep);
-            }
-            look = look.saturating_add(1);
-        }
-    }
-
-    /// Whether the policy drops a record that finds no room at once.
+    /// Whether the policy drops a record at once if there is no room.
     #[inline(always)]
     fn drops_when_full(&self) -> bool {
         matches!(self.overflow, Overflow::DropNewest | Overflow::OverwriteOldest)
@@ -489,7 +419,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        // In a forked child the registry's lock may be held by a thread that does not exist here.
+        // In a forked child, a thread that does not exist there may hold the registry's lock.
         if self.shared.gate.is_forked() {
             return;
         }
@@ -508,91 +438,9 @@ impl fmt::Debug for Producer {
     }
 }
 
-/// The outcome of a record that is in a ring.
-pub(crate) fn accepted(record: &(impl Appendable + ?Sized)) -> Outcome {
-    if record.is_cut() { Outcome::Truncated } else { Outcome::Written }
-}
-
-/// A record's flags in the files.
-pub(crate) fn flags(record: &(impl Appendable + ?Sized)) -> u8 {
-    if record.is_cut() { RecordFlags::TRUNCATED } else { 0 }
-}
-
-/// Whether records of `level` may take the room that is kept for grave ones.
-pub(crate) fn is_grave(level: Level) -> bool {
-    level <= Level::Warn
-}
-
-/// Begins the append of a record.
-///
-/// # Errors
-/// Why it is refused.
-pub(crate) fn enter<'a>(
-    gate: &Gate,
-    end: &'a ProducerEnd,
-    level: Level,
-    record: &(impl Appendable + ?Sized),
-) -> Result<Entered<'a>, Refusal> {
-    let flag = end.control().append_flag();
-    if record.has_target() { gate.enter_open(flag) } else { gate.enter(flag, level as u8) }
-}
-
-/// Appends a record that the log does not take to the ring of `producer` in its recorder, if that wants it.
-pub(crate) fn append_to_recorder(
-    shared: &Shared,
-    recorder: &Recorder,
-    end: &RecorderEnd,
-    producer: impl FnOnce() -> Identity,
-    level: Level,
-    record: &mut (impl Appendable + ?Sized),
-    ticks: impl FnOnce() -> u64,
-) -> Outcome {
-    if !recorder.rings.keeps(level) {
-        return refuse(shared, shared.gate.refusal());
-    }
-    let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
-    match end.append(&recorder.rings, &shared.gate, producer, record, tag, ticks) {
-        Ok(outcome) => {
-            recorder.note_level(level);
-            outcome
-        }
-        Err(refusal) => refuse(shared, refusal),
-    }
-}
-
-/// Gives up a record that finds no room, and counts it by the cause.
-#[cold]
-#[inline(never)]
-pub(crate) fn drop_newest(end: &ProducerEnd, cause: DropCause) -> Outcome {
-    end.drop_attempt(cause);
-    Outcome::Dropped
-}
-
-/// Counts an append that was refused, and returns its outcome. A filtered one is not counted.
-#[cold]
-#[inline(never)]
-pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
-    shared.count_refusal(refusal);
-    match refusal {
-        Refusal::Filtered => Outcome::Filtered,
-        Refusal::Closed => Outcome::Closed,
-        Refusal::Forked => Outcome::Forked,
-        Refusal::Reentrant => Outcome::Reentrant,
-        Refusal::NoRing => Outcome::NoRing,
-    }
-}
-
-/// The ring's class for the records of a level.
+/// The class of records of `level` in the ring.
 const fn class(level: Level) -> usize {
     level as usize
 }
 
 const _: () = assert!(class(Level::Trace) < CLASSES && class(Level::Off) < CLASSES);
-
-/// In a ring's tag: no listener gets the record.
-pub(crate) const UNHEARD: u32 = u32::from_le_bytes([0, 0, 0, 1]);
-
-/// The ring's opaque tag: kind, level, flags, and whether listeners do not get the record.
-pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {
-    u32::from_le_bytes([kind as u8, level as u8, flags, 0])
-}

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::appendable::{Appendable, Message};
+use crate::attempt;
 use crate::common_ring;
 use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::format::NAME_BYTES_MAX;
 use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::producer::{self, Producer};
+use crate::producer::Producer;
 use crate::shared::Shared;
 use crate::sys;
 
@@ -32,7 +33,7 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
         let id = match elsewhere {
             _ if shared.gate.is_shut() => return Err(Error::Closed),
             Elsewhere::Nowhere => 0,
-            // A thread that the child does not have may hold the lock on the records.
+            // A thread that does not exist in the child may hold the lock on the records.
             Elsewhere::Memory(_) if shared.gate.is_forked() => return Err(Error::Forked),
             Elsewhere::Memory(memory) => memory.add_producer(name),
         };
@@ -69,8 +70,8 @@ pub(crate) fn append(shared: &Arc<Shared>, level: Level, mut message: Message<'_
     })
 }
 
-/// [`append`], for a caller who remembers the place of the producer in the thread's list: a thread with a hundred logs
-/// need not search it.
+/// [`append`], for a caller that remembers the index of the producer in the thread's list, so that a thread with a
+/// hundred logs need not search it.
 #[inline]
 pub(crate) fn append_at(at: &Cell<usize>, shared: &Arc<Shared>, level: Level, message: Message<'_>) -> Outcome {
     let appended = PRODUCERS.try_with(|producers| {
@@ -87,8 +88,8 @@ pub(crate) fn append_at(at: &Cell<usize>, shared: &Arc<Shared>, level: Level, me
     appended.ok().flatten().unwrap_or_else(|| append(shared, level, message))
 }
 
-/// Appends by `append`, with the thread's producer for the log, which the first call makes, or with the reason why
-/// there is none. It must not run code of the user.
+/// Calls `append` with the thread's producer for the log, which the first call makes, or with the reason why there is
+/// none. `append` must not run code of the user.
 #[inline]
 pub(crate) fn with_producer(
     shared: &Arc<Shared>,
@@ -110,12 +111,12 @@ pub(crate) fn with_producer(
         // close.
         call(find(&list, shared).ok_or_else(|| shared.gate.refusal()))
     });
-    // If the thread is ending, its list is destroyed, and nobody has called.
+    // If the thread is ending, its list has been destroyed, and `append` was not called.
     done.ok().flatten().or_else(|| call(Err(Refusal::NoRing))).unwrap_or(Outcome::NoRing)
 }
 
-/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes. Meanwhile the list
-/// is free: `work` may log.
+/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes. The list is not
+/// borrowed meanwhile, so `work` may log.
 pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
     let take = || {
         let taken = PRODUCERS.try_with(|producers| {
@@ -129,7 +130,7 @@ pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scrat
         taken.ok().flatten()
     };
     let put = |buffer| {
-        // If there is no such producer any more, the buffer is dropped.
+        // If there is no such producer any more, the buffer is freed.
         let _ = PRODUCERS.try_with(|producers| {
             if let Ok(list) = producers.try_borrow()
                 && let Some(producer) = find(&list, shared)
@@ -145,7 +146,7 @@ pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scrat
 #[cold]
 pub(crate) fn append_without(shared: &Shared, refusal: Refusal, level: Level, record: &mut dyn Appendable) -> Outcome {
     if refusal != Refusal::NoRing || shared.elsewhere.is_some() {
-        return producer::refuse(shared, refusal);
+        return attempt::refuse(shared, refusal);
     }
     common_ring::append(shared, level, record)
 }
@@ -158,12 +159,12 @@ fn find<'a>(list: &'a [Producer], shared: &Arc<Shared>) -> Option<&'a Producer> 
 /// Adds a producer for the log to the thread's list.
 #[cold]
 fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result::Result<(), Refusal> {
-    // If a signal handler interrupts this very function, it finds the list borrowed, and its append is refused.
+    // If a signal handler interrupts this function, it finds the list borrowed, and its append is refused.
     let Ok(mut list) = producers.try_borrow_mut() else { return Err(Refusal::Reentrant) };
-    // Drops the producers of logs that were closed meanwhile, so that their rings go back.
+    // Drop the producers of logs that have been closed, so that their rings are returned.
     list.retain(Producer::is_open);
     let thread = std::thread::current();
-    // A name that is too long is left out: the thread's owner may not know of diolog.
+    // A name that is too long is left out: whoever named the thread may not know diolog.
     let name = thread.name().filter(|name| name.len() <= NAME_BYTES_MAX).unwrap_or_default();
     match new_producer(shared, shared.settings.thread_ring_bytes, name) {
         Ok(producer) => {
@@ -179,7 +180,7 @@ fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result
 /// Refuses an append that the gate does not admit, before the thread's producer is looked up.
 #[cold]
 pub(crate) fn refuse(shared: &Shared) -> Outcome {
-    producer::refuse(shared, shared.gate.refusal())
+    attempt::refuse(shared, shared.gate.refusal())
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use super::places::{self, Found, Place, Shape};
 use crate::appendable::Destination;
+use crate::attempt;
 use crate::event;
 use crate::fields::{Inline, Structured};
 use crate::format::{FieldType, Type};
 use crate::gate::ByTarget;
 use crate::level::{Level, STATIC_MAX_LEVEL};
 use crate::logger::Logger;
-use crate::producer;
 use crate::shared::Shared;
 use crate::thread_local;
 
@@ -32,7 +32,7 @@ pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: 
                 id
             }
             Err(refusal) => {
-                producer::refuse(shared, refusal);
+                attempt::refuse(shared, refusal);
                 return;
             }
         };

@@ -16,11 +16,13 @@ use graph::Graph;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("admission", &["callsite", "gate", "level", "levels", "sync"]),
     ("appendable", &["callsite", "format", "ring"]),
+    ("attempt", &["appendable", "format", "gate", "level", "outcome", "recorder", "ring", "shared"]),
     ("block", &["buffer", "format", "level"]),
     (
         "bridge",
         &[
             "appendable",
+            "attempt",
             "callsite",
             "event",
             "fields",
@@ -28,19 +30,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gate",
             "level",
             "logger",
-            "producer",
             "shared",
             "thread_local",
         ],
     ),
     ("buffer", &["sys"]),
     ("callsite", &["format", "level", "sync", "sys"]),
-    ("claim", &["appendable", "clock", "format", "level", "outcome", "producer", "ring", "shared"]),
+    (
+        "claim",
+        &["appendable", "attempt", "clock", "format", "level", "outcome", "producer", "ring", "shared", "waiting"],
+    ),
     ("clock", &["sys"]),
     (
         "common_ring",
         &[
             "appendable",
+            "attempt",
             "config",
             "delays",
             "error",
@@ -48,7 +53,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "level",
             "outcome",
             "own_thread",
-            "producer",
             "recorder",
             "ring",
             "shared",
@@ -84,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "event",
         &[
             "appendable",
+            "attempt",
             "callsite",
             "fields",
             "format",
@@ -182,18 +187,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "producer",
         &[
             "appendable",
+            "attempt",
             "clock",
             "config",
-            "delays",
             "elsewhere",
             "fields",
-            "format",
             "gate",
             "level",
             "outcome",
             "recorder",
             "ring",
             "shared",
+            "waiting",
         ],
     ),
     ("producer_builder", &["error", "producer", "shared", "thread_local"]),
@@ -264,6 +269,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "thread_local",
         &[
             "appendable",
+            "attempt",
             "common_ring",
             "elsewhere",
             "error",
@@ -277,6 +283,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
+    ("waiting", &["attempt", "config", "delays", "outcome", "ring", "shared"]),
     (
         "writer",
         &[

@@ -1,0 +1,95 @@
+//! The steps of an attempt to append that all of its paths share: a producer's own, a claim's, and the common ring's.
+//!
+//! An attempt enters the gate, appends, and ends with an outcome: accepted, dropped, or refused. Losses and refusals are
+//! counted here.
+
+use crate::appendable::Appendable;
+use crate::format::{Kind, RecordFlags};
+use crate::gate::{Entered, Gate, Refusal};
+use crate::level::Level;
+use crate::outcome::Outcome;
+use crate::recorder::{Identity, Recorder, RecorderEnd};
+use crate::ring::{DropCause, ProducerEnd};
+use crate::shared::Shared;
+
+/// The outcome of a record that is in a ring.
+pub(crate) fn accepted(record: &(impl Appendable + ?Sized)) -> Outcome {
+    if record.is_cut() { Outcome::Truncated } else { Outcome::Written }
+}
+
+/// A record's flags in the files.
+pub(crate) fn flags(record: &(impl Appendable + ?Sized)) -> u8 {
+    if record.is_cut() { RecordFlags::TRUNCATED } else { 0 }
+}
+
+/// Whether records of `level` may take the room that is kept for grave ones.
+pub(crate) fn is_grave(level: Level) -> bool {
+    level <= Level::Warn
+}
+
+/// Begins the append of a record.
+///
+/// # Errors
+/// Why it is refused.
+pub(crate) fn enter<'a>(
+    gate: &Gate,
+    end: &'a ProducerEnd,
+    level: Level,
+    record: &(impl Appendable + ?Sized),
+) -> Result<Entered<'a>, Refusal> {
+    let flag = end.control().append_flag();
+    if record.has_target() { gate.enter_open(flag) } else { gate.enter(flag, level as u8) }
+}
+
+/// Appends a record that the log does not take to the ring of `producer` in its recorder, if the recorder takes it.
+pub(crate) fn append_to_recorder(
+    shared: &Shared,
+    recorder: &Recorder,
+    end: &RecorderEnd,
+    producer: impl FnOnce() -> Identity,
+    level: Level,
+    record: &mut (impl Appendable + ?Sized),
+    ticks: impl FnOnce() -> u64,
+) -> Outcome {
+    if !recorder.rings.keeps(level) {
+        return refuse(shared, shared.gate.refusal());
+    }
+    let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
+    match end.append(&recorder.rings, &shared.gate, producer, record, tag, ticks) {
+        Ok(outcome) => {
+            recorder.note_level(level);
+            outcome
+        }
+        Err(refusal) => refuse(shared, refusal),
+    }
+}
+
+/// Drops a record for which there is no room, and counts it by its cause.
+#[cold]
+#[inline(never)]
+pub(crate) fn drop_newest(end: &ProducerEnd, cause: DropCause) -> Outcome {
+    end.drop_attempt(cause);
+    Outcome::Dropped
+}
+
+/// Counts an append that was refused, and returns its outcome. A filtered one is not counted.
+#[cold]
+#[inline(never)]
+pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
+    shared.count_refusal(refusal);
+    match refusal {
+        Refusal::Filtered => Outcome::Filtered,
+        Refusal::Closed => Outcome::Closed,
+        Refusal::Forked => Outcome::Forked,
+        Refusal::Reentrant => Outcome::Reentrant,
+        Refusal::NoRing => Outcome::NoRing,
+    }
+}
+
+/// The bit of a ring's tag that says that no listener gets the record.
+pub(crate) const UNHEARD: u32 = u32::from_le_bytes([0, 0, 0, 1]);
+
+/// The tag of a record in a ring: kind, level and flags. The ring does not use it.
+pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {
+    u32::from_le_bytes([kind as u8, level as u8, flags, 0])
+}
