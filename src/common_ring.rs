@@ -1,10 +1,10 @@
-//! The common ring, of threads that have none of their own: the budget is reached, there are too many producers, or the
-//! thread is ending and its list of producers is gone.
+//! The common ring, for threads that have no ring: because the budget is used up, because there are too many producers,
+//! or because the thread is ending and its list of producers is gone.
 //!
-//! It is one ring for each log, behind a lock: the one exception from the rule that an append takes none. It is made
-//! when the first such thread logs, of the size of a thread's ring, beyond the budget; so is the one in the log's
-//! flight recorder. A thread never waits for space while it holds the lock. `thread_local` calls this when it finds no
-//! ring.
+//! Each log has one, behind a lock: it is the one exception from the rule that an append takes no lock. It is made when
+//! the first such thread logs. It has the size of a thread's ring, and may exceed the budget. The same holds for the
+//! common ring in the log's flight recorder. A thread never waits for space while it holds the lock. `thread_local`
+//! calls this when a thread has no ring.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -26,11 +26,12 @@ use crate::sync::{Inside, lock};
 /// The name of the ring's producer.
 const NAME: &str = "(common)";
 
-/// How long a thread sleeps for space before it tries again. Several may wait, so the writer wakes none.
+/// How long a thread sleeps for space before it tries again. Several threads may wait, so the writer wakes none of
+/// them.
 const SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
 
 thread_local! {
-    /// Whether this thread holds such a lock or waits for it: a signal handler on it must do neither.
+    /// Whether this thread holds such a lock or waits for it. A signal handler on this thread must not take it then.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -40,17 +41,16 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
     if let Some(recorder) = shared.recorder_of(level, record) {
         return append_to_recorder(shared, recorder, level, record);
     }
-    // The time of the call, not of the moment when there is room.
-    let ticks = shared.clock.ticks();
     let give_up_at = match shared.settings.config.overflow {
         Overflow::BlockFor(limit) => Instant::now().checked_add(limit),
         _ => None,
     };
-    let mut give_up = None;
+    // The time of the call, not of the moment when there is room.
+    let ticks = shared.clock.ticks();
+    let mut attempt = Attempt { shared, level, record, ticks, give_up: None, waits_since: None };
     let mut sleep = SLEEPS.first;
-    let mut waits_since = None;
     let outcome = loop {
-        if let Some(outcome) = append_once(shared, level, record, ticks, give_up, &mut waits_since) {
+        if let Some(outcome) = attempt.try_once() {
             break outcome;
         }
         let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -58,9 +58,9 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
             // No sequence number was taken yet.
             break refuse(shared, shared.gate.refusal());
         } else if shared.has_device_failed() {
-            give_up = Some(DropCause::DeviceFailed);
+            attempt.give_up = Some(DropCause::DeviceFailed);
         } else if left.is_some_and(|left| left.is_zero()) {
-            give_up = Some(DropCause::TimedOut);
+            attempt.give_up = Some(DropCause::TimedOut);
         } else {
             shared.wake_writer();
             std::thread::sleep(left.map_or(sleep, |left| left.min(sleep)));
@@ -73,7 +73,7 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
     outcome
 }
 
-/// Appends a record that the log does not take, if its recorder wants it.
+/// Appends a record that the log does not take, if its recorder takes it.
 fn append_to_recorder(shared: &Shared, recorder: &Recorder, level: Level, record: &mut dyn Appendable) -> Outcome {
     let ticks = shared.clock.ticks();
     let outcome = with_producer(shared, |CommonProducer { id, recorder_end, .. }| {
@@ -90,12 +90,12 @@ fn append_to_recorder(shared: &Shared, recorder: &Recorder, level: Level, record
     }
 }
 
-/// Calls `work` with the producer of the common ring, which the first call makes, under its lock.
+/// Calls `work` with the producer of the common ring, under its lock. The first call makes the ring.
 ///
 /// # Errors
-/// Why there is none for this thread now.
+/// Why this thread cannot use it now.
 fn with_producer<R>(shared: &Shared, work: impl FnOnce(&CommonProducer) -> R) -> Result<R, Refusal> {
-    // In a forked child the lock may be held by a thread that does not exist there.
+    // In a forked child, a thread that does not exist there may hold the lock.
     if shared.gate.is_forked() {
         return Err(Refusal::Forked);
     }
@@ -108,59 +108,58 @@ fn with_producer<R>(shared: &Shared, work: impl FnOnce(&CommonProducer) -> R) ->
     Ok(work(producer))
 }
 
-/// Appends, drops or refuses the record, under the lock. `None` if the caller is to wait for space; it names a cause to
-/// `give_up` for once it has waited long enough. `waits_since` is when it began to wait, if it does.
-fn append_once(
-    shared: &Shared,
+/// A record on its way into the ring.
+struct Attempt<'a> {
+    shared: &'a Shared,
     level: Level,
-    record: &mut dyn Appendable,
+    record: &'a mut dyn Appendable,
     ticks: u64,
+    /// The cause for which the record is dropped if there is no room, once it has waited long enough.
     give_up: Option<DropCause>,
-    waits_since: &mut Option<Instant>,
-) -> Option<Outcome> {
-    let append =
-        |producer: &CommonProducer| append_to(&producer.end, shared, level, record, ticks, give_up, waits_since);
-    with_producer(shared, append).unwrap_or_else(|refusal| Some(refuse(shared, refusal)))
+    /// When it began to wait for space.
+    waits_since: Option<Instant>,
 }
 
-/// [`append_once`] to the ring with this `end`.
-fn append_to(
-    end: &ProducerEnd,
-    shared: &Shared,
-    level: Level,
-    record: &mut dyn Appendable,
-    ticks: u64,
-    give_up: Option<DropCause>,
-    waits_since: &mut Option<Instant>,
-) -> Option<Outcome> {
-    let _entered = match enter(&shared.gate, end, level, record) {
-        Ok(entered) => entered,
-        Err(refusal) => return Some(refuse(shared, refusal)),
-    };
-    record.cut_to(shared.settings.message_bytes_max_in(end.capacity()));
-    let mut tag = tag(record.kind(), level, flags(record));
-    if own_thread::role() == Role::Listener {
-        // The ring is not the listener's own, which would say it.
-        tag |= UNHEARD;
+impl Attempt<'_> {
+    /// Appends, drops or refuses the record, under the lock. `None` if it must wait for space.
+    fn try_once(&mut self) -> Option<Outcome> {
+        let shared = self.shared;
+        with_producer(shared, |producer| self.append_to(&producer.end))
+            .unwrap_or_else(|refusal| Some(refuse(shared, refusal)))
     }
-    let appended =
-        end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, record, || ticks));
-    let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
-    let outcome = match appended {
-        Ok(()) => Some(accepted(record)),
-        Err(_) if waits => give_up.map(|cause| drop_newest(end, cause)),
-        Err(cause) => Some(drop_newest(end, cause)),
-    };
-    // Under the lock, like all counts of this ring.
-    match (&outcome, *waits_since) {
-        (Some(_), Some(begun)) => end.control().count_waited(begun.elapsed()),
-        (None, None) => {
-            *waits_since = Some(Instant::now());
-            end.control().count_wait();
+
+    fn append_to(&mut self, end: &ProducerEnd) -> Option<Outcome> {
+        let Attempt { shared, level, ticks, .. } = *self;
+        let _entered = match enter(&shared.gate, end, level, self.record) {
+            Ok(entered) => entered,
+            Err(refusal) => return Some(refuse(shared, refusal)),
+        };
+        self.record.cut_to(shared.settings.message_bytes_max_in(end.capacity()));
+        let record = &*self.record;
+        let mut tag = tag(record.kind(), level, flags(record));
+        if own_thread::role() == Role::Listener {
+            // A listener's own ring would be marked; this one belongs to many threads.
+            tag |= UNHEARD;
         }
-        (Some(_), None) | (None, Some(_)) => {}
+        let appended =
+            end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, record, || ticks));
+        let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
+        let outcome = match appended {
+            Ok(()) => Some(accepted(record)),
+            Err(_) if waits => self.give_up.map(|cause| drop_newest(end, cause)),
+            Err(cause) => Some(drop_newest(end, cause)),
+        };
+        // Under the lock, like all counts of this ring.
+        match (&outcome, self.waits_since) {
+            (Some(_), Some(begun)) => end.control().count_waited(begun.elapsed()),
+            (None, None) => {
+                self.waits_since = Some(Instant::now());
+                end.control().count_wait();
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+        }
+        outcome
     }
-    outcome
 }
 
 /// Makes the ring, and hands its other end to the writer.
