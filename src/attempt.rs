@@ -57,7 +57,7 @@ pub(crate) fn append_to_recorder(
     let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
     match end.append(&recorder.rings, &shared.gate, producer, record, tag, ticks) {
         Ok(outcome) => {
-            recorder.note_level(level);
+            recorder.triggers.note_level(level);
             outcome
         }
         Err(refusal) => refuse(shared, refusal),

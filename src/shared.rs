@@ -48,36 +48,36 @@ pub(crate) struct Shared {
     pub(crate) listening: Listening,
     /// What opening the log has recovered of runs that died.
     pub(crate) recovered: Vec<Recovery>,
-    /// The producer of the common ring, once there is one. `common_ring` alone uses it.
+    /// The producer of the common ring, if it was made. Only `common_ring` uses it.
     pub(crate) common: Mutex<Option<CommonProducer>>,
     /// Whether writes fail for another reason than a full disk. The writer alone changes it.
     device_failed: AtomicBool,
-    /// A caller wants the present segment left for the next. The writer clears it.
+    /// A caller has asked for a rotation. The writer clears it.
     rotation_asked: AtomicBool,
     /// A record that asks for a flush was accepted. The writer clears it.
     flush_asked: AtomicBool,
     refusals: Refusals,
     /// Records that a callsite's limit has hidden.
     hidden: AtomicU64,
-    /// The writer thread, once it serves this log: to be woken for a flush, a rotation or a close.
+    /// The writer thread, after it has begun to serve this log. It is woken for a flush, a rotation or a close.
     writer: OnceLock<(Thread, WriterId)>,
 }
 
-/// The producer that threads without a ring of their own have in common.
+/// The producer of the common ring.
 pub(crate) struct CommonProducer {
     pub(crate) id: u32,
     pub(crate) end: ProducerEnd,
     pub(crate) recorder_end: RecorderEnd,
 }
 
-/// What the rings of a log are a part of.
+/// Where the rings of a log get their memory.
 #[derive(Default)]
 pub(crate) struct RingsOf {
     /// The budget of the engine.
     pub(crate) budget: Option<Arc<Budget>>,
-    /// The slots that they lie in; `None` for private memory.
+    /// The slots in which the rings are; `None` for private memory.
     pub(crate) slots: Option<Arc<dyn Slots>>,
-    /// The same for those of the flight recorder.
+    /// The same for the rings of the flight recorder.
     pub(crate) recorder_slots: Option<Arc<dyn Slots>>,
 }
 
@@ -181,7 +181,7 @@ impl Shared {
 
     /// Notes whether writes fail, so that producers do not wait for space then.
     pub(crate) fn set_device_failed(&self, failed: bool) {
-        // Relaxed: the flag carries nothing but itself, and producers that wait read it again and again.
+        // Relaxed: the value is all that is needed, and producers that wait read it repeatedly.
         self.device_failed.store(failed, Relaxed);
     }
 
@@ -202,9 +202,9 @@ impl Shared {
         stats
     }
 
-    /// Asks the writer to leave the present segment for the next.
+    /// Asks the writer to begin the next segment.
     pub(crate) fn ask_for_rotation(&self) {
-        // Relaxed: the flag carries nothing but itself.
+        // Relaxed: the value is all that is needed.
         self.rotation_asked.store(true, Relaxed);
         self.wake_writer();
     }
@@ -222,7 +222,7 @@ impl Shared {
         }
     }
 
-    /// The log's recorder, if there is one and the log does not take the record: it is the recorder's, or nobody's.
+    /// The log's recorder, if there is one and the log does not take the record. The recorder may not take it either.
     pub(crate) fn recorder_of(&self, level: Level, record: &(impl Appendable + ?Sized)) -> Option<&Recorder> {
         let recorder = self.recorder.as_ref()?;
         let takes = match record.destination() {
@@ -239,26 +239,27 @@ impl Shared {
         self.settings.config.flush_on.is_some_and(|least_severe| level <= least_severe)
     }
 
-    /// Whether the writer is asked for something after an accepted record of `level`.
+    /// Whether an accepted record of `level` asks the writer for something.
     pub(crate) fn asks_the_writer(&self, level: Level) -> bool {
-        self.asks_for_flush(level) || self.recorder.as_ref().is_some_and(|recorder| recorder.is_asked_by(level))
+        self.asks_for_flush(level)
+            || self.recorder.as_ref().is_some_and(|recorder| recorder.triggers.is_asked_by(level))
     }
 
-    /// Asks the writer for what an accepted record of `level` wants.
+    /// Asks the writer for a flush and a snapshot, if an accepted record of `level` is to do that.
     pub(crate) fn ask_the_writer(&self, level: Level) {
         if self.asks_for_flush(level) {
             self.ask_for_flush();
         }
         if let Some(recorder) = &self.recorder {
-            recorder.note_level(level);
+            recorder.triggers.note_level(level);
         }
     }
 
-    /// Asks for a flush for which nobody waits, after the append that wants it. Makes no system call: the writer looks
-    /// here in each turn.
+    /// Asks for a flush for which nobody waits, after the append of the record that wants it. Makes no system call: the
+    /// writer looks here in each turn.
     fn ask_for_flush(&self) {
-        // Acquire and release: _record flush asked_. An exchange, so that the writer's one sees the commits of all who
-        // have asked before it, and not of the last alone.
+        // Acquire and release: _record flush asked_. An exchange, so that the writer sees the commits of all who have
+        // asked before it, not only of the last one.
         self.flush_asked.swap(true, AcqRel);
     }
 
@@ -279,7 +280,7 @@ impl Shared {
         self.writer.get().is_some_and(|(_, own)| *own == id)
     }
 
-    /// Whether the calling thread is this log's writer, which runs a callback: a wait for the log would be for itself.
+    /// Whether the calling thread is this log's writer, in a callback. It would wait for itself.
     pub(crate) fn is_on_own_writer(&self) -> bool {
         matches!(own_thread::role(), Role::Writer(id) if self.is_served_by(id))
     }
@@ -291,7 +292,7 @@ impl Shared {
         }
     }
 
-    /// How the log would end now, with `durable_records`. Unconfirmed are the records that are neither durable nor
+    /// The log's end, if it ended now with `durable_records`. Records are unconfirmed if they are neither durable nor
     /// counted as lost.
     pub(crate) fn close_summary(&self, durable_records: u64, reason: Option<String>) -> CloseSummary {
         let totals = self.registry.counts().totals;
@@ -310,12 +311,13 @@ impl Shared {
         CloseSummary { report, unconfirmed, reason }
     }
 
-    /// How a log ends whose writer does not answer: the figures are the last that it published, for the message alone.
+    /// The end of a log whose writer does not answer. The figures are the last that the writer has published, for the
+    /// message only.
     pub(crate) fn close_summary_without_writer(&self, reason: &str) -> CloseSummary {
         self.close_summary(self.published.durable_records(), Some(reason.to_owned()))
     }
 
-    /// How a logger ends that has no log, once its gate is closed.
+    /// The end of a logger without a log, after its gate was closed.
     pub(crate) fn close_summary_of(&self, elsewhere: &Elsewhere) -> CloseSummary {
         let mut summary = self.close_summary(0, None);
         if let Elsewhere::Memory(memory) = elsewhere {
@@ -341,12 +343,12 @@ pub(crate) struct CloseSummary {
     pub(crate) report: CloseReport,
     /// Records accepted but not known durable.
     pub(crate) unconfirmed: u64,
-    /// Why records are unconfirmed or the clean end is missing, if so.
+    /// Why records are unconfirmed or the clean end is missing.
     pub(crate) reason: Option<String>,
 }
 
 impl CloseSummary {
-    /// What the caller of a close gets.
+    /// The result of `close`.
     ///
     /// # Errors
     /// [`Error::CloseIncomplete`] if the log has not ended cleanly.
@@ -363,9 +365,10 @@ impl CloseSummary {
 /// The appends under way that the writer waits for before the log ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AwaitedAppends {
-    /// None any more.
+    /// None.
     None,
-    /// All but those that have begun on this stack, whose thread never comes back to them. It may be empty.
+    /// All except those that have begun on this stack. The thread of these never returns to them. The range may be
+    /// empty.
     AllBut(Range<u64>),
 }
 
@@ -379,7 +382,7 @@ pub(crate) struct Closing {
 #[derive(Default)]
 struct ClosingState {
     deadline: Option<Instant>,
-    /// When the process exits: until then the writer waits for appends under way, and no longer.
+    /// The process is exiting: the writer waits for appends under way only until this time.
     appends_until: Option<Instant>,
     /// The stack of the exiting thread, if it is known.
     exiting_stack: Range<u64>,
@@ -387,7 +390,7 @@ struct ClosingState {
 }
 
 impl Closing {
-    /// Asks the writer to end by `deadline`. Returns the first caller's deadline, which stands.
+    /// Asks the writer to end by `deadline`. Returns the deadline of the first caller, which counts.
     pub(crate) fn request(&self, deadline: Instant) -> Instant {
         *lock(&self.inner).deadline.get_or_insert(deadline)
     }
@@ -419,7 +422,7 @@ impl Closing {
         lock(&self.inner).deadline
     }
 
-    /// Publishes how the log ended. Returns the first summary published, which stands.
+    /// Publishes how the log ended. Returns the summary that was published first, which counts.
     pub(crate) fn finish(&self, summary: CloseSummary) -> CloseSummary {
         let first = lock(&self.inner).summary.get_or_insert(summary).clone();
         self.ended.notify_all();

@@ -1,7 +1,7 @@
-//! A panic: the records that led to it become durable, as far as a short wait allows, and flight recorders are written.
+//! At a panic, makes the records that led to it durable, as far as a short wait allows, and takes snapshots.
 //!
-//! The hook runs on the thread that panics, which may be any: one of the library's own, one inside an append, one that
-//! has just panicked a thousand times. It waits for nothing but the disk, and never long.
+//! The hook runs on the thread that panics. That may be any thread: one of the library, one inside an append, or one
+//! that has just panicked a thousand times. It waits only for the disk, and never long.
 
 use std::panic;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::own_thread::{self, Role};
 use crate::shared::Shared;
 use crate::sys;
 
-/// How long a panic waits for the disk, if the program does not say.
+/// How long a panic waits for the disk by default.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// Panics that follow sooner after one that has saved the logs do not: a server that survives panics must not wait for
-/// the disk at each.
+/// A panic that follows a saving one within this time does not save the logs: a server that survives panics must not
+/// wait for the disk at each.
 const ONCE_IN_NS: u64 = 1_000_000_000;
 
 /// How often the hook tries to look at a registry that another thread has locked, for a moment.
@@ -68,7 +68,8 @@ pub fn flush_on_panic_within(limit: Duration) {
     install();
 }
 
-/// Makes every panic of the process take a snapshot of each open log that wants one, waiting as long as for a flush.
+/// Makes every panic of the process take a snapshot of each open log that is set to do so. It waits for as long as for
+/// a flush.
 pub(crate) fn snapshot_on_panic() {
     install();
 }
@@ -86,10 +87,10 @@ fn install() {
     }));
 }
 
-/// Flushes all open logs together, if that is asked for, and takes snapshots of those that want one, waiting for at
-/// most `limit` in all, unless this thread must not wait or another panic has just done so.
+/// Flushes all open logs together, if that is asked for, and takes snapshots of those that are set to do so. Waits for
+/// at most `limit` in all. Does nothing if this thread must not wait, or another panic has just done so.
 fn save_all(limit: Duration) {
-    // The order matters: before the lock of the list, that this is not a forked child.
+    // The order matters: this checks that the process is not a forked child, before the list is locked.
     let Some(open_logs) = OpenLogs::of_this_process() else { return };
     if own_thread::role() != Role::Host {
         return;
@@ -106,9 +107,9 @@ fn save_all(limit: Duration) {
     }
     let begun = Instant::now();
     let left = || limit.saturating_sub(begun.elapsed());
-    // All are asked before the first is waited for. Whether they succeed is of no use to anybody here.
+    // All are asked before the first is waited for. Nobody here could use their results.
     let ask = |log: &Arc<Shared>| {
-        let asked = log.recorder.as_ref()?.ask_for_panic()?;
+        let asked = log.recorder.as_ref()?.triggers.ask_for_panic()?;
         log.wake_writer();
         Some((Arc::clone(log), asked))
     };
@@ -120,12 +121,12 @@ fn save_all(limit: Duration) {
     }
     for (log, asked) in snapshots {
         if let Some(recorder) = &log.recorder {
-            recorder.wait_for_panic(asked, left());
+            recorder.triggers.wait_for_panic(asked, left());
         }
     }
 }
 
-/// Calls `look` until it has an answer, or has had none for many times.
+/// Calls `look` until it has an answer, at most many times.
 fn patiently(look: impl Fn() -> Option<bool>) -> Option<bool> {
     (0..TRIES).find_map(|_| {
         look().or_else(|| {

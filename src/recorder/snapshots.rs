@@ -4,14 +4,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use super::rings::RecorderRings;
 use super::triggers::{Reason, TriggerRules, Triggers};
 use crate::block::{Callsites, Lookup};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::level::Level;
 use crate::segment::Beside;
 use crate::snapshot::{self, Now, Origin, ProducerRecords};
 use crate::stats::RecorderStats;
@@ -31,7 +29,7 @@ pub(crate) struct SnapshotPlace {
 /// A log's flight recorder.
 pub(crate) struct Recorder {
     pub(crate) rings: RecorderRings,
-    triggers: Triggers,
+    pub(crate) triggers: Triggers,
     /// Set once the log is open.
     place: OnceLock<SnapshotPlace>,
     written: AtomicU64,
@@ -55,35 +53,6 @@ impl Recorder {
         let mut stats = self.rings.stats();
         (stats.snapshots, stats.snapshots_failed) = (self.written.load(Relaxed), self.failed.load(Relaxed));
         stats
-    }
-
-    /// Whether a record of `level` asks for a snapshot.
-    pub(crate) fn is_asked_by(&self, level: Level) -> bool {
-        self.triggers.is_asked_by(level)
-    }
-
-    /// Asks for a snapshot if a record of `level` is to do that. Makes no system call.
-    pub(crate) fn note_level(&self, level: Level) {
-        if self.triggers.is_asked_by(level) {
-            self.triggers.ask_for_level(level);
-        }
-    }
-
-    /// Asks for a snapshot at a panic, if the log's rules say so. The caller wakes the writer, and gives the returned
-    /// number to [`wait_for_panic`](Self::wait_for_panic).
-    pub(crate) fn ask_for_panic(&self) -> Option<u64> {
-        self.triggers.ask_for_panic()
-    }
-
-    /// Waits for the snapshot that a panic has asked for, at most for `limit`.
-    pub(crate) fn wait_for_panic(&self, asked: u64, limit: Duration) {
-        self.triggers.wait_for_panic(asked, limit);
-    }
-
-    /// The reason of the snapshot that is due now, if one is; [`take_for`](Self::take_for) then takes it. The writer
-    /// calls this once a turn, with `ending` in the log's last turn.
-    pub(crate) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
-        self.triggers.take_due(now_ns, ending)
     }
 
     /// Takes the snapshot that was due, if there are records. `directory` is the log's directory, whose lock the caller

@@ -45,7 +45,7 @@ impl Reason {
 }
 
 /// The requests for snapshots of one log.
-pub(super) struct Triggers {
+pub(crate) struct Triggers {
     rules: TriggerRules,
     /// The level of the record that asked, as a number; 0 if none did.
     level_asked: AtomicU8,
@@ -79,25 +79,28 @@ impl Triggers {
     }
 
     /// Whether a record of `level` asks for a snapshot.
-    pub(super) fn is_asked_by(&self, level: Level) -> bool {
+    pub(crate) fn is_asked_by(&self, level: Level) -> bool {
         self.rules.on.is_some_and(|least_severe| level <= least_severe)
     }
 
-    /// Asks for a snapshot, after the append of a record of `level`.
-    pub(super) fn ask_for_level(&self, level: Level) {
-        // Acquire and release: _snapshot asked_. An exchange, as in `Shared::ask_for_flush`.
-        self.level_asked.swap(level as u8, AcqRel);
+    /// Asks for a snapshot if a record of `level`, which was just appended, is to do that. Makes no system call.
+    pub(crate) fn note_level(&self, level: Level) {
+        if self.is_asked_by(level) {
+            // Acquire and release: _snapshot asked_. An exchange, as in `Shared::ask_for_flush`.
+            self.level_asked.swap(level as u8, AcqRel);
+        }
     }
 
-    /// Asks for a snapshot at a panic, if the rules say so. Returns the number of this request.
-    pub(super) fn ask_for_panic(&self) -> Option<u64> {
+    /// Asks for a snapshot at a panic, if the rules say so. Returns the number of this request, for
+    /// [`wait_for_panic`](Self::wait_for_panic). The caller wakes the writer.
+    pub(crate) fn ask_for_panic(&self) -> Option<u64> {
         // Acquire and release: _snapshot asked_.
         self.rules.on_panic.then(|| self.panics_asked.fetch_add(1, AcqRel) + 1)
     }
 
     /// Waits until a snapshot that began after request `asked` is done, at most for `limit`. Returns whether it is
     /// done.
-    pub(super) fn wait_for_panic(&self, asked: u64, limit: Duration) -> bool {
+    pub(crate) fn wait_for_panic(&self, asked: u64, limit: Duration) -> bool {
         let guard = lock(&self.panics_done);
         let waited = self.panic_done.wait_timeout_while(guard, limit, |done| *done < asked);
         *waited.unwrap_or_else(PoisonError::into_inner).0 >= asked
@@ -105,7 +108,7 @@ impl Triggers {
 
     /// The reason of the snapshot that is due now, if one is. It is then under way until
     /// [`note_done`](Self::note_done). The writer calls this once a turn, with `ending` in the last turn.
-    pub(super) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
+    pub(crate) fn take_due(&self, now_ns: u64, ending: bool) -> Option<Reason> {
         let is_level_due = self.level_asked.load(Relaxed) != 0 && (ending || now_ns >= self.level_due_ns.load(Relaxed));
         // Acquire: _snapshot asked_.
         let panics_asked = self.panics_asked.load(Acquire);
@@ -173,20 +176,20 @@ mod tests {
         assert!(triggers.is_asked_by(Level::Error) && triggers.is_asked_by(Level::Warn));
         assert!(!triggers.is_asked_by(Level::Info));
         assert_eq!(triggers.take_due(SECOND, false), None);
-        triggers.ask_for_level(Level::Warn);
+        triggers.note_level(Level::Warn);
         assert_eq!(triggers.take_due(SECOND, false), Some(Reason::Level(Level::Warn)));
-        triggers.ask_for_level(Level::Error);
+        triggers.note_level(Level::Error);
         assert_eq!(triggers.take_due(2 * SECOND, false), None, "one is under way");
         triggers.note_done(Reason::Level(Level::Warn));
         assert_eq!(triggers.take_due(2 * SECOND - 1, false), None);
         assert_eq!(triggers.take_due(2 * SECOND, false), Some(Reason::Level(Level::Error)));
         triggers.note_done(Reason::Level(Level::Error));
         assert_eq!(triggers.take_due(9 * SECOND, false), None);
-        triggers.ask_for_level(Level::Error);
-        triggers.ask_for_level(Level::Error);
+        triggers.note_level(Level::Error);
+        triggers.note_level(Level::Error);
         assert!(triggers.take_due(9 * SECOND, false).is_some());
         triggers.note_done(Reason::Level(Level::Error));
-        triggers.ask_for_level(Level::Error);
+        triggers.note_level(Level::Error);
         assert!(
             triggers.take_due(9 * SECOND + 1, false).is_none() && triggers.take_due(9 * SECOND + 1, true).is_some()
         );
@@ -195,9 +198,9 @@ mod tests {
     #[test]
     fn what_was_asked_while_one_is_under_way_is_due_when_the_log_ends() {
         let triggers = triggers(TriggerRules { on: Some(Level::Warn), ..TriggerRules::default() });
-        triggers.ask_for_level(Level::Warn);
+        triggers.note_level(Level::Warn);
         assert!(triggers.take_due(SECOND, false).is_some());
-        triggers.ask_for_level(Level::Error);
+        triggers.note_level(Level::Error);
         assert_eq!(triggers.take_due(9 * SECOND, false), None);
         assert_eq!(triggers.take_due(9 * SECOND, true), Some(Reason::Level(Level::Error)));
     }
@@ -210,7 +213,7 @@ mod tests {
         assert_eq!(triggers.take_due(15 * SECOND - 1, false), None);
         assert_eq!(triggers.take_due(15 * SECOND, false), Some(Reason::Time));
         triggers.note_done(Reason::Time);
-        triggers.ask_for_level(Level::Error);
+        triggers.note_level(Level::Error);
         assert_eq!(triggers.take_due(20 * SECOND, false), Some(Reason::Level(Level::Error)));
         triggers.note_done(Reason::Level(Level::Error));
         assert_eq!(triggers.take_due(25 * SECOND, false), None);

@@ -332,7 +332,7 @@ impl Blocks {
 
     /// Has the preparing thread take a snapshot of the recorder, if one is due; `ending` if it is the log's last.
     pub(super) fn snapshot_if_due(&self, now_ns: u64, ending: bool) {
-        let due = self.shared.recorder.as_ref().and_then(|recorder| recorder.take_due(now_ns, ending));
+        let due = self.shared.recorder.as_ref().and_then(|recorder| recorder.triggers.take_due(now_ns, ending));
         if let Some(reason) = due {
             let shared = Arc::clone(&self.shared);
             self.pipeline.segments.do_beside(move |directory| shared.recorder.as_ref()?.take_for(reason, directory));
