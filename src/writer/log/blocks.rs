@@ -21,13 +21,13 @@ use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
 use crate::writer::source::{Source, Target};
 
-/// The block that records are going to.
+/// The block to which records are being added.
 struct Filling {
     block: Block,
     contents: Contents,
     /// When its oldest record was first seen in a ring, on the monotonic clock.
     since_ns: u64,
-    /// Whether so much of a ring lies in it that it is closed as soon as the device can take it.
+    /// Whether the block holds so much of a ring that it is closed as soon as the device can take it.
     close_early: bool,
 }
 
@@ -154,12 +154,14 @@ impl Blocks {
         let mut block = Block::new(self.pipeline.buffers.take()?);
         self.begun += 1;
         self.control.begin_block(&mut block, self.shared.refused_by(), now_ns);
-        self.figures.begin_block(&mut block, &mut self.control, &self.shared, &self.sources, now_ns);
+        if self.figures.take_owed() {
+            self.append_figures(&mut block, now_ns);
+        }
         Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
     }
 
-    /// Moves the records that the last look at the source in `slot` found due, the oldest of them first seen at
-    /// `since_ns`, into blocks; those that get full are closed.
+    /// Moves the records that the last look at the source in `slot` found due into blocks. `since_ns` is when the
+    /// oldest was first seen. Full blocks are closed.
     fn fill_from(&mut self, slot: usize, since_ns: u64, now_ns: u64) -> Looked {
         // Read after the ring was observed, so that no record's time is in the future.
         let observed_ns = self.shared.clock.monotonic_ns();
@@ -224,17 +226,16 @@ impl Blocks {
         due.into_iter().all(|slot| self.write_end(slot, now_ns))
     }
 
-    /// Observes all rings. Returns whether all of them are empty, and no append is under way any more that is to be
-    /// waited for.
+    /// Observes all rings. Returns whether all of them are empty and no append is under way that is to be waited for.
     pub(super) fn observe_drained(&mut self, awaited: &AwaitedAppends) -> bool {
-        // Quiet first: a record that an append has just put into the ring is then seen.
+        // Ask first whether the source is quiet: a record that an append has just put into the ring is then seen.
         let is_quiet = |source: &Source| source.is_quiet(awaited);
         self.sources.iter_mut().all(|(_, source)| is_quiet(source) && !source.observe_records())
     }
 
     /// Submits the run's last block, alone, after all others are durable. Returns `false` if no block is free.
     pub(super) fn write_clean_end(&mut self, now_ns: u64) -> bool {
-        // A segment that could not be prepared is otherwise noted only when a block may need it.
+        // A failure to prepare the next segment would otherwise be noted only when a block needs it.
         self.pipeline.segments.take_last_answer();
         self.control.add_notes(self.pipeline.take_notes());
         let Some(mut filling) = self.take_filling(now_ns) else { return false };
@@ -278,7 +279,12 @@ impl Blocks {
     fn close(&mut self, filling: Filling, now_ns: u64) {
         let Filling { mut block, mut contents, .. } = filling;
         block.append_definitions(&self.callsites, self.control.sequence(), now_ns);
-        self.figures.end_block(&mut block, &mut self.control, &self.shared, &self.sources, now_ns);
+        // Last, so that they count the block's records.
+        if (self.figures.take_due(now_ns) || block.has_flag(BlockFlags::CLEAN_END))
+            && !self.append_figures(&mut block, now_ns)
+        {
+            self.figures.owe();
+        }
         for share in &mut contents.shares {
             let source = self.sources.at(share.slot);
             contents.records += source.accounted().records - share.before.records;
@@ -288,6 +294,11 @@ impl Blocks {
         self.submit(now_ns);
     }
 
+    /// Adds the log's figures to `block`. Returns `false` if they do not fit.
+    fn append_figures(&mut self, block: &mut Block, now_ns: u64) -> bool {
+        self.figures.append(block, &mut self.control, &self.shared, &self.sources, now_ns)
+    }
+
     /// Gives the device the blocks that wait, as far as it has room. Returns whether it got any.
     pub(super) fn submit(&mut self, now_ns: u64) -> bool {
         let mut any = false;
@@ -295,7 +306,7 @@ impl Blocks {
             if !self.pipeline.segments.is_header_due() {
                 self.pipeline.submit_next();
             } else if self.pipeline.fail_lost_segment() {
-                // Deleted before its first block: nothing is written to a file that nobody finds.
+                // The file was deleted before its first block: nothing is written to a file that nobody finds.
                 break;
             } else if let Err(error) = self.submit_segment_header(now_ns) {
                 self.pipeline.write_failed(&error);
@@ -330,7 +341,7 @@ impl Blocks {
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
-    /// Has the preparing thread take a snapshot of the recorder, if one is due; `ending` if it is the log's last.
+    /// Makes the preparing thread take a snapshot of the recorder, if one is due. `ending` in the log's last turn.
     pub(super) fn snapshot_if_due(&self, now_ns: u64, ending: bool) {
         let due = self.shared.recorder.as_ref().and_then(|recorder| recorder.triggers.take_due(now_ns, ending));
         if let Some(reason) = due {

@@ -1,5 +1,5 @@
-//! The log's figures in its own blocks, for whoever watches the files: at most once a second and in the last block, and
-//! only in a block that is written anyway. A log in which nothing is logged writes none before its end.
+//! The log's figures in its own blocks, for readers of the files. They are written at most once a second and in the
+//! last block, and only in a block that is written anyway. A log in which nothing is logged writes none before its end.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use crate::shared::Shared;
 use crate::stats::{Distribution, Stats};
 use crate::writer::schedule::Every;
 
-/// How often, in nanoseconds.
+/// How often figures are written, in nanoseconds.
 const FIGURES_NS: u64 = 1_000_000_000;
 
-/// The most producers in one row of figures: those whose rings are fullest.
+/// The most producers with figures at one time: those whose rings are fullest.
 const PRODUCERS_MAX: usize = 32;
 
-/// The producers take at most this part of the room that the block has.
+/// The producers' figures take at most one part in this many of the room in the block.
 const PRODUCERS_PART: usize = 8;
 
 /// When the next figures are due, and what the last ones said.
 pub(super) struct FigureRows {
     every: Every,
-    /// Whether a block had no room for them when they were due: the next block begins with them.
+    /// Whether a block had no room for figures that were due. The next block begins with them.
     are_owed: bool,
     last_ns: u64,
     write_latency_ns: Distribution,
@@ -34,45 +34,31 @@ pub(super) struct FigureRows {
 }
 
 impl FigureRows {
-    /// For a log that is begun at `now_ns`. The first figures are due a second later.
+    /// For a log that begins at `now_ns`. The first figures are due a second later.
     pub(super) fn new(now_ns: u64) -> FigureRows {
         let (write_latency_ns, flush_latency_ns) = Default::default();
         let every = Every::after(FIGURES_NS, now_ns);
         FigureRows { every, are_owed: false, last_ns: now_ns, write_latency_ns, flush_latency_ns }
     }
 
-    /// Adds the figures to a block that begins, if the one before had no room for them. It is the only try: the block's
-    /// records matter more.
-    pub(super) fn begin_block(
-        &mut self,
-        block: &mut Block,
-        control: &mut ControlRecords,
-        shared: &Shared,
-        sources: &Sources,
-        now_ns: u64,
-    ) {
-        if std::mem::take(&mut self.are_owed) {
-            self.append(block, control, shared, sources, now_ns);
-        }
+    /// Whether figures are to be added to a block that begins, because the one before had no room for them. It is the
+    /// only other try: the block's records matter more.
+    pub(super) fn take_owed(&mut self) -> bool {
+        std::mem::take(&mut self.are_owed)
     }
 
-    /// Adds the figures to a block that is being closed, if they are due or it is the log's last: they count its
-    /// records.
-    pub(super) fn end_block(
-        &mut self,
-        block: &mut Block,
-        control: &mut ControlRecords,
-        shared: &Shared,
-        sources: &Sources,
-        now_ns: u64,
-    ) {
-        if self.every.take_due(now_ns) || block.has_flag(BlockFlags::CLEAN_END) {
-            self.are_owed = !self.append(block, control, shared, sources, now_ns);
-        }
+    /// Whether figures are due.
+    pub(super) fn take_due(&mut self, now_ns: u64) -> bool {
+        self.every.take_due(now_ns)
+    }
+
+    /// Notes that a block had no room for figures that were due.
+    pub(super) fn owe(&mut self) {
+        self.are_owed = true;
     }
 
     /// Adds the figures of the log and of some producers. Returns whether the log's had room.
-    fn append(
+    pub(super) fn append(
         &mut self,
         block: &mut Block,
         control: &mut ControlRecords,
