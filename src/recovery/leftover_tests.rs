@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
 
 use super::test_rings::{Dead, config, logger, rings};
 use super::tests::{Parts, change, lose_blocks_but, messages, recover_one, recovered, verifies};
@@ -16,6 +18,7 @@ use crate::format::segment_file_name;
 use crate::level::Level;
 use crate::logger::Logger;
 use crate::reader::verify;
+use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
 
 /// Opens and closes a log with its rings in this directory.
@@ -30,6 +33,16 @@ fn dead_in_state(parts: &Parts, state: u32) -> Dead {
     let dead = parts.dead();
     change(&dead, (LOGS_OFFSET + LOG_BYTES) as usize, &state.to_le_bytes());
     dead
+}
+
+/// A new log in an empty directory, that directory, and a place for its rings; both are in the first value.
+fn new_log() -> (TempDir, PathBuf, NewLog, OpenDirectory) {
+    let parent = directory();
+    let (place, path) = (parent.path().join("rings"), parent.path().join("log"));
+    fs::create_dir(&path).expect("a directory");
+    let opened = OpenDirectory::open(&path).expect("a directory");
+    let new = NewLog { log: [9; 16], run: [1; 16], block_bytes: 4096, message_bytes_max: 100, path };
+    (parent, place, new, opened)
 }
 
 #[test]
@@ -98,11 +111,7 @@ fn a_ring_file_that_no_log_needs_is_removed_by_the_next_open_in_its_directory() 
 
 #[test]
 fn a_ring_file_that_is_being_made_while_its_directory_is_swept_is_made() {
-    let parent = directory();
-    let (place, log) = (parent.path().join("rings"), parent.path().join("log"));
-    fs::create_dir(&log).expect("a directory");
-    let new = NewLog { log: [9; 16], run: [1; 16], block_bytes: 4096, message_bytes_max: 100, path: log.clone() };
-    let opened = crate::sys::directory::OpenDirectory::open(&log).expect("a directory");
+    let (_parent, place, new, opened) = new_log();
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -128,17 +137,13 @@ fn a_ring_file_that_is_being_made_while_its_directory_is_swept_is_made() {
 
 #[test]
 fn a_ring_file_that_a_living_engine_has_is_not_waited_for() {
-    let parent = directory();
-    let (place, path) = (parent.path().join("rings"), parent.path().join("log"));
-    fs::create_dir(&path).expect("a directory");
-    let new = NewLog { log: [9; 16], run: [1; 16], block_bytes: 4096, message_bytes_max: 100, path: path.clone() };
-    let opened = crate::sys::directory::OpenDirectory::open(&path).expect("a directory");
+    let (_parent, place, new, opened) = new_log();
     let files = RingFiles::new(&place, Clock::detect());
     let other = files.enter(&NewLog { run: [2; 16], ..new.clone() }, &opened).expect("a place");
     // A log that did not end cleanly, while another one of the same engine lives on.
     drop(files.enter(&new, &opened).expect("a place"));
     other.slots();
-    let [recovery, _] = recover(&path, None).expect("a log").try_into().expect("two runs");
+    let [recovery, _] = recover(&new.path, None).expect("a log").try_into().expect("two runs");
     assert_eq!(recovery.outcome, RecoveryOutcome::Left);
     assert!(
         recovery.to_string().contains("is in use by this process, which has other logs' rings in it"),
