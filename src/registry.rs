@@ -1,7 +1,7 @@
-//! Rings handed from new producers to the writer, and back when a thread ends.
+//! Passes rings from new producers to the writer, and back when a thread ends.
 //!
-//! Registering takes a lock; appending never does. A ring outlives its producer until its last record is durable, and
-//! is then used again by the next producer that asks for one of its size. Producer ids are never reused.
+//! Registering takes a lock; appending never does. A ring outlives its producer until its last record is durable. Then
+//! the next producer that asks for one of its size uses it again. Producer ids are never reused.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct Arrival {
     pub(crate) id: u32,
     pub(crate) tid: u32,
     pub(crate) name: String,
-    /// Whether listeners get its records: not those of a listener's own thread.
+    /// Whether listeners get its records. They do not get those of a listener's own thread.
     pub(crate) is_heard: bool,
     pub(crate) consumer: ConsumerEnd,
     /// Where the writer counts what it takes.
@@ -30,7 +30,7 @@ pub(crate) struct Arrival {
 /// The producers of one log, and their rings on the way to the writer and back.
 pub(crate) struct Registry {
     inner: Mutex<Inner>,
-    /// Set after a change under the lock, swapped by the writer: _registry changed_.
+    /// Set after a change under the lock; the writer swaps it. _registry changed_.
     changed: AtomicBool,
     /// Never used while `inner` is locked: a ring takes long to make.
     maker: RingMaker,
@@ -38,16 +38,16 @@ pub(crate) struct Registry {
     budget: Arc<Budget>,
     /// The log's directory, for errors.
     path: PathBuf,
-    /// How rings are made, whatever their size.
+    /// How rings are made, except for their size.
     options: RingOptions,
     producers_max: usize,
 }
 
-/// The most bytes of empty windows that are kept for the next producers: two of 1 MiB, or 32 of 64 KiB. Off
-/// Linux all are kept: an allocator keeps the memory of those that are dropped, and in pieces.
+/// The most bytes of empty windows that are kept for the next producers: two of 1 MiB, or 32 of 64 KiB. On systems
+/// other than Linux all are kept, because an allocator would keep the freed memory anyway, and in pieces.
 const SPARE_BYTES_MAX: usize = if cfg!(all(target_os = "linux", not(diolog_portable))) { 2 << 20 } else { usize::MAX };
 
-/// What holds for all rings of a log.
+/// The rules for all rings of a log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingRules {
     /// Whether a full ring gives up its oldest records.
@@ -56,7 +56,7 @@ pub(crate) struct RingRules {
     pub(crate) reserve_bytes: usize,
     /// The last eighths of each ring's room, and of the memory, that are kept for grave records.
     pub(crate) kept_eighths: u32,
-    /// The largest window that is asked for without a limit of its own.
+    /// The largest window that is asked for without its own limit.
     pub(crate) largest_bytes: usize,
     /// Bytes of memory of all rings.
     pub(crate) bytes_max: usize,
@@ -67,18 +67,18 @@ struct Inner {
     closed: bool,
     last_id: u32,
     arrivals: Vec<Arrival>,
-    /// Ends of producers that have ended, by producer id. (No `HashMap`: std panics if the system refuses random
+    /// The ends of producers that have ended, by producer id. (Not a `HashMap`: std panics if the system refuses random
     /// numbers.)
     returned: BTreeMap<u32, ProducerEnd>,
     /// Empty rings for the next producers.
     spare: Vec<(ProducerEnd, ConsumerEnd)>,
     /// By id.
     live: BTreeMap<u32, Live>,
-    /// Whether there is the ring of threads without one of their own.
+    /// Whether the log has its common ring.
     has_common: bool,
     /// How many producers have ended.
     ended_producers: u64,
-    /// Over those.
+    /// The sums over those.
     ended: ProducerCounts,
 }
 
@@ -92,36 +92,17 @@ struct Live {
 
 impl Live {
     fn row(&self, id: u32) -> ProducerStats {
-        let Live { tid, name, ring_bytes, .. } = self;
-        let (counts, high_water_bytes) = self.counts();
-        let ProducerCounts { attempted, written, truncated, payload_bytes, dropped, dropped_by, .. } = counts;
-        ProducerStats {
-            id,
-            tid: *tid,
-            name: name.clone(),
-            ring_bytes: *ring_bytes,
-            high_water_bytes,
-            attempted,
-            written,
-            truncated,
-            payload_bytes,
-            dropped,
-            dropped_by,
-            overwritten: counts.overwritten,
-            waits: counts.waits,
-            waited_ns: counts.waited_ns,
-        }
-    }
-
-    /// The producer's counts, and the most bytes that its ring has held.
-    fn counts(&self) -> (ProducerCounts, u64) {
         // The writer's account first: what it has taken was attempted. But it may have taken a record that its producer
         // has committed and not yet counted, so that its account, and the losses, count as attempts in any case.
         let drained = self.drained.read();
         let counts = self.ring.control().counts();
-        let attempted = counts.attempted.max(drained.written + counts.dropped + counts.overwritten);
-        let row = ProducerCounts {
-            attempted,
+        ProducerStats {
+            id,
+            tid: self.tid,
+            name: self.name.clone(),
+            ring_bytes: self.ring_bytes,
+            high_water_bytes: drained.high_water_bytes,
+            attempted: counts.attempted.max(drained.written + counts.dropped + counts.overwritten),
             written: drained.written,
             truncated: drained.truncated,
             payload_bytes: drained.payload_bytes,
@@ -130,14 +111,13 @@ impl Live {
             overwritten: counts.overwritten,
             waits: counts.waits,
             waited_ns: counts.waited_ns,
-        };
-        (row, drained.high_water_bytes)
+        }
     }
 }
 
 impl Registry {
-    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. They lie in `slots`, or else
-    /// in private memory; either is also part of `shared`.
+    /// An empty registry of the log in `path`, for at most `producers_max` rings at once. The rings are in `slots`, or
+    /// in private memory if there are none. Their memory also counts in `shared`.
     pub(crate) fn new(
         path: PathBuf,
         rings: RingRules,
@@ -173,7 +153,7 @@ impl Registry {
         let id = match inner.next_id(self.producers_max) {
             Ok(id) => id,
             Err(error) => {
-                // Dropped after the lock is released.
+                // Dropped after the lock was released.
                 let ends = self.keep(&mut inner, producer, consumer);
                 drop(inner);
                 drop(ends);
@@ -185,8 +165,8 @@ impl Registry {
         Ok((id, producer))
     }
 
-    /// Makes the ring of the threads that have none of their own, and hands its other end to the writer. It may exceed
-    /// the limits on memory and on producers. Called once.
+    /// Makes the common ring, and hands its other end to the writer. It may exceed the limits on memory and on
+    /// producers. Called once.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::TooManyProducers`] after as many as a run may have; [`Error::Io`] if memory is
@@ -215,7 +195,7 @@ impl Registry {
         self.changed.store(true, Ordering::Release);
     }
 
-    /// The rings of all producers, by their ids, with their names.
+    /// The rings of all producers, with their ids and names.
     #[cfg(all(test, not(any(diolog_portable, loom))))]
     pub(crate) fn rings(&self) -> Vec<(u32, String, Arc<Ring>)> {
         let inner = lock(&self.inner);
@@ -225,15 +205,15 @@ impl Registry {
         rings
     }
 
-    /// Whether a ring of `capacity_bytes` would leave all rings together within `bytes_max`, or the log's limit if that
-    /// is less.
+    /// Whether all rings together would stay within `bytes_max`, or the log's limit if that is less, with one more of
+    /// `capacity_bytes`.
     pub(crate) fn has_room_for(&self, capacity_bytes: usize, bytes_max: usize) -> bool {
         self.budget.has_room_within(capacity_bytes as u64, bytes_max as u64)
     }
 
-    /// Takes a spare ring of `capacity_bytes`; if there is none, reserves as many bytes for a new one.
+    /// Takes a spare ring of `capacity_bytes`. If there is none, takes that many bytes of the budget for a new one.
     fn take_spare_or_reserve(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
-        // Dropped after the lock is released.
+        // Dropped after the lock was released.
         let mut too_many = Vec::new();
         let mut inner = lock(&self.inner);
         inner.next_id(self.producers_max)?;
@@ -266,7 +246,7 @@ impl Registry {
         Ok(None)
     }
 
-    /// Keeps an empty ring for the next producer, or returns it if there are enough.
+    /// Keeps an empty ring for the next producer. If enough are kept already, returns it.
     fn keep(
         &self,
         inner: &mut Inner,
@@ -285,8 +265,8 @@ impl Registry {
         Some((producer, consumer))
     }
 
-    /// Makes a ring for which bytes are reserved. Slow, because it touches every page; only others that make a ring may
-    /// wait for it.
+    /// Makes a ring for which memory was taken of the budget. This is slow, because it touches every page; only others
+    /// that make a ring wait for it.
     fn make_ring(&self, capacity_bytes: usize) -> Result<(ProducerEnd, ConsumerEnd)> {
         let options = RingOptions { capacity_bytes, ..self.options };
         self.maker.make(options).map_err(|source| {
@@ -312,7 +292,8 @@ impl Registry {
         self.changed.load(Ordering::Relaxed) && self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// Since the last call: the rings of new producers, and by producer id the ends of those that have ended.
+    /// Takes what has changed since the last call: the rings of new producers, and the ends of those that have ended,
+    /// by producer id.
     pub(crate) fn take(&self) -> (Vec<Arrival>, BTreeMap<u32, ProducerEnd>) {
         let mut inner = lock(&self.inner);
         (std::mem::take(&mut inner.arrivals), std::mem::take(&mut inner.returned))
@@ -324,7 +305,7 @@ impl Registry {
         let mut inner = lock(&self.inner);
         let live = inner.live.remove(&id).expect("a producer is live until its ring is recycled");
         inner.ended_producers += 1;
-        inner.ended.add(&live.counts().0);
+        inner.ended.add(&live.row(id).counts());
         drop(live);
         producer.ring().vacate();
         // The lock orders this before the next producer.
@@ -334,7 +315,7 @@ impl Registry {
         drop(ends);
     }
 
-    /// The thread's id and the name of a live producer.
+    /// The thread id and the name of a live producer.
     pub(crate) fn identity(&self, id: u32) -> Option<(u32, String)> {
         lock(&self.inner).live.get(&id).map(|live| (live.tid, live.name.clone()))
     }
@@ -345,7 +326,7 @@ impl Registry {
     }
 
     /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is
-    /// locked, perhaps by that very thread.
+    /// locked, perhaps by that same thread.
     pub(crate) fn is_inside_append(&self, tid: u32) -> Option<bool> {
         let inner = match self.inner.try_lock() {
             Ok(inner) => inner,
@@ -376,7 +357,7 @@ impl Registry {
         Producers { live, ended_producers, ended, totals, ring_memory: self.ring_memory() }
     }
 
-    /// The memory of the rings, and what bounds it.
+    /// The memory of the rings, and its limits.
     fn ring_memory(&self) -> RingMemoryStats {
         let slots = self.maker.slots();
         RingMemoryStats {
@@ -406,7 +387,7 @@ impl Inner {
             return Err(Error::Closed);
         }
         let too_many = |count, what, remedy| Error::TooManyProducers { count, what, remedy };
-        // The ring of threads without one of their own comes on top.
+        // The common ring does not count.
         let alive = self.live.len() - usize::from(self.has_common);
         if alive >= producers_max {
             let what = match producers_max {

@@ -7,7 +7,7 @@ use crate::callsite::hash_of;
 use crate::format::{FieldType, Type};
 
 /// The most fields in one record of a macro.
-pub(crate) const MACRO_FIELDS_MAX: usize = 32;
+const MACRO_FIELDS_MAX: usize = 32;
 
 /// The fields of one record as nested pairs: `()` for none, `(((), first), second)` for two. The macros build it, from
 /// references.

@@ -150,45 +150,30 @@ impl<V: Present> Value for Option<V> {
 #[derive(Clone, Copy, Debug)]
 pub struct Display<'v, V: ?Sized>(pub &'v V);
 
-impl<V: std::fmt::Display + ?Sized> Value for Display<'_, V> {
-    const TYPE: FieldType = FieldType::new(Type::Display);
-    const FORMATS: bool = true;
-    type Kept<'a>
-        = Formatted
-    where
-        Self: 'a;
-
-    fn keep(&self, scratch: &mut Scratch<'_>) -> Formatted {
-        scratch.format(format_args!("{}", self.0))
-    }
-}
-
 /// The `Debug` of a value: `?value` in a macro.
 #[derive(Clone, Copy, Debug)]
 pub struct Debug<'v, V: ?Sized>(pub &'v V);
 
-impl<V: std::fmt::Debug + ?Sized> Value for Debug<'_, V> {
-    const TYPE: FieldType = FieldType::new(Type::Debug);
-    const FORMATS: bool = true;
-    type Kept<'a>
-        = Formatted
-    where
-        Self: 'a;
+/// Types whose kept value is the text that a formatter writes.
+macro_rules! texts {
+    ($([$($generics:tt)*] $type:ty, $field:ident, $value:ident => $arguments:expr;)*) => {
+        $(
+            impl<$($generics)*> Value for $type {
+                const TYPE: FieldType = FieldType::new(Type::$field);
+                const FORMATS: bool = true;
+                type Kept<'a> = Formatted where Self: 'a;
 
-    fn keep(&self, scratch: &mut Scratch<'_>) -> Formatted {
-        scratch.format(format_args!("{:?}", self.0))
-    }
+                fn keep(&self, scratch: &mut Scratch<'_>) -> Formatted {
+                    let $value = self;
+                    scratch.format($arguments)
+                }
+            }
+        )*
+    };
 }
 
-impl Value for std::fmt::Arguments<'_> {
-    const TYPE: FieldType = FieldType::new(Type::Display);
-    const FORMATS: bool = true;
-    type Kept<'a>
-        = Formatted
-    where
-        Self: 'a;
-
-    fn keep(&self, scratch: &mut Scratch<'_>) -> Formatted {
-        scratch.format(*self)
-    }
+texts! {
+    [V: std::fmt::Display + ?Sized] Display<'_, V>, Display, value => format_args!("{}", value.0);
+    [V: std::fmt::Debug + ?Sized] Debug<'_, V>, Debug, value => format_args!("{:?}", value.0);
+    [] std::fmt::Arguments<'_>, Display, value => *value;
 }

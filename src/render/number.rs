@@ -126,11 +126,11 @@ fn put_short(room: &mut NumberRoom, at: usize, value: u64) -> usize {
 
 /// Writes a decimal integer at `at`, and returns the offset after it.
 #[inline(always)]
-fn put_integer_at(room: &mut NumberRoom, at: usize, value: u64) -> usize {
+fn put_integer(room: &mut NumberRoom, at: usize, value: u64) -> usize {
     if value < EIGHT_DIGITS_LIMIT { put_short(room, at, value) } else { put_long(room, at, value) }
 }
 
-/// As [`put_integer_at`], of more than eight digits.
+/// As [`put_integer`], of more than eight digits.
 #[inline(never)]
 pub(super) fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
     let (head, tail) = (value / EIGHT_DIGITS_LIMIT, value % EIGHT_DIGITS_LIMIT);
@@ -145,17 +145,11 @@ pub(super) fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
     at + 8
 }
 
-/// Writes a decimal integer, and returns its length.
-#[inline(always)]
-pub(super) fn put_integer(room: &mut NumberRoom, value: u64) -> usize {
-    put_integer_at(room, 0, value)
-}
-
 /// Writes a decimal integer that may be negative, and returns its length.
 #[inline(always)]
 pub(super) fn put_signed(room: &mut NumberRoom, value: i64) -> usize {
     room[0] = b'-';
-    put_integer_at(room, usize::from(value < 0), value.unsigned_abs())
+    put_integer(room, usize::from(value < 0), value.unsigned_abs())
 }
 
 /// Appends what `put` writes; `None` if that is nothing.
@@ -172,7 +166,7 @@ fn append(out: &mut Vec<u8>, put: impl FnOnce(&mut NumberRoom) -> Option<usize>)
 /// Appends a decimal integer.
 #[inline]
 pub(super) fn integer(value: u64, out: &mut Vec<u8>) {
-    append(out, |room| Some(put_integer(room, value)));
+    append(out, |room| Some(put_integer(room, 0, value)));
 }
 
 /// Appends a decimal integer that may be negative.
@@ -345,7 +339,7 @@ fn quotient(value: u64, places: usize) -> u64 {
 fn put_with_point(room: &mut NumberRoom, at: usize, value: u64, places: usize, which: Fraction) -> usize {
     let whole = quotient(value, places);
     let fraction = value - whole * POWERS[places];
-    let at = put_integer_at(room, at, whole);
+    let at = put_integer(room, at, whole);
     let digits = if places == 2 {
         // Of a price: in two steps, and not in three.
         let tens = (fraction * 103) >> 10;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, Result, is_want_of_room};
-use crate::format::{GRID_BYTES, SPARE_FILE};
+use crate::format::{GRID_BYTES, SPARE_FILE, segment_file_name};
 use crate::sys;
 use crate::sys::FileId;
 use crate::sys::directory::OpenDirectory;
@@ -160,7 +160,9 @@ impl Filling {
             // The kernel holds this lock until the last write to the file has ended, even if this process dies first.
             // The next run cuts the file only after that.
             let _ = sys::try_lock(&file);
-            Ok((file, publish(SPARE_FILE, &directory, index)?))
+            let name = segment_file_name(index);
+            publish(SPARE_FILE, &directory, &name)?;
+            Ok((file, name))
         });
         match named {
             Ok((file, name)) => Ok(Prepared { file: NamedFile::new(file, directory, name), index, bytes, shortfall }),

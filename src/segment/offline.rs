@@ -13,7 +13,7 @@ use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{grain, write_whole};
 
 use super::header::Header;
-use super::publish::publish_as;
+use super::publish::publish;
 
 /// A segment to be written.
 pub(crate) struct OfflineSegment<'a> {
@@ -64,7 +64,7 @@ impl OfflineSegment<'_> {
         // A crash may have left it.
         let _ = self.directory.remove(OFFLINE_FILE);
         let written =
-            self.write_blocks(first_number, blocks).and_then(|()| publish_as(OFFLINE_FILE, self.directory, name));
+            self.write_blocks(first_number, blocks).and_then(|()| publish(OFFLINE_FILE, self.directory, name));
         if written.is_err() {
             let _ = self.directory.remove(OFFLINE_FILE);
         }

@@ -3,19 +3,7 @@
 use std::io;
 
 use crate::error::{Error, Result};
-use crate::format::segment_file_name;
 use crate::sys::directory::OpenDirectory;
-
-/// Renames the file `temporary` to segment `number` of the log in `directory`, and syncs the directory. Returns the new
-/// name.
-///
-/// # Errors
-/// As [`publish_as`].
-pub(super) fn publish(temporary: &str, directory: &OpenDirectory, number: u64) -> Result<String> {
-    let name = segment_file_name(number);
-    publish_as(temporary, directory, &name)?;
-    Ok(name)
-}
 
 /// Renames the file `temporary` to `name`, and syncs the directory.
 ///
@@ -24,7 +12,7 @@ pub(super) fn publish(temporary: &str, directory: &OpenDirectory, number: u64) -
 /// # Errors
 /// [`Error::Io`], with `AlreadyExists` if the name is taken, because a rename would replace that file. After an error,
 /// `name` was not added; `temporary` may still be there.
-pub(super) fn publish_as(temporary: &str, directory: &OpenDirectory, name: &str) -> Result<()> {
+pub(super) fn publish(temporary: &str, directory: &OpenDirectory, name: &str) -> Result<()> {
     let failed = |operation, source| Error::io(operation, &directory.path_of(name), source);
     if directory.entry(name).is_ok() {
         return Err(failed("create", io::ErrorKind::AlreadyExists.into()));
@@ -43,6 +31,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::format::segment_file_name;
     use crate::sys::test_directory::directory;
 
     #[test]
@@ -55,11 +44,12 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink("nowhere", directory.path().join(segment_file_name(2))).expect("linked");
         for number in 1..=if cfg!(unix) { 2 } else { 1 } {
-            let error = publish("temporary", &opened, number).expect_err("taken");
+            let error = publish("temporary", &opened, &segment_file_name(number)).expect_err("taken");
             assert_eq!(error.io_error().map(io::Error::kind), Some(io::ErrorKind::AlreadyExists), "{error}");
         }
         assert_eq!(fs::read(directory.path().join(segment_file_name(1))).expect("readable"), b"old");
-        let name = publish("temporary", &opened, 3).expect("free");
+        let name = segment_file_name(3);
+        publish("temporary", &opened, &name).expect("free");
         assert_eq!(fs::read(directory.path().join(name)).expect("readable"), b"new");
         assert!(!temporary.exists());
     }
