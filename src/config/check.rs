@@ -256,7 +256,7 @@ impl Config {
 
 /// The longest message that a ring of `ring_bytes` carries. With its head it takes at most half the ring. So it fits at
 /// any position, and the writer can copy one while the next is appended.
-pub(crate) const fn message_bytes_in_ring(ring_bytes: usize) -> usize {
+const fn message_bytes_in_ring(ring_bytes: usize) -> usize {
     // Half a ring and the head are multiples of 8, so the padding needs no rounding.
     (ring_bytes / 2).saturating_sub(RING_RECORD_HEAD_BYTES)
 }
@@ -276,7 +276,7 @@ const BYTES_BESIDE_MESSAGE: usize = BLOCK_HEADER_BYTES
 
 /// The longest message that a block of `block_bytes` carries. A record never spans blocks, and every block can be
 /// decoded alone. So a block with a single record also holds its producer's row and its callsite's definition.
-pub(crate) const fn message_bytes_in_block(block_bytes: usize) -> usize {
+const fn message_bytes_in_block(block_bytes: usize) -> usize {
     // All of these are multiples of 8, so the padding needs no rounding.
     block_bytes.saturating_sub(BYTES_BESIDE_MESSAGE + definition_bytes_max(block_bytes))
 }

@@ -10,7 +10,7 @@ pub(crate) const VARINT_BYTES_MAX: usize = 9;
 pub(super) const EIGHT_BYTES_LIMIT: u64 = 1 << 56;
 
 /// The first byte of the form of nine bytes.
-pub(super) const NINE_BYTES: u8 = 0xFF;
+const NINE_BYTES: u8 = 0xFF;
 
 /// The fewest bytes that hold `value`, from 1 to 9.
 #[inline]

@@ -2,7 +2,7 @@
 
 /// The widest that a value may be asked to be, in characters, and the most digits after a point. Both fit a byte, and
 /// a template cannot ask for more room than it has bytes times this.
-pub(crate) const WIDTH_MAX: u32 = u8::MAX as u32;
+const WIDTH_MAX: u32 = u8::MAX as u32;
 
 /// What is wrong with a part of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
