@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{Message, bytes_of_files};
 use crate::rival::{Failure, Name, Rival};
-use crate::rivals;
+use crate::rivals::{self, BehindLog};
 
 /// Files in the child's directory, beside those of the logger.
 pub const STDOUT: &str = "stdout.txt";
@@ -84,12 +84,12 @@ pub fn run(name: Name, task: Task, place: &Path) -> Result<(), Failure> {
         Name::Diolog => with::<rivals::Diolog>(task, place),
         Name::DiologShared => with::<rivals::DiologShared>(task, place),
         Name::DiologMacro => with::<rivals::DiologMacro>(task, place),
-        Name::DiologLog => with::<rivals::DiologLog>(task, place),
+        Name::DiologLog => with::<BehindLog<rivals::DiologLog>>(task, place),
         Name::TracingAppender => with::<rivals::TracingAppender>(task, place),
-        Name::Fern => with::<rivals::Fern>(task, place),
-        Name::FlexiLogger => with::<rivals::FlexiLogger>(task, place),
+        Name::Fern => with::<BehindLog<rivals::Fern>>(task, place),
+        Name::FlexiLogger => with::<BehindLog<rivals::FlexiLogger>>(task, place),
         Name::SpdlogRs => with::<rivals::SpdlogRs>(task, place),
-        Name::Ftlog => with::<rivals::Ftlog>(task, place),
+        Name::Ftlog => with::<BehindLog<rivals::Ftlog>>(task, place),
         Name::SlogAsync => with::<rivals::SlogAsync>(task, place),
         Name::Ttlog => with::<rivals::Ttlog>(task, place),
         Name::LltRs => with::<rivals::LltRs>(task, place),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ::diolog::{Config, Level, LogBridge, Logger, Overflow, Producer, RingMemory};
 
+use super::log_facade::Backend;
 use crate::rival::{Failure, Rival};
 
 /// The log's directory in `place`.
@@ -79,25 +80,14 @@ impl Rival for DiologMacro {
 /// What programs log by the macros of `log`.
 pub struct DiologLog(Logger);
 
-impl Rival for DiologLog {
-    type Handle = ();
-
+impl Backend for DiologLog {
     fn start(place: &Path, waits: bool) -> Result<DiologLog, Failure> {
         let logger = open(place, waits, RingMemory::Private)?;
         LogBridge::new(&logger).install()?;
         Ok(DiologLog(logger))
     }
 
-    fn handle(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    #[inline]
-    fn log(_: &mut (), message: &str) {
-        log::info!("{message}");
-    }
-
-    fn finish(self, _: &Path) -> Result<u64, Failure> {
+    fn finish(self) -> Result<u64, Failure> {
         close(&self.0)
     }
 }

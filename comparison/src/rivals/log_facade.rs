@@ -1,4 +1,4 @@
-//! Loggers behind the facade `log`: fern, flexi_logger and ftlog.
+//! Loggers behind the facade `log`: fern, flexi_logger and ftlog. diolog has a row of its own behind it.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -7,12 +7,43 @@ use flexi_logger::{FileSpec, LoggerHandle, WriteMode};
 
 use crate::rival::{Failure, Rival};
 
+/// A logger that gets the messages of the facade `log`.
+pub trait Backend: Sized + Sync {
+    /// As [`Rival::start`]; also makes it the logger of the facade.
+    fn start(place: &Path, waits: bool) -> Result<Self, Failure>;
+
+    /// As [`Rival::finish`].
+    fn finish(self) -> Result<u64, Failure>;
+}
+
+/// A logger that is called by the macros of `log`.
+pub struct BehindLog<B>(B);
+
+impl<B: Backend> Rival for BehindLog<B> {
+    type Handle = ();
+
+    fn start(place: &Path, waits: bool) -> Result<BehindLog<B>, Failure> {
+        B::start(place, waits).map(BehindLog)
+    }
+
+    fn handle(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    #[inline]
+    fn log(_: &mut (), message: &str) {
+        log::info!("{message}");
+    }
+
+    fn finish(self, _: &Path) -> Result<u64, Failure> {
+        self.0.finish()
+    }
+}
+
 /// fern, with the format that its documentation shows, into a file. It writes each record on the calling thread.
 pub struct Fern;
 
-impl Rival for Fern {
-    type Handle = ();
-
+impl Backend for Fern {
     fn start(place: &Path, _: bool) -> Result<Fern, Failure> {
         fern::Dispatch::new()
             .format(|out, message, record| {
@@ -30,16 +61,7 @@ impl Rival for Fern {
         Ok(Fern)
     }
 
-    fn handle(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    #[inline]
-    fn log(_: &mut (), message: &str) {
-        log::info!("{message}");
-    }
-
-    fn finish(self, _: &Path) -> Result<u64, Failure> {
+    fn finish(self) -> Result<u64, Failure> {
         log::logger().flush();
         Ok(0)
     }
@@ -48,9 +70,7 @@ impl Rival for Fern {
 /// flexi_logger in its mode `Async`: an unbounded channel to a thread that writes.
 pub struct FlexiLogger(LoggerHandle);
 
-impl Rival for FlexiLogger {
-    type Handle = ();
-
+impl Backend for FlexiLogger {
     fn start(place: &Path, _: bool) -> Result<FlexiLogger, Failure> {
         let handle = flexi_logger::Logger::with(log::LevelFilter::Info)
             .log_to_file(FileSpec::default().directory(place).basename("flexi"))
@@ -59,16 +79,7 @@ impl Rival for FlexiLogger {
         Ok(FlexiLogger(handle))
     }
 
-    fn handle(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    #[inline]
-    fn log(_: &mut (), message: &str) {
-        log::info!("{message}");
-    }
-
-    fn finish(self, _: &Path) -> Result<u64, Failure> {
+    fn finish(self) -> Result<u64, Failure> {
         self.0.shutdown();
         Ok(0)
     }
@@ -80,9 +91,7 @@ pub struct Ftlog(ftlog::LoggerGuard);
 /// Records that ftlog's queue holds by default.
 const FTLOG_QUEUE: usize = 100_000;
 
-impl Rival for Ftlog {
-    type Handle = ();
-
+impl Backend for Ftlog {
     fn start(place: &Path, waits: bool) -> Result<Ftlog, Failure> {
         let file = ftlog::appender::FileAppender::builder().path(place.join("ftlog.log")).build();
         let guard = ftlog::builder()
@@ -95,16 +104,7 @@ impl Rival for Ftlog {
         Ok(Ftlog(guard))
     }
 
-    fn handle(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    #[inline]
-    fn log(_: &mut (), message: &str) {
-        log::info!("{message}");
-    }
-
-    fn finish(self, _: &Path) -> Result<u64, Failure> {
+    fn finish(self) -> Result<u64, Failure> {
         drop(self.0);
         Ok(0)
     }

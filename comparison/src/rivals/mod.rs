@@ -10,7 +10,7 @@ mod tracing;
 
 pub use self::bare::{Clock, Rtrb};
 pub use self::diolog::{Diolog, DiologLog, DiologMacro, DiologShared, LOG};
-pub use self::log_facade::{Fern, FlexiLogger, Ftlog};
+pub use self::log_facade::{BehindLog, Fern, FlexiLogger, Ftlog};
 pub use self::slog::SlogAsync;
 pub use self::small::{LltRs, Ttlog};
 pub use self::spdlog::SpdlogRs;
