@@ -1,7 +1,6 @@
-//! What is done with bytes from outside that nobody vouches for, a part at a time: the targets of fuzzing. Each ends
-//! without a panic, whatever the bytes are.
+//! The targets of fuzzing. Each gives untrusted bytes to one part of the library, which must not panic.
 //!
-//! Checksums keep a fuzzer out, so they are put right first, as an attacker would.
+//! A fuzzer cannot guess checksums, so they are corrected first, as an attacker would do.
 
 use std::path::Path;
 
@@ -57,7 +56,7 @@ fn shard(bytes: &[u8]) {
     header.levels = *encoding;
     put_shard(&mut block, header, u32::from(encoding >> 1), records);
     reader::fuzz::read_block(&block);
-    // And cut off anywhere.
+    // The same, cut off at any place.
     reader::fuzz::read_block(bytes);
     let mut rest = bytes;
     while let Some((_, records, after)) = ShardHeader::split(rest) {
@@ -137,7 +136,7 @@ fn segment(bytes: &[u8], directory: &Path) {
     let mut bytes = bytes.to_vec();
     reseal(&mut bytes);
     let path = directory.join(segment_file_name(1));
-    // Without room for it there is nothing to show.
+    // If the disk has no room for it, there is nothing to test.
     if std::fs::write(&path, &bytes).is_ok() {
         if let Ok(mut reader) = Reader::open(directory) {
             while let Ok(Some(record)) = reader.next_record() {

@@ -1,4 +1,4 @@
-//! The targets of fuzzing for what a dead process has left: a ring, and a whole ring file. Used by
+//! The targets of fuzzing for the remains of a dead process: a ring, and a whole ring file. Used by
 //! [`fuzz`](super::fuzz).
 
 use std::fs::File;
@@ -54,10 +54,10 @@ pub(super) fn ring(bytes: &[u8]) {
     let _ = records.fault();
 }
 
-/// A ring file, whose parts have their lengths before them: the header, the entry of a log, the definitions, the slots.
+/// A ring file. Each of its parts has its length before it: the header, the entry of a log, the definitions, the slots.
 pub(super) fn ring_file(bytes: &[u8], directory: &Path) {
     let (log, path) = (directory.join("log"), directory.join("fuzzed.rings"));
-    // Without room for it there is nothing to show.
+    // If the disk has no room for it, there is nothing to test.
     if make(bytes, &log, &path).is_ok() {
         let _ = recovery::recover(&log, None);
         if let Ok(mut reader) = reader::Reader::open(&log) {

@@ -1,5 +1,5 @@
-//! Opening a log with a device or a clock of the caller's making: a device that fails, stalls, or records its
-//! writes; a clock that stands still.
+//! Opening a log with a device or a clock made by the caller: a device that fails, stalls, or records its writes; a
+//! clock that stands still.
 //!
 //! [`Hooks`] itself belongs to `opening`.
 

@@ -31,7 +31,7 @@ use hdrhistogram::Histogram;
 use super::Failure;
 use super::place::{Cores, Scratch};
 use super::rounds::{median, spread};
-use super::stopwatch::{AppendClock, TickRate, busy_wait, ticks};
+use super::stopwatch::{AppendClock, TickRate, busy_wait, new_histogram, ticks};
 use crate::sys::cpu;
 use crate::sys::huge_pages::WithoutHugePages;
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, RingMemory, Value};
@@ -78,7 +78,7 @@ const SHARED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.
 /// Where shared rings are: tmpfs.
 const SHARED: &str = "/dev/shm";
 
-/// The time from one call for the figures to the next.
+/// The time from one request for the figures to the next.
 const WATCH_INTERVAL: Duration = Duration::from_micros(100);
 
 /// How much is measured.
@@ -162,7 +162,7 @@ struct Producers {
 struct Watcher {
     wakes: AtomicBool,
     asks: AtomicBool,
-    /// Whether it is to end.
+    /// Whether it ends.
     ends: AtomicBool,
     calls: AtomicU64,
     thread: OnceLock<Thread>,
@@ -231,7 +231,7 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     let cores = Cores::choose();
     check(scratch, cores)?;
     let logger = Logger::open(config(scratch, "append", cores))?;
-    // Where there is none, or rings cannot be shared, its rows are left out.
+    // If there is none, or rings cannot be shared, its rows are left out.
     let can_share = cfg!(all(target_os = "linux", not(diolog_portable)));
     let tmpfs = can_share.then(|| Scratch::new(Path::new(SHARED)).ok()).flatten();
     let shared = tmpfs.as_ref().map(|tmpfs| {
@@ -247,7 +247,7 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
         let measuring = scope.spawn(|| -> crate::Result<_> {
             cores.pin_producer();
             let append = logger.producer_named("bench")?;
-            // Only what was made before has huge pages.
+            // Only memory that was mapped before has huge pages.
             let _small = WithoutHugePages::new();
             let others = match &shared {
                 Some(shared) => Some([shared.producer_named("shared")?, logger.producer_named("small pages")?]),
@@ -458,11 +458,6 @@ fn bursts(count: u32, pause: u64, histogram: &mut Histogram<u64>, mut call: impl
         }
         histogram.saturating_record(ticks().wrapping_sub(start));
     }
-}
-
-/// Up to some seconds in ticks, to three digits.
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 1 << 34, 3).expect("constant bounds and three digits are within the crate's")
 }
 
 impl Report {

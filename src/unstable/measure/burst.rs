@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 
 use super::Failure;
 use super::place::{Cores, Scratch};
-use super::stopwatch::{TickRate, busy_wait, ticks};
+use super::stopwatch::{TickRate, busy_wait, new_histogram, ticks};
 use crate::{Config, Level, Logger, Outcome, Reader};
 
 /// Bytes of each message.
@@ -191,11 +191,6 @@ impl Calm {
             into.saturating_record(ticks().wrapping_sub(start) / u64::from(CALM_BURST));
         }
     }
-}
-
-/// Up to some seconds in ticks, to three digits.
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 1 << 34, 3).expect("constant bounds and three digits are within the crate's")
 }
 
 impl fmt::Display for Report {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::Failure;
+use super::random::Random;
 use crate::{Level, Logger, Outcome, Producer};
 
 /// One of this many appends is timed: reading the clock twice would take longer than a short append itself.
@@ -173,13 +174,6 @@ fn lock(latencies: &Latencies) -> MutexGuard<'_, Histogram<u64>> {
 
 /// Bytes that no disk can compress, the same each time.
 fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        // xorshift64 (Marsaglia 2003).
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    (0..bytes).map(|_| next()).collect()
+    let mut random = Random::new();
+    (0..bytes).map(|_| random.next().to_le_bytes()[0]).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use super::random::Random;
 use crate::callsite::Callsite;
 use crate::{Level, Outcome, Producer, Value, event, info};
 
@@ -27,24 +28,6 @@ pub(super) fn draw() -> Vec<Order> {
     let mut random = Random::new();
     let draw = |_| Order { id: (random.next() >> 44) as u32, price: (random.next() % 1_000_000) as f64 / 100.0 };
     (0..DRAWN).map(draw).collect()
-}
-
-/// Numbers drawn at random, the same each time.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Random {
-        Random(0x9e37_79b9_7f4a_7c15)
-    }
-
-    #[inline]
-    fn next(&mut self) -> u64 {
-        // xorshift64 (Marsaglia 2003).
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
 }
 
 /// Appends `records` orders from one callsite. Returns whether all were written.

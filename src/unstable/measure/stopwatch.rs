@@ -3,6 +3,8 @@
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use crate::clock::Clock;
 use crate::sys::time;
 
@@ -63,6 +65,11 @@ impl TickRate {
     pub fn ticks_in(self, duration: Duration) -> u64 {
         (duration.as_nanos() as f64 / self.ns_per_tick) as u64
     }
+}
+
+/// A histogram of up to some seconds in [`ticks`], with three digits.
+pub(super) fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 1 << 34, 3).expect("constant bounds and three digits are within the crate's")
 }
 
 /// Waits for `ticks_to_pass` without leaving the CPU.
