@@ -36,9 +36,9 @@ use crate::level::Level;
 pub struct Levels {
     /// The threshold for all, if it was given.
     all: Option<Level>,
-    /// Those of targets: each target once, in their order.
+    /// The thresholds of targets: each target once, in order.
     targets: Vec<(Box<str>, Level)>,
-    /// A text that is not understood, kept until somebody can be told.
+    /// A text that is not understood, kept until it can be reported.
     fault: Option<(Box<str>, ParseLevelsError)>,
 }
 
@@ -90,13 +90,13 @@ impl Levels {
         Ok(())
     }
 
-    /// These levels, with the threshold for all of `before` if none was given.
+    /// These levels, with the threshold for all from `before` if they have none.
     pub(crate) fn over(mut self, before: &Levels) -> Levels {
         self.all = self.all.or(before.all);
         self
     }
 
-    /// The text that was not understood, and why, if it was one.
+    /// The text that was not understood and why, if there is one.
     pub(crate) fn fault(&self) -> Option<(&str, &ParseLevelsError)> {
         self.fault.as_ref().map(|(text, error)| (&**text, error))
     }
@@ -154,8 +154,8 @@ impl From<Level> for Levels {
 }
 
 impl From<&str> for Levels {
-    /// Reads directives. If they are not understood, whoever uses the levels is told:
-    /// [`Logger::open`](crate::Logger::open) returns the error. Parse them to be told at once.
+    /// Reads directives. If they are not understood, the error is kept, and [`Logger::open`](crate::Logger::open)
+    /// returns it. To get it at once, parse them.
     fn from(text: &str) -> Levels {
         text.parse().unwrap_or_else(|error| Levels { fault: Some((text.into(), error)), ..Levels::default() })
     }

@@ -69,10 +69,10 @@ impl FromStr for RotateAt {
     }
 }
 
-/// The same, with the time zone as it was when the log was opened.
+/// The same moments, with the time zone as it was when the log was opened.
 #[derive(Debug)]
 pub(crate) enum Times {
-    /// Each so many nanoseconds since 1970.
+    /// A moment each time that this many nanoseconds have passed since 1970.
     Every(i64),
     #[cfg(feature = "time-zones")]
     Midnights(jiff::tz::TimeZone),
@@ -97,11 +97,11 @@ impl Times {
         }
     }
 
-    /// The longest time between two of them.
+    /// The longest time between two moments.
     pub(crate) fn longest_ns(&self) -> i64 {
         match self {
             Times::Every(period_ns) => *period_ns,
-            // Clocks are set back by an hour; some zones have left out a day or had one twice.
+            // The clock may be set back by an hour, and some zones have left out a day or had one twice.
             #[cfg(feature = "time-zones")]
             Times::Midnights(_) => 2 * DAY_NS,
         }

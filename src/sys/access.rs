@@ -4,8 +4,8 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// The mode and the group of new files and directories, if the platform has them. Both are set after the creation, for
-/// which only the owner has access: so nobody has more than this at any time, whatever the process's umask is.
+/// The mode and the group of new files and directories, if the platform has them. Each is created for its owner alone,
+/// and then gets both. So nobody has more access at any time, whatever the process's umask is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
     /// Permission bits of a file. A directory can be searched by those who may read its files.
@@ -18,7 +18,7 @@ impl Access {
     /// For the owner alone: how files and directories are created.
     pub(crate) const OWNER: Access = Access { mode: 0o600, group: None };
 
-    /// What a file has that is there.
+    /// The mode and the group of a file that exists.
     pub(crate) fn of(file: &Metadata) -> Access {
         #[cfg(unix)]
         {
@@ -50,7 +50,7 @@ impl Access {
         self.give(&directory, self.mode_of_directory())
     }
 
-    /// The same for one that is open.
+    /// Sets mode and group of a new directory that is open.
     #[cfg_attr(
         not(all(target_os = "linux", not(any(diolog_portable, loom)))),
         expect(dead_code, reason = "directories are not open there")

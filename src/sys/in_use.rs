@@ -1,10 +1,10 @@
-//! The mark on a file that a descriptor writes it.
+//! A lock on a file that says that a descriptor writes it.
 
 use std::fs::{File, TryLockError};
 use std::io;
 
-/// Locks `file` for this descriptor, until it is closed and no write by it is under way. Returns false if another
-/// descriptor has it. Platforms where a lock would keep readers out have none.
+/// Locks `file` for this descriptor, until the descriptor is closed and no write through it is under way. Returns false
+/// if another descriptor has the lock. Does nothing on platforms where such a lock would keep readers out.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     if !cfg!(unix) {
         return Ok(true);

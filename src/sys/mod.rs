@@ -61,7 +61,7 @@ pub(crate) enum LockRefusal {
     Held(LockHolder),
     /// The system refused an operation.
     Io {
-        /// The refused operation, such as "open the lock file".
+        /// The operation that was refused, such as "open the lock file".
         operation: &'static str,
         source: std::io::Error,
     },
@@ -78,7 +78,7 @@ pub(crate) enum NotOwned {
     Refused(String),
     /// The system refused an operation.
     Io {
-        /// The refused operation, such as "open the directory".
+        /// The operation that was refused, such as "open the directory".
         operation: &'static str,
         source: std::io::Error,
     },

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-/// Whether `path` leads to `file`; `None` if it leads to nothing. If the system does not say, it counts as there. As
-/// long as the file is open, no other one has its identity.
+/// Whether `path` leads to `file`; `None` if it leads to nothing. True if the system does not say. While the file is
+/// open, no other one has its identity.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> Option<bool> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
@@ -16,7 +16,7 @@ pub(crate) fn is_at(file: &File, path: &Path) -> Option<bool> {
     Some(file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (there.dev(), there.ino())))
 }
 
-/// The system has no such identities: another file is not noticed.
+/// The system has no such identities, so another file at the path is not noticed.
 #[cfg(not(unix))]
 pub(crate) fn is_at(_: &File, path: &Path) -> Option<bool> {
     path.try_exists().unwrap_or(true).then_some(true)

@@ -20,7 +20,7 @@ use crate::sys::{Access, Entry, FileId, NotOwned};
 pub(crate) struct OpenDirectory {
     file: File,
     path: PathBuf,
-    /// Of the files created in it.
+    /// The access to the files created in it.
     access: Access,
 }
 
@@ -28,7 +28,7 @@ impl OpenDirectory {
     /// Opens the directory at `path`.
     pub(crate) fn open(path: &Path) -> io::Result<OpenDirectory> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path)?;
-        // Without a working directory that has a name, the path stays as it was given.
+        // If the working directory has no name, the path stays as it was given.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(OpenDirectory { file, path, access: Access::OWNER })
     }
@@ -184,7 +184,7 @@ impl OpenDirectory {
                 opened => return opened.map(|file| (file, false)),
             }
             match self.create_file(name, flags) {
-                // Somebody else was faster.
+                // Another process created it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => return created.map(|file| (file, true)),
             }

@@ -101,7 +101,8 @@ pub(crate) fn is_deleted(file: &File) -> bool {
     }
 }
 
-/// Why others than this user may have written a file, or may change it, if so: a clause that follows its name.
+/// Why a user other than this one may have written a file, or may change it; `None` if none may. It is a clause that
+/// follows the file's name.
 pub(crate) fn why_not_own(metadata: &Metadata) -> Option<&'static str> {
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Some("belongs to another user");

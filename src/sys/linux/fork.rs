@@ -60,7 +60,7 @@ struct Place {
 }
 
 const FREE: u8 = 0;
-/// Somebody writes the range.
+/// A thread is writing the range.
 const TAKEN: u8 = 1;
 const USED: u8 = 2;
 

@@ -14,7 +14,7 @@ pub(crate) fn advise_huge_pages(memory: *mut u8, bytes: usize) {
     let _ = unsafe { rustix::mm::madvise(memory.cast(), bytes, rustix::mm::Advice::LinuxHugepage) };
 }
 
-/// As long as this lives, the process gets no new huge pages: for measurements of memory without.
+/// While this exists, the process gets no new huge pages: for measurements of memory without them.
 #[cfg(feature = "unstable")]
 pub(crate) struct WithoutHugePages(());
 

@@ -135,7 +135,8 @@ impl FileLock {
                     Err(source) => return Err(refused("look at the lock file", source)),
                 },
                 Err(refusal) => {
-                    // Whoever opened it meanwhile, and was not refused, has been seen as the holder.
+                    // A thread that opened the removed file meanwhile, and was not refused, has been seen as the
+                    // holder.
                     if made && matches!(refusal, LockRefusal::Io { .. }) {
                         let _ = directory.remove(name);
                     }

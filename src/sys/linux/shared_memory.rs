@@ -14,7 +14,7 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mpro
 use super::fork::{KeptFromChildren, keep_from_children};
 
 /// A mapped part of a file. A forked child has zeros of its own in its place. An access to a page for which the file
-/// has no room ends the process: whoever has this keeps to the bytes that are [allocated](super::file::allocate).
+/// has no room ends the process, so the owner accesses only bytes that are [allocated](super::file::allocate).
 #[derive(Debug)]
 pub(crate) struct SharedMapping {
     mapped: NonNull<u8>,

@@ -5,8 +5,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// The addresses of the calling thread's stack, as the thread was given it: not those of another stack that it may run
-/// on, such as one for signal handlers. `None` if the system does not say.
+/// The addresses of the stack that the calling thread began on. It may run on another one now, such as one for signal
+/// handlers. `None` if the system does not say.
 pub(crate) fn own() -> Option<Range<u64>> {
     let mut attributes = MaybeUninit::uninit();
     let (mut base, mut bytes) = (std::ptr::null_mut(), 0);

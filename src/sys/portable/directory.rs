@@ -13,7 +13,7 @@ use crate::sys::{Access, Entry, FileId, NotOwned};
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
     path: PathBuf,
-    /// Of the files created in it.
+    /// The access to the files created in it.
     access: Access,
 }
 

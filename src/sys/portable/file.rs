@@ -83,7 +83,7 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
 /// Does nothing: there is no portable way to read ahead.
 pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
 
-/// Why others than this user may have written a file, if so: not known.
+/// `None`: it is not known here whether another user may have written a file.
 pub(crate) fn why_not_own(_metadata: &Metadata) -> Option<&'static str> {
     None
 }
