@@ -23,6 +23,7 @@ pub(crate) mod fuzz;
 mod gap;
 mod info;
 mod merge;
+mod options;
 mod record;
 mod report;
 mod scan;
@@ -50,6 +51,7 @@ pub use figures::{Figures, FiguresReader, Latency, ProducerFigures};
 pub use filter::Filter;
 pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
+pub use options::ReadOptions;
 pub use record::{Record, RecordRef, RunId};
 pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severity, Verdict};
 pub(crate) use snapshots::written_by_last_snapshot;
@@ -63,76 +65,7 @@ use taken::Taken;
 pub(crate) use walk::{RunTail, TailItem};
 use walk::{Step, Walk};
 
-/// How to read a log.
-///
-/// ```
-/// # let directory = tempfile::tempdir()?;
-/// # let path = directory.path().join("log");
-/// # let logger = diolog::Logger::open(diolog::Config::new(&path))?;
-/// # let producer = logger.producer()?;
-/// # for number in 0..100 { producer.log(diolog::Level::Info, format!("message {number}")); }
-/// # drop(producer);
-/// # logger.close()?;
-/// use diolog::ReadOptions;
-///
-/// // The last segments are enough for the last ten records.
-/// let reader = ReadOptions::new().last(10).open(&path)?;
-/// let records = reader.collect::<diolog::Result<Vec<_>>>()?;
-/// let last = &records[records.len() - 10..];
-/// assert_eq!(last[9].message(), b"message 99");
-///
-/// // Nothing that this verification saw can be lost to a power cut.
-/// let verification = ReadOptions::new().durable(true).verify(&path)?;
-/// assert_eq!(verification.report.records, 100);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct ReadOptions {
-    durable: bool,
-    last: Option<u64>,
-    fold_producers: bool,
-    filter: Option<Filter>,
-}
-
 impl ReadOptions {
-    /// The defaults: what the files hold now, durable or not.
-    pub fn new() -> ReadOptions {
-        ReadOptions::default()
-    }
-
-    /// Makes each file durable before it is read, so that a power cut cannot lose a record that was read. Costs one
-    /// `fsync` for each file.
-    pub fn durable(mut self, durable: bool) -> ReadOptions {
-        self.durable = durable;
-        self
-    }
-
-    /// Reads at least the last `records` of the log, or all if it has fewer. It begins with the segment that holds the
-    /// first of them, or with the one before, so more records may be read. Earlier segments are neither read nor
-    /// reported.
-    ///
-    /// With a [`filter`](Self::filter), these are the last ones that it takes; they are looked for from the log's end.
-    /// If it asks for times, the reader begins with the log: of blocks of other times it reads only the headers.
-    pub fn last(mut self, records: u64) -> ReadOptions {
-        self.last = Some(records);
-        self
-    }
-
-    /// Keeps no row in the report for a producer that ended without a loss, and counts it in
-    /// [`RunReport::folded_producers`] instead. A reader that follows a log in which many producers come and go needs
-    /// this, so that its memory does not grow with each.
-    pub fn fold_producers(mut self, fold: bool) -> ReadOptions {
-        self.fold_producers = fold;
-        self
-    }
-
-    /// Returns only the records that pass `filter`. Gaps are filtered only by time and producer, because nothing is
-    /// known of the missing records. [`verify`](Self::verify) ignores it.
-    pub fn filter(mut self, filter: Filter) -> ReadOptions {
-        self.filter = Some(filter);
-        self
-    }
-
     /// Opens the log at `path`: see [`Reader::open`].
     ///
     /// # Errors

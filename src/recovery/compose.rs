@@ -9,17 +9,17 @@ use std::ops::Range;
 
 use zerocopy::IntoBytes;
 
-use super::account::{Account, Known, Part};
+use super::account::{Account, Part};
 use super::ring_file::{RingFile, Slot};
+use super::source::{Bounds, Recovered, Source, next_of};
 use crate::block::{Added, Block, Callsites, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{self, TickConverter};
 use crate::format::{
-    BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RECORD_HEADER_BYTES,
-    RecordFlags, SHARD_HEADER_BYTES, Status, StatusCode, WallAnchor, check_values, padded,
+    BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, Status,
+    StatusCode, WallAnchor, padded,
 };
-use crate::ring::Head;
-use crate::ring::image::{Fault, LeftRecords};
+use crate::ring::image::Fault;
 
 /// What is composed.
 pub(super) struct Plan<'a> {
@@ -83,94 +83,6 @@ pub(super) struct Composer<'a> {
     note: String,
     own_sequence: u64,
     pub(super) composed: Composed,
-}
-
-/// One producer's ring.
-struct Source {
-    slot: Slot,
-    records: LeftRecords,
-    /// The producer's row, with the counts after the records composed so far.
-    row: ProducerRow,
-    last_ns: u64,
-    /// Its records in holes, the next ones last.
-    parts: Vec<Part>,
-    /// Whether the blocks have the final counts.
-    is_ended: bool,
-    /// Whether the blocks name it.
-    is_known: bool,
-}
-
-/// Where a source's records go.
-#[derive(Clone, Copy)]
-struct Bounds {
-    /// Records before this number are in blocks.
-    begin: u64,
-    /// Records from this number on are not wanted now.
-    end: u64,
-    /// No record is later.
-    before_ns: u64,
-}
-
-impl Source {
-    fn new(slot: Slot, known: Option<Known>, is_ended: bool, payload_bytes_max: u64) -> Source {
-        let is_known = known.is_some() || is_ended;
-        let (producer, tid, name) = (slot.producer, slot.tid, slot.name.clone());
-        let (row, last_ns, mut parts) = match known {
-            Some(known) => (known.row, known.last_ns, known.parts),
-            None => (new_row(producer, tid, name), 0, Vec::new()),
-        };
-        parts.reverse();
-        let records = slot.image.records(payload_bytes_max);
-        Source { slot, records, row, last_ns, parts, is_ended, is_known }
-    }
-
-    /// The losses that the ring has counted.
-    fn counted(&self) -> (DroppedBy, u64) {
-        let counts = self.slot.image.counts();
-        let by = counts.dropped_by;
-        let (ring_full, ring_memory) = (by.full, by.memory);
-        (
-            DroppedBy { ring_full, ring_memory, timed_out: by.timed_out, device_failed: by.device_failed },
-            counts.overwritten,
-        )
-    }
-
-    /// The final counts. They always add up: attempts without a record and without a cause are unwritten.
-    fn final_row(&self) -> ProducerRow {
-        let (dropped_by, overwritten) = self.counted();
-        let dropped = dropped_by.total();
-        let accounted = self.row.records.saturating_add(dropped).saturating_add(overwritten);
-        let attempted = match self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted) {
-            // The process died inside an attempt and nobody was told its outcome, so it does not count.
-            attempted if attempted.checked_sub(1) == Some(accounted) && !self.slot.overwrites => accounted,
-            attempted => attempted,
-        };
-        ProducerRow {
-            next_sequence: attempted,
-            dropped,
-            dropped_by: Some(dropped_by),
-            overwritten,
-            unwritten: attempted - accounted,
-            ..self.row.clone()
-        }
-    }
-
-    /// The one cause that the producer has lost records for, if there is one.
-    fn cause(&self) -> LossCause {
-        let (dropped_by, overwritten) = self.counted();
-        let overwritten = (overwritten > 0).then_some(LossCause::Overwritten);
-        let mut causes = dropped_by.causes().map(|(cause, _)| cause).chain(overwritten);
-        match (causes.next(), causes.next()) {
-            (Some(cause), None) => cause,
-            _ => LossCause::Unknown,
-        }
-    }
-}
-
-fn new_row(id: u32, tid: u32, name: String) -> ProducerRow {
-    let dropped_by = Some(DroppedBy::default());
-    let (next_sequence, records, dropped, overwritten, unwritten) = Default::default();
-    ProducerRow { id, tid, next_sequence, records, dropped, dropped_by, overwritten, unwritten, name }
 }
 
 impl<'a> Composer<'a> {
@@ -436,43 +348,6 @@ impl Iterator for Composer<'_> {
 
     fn next(&mut self) -> Option<io::Result<(u64, Block)>> {
         self.try_next().transpose()
-    }
-}
-
-/// The next record of a ring from number `begin` on, if it is before `end`.
-fn next_of<'a>(slot: &Slot, records: &'a mut LeftRecords, file: &RingFile, bounds: Bounds) -> Option<(Head, &'a [u8])> {
-    let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
-    while records.next(read)?.0.sequence < bounds.begin {
-        records.take();
-    }
-    records.next(read).filter(|(head, _)| head.sequence < bounds.end)
-}
-
-/// A record that makes sense.
-struct Recovered<'a> {
-    kind: Kind,
-    level: u8,
-    flags: u8,
-    sequence: u64,
-    payload: &'a [u8],
-}
-
-impl<'a> Recovered<'a> {
-    fn of(head: &Head, payload: &'a [u8], infos: &HashMap<u32, CallsiteInfo>) -> Option<Recovered<'a>> {
-        let [kind, level, flags, _] = head.tag.to_le_bytes();
-        let kind = Kind::from_u8(kind).ok()?;
-        let makes_sense = match kind {
-            Kind::Message => (1..=5).contains(&level),
-            Kind::Structured => {
-                let (id, values) = payload.split_first_chunk::<4>()?;
-                let id = u32::from_le_bytes(*id);
-                // Without its callsite, the values cannot be checked.
-                id > 0 && infos.get(&id).is_none_or(|info| check_values(info, values, Layout::Plain).is_ok())
-            }
-            _ => false,
-        };
-        let flags = flags & RecordFlags::TRUNCATED;
-        makes_sense.then_some(Recovered { kind, level, flags, sequence: head.sequence, payload })
     }
 }
 

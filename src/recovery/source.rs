@@ -1,0 +1,141 @@
+//! One producer's ring: its records that no block has, one after the other, and its counts at the end.
+//!
+//! What is in a ring may be anything: a record is taken only if it makes sense. `compose` puts the records into blocks.
+
+use std::collections::HashMap;
+
+use super::account::{Known, Part};
+use super::ring_file::{RingFile, Slot};
+use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
+use crate::ring::Head;
+use crate::ring::image::LeftRecords;
+
+/// One producer's ring.
+pub(super) struct Source {
+    pub(super) slot: Slot,
+    pub(super) records: LeftRecords,
+    /// The producer's row, with the counts after the records composed so far.
+    pub(super) row: ProducerRow,
+    pub(super) last_ns: u64,
+    /// Its records in holes, the next ones last.
+    pub(super) parts: Vec<Part>,
+    /// Whether the blocks have the final counts.
+    pub(super) is_ended: bool,
+    /// Whether the blocks name it.
+    pub(super) is_known: bool,
+}
+
+/// Where a source's records go.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// Records before this number are in blocks.
+    pub(super) begin: u64,
+    /// Records from this number on are not wanted now.
+    pub(super) end: u64,
+    /// No record is later.
+    pub(super) before_ns: u64,
+}
+
+impl Source {
+    pub(super) fn new(slot: Slot, known: Option<Known>, is_ended: bool, payload_bytes_max: u64) -> Source {
+        let is_known = known.is_some() || is_ended;
+        let (producer, tid, name) = (slot.producer, slot.tid, slot.name.clone());
+        let (row, last_ns, mut parts) = match known {
+            Some(known) => (known.row, known.last_ns, known.parts),
+            None => (new_row(producer, tid, name), 0, Vec::new()),
+        };
+        parts.reverse();
+        let records = slot.image.records(payload_bytes_max);
+        Source { slot, records, row, last_ns, parts, is_ended, is_known }
+    }
+
+    /// The losses that the ring has counted.
+    fn counted(&self) -> (DroppedBy, u64) {
+        let counts = self.slot.image.counts();
+        let by = counts.dropped_by;
+        let (ring_full, ring_memory) = (by.full, by.memory);
+        (
+            DroppedBy { ring_full, ring_memory, timed_out: by.timed_out, device_failed: by.device_failed },
+            counts.overwritten,
+        )
+    }
+
+    /// The final counts. They always add up: attempts without a record and without a cause are unwritten.
+    pub(super) fn final_row(&self) -> ProducerRow {
+        let (dropped_by, overwritten) = self.counted();
+        let dropped = dropped_by.total();
+        let accounted = self.row.records.saturating_add(dropped).saturating_add(overwritten);
+        let attempted = match self.slot.image.counts().attempted.max(self.row.next_sequence).max(accounted) {
+            // The process died inside an attempt and nobody was told its outcome, so it does not count.
+            attempted if attempted.checked_sub(1) == Some(accounted) && !self.slot.overwrites => accounted,
+            attempted => attempted,
+        };
+        ProducerRow {
+            next_sequence: attempted,
+            dropped,
+            dropped_by: Some(dropped_by),
+            overwritten,
+            unwritten: attempted - accounted,
+            ..self.row.clone()
+        }
+    }
+
+    /// The one cause that the producer has lost records for, if there is one.
+    pub(super) fn cause(&self) -> LossCause {
+        let (dropped_by, overwritten) = self.counted();
+        let overwritten = (overwritten > 0).then_some(LossCause::Overwritten);
+        let mut causes = dropped_by.causes().map(|(cause, _)| cause).chain(overwritten);
+        match (causes.next(), causes.next()) {
+            (Some(cause), None) => cause,
+            _ => LossCause::Unknown,
+        }
+    }
+}
+
+fn new_row(id: u32, tid: u32, name: String) -> ProducerRow {
+    let dropped_by = Some(DroppedBy::default());
+    let (next_sequence, records, dropped, overwritten, unwritten) = Default::default();
+    ProducerRow { id, tid, next_sequence, records, dropped, dropped_by, overwritten, unwritten, name }
+}
+
+/// The next record of a ring from number `begin` on, if it is before `end`.
+pub(super) fn next_of<'a>(
+    slot: &Slot,
+    records: &'a mut LeftRecords,
+    file: &RingFile,
+    bounds: Bounds,
+) -> Option<(Head, &'a [u8])> {
+    let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
+    while records.next(read)?.0.sequence < bounds.begin {
+        records.take();
+    }
+    records.next(read).filter(|(head, _)| head.sequence < bounds.end)
+}
+
+/// A record that makes sense.
+pub(super) struct Recovered<'a> {
+    pub(super) kind: Kind,
+    pub(super) level: u8,
+    pub(super) flags: u8,
+    pub(super) sequence: u64,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Recovered<'a> {
+    pub(super) fn of(head: &Head, payload: &'a [u8], infos: &HashMap<u32, CallsiteInfo>) -> Option<Recovered<'a>> {
+        let [kind, level, flags, _] = head.tag.to_le_bytes();
+        let kind = Kind::from_u8(kind).ok()?;
+        let makes_sense = match kind {
+            Kind::Message => (1..=5).contains(&level),
+            Kind::Structured => {
+                let (id, values) = payload.split_first_chunk::<4>()?;
+                let id = u32::from_le_bytes(*id);
+                // Without its callsite, the values cannot be checked.
+                id > 0 && infos.get(&id).is_none_or(|info| check_values(info, values, Layout::Plain).is_ok())
+            }
+            _ => false,
+        };
+        let flags = flags & RecordFlags::TRUNCATED;
+        makes_sense.then_some(Recovered { kind, level, flags, sequence: head.sequence, payload })
+    }
+}
