@@ -10,7 +10,7 @@ use super::callsites::KnownCallsites;
 use super::files::{InUse, Inspected, LogFiles, Segment, sort};
 use super::record::RunId;
 use super::scan::{Cursor, Loaded, Scanned, SegmentFile};
-use crate::error::{Result, is_not_found};
+use crate::error::Result;
 use crate::format::{BlockFlags, DroppedBy, LogFigures, LogId, State};
 
 /// The figures of a log at one moment, as its writer has left them in a block.
@@ -238,7 +238,7 @@ impl FiguresReader {
 
     /// Whether a logger has the log open; `None` if the system cannot tell.
     pub fn in_use(&self) -> Option<bool> {
-        self.files.is_open()
+        self.files.reported(self.files.in_use())
     }
 
     /// The process id of that logger, if the system says it.
@@ -263,18 +263,15 @@ impl FiguresReader {
 
     /// The beginning of a segment; `None` if retention has removed it meanwhile.
     fn enter(&mut self, run: RunId, segment: &Segment) -> Result<Option<Place>> {
-        let file = match self.files.open_file(&segment.path) {
-            Err(error) if is_not_found(&error) => return Ok(None),
-            file => file?,
-        };
-        Ok(Some(Place {
+        let place = |file| Place {
             run,
             index: segment.index(),
             segment_id: segment.segment_id,
             file,
             horizon: segment.horizon(self.files.in_use() == InUse::Yes),
             offset: segment.first_offset,
-        }))
+        };
+        Ok(self.files.open_if_there(&segment.path)?.map(place))
     }
 
     /// Reads the present segment from where it was left. Returns whether it has newer figures.

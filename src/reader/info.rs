@@ -110,9 +110,10 @@ pub struct LogInfo {
 pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
-    let in_use = files.in_use() == InUse::Yes;
+    let lock = files.in_use();
+    let in_use = lock == InUse::Yes;
     if files.is_directory {
-        info.in_use = files.is_open();
+        info.in_use = files.reported(lock);
         info.in_use_by = files.in_use_by();
     }
     let rings = files.runs_with_rings();
@@ -151,8 +152,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     if let Some(log) = log {
         info.findings.extend(files.misnamed(log, |number| numbers.contains(&number)));
     }
-    let in_use_now = if in_use { InUse::Yes } else { InUse::No };
-    let unknown = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), in_use_now);
+    let unknown = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), lock);
     info.findings.extend(unknown.map(|unknown| Finding {
         severity: Severity::Unconfirmed,
         path: unknown.path.to_path_buf(),

@@ -51,19 +51,12 @@ pub struct SnapshotInfo {
 /// if it cannot be listed.
 pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     let path = path.as_ref();
-    let folder = path.join(SNAPSHOTS_FOLDER);
     let mut files = LogFiles::open(path, false)?;
     if files.is_directory {
         // An error if it is no log.
         files.inspect_names()?;
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
-        files = LogFiles::open(&folder, false)?;
-        if !files.are_snapshots() {
-            // Of others, or none.
-            return Ok(Vec::new());
-        }
+        let Some(snapshots) = of_log(path)? else { return Ok(Vec::new()) };
+        files = snapshots;
     }
     let mut snapshots = Vec::new();
     for (_, path, inspected) in files.inspect_all(false)? {
@@ -83,6 +76,15 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     Ok(snapshots)
 }
 
+/// The snapshots in the folder of the log at `path`; `None` if it holds none.
+fn of_log(path: &Path) -> Result<Option<LogFiles>> {
+    let folder = path.join(SNAPSHOTS_FOLDER);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    LogFiles::open(&folder, false).map(|files| Some(files).filter(LogFiles::are_snapshots))
+}
+
 /// How far the last snapshot that a run has taken itself has the records of its flight recorder, in the log at `path`:
 /// for each producer in it, the number after the last one. The run wrote it while nobody else did, and before it had
 /// freed the records of it, it took no other one.
@@ -90,14 +92,7 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
 /// # Errors
 /// [`Error::Io`](crate::Error::Io).
 pub(crate) fn written_by_last_snapshot(path: &Path, run: StoredRunId) -> Result<HashMap<u32, u64>> {
-    let folder = path.join(SNAPSHOTS_FOLDER);
-    if !folder.is_dir() {
-        return Ok(HashMap::new());
-    }
-    let files = LogFiles::open(&folder, false)?;
-    if !files.are_snapshots() {
-        return Ok(HashMap::new());
-    }
+    let Some(files) = of_log(path)? else { return Ok(HashMap::new()) };
     let of_the_run = files.inspect_all(false)?.into_iter().filter_map(|(_, _, inspected)| match inspected {
         Inspected::Segment(segment) => Some(segment),
         _ => None,

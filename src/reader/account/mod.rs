@@ -242,7 +242,7 @@ impl Account {
     /// Counts records that were passed over while records were read.
     pub(super) fn count_unread(&mut self, unread: &PassedOver) {
         if !unread.is_empty() {
-            self.count_unread_at(unread, &Location { offset: None, ..self.blocks.last_segment() });
+            self.count_unread_at(unread, &self.before_here());
         }
     }
 
@@ -264,7 +264,11 @@ impl Account {
 
     /// As [`report_contradiction`](Self::report_contradiction), if it is not known where.
     pub(super) fn report_contradiction_before_here(&mut self, what: String) {
-        self.report_contradiction(what, &Location { offset: None, ..self.blocks.last_segment() });
+        self.report_contradiction(what, &self.before_here());
+    }
+
+    fn before_here(&self) -> Location {
+        Location { offset: None, ..self.blocks.last_segment() }
     }
 
     /// Reports that a part of a file could not be read. What was lost by that, the blocks around it tell. A file that

@@ -130,9 +130,8 @@ impl LogFiles {
         if !self.is_directory {
             return Vec::new();
         }
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let named = |entry: fs::DirEntry| Some((run_of_rings_file(&entry.file_name())?, entry.path(), entry));
-        let mut runs: Vec<_> = entries.filter_map(named).collect();
+        let mut runs: Vec<_> = entries(&self.root).filter_map(named).collect();
         runs.sort_by_cached_key(|(_, path, entry)| {
             (entry.metadata().and_then(|metadata| metadata.modified()).ok(), path.clone())
         });
@@ -168,14 +167,9 @@ impl LogFiles {
         }
     }
 
-    /// As [`in_use`](Self::in_use), for a report: `None` if it is unknown, or if one file is read by itself.
-    pub(crate) fn is_open(&self) -> Option<bool> {
-        match self.in_use() {
-            _ if !self.is_directory => None,
-            InUse::Yes => Some(true),
-            InUse::No => Some(false),
-            InUse::Unknown => None,
-        }
+    /// What a report says of that answer: `None` if it is unknown, or if one file is read by itself.
+    pub(crate) fn reported(&self, in_use: InUse) -> Option<bool> {
+        (self.is_directory && in_use != InUse::Unknown).then_some(in_use == InUse::Yes)
     }
 
     /// The process id of the logger that has the log open, if there is one and the system says which.
@@ -218,8 +212,7 @@ impl LogFiles {
             return false;
         }
         let directory = self.root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let numbered = entries.filter_map(|entry| Some((segment_number(&entry.file_name())?, entry.path())));
+        let numbered = entries(directory).filter_map(|entry| Some((segment_number(&entry.file_name())?, entry.path())));
         let after = numbered.filter(|(number, _)| *number > index).min();
         after
             .and_then(|(_, path)| inspect::block_0_of(&path))
@@ -232,8 +225,8 @@ impl LogFiles {
         if !self.is_directory {
             return Vec::new();
         }
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let mut others: Vec<_> = entries.filter(|entry| segment_number(&entry.file_name()).is_none()).collect();
+        let is_other = |entry: &fs::DirEntry| segment_number(&entry.file_name()).is_none();
+        let mut others: Vec<_> = entries(&self.root).filter(is_other).collect();
         others.sort_by_key(fs::DirEntry::file_name);
         let others = others.iter().map(fs::DirEntry::path);
         let segments = others.filter_map(|path| Some((inspect::block_0_of(&path)?.1, path)));
@@ -261,6 +254,14 @@ impl LogFiles {
         Ok(file)
     }
 
+    /// As [`open_file`](Self::open_file); `None` if the file has been removed.
+    pub(crate) fn open_if_there(&self, path: &Path) -> Result<Option<SegmentFile>> {
+        match self.open_file(path) {
+            Err(error) if is_not_found(&error) => Ok(None),
+            file => file.map(Some),
+        }
+    }
+
     /// Calls `take` with each of a segment's intact blocks with numbers below `below`; not at all if the segment has
     /// been removed.
     pub(crate) fn each_block(
@@ -270,10 +271,7 @@ impl LogFiles {
         in_use: bool,
         mut take: impl FnMut(&Loaded),
     ) -> Result<()> {
-        let file = match SegmentFile::open(&segment.path, self.naming == Naming::Alone) {
-            Err(error) if is_not_found(&error) => return Ok(()),
-            file => file?,
-        };
+        let Some(file) = self.open_if_there(&segment.path)? else { return Ok(()) };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
         let (mut block, mut callsites) = (Loaded::default(), KnownCallsites::default());
         while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, segment.horizon(in_use))? {
@@ -313,20 +311,22 @@ impl LogFiles {
     }
 }
 
+/// The entries of the directory at `path`, as far as it can be listed.
+fn entries(path: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(path).into_iter().flatten().flatten()
+}
+
 /// Whether the directory at `path` holds snapshots, and no segment of a log.
 fn has_snapshots_alone(path: &Path) -> bool {
-    let names = || fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = || entries(path).map(|entry| entry.file_name());
     names().any(|name| parse_snapshot_name(&name).is_some()) && !names().any(|name| segment_number(&name).is_some())
 }
 
 /// How a directory without a segment differs from a log. The base directory of event logs is one.
 fn no_segment(directory: &Path) -> String {
-    let has_segment = |path: &Path| {
-        let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        names.take(LOOKED_AT_MAX).any(|name| segment_number(&name).is_some())
-    };
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    match entries.take(LOOKED_AT_MAX).find(|path| has_segment(path)) {
+    let has_segment =
+        |path: &PathBuf| entries(path).take(LOOKED_AT_MAX).any(|entry| segment_number(&entry.file_name()).is_some());
+    match entries(directory).take(LOOKED_AT_MAX).map(|entry| entry.path()).find(has_segment) {
         Some(log) => format!("holds no .dlog file, but logs in directories of their own, such as {}", log.display()),
         None => "holds no .dlog file".into(),
     }

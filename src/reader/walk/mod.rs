@@ -178,14 +178,9 @@ impl Walk {
 
     /// Reports what depends on where the log ends now, until more is known: whether it is in use, and suspicious files.
     fn report_end(&mut self) {
-        self.account.report.in_use = match self.in_use() {
-            _ if !self.runs.files.is_directory => None,
-            InUse::Yes => Some(true),
-            InUse::No => Some(false),
-            InUse::Unknown => None,
-        };
-        let in_use = self.account.report.in_use == Some(true);
-        self.account.report.in_use_by = in_use.then(|| self.runs.files.in_use_by()).flatten();
+        let in_use = self.runs.files.reported(self.in_use());
+        self.account.report.in_use = in_use;
+        self.account.report.in_use_by = if in_use == Some(true) { self.runs.files.in_use_by() } else { None };
         if let (Some((index, id)), Some(next)) = (self.runs.facts.last_segment(), self.account.blocks.expected())
             && let Some(run) = self.account.report.runs.last_mut()
         {
@@ -334,8 +329,7 @@ impl Walk {
         }
         if number == expected && self.is_unwanted(reading, block) {
             self.account.pass_over_unread(&block.location, &block.debris);
-            let copies = block.copies.len() as u64;
-            self.account.blocks.count_duplicates(copies, block.location.segment, &Debris::default());
+            self.count_copies(block);
             reading.plan.mark_read(block);
             return Ok(None);
         }
@@ -383,22 +377,14 @@ impl Walk {
                 loaded.take_apart(&good.header, &mut self.callsites);
                 self.context.anchors.add(&loaded.anchors);
                 self.account.take_good(&good, &block.debris, loaded);
-                self.account.blocks.count_duplicates(
-                    block.copies.len() as u64,
-                    block.location.segment,
-                    &Default::default(),
-                );
+                self.count_copies(block);
                 Ok(Some(Step::Block(good)))
             }
             None => {
                 match newer {
                     Some((location, why)) => {
                         self.account.pass_over_newer(location, why, &block.debris);
-                        self.account.blocks.count_duplicates(
-                            block.copies.len() as u64,
-                            block.location.segment,
-                            &Default::default(),
-                        );
+                        self.count_copies(block);
                     }
                     None => self.account.pass_over_bad(&block.location, &block.debris),
                 }
@@ -407,6 +393,12 @@ impl Walk {
         };
         reading.plan.mark_read(block);
         step
+    }
+
+    /// Counts the copies of a block that is accounted for.
+    fn count_copies(&mut self, block: &Planned) {
+        let copies = block.copies.len() as u64;
+        self.account.blocks.count_duplicates(copies, block.location.segment, &Debris::default());
     }
 
     /// Whether nobody wants a record of the block, by its header. A block with an anchor is read if the wall clock was

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::error::{Result, is_not_found};
+use crate::error::Result;
 use crate::format::GRID_BYTES;
 
 use super::super::account::Trailing;
@@ -265,22 +265,15 @@ impl Plan {
         let segment = self.next;
         self.next += 1;
         let info = &run.segments()[segment];
-        match files.open_file(&info.path) {
-            Ok(file) => {
-                let file = if self.open.len() < OPEN_MAX { file } else { file.open_for_each_read() };
-                let read_ahead = file.is_held() && growing.is_none_or(|horizon| horizon == u64::MAX);
-                let mut open = Open::new(segment, info, Arc::new(file), read_ahead && !self.headers_alone);
-                open.cursor = open.cursor.reading_headers_alone(self.headers_alone);
-                self.open.push(open);
-                Ok(())
-            }
-            // Removed since it was listed: it never starts, see `Walk::account_for_unstarted`.
-            Err(error) if is_not_found(&error) => Ok(()),
-            Err(error) => {
-                self.unopened.push(segment);
-                Err(error)
-            }
-        }
+        let opened = files.open_if_there(&info.path).inspect_err(|_| self.unopened.push(segment))?;
+        // If it was removed since it was listed, it never starts: see `Walk::account_for_unstarted`.
+        let Some(file) = opened else { return Ok(()) };
+        let file = if self.open.len() < OPEN_MAX { file } else { file.open_for_each_read() };
+        let read_ahead = file.is_held() && growing.is_none_or(|horizon| horizon == u64::MAX);
+        let mut open = Open::new(segment, info, Arc::new(file), read_ahead && !self.headers_alone);
+        open.cursor = open.cursor.reading_headers_alone(self.headers_alone);
+        self.open.push(open);
+        Ok(())
     }
 
     fn push(&mut self, item: Item) {
