@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Result, is_not_found};
+use crate::error::Result;
 use crate::format::{BlockFlags, BlockHeader, LogId};
 
 use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, Segment, Sorted, misplacement, not_a_log, sort};
@@ -139,7 +139,7 @@ impl Runs {
         let log = self.facts.log().filter(|_| self.files.is_directory);
         let Sorted { runs, foreign } = sort(segments, log);
         self.facts.note_foreign(&foreign);
-        let mut runs = join(&self.files, runs)?;
+        let mut runs = join(&self.files, &self.facts, runs)?;
         while let Some(mut run) = runs.pop_front() {
             let known = self.later.iter_mut().rev().find(|known| known.id == run.id);
             if let Some(known) = known.or(current.as_deref_mut().filter(|current| current.id == run.id)) {
@@ -223,7 +223,7 @@ fn stamp(path: PathBuf) -> Option<Stamp> {
 /// Finds the runs of segments that no header assigns to one, by their place and by their blocks: such a segment stands
 /// between two of its run, or before a run in which blocks of it stand again, or blocks that were in flight with its
 /// own.
-fn join(files: &LogFiles, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
+fn join(files: &LogFiles, facts: &Facts, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
     let mut joined: VecDeque<Run> = VecDeque::new();
     for mut run in fill_gaps(files, runs)? {
         // Those before it that are of no known run, the nearest first.
@@ -231,7 +231,7 @@ fn join(files: &LogFiles, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
         while run.id.is_known() && !run.begins_here && before > 0 && !joined[before - 1].id.is_known() {
             let is_next = before == joined.len();
             before -= 1;
-            if !precedes(files, joined[before].first(), &run, is_next)? {
+            if !precedes(files, facts, joined[before].first(), &run, is_next)? {
                 continue;
             }
             let mut between = joined.split_off(before);
@@ -274,9 +274,10 @@ fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
 
 /// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because
 /// none of its blocks says that those were durable with which a segment of the run begins, by its header or its first
-/// block, and which come before them. One that `is_next` to the run is too if it has no block, or if the run goes on
-/// after its last block and its blocks were in flight with the run's first one: these may come again.
-fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
+/// block, and which come before them. One that `is_next` to the run is too if it has no block, or if only files without
+/// a block are between the two, the run's numbers follow its own, and its blocks were in flight with the run's first
+/// ones: they may come again.
+fn precedes(files: &LogFiles, facts: &Facts, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
     let lowest = run.lowest_from(0).unwrap_or(0);
     Ok(match compare(files, segment, run.segments(), false)? {
         Some(Likeness::Copies) => true,
@@ -289,12 +290,12 @@ fn precedes(files: &LogFiles, segment: &Segment, run: &Run, is_next: bool) -> Re
                 ends |= header.block_flags().has(BlockFlags::CLEAN_END);
                 true
             })?;
-            let was_in_flight = |header: BlockHeader| header.durable_below() <= segment.first_number;
             if segment.first_number >= lowest {
                 all_there && durable_below <= lowest
             } else {
-                let is_adjacent = all_there && is_next && !ends && last.checked_add(1) == Some(lowest);
-                is_adjacent && first_block(files, run.first())?.is_some_and(was_in_flight)
+                let follows = facts.lowest_blank_before(run.first().index()) == segment.index().wrapping_add(1);
+                let goes_on = all_there && is_next && follows && !ends && last < lowest;
+                goes_on && first_testimony(files, run)?.is_some_and(|durable| durable <= segment.first_number)
             }
         }
         _ => false,
@@ -368,10 +369,7 @@ fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool
 /// Calls `act` with the header of each block of a segment, until it returns false. Returns false if the segment has
 /// been removed since it was listed.
 fn each_block(files: &LogFiles, segment: &Segment, mut act: impl FnMut(&BlockHeader) -> bool) -> Result<bool> {
-    let file = match files.open_file(&segment.path) {
-        Err(error) if is_not_found(&error) => return Ok(false),
-        file => file?,
-    };
+    let Some(file) = files.open_if_there(&segment.path)? else { return Ok(false) };
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
     while let Scanned::Block(found) = cursor.next(&file, u64::MAX)? {
         if !act(&found.header) {
@@ -381,14 +379,21 @@ fn each_block(files: &LogFiles, segment: &Segment, mut act: impl FnMut(&BlockHea
     Ok(true)
 }
 
-/// The header of the first block of a segment, if there is one.
-fn first_block(files: &LogFiles, segment: &Segment) -> Result<Option<BlockHeader>> {
-    let mut first = None;
-    each_block(files, segment, |header| {
-        first = Some(*header);
-        false
-    })?;
-    Ok(first)
+/// The number below which all blocks were durable, by the first header or block of a run that says it.
+fn first_testimony(files: &LogFiles, run: &Run) -> Result<Option<u64>> {
+    for segment in run.segments() {
+        let mut first = segment.block_0.as_ref().map(BlockHeader::durable_below);
+        if first.is_none() {
+            each_block(files, segment, |header| {
+                first = Some(header.durable_below());
+                false
+            })?;
+        }
+        if first.is_some() {
+            return Ok(first);
+        }
+    }
+    Ok(None)
 }
 
 /// Whether two blocks of the same number have the same contents, by their headers.
