@@ -163,13 +163,19 @@ impl Fact {
         use Severity::{Lost, Note, Unconfirmed};
         let (severity, what) = match self {
             Fact::Missing { fate, numbers } => {
-                let (severity, what) = match fate {
-                    Fate::Lost => (Lost, "lost: a later block testifies that it was durable"),
-                    Fate::Late => (Unconfirmed, "missing: not there when the reader looked, and durable later"),
-                    Fate::Hole => (Unconfirmed, "missing: it was in flight, and nothing says that it was durable"),
-                    Fate::Torn => (Unconfirmed, "torn, at the end of a run that ended without close"),
+                let are = blocks_are(numbers);
+                let they_were = if numbers.end - numbers.start == 1 { "it was" } else { "they were" };
+                return match fate {
+                    Fate::Lost => (Lost, format!("{are} lost: a later block testifies that {they_were} durable")),
+                    Fate::Late => {
+                        (Unconfirmed, format!("{are} missing: not there when the reader looked, and durable later"))
+                    }
+                    Fate::Hole => {
+                        let why = format!("{they_were} in flight, and nothing says that {they_were} durable");
+                        (Unconfirmed, format!("{are} missing: {why}"))
+                    }
+                    Fate::Torn => (Unconfirmed, format!("{are} torn, at the end of a run that ended without close")),
                 };
-                return (severity, format!("{} {what}", blocks_are(numbers)));
             }
             Fact::TornEnd(_) => (Unconfirmed, "a torn block at the end of a run that ended without close"),
             Fact::UnfinishedEnd => (Note, "a block that is being written: the log is in use"),
@@ -311,8 +317,10 @@ mod tests {
 
     #[test]
     fn one_block_and_several_are_named_by_their_numbers() {
-        let missing = |numbers| Fact::Missing { fate: Fate::Lost, numbers }.describe().1;
-        assert_eq!(missing(3..4), "block 3 is lost: a later block testifies that it was durable");
-        assert!(missing(3..6).starts_with("blocks 3 to 5 are lost"));
+        let missing = |fate, numbers| Fact::Missing { fate, numbers }.describe().1;
+        assert_eq!(missing(Fate::Lost, 3..4), "block 3 is lost: a later block testifies that it was durable");
+        assert_eq!(missing(Fate::Lost, 3..6), "blocks 3 to 5 are lost: a later block testifies that they were durable");
+        let hole = "blocks 3 to 5 are missing: they were in flight, and nothing says that they were durable";
+        assert_eq!(missing(Fate::Hole, 3..6), hole);
     }
 }
