@@ -15,6 +15,9 @@ mod end;
 mod triggers;
 mod snapshots;
 
+#[cfg(all(test, loom))]
+mod models;
+
 pub(crate) use end::RecorderEnd;
 pub(crate) use ring::Identity;
 pub(crate) use rings::{RecorderRings, RecorderRules};
