@@ -75,3 +75,27 @@ impl Buffered {
         })
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(loom)))]
+mod tests {
+    use super::*;
+    use crate::buffer::AlignedBuffer;
+
+    /// A sync that fails may have dropped the written pages, and the next one would succeed: so there is no next one.
+    #[test]
+    fn a_failed_sync_fails_all_blocks_that_it_was_for_and_the_file_for_good() {
+        // The kernel takes every write to it, and cannot sync it.
+        let file = Arc::new(File::options().write(true).open("/dev/null").expect("a device of every Linux"));
+        let write = |token| {
+            let buffer = AlignedBuffer::new(4096, 0).expect("memory");
+            BlockWrite { token, file: Arc::clone(&file), offset: 4096 * token, length: 4096, buffer }
+        };
+        let (mut operation, mut completions) = (Buffered::default(), Vec::new());
+        operation.write(&mut [write(0), write(1)].into(), &mut completions);
+        assert_eq!(completions.iter().map(|completion| completion.token).collect::<Vec<_>>(), [0, 1]);
+        for completion in completions {
+            assert_eq!(completion.result.expect_err("not durable").raw_os_error(), Some(libc::EINVAL));
+        }
+        assert!(operation.failed.error_of(&file).is_some());
+    }
+}
