@@ -238,6 +238,55 @@ fn a_log_whose_directory_was_replaced_is_recovered_in_the_other_one() {
     assert_eq!(rings.files(), Vec::<PathBuf>::new());
 }
 
+/// The child: leaves records in its rings, and a child of its own that has its files open, and dies.
+fn fork_and_die() {
+    let directory = support::child_directory();
+    let logger = Logger::open(child_config(&directory).flush_interval(Duration::from_secs(3600))).expect("a log");
+    let producer = logger.producer_named("orders").expect("a producer");
+    for number in 0..200 {
+        assert_eq!(producer.log(Level::Info, format!("order {number}")), Outcome::Written);
+        if number == 99 {
+            logger.flush().expect("durable");
+        }
+    }
+    let forked = support::os::fork_and_wait();
+    std::fs::write(directory.join("forked"), forked.to_string()).expect("written");
+    std::process::abort();
+}
+
+#[test]
+fn what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any_more() {
+    if support::role().is_some() {
+        return fork_and_die();
+    }
+    let directory = support::directory();
+    let rings = Rings::of_child(directory.path());
+    let path = directory.path().join("log");
+    let test = "what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any_more";
+    // Without pipes, which the child's child would keep open.
+    let mut command = support::child_command(test, "fork", directory.path());
+    let ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a child");
+    assert_eq!(ended.signal(), Some(libc::SIGABRT));
+    let forked = std::fs::read_to_string(directory.path().join("forked")).expect("written");
+
+    // Its open files are those of a write that is under way: nothing is touched, and the log opens.
+    let logger = Logger::open(config(&path, &rings.0)).expect("a log");
+    let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+    assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{recovery}");
+    assert!(recovery.to_string().contains("00000001.dlog is still open"), "{recovery}");
+    assert_eq!(logger.log(Level::Info, "beside the child"), Outcome::Written);
+    logger.close().expect("closed");
+    assert_eq!(rings.files().len(), 1, "those of the dead process");
+
+    support::os::send_signal(forked.parse().expect("a number"), libc::SIGKILL);
+    let recoveries = diolog::recover(&path, None).expect("a log");
+    let [recovery] = &recoveries[..] else { panic!("{recoveries:?}") };
+    assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 100), "{recovery}");
+    let orders = (0..200).map(|number| format!("order {number}"));
+    assert_eq!(messages(&path), orders.chain(["beside the child".to_owned()]).collect::<Vec<_>>());
+    assert_eq!(rings.files(), Vec::<PathBuf>::new());
+}
+
 /// The bytes of a ring file from its first ring on.
 fn bytes_of_rings(rings: &Rings) -> Vec<u8> {
     const SLOTS_OFFSET: u64 = 64 << 20;
@@ -247,9 +296,9 @@ fn bytes_of_rings(rings: &Rings) -> Vec<u8> {
     bytes
 }
 
-/// The messages in a snapshot, which verifies.
+/// The messages in a log or a snapshot, which verifies.
 fn messages(path: &Path) -> Vec<String> {
-    assert_eq!(verify(path).expect("a snapshot").verdict.exit_code(), 0);
+    assert_eq!(verify(path).expect("readable").verdict.exit_code(), 0);
     let records = Reader::open(path).expect("readable");
     records.map(|record| String::from_utf8_lossy(record.expect("a record").message()).into_owned()).collect()
 }

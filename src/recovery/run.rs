@@ -309,7 +309,8 @@ fn segment_header(
     }
 }
 
-/// Waits until no write of the dead process is under way. Until then the kernel holds the locks on its segments.
+/// Waits until no write of the dead process is under way. Until then the kernel holds the locks on its segments. So it
+/// does for a forked child that has them open. Nothing tells such a child from a write: both have the same open file.
 fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
     let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();
@@ -328,7 +329,7 @@ fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
         };
         while !sys::try_lock(&file).map_err(failed("lock"))? {
             if Instant::now() >= deadline {
-                let what = "is still written to: by the disk, or by a child of the process that died";
+                let what = "is still open: a write of the process that died is under way, or a child of it lives on";
                 return Err(Stop::Left(format!("{} {what}", directory.path_of(&name).display())));
             }
             std::thread::sleep(WRITES_STEP);
