@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{RINGS_TEMPORARY_FILE, StoredRunId, rings_file_name, run_of_rings_file};
@@ -77,15 +78,18 @@ impl Link {
         }
     }
 
-    /// The runs that have a link in the log's `directory`, in the order of their names.
+    /// The runs that have a link in the log's `directory`, in the order in which they began.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be listed.
     pub(crate) fn list(directory: &OpenDirectory) -> Result<Vec<StoredRunId>> {
         let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
-        let mut runs: Vec<_> = names.iter().filter_map(|name| run_of_rings_file(name)).collect();
+        // One whose time cannot be told comes first.
+        let begun = |run| directory.entry(&rings_file_name(run)).map_or(Duration::ZERO, |entry| entry.modified);
+        let mut runs: Vec<_> =
+            names.iter().filter_map(|name| run_of_rings_file(name)).map(|run| (begun(run), run)).collect();
         runs.sort_unstable();
-        Ok(runs)
+        Ok(runs.into_iter().map(|(_, run)| run).collect())
     }
 
     /// Reads the link of `run`. `None` if the file holds something else.
@@ -109,6 +113,15 @@ impl Link {
             Ok(_) => true,
             Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         })
+    }
+
+    /// The path of a log whose bytes these are, if that log is not in `directory` and `run` has a link there too: then
+    /// one of the two is a copy of the other.
+    pub(crate) fn in_another(path: &[u8], run: StoredRunId, directory: &OpenDirectory) -> Option<PathBuf> {
+        let other = OpenDirectory::open(Path::new(text(path)?)).ok()?;
+        other.entry(&rings_file_name(run)).ok()?;
+        let is_another = directory.id_of(".").ok()? != other.id_of(".").ok()?;
+        is_another.then(|| other.path().to_owned())
     }
 
     /// Three lines. The path comes last: it may hold any byte but zero.
@@ -172,6 +185,20 @@ mod tests {
             assert_eq!(Link::list(&opened).expect("readable"), []);
         }
         assert_eq!(Link::read(&opened, RUN).map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn links_are_listed_in_the_order_in_which_their_runs_began() {
+        let directory = directory();
+        let opened = OpenDirectory::open(directory.path()).expect("a directory");
+        for (run, seconds) in [(1, 30), (2, 10), (3, 20)] {
+            let run = StoredRunId([run; 16]);
+            Link { run, ..link("/dev/shm/rings") }.write(&opened).expect("written");
+            let file = fs::File::options().write(true).open(directory.path().join(rings_file_name(run)));
+            let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+            file.expect("there").set_modified(time).expect("a time");
+        }
+        assert_eq!(Link::list(&opened).expect("readable"), [2, 3, 1].map(|run| StoredRunId([run; 16])));
     }
 
     #[test]

@@ -214,6 +214,15 @@ impl RingFile {
         }
     }
 
+    /// The path of the log with this entry, if that is not the one in `directory`, and names these rings too.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn another_log(&self, entry: &LogEntry, directory: &OpenDirectory) -> io::Result<Option<PathBuf>> {
+        let entry = self.raw_log(entry.index)?;
+        Ok(entry.and_then(|(raw, path)| Link::in_another(&path, StoredRunId(raw.run), directory)))
+    }
+
     fn log_state(&self, index: u32) -> io::Result<u32> {
         let mut state = [0; 4];
         sys::fill_at(&self.locked.file, &mut state, log_offset(index))?;

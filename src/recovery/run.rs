@@ -140,6 +140,13 @@ fn try_to_recover(
         }
         // If it is not open, the run's end was written, and only its link is left.
         if entry.is_open {
+            // Rings that the caller names may be a copy themselves.
+            if path == link.path
+                && let Some(original) = file.another_log(&entry, &directory.opened()).map_err(io("read"))?
+            {
+                let what = "whose rings these are: recover that one";
+                return Err(Stop::Left(format!("this log is a copy of the one in {}, {what}", original.display())));
+            }
             write_missing(directory, link, &file, &entry, watch, recovery)?;
         }
         file.end_log(&entry, recovery.outcome == RecoveryOutcome::Damaged).map_err(io("write to"))?;
