@@ -139,7 +139,7 @@ impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of ", counted(self.count, "record"))?;
         match self.producer_name() {
-            "" => write!(f, "producer {}", self.producer.id)?,
+            "" => write!(f, "#{}", self.producer.id)?,
             name => f.write_str(name)?,
         }
         write!(f, " {} here: {}", if self.is_dropped() { "dropped" } else { "missing" }, self.cause)

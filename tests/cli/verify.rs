@@ -56,6 +56,22 @@ fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
     }
 }
 
+#[test]
+fn a_producer_without_a_name_is_shown_by_its_number() {
+    let place = Place::new();
+    let logger = diolog::Logger::open(diolog::Config::new(place.log())).expect("a log");
+    let producer = logger.producer_named("").expect("a ring");
+    producer.log(diolog::Level::Info, "hello");
+    drop(producer);
+    logger.close().expect("closed");
+    let log = place.log();
+    let said = |arguments: &[&str]| stdout(&run([arguments, &[log.to_str().expect("UTF-8")]].concat(), b""));
+    let printed = said(&["cat", "--format", "text"]);
+    assert!(printed.ends_with(" #1 hello\n"), "{printed}");
+    let verified = said(&["verify"]);
+    assert!(verified.contains("\n         1  #1  "), "{verified}");
+}
+
 /// Appends until a record is dropped. Returns how many were.
 fn drop_some(producer: &diolog::Producer) -> u64 {
     let message = [b'x'; 512];
@@ -357,6 +373,14 @@ fn a_segment_alone_is_clean_if_the_next_one_goes_on_where_it_ends() {
         assert_eq!(crate::process::status(&run(["cat".as_ref(), segment.as_os_str()], b"")), 0);
     }
     assert!(verify(&segments[2]).1.contains("; closed cleanly\n"));
+    // `info` does not look at the next one.
+    let end = |segment: &PathBuf| {
+        let said = stdout(&run(["info".as_ref(), segment.as_os_str()], b""));
+        said.lines().find_map(|line| line.strip_prefix("  end      ")).map(str::to_owned)
+    };
+    let unknown = "unknown: only the last segment of a run says whether the run was closed";
+    assert_eq!(end(&segments[1]).as_deref(), Some(unknown));
+    assert_eq!(end(&segments[2]).as_deref(), Some("closed cleanly"));
     // Without the next one, nothing shows that this one is whole; nor with one that begins elsewhere.
     fs::remove_file(&segments[1]).expect("ours");
     let (status, text) = verify(&segments[0]);

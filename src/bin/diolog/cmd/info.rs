@@ -16,6 +16,9 @@ use crate::text::table::{Side, Table};
 use crate::text::units::{self, count, counted};
 use crate::text::when::When;
 
+/// The end of a run of which one segment was given that has no end.
+const ALONE: &str = "unknown: only the last segment of a run says whether the run was closed";
+
 /// Prints the runs and segments of each log. The exit status says whether there are findings.
 pub(crate) fn run(arguments: &Info) -> Result<Status, Failure> {
     let (infos, status) = report::of_each(&arguments.paths, |path| {
@@ -73,7 +76,10 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
     for (at, segments) in runs.iter().enumerate() {
         let _ = writeln!(out);
         let is_written = segments.last().is_some_and(|last| last.in_use);
-        let end = run_end(is_closed(segments), info.in_use.map(|_| is_written), info.in_use_by);
+        let end = match path.is_dir() || is_closed(segments) {
+            true => run_end(is_closed(segments), info.in_use.map(|_| is_written), info.in_use_by),
+            false => ALONE.into(),
+        };
         let recovered = segments.iter().any(|segment| segment.recovered);
         let end = match segments.first() {
             Some(first) => with_recovery(end, path, &first.run, recovered, is_written),

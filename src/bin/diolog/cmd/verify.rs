@@ -117,7 +117,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
     for producer in shown {
         table.row(vec![
             producer.id.to_string(),
-            escape::name(&producer.name),
+            escape::producer(producer.id, &producer.name),
             producer.first_sequence.map_or("-".into(), count),
             producer.last_sequence.map_or("-".into(), count),
             count(producer.records),

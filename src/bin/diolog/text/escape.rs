@@ -355,6 +355,11 @@ pub(crate) fn name(name: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// The name of a producer, as [`name`] shows it; its number, as `#3`, if it has none.
+pub(crate) fn producer(id: u32, named: &str) -> String {
+    if named.is_empty() { format!("#{id}") } else { name(named) }
+}
+
 /// [`text`] of a path, as a string.
 pub(crate) fn path(path: &Path) -> String {
     name(&path.to_string_lossy())

@@ -16,10 +16,7 @@ const STYLE: Style = AnsiColor::Yellow.on_default();
 /// The gap as a sentence, such as "3,374 records of worker-1 dropped here: ring full".
 pub(crate) fn sentence(gap: &Gap, log: &str) -> String {
     let of_log = if log.is_empty() { String::new() } else { format!("{}: ", escape::name(log)) };
-    let producer = match gap.producer_name() {
-        "" => format!("#{}", gap.producer_id()),
-        name => escape::name(name),
-    };
+    let producer = escape::producer(gap.producer_id(), gap.producer_name());
     let records = counted(gap.count(), "record");
     let are = if gap.is_dropped() { "dropped" } else { "missing" };
     format!("{of_log}{records} of {producer} {are} here: {}", gap.cause())

@@ -118,10 +118,9 @@ impl Form {
     pub(crate) fn who(&self, origin: &Origin<'_>) -> Piece {
         Piece::of(|out| match self {
             Form::Text { colours, .. } => {
-                let unnamed = format!("#{}", origin.producer);
-                let name = if origin.name.is_empty() { &unnamed } else { origin.name };
-                for part in [origin.log, name].into_iter().filter(|part| !part.is_empty()) {
-                    styled(*colours, ASIDE, out, |out| escape::text(part.as_bytes(), out));
+                let parts = [escape::name(origin.log), escape::producer(origin.producer, origin.name)];
+                for part in parts.iter().filter(|part| !part.is_empty()) {
+                    styled(*colours, ASIDE, out, |out| out.extend_from_slice(part.as_bytes()));
                     out.push(b' ');
                 }
             }

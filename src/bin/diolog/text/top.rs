@@ -167,9 +167,8 @@ fn table(figures: &Figures, most: usize, out: &mut Vec<u8>) {
     ]);
     let part = |bytes: u64, of: u64| format!("{} %", bytes.saturating_mul(100) / of.max(1));
     for row in figures.fullest.iter().take(most) {
-        let name = if row.name.is_empty() { format!("producer {}", row.id) } else { escape::name(&row.name) };
         table.row(vec![
-            name,
+            escape::producer(row.id, &row.name),
             units::bytes(row.ring_bytes),
             part(row.held_bytes, row.ring_bytes),
             part(row.high_water_bytes, row.ring_bytes),
