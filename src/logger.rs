@@ -430,14 +430,7 @@ impl Logger {
     /// [`Error::Closed`]; [`Error::Forked`]. It is no error if the next file cannot be prepared: the writer notes that
     /// in the log, goes on in the present segment, and tries again.
     pub fn rotate(&self) -> Result<()> {
-        let shared = self.shared();
-        if shared.elsewhere.is_none() && shared.gate.is_forked() {
-            return Err(Error::Forked);
-        }
-        if shared.gate.is_shut() {
-            return Err(Error::Closed);
-        }
-        shared.ask_for_rotation();
+        self.if_open()?.ask_for_rotation();
         Ok(())
     }
 
@@ -459,19 +452,20 @@ impl Logger {
     /// # Errors
     /// [`Error::InvalidConfig`] if the log has no flight recorder; [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`].
     pub fn snapshot(&self, reason: &str) -> Result<PathBuf> {
-        let shared = self.shared();
-        if shared.elsewhere.is_none() && shared.gate.is_forked() {
-            return Err(Error::Forked);
-        }
-        if shared.gate.is_shut() {
-            return Err(Error::Closed);
-        }
-        let recorder = shared.recorder.as_ref().ok_or_else(|| Error::InvalidConfig {
+        let recorder = self.if_open()?.recorder.as_ref().ok_or_else(|| Error::InvalidConfig {
             setting: "flight_recorder",
             value: "0 bytes".to_owned(),
             remedy: "a snapshot needs a log that was opened with one, such as 64 KiB".to_owned(),
         })?;
         recorder.snapshot(reason)
+    }
+
+    fn if_open(&self) -> Result<&Shared> {
+        let shared = self.shared();
+        if shared.elsewhere.is_none() && shared.gate.is_forked() {
+            return Err(Error::Forked);
+        }
+        if shared.gate.is_shut() { Err(Error::Closed) } else { Ok(shared) }
     }
 
     /// What opening the log has recovered: one entry for each run with shared rings that ended without closing the log.
