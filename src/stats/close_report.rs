@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::RefusedBy;
-use super::words::write_causes;
+use super::words::write_losses;
 use crate::format::DroppedBy;
 use crate::grouped::Grouped;
 
@@ -68,18 +68,7 @@ impl fmt::Display for CloseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = if self.durable == 1 { "record" } else { "records" };
         write!(f, "{} {records} durable", Grouped(self.durable))?;
-        if self.dropped > 0 {
-            write!(f, "; {} dropped", Grouped(self.dropped))?;
-            write_causes(f, self.dropped_by.causes())?;
-        }
-        if self.overwritten > 0 {
-            write!(f, "; {} overwritten", Grouped(self.overwritten))?;
-        }
-        if self.refused > 0 {
-            write!(f, "; {} refused", Grouped(self.refused))?;
-            write_causes(f, self.refused_by.causes())?;
-        }
-        Ok(())
+        write_losses(f, "; ", self.dropped_by, self.overwritten, self.refused_by)
     }
 }
 

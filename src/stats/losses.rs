@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::RefusedBy;
-use super::words::write_causes;
+use super::words::write_losses;
 use crate::format::DroppedBy;
-use crate::grouped::Grouped;
 
 /// What was lost since the last call. It prints as one sentence, such as "1,012 dropped (ring full); 5 overwritten".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,21 +47,7 @@ impl Losses {
 impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (dropped_by, overwritten) = self.of_producers();
-        let mut separator = "";
-        if dropped_by.total() > 0 {
-            write!(f, "{} dropped", Grouped(dropped_by.total()))?;
-            write_causes(f, dropped_by.causes())?;
-            separator = "; ";
-        }
-        if overwritten > 0 {
-            write!(f, "{separator}{} overwritten", Grouped(overwritten))?;
-            separator = "; ";
-        }
-        if self.refused_by.total() > 0 {
-            write!(f, "{separator}{} refused", Grouped(self.refused_by.total()))?;
-            write_causes(f, self.refused_by.causes())?;
-        }
-        Ok(())
+        write_losses(f, "", dropped_by, overwritten, self.refused_by)
     }
 }
 
