@@ -2,7 +2,7 @@
 
 use zerocopy::little_endian::{U32, U64};
 
-use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, padded};
+use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, copy_ends, padded};
 use crate::level::Level;
 
 /// A record's header fields.
@@ -54,16 +54,5 @@ fn copy(from: &[u8], to: &mut [u8]) {
         16..=32 => copy_ends::<16>(from, to),
         8..=15 => copy_ends::<8>(from, to),
         _ => to.copy_from_slice(from),
-    }
-}
-
-/// Copies the first and the last `BYTES` bytes.
-#[inline(always)]
-fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
-    if let (Some(from), Some(to)) = (from.first_chunk::<BYTES>(), to.first_chunk_mut::<BYTES>()) {
-        *to = *from;
-    }
-    if let (Some(from), Some(to)) = (from.last_chunk::<BYTES>(), to.last_chunk_mut::<BYTES>()) {
-        *to = *from;
     }
 }

@@ -60,8 +60,8 @@ pub use loss::{DroppedBy, LossCause};
 pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts};
 pub(crate) use newer::Newer;
 pub(crate) use packed::{
-    MESSAGE_CODE, PackedCode, PackedHead, WORDS_MAX, Word, message_mark, pack_message, pack_record, pack_words,
-    packed_room,
+    MESSAGE_CODE, PackedCode, PackedHead, WORDS_MAX, Word, copy_ends, message_mark, pack_message, pack_record,
+    pack_words, packed_room,
 };
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};
 pub(crate) use segment::{Process, SegmentHeader};

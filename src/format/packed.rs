@@ -234,7 +234,7 @@ fn copy(buffer: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 
 /// Copies the first and the last `BYTES` bytes, which may overlap.
 #[inline(always)]
-fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
+pub(crate) fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
     if let (Some(from), Some(to)) = (from.first_chunk::<BYTES>(), to.first_chunk_mut::<BYTES>()) {
         *to = *from;
     }
