@@ -18,21 +18,15 @@ pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod time;
 
-// The architectures for which the io-uring crate has the kernel's structures.
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "riscv64",
-    target_arch = "loongarch64",
-    target_arch = "powerpc64"
-))]
-pub(crate) mod uring;
-#[cfg(not(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "riscv64",
-    target_arch = "loongarch64",
-    target_arch = "powerpc64"
-)))]
-#[path = "../portable/uring.rs"]
+// The io-uring crate has the kernel's structures for these architectures alone.
+#[cfg_attr(
+    not(any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64"
+    )),
+    path = "../portable/uring.rs"
+)]
 pub(crate) mod uring;
