@@ -71,6 +71,13 @@ fn a_missing_parent_must_be_created_first() {
     assert!(error.to_string().contains(&message), "{error}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_parent_that_is_there_and_takes_no_directory_is_not_called_missing() {
+    let error = refusal(support::directory().path(), Path::new("/proc/self/log"));
+    assert!(error.io_error().is_some() && error.to_string().contains("/proc/self/log"), "{error}");
+}
+
 #[test]
 fn a_parent_that_is_a_file_is_named() {
     let directory = support::directory();

@@ -240,7 +240,8 @@ fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Resul
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(Error::io("open the directory", path, source)),
     }
-    if let Some(parent) = path.parent().filter(|parent| making.create_parents && !parent.as_os_str().is_empty()) {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|_| making.create_parents) {
         make_directory(parent, making, made)?;
     }
     match make(path, making.access()) {
@@ -250,11 +251,13 @@ fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Resul
         }
         // Another opener made it first. The lock decides between the two.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Err(Error::NoParent { path: path.to_owned(), parent: parent.to_owned() })
-        }
-        Err(source) => Err(Error::io("create the directory", path, source)),
+        Err(source) => match parent {
+            // A file system that makes no directories, such as procfs, may give the same error.
+            Some(parent) if source.kind() == io::ErrorKind::NotFound && !parent.exists() => {
+                Err(Error::NoParent { path: path.to_owned(), parent: parent.to_owned() })
+            }
+            _ => Err(Error::io("create the directory", path, source)),
+        },
     }
 }
 
