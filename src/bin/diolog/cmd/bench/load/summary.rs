@@ -77,12 +77,12 @@ impl Summary {
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         let asked = match (rate, self.rate) {
             (Rate::OfCapacity(part), Some(rate)) => format!(
-                "{:.0} a second, {:.0} % of the {:.0} that the machine takes",
-                rate,
+                "{} a second, {:.0} % of the {} that the machine takes",
+                shown_rate(rate),
                 part * 100.0,
-                capacity.unwrap_or(0.0)
+                shown_rate(capacity.unwrap_or(0.0))
             ),
-            (_, Some(rate)) => format!("{rate} a second"),
+            (_, Some(rate)) => format!("{} a second", shown_rate(rate)),
             (_, None) => "as many as there is room for".to_owned(),
         };
         writeln!(
@@ -96,9 +96,9 @@ impl Summary {
         writeln!(out, "  written by {}", self.figures.device)?;
         writeln!(
             out,
-            "  accepted {} ({:.0} a second, {} a second), lost {} ({:.4} %)",
+            "  accepted {} ({} a second, {} a second), lost {} ({:.4} %)",
             units::count(tally.accepted),
-            tally.accepted as f64 / seconds,
+            shown_rate(tally.accepted as f64 / seconds),
             units::bytes((tally.bytes as f64 / seconds) as u64),
             units::count(tally.lost + proof.overwritten),
             self.lost_part() * 100.0,
@@ -223,5 +223,24 @@ impl Summary {
             "queue": disk.queue,
             "busy_percent": disk.busy * 100.0,
         })
+    }
+}
+
+/// Messages a second, as "90,222"; with decimals if they are few.
+fn shown_rate(per_second: f64) -> String {
+    match per_second {
+        100.0.. => units::count(per_second.round() as u64),
+        _ => ((per_second * 1000.0).round() / 1000.0).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_counts_unless_they_are_small() {
+        let rates = [0.001, 0.5, 7.0, 99.6404, 100.0, 90_221.8, 1e9];
+        assert_eq!(rates.map(shown_rate), ["0.001", "0.5", "7", "99.64", "100", "90,222", "1,000,000,000"]);
     }
 }
