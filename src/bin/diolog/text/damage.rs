@@ -243,8 +243,9 @@ pub(crate) fn removed_unread([segments, blocks, records]: [u64; 3]) -> Option<St
     let known = [(blocks > 0).then(|| counted(blocks, "block")), (records > 0).then_some(at_least)];
     let known: Vec<_> = known.into_iter().flatten().collect();
     let with = if known.is_empty() { String::new() } else { format!(" with {}", known.join(" and ")) };
+    let they_were = if segments == 1 { "it was" } else { "they were" };
     (segments + blocks > 0)
-        .then(|| format!("retention removed {}{with} before they were read", counted(segments, "segment")))
+        .then(|| format!("retention removed {}{with} before {they_were} read", counted(segments, "segment")))
 }
 
 /// Read errors after which a command gives up: a disk that is gone fails forever.
