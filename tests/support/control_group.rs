@@ -1,41 +1,97 @@
-//! Memory control groups of a test's own.
+//! Memory control groups of a test's own: of the version, 1 or 2, whose memory controller this machine has mounted.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// A memory control group below this process's, in version 1. Its drop removes it.
-pub(crate) struct Group(PathBuf);
+/// A control group with a limit on memory. Its drop removes it.
+pub(crate) struct Group {
+    directory: PathBuf,
+    version: Version,
+}
 
-impl Group {
-    /// With a limit of `bytes`. `None`, with a report, if none can be made.
-    pub(crate) fn new(bytes: u64) -> Option<Group> {
-        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let own = groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path.to_owned());
-        let Some(own) = own else {
-            super::not_shown("a small control group", "no control group of version 1 limits memory here");
-            return None;
-        };
-        let path = Path::new("/sys/fs/cgroup/memory").join(own.trim_start_matches('/'));
-        let group = Group(path.join(format!("diolog-test-{}", std::process::id())));
-        let made = std::fs::create_dir(&group.0)
-            .and_then(|()| std::fs::write(group.0.join("memory.limit_in_bytes"), bytes.to_string()));
-        match made {
-            Ok(()) => Some(group),
-            Err(error) => {
-                super::not_shown("a small control group", error);
-                None
+/// What differs between the two versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Version {
+    fn is_mounted_by(self, system: &str, mount: &Path, options: &str) -> bool {
+        let has_memory = |controllers: &str| controllers.split([' ', ',', '\n']).any(|name| name == "memory");
+        match self {
+            Version::One => system == "cgroup" && has_memory(options),
+            // A controller that version 1 has is missing here.
+            Version::Two => {
+                system == "cgroup2"
+                    && fs::read_to_string(mount.join("cgroup.controllers")).is_ok_and(|is| has_memory(&is))
             }
         }
     }
 
+    /// Whether a line of `/proc/self/cgroup` names the group of this version that has these controllers.
+    fn is_named_by(self, controllers: &str) -> bool {
+        match self {
+            Version::One => controllers.split(',').any(|name| name == "memory"),
+            Version::Two => controllers.is_empty(),
+        }
+    }
+
+    fn limit(self, directory: &Path, bytes: u64) -> io::Result<()> {
+        match self {
+            Version::One => fs::write(directory.join("memory.limit_in_bytes"), bytes.to_string()),
+            Version::Two => {
+                fs::write(directory.join("memory.max"), bytes.to_string())?;
+                // The whole group ends, as a container does.
+                fs::write(directory.join("memory.oom.group"), "1")
+            }
+        }
+    }
+
+    /// The file that counts kills.
+    fn events(self) -> &'static str {
+        match self {
+            Version::One => "memory.oom_control",
+            Version::Two => "memory.events",
+        }
+    }
+}
+
+impl Group {
+    /// With a limit of `bytes`. `None`, with a report, if none can be made.
+    pub(crate) fn new(bytes: u64) -> Option<Group> {
+        let made = own_group().and_then(|(own, version)| Group::make(&own, version, bytes));
+        made.inspect_err(|error| super::not_shown("a small control group", error)).ok()
+    }
+
+    fn make(own: &Path, version: Version, bytes: u64) -> io::Result<Group> {
+        // In version 2, a group that has processes has no groups with controllers below it: the new one stands beside
+        // it. The topmost group is an exception.
+        let parent = match version {
+            Version::Two if own.join("cgroup.type").exists() => own.parent().unwrap_or(own),
+            _ => own,
+        };
+        if version == Version::Two {
+            // Done already below a service manager; a refusal shows when the limit is set.
+            let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory");
+        }
+        let directory = parent.join(format!("diolog-test-{}", std::process::id()));
+        fs::create_dir(&directory)?;
+        let group = Group { directory, version };
+        version.limit(&group.directory, bytes)?;
+        Ok(group)
+    }
+
     /// The group's directory.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.directory
     }
 
     /// How many of its processes the kernel has killed because of the limit.
     pub(crate) fn kills(&self) -> u64 {
-        let control = std::fs::read_to_string(self.0.join("memory.oom_control")).expect("in version 1");
-        let kills = control.lines().find_map(|line| line.strip_prefix("oom_kill ")).expect("since Linux 4.13");
+        let events = fs::read_to_string(self.directory.join(self.version.events())).expect("of this version");
+        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")).expect("since Linux 4.13");
         kills.parse().expect("a number")
     }
 }
@@ -43,11 +99,34 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // The child has ended, or never was in it.
-        let _ = std::fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.directory);
     }
+}
+
+/// The directory of this process's control group, of the version that limits memory here.
+fn own_group() -> io::Result<(PathBuf, Version)> {
+    let (mounts, groups) = (fs::read_to_string("/proc/self/mountinfo")?, fs::read_to_string("/proc/self/cgroup")?);
+    for version in [Version::Two, Version::One] {
+        let mount = mounts.lines().find_map(|line| {
+            let (place, kind) = line.split_once(" - ")?;
+            let (mut place, mut kind) = (place.split(' ').skip(3), kind.split(' '));
+            let (root, mount) = (place.next()?, Path::new(place.next()?));
+            version.is_mounted_by(kind.next()?, mount, kind.nth(1)?).then_some((root, mount))
+        });
+        let named = groups.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            version.is_named_by(parts.next()?).then(|| parts.next()).flatten()
+        });
+        if let (Some((root, mount)), Some(named)) = (mount, named) {
+            // In a container, the mount may begin at its own group.
+            let below = named.strip_prefix(root.trim_end_matches('/')).unwrap_or_default();
+            return Ok((mount.join(below.trim_start_matches('/')), version));
+        }
+    }
+    Err(io::Error::other("no control groups of version 1 or 2 that limit memory are mounted"))
 }
 
 /// Moves this process into the group with this directory.
 pub(crate) fn enter(group: &Path) {
-    std::fs::write(group.join("cgroup.procs"), "0").expect("the test's own group");
+    fs::write(group.join("cgroup.procs"), "0").expect("the test's own group");
 }
