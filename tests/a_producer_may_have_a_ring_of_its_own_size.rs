@@ -54,7 +54,7 @@ fn a_size_that_does_not_fit_is_refused_with_a_remedy() {
         "the producer's ring_bytes is 5,000 bytes: use a power of two from 4 KiB to 1 GiB, such as 8 KiB"
     );
     let refused = refusal(8192).to_string();
-    assert!(refused.contains("message_bytes_max must fit half of it; use 16384"), "{refused}");
+    assert!(refused.contains("message_bytes_max must fit half of it; use 16 KiB"), "{refused}");
     assert!(matches!(refusal(8 << 20), Error::RingMemory { .. }));
     let name = logger.producer_builder().name("x".repeat(256)).build().expect_err("too long");
     assert!(matches!(name, Error::InvalidConfig { setting: "producer name", .. }), "{name}");

@@ -109,7 +109,7 @@ fn an_open_that_would_leave_a_log_without_blocks_is_refused_and_leaves_nothing()
     let logs: Vec<_> = (0..3).map(|at| engine.open(config(&path(at))).expect("room for two blocks")).collect();
     let error = engine.open(config(&path(3))).expect_err("no room");
     let Error::InvalidConfig { setting: "blocks_bytes_max", value, remedy } = error else { panic!("{error}") };
-    assert!(value == "24576" && remedy.contains("4096"), "{value}: {remedy}");
+    assert!(value == "24 KiB" && remedy.contains("4 KiB"), "{value}: {remedy}");
     assert!(!path(3).exists());
     for logger in &logs {
         assert_eq!(logger.log(Level::Info, "a record"), Outcome::Written);
