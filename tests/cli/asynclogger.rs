@@ -91,6 +91,10 @@ fn a_file_that_cannot_be_read_hides_no_other() {
     let output = cat(&["--format", "message"], &[&place.join("none.log"), &one]);
     assert_eq!((status(&output), stdout(&output)), (3, "one\n".into()));
     assert!(stderr(&output).contains("cannot open"), "{}", stderr(&output));
+    // A directory can be opened, and not read: of what it holds nothing is said.
+    let output = cat(&["--format", "message"], &[&place.join("."), &one]);
+    assert_eq!((status(&output), stdout(&output)), (3, "one\n".into()));
+    assert_eq!(stderr(&output).matches("none damaged").count(), 1, "{}", stderr(&output));
     let output = cat(&["--durable"], &[&one]);
     assert_eq!(status(&output), 64);
     assert!(stderr(&output).contains("--durable"), "{}", stderr(&output));

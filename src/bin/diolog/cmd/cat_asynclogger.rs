@@ -46,7 +46,10 @@ pub(super) fn run(arguments: &Cat) -> Result<Status, Failure> {
         let log = if is_one_of_several { path.to_string_lossy() } else { "".into() };
         let read = Reader::open(path).map_err(Failure::from).and_then(|mut reader| {
             let read = print(&mut reader, arguments.format, &log, &mut lines);
-            said.extend(findings(path, reader.report()));
+            // Of a file that cannot be read at all there is nothing to say but the error.
+            if read.is_ok() || reader.report().blocks > 0 {
+                said.extend(findings(path, reader.report()));
+            }
             read.map(|()| status_of(reader.report()))
         });
         match read {
