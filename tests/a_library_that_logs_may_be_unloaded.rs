@@ -21,14 +21,19 @@ fn library() -> Result<PathBuf, String> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--example", "unloadable"]);
     command.arg("--message-format=json");
-    for (feature, is_on) in [
-        ("serde", cfg!(feature = "serde")),
-        ("cli", cfg!(feature = "cli")),
-        ("signals", cfg!(feature = "signals")),
-        ("unstable", cfg!(feature = "unstable")),
-    ] {
-        if is_on {
-            command.args(["--features", feature]);
+    // With all features it was built together with this test.
+    if cfg!(all(feature = "cli", feature = "unstable", feature = "max_level_off")) {
+        command.arg("--all-features");
+    } else {
+        for (feature, is_on) in [
+            ("serde", cfg!(feature = "serde")),
+            ("cli", cfg!(feature = "cli")),
+            ("signals", cfg!(feature = "signals")),
+            ("unstable", cfg!(feature = "unstable")),
+        ] {
+            if is_on {
+                command.args(["--features", feature]);
+            }
         }
     }
     if !cfg!(debug_assertions) {
