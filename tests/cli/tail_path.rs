@@ -116,8 +116,9 @@ fn segments_that_retention_removed_before_they_were_read_are_counted() {
     // Meanwhile two runs write more than retention keeps.
     signal(&tail, Signal::STOP);
     let line = "x".repeat(999) + "\n";
-    for _ in 0..2 {
-        write(&place, &options, &line.repeat(400));
+    // A segment grows beyond its size until the next one is prepared: many blocks, so that retention keeps few of them.
+    for lines in [400, 8000] {
+        write(&place, &options, &line.repeat(lines));
     }
     signal(&tail, Signal::CONT);
     // The gap may be said before.
@@ -130,7 +131,6 @@ fn segments_that_retention_removed_before_they_were_read_are_counted() {
     };
     // What is left follows.
     assert!(printed.recv().is_ok());
-    // A segment grows beyond its size until the next one is prepared, so their number may be small.
     assert!(number("segment") > 1 && number("block") > 10 && number("record") > 100, "{message}");
     interrupt(&tail);
     // What was removed unread is retention's purpose.
