@@ -12,8 +12,8 @@
 //! machine's. The two are compared.
 //!
 //! The row `shared` is the raw append into a ring in a file on tmpfs, which has small pages; `small pages` is one into
-//! private memory on such pages. All are the same code, and `shared` is compared with the raw append and with `small
-//! pages`. They are left out where there is no `/dev/shm`.
+//! private memory on such pages. Both are the code of the raw append, and are compared with each other: each has a log
+//! of its own, which rests in the turns of the other rows. They are left out where there is no `/dev/shm`.
 //!
 //! Two rows are structured records: `num` has two integers and a double, `str` an integer and a text of 12 bytes. `num`
 //! is compared with the raw append of the same run.
@@ -72,7 +72,7 @@ const NUM_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.2), Some(1.5), Some(1
 /// The quantiles' highest ratios of `watched` to `woken` that pass.
 const WATCHED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
 
-/// The quantiles' highest ratios of `shared` to each of the two that pass.
+/// The quantiles' highest ratios of `shared` to `small pages` that pass.
 const SHARED_LIMITS: [Option<f64>; QUANTILES.len()] = [Some(1.05), None, Some(1.25), None, None];
 
 /// Where shared rings are: tmpfs.
@@ -234,10 +234,11 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     // If there is none, or rings cannot be shared, its rows are left out.
     let can_share = cfg!(all(target_os = "linux", not(diolog_portable)));
     let tmpfs = can_share.then(|| Scratch::new(Path::new(SHARED)).ok()).flatten();
-    let shared = tmpfs.as_ref().map(|tmpfs| {
-        Logger::open(config(scratch, "shared", cores).ring_memory(RingMemory::Shared(tmpfs.path("rings"))))
+    let others = tmpfs.as_ref().map(|tmpfs| {
+        let shared = config(scratch, "shared", cores).ring_memory(RingMemory::Shared(tmpfs.path("rings")));
+        Ok::<_, Failure>([Logger::open(shared)?, Logger::open(config(scratch, "small", cores))?])
     });
-    let shared = shared.transpose()?;
+    let others = others.transpose()?;
     let clock = AppendClock::detect();
     // On a thread of its own, since a thread stays pinned.
     let watcher = Watcher::default();
@@ -249,8 +250,8 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
             let append = logger.producer_named("bench")?;
             // Only memory that was mapped before has huge pages.
             let _small = WithoutHugePages::new();
-            let others = match &shared {
-                Some(shared) => Some([shared.producer_named("shared")?, logger.producer_named("small pages")?]),
+            let others = match &others {
+                Some([shared, small]) => Some([shared.producer_named("shared")?, small.producer_named("small pages")?]),
                 None => None,
             };
             let producers = Producers { append, others };
@@ -264,7 +265,7 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
     });
     let (rows, appended, watched) = measured.map_err(|_| "the measuring thread panicked")??;
     let (mut durable, mut dropped) = (0, 0);
-    for logger in [Some(&logger), shared.as_ref()].into_iter().flatten() {
+    for logger in [&logger].into_iter().chain(others.iter().flatten()) {
         logger.flush()?;
         let stats = logger.stats();
         (durable, dropped) = (durable + stats.durable_records, dropped + stats.dropped);
@@ -475,7 +476,6 @@ impl Report {
             Comparison::of("watched to woken", watched, woken, WATCHED_LIMITS),
         ];
         if shared.is_measured() {
-            comparisons.push(Comparison::of("shared to append", shared, append, SHARED_LIMITS));
             comparisons.push(Comparison::of("shared to small", shared, small_pages, SHARED_LIMITS));
         }
         comparisons
