@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use diolog::{ProducerReport, Reader};
 
 use crate::args::Select;
+use crate::text::escape;
 use crate::text::output::say;
 
 /// The most names in a note.
@@ -27,7 +28,7 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
     let are_all_known = reports().flat_map(|report| &report.runs).all(|run| run.folded_producers == 0);
     for wanted in select.producer.iter().filter(|_| are_all_known) {
         if !rows.iter().any(|row| is_called(row, wanted)) {
-            let there = rows.iter().map(|row| shown(row)).collect();
+            let there = rows.iter().map(|row| escape::producer(row.id, &row.name)).collect();
             say(format_args!("--producer {wanted:?} fits no producer{at}: there {}", list(&there)));
         }
     }
@@ -42,10 +43,6 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
 
 fn is_called(row: &ProducerReport, wanted: &str) -> bool {
     row.name == wanted || wanted.strip_prefix('#').is_some_and(|number| number.parse() == Ok(row.id))
-}
-
-fn shown(row: &ProducerReport) -> String {
-    if row.name.is_empty() { format!("#{}", row.id) } else { row.name.clone() }
 }
 
 fn is_within(target: &str, wanted: &str) -> bool {
