@@ -17,7 +17,7 @@ use std::path::Path;
 
 use diolog::{Level, Logger, Outcome, Overflow, Reader, Verdict};
 use support::account::{Attempts, intact, message};
-use support::power::{Disk, Event, Recording, SECTOR_BYTES, Shape, Tape, Writes, numbers_of};
+use support::power::{Disk, Event, Recording, Refused, SECTOR_BYTES, Shape, Tape, Writes, numbers_of};
 use support::random::{Random, seeds};
 use support::segments;
 
@@ -38,8 +38,7 @@ struct Plan {
     /// How often records are logged, and how many at most at a time.
     bursts: u64,
     burst_records: u64,
-    /// The write that fails with EIO.
-    refused: Option<usize>,
+    refused: Option<Refused>,
 }
 
 const ORDINARY: Plan =
@@ -228,6 +227,10 @@ fn cut_everywhere(run: &Run) -> usize {
             tear_one(run, &mut disk, (submitted, completed, mark), &mut random);
         }
     }
+    // What was refused stays as it is.
+    for _ in 0..if submitted == completed { 0 } else { 20 } {
+        tear_one(run, &mut disk, (submitted, completed, mark), &mut random);
+    }
     seen.len()
 }
 
@@ -242,7 +245,8 @@ fn subsets(pending: Writes, random: &mut Random) -> Vec<Writes> {
     std::iter::successors(Some(0), next).collect()
 }
 
-/// Tears one pending write after each of its sectors, and in some random ways, with any of the others there.
+/// Tears one pending write after each of its sectors, without the first one, and in some random ways, with any of the
+/// others there.
 fn tear_one(run: &Run, disk: &mut Disk, moment: (Writes, Writes, Option<usize>), random: &mut Random) {
     let (submitted, completed, mark) = moment;
     let pending: Vec<_> = numbers_of(submitted & !completed).collect();
@@ -251,6 +255,7 @@ fn tear_one(run: &Run, disk: &mut Disk, moment: (Writes, Writes, Option<usize>),
     let sectors = write.bytes.len() / SECTOR_BYTES;
     let every = u64::MAX >> (64 - sectors);
     let mut there: Vec<u64> = (1..sectors).map(|count| every >> (sectors - count)).collect();
+    there.push(every & !1);
     there.extend([(); 4].map(|()| random.number() & every).into_iter().filter(|&sectors| sectors != every));
     for there in there {
         let others = subsets_of(&pending, torn, random);
@@ -314,7 +319,12 @@ fn a_cut_loses_nothing_with_many_blocks_in_flight() {
 
 #[test]
 fn a_cut_loses_nothing_after_a_write_error() {
-    cut_runs(30..34, |seed| Plan { refused: Some(seed as usize % 4 * 4), ..ORDINARY });
+    cut_runs(30..34, |seed| Plan { refused: Some(Refused::Write(seed as usize % 4 * 4)), ..ORDINARY });
+}
+
+#[test]
+fn a_cut_loses_nothing_after_a_segment_that_took_no_write() {
+    cut_runs(60..63, |seed| Plan { refused: Some(Refused::File(seed as usize % 3)), ..ORDINARY });
 }
 
 /// A way to take a durable block away.
@@ -328,7 +338,7 @@ enum Removal {
 #[test]
 fn durable_blocks_that_are_taken_away_are_called_lost_if_a_later_block_proves_it() {
     for seed in seeds(40..43) {
-        let run = run(seed, Plan { refused: (seed == 42).then_some(9), ..ORDINARY });
+        let run = run(seed, Plan { refused: (seed == 42).then_some(Refused::Write(9)), ..ORDINARY });
         let proved = take_away(&run);
         assert!(proved.0 > 20 && proved.1 > 5, "seed {seed}: {proved:?} lost and unconfirmed");
         println!("seed {seed}: {proved:?} lost and unconfirmed");

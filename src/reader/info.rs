@@ -154,7 +154,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
     let unknown = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), lock);
     info.findings.extend(unknown.map(|unknown| Finding {
-        severity: Severity::Unconfirmed,
+        severity: unknown.severity,
         path: unknown.path.to_path_buf(),
         offset: None,
         what: unknown.what,

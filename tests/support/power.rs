@@ -82,14 +82,21 @@ pub(crate) struct Recording {
     pub(crate) events: Vec<Event>,
 }
 
+/// What fails with EIO: a write, or all writes to a file, by its place in their order. Nobody knows what of it is on the
+/// disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Write(usize),
+    File(usize),
+}
+
 /// The test's end of the device.
 #[derive(Clone, Default)]
 pub(crate) struct Tape(Arc<Mutex<Recording>>);
 
 impl Tape {
-    /// Hooks that put the device under a log. The write number `refused` fails with EIO, and nobody knows what of it is
-    /// on the disk.
-    pub(crate) fn hooks(&self, seed: u64, refused: Option<usize>) -> Hooks {
+    /// Hooks that put the device under a log.
+    pub(crate) fn hooks(&self, seed: u64, refused: Option<Refused>) -> Hooks {
         let tape = self.clone();
         Hooks::new().device_layer(move || {
             let random = Random::new(seed);
@@ -114,7 +121,7 @@ impl Tape {
 struct Recorder {
     tape: Tape,
     random: Random,
-    refused: Option<usize>,
+    refused: Option<Refused>,
     /// The number of the write with each token.
     numbers: Vec<(u64, usize)>,
     ready: Vec<Completion>,
@@ -124,7 +131,7 @@ struct Recorder {
 
 impl DeviceLayer for Recorder {
     fn submit(&mut self, below: &mut dyn Device, write: BlockWrite) {
-        let number = {
+        let (number, is_refused) = {
             let mut recording = self.tape.lock();
             let link = std::fs::read_link(format!("/proc/self/fd/{}", write.file.as_raw_fd())).expect("procfs");
             let name = link.file_name().and_then(|name| name.to_str()).expect("a segment's name").to_owned();
@@ -137,10 +144,10 @@ impl DeviceLayer for Recorder {
             recording.writes.push(Write { file, offset: write.offset, bytes });
             let number = recording.writes.len() - 1;
             recording.events.push(Event::Submitted(number));
-            number
+            (number, [Some(Refused::Write(number)), Some(Refused::File(file))].contains(&self.refused))
         };
         self.numbers.push((write.token, number));
-        if self.refused == Some(number) {
+        if is_refused {
             let result = Err(io::Error::from_raw_os_error(EIO));
             self.ready.push(Completion { token: write.token, buffer: write.buffer, result });
         } else {

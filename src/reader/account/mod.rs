@@ -357,8 +357,8 @@ impl Account {
     /// Reports suspicious files, until more is known.
     pub(super) fn suspect(&mut self, suspicions: Vec<Suspicion>) {
         self.provisional.get_or_insert_with(|| self.report.mark());
-        for Suspicion { path, what } in suspicions {
-            self.report.add_finding(Severity::Unconfirmed, path.to_path_buf(), None, what);
+        for Suspicion { severity, path, what } in suspicions {
+            self.report.add_finding(severity, path.to_path_buf(), None, what);
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::format::{LogId, StoredRunId};
 
 use super::super::record::RunId;
+use super::super::report::Severity;
 use super::inspect::{Inspected, Segment};
 use super::runs::Run;
 
@@ -34,8 +35,8 @@ pub(crate) struct Facts {
     numbers: BTreeSet<u64>,
     /// The prepared ones, as they are now.
     prepared: BTreeMap<u64, Arc<Path>>,
-    /// The unreadable ones.
-    unreadable: BTreeMap<u64, Arc<Path>>,
+    /// The unreadable ones, and why.
+    unreadable: BTreeMap<u64, (Arc<Path>, String)>,
     /// Those that a newer diolog wrote.
     newer: BTreeSet<u64>,
     /// The runs, in order.
@@ -78,11 +79,19 @@ struct Foreign {
     path: Arc<Path>,
 }
 
-/// Something suspicious about a file. None of it proves a loss, and each of it keeps a log from being clean.
+/// Something suspicious about a file. None of it proves a loss, and each of it keeps a log from being clean, unless it
+/// is a note.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Suspicion {
+    pub(crate) severity: Severity,
     pub(crate) path: Arc<Path>,
     pub(crate) what: String,
+}
+
+impl Suspicion {
+    fn new(path: &Arc<Path>, what: String) -> Suspicion {
+        Suspicion { severity: Severity::Unconfirmed, path: Arc::clone(path), what }
+    }
 }
 
 impl Facts {
@@ -94,7 +103,7 @@ impl Facts {
             // To be noted once it is known to which log the directory belongs.
             Inspected::Misplaced(..) => drop(self.numbers.remove(&number)),
             Inspected::Prepared => drop(self.prepared.insert(number, path.into())),
-            Inspected::Unreadable(_) => drop(self.unreadable.insert(number, path.into())),
+            Inspected::Unreadable(what) => drop(self.unreadable.insert(number, (path.into(), what.clone()))),
             Inspected::Newer(_) => drop(self.newer.insert(number)),
         }
     }
@@ -240,7 +249,7 @@ impl Facts {
 
     /// The file with this number, if it holds no block.
     fn blank(&self, number: u64) -> Option<&Arc<Path>> {
-        self.prepared.get(&number).or_else(|| self.unreadable.get(&number))
+        self.prepared.get(&number).or_else(|| self.unreadable.get(&number).map(|(path, _)| path))
     }
 
     /// The numbers at which `run` may have had a segment that failed before anything in it was durable: between those
@@ -249,6 +258,16 @@ impl Facts {
         let first = run.first.index();
         let follows = run.first.header.as_ref().is_none_or(|header| header.previous_segment_id != 0);
         (if follows { self.lowest_blank_before(first) } else { first })..run.last_index
+    }
+
+    /// The numbers at which no file but a segment of `run` can have been: between its segments, and before the first of
+    /// them if that has block 0 and follows another, which then failed. Whether a record is missing there is known by
+    /// the blocks that there are.
+    fn its_own(run: &RunFacts) -> Range<u64> {
+        let first = run.first.index();
+        let failed_at_once = run.first.first_number == 0
+            && run.first.header.as_ref().is_some_and(|header| header.previous_segment_id != 0);
+        first.saturating_sub(u64::from(failed_at_once))..run.last_index
     }
 
     /// How many numbers between the run before `run` and this one no file has, apart from files that held no block when
@@ -269,24 +288,25 @@ impl Foreign {
                 "belongs to another log, as do all {all} segments of its run, and was not read: this log's own may be gone"
             ),
         };
-        Suspicion { path: Arc::clone(&self.path), what }
+        Suspicion::new(&self.path, what)
     }
 }
 
 /// All suspicions about the files. `ends` gives the index of the last segment of each run that was read, and whether
 /// the run was closed.
 pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, bool)>, in_use: InUse) -> Vec<Suspicion> {
-    let mut found: Vec<_> = facts.foreign.iter().map(Foreign::suspicion).collect();
+    let mut found: Vec<_> = facts.unreadable.iter().map(|(number, file)| unreadable(facts, *number, file)).collect();
+    found.extend(facts.foreign.iter().map(Foreign::suspicion));
     for (at, run) in facts.runs.iter().enumerate() {
         let path = &run.first.path;
         let follows_blocks = run.first.header.is_some() && !run.begins_here && run.first.first_number > 0;
         if follows_blocks && let Some(blank) = facts.blank(facts.lowest_blank_before(run.first.index())) {
             let what = "holds no block, and the segment after it says that some came before it".into();
-            found.push(Suspicion { path: Arc::clone(blank), what });
+            found.push(Suspicion::new(blank, what));
         }
         if let Some(path) = &run.breaks_chain {
             let what = "names another segment before it than the one that is there, which may have replaced it".into();
-            found.push(Suspicion { path: Arc::clone(path), what });
+            found.push(Suspicion::new(path, what));
         }
         if facts.beginning_skipped || facts.runs[at..].iter().any(|run| run.knows_retention) {
             continue;
@@ -305,7 +325,7 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
             continue;
         };
         let what = format!("{what}, and nothing says that retention was set");
-        found.push(Suspicion { path: Arc::clone(path), what });
+        found.push(Suspicion::new(path, what));
     }
     let closed: BTreeMap<u64, bool> = ends.into_iter().collect();
     found.extend(facts.runs.iter().filter_map(|run| ended_before_a_write(facts, run, &closed)));
@@ -322,10 +342,18 @@ pub(crate) fn rings_without_run<'a>(
     in_use: InUse,
 ) -> impl Iterator<Item = Suspicion> + 'a {
     let ended = rings.len().saturating_sub(usize::from(in_use == InUse::Yes));
-    rings[..ended].iter().filter(move |(id, _)| !is_known(id)).map(|(_, path)| Suspicion {
-        path: Arc::clone(path),
-        what: "names the rings of a run that has no segment here, and is not recovered: run `diolog recover`".into(),
+    rings[..ended].iter().filter(move |(id, _)| !is_known(id)).map(|(_, path)| {
+        let what = "names the rings of a run that has no segment here, and is not recovered: run `diolog recover`";
+        Suspicion::new(path, what.into())
     })
+}
+
+/// A file that cannot be read as a segment. A power cut may leave so a segment of a run that failed at once: nothing in
+/// it was durable.
+fn unreadable(facts: &Facts, number: u64, (path, what): &(Arc<Path>, String)) -> Suspicion {
+    let is_explained = facts.runs.iter().any(|run| Facts::its_own(run).contains(&number));
+    let severity = if is_explained { Severity::Note } else { Severity::Unconfirmed };
+    Suspicion { severity, path: Arc::clone(path), what: what.clone() }
 }
 
 /// Runs right before `run` that ended before their first write, as its header says. One that was not closed may have
@@ -342,7 +370,7 @@ fn ended_before_a_write(facts: &Facts, run: &RunFacts, closed: &BTreeMap<u64, bo
     };
     let what = format!("{runs}: what was accepted then is in no file, unless it was recovered later");
     let is_skipped = facts.beginning_skipped && !closed.contains_key(&run.last_index);
-    (!is_skipped).then(|| Suspicion { path: Arc::clone(&run.first.path), what })
+    (!is_skipped).then(|| Suspicion::new(&run.first.path, what))
 }
 
 /// Files that hold no block without a reason that the other files know: a run before them that was not closed, or a
@@ -363,7 +391,7 @@ fn suspicious_prepared(facts: &Facts, closed: &BTreeMap<u64, bool>, in_use: InUs
         others => format!(", nor do {others} other files"),
     };
     let what = format!("holds no block{more}: the process ended before its first write to it, or it was emptied since");
-    Some(Suspicion { path: Arc::clone(path), what })
+    Some(Suspicion::new(path, what))
 }
 
 #[cfg(test)]
@@ -377,7 +405,7 @@ mod tests {
     }
 
     /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
-    /// `?` for an unreadable one, `n` for one of a newer version. After a run's letter, `+` says that retention was
+    /// `?` for one that cannot be read, `n` for one of a newer version. After a run's letter, `+` says that retention was
     /// set, `*` that the segment is another log's, `!` that its header is damaged, `~` that it names another segment
     /// before it, digits that the run begins with this block, and each `^` that one more file before it held no block,
     /// each `'` that an earlier run had left it. A run's later segments begin with block 10.
@@ -389,7 +417,7 @@ mod tests {
             let number = number.parse().expect("a number");
             let inspected = match &what[..1] {
                 "-" => Inspected::Prepared,
-                "?" => Inspected::Unreadable(String::new()),
+                "?" => Inspected::Unreadable("is something else".into()),
                 "n" => Inspected::Newer(String::new()),
                 _ => {
                     let run = format::StoredRunId([what.as_bytes()[0]; 16]);
@@ -454,10 +482,12 @@ mod tests {
             what was accepted then is in no file, unless it was recovered later";
         const TWO_ENDED: &str = "2 runs right before it ended before their first write: \
             what was accepted then is in no file, unless it was recovered later";
+        const UNREADABLE: &str = "is something else";
+        const NOTED: &str = "note: is something else";
         use InUse::{No, Unknown, Yes};
         /// Files, the runs that were not closed, whether the log is in use; what is suspicious.
         type Case = (&'static str, &'static str, InUse, &'static [(u64, &'static str)], &'static str);
-        let cases: [Case; 54] = [
+        let cases: [Case; 59] = [
             ("1a 2a 3b", "", No, &[], "a whole log"),
             ("1a", "a", Yes, &[], "one that is in use"),
             // Files that are gone.
@@ -477,7 +507,13 @@ mod tests {
             ("1n 2a10", "", No, &[], "and may hold a run's first blocks"),
             ("1a 3n 4b10", "", No, &[(4, ONE_MISSING)], "which a file before it does not"),
             ("1n 3a10", "", No, &[(3, BLOCK_10)], "unless another is missing between the two"),
-            ("1a 2? 3b", "", No, &[], "an unreadable one too: it is reported as such"),
+            // Files that cannot be read.
+            ("1a 2? 3b", "", No, &[(2, UNREADABLE)], "an unreadable file may have been a run"),
+            ("1a 2? 3b", "", Yes, &[(2, UNREADABLE)], "in use or not"),
+            ("1a 2? 3a", "", No, &[(2, NOTED)], "or a run's own segment: its blocks tell whether one is missing"),
+            ("1? 2a0", "", No, &[(1, NOTED)], "also before its first block, if it names a segment there"),
+            ("1? 2? 3a0", "", No, &[(1, UNREADABLE), (2, NOTED)], "which is one file"),
+            ("1? 2a", "", No, &[(1, UNREADABLE)], "and not if it names none"),
             // Another log's files.
             ("1a 2b* 3c", "", No, &[(2, FOREIGN)], "a run of another log"),
             (
@@ -495,11 +531,11 @@ mod tests {
             ("1a 2b* 4c", "", No, &[(2, FOREIGN), (4, ONE_MISSING)], "and takes its place in the order"),
             // Files without a block before a run that says that it goes on.
             ("1- 2a10", "", No, &[], "all files are there: the account says what is lost"),
-            ("1? 2a10", "", No, &[], "also if one cannot be read"),
+            ("1? 2a10", "", No, &[(1, UNREADABLE)], "also if one cannot be read"),
             ("1a 2- 3b10", "", No, &[], "also after another run"),
             ("2- 3a10", "", No, &[(2, BLANK_BEFORE), (3, BLOCK_10)], "one is gone"),
             ("2- 3a10+", "", No, &[(2, BLANK_BEFORE)], "which retention may have removed, but it empties none"),
-            ("2? 3- 4a10+", "", No, &[(2, BLANK_BEFORE)], "the first of several is named"),
+            ("2? 3- 4a10+", "", No, &[(2, UNREADABLE), (2, BLANK_BEFORE)], "the first of several is named"),
             ("2- 4a10+", "", No, &[(2, PREPARED)], "only of those right before the run"),
             // Prepared files.
             ("1a 2-", "", No, &[(2, PREPARED)], "after a run that was closed"),
@@ -533,8 +569,13 @@ mod tests {
                 |run: &RunFacts| !unclosed.contains(|letter| run.id == format::StoredRunId([letter as u8; 16]).into());
             let ends: Vec<_> = facts.runs.iter().map(|run| (run.last_index, is_closed(run))).collect();
             let found = suspicions(&facts, ends, in_use);
-            let expected: Vec<_> =
-                expected.iter().map(|&(number, what)| Suspicion { path: path(number), what: what.into() }).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|&(number, what)| match what.strip_prefix("note: ") {
+                    Some(what) => Suspicion { severity: Severity::Note, path: path(number), what: what.into() },
+                    None => Suspicion::new(&path(number), what.into()),
+                })
+                .collect();
             assert_eq!(found, expected, "{claim}: {files}, {in_use:?}");
         }
     }

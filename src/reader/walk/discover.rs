@@ -103,7 +103,10 @@ impl Runs {
                 }
             };
             self.files.mark_known(&path);
-            report.add_finding(severity, path.clone(), None, what.clone());
+            // Of a log's file, the other files tell how serious that is.
+            if severity != Severity::Unconfirmed || !self.files.is_directory {
+                report.add_finding(severity, path.clone(), None, what.clone());
+            }
             refused.get_or_insert((path, what));
         }
         let nothing = segments.is_empty() && current.is_none() && report.runs.is_empty() && report.prepared_files == 0;
