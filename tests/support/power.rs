@@ -24,6 +24,9 @@ pub(crate) const SECTOR_BYTES: usize = 512;
 /// A set of writes, by their numbers.
 pub(crate) type Writes = u128;
 
+/// A set of a write's sectors, by their places.
+pub(crate) type Sectors = u64;
+
 /// A write that the writer submitted.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
@@ -43,6 +46,26 @@ impl Write {
     /// Bytes that its checksums cover.
     pub(crate) fn covered_bytes(&self) -> usize {
         64 + self.number_at::<4>(4) as usize
+    }
+
+    /// All of its sectors.
+    pub(crate) fn sectors(&self) -> Sectors {
+        Sectors::MAX >> (Sectors::BITS as usize - self.bytes.len() / SECTOR_BYTES)
+    }
+
+    /// Copies its sectors whose bits are set to the same places in `to`.
+    pub(crate) fn copy_sectors(&self, there: Sectors, to: &mut [u8]) {
+        for (sector, (bytes, to)) in self.bytes.chunks(SECTOR_BYTES).zip(to.chunks_mut(SECTOR_BYTES)).enumerate() {
+            if there >> sector & 1 != 0 {
+                to.copy_from_slice(bytes);
+            }
+        }
+    }
+
+    /// Whether those sectors are all that hold something: without a sector of zeros, a write is whole.
+    pub(crate) fn is_whole(&self, there: Sectors) -> bool {
+        let mut sectors = self.bytes.chunks(SECTOR_BYTES).enumerate();
+        sectors.all(|(sector, bytes)| there >> sector & 1 != 0 || bytes.iter().all(|byte| *byte == 0))
     }
 
     pub(crate) fn is_segment_header(&self) -> bool {
@@ -82,12 +105,13 @@ pub(crate) struct Recording {
     pub(crate) events: Vec<Event>,
 }
 
-/// What fails with EIO: a write, or all writes to a file, by its place in their order. Nobody knows what of it is on the
-/// disk.
+/// What fails with EIO: a write, or all writes to a file, by its place in their order, or one of so many at random. Nobody
+/// knows what of it is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Write(usize),
     File(usize),
+    OneIn(u64),
 }
 
 /// The test's end of the device.
@@ -144,7 +168,13 @@ impl DeviceLayer for Recorder {
             recording.writes.push(Write { file, offset: write.offset, bytes });
             let number = recording.writes.len() - 1;
             recording.events.push(Event::Submitted(number));
-            (number, [Some(Refused::Write(number)), Some(Refused::File(file))].contains(&self.refused))
+            let is_refused = match self.refused {
+                None => false,
+                Some(Refused::Write(refused)) => refused == number,
+                Some(Refused::File(refused)) => refused == file,
+                Some(Refused::OneIn(times)) => self.random.one_in(times),
+            };
+            (number, is_refused)
         };
         self.numbers.push((write.token, number));
         if is_refused {
@@ -231,13 +261,10 @@ impl Disk<'_> {
             self.files[at].get_or_insert_with(|| File::create_new(path).expect("a new file"));
         }
         let differing = self.present ^ present;
-        for number in numbers_of(differing) {
-            let write = &self.recording.writes[number];
-            let is_present = present >> number & 1 != 0;
-            let zeros = vec![0; write.bytes.len()];
-            self.put(number, if is_present { &write.bytes } else { &zeros });
-        }
         self.present = present;
+        for number in numbers_of(differing) {
+            self.put_back(number);
+        }
         for (at, (_, bytes)) in self.recording.files.iter().enumerate().take(shape.files) {
             let end = |number: usize| {
                 let write = &self.recording.writes[number];
@@ -250,16 +277,37 @@ impl Disk<'_> {
         }
     }
 
+    /// Lets these writes be on the disk with the sectors whose bits are set, and no others, while `look` runs.
+    pub(crate) fn with_torn(&mut self, torn: &[(usize, Sectors)], look: impl FnOnce(&Path)) {
+        for &(number, there) in torn {
+            let mut bytes = vec![0; self.recording.writes[number].bytes.len()];
+            self.recording.writes[number].copy_sectors(there, &mut bytes);
+            self.put(number, &bytes);
+        }
+        look(&self.directory);
+        for &(number, _) in torn {
+            self.put_back(number);
+        }
+    }
+
     /// Lets `change` change the bytes of one write's place, as they are on the disk while `look` runs.
     pub(crate) fn with_change(&mut self, number: usize, change: impl FnOnce(&mut [u8]), look: impl FnOnce(&Path)) {
-        let write = &self.recording.writes[number];
-        let is_present = self.present >> number & 1 != 0;
-        let before = if is_present { write.bytes.clone() } else { vec![0; write.bytes.len()] };
-        let mut changed = before.clone();
+        let mut changed = self.bytes_of(number);
         change(&mut changed);
         self.put(number, &changed);
         look(&self.directory);
-        self.put(number, &before);
+        self.put_back(number);
+    }
+
+    /// Makes a write's place as it was set.
+    fn put_back(&self, number: usize) {
+        self.put(number, &self.bytes_of(number));
+    }
+
+    /// A write's place as it was set.
+    fn bytes_of(&self, number: usize) -> Vec<u8> {
+        let bytes = &self.recording.writes[number].bytes;
+        if self.present >> number & 1 != 0 { bytes.clone() } else { vec![0; bytes.len()] }
     }
 
     fn put(&self, number: usize, bytes: &[u8]) {
