@@ -28,6 +28,10 @@ use crate::writer::Writer;
 /// A log of an engine is a [`Logger`] like any other. One log does not stop the others, whether its disk is slow or
 /// full, it closes, or a bug ends it. But all callbacks run on the writer thread, so a slow one holds all logs up.
 ///
+/// However many logs there are, the engine has one thread `diolog-writer`, and one thread `diolog-segments` for each file
+/// system. Where the kernel does not allow io_uring, a thread for each file system helps the writer. The process has one
+/// thread `diolog-lock`, which holds the locks of all its logs, and a thread `diolog-listener` for each listener.
+///
 /// Dropping the last handle closes no log. The thread ends when no handle is left and the last log has ended.
 /// [`close`](Engine::close) closes all logs. An exit of the process drains them together: see [`Logger`].
 ///

@@ -1,10 +1,12 @@
-//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings and no block
-//! free.
+//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block free,
+//! and a listener that hangs.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
 
-use diolog::{Engine, EngineConfig, Level, Outcome, RefusedBy, State};
+use std::sync::Arc;
+
+use diolog::{Engine, EngineConfig, Level, Listener, LiveRecord, Outcome, RefusedBy, State};
 use support::faults::Plan;
 use support::os;
 
@@ -12,12 +14,24 @@ const LOGS: u64 = 40;
 const RINGS_BYTES_MAX: u64 = 8 << 20;
 const BLOCKS_BYTES_MAX: u64 = 8 << 20;
 const RING_BYTES: u64 = 64 << 10;
+const QUEUE_BYTES: u64 = 64 << 10;
 
 /// ENOSPC.
 const NO_SPACE: i32 = 28;
 
 /// "Everything else", as documented.
 const OTHER_BYTES: u64 = (8 << 20) + LOGS * (512 << 10);
+
+/// Never returns.
+struct Hung;
+
+impl Listener for Hung {
+    fn record(&self, _: &LiveRecord<'_>) {
+        loop {
+            std::thread::park();
+        }
+    }
+}
 
 #[test]
 fn an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented() {
@@ -28,6 +42,7 @@ fn an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented() {
     let before = os::resident_bytes();
     let limits = EngineConfig::new().rings_bytes_max(RINGS_BYTES_MAX as usize);
     let engine = Engine::start(limits.blocks_bytes_max(BLOCKS_BYTES_MAX as usize)).expect("a thread");
+    let hung: Arc<dyn Listener> = Arc::new(Hung);
     let open = |number: u64| {
         let config = support::config(support::child_directory().join(number.to_string()))
             .create_parents(true)
@@ -35,6 +50,8 @@ fn an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented() {
             .thread_ring_bytes(RING_BYTES as usize)
             .block_bytes(64 << 10)
             .segment_bytes(1 << 20)
+            .listener(Level::Info, Arc::clone(&hung))
+            .listener_queue_bytes(QUEUE_BYTES as usize)
             .close_deadline(std::time::Duration::ZERO);
         let plan = Plan::new(0, u64::MAX, NO_SPACE);
         plan.hooks().open_on(&engine, config).expect("a log")
@@ -58,8 +75,11 @@ fn an_engine_with_full_rings_and_blocks_takes_no_more_than_is_documented() {
     .expect("no panic");
     assert!(logs.iter().all(|logger| logger.stats().state == State::Full));
     assert_eq!(logs[0].stats().refused_by, RefusedBy::default());
+    let waiting_bytes = |logger: &diolog::Logger| logger.stats().listeners[0].waiting * 500;
+    assert!(logs.iter().all(|logger| waiting_bytes(logger) > QUEUE_BYTES / 2), "the queues have filled");
     let taken = os::resident_bytes() - before;
-    let bound = RINGS_BYTES_MAX + LOGS * RING_BYTES + BLOCKS_BYTES_MAX + OTHER_BYTES;
+    let queues = 2 * LOGS * QUEUE_BYTES;
+    let bound = RINGS_BYTES_MAX + LOGS * RING_BYTES + BLOCKS_BYTES_MAX + queues + OTHER_BYTES;
     assert!(taken <= bound, "{taken} bytes, more than {bound}");
     assert!(taken >= RINGS_BYTES_MAX, "{taken} bytes: the rings are full");
     println!("{} KiB taken, {} KiB documented", taken >> 10, bound >> 10);

@@ -1,4 +1,5 @@
-//! The figures and settings that `docs/operations.md` names are those that there are.
+//! The figures and settings that `docs/operations.md` names are those that there are, and it names all families for
+//! Prometheus.
 
 mod support;
 
@@ -20,6 +21,7 @@ const OTHERS: &[&str] = &[
     "io_uring_setup",
     "nonvoluntary_ctxt_switches",
     "on_loss",
+    "refused_without_log",
     "to_prometheus",
     "w_await",
 ];
@@ -39,7 +41,12 @@ fn every_figure_and_setting_on_the_page_exists() {
     let logger = Logger::open(config.clone()).expect("a log");
     let _producer = logger.producer().expect("a producer");
     let stats = logger.stats();
-    let known = format!("{stats:?} {} {config:?} {:?}", stats.to_prometheus("log"), EngineConfig::new());
+    let text = stats.to_prometheus("log");
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let missing: Vec<_> = families.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+
+    let known = format!("{stats:?} {text} {config:?} {:?}", EngineConfig::new());
     let known: BTreeSet<_> = names(&known).into_iter().chain(OTHERS.iter().copied()).collect();
 
     // Every second part stands between backticks.

@@ -29,6 +29,7 @@ use crate::grouped::Size;
 /// | rings | [`rings_bytes_max`](EngineConfig::rings_bytes_max), and twice that if all windows are single ones of 1 MiB |
 /// | the common ring, of threads that get none of their own | [`thread_ring_bytes`](Config::thread_ring_bytes) and [`flight_recorder`](Config::flight_recorder) of each log that has such threads |
 /// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max) |
+/// | listeners that are slower than their logs | 2 × [`listener_queue_bytes`](Config::listener_queue_bytes) for each listener of each log |
 /// | everything else | 8 MiB + *n* × 512 KiB |
 ///
 /// An idle log takes less: it has no block, and each of its rings has only its window.
@@ -80,7 +81,9 @@ impl EngineConfig {
 
     /// Bytes of memory for all rings of all logs together: at least 4096; 256 MiB by default.
     ///
-    /// Memory is counted as for [`Config::rings_bytes_max`], which still limits each single log. In a control group
+    /// Memory is counted as for [`Config::rings_bytes_max`], which still limits each single log. A window of 1 MiB (the
+    /// default) that no other one of its log shares a huge page with takes 2 MiB and counts as one: if each log has one
+    /// producer, the engine may take twice this limit; smaller windows do not. In a control group
     /// with a memory limit, the limit is at most a quarter of that. Too small: threads share a ring, and bursts are
     /// dropped. Too large: many busy logs take much memory at once.
     pub fn rings_bytes_max(mut self, bytes: usize) -> EngineConfig {
