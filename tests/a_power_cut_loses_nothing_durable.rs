@@ -290,6 +290,16 @@ fn tear_one(run: &Run, disk: &mut Disk, moment: (Writes, Writes, Option<usize>),
 /// Tears each of the pending writes, in a random way.
 fn tear_all(run: &Run, disk: &mut Disk, moment: (Writes, Writes, Option<usize>), random: &mut Random) {
     let (submitted, completed, mark) = moment;
+    let (state, torn) = any_state(run, (submitted, completed), random);
+    expect_nothing_lost(run, disk, &state, &torn, mark);
+}
+
+/// A state in which each pending write is there, not there, or torn, at random; and the torn ones.
+fn any_state(
+    run: &Run,
+    (submitted, completed): (Writes, Writes),
+    random: &mut Random,
+) -> (State, Vec<(usize, Sectors)>) {
     let shape = run.shape(submitted, completed, random);
     let (mut present, mut torn) = (completed, Vec::new());
     for number in numbers_of(submitted & !completed) {
@@ -302,7 +312,7 @@ fn tear_all(run: &Run, disk: &mut Disk, moment: (Writes, Writes, Option<usize>),
             _ => torn.push((number, random.number() & every)),
         }
     }
-    expect_nothing_lost(run, disk, &State { present, completed, shape }, &torn, mark);
+    (State { present, completed, shape }, torn)
 }
 
 /// Fails the test if a cut leaves this state, with these writes torn, and something is lost or called so.
@@ -461,8 +471,9 @@ fn expect_missing(run: &Run, disk: &mut Disk, of: (usize, &State), expected: Ver
 
 #[test]
 fn a_log_goes_on_after_a_cut_and_keeps_what_was_acknowledged() {
-    for seed in seeds(50..52) {
-        let run = run(seed, ORDINARY);
+    for seed in seeds(50..54) {
+        let refused = (seed % 2 == 1).then_some(Refused::OneIn(8));
+        let run = run(seed, Plan { refused, ..ORDINARY });
         let root = support::directory();
         let mut random = Random::new(seed);
         let (mut submitted, mut completed): (Writes, Writes) = (0, 0);
@@ -473,26 +484,33 @@ fn a_log_goes_on_after_a_cut_and_keeps_what_was_acknowledged() {
                 Event::Completed(number) => completed |= 1 << number,
                 Event::Marked(number) => mark = Some(number),
             }
-            if !random.one_in(5) {
+            if !random.one_in(8) {
                 continue;
             }
-            let present = completed | submitted & u128::from(random.number());
-            let state = State { present, completed, shape: run.shape(submitted, completed, &mut random) };
+            let (state, torn) = any_state(&run, (submitted, completed), &mut random);
             let mut disk = Disk::new(&run.recording, &root.path().join(at.to_string()));
-            disk.set(present, state.shape);
-            let path = disk.directory();
-            let logger = Logger::open(segments::small(path)).expect("a log goes on");
-            assert_eq!(logger.producer().expect("a producer").log(Level::Info, AFTER_THE_CUT), Outcome::Written);
-            logger.close().expect("a clean end");
-            if let Some(fault) = run.fault_of_records(path, mark) {
-                run.fail(&fault, &state, "the log goes on");
-            }
-            let report = diolog::verify(path).expect("a log").report;
-            let last = report.runs.last().expect("the new run");
-            if report.blocks.lost > 0 || report.verdict() > Verdict::Unconfirmed || !last.clean_end || last.records != 1
-            {
-                run.fail(&format!("{report:#?}"), &state, "the log goes on");
-            }
+            disk.set(state.present, state.shape);
+            disk.with_torn(&torn, |path| {
+                if let Some(fault) = fault_of_going_on(&run, path, mark) {
+                    run.fail(&fault, &state, &format!("the log goes on, {torn:?} torn"));
+                }
+            });
         }
     }
+}
+
+/// What is wrong if the log that a cut has left in `directory` goes on with one record and a clean end.
+fn fault_of_going_on(run: &Run, directory: &Path, mark: Option<usize>) -> Option<String> {
+    let logger = Logger::open(segments::small(directory)).expect("a log goes on");
+    assert_eq!(logger.producer().expect("a producer").log(Level::Info, AFTER_THE_CUT), Outcome::Written);
+    logger.close().expect("a clean end");
+    let fault = run.fault_of_records(directory, mark);
+    if fault.is_some() {
+        return fault;
+    }
+    let report = diolog::verify(directory).expect("a log").report;
+    let last = report.runs.last().expect("the new run");
+    let is_whole = last.clean_end && last.records == 1;
+    let is_lost = report.blocks.lost > 0 || report.verdict() > Verdict::Unconfirmed;
+    (is_lost || !is_whole).then(|| format!("{report:#?}"))
 }
