@@ -137,7 +137,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
             }
             Inspected::Prepared => prepared.push((number, path)),
             Inspected::Newer(what) => find(Severity::Newer, what),
-            Inspected::Unreadable(what) => find(Severity::Unconfirmed, what),
+            Inspected::Unreadable(what) | Inspected::Forbidden(what) => find(Severity::Unconfirmed, what),
         }
     }
     let logs = segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log));

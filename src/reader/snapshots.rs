@@ -68,7 +68,7 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
                 (records, None)
             }
             Inspected::Prepared => (0, Some("holds no block".to_owned())),
-            Inspected::Newer(what) | Inspected::Unreadable(what) => (0, Some(what)),
+            Inspected::Newer(what) | Inspected::Unreadable(what) | Inspected::Forbidden(what) => (0, Some(what)),
         };
         let bytes = path.symlink_metadata().map_or(0, |metadata| metadata.len());
         snapshots.push(SnapshotInfo { unix_ms, reason: reason.to_owned(), records, bytes, fault, path });

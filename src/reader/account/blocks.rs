@@ -41,6 +41,8 @@ pub(crate) enum Before {
     At(Location),
     /// They are in files that only a newer diolog can read, of which this is the first.
     InNewerFile(Arc<Path>),
+    /// They may be in files that this user may not read, of which this is the first.
+    InForbiddenFile(Arc<Path>),
 }
 
 /// The account of one run's blocks.
@@ -178,6 +180,11 @@ impl RunBlocks {
                     self.expected = Some(gap.end);
                     self.gaps.newer += 1;
                     self.observed.add(Fact::InNewerFile(gap), Location::start_of(path));
+                }
+                Before::InForbiddenFile(path) => {
+                    self.expected = Some(gap.end);
+                    self.gaps.missing += 1;
+                    self.observed.add(Fact::InForbiddenFile(gap), Location::start_of(path));
                 }
                 Before::At(location) => self.miss(gap, location),
                 Before::Nothing => self.miss(gap, &Location::start_of(&segment.path)),

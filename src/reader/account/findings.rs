@@ -91,6 +91,8 @@ pub(super) enum Fact {
     NewerBlock(Newer),
     /// These blocks are in a file that this version cannot read.
     InNewerFile(Range<u64>),
+    /// These blocks may be in a file that this user may not read.
+    InForbiddenFile(Range<u64>),
     /// This version cannot read these records of an intact block.
     NewerRecords(Newer),
     /// Number of records of an intact block that break the rules of this version.
@@ -202,6 +204,10 @@ impl Fact {
             }
             Fact::InNewerFile(numbers) => {
                 return (Severity::Newer, format!("{} in a file written by a newer diolog", blocks_are(numbers)));
+            }
+            Fact::InForbiddenFile(numbers) => {
+                let are = blocks_are(numbers);
+                return (Unconfirmed, format!("{are} not in the files that this user may read: run this as another"));
             }
             Fact::NewerRecords(newer) => {
                 return (Severity::Newer, format!("records written by a newer diolog ({newer})"));

@@ -37,6 +37,8 @@ pub(crate) struct Facts {
     prepared: BTreeMap<u64, Arc<Path>>,
     /// The unreadable ones, and why.
     unreadable: BTreeMap<u64, (Arc<Path>, String)>,
+    /// Those of them that this user may not read.
+    forbidden: BTreeSet<u64>,
     /// Those that a newer diolog wrote.
     newer: BTreeSet<u64>,
     /// The runs, in order.
@@ -104,6 +106,10 @@ impl Facts {
             Inspected::Misplaced(..) => drop(self.numbers.remove(&number)),
             Inspected::Prepared => drop(self.prepared.insert(number, path.into())),
             Inspected::Unreadable(what) => drop(self.unreadable.insert(number, (path.into(), what.clone()))),
+            Inspected::Forbidden(what) => {
+                self.unreadable.insert(number, (path.into(), what.clone()));
+                self.forbidden.insert(number);
+            }
             Inspected::Newer(_) => drop(self.newer.insert(number)),
         }
     }
@@ -209,6 +215,12 @@ impl Facts {
     /// Whether a newer diolog wrote all files with these numbers.
     pub(crate) fn are_newer(&self, numbers: Range<u64>) -> bool {
         self.newer.range(numbers.clone()).count() as u64 == numbers.end - numbers.start
+    }
+
+    /// The first file with one of these numbers that this user may not read.
+    pub(crate) fn forbidden_in(&self, numbers: Range<u64>) -> Option<&Arc<Path>> {
+        let first = self.forbidden.iter().find(|number| numbers.contains(number))?;
+        self.unreadable.get(first).map(|(path, _)| path)
     }
 
     /// How many files from the first of these numbers on are missing, one after the other.

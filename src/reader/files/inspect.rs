@@ -84,8 +84,10 @@ pub(crate) enum Inspected {
     Prepared,
     /// Written by a newer diolog, for this reason.
     Newer(String),
-    /// It holds no block, but other bytes, or cannot be read, for this reason.
+    /// It holds no block, but other bytes, or the disk cannot read it, for this reason.
     Unreadable(String),
+    /// This user may not read it, for this reason: it may hold blocks.
+    Forbidden(String),
 }
 
 /// The sentence about a file whose name has `number`, and whose header is that of `segment`.

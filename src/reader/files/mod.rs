@@ -296,14 +296,17 @@ impl LogFiles {
                 Err(error) if is_not_found(&error) && number > 0 => {}
                 Err(error) if self.naming != Naming::Alone && is_of_one_file(&error) => {
                     let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                    inspected.push((number, path, Inspected::Unreadable(format!("cannot be read: {source}"))));
+                    let what = format!("cannot be read: {source}");
+                    let kind = if is_forbidden(&error) { Inspected::Forbidden } else { Inspected::Unreadable };
+                    inspected.push((number, path, kind(what)));
                     refused = Some(error);
                 }
                 what => inspected.push((number, path, what?)),
             }
         }
         inspected.reverse();
-        let is_readable = |(_, _, what): &(_, _, Inspected)| !matches!(what, Inspected::Unreadable(_));
+        let is_readable =
+            |(_, _, what): &(_, _, Inspected)| !matches!(what, Inspected::Unreadable(_) | Inspected::Forbidden(_));
         match refused {
             Some(error) if self.known.is_empty() && !inspected.iter().any(is_readable) => Err(error),
             _ => Ok(inspected),
@@ -336,9 +339,12 @@ fn no_segment(directory: &Path) -> String {
 /// defect of the disk.
 fn is_of_one_file(error: &Error) -> bool {
     const EIO: i32 = 5;
-    error.io_error().is_some_and(|source| {
-        source.kind() == std::io::ErrorKind::PermissionDenied || source.raw_os_error() == Some(EIO)
-    })
+    is_forbidden(error) || error.io_error().is_some_and(|source| source.raw_os_error() == Some(EIO))
+}
+
+/// Whether a permission is missing.
+fn is_forbidden(error: &Error) -> bool {
+    error.io_error().is_some_and(|source| source.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// An [`Error::NotALog`].

@@ -97,7 +97,7 @@ impl Runs {
                     report.newer_files += 1;
                     (Severity::Newer, what)
                 }
-                Inspected::Unreadable(what) => {
+                Inspected::Unreadable(what) | Inspected::Forbidden(what) => {
                     report.unreadable_files += 1;
                     (Severity::Unconfirmed, what)
                 }

@@ -446,19 +446,7 @@ impl Walk {
             }
             _ => None,
         };
-        let before = match segment.checked_sub(1).map(|previous| &segments[previous]) {
-            None => Before::Nothing,
-            Some(previous) => match file_between(previous, info) {
-                Some(path) if self.runs.facts.are_newer(previous.number.wrapping_add(1)..info.number) => {
-                    Before::InNewerFile(path)
-                }
-                Some(path) => {
-                    let files_missing = self.runs.facts.missing_at(previous.number.wrapping_add(1)..info.number);
-                    Before::At(Location { files_missing, ..Location::start_of(&path) })
-                }
-                None => Before::At(Location::at(&previous.path, reading.ends_at)),
-            },
-        };
+        let before = self.place_before(reading, segment);
         let is_in_a_segment = |location: &Location| segments.iter().any(|segment| segment.path == location.path);
         if !matches!(&before, Before::At(location) if is_in_a_segment(location)) {
             // No file that was found holds them, and those of earlier segments are found before those of later ones.
@@ -467,6 +455,25 @@ impl Walk {
         let lowest = reading.run.lowest_from(segment).unwrap_or(info.first_number);
         self.account.start_segment(info, lowest, &before, block_0);
         read.map(|_| None)
+    }
+
+    /// The place of the blocks that are missing before the `segment`th segment, if some are.
+    fn place_before(&self, reading: &Reading, segment: usize) -> Before {
+        let (segments, facts) = (reading.run.segments(), &self.runs.facts);
+        let (info, previous) = (&segments[segment], segment.checked_sub(1).map(|previous| &segments[previous]));
+        let lowest = || facts.lowest_blank_before(info.number);
+        let between = previous.map_or_else(lowest, |previous| previous.number.wrapping_add(1))..info.number;
+        if let Some(path) = facts.forbidden_in(between.clone()) {
+            return Before::InForbiddenFile(Arc::clone(path));
+        }
+        let Some(previous) = previous else { return Before::Nothing };
+        let Some(path) = file_between(previous, info) else {
+            return Before::At(Location::at(&previous.path, reading.ends_at));
+        };
+        if facts.are_newer(between.clone()) {
+            return Before::InNewerFile(path);
+        }
+        Before::At(Location { files_missing: facts.missing_at(between), ..Location::start_of(&path) })
     }
 
     /// Ends a segment. `None`: there is nothing to give to the caller.
