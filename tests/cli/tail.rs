@@ -14,7 +14,9 @@ fn the_last_lines_are_printed() {
     let place = Place::with_log(numbered(0..1000).as_bytes());
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
-    for (arguments, first) in [(&[][..], 990), (&["-n", "3"], 997), (&["-n", "0"], 1000), (&["-n", "5000"], 0)] {
+    for (arguments, first) in
+        [(&[][..], 990), (&["-n", "3"], 997), (&["-3"], 997), (&["-n", "0"], 1000), (&["-n", "5000"], 0)]
+    {
         let output = run([&["tail", log], arguments].concat(), b"");
         assert_eq!(status(&output), 0, "{}", stderr(&output));
         let text = stdout(&output);

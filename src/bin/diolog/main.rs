@@ -10,14 +10,12 @@ mod text;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use args::{Arguments, Command};
 use cmd::{bench, cat, completions, info, man, recover, snapshots, tail, top, verify, write};
 use exit::Status;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::parsed(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
             return (if error.use_stderr() { invalid(&error) } else { show_help(&error) }).into();

@@ -1,5 +1,6 @@
 //! The command line's arguments and its help.
 
+mod bare_number;
 mod field;
 mod help;
 mod load;
@@ -9,7 +10,6 @@ mod select;
 mod settings;
 mod values;
 
-#[cfg(target_os = "linux")]
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,13 @@ use values::{device, number_of_records, record_level, size};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Parses the words of a command line, the program's name first.
+    pub(crate) fn parsed(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(bare_number::replaced(words))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,7 +154,7 @@ pub(crate) struct Cat {
     /// a line feed
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
-    /// Print only the last records, of all logs together
+    /// Print only the last records, of all logs together; -5 is short for -n 5
     #[arg(short = 'n', long, visible_alias = "lines", value_name = "NUMBER", allow_negative_numbers = true)]
     #[arg(value_parser = number_of_records)]
     pub(crate) last: Option<u64>,
@@ -179,7 +186,7 @@ pub(crate) struct Tail {
     /// a line feed
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
-    /// Number of records to begin with, the last ones of all logs together
+    /// Number of records to begin with, the last ones of all logs together; -5 is short for -n 5
     #[arg(short = 'n', long, visible_alias = "lines", value_name = "NUMBER", allow_negative_numbers = true)]
     #[arg(value_parser = number_of_records, default_value_t = 10)]
     pub(crate) last: u64,
