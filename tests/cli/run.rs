@@ -208,7 +208,18 @@ fn a_command_that_is_missing_or_cannot_be_run_is_named() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("not executable");
     let output = run(["run", log, "--", file.to_str().expect("UTF-8")], b"");
     assert_eq!(status(&output), 126, "{}", stderr(&output));
-    assert_eq!(status(&run(["verify", log], b"")), 0, "each log was closed");
+    let output = run(["run", log, "--", "/"], b"");
+    assert_eq!(status(&output), 126, "{}", stderr(&output));
+    let output = run(["run", log, "--", ""], b"");
+    assert_eq!((status(&output), &*stderr(&output)), (127, "diolog: cannot run \"\": not found in PATH\n"));
+    assert!(!place.log().exists(), "no log was opened");
+
+    // Only the start shows that the interpreter is missing.
+    fs::write(&file, "#!/no/such/interpreter\n").expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("executable");
+    let output = run(["run", log, "--", file.to_str().expect("UTF-8")], b"");
+    assert_eq!(status(&output), 127, "{}", stderr(&output));
+    assert_eq!(status(&run(["verify", log], b"")), 0, "the log was closed");
     assert_eq!(status(&run(["run", log], b"")), 64);
 }
 

@@ -47,7 +47,8 @@ hold its output, the first signal ends the log with what they have written, and 
 Exit status: that of the command; messages say what is missing in the log.
   128 + N  signal N killed the command
   126      the command cannot be run
-  127      the command is not found
+  127      the command is not found: then, and if its file is not executable, the
+           log is not opened
   3        the log cannot be opened; the command has not been run
   64       invalid command line or settings";
 

@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
     // Records have levels of their own, so all pass; `DIOLOG_LEVEL` still overrides that.
     let config =
         line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?.level(Level::Trace);
+    child::find(&arguments.command)?;
     let refused = |error| arguments.settings.refused(error, arguments.config.as_deref());
     let logger = Logger::open(config).map_err(refused)?;
     let (stopped, stop) = io::pipe().map_err(cannot_start)?;

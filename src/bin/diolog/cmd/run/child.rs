@@ -3,15 +3,20 @@
 //! A signal is never sent to a process that merely has the child's old number: the child is waited for under the lock
 //! that a sender holds.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{self, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -44,6 +49,37 @@ struct State {
 pub(super) struct Outputs {
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,
+}
+
+/// Checks that `command`, which is not empty, names a program, by the search of execvp(3). A log that is opened for a
+/// mistyped name would get a run without records. Only the start itself shows whether the program starts.
+///
+/// # Errors
+/// As [`Child::start`].
+pub(super) fn find(command: &[OsString]) -> Result<(), Failure> {
+    let [program, ..] = command else { unreachable!("the arguments are checked") };
+    let mut refused = Errno::NOENT;
+    for file in candidates(program) {
+        match accessat(CWD, &file, Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) if file.is_dir() => refused = Errno::ACCESS,
+            Err(Errno::ACCESS) => refused = Errno::ACCESS,
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            // Also if the question cannot be asked here: a sandbox may refuse it.
+            Ok(()) | Err(_) => return Ok(()),
+        }
+    }
+    Err(cannot_run(program, &refused.into()))
+}
+
+/// The files that the program's name may stand for.
+fn candidates(program: &OsString) -> Vec<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![program.into()];
+    }
+    // Without PATH, the C library searches these.
+    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let directories = env::split_paths(&path).filter(|_| !program.is_empty());
+    directories.map(|directory| directory.join(program)).collect()
 }
 
 impl Child {
@@ -120,7 +156,7 @@ fn status_of(ended: ExitStatus) -> u8 {
 }
 
 fn cannot_run(program: &OsString, error: &io::Error) -> Failure {
-    let name = program.to_string_lossy();
+    let name = if program.is_empty() { "\"\"".into() } else { program.to_string_lossy() };
     let (message, status) = match error.kind() {
         io::ErrorKind::NotFound if !name.contains('/') => (format!("cannot run {name}: not found in PATH"), NOT_FOUND),
         io::ErrorKind::NotFound => (format!("cannot run {name}: {error}"), NOT_FOUND),
