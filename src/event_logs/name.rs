@@ -1,6 +1,7 @@
 //! The name of an event's directory. Used by [`EventLogs`](super::EventLogs).
 
 use crate::error::{Error, Result};
+use crate::grouped::counted;
 
 /// The longest file name that common file systems accept, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -20,7 +21,7 @@ pub(super) fn directory_of(name: &str) -> Result<String> {
             Err(refused(format!("{name:?}"), "use another name, this one is a directory's own or its parent's"))
         }
         long if long.len() > NAME_BYTES_MAX => {
-            Err(refused(format!("{} bytes long", name.len()), "use a name of at most 255 bytes"))
+            Err(refused(format!("{} long", counted(name.len() as u64, "byte")), "use a name of at most 255 bytes"))
         }
         _ => Ok(directory),
     }
@@ -59,7 +60,7 @@ mod tests {
             (String::new(), "event name is empty: "),
             (".".into(), "event name is \".\": "),
             ("..".into(), "event name is \"..\": "),
-            ("x".repeat(10_000), "event name is 10000 bytes long: use a name of at most 255 bytes"),
+            ("x".repeat(10_000), "event name is 10,000 bytes long: use a name of at most 255 bytes"),
             ("ü".repeat(128), "event name is 256 bytes long: "),
         ] {
             let error = directory_of(&name).expect_err("unusable").to_string();

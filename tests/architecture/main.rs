@@ -109,6 +109,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "engine",
             "error",
+            "grouped",
             "level",
             "logger",
             "outcome",
