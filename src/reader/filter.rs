@@ -123,6 +123,19 @@ impl Filter {
         self.message = Some(Arc::new(test));
         self
     }
+
+    /// Whether the producer with this id and name is one of those that [`producer`](Self::producer) asks for, or it asks
+    /// for none.
+    pub fn takes_producer(&self, id: u32, name: &str) -> bool {
+        let is_it =
+            |wanted: &String| wanted == name || wanted.strip_prefix('#').is_some_and(|number| number.parse() == Ok(id));
+        self.producers.is_empty() || self.producers.iter().any(is_it)
+    }
+
+    /// Whether the target is one of those that [`target`](Self::target) asks for or below one, or it asks for none.
+    pub fn takes_target(&self, target: &str) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|wanted| is_within(target, wanted))
+    }
 }
 
 impl fmt::Debug for Filter {
@@ -153,12 +166,6 @@ impl Filter {
         self.since.is_none_or(|since| unix_ns >= since) && self.until.is_none_or(|until| unix_ns < until)
     }
 
-    fn takes_producer(&self, id: u32, name: &str) -> bool {
-        let is_it =
-            |wanted: &String| wanted == name || wanted.strip_prefix('#').is_some_and(|number| number.parse() == Ok(id));
-        self.producers.is_empty() || self.producers.iter().any(is_it)
-    }
-
     /// The wall times that are wanted; `None` if all are.
     pub(super) fn times(&self) -> Option<Times> {
         let is_bounded = self.since.is_some() || self.until.is_some();
@@ -174,10 +181,6 @@ impl Filter {
             target => self.takes_target(target),
         };
         may_be_target && self.takes_level(callsite.level()) && self.fields.iter().all(|(name, _)| has_field(name))
-    }
-
-    fn takes_target(&self, target: &str) -> bool {
-        self.targets.is_empty() || self.targets.iter().any(|wanted| is_within(target, wanted))
     }
 
     /// Whether the target is taken that the record itself says, if its callsite has none.

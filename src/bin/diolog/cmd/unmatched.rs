@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use diolog::{ProducerReport, Reader};
+use diolog::{Filter, Reader};
 
 use crate::args::Select;
 use crate::text::escape;
@@ -27,7 +27,8 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
     // Of those that are folded, nobody knows the names.
     let are_all_known = reports().flat_map(|report| &report.runs).all(|run| run.folded_producers == 0);
     for wanted in select.producer.iter().filter(|_| are_all_known) {
-        if !rows.iter().any(|row| is_called(row, wanted)) {
+        let filter = Filter::new().producer(wanted);
+        if !rows.iter().any(|row| filter.takes_producer(row.id, &row.name)) {
             let there = rows.iter().map(|row| escape::producer(row.id, &row.name)).collect();
             say(format_args!("--producer {wanted:?} fits no producer{at}: there {}", list(&there)));
         }
@@ -35,18 +36,11 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
     let targets: BTreeSet<_> = readers.iter().flat_map(|reader| reader.targets()).map(str::to_owned).collect();
     // Records of a callsite without a target may name theirs in a field.
     for wanted in select.target.iter().filter(|_| !targets.contains("")) {
-        if !targets.iter().any(|target| is_within(target, wanted)) {
+        let filter = Filter::new().target(wanted);
+        if !targets.iter().any(|target| filter.takes_target(target)) {
             say(format_args!("--target {wanted:?} fits no target{at}: there {}", list(&targets)));
         }
     }
-}
-
-fn is_called(row: &ProducerReport, wanted: &str) -> bool {
-    row.name == wanted || wanted.strip_prefix('#').is_some_and(|number| number.parse() == Ok(row.id))
-}
-
-fn is_within(target: &str, wanted: &str) -> bool {
-    target.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// "is none", "is stdin", "are orders, stdin", "are a, b, c and 12 more".
