@@ -5,15 +5,13 @@ use std::io::Write as _;
 use super::record::LiveRecord;
 use super::{escape, when};
 use crate::level::Level;
+use crate::render::CUT_MARK;
 
 /// The escape sequence that ends a colour.
 const PLAIN: &str = "\x1b[0m";
 
 /// The style of times and names: dimmed, so that the message stands out.
 const ASIDE: &str = "\x1b[2m";
-
-/// Shown after a message that was cut.
-const CUT: &str = "… (cut)";
 
 impl LiveRecord<'_> {
     /// Appends the record as one line of text, without a line feed: time in UTC, level, the name of the log's directory
@@ -50,7 +48,7 @@ pub(super) fn line(record: &LiveRecord<'_>, colours: bool, out: &mut Vec<u8>) {
     }
     escape::text(record.message, out);
     if record.is_truncated() {
-        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT.as_bytes()));
+        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT_MARK.as_bytes()));
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a reader shows of a structured record: its template and its values as text.
 //!
 //! `number` and `value` write one value as `std::fmt` would, without its machinery where a value is common, `json` as
-//! JSON. `plan` takes a
-//! callsite's template apart, once, and `text` goes through a record. Nothing here knows files: it takes a template and
-//! the values, and appends to a buffer.
+//! JSON. `plan` takes a callsite's template apart, once, and `text` goes through a record. Nothing here knows files: it
+//! takes a template and the values, and appends to a buffer.
 
 mod number;
 mod value;
@@ -16,3 +15,6 @@ mod tests;
 
 pub(crate) use plan::Plan;
 pub(crate) use text::{members, record};
+
+/// Follows the text of a record that was cut, in a line for people.
+pub const CUT_MARK: &str = "… (cut)";

@@ -1,4 +1,4 @@
-//! The one way into the library's internals, for this package's tests, its benches and `diolog bench`.
+//! The one way into the library's internals, for this package's tests, its benches and its command line.
 //!
 //! With the feature `unstable` only, and not shown on docs.rs. There is no promise: any release may change or remove
 //! its items. Nothing in the library uses this module.
@@ -14,5 +14,6 @@ pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
 pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 pub use crate::opening::Hooks;
+pub use crate::render::CUT_MARK;
 pub use layer::DeviceLayer;
 pub use ring::{RingConsumer, RingProducer, ring};

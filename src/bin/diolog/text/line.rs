@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use diolog::unstable::CUT_MARK;
 use diolog::{CallsiteInfo, Level, RecordRef};
 
 use crate::text::digits::{SlowNumber, number, quoted_number};
@@ -85,9 +86,6 @@ pub(crate) enum Form {
 
 /// Times and names are dimmed, so that the message stands out.
 const ASIDE: Style = Style::new().dimmed();
-
-/// Printed after a message that has been cut.
-const CUT: &str = "… (cut)";
 
 impl Form {
     /// Text with local times, or with UTC times.
@@ -203,7 +201,7 @@ fn text(line: &Line<'_>, when: &mut When, levels: &[Piece], colours: bool, out: 
         }
     }
     if line.truncated {
-        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT.as_bytes()));
+        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT_MARK.as_bytes()));
     }
 }
 
