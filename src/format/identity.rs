@@ -3,12 +3,12 @@
 use std::fmt;
 
 /// The identity of a log: random, drawn when its first segment is made, and the same in every segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LogId(pub(crate) [u8; 16]);
 
 /// The identity of a run as a segment header stores it: random, drawn each time the log is opened for writing. (The
 /// reader's `RunId` also stands for a run whose headers cannot be read.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct StoredRunId(pub(crate) [u8; 16]);
 
 impl LogId {

@@ -9,8 +9,9 @@ use super::identity::{LogId, StoredRunId};
 use super::limits::NAME_BYTES_MAX;
 use super::newer::Newer;
 
-/// The log and the run that a segment belongs to, and how it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The log and the run that a segment belongs to, and how it is written. The default is the zero of each field: whoever
+/// makes a header sets the log and the run at least.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     /// The log: the same in all its segments.
     pub(crate) log: LogId,
@@ -170,18 +171,13 @@ impl SegmentHeader {
         SegmentHeader {
             log: LogId([1; 16]),
             run: StoredRunId([2; 16]),
-            rings_of: None,
             boot: [3; 16],
             index,
-            previous_segment_id: 0,
             block_bytes: 4096,
             message_bytes_max: 100,
-            incompatible_features: 0,
-            compatible_features: 0,
-            unused_before: 0,
-            left_before: 0,
             service: "shop".to_owned(),
             process: Some(Process { id: 4711, host: "host".to_owned() }),
+            ..SegmentHeader::default()
         }
     }
 }

@@ -292,18 +292,11 @@ fn segment_header(
     let header = last.cloned().unwrap_or_else(|| SegmentHeader {
         log: entry.log,
         run: link.run,
-        rings_of: None,
         boot: link.boot,
-        index: 0,
-        previous_segment_id,
         block_bytes: entry.block_bytes,
         message_bytes_max: entry.message_bytes_max,
-        incompatible_features: 0,
-        compatible_features: 0,
-        unused_before: 0,
-        left_before: 0,
-        service: String::new(),
         process: Some(Process { id: file.process(), host: cpu::host_name() }),
+        ..SegmentHeader::default()
     });
     let block_bytes = if has_holes { BLOCK_BYTES_MAX as u32 } else { header.block_bytes };
     SegmentHeader {

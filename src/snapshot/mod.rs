@@ -72,16 +72,12 @@ pub(crate) fn write(
         rings_of: Some(origin.run),
         boot: origin.boot,
         index: 1,
-        previous_segment_id: 0,
         block_bytes: u32::try_from(origin.block_bytes).unwrap_or(u32::MAX),
         message_bytes_max: u32::try_from(origin.message_bytes_max).unwrap_or(u32::MAX),
-        incompatible_features: 0,
-        compatible_features: 0,
-        unused_before: 0,
-        left_before: 0,
         service: origin.service.clone(),
         // A kernel's limit for the host's name is 64 bytes. One that is too long is left out.
         process: Some(origin.process.clone()).filter(|process| process.host.len() <= NAME_BYTES_MAX),
+        ..SegmentHeader::default()
     };
     let baseline: Vec<_> = producers.iter().map(|producer| producer.row(0, producer.first())).collect();
     let anchor = WallAnchor { monotonic_ns: U64::new(now.monotonic_ns), unix_ns: I64::new(now.unix_ns) };

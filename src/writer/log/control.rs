@@ -151,18 +151,17 @@ impl ControlRecords {
         let segment = SegmentHeader {
             log: segments.log,
             run: segments.run,
-            rings_of: None,
             boot: self.origin.boot,
             index: segments.index(),
             previous_segment_id: segments.previous_id,
             block_bytes: shared.settings.config.block_bytes as u32,
             message_bytes_max: shared.settings.message_bytes_max as u32,
-            incompatible_features: 0,
             compatible_features: if segments.rules.keep.keeps_all() { 0 } else { SegmentHeader::RETENTION },
             unused_before: segments.unused_before(),
             left_before: if segments.previous_id == 0 { segments.left_before } else { 0 },
             service: shared.settings.config.service.clone(),
             process: Some(self.origin.process.clone()),
+            ..SegmentHeader::default()
         };
         // Each segment names the device, because retention may have removed the run's first one, where a note does.
         let device = (segments.previous_id != 0).then(|| cut(&pipeline.device.report().to_string()));
