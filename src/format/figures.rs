@@ -100,20 +100,29 @@ impl LogFigures {
 
 /// One producer's figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProducerFigures {
-    pub(crate) id: u32,
-    /// At most [`NAME_BYTES_MAX`] bytes.
-    pub(crate) name: String,
-    pub(crate) ring_bytes: u64,
-    /// What the ring holds.
-    pub(crate) held_bytes: u64,
-    /// The most that it has held.
-    pub(crate) high_water_bytes: u64,
-    pub(crate) attempted: u64,
-    pub(crate) written: u64,
-    pub(crate) dropped: u64,
-    pub(crate) overwritten: u64,
-    pub(crate) waited_ns: u64,
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProducerFigures {
+    /// Its id in the run.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its ring, without the reserve.
+    pub ring_bytes: u64,
+    /// Bytes that the ring and its reserve held.
+    pub held_bytes: u64,
+    /// The most that they have held.
+    pub high_water_bytes: u64,
+    /// Attempts that passed the level.
+    pub attempted: u64,
+    /// Records that the writer has taken.
+    pub written: u64,
+    /// Attempts given up.
+    pub dropped: u64,
+    /// Records that newer ones replaced.
+    pub overwritten: u64,
+    /// How long it has waited for room, in nanoseconds.
+    pub waited_ns: u64,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]

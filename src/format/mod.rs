@@ -44,8 +44,8 @@ pub(crate) use control::{ProducerRow, Status, StatusCode, WallAnchor};
 pub(crate) use date::date_of;
 pub use fields::{Field, Fields};
 pub(crate) use fields::{Unreadable, check_values, take_named};
-pub use figures::State;
-pub(crate) use figures::{LogFigures, ProducerFigures};
+pub(crate) use figures::LogFigures;
+pub use figures::{ProducerFigures, State};
 pub(crate) use file_name::{
     LOCK_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, rings_file_name, run_of_rings_file, segment_file_name,
     segment_number,

@@ -11,7 +11,7 @@ use super::files::{InUse, Inspected, LogFiles, Segment, sort};
 use super::record::RunId;
 use super::scan::{Cursor, Loaded, Scanned, SegmentFile};
 use crate::error::Result;
-use crate::format::{BlockFlags, DroppedBy, LogFigures, LogId, State};
+use crate::format::{BlockFlags, DroppedBy, LogFigures, LogId, ProducerFigures, State};
 
 /// The figures of a log at one moment, as its writer has left them in a block.
 ///
@@ -116,33 +116,6 @@ pub struct Latency {
     pub p99_ns: u64,
     /// The longest, in nanoseconds.
     pub max_ns: u64,
-}
-
-/// One producer's figures.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct ProducerFigures {
-    /// Its id in the run.
-    pub id: u32,
-    /// Its name.
-    pub name: String,
-    /// Bytes of its ring, without the reserve.
-    pub ring_bytes: u64,
-    /// Bytes that the ring and its reserve held.
-    pub held_bytes: u64,
-    /// The most that they have held.
-    pub high_water_bytes: u64,
-    /// Attempts that passed the level.
-    pub attempted: u64,
-    /// Records that the writer has taken.
-    pub written: u64,
-    /// Attempts given up.
-    pub dropped: u64,
-    /// Records that newer ones replaced.
-    pub overwritten: u64,
-    /// How long it has waited for room, in nanoseconds.
-    pub waited_ns: u64,
 }
 
 /// Watches the figures that a log's writer leaves in the files: at most one row a second, none while nothing is logged,
@@ -300,7 +273,7 @@ impl FiguresReader {
 }
 
 /// The public form of a row.
-fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, producers: Vec<crate::format::ProducerFigures>) -> Figures {
+fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, fullest: Vec<ProducerFigures>) -> Figures {
     let latency = |[count, p50_ns, p99_ns, max_ns]: [zerocopy::little_endian::U64; 4]| Latency {
         count: count.get(),
         p50_ns: p50_ns.get(),
@@ -345,20 +318,6 @@ fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, producers: Vec<crate:
         rings_bytes_max: log.rings_bytes_max.get(),
         writes: latency([log.writes, log.write_p50_ns, log.write_p99_ns, log.write_max_ns]),
         interval_flushes: latency([log.interval_flushes, log.flush_p50_ns, log.flush_p99_ns, log.flush_max_ns]),
-        fullest: producers
-            .into_iter()
-            .map(|row| ProducerFigures {
-                id: row.id,
-                name: row.name,
-                ring_bytes: row.ring_bytes,
-                held_bytes: row.held_bytes,
-                high_water_bytes: row.high_water_bytes,
-                attempted: row.attempted,
-                written: row.written,
-                dropped: row.dropped,
-                overwritten: row.overwritten,
-                waited_ns: row.waited_ns,
-            })
-            .collect(),
+        fullest,
     }
 }

@@ -47,7 +47,8 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::format::MERGE_BYTES_MAX;
 
-pub use figures::{Figures, FiguresReader, Latency, ProducerFigures};
+pub use crate::format::ProducerFigures;
+pub use figures::{Figures, FiguresReader, Latency};
 pub use filter::Filter;
 pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
