@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::Failure;
-use super::random::Random;
+use super::random::noise;
 use crate::{Level, Logger, Outcome, Producer};
 
 /// One of this many appends is timed: reading the clock twice would take longer than a short append itself.
@@ -170,10 +170,4 @@ pub fn new_histogram() -> Histogram<u64> {
 
 fn lock(latencies: &Latencies) -> MutexGuard<'_, Histogram<u64>> {
     latencies.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bytes that no disk can compress, the same each time.
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = Random::new();
-    (0..bytes).map(|_| random.next().to_le_bytes()[0]).collect()
 }

@@ -15,7 +15,7 @@ pub mod disk;
 pub mod load;
 pub mod orders;
 pub mod place;
-mod random;
+pub mod random;
 pub mod rounds;
 pub mod stopwatch;
 pub mod sustained;

@@ -26,7 +26,7 @@ pub(super) const FIRST: u64 = 4_000_000;
 /// Orders drawn at random, the same each time.
 pub(super) fn draw() -> Vec<Order> {
     let mut random = Random::new();
-    let draw = |_| Order { id: (random.next() >> 44) as u32, price: (random.next() % 1_000_000) as f64 / 100.0 };
+    let draw = |_| Order { id: (random.draw() >> 44) as u32, price: (random.draw() % 1_000_000) as f64 / 100.0 };
     (0..DRAWN).map(draw).collect()
 }
 
@@ -52,7 +52,7 @@ pub fn append_random(producer: &Producer, records: u64) -> bool {
     let mut random = Random::new();
     let drawn = draw();
     (0..records).zip(drawn.iter().cycle()).all(|(_, &Order { price, .. })| {
-        let (number, id) = (random.next(), random.next());
+        let (number, id) = (random.draw(), random.draw());
         info!(producer, "order {id} filled at {price:.2}", number, id, price) == Outcome::Written
     })
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use diolog::Overflow;
 use diolog::unstable::measure::place::Scratch;
+use diolog::unstable::measure::random::noise;
 
 use crate::args::{Load, Rate, ReportFormat};
 use crate::exit::{Failure, Status};
@@ -33,7 +34,7 @@ use logs::{Figures, Logs};
 use rows::{Csv, Row, Since};
 use summary::Summary;
 use target::Target;
-use threads::{Pace, Tally, Threads, noise};
+use threads::{Pace, Tally, Threads};
 use usage::Meter;
 
 /// The time from the making of the threads to their first message.

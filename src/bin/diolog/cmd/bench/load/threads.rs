@@ -12,6 +12,7 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use diolog::Outcome;
+use diolog::unstable::measure::random::Random;
 use hdrhistogram::Histogram;
 
 use super::target::Target;
@@ -186,13 +187,13 @@ impl<'a> Threads<'a> {
 struct Pick<'a> {
     sizes: &'a Sizes,
     weights: u64,
-    random: u64,
+    random: Random,
 }
 
 impl<'a> Pick<'a> {
     fn new(sizes: &'a Sizes, thread: u64) -> Pick<'a> {
         let weights = sizes.0.iter().map(|range| u64::from(range.weight)).sum();
-        Pick { sizes, weights, random: thread.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+        Pick { sizes, weights, random: Random::of(thread as u32) }
     }
 
     fn next_size(&mut self) -> usize {
@@ -209,19 +210,8 @@ impl<'a> Pick<'a> {
 
     /// A random number below `limit`, which is at least 1.
     fn below(&mut self, limit: u64) -> u64 {
-        // xorshift64 (Marsaglia 2003): its state is never 0.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % limit
+        self.random.draw() % limit
     }
-}
-
-/// Bytes that no disk can compress, the same each time.
-pub(super) fn noise(bytes: usize) -> Vec<u8> {
-    let sizes = Sizes(Vec::new());
-    let mut pick = Pick::new(&sizes, 0);
-    (0..bytes).map(|_| pick.below(256) as u8).collect()
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
