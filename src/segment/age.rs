@@ -1,5 +1,4 @@
-//! The age of segments, by clocks that may be wrong. Pure arithmetic: [`archive`](super::archive) gets the times of the
-//! files.
+//! The age of segments, by clocks that may be wrong. [`archive`](super::archive) gets the times of the files.
 //!
 //! The age of a segment is the time since its last write, both read from the wall clock. A machine may boot with a
 //! clock that is days or years ahead, and a limit on age must not empty the log because of that. So a pause between two
@@ -7,7 +6,45 @@
 
 use std::time::Duration;
 
+use crate::clock::Clock;
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When the run began, by both clocks.
+pub(super) struct Beginning {
+    clock: Clock,
+    /// The wall time, since 1970.
+    opened: Duration,
+    monotonic_ns: u64,
+}
+
+impl Beginning {
+    /// The run begins now.
+    pub(super) fn now(clock: Clock) -> Beginning {
+        Beginning { clock, opened: unix_time(clock), monotonic_ns: clock.monotonic_ns() }
+    }
+
+    /// The ages, now, of the segments of earlier runs and of this one, by the times of their last writes. Each list has
+    /// the oldest segment first. For `limit`, see [`ages`].
+    pub(super) fn ages(&self, earlier: &[Duration], own: &[Duration], limit: Duration) -> Vec<Duration> {
+        let now = unix_time(self.clock);
+        let monotonic = Duration::from_nanos(self.clock.monotonic_ns().saturating_sub(self.monotonic_ns));
+        let lasted = time_between(self.opened, now, monotonic);
+        let earlier = ages(earlier, self.opened, limit).into_iter().map(|age| age + lasted);
+        // A segment of this run is no older than the run.
+        earlier.chain(own.iter().map(|time| now.saturating_sub(*time).min(lasted))).collect()
+    }
+
+    /// The pause before the run if [`ages`](Self::ages) does not count it.
+    pub(super) fn ignored_pause(&self, earlier: &[Duration], limit: Duration) -> Option<Duration> {
+        ignored_pause(earlier, self.opened, limit)
+    }
+}
+
+/// The wall clock's time since 1970.
+fn unix_time(clock: Clock) -> Duration {
+    Duration::from_nanos(u64::try_from(clock.unix_ns()).unwrap_or(0))
+}
 
 /// The ages, at the time `opened`, of the segments of earlier runs. `written` are the times of the last writes, the
 /// oldest segment first. All times are since 1970.
@@ -15,7 +52,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pause before `opened` does not count if it is longer than both `limit` and a day: it would empty the log, and
 /// the clock may be wrong. A gap between two earlier segments does not count if it is longer than twice that: then
 /// either the clock was wrong when the later one was written, or the log is often idle for that long.
-pub(super) fn ages(written: &[Duration], opened: Duration, limit: Duration) -> Vec<Duration> {
+fn ages(written: &[Duration], opened: Duration, limit: Duration) -> Vec<Duration> {
     let mut ages = vec![Duration::ZERO; written.len()];
     let plausible = limit.max(DAY);
     let (mut later, mut gap_max, mut ignored) = (opened, plausible, Duration::ZERO);
@@ -34,13 +71,13 @@ pub(super) fn ages(written: &[Duration], opened: Duration, limit: Duration) -> V
 
 /// How long the run that began at the wall time `opened` has lasted. Uses the wall clock's time `now` if it is
 /// plausible, otherwise the `monotonic` clock, which stops while the machine sleeps but is never set.
-pub(super) fn time_between(opened: Duration, now: Duration, monotonic: Duration) -> Duration {
+fn time_between(opened: Duration, now: Duration, monotonic: Duration) -> Duration {
     let wall = now.saturating_sub(opened);
     if wall <= monotonic.saturating_add(DAY) { wall.max(monotonic) } else { monotonic }
 }
 
 /// The pause before `opened` if [`ages`] does not count it.
-pub(super) fn ignored_pause(written: &[Duration], opened: Duration, limit: Duration) -> Option<Duration> {
+fn ignored_pause(written: &[Duration], opened: Duration, limit: Duration) -> Option<Duration> {
     let last = written.iter().rev().find(|time| **time <= opened)?;
     Some(opened - *last).filter(|pause| *pause > limit.max(DAY))
 }

@@ -22,7 +22,7 @@ use crate::format::{LogId, segment_file_name, segment_number};
 use crate::sys::Entry;
 use crate::sys::directory::OpenDirectory;
 
-use super::age::{ages, ignored_pause, time_between};
+use super::age::Beginning;
 use super::inspect::{Content, Search, inspect, search_for_bytes};
 use super::location::Location;
 use super::retention::{Held, Limits, surplus};
@@ -42,11 +42,7 @@ pub(super) struct Archive {
     location: Arc<Location>,
     log: LogId,
     pub(super) limits: Limits,
-    clock: Clock,
-    /// The wall time when the run began, since 1970.
-    opened: Duration,
-    /// The monotonic time when the run began.
-    opened_ns: u64,
+    beginning: Beginning,
     /// Whether a note has said that the pause before the run does not count.
     pause_noted: bool,
     /// The highest number when the run began. Files up to it are those of earlier runs.
@@ -72,9 +68,7 @@ impl Archive {
             location,
             log,
             limits,
-            clock,
-            opened: unix_time(clock),
-            opened_ns: clock.monotonic_ns(),
+            beginning: Beginning::now(clock),
             pause_noted: false,
             inherited,
             unused: None,
@@ -232,15 +226,10 @@ impl Archive {
     /// The ages of these segments, which are in order. Adds a note, once, if the pause before the run does not count.
     fn ages(&mut self, ours: &[(u64, Entry)]) -> Vec<Duration> {
         let limit = self.limits.age.unwrap_or(Duration::MAX);
-        let inherited = ours.partition_point(|(number, _)| *number <= self.inherited);
         let written: Vec<_> = ours.iter().map(|(_, entry)| entry.modified).collect();
-        let now = unix_time(self.clock);
-        let monotonic = Duration::from_nanos(self.clock.monotonic_ns().saturating_sub(self.opened_ns));
-        let lasted = time_between(self.opened, now, monotonic);
-        let earlier = ages(&written[..inherited], self.opened, limit).into_iter().map(|age| age + lasted);
-        let own = written[inherited..].iter().map(|time| now.saturating_sub(*time).min(lasted));
+        let (earlier, own) = written.split_at(ours.partition_point(|(number, _)| *number <= self.inherited));
         if !self.pause_noted
-            && let Some(pause) = ignored_pause(&written[..inherited], self.opened, limit)
+            && let Some(pause) = self.beginning.ignored_pause(earlier, limit)
         {
             self.pause_noted = true;
             self.notes.push(format!(
@@ -249,7 +238,7 @@ impl Archive {
                 pause.as_secs() / (24 * 60 * 60)
             ));
         }
-        earlier.chain(own).collect()
+        self.beginning.ages(earlier, own, limit)
     }
 
     /// Cuts off the zeros that a killed run may have left at the end of segment `number`. Returns `false` if it was
@@ -340,11 +329,6 @@ fn remove(directory: &OpenDirectory, number: u64) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The wall clock's time since 1970.
-fn unix_time(clock: Clock) -> Duration {
-    Duration::from_nanos(u64::try_from(clock.unix_ns()).unwrap_or(0))
 }
 
 #[cfg(test)]
